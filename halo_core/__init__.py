@@ -1,0 +1,101 @@
+"""The minimal core of halo: interfaces, spec, registry, runner and command line.
+
+Names are imported when they are first used, so that the command line starts without pydantic.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from halo_core.component import Component, DataRef, Execution, Location, ModelRef, SamplesRef
+    from halo_core.data import DataInfo, DataSource, Loaded
+    from halo_core.errors import DataError, HaloError, ModelError, PathError, PluginError, UserError
+    from halo_core.feedback import Feedback, prompt_id
+    from halo_core.hooks import hookimpl
+    from halo_core.judge import Comparison, Judge, JudgeSession, Verdict
+    from halo_core.loss import Completions, Loss, LossBatch, LossOutput
+    from halo_core.reference_point import (
+        Candidate,
+        Estimate,
+        Observed,
+        Pair,
+        PairingPlan,
+        RefPointEstimator,
+    )
+    from halo_core.rows import DataSet
+    from halo_core.stage import ModelInput, Stage, StageContext, StageResult
+    from halo_core.tracker import Report, Tracker, TrackerSession
+
+_HOMES = {
+    "component": ["Component", "DataRef", "Execution", "Location", "ModelRef", "SamplesRef"],
+    "data": ["DataInfo", "DataSource", "Loaded"],
+    "errors": ["DataError", "HaloError", "ModelError", "PathError", "PluginError", "UserError"],
+    "feedback": ["Feedback", "prompt_id"],
+    "hooks": ["hookimpl"],
+    "judge": ["Comparison", "Judge", "JudgeSession", "Verdict"],
+    "loss": ["Completions", "Loss", "LossBatch", "LossOutput"],
+    "reference_point": [
+        "Candidate",
+        "Estimate",
+        "Observed",
+        "Pair",
+        "PairingPlan",
+        "RefPointEstimator",
+    ],
+    "rows": ["DataSet"],
+    "stage": ["ModelInput", "Stage", "StageContext", "StageResult"],
+    "tracker": ["Report", "Tracker", "TrackerSession"],
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = [
+    "Candidate",
+    "Comparison",
+    "Completions",
+    "Component",
+    "DataError",
+    "DataInfo",
+    "DataRef",
+    "DataSet",
+    "DataSource",
+    "Estimate",
+    "Execution",
+    "Feedback",
+    "HaloError",
+    "Judge",
+    "JudgeSession",
+    "Loaded",
+    "Location",
+    "Loss",
+    "LossBatch",
+    "LossOutput",
+    "ModelError",
+    "ModelInput",
+    "ModelRef",
+    "Observed",
+    "Pair",
+    "PairingPlan",
+    "PathError",
+    "PluginError",
+    "RefPointEstimator",
+    "Report",
+    "SamplesRef",
+    "Stage",
+    "StageContext",
+    "StageResult",
+    "Tracker",
+    "TrackerSession",
+    "UserError",
+    "Verdict",
+    "hookimpl",
+    "prompt_id",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'halo_core' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"halo_core.{_HOME[name]}"), name)

@@ -1,0 +1,146 @@
+"""What every component is: a frozen pydantic model whose fields are its options.
+
+A component holds no state and no tensors. It is a recipe: `halo validate` builds it without torch,
+its JSON schema documents it, and its options are part of the identity of every stage that uses it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from halo_core.errors import PluginError
+
+
+class Refers:
+    """Marks an option that names something of the spec: a model, samples, a data set.
+
+    Args:
+        product: What the option names: ``"model"``, ``"samples"``, ``"verdicts"`` or ``"data"``.
+    """
+
+    def __init__(self, product: str) -> None:
+        self.product = product
+
+
+class Location:
+    """Marks an option that is a path: made absolute, checked, and left out of the identity."""
+
+
+class Execution:
+    """Marks an option that changes how fast or where, and never what: left out of the identity."""
+
+
+ModelRef = Annotated[str, Refers("model")]
+SamplesRef = Annotated[str, Refers("samples")]
+DataRef = Annotated[str | list[Any] | dict[str, Any], Refers("data")]
+"""The name of a set under ``data:``, or sources written in place."""
+
+
+def is_interface(cls: type) -> bool:
+    """Returns whether a class is one of the interfaces, that is, sets `kind` itself."""
+    return "kind" in cls.__dict__
+
+
+class Component(BaseModel):
+    """Base of the kinds of component. Subclass one of the interfaces, not this class.
+
+    An interface is a direct subclass that sets `kind`; a component is a final subclass of an
+    interface, never overridden again. Each option needs a description.
+
+    Raises:
+        PluginError: At class definition, when a needed class variable is missing, an option has
+            no description, or an option shadows a member of the interface.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    kind: ClassVar[str]
+    required: ClassVar[tuple[str, ...]] = ()
+    """Class variables that a component of this kind must set."""
+    citation: ClassVar[str | None] = None
+    """Author, year and title of what the component implements."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if is_interface(cls):
+            return
+        where = f"{cls.__module__}.{cls.__qualname__}"
+        for name in cls.required:
+            if not hasattr(cls, name):
+                raise PluginError(
+                    f"a {cls.kind} must set the class variable {name!r}", location=where
+                )
+        interface = interface_of(cls)
+        for name, field in cls.model_fields.items():
+            if not field.description:
+                raise PluginError(
+                    f"option {name!r} has no description: Field(..., description=...)",
+                    location=where,
+                )
+            if hasattr(interface, name):
+                raise PluginError(
+                    f"option {name!r} shadows a member of {interface.__name__}: rename it",
+                    location=where,
+                )
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: type[BaseModel], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        if not is_interface(cls):
+            return handler(source)
+
+        def take(value: object, info: core_schema.ValidationInfo) -> Component:
+            known = (info.context or {}).get("components", {})
+            built = known.get(value) if isinstance(value, str) else value
+            if not isinstance(built, cls):
+                raise ValueError(f"expected a {cls.kind}, got {value!r}")
+            return built
+
+        return core_schema.with_info_plain_validator_function(
+            take, serialization=core_schema.plain_serializer_function_ser_schema(_serialize)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        if not is_interface(cls):
+            return handler(schema)
+        return {"type": ["string", "object"], "description": f"a {cls.kind}", "x-halo": cls.kind}
+
+    @classmethod
+    def build(cls, options: str, components: Mapping[str, Component]) -> Self:
+        """Returns the component that strict JSON options describe.
+
+        Args:
+            options: A JSON object; where an option is itself a component, its value is a key of
+                `components`.
+            components: The components that the options hold, already built.
+
+        Raises:
+            pydantic.ValidationError: When options are missing, unknown or of the wrong type.
+        """
+        return cls.model_validate_json(options, context={"components": components})
+
+
+def _serialize(component: Component) -> dict[str, Any]:
+    return component.model_dump(mode="json", by_alias=True)
+
+
+def interface_of(cls: type[Component]) -> type[Component]:
+    """Returns the interface that a component class implements."""
+    for base in inspect.getmro(cls):
+        if "kind" in base.__dict__ and issubclass(base, Component):
+            return base
+    raise PluginError(
+        "a component subclasses Loss, RefPointEstimator, DataSource, Judge, Stage or Tracker",
+        location=f"{cls.__module__}.{cls.__qualname__}",
+    )

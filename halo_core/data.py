@@ -1,0 +1,66 @@
+"""The interface of a data source."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from halo_core.component import Component
+from halo_core.feedback import Feedback
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What a source says of itself without reading its rows.
+
+    Attributes:
+        feedback: The kind of every row.
+        splits: The splits that `load` accepts.
+        digest: Names the content: changes when and only when the rows would. A file's hash, a
+            revision on the hub, or the options of a generator. None where it cannot be known
+            yet (the hub out of reach).
+    """
+
+    feedback: Feedback
+    splits: tuple[str, ...]
+    digest: str | None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The rows of one split.
+
+    Attributes:
+        rows: Mappings with the columns of `halo_core.feedback.COLUMNS`; an `id` that names the
+            row in messages is welcome. May be a generator: it is consumed once.
+        dropped: Reason to number of rows left out. Read after `rows` is consumed, so a generator
+            may count while it goes.
+    """
+
+    rows: Iterable[Mapping[str, Any]]
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+class DataSource(Component):
+    """Where feedback comes from, and how it is read."""
+
+    kind: ClassVar[str] = "data"
+
+    @abstractmethod
+    def inspect(self) -> DataInfo:
+        """Returns kind, splits and digest; cheap.
+
+        Raises:
+            PathError: When a path does not exist.
+            DataError: When what is there has not the expected columns.
+        """
+
+    @abstractmethod
+    def load(self, split: str) -> Loaded:
+        """Returns the rows of a split, and what was dropped and why.
+
+        Raises:
+            DataError: When there is no such split, or a row cannot be read.
+        """

@@ -1,0 +1,104 @@
+"""Every error that halo raises on purpose, one class per cause.
+
+    HaloError                     exit 1
+    ├── UserError                 exit 2   a mistake in what the user gave
+    │   ├── SpecErrors            exit 2   all mistakes of one spec, together
+    │   ├── PathError             exit 2   a file or folder that is not there or not as expected
+    │   ├── DataError             exit 2   rows that are not what they should be
+    │   └── ModelError            exit 2   a model or tokenizer that cannot be used
+    ├── PluginError               exit 3   a plugin raised, or broke its interface
+    ├── NotFiniteError            exit 1   a loss or gradient that is not a number
+    ├── WorkerError               exit 1   a worker process ended badly
+    └── Interrupted               exit 130 (Ctrl-C) or 143 (SIGTERM)
+
+A message says, in this order: where, what came, what was expected, what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class HaloWarning(UserWarning):
+    """Something a user should know and that does not stop the run."""
+
+
+class HaloError(Exception):
+    """Base of all errors of halo.
+
+    Args:
+        message: What went wrong, what was expected and what to do.
+        location: Where, for example ``spec.yaml:12:9: stages.kto.loss`` or a file.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, location: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.location = location
+
+    def __str__(self) -> str:
+        return f"{self.location}: {self.message}" if self.location else self.message
+
+
+class UserError(HaloError):
+    """The user's mistake: a spec, an option, a path or data."""
+
+    exit_code = 2
+
+
+class SpecErrors(UserError):
+    """All mistakes of a spec, reported together.
+
+    Args:
+        errors: One error per mistake, in the order of their places in the spec.
+    """
+
+    def __init__(self, errors: Sequence[HaloError]) -> None:
+        self.errors = tuple(errors)
+        count = len(self.errors)
+        super().__init__(f"{count} mistake{'s' if count != 1 else ''} in the spec")
+
+    def __str__(self) -> str:
+        return "\n".join([*(str(error) for error in self.errors), f"{self.message}."])
+
+
+class PathError(UserError):
+    """A file or folder that does not exist or is not what was expected."""
+
+
+class DataError(UserError):
+    """Rows that are not what their feedback kind or their reader expects."""
+
+
+class ModelError(UserError):
+    """A model or tokenizer that cannot be found or used."""
+
+
+class PluginError(HaloError):
+    """A plugin that failed to import, to register or to keep its interface."""
+
+    exit_code = 3
+
+
+class NotFiniteError(HaloError):
+    """A loss or a gradient that is not a number; the weights were left as they were."""
+
+
+class WorkerError(HaloError):
+    """A worker process that ended without a result."""
+
+
+class Interrupted(HaloError):
+    """The run was asked to stop and kept its state.
+
+    Args:
+        message: What was kept and how to go on.
+        signal_number: The signal that asked, 2 (Ctrl-C) or 15 (SIGTERM).
+    """
+
+    def __init__(self, message: str, *, signal_number: int = 2) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
+        self.exit_code = 128 + signal_number

@@ -1,0 +1,73 @@
+"""The append-only record of a run: `events.jsonl`, one JSON object per line.
+
+Rank 0 writes it while it works; trackers, reports and `halo sync` read it from outside the loop.
+
+Every event has ``v`` (1), ``time`` (Unix seconds) and ``type``:
+
+| type | further fields |
+|---|---|
+| `run-started` | `name`, `run`, `spec`, `resolved` (paths relative to the run), `command`, `stages` |
+| `stage-started` | `stage`, `use`, `folder`, `resumed` |
+| `metrics` | `stage`, `step` (>= 1), `metrics` (name to float), `examples` |
+| `checkpoint` | `stage`, `step`, `path`, `best` |
+| `samples` | `stage`, `path`, `count` |
+| `verdicts` | `stage`, `path`, `count` |
+| `warning` | `stage` or null, `message` |
+| `stage-ended` | `stage`, `use`, `folder`, `product`, `status`, `metrics`, `headline` |
+| `report` | `path` |
+| `run-ended` | `status` (done, failed, interrupted), `headline`, `error` |
+
+A step may appear twice after a resume; the last one holds.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+Event = Mapping[str, Any]
+
+
+class EventLog:
+    """Appends events to one or more files, a whole line at a time.
+
+    Args:
+        paths: The files; with none, events are dropped (ranks other than 0).
+    """
+
+    def __init__(self, *paths: Path) -> None:
+        self._paths = paths
+        self._lock = threading.Lock()
+
+    def append(self, type_: str, **fields: Any) -> None:
+        """Writes one event and flushes it.
+
+        Raises:
+            ValueError: When a field is not JSON or a number is not finite.
+        """
+        event = {"v": 1, "time": time.time(), "type": type_, **fields}
+        line = json.dumps(event, ensure_ascii=False, allow_nan=False) + "\n"
+        with self._lock:
+            for path in self._paths:
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(line)
+
+
+def read_events(path: Path, *, offset: int = 0) -> Iterator[tuple[Event, int]]:
+    """Yields each whole event from a byte offset on, with the offset behind it.
+
+    A last line that is not complete yet is left for the next call.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        file.seek(offset)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            offset += len(line)
+            yield json.loads(line), offset

@@ -1,0 +1,32 @@
+"""The one hook of halo, through which every plugin enters, the built-in ones too.
+
+A distribution names an import-light module under the entry-point group ``halo``:
+
+    from halo_core.hooks import hookimpl
+
+    @hookimpl
+    def halo_register(registry):
+        registry.loss("my-loss", "halo_something.components:MyLoss")
+
+Nothing heavy is imported until a run uses the component.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from halo_core.registry import Registrar
+
+hookspec = pluggy.HookspecMarker("halo")
+hookimpl = pluggy.HookimplMarker("halo")
+
+
+class Hooks:
+    """The hook specifications."""
+
+    @hookspec
+    def halo_register(self, registry: Registrar) -> Any:
+        """Registers the components of a distribution by import strings."""

@@ -1,0 +1,91 @@
+"""The interface of a reference-point estimator: what rewards are compared with."""
+
+from __future__ import annotations
+
+import random
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from halo_core.component import Component
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A completion that pairs may be made of.
+
+    Attributes:
+        prompt_id: Names its prompt; two candidates of one prompt share it.
+        completion_id: Names its text; equal texts share it.
+    """
+
+    prompt_id: str
+    completion_id: str
+
+
+@dataclass(frozen=True)
+class PairingPlan:
+    """The completions of one global batch, and those that follow it in the epoch.
+
+    Attributes:
+        batch: The completions of the global batch, in global order.
+        following: The completions of the next examples of the epoch, nearest first; empty at the
+            end of an epoch.
+    """
+
+    batch: Sequence[Candidate]
+    following: Sequence[Candidate]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A sequence to be scored: the prompt of one candidate with the completion of another.
+
+    Both are positions in ``[*plan.batch, *plan.following]``.
+    """
+
+    prompt: int
+    completion: int
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What was computed for the whole global batch, in global order, the same on every rank.
+
+    Attributes:
+        logratios: Policy minus reference log-probability of each pair asked for, nats [pairs].
+        lengths: Completion tokens of each of these pairs [pairs].
+    """
+
+    logratios: Sequence[float]
+    lengths: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A reference point.
+
+    Attributes:
+        value: In nats of log-ratio; the loss multiplies by its own beta.
+        state: What the estimator wants back at the next step; saved in checkpoints.
+        metrics: Name to (sum, count), logged as sum / count.
+    """
+
+    value: float
+    state: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+class RefPointEstimator(Component):
+    """Estimates, once per global batch, the point that separates gains from losses."""
+
+    kind: ClassVar[str] = "reference_point"
+
+    @abstractmethod
+    def pairs(self, plan: PairingPlan, rng: random.Random) -> Sequence[Pair]:
+        """Returns the extra sequences to score, as positions; none for a constant."""
+
+    @abstractmethod
+    def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
+        """Returns the reference point of this global batch and the state for the next."""

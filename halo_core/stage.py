@@ -1,0 +1,157 @@
+"""The interface of a stage, and the context in which it runs."""
+
+from __future__ import annotations
+
+import threading
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol
+
+from halo_core.component import Component
+from halo_core.errors import Interrupted
+from halo_core.events import EventLog
+from halo_core.feedback import Feedback
+from halo_core.rows import DataSet
+
+Product = Literal["model", "samples", "verdicts", "feedback"]
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """A model that a stage starts from, refers to or samples.
+
+    Attributes:
+        path: A transformers folder, or an id on the hub.
+        revision: The hub revision; None for a folder.
+        digest: Names the weights.
+    """
+
+    path: str
+    revision: str | None
+    digest: str
+
+
+class ProgressBar(Protocol):
+    """A progress bar that is being shown."""
+
+    def advance(self, amount: int = 1, **fields: str) -> None:
+        """Moves on by `amount`; `fields` are short texts to show beside it (loss, tok/s)."""
+        ...
+
+
+class Progress(Protocol):
+    """Makes progress bars; a silent one makes bars that show nothing."""
+
+    def bar(self, label: str, total: int, done: int = 0) -> AbstractContextManager[ProgressBar]:
+        """Returns a bar to be used in a `with` statement."""
+        ...
+
+
+class StopFlag:
+    """Tells a stage that Ctrl-C or SIGTERM came. Check it between steps."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.signal_number = 2
+
+    def set(self, signal_number: int) -> None:
+        """Asks the stage to stop at the next check."""
+        self.signal_number = signal_number
+        self._event.set()
+
+    def is_set(self) -> bool:
+        """Returns whether the stage should save its state and call `raise_interrupted`."""
+        return self._event.is_set()
+
+    def raise_interrupted(self, kept: str) -> None:
+        """Raises `Interrupted`, saying what was kept.
+
+        Raises:
+            Interrupted: Always.
+        """
+        raise Interrupted(f"stopped; {kept}", signal_number=self.signal_number)
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """All that a stage reads and writes besides its own options.
+
+    Attributes:
+        id: The stage's id in the spec.
+        folder: The stage's folder. A model goes to ``model/``, samples to ``samples.jsonl``,
+            verdicts to ``verdicts.jsonl``; whatever a resume needs lies beside them.
+        seed: The run's seed.
+        models: Option name (``from``, ``reference``) to model.
+        inputs: Option name (``of``, ``against``) to the folder of the stage it names.
+        data: Option name (``data``, ``prompts``, ``evaluate.NAME``) to rows, already converted.
+        cache: A folder shared by all stages, for what can be computed again (tokens).
+        events: Where metrics go; silent on ranks other than 0.
+        progress: Progress bars; silent on ranks other than 0.
+        stop: Whether to stop.
+        warn: Reports something the user should know, without stopping.
+    """
+
+    id: str
+    folder: Path
+    seed: int
+    models: Mapping[str, ModelInput]
+    inputs: Mapping[str, Path]
+    data: Mapping[str, DataSet]
+    cache: Path
+    events: EventLog
+    progress: Progress
+    stop: StopFlag
+    warn: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a stage reports when it is done.
+
+    Attributes:
+        metrics: Final numbers, finite, by short names (``win``, ``loss``).
+        headline: One plain sentence for the summary.
+    """
+
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    headline: str = ""
+
+
+class Stage(Component):
+    """A step of a run. It can be killed at any moment and run again in the same folder.
+
+    Class variables:
+        produces: What other stages find in its folder.
+    """
+
+    kind: ClassVar[str] = "stage"
+    required: ClassVar[tuple[str, ...]] = ("produces",)
+    produces: ClassVar[Product]
+
+    def feedback_wanted(self) -> Mapping[str, Feedback]:
+        """Returns the feedback each data option needs; options not named take any kind."""
+        return {}
+
+    def mistakes(self) -> Sequence[tuple[str, str]]:
+        """Returns (option, message) for options that contradict each other; no torch here."""
+        return ()
+
+    def defaults(self) -> Mapping[str, str]:
+        """Returns options left out whose value is a component to be named in the plan."""
+        return {}
+
+    def command(self, folder: Path) -> Sequence[str] | None:
+        """Returns the command that runs this stage in workers; None to run it in place."""
+        return None
+
+    @abstractmethod
+    def run(self, context: StageContext) -> StageResult:
+        """Does the work, or goes on with it where an earlier call stopped.
+
+        Raises:
+            UserError: When the data or the model cannot be used.
+            Interrupted: When `context.stop` was set; the state is saved.
+        """

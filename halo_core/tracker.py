@@ -1,0 +1,47 @@
+"""The interfaces of what reads a run from outside: trackers and reports."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from halo_core.component import Component
+from halo_core.events import Event
+
+
+class TrackerSession(Protocol):
+    """An opened tracker. Called from one thread that is not the training loop's."""
+
+    def handle(self, events: Sequence[Event]) -> None:
+        """Takes the next events, in order. Called again with the same ones if it raises."""
+        ...
+
+    def describe(self) -> Mapping[str, object]:
+        """Returns what `halo run --json` adds: `links`, and ids of the tracker's own."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of connections; all events were handled or given up."""
+        ...
+
+
+class Tracker(Component):
+    """Carries a run's events elsewhere. Handling an event twice must do no harm."""
+
+    kind: ClassVar[str] = "tracker"
+
+    @abstractmethod
+    def open(self, run: Path, workspace: Path) -> TrackerSession:
+        """Returns a session for the run in folder `run`; must not block or touch the network."""
+
+
+class Report(Component):
+    """Writes a page about a run, from its events and its stages' folders."""
+
+    kind: ClassVar[str] = "report"
+
+    @abstractmethod
+    def write(self, run: Path) -> Path:
+        """Returns the file written into the run's folder."""

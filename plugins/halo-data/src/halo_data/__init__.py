@@ -1,0 +1,1 @@
+"""Feedback for halo: HH, JSONL, the hub, conversions, and the toy world with its oracle."""

@@ -1,0 +1,19 @@
+"""Registers the data sources, the conversions, and the toy world's judge; imports nothing heavy."""
+
+from __future__ import annotations
+
+from halo_core.hooks import hookimpl
+from halo_core.registry import Registrar
+
+
+@hookimpl
+def halo_register(registry: Registrar) -> None:
+    """Registers the components of this distribution."""
+    registry.data("hh", "halo_data.components:HH")
+    registry.data("jsonl", "halo_data.components:Jsonl")
+    registry.data("hub", "halo_data.components:Hub")
+    registry.data("toy", "halo_data.components:Toy")
+    registry.data("paired-to-binary", "halo_data.components:PairedToBinary")
+    registry.data("paired-to-demonstration", "halo_data.components:PairedToDemonstration")
+    registry.data("binary-to-demonstration", "halo_data.components:BinaryToDemonstration")
+    registry.judge("oracle", "halo_data.components:Oracle")

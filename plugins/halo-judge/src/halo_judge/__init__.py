@@ -1,0 +1,1 @@
+"""Judges for halo, and the stage that compares completions in both orders."""

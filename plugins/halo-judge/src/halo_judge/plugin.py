@@ -1,0 +1,13 @@
+"""Registers the judges and the stage that uses them; imports nothing heavy."""
+
+from __future__ import annotations
+
+from halo_core.hooks import hookimpl
+from halo_core.registry import Registrar
+
+
+@hookimpl
+def halo_register(registry: Registrar) -> None:
+    """Registers the components of this distribution."""
+    registry.stage("judge", "halo_judge.components:JudgeStage")
+    registry.judge("longest", "halo_judge.components:Longest")

@@ -1,0 +1,1 @@
+"""Human-aware losses and reference points for halo: SFT, DPO, KTO."""

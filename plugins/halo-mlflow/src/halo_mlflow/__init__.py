@@ -1,0 +1,1 @@
+"""The MLflow tracker of halo, and halo ui."""

@@ -1,0 +1,13 @@
+"""Registers the MLflow tracker and `halo ui`; imports nothing heavy."""
+
+from __future__ import annotations
+
+from halo_core.hooks import hookimpl
+from halo_core.registry import Registrar
+
+
+@hookimpl
+def halo_register(registry: Registrar) -> None:
+    """Registers the components of this distribution."""
+    registry.tracker("mlflow", "halo_mlflow.components:MLflow")
+    registry.command("ui", "halo_mlflow.ui:ui", help="Open this workspace's runs in MLflow.")

@@ -1,0 +1,1 @@
+"""Statistics, figures and run pages for halo."""

@@ -1,0 +1,12 @@
+"""Registers the page of a run; imports nothing heavy."""
+
+from __future__ import annotations
+
+from halo_core.hooks import hookimpl
+from halo_core.registry import Registrar
+
+
+@hookimpl
+def halo_register(registry: Registrar) -> None:
+    """Registers the components of this distribution."""
+    registry.report("html", "halo_report.components:Html")
