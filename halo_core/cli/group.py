@@ -1,0 +1,126 @@
+"""The command `halo`, whose subcommands are imported when they are called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from halo_core.errors import PluginError, UserError
+from halo_core.reserved import RESERVED
+
+if TYPE_CHECKING:
+    from halo_core.registry import Registry
+
+COMMANDS = {
+    "run": ("halo_core.cli.run:run", "Run a spec; what is there already is not computed again."),
+    "plan": ("halo_core.cli.plan:plan", "Show what a run would do, and what is done already."),
+    "validate": ("halo_core.cli.validate:validate", "Check a spec; nothing is trained."),
+    "data": ("halo_core.cli.data:data", "Preview a data source: rows, lengths, what is dropped."),
+    "plugins": ("halo_core.cli.plugins:plugins", "List, show and find plugins."),
+    "sync": ("halo_core.cli.sync:sync", "Send a run's events to its trackers again."),
+    "schema": ("halo_core.cli.schema:schema", "Print the JSON schema of specs, for editors."),
+}
+"""Name to import string and one line of help."""
+
+HIDDEN = {"worker": "halo_core.cli.worker:worker"}
+"""Commands that halo starts by itself."""
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by import string; plugins add theirs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Returns the names of the visible commands: the core's, then the plugins'."""
+        return [*COMMANDS, *_plugin_helps(_registry())]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Returns a command, importing it; None when there is none of this name."""
+        target = COMMANDS[cmd_name][0] if cmd_name in COMMANDS else HIDDEN.get(cmd_name)
+        if target is not None:
+            module, _, attribute = target.partition(":")
+            command: click.Command = getattr(importlib.import_module(module), attribute)
+            return command
+        return _plugin_command(cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the command; a misspelt one gets the nearest right name."""
+        if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            raise UserError(_no_command(args[0], self.list_commands(ctx)))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the table of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help) for name, (_, help) in COMMANDS.items()])
+        helps = _plugin_helps(_registry())
+        if helps:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(list(helps.items()))
+
+
+def _registry() -> Registry:
+    from halo_core.discovery import discover
+
+    return discover()
+
+
+def _plugin_helps(registry: Registry) -> dict[str, str]:
+    helps = {r.canonical: r.help for r in registry.registrations if r.kind == "command"}
+    for name, owner in RESERVED["command"].items():
+        helps.setdefault(name, f"In {owner}: not installed, or broken (see halo plugins).")
+    return dict(sorted(helps.items()))
+
+
+def _plugin_command(name: str) -> click.Command | None:
+    registry = _registry()
+    if name not in _plugin_helps(registry):
+        return None
+    from halo_core.registry import import_target
+
+    registration = registry.find("command", name)
+    command = import_target(registration)
+    if not isinstance(command, click.Command):
+        raise PluginError(
+            f"{registration.distribution}: the command {name!r} is {registration.target!r}, "
+            f"a {type(command).__name__}; expected a click command",
+            location=registration.origin,
+        )
+    return command
+
+
+def _no_command(name: str, known: list[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, known, n=1)
+    guess = f" Did you mean {near[0]!r}?" if near else ""
+    spec = f" To run a spec: halo run {name}" if os.path.exists(name) else ""
+    return f"no command named {name!r}.{guess}{spec} Commands: halo --help"
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: Any) -> None:
+    if value and not ctx.resilient_parsing:
+        from halo_core import __version__
+
+        click.echo(f"halo {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version and exit.",
+)
+def halo() -> None:
+    """Align language models with human-aware losses.
+
+    Start with: halo run examples/quickstart.yaml
+    """

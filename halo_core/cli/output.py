@@ -1,0 +1,206 @@
+"""What every command prints and how it ends.
+
+A command takes the decorator `output_options` and gets an `Output`:
+
+    @click.command()
+    @output_options
+    def validate(output: Output) -> None:
+        output.attach(stages=[...])       # what a failure shall report too
+        if output.json:
+            output.emit({"stages": [...]})
+        else:
+            output.say("fine")
+
+It raises `HaloError` for what goes wrong; `finish` turns that into a message on stderr, or with
+``--json`` into the one JSON object on stdout, and into an exit code:
+
+| code | meaning |
+|---|---|
+| 0 | done |
+| 1 | anything else |
+| 2 | the user's mistake: spec, option, path, data |
+| 3 | a plugin at fault |
+| 130, 143 | interrupted by Ctrl-C, SIGTERM |
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import click
+
+from halo_core.errors import HaloError, SpecErrors
+
+SCHEMA = 1
+"""Version of the shape of every JSON object that a command prints."""
+
+
+class Output:
+    """Where the result of one command goes: text for people, or one JSON object.
+
+    Args:
+        json: Whether ``--json`` was given.
+        debug: Whether ``--debug`` was given.
+    """
+
+    def __init__(self, *, json: bool = False, debug: bool = False) -> None:
+        self.json = json
+        self.debug = debug
+        self.payload: Mapping[str, Any] | None = None
+        self.attached: dict[str, Any] = {}
+
+    def say(self, text: str = "") -> None:
+        """Prints a line for people on stdout; nothing with ``--json``."""
+        if not self.json:
+            click.echo(text)
+
+    def emit(self, payload: Mapping[str, Any]) -> None:
+        """Sets the JSON object that is printed when the command is done; the last call holds."""
+        self.payload = payload
+
+    def attach(self, **fields: Any) -> None:
+        """Adds fields that the JSON object of a failure shall have too, for example `stages`."""
+        self.attached.update(fields)
+
+
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds ``--json`` and ``--debug`` to a command, which gets an `Output` as `output`."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+    @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+    @functools.wraps(command)
+    def with_output(*args: Any, as_json: bool, debug: bool, **options: Any) -> Any:
+        output = click.get_current_context().ensure_object(Output)
+        output.json = output.json or as_json
+        output.debug = output.debug or debug
+        return command(*args, output=output, **options)
+
+    return with_output
+
+
+def workspace_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds ``--workspace DIR``, given to the command as the string `workspace`."""
+    return click.option(
+        "--workspace",
+        envvar="HALO_WORKSPACE",
+        default="./workspace",
+        show_default=True,
+        show_envvar=True,
+        metavar="DIR",
+        help="Folder of everything that runs write.",
+    )(command)
+
+
+def finish(output: Output, call: Callable[[], Any]) -> int:
+    """Calls a command, prints its result or its error, and returns the exit code.
+
+    With ``--json`` whatever else is printed meanwhile, by child processes too, goes to stderr.
+    """
+    try:
+        if not output.json:
+            code = _guarded(output, call)
+        else:
+            with _stdout_to_stderr():
+                code = _guarded(output, call)
+            if output.payload is not None:
+                _print_json(output.payload)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader left; Python's own flush at exit must not complain once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
+
+
+def _guarded(output: Output, call: Callable[[], Any]) -> int:
+    try:
+        result = call()
+    except (BrokenPipeError, click.exceptions.Exit) as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        return error.exit_code
+    except (KeyboardInterrupt, Exception) as error:
+        if output.debug:
+            import traceback
+
+            traceback.print_exception(error)
+        code, message = describe(error)
+        if output.json:
+            output.emit({**output.attached, **error_fields(error)})
+        elif not output.debug:
+            click.echo(message, err=True)
+        return code
+    return result if isinstance(result, int) else 0
+
+
+def describe(error: BaseException) -> tuple[int, str]:
+    """Returns the exit code of an error and what people are told."""
+    if isinstance(error, HaloError):
+        return error.exit_code, str(error)
+    if isinstance(error, click.ClickException):
+        usage = io.StringIO()
+        error.show(usage)
+        return error.exit_code, usage.getvalue().rstrip()
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return 130, "interrupted"
+    return 1, (
+        f"halo: internal error: {type(error).__name__}: {_first_line(error)}; "
+        "run again with --debug for the traceback"
+    )
+
+
+def error_fields(error: BaseException) -> dict[str, Any]:
+    """Returns the fields `error` and `errors` of the JSON object of a failure."""
+    mistakes = error.errors if isinstance(error, SpecErrors) else (error,)
+    return {"error": _as_json(error), "errors": [_as_json(mistake) for mistake in mistakes]}
+
+
+def _as_json(error: BaseException) -> dict[str, str | None]:
+    kind, location, message = type(error).__name__, None, _first_line(error)
+    if isinstance(error, HaloError):
+        message, location = error.message, error.location
+    elif isinstance(error, click.ClickException):
+        message = error.format_message()
+        context = getattr(error, "ctx", None)
+        location = context.command_path if context else None
+    elif isinstance(error, KeyboardInterrupt | click.Abort):
+        kind, message = "Interrupted", "interrupted"
+    return {"type": kind, "message": message, "location": location}
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0]
+
+
+def _print_json(payload: Mapping[str, Any]) -> None:
+    import json
+
+    click.echo(json.dumps({"schema": SCHEMA, **payload}, ensure_ascii=False, indent=2))
+
+
+@contextlib.contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    with contextlib.redirect_stdout(sys.stderr):
+        if not _is_descriptor(sys.__stdout__, 1) or not _is_descriptor(sys.__stderr__, 2):
+            yield
+            return
+        kept = os.dup(1)
+        os.dup2(2, 1)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 1)
+            os.close(kept)
+
+
+def _is_descriptor(stream: Any, number: int) -> bool:
+    try:
+        return stream is not None and stream.fileno() == number
+    except (OSError, ValueError):
+        return False
