@@ -1,0 +1,30 @@
+"""The options of low-rank adaptation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class LoraOptions(BaseModel):
+    """Train low-rank factors beside some linear layers and leave all other weights alone.
+
+    References:
+        Hu et al. 2021, LoRA: Low-Rank Adaptation of Large Language Models.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    rank: int = Field(16, ge=1, description="Rank of the update of each layer.")
+    alpha: float = Field(
+        32.0, gt=0, description="The update is scaled by alpha / rank (Hu et al. 2021, 4.1)."
+    )
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of the update's inputs that is dropped in training."
+    )
+    targets: Literal["all-linear"] | list[str] = Field(
+        "all-linear",
+        description="Names of the layers to adapt, for example [q_proj, v_proj]; "
+        "all-linear takes every linear layer but the output head.",
+    )

@@ -1,0 +1,216 @@
+"""Models and tokenizers: loaded from a folder or the hub, saved as a plain transformers folder.
+
+Code from the hub is never run (``trust_remote_code`` is off).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from halo_core.errors import ModelError
+from halo_core.stage import ModelInput
+from halo_trainer.chat import token_ids, use_template
+from halo_trainer.folders import written_beside
+
+T = TypeVar("T")
+
+
+def load_tokenizer(model: ModelInput, template: str | None) -> Any:
+    """Returns the tokenizer of a model, with a chat template inside.
+
+    Args:
+        model: A folder or a hub id.
+        template: See `halo_trainer.chat.use_template`.
+
+    Raises:
+        ModelError: When there is no tokenizer, or it has no end-of-sequence token.
+    """
+    tokenizer = _read_tokenizer(model)
+    if tokenizer.eos_token_id is None:
+        raise ModelError(
+            "the tokenizer has no end-of-sequence token, so no completion could end. Set "
+            '"eos_token" in its tokenizer_config.json',
+            location=model.path,
+        )
+    use_template(tokenizer, template)
+    return tokenizer
+
+
+def _read_tokenizer(model: ModelInput) -> Any:
+    from transformers import AutoTokenizer
+
+    return _guarded(
+        model,
+        "tokenizer",
+        lambda: AutoTokenizer.from_pretrained(
+            model.path, revision=model.revision, trust_remote_code=False
+        ),
+    )
+
+
+def load_model(model: ModelInput, *, dtype: torch.dtype, device: torch.device | str) -> Any:
+    """Returns a causal language model in evaluation mode.
+
+    Where the tokenizer knows more tokens than the model, the embeddings grow; a new token starts
+    as the mean of the old ones. They never shrink.
+
+    Args:
+        model: A folder or a hub id.
+        dtype: Of the weights.
+        device: Where the weights go.
+
+    Raises:
+        ModelError: When it cannot be found, is not a causal language model, or lacks weights.
+    """
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    config = _read_config(model)
+    _check_causal(config, model)
+    network, report = _guarded(
+        model,
+        "weights",
+        lambda: AutoModelForCausalLM.from_pretrained(
+            model.path,
+            revision=model.revision,
+            config=config,
+            dtype=dtype,
+            output_loading_info=True,
+            trust_remote_code=False,
+        ),
+    )
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(
+            f"{len(missing)} weights are missing, among them {missing[0]!r}. Expected all weights "
+            f"of {type(network).__name__}: save or download the model again",
+            location=model.path,
+        )
+    grow_vocabulary(network, len(_read_tokenizer(model)))
+    return network.to(device).eval()
+
+
+def _read_config(model: ModelInput) -> Any:
+    from transformers import AutoConfig
+
+    return _guarded(
+        model,
+        "configuration",
+        lambda: AutoConfig.from_pretrained(
+            model.path, revision=model.revision, trust_remote_code=False
+        ),
+    )
+
+
+def _check_causal(config: Any, model: ModelInput) -> None:
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    known = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
+    expected = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].__name__ if known else None
+    named = (config.architectures or [expected])[0]
+    if expected is None or named != expected or config.is_encoder_decoder:
+        raise ModelError(
+            f"{named or config.model_type} is not a causal language model. Expected one that "
+            "AutoModelForCausalLM loads, such as LlamaForCausalLM",
+            location=model.path,
+        )
+
+
+def grow_vocabulary(network: Any, size: int) -> None:
+    """Makes the embeddings hold at least `size` tokens; a new row is the mean of the old ones."""
+    known = network.get_input_embeddings().weight.shape[0]
+    if size <= known:
+        return
+    network.resize_token_embeddings(size, mean_resizing=False)
+    with torch.no_grad():
+        for layer in (network.get_input_embeddings(), network.get_output_embeddings()):
+            layer.weight[known:] = layer.weight[:known].float().mean(0).to(layer.weight.dtype)
+            if getattr(layer, "bias", None) is not None:
+                layer.bias[known:] = layer.bias[:known].mean()
+
+
+def _guarded(model: ModelInput, part: str, load: Callable[[], T]) -> T:
+    folder = Path(model.path)
+    local = folder.is_dir()
+    if not local and (model.revision is None and (folder.is_absolute() or folder.exists())):
+        raise ModelError(
+            "there is no such folder. Expected a transformers model folder with config.json",
+            location=model.path,
+        )
+    if local and not (folder / "config.json").exists():
+        raise ModelError(
+            "there is no config.json here. Expected a transformers model folder",
+            location=model.path,
+        )
+    try:
+        return load()
+    except Exception as error:
+        if not local:
+            # The text of a hub error may hold an address with credentials.
+            raise ModelError(
+                f"the {part} cannot be had from the hub ({type(error).__name__}). Check the id"
+                f"{f' and the revision {model.revision!r}' if model.revision else ''}, the "
+                "network, and for a gated model that you are logged in; or give a folder by path",
+                location=model.path,
+            ) from error
+        first = (str(error).strip().splitlines() or [""])[0][:300]
+        raise ModelError(
+            f"the {part} cannot be read: {type(error).__name__}: {first}. Expected a folder as "
+            "transformers' save_pretrained writes it",
+            location=model.path,
+        ) from error
+
+
+def save_model_folder(folder: Path, model: Any, tokenizer: Any) -> None:
+    """Writes a folder that transformers and vLLM load: weights, tokenizer, generation config.
+
+    It is written beside and renamed, in place of an older one. The generation config holds the
+    tokens that end a completion and nothing of how the model was sampled before.
+
+    Args:
+        folder: Where to; usually ``context.folder / "model"``.
+        model: A `PreTrainedModel`, not wrapped by anything.
+        tokenizer: Its tokenizer, with the chat template inside.
+    """
+    from transformers import GenerationConfig
+
+    ends = end_ids(tokenizer, model)
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=ends if len(ends) > 1 else ends[0],
+        pad_token_id=tokenizer.eos_token_id
+        if tokenizer.pad_token_id is None
+        else tokenizer.pad_token_id,
+    )
+    with written_beside(folder) as partial:
+        model.save_pretrained(partial, safe_serialization=True)
+        tokenizer.save_pretrained(partial)
+
+
+def completion_end_id(tokenizer: Any) -> int:
+    """Returns the id of the token that ends a completion.
+
+    It is what the chat template puts behind an assistant's message when that is a control token
+    (Gemma ends turns with its own), else the tokenizer's end-of-sequence token.
+    """
+    probe = "probe"
+    rendered: str = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "hi"}, {"role": "assistant", "content": probe}],
+        tokenize=False,
+    )
+    ids = token_ids(tokenizer, [rendered.rpartition(probe)[2]])[0]
+    if ids and ids[0] in tokenizer.all_special_ids:
+        return ids[0]
+    return int(tokenizer.eos_token_id)
+
+
+def end_ids(tokenizer: Any, model: Any) -> list[int]:
+    """Returns the ids of all tokens at which sampling stops, the trained one first."""
+    configured = model.generation_config.eos_token_id if model.generation_config else None
+    known = configured if isinstance(configured, list) else [configured]
+    ids = [completion_end_id(tokenizer), tokenizer.eos_token_id, *known]
+    return list(dict.fromkeys(int(i) for i in ids if i is not None))
