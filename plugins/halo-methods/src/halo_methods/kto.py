@@ -1,0 +1,83 @@
+"""Kahneman-Tversky optimisation: what a desirable or undesirable completion costs a human."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def kto_loss(
+    policy_logps: Tensor,
+    ref_logps: Tensor,
+    desirable: Tensor,
+    reference_point: Tensor,
+    *,
+    beta: float,
+    desirable_weight: float = 1.0,
+    undesirable_weight: float = 1.0,
+) -> Tensor:
+    """Returns how far each completion falls short of the most a human could value it.
+
+    With ``r = policy logp - reference logp`` and ``z0`` the reference point, both in nats::
+
+        v(y) = sigmoid(beta (r - z0))  where y is desirable,    w(y) = desirable_weight
+        v(y) = sigmoid(beta (z0 - r))  where y is undesirable,  w(y) = undesirable_weight
+        loss(y) = w(y) (1 - v(y))
+
+    beta scales the reference point too. The weights lie inside the loss, so the trainer counts
+    every example once: a mean over examples, not over their weights.
+
+    Args:
+        policy_logps: Summed log-probability of each completion, nats [B].
+        ref_logps: The same under the reference, no gradient [B].
+        desirable: Whether each completion is desirable [B] bool.
+        reference_point: Estimate of KL(policy || reference), nats [] or [B]. No gradient flows
+            through it: it only says how saturated the loss is.
+        beta: Scale from nats of log-ratio to reward, above 0.
+        desirable_weight: lambda_D of the report, at least 0.
+        undesirable_weight: lambda_U of the report, at least 0. For n_D desirable and n_U
+            undesirable examples, lambda_D n_D / (lambda_U n_U) should lie in [1, 4/3].
+
+    Returns:
+        One loss per completion, from 0 to its weight [B].
+
+    Raises:
+        ValueError: When a shape is not as above, or `desirable` is not bool.
+
+    References:
+        Human-Aware Loss Functions (2024), eq. 7 and 8.
+
+    The policy has raised both completions by 1 nat, where 0.5 would have been neutral: good for
+    the desirable one, bad for the other.
+
+    >>> from torch import tensor
+    >>> logps, ref_logps, desirable = tensor([-1.0, -3.0]), tensor([-2.0, -4.0]), [True, False]
+    >>> kto_loss(logps, ref_logps, tensor(desirable), tensor(0.5), beta=1.0)
+    tensor([0.3775, 0.6225])
+    """
+    _check_shapes(policy_logps, ref_logps, desirable, reference_point)
+    logratios = policy_logps - ref_logps
+    rewards_above_point = beta * (logratios - reference_point.detach())  # report eq. 8: g
+    gains = torch.where(desirable, rewards_above_point, -rewards_above_point)
+    weights = torch.where(desirable, desirable_weight, undesirable_weight)  # report eq. 8: w
+    shortfalls = torch.sigmoid(-gains)  # 1 - sigmoid(gains), exact where sigmoid rounds to 1
+    return weights.to(shortfalls.dtype) * shortfalls  # report eq. 7
+
+
+def _check_shapes(
+    policy_logps: Tensor, ref_logps: Tensor, desirable: Tensor, reference_point: Tensor
+) -> None:
+    expected = tuple(policy_logps.shape)
+    for name, values in {"ref_logps": ref_logps, "desirable": desirable}.items():
+        if len(expected) != 1 or tuple(values.shape) != expected:
+            raise ValueError(
+                f"kto_loss: policy_logps {expected} and {name} {tuple(values.shape)} must both "
+                "have the shape [B], one value per completion"
+            )
+    if tuple(reference_point.shape) not in ((), expected):
+        raise ValueError(
+            f"kto_loss: reference_point has the shape {tuple(reference_point.shape)}; expected [] "
+            f"(one for the batch) or {expected} (one per completion)"
+        )
+    if desirable.dtype != torch.bool:
+        raise ValueError(f"kto_loss: desirable is {desirable.dtype}; expected torch.bool")
