@@ -1,0 +1,218 @@
+"""Encoded examples on disk: token ids in a memory-mapped Arrow file, read by position."""
+
+from __future__ import annotations
+
+import bisect
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from halo_core.feedback import Feedback
+
+Ids = npt.NDArray[np.int32]
+
+_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("prompt_id", pa.string()),
+        ("prompt", pa.list_(pa.int32())),
+        ("completions", pa.list_(pa.list_(pa.int32()))),
+        ("desirable", pa.list_(pa.bool_())),
+        ("completion_ids", pa.list_(pa.string())),
+    ]
+)
+_TOKENS = "tokens.arrow"
+_COUNTS = "counts.json"
+_ROWS_PER_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class EncodedCompletion:
+    """One completion of a prompt, as token ids.
+
+    Attributes:
+        prompt_ids: The prompt as sampling sees it, never empty [prompt tokens].
+        completion_ids: The completion, never empty; the token that ends it is last unless the
+            completion was cut [completion tokens].
+        desirable: Whether it is desirable; true for texts, demonstrations and chosen ones.
+        completion_id: Names its text; equal texts share it.
+    """
+
+    prompt_ids: Ids
+    completion_ids: Ids
+    desirable: bool
+    completion_id: str
+
+
+@dataclass(frozen=True)
+class EncodedExample:
+    """What a loss gets one value for.
+
+    Attributes:
+        id: The row's; pieces of a long text are ``id``, ``id#2``, ``id#3``...
+        prompt_id: Names the prompt; equal prompts share it.
+        completions: One; two for pairs, the chosen one first.
+    """
+
+    id: str
+    prompt_id: str
+    completions: tuple[EncodedCompletion, ...]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What was encoded, in numbers.
+
+    Attributes:
+        examples: Examples; with texts, pieces.
+        completions: Completions.
+        desirable: Desirable completions.
+        prompt_tokens: Tokens of all examples' prompts, one prompt per example.
+        completion_tokens: Tokens of all completions.
+        truncated_prompts: Examples whose prompt was cut.
+        truncated_completions: Completions that were cut.
+    """
+
+    examples: int = 0
+    completions: int = 0
+    desirable: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    truncated_prompts: int = 0
+    truncated_completions: int = 0
+
+    def plus(self, other: Counts) -> Counts:
+        """Returns the sums of both."""
+        return Counts(**{k: v + getattr(other, k) for k, v in vars(self).items()})
+
+
+class EncodedData(Sequence[EncodedExample]):
+    """The examples of one data set: memory-mapped, not held in memory.
+
+    Args:
+        folder: Where `write` put them.
+        feedback: The kind of every example.
+    """
+
+    def __init__(self, folder: Path, feedback: Feedback) -> None:
+        self.feedback = feedback
+        self.counts = Counts(**json.loads((folder / _COUNTS).read_text()))
+        with pa.memory_map(str(folder / _TOKENS)) as source:
+            reader = pa.ipc.open_file(source)
+            batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+        self._batches = [_Batch(batch) for batch in batches]
+        self._starts = [0, *accumulate(batch.num_rows for batch in batches)]
+
+    @property
+    def truncated_prompts(self) -> int:
+        """Number of examples whose prompt was cut."""
+        return self.counts.truncated_prompts
+
+    @property
+    def truncated_completions(self) -> int:
+        """Number of completions that were cut."""
+        return self.counts.truncated_completions
+
+    def __len__(self) -> int:
+        return self.counts.examples
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        position = index + len(self) if index < 0 else index
+        if not 0 <= position < len(self):
+            raise IndexError(index)
+        batch = bisect.bisect_right(self._starts, position) - 1
+        return self._batches[batch].example(position - self._starts[batch])
+
+
+class _Batch:
+    """The columns of one Arrow record batch as NumPy views."""
+
+    def __init__(self, batch: pa.RecordBatch) -> None:
+        self._ids = batch.column("id")
+        self._prompt_ids = batch.column("prompt_id")
+        prompt = batch.column("prompt")
+        self._prompt_starts = prompt.offsets.to_numpy()
+        self._prompt_tokens = prompt.values.to_numpy()
+        completions = batch.column("completions")
+        self._firsts = completions.offsets.to_numpy()
+        self._starts = completions.values.offsets.to_numpy()
+        self._tokens = completions.values.values.to_numpy()
+        self._desirable = batch.column("desirable").values.to_numpy(zero_copy_only=False)
+        self._completion_ids = batch.column("completion_ids").values
+
+    def example(self, row: int) -> EncodedExample:
+        start, stop = self._prompt_starts[row : row + 2]
+        prompt = self._prompt_tokens[start:stop]
+        first, last = self._firsts[row : row + 2]
+        return EncodedExample(
+            id=self._ids[row].as_py(),
+            prompt_id=self._prompt_ids[row].as_py(),
+            completions=tuple(self._completion(prompt, i) for i in range(first, last)),
+        )
+
+    def _completion(self, prompt: Ids, index: int) -> EncodedCompletion:
+        return EncodedCompletion(
+            prompt_ids=prompt,
+            completion_ids=self._tokens[self._starts[index] : self._starts[index + 1]],
+            desirable=bool(self._desirable[index]),
+            completion_id=self._completion_ids[index].as_py(),
+        )
+
+
+def write(folder: Path, examples: Iterable[EncodedExample]) -> Counts:
+    """Writes examples into an existing folder as they come; returns their number and tokens.
+
+    The counts of what was cut are the encoder's to add: see `write_counts`.
+    """
+    counts = Counts()
+    remaining = iter(examples)
+    path = str(folder / _TOKENS)
+    with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
+        while chunk := list(islice(remaining, _ROWS_PER_BATCH)):
+            writer.write_batch(_record_batch(chunk))
+            counts = counts.plus(_count(chunk))
+    return counts
+
+
+def write_counts(folder: Path, counts: Counts) -> None:
+    """Writes the counts beside the tokens."""
+    (folder / _COUNTS).write_text(json.dumps(vars(counts)))
+
+
+def _record_batch(examples: Sequence[EncodedExample]) -> pa.RecordBatch:
+    rows = [
+        {
+            "id": example.id,
+            "prompt_id": example.prompt_id,
+            "prompt": example.completions[0].prompt_ids,
+            "completions": [c.completion_ids for c in example.completions],
+            "desirable": [c.desirable for c in example.completions],
+            "completion_ids": [c.completion_id for c in example.completions],
+        }
+        for example in examples
+    ]
+    return pa.RecordBatch.from_pylist(rows, schema=_SCHEMA)
+
+
+def _count(examples: Sequence[EncodedExample]) -> Counts:
+    completions = list(_completions(examples))
+    return Counts(
+        examples=len(examples),
+        completions=len(completions),
+        desirable=sum(c.desirable for c in completions),
+        prompt_tokens=sum(len(e.completions[0].prompt_ids) for e in examples),
+        completion_tokens=sum(len(c.completion_ids) for c in completions),
+    )
+
+
+def _completions(examples: Iterable[EncodedExample]) -> Iterator[EncodedCompletion]:
+    return (completion for example in examples for completion in example.completions)
