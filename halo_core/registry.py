@@ -6,15 +6,16 @@ A bare name is a built-in (`halo_core.reserved`). Any other component is written
 
 from __future__ import annotations
 
-import difflib
 import importlib
-import traceback
+import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 from halo_core.errors import PluginError, UserError
+from halo_core.installed import normalised
 from halo_core.reserved import KINDS, RESERVED
 
 
@@ -43,7 +44,7 @@ class Registration:
     @property
     def canonical(self) -> str:
         """The name that specs use: bare for a built-in, else ``namespace/name``."""
-        if RESERVED[self.kind].get(self.name) == self.distribution:
+        if RESERVED[self.kind].get(self.name) == normalised(self.distribution):
             return self.name
         return f"{namespace(self.distribution)}/{self.name}"
 
@@ -67,9 +68,29 @@ class BrokenPlugin:
     hint: str
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A distribution that ``HALO_PLUGINS`` does not name.
+
+    Attributes:
+        distribution: Its name.
+        version: Its version.
+    """
+
+    distribution: str
+    version: str
+
+
 def namespace(distribution: str) -> str:
-    """Returns a distribution's namespace: its name without a leading ``halo-``."""
-    return distribution.removeprefix("halo-")
+    """Returns a distribution's namespace: its name without a leading ``halo-``.
+
+    >>> namespace("halo-stranger"), namespace("Acme_Losses")
+    ('stranger', 'acme-losses')
+    """
+    return normalised(distribution).removeprefix("halo-")
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class Registrar:
@@ -84,7 +105,7 @@ class Registrar:
     def __init__(self, distribution: str, version: str, origin: str) -> None:
         self._distribution = distribution
         self._version = version
-        self._origin = origin
+        self.origin = origin
         self.registrations: list[Registration] = []
 
     def loss(self, name: str, target: str) -> None:
@@ -120,43 +141,46 @@ class Registrar:
         self._add("command", name, target, help)
 
     def _add(self, kind: str, name: str, target: str, help: str = "") -> None:
-        owner = RESERVED[kind].get(name)
-        if owner is not None and owner != self._distribution:
-            raise PluginError(
-                f"{self._distribution} registers the {kind} {name!r}, a name of {owner}. "
-                f"Choose another; users will write {namespace(self._distribution)}/NAME"
-            )
-        if "/" in name or ":" in name or not name:
-            raise PluginError(
-                f"{self._distribution} registers the {kind} {name!r}; a name has no '/' or ':'"
-            )
-        if any(r.kind == kind and r.name == name for r in self.registrations):
-            raise PluginError(f"{self._distribution} registers the {kind} {name!r} twice")
-        if ":" not in target:
-            raise PluginError(
-                f"{self._distribution} registers the {kind} {name!r} as {target!r}; "
-                "expected 'module:attribute'"
-            )
+        mistake = self._mistake(kind, name, target)
+        if mistake:
+            raise PluginError(f"{self._distribution} registers the {words(kind)} {name!r}{mistake}")
         self.registrations.append(
-            Registration(
-                kind, name, target, self._distribution, self._version, self._origin, help
-            )
+            Registration(kind, name, target, self._distribution, self._version, self.origin, help)
         )
+
+    def _mistake(self, kind: str, name: str, target: str) -> str | None:
+        owner = RESERVED[kind].get(name)
+        if owner not in (None, normalised(self._distribution)):
+            own = namespace(self._distribution)
+            return f", a name of {owner}. Choose another; users will write {own}/NAME"
+        if not _NAME.fullmatch(name):
+            return "; expected letters, digits, '.', '_' and '-' only"
+        if any((r.kind, r.name) == (kind, name) for r in self.registrations):
+            return " twice"
+        module, _, attribute = target.partition(":")
+        if not all(part.isidentifier() for part in [*module.split("."), attribute]):
+            return f" as {target!r}; expected 'module:attribute'"
+        return None
 
 
 class Registry:
-    """All registrations of an environment, and the plugins that failed.
+    """All registrations of an environment, and the plugins that are not used.
 
     Args:
         registrations: Of all plugins that loaded.
-        broken: Of those that did not.
+        broken: The plugins that did not.
+        left_out: Those that ``HALO_PLUGINS`` does not name.
     """
 
     def __init__(
-        self, registrations: Iterable[Registration], broken: Iterable[BrokenPlugin] = ()
+        self,
+        registrations: Iterable[Registration],
+        broken: Iterable[BrokenPlugin] = (),
+        left_out: Iterable[LeftOut] = (),
     ) -> None:
         self.registrations = tuple(registrations)
         self.broken = tuple(broken)
+        self.left_out = tuple(left_out)
 
     def find(self, kind: str, name: str) -> Registration:
         """Returns the registration that a name in a spec means.
@@ -169,51 +193,99 @@ class Registry:
             UserError: When there is none, or two distributions share the namespace.
             PluginError: When the distribution that should have it is broken.
         """
-        found = [r for r in self.registrations if r.kind == kind and name in _names(r)]
-        if len(found) == 1:
-            return found[0]
-        if len(found) > 1:
-            options = " or ".join(f"{r.distribution}/{r.name}" for r in found)
-            raise UserError(f"the {_words(kind)} {name!r} is ambiguous: write {options}")
+        of_kind = [r for r in self.registrations if r.kind == kind]
+        full = [r for r in of_kind if name == _full_name(r)]
+        short = [r for r in of_kind if name == r.canonical and r not in full]
+        if len(full) + len(short) == 1 and (full or not self._is_shared(short[0])):
+            return (full or short)[0]
+        if full or short:
+            raise UserError(self._ambiguous(kind, name, [*full, *short]))
         raise self._unknown(kind, name)
 
     def names(self, kind: str) -> list[str]:
-        """Returns the names of the installed components of a kind, sorted."""
-        return sorted(r.canonical for r in self.registrations if r.kind == kind)
+        """Returns the names of the installed components of a kind as specs write them, sorted."""
+        return sorted(self.written(r) for r in self.registrations if r.kind == kind)
+
+    def written(self, registration: Registration) -> str:
+        """Returns the name by which `find` finds a registration in this environment."""
+        if self._is_shared(registration):
+            return _full_name(registration)
+        return registration.canonical
+
+    def _is_shared(self, registration: Registration) -> bool:
+        return "/" in registration.canonical and len(self._sharers(registration)) > 1
+
+    def _sharers(self, registration: Registration) -> list[str]:
+        wanted = namespace(registration.distribution)
+        return sorted(
+            {r.distribution for r in self.registrations if namespace(r.distribution) == wanted}
+        )
+
+    def _ambiguous(self, kind: str, name: str, found: list[Registration]) -> str:
+        sharers = self._sharers(found[0])
+        options = sorted({_full_name(r) for r in found} - ({name} if len(found) > 1 else set()))
+        return (
+            f"the {words(kind)} {name!r} is ambiguous: {' and '.join(sharers)} share the namespace "
+            f"{namespace(found[0].distribution)!r}. Write {' or '.join(options)}, or leave one "
+            "out with HALO_PLUGINS"
+        )
 
     def _unknown(self, kind: str, name: str) -> UserError | PluginError:
         owner = RESERVED[kind].get(name)
-        prefix = name.partition("/")[0] if "/" in name else None
+        prefix = normalised(name.partition("/")[0]) if "/" in name else owner
         for plugin in self.broken:
-            if plugin.distribution == owner or prefix in (
-                plugin.distribution,
-                namespace(plugin.distribution),
-            ):
+            if _belongs(prefix, plugin.distribution):
                 return PluginError(
-                    f"the {_words(kind)} {name!r} is in {plugin.distribution} "
+                    f"the {words(kind)} {name!r} is in {plugin.distribution} "
                     f"{plugin.version}, which is broken: {plugin.error}. {plugin.hint}",
                     location=plugin.location,
                 )
+        for absent in self.left_out:
+            if _belongs(prefix, absent.distribution):
+                return UserError(
+                    f"the {words(kind)} {name!r} is in {absent.distribution}, which HALO_PLUGINS "
+                    f"leaves out: add {absent.distribution} to HALO_PLUGINS"
+                )
+        owner = owner or _catalogued(kind, name)
         if owner is not None:
             return UserError(
-                f"the {_words(kind)} {name!r} is in {owner}, which is not installed: "
+                f"the {words(kind)} {name!r} is in {owner}, which is not installed: "
                 f"pip install {owner}"
             )
+        return UserError(self._no_such(kind, name))
+
+    def _no_such(self, kind: str, name: str) -> str:
+        import difflib
+
         installed = self.names(kind)
         near = difflib.get_close_matches(name, [*installed, *RESERVED[kind]], n=1)
-        guess = f" Did you mean {near[0]!r}?" if near else ""
-        listing = ", ".join(installed) if installed else "none"
-        return UserError(
-            f"no {_words(kind)} named {name!r}.{guess} Installed: {listing}. "
-            "Others: halo plugins --available"
+        tails = [full for full in installed if full.rpartition("/")[2] == name]
+        guess = next(iter([*tails, *near]), None)
+        return (
+            f"no {words(kind)} named {name!r}.{f' Did you mean {guess!r}?' if guess else ''} "
+            f"Installed: {', '.join(installed) or 'none'}. Others: halo plugins --available"
         )
 
 
-def _names(registration: Registration) -> set[str]:
-    return {registration.canonical, f"{registration.distribution}/{registration.name}"}
+def _full_name(registration: Registration) -> str:
+    return f"{normalised(registration.distribution)}/{registration.name}"
 
 
-def _words(kind: str) -> str:
+def _belongs(prefix: str | None, distribution: str) -> bool:
+    return prefix in (normalised(distribution), namespace(distribution))
+
+
+def _catalogued(kind: str, name: str) -> str | None:
+    from halo_core.catalogue import catalogue
+
+    for entry in catalogue():
+        if any((c.kind, c.name) == (kind, name) for c in entry.components):
+            return entry.distribution
+    return None
+
+
+def words(kind: str) -> str:
+    """Returns a kind as people say it: ``reference point``."""
     return {"data": "data source"}.get(kind, kind.replace("_", " "))
 
 
@@ -229,7 +301,7 @@ def import_target(registration: Registration) -> Any:
         return getattr(importlib.import_module(module), attribute)
     except Exception as error:
         raise PluginError(
-            f"{where}: the {_words(registration.kind)} {registration.name!r} cannot be "
+            f"{where}: the {words(registration.kind)} {registration.name!r} cannot be "
             f"imported from {registration.target!r}: {type(error).__name__}: {error}",
             location=raised_at(error.__traceback__, registration.origin),
         ) from error
@@ -237,8 +309,11 @@ def import_target(registration: Registration) -> Any:
 
 def raised_at(trace: TracebackType | None, fallback: str) -> str:
     """Returns ``file:line`` of the innermost frame that is neither halo's core nor importlib's."""
+    import traceback
+
+    own = os.path.join(os.path.dirname(__file__), "")
     for frame in reversed(traceback.extract_tb(trace)):
-        if "importlib" not in frame.filename and "/halo_core/" not in frame.filename:
+        if not frame.filename.startswith((own, "<frozen")) and "/pluggy/" not in frame.filename:
             return f"{frame.filename}:{frame.lineno}"
     return fallback
 
@@ -246,10 +321,12 @@ def raised_at(trace: TracebackType | None, fallback: str) -> str:
 __all__ = [
     "KINDS",
     "BrokenPlugin",
+    "LeftOut",
     "Registrar",
     "Registration",
     "Registry",
     "import_target",
     "namespace",
     "raised_at",
+    "words",
 ]

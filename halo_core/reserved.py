@@ -25,7 +25,17 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
     },
     "tracker": {"mlflow": "halo-mlflow"},
     "report": {"html": "halo-report"},
-    "command": {"ui": "halo-mlflow"},
+    "command": {
+        "data": "halo-core",
+        "plan": "halo-core",
+        "plugins": "halo-core",
+        "run": "halo-core",
+        "schema": "halo-core",
+        "sync": "halo-core",
+        "ui": "halo-mlflow",
+        "validate": "halo-core",
+        "worker": "halo-core",
+    },
 }
 """Kind to name to the distribution that owns it. A name never changes its meaning."""
 

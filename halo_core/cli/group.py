@@ -70,9 +70,11 @@ def _registry() -> Registry:
 
 
 def _plugin_helps(registry: Registry) -> dict[str, str]:
-    helps = {r.canonical: r.help for r in registry.registrations if r.kind == "command"}
+    commands = [r for r in registry.registrations if r.kind == "command"]
+    helps = {registry.written(r): r.help for r in commands}
     for name, owner in RESERVED["command"].items():
-        helps.setdefault(name, f"In {owner}: not installed, or broken (see halo plugins).")
+        if owner != "halo-core":
+            helps.setdefault(name, f"In {owner}: not installed, or broken (see halo plugins).")
     return dict(sorted(helps.items()))
 
 

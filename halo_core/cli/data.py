@@ -1,0 +1,163 @@
+"""`halo data NAME` or `halo data SPEC`: what a data source holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from halo_core.cli.output import Output, output_options
+from halo_core.cli.spec_options import parse_overrides
+from halo_core.errors import SpecErrors, UserError
+
+if TYPE_CHECKING:
+    from halo_core.materialise import Rows
+    from halo_core.spec.sources import SetSpec
+
+
+@click.command()
+@click.argument("source", metavar="NAME|SPEC[:SET]")
+@click.option(
+    "--set", "options", multiple=True, metavar="PATH=VALUE", help="An option, as in path=hh.jsonl."
+)
+@click.option("--split", default=None, help="The split of a source; default train.")
+@click.option("--show", default=3, show_default=True, type=click.IntRange(0), help="Rows to show.")
+@output_options
+def data(source: str, options: Sequence[str], split: str | None, show: int, output: Output) -> None:
+    """Preview a data source, or the sets of a spec: rows, what is dropped and why, lengths.
+
+    \b
+    halo data hh --set path=hh-rlhf/helpful-base --split test
+    halo data examples/quickstart.yaml:train
+    """
+    from halo_core.materialise import materialise_set
+    from halo_core.store import Workspace
+
+    sets = _sets(source, options, split)
+    with tempfile.TemporaryDirectory() as folder:
+        found = {
+            item.name: _describe(materialise_set(item, Workspace(Path(folder))), show)
+            for item in sets
+        }
+    if output.json:
+        first = next(iter(found.values())) if len(found) == 1 else {}
+        output.emit({**_total(found), **first, "sets": found})
+        return
+    for name, described in found.items():
+        for line in _lines(name, described):
+            output.say(line)
+
+
+def _total(found: dict[str, Any]) -> dict[str, Any]:
+    kinds = {described["feedback"] for described in found.values()}
+    dropped: dict[str, int] = {}
+    for described in found.values():
+        for reason, count in described["dropped"].items():
+            dropped[reason] = dropped.get(reason, 0) + count
+    rows = sum(described["rows"] for described in found.values())
+    return {"feedback": kinds.pop() if len(kinds) == 1 else None, "rows": rows, "dropped": dropped}
+
+
+def _sets(source: str, options: Sequence[str], split: str | None) -> list[SetSpec]:
+    path, _, wanted = source.partition(":") if not source.startswith("file:") else ("", "", "")
+    if path.endswith((".yaml", ".yml")) or os.path.isfile(path):
+        return _spec_sets(path, wanted, options)
+    return [_named(source, options, split)]
+
+
+def _spec_sets(path: str, wanted: str, options: Sequence[str]) -> list[SetSpec]:
+    from halo_core.spec.spec import load_spec
+
+    sets = load_spec(Path(path), parse_overrides(options)).sets
+    if wanted and wanted not in sets:
+        raise UserError(f"no data set {wanted!r}; there are {', '.join(sets)}", location=path)
+    return [found for name, found in sets.items() if wanted in ("", name)]
+
+
+def _named(name: str, options: Sequence[str], split: str | None) -> SetSpec:
+    from halo_core.discovery import discover
+    from halo_core.spec.components import Resolver
+    from halo_core.spec.document import Document, apply_overrides
+    from halo_core.spec.mistakes import Mistakes
+    from halo_core.spec.sources import resolve_set
+
+    document = Document(
+        "halo data", Path.cwd(), {"use": name} | ({"split": split} if split else {})
+    )
+    apply_overrides(document, parse_overrides(options))
+    mistakes = Mistakes(document)
+    found = resolve_set(Resolver(discover(), mistakes), name, document.tree, ())
+    mistakes.raise_if_any()
+    if found is None:
+        raise SpecErrors([])
+    return found
+
+
+def _describe(rows: Sequence[Rows], show: int) -> dict[str, Any]:
+    from halo_core.rows import DataSet
+
+    loaded = DataSet("", rows[0].feedback, [source.file for source in rows])
+    dropped: dict[str, int] = {}
+    for source in rows:
+        for reason, count in source.dropped.items():
+            dropped[reason] = dropped.get(reason, 0) + count
+    return {
+        "feedback": rows[0].feedback,
+        "rows": len(loaded),
+        "dropped": dropped,
+        "held_elsewhere": sum(source.held_elsewhere for source in rows),
+        "prompts": len({row["prompt_id"] for row in loaded}),
+        "characters": _lengths(loaded),
+        "examples": [loaded[i] for i in range(min(show, len(loaded)))],
+    }
+
+
+def _lengths(rows: Any) -> dict[str, dict[str, float]]:
+    """Returns the median and the largest length of each text column, in characters."""
+    lengths: dict[str, list[int]] = {}
+    for row in rows:
+        for column, value in row.items():
+            if column == "prompt":
+                lengths.setdefault(column, []).append(sum(len(m["content"]) for m in value))
+            elif column in ("completion", "chosen", "rejected", "text"):
+                lengths.setdefault(column, []).append(len(value))
+    return {c: {"median": median(found), "max": max(found)} for c, found in lengths.items()}
+
+
+def _lines(name: str, described: dict[str, Any]) -> list[str]:
+    lines = [
+        f"{name}: {described['rows']} rows of {described['feedback']} feedback, "
+        f"{described['prompts']} prompts"
+    ]
+    lines += [f"  dropped {n}: {reason}" for reason, n in described["dropped"].items()]
+    if described["held_elsewhere"]:
+        lines.append(f"  {described['held_elsewhere']} on the other side of the hold-out")
+    for column, found in described["characters"].items():
+        lines.append(f"  {column}: median {found['median']:g}, max {found['max']} characters")
+    for row in described["examples"]:
+        lines += ["", *_row_lines(row)]
+    return [*lines, ""]
+
+
+def _row_lines(row: dict[str, Any]) -> list[str]:
+    lines = [f"  {row['id']}"]
+    for message in row.get("prompt", []):
+        lines.append(f"    {message['role']:<11}{_short(message['content'])}")
+    for column in ("text", "completion", "desirable", "chosen", "rejected"):
+        if column in row:
+            lines.append(f"    {column:<11}{_short(row[column])}")
+    for text, score in zip(row.get("completions", []), row.get("scores", []), strict=False):
+        lines.append(f"    {score:<11g}{_short(text)}")
+    return lines
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value
+    text = " ".join(text.split())
+    return text if len(text) <= 76 else f"{text[:73]}..."

@@ -1,0 +1,99 @@
+"""`halo plan SPEC`: the stages, what is done already, the rows and the conversions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from halo_core.cli.output import Output, output_options, workspace_option
+from halo_core.cli.spec_options import parse_overrides, spec_options
+
+if TYPE_CHECKING:
+    from halo_core.plan import Plan, PlannedStage
+    from halo_core.spec.sources import SetSpec
+
+
+@click.command()
+@spec_options
+@workspace_option
+@output_options
+def plan(spec_file: str, overrides: Sequence[str], workspace: str, output: Output) -> None:
+    """Show what a run would do: stages, what is there already, rows, conversions."""
+    from halo_core.plan import make_plan
+    from halo_core.spec.spec import load_spec
+    from halo_core.store import Workspace
+
+    spec = load_spec(Path(spec_file), parse_overrides(overrides))
+    made = make_plan(spec, Workspace(Path(workspace).resolve()))
+    stages = [_stage(made, stage) for stage in made.stages]
+    if output.json:
+        output.emit({"run": made.run_name, "folder": str(made.run_folder), "stages": stages})
+        return
+    output.say(f"run {made.run_name} in {made.workspace.root}")
+    for stage in stages:
+        for line in _lines(stage):
+            output.say(line)
+
+
+def _stage(made: Plan, stage: PlannedStage) -> dict[str, Any]:
+    from halo_core.changes import what_changed
+
+    return {
+        "id": stage.id,
+        "use": stage.spec.resolved.name,
+        "state": stage.state,
+        "folder": str(stage.folder),
+        "takes": {**stage.spec.models, **stage.spec.inputs},
+        "options": {k: v for k, v in stage.spec.resolved.tree().items() if k != "use"},
+        "data": {o: _set(made, data) for o, data in stage.spec.data.items()},
+        "size": dict(stage.spec.component.size()),
+        "changed": what_changed(made.workspace, stage) if stage.state == "new" else [],
+    }
+
+
+def _set(made: Plan, data: SetSpec) -> dict[str, Any]:
+    from halo_core.errors import HaloError
+    from halo_core.materialise import materialise
+
+    sources = []
+    for source in data.sources:
+        found: dict[str, Any] = {"use": source.resolved.name, "split": source.split}
+        found["feedback"] = source.info.feedback
+        found["inserted"] = source.converted
+        try:
+            rows = materialise(source, made.workspace)
+        except HaloError as error:
+            found |= {"rows": None, "dropped": {}, "unknown": error.message}
+        else:
+            found |= {"rows": rows.count, "dropped": dict(rows.dropped)}
+        sources.append(found)
+    return {"name": data.name, "sources": sources}
+
+
+def _lines(stage: dict[str, Any]) -> list[str]:
+    state = {"done": "in the store", "started": "begun, will go on", "new": "to do"}
+    lines = ["", f"{stage['id']}: {stage['use']}, {state[stage['state']]}"]
+    for option, name in stage["takes"].items():
+        lines.append(f"  {option:<12} {name}")
+    for option, data in stage["data"].items():
+        for source in data["sources"]:
+            lines.append(f"  {option:<12} {data['name']}: {_source(source)}")
+    for name, text in stage["size"].items():
+        lines.append(f"  {name:<12} {text}")
+    if stage["changed"]:
+        lines.append("  differs from the nearest result in the store in:")
+        lines += [f"    {change}" for change in stage["changed"]]
+    return lines
+
+
+def _source(source: dict[str, Any]) -> str:
+    if source["rows"] is None:
+        text = f"{source['use']}, rows unknown: {source['unknown']}"
+    else:
+        text = f"{source['use']}, {source['rows']} rows of {source['feedback']} feedback"
+    dropped = "".join(f", {n} dropped: {reason}" for reason, n in source["dropped"].items())
+    inserted = f" (conversion inserted: {source['inserted']})" if source["inserted"] else ""
+    return f"{text}{dropped}{inserted}"

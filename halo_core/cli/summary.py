@@ -1,0 +1,43 @@
+"""What `halo run` tells at the end: what was done, what came out, where to look next."""
+
+from __future__ import annotations
+
+from halo_core.plan import Plan
+from halo_core.runner import RunStatus
+
+
+def summary(plan: Plan, status: RunStatus, seconds: float) -> str:
+    """Returns the summary of a finished run, for people.
+
+    Args:
+        plan: What was run.
+        status: What came out.
+        seconds: Wall time of this command.
+    """
+    width = max(len(stage.id) for stage in status.stages)
+    lines = ["", f"{status.name} is done in {_time(seconds)}.", ""]
+    for stage in status.stages:
+        note = "(in the store)" if stage.status == "cached" else f"({_time(stage.seconds)})"
+        lines.append(f"  {stage.id:<{width}}  {stage.headline or stage.use} {note}")
+    lines += ["", "Where to look next", ""]
+    lines += [f"  {label:<9}{text}" for label, text in _next(plan, status)]
+    return "\n".join(lines)
+
+
+def _next(plan: Plan, status: RunStatus) -> list[tuple[str, str]]:
+    found = [("report", str(path)) for path in status.reports]
+    models = [s for s in plan.stages if s.spec.component.produces == "model"]
+    if models:
+        found.append(("model", str(models[-1].folder / "model")))
+    if status.tracking.get("links"):
+        uri = str(status.tracking.get("tracking_uri") or "")
+        if uri.startswith("sqlite"):
+            found.append(("MLflow", f"halo ui --workspace {plan.workspace.root}"))
+        found += [(str(name), str(link)) for name, link in status.tracking["links"].items()]
+    found.append(("events", str(status.folder / "events.jsonl")))
+    return found
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
