@@ -16,14 +16,14 @@ class DataInfo:
     """What a source says of itself without reading its rows.
 
     Attributes:
-        feedback: The kind of every row.
-        splits: The splits that `load` accepts.
+        feedback: The kind of every row; None where it cannot be known yet.
+        splits: The splits that `load` accepts; empty where they cannot be known yet.
         digest: Names the content: changes when and only when the rows would. A file's hash, a
             revision on the hub, or the options of a generator. None where it cannot be known
             yet (the hub out of reach).
     """
 
-    feedback: Feedback
+    feedback: Feedback | None
     splits: tuple[str, ...]
     digest: str | None
 

@@ -6,7 +6,7 @@ Every event has ``v`` (1), ``time`` (Unix seconds) and ``type``:
 
 | type | further fields |
 |---|---|
-| `run-started` | `name`, `run`, `spec`, `resolved` (paths relative to the run), `command`, `stages` |
+| `run-started` | `name`, `run`, `spec`, `resolved` (in the run's folder), `command`, `stages` |
 | `stage-started` | `stage`, `use`, `folder`, `resumed` |
 | `metrics` | `stage`, `step` (>= 1), `metrics` (name to float), `examples` |
 | `checkpoint` | `stage`, `step`, `path`, `best` |

@@ -49,6 +49,10 @@ class Progress(Protocol):
         """Returns a bar to be used in a `with` statement."""
         ...
 
+    def warn(self, message: str) -> None:
+        """Shows a warning without disturbing a bar."""
+        ...
+
 
 class StopFlag:
     """Tells a stage that Ctrl-C or SIGTERM came. Check it between steps."""
@@ -139,8 +143,20 @@ class Stage(Component):
         """Returns (option, message) for options that contradict each other; no torch here."""
         return ()
 
+    def model_defaults(self) -> Mapping[str, str]:
+        """Returns what a model option left out means: ``previous`` or ``from``.
+
+        ``previous`` is the model of the nearest earlier stage that makes one, else the spec's;
+        ``from`` is the stage's own ``from``. An option not named stays empty.
+        """
+        return {"from": "previous"}
+
     def defaults(self) -> Mapping[str, str]:
         """Returns options left out whose value is a component to be named in the plan."""
+        return {}
+
+    def size(self) -> Mapping[str, str]:
+        """Returns what `halo plan` says of the stage's size, as label to text; no torch here."""
         return {}
 
     def command(self, folder: Path) -> Sequence[str] | None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--show", default=3, show_default=True, type=click.IntRange(0), help="Rows to show.")
 @output_options
 def data(source: str, options: Sequence[str], split: str | None, show: int, output: Output) -> None:
-    """Preview a data source, or the sets of a spec: rows, what is dropped and why, lengths.
+    r"""Preview a data source, or the sets of a spec: rows, what is dropped and why, lengths.
 
     \b
     halo data hh --set path=hh-rlhf/helpful-base --split test

@@ -1,0 +1,221 @@
+"""Runs one stage from its folder alone, in the controller's process or in a worker's.
+
+`stage.json` holds everything: the component with its options, the models, inputs and rows it takes,
+the seed. `done.json` is written last, by rank 0, and means that the output is whole.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+from halo_core.discovery import discover
+from halo_core.errors import HaloError, PluginError, UserError, WorkerError
+from halo_core.events import EventLog
+from halo_core.plan import Plan, PlannedStage
+from halo_core.progress import SilentProgress
+from halo_core.registry import Registration
+from halo_core.reserved import RESERVED
+from halo_core.rows import DataSet
+from halo_core.spec.components import Resolved, Resolver
+from halo_core.spec.document import Document
+from halo_core.spec.local_file import FILE_PREFIX
+from halo_core.spec.mistakes import Mistakes
+from halo_core.stage import (
+    ModelInput,
+    Progress,
+    Stage,
+    StageContext,
+    StageResult,
+    StopFlag,
+)
+from halo_core.store import read_json, stage_done, write_json
+
+STAGE_FILE = "stage.json"
+
+
+def write_stage(plan: Plan, stage: PlannedStage, rows: Mapping[str, Any]) -> None:
+    """Writes what a stage is asked to do into its folder.
+
+    Args:
+        plan: The plan that the stage belongs to.
+        stage: The stage.
+        rows: Data option to the `halo_core.materialise.Rows` of its sources.
+    """
+    record = {
+        "schema": 1,
+        "id": stage.id,
+        "key": stage.key,
+        "seed": plan.spec.seed,
+        "stage": stage.spec.resolved.tree(),
+        "models": {o: asdict(plan.model(name)) for o, name in stage.spec.models.items()},
+        "inputs": {o: str(plan.stage(name).folder) for o, name in stage.spec.inputs.items()},
+        "data": {
+            option: {
+                "name": stage.spec.data[option].name,
+                "feedback": sources[0].feedback,
+                "files": [str(source.file) for source in sources],
+            }
+            for option, sources in rows.items()
+        },
+        "cache": str(plan.workspace.cache),
+        "events": str(plan.run_folder / "events.jsonl"),
+        "identity": stage.identity,
+        "components": [component_record(found) for found in stage.spec.resolved.all()],
+    }
+    write_json(stage.folder / STAGE_FILE, record)
+
+
+def component_record(resolved: Resolved) -> dict[str, Any]:
+    """Returns what a run records of a component: what it is and exactly where it came from."""
+    from halo_core.identity import source_hash, version
+
+    registration = resolved.registration
+    local = registration.target.startswith(FILE_PREFIX)
+    return {
+        "kind": registration.kind,
+        "name": resolved.name,
+        "distribution": registration.distribution,
+        "version": registration.version,
+        "origin": registration.origin,
+        "source": version(registration) if local else source_hash(registration),
+        "options": {k: v for k, v in resolved.tree().items() if k != "use"},
+    }
+
+
+def execute(
+    folder: Path, *, stop: StopFlag, progress: Progress | None = None, main: bool = True
+) -> Mapping[str, Any]:
+    """Runs the stage in a folder, or goes on with it, and returns what `done.json` holds.
+
+    Args:
+        folder: A stage's folder with `stage.json`.
+        stop: Set by the caller when the stage should keep its state and stop.
+        progress: Where bars are shown; silent when left out.
+        main: Whether this process is rank 0, which alone writes events and `done.json`.
+
+    Raises:
+        HaloError: Whatever the stage raises on purpose.
+        PluginError: When code of a third party's component raises.
+    """
+    record = read_json(folder / STAGE_FILE)
+    if record is None:
+        raise UserError(f"no {STAGE_FILE} here; expected a stage's folder", location=str(folder))
+    resolved = _resolve(record)
+    log = EventLog(folder / "events.jsonl", Path(record["events"])) if main else EventLog()
+    context = _context(record, folder, log, progress or SilentProgress(), stop)
+    result = _run(resolved, context)
+    done = {"metrics": dict(result.metrics), "headline": result.headline}
+    if main:
+        write_json(folder / "done.json", done)
+    return done
+
+
+def _resolve(record: Mapping[str, Any]) -> Resolved:
+    document = Document(STAGE_FILE, Path("/"), {"stage": record["stage"]})
+    mistakes = Mistakes(document)
+    resolved = Resolver(discover(), mistakes).resolve("stage", record["stage"], ("stage",))
+    mistakes.raise_if_any()
+    assert resolved is not None
+    return resolved
+
+
+def _context(
+    record: Mapping[str, Any], folder: Path, log: EventLog, progress: Progress, stop: StopFlag
+) -> StageContext:
+    def warn(message: str) -> None:
+        log.append("warning", stage=record["id"], message=message)
+        progress.warn(message)
+
+    return StageContext(
+        id=record["id"],
+        folder=folder,
+        seed=record["seed"],
+        models={option: ModelInput(**model) for option, model in record["models"].items()},
+        inputs={option: Path(path) for option, path in record["inputs"].items()},
+        data={
+            option: DataSet(data["name"], data["feedback"], [Path(f) for f in data["files"]])
+            for option, data in record["data"].items()
+        },
+        cache=Path(record["cache"]),
+        events=log,
+        progress=progress,
+        stop=stop,
+        warn=warn,
+    )
+
+
+def _run(resolved: Resolved, context: StageContext) -> StageResult:
+    stage = cast(Stage, resolved.component)
+    try:
+        result = stage.run(context)
+    except HaloError:
+        raise
+    except Exception as error:
+        culprit = _third_party(error, resolved)
+        if culprit is None:
+            raise
+        registration, location = culprit
+        raise PluginError(
+            f"{registration.canonical} ({registration.distribution} {registration.version}) "
+            f"raised {type(error).__name__}: {error}",
+            location=location,
+        ) from error
+    if not isinstance(result, StageResult):
+        raise PluginError(f"{resolved.name}.run() returned {result!r}; expected a StageResult")
+    return result
+
+
+def _third_party(error: Exception, resolved: Resolved) -> tuple[Registration, str] | None:
+    """Returns the stranger's component in whose code an error was raised, and where."""
+    frames = traceback.extract_tb(error.__traceback__)
+    for frame in reversed(frames):
+        for found in resolved.all():
+            registration = found.registration
+            owner = RESERVED[registration.kind].get(registration.name)
+            folder = os.path.dirname(registration.origin)
+            local = registration.target.startswith(FILE_PREFIX)
+            inside = (
+                frame.filename == registration.origin
+                if local
+                else (frame.filename.startswith(folder + os.sep))
+            )
+            if owner != registration.distribution and inside:
+                return registration, f"{frame.filename}:{frame.lineno}"
+    return None
+
+
+def write_error(folder: Path, error: BaseException) -> None:
+    """Leaves an error for the controller to find; called by workers."""
+    write_json(
+        folder / "error.json",
+        {
+            "type": type(error).__name__,
+            "message": error.message if isinstance(error, HaloError) else str(error),
+            "location": error.location if isinstance(error, HaloError) else None,
+            "exit_code": getattr(error, "exit_code", 1),
+        },
+    )
+
+
+def read_error(folder: Path, exit_code: int) -> HaloError:
+    """Returns the error that a worker left, or one that says how it ended."""
+    from halo_core import errors
+
+    record = read_json(folder / "error.json")
+    if record is None:
+        return WorkerError(f"the worker ended with exit code {exit_code}", location=str(folder))
+    error_class = getattr(errors, record["type"], None)
+    if not (isinstance(error_class, type) and issubclass(error_class, HaloError)):
+        return WorkerError(f"{record['type']}: {record['message']}", location=record["location"])
+    if error_class is errors.Interrupted:
+        return errors.Interrupted(record["message"], signal_number=record["exit_code"] - 128)
+    error: HaloError = error_class(record["message"], location=record["location"])
+    return error
+
+
+__all__ = ["component_record", "execute", "read_error", "stage_done", "write_error", "write_stage"]

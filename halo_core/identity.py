@@ -1,0 +1,122 @@
+"""What a stage's output depends on, and the hash that names it in the store.
+
+In it: canonical names, options, the seed, the inputs' own keys, digests of data and model, and
+component versions (for an editable or ``file:`` origin the hash of its source). Not in it: options
+marked `Execution` (ranks, micro-batches, devices, intervals) and `Location` (folders).
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from halo_core.registry import Registration
+from halo_core.spec.components import Resolved, execution_options, fields_by_alias, refers_to
+from halo_core.spec.local_file import FILE_PREFIX
+from halo_core.spec.sources import SetSpec, Source
+
+KEY_LENGTH = 16
+
+
+def digest(tree: Any) -> str:
+    """Returns 16 hexadecimal digits of the hash of a JSON tree."""
+    text = json.dumps(tree, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+
+
+def component_identity(resolved: Resolved) -> dict[str, Any]:
+    """Returns what a component adds to an identity: name, version and options that matter."""
+    component_class = type(resolved.component)
+    left_out = execution_options(component_class) | {
+        alias for alias, info in fields_by_alias(component_class).items() if refers_to(info)
+    }
+    children = dict(resolved.children())
+    options = {
+        option: _option_identity(children, (option,), value)
+        for option, value in resolved.component.model_dump(mode="json", by_alias=True).items()
+        if option not in left_out
+    }
+    name = Path(resolved.registration.origin).name if _is_file(resolved) else resolved.name
+    return {"use": name, "version": version(resolved.registration), "options": options}
+
+
+def _is_file(resolved: Resolved) -> bool:
+    return resolved.registration.target.startswith(FILE_PREFIX)
+
+
+def _option_identity(
+    children: Mapping[tuple[str | int, ...], Resolved], keys: tuple[str | int, ...], value: Any
+) -> Any:
+    if keys in children:
+        return component_identity(children[keys])
+    if isinstance(value, dict):
+        return {k: _option_identity(children, (*keys, k), v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_option_identity(children, (*keys, i), v) for i, v in enumerate(value)]
+    return value
+
+
+def source_identity(source: Source) -> dict[str, Any]:
+    """Returns what a data source adds to an identity; its content by its digest."""
+    return {
+        "component": component_identity(source.resolved),
+        "digest": source.info.digest,
+        "split": source.split,
+        "part": asdict(source.part) if source.part else None,
+    }
+
+
+def set_identity(data: SetSpec) -> list[dict[str, Any]]:
+    """Returns what a data set adds to an identity; its name does not matter."""
+    return [source_identity(source) for source in data.sources]
+
+
+@functools.cache
+def version(registration: Registration) -> str:
+    """Returns a component's version; with a hash of the source where that may change freely."""
+    if registration.target.startswith(FILE_PREFIX):
+        return f"source {_file_hash(Path(registration.origin))}"
+    if not _is_editable(registration.distribution):
+        return registration.version
+    return f"{registration.version}+source.{source_hash(registration)}"
+
+
+@functools.cache
+def _is_editable(distribution: str) -> bool:
+    text = importlib.metadata.distribution(distribution).read_text("direct_url.json")
+    return bool(text and json.loads(text).get("dir_info", {}).get("editable"))
+
+
+def source_hash(registration: Registration) -> str:
+    """Returns 16 hexadecimal digits of the hash of all Python files of a component's package."""
+    return _package_hash(registration.target.partition(":")[0].partition(".")[0])
+
+
+@functools.cache
+def _package_hash(package: str) -> str:
+    spec = importlib.util.find_spec(package)
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    files = [path for folder in folders for path in sorted(Path(folder).rglob("*.py"))]
+    if not files and spec and spec.origin:
+        files = [Path(spec.origin)]
+    return digest([[path.name, _file_hash(path)] for path in files])
+
+
+def _file_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:KEY_LENGTH]
+
+
+def folder_digest(folder: Path) -> str:
+    """Returns 16 hexadecimal digits of the hash of all files of a model folder."""
+    parts = []
+    for path in sorted(p for p in folder.iterdir() if p.is_file()):
+        with path.open("rb") as file:
+            parts.append([path.name, hashlib.file_digest(file, "sha256").hexdigest()])
+    return digest(parts)

@@ -1,0 +1,255 @@
+"""Writes the rows of a source to an Arrow file, checked, once per content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from halo_core.data import Loaded
+from halo_core.errors import DataError, HaloError, PluginError
+from halo_core.feedback import COLUMNS, Feedback, prompt_id
+from halo_core.identity import digest, source_identity
+from halo_core.registry import raised_at
+from halo_core.rows import arrow_schema
+from halo_core.spec.sources import Part, SetSpec, Source
+from halo_core.store import Workspace, read_json, write_json
+
+CHUNK = 1024
+ROLES = ("system", "user", "assistant", "tool")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a source on disk.
+
+    Attributes:
+        name: The source, for messages.
+        file: The Arrow file.
+        feedback: The kind of every row.
+        count: Rows kept.
+        dropped: Reason to rows left out.
+        held_elsewhere: Rows that belong to the other side of a hold-out.
+        digest: Of the rows' content.
+    """
+
+    name: str
+    file: Path
+    feedback: Feedback
+    count: int
+    dropped: Mapping[str, int]
+    held_elsewhere: int
+    digest: str
+
+
+def materialise_set(data: SetSpec, workspace: Workspace) -> list[Rows]:
+    """Returns the rows of all sources of a set, written if they were not yet.
+
+    Raises:
+        DataError: When a row is not what its feedback says, or none is left.
+        PluginError: When a third party's source raises.
+    """
+    rows = [materialise(source, workspace) for source in data.sources]
+    kinds = sorted({"demonstration" if r.feedback == "text" else r.feedback for r in rows})
+    if len(kinds) > 1 or len({r.feedback for r in rows}) > 1:
+        raise DataError(
+            f"its sources hold different feedback: {', '.join(sorted({r.feedback for r in rows}))}"
+            "; expected one kind. Convert them, or put them into sets of their own",
+            location=f"data set {data.name!r}",
+        )
+    return rows
+
+
+def materialise(source: Source, workspace: Workspace) -> Rows:
+    """Returns the rows of one source; see `materialise_set`."""
+    key = digest(source_identity(source))
+    folder = workspace.data(key)
+    record = read_json(folder / "data.json") if source.info.digest else None
+    if record is None:
+        record = _write(source, folder)
+    return Rows(
+        source.resolved.name,
+        folder / "rows.arrow",
+        record["feedback"],
+        record["rows"],
+        record["dropped"],
+        record["held_elsewhere"],
+        record["digest"],
+    )
+
+
+def _write(source: Source, folder: Path) -> dict[str, Any]:
+    import pyarrow as pa
+
+    feedback = _feedback(source)
+    schema = arrow_schema(feedback)
+    loaded = _guarded(source, lambda: source.component.load(source.split))
+    counts: Counter[str] = Counter()
+    content = hashlib.sha256()
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = folder / "rows.arrow.part"
+    kept = _kept(source, feedback, _iterate(source, loaded), counts)
+    with pa.OSFile(str(beside), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        while chunk := list(islice(kept, CHUNK)):
+            table = pa.Table.from_pylist(chunk, schema=schema)
+            writer.write_table(table)
+            content.update(repr(chunk).encode())
+            counts["kept"] += len(chunk)
+    dropped = Counter(loaded.dropped) + Counter({"empty completion": counts["empty"]})
+    if not counts["kept"]:
+        raise DataError(_nothing_left(dropped, counts["elsewhere"]), location=_where(source))
+    beside.replace(folder / "rows.arrow")
+    record = {
+        "source": source.resolved.tree(),
+        "split": source.split,
+        "feedback": feedback,
+        "rows": counts["kept"],
+        "dropped": {reason: n for reason, n in sorted(dropped.items()) if n},
+        "held_elsewhere": counts["elsewhere"],
+        "digest": content.hexdigest()[:16],
+    }
+    write_json(folder / "data.json", record)
+    return record
+
+
+def _where(source: Source) -> str:
+    return f"{source.resolved.name}, split {source.split!r}"
+
+
+def _feedback(source: Source) -> Feedback:
+    feedback = source.info.feedback or source.component.inspect().feedback
+    if feedback is None:
+        raise DataError(
+            "what it holds could not be found out. Is the hub reachable?", location=_where(source)
+        )
+    return feedback
+
+
+def _nothing_left(dropped: Mapping[str, int], elsewhere: int) -> str:
+    reasons = ", ".join(f"{n} dropped: {reason}" for reason, n in dropped.items())
+    if elsewhere:
+        reasons = f"{reasons}{', ' if reasons else ''}{elsewhere} on the other side of the hold-out"
+    return f"no rows are left ({reasons or 'it is empty'}); expected at least one"
+
+
+def _guarded(source: Source, call: Any) -> Loaded:
+    try:
+        loaded = call()
+    except HaloError as error:
+        raise _placed(error, source) from error
+    except Exception as error:
+        raise _blamed(error, source) from error
+    if not isinstance(loaded, Loaded):
+        raise PluginError(
+            f"{source.resolved.name}.load() returned {type(loaded).__name__}; expected Loaded",
+            location=source.resolved.registration.origin,
+        )
+    return loaded
+
+
+def _iterate(source: Source, loaded: Loaded) -> Iterator[Mapping[str, Any]]:
+    try:
+        yield from loaded.rows
+    except HaloError as error:
+        raise _placed(error, source) from error
+    except Exception as error:
+        raise _blamed(error, source) from error
+
+
+def _placed(error: HaloError, source: Source) -> HaloError:
+    return error if error.location else type(error)(error.message, location=_where(source))
+
+
+def _blamed(error: Exception, source: Source) -> PluginError:
+    return PluginError(
+        f"{source.resolved.name}.load({source.split!r}) raised {type(error).__name__}: {error}",
+        location=raised_at(error.__traceback__, source.resolved.registration.origin),
+    )
+
+
+def _kept(
+    source: Source, feedback: Feedback, rows: Iterable[Mapping[str, Any]], counts: Counter[str]
+) -> Iterator[dict[str, Any]]:
+    for position, row in enumerate(rows):
+        checked = _checked(source, feedback, row, position)
+        if _is_empty(feedback, checked):
+            counts["empty"] += 1
+        elif not _in_part(source.part, checked["prompt_id"]):
+            counts["elsewhere"] += 1
+        else:
+            yield checked
+
+
+def _in_part(part: Part | None, id_: str) -> bool:
+    if part is None:
+        return True
+    held = int(id_, 16) < part.fraction * 16**16
+    return held == (part.side == "held")
+
+
+def _is_empty(feedback: Feedback, row: Mapping[str, Any]) -> bool:
+    names = [name for name, type_ in COLUMNS[feedback].items() if type_ == "string"]
+    return any(not row[name].strip() for name in names)
+
+
+def _checked(
+    source: Source, feedback: Feedback, row: Mapping[str, Any], position: int
+) -> dict[str, Any]:
+    """Returns a row with exactly the columns of its feedback and its ids."""
+    id_ = str(row.get("id") or f"{source.resolved.name}/{source.split}/{position}")
+    checked: dict[str, Any] = {"id": id_, "source": source.resolved.name}
+    for column, type_ in COLUMNS[feedback].items():
+        if column not in row:
+            raise DataError(
+                f"column {column!r} is missing; {feedback} feedback has "
+                f"{', '.join(COLUMNS[feedback])}, the row has {', '.join(map(str, row))}",
+                location=f"{_where(source)}, row {id_}",
+            )
+        problem = _problem(type_, row[column])
+        if problem:
+            raise DataError(
+                f"column {column!r}: {problem}", location=f"{_where(source)}, row {id_}"
+            )
+        checked[column] = row[column]
+    prompt = checked.get("prompt", [{"role": "text", "content": checked.get("text", "")}])
+    checked["prompt_id"] = prompt_id(prompt)
+    return checked
+
+
+def _problem(type_: str, value: Any) -> str | None:
+    if type_ == "messages":
+        return _prompt_problem(value)
+    checks: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+        "string": (lambda v: isinstance(v, str), "text"),
+        "bool": (lambda v: isinstance(v, bool), "true or false"),
+        "strings": (lambda v: _all(v, str), "a list of texts"),
+        "floats": (lambda v: _all(v, int | float), "a list of numbers"),
+    }
+    check, expected = checks[type_]
+    return None if check(value) else f"got {_short(value)}; expected {expected}"
+
+
+def _all(value: Any, type_: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, type_) for item in value)
+
+
+def _prompt_problem(value: Any) -> str | None:
+    if not isinstance(value, list) or not value:
+        return f"got {_short(value)}; expected a list of messages"
+    for message in value:
+        if not isinstance(message, dict) or set(message) != {"role", "content"}:
+            return f"got the message {_short(message)}; expected {{role, content}}"
+        if message["role"] not in ROLES or not isinstance(message["content"], str):
+            return f"got the message {_short(message)}; roles are {', '.join(ROLES)}"
+    if value[-1]["role"] == "assistant":
+        return "the prompt ends with an assistant's message; expected the user's"
+    return None
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,115 @@
+"""A spec as stages in order, each with its key, its folder and what is there of it already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from halo_core.identity import component_identity, digest, folder_digest, set_identity
+from halo_core.spec.spec import Spec
+from halo_core.spec.stages import BASE_MODEL, StageSpec
+from halo_core.stage import ModelInput
+from halo_core.store import Workspace, stage_done
+
+State = Literal["done", "started", "new"]
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage of a run.
+
+    Attributes:
+        spec: The stage as the spec has it.
+        identity: What its output depends on; `key` is its hash.
+        key: Names its output.
+        folder: Where its output is or will be.
+        state: What is there: all of it, some, nothing.
+    """
+
+    spec: StageSpec
+    identity: Mapping[str, Any]
+    key: str
+    folder: Path
+    state: State
+
+    @property
+    def id(self) -> str:
+        """The stage's id in the spec."""
+        return self.spec.id
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All stages of a run.
+
+    Attributes:
+        spec: What was planned.
+        workspace: Where.
+        stages: In the order in which they run.
+        run_name: The run's folder under ``runs/``: the spec's name and a hash of all keys.
+        base_model: The model that stages start from; None when a stage makes it.
+    """
+
+    spec: Spec
+    workspace: Workspace
+    stages: Sequence[PlannedStage]
+    run_name: str
+    base_model: ModelInput | None
+
+    @property
+    def run_folder(self) -> Path:
+        """The folder of the run."""
+        return self.workspace.run(self.run_name)
+
+    def stage(self, id_: str) -> PlannedStage:
+        """Returns a stage by its id."""
+        return next(stage for stage in self.stages if stage.id == id_)
+
+    def model(self, id_: str) -> ModelInput:
+        """Returns the model that a stage makes, or the model the spec starts from."""
+        if id_ == BASE_MODEL and self.base_model is not None:
+            return self.base_model
+        stage = self.stage(id_)
+        return ModelInput(str(stage.folder / "model"), None, stage.key)
+
+
+def make_plan(spec: Spec, workspace: Workspace) -> Plan:
+    """Returns the plan of a spec in a workspace; reads no rows and trains nothing."""
+    base = _base_model(spec)
+    keys: dict[str, str] = {BASE_MODEL: base.digest} if base else {}
+    stages = []
+    for stage in spec.stages:
+        identity = _identity(stage, spec.seed, keys)
+        key = digest(identity)
+        keys[stage.id] = key
+        folder = workspace.stage(stage.resolved.name, key)
+        stages.append(PlannedStage(stage, identity, key, folder, _state(folder)))
+    run = digest([spec.name, [[stage.id, stage.key] for stage in stages]])[:6]
+    return Plan(spec, workspace, stages, f"{spec.name}-{run}", base)
+
+
+def _base_model(spec: Spec) -> ModelInput | None:
+    model = spec.model
+    if model.hub is not None:
+        return ModelInput(model.hub, model.revision, digest([model.hub, model.revision]))
+    if model.path is not None:
+        return ModelInput(str(model.path), None, folder_digest(model.path))
+    return None
+
+
+def _identity(stage: StageSpec, seed: int, keys: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "stage": component_identity(stage.resolved),
+        "seed": seed,
+        "models": {option: keys[name] for option, name in stage.models.items()},
+        "inputs": {option: keys[name] for option, name in stage.inputs.items()},
+        "data": {option: set_identity(data) for option, data in stage.data.items()},
+    }
+
+
+def _state(folder: Path) -> State:
+    if stage_done(folder) is not None:
+        return "done"
+    return "started" if folder.is_dir() else "new"

@@ -1,0 +1,140 @@
+"""What a run's folder says of it: the spec as given and resolved, and `run.json`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from halo_core.execute import component_record
+from halo_core.identity import set_identity
+from halo_core.plan import Plan
+from halo_core.spec.sources import SetSpec
+from halo_core.spec.spec import Spec
+from halo_core.spec.stages import BASE_MODEL
+from halo_core.store import write_json, write_text
+
+RECORDED = ("torch", "transformers", "accelerate", "tokenizers", "datasets", "mlflow", "peft")
+"""Distributions whose versions are recorded and are not part of an identity."""
+
+
+def write_run(plan: Plan, command: Sequence[str]) -> None:
+    """Writes `spec.yaml`, `spec.resolved.yaml` and `run.json` into the run's folder."""
+    folder = plan.run_folder
+    write_text(folder / "spec.yaml", to_yaml(plan.spec.document.tree))
+    write_text(folder / "spec.resolved.yaml", to_yaml(resolved_tree(plan.spec)))
+    write_json(folder / "run.json", _record(plan, command))
+
+
+def to_yaml(tree: Any) -> str:
+    """Returns a tree of plain values as YAML."""
+    yaml: Any = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False
+    text = io.StringIO()
+    yaml.dump(tree, text)
+    return text.getvalue()
+
+
+def resolved_tree(spec: Spec) -> dict[str, Any]:
+    """Returns the spec with every default, name, reference and conversion written out."""
+    return {
+        "name": spec.name,
+        "seed": spec.seed,
+        "model": _model(spec),
+        "data": {name: set_tree(data) for name, data in spec.sets.items()},
+        "stages": {
+            stage.id: {
+                **stage.resolved.tree(),
+                **stage.models,
+                **stage.inputs,
+                **_data_options(stage.data),
+            }
+            for stage in spec.stages
+        },
+        "tracking": [tracker.tree() for tracker in spec.tracking],
+        "reports": [report.tree() for report in spec.reports],
+    }
+
+
+def _data_options(data: Mapping[str, SetSpec]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for option, found in data.items():
+        name, _, within = option.partition(".")
+        if within:
+            options.setdefault(name, {})[within] = set_tree(found)
+        else:
+            options[name] = set_tree(found)
+    return options
+
+
+def set_tree(data: SetSpec) -> list[dict[str, Any]]:
+    """Returns a data set's sources with their options, splits and held-out parts."""
+    trees = []
+    for source in data.sources:
+        tree = {**source.resolved.tree(), "split": source.split}
+        if source.part:
+            tree["part"] = f"{source.part.side} {source.part.fraction}"
+        trees.append(tree)
+    return trees
+
+
+def _model(spec: Spec) -> dict[str, Any]:
+    model = spec.model
+    if model.hub is not None:
+        return {"hub": model.hub, "revision": model.revision}
+    return {"path": str(model.path)} if model.path is not None else {"stage": BASE_MODEL}
+
+
+def _record(plan: Plan, command: Sequence[str]) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "name": plan.run_name,
+        "recipe": plan.spec.name,
+        "seed": plan.spec.seed,
+        "command": list(command),
+        "stages": [
+            {
+                "id": stage.id,
+                "use": stage.spec.resolved.name,
+                "folder": plan.workspace.relative(stage.folder),
+                "key": stage.key,
+                "product": stage.spec.component.produces,
+                "models": dict(stage.spec.models),
+                "inputs": dict(stage.spec.inputs),
+                "loss": _loss_name(stage.spec.resolved.options.get("loss")),
+            }
+            for stage in plan.stages
+        ],
+        "data": {name: set_identity(data) for name, data in plan.spec.sets.items()},
+        "tracking": [tracker.tree() for tracker in plan.spec.tracking],
+        "components": _components(plan.spec),
+        "versions": _versions(),
+    }
+
+
+def _loss_name(loss: Any) -> str | None:
+    return getattr(loss, "name", None)
+
+
+def _components(spec: Spec) -> list[dict[str, Any]]:
+    roots = [stage.resolved for stage in spec.stages]
+    roots += [source.resolved for data in spec.sets.values() for source in data.sources]
+    roots += [*spec.tracking, *spec.reports]
+    records = [component_record(found) for root in roots for found in root.all()]
+    unique: dict[str, dict[str, Any]] = {str(record): record for record in records}
+    return list(unique.values())
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in ("halo-core", *RECORDED):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

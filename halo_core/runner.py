@@ -1,0 +1,342 @@
+"""The controller of a run: no torch, one stage after the other, everything an event.
+
+It holds the run's lock, writes the rows that stages need, runs each stage that is not in the
+store (in place, or through the command that the stage asks for), and lets trackers and reports
+read what happened.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from filelock import FileLock, Timeout
+
+from halo_core.errors import HaloError, Interrupted, UserError
+from halo_core.events import EventLog, read_events
+from halo_core.execute import execute, read_error, write_stage
+from halo_core.materialise import Rows, materialise_set
+from halo_core.overlap import check_overlap
+from halo_core.plan import Plan, PlannedStage
+from halo_core.rows import DataSet
+from halo_core.run_record import write_run
+from halo_core.stage import Progress, StopFlag
+from halo_core.store import stage_done
+from halo_core.tracker import Report, Tracker
+from halo_core.tracking import Tracking
+
+Status = Literal["computed", "cached", "failed", "interrupted", "pending"]
+CLOSE_DEADLINE_S = 30.0
+
+
+@dataclass
+class StageStatus:
+    """How far a stage got in a run."""
+
+    id: str
+    use: str
+    folder: Path
+    status: Status = "pending"
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    headline: str = ""
+    seconds: float = 0.0
+
+
+@dataclass
+class RunStatus:
+    """How far a run got; filled while it runs, so that a failure can show it.
+
+    Attributes:
+        name: The run's name, also that of its folder.
+        folder: The run's folder.
+        stages: One status per stage, in order.
+        tracking: What trackers say: links, ids, the tracking URI.
+        reports: Pages that were written.
+    """
+
+    name: str
+    folder: Path
+    stages: list[StageStatus]
+    tracking: Mapping[str, Any] = field(default_factory=dict)
+    reports: list[Path] = field(default_factory=list)
+
+    @property
+    def headline(self) -> str:
+        """The last stage's sentence."""
+        told = [stage.headline for stage in self.stages if stage.headline]
+        return told[-1] if told else ""
+
+
+def new_status(plan: Plan) -> RunStatus:
+    """Returns the status of a run that has not started."""
+    stages = [StageStatus(s.id, s.spec.resolved.name, s.folder) for s in plan.stages]
+    return RunStatus(plan.run_name, plan.run_folder, stages)
+
+
+class Runner:
+    """Runs a plan.
+
+    Args:
+        plan: What to run.
+        status: From `new_status`; filled while running.
+        progress: Where bars are shown.
+        stop: Set from a signal handler.
+        command: The command line, for the record.
+        say: Prints a line for people.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        status: RunStatus,
+        *,
+        progress: Progress,
+        stop: StopFlag,
+        command: Sequence[str],
+        say: Callable[[str], None],
+    ) -> None:
+        self.plan = plan
+        self.status = status
+        self.progress = progress
+        self.stop = stop
+        self.command = list(command)
+        self.say = say
+        self.log = EventLog(plan.run_folder / "events.jsonl")
+
+    def run(self, again: Sequence[str] = ()) -> None:
+        """Runs every stage that is not in the store, then the reports.
+
+        Args:
+            again: Ids of stages to compute again, with all that depends on them.
+
+        Raises:
+            UserError: When `again` names no stage, the run is running elsewhere, or rows are
+                not as they should be.
+            Interrupted: When asked to stop; the state is kept.
+            HaloError: Whatever a stage raises.
+        """
+        self.plan.run_folder.mkdir(parents=True, exist_ok=True)
+        with _locked(self.plan.run_folder, "this run"):
+            self._forget(again)
+            write_run(self.plan, self.command)
+            with self._tracking() as tracking:
+                try:
+                    self._started()
+                    self._stages()
+                    self._reports()
+                except BaseException as error:
+                    self._ended(error)
+                    raise
+                else:
+                    self._ended(None)
+                finally:
+                    self.status.tracking = self._close(tracking)
+
+    def warn(self, message: str) -> None:
+        """Records and shows a warning."""
+        self.log.append("warning", stage=None, message=message)
+        self.progress.warn(message)
+
+    @contextmanager
+    def _tracking(self) -> Any:
+        trackers = [(r.name, cast(Tracker, r.component)) for r in self.plan.spec.tracking]
+        root = self.plan.workspace.root
+        with Tracking(trackers, self.plan.run_folder, root, self.progress.warn) as tracking:
+            yield tracking
+
+    def _close(self, tracking: Tracking) -> Mapping[str, Any]:
+        tracking.close(deadline_s=CLOSE_DEADLINE_S)
+        described: Mapping[str, Any] = tracking.describe()
+        return described
+
+    def _forget(self, again: Sequence[str]) -> None:
+        """Removes the output of stages to be computed again and of those that depend on them."""
+        known = [stage.id for stage in self.plan.stages]
+        for id_ in again:
+            if id_ not in known:
+                raise UserError(f"--again {id_}: no such stage; stages: {', '.join(known)}")
+        forgotten = set(again)
+        for stage in self.plan.stages:
+            sources = {*stage.spec.models.values(), *stage.spec.inputs.values()}
+            if stage.id in forgotten or sources & forgotten:
+                forgotten.add(stage.id)
+                shutil.rmtree(stage.folder, ignore_errors=True)
+
+    def _started(self) -> None:
+        self.log.append(
+            "run-started",
+            name=self.plan.spec.name,
+            run=self.plan.run_name,
+            spec="spec.yaml",
+            resolved="spec.resolved.yaml",
+            command=self.command,
+            stages=[stage.id for stage in self.plan.stages],
+        )
+
+    def _ended(self, error: BaseException | None) -> None:
+        if error is None:
+            status = "done"
+        elif isinstance(error, Interrupted | KeyboardInterrupt):
+            status = "interrupted"
+        else:
+            status = "failed"
+        message = None if error is None else f"{type(error).__name__}: {error}"
+        self.log.append("run-ended", status=status, headline=self.status.headline, error=message)
+
+    def _stages(self) -> None:
+        todo = [stage for stage in self.plan.stages if stage_done(stage.folder) is None]
+        rows = {stage.id: self._rows(stage) for stage in todo}
+        self._check_overlap(todo, rows)
+        for stage, status in zip(self.plan.stages, self.status.stages, strict=True):
+            if stage_done(stage.folder) is not None:
+                self._take_from_store(stage, status)
+                continue
+            started = time.monotonic()
+            try:
+                self._compute(stage, rows.get(stage.id, {}), status)
+            except (Interrupted, KeyboardInterrupt):
+                status.status = "interrupted"
+                raise
+            except BaseException:
+                status.status = "failed"
+                raise
+            finally:
+                status.seconds = time.monotonic() - started
+
+    def _rows(self, stage: PlannedStage) -> dict[str, list[Rows]]:
+        found = {}
+        for option, data in stage.spec.data.items():
+            found[option] = materialise_set(data, self.plan.workspace)
+            for source in found[option]:
+                if source.dropped:
+                    reasons = ", ".join(f"{n} {reason}" for reason, n in source.dropped.items())
+                    line = f"{data.name}: {source.name}: {source.count} rows, dropped {reasons}"
+                    self.say(f"  {line}")
+        return found
+
+    def _check_overlap(
+        self, todo: Sequence[PlannedStage], rows: Mapping[str, Mapping[str, list[Rows]]]
+    ) -> None:
+        trained: dict[str, DataSet] = {}
+        tested: dict[str, DataSet] = {}
+        for stage in todo:
+            for option, sources in rows[stage.id].items():
+                name = stage.spec.data[option].name
+                learns = stage.spec.component.produces == "model" and option == "data"
+                group = trained if learns else tested
+                group[name] = DataSet(name, sources[0].feedback, [s.file for s in sources])
+        check_overlap(list(trained.values()), list(tested.values()), self.warn)
+
+    def _take_from_store(self, stage: PlannedStage, status: StageStatus) -> None:
+        done = stage_done(stage.folder) or {}
+        status.status = "cached"
+        status.metrics, status.headline = done["metrics"], done["headline"]
+        if not self._told(stage):
+            self._replay(stage)
+            self._end_stage(self.log, stage, done, "cached")
+        self.say(f"{stage.id}: in the store")
+
+    def _replay(self, stage: PlannedStage) -> None:
+        """Copies what a stage did in an earlier run into this run's events, with its times."""
+        for event, _ in read_events(stage.folder / "events.jsonl"):
+            if event["type"] != "stage-ended":
+                fields = {k: v for k, v in event.items() if k not in ("v", "type", "stage")}
+                self.log.append(event["type"], stage=stage.id, **fields, cached=True)
+
+    def _end_stage(
+        self, log: EventLog, stage: PlannedStage, done: Mapping[str, Any], status: Status
+    ) -> None:
+        log.append(
+            "stage-ended",
+            stage=stage.id,
+            use=stage.spec.resolved.name,
+            folder=self.plan.workspace.relative(stage.folder),
+            product=stage.spec.component.produces,
+            status=status,
+            **done,
+        )
+
+    def _told(self, stage: PlannedStage) -> bool:
+        """Returns whether the run's events hold this stage's end already."""
+        events = read_events(self.plan.run_folder / "events.jsonl")
+        return any(
+            event["type"] == "stage-ended" and event["stage"] == stage.id for event, _ in events
+        )
+
+    def _compute(
+        self, stage: PlannedStage, rows: Mapping[str, list[Rows]], status: StageStatus
+    ) -> None:
+        if self.stop.is_set():
+            self.stop.raise_interrupted("nothing was lost")
+        resumed = stage.folder.is_dir()
+        stage.folder.mkdir(parents=True, exist_ok=True)
+        use = stage.spec.resolved.name
+        with _locked(stage.folder, f"the stage {stage.id!r}"):
+            write_stage(self.plan, stage, rows)
+            log = EventLog(stage.folder / "events.jsonl", self.plan.run_folder / "events.jsonl")
+            folder = self.plan.workspace.relative(stage.folder)
+            log.append("stage-started", stage=stage.id, use=use, folder=folder, resumed=resumed)
+            self.say(f"{stage.id}: {use}{' (going on)' if resumed else ''}")
+            done = self._call(stage)
+            self._end_stage(log, stage, done, "computed")
+        status.status = "computed"
+        status.metrics, status.headline = done["metrics"], done["headline"]
+
+    def _call(self, stage: PlannedStage) -> Mapping[str, Any]:
+        command = stage.spec.component.command(stage.folder)
+        if command is None:
+            return execute(stage.folder, stop=self.stop, progress=self.progress)
+        return self._launch(stage, command)
+
+    def _launch(self, stage: PlannedStage, command: Sequence[str]) -> Mapping[str, Any]:
+        """Runs a stage in workers; a signal is passed on to them and they are waited for."""
+        (stage.folder / "error.json").unlink(missing_ok=True)
+        process = subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
+        told = False
+        while process.poll() is None:
+            if self.stop.is_set() and not told:
+                told = True
+                process.send_signal(self.stop.signal_number)
+            time.sleep(0.05)
+        done = stage_done(stage.folder)
+        if done is not None:
+            return done
+        if self.stop.is_set():
+            self.stop.raise_interrupted("the workers kept their last checkpoint")
+        raise read_error(stage.folder, process.returncode)
+
+    def _reports(self) -> None:
+        for resolved in self.plan.spec.reports:
+            try:
+                path = cast(Report, resolved.component).write(self.plan.run_folder)
+            except Exception as error:
+                self.warn(f"the report {resolved.name} failed: {type(error).__name__}: {error}")
+                continue
+            self.status.reports.append(path)
+            self.log.append("report", path=str(path.relative_to(self.plan.run_folder)))
+
+
+@contextmanager
+def _locked(folder: Path, what: str) -> Any:
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(
+            f"{what} is being worked on by another process; wait for it, or use another workspace",
+            location=str(folder),
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+__all__ = ["HaloError", "RunStatus", "Runner", "StageStatus", "new_status"]

@@ -1,0 +1,1 @@
+"""A spec, from YAML to components: read, overridden, resolved and checked."""

@@ -1,0 +1,282 @@
+"""Turns ``NAME`` or ``{use: NAME, ...options}`` into a component, reporting every mistake."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from halo_core.component import Component, Execution, Location, Refers, interface_of, is_interface
+from halo_core.errors import HaloError, PluginError
+from halo_core.registry import Registration, Registry, import_target
+from halo_core.spec.document import Keys, dotted
+from halo_core.spec.local_file import FILE_PREFIX, local_class, local_registration
+from halo_core.spec.mistakes import Mistakes, unknown_name
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A component together with where it came from.
+
+    Attributes:
+        component: Built and checked.
+        name: Canonical: ``kto``, ``namespace/name`` or ``file:...``.
+        registration: What the name meant.
+        options: What was given, as plain values, with nested components as `Resolved`.
+        keys: Where in the spec it stands.
+    """
+
+    component: Component
+    name: str
+    registration: Registration
+    options: Mapping[str, Any]
+    keys: Keys = field(default=(), compare=False)
+
+    def tree(self) -> dict[str, Any]:
+        """Returns ``{use: NAME, ...all options}``, from which it can be resolved again."""
+        children = dict(self.children())
+        result: dict[str, Any] = {"use": self.name}
+        for option, value in self.component.model_dump(mode="json", by_alias=True).items():
+            result[option] = _tree(children, (option,), value)
+        return result
+
+    def children(self) -> Iterator[tuple[Keys, Resolved]]:
+        """Yields the components among the options, with their keys."""
+        yield from _components(self.options, ())
+
+    def all(self) -> Iterator[Resolved]:
+        """Yields this component and those within it."""
+        yield self
+        for _, child in self.children():
+            yield from child.all()
+
+
+def _components(value: Any, keys: Keys) -> Iterator[tuple[Keys, Resolved]]:
+    if isinstance(value, Resolved):
+        yield keys, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _components(item, (*keys, key))
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from _components(item, (*keys, i))
+
+
+def _tree(children: Mapping[Keys, Resolved], keys: Keys, value: Any) -> Any:
+    if keys in children:
+        return children[keys].tree()
+    if isinstance(value, dict):
+        return {k: _tree(children, (*keys, k), v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_tree(children, (*keys, i), v) for i, v in enumerate(value)]
+    return value
+
+
+class Resolver:
+    """Resolves the components of one document.
+
+    Args:
+        registry: What is installed.
+        mistakes: Where mistakes go.
+    """
+
+    def __init__(self, registry: Registry, mistakes: Mistakes) -> None:
+        self.registry = registry
+        self.mistakes = mistakes
+
+    def resolve(self, kind: str, value: Any, keys: Keys) -> Resolved | None:
+        """Returns the component that a value of the spec describes, or None after a mistake.
+
+        Args:
+            kind: The kind wanted.
+            value: ``NAME``, ``{use: NAME, ...}``, or a component resolved before.
+            keys: Where the value stands.
+        """
+        if isinstance(value, Resolved):
+            return value
+        found = self._use(kind, value, keys)
+        if found is None:
+            return None
+        registration, given = found
+        component_class = self._import(kind, registration, keys)
+        if component_class is None:
+            return None
+        return self._build(component_class, registration, given, keys)
+
+    def _use(self, kind: str, value: Any, keys: Keys) -> tuple[Registration, dict[str, Any]] | None:
+        given = {"use": value} if isinstance(value, str) else value
+        if not isinstance(given, dict) or not isinstance(given.get("use"), str):
+            what = kind.replace("_", " ")
+            self.mistakes.add(keys, f"got {value!r}; expected a {what}: NAME or {{use: NAME, ...}}")
+            return None
+        name = given["use"]
+        try:
+            if name.startswith(FILE_PREFIX):
+                folder = self.mistakes.document.folder_of(keys)
+                registration = local_registration(kind, name, folder)
+            else:
+                registration = self.registry.find(kind, name)
+        except HaloError as error:
+            self.mistakes.take((*keys, "use") if isinstance(value, dict) else keys, error)
+            return None
+        return registration, {k: v for k, v in given.items() if k != "use"}
+
+    def _import(self, kind: str, registration: Registration, keys: Keys) -> type[Component] | None:
+        try:
+            found = local_class(registration) or import_target(registration)
+            if not (isinstance(found, type) and issubclass(found, Component)):
+                raise PluginError(
+                    f"{registration.target} is {found!r}; expected a class of components",
+                    location=registration.origin,
+                )
+            if interface_of(found).kind != kind:
+                raise PluginError(
+                    f"{registration.target} is a {interface_of(found).kind}, "
+                    f"registered as a {kind}",
+                    location=registration.origin,
+                )
+        except PluginError as error:
+            self.mistakes.take(keys, error)
+            return None
+        return found
+
+    def _build(
+        self,
+        component_class: type[Component],
+        registration: Registration,
+        given: dict[str, Any],
+        keys: Keys,
+    ) -> Resolved | None:
+        options: dict[str, Any] = {}
+        failed: set[str] = set()
+        by_alias = fields_by_alias(component_class)
+        for option, value in given.items():
+            if option not in by_alias:
+                known = [name for name in by_alias]
+                self.mistakes.unknown((*keys, option), "option", option, known)
+                failed.add(option)
+                continue
+            before = len(self.mistakes.errors)
+            options[option] = self._option(by_alias[option], value, (*keys, option))
+            if len(self.mistakes.errors) > before:
+                failed.add(option)
+        slots: dict[str, Component] = {}
+        encoded = json.dumps(_slotted(options, slots))
+        try:
+            component = component_class.build(encoded, slots)
+        except ValidationError as error:
+            self._report(error, component_class, failed, keys)
+            return None
+        except Exception as error:
+            self.mistakes.take(keys, PluginError(f"{type(error).__name__}: {error}"))
+            return None
+        if failed:
+            return None
+        local = registration.target.startswith(FILE_PREFIX)
+        name = registration.target if local else registration.canonical
+        return Resolved(component, name, registration, options, keys)
+
+    def _option(self, info: FieldInfo, value: Any, keys: Keys) -> Any:
+        kind = _interface_kind(info.annotation)
+        if value is None:
+            return None
+        if kind is not None:
+            if isinstance(value, list):
+                return [self.resolve(kind, item, (*keys, i)) for i, item in enumerate(value)]
+            return self.resolve(kind, value, keys)
+        if marks(info, Location) and isinstance(value, str):
+            return self._path(value, keys)
+        return value
+
+    def _path(self, value: str, keys: Keys) -> str:
+        path = Path(value).expanduser()
+        if not path.is_absolute():
+            path = self.mistakes.document.folder_of(keys) / path
+        return str(path.resolve())
+
+    def _report(
+        self,
+        error: ValidationError,
+        component_class: type[Component],
+        failed: set[str],
+        keys: Keys,
+    ) -> None:
+        by_alias = fields_by_alias(component_class)
+        for problem in error.errors():
+            place = tuple(problem["loc"])
+            option = str(place[0]) if place else ""
+            if option in failed:
+                continue
+            info = by_alias.get(option)
+            where = (*keys, *place)
+            if problem["type"] == "missing":
+                describe = f": {info.description}" if info else ""
+                self.mistakes.add(keys, f"{dotted(place)!r} is missing{describe}")
+            elif problem["type"] == "extra_forbidden":
+                self.mistakes.add(where, unknown_name("option", str(place[-1]), by_alias))
+            else:
+                expected = problem["msg"].removeprefix("Value error, ")
+                if problem["type"] != "value_error":
+                    expected = expected.replace("Input should be", "expected", 1)
+                    expected = f"got {problem['input']!r}; {expected}"
+                self.mistakes.add(where, expected)
+
+
+def _slotted(value: Any, slots: dict[str, Component]) -> Any:
+    if isinstance(value, Resolved):
+        slot = f"component {len(slots)}"
+        slots[slot] = value.component
+        return slot
+    if isinstance(value, dict):
+        return {key: _slotted(item, slots) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_slotted(item, slots) for item in value]
+    return value
+
+
+def fields_by_alias(component_class: type[Component]) -> dict[str, FieldInfo]:
+    """Returns a component's options by the names that specs use."""
+    return {info.alias or name: info for name, info in component_class.model_fields.items()}
+
+
+def _interface_kind(annotation: Any) -> str | None:
+    for part in _parts(annotation):
+        if isinstance(part, type) and issubclass(part, Component) and is_interface(part):
+            return part.kind
+    return None
+
+
+def marks(info: FieldInfo, marker: type) -> bool:
+    """Returns whether an option carries a marker such as `Location`, at any depth."""
+    return bool(_found(info, marker))
+
+
+def refers_to(info: FieldInfo) -> str | None:
+    """Returns what an option names (``model``, ``samples``, ``data``), or None."""
+    found = _found(info, Refers)
+    return found[0].product if found else None
+
+
+def _found(info: FieldInfo, marker: type) -> list[Any]:
+    nested = [m for part in _parts(info.annotation) for m in getattr(part, "__metadata__", ())]
+    return [m for m in (*info.metadata, *nested) if isinstance(m, marker) or m is marker]
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for argument in get_args(annotation):
+        yield from _parts(argument)
+
+
+def execution_options(component_class: type[Component]) -> set[str]:
+    """Returns the options that are left out of the identity: `Execution` and `Location`."""
+    return {
+        alias
+        for alias, info in fields_by_alias(component_class).items()
+        if marks(info, Execution) or marks(info, Location)
+    }

@@ -1,0 +1,240 @@
+"""Reads YAML 1.2 as data only, and remembers where every key and value stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from halo_core.errors import HaloError, PathError, SpecErrors, UserError
+
+Keys = tuple[str | int, ...]
+MAX_NODES = 100_000
+
+
+@dataclass
+class Document:
+    """A tree of plain values with the place of each.
+
+    Attributes:
+        name: The file's name, for messages.
+        folder: What relative paths in the file are relative to.
+        tree: Mappings, lists, strings, numbers, booleans and None.
+        places: Keys from the root to ``name:line:column`` or ``--set ...``.
+        folders: Keys to the folder that relative paths below them are relative to, where it is
+            not `folder`.
+    """
+
+    name: str
+    folder: Path
+    tree: dict[str, Any]
+    places: dict[Keys, str] = field(default_factory=dict)
+    folders: dict[Keys, Path] = field(default_factory=dict)
+
+    def locate(self, keys: Keys) -> str:
+        """Returns where a value stands: that of the nearest enclosing one if it has no place."""
+        for length in range(len(keys), -1, -1):
+            if keys[:length] in self.places:
+                path = dotted(keys)
+                return f"{self.places[keys[:length]]}{f': {path}' if path else ''}"
+        return self.name
+
+    def folder_of(self, keys: Keys) -> Path:
+        """Returns the folder that a relative path at these keys is relative to."""
+        for length in range(len(keys), -1, -1):
+            if keys[:length] in self.folders:
+                return self.folders[keys[:length]]
+        return self.folder
+
+
+def dotted(keys: Keys) -> str:
+    """Returns keys as they are written in `--set`.
+
+    >>> dotted(("data", "train", 0, "use"))
+    'data.train.0.use'
+    """
+    return ".".join(str(key) for key in keys)
+
+
+def read_document(path: Path) -> Document:
+    """Returns the document in a file.
+
+    Raises:
+        PathError: When the file cannot be read.
+        SpecErrors: When it is not YAML, has duplicate keys, tags or other types, or no mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except IsADirectoryError:
+        raise PathError("this is a folder; expected a YAML file", location=str(path)) from None
+    except FileNotFoundError:
+        raise PathError(f"no such file.{_near(path)}", location=str(path)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise PathError(f"cannot be read: {error}", location=str(path)) from error
+    return parse_document(text, name=path.name, folder=path.resolve().parent)
+
+
+def _near(path: Path) -> str:
+    import difflib
+
+    folder = path.parent if path.parent.is_dir() else Path()
+    names = [p.name for p in folder.glob("*.y*ml")]
+    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
+    return f" Did you mean {folder / near[0]}?" if near else ""
+
+
+def parse_document(text: str, *, name: str, folder: Path) -> Document:
+    """Returns the document that a text holds; see `read_document`."""
+    reader = _Reader(name)
+    try:
+        root = reader.yaml.compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        problem = f"not valid YAML: {error.problem or error.context}"
+        raise SpecErrors([UserError(problem, location=where)]) from None
+    if not isinstance(root, MappingNode):
+        mistake = UserError("expected a mapping with name, model and stages", location=name)
+        raise SpecErrors([mistake])
+    tree = reader.value(root, ())
+    if reader.errors:
+        raise SpecErrors(reader.errors)
+    return Document(name, folder, tree, reader.places)
+
+
+def parse_value(text: str) -> Any:
+    """Returns the plain value of a short YAML text, as `--set` takes it.
+
+    Raises:
+        UserError: When it is not YAML.
+    """
+    reader = _Reader("value")
+    try:
+        node = reader.yaml.compose(text)
+    except MarkedYAMLError as error:
+        raise UserError(f"not valid YAML: {error.problem or error.context}") from None
+    value = None if node is None else reader.value(node, ())
+    if reader.errors:
+        raise UserError(reader.errors[0].message)
+    return value
+
+
+class _Reader:
+    """Turns nodes into plain values, collecting places and mistakes."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.yaml = YAML(typ="safe", pure=True)
+        self.places: dict[Keys, str] = {}
+        self.errors: list[HaloError] = []
+        self._count = 0
+
+    def value(self, node: Node, keys: Keys) -> Any:
+        self._count += 1
+        if self._count > MAX_NODES:
+            mistake = UserError(f"more than {MAX_NODES} values, aliases included: too large")
+            raise SpecErrors([mistake])
+        self.places.setdefault(keys, self._at(node))
+        if isinstance(node, MappingNode):
+            return self._mapping(node, keys)
+        if isinstance(node, SequenceNode):
+            return [self.value(item, (*keys, i)) for i, item in enumerate(node.value)]
+        return self._scalar(node, keys)
+
+    def _mapping(self, node: MappingNode, keys: Keys) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = key_node.value if isinstance(key_node, ScalarNode) else None
+            if not isinstance(key, str) or key == "<<":
+                self._mistake(key_node, keys, "a key must be plain text")
+            elif key in result:
+                self._mistake(key_node, (*keys, key), "this key stands here twice; keep one")
+            else:
+                self.places[(*keys, key)] = self._at(key_node)
+                result[key] = self.value(value_node, (*keys, key))
+        return result
+
+    def _scalar(self, node: Node, keys: Keys) -> Any:
+        try:
+            value = self.yaml.constructor.construct_object(node, deep=True)
+        except Exception:
+            self._mistake(node, keys, f"the tag {node.tag} is not allowed: specs are data only")
+            return None
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        self._mistake(node, keys, f"{node.value!r} reads as a {type(value).__name__}; quote it")
+        return None
+
+    def _at(self, node: Node) -> str:
+        return f"{self.name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+
+    def _mistake(self, node: Node, keys: Keys, message: str) -> None:
+        self.errors.append(UserError(message, location=f"{self._at(node)}: {dotted(keys)}"))
+
+
+def apply_overrides(document: Document, overrides: Mapping[str, str]) -> None:
+    """Sets values by dotted path, as `--set path=value` does.
+
+    A component written as a bare name becomes ``{use: name}`` where an option of it is set.
+
+    Raises:
+        SpecErrors: When a path cannot be followed or a value is not YAML.
+    """
+    errors: list[HaloError] = []
+    for path, text in overrides.items():
+        where = f"--set {path}={text}"
+        try:
+            _set(document, path, parse_value(text), where)
+        except UserError as error:
+            errors.append(UserError(error.message, location=where))
+    if errors:
+        raise SpecErrors(errors)
+
+
+def _set(document: Document, path: str, value: Any, where: str) -> None:
+    keys: Keys = ()
+    node: Any = document.tree
+    *parents, last = path.split(".")
+    for position, part in enumerate(parents):
+        key = _key(node, part)
+        keys = (*keys, key)
+        following = [*parents[position + 1 :], last][0]
+        node = _descend(node, key, following)
+    key = _key(node, last)
+    node[key] = value
+    keys = (*keys, key)
+    for known in [k for k in document.places if k[: len(keys)] == keys]:
+        del document.places[known]
+    document.places[keys] = where
+    document.folders[keys] = Path.cwd()
+
+
+def _descend(node: Any, key: str | int, following: str) -> Any:
+    if isinstance(node, dict) and key not in node:
+        node[str(key)] = {}
+    child = node[key]
+    if isinstance(child, str):
+        child = {"use": child}
+        node[key] = child
+    elif child is None:
+        child = {}
+        node[key] = child
+    if isinstance(child, dict) and following == "0" and "use" in child:
+        child = [child]
+        node[key] = child
+    if not isinstance(child, dict | list):
+        raise UserError(f"{key!r} is {child!r}, which has nothing below it")
+    return child
+
+
+def _key(node: Any, part: str) -> str | int:
+    if not isinstance(node, list):
+        return part
+    if not part.isdigit() or int(part) >= len(node):
+        raise UserError(f"{part!r} is not a position in this list of {len(node)} (from 0)")
+    return int(part)

@@ -1,0 +1,68 @@
+"""Collects the mistakes of a spec, so that they are reported all together."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from halo_core.errors import HaloError, SpecErrors, UserError
+from halo_core.spec.document import Document, Keys
+
+
+class Mistakes:
+    """The mistakes found so far in a document.
+
+    Args:
+        document: Where they are.
+    """
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.errors: list[HaloError] = []
+
+    def add(self, keys: Keys, message: str) -> None:
+        """Adds a mistake of the user's at a place."""
+        self.errors.append(UserError(message, location=self.document.locate(keys)))
+
+    def take(self, keys: Keys, error: HaloError) -> None:
+        """Adds an error raised elsewhere; it keeps its class, and its place comes first."""
+        place = self.document.locate(keys)
+        location = f"{place}: {error.location}" if error.location else place
+        copy = type(error)(error.message, location=location)
+        self.errors.append(copy)
+
+    def unknown(self, keys: Keys, what: str, name: str, known: Iterable[str]) -> None:
+        """Adds that a name is not known, with the nearest right one."""
+        self.add(keys, unknown_name(what, name, known))
+
+    def raise_if_any(self) -> None:
+        """Raises all of them.
+
+        Raises:
+            SpecErrors: When there is at least one.
+        """
+        if self.errors:
+            order = {keys: i for i, keys in enumerate(self.document.places.values())}
+            ranked = sorted(self.errors, key=lambda e: _rank(e, order))
+            unique = {str(error): error for error in ranked}
+            raise SpecErrors(list(unique.values()))
+
+
+def _rank(error: HaloError, order: dict[str, int]) -> tuple[int, int]:
+    place = (error.location or "").partition(": ")[0]
+    parts = place.rsplit(":", 2)
+    if len(parts) == 3 and parts[1].isdigit() and parts[2].isdigit():
+        return int(parts[1]), int(parts[2])
+    return (10**9, order.get(place, 0))
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
+    """Returns the message for a name that is not known.
+
+    >>> unknown_name("option", "betta", ["beta", "name"])
+    "unknown option 'betta'. Did you mean 'beta'? Known: beta, name"
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    guess = f" Did you mean {near[0]!r}?" if near else ""
+    return f"unknown {what} {name!r}.{guess} Known: {', '.join(names) or 'none'}"

@@ -1,0 +1,241 @@
+"""The spec as a whole: name, seed, model, data, stages, tracking, reports."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from halo_core.discovery import discover
+from halo_core.registry import Registry
+from halo_core.spec.components import Resolved, Resolver
+from halo_core.spec.document import Document, apply_overrides, read_document
+from halo_core.spec.mistakes import Mistakes
+from halo_core.spec.sources import SetSpec, held_out, resolve_set
+from halo_core.spec.stages import BASE_MODEL, StageSpec, resolve_stages
+from halo_core.stage import Stage
+
+TOP_LEVEL = ("name", "seed", "model", "data", "stages", "tracking", "reports")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+HUB_NAME = re.compile(r"([\w.-]+/)?[\w.-]+")
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """The model that a run starts from: exactly one of hub, path and scratch.
+
+    Attributes:
+        hub: An id on the model hub.
+        revision: Its revision.
+        path: A transformers folder.
+        scratch: Whether the first stage makes it.
+    """
+
+    hub: str | None = None
+    revision: str | None = None
+    path: Path | None = None
+    scratch: bool = False
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A checked spec: every name resolved, every reference found.
+
+    Attributes:
+        name: The run's name.
+        seed: The seed of everything random.
+        model: What the first stage starts from.
+        sets: The data sets by name.
+        stages: In the order in which they run.
+        tracking: The trackers.
+        reports: The reports.
+        document: What was read, after ``--set``.
+    """
+
+    name: str
+    seed: int
+    model: BaseModel
+    sets: Mapping[str, SetSpec]
+    stages: Sequence[StageSpec]
+    tracking: Sequence[Resolved]
+    reports: Sequence[Resolved]
+    document: Document = field(repr=False)
+
+
+def load_spec(
+    path: Path, overrides: Mapping[str, str] | None = None, *, registry: Registry | None = None
+) -> Spec:
+    """Returns the checked spec in a file.
+
+    Args:
+        path: The YAML file.
+        overrides: Dotted paths and YAML values, as ``--set`` gives them.
+        registry: What is installed; found out when left out.
+
+    Raises:
+        PathError: When the file cannot be read.
+        SpecErrors: With every mistake found.
+    """
+    document = read_document(path)
+    apply_overrides(document, overrides or {})
+    return check_spec(document, registry or discover())
+
+
+def check_spec(document: Document, registry: Registry) -> Spec:
+    """Returns the spec that a document holds.
+
+    Raises:
+        SpecErrors: With every mistake found.
+    """
+    mistakes = Mistakes(document)
+    resolver = Resolver(registry, mistakes)
+    tree = document.tree
+    for key in tree:
+        if key not in TOP_LEVEL:
+            mistakes.unknown((key,), "key", key, TOP_LEVEL)
+    name = _name(tree, mistakes)
+    seed = _seed(tree, mistakes)
+    model, scratch = _model(tree, mistakes)
+    sets = _sets(tree, resolver)
+    stages = resolve_stages(resolver, _stages(tree, scratch, mistakes), sets)
+    tracking = _components(resolver, tree, "tracking", "tracker")
+    reports = _components(resolver, tree, "reports", "report", default=_default_reports(registry))
+    mistakes.raise_if_any()
+    return Spec(name, seed, model, cast(Any, sets), stages, tracking, reports, document)
+
+
+def _name(tree: Mapping[str, Any], mistakes: Mistakes) -> str:
+    name = tree.get("name")
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        what = "'name' is missing" if name is None else f"got {name!r}"
+        mistakes.add(("name",), f"{what}; expected letters, digits, '-', '_' and '.'")
+        return "unnamed"
+    return name
+
+
+def _seed(tree: Mapping[str, Any], mistakes: Mistakes) -> int:
+    seed = tree.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+        mistakes.add(("seed",), f"got {seed!r}; expected a whole number from 0 to 2147483647")
+        return 0
+    return seed
+
+
+def _model(tree: Mapping[str, Any], mistakes: Mistakes) -> tuple[BaseModel, Any]:
+    """Returns the model and, for a generated one, the options of its stage."""
+    given = tree.get("model")
+    forms = "expected exactly one of hub:, path: and scratch:"
+    if not isinstance(given, dict):
+        what = "'model' is missing" if given is None else f"got {given!r}"
+        mistakes.add(("model",), f"{what}; {forms}, as in model: {{hub: EleutherAI/pythia-1.4b}}")
+        return BaseModel(scratch=True), None
+    for key in given:
+        if key not in ("hub", "revision", "path", "scratch"):
+            mistakes.unknown(("model", key), "key", key, ["hub", "path", "revision", "scratch"])
+    present = [key for key in ("hub", "path", "scratch") if key in given]
+    if len(present) != 1:
+        mistakes.add(("model",), f"got {', '.join(present) or 'none'}; {forms}")
+        return BaseModel(scratch=True), None
+    if "revision" in given and present != ["hub"]:
+        mistakes.add(("model", "revision"), "only a model from the hub has a revision")
+    if present == ["scratch"]:
+        return BaseModel(scratch=True), given["scratch"]
+    if present == ["path"]:
+        return _model_path(given["path"], mistakes), None
+    return _model_hub(given, mistakes), None
+
+
+def _model_path(value: Any, mistakes: Mistakes) -> BaseModel:
+    keys = ("model", "path")
+    if not isinstance(value, str):
+        mistakes.add(keys, f"got {value!r}; expected a folder")
+        return BaseModel(scratch=True)
+    path = (mistakes.document.folder_of(keys) / Path(value).expanduser()).resolve()
+    if not path.is_dir():
+        mistakes.add(keys, f"no such folder: {path}")
+    elif not (path / "config.json").is_file():
+        mistakes.add(keys, f"{path} has no config.json; expected a folder saved by transformers")
+    return BaseModel(path=path)
+
+
+def _model_hub(given: Mapping[str, Any], mistakes: Mistakes) -> BaseModel:
+    hub, revision = given["hub"], given.get("revision", "main")
+    if not isinstance(hub, str) or not HUB_NAME.fullmatch(hub):
+        mistakes.add(("model", "hub"), f"got {hub!r}; expected an id such as owner/name")
+        return BaseModel(hub="unknown")
+    if not isinstance(revision, str):
+        mistakes.add(("model", "revision"), f"got {revision!r}; expected a branch, tag or commit")
+        return BaseModel(hub=hub)
+    return BaseModel(hub=hub, revision=revision)
+
+
+def _sets(tree: Mapping[str, Any], resolver: Resolver) -> dict[str, SetSpec | None]:
+    mistakes = resolver.mistakes
+    given = tree.get("data", {})
+    if not isinstance(given, dict):
+        mistakes.add(("data",), f"got {given!r}; expected names of data sets")
+        return {}
+    sets: dict[str, SetSpec | None] = {
+        name: resolve_set(resolver, name, value, ("data", name))
+        for name, value in given.items()
+        if name != "holdout"
+    }
+    if "holdout" in given:
+        _hold_out(given, sets, mistakes)
+    return sets
+
+
+def _hold_out(
+    given: Mapping[str, Any], sets: dict[str, SetSpec | None], mistakes: Mistakes
+) -> None:
+    keys, fraction = ("data", "holdout"), given["holdout"]
+    if isinstance(fraction, bool) or not isinstance(fraction, float) or not 0 < fraction < 1:
+        mistakes.add(keys, f"got {fraction!r}; expected a share between 0 and 1, as 0.1")
+    elif "test" in given:
+        mistakes.add(keys, "makes the set 'test', which is also given; remove one of the two")
+    elif "train" not in given:
+        mistakes.add(keys, "takes prompts from the set 'train', which is not there")
+    elif (train := sets["train"]) is not None:
+        sets["train"], sets["test"] = held_out(train, fraction)
+        return
+    if "test" not in given:
+        sets["test"] = None
+
+
+def _stages(tree: Mapping[str, Any], scratch: Any, mistakes: Mistakes) -> dict[str, Any]:
+    """Returns the stages as written, the one that makes the model first."""
+    given = tree.get("stages")
+    if not isinstance(given, dict) or not given:
+        what = "'stages' is missing" if given is None else f"got {given!r}"
+        mistakes.add(
+            ("stages",), f"{what}; expected an id for each stage, as in sft: {{use: train}}"
+        )
+        given = {}
+    for name in given:
+        if not NAME.fullmatch(name) or "." in name or name in (BASE_MODEL, "target"):
+            mistakes.add(("stages", name), f"the id {name!r} is reserved or not plain letters")
+    if scratch is None:
+        return dict(given)
+    if not isinstance(scratch, dict):
+        mistakes.add(("model", "scratch"), f"got {scratch!r}; expected config, data, vocab_size")
+        return dict(given)
+    return {BASE_MODEL: {"use": "scratch", **scratch}, **given}
+
+
+def _components(
+    resolver: Resolver, tree: Mapping[str, Any], key: str, kind: str, default: Any = ()
+) -> list[Resolved]:
+    given = tree.get(key, default)
+    if not isinstance(given, list | tuple):
+        given = [given]
+    found = [resolver.resolve(kind, value, (key, i)) for i, value in enumerate(given)]
+    return [component for component in found if component is not None]
+
+
+def _default_reports(registry: Registry) -> list[str]:
+    return [name for name in registry.names("report") if name == "html"]
+
+
+__all__ = ["BaseModel", "Spec", "Stage", "check_spec", "load_spec"]

@@ -1,0 +1,44 @@
+"""What each rank of a stage runs: ``python -m halo_core.worker STAGE_FOLDER``.
+
+The controller, or whoever submits to a cluster, starts it through a launcher such as
+``accelerate launch``, which sets ``RANK``. Rank 0 writes events and the result.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from halo_core.errors import HaloError
+from halo_core.execute import execute, write_error
+from halo_core.progress import stderr_progress
+from halo_core.stage import StopFlag
+
+
+def work(folder: Path) -> int:
+    """Runs one rank of the stage in a folder and returns the exit code."""
+    rank = int(os.environ.get("RANK", "0"))
+    stop = StopFlag()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    try:
+        progress = stderr_progress() if rank == 0 else None
+        execute(folder, stop=stop, progress=progress, main=rank == 0)
+    except Exception as error:
+        if rank == 0 or not (folder / "error.json").exists():
+            write_error(folder, error)
+        if not isinstance(error, HaloError):
+            raise
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(work(Path(sys.argv[1])))
