@@ -168,27 +168,36 @@ def _guarded(model: ModelInput, part: str, load: Callable[[], T]) -> T:
 def save_model_folder(folder: Path, model: Any, tokenizer: Any) -> None:
     """Writes a folder that transformers and vLLM load: weights, tokenizer, generation config.
 
-    It is written beside and renamed, in place of an older one. The generation config holds the
-    tokens that end a completion and nothing of how the model was sampled before.
+    It is written beside and renamed, in place of an older one.
 
     Args:
         folder: Where to; usually ``context.folder / "model"``.
         model: A `PreTrainedModel`, not wrapped by anything.
         tokenizer: Its tokenizer, with the chat template inside.
     """
-    from transformers import GenerationConfig
+    with written_beside(folder) as partial:
+        write_model(partial, model, tokenizer)
 
+
+def write_model(folder: Path, model: Any, tokenizer: Any) -> None:
+    """Writes a model into a folder that exists; see `save_model_folder`.
+
+    The generation config holds the tokens that end a completion, and nothing of how the model
+    was sampled before.
+    """
+    from transformers import GenerationConfig
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
     ends = end_ids(tokenizer, model)
+    padding = tokenizer.pad_token_id
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=ends if len(ends) > 1 else ends[0],
-        pad_token_id=tokenizer.eos_token_id
-        if tokenizer.pad_token_id is None
-        else tokenizer.pad_token_id,
+        pad_token_id=tokenizer.eos_token_id if padding is None else padding,
     )
-    with written_beside(folder) as partial:
-        model.save_pretrained(partial, safe_serialization=True)
-        tokenizer.save_pretrained(partial)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def completion_end_id(tokenizer: Any) -> int:
