@@ -1,0 +1,30 @@
+"""What the authors of components run in their tests, and what the built-in ones are held to.
+
+    from halo_core.testing import check_loss
+
+    def test_my_loss_keeps_the_rules():
+        check_loss(MyLoss(beta=0.1))
+
+A rule that is broken is an `AssertionError` that says what came and what was expected. torch is
+imported only when a loss is checked.
+"""
+
+from __future__ import annotations
+
+from halo_core.testing.batches import loss_batch, paired_batch
+from halo_core.testing.component import check_component
+from halo_core.testing.data import check_data_source
+from halo_core.testing.judge import check_judge
+from halo_core.testing.loss import LOSS_CHECKS, check_loss
+from halo_core.testing.reference_point import check_reference_point
+
+__all__ = [
+    "LOSS_CHECKS",
+    "check_component",
+    "check_data_source",
+    "check_judge",
+    "check_loss",
+    "check_reference_point",
+    "loss_batch",
+    "paired_batch",
+]

@@ -1,0 +1,131 @@
+"""Checks what every component promises: options are frozen plain data, importing it is cheap."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import subprocess
+import sys
+from typing import Any
+
+from pydantic import ValidationError
+
+from halo_core.component import Component
+from halo_core.testing.expect import expect, must_not_raise
+
+HEAVY = (
+    "accelerate",
+    "datasets",
+    "matplotlib",
+    "mlflow",
+    "numpy",
+    "openai",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "torch",
+    "transformers",
+)
+"""What a component's module must not import: `halo validate` and `halo plugins` do without."""
+
+_PROBE = """
+import importlib, importlib.util, json, sys
+name, file, path, heavy = json.loads(sys.argv[1])
+sys.path[:] = path
+try:
+    importlib.import_module(name)
+except ModuleNotFoundError as error:
+    if error.name is None or not name.startswith(error.name):
+        raise
+    spec = importlib.util.spec_from_file_location("probed", file)
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+print(json.dumps([module for module in heavy if module in sys.modules]))
+"""
+
+
+def check_component(component: Component) -> None:
+    """Checks the rules for components of every kind.
+
+    Args:
+        component: One with the options it is used with.
+
+    Raises:
+        AssertionError: When options can be changed, unknown ones are taken, they do not survive
+            JSON, they have no JSON schema, or the module imports a library of `HEAVY`.
+    """
+    _check_frozen(component)
+    _check_extra_forbidden(component)
+    _check_round_trip(component)
+    with must_not_raise(component, "model_json_schema()"):
+        json.dumps(type(component).model_json_schema())
+    check_import_budget(type(component))
+
+
+@functools.cache
+def check_import_budget(cls: type[Component]) -> None:
+    """Checks, in a fresh interpreter, that importing a component's module imports nothing heavy.
+
+    Raises:
+        AssertionError: When it does, or cannot be imported.
+    """
+    asked = json.dumps([cls.__module__, inspect.getfile(cls), sys.path, HEAVY])
+    probe = subprocess.run(
+        [sys.executable, "-c", _PROBE, asked], capture_output=True, text=True, check=False
+    )
+    expect(probe.returncode == 0, cls, f"its module cannot be imported alone:\n{probe.stderr}")
+    found = ", ".join(json.loads(probe.stdout.splitlines()[-1]))
+    expect(
+        not found,
+        cls,
+        f"importing its module imports {found}; import it inside the method that needs it",
+    )
+
+
+def _check_frozen(component: Component) -> None:
+    for name in type(component).model_fields:
+        try:
+            setattr(component, name, getattr(component, name))
+        except ValidationError:
+            continue
+        expect(False, component, f"option {name!r} can be changed; expected model_config frozen")
+
+
+def _check_extra_forbidden(component: Component) -> None:
+    options, components = _as_spec(component)
+    try:
+        type(component).build(json.dumps({**options, "no_such_option": 1}), components)
+    except ValidationError:
+        return
+    expect(False, component, "it takes an unknown option; expected model_config extra='forbid'")
+
+
+def _check_round_trip(component: Component) -> None:
+    options, components = _as_spec(component)
+    with must_not_raise(component, f"building it again from its options {options}"):
+        again = type(component).build(json.dumps(options), components)
+    expect(again == component, component, f"its options through JSON give another one: {again!r}")
+
+
+def _as_spec(component: Component) -> tuple[dict[str, Any], dict[str, Component]]:
+    """Returns JSON options, and the components they hold under the keys that stand for them."""
+    held: dict[str, Component] = {}
+
+    def keyed(value: Any, dumped: Any) -> Any:
+        if isinstance(value, Component):
+            key = f"component {len(held)}"
+            held[key] = value
+            return key
+        if isinstance(value, list | tuple):
+            return [keyed(v, d) for v, d in zip(value, dumped, strict=True)]
+        if isinstance(value, dict):
+            return {k: keyed(v, dumped[k]) for k, v in value.items()}
+        return dumped
+
+    fields = type(component).model_fields
+    dumped = component.model_dump(mode="json")
+    options = {
+        field.alias or name: keyed(getattr(component, name), dumped[name])
+        for name, field in fields.items()
+    }
+    return options, held

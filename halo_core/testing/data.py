@@ -1,0 +1,120 @@
+"""Checks what every data source promises: rows of its kind, repeatable, with all drops counted."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from halo_core.data import DataInfo, DataSource
+from halo_core.errors import DataError
+from halo_core.feedback import COLUMNS, Feedback
+from halo_core.testing.component import check_component
+from halo_core.testing.expect import expect, must_not_raise
+
+
+def check_data_source(source: DataSource, *, rows: int = 1000) -> None:
+    """Checks a source: what it says of itself, its rows, what it dropped, its errors.
+
+    Args:
+        source: One with the options it is used with; its data must be there.
+        rows: How many rows of each split to read at most, at least 1.
+
+    Raises:
+        AssertionError: When `inspect` is not repeatable or a split has no rows, when rows have
+            not the columns of their feedback or differ on the second reading, when drops are not
+            counts, or when a split that does not exist is not a DataError.
+    """
+    check_component(source)
+    with must_not_raise(source, "inspect()"):
+        info, again = source.inspect(), source.inspect()
+    expect(info == again, source, f"inspect() gives {info}, then {again}")
+    feedback = _checked_feedback(source, info)
+    for split in info.splits:
+        _check_split(source, split, feedback, rows)
+    _check_unknown_split(source, info)
+
+
+def _checked_feedback(source: DataSource, info: DataInfo) -> Feedback:
+    known = info.feedback is not None and len(info.splits) > 0
+    expect(known, source, f"inspect() gives {info}; to be checked, its data must be within reach")
+    expect(info.digest != "", source, "the digest is empty; expected one that names the content")
+    for feedback in COLUMNS:
+        if feedback == info.feedback:
+            return feedback
+    raise AssertionError(
+        f"{source!r}: feedback is {info.feedback!r}; expected one of {', '.join(COLUMNS)}"
+    )
+
+
+def _check_split(source: DataSource, split: str, feedback: Feedback, limit: int) -> None:
+    with must_not_raise(source, f"load({split!r})"):
+        loaded = source.load(split)
+        rows = [dict(row) for row in itertools.islice(loaded.rows, limit)]
+        again = [dict(row) for row in itertools.islice(source.load(split).rows, limit)]
+    expect(len(rows) > 0, source, f"load({split!r}) has no rows")
+    expect(rows == again, source, f"load({split!r}) gives other rows when called again")
+    for number, row in enumerate(rows):
+        _check_row(source, f"row {number} of {split!r}", row, feedback)
+    for reason, count in loaded.dropped.items():
+        expect(
+            isinstance(reason, str) and type(count) is int and count >= 0,
+            source,
+            f"load({split!r}): dropped has {reason!r}: {count!r}; expected a reason and a count",
+        )
+
+
+def _check_row(source: DataSource, where: str, row: Mapping[str, Any], feedback: Feedback) -> None:
+    for column, kind in COLUMNS[feedback].items():
+        expect(column in row, source, f"{where} has no {column!r}; {feedback} feedback needs it")
+        value = row[column]
+        expect(_is(kind, value), source, f"{where}: {column!r} is {value!r}; expected {kind}")
+        expect(
+            kind == "bool" or len(value) > 0,
+            source,
+            f"{where}: {column!r} is empty; drop the row and count it",
+        )
+    if feedback == "scored":
+        expect(
+            len(row["completions"]) == len(row["scores"]),
+            source,
+            f"{where} has {len(row['completions'])} completions and {len(row['scores'])} scores",
+        )
+
+
+def _is(kind: str, value: object) -> bool:
+    if kind == "string":
+        return isinstance(value, str)
+    if kind == "bool":
+        return isinstance(value, bool)
+    if not isinstance(value, list | tuple):
+        return False
+    if kind == "messages":
+        return all(_is_message(message) for message in value)
+    return all(isinstance(item, str if kind == "strings" else float) for item in value)
+
+
+def _is_message(message: object) -> bool:
+    return (
+        isinstance(message, Mapping)
+        and set(message) == {"role", "content"}
+        and all(isinstance(text, str) for text in message.values())
+    )
+
+
+def _check_unknown_split(source: DataSource, info: DataInfo) -> None:
+    name = "no such split"
+    try:
+        list(source.load(name).rows)
+    except DataError as error:
+        expect(
+            all(split in str(error) for split in info.splits),
+            source,
+            f"the error for an unknown split is {str(error)!r}; name the splits there are",
+        )
+        return
+    except Exception as error:
+        raise AssertionError(
+            f"{source!r}: load({name!r}) raised {type(error).__name__}; expected a DataError"
+        ) from error
+    expect(False, source, f"load({name!r}) raised nothing; expected a DataError")

@@ -1,0 +1,108 @@
+"""Checks what every estimator of a reference point promises."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import random
+from collections.abc import Mapping
+
+from halo_core.reference_point import (
+    Candidate,
+    Estimate,
+    Observed,
+    Pair,
+    PairingPlan,
+    RefPointEstimator,
+)
+from halo_core.testing.component import check_component
+from halo_core.testing.expect import expect, must_not_raise
+
+
+def check_reference_point(estimator: RefPointEstimator) -> None:
+    """Checks an estimator: its pairs, its estimates, and that it depends on nothing else.
+
+    Args:
+        estimator: One with the options it is used with.
+
+    Raises:
+        AssertionError: When pairs lie outside the plan or depend on more than plan and rng, when
+            an estimate is not finite or not repeatable, or a state does not survive JSON.
+    """
+    check_component(estimator)
+    for name, plan in _plans().items():
+        pairs = _check_pairs(estimator, name, plan)
+        _check_estimates(estimator, name, plan, pairs)
+
+
+def _plans() -> dict[str, PairingPlan]:
+    batch = [Candidate(f"prompt {i}", f"completion {i}") for i in range(6)]
+    one_prompt = [Candidate("prompt", f"completion {i}") for i in range(4)]
+    following = [Candidate(f"later prompt {i}", f"later completion {i}") for i in range(3)]
+    return {
+        "a batch of six": PairingPlan(batch, following),
+        "a batch of six at the end of an epoch": PairingPlan(batch, []),
+        "a batch of one": PairingPlan(batch[:1], following),
+        "a batch of one at the end of an epoch": PairingPlan(batch[:1], []),
+        "a batch of one prompt": PairingPlan(one_prompt, following),
+        "a batch of one prompt at the end of an epoch": PairingPlan(one_prompt, []),
+    }
+
+
+def _check_pairs(estimator: RefPointEstimator, name: str, plan: PairingPlan) -> list[Pair]:
+    chance, before = random.getstate(), copy.deepcopy(plan)
+    with must_not_raise(estimator, f"pairs() for {name}"):
+        pairs = list(estimator.pairs(plan, random.Random(1)))
+        again = list(estimator.pairs(plan, random.Random(1)))
+    expect(pairs == again, estimator, f"{name}: the same rng gives {pairs}, then {again}")
+    expect(
+        random.getstate() == chance,
+        estimator,
+        f"{name}: pairs() draws from the global random state; draw from `rng` only",
+    )
+    expect(plan == before, estimator, f"{name}: pairs() changes the plan")
+    size = len(plan.batch) + len(plan.following)
+    for pair in pairs:
+        inside = isinstance(pair, Pair) and 0 <= min(pair.prompt, pair.completion)
+        expect(
+            inside and max(pair.prompt, pair.completion) < size,
+            estimator,
+            f"{name}: {pair!r} is not a Pair of positions from 0 to {size - 1}",
+        )
+    return pairs
+
+
+def _check_estimates(
+    estimator: RefPointEstimator, name: str, plan: PairingPlan, pairs: list[Pair]
+) -> None:
+    state: Mapping[str, float] = {}
+    for scale in (0.0, 1.0, -1.0, 1e4, -1e4):
+        logratios = [scale * (1 + i) / len(pairs) for i in range(len(pairs))]
+        observed = Observed(logratios, [3] * len(pairs), pairs, len(plan.batch))
+        where = f"{name}, log-ratios around {scale:g}"
+        kept = dict(state)
+        with must_not_raise(estimator, f"estimate() for {where}"):
+            estimate = estimator.estimate(observed, state)
+            again = estimator.estimate(observed, json.loads(json.dumps(kept)))
+        expect(dict(state) == kept, estimator, f"{where}: estimate() changes the state it is given")
+        expect(
+            estimate == again,
+            estimator,
+            f"{where}: the state through JSON gives {again}; expected {estimate}",
+        )
+        _check_finite(estimator, where, estimate)
+        state = estimate.state
+
+
+def _check_finite(estimator: RefPointEstimator, where: str, estimate: Estimate) -> None:
+    numbers = {"value": estimate.value}
+    numbers |= {f"state[{key!r}]": value for key, value in estimate.state.items()}
+    for key, (total, count) in estimate.metrics.items():
+        numbers |= {f"the sum of metric {key!r}": total, f"the count of metric {key!r}": count}
+    for key, number in numbers.items():
+        expect(
+            isinstance(number, int | float) and math.isfinite(number),
+            estimator,
+            f"{where}: {key} is {number!r}; expected a finite number",
+        )
