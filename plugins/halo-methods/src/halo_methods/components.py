@@ -32,7 +32,7 @@ class SFT(Loss):
 
     feedback: ClassVar[Feedback] = "demonstration"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps",)
-    citation: ClassVar[str | None] = _HALOS + ", section 3"
+    citation: ClassVar[str | None] = _HALOS + ", section 2"
 
     per: Literal["token", "sequence"] = Field(
         default="token",

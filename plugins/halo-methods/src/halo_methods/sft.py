@@ -31,7 +31,7 @@ def sft_token_loss(policy_logps: Tensor, lengths: Tensor) -> tuple[Tensor, Tenso
         ValueError: When the shapes are not [B] and [B].
 
     References:
-        Human-Aware Loss Functions (2024), section 3.
+        Human-Aware Loss Functions (2024), section 2.
 
     >>> sft_token_loss(torch.tensor([-6.0, -1.0]), torch.tensor([3.0, 1.0]))
     (tensor([2., 1.]), tensor([3., 1.]))
@@ -59,7 +59,7 @@ def sft_sequence_loss(policy_logps: Tensor) -> tuple[Tensor, Tensor]:
         ValueError: When the shape is not [B].
 
     References:
-        Human-Aware Loss Functions (2024), section 3.
+        Human-Aware Loss Functions (2024), section 2.
 
     >>> sft_sequence_loss(torch.tensor([-6.0, -1.0]))
     (tensor([6., 1.]), tensor([1., 1.]))
