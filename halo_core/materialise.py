@@ -72,7 +72,7 @@ def materialise(source: Source, workspace: Workspace) -> Rows:
     if record is None:
         record = _write(source, folder)
     return Rows(
-        source.resolved.name,
+        source.resolved.short_name,
         folder / "rows.arrow",
         record["feedback"],
         record["rows"],
@@ -117,7 +117,7 @@ def _write(source: Source, folder: Path) -> dict[str, Any]:
 
 
 def _where(source: Source) -> str:
-    return f"{source.resolved.name}, split {source.split!r}"
+    return f"{source.resolved.short_name}, split {source.split!r}"
 
 
 def _feedback(source: Source) -> Feedback:
@@ -200,8 +200,9 @@ def _checked(
     source: Source, feedback: Feedback, row: Mapping[str, Any], position: int
 ) -> dict[str, Any]:
     """Returns a row with exactly the columns of its feedback and its ids."""
-    id_ = str(row.get("id") or f"{source.resolved.name}/{source.split}/{position}")
-    checked: dict[str, Any] = {"id": id_, "source": source.resolved.name}
+    name = source.resolved.short_name
+    id_ = str(row.get("id") or f"{name}/{source.split}/{position}")
+    checked: dict[str, Any] = {"id": id_, "source": source.resolved.short_name}
     for column, type_ in COLUMNS[feedback].items():
         if column not in row:
             raise DataError(

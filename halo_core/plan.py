@@ -84,7 +84,7 @@ def make_plan(spec: Spec, workspace: Workspace) -> Plan:
         identity = _identity(stage, spec.seed, keys)
         key = digest(identity)
         keys[stage.id] = key
-        folder = workspace.stage(stage.resolved.name, key)
+        folder = workspace.stage(stage.resolved.short_name, key)
         stages.append(PlannedStage(stage, identity, key, folder, _state(folder)))
     run = digest([spec.name, [[stage.id, stage.key] for stage in stages]])[:6]
     return Plan(spec, workspace, stages, f"{spec.name}-{run}", base)

@@ -283,7 +283,9 @@ class Runner:
             log = EventLog(stage.folder / "events.jsonl", self.plan.run_folder / "events.jsonl")
             folder = self.plan.workspace.relative(stage.folder)
             log.append("stage-started", stage=stage.id, use=use, folder=folder, resumed=resumed)
-            self.say(f"{stage.id}: {use}{' (going on)' if resumed else ''}")
+            self.say(
+                f"{stage.id}: {stage.spec.resolved.short_name}{' (going on)' if resumed else ''}"
+            )
             done = self._call(stage)
             self._end_stage(log, stage, done, "computed")
         status.status = "computed"

@@ -43,7 +43,7 @@ class Workspace:
 
     def stage(self, use: str, key: str) -> Path:
         """Returns the folder of a stage's output."""
-        return self.root / "stages" / f"{use.replace('/', '-').replace(':', '-')}-{key}"
+        return self.root / "stages" / f"{use.replace('/', '-')}-{key}"
 
     def data(self, key: str) -> Path:
         """Returns the folder of the rows of a source."""

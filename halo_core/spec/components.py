@@ -37,6 +37,11 @@ class Resolved:
     options: Mapping[str, Any]
     keys: Keys = field(default=(), compare=False)
 
+    @property
+    def short_name(self) -> str:
+        """The name without the path of a ``file:``."""
+        return self.name.rpartition(":")[2]
+
     def tree(self) -> dict[str, Any]:
         """Returns ``{use: NAME, ...all options}``, from which it can be resolved again."""
         children = dict(self.children())

@@ -1,0 +1,71 @@
+"""Fixtures of the core's tests: a spec of light components, and a way to run `halo`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MADE = Path(__file__).with_name("made_components.py")
+
+SPEC = f"""\
+name: small
+seed: 1
+model: {{hub: someone/small, revision: main}}
+data:
+  train: {{use: "file:{MADE}:Pairs", prefix: a}}
+  test: {{use: "file:{MADE}:Pairs", prefix: b, split: test}}
+stages:
+  learn:
+    use: "file:{MADE}:Learn"
+    data: train
+    loss: {{use: "file:{MADE}:PairLoss", beta: 0.1}}
+  answers: {{use: "file:{MADE}:Answer", prompts: test}}
+  win: {{use: "file:{MADE}:Compare", of: answers, against: target}}
+reports: []
+"""
+
+
+@pytest.fixture
+def spec_file(tmp_path: Path) -> Path:
+    path = tmp_path / "spec.yaml"
+    path.write_text(SPEC)
+    return path
+
+
+class Result:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+
+Halo = Callable[..., Result]
+
+
+@pytest.fixture
+def halo(tmp_path: Path) -> Halo:
+    """Runs `halo` in a process of its own, in an empty folder."""
+
+    def call(*arguments: str, env: dict[str, str] | None = None) -> Result:
+        done = subprocess.run(
+            [sys.executable, "-m", "halo_core.cli", *arguments],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, **(env or {})},
+            timeout=120,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    return call

@@ -1,0 +1,134 @@
+"""Components for the tests of the core: light, and counting how often they work."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from halo_core.component import DataRef, Execution, Location, ModelRef, SamplesRef
+from halo_core.data import DataInfo, DataSource, Loaded
+from halo_core.errors import UserError
+from halo_core.feedback import Feedback
+from halo_core.loss import Loss, LossBatch, LossOutput, Need
+from halo_core.stage import Product, Stage, StageContext, StageResult
+
+
+def pair(question: str, good: str = "yes", bad: str = "no") -> dict[str, object]:
+    return {"prompt": [{"role": "user", "content": question}], "chosen": good, "rejected": bad}
+
+
+class Pairs(DataSource):
+    prefix: str = Field(default="q", description="start of each question")
+    count: int = Field(default=4, ge=0, description="rows")
+    empty: int = Field(default=0, description="rows with an empty completion")
+    path: Annotated[str | None, Location()] = Field(default=None, description="a file")
+
+    def inspect(self) -> DataInfo:
+        return DataInfo("paired", ("train", "test"), f"{self.prefix} {self.count} {self.empty}")
+
+    def load(self, split: str) -> Loaded:
+        rows = [pair(f"{self.prefix}{split}{i}") for i in range(self.count)]
+        rows += [pair(f"{self.prefix}e{i}", bad=" ") for i in range(self.empty)]
+        return Loaded(rows, {"too odd": 2})
+
+
+class Binary(DataSource):
+    def inspect(self) -> DataInfo:
+        return DataInfo("binary", (), "1")
+
+    def load(self, split: str) -> Loaded:
+        prompt = [{"role": "user", "content": "hello"}]
+        return Loaded([{"prompt": prompt, "completion": "hi", "desirable": True}])
+
+
+class Broken(DataSource):
+    def inspect(self) -> DataInfo:
+        return DataInfo("binary", (), "1")
+
+    def load(self, split: str) -> Loaded:
+        raise KeyError("a bug of a stranger")
+
+
+class WrongColumns(DataSource):
+    def inspect(self) -> DataInfo:
+        return DataInfo("binary", (), "1")
+
+    def load(self, split: str) -> Loaded:
+        return Loaded([{"prompt": [{"role": "user", "content": "x"}], "text": "y"}])
+
+
+class PairLoss(Loss):
+    feedback: ClassVar[Feedback] = "paired"
+    needs: ClassVar[tuple[Need, ...]] = ("policy_logps",)
+    beta: float = Field(default=0.1, gt=0, description="strength")
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        raise NotImplementedError
+
+
+class Learn(Stage):
+    """Writes a file instead of a model, once per call."""
+
+    produces: ClassVar[Product] = "model"
+    from_: ModelRef | None = Field(default=None, alias="from", description="start")
+    data: DataRef = Field(description="what to learn from")
+    loss: Loss = Field(description="the loss")
+    rate: float = Field(default=1.0, gt=0, description="learning rate")
+    workers: Annotated[int, Execution()] = Field(default=1, ge=1, description="processes")
+    fail: Annotated[str, Execution()] = Field(default="", description="how to fail")
+
+    def feedback_wanted(self) -> dict[str, Feedback]:
+        return {"data": self.loss.feedback}
+
+    def command(self, folder):  # type: ignore[no-untyped-def]
+        import sys
+
+        if self.workers == 1:
+            return None
+        return [sys.executable, "-m", "halo_core.worker", str(folder)]
+
+    def run(self, context: StageContext) -> StageResult:
+        model = context.folder / "model"
+        model.mkdir(exist_ok=True)
+        calls = context.folder / "calls.txt"
+        with calls.open("a") as file:
+            file.write("called\n")
+        if self.fail == "bug":
+            raise ZeroDivisionError("a bug of a stranger")
+        if self.fail == "user":
+            raise UserError("the model is too small", location="model/config.json")
+        if self.fail == "interrupt":
+            context.stop.set(2)
+        if context.stop.is_set():
+            context.stop.raise_interrupted("one step is kept")
+        with context.progress.bar("learning", 2) as bar:
+            for step in (1, 2):
+                bar.advance(loss="1.0")
+                context.events.append(
+                    "metrics", stage=context.id, step=step, metrics={"train/loss": 1 / step}
+                )
+        rows = context.data["data"]
+        (model / "seen.json").write_text(json.dumps([row["id"] for row in rows]))
+        return StageResult({"loss": 0.5, "rows": len(rows)}, f"learned from {len(rows)} rows")
+
+
+class Answer(Stage):
+    produces: ClassVar[Product] = "samples"
+    from_: ModelRef | None = Field(default=None, alias="from", description="model")
+    prompts: DataRef = Field(description="prompts")
+
+    def run(self, context: StageContext) -> StageResult:
+        (context.folder / "samples.jsonl").write_text("{}\n")
+        return StageResult({"n": len(context.data["prompts"])}, "answered")
+
+
+class Compare(Stage):
+    produces: ClassVar[Product] = "verdicts"
+    of: SamplesRef = Field(description="samples")
+    against: SamplesRef = Field(description="samples or target")
+
+    def run(self, context: StageContext) -> StageResult:
+        assert (context.inputs["of"] / "samples.jsonl").exists()
+        return StageResult({"win": 0.5}, "compared")

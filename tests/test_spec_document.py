@@ -1,0 +1,101 @@
+"""YAML as data only, with places."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from halo_core.errors import PathError, SpecErrors, UserError
+from halo_core.spec.document import apply_overrides, parse_document, parse_value, read_document
+
+
+def parse(text: str):  # type: ignore[no-untyped-def]
+    return parse_document(text, name="spec.yaml", folder=Path("/specs"))
+
+
+def test_values_follow_yaml_1_2() -> None:
+    tree = parse("a: 5e-7\nb: on\nc: yes\nd: 010\ne: ~\nf: [1, 2.0, true]\n").tree
+    assert tree == {"a": 5e-7, "b": "on", "c": "yes", "d": 10, "e": None, "f": [1, 2.0, True]}
+
+
+def test_each_value_is_located_by_line_and_column() -> None:
+    document = parse("a: 1\nb:\n  c: [x, {d: 2}]\n")
+    assert document.locate(("b", "c", 1, "d")) == "spec.yaml:3:11: b.c.1.d"
+    assert document.locate(("b", "missing")) == "spec.yaml:2:1: b.missing"
+
+
+def test_duplicate_keys_tags_and_dates_are_all_reported() -> None:
+    with pytest.raises(SpecErrors) as caught:
+        parse("a: 1\na: 2\nb: !!python/name:os.system x\nc: 2024-01-01\n")
+    assert [str(error).partition(": ")[0] for error in caught.value.errors] == [
+        "spec.yaml:2:1",
+        "spec.yaml:3:4",
+        "spec.yaml:4:4",
+    ]
+    assert "stands here twice" in str(caught.value)
+    assert "data only" in str(caught.value)
+    assert "quote it" in str(caught.value)
+
+
+def test_broken_yaml_names_the_place() -> None:
+    with pytest.raises(SpecErrors, match=r"spec.yaml:2:\d+: not valid YAML"):
+        parse("a: [1\n")
+
+
+def test_aliases_cannot_blow_up() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 8)]
+    with pytest.raises(SpecErrors, match="too large"):
+        parse("\n".join(lines))
+
+
+def test_set_replaces_adds_and_opens_a_bare_name() -> None:
+    document = parse("seed: 1\nstages: {kto: {loss: kto}}\ndata: {train: [{use: hh}]}\n")
+    apply_overrides(
+        document,
+        {"seed": "2", "stages.kto.loss.beta": "0.2", "data.train.0.path": "./x", "new": "[1]"},
+    )
+    assert document.tree["seed"] == 2
+    assert document.tree["stages"]["kto"]["loss"] == {"use": "kto", "beta": 0.2}
+    assert document.tree["data"]["train"][0]["path"] == "./x"
+    assert document.locate(("seed",)) == "--set seed=2: seed"
+    assert document.folder_of(("data", "train", 0, "path")) == Path.cwd()
+    assert document.folder_of(("stages",)) == Path("/specs")
+
+
+def test_set_takes_position_zero_of_a_single_source() -> None:
+    document = parse("data: {train: {use: hh}}\n")
+    apply_overrides(document, {"data.train.0.path": "x"})
+    assert document.tree["data"]["train"] == [{"use": "hh", "path": "x"}]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("a.b", "1", "has nothing below it"),
+        ("l.7", "1", "not a position in this list of 2"),
+        ("a", "[1", "not valid YAML"),
+    ],
+)
+def test_set_that_cannot_be_followed_says_why(path: str, value: str, message: str) -> None:
+    document = parse("a: 3\nl: [1, 2]\n")
+    with pytest.raises(SpecErrors, match=message) as caught:
+        apply_overrides(document, {path: value})
+    assert str(caught.value).startswith(f"--set {path}={value}: ")
+
+
+def test_values_of_set_are_yaml() -> None:
+    assert parse_value("5.0e-7") == 5e-7
+    assert parse_value("[a, {b: 1}]") == ["a", {"b": 1}]
+    assert parse_value("") is None
+    with pytest.raises(UserError, match="data only"):
+        parse_value("!!python/name:os.system x")
+
+
+def test_missing_file_names_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "quickstart.yaml").write_text("name: x\n")
+    with pytest.raises(PathError, match=r"no such file. Did you mean .*quickstart.yaml\?"):
+        read_document(tmp_path / "quikstart.yaml")
+    with pytest.raises(PathError, match="this is a folder"):
+        read_document(tmp_path)
