@@ -1,0 +1,50 @@
+"""A context to run a stage in without a runner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from halo_core.events import EventLog
+from halo_core.progress import SilentProgress
+from halo_core.rows import DataSet
+from halo_core.stage import ModelInput, StageContext, StopFlag
+
+
+def stage_context(
+    folder: Path,
+    *,
+    id_: str = "stage",
+    seed: int = 0,
+    models: Mapping[str, ModelInput] | None = None,
+    inputs: Mapping[str, Path] | None = None,
+    data: Mapping[str, DataSet] | None = None,
+    stop: StopFlag | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> StageContext:
+    """Returns a context whose events go to ``folder/events.jsonl`` and that shows nothing.
+
+    Args:
+        folder: The stage's folder; made when it does not exist.
+        id_: The stage's id.
+        seed: The run's seed.
+        models: Option name to model.
+        inputs: Option name to the folder of the stage it names.
+        data: Option name to rows.
+        stop: Set it to ask the stage to stop.
+        warn: Takes warnings; they are dropped when left out.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    return StageContext(
+        id=id_,
+        folder=folder,
+        seed=seed,
+        models=models or {},
+        inputs=inputs or {},
+        data=data or {},
+        cache=folder / "cache",
+        events=EventLog(folder / "events.jsonl"),
+        progress=SilentProgress(),
+        stop=stop or StopFlag(),
+        warn=warn or (lambda message: None),
+    )

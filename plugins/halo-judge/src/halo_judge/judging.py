@@ -1,0 +1,161 @@
+"""What the stage `judge` does: pairs samples, asks the judge, keeps the verdicts, counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from halo_core.errors import DataError, PluginError
+from halo_core.judge import JudgeSession, Verdict
+from halo_core.stage import StageContext, StageResult
+from halo_judge.asking import ask, judge_name
+from halo_judge.components import JudgeStage
+from halo_judge.orders import Order, assign_orders, comparison, comparison_id
+from halo_judge.samples import Duel, against_samples, against_targets, read_samples
+from halo_judge.summary import headline, summary_metrics
+from halo_judge.verdicts import (
+    Record,
+    append_record,
+    kept_records,
+    make_record,
+    write_records,
+)
+
+BATCH = 32
+"""Prompts that the judge gets at a time. A failure costs at most so many verdicts."""
+
+
+def judge_samples(stage: JudgeStage, context: StageContext) -> StageResult:
+    """Judges what is not judged yet, and returns the win rate.
+
+    Args:
+        stage: The options.
+        context: ``inputs["of"]`` has the samples; ``inputs["against"]``, when there, the others.
+
+    Raises:
+        DataError: When no prompt has two completions to compare.
+        PluginError: When the judge breaks its interface.
+        Interrupted: When asked to stop; verdicts are kept.
+    """
+    duels, alone = find_duels(stage, context)
+    orders = assign_orders(duels, both=stage.orders == "both")
+    path = context.folder / "verdicts.jsonl"
+    records = kept_records(path, duels, orders)
+    write_records(path, records.values())
+    _judge_the_rest(stage, context, path, duels, orders, records)
+    ordered = [records[duel.prompt_id] for duel in duels]
+    write_records(path, ordered)
+    context.events.append("verdicts", stage=context.id, path=str(path), count=len(ordered))
+    _warn_of_failures(context, ordered)
+    metrics = summary_metrics(ordered, confidence=stage.confidence) | {"unpaired": alone}
+    return StageResult(metrics, _headline(stage, ordered))
+
+
+def find_duels(stage: JudgeStage, context: StageContext) -> tuple[list[Duel], int]:
+    """Returns what is to be judged, and how many samples have nothing to be compared with.
+
+    Raises:
+        DataError: When there is nothing to judge.
+    """
+    samples = read_samples(context.inputs["of"])
+    folder = context.inputs.get("against")
+    duels = against_samples(samples, read_samples(folder)) if folder else against_targets(samples)
+    alone = len(samples) - len(duels)
+    lack = f"no completion in {stage.against!r}" if folder else "no target in the data"
+    found = f"{alone} of {len(samples)} prompts of {stage.of!r} have {lack}"
+    if not duels:
+        raise DataError(
+            f"{found}; expected prompts with two completions to compare. Sample prompts of "
+            "data that has demonstrations, or judge against another sampling stage",
+            location=f"stages.{context.id}.against",
+        )
+    if alone:
+        context.warn(f"{found}; they are left out")
+    return duels, alone
+
+
+def _judge_the_rest(
+    stage: JudgeStage,
+    context: StageContext,
+    path: Path,
+    duels: Sequence[Duel],
+    orders: Mapping[str, Sequence[Order]],
+    records: dict[str, Record],
+) -> None:
+    """Adds to `records` (and to the file) those that it lacks."""
+    rest = [duel for duel in duels if duel.prompt_id not in records]
+    if not rest:
+        return
+    name = judge_name(stage.judge)
+    with (
+        _open(stage, context, name) as session,
+        context.progress.bar(context.id, len(duels), len(records)) as bar,
+    ):
+        for record in judge_duels(session, rest, orders, name):
+            append_record(path, record)
+            records[record["prompt_id"]] = record
+            bar.advance()
+            if context.stop.is_set():
+                kept = f"{len(records)} of {len(duels)} verdicts kept"
+                context.stop.raise_interrupted(kept)
+
+
+def _open(
+    stage: JudgeStage, context: StageContext, name: str
+) -> AbstractContextManager[JudgeSession]:
+    folder = context.folder / "judge"
+    folder.mkdir(parents=True, exist_ok=True)
+    opened: object = stage.judge.open(folder)
+    if not isinstance(opened, AbstractContextManager):
+        raise PluginError(
+            f"open() returned {opened!r}; expected a context manager that gives a session",
+            location=f"the judge {name}",
+        )
+    return opened
+
+
+def judge_duels(
+    session: JudgeSession, duels: Sequence[Duel], orders: Mapping[str, Sequence[Order]], name: str
+) -> Iterator[Record]:
+    """Yields the line of each duel as soon as all its orders are judged.
+
+    Args:
+        session: An opened judge.
+        duels: What to judge.
+        orders: Prompt id to the orders in which it is judged; none for identical texts.
+        name: The judge's name, for messages.
+
+    Raises:
+        PluginError: When the judge breaks its interface.
+    """
+    for start in range(0, len(duels), BATCH):
+        batch = duels[start : start + BATCH]
+        yield from (make_record(duel, (), {}) for duel in batch if not orders[duel.prompt_id])
+        asked = [(duel, order) for duel in batch for order in orders[duel.prompt_id]]
+        owners = {comparison_id(duel, order): duel for duel, order in asked}
+        verdicts: dict[str, Verdict] = {}
+        for verdict in ask(session, [comparison(*pair) for pair in asked], name):
+            verdicts[verdict.id] = verdict
+            duel = owners[verdict.id]
+            own = orders[duel.prompt_id]
+            if all(comparison_id(duel, order) in verdicts for order in own):
+                yield make_record(duel, own, verdicts)
+
+
+def _warn_of_failures(context: StageContext, records: Sequence[Record]) -> None:
+    failed = [record for record in records if record["result"] == "unscored"]
+    if not failed:
+        return
+    reasons = [said["reason"] for said in failed[0]["orders"] if said["winner"] is None]
+    context.warn(
+        f"{len(failed)} of {len(records)} comparisons are unscored; the first: {reasons[0]}. "
+        f"Ask again for them with --again {context.id}"
+    )
+
+
+def _headline(stage: JudgeStage, records: Sequence[Record]) -> str:
+    rival = "the SFT target" if stage.against == "target" else f"'{stage.against}'"
+    return headline(
+        records, rival=rival, judge=judge_name(stage.judge), confidence=stage.confidence
+    )

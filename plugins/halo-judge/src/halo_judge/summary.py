@@ -1,0 +1,80 @@
+"""The numbers and the sentence that a judge stage ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import median
+
+from halo_report.win_rate import WinRate, rate_text, win_rate
+
+from halo_judge.verdicts import Record
+
+
+def summary_metrics(records: Sequence[Record], *, confidence: float) -> dict[str, float]:
+    """Returns the final numbers of the stage; those that nothing stands behind are left out.
+
+    ======================  ==========================================================
+    `win`                   win rate: ties are half points, unscored ones are left out
+    `win_lo`, `win_hi`      its exact interval
+    `win_failures_lost`     win rate with the unscored ones as losses
+    `n`                     scored comparisons
+    `wins` `losses` `ties`  their parts
+    `unscored`              comparisons without a verdict
+    `flip`                  share of flips among those judged in both orders
+    `len`, `baseline_len`   median length in tokens
+    ======================  ==========================================================
+
+    Args:
+        records: All lines of the stage.
+        confidence: Of the interval, in (0, 1).
+    """
+    rate = _rate(records, confidence)
+    metrics: dict[str, float] = {}
+    if rate.main:
+        metrics |= {"win": rate.main.rate, "win_lo": rate.main.low, "win_hi": rate.main.high}
+    if rate.failures_lost:
+        metrics["win_failures_lost"] = rate.failures_lost.rate
+    metrics |= {
+        "n": rate.scored,
+        "wins": rate.wins,
+        "losses": rate.losses,
+        "ties": rate.ties,
+        "unscored": rate.unscored,
+    }
+    return metrics | _flip(records) | _lengths(records)
+
+
+def _rate(records: Iterable[Record], confidence: float) -> WinRate:
+    return win_rate((record["result"] for record in records), confidence=confidence)
+
+
+def _flip(records: Iterable[Record]) -> dict[str, float]:
+    twice = [r["flip"] for r in records if len(r["orders"]) == 2 and r["result"] != "unscored"]
+    return {"flip": sum(twice) / len(twice)} if twice else {}
+
+
+def _lengths(records: Sequence[Record]) -> dict[str, float]:
+    lengths = {"len": float(median(record["tokens"] for record in records))}
+    baselines = [r["baseline_tokens"] for r in records if r["baseline_tokens"] is not None]
+    if len(baselines) == len(records):
+        lengths["baseline_len"] = float(median(baselines))
+    return lengths
+
+
+def headline(records: Sequence[Record], *, rival: str, judge: str, confidence: float) -> str:
+    """Returns the sentence for the summary.
+
+    ``win rate 0.595 [0.526, 0.661] against the SFT target, n=200 (exact 90 % interval; oracle)``
+
+    Args:
+        records: All lines of the stage.
+        rival: What was compared with.
+        judge: The judge's name.
+        confidence: Of the interval, in (0, 1).
+    """
+    rate = _rate(records, confidence)
+    failed = f", {rate.unscored} unscored" if rate.unscored else ""
+    if rate.main is None:
+        return f"no win rate against {rival}: {judge} scored none of {rate.total} comparisons"
+    interval = f"exact {confidence * 100:g} % interval; {judge}"
+    return f"win rate {rate_text(rate.main)} against {rival}, n={rate.scored}{failed} ({interval})"

@@ -1,0 +1,19 @@
+import pytest
+from halo_judge.components import Longest
+
+from halo_core.judge import Comparison
+from halo_core.testing.judge import check_judge
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "winner"), [("long", "no", "A"), ("no", "long", "B"), ("yes", "not", "tie")]
+)
+def test_the_longer_text_wins_and_equal_lengths_tie(tmp_path, a, b, winner):
+    with Longest().open(tmp_path) as session:
+        (verdict,) = session.compare([Comparison("1", [], a, b)])
+    assert (verdict.id, verdict.winner) == ("1", winner)
+    assert verdict.reason == f"{len(a)} against {len(b)} characters"
+
+
+def test_longest_keeps_the_rules_of_judges(tmp_path):
+    check_judge(Longest(), tmp_path)

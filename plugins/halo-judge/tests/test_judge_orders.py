@@ -1,0 +1,65 @@
+import pytest
+from halo_judge.orders import Ruling, assign_orders, combine, comparison, outcome
+from halo_judge.samples import Duel
+
+from halo_core.judge import Verdict
+
+
+def duel(name, completion="good", baseline="bad"):
+    return Duel(name, [{"role": "user", "content": name}], completion, baseline, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "ruling"),
+    [
+        (["win", "win"], Ruling("win")),
+        (["loss", "loss"], Ruling("loss")),
+        (["tie", "tie"], Ruling("tie")),
+        (["win", "loss"], Ruling("tie", flip=True)),
+        (["loss", "win"], Ruling("tie", flip=True)),
+        (["win", "tie"], Ruling("tie")),
+        (["tie", "loss"], Ruling("tie")),
+        (["win", None], Ruling("unscored")),
+        ([None, None], Ruling("unscored")),
+        (["loss"], Ruling("loss")),
+        ([None], Ruling("unscored")),
+        ([], Ruling("tie")),
+    ],
+)
+def test_two_orders_combine_to_one_result(outcomes, ruling):
+    assert combine(outcomes) == ruling
+
+
+@pytest.mark.parametrize(
+    ("order", "winner", "expected"),
+    [
+        ("AB", "A", "win"),
+        ("AB", "B", "loss"),
+        ("BA", "A", "loss"),
+        ("BA", "B", "win"),
+        ("BA", "tie", "tie"),
+        ("AB", None, None),
+    ],
+)
+def test_a_winner_is_read_in_the_order_that_was_shown(order, winner, expected):
+    assert outcome(Verdict("id", winner), order) == expected
+
+
+def test_the_completion_is_shown_first_in_order_ab_and_second_in_ba():
+    shown = {order: comparison(duel("p"), order) for order in ("AB", "BA")}
+    assert (shown["AB"].a, shown["AB"].b) == ("good", "bad")
+    assert (shown["BA"].a, shown["BA"].b) == ("bad", "good")
+    assert shown["AB"].id != shown["BA"].id
+
+
+def test_counterbalanced_orders_are_half_and_half_and_do_not_depend_on_the_texts():
+    duels = [duel(name) for name in "dacbfe"]
+    orders = assign_orders(duels, both=False)
+    assert sorted(orders.values()) == [("AB",)] * 3 + [("BA",)] * 3
+    others = [duel(name, completion="else") for name in "abcdef"]
+    assert assign_orders(others, both=False) == orders
+
+
+def test_identical_texts_are_not_judged_in_any_order():
+    orders = assign_orders([duel("p", "same", "same"), duel("q")], both=True)
+    assert orders == {"p": (), "q": ("AB", "BA")}

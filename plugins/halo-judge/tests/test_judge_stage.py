@@ -1,0 +1,272 @@
+import json
+
+import pytest
+from halo_judge.components import JudgeStage, Longest
+from halo_report.win_rate import proportion
+
+from halo_core.errors import DataError, Interrupted, PathError, PluginError, UserError
+from halo_core.events import read_events
+from halo_core.judge import Verdict
+from halo_core.stage import StopFlag
+
+
+def by_text(comparison):
+    """Prefers 'good' wherever it stands."""
+    if (comparison.a == "good") == (comparison.b == "good"):
+        return "tie"
+    return "A" if comparison.a == "good" else "B"
+
+
+def stage(judge, **options):
+    return JudgeStage(judge=judge, of="answers", **options)
+
+
+def records(context):
+    text = (context.folder / "verdicts.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def mixed(make_sample):
+    """Two wins, one loss, one tie by the judge, one by identical texts."""
+    return [
+        make_sample(1, "good", "bad", tokens=2),
+        make_sample(2, "good", "bad", tokens=4),
+        make_sample(3, "bad", "good", tokens=6),
+        make_sample(4, "bad", "worse", tokens=8),
+        make_sample(5, "good", "good", tokens=10),
+    ]
+
+
+def test_metrics_are_those_counted_by_hand(judge_context, scripted, mixed):
+    result = stage(scripted(by_text)).run(judge_context(mixed))
+    share = proportion(3, 5)
+    assert result.metrics == {
+        "win": 0.6,
+        "win_lo": share.low,
+        "win_hi": share.high,
+        "win_failures_lost": 0.6,
+        "n": 5,
+        "wins": 2,
+        "losses": 1,
+        "ties": 2,
+        "unscored": 0,
+        "flip": 0.0,
+        "len": 6.0,
+        "unpaired": 0,
+    }
+
+
+def test_headline_names_the_rate_the_rival_the_count_and_the_judge(judge_context, mixed):
+    result = stage(Longest()).run(judge_context(mixed))
+    assert result.headline == (
+        "win rate 0.500 [0.128, 0.872] against the SFT target, n=5 (exact 90 % interval; longest)"
+    )
+
+
+def test_verdicts_have_the_documented_fields(judge_context, scripted, mixed):
+    context = judge_context(mixed)
+    stage(scripted(by_text)).run(context)
+    assert records(context)[0] == {
+        "prompt_id": mixed[0]["prompt_id"],
+        "prompt": mixed[0]["prompt"],
+        "completion": "good",
+        "baseline": "bad",
+        "result": "win",
+        "flip": False,
+        "orders": [
+            {"order": "AB", "winner": "A", "reason": "why"},
+            {"order": "BA", "winner": "B", "reason": "why"},
+        ],
+        "tokens": 2,
+        "baseline_tokens": None,
+    }
+
+
+def test_verdicts_are_announced_as_an_event(judge_context, scripted, mixed):
+    context = judge_context(mixed)
+    stage(scripted(by_text)).run(context)
+    (event,) = (event for event, _ in read_events(context.folder / "events.jsonl"))
+    assert (event["type"], event["stage"], event["count"]) == ("verdicts", "win", 5)
+
+
+def test_a_judge_that_always_prefers_the_first_place_yields_flips_and_ties(
+    judge_context, scripted, mixed
+):
+    context = judge_context(mixed)
+    result = stage(scripted(lambda comparison: "A")).run(context)
+    assert result.metrics["flip"] == 1.0
+    assert result.metrics["win"] == 0.5
+    assert [record["flip"] for record in records(context)] == [True] * 4 + [False]
+
+
+def test_counterbalanced_asks_once_per_prompt_and_reports_no_flips(judge_context, scripted, mixed):
+    judge = scripted(lambda comparison: "A")
+    result = stage(judge, orders="counterbalanced").run(judge_context(mixed))
+    assert len(judge.asked) == 4
+    assert (result.metrics["wins"], result.metrics["losses"]) == (2, 2)
+    assert "flip" not in result.metrics
+
+
+def test_identical_texts_tie_without_asking(judge_context, scripted, make_sample):
+    judge = scripted(lambda comparison: "A")
+    result = stage(judge).run(judge_context([make_sample(1, "same", "same")]))
+    assert judge.asked == []
+    assert result.metrics["ties"] == 1
+    assert "flip" not in result.metrics
+
+
+def test_a_judge_that_raises_leaves_comparisons_unscored_with_the_reason(
+    judge_context, scripted, mixed
+):
+    warnings = []
+    context = judge_context(mixed, warn=warnings.append)
+    outage = scripted(lambda c: by_text(c) if c.prompt[0]["content"] == "q1" else OSError("down"))
+    result = stage(outage).run(context)
+    assert [record["result"] for record in records(context)] == [
+        "win",
+        "unscored",
+        "unscored",
+        "unscored",
+        "tie",
+    ]
+    assert records(context)[1]["orders"][0]["reason"] == "Scripted raised OSError: down"
+    assert result.metrics["win"] == 0.75
+    assert result.metrics["win_failures_lost"] == 0.3
+    assert warnings == [
+        "3 of 5 comparisons are unscored; the first: Scripted raised OSError: down. "
+        "Ask again for them with --again win"
+    ]
+
+
+def test_an_outage_from_the_start_is_no_score_at_all(judge_context, scripted, mixed):
+    result = stage(scripted(lambda c: OSError("down"))).run(judge_context(mixed[:4]))
+    assert "win" not in result.metrics
+    assert result.metrics["unscored"] == 4
+    assert result.headline == (
+        "no win rate against the SFT target: Scripted scored none of 4 comparisons"
+    )
+
+
+def test_a_comparison_without_a_verdict_is_unscored(judge_context, scripted, mixed):
+    silent = scripted(lambda c: "nothing" if c.id.endswith("BA") else "A")
+    context = judge_context(mixed[:1])
+    stage(silent).run(context)
+    (record,) = records(context)
+    assert record["result"] == "unscored"
+    assert record["orders"][1] == {
+        "order": "BA",
+        "winner": None,
+        "reason": "Scripted gave no verdict",
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (Verdict("nobody", "A"), "a verdict on 'nobody'"),
+        (Verdict("q", "C"), "the winner 'C'"),
+    ],
+)
+def test_a_judge_that_breaks_its_interface_is_named(judge_context, scripted, mixed, said, message):
+    with pytest.raises(PluginError, match=message) as caught:
+        stage(scripted(lambda c: said)).run(judge_context(mixed))
+    assert str(caught.value).startswith("the judge Scripted: compare() gave")
+
+
+def test_an_error_raised_on_purpose_stops_the_stage(judge_context, scripted, mixed):
+    with pytest.raises(UserError, match="no key"):
+        stage(scripted(lambda c: UserError("no key"))).run(judge_context(mixed))
+
+
+def test_a_resumed_stage_asks_only_for_what_it_lacks(judge_context, scripted, mixed):
+    stop = StopFlag()
+    judge = scripted(lambda c: (stop.set(2) if "q2" in str(c.prompt) else None) or by_text(c))
+    with pytest.raises(Interrupted, match="3 of 5 verdicts kept"):
+        stage(judge).run(judge_context(mixed, stop=stop))
+    judge.asked.clear()
+    context = judge_context(mixed)
+    result = stage(scripted(by_text)).run(context)
+    assert {c.prompt[0]["content"] for c in judge.asked} == {"q3", "q4"}
+    assert result.metrics["win"] == 0.6
+    assert [r["prompt_id"] for r in records(context)] == [s["prompt_id"] for s in mixed]
+
+
+def test_a_finished_stage_asks_nothing_and_does_not_open_the_judge(judge_context, scripted, mixed):
+    first = stage(scripted(by_text)).run(judge_context(mixed))
+    judge = scripted(lambda c: OSError("must not be asked"))
+    assert stage(judge).run(judge_context(mixed)) == first
+    assert judge.opened == []
+
+
+def test_unscored_and_cut_off_verdicts_are_asked_for_again(judge_context, scripted, mixed):
+    context = judge_context(mixed)
+    stage(scripted(lambda c: OSError("down"))).run(context)
+    path = context.folder / "verdicts.jsonl"
+    path.write_text(path.read_text(encoding="utf-8")[:-20], encoding="utf-8")
+    result = stage(scripted(by_text)).run(context)
+    assert result.metrics["win"] == 0.6
+
+
+def test_verdicts_on_other_texts_do_not_hold(judge_context, scripted, mixed, make_sample):
+    stage(scripted(by_text)).run(judge_context(mixed))
+    judge = scripted(by_text)
+    changed = [make_sample(1, "worse", "good"), *mixed[1:]]
+    result = stage(judge).run(judge_context(changed))
+    assert len(judge.asked) == 2
+    assert result.metrics["wins"] == 1
+
+
+def test_prompts_without_a_target_are_counted_and_reported(judge_context, make_sample):
+    warnings = []
+    samples = [make_sample(1, "good", "bad"), make_sample(2, "good", None)]
+    result = stage(Longest()).run(judge_context(samples, warn=warnings.append))
+    assert result.metrics["unpaired"] == 1
+    assert result.metrics["n"] == 1
+    assert warnings == ["1 of 2 prompts of 'answers' have no target in the data; they are left out"]
+
+
+def test_another_stages_samples_are_joined_by_prompt(judge_context, scripted, make_sample):
+    ours = [make_sample(1, "good", None, 5), make_sample(2, "good", None, 7)]
+    theirs = [make_sample(3, "bad", None), make_sample(1, "bad", None, 9)]
+    context = judge_context(ours, against=theirs)
+    result = stage(scripted(by_text), against="base").run(context)
+    assert (result.metrics["n"], result.metrics["wins"], result.metrics["unpaired"]) == (1, 1, 1)
+    assert (result.metrics["len"], result.metrics["baseline_len"]) == (5.0, 9.0)
+    assert "against 'base', n=1" in result.headline
+
+
+def test_nothing_to_compare_is_an_error_that_says_what_to_do(judge_context, make_sample):
+    with pytest.raises(DataError) as caught:
+        stage(Longest()).run(judge_context([make_sample(1, "good", None)]))
+    assert str(caught.value) == (
+        "stages.win.against: 1 of 1 prompts of 'answers' have no target in the data; expected "
+        "prompts with two completions to compare. Sample prompts of data that has "
+        "demonstrations, or judge against another sampling stage"
+    )
+
+
+def test_a_line_that_is_no_sample_is_named(judge_context, make_sample):
+    context = judge_context([make_sample(1, "good", "bad")])
+    path = context.inputs["of"] / "samples.jsonl"
+    path.write_text('{"prompt_id": "x"}\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"samples.jsonl:1: got .* expected an object with"):
+        stage(Longest()).run(context)
+
+
+def test_missing_samples_are_named(judge_context, make_sample):
+    context = judge_context([make_sample(1, "good", "bad")])
+    (context.inputs["of"] / "samples.jsonl").unlink()
+    with pytest.raises(PathError, match=r"samples.jsonl: no such file"):
+        stage(Longest()).run(context)
+
+
+def test_confidence_is_a_probability(scripted):
+    with pytest.raises(ValueError, match="less than 1"):
+        stage(Longest(), confidence=90.0)
+
+
+def test_many_prompts_are_asked_in_batches_and_all_answered(judge_context, scripted, make_sample):
+    samples = [make_sample(i, "good", "bad") for i in range(70)]
+    result = stage(scripted(by_text)).run(judge_context(samples))
+    assert result.metrics["wins"] == 70
