@@ -1,0 +1,57 @@
+"""How long the completions of each sampling stage and the targets are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+from matplotlib.axes import Axes
+
+from halo_report.palette import SERIES
+from halo_report.run_data import StageData
+from halo_report.svg import INK, draw
+
+TARGET = "target"
+
+
+def completion_lengths(stages: Sequence[StageData]) -> dict[str, list[int]]:
+    """Returns stage id (and ``"target"``) to the number of words of each completion.
+
+    Words, because targets were not written in tokens; those of a prompt that several stages
+    sampled are counted once.
+    """
+    lengths: dict[str, list[int]] = {}
+    targets: dict[str, int] = {}
+    for stage in stages:
+        if stage.samples:
+            lengths[stage.id] = [len(sample["completion"].split()) for sample in stage.samples]
+        for sample in stage.samples:
+            if sample.get("target") is not None:
+                targets[sample["prompt_id"]] = len(sample["target"].split())
+    return {**lengths, TARGET: list(targets.values())} if targets else lengths
+
+
+def lengths_figure(lengths: Mapping[str, Sequence[int]]) -> str | None:
+    """Returns a box per stage: quartiles, whiskers from 5 % to 95 %; None without samples."""
+    if not lengths:
+        return None
+
+    def paint(axes: Axes) -> None:
+        boxes = axes.boxplot(
+            [list(counts) for counts in lengths.values()],
+            orientation="horizontal",
+            tick_labels=[f"{id_} (median {median(c):g})" for id_, c in lengths.items()],
+            whis=(5, 95),
+            widths=0.5,
+            showfliers=False,
+            patch_artist=True,
+            medianprops={"color": INK, "linewidth": 1.6},
+        )
+        for box, colour in zip(boxes["boxes"], SERIES * len(lengths), strict=False):
+            box.set(facecolor=colour, alpha=0.55, linewidth=0.6)
+        axes.invert_yaxis()
+        axes.set_xlim(left=0)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel("words per completion (box: middle half; whiskers: 5 % to 95 %)")
+
+    return draw("lengths", paint, width=6.2, height=1.0 + 0.42 * len(lengths))

@@ -1,0 +1,198 @@
+"""Reads what a run left behind: its events, its stages' folders and its spec.
+
+Whatever is missing, because the run failed or is still going on, is left empty.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from halo_core.events import Event, read_events
+
+Curve = Mapping[int, float]
+"""Step (>= 1) to value, in the order of the steps."""
+
+
+@dataclass(frozen=True)
+class StageData:
+    """What one stage left.
+
+    Attributes:
+        id: Its id in the spec.
+        use: Its component (``train``, ``sample``, ``judge``).
+        status: ``computed``, ``cached``, ``failed``, ``interrupted``, ``running`` or ``pending``.
+        loss: The name of its loss, or "".
+        headline: Its sentence for the summary, or "".
+        metrics: Its final numbers.
+        curves: Metric name to values over the steps.
+        samples: Lines of ``samples.jsonl``.
+        verdicts: Lines of ``verdicts.jsonl``.
+    """
+
+    id: str
+    use: str
+    status: str = "pending"
+    loss: str = ""
+    headline: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    samples: Sequence[Mapping[str, Any]] = ()
+    verdicts: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def ended(self) -> bool:
+        """Returns whether it has its output."""
+        return self.status in ("computed", "cached")
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What one run left.
+
+    Attributes:
+        folder: The run's folder.
+        name: Its name in the spec.
+        status: ``done``, ``failed``, ``interrupted`` or ``running``.
+        headline: The run's sentence, or that of its last stage, or "".
+        error: What ended it, or "".
+        command: The command line, or "".
+        started: Unix seconds of the first event, or None.
+        ended: Unix seconds of the last event, or None.
+        stages: In the order of the run.
+        warnings: (stage or "", message), each once.
+        spec: The spec as it was given, or "".
+        resolved: The resolved spec, or "".
+        components: What was used: mappings with ``kind``, ``name``, ``distribution``,
+            ``version``, ``origin``.
+        versions: Distribution to version.
+    """
+
+    folder: Path
+    name: str
+    status: str
+    headline: str
+    error: str
+    command: str
+    started: float | None
+    ended: float | None
+    stages: Sequence[StageData]
+    warnings: Sequence[tuple[str, str]]
+    spec: str
+    resolved: str
+    components: Sequence[Mapping[str, Any]]
+    versions: Mapping[str, str]
+
+
+def read_run(folder: Path) -> RunData:
+    """Returns what the run in `folder` left, as far as it got.
+
+    Args:
+        folder: A folder under ``runs/`` of a workspace. Of repeated steps the last one holds.
+    """
+    record = _read_object(folder / "run.json")
+    events = [event for event, _ in read_events(folder / "events.jsonl")]
+    ended = _last_of(events, "run-started", "run-ended")
+    outcome = ended.get("status")
+    stages = _read_stages(folder, record, events, outcome)
+    if outcome is None:  # reports are written just before a run ends
+        outcome = "done" if stages and all(stage.ended for stage in stages) else "running"
+    told = [stage.headline for stage in stages if stage.headline]
+    return RunData(
+        folder=folder,
+        name=str(record.get("name") or folder.name),
+        status=outcome,
+        headline=ended.get("headline") or (told[-1] if told else ""),
+        error=ended.get("error") or "",
+        command=" ".join(record.get("command", ())),
+        started=events[0]["time"] if events else None,
+        ended=events[-1]["time"] if events else None,
+        stages=stages,
+        warnings=_read_warnings(events),
+        spec=_read_text(folder / "spec.yaml"),
+        resolved=_read_text(folder / "spec.resolved.yaml"),
+        components=record.get("components", ()),
+        versions=record.get("versions", {}),
+    )
+
+
+def read_curves(events: Iterable[Event]) -> dict[str, dict[int, float]]:
+    """Returns metric name to {step: value}, sorted by step; the last of repeated steps holds."""
+    curves: dict[str, dict[int, float]] = {}
+    for event in events:
+        if event["type"] == "metrics":
+            for name, value in event["metrics"].items():
+                curves.setdefault(name, {})[int(event["step"])] = float(value)
+    return {name: dict(sorted(curve.items())) for name, curve in curves.items()}
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Returns the objects of a JSON-lines file; [] without one, less an unfinished last line."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    return [json.loads(line) for line in lines if line.strip()]
+
+
+def _read_stages(
+    run: Path, record: Mapping[str, Any], events: Sequence[Event], outcome: str | None
+) -> list[StageData]:
+    listed = {stage["id"]: stage for stage in record.get("stages", ())}
+    seen = {event["stage"]: event for event in events if event["type"] == "stage-started"}
+    workspace = run.parent.parent
+    return [
+        _read_stage(
+            entry | {"id": id_, "outcome": outcome},
+            [event for event in events if event.get("stage") == id_],
+            workspace / entry["folder"],
+        )
+        for id_, entry in {**seen, **listed}.items()
+    ]
+
+
+def _read_stage(entry: Mapping[str, Any], events: Sequence[Event], folder: Path) -> StageData:
+    began = any(event["type"] == "stage-started" for event in events)
+    ended = _last_of(events, "stage-started", "stage-ended")
+    unfinished = (entry["outcome"] or "running") if began else "pending"
+    return StageData(
+        id=entry["id"],
+        use=str(entry.get("use") or ""),
+        status=str(ended.get("status") or unfinished),
+        loss=str(entry.get("loss") or ""),
+        headline=str(ended.get("headline") or ""),
+        metrics=ended.get("metrics") or {},
+        curves=read_curves(events),
+        samples=read_lines(folder / "samples.jsonl"),
+        verdicts=read_lines(folder / "verdicts.jsonl"),
+    )
+
+
+def _read_warnings(events: Iterable[Event]) -> list[tuple[str, str]]:
+    found = (
+        (str(event.get("stage") or ""), str(event["message"]))
+        for event in events
+        if event["type"] == "warning"
+    )
+    return list(dict.fromkeys(found))
+
+
+def _last_of(events: Iterable[Event], begins: str, ends: str) -> Event:
+    """Returns the last `ends` event, or {} where a `begins` event came after it."""
+    found: Event = {}
+    for event in events:
+        if event["type"] == begins:
+            found = {}
+        elif event["type"] == ends:
+            found = event
+    return found
+
+
+def _read_object(path: Path) -> Mapping[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def _read_text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
