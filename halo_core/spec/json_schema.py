@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from halo_core.discovery import discover
-from halo_core.registry import Registry, import_target
+from halo_core.registry import Registration, Registry, import_target
 
 KINDS = ("loss", "reference_point", "data", "judge", "stage", "tracker", "report")
 
@@ -36,7 +36,7 @@ def spec_schema() -> dict[str, Any]:
             "tracking": {"type": "array", "items": {"$ref": "#/$defs/tracker"}},
             "reports": {"type": "array", "items": {"$ref": "#/$defs/report"}},
         },
-        "$defs": {kind: _kind(registry, kind) for kind in KINDS},
+        "$defs": _kinds(registry),
     }
 
 
@@ -53,32 +53,43 @@ def _model() -> dict[str, Any]:
     }
 
 
-def _kind(registry: Registry, kind: str) -> dict[str, Any]:
-    """Returns the schema of ``NAME`` or ``{use: NAME, ...}`` for a kind."""
-    forms: list[dict[str, Any]] = [{"type": "string"}]
-    for registration in registry.registrations:
-        if registration.kind != kind:
-            continue
-        options = _point_to_kinds(import_target(registration).model_json_schema())
-        properties = options.get("properties", {})
-        use = {"const": registration.canonical}
-        extra = {"split": {"type": "string"}} if kind == "data" else {}
-        forms.append(
-            {
-                "type": "object",
-                "required": ["use", *options.get("required", [])],
-                "properties": {"use": use, **extra, **properties},
-                "additionalProperties": False,
-                "$defs": options.get("$defs", {}),
-            }
-        )
-    return {"anyOf": forms}
+def _kinds(registry: Registry) -> dict[str, Any]:
+    """Returns a definition per kind, and those that the options of components refer to."""
+    definitions: dict[str, Any] = {}
+    for kind in KINDS:
+        forms: list[dict[str, Any]] = [{"type": "string"}]
+        for registration in registry.registrations:
+            if registration.kind == kind:
+                forms.append(_component(registration, definitions))
+        definitions[kind] = {"anyOf": forms}
+    return definitions
 
 
-def _point_to_kinds(schema: Any) -> Any:
-    """Replaces the place-holder of each component option by a reference to its kind."""
-    if isinstance(schema, dict):
-        if "x-halo" in schema:
-            return {"$ref": f"#/$defs/{schema['x-halo']}", "description": schema["description"]}
-        return {key: _point_to_kinds(value) for key, value in schema.items()}
-    return [_point_to_kinds(item) for item in schema] if isinstance(schema, list) else schema
+def _component(registration: Registration, definitions: dict[str, Any]) -> dict[str, Any]:
+    """Returns the schema of ``{use: NAME, ...}``; adds what its options refer to."""
+    prefix = f"{registration.kind}.{registration.canonical}.".replace("/", ".")
+    options = _pointed(import_target(registration).model_json_schema(), prefix)
+    for name, definition in options.pop("$defs", {}).items():
+        definitions[prefix + name] = definition
+    extra = {"split": {"type": "string"}} if registration.kind == "data" else {}
+    use = {"const": registration.canonical}
+    return {
+        "type": "object",
+        "required": ["use", *options.get("required", [])],
+        "properties": {"use": use, **extra, **options.get("properties", {})},
+        "additionalProperties": False,
+    }
+
+
+def _pointed(schema: Any, prefix: str) -> Any:
+    """Returns a component's schema with its references leading to the spec's definitions."""
+    if isinstance(schema, list):
+        return [_pointed(item, prefix) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "x-halo" in schema:
+        return {"$ref": f"#/$defs/{schema['x-halo']}", "description": schema["description"]}
+    found = {key: _pointed(value, prefix) for key, value in schema.items()}
+    if isinstance(schema.get("$ref"), str):
+        found["$ref"] = schema["$ref"].replace("#/$defs/", f"#/$defs/{prefix}")
+    return found

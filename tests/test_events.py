@@ -1,0 +1,45 @@
+"""The record of a run: whole lines, read from anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from halo_core.events import EventLog, read_events
+
+
+def test_events_come_back_in_order_from_an_offset(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    log = EventLog(path)
+    for step in (1, 2, 3):
+        log.append("metrics", stage="kto", step=step, metrics={"train/loss": 0.5})
+    found = list(read_events(path))
+    assert [event["step"] for event, _ in found] == [1, 2, 3]
+    assert all(event["v"] == 1 and event["time"] > 0 for event, _ in found)
+    assert [event["step"] for event, _ in read_events(path, offset=found[0][1])] == [2, 3]
+
+
+def test_a_line_that_is_not_complete_is_left_for_later(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    EventLog(path).append("warning", message="one")
+    with path.open("a") as file:
+        file.write('{"type": "warn')
+    ((event, offset),) = read_events(path)
+    assert event["message"] == "one"
+    with path.open("a") as file:
+        file.write('ing", "message": "two"}\n')
+    assert [event["message"] for event, _ in read_events(path, offset=offset)] == ["two"]
+
+
+def test_a_number_that_is_not_finite_is_refused(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "events.jsonl")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        log.append("metrics", metrics={"train/loss": float("nan")})
+
+
+def test_an_event_goes_to_every_file_and_to_none(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    EventLog(*paths).append("warning", message="x")
+    assert paths[0].read_text() == paths[1].read_text() != ""
+    EventLog().append("warning", message="nowhere")

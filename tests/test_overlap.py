@@ -1,0 +1,54 @@
+"""What is tested on must not be trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from halo_core.errors import DataError
+from halo_core.feedback import Feedback, prompt_id
+from halo_core.overlap import check_overlap
+from halo_core.rows import DataSet, arrow_schema
+
+
+def data(folder: Path, name: str, feedback: Feedback, *rows: dict[str, Any]) -> DataSet:
+    schema = arrow_schema(feedback)
+    full = [
+        {
+            "id": f"{name}{i}",
+            "source": name,
+            "prompt": [{"role": "user", "content": row["question"]}],
+            "prompt_id": prompt_id([{"role": "user", "content": row["question"]}]),
+            **{k: v for k, v in row.items() if k != "question"},
+        }
+        for i, row in enumerate(rows)
+    ]
+    path = folder / f"{name}.arrow"
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        writer.write_table(pa.Table.from_pylist(full, schema=schema))
+    return DataSet(name, feedback, [path])
+
+
+def test_a_pair_and_its_half_overlap(tmp_path: Path) -> None:
+    train = data(
+        tmp_path, "train", "binary", {"question": "q", "completion": "a", "desirable": True}
+    )
+    test = data(tmp_path, "test", "paired", {"question": "q", "chosen": "a", "rejected": "b"})
+    with pytest.raises(DataError, match="1 of its 1 rows stand in 'train' too, the first is test0"):
+        check_overlap([train], [test], warn=pytest.fail)
+
+
+def test_a_shared_prompt_with_other_completions_only_warns(tmp_path: Path) -> None:
+    train = data(tmp_path, "train", "demonstration", {"question": "q", "completion": "a"})
+    test = data(tmp_path, "test", "demonstration", {"question": "q", "completion": "c"})
+    told: list[str] = []
+    check_overlap([train], [test], warn=told.append)
+    assert told == ["1 prompts of 'test' stand in 'train' too, with other completions"]
+
+
+def test_a_set_may_be_used_for_both_on_purpose(tmp_path: Path) -> None:
+    train = data(tmp_path, "train", "demonstration", {"question": "q", "completion": "a"})
+    check_overlap([train], [train], warn=pytest.fail)
