@@ -312,8 +312,9 @@ def raised_at(trace: TracebackType | None, fallback: str) -> str:
     import traceback
 
     own = os.path.join(os.path.dirname(__file__), "")
+    passed_through = (own, "<frozen", os.path.dirname(importlib.__file__))
     for frame in reversed(traceback.extract_tb(trace)):
-        if not frame.filename.startswith((own, "<frozen")) and "/pluggy/" not in frame.filename:
+        if not frame.filename.startswith(passed_through) and "/pluggy/" not in frame.filename:
             return f"{frame.filename}:{frame.lineno}"
     return fallback
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from halo_core.errors import PluginError, UserError
+from halo_core.errors import HaloError, PluginError, UserError
+from halo_core.registry import raised_at
 from halo_core.reserved import RESERVED
 
 if TYPE_CHECKING:
@@ -52,6 +53,21 @@ class LazyGroup(click.Group):
         if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             raise UserError(_no_command(args[0], self.list_commands(ctx)))
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; what a stranger's command raises is its plugin's fault."""
+        try:
+            return super().invoke(ctx)
+        except (HaloError, click.ClickException, click.exceptions.Exit, click.Abort, OSError):
+            raise
+        except Exception as error:
+            name = ctx.invoked_subcommand or ""
+            if "/" not in name:
+                raise
+            raise PluginError(
+                f"the command {name!r} failed: {type(error).__name__}: {error}",
+                location=raised_at(error.__traceback__, name),
+            ) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the table of commands without importing them."""
