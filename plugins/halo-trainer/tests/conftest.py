@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from halo_core import ModelInput
+from halo_core.events import EventLog
+from halo_core.feedback import Feedback, prompt_id
+from halo_core.progress import SilentProgress
+from halo_core.rows import DataSet, arrow_schema
+from halo_core.stage import ModelInput, StageContext, StopFlag
 
 MARKS = ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>"]
 CORPUS = [
@@ -90,3 +94,56 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Any) ->
     folder: Path = tmp_path_factory.mktemp("tiny") / "model"
     save_model_folder(folder, make_model(len(tiny_tokenizer)), tiny_tokenizer)
     return ModelInput(str(folder), None, "tiny")
+
+
+@pytest.fixture
+def make_data(tmp_path: Path) -> Callable[..., DataSet]:
+    """Returns a function that writes rows to Arrow; ids and prompt ids are filled in."""
+
+    def make(feedback: Feedback, rows: list[dict[str, Any]], name: str = "train") -> DataSet:
+        import pyarrow as pa
+
+        schema = arrow_schema(feedback)
+        whole = [
+            {"id": f"{name}-{i}", "prompt_id": prompt_id(row.get("prompt", [])), "source": "test"}
+            | row
+            for i, row in enumerate(rows)
+        ]
+        path = tmp_path / f"{name}-{feedback}.arrow"
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+            writer.write_table(pa.Table.from_pylist(whole, schema=schema))
+        return DataSet(name, feedback, [path])
+
+    return make
+
+
+@pytest.fixture
+def make_context(tmp_path: Path) -> Callable[..., StageContext]:
+    """Returns a function that makes a stage's context; warnings go to the list `warnings`."""
+
+    def make(
+        *,
+        data: dict[str, DataSet],
+        models: dict[str, ModelInput] | None = None,
+        name: str = "stage",
+        seed: int = 1,
+        stop: StopFlag | None = None,
+        warnings: list[str] | None = None,
+    ) -> StageContext:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        return StageContext(
+            id=name,
+            folder=folder,
+            seed=seed,
+            models=models or {},
+            inputs={},
+            data=data,
+            cache=tmp_path / "cache",
+            events=EventLog(folder / "events.jsonl"),
+            progress=SilentProgress(),
+            stop=stop or StopFlag(),
+            warn=(warnings if warnings is not None else []).append,
+        )
+
+    return make

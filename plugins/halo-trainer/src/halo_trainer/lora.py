@@ -57,7 +57,8 @@ def _check_targets(model: Any, options: LoraOptions) -> None:
     }
     if missing := [name for name in options.targets if name not in layers]:
         raise ModelError(
-            f"the model has no linear layer named {missing[0]!r}. It has: {', '.join(sorted(layers))}",
+            f"the model has no linear layer named {missing[0]!r}. "
+            f"It has: {', '.join(sorted(layers))}",
             location="lora.targets",
         )
 

@@ -120,6 +120,12 @@ def _check_causal(config: Any, model: ModelInput) -> None:
         )
 
 
+def context_length(network: Any) -> int | None:
+    """Returns how many tokens a model can take; None where it does not say."""
+    length = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+    return int(length) if length else None
+
+
 def grow_vocabulary(network: Any, size: int) -> None:
     """Makes the embeddings hold at least `size` tokens; a new row is the mean of the old ones."""
     known = network.get_input_embeddings().weight.shape[0]

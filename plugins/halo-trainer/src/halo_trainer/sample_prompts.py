@@ -1,0 +1,72 @@
+"""Which prompts of a data set are sampled, and what people answered to them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from halo_core.errors import DataError
+from halo_core.feedback import Feedback, Prompt
+from halo_core.rows import DataSet
+
+
+@dataclass(frozen=True)
+class SamplePrompt:
+    """A prompt to be answered.
+
+    Attributes:
+        id: Names the prompt.
+        prompt: Its messages.
+        target: The demonstrated, chosen, best scored or first desirable completion of it in the
+            data; None where there is none.
+    """
+
+    id: str
+    prompt: Prompt
+    target: str | None
+
+
+def select_prompts(data: DataSet, n: int | None, seed: int) -> list[SamplePrompt]:
+    """Returns the first `n` distinct prompts of a data set, in an order drawn from the seed.
+
+    The order does not depend on the rows' order, and a larger `n` adds to a smaller one.
+
+    Raises:
+        DataError: When the data are raw text, which has no prompts.
+    """
+    if data.feedback == "text":
+        raise DataError(
+            "is raw text, which has no prompts; expected demonstrations, binary, paired or scored "
+            "feedback. Name another set under `prompts`",
+            location=f"data set {data.name!r}",
+        )
+    chosen = sorted({row["prompt_id"] for row in data}, key=lambda id_: _order(seed, id_))[:n]
+    found: dict[str, SamplePrompt | None] = dict.fromkeys(chosen)
+    for row in data:
+        id_ = row["prompt_id"]
+        if id_ not in found:
+            continue
+        known = found[id_]
+        if known is None or known.target is None:
+            found[id_] = SamplePrompt(id_, row["prompt"], target_of(row, data.feedback))
+    return [prompt for prompt in found.values() if prompt is not None]
+
+
+def _order(seed: int, prompt_id: str) -> bytes:
+    return hashlib.sha256(f"order/{seed}/{prompt_id}".encode()).digest()
+
+
+def target_of(row: Mapping[str, Any], feedback: Feedback) -> str | None:
+    """Returns the completion of a row that a model's answer may be compared with."""
+    match feedback:
+        case "paired":
+            return str(row["chosen"])
+        case "binary":
+            return str(row["completion"]) if row["desirable"] else None
+        case "scored":
+            scores = row["scores"]
+            return str(row["completions"][scores.index(max(scores))])
+        case _:
+            return str(row["completion"])
