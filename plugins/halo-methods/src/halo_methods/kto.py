@@ -59,9 +59,10 @@ def kto_loss(
     logratios = policy_logps - ref_logps
     rewards_above_point = beta * (logratios - reference_point.detach())  # report eq. 8: g
     gains = torch.where(desirable, rewards_above_point, -rewards_above_point)
-    weights = torch.where(desirable, desirable_weight, undesirable_weight)  # report eq. 8: w
     shortfalls = torch.sigmoid(-gains)  # 1 - sigmoid(gains), exact where sigmoid rounds to 1
-    return weights.to(shortfalls.dtype) * shortfalls  # report eq. 7
+    return torch.where(  # report eq. 7, with the w of eq. 8
+        desirable, desirable_weight * shortfalls, undesirable_weight * shortfalls
+    )
 
 
 def _check_shapes(
