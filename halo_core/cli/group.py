@@ -58,7 +58,13 @@ class LazyGroup(click.Group):
         """Runs the command; what a stranger's command raises is its plugin's fault."""
         try:
             return super().invoke(ctx)
-        except (HaloError, click.ClickException, click.exceptions.Exit, click.Abort, OSError):
+        except (
+            HaloError,
+            click.ClickException,
+            click.exceptions.Exit,
+            click.Abort,
+            BrokenPipeError,
+        ):
             raise
         except Exception as error:
             name = ctx.invoked_subcommand or ""

@@ -1,0 +1,114 @@
+"""Generates `registry/index.json` from the entries and from what the installed plugins offer.
+
+    python registry/build.py            write the index
+    python registry/build.py --check    exit 1 when it is not what would be written
+
+A distribution that is not installed keeps what the index says of it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from halo_core.describe import component_class, facts_of, options_of, summary_of
+from halo_core.discovery import discover
+from halo_core.registry import Registration, Registry
+
+FOLDER = Path(__file__).parent
+INDEX = FOLDER / "index.json"
+
+
+def read_entries(folder: Path = FOLDER) -> list[dict[str, Any]]:
+    """Returns the entries, sorted by distribution.
+
+    Raises:
+        ValueError: When an entry does not fit the schema or its file's name.
+    """
+    schema = json.loads((FOLDER / "schema.json").read_text(encoding="utf-8"))
+    entries = []
+    for file in sorted(folder.glob("*.toml")):
+        entry = tomllib.loads(file.read_text(encoding="utf-8"))
+        try:
+            jsonschema.validate(entry, schema)
+        except jsonschema.ValidationError as error:
+            raise ValueError(f"{file.name}: {error.json_path}: {error.message}") from error
+        if entry["distribution"] != file.stem:
+            raise ValueError(f"{file.name}: is about {entry['distribution']!r}; expected one name")
+        entries.append(entry)
+    return entries
+
+
+def build_index(
+    entries: Sequence[dict[str, Any]], registry: Registry, previous: dict[str, Any]
+) -> dict[str, Any]:
+    """Returns the index of some entries.
+
+    Args:
+        entries: What `read_entries` returns.
+        registry: The installed plugins.
+        previous: The index before, for distributions that are not installed.
+    """
+    before = {entry["distribution"]: entry for entry in previous["distributions"]}
+    return {
+        "schema": 1,
+        "distributions": [
+            _with_components(entry, registry, before.get(entry["distribution"], {}))
+            for entry in entries
+        ],
+    }
+
+
+def _with_components(
+    entry: dict[str, Any], registry: Registry, before: dict[str, Any]
+) -> dict[str, Any]:
+    found = [r for r in registry.registrations if r.distribution == entry["distribution"]]
+    return {
+        "distribution": entry["distribution"],
+        "version": found[0].version if found else before.get("version", ""),
+        "summary": entry["summary"],
+        "license": entry["license"],
+        "homepage": entry.get("homepage", ""),
+        "components": [_component(r) for r in sorted(found, key=lambda r: (r.kind, r.name))]
+        if found
+        else before.get("components", []),
+    }
+
+
+def _component(registration: Registration) -> dict[str, Any]:
+    fields = {"kind": registration.kind, "name": registration.canonical}
+    if registration.kind == "command":
+        return {**fields, "summary": registration.help}
+    component = component_class(registration)
+    return {
+        **fields,
+        "summary": summary_of(component),
+        **facts_of(component),
+        "options": [asdict(option) for option in options_of(component)],
+    }
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Writes or checks the index, and returns the exit code."""
+    before = INDEX.read_text(encoding="utf-8")
+    index = build_index(read_entries(), discover(), json.loads(before))
+    after = json.dumps(index, indent=2, ensure_ascii=False) + "\n"
+    if "--check" in arguments:
+        if before != after:
+            print("registry/index.json is out of date: python registry/build.py", file=sys.stderr)
+        return int(before != after)
+    INDEX.write_text(after, encoding="utf-8")
+    components = sum(len(entry["components"]) for entry in index["distributions"])
+    print(f"{INDEX}: {len(index['distributions'])} distributions, {components} components")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
