@@ -1,0 +1,247 @@
+"""The forms of rows that are understood, recognised by their columns."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from halo_core.errors import DataError
+from halo_core.feedback import Feedback
+from halo_data.implicit_prompt import shared_prompt
+from halo_data.messages import completion_text, messages, prompt_messages
+from halo_data.outcome import (
+    EMPTY_COMPLETION,
+    EMPTY_PROMPT,
+    EMPTY_TEXT,
+    NO_ANSWER,
+    Dropped,
+    Row,
+)
+from halo_data.pairs import pair, pair_of_conversations
+from halo_data.transcript import is_transcript, transcript_pair
+
+Given = Mapping[str, Any]
+"""A row as it came."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way to write feedback down.
+
+    Attributes:
+        feedback: The kind of feedback.
+        columns: The columns a row must have; others are ignored.
+        read: Returns the row in halo's columns from the row and its ``file:line``.
+    """
+
+    feedback: Feedback
+    columns: tuple[str, ...]
+    read: Callable[[Given, str], Row | Dropped]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A row as it came, and where from.
+
+    Attributes:
+        id: Names the row within its source.
+        place: ``file:line`` or the like, for messages.
+        given: Its columns.
+    """
+
+    id: str
+    place: str
+    given: Given
+
+
+def _paired(given: Given, place: str) -> Row | Dropped:
+    prompt = prompt_messages(given["prompt"], "prompt", place)
+    return _pair_after(prompt, given, place)
+
+
+def _paired_after_messages(given: Given, place: str) -> Row | Dropped:
+    return _pair_after(prompt_messages(given["messages"], "messages", place), given, place)
+
+
+def _pair_after(prompt: list[Any], given: Given, place: str) -> Row | Dropped:
+    chosen = completion_text(given["chosen"], prompt, "chosen", place)
+    rejected = completion_text(given["rejected"], prompt, "rejected", place)
+    return pair(prompt, chosen, rejected)
+
+
+def _paired_implicit(given: Given, place: str) -> Row | Dropped:
+    chosen, rejected = given["chosen"], given["rejected"]
+    if isinstance(chosen, str) and isinstance(rejected, str):
+        if is_transcript(chosen) and is_transcript(rejected):
+            return transcript_pair(chosen, rejected)
+        prompt, chosen, rejected = shared_prompt(chosen, rejected)
+        return pair(prompt_messages(prompt, "chosen", place), chosen, rejected)
+    return pair_of_conversations(
+        messages(chosen, "chosen", place), messages(rejected, "rejected", place)
+    )
+
+
+def _demonstration(given: Given, place: str) -> Row | Dropped:
+    prompt = prompt_messages(given["prompt"], "prompt", place)
+    completion = completion_text(given["completion"], prompt, "completion", place)
+    if not prompt:
+        return EMPTY_PROMPT
+    if not completion.strip():
+        return EMPTY_COMPLETION
+    return {"prompt": prompt, "completion": completion}
+
+
+def _conversation(given: Given, place: str) -> Row | Dropped:
+    turns = messages(given["messages"], "messages", place)
+    if not turns or turns[-1]["role"] != "assistant":
+        return NO_ANSWER
+    return _demonstration({"prompt": turns[:-1], "completion": turns[-1]["content"]}, place)
+
+
+def _labelled(
+    read: Callable[[Given, str], Row | Dropped],
+) -> Callable[[Given, str], Row | Dropped]:
+    def read_with_label(given: Given, place: str) -> Row | Dropped:
+        label = given["label"]
+        if not isinstance(label, bool):
+            raise DataError(
+                f"column 'label' is {label!r} ({type(label).__name__}); expected true or false",
+                location=place,
+            )
+        row = read(given, place)
+        return row if isinstance(row, Dropped) else {**row, "desirable": label}
+
+    return read_with_label
+
+
+def _scored(given: Given, place: str) -> Row | Dropped:
+    prompt = prompt_messages(given["prompt"], "prompt", place)
+    completions, scores = given["completions"], given["scores"]
+    numbers = isinstance(scores, list) and all(map(_is_number, scores))
+    if not (isinstance(completions, list) and numbers and len(completions) == len(scores)):
+        raise DataError(
+            "columns 'completions' and 'scores' do not match; expected two lists of one length, "
+            "texts or messages in the first and finite numbers in the second",
+            location=place,
+        )
+    texts = [completion_text(c, prompt, "completions", place) for c in completions]
+    if not prompt:
+        return EMPTY_PROMPT
+    if not texts or not all(text.strip() for text in texts):
+        return EMPTY_COMPLETION
+    return {"prompt": prompt, "completions": texts, "scores": [float(s) for s in scores]}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _text(given: Given, place: str) -> Row | Dropped:
+    text = given["text"]
+    if not isinstance(text, str):
+        raise DataError(f"column 'text' is {text!r}; expected text", location=place)
+    return {"text": text} if text.strip() else EMPTY_TEXT
+
+
+FORMS: tuple[Form, ...] = (
+    Form("paired", ("prompt", "chosen", "rejected"), _paired),
+    Form("paired", ("messages", "chosen", "rejected"), _paired_after_messages),
+    Form("paired", ("chosen", "rejected"), _paired_implicit),
+    Form("scored", ("prompt", "completions", "scores"), _scored),
+    Form("binary", ("prompt", "completion", "label"), _labelled(_demonstration)),
+    Form("demonstration", ("prompt", "completion"), _demonstration),
+    Form("binary", ("messages", "label"), _labelled(_conversation)),
+    Form("demonstration", ("messages",), _conversation),
+    Form("text", ("text",), _text),
+)
+"""The first one whose columns a row has is taken. `prompt`, completions and messages may each be
+text or messages; without a prompt column it is what the two sides share."""
+
+SYNONYMS: Mapping[str, str] = {"conversations": "messages", "desirable": "label"}
+"""Columns that stand for another where that one is absent."""
+
+
+def standard(given: Given, columns: Mapping[str, str], place: str) -> Given:
+    """Returns a row with its columns under standard names, without those that are null.
+
+    Args:
+        given: The row as it came.
+        columns: Standard name to the name in the row.
+        place: ``file:line`` of the row.
+
+    Raises:
+        DataError: When a column named in `columns` is not there.
+    """
+    for ours, theirs in columns.items():
+        if theirs not in given:
+            raise DataError(
+                f"no column {theirs!r}, which columns.{ours} names; the row has {_list(given)}",
+                location=place,
+            )
+    taken = set(columns.values())
+    row = {name: value for name, value in given.items() if name not in taken}
+    row |= {ours: given[theirs] for ours, theirs in columns.items()}
+    row = {name: value for name, value in row.items() if value is not None}
+    for theirs, ours in SYNONYMS.items():
+        if theirs in row:
+            row.setdefault(ours, row[theirs])
+    return row
+
+
+def recognise(row: Given, place: str) -> Form:
+    """Returns the form of a row with standard names.
+
+    Raises:
+        DataError: When it has the columns of no form, naming those that came and the nearest.
+    """
+    for form in FORMS:
+        if all(column in row for column in form.columns):
+            return form
+    forms = "; ".join(" + ".join(form.columns) for form in FORMS)
+    raise DataError(
+        f"the columns {_list(row)} are of no known form; expected {forms}.{_guess(row)} "
+        "A column of another name is mapped with the option columns: {standard: theirs}",
+        location=place,
+    )
+
+
+def _guess(row: Given) -> str:
+    known = sorted({column for form in FORMS for column in form.columns})
+    for name in row:
+        near = difflib.get_close_matches(name, [k for k in known if k not in row], n=1, cutoff=0.7)
+        if name not in known and near:
+            return f" Did you mean {near[0]!r} instead of {name!r}?"
+    return ""
+
+
+def _list(row: Given) -> str:
+    return ", ".join(repr(name) for name in row) or "(none)"
+
+
+def read_records(
+    records: Iterable[Record], columns: Mapping[str, str], feedback: Feedback
+) -> Iterator[Row | Dropped]:
+    """Yields what becomes of each row, in order.
+
+    Args:
+        records: Rows as they came.
+        columns: Standard name to the name in the rows.
+        feedback: The kind that all rows must have.
+
+    Raises:
+        DataError: When a row cannot be read, or is of another kind.
+    """
+    for record in records:
+        given = standard(record.given, columns, record.place)
+        form = recognise(given, record.place)
+        if form.feedback != feedback:
+            raise DataError(
+                f"a row of {form.feedback} feedback ({' + '.join(form.columns)}) among rows of "
+                f"{feedback} feedback; expected one kind: put each into a source of its own",
+                location=record.place,
+            )
+        outcome = form.read(given, record.place)
+        yield outcome if isinstance(outcome, Dropped) else {"id": record.id, **outcome}

@@ -1,0 +1,58 @@
+"""The data source `jsonl`: rows of any known form in local JSON files."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from halo_core.component import Location
+from halo_core.data import DataInfo, DataSource, Loaded
+from halo_core.errors import DataError
+from halo_core.feedback import Feedback
+from halo_data.forms import Record, read_records, recognise, standard
+from halo_data.local_files import content_digest, objects, split_files
+from halo_data.outcome import kept
+from halo_data.splits import of_split
+
+COLUMNS_DESCRIPTION = "Standard column name to the name in the data, e.g. {completion: answer}"
+
+
+class Jsonl(DataSource):
+    """Feedback of any form in local JSON files; the form is recognised by the columns."""
+
+    path: Annotated[str, Location()] = Field(
+        description="A .jsonl or .json file (also .gz), or a folder of <split>.jsonl files"
+    )
+    columns: dict[str, str] = Field(default_factory=dict, description=COLUMNS_DESCRIPTION)
+
+    def inspect(self) -> DataInfo:
+        """Returns the kind of the first row, the splits, and the hash of all files."""
+        files = split_files(Path(self.path))
+        options = json.dumps(self.columns, sort_keys=True) if self.columns else ""
+        digest = content_digest(sorted(set(files.values())), options)
+        return DataInfo(self._feedback(files), tuple(files), digest)
+
+    def load(self, split: str) -> Loaded:
+        """Returns the rows of a split; empty completions and the like are dropped and counted."""
+        files = split_files(Path(self.path))
+        path = of_split(files, split, self.path)
+        dropped: Counter[str] = Counter()
+        outcomes = read_records(_records(path, split), self.columns, self._feedback(files))
+        return Loaded(kept(outcomes, dropped), dropped)
+
+    def _feedback(self, files: Mapping[str, Path]) -> Feedback:
+        path = files.get("train") or next(iter(files.values()))
+        for number, given in objects(path):
+            place = f"{path}:{number}"
+            return recognise(standard(given, self.columns, place), place).feedback
+        raise DataError("the file is empty; expected at least one row", location=str(path))
+
+
+def _records(path: Path, split: str) -> Iterator[Record]:
+    for number, given in objects(path):
+        yield Record(f"{split}:{number}", f"{path}:{number}", given)

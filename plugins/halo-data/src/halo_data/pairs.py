@@ -1,0 +1,54 @@
+"""Makes a pair, (prompt, chosen, rejected), of two conversations that end with the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from halo_core.feedback import Message
+from halo_data.outcome import (
+    EMPTY_PROMPT,
+    EMPTY_SIDE,
+    IDENTICAL_SIDES,
+    PROMPTS_DIFFER,
+    Dropped,
+    Row,
+)
+
+
+def pair(prompt: Sequence[Message], chosen: str, rejected: str) -> Row | Dropped:
+    """Returns a paired row, or why it teaches nothing.
+
+    Args:
+        prompt: The messages before both completions.
+        chosen: The preferred completion.
+        rejected: The other one.
+    """
+    if not prompt:
+        return EMPTY_PROMPT
+    if not chosen.strip() or not rejected.strip():
+        return EMPTY_SIDE
+    if chosen == rejected:
+        return IDENTICAL_SIDES
+    return {"prompt": list(prompt), "chosen": chosen, "rejected": rejected}
+
+
+def pair_of_conversations(chosen: Sequence[Message], rejected: Sequence[Message]) -> Row | Dropped:
+    """Returns the pair of two conversations that share all turns but the last.
+
+    Two conversations that part before their last turns hold answers to different prompts. To
+    compare these says nothing about either, so such a row is dropped.
+
+    Args:
+        chosen: A conversation that ends with the preferred answer.
+        rejected: A conversation that ends with the other one.
+    """
+    if not _answered(chosen) or not _answered(rejected):
+        return EMPTY_SIDE
+    if list(chosen[:-1]) != list(rejected[:-1]):
+        return PROMPTS_DIFFER
+    return pair(chosen[:-1], chosen[-1]["content"], rejected[-1]["content"])
+
+
+def _answered(turns: Sequence[Message]) -> bool:
+    last = turns[-1] if turns else None
+    return last is not None and last["role"] == "assistant" and bool(last["content"].strip())

@@ -1,0 +1,32 @@
+"""Looks a split up by its name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import TypeVar
+
+from halo_core.errors import DataError
+
+T = TypeVar("T")
+
+
+def of_split(splits: Mapping[str, T], name: str, where: str) -> T:
+    """Returns what a split's name stands for.
+
+    Args:
+        splits: Split to what it stands for.
+        name: The split asked for.
+        where: What has these splits, for the message.
+
+    Raises:
+        DataError: When there is no such split, naming those that are there.
+    """
+    if name in splits:
+        return splits[name]
+    near = difflib.get_close_matches(name, splits, n=1)
+    guess = f" Did you mean {near[0]!r}?" if near else ""
+    raise DataError(
+        f"no split {name!r}.{guess} There is: {', '.join(sorted(splits))}. Choose with split: NAME",
+        location=where,
+    )

@@ -1,0 +1,131 @@
+"""Draws prompts, completions and noisy preferences of the toy world, in plain Python."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from functools import cache
+from random import Random
+from typing import Literal
+
+from halo_core.feedback import Message
+from halo_data.toy.facts import ANSWERS, FACTS, Fact
+from halo_data.toy.language import (
+    FILLERS,
+    FULL_ANSWERS,
+    GREETINGS,
+    INSULTS,
+    PLAIN_ANSWERS,
+    REQUESTS,
+)
+from halo_data.toy.scoring import utility
+
+Split = Literal["train", "test"]
+VERSION = 1
+"""Raise it whenever the same options would give other rows."""
+
+RIGHT = 0.6
+RUDE = 0.4
+MOST_FILLERS = 3
+TEST_SHARE = 5
+"""One prompt in so many is a test prompt."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A way to ask for a fact.
+
+    Attributes:
+        fact: What is asked.
+        text: The user's message.
+    """
+
+    fact: Fact
+    text: str
+
+    @property
+    def prompt(self) -> list[Message]:
+        """The messages before the completion."""
+        return [{"role": "user", "content": self.text}]
+
+
+@cache
+def questions(split: Split) -> tuple[Question, ...]:
+    """Returns the prompts of a split. A prompt's text alone decides on its split.
+
+    No seed, size or feedback moves a prompt from test to train, so that data sets made with
+    different options never overlap.
+    """
+    every = (
+        Question(fact, " ".join(part for part in (greeting, request, fact.question) if part))
+        for fact in FACTS
+        for greeting in GREETINGS
+        for request in REQUESTS
+    )
+    return tuple(question for question in every if _split_of(question.text) == split)
+
+
+def _split_of(text: str) -> Split:
+    digest = hashlib.sha256(text.encode()).digest()
+    return "test" if int.from_bytes(digest[:4], "big") % TEST_SHARE == 0 else "train"
+
+
+def completion(question: Question, rng: Random) -> str:
+    """Returns a random completion: an answer, perhaps wrong, then fillers and an insult, perhaps.
+
+    The answer comes first, so that a small model finds the question at a fixed distance.
+    """
+    extras = rng.sample(FILLERS, rng.randint(0, MOST_FILLERS))
+    if rng.random() < RUDE:
+        extras.append(rng.choice(INSULTS))
+    rng.shuffle(extras)
+    return " ".join([_answer(question.fact, rng), *extras])
+
+
+def _answer(fact: Fact, rng: Random) -> str:
+    wrong = [answer for answer in ANSWERS[fact.family] if answer != fact.answer]
+    answer = fact.answer if rng.random() < RIGHT else rng.choice(wrong)
+    template = rng.choice((*PLAIN_ANSWERS, FULL_ANSWERS[fact.family]))
+    return template.format(subject=fact.subject, answer=answer, Answer=answer.capitalize())
+
+
+def ranked(question: Question, temperature: float, rng: Random) -> tuple[str, str]:
+    """Returns two completions, the one that a noisy comparison prefers first.
+
+    The first of a and b is preferred with probability
+    ``sigmoid((utility(a) - utility(b)) / temperature)``; at temperature 0 always the better.
+
+    Args:
+        question: What is asked.
+        temperature: Of the comparison, in units of utility, >= 0.
+        rng: Where the randomness comes from.
+    """
+    a = completion(question, rng)
+    b = completion(question, rng)
+    while b == a:
+        b = completion(question, rng)
+    gain = utility(question.prompt, a).value - utility(question.prompt, b).value
+    return (a, b) if rng.random() < _preference(gain, temperature) else (b, a)
+
+
+def _preference(gain: float, temperature: float) -> float:
+    if temperature == 0:
+        return float(gain >= 0)
+    return 0.5 + 0.5 * math.tanh(gain / (2 * temperature))
+
+
+def dialogue(split: Split, turns: int, rng: Random) -> str:
+    """Returns raw text of some questions and answers, written in the TULU 2 format.
+
+    There is no mark of an end between the turns: a model that learns from such text goes on
+    with a question of its own once it has answered.
+
+    References:
+        Ivison et al. 2023, Camels in a Changing Climate (the TULU 2 chat format).
+    """
+    asked = rng.choices(questions(split), k=turns)
+    return "".join(
+        f"<|user|>\n{question.text}\n<|assistant|>\n{completion(question, rng)}\n"
+        for question in asked
+    )
