@@ -10,7 +10,7 @@ from halo_report.palette import MEANINGS, SERIES
 from halo_report.run_data import Curve, StageData
 from halo_report.svg import draw
 
-SIZE = {"width": 4.6, "height": 2.5}
+SIZE = {"width": 3.6, "height": 2.3}
 FEW = 30
 """Curves of so few points show the points."""
 

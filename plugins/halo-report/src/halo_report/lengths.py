@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from halo_report.palette import SERIES
 from halo_report.run_data import StageData
-from halo_report.svg import INK, draw
+from halo_report.svg import draw
 
 TARGET = "target"
 
@@ -45,7 +45,7 @@ def lengths_figure(lengths: Mapping[str, Sequence[int]]) -> str | None:
             widths=0.5,
             showfliers=False,
             patch_artist=True,
-            medianprops={"color": INK, "linewidth": 1.6},
+            medianprops={"linewidth": 1.6},
         )
         for box, colour in zip(boxes["boxes"], SERIES * len(lengths), strict=False):
             box.set(facecolor=colour, alpha=0.55, linewidth=0.6)

@@ -60,7 +60,7 @@ class RunData:
         headline: The run's sentence, or that of its last stage, or "".
         error: What ended it, or "".
         command: The command line, or "".
-        started: Unix seconds of the first event, or None.
+        started: Unix seconds at which it was last started, or None.
         ended: Unix seconds of the last event, or None.
         stages: In the order of the run.
         warnings: (stage or "", message), each once.
@@ -100,6 +100,7 @@ def read_run(folder: Path) -> RunData:
     stages = _read_stages(folder, record, events, outcome)
     if outcome is None:  # reports are written just before a run ends
         outcome = "done" if stages and all(stage.ended for stage in stages) else "running"
+    starts = [event["time"] for event in events if event["type"] == "run-started"]
     told = [stage.headline for stage in stages if stage.headline]
     return RunData(
         folder=folder,
@@ -108,8 +109,8 @@ def read_run(folder: Path) -> RunData:
         headline=ended.get("headline") or (told[-1] if told else ""),
         error=ended.get("error") or "",
         command=" ".join(record.get("command", ())),
-        started=events[0]["time"] if events else None,
-        ended=events[-1]["time"] if events else None,
+        started=starts[-1] if starts else None,
+        ended=max((event["time"] for event in events), default=None),
         stages=stages,
         warnings=_read_warnings(events),
         spec=_read_text(folder / "spec.yaml"),

@@ -36,6 +36,10 @@ STYLE = {
     "xtick.color": INK,
     "ytick.color": INK,
     "legend.frameon": False,
+    "boxplot.boxprops.color": INK,
+    "boxplot.capprops.color": INK,
+    "boxplot.medianprops.color": INK,
+    "boxplot.whiskerprops.color": INK,
 }
 NO_METADATA = {"Creator": None, "Date": None, "Format": None, "Type": None}
 

@@ -27,16 +27,18 @@ def win_figure(rates: Mapping[str, WinRate]) -> str | None:
         for place, rate in enumerate(shown.values()):
             _bar(axes, place, rate.main, BLUE, "failures left out", place == 0)
             if failed:
-                _bar(axes, place + 0.22, rate.failures_lost, ORANGE, "as losses", place == 0)
+                _bar(
+                    axes, place + 0.22, rate.failures_lost, ORANGE, "failures as losses", place == 0
+                )
         axes.set_yticks(range(len(shown)), list(shown))
         axes.set_ylim(len(shown) - 0.4, -0.6)
         axes.set_xlim(0, 1)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("win rate (ties are half a win)")
         if failed:
-            axes.legend(loc="lower right")
+            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 
-    return draw("win rate", paint, width=6.2, height=1.0 + 0.5 * len(shown))
+    return draw("win rate", paint, width=6.2, height=1.2 + 0.45 * len(shown))
 
 
 def _bar(

@@ -1,0 +1,112 @@
+"""The page of a run: one HTML document with its style and figures in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from halo_report.curves import loss_figure, reference_point_figure, rewards_figure
+from halo_report.lengths import completion_lengths, lengths_figure
+from halo_report.run_data import RunData, StageData
+from halo_report.side_by_side import side_by_side
+from halo_report.win_figure import win_figure
+from halo_report.win_rate import WinRate, rate_text, win_rate
+
+
+@dataclass(frozen=True)
+class FigureView:
+    """An SVG element and what it shows."""
+
+    caption: str
+    svg: Markup
+
+
+def render_page(run: RunData, *, samples: int = 20) -> str:
+    """Returns the page of a run, as far as the run got.
+
+    Everything from the run is escaped; the page loads nothing and runs nothing.
+
+    Args:
+        run: What the run left.
+        samples: Prompts to show with their completions side by side.
+    """
+    environment = Environment(
+        loader=PackageLoader("halo_report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "rate": rate_text}
+    rates = win_rates(run.stages)
+    page: str = environment.get_template("run.html.j2").render(
+        run=run,
+        facts=run_facts(run),
+        rates=rates,
+        win=_figure("Win rates", win_figure(rates)),
+        curves={stage.id: views for stage in run.stages if (views := curve_figures(stage))},
+        lengths=_figure("Lengths", lengths_figure(completion_lengths(run.stages))),
+        cards=side_by_side(run.stages, samples),
+    )
+    return page
+
+
+def win_rates(stages: Sequence[StageData]) -> dict[str, WinRate]:
+    """Returns the win rate of each stage that has verdicts."""
+    return {
+        stage.id: win_rate(verdict["result"] for verdict in stage.verdicts)
+        for stage in stages
+        if stage.verdicts
+    }
+
+
+def curve_figures(stage: StageData) -> list[FigureView]:
+    """Returns the figures of what a stage logged over its steps."""
+    drawn = {
+        f"{stage.id}: loss": loss_figure(stage),
+        f"{stage.id}: implied rewards": rewards_figure(stage),
+        f"{stage.id}: reference point": reference_point_figure(stage),
+    }
+    return [FigureView(caption, Markup(svg)) for caption, svg in drawn.items() if svg]
+
+
+def _figure(caption: str, svg: str | None) -> FigureView | None:
+    return FigureView(caption, Markup(svg)) if svg else None
+
+
+def run_facts(run: RunData) -> Mapping[str, str]:
+    """Returns what, when and with which versions, label to text; unknown ones are left out."""
+    facts = {
+        "Run": run.name,
+        "Started": _moment(run.started),
+        "Took": _duration(run.started, run.ended),
+        "Command": run.command,
+        "Folder": str(run.folder),
+        "Versions": ", ".join(f"{name} {version}" for name, version in run.versions.items()),
+    }
+    return {label: text for label, text in facts.items() if text}
+
+
+def number(value: float) -> str:
+    """Returns a number with as many digits as a reader needs.
+
+    >>> number(200), number(12345.0), number(0.59512), number(5e-7)
+    ('200', '12345', '0.5951', '5e-07')
+    """
+    return str(int(value)) if value == int(value) else f"{value:.4g}"
+
+
+def _moment(seconds: float | None) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC" if seconds else ""
+
+
+def _duration(start: float | None, end: float | None) -> str:
+    if start is None or end is None or end < start:
+        return ""
+    minutes, seconds = divmod(round(end - start), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"

@@ -1,0 +1,146 @@
+"""A run's folder as `halo run` leaves it, small and made up."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from halo_core.events import EventLog
+
+
+@pytest.fixture
+def write_run(tmp_path):
+    """Writes a workspace with one run and returns the run's folder."""
+
+    def write(**options) -> Path:
+        return synthetic_run(tmp_path / "workspace", **options)
+
+    return write
+
+
+@pytest.fixture
+def event_log():
+    return lambda run: EventLog(run / "events.jsonl")
+
+
+def synthetic_run(
+    workspace: Path, *, prompts: int = 24, steps: int = 40, completion: str = "A cow says moo."
+) -> Path:
+    """SFT, KTO, samples of both and a judgement of each, all done but for the run's end."""
+    run = workspace / "runs" / "toy-1234"
+    run.mkdir(parents=True)
+    stages = [
+        ("sft", "train", "sft"),
+        ("kto", "train", "kto"),
+        ("before", "sample", None),
+        ("after", "sample", None),
+        ("win-sft", "judge", None),
+        ("win-kto", "judge", None),
+    ]
+    _write_record(run, stages)
+    log = EventLog(run / "events.jsonl")
+    log.append("run-started", name="toy", run=run.name, stages=[s[0] for s in stages])
+    log.append("warning", stage="after", message="2 of 26 prompts have no target")
+    for number, (id_, use, loss) in enumerate(stages):
+        folder = workspace / "stages" / f"{use}-{id_}"
+        folder.mkdir(parents=True)
+        where = {"stage": id_, "use": use, "folder": f"stages/{folder.name}"}
+        log.append("stage-started", **where, resumed=False)
+        if use == "train":
+            _log_curves(log, id_, loss, steps)
+        if use == "sample":
+            _write_lines(folder / "samples.jsonl", _samples(prompts, id_, completion))
+        if use == "judge":
+            _write_lines(folder / "verdicts.jsonl", _verdicts(prompts, id_, completion))
+        metrics = {"n": prompts, "value": 0.5 + number / 100}
+        log.append(
+            "stage-ended",
+            **where,
+            product="model",
+            status="computed",
+            metrics=metrics,
+            headline=f"{id_} is done",
+        )
+    return run
+
+
+def _write_record(run, stages):
+    record = {
+        "schema": 1,
+        "name": run.name,
+        "command": ["halo", "run", "toy.yaml"],
+        "stages": [
+            {"id": id_, "use": use, "folder": f"stages/{use}-{id_}", "loss": loss}
+            for id_, use, loss in stages
+        ],
+        "components": [
+            {
+                "kind": "loss",
+                "name": "kto",
+                "distribution": "halo-methods",
+                "version": "0.1.0",
+                "origin": "/site-packages/halo_methods/components.py",
+            }
+        ],
+        "versions": {"python": "3.11.2", "halo-core": "0.1.0"},
+    }
+    (run / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    (run / "spec.yaml").write_text("name: toy\n", encoding="utf-8")
+    (run / "spec.resolved.yaml").write_text("name: toy\nseed: 0\n", encoding="utf-8")
+
+
+def _log_curves(log, id_, loss, steps):
+    for step in range(1, steps + 1):
+        metrics = {"train/loss": 3 * math.exp(-step / 20) + 0.5, "train/lr": 1e-3}
+        if loss == "kto":
+            metrics |= {
+                "rewards/desirable": step / 80,
+                "rewards/undesirable": -step / 50,
+                "policy/reference_point": math.sqrt(step) / 10,
+            }
+        if step % 10 == 0:
+            metrics["eval/test/loss"] = 3 * math.exp(-step / 20) + 0.6
+        log.append("metrics", stage=id_, step=step, metrics=metrics, examples=step * 32)
+
+
+def _text(number, id_, completion):
+    return f"{completion} {id_} {number}. " + "Indeed, my friend. " * (number % 5)
+
+
+def _samples(prompts, id_, completion):
+    return [
+        {
+            "prompt_id": f"p{number}",
+            "prompt": [{"role": "user", "content": f"What does a cow say? ({number})"}],
+            "completion": _text(number, id_, completion),
+            "target": "It says moo." + " You fool." * (number % 2),
+            "tokens": 5 + number % 7,
+            "token_ids": [1],
+            "finish": "length" if number % 6 == 0 else "stop",
+        }
+        for number in range(prompts)
+    ]
+
+
+def _verdicts(prompts, id_, completion):
+    of = "before" if id_ == "win-sft" else "after"
+    results = ["win", "loss", "tie", "loss"] if of == "before" else ["win", "win", "tie", "loss"]
+    return [
+        {
+            "prompt_id": f"p{number}",
+            "prompt": [],
+            "completion": _text(number, of, completion),
+            "baseline": "It says moo.",
+            "result": "unscored" if number == 5 else results[number % 4],
+            "flip": number % 4 == 2,
+            "orders": [],
+            "tokens": 5,
+            "baseline_tokens": None,
+        }
+        for number in range(prompts)
+    ]
+
+
+def _write_lines(path, lines):
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
