@@ -1,0 +1,112 @@
+# make quickstart   everything it takes, then a model is trained, aligned and judged (3 minutes)
+# make test         the same environment with the test tools, then the fast tests
+# make check        what CI runs: tests, lint, types, imports, docs, catalogue, wheels, slow tests
+#
+# One variable, TORCH, says which torch; it is remembered in $(VENV) from call to call:
+#   TORCH=cpu       the CPU build of the version in constraints.txt (the start value)
+#   TORCH=none      install none: the one this machine's Python has is used (2.6 or later)
+#   TORCH="..."     the arguments for pip, for example, for CUDA:
+#                   TORCH=torch==2.13.0
+#                   TORCH="torch --index-url https://download.pytorch.org/whl/cu130"
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH ?= $(or $(shell cat $(VENV)/torch 2>/dev/null),cpu)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --constraint $(VENV)/constraints.txt
+PLUGINS := $(wildcard plugins/*)
+EDITABLE := --editable . $(addprefix --editable ./,$(PLUGINS))
+PROJECTS := pyproject.toml $(PLUGINS:=/pyproject.toml)
+
+.PHONY: help quickstart test slow lint format types imports docs catalogue wheels check clean FORCE
+
+help:
+	@awk '/^#/ { sub(/^# ?/, ""); print; next } { exit }' Makefile
+
+quickstart: $(VENV)/.installed
+	$(BIN)/halo run examples/quickstart.yaml
+
+test: $(VENV)/.test-tools
+	$(BIN)/python -m pytest
+
+slow: $(VENV)/.test-tools
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev-tools
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.dev-tools
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.dev-tools
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev-tools
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.dev-tools
+	$(BIN)/mkdocs build --strict --quiet
+
+catalogue: $(VENV)/.test-tools
+	$(BIN)/python registry/build.py
+
+wheels: $(VENV)/.test-tools
+	$(BIN)/python -m pytest -m slow tests/test_wheels.py
+
+check: test lint types imports docs slow
+
+clean:
+	rm -rf build dist site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+# The environment. Each file in $(VENV) says that a step is done; it is done again when what it
+# depends on is newer.
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "halo needs Python 3.11 or later; name one: make PYTHON=python3.11 ..." >&2; exit 2; }
+	@echo "Making $(VENV)"
+	$(PYTHON) -m venv $(if $(filter none,$(TORCH)),--system-site-packages) $(VENV) || \
+	    { echo "no venv: on Debian, apt install python3-venv" >&2; rm -rf $(VENV); exit 2; }
+	$(BIN)/python -m pip install --quiet --upgrade pip $(shell grep '^hatchling==' constraints.txt)
+
+$(VENV)/torch: FORCE | $(VENV)/bin/python
+	@cmp -s $@ <(echo '$(TORCH)') || echo '$(TORCH)' > $@
+
+# With a torch of your own, its version is not ours to pin.
+$(VENV)/constraints.txt: constraints.txt $(VENV)/torch
+	@if [ '$(TORCH)' = cpu ]; then cp constraints.txt $@; else grep -v '^torch==' constraints.txt > $@; fi
+
+$(VENV)/.torch-installed: $(VENV)/constraints.txt
+	@echo "Installing torch: $(TORCH)"
+	@case '$(TORCH)' in \
+	    none) $(BIN)/python -c 'import torch' || \
+	        { echo "TORCH=none, but this Python has no torch: rm -r $(VENV), then try again" \
+	               "with a Python that has it, or without TORCH=none" >&2; exit 2; } ;; \
+	    cpu) bash .ci/install-cpu-torch $(BIN)/python ;; \
+	    *) $(BIN)/python -m pip install --quiet $(TORCH) ;; \
+	esac
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.torch-installed $(PROJECTS)
+	@echo "Installing halo and its plugins"
+	$(PIP) --no-build-isolation $(EDITABLE)
+	@touch $@
+
+$(VENV)/.test-tools: $(VENV)/.installed
+	@echo "Installing the test tools"
+	$(PIP) --group test
+	@touch $@
+
+$(VENV)/.dev-tools: $(VENV)/.test-tools
+	@echo "Installing the tools for lint, types and docs"
+	$(PIP) --group dev
+	@touch $@
