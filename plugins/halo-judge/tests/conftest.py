@@ -63,6 +63,7 @@ def sample(number: int, completion: str, target: str | None, tokens: int = 3) ->
         "completion": completion,
         "target": target,
         "tokens": tokens,
+        "target_tokens": None if target is None else tokens + 1,
         "token_ids": [1] * tokens,
         "finish": "stop",
     }

@@ -53,6 +53,7 @@ def test_metrics_are_those_counted_by_hand(judge_context, scripted, mixed):
         "unscored": 0,
         "flip": 0.0,
         "len": 6.0,
+        "baseline_len": 7.0,
         "unpaired": 0,
     }
 
@@ -79,7 +80,7 @@ def test_verdicts_have_the_documented_fields(judge_context, scripted, mixed):
             {"order": "BA", "winner": "B", "reason": "why"},
         ],
         "tokens": 2,
-        "baseline_tokens": None,
+        "baseline_tokens": 3,
     }
 
 
@@ -87,7 +88,7 @@ def test_verdicts_are_announced_as_an_event(judge_context, scripted, mixed):
     context = judge_context(mixed)
     stage(scripted(by_text)).run(context)
     (event,) = (event for event, _ in read_events(context.folder / "events.jsonl"))
-    assert (event["type"], event["stage"], event["count"]) == ("verdicts", "win", 5)
+    assert (event["type"], event["path"], event["count"]) == ("verdicts", "verdicts.jsonl", 5)
 
 
 def test_a_judge_that_always_prefers_the_first_place_yields_flips_and_ties(
@@ -224,6 +225,12 @@ def test_prompts_without_a_target_are_counted_and_reported(judge_context, make_s
     assert result.metrics["unpaired"] == 1
     assert result.metrics["n"] == 1
     assert warnings == ["1 of 2 prompts of 'answers' have no target in the data; they are left out"]
+
+
+def test_without_the_lengths_of_targets_their_median_is_left_out(judge_context, mixed):
+    del mixed[0]["target_tokens"]
+    result = stage(Longest()).run(judge_context(mixed))
+    assert "baseline_len" not in result.metrics
 
 
 def test_another_stages_samples_are_joined_by_prompt(judge_context, scripted, make_sample):

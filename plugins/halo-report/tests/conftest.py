@@ -9,12 +9,18 @@ import pytest
 from halo_core.events import EventLog
 
 
+@pytest.fixture(scope="session")
+def make_run():
+    """Writes a workspace with one run into a folder and returns the run's folder."""
+    return synthetic_run
+
+
 @pytest.fixture
-def write_run(tmp_path):
-    """Writes a workspace with one run and returns the run's folder."""
+def write_run(make_run, tmp_path):
+    """The same, into a folder of the test's own."""
 
     def write(**options) -> Path:
-        return synthetic_run(tmp_path / "workspace", **options)
+        return make_run(tmp_path / "workspace", **options)
 
     return write
 
@@ -116,6 +122,7 @@ def _samples(prompts, id_, completion):
             "completion": _text(number, id_, completion),
             "target": "It says moo." + " You fool." * (number % 2),
             "tokens": 5 + number % 7,
+            "target_tokens": 4 + number % 2,
             "token_ids": [1],
             "finish": "length" if number % 6 == 0 else "stop",
         }

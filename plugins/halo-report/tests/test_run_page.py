@@ -24,9 +24,9 @@ class Tags(HTMLParser):
         self.addresses += [v for k, v in attrs if k in ("src", "href", "xlink:href", "srcset")]
 
 
-@pytest.fixture
-def page(write_run):
-    return render_page(read_run(write_run()))
+@pytest.fixture(scope="module")
+def page(make_run, tmp_path_factory):
+    return render_page(read_run(make_run(tmp_path_factory.mktemp("page"))))
 
 
 def test_html_keeps_the_rules_of_components():
@@ -56,7 +56,7 @@ def test_page_shows_stages_figures_win_rates_samples_and_spec(page):
         "train (kto)",
         "implied reward (beta x nats)",
         "reference point (nats)",
-        "words per completion",
+        "tokens per completion",
         "0.609 [0.417, 0.778]",
         "0.583 [0.397, 0.754]",
         "win-sft: tie (orders disagree)",

@@ -4,7 +4,14 @@ from halo_report.side_by_side import Badge, side_by_side
 
 
 def sample(id_, text, target="It says moo."):
-    return {"prompt_id": id_, "prompt": [], "completion": text, "target": target, "tokens": 2}
+    return {
+        "prompt_id": id_,
+        "prompt": [],
+        "completion": text,
+        "target": target,
+        "tokens": len(text),
+        "target_tokens": None if target is None else 5,
+    }
 
 
 BEFORE = StageData("before", "sample", samples=[sample("p", "meow"), sample("q", "moo moo")])
@@ -45,9 +52,9 @@ def test_a_run_without_samples_has_no_cards():
     assert side_by_side([WIN], 20) == []
 
 
-def test_lengths_count_words_and_each_target_once():
+def test_lengths_are_in_tokens_and_count_each_target_once():
     assert completion_lengths([BEFORE, AFTER, WIN]) == {
-        "before": [1, 2],
-        "after": [1, 1],
-        "target": [3, 3],
+        "before": [4, 7],
+        "after": [3, 1],
+        "target": [5, 5],
     }

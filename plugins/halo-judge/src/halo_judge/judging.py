@@ -46,7 +46,7 @@ def judge_samples(stage: JudgeStage, context: StageContext) -> StageResult:
     _judge_the_rest(stage, context, path, duels, orders, records)
     ordered = [records[duel.prompt_id] for duel in duels]
     write_records(path, ordered)
-    context.events.append("verdicts", stage=context.id, path=str(path), count=len(ordered))
+    context.events.append("verdicts", stage=context.id, path=path.name, count=len(ordered))
     _warn_of_failures(context, ordered)
     metrics = summary_metrics(ordered, confidence=stage.confidence) | {"unpaired": alone}
     return StageResult(metrics, _headline(stage, ordered))

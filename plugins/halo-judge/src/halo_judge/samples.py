@@ -25,7 +25,7 @@ class Duel:
         completion: The text that is judged.
         baseline: The text that it is compared with.
         tokens: Length of the completion in tokens.
-        baseline_tokens: Length of the baseline in tokens; None for a target.
+        baseline_tokens: Length of the baseline in tokens; None where it is not known.
     """
 
     prompt_id: str

@@ -15,19 +15,18 @@ TARGET = "target"
 
 
 def completion_lengths(stages: Sequence[StageData]) -> dict[str, list[int]]:
-    """Returns stage id (and ``"target"``) to the number of words of each completion.
+    """Returns stage id (and ``"target"``) to the number of tokens of each completion.
 
-    Words, because targets were not written in tokens; those of a prompt that several stages
-    sampled are counted once.
+    The target of a prompt that several stages sampled is counted once.
     """
     lengths: dict[str, list[int]] = {}
     targets: dict[str, int] = {}
     for stage in stages:
         if stage.samples:
-            lengths[stage.id] = [len(sample["completion"].split()) for sample in stage.samples]
+            lengths[stage.id] = [sample["tokens"] for sample in stage.samples]
         for sample in stage.samples:
-            if sample.get("target") is not None:
-                targets[sample["prompt_id"]] = len(sample["target"].split())
+            if sample.get("target_tokens") is not None:
+                targets.setdefault(sample["prompt_id"], sample["target_tokens"])
     return {**lengths, TARGET: list(targets.values())} if targets else lengths
 
 
@@ -52,6 +51,6 @@ def lengths_figure(lengths: Mapping[str, Sequence[int]]) -> str | None:
         axes.invert_yaxis()
         axes.set_xlim(left=0)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel("words per completion (box: middle half; whiskers: 5 % to 95 %)")
+        axes.set_xlabel("tokens per completion (box: middle half; whiskers: 5 % to 95 %)")
 
     return draw("lengths", paint, width=6.2, height=1.0 + 0.42 * len(lengths))

@@ -78,7 +78,7 @@ def _card(
     ]
     some = next(iter(samples.values()))
     if some.get("target") is not None:
-        columns.append(Column("target", some["target"], None, "", ()))
+        columns.append(Column("target", some["target"], some.get("target_tokens"), "", ()))
     return Card(some["prompt"], columns)
 
 
