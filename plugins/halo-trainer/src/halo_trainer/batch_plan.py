@@ -1,0 +1,88 @@
+"""Which examples make up which global batch: a pure function of seed, epoch and step."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+FOLLOWING_AT_LEAST = 16
+"""Fewest following examples that are offered as partners, where the epoch still has them."""
+
+
+@dataclass(frozen=True)
+class GlobalBatch:
+    """The examples of one optimiser step, as positions in the data.
+
+    Attributes:
+        step: Counted from 1 over all epochs.
+        epoch: Counted from 1.
+        indices: In global order.
+        following: Those that come next in the epoch, nearest first; empty at its end.
+    """
+
+    step: int
+    epoch: int
+    indices: Sequence[int]
+    following: Sequence[int]
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """Every global batch of a training.
+
+    Each epoch is a shuffle of its own, cut into batches; the last one may be short.
+
+    Attributes:
+        examples: Examples in the data, at least 1.
+        batch_size: Examples per step.
+        seed: The run's.
+        shuffled: Whether epochs are shuffled; evaluation goes through the data as it is.
+    """
+
+    examples: int
+    batch_size: int
+    seed: int
+    shuffled: bool = True
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps of one epoch."""
+        return -(-self.examples // self.batch_size)
+
+    def batch(self, step: int) -> GlobalBatch:
+        """Returns the global batch of a step, counted from 1."""
+        epoch, position = divmod(step - 1, self.steps_per_epoch)
+        order = self._order(epoch)
+        start = position * self.batch_size
+        stop = min(start + self.batch_size, self.examples)
+        ahead = max(self.batch_size, FOLLOWING_AT_LEAST)
+        return GlobalBatch(
+            step=step,
+            epoch=epoch + 1,
+            indices=order[start:stop].tolist(),
+            following=order[stop : stop + ahead].tolist(),
+        )
+
+    def examples_seen(self, step: int) -> int:
+        """Returns how many examples the steps up to and including this one hold."""
+        epochs, steps = divmod(step, self.steps_per_epoch)
+        return epochs * self.examples + min(steps * self.batch_size, self.examples)
+
+    def rng(self, step: int, purpose: str) -> random.Random:
+        """Returns the chance of one step for one purpose; any step can be drawn alone."""
+        return random.Random(f"halo:{self.seed}:{purpose}:{step}")
+
+    def _order(self, epoch: int) -> npt.NDArray[np.int64]:
+        if not self.shuffled:
+            return np.arange(self.examples)
+        return _shuffled(self.examples, self.seed, epoch)
+
+
+@lru_cache(maxsize=4)
+def _shuffled(examples: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    return np.random.Generator(np.random.PCG64([seed % 2**63, epoch])).permutation(examples)

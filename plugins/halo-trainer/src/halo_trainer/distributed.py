@@ -1,0 +1,100 @@
+"""The processes of a training, through accelerate; one process needs none of it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from halo_core.errors import UserError
+from halo_trainer.device import pick_device
+
+
+class Ranks:
+    """This process among all that train together.
+
+    Args:
+        device: The option of the stage; with several processes each GPU gets one.
+
+    Attributes:
+        rank: 0 to `world` - 1.
+        world: Number of processes, as the launcher says in ``WORLD_SIZE``.
+        device: Where this one computes.
+
+    Raises:
+        UserError: When there is no such device, or accelerate is set up for sharding.
+    """
+
+    def __init__(self, device: Literal["auto", "cpu", "cuda"]) -> None:
+        self.rank, self.world = 0, int(os.environ.get("WORLD_SIZE", "1"))
+        self.device = pick_device(device)
+        self._accelerator: Any = None
+        if self.world > 1:
+            self._join()
+
+    def _join(self) -> None:
+        from accelerate import Accelerator, DistributedDataParallelKwargs, DistributedType
+
+        self._accelerator = Accelerator(
+            cpu=self.device.type == "cpu",
+            mixed_precision="no",
+            kwargs_handlers=[
+                DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+            ],
+        )
+        kind = self._accelerator.distributed_type
+        if kind not in (DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
+            raise UserError(
+                f"accelerate is set up for {kind}; train only copies the whole model to each "
+                "process (DDP). Choose multi-GPU or multi-CPU in the accelerate config"
+            )
+        self.rank = self._accelerator.process_index
+        if self.device.type == "cuda":
+            self.device = self._accelerator.device
+
+    @property
+    def main(self) -> bool:
+        """Whether this is rank 0, which writes files."""
+        return self.rank == 0
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """Returns a module whose gradients are averaged over the processes."""
+        if self._accelerator is None:
+            return module
+        wrapped: nn.Module = self._accelerator.prepare_model(module)
+        return wrapped
+
+    def no_sync(self, module: nn.Module) -> AbstractContextManager[None]:
+        """Returns a context in which gradients stay on their process and add up there."""
+        if self._accelerator is None:
+            return nullcontext()
+        context: AbstractContextManager[None] = self._accelerator.no_sync(module)
+        return context
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Returns the sum over all processes, the same on each."""
+        if self._accelerator is not None:
+            torch.distributed.all_reduce(values)
+        return values
+
+    def gather(self, value: Any) -> list[Any]:
+        """Returns the value of every process, in the order of ranks, on each."""
+        if self._accelerator is None:
+            return [value]
+        values: list[Any] = [None] * self.world
+        torch.distributed.all_gather_object(values, value)
+        return values
+
+    def wait(self) -> None:
+        """Returns when all processes are here."""
+        if self._accelerator is not None:
+            self._accelerator.wait_for_everyone()
+
+    def leave(self) -> None:
+        """Ends the process group; nothing can be summed after it."""
+        if self._accelerator is not None:
+            torch.distributed.destroy_process_group()
+            self._accelerator = None

@@ -1,0 +1,78 @@
+"""Optimisers of torch by name, and their state as plain tensors."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Named = list[tuple[str, nn.Parameter]]
+Option = float | bool | list[float]
+
+
+def trainable(module: nn.Module) -> Named:
+    """Returns the parameters that are trained, by name; shared ones once."""
+    return [(n, p) for n, p in module.named_parameters() if p.requires_grad]
+
+
+def make_optimizer(
+    parameters: Named, name: str, *, weight_decay: float, options: Mapping[str, Option]
+) -> torch.optim.Optimizer:
+    """Returns an optimiser; its learning rate is set at each step.
+
+    Args:
+        parameters: By name. Those with fewer than two axes (biases, norms) are not decayed.
+        name: As in `torch.optim`.
+        weight_decay: Of the others.
+        options: Of the optimiser; lists become tuples.
+    """
+    kind = getattr(torch.optim, name)
+    given: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in options.items()
+    }
+    if "fused" in inspect.signature(kind).parameters:
+        given["fused"] = True
+    matrices = [p for _, p in parameters if p.ndim >= 2]
+    others = [p for _, p in parameters if p.ndim < 2]
+    groups = [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    optimizer: torch.optim.Optimizer = kind([g for g in groups if g["params"]], lr=0.0, **given)
+    return optimizer
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Sets the rate of all parameters for the next step."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def state_tensors(optimizer: torch.optim.Optimizer, parameters: Named) -> dict[str, Tensor]:
+    """Returns the optimiser's state as ``parameter/entry`` to tensor."""
+    return {
+        f"{name}/{key}": torch.as_tensor(value).detach()
+        for name, parameter in parameters
+        for key, value in optimizer.state.get(parameter, {}).items()
+        if value is not None
+    }
+
+
+def load_state(
+    optimizer: torch.optim.Optimizer, parameters: Named, tensors: Mapping[str, Tensor]
+) -> None:
+    """Puts back what `state_tensors` returned, each entry where the optimiser keeps it."""
+    fused = bool(optimizer.defaults.get("fused"))
+    for name, parameter in parameters:
+        for entry, value in _entries(name, tensors):
+            # Counters stay on the CPU unless the fused kernel reads them on the device.
+            placed = value if value.ndim == 0 and not fused else value.to(parameter.device)
+            optimizer.state[parameter][entry] = placed
+
+
+def _entries(name: str, tensors: Mapping[str, Tensor]) -> list[tuple[str, Tensor]]:
+    prefix = f"{name}/"
+    return [(key.removeprefix(prefix), t) for key, t in tensors.items() if key.startswith(prefix)]

@@ -1,0 +1,41 @@
+"""The learning rate as a pure function of the step."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+Schedule = Literal["constant", "linear", "cosine"]
+
+
+def learning_rate(
+    step: int, *, peak: float, warmup_steps: int, total_steps: int, schedule: Schedule
+) -> float:
+    """Returns the learning rate of a step.
+
+    Warm-up rises linearly and reaches `peak` at step `warmup_steps`. The first step after it is
+    at `peak` too, and the falling schedules would reach 0 one step after the last, so that every
+    step moves the weights.
+
+    Args:
+        step: 1 to `total_steps`.
+        peak: The rate after warm-up, above 0.
+        warmup_steps: 0 or more.
+        total_steps: Steps of the whole training.
+        schedule: What follows warm-up.
+
+    >>> rates = [
+    ...     learning_rate(s, peak=1.0, warmup_steps=2, total_steps=6, schedule="linear")
+    ...     for s in range(1, 7)
+    ... ]
+    >>> rates
+    [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]
+    """
+    if step <= warmup_steps:
+        return peak * step / warmup_steps
+    if schedule == "constant":
+        return peak
+    progress = (step - 1 - warmup_steps) / (total_steps - warmup_steps)
+    if schedule == "linear":
+        return peak * (1 - progress)
+    return peak * 0.5 * (1 + math.cos(math.pi * progress))

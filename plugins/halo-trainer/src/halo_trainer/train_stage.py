@@ -1,0 +1,224 @@
+"""The stage `train`: what it is asked to do. How it does it is in `train_loop`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from halo_core.component import DataRef, Execution, ModelRef
+from halo_core.feedback import Feedback
+from halo_core.loss import Loss
+from halo_core.reference_point import RefPointEstimator
+from halo_core.stage import Product, Stage, StageContext, StageResult
+from halo_trainer.lora_options import LoraOptions
+from halo_trainer.optimizer_names import optimizer_name, unknown_options
+
+PROVIDED = ("policy_logps", "reference_logps", "reference_point")
+"""What the stage can compute for a loss."""
+
+
+class Train(Stage):
+    """Trains a model with a loss on feedback; the model is the stage's output."""
+
+    produces: ClassVar[Product] = "model"
+
+    from_: ModelRef | None = Field(
+        default=None,
+        alias="from",
+        description="The model to start from: a stage's id, or `model`. The preceding train stage "
+        "when left out, else the model of the spec.",
+    )
+    reference: ModelRef | None = Field(
+        default=None,
+        description="The frozen model that the policy is compared with; `from` when left out.",
+    )
+    data: DataRef = Field(description="The feedback to learn from.")
+    evaluate: dict[str, DataRef] = Field(
+        default_factory=dict,
+        description="Sets whose loss is measured without learning from them, by name.",
+    )
+    loss: Loss = Field(description="What an example of feedback costs the policy.")
+    reference_point: RefPointEstimator | None = Field(
+        default=None,
+        description="What rewards are compared with; the loss's own choice when left out.",
+    )
+    batch_size: int = Field(
+        default=32, ge=1, description="Examples per optimiser step, over all processes."
+    )
+    epochs: int | None = Field(
+        default=None, ge=1, description="Passes over the data; 1 when `steps` is left out too."
+    )
+    steps: int | None = Field(default=None, ge=1, description="Optimiser steps, over all epochs.")
+    learning_rate: float = Field(
+        default=5e-7,
+        gt=0,
+        description="The rate after warm-up. The report's 5e-7 suits large pretrained models.",
+    )
+    optimizer: Annotated[str, AfterValidator(optimizer_name)] = Field(
+        default="AdamW",
+        description="An optimiser of torch, in any case: AdamW, RMSprop (the report's), SGD...",
+    )
+    optimizer_options: dict[str, float | bool | list[float]] = Field(
+        default_factory=dict,
+        description="Further options of the optimiser, for example {betas: [0.9, 0.95]}.",
+    )
+    weight_decay: float = Field(
+        default=0.0,
+        ge=0,
+        description="The optimiser's weight decay; only for matrices, not for biases and norms.",
+    )
+    warmup_steps: int = Field(
+        default=0, ge=0, description="Steps over which the rate rises linearly (150 in the report)."
+    )
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        default="constant", description="What the rate does after warm-up; the last two fall to 0."
+    )
+    max_grad_norm: float | None = Field(
+        default=10.0,
+        gt=0,
+        description="Longest gradient, as its 2-norm over all weights; longer ones are shortened "
+        "(10 in the report). null never shortens.",
+    )
+    max_length: int | None = Field(
+        default=None,
+        ge=2,
+        description="Most tokens of prompt and completion together; when left out 2048, or what "
+        "the model can take if that is less.",
+    )
+    max_prompt_length: int | None = Field(
+        default=None,
+        ge=1,
+        description="Most tokens of the prompt; half of max_length when left out.",
+    )
+    template: str | None = Field(
+        default=None,
+        description="Chat template: a name or Jinja; the tokenizer's own when left out.",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="bfloat16 keeps trained weights in float32, computes in bfloat16 and holds "
+        "the reference in bfloat16. auto is bfloat16 on a GPU that has it, else float32.",
+    )
+    lora: LoraOptions | None = Field(
+        default=None, description="Train low-rank factors instead of all weights."
+    )
+    dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="Dropout rate in all places that have one."
+    )
+    deterministic: bool = Field(
+        default=False,
+        description="Only use kernels that repeat bit for bit on one GPU; slower there. On the "
+        "CPU results repeat anyway.",
+    )
+    gradient_checkpointing: Annotated[bool, Execution()] = Field(
+        default=False, description="Compute activations twice instead of keeping them: less memory."
+    )
+    micro_batch_tokens: Annotated[int, Execution()] = Field(
+        default=4096, ge=1, description="Most tokens computed at a time by a process."
+    )
+    log_every: Annotated[int, Execution()] = Field(
+        default=10, ge=1, description="Steps between logged metrics; the first step is logged too."
+    )
+    evaluate_every: Annotated[int | None, Execution()] = Field(
+        default=None, ge=1, description="Steps between evaluations; at the end only when left out."
+    )
+    checkpoint_every: Annotated[int, Execution()] = Field(
+        default=200, ge=1, description="Steps between checkpoints; an interrupt writes one too."
+    )
+    keep_last: Annotated[int, Execution()] = Field(
+        default=1, ge=1, description="Latest checkpoints to keep."
+    )
+    keep_best: Annotated[int, Execution()] = Field(
+        default=1,
+        ge=0,
+        description="Checkpoints to keep for the lowest loss on the first set of `evaluate`.",
+    )
+    processes: Annotated[int, Execution()] = Field(
+        default=1, ge=1, description="Processes on this machine, usually one per GPU."
+    )
+    device: Annotated[Literal["auto", "cpu", "cuda"], Execution()] = Field(
+        default="auto", description="Where to compute; auto is a GPU where there is one."
+    )
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the loss, or the reference point it needs, compares with a reference model."""
+        return bool({"reference_logps", "reference_point"} & set(self.loss.needs))
+
+    def feedback_wanted(self) -> Mapping[str, Feedback]:
+        """Returns the loss's kind of feedback for the data and every evaluation set."""
+        options = ["data", *(f"evaluate.{name}" for name in self.evaluate)]
+        return dict.fromkeys(options, self.loss.feedback)
+
+    def model_defaults(self) -> Mapping[str, str]:
+        """Returns what `from` and, where the loss needs it, `reference` mean when left out."""
+        return {"from": "previous"} | ({"reference": "from"} if self.needs_reference else {})
+
+    def defaults(self) -> Mapping[str, str]:
+        """Returns the loss's own reference point, where it needs one and none is given."""
+        default = self.loss.default_reference_point
+        if "reference_point" in self.loss.needs and self.reference_point is None and default:
+            return {"reference_point": default}
+        return {}
+
+    def mistakes(self) -> Sequence[tuple[str, str]]:
+        """Returns options that contradict each other, the loss or the optimiser."""
+        return [*self._loss_mistakes(), *self._length_mistakes(), *self._other_mistakes()]
+
+    def _loss_mistakes(self) -> Iterator[tuple[str, str]]:
+        needs = set(self.loss.needs)
+        for need in sorted(needs - set(PROVIDED)):
+            yield "loss", f"needs {need!r}, which train cannot compute; it has {PROVIDED}"
+        if self.loss.feedback == "scored":
+            yield "loss", "learns from scored feedback, which train cannot read yet"
+        if self.reference_point is not None and "reference_point" not in needs:
+            yield "reference_point", "the loss uses no reference point; leave it out"
+        if self.reference is not None and not self.needs_reference:
+            yield "reference", "the loss uses no reference model; leave it out"
+        lacking = self.reference_point is None and not self.loss.default_reference_point
+        if "reference_point" in needs and lacking:
+            yield "reference_point", "the loss needs one and has no default; name one"
+
+    def _length_mistakes(self) -> Iterator[tuple[str, str]]:
+        if self.epochs is not None and self.steps is not None:
+            yield "steps", "epochs and steps are both given; give one of them"
+        if self.steps is not None and self.warmup_steps > self.steps:
+            yield "warmup_steps", f"{self.warmup_steps} is more than the {self.steps} steps"
+        longest, prompt = self.max_length, self.max_prompt_length
+        if longest is not None and prompt is not None and prompt >= longest:
+            yield "max_prompt_length", f"{prompt} leaves no room in max_length {longest}"
+
+    def _other_mistakes(self) -> Iterator[tuple[str, str]]:
+        for message in unknown_options(self.optimizer, self.optimizer_options):
+            yield "optimizer_options", message
+        if self.evaluate_every is not None and not self.evaluate:
+            yield "evaluate_every", "there is nothing to evaluate on; name sets under `evaluate`"
+
+    def command(self, folder: Path) -> Sequence[str] | None:
+        """Returns the `accelerate launch` command when there are several processes."""
+        if self.processes == 1:
+            return None
+        # --multi_gpu starts plain torch ranks; those that find no GPU, or are told to use the
+        # CPU, talk over gloo.
+        return [
+            *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"),
+            *("--num_processes", str(self.processes), "--num_machines", "1"),
+            *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
+            *("-m", "halo_core.worker", str(folder)),
+        ]
+
+    def run(self, context: StageContext) -> StageResult:
+        """Trains, or goes on from the last checkpoint, and writes the model.
+
+        Raises:
+            UserError: When the data are empty or the model cannot be used.
+            NotFiniteError: When a loss or gradient is not a number; no weight was changed by it.
+            Interrupted: When asked to stop; a checkpoint was written.
+        """
+        from halo_trainer.train_loop import train
+
+        return train(self, context)

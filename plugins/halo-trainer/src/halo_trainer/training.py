@@ -1,0 +1,179 @@
+"""Sets up a training: models, data, optimiser and checkpoints, from a stage's options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from halo_core.errors import DataError, UserError
+from halo_core.stage import StageContext
+from halo_trainer.batch_plan import BatchPlan
+from halo_trainer.checkpoint import Checkpoints
+from halo_trainer.device import pick_dtype
+from halo_trainer.distributed import Ranks
+from halo_trainer.dropout import set_dropout
+from halo_trainer.encoded import EncodedExample
+from halo_trainer.encoding import EncodingOptions, encode
+from halo_trainer.lora import apply_lora
+from halo_trainer.models import load_model, load_tokenizer
+from halo_trainer.optimizers import Named, make_optimizer, trainable
+from halo_trainer.probe import make_scorer
+from halo_trainer.scorer import Scorer
+from halo_trainer.scoring import Scoring
+
+if TYPE_CHECKING:
+    from halo_trainer.train_stage import Train
+
+LONGEST = 2048
+"""The default of `max_length`, as in the report."""
+
+EVALUATE = "evaluate."
+
+
+@dataclass(frozen=True)
+class Training:
+    """All that a training works with; where it stands is a `TrainState`.
+
+    Attributes:
+        scoring: The models and the loss.
+        model: The bare policy, which is exported; a peft model where it is adapted.
+        adapted: Whether only low-rank factors are trained.
+        attention: The attention that the model had when it was loaded.
+        tokenizer: The policy's.
+        parameters: What is trained, by name.
+        optimizer: Of these.
+        data: The examples to learn from.
+        evaluation: Further sets by name.
+        plan: Of the batches.
+        steps: Optimiser steps in all.
+        checkpoints: Where states are kept.
+    """
+
+    scoring: Scoring
+    model: Any
+    adapted: bool
+    attention: str
+    tokenizer: Any
+    parameters: Named
+    optimizer: torch.optim.Optimizer
+    data: Sequence[EncodedExample]
+    evaluation: Mapping[str, Sequence[EncodedExample]]
+    plan: BatchPlan
+    steps: int
+    checkpoints: Checkpoints
+
+
+def set_up(stage: Train, context: StageContext, ranks: Ranks) -> Training:
+    """Returns a training that has not begun.
+
+    Raises:
+        UserError: When data are empty, or a model cannot be used with these options.
+    """
+    tokenizer = load_tokenizer(context.models["from"], stage.template)
+    model = load_model(context.models["from"], dtype=torch.float32, device=ranks.device)
+    options = encoding_options(stage.max_length, stage.max_prompt_length, model.config)
+    data, evaluation = _encoded(context, tokenizer, options)
+    attention: str = model.config._attn_implementation
+    policy = _policy(stage, context, model, ranks, options.max_length)
+    parameters = trainable(policy.model)
+    scoring = Scoring(
+        loss=stage.loss,
+        estimator=stage.reference_point,
+        policy=ranks.wrap(policy).train(),
+        reference=_reference(stage, context, ranks, options.max_length),
+        ranks=ranks,
+        micro_batch_tokens=stage.micro_batch_tokens,
+        max_length=options.max_length,
+    )
+    plan = BatchPlan(len(data), stage.batch_size, context.seed)
+    return Training(
+        scoring=scoring,
+        model=policy.model,
+        adapted=stage.lora is not None,
+        attention=attention,
+        tokenizer=tokenizer,
+        parameters=parameters,
+        optimizer=make_optimizer(
+            parameters,
+            stage.optimizer,
+            weight_decay=stage.weight_decay,
+            options=stage.optimizer_options,
+        ),
+        data=data,
+        evaluation=evaluation,
+        plan=plan,
+        steps=stage.steps or (stage.epochs or 1) * plan.steps_per_epoch,
+        checkpoints=Checkpoints(context.folder / "checkpoints", stage.keep_last, stage.keep_best),
+    )
+
+
+def encoding_options(
+    max_length: int | None, max_prompt_length: int | None, config: Any
+) -> EncodingOptions:
+    """Returns the lengths that the options and the model's context give.
+
+    Raises:
+        UserError: When the model cannot take sequences of this length.
+    """
+    text = config.get_text_config()
+    room = getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None)
+    if max_length is not None and room is not None and max_length > room:
+        raise UserError(
+            f"max_length {max_length} is more than the {room} tokens that the model can take; "
+            f"set max_length to at most {room}",
+            location="max_length",
+        )
+    longest = max_length or min(LONGEST, room or LONGEST)
+    return EncodingOptions(longest, max_prompt_length or longest // 2)
+
+
+def _encoded(
+    context: StageContext, tokenizer: Any, options: EncodingOptions
+) -> tuple[Sequence[EncodedExample], dict[str, Sequence[EncodedExample]]]:
+    sets = {}
+    for option, rows in context.data.items():
+        sets[option] = encoded = encode(rows, tokenizer, options=options, cache=context.cache)
+        if len(encoded) == 0:
+            raise DataError("there are no rows; expected at least one", location=rows.name)
+        _tell_cuts(
+            context.warn, rows.name, encoded.truncated_prompts, encoded.truncated_completions
+        )
+    data = sets.pop("data")
+    return data, {option.removeprefix(EVALUATE): rows for option, rows in sets.items()}
+
+
+def _tell_cuts(warn: Callable[[str], None], name: str, prompts: int, completions: int) -> None:
+    if prompts or completions:
+        warn(
+            f"{name}: {prompts} prompts and {completions} completions were cut to fit "
+            "max_prompt_length and max_length"
+        )
+
+
+def _policy(
+    stage: Train, context: StageContext, model: Any, ranks: Ranks, max_length: int
+) -> Scorer:
+    """Probed as it was loaded, then made trainable."""
+    compute = pick_dtype(stage.precision, ranks.device)
+    scorer = make_scorer(model, compute_dtype=compute, max_length=max_length, warn=context.warn)
+    set_dropout(model, stage.dropout)
+    if stage.lora is not None:
+        scorer.model = apply_lora(model, stage.lora, seed=context.seed)
+    if stage.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    return scorer
+
+
+def _reference(stage: Train, context: StageContext, ranks: Ranks, max_length: int) -> Scorer | None:
+    """The frozen model, probed in float32 and then held in the dtype it computes in."""
+    if not stage.needs_reference:
+        return None
+    model = load_model(context.models["reference"], dtype=torch.float32, device=ranks.device)
+    compute = pick_dtype(stage.precision, ranks.device)
+    scorer = make_scorer(model, compute_dtype=compute, max_length=max_length, warn=context.warn)
+    for parameter in model.parameters():  # not the buffers: positions need their precision
+        parameter.data = parameter.data.to(compute)
+    return scorer.eval().requires_grad_(False)
