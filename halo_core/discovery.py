@@ -47,7 +47,7 @@ def load(announced: Sequence[Announcement], *, allowlist: str = "") -> Registry:
         announced: The distributions.
         allowlist: Names of distributions separated by commas; when empty, all are loaded.
     """
-    allowed = {normalised(name) for name in allowlist.split(",") if name.strip()}
+    allowed = {normalised(name.strip()) for name in allowlist.split(",") if name.strip()}
     registrations: list[Registration] = []
     broken: list[BrokenPlugin] = []
     left_out: list[LeftOut] = []

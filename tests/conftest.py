@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +69,65 @@ def halo(tmp_path: Path) -> Halo:
         return Result(done.returncode, done.stdout, done.stderr)
 
     return call
+
+
+class Site:
+    """A folder that looks as if pip had installed distributions into it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {"PYTHONPATH": str(self.folder)}
+
+    def add(
+        self,
+        distribution: str,
+        source: str,
+        *,
+        version: str = "1.0",
+        requires: str = "",
+        entry_point: str | None = None,
+    ) -> str:
+        """Writes a distribution with one module and returns the module's name."""
+        module = distribution.replace("-", "_").lower() + "_plugin"
+        (self.folder / f"{module}.py").write_text(source)
+        info = self.folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        metadata = f"Metadata-Version: 2.4\nName: {distribution}\nVersion: {version}\n"
+        if requires:
+            metadata += f"Requires-Dist: {requires}\n"
+        (info / "METADATA").write_text(metadata + "\nName: of the description\n")
+        (info / "entry_points.txt").write_text(f"[halo]\nplugin = {entry_point or module}\n")
+        return module
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    yield Site(folder)
+    for path in folder.glob("*.py"):
+        sys.modules.pop(path.stem, None)
+
+
+REGISTERS = """\
+from halo_core.hooks import hookimpl
+
+
+@hookimpl
+def halo_register(registry):
+    {}
+"""
+
+
+@pytest.fixture
+def registers() -> Callable[..., str]:
+    """Returns the source of a plugin module that makes some calls of the registry."""
+
+    def source(*calls: str) -> str:
+        return REGISTERS.format("\n    ".join(f"registry.{call}" for call in calls))
+
+    return source

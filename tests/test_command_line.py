@@ -1,0 +1,266 @@
+"""The command-line frame: help, misspellings, exit codes, one JSON object, closed pipes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+import pytest
+
+from halo_core import __version__
+from halo_core.cli import call
+from halo_core.cli.group import COMMANDS
+from halo_core.cli.output import Output, finish
+from halo_core.errors import DataError, Interrupted, PluginError, SpecErrors, UserError
+
+Halo = Callable[..., Any]
+Registers = Callable[..., str]
+
+HEAVY = ("pydantic", "pyarrow", "rich", "ruamel", "torch", "mlflow", "importlib.metadata", "email")
+
+
+def ended(error: BaseException, *, json: bool = False, debug: bool = False) -> int:
+    def command() -> None:
+        raise error
+
+    return finish(Output(json=json, debug=debug), command)
+
+
+def test_help_lists_every_command_and_those_of_plugins(halo: Halo) -> None:
+    done = halo("--help")
+    assert done.code == 0
+    for name, (_, help_text) in COMMANDS.items():
+        assert f"  {name} " in done.out
+        assert help_text in done.out
+    assert "Commands of plugins:" in done.out
+    assert "  ui " in done.out
+    assert "worker" not in done.out
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["plugins"], ["plugins", "--json"]])
+def test_a_light_command_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys, halo_core.cli\n"
+        f"halo_core.cli.call({arguments!r})\n"
+        f"print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    assert done.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_can_be_imported_and_takes_json_and_debug(name: str, halo: Halo) -> None:
+    from halo_core.cli.group import halo as group
+
+    command = group.get_command(click.Context(group), name)
+    assert command is not None
+    assert command.name == name
+    assert {"--json", "--debug"} <= {option for p in command.params for option in p.opts}
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["--version"]) == 0
+    assert capsys.readouterr().out == f"halo {__version__}\n"
+
+
+def test_no_command_prints_the_help_and_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call([]) == 2
+    assert "Commands:" in capsys.readouterr().err
+
+
+def test_a_misspelt_command_gets_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["valdate", "spec.yaml"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == (
+        "no command named 'valdate'. Did you mean 'validate'? Commands: halo --help\n"
+    )
+
+
+def test_a_spec_without_a_command_says_how_to_run_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert call([__file__]) == 2
+    assert f"To run a spec: halo run {__file__}" in capsys.readouterr().err
+
+
+def test_a_wrong_option_exits_2_with_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["plugins", "--avalable"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("Usage: halo plugins [OPTIONS]")
+    assert "Did you mean '--available'?" in error
+
+
+def test_a_wrong_option_is_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["plugins", "--json", "--avalable"]) == 2
+    captured = capsys.readouterr()
+    error = {
+        "type": "NoSuchOption",
+        "message": "No such option '--avalable'. Did you mean '--available'?",
+        "location": "halo plugins",
+    }
+    assert json.loads(captured.out) == {"schema": 1, "error": error, "errors": [error]}
+    assert captured.err == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UserError("x"), 2),
+        (SpecErrors([UserError("x")]), 2),
+        (PluginError("x"), 3),
+        (Interrupted("x", signal_number=2), 130),
+        (Interrupted("x", signal_number=15), 143),
+        (KeyboardInterrupt(), 130),
+        (ZeroDivisionError("x"), 1),
+        (click.UsageError("x"), 2),
+    ],
+)
+def test_the_exit_code_says_whose_fault_it_is(
+    error: BaseException, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(error) == code
+    assert ended(error, json=True) == code
+    assert len(json.loads(capsys.readouterr().out)["errors"]) == 1
+
+
+def test_an_error_is_one_message_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    ended(DataError("no rows; expected at least one", location="a.jsonl:1"))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "a.jsonl:1: no rows; expected at least one\n"
+
+
+def test_an_unexpected_error_is_one_line_and_a_traceback_with_debug(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ended(ZeroDivisionError("a\nb"))
+    assert capsys.readouterr().err == (
+        "halo: internal error: ZeroDivisionError: a; run again with --debug for the traceback\n"
+    )
+    assert ended(ZeroDivisionError("a"), debug=True) == 1
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_all_mistakes_of_a_spec_are_in_the_json(capsys: pytest.CaptureFixture[str]) -> None:
+    mistakes = [UserError("one", location="s.yaml:1:1"), PluginError("two")]
+    ended(SpecErrors(mistakes), json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["error"]["type"] == "SpecErrors"
+    assert found["error"]["message"] == "2 mistakes in the spec"
+    assert found["errors"] == [
+        {"type": "UserError", "message": "one", "location": "s.yaml:1:1"},
+        {"type": "PluginError", "message": "two", "location": None},
+    ]
+
+
+def test_a_failure_reports_what_was_reached(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output(json=True)
+
+    def command() -> None:
+        output.attach(stages=[{"id": "sft", "status": "computed"}])
+        raise UserError("x")
+
+    assert finish(output, command) == 2
+    found = json.loads(capsys.readouterr().out)
+    assert found["stages"] == [{"id": "sft", "status": "computed"}]
+    assert found["error"]["message"] == "x"
+
+
+def test_with_json_whatever_else_is_printed_goes_to_stderr() -> None:
+    code = """
+import os, subprocess, sys
+from halo_core.cli.output import Output, finish
+output = Output(json=True)
+def command():
+    print("a library chats")
+    os.write(1, b"so does its C code\\n")
+    subprocess.run([sys.executable, "-c", "print('and a child')"], check=True)
+    output.emit({"answer": 42})
+sys.exit(finish(output, command))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert json.loads(done.stdout) == {"schema": 1, "answer": 42}
+    for chat in ("a library chats", "so does its C code", "and a child"):
+        assert chat in done.stderr
+
+
+def test_a_reader_that_leaves_early_is_no_error_message() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "halo_core.cli", "plugins"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(write)
+    assert done.returncode == 1
+    assert done.stderr == ""
+
+
+def test_ctrl_c_ends_any_command_with_130(site: Any, halo: Halo) -> None:
+    source = """
+import os, signal, click
+from halo_core.hooks import hookimpl
+
+@click.command()
+def wait():
+    os.kill(os.getpid(), signal.SIGINT)
+
+@hookimpl
+def halo_register(registry):
+    registry.command("wait", "halo_acme_plugin:wait", help="Wait.")
+"""
+    site.add("halo-acme", source)
+    done = halo("acme/wait", env=site.env)
+    assert done.code == 128 + signal.SIGINT
+    assert done.err.strip() == "interrupted"
+
+
+def test_a_stranger_s_command_runs_and_its_bug_is_its_own_fault(site: Any, halo: Halo) -> None:
+    source = """
+import click
+from halo_core.hooks import hookimpl
+
+@click.command()
+@click.option("--bug", is_flag=True)
+def greet(bug):
+    if bug:
+        raise KeyError("name")
+    click.echo("hello")
+
+@hookimpl
+def halo_register(registry):
+    registry.command("greet", "halo_acme_plugin:greet", help="Say hello.")
+    registry.command("odd", "halo_acme_plugin:__name__", help="Is no command.")
+"""
+    module = site.add("halo-acme", source)
+    listed = halo("--help", env=site.env)
+    assert "acme/greet  Say hello." in listed.out
+    assert halo("acme/greet", env=site.env).out == "hello\n"
+    failed = halo("acme/greet", "--bug", env=site.env)
+    assert failed.code == 3
+    assert failed.err == (
+        f"{site.folder / module}.py:9: the command 'acme/greet' failed: KeyError: 'name'\n"
+    )
+    odd = halo("acme/odd", env=site.env)
+    assert odd.code == 3
+    assert "expected a click command" in odd.err
+
+
+def test_the_command_of_an_absent_plugin_says_what_to_install(halo: Halo) -> None:
+    without = {"HALO_PLUGINS": "halo-methods"}
+    assert "In halo-mlflow: not installed, or broken" in halo("--help", env=without).out
+    done = halo("ui", env=without)
+    assert done.code == 2
+    assert "the command 'ui' is in halo-mlflow, which HALO_PLUGINS leaves out" in done.err

@@ -1,0 +1,178 @@
+"""`halo plugins`: the list, the broken, `show`, `--available`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halo_core.catalogue import catalogue
+from halo_core.cli import call
+from halo_core.discovery import discover
+
+Halo = Callable[..., Any]
+Registers = Callable[..., str]
+Captured = pytest.CaptureFixture[str]
+
+COMPONENT = '''
+from typing import ClassVar
+
+from pydantic import Field
+
+from halo_core.hooks import hookimpl
+from halo_core.judge import Judge
+
+
+class Fair(Judge):
+    """Flips a coin.
+
+    Nothing more.
+    """
+
+    citation: ClassVar[str] = "Laplace (1812)"
+    odds: float = Field(default=0.5, gt=0, lt=1, description="Of the first text.")
+    names: list[str] = Field(min_length=1, description="Of the coin's sides.")
+
+    def open(self, folder):
+        raise NotImplementedError
+
+
+@hookimpl
+def halo_register(registry):
+    registry.judge("fair", "halo_acme_plugin:Fair")
+    registry.loss("fair", "halo_acme_plugin:Fair")
+    registry.loss("odd", "halo_acme_plugin:Field")
+'''
+
+
+def test_every_reserved_name_that_is_installed_is_listed(capsys: Captured) -> None:
+    assert call(["plugins", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["schema"] == 1
+    rows = {(row["kind"], row["name"]): row for row in found["plugins"]}
+    assert len(rows) == len(discover().registrations)
+    assert rows["loss", "kto"]["distribution"] == "halo-methods"
+    assert set(rows["loss", "kto"]) == {
+        "kind",
+        "name",
+        "distribution",
+        "version",
+        "origin",
+        "status",
+    }
+    assert Path(rows["loss", "kto"]["origin"]).name == "plugin.py"
+    assert {row["status"] for row in found["plugins"]} == {"ok"}
+    assert found["broken"] == []
+
+
+def test_the_table_fits_80_columns_but_for_paths(capsys: Captured) -> None:
+    assert call(["plugins"]) == 0
+    table, _, _ = capsys.readouterr().out.partition("From:")
+    assert max(map(len, table.splitlines())) <= 80
+    assert "reference_point  mismatched-kl" in table
+
+
+def test_broken_and_left_out_plugins_are_rows(site: Any, registers: Registers, halo: Halo) -> None:
+    module = site.add("halo-acme", "1 / 0\n")
+    site.add("halo-other", registers("loss('a', 'm:A')"), version="2.0")
+    env = {**site.env, "HALO_PLUGINS": "halo-acme,halo-methods"}
+    done = halo("plugins", env=env)
+    assert done.code == 0
+    assert (
+        "\nBroken: halo-acme 1.0\n"
+        "  ZeroDivisionError: division by zero\n"
+        f"  at {site.folder / module}.py:1\n"
+        "  Report it to the authors of halo-acme, or: pip uninstall halo-acme\n"
+    ) in done.out
+    lines = [line.split() for line in done.out.splitlines()]
+    assert ["-", "-", "halo-acme", "1.0", "broken"] in lines
+    assert ["-", "-", "halo-other", "2.0", "left", "out"] in lines
+    found = halo("plugins", "--json", env=env).json
+    assert found["broken"] == [
+        {
+            "distribution": "halo-acme",
+            "version": "1.0",
+            "error": "ZeroDivisionError: division by zero",
+            "location": f"{site.folder / module}.py:1",
+            "hint": "Report it to the authors of halo-acme, or: pip uninstall halo-acme",
+        }
+    ]
+    assert {"distribution": "halo-other", "version": "2.0"} in found["left_out"]
+    assert {row["distribution"] for row in found["plugins"]} == {"halo-methods"}
+
+
+def test_without_plugins_the_list_says_where_to_find_some(halo: Halo) -> None:
+    done = halo("plugins", env={"HALO_PLUGINS": "none-of-them"})
+    assert "left out" in done.out
+
+
+def test_show_tells_options_needs_and_source(capsys: Captured) -> None:
+    assert call(["plugins", "show", "kto", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["facts"]["feedback"] == "binary"
+    assert found["facts"]["needs"] == ["policy_logps", "reference_logps", "reference_point"]
+    assert len(found["source_hash"]) == 16
+    beta = next(option for option in found["options"] if option["name"] == "beta")
+    assert (beta["type"], beta["constraint"], beta["required"]) == ("number", "> 0", False)
+    assert call(["plugins", "show", "kto"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("loss kto\n")
+    assert f"beta: number, > 0, default {beta['default']}\n    " in text
+
+
+def test_show_a_stranger_s_component(site: Any, halo: Halo) -> None:
+    site.add("halo-acme", COMPONENT)
+    ambiguous = halo("plugins", "show", "acme/fair", env=site.env)
+    assert ambiguous.code == 2
+    assert ambiguous.err == ("'acme/fair' is the name of a loss and of a judge: add --kind loss\n")
+    done = halo("plugins", "show", "acme/fair", "--kind", "judge", env=site.env)
+    assert done.code == 0, done.err
+    assert done.out.startswith("judge acme/fair\nFlips a coin.\n\n")
+    assert "Laplace (1812)" in done.out
+    assert "odds: number, > 0, < 1, default 0.5\n    Of the first text.\n" in done.out
+    assert "names: list of string, at least 1 items, required\n" in done.out
+
+
+def test_show_what_is_no_component_is_the_plugin_s_fault(site: Any, halo: Halo) -> None:
+    site.add("halo-acme", COMPONENT)
+    done = halo("plugins", "show", "acme/odd", env=site.env)
+    assert done.code == 3
+    assert "expected a class of components" in done.err
+
+
+def test_show_a_misspelt_name_gets_the_nearest_one(capsys: Captured) -> None:
+    assert call(["plugins", "show", "kt0"]) == 2
+    assert capsys.readouterr().err == (
+        "no component named 'kt0'. Did you mean 'kto'? All names: halo plugins\n"
+    )
+
+
+def test_show_an_absent_built_in_says_what_to_install(halo: Halo) -> None:
+    done = halo("plugins", "show", "kto", env={"HALO_PLUGINS": "halo-data"})
+    assert done.code == 2
+    assert "the loss 'kto' is in halo-methods" in done.err
+
+
+def test_available_lists_only_what_is_not_installed(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from halo_core.registry import Registry
+
+    assert call(["plugins", "--available"]) == 0
+    assert capsys.readouterr().out == (
+        "Everything in the catalogue is installed. List it: halo plugins\n"
+    )
+    of_methods = [r for r in discover().registrations if r.distribution == "halo-methods"]
+    monkeypatch.setattr("halo_core.cli.plugins.discover", lambda: Registry(of_methods))
+    assert call(["plugins", "--available"]) == 0
+    text = capsys.readouterr().out
+    assert "pip install halo-data\n" in text
+    assert "halo-methods" not in text
+    assert call(["plugins", "--available", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["available"]
+    absent = [entry.distribution for entry in catalogue() if entry.distribution != "halo-methods"]
+    assert [entry["distribution"] for entry in found] == absent
+    assert found[0]["install"] == f"pip install {absent[0]}"
