@@ -108,7 +108,7 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     with _open(path) as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
-                yield number, _object(_parsed(line, path, number), path, number)
+                yield number, _object(_parsed(line.rstrip("\r\n"), path, number), path, number)
 
 
 def _array(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real feedback, which is not part of the repository."""
+    folder = Path(os.environ.get("HALO_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set HALO_TEST_DATA")
+    return folder
+
+
+@pytest.fixture
+def write_rows(tmp_path: Path) -> Callable[..., str]:
+    """Returns a function that writes rows as JSON lines and returns the file's path."""
+
+    def write(rows: Iterable[Mapping[str, Any]], name: str = "train.jsonl") -> str:
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        return str(path)
+
+    return write

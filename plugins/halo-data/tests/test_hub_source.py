@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import datasets
+import huggingface_hub
+import pytest
+from halo_data.components import HH, Hub
+from huggingface_hub.errors import RepositoryNotFoundError
+
+from halo_core.errors import DataError, UserError
+
+COMMIT = "ab" * 20
+ROWS = [{"prompt": "Sky?", "completion": "Blue.", "label": True}] * 2 + [
+    {"prompt": "Sky?", "completion": "", "label": False}
+]
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """A hub with one data set; returns what was asked of it."""
+    calls: list[dict[str, Any]] = []
+
+    def load_dataset(path: str, name: str | None = None, **given: Any) -> Any:
+        calls.append({"path": path, "name": name, **given})
+        if path == "nobody/nothing":
+            raise datasets.exceptions.DatasetNotFoundError("Dataset not found")
+        if path == "far/away":
+            raise ConnectionError("no route to host\nmore")
+        if given.get("split") == "tset":
+            raise ValueError('Unknown split "tset". Should be one of ["train"].')
+        if given.get("streaming"):
+            return {"train": iter(ROWS)}
+        return datasets.Dataset.from_list(ROWS)
+
+    def split_names(path: str, name: str | None = None, **given: Any) -> list[str]:
+        if path == "far/away":
+            raise ConnectionError("no route to host")
+        return ["train"]
+
+    class Api:
+        def dataset_info(self, repo_id: str, **given: Any) -> Any:
+            if repo_id == "far/away":
+                raise ConnectionError("no route to host")
+            if repo_id == "nobody/nothing":
+                raise RepositoryNotFoundError.__new__(RepositoryNotFoundError)
+            return type("Info", (), {"sha": COMMIT})
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr(datasets, "get_dataset_split_names", split_names)
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    return calls
+
+
+@pytest.mark.usefixtures("hub")
+def test_inspect_knows_kind_splits_and_commit() -> None:
+    info = Hub(id="some/thing").inspect()
+    assert (info.feedback, info.splits) == ("binary", ("train",))
+    assert info.digest == Hub(id="some/thing", revision=COMMIT).inspect().digest
+    assert info.digest != Hub(id="some/thing", revision="cd" * 20).inspect().digest
+
+
+@pytest.mark.usefixtures("hub")
+def test_load_reads_and_counts_like_a_file() -> None:
+    loaded = Hub(id="some/thing").load("train")
+    assert [row["id"] for row in loaded.rows] == ["train:1", "train:2"]
+    assert dict(loaded.dropped) == {"empty completion": 1}
+
+
+def test_options_reach_datasets_and_no_code_is_trusted(hub: list[dict[str, Any]]) -> None:
+    list(Hub(id="some/thing", name="part", revision="v1").load("train").rows)
+    assert hub[-1] == {
+        "path": "some/thing",
+        "name": "part",
+        "data_dir": None,
+        "split": "train",
+        "revision": "v1",
+    }
+
+
+@pytest.mark.usefixtures("hub")
+def test_hub_out_of_reach_is_not_yet_known_at_inspect() -> None:
+    info = Hub(id="far/away").inspect()
+    assert (info.feedback, info.splits, info.digest) == (None, (), None)
+
+
+@pytest.mark.usefixtures("hub")
+def test_hub_out_of_reach_is_an_error_at_load() -> None:
+    with pytest.raises(
+        UserError, match=r"far/away.*ConnectionError: no route to host\. Is"
+    ):
+        Hub(id="far/away").load("train")
+
+
+@pytest.mark.usefixtures("hub")
+def test_data_set_that_does_not_exist_is_an_error() -> None:
+    for act in (Hub(id="nobody/nothing").inspect, lambda: Hub(id="nobody/nothing").load("train")):
+        with pytest.raises(DataError, match="nobody/nothing: no such data set on the hub"):
+            act()
+
+
+@pytest.mark.usefixtures("hub")
+def test_split_that_does_not_exist_is_an_error() -> None:
+    with pytest.raises(DataError, match=r"split 'tset': Unknown split \"tset\"\. Should be one of"):
+        Hub(id="some/thing").load("tset")
+
+
+def test_hh_asks_for_every_subset_of_the_hub(hub: list[dict[str, Any]]) -> None:
+    with pytest.raises(DataError, match="expected the original schema"):
+        list(HH().load("train").rows)
+    assert hub[-1]["path"] == "Anthropic/hh-rlhf"
+    assert hub[-1]["data_dir"] == "helpful-base"
+
+
+@pytest.mark.usefixtures("hub")
+def test_hh_knows_only_its_own_splits() -> None:
+    with pytest.raises(DataError, match=r"Anthropic/hh-rlhf: no split 'validation'"):
+        list(HH().load("validation").rows)
+
+
+def test_local_data_set_is_read_through_datasets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    message = {"role": "user", "content": "Sky?"}
+    answers = [[{"role": "assistant", "content": text}] for text in ("Blue.", "Red.")]
+    row = {"prompt": [message], "chosen": answers[0], "rejected": answers[1]}
+    (folder / "train.jsonl").write_text(json.dumps(row) + "\n")
+    real = datasets.load_dataset
+    cached = {"cache_dir": str(tmp_path / "cache")}
+    monkeypatch.setattr(datasets, "load_dataset", lambda *a, **k: real(*a, **k, **cached))
+    (found,) = Hub(id=str(folder)).load("train").rows
+    assert found["prompt"] == [message]
+    assert (found["chosen"], found["rejected"]) == ("Blue.", "Red.")
