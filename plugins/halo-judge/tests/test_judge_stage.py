@@ -136,7 +136,7 @@ def test_a_judge_that_raises_leaves_comparisons_unscored_with_the_reason(
     assert result.metrics["win_failures_lost"] == 0.3
     assert warnings == [
         "3 of 5 comparisons are unscored; the first: Scripted raised OSError: down. "
-        "Ask again for them with --again win"
+        "To ask again: --again win"
     ]
 
 

@@ -18,11 +18,21 @@ REASON_LENGTH = 300
 
 
 def judge_name(judge: Judge) -> str:
-    """Returns the name that a judge has in a spec, or its class's name when it has none."""
-    judge_class = type(judge)
-    target = f"{judge_class.__module__}:{judge_class.__qualname__}"
-    names = [r.canonical for r in discover().registrations if r.target == target]
-    return names[0] if names else judge_class.__name__
+    """Returns the name that a judge has in a spec, or its class's name when it has none.
+
+    >>> from halo_judge.components import Longest
+    >>> judge_name(Longest())
+    'longest'
+    """
+    made = type(judge)
+    package = made.__module__.partition(".")[0]
+    for registration in discover().registrations:
+        module, _, attribute = registration.target.partition(":")
+        if (registration.kind, attribute) == ("judge", made.__qualname__):
+            # A package may export the class from another module than the one it is written in.
+            if module.partition(".")[0] == package:
+                return registration.canonical
+    return made.__name__
 
 
 def ask(session: JudgeSession, comparisons: Sequence[Comparison], name: str) -> Iterator[Verdict]:

@@ -150,7 +150,7 @@ def _warn_of_failures(context: StageContext, records: Sequence[Record]) -> None:
     reasons = [said["reason"] for said in failed[0]["orders"] if said["winner"] is None]
     context.warn(
         f"{len(failed)} of {len(records)} comparisons are unscored; the first: {reasons[0]}. "
-        f"Ask again for them with --again {context.id}"
+        f"To ask again: --again {context.id}"
     )
 
 
