@@ -11,11 +11,24 @@ from halo_core.component import Component
 from halo_core.events import Event
 
 
+class StartOver(Exception):
+    """Raised by a session that needs the run's events from the first one on.
+
+    Its store was emptied, say, or it was pointed at another one.
+    """
+
+
 class TrackerSession(Protocol):
     """An opened tracker. Called from one thread that is not the training loop's."""
 
     def handle(self, events: Sequence[Event]) -> None:
-        """Takes the next events, in order. Called again with the same ones if it raises."""
+        """Takes the next events, in order; none now and then, as a sign of life.
+
+        Called again with the same ones if it raises.
+
+        Raises:
+            StartOver: To be called with the run's first events next.
+        """
         ...
 
     def describe(self) -> Mapping[str, object]:

@@ -1,0 +1,42 @@
+"""Takes credentials out of text that will be shown, logged or stored."""
+
+from __future__ import annotations
+
+import re
+
+HIDDEN = "***"
+# A lone "token" is no secret here: eos_token and the like are everywhere.
+_SECRET = (
+    r"(?:\b|[\w.-]*[._-])"
+    r"(?:password|passwd|secret|credentials?|(?:api|access|private|auth|hf|hub)[_-]?(?:key|token))"
+)
+_SECRET_NAME = re.compile(rf"(?i:{_SECRET})")
+_ASSIGNED = re.compile(rf"(?i:({_SECRET}['\"]?\s*[:=]\s*['\"]?))[^\s'\",}}\]&]+")
+_USER_INFO = re.compile(r"(?<=://)[^/\s'\"]+@")
+
+
+def redact(text: str) -> str:
+    """Returns a text without the credentials of its URIs and the values of its secrets.
+
+    >>> redact("no answer from http://ann:sesame@host:5000/api")
+    'no answer from http://***@host:5000/api'
+    >>> redact("judge: {use: gpt, api_key: sesame, tokens: 3}")
+    'judge: {use: gpt, api_key: ***, tokens: 3}'
+    """
+    text = _USER_INFO.sub(f"{HIDDEN}@", text)
+    return _ASSIGNED.sub(rf"\g<1>{HIDDEN}", text)
+
+
+def is_secret(name: str) -> bool:
+    """Returns whether an option or variable of this name holds a secret.
+
+    >>> is_secret("judge.api_key"), is_secret("HF_TOKEN"), is_secret("eos_token")
+    (True, True, False)
+    """
+    return _SECRET_NAME.fullmatch(name) is not None
+
+
+def one_line(error: BaseException) -> str:
+    """Returns an error on one line, without credentials."""
+    text = (str(error).strip().splitlines() or [""])[0]
+    return redact(f"{type(error).__name__}: {text}" if text else type(error).__name__)

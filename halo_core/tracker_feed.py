@@ -1,0 +1,220 @@
+"""One tracker's way through the events of a run: what it was given, and how far it came.
+
+Events are read from the run's file, never kept in memory, and the place behind the last event that
+the tracker took is kept in `tracking.json`, so that a later process goes on there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from halo_core.errors import PluginError
+from halo_core.events import Event, read_events
+from halo_core.store import read_json, write_json
+from halo_core.tracker import StartOver, Tracker, TrackerSession
+
+BATCH = 200
+"""Events handed over at once."""
+PULSE_S = 30.0
+"""Seconds without events after which a tracker is called with none, as a sign of life."""
+
+
+class Offsets:
+    """How many bytes of the events each tracker of a run took; shared by their threads.
+
+    Args:
+        path: The file, `tracking.json` in the run's folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._offsets: dict[str, int] = _read_offsets(path)
+
+    def get(self, name: str) -> int:
+        """Returns the offset behind the last event that a tracker took."""
+        return self._offsets.get(name, 0)
+
+    def set(self, name: str, offset: int) -> None:
+        """Remembers an offset, on disk too."""
+        with self._lock:
+            self._offsets[name] = offset
+            write_json(self._path, {"schema": 1, "offsets": self._offsets})
+
+
+def _read_offsets(path: Path) -> dict[str, int]:
+    try:
+        record = read_json(path) or {}
+        return {str(name): int(offset) for name, offset in record["offsets"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}  # Unreadable is as good as absent: handling an event twice does no harm.
+
+
+class Feed:
+    """Hands the events of a run to one tracker.
+
+    Args:
+        name: The tracker's, for messages and as the key of its offset.
+        tracker: The tracker.
+        run: The run's folder.
+        workspace: The workspace.
+        offsets: How far the trackers came.
+
+    Attributes:
+        delivered: Whether the tracker ever took events from this feed.
+        events: How many it took.
+    """
+
+    def __init__(
+        self, name: str, tracker: Tracker, run: Path, workspace: Path, offsets: Offsets
+    ) -> None:
+        self.name = name
+        self.delivered = False
+        self.events = 0
+        self._tracker = tracker
+        self._run, self._workspace = run, workspace
+        self._file = run / "events.jsonl"
+        self._offsets = offsets
+        self._session: TrackerSession | None = None
+        self._called = time.monotonic()
+
+    def step(self) -> bool:
+        """Hands the next events over and returns whether there were any.
+
+        Raises:
+            Exception: Whatever the tracker raises; the next call hands it the same events.
+        """
+        if self._session is None:
+            self._session = self._tracker.open(self._run, self._workspace)
+        events, offset = read_batch(self._file, self._offsets.get(self.name))
+        if not events:
+            self._pulse(self._session)
+            return False
+        try:
+            self._session.handle(events)
+        except StartOver:
+            self._start_over()
+            return True
+        self._called = time.monotonic()
+        self.delivered = True
+        self.events += len(events)
+        self._offsets.set(self.name, offset)
+        return True
+
+    def rewind(self) -> None:
+        """Makes the next step begin with the run's first event."""
+        self._offsets.set(self.name, 0)
+
+    def finish(self) -> None:
+        """Tells the tracker of the end of a run whose process ended without a word.
+
+        Only to be called when the run is not running any more.
+        """
+        last = last_start_or_end(self._file)
+        if self._session is not None and last is not None and last["type"] == "run-started":
+            self._session.handle([_unsaid_end(last)])
+
+    def describe(self) -> Mapping[str, object]:
+        """Returns what the tracker says of itself; nothing while it is not open."""
+        return self._session.describe() if self._session else {}
+
+    def close(self) -> None:
+        """Closes the tracker's session."""
+        if self._session is not None:
+            self._session.close()
+
+    def _pulse(self, session: TrackerSession) -> None:
+        if time.monotonic() - self._called >= PULSE_S:
+            self._called = time.monotonic()
+            session.handle(())
+
+    def _start_over(self) -> None:
+        if self._offsets.get(self.name) == 0:
+            raise PluginError(f"the tracker {self.name} asked for the first event and got it")
+        self._offsets.set(self.name, 0)
+
+
+def read_batch(path: Path, offset: int, limit: int = BATCH) -> tuple[list[Event], int]:
+    """Returns the next events behind an offset, and the offset behind them.
+
+    A whole line that is no event (a disk was full once) is passed over. An offset behind the end
+    of the file belongs to another file; reading then starts at the beginning.
+    """
+    if path.exists() and offset > path.stat().st_size:
+        offset = 0
+    events: list[Event] = []
+    while not events:
+        try:
+            for event, behind in islice(read_events(path, offset=offset), limit):
+                events.append(event)
+                offset = behind
+            return events, offset
+        except ValueError:
+            if not events:
+                offset = _behind_line(path, offset)
+    return events, offset
+
+
+def last_start_or_end(path: Path) -> Event | None:
+    """Returns the last `run-started` or `run-ended`, with the time of the last event of all."""
+    last: Event | None = None
+    offset, more = 0, True
+    while more:
+        events, offset = read_batch(path, offset)
+        for event in events:
+            if event["type"] in ("run-started", "run-ended"):
+                last = event
+            elif last is not None:
+                last = {**last, "time": event["time"]}
+        more = bool(events)
+    return last
+
+
+def _unsaid_end(last: Event) -> Event:
+    return {
+        "v": 1,
+        "time": last["time"],
+        "type": "run-ended",
+        "status": "failed",
+        "headline": "",
+        "error": "the process ended without a word",
+    }
+
+
+def _behind_line(path: Path, offset: int) -> int:
+    with path.open("rb") as file:
+        file.seek(offset)
+        file.readline()
+        return file.tell()
+
+
+def make_feeds(trackers: Sequence[tuple[str, Tracker]], run: Path, workspace: Path) -> list[Feed]:
+    """Returns a feed for each tracker; a second one of the same name is called ``name#2``."""
+    offsets = Offsets(run / "tracking.json")
+    feeds: list[Feed] = []
+    for name, tracker in trackers:
+        same = sum(1 for feed in feeds if feed.name.partition("#")[0] == name)
+        feeds.append(Feed(f"{name}#{same + 1}" if same else name, tracker, run, workspace, offsets))
+    return feeds
+
+
+def describe_all(feeds: Sequence[Feed]) -> dict[str, Any]:
+    """Returns ``{"links", "mlflow_run_id", "tracking_uri", ...}`` of all trackers together.
+
+    Without MLflow the two are None.
+    """
+    merged: dict[str, Any] = {"links": {}, "mlflow_run_id": None, "tracking_uri": None}
+    for feed in feeds:
+        told = dict(feed.describe())
+        links = told.pop("links", {})
+        merged = {**merged, **told, "links": {**merged["links"], **_mapping(links)}}
+    return merged
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,100 @@
+"""Which files of a run are shown in MLflow, and how."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from halo_core.redact import redact
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+TABLE = "samples.json"
+TABLE_ROWS = 1000
+_COLUMNS = ("prompt", "completion", "target", "tokens", "finish", "prompt_id")
+_PRODUCTS = {"samples": "samples.jsonl", "verdicts": "verdicts.jsonl"}
+_ENVIRONMENT = ("command", "versions", "components", "data")
+
+
+class Artifacts:
+    """Sends files of one run; sending again replaces them.
+
+    Args:
+        client: Of the store.
+        run_id: MLflow's id of the run.
+    """
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        self._client = client
+        self._run_id = run_id
+
+    def spec(self, run: Path, record: Mapping[str, Any]) -> None:
+        """Sends `spec.yaml` and `spec.resolved.yaml` without credentials, and `env.json`."""
+        for name in ("spec.yaml", "spec.resolved.yaml"):
+            if (run / name).exists():
+                self._text(name, redact((run / name).read_text(encoding="utf-8")))
+        environment = {key: record[key] for key in _ENVIRONMENT if key in record}
+        self._text("env.json", redact(json.dumps(environment, indent=2, ensure_ascii=False)))
+
+    def product(self, folder: Path, stage: str, product: str, *, plain: bool) -> None:
+        """Sends a stage's samples or verdicts.
+
+        Args:
+            folder: The stage's folder.
+            stage: Its id.
+            product: What it makes; models are not sent here.
+            plain: Whether it is the stage that the run is compared by: its file lies at the top,
+                and its samples become the run's table. Others lie under ``stages/<id>/``.
+        """
+        name = _PRODUCTS.get(product)
+        if name is None or not (folder / name).exists():
+            return
+        self.file(folder / name, None if plain else f"stages/{stage}")
+        if plain and product == "samples":
+            self._table(folder / name)
+
+    def file(self, path: Path, folder: str | None = None) -> None:
+        """Sends a file of the run, if it is there."""
+        if path.exists():
+            self._client.log_artifact(self._run_id, str(path), folder)
+
+    def folder(self, path: Path, name: str) -> None:
+        """Sends a whole folder under a name."""
+        self._client.log_artifacts(self._run_id, str(path), name)
+
+    def _text(self, name: str, text: str) -> None:
+        self._client.log_text(self._run_id, text, name)
+
+    def _table(self, samples: Path) -> None:
+        """Sends samples as MLflow's table format, whole: its own function would append."""
+        rows = [_row(sample) for sample in islice(read_lines(samples), TABLE_ROWS)]
+        table = {"columns": list(_COLUMNS), "data": rows}
+        self._text(TABLE, json.dumps(table, ensure_ascii=False))
+        tag = json.dumps([{"path": TABLE, "type": "table"}])
+        self._client.set_tag(self._run_id, "mlflow.loggedArtifacts", tag)
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yields the objects of a JSON Lines file."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def prompt_text(prompt: Sequence[Mapping[str, str]]) -> str:
+    """Returns a prompt as text: a single message plainly, several with their roles.
+
+    >>> prompt_text([{"role": "user", "content": "Hello"}])
+    'Hello'
+    """
+    if len(prompt) == 1:
+        return prompt[0]["content"]
+    return "\n\n".join(f"{message['role']}: {message['content']}" for message in prompt)
+
+
+def _row(sample: Mapping[str, Any]) -> list[Any]:
+    return [prompt_text(sample["prompt"]), *(sample.get(name) for name in _COLUMNS[1:])]

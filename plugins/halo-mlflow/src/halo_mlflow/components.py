@@ -1,0 +1,60 @@
+"""The tracker `mlflow`: its options. What it does is in `halo_mlflow.session`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pydantic import Field, field_validator
+
+from halo_core.tracker import Tracker, TrackerSession
+
+_URI = re.compile(r"databricks$|databricks-uc$|[a-z][a-z0-9+.-]*://.+")
+
+
+class MLflow(Tracker):
+    """Shows the run in MLflow while it goes on: parameters, curves, samples, verdicts, report."""
+
+    uri: str | None = Field(
+        None,
+        description="where to track: http(s)://host:port, sqlite:///file or another database; "
+        "default MLFLOW_TRACKING_URI, else a SQLite file in the workspace",
+    )
+    experiment: str | None = Field(
+        None,
+        min_length=1,
+        max_length=500,
+        description="the experiment that the run is put into; default halo/<name of the spec>",
+    )
+    upload_models: bool = Field(
+        False,
+        description="whether the last model's folder is uploaded; otherwise only its place is "
+        "recorded",
+    )
+    verdict_traces: int = Field(
+        200,
+        ge=0,
+        le=1000,
+        description="verdicts of each judge stage to show as traces, order flips and unscored "
+        "ones first; 0 for none",
+    )
+    timeout_s: int = Field(
+        10, ge=1, le=600, description="seconds to wait for one answer of an MLflow server"
+    )
+
+    @field_validator("uri")
+    @classmethod
+    def _is_a_store(cls, uri: str | None) -> str | None:
+        if uri is not None and (not _URI.match(uri) or uri.startswith("file:")):
+            # The value is not repeated: it may hold a password.
+            raise ValueError(
+                "expected http://host:port, https://..., sqlite:///file.db or another database; "
+                "MLflow keeps no runs in plain folders any more"
+            )
+        return uri
+
+    def open(self, run: Path, workspace: Path) -> TrackerSession:
+        """Returns a session that connects when it is first given events."""
+        from halo_mlflow.session import MLflowSession
+
+        return MLflowSession(self, run, workspace)

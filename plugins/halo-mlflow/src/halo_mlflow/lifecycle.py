@@ -1,0 +1,94 @@
+"""The experiment and the MLflow run that a run of halo is shown as."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from halo_mlflow.record import RunRecord, process_tags
+from halo_mlflow.source import git_tags
+from halo_mlflow.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlflow import MlflowClient
+
+STATUS = {"done": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+"""How a run ended to what MLflow calls it."""
+
+
+def experiment_id(client: MlflowClient, name: str, recipe: str, store: Store) -> str:
+    """Returns the id of an experiment, made if there was none."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    note = f"Runs of the recipe {recipe}: same data, same judge, so that they can be compared."
+    tags = {"mlflow.note.content": note, "halo.recipe": recipe}
+    try:
+        return str(client.create_experiment(name, artifact_location=store.artifacts, tags=tags))
+    except MlflowException:
+        # Another process was faster, or there is another reason, which the caller then gets.
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            raise
+        return str(found.experiment_id)
+
+
+def create_run(
+    client: MlflowClient, experiment: str, record: RunRecord, started_s: float, here: Path
+) -> str:
+    """Returns the id of a new MLflow run.
+
+    Args:
+        client: Of the store.
+        experiment: The experiment's id.
+        record: The run.
+        started_s: When it really started, Unix seconds.
+        here: The folder whose commit is recorded.
+    """
+    tags = {**record.tags(), **process_tags(time.time()), **git_tags(here)}
+    short = {key: value[:5000] for key, value in tags.items() if value}
+    run = client.create_run(
+        experiment, start_time=int(started_s * 1000), tags=short, run_name=record.run_name
+    )
+    return str(run.info.run_id)
+
+
+def mark_dead_runs(client: MlflowClient, experiment: str, own_run_id: str) -> list[str]:
+    """Ends the runs of an experiment whose process on this machine is gone; returns their ids."""
+    from mlflow.entities import ViewType
+
+    host = socket.gethostname().replace("'", "")
+    running = client.search_runs(
+        [experiment],
+        f"attributes.status = 'RUNNING' and tags.`halo.host` = '{host}'",
+        ViewType.ACTIVE_ONLY,
+    )
+    dead = []
+    for run in running:
+        run_id = str(run.info.run_id)
+        if run_id == own_run_id or _is_alive(run.data.tags.get("halo.pid", "")):
+            continue
+        beat = run.data.tags.get("halo.heartbeat", "")
+        ended = int(beat) * 1000 if beat.isdigit() else None
+        client.set_tag(run_id, "halo.error", "the process ended without a word")
+        client.set_terminated(run_id, "FAILED", end_time=ended)
+        dead.append(run_id)
+    return dead
+
+
+def _is_alive(pid: str) -> bool:
+    if not pid.isdigit():
+        return True
+    with contextlib.suppress(PermissionError):
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            return False
+    return True

@@ -1,0 +1,54 @@
+"""Links into MLflow's pages, and the command that serves them where no server runs."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from urllib.parse import quote
+
+from halo_core.tracking import shown_path
+from halo_mlflow.store import DATABASE, Store
+
+LOCAL_SERVER = "http://127.0.0.1:5000"
+# Without it an experiment opens on a page about traces.
+MACHINE_LEARNING = "workflowType=machine_learning"
+
+
+def run_links(
+    store: Store, workspace: Path, experiment: str, run_id: str, *, traced: bool = False
+) -> dict[str, str]:
+    """Returns name to link of a run's pages; for SQLite the command that serves them first.
+
+    Args:
+        store: Where the run is.
+        workspace: The workspace.
+        experiment: The experiment's id.
+        run_id: MLflow's id of the run.
+        traced: Whether its verdicts were sent as traces.
+    """
+    base = store.shown.rstrip("/") if store.shown.startswith("http") else LOCAL_SERVER
+    runs = f"{base}/#/experiments/{experiment}/runs"
+    one = quote(f"attributes.run_id IN ('{run_id}')")
+    compared = f"{runs}?{MACHINE_LEARNING}&searchFilter={one}&compareRunsMode"
+    links = {} if store.is_server else {"ui": ui_command(store, workspace)}
+    links |= {
+        "run": f"{runs}/{run_id}?{MACHINE_LEARNING}",
+        "compare": f"{runs}?{MACHINE_LEARNING}&compareRunsMode=CHART",
+        "answers": f"{compared}=ARTIFACT",
+    }
+    if traced:
+        links["verdicts"] = f"{runs}/{run_id}/traces?{MACHINE_LEARNING}"
+    return links
+
+
+def experiment_link(base: str, experiment: str) -> str:
+    """Returns the page of an experiment with its curves."""
+    return f"{base}/#/experiments/{experiment}/runs?{MACHINE_LEARNING}&compareRunsMode=CHART"
+
+
+def ui_command(store: Store, workspace: Path) -> str:
+    """Returns the command that serves a store without a server."""
+    command = ["halo", "ui", "--workspace", shown_path(workspace)]
+    if store.file is None or store.file != workspace.resolve() / DATABASE:
+        command += ["--uri", store.shown]
+    return shlex.join(command)

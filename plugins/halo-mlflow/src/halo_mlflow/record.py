@@ -1,0 +1,165 @@
+"""What a run's folder says of the run, as MLflow shall show it: name, parameters, tags, inputs."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import os
+import shlex
+import socket
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from halo_core.redact import redact
+from halo_core.store import read_json
+from halo_mlflow.keys import PlainStages, plain_stages
+from halo_mlflow.names import flatten
+
+LONGEST_RUN_NAME = 16
+LONGEST_DIGEST = 36
+_NO_PARAMETERS = ("name", "tracking", "reports")
+# Okabe and Ito (2008): colours that colour-blind readers tell apart.
+_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_METHODS = ("kto", "dpo", "sft")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run's folder.
+
+    Attributes:
+        folder: The folder.
+        workspace: The workspace.
+    """
+
+    folder: Path
+    workspace: Path
+
+    @cached_property
+    def tree(self) -> Mapping[str, Any]:
+        """What `run.json` holds."""
+        return read_json(self.folder / "run.json") or {}
+
+    @cached_property
+    def resolved(self) -> Mapping[str, Any]:
+        """What `spec.resolved.yaml` holds."""
+        from ruamel.yaml import YAML
+
+        path = self.folder / "spec.resolved.yaml"
+        tree = YAML(typ="safe", pure=True).load(path) if path.exists() else None
+        return tree if isinstance(tree, dict) else {}
+
+    @property
+    def stages(self) -> Sequence[Mapping[str, Any]]:
+        """The run's stages in order."""
+        return list(self.tree.get("stages", ()))
+
+    @cached_property
+    def plain(self) -> PlainStages:
+        """The stages whose numbers have plain names."""
+        return plain_stages(self.stages)
+
+    @property
+    def recipe(self) -> str:
+        """The spec's name."""
+        return str(self.tree.get("recipe") or self.resolved.get("name") or self.folder.name)
+
+    @property
+    def method(self) -> str:
+        """The loss of the last stage that trains; the recipe where none does."""
+        names = [stage.get("loss") for stage in self.stages if stage["id"] == self.plain.method]
+        return str(names[0]) if names and names[0] else self.recipe
+
+    @property
+    def run_name(self) -> str:
+        """At most 16 characters, the most telling first: ``kto-b0.1-s2``."""
+        loss = self.resolved.get("stages", {}).get(self.plain.method, {}).get("loss")
+        beta = loss.get("beta") if isinstance(loss, dict) else None
+        parts = [self.method.rpartition("/")[2], f"b{beta:g}" if beta is not None else ""]
+        parts.append(f"s{self.tree.get('seed', 0)}")
+        return "-".join(part for part in parts if part)[:LONGEST_RUN_NAME]
+
+    @property
+    def command(self) -> str:
+        """The command line that started the run."""
+        return redact(shlex.join(map(str, self.tree.get("command", ()))))
+
+    def parameters(self) -> dict[str, str]:
+        """Returns the resolved spec by dotted paths, without trackers and output folders."""
+        tree = {k: v for k, v in self.resolved.items() if k not in _NO_PARAMETERS}
+        return flatten(tree)
+
+    def tags(self) -> dict[str, str]:
+        """Returns the tags that do not change while the run goes on."""
+        return {
+            "halo.kind": "run",
+            "halo.recipe": self.recipe,
+            "halo.method": self.method,
+            "halo.run_dir": str(self.folder),
+            "halo.spec_hash": self._spec_hash(),
+            "halo.version": str(self.tree.get("versions", {}).get("halo-core", "unknown")),
+            "halo.plugins": ", ".join(self._plugins()),
+            "mlflow.runColor": colour(self.method),
+            "mlflow.source.name": self.command,
+            "mlflow.source.type": "LOCAL",
+            "mlflow.user": _user(),
+            "mlflow.note.content": self.note("", {}),
+        }
+
+    def note(self, headline: str, sentences: Mapping[str, str]) -> str:
+        """Returns the run's description: headline, one sentence per stage, the command."""
+        lines = [f"**{headline}**", ""] if headline else []
+        lines += [f"* {stage}: {text}" for stage, text in sentences.items() if text]
+        return "\n".join([*lines, "", f"`{self.command}`"]).strip()
+
+    def data_sets(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """Returns name, digest and description of each source of each data set."""
+        return [
+            (name, _digest(source), source)
+            for name, sources in self.tree.get("data", {}).items()
+            for source in sources
+        ]
+
+    def _spec_hash(self) -> str:
+        path = self.folder / "spec.resolved.yaml"
+        content = path.read_bytes() if path.exists() else b""
+        return hashlib.sha256(content).hexdigest()[:16]
+
+    def _plugins(self) -> list[str]:
+        components = self.tree.get("components", ())
+        return sorted({f"{c['distribution']} {c['version']}" for c in components})
+
+
+def process_tags(now_s: float) -> dict[str, str]:
+    """Returns the tags that say which process feeds a run, and when it last did."""
+    return {
+        "halo.host": socket.gethostname(),
+        "halo.pid": str(os.getpid()),
+        "halo.heartbeat": str(int(now_s)),
+    }
+
+
+def colour(method: str) -> str:
+    """Returns a method's colour, the same in every run."""
+    if method in _METHODS:
+        return _PALETTE[_METHODS.index(method)]
+    others = _PALETTE[len(_METHODS) :]
+    return others[zlib.crc32(method.encode()) % len(others)]
+
+
+def _digest(source: Mapping[str, Any]) -> str:
+    """Returns what names the content: of the whole identity, since a split is part of it."""
+    text = json.dumps(source, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:LONGEST_DIGEST]
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

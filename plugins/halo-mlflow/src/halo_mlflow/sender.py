@@ -1,0 +1,83 @@
+"""Sends metrics, parameters and tags in batches; what MLflow rejects is left out, nothing else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from halo_core.redact import one_line
+from halo_mlflow.connection import http_status
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
+METRICS_AT_ONCE = 500
+TEXTS_AT_ONCE = 50
+LONGEST_TAG = 5000
+_REJECTED = (400, 413, 422)
+
+log = logging.getLogger("halo_mlflow")
+
+
+class Sender:
+    """Sends to one run.
+
+    Args:
+        client: Of the store.
+        run_id: MLflow's id of the run.
+    """
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        self._client = client
+        self._run_id = run_id
+
+    def metrics(self, metrics: Sequence[Metric]) -> None:
+        """Sends points of curves and final numbers."""
+        self._in_batches("metrics", metrics, METRICS_AT_ONCE)
+
+    def params(self, params: Mapping[str, str]) -> None:
+        """Sends parameters; one that is there with another value is left as it is."""
+        from mlflow.entities import Param
+
+        self._in_batches("params", [Param(k, v) for k, v in params.items()], TEXTS_AT_ONCE)
+
+    def tags(self, tags: Mapping[str, str]) -> None:
+        """Sets tags."""
+        from mlflow.entities import RunTag
+
+        texts = [RunTag(key, value[:LONGEST_TAG]) for key, value in tags.items()]
+        self._in_batches("tags", texts, TEXTS_AT_ONCE)
+
+    def best_effort(self, what: str, call: Callable[[], Any]) -> None:
+        """Calls what a run can do without; its failure is logged and passed over.
+
+        Raises:
+            Exception: When the store cannot be reached at all, so that all is tried again.
+        """
+        try:
+            call()
+        except Exception as error:
+            self._client.get_run(self._run_id)
+            log.warning("mlflow: %s could not be sent: %s", what, one_line(error))
+
+    def _in_batches(self, kind: str, items: Sequence[Any], size: int) -> None:
+        for start in range(0, len(items), size):
+            self._send(kind, items[start : start + size])
+
+    def _send(self, kind: str, items: Sequence[Any]) -> None:
+        from mlflow.exceptions import MlflowException
+
+        arguments: dict[str, Iterable[Any]] = {kind: items}
+        try:
+            self._client.log_batch(self._run_id, synchronous=True, **arguments)  # type: ignore[arg-type]
+        except MlflowException as error:
+            if http_status(error) not in _REJECTED:
+                raise
+            if len(items) == 1:
+                log.warning("mlflow: %s is left out: %s", items[0].key, one_line(error))
+                return
+            middle = len(items) // 2
+            self._send(kind, items[:middle])
+            self._send(kind, items[middle:])

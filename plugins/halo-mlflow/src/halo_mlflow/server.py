@@ -1,0 +1,154 @@
+"""A light MLflow server in a process of its own: two processes instead of fifteen.
+
+MLflow's defaults start four workers and a job queue that halo has no use for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from halo_core.errors import HaloError, UserError
+from halo_mlflow.store import Store
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+START_LIMIT_S = 120.0
+END_LIMIT_S = 5.0
+LAST_LINES = 15
+
+
+def server_command(host: str, port: int) -> list[str]:
+    """Returns the command of a server; the store comes with `server_environment`.
+
+    Hosts that other machines can reach are served with MLflow's basic authentication only.
+    """
+    names = [host, *LOOPBACK] if host in LOOPBACK else [host, socket.gethostname(), *LOOPBACK]
+    allowed = ",".join(dict.fromkeys(f"{name}:{port}" for name in names))
+    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)]
+    command += ["--workers", "1", "--allowed-hosts", allowed]
+    return command if host in LOOPBACK else [*command, "--app-name", "basic-auth"]
+
+
+def server_environment(store: Store, given: Mapping[str, str]) -> dict[str, str]:
+    """Returns the environment of a server: quiet, light, and with the store.
+
+    The store's URI is not on the command line, where every user of the machine could read it.
+
+    Args:
+        store: What it serves.
+        given: The environment to add to; what the user set about telemetry stays.
+    """
+    return {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        # Signs the forms of the basic authentication; a new one at each start is enough.
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(16),
+        **given,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_BACKEND_STORE_URI": store.uri,
+        "MLFLOW_DEFAULT_ARTIFACT_ROOT": store.artifacts or "",
+    }
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises `UserError` when something listens on a port, naming one that is free."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            return
+        except OSError as error:
+            reason = error.strerror or str(error)
+    with socket.socket(family) as probe:
+        probe.bind((LOOPBACK[0] if family == socket.AF_INET else LOOPBACK[2], 0))
+        free = probe.getsockname()[1]
+    raise UserError(
+        f"cannot listen on port {port} of {host} ({reason}); another one, for example: "
+        f"--port {free}",
+        location="--port",
+    )
+
+
+@contextmanager
+def served(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    url: str,
+    stopped: Callable[[], bool],
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Starts a server, yields its process once it answers or is not wanted, and ends it.
+
+    Args:
+        command: From `server_command`.
+        environment: From `server_environment`.
+        folder: Its working folder; what it says goes to `mlflow-server.log` there.
+        url: Where it answers.
+        stopped: Whether it is not wanted any more.
+
+    Raises:
+        HaloError: When it does not start, with the last lines that it said.
+    """
+    log = folder / "mlflow-server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            env=dict(environment),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is ours to pass on, once.
+        )
+        try:
+            _wait(process, url, log, stopped)
+            yield process
+        finally:
+            _end(process)
+
+
+def _wait(
+    process: subprocess.Popen[bytes], url: str, log: Path, stopped: Callable[[], bool]
+) -> None:
+    deadline = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+            raise HaloError(
+                f"the MLflow server ended with exit code {process.returncode}; it said:\n"
+                + "\n".join(lines[-LAST_LINES:]),
+                location=str(log),
+            )
+        if stopped() or _answers(url):
+            return
+        time.sleep(0.1)
+    raise HaloError(
+        f"the MLflow server did not answer within {START_LIMIT_S:.0f} s", location=str(log)
+    )
+
+
+def _answers(url: str) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with contextlib.suppress(OSError):
+        with opener.open(f"{url}/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(END_LIMIT_S)
+            return

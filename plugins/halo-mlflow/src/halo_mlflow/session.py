@@ -1,0 +1,165 @@
+"""Turns a run's events into one MLflow run; handling an event twice changes nothing.
+
+What was sent is remembered in the run's `mlflow.json`: the MLflow run's id, and for each curve the
+last step. So a resumed run goes on in the same MLflow run, and `halo sync` adds what is missing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from halo_core.errors import HaloError
+from halo_core.events import Event, read_events
+from halo_core.redact import one_line
+from halo_core.tracker import StartOver
+from halo_mlflow.connection import connect, http_status
+from halo_mlflow.lifecycle import create_run, experiment_id, mark_dead_runs
+from halo_mlflow.links import run_links
+from halo_mlflow.record import RunRecord
+from halo_mlflow.state import RunState, load_state, save_state
+from halo_mlflow.store import choose_store
+from halo_mlflow.writer import RunWriter
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from halo_mlflow.components import MLflow
+
+STATE_FILE = "mlflow.json"
+HEARTBEAT_S = 30.0
+
+
+class MLflowSession:
+    """Carries one run to MLflow. Connects when it is first given events.
+
+    Args:
+        options: The tracker's options.
+        run: The run's folder.
+        workspace: The workspace.
+        clock: Seconds, for heartbeats.
+    """
+
+    def __init__(
+        self,
+        options: MLflow,
+        run: Path,
+        workspace: Path,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._options = options
+        self._record = RunRecord(run.resolve(), workspace.resolve())
+        self._store = choose_store(options.uri, workspace)
+        self._here = Path.cwd()
+        self._clock = clock
+        self._state = load_state(self._state_file, self._store.shown)
+        self._client: MlflowClient | None = None
+        self._writer: RunWriter | None = None
+        self._beat_s = 0.0
+
+    def handle(self, events: Sequence[Event]) -> None:
+        """Sends what the events say; with none it only says that the run is alive.
+
+        Raises:
+            HaloError: When the store cannot be reached or does not take the run.
+            StartOver: When the store has nothing of the run yet, and these are not its first
+                events.
+        """
+        try:
+            self._handle(events)
+        except (HaloError, StartOver):
+            raise
+        except Exception as error:
+            # Without the cause: its text may hold the URI's password.
+            raise HaloError(one_line(error), location=self._store.shown) from None
+
+    def describe(self) -> Mapping[str, object]:
+        """Returns the links, MLflow's id of the run and the tracking URI without credentials."""
+        state = self._state
+        links: dict[str, str] = {}
+        if state.run_id is not None and state.experiment_id is not None:
+            links = run_links(
+                self._store,
+                self._record.workspace,
+                state.experiment_id,
+                state.run_id,
+                traced=bool(state.traced),
+            )
+        return {
+            "links": links,
+            "mlflow_run_id": state.run_id,
+            "tracking_uri": self._store.shown,
+        }
+
+    def close(self) -> None:
+        """Remembers how far it came."""
+        if self._writer is not None:
+            self._save()
+
+    @property
+    def _state_file(self) -> Path:
+        return self._record.folder / STATE_FILE
+
+    def _handle(self, events: Sequence[Event]) -> None:
+        if not events and self._writer is None:
+            return
+        writer = self._writer or self._open(events[0])
+        writer.discard()
+        for event in events:
+            writer.take(event)
+        writer.flush()
+        self._heartbeat(writer)
+        self._save()
+
+    def _open(self, first: Event) -> RunWriter:
+        """Connects, and finds the MLflow run or creates it."""
+        client = self._client or connect(self._store, timeout_s=self._options.timeout_s)
+        self._client = client
+        if self._state.run_id is None or not _is_there(client, self._state.run_id):
+            self._create(client, first)
+        run_id, experiment = self._state.run_id, self._state.experiment_id
+        assert run_id is not None
+        assert experiment is not None
+        writer = RunWriter(client, run_id, self._record, self._state, self._options)
+        writer.sender.best_effort(
+            "the end of dead runs", lambda: mark_dead_runs(client, experiment, run_id)
+        )
+        self._writer = writer
+        return writer
+
+    def _create(self, client: MlflowClient, first: Event) -> None:
+        self._state = RunState()
+        beginning, _ = next(read_events(self._record.folder / "events.jsonl"))
+        if first != beginning:
+            raise StartOver
+        recipe = self._record.recipe
+        name = self._options.experiment or f"halo/{recipe}"
+        experiment = experiment_id(client, name, recipe, self._store)
+        run_id = create_run(client, experiment, self._record, first["time"], self._here)
+        self._state.experiment_id, self._state.run_id = experiment, run_id
+        self._save()
+
+    def _heartbeat(self, writer: RunWriter) -> None:
+        now = self._clock()
+        if now - self._beat_s >= HEARTBEAT_S:
+            self._beat_s = now
+            writer.sender.tags({"halo.heartbeat": str(int(now))})
+
+    def _save(self) -> None:
+        save_state(self._state_file, self._store.shown, self._state)
+
+
+def _is_there(client: MlflowClient, run_id: str) -> bool:
+    """Returns whether a store has a run that was not deleted."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        lifecycle: Any = client.get_run(run_id).info.lifecycle_stage
+    except MlflowException as error:
+        if http_status(error) == 404:
+            return False
+        raise
+    return bool(lifecycle == "active")

@@ -1,0 +1,210 @@
+"""Writes the events of a run, one after the other, into one MLflow run."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from halo_core.events import Event
+from halo_core.redact import redact
+from halo_mlflow.artifacts import Artifacts
+from halo_mlflow.keys import curve_key, final_key
+from halo_mlflow.lifecycle import STATUS
+from halo_mlflow.record import RunRecord, process_tags
+from halo_mlflow.sender import Sender
+from halo_mlflow.state import RunState
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
+    from halo_mlflow.components import MLflow
+
+
+class RunWriter:
+    """Writes into one MLflow run.
+
+    Args:
+        client: Of the store.
+        run_id: MLflow's id of the run.
+        record: What the run's folder says.
+        state: How much the store has; changed as events are written.
+        options: The tracker's options.
+
+    Attributes:
+        sender: Sends to the same MLflow run.
+    """
+
+    def __init__(
+        self,
+        client: MlflowClient,
+        run_id: str,
+        record: RunRecord,
+        state: RunState,
+        options: MLflow,
+    ) -> None:
+        self.sender = Sender(client, run_id)
+        self._client = client
+        self._run_id = run_id
+        self._record = record
+        self._state = state
+        self._options = options
+        self._artifacts = Artifacts(client, run_id)
+        self._points: list[Metric] = []
+        self._steps: dict[str, int] = {}
+        self._takers: Mapping[str, Callable[[Event], None]] = {
+            "run-started": self._run_started,
+            "stage-started": self._stage_started,
+            "metrics": self._metrics,
+            "stage-ended": self._stage_ended,
+            "report": self._report,
+            "run-ended": self._run_ended,
+        }
+
+    def discard(self) -> None:
+        """Forgets points that were kept: their events are taken once more."""
+        self._points, self._steps = [], {}
+
+    def take(self, event: Event) -> None:
+        """Writes one event; points of curves are kept until `flush`."""
+        taker = self._takers.get(event["type"])
+        if taker is not None:
+            taker(event)
+
+    def flush(self) -> None:
+        """Sends the points that were kept."""
+        points, self._points = self._points, []
+        steps, self._steps = self._steps, {}
+        self.sender.metrics(points)
+        self._state.last_steps.update(steps)
+
+    def _run_started(self, event: Event) -> None:
+        there = self._client.get_run(self._run_id).data.params
+        wanted = self._record.parameters()
+        self.sender.params({k: v for k, v in wanted.items() if k not in there})
+        self.sender.tags(process_tags(time.time()))
+        self.sender.best_effort("the spec", self._send_spec)
+        self.sender.best_effort("the data sets", self._send_data_sets)
+        if self._state.status != STATUS["done"]:
+            self._set_running()
+
+    def _stage_started(self, event: Event) -> None:
+        # A repeated run that computes nothing stays finished.
+        if not event.get("cached") and self._state.status == STATUS["done"]:
+            self._set_running()
+
+    def _metrics(self, event: Event) -> None:
+        step = int(event["step"])
+        for name, value in event["metrics"].items():
+            key = curve_key(self._record.plain, event["stage"], name)
+            last = self._steps.get(key, self._state.last_steps.get(key, 0))
+            if step > last:
+                self._steps[key] = step
+                self._add(key, value, event, step)
+
+    def _stage_ended(self, event: Event) -> None:
+        stage, product, plain = event["stage"], event.get("product", ""), self._record.plain
+        self._state.headlines[stage] = event.get("headline") or ""
+        for name, value in event["metrics"].items():
+            key = final_key(plain, stage, product, name)
+            if key is not None:
+                self._add(key, value, event, 0)
+        if "folder" in event:
+            self.sender.best_effort(f"{product} of {stage}", lambda: self._send_product(event))
+
+    def _report(self, event: Event) -> None:
+        path = self._record.folder / event["path"]
+        self.sender.best_effort("the report", lambda: self._artifacts.file(path))
+
+    def _run_ended(self, event: Event) -> None:
+        self.flush()
+        events = self._record.folder / "events.jsonl"
+        self.sender.best_effort("the events", lambda: self._artifacts.file(events, "logs"))
+        headline = event.get("headline") or ""
+        self.sender.tags(
+            {"mlflow.note.content": self._record.note(headline, self._state.headlines)}
+        )
+        self._set_error(event.get("error"))
+        status = STATUS.get(event["status"], "FAILED")
+        if not self._state.status == status == STATUS["done"]:
+            self._client.set_terminated(self._run_id, status, end_time=milliseconds(event))
+            self._state.status = status
+
+    def _set_running(self) -> None:
+        self._client.update_run(self._run_id, status="RUNNING")
+        self._state.status = "RUNNING"
+
+    def _set_error(self, error: str | None) -> None:
+        if error:
+            self.sender.tags({"halo.error": redact(error)})
+        elif self._state.failed:
+            self.sender.best_effort(
+                "the end of an error",
+                lambda: self._client.delete_tag(self._run_id, "halo.error"),
+            )
+        self._state.failed = bool(error)
+
+    def _add(self, key: str, value: Any, event: Event, step: int) -> None:
+        from mlflow.entities import Metric
+
+        # MLflow would keep an infinite number as 1.8e308.
+        if isinstance(value, int | float) and math.isfinite(value):
+            self._points.append(Metric(key, float(value), milliseconds(event), step))
+
+    def _send_spec(self) -> None:
+        self._artifacts.spec(self._record.folder, self._record.tree)
+
+    def _send_data_sets(self) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        inputs = [
+            DatasetInput(
+                Dataset(
+                    name=f"{name}/{source['component']['use']}",
+                    digest=digest,
+                    source_type="code",
+                    source=redact(json.dumps({"tags": source})),
+                ),
+                [InputTag("mlflow.data.context", name)],
+            )
+            for name, digest, source in self._record.data_sets()
+        ]
+        if inputs:
+            self._client.log_inputs(self._run_id, inputs)
+
+    def _send_product(self, event: Event) -> None:
+        stage, product = event["stage"], event["product"]
+        folder = self._record.workspace / event["folder"]
+        plain = self._record.plain
+        if product == "model":
+            self._send_model(stage, event)
+        else:
+            self._artifacts.product(
+                folder, stage, product, plain=stage in (plain.judge, plain.sample)
+            )
+
+    def _send_model(self, stage: str, event: Event) -> None:
+        from mlflow.entities import LoggedModelOutput
+
+        folder = self._record.workspace / event["folder"] / "model"
+        if stage not in self._state.models:
+            model = self._client.create_logged_model(
+                self._state.experiment_id or "",
+                name=f"{self._record.run_name}-{stage}"[:100].replace(".", "_"),
+                source_run_id=self._run_id,
+                tags={"halo.folder": str(folder), "mlflow.model.isExternal": "true"},
+                model_type="halo",
+            )
+            self._client.finalize_logged_model(model.model_id, "READY")
+            self._state.models[stage] = model.model_id
+            self._client.log_outputs(self._run_id, [LoggedModelOutput(model.model_id, 0)])
+        if self._options.upload_models and stage == self._record.plain.method:
+            self._artifacts.folder(folder, "model")
+
+
+def milliseconds(event: Event) -> int:
+    """Returns when something happened: the first time, for what is taken from the store."""
+    return int(event.get("at", event["time"]) * 1000)

@@ -1,0 +1,430 @@
+from __future__ import annotations
+
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from halo_core.tracker import StartOver
+from halo_mlflow.session import MLflowSession
+
+
+def only_run(client: MlflowClient) -> Run:
+    runs = all_runs(client)
+    assert len(runs) == 1
+    return runs[0]
+
+
+def all_runs(client: MlflowClient) -> list[Run]:
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    return list(client.search_runs(experiments))
+
+
+def points(client: MlflowClient, key: str) -> list[tuple[int, float]]:
+    history = client.get_metric_history(only_run(client).info.run_id, key)
+    return [(metric.step, metric.value) for metric in history]
+
+
+def artifacts(client: MlflowClient, folder: str | None = None) -> set[str]:
+    return {f.path for f in client.list_artifacts(only_run(client).info.run_id, folder)}
+
+
+def text_of(client: MlflowClient, name: str) -> str:
+    run = only_run(client)
+    path = run.info.artifact_uri.removeprefix("file://")
+    with open(f"{path}/{name}", encoding="utf-8") as file:
+        return file.read()
+
+
+def test_a_whole_run_is_finished_with_its_true_times(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.write_whole()
+    send()
+    info = only_run(client).info
+    assert info.status == "FINISHED"
+    assert info.start_time == int(tracked_run.events[0]["time"] * 1000)
+    assert info.end_time == int(tracked_run.events[-1]["time"] * 1000)
+
+
+def test_the_method_has_plain_sections_and_earlier_stages_their_id(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.write_whole()
+    send()
+    assert set(only_run(client).data.metrics) == {
+        "train/loss",
+        "sft.train/loss",
+        "final/loss",
+        "sft.final/loss",
+        "samples/len",
+        "bench/win",
+        "bench/win_lo",
+        "bench/win_hi",
+    }
+
+
+def test_curves_have_their_steps_and_final_numbers_have_none(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.write_whole()
+    send()
+    assert points(client, "train/loss") == [(step, 1 / step) for step in range(1, 6)]
+    assert points(client, "bench/win") == [(0, 0.6)]
+
+
+def test_parameters_are_the_flattened_spec_without_none_secrets_and_trackers(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.write_whole()
+    send()
+    assert only_run(client).data.params == {
+        "seed": "2",
+        "model.path": "/models/m",
+        "data.train.0.use": "toy",
+        "data.train.0.split": "train",
+        "data.train.0.noise": "0.1",
+        "stages.sft.use": "train",
+        "stages.sft.loss.use": "sft",
+        "stages.sft.learning_rate": "0.001",
+        "stages.kto.use": "train",
+        "stages.kto.from": "sft",
+        "stages.kto.loss.use": "kto",
+        "stages.kto.loss.beta": "0.1",
+        "stages.answers.use": "sample",
+        "stages.answers.from": "kto",
+        "stages.win.use": "judge",
+        "stages.win.of": "answers",
+    }
+
+
+def test_tags_name_the_run_its_method_and_its_process(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.write_whole()
+    send()
+    run = only_run(client)
+    assert run.info.run_name == "kto-b0.1-s2"
+    tags = run.data.tags
+    assert tags["halo.kind"] == "run"
+    assert tags["halo.method"] == "kto"
+    assert tags["halo.recipe"] == "toy"
+    assert tags["halo.run_dir"] == str(tracked_run.folder)
+    assert tags["halo.plugins"] == "halo-methods 0.1.0"
+    assert tags["halo.host"] == socket.gethostname()
+    assert tags["halo.pid"] == str(os.getpid())
+    assert tags["halo.heartbeat"].isdigit()
+    assert tags["mlflow.runColor"] == "#0072B2"
+    assert "halo.error" not in tags
+
+
+def test_the_note_ends_with_the_headline_the_stages_and_the_command(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.write_whole()
+    send()
+    note = only_run(client).data.tags["mlflow.note.content"]
+    assert note.startswith("**win rate 0.6 against target**\n")
+    assert "* kto: kto learned" in note
+    assert note.endswith("`halo run toy.yaml --set tracking.0.uri=http://***@host`")
+
+
+def test_artifacts_are_the_specs_samples_verdicts_and_the_report(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.write_whole()
+    send()
+    assert artifacts(client) == {
+        "env.json",
+        "logs",
+        "report.html",
+        "samples.json",
+        "samples.jsonl",
+        "spec.resolved.yaml",
+        "spec.yaml",
+        "verdicts.jsonl",
+    }
+    assert json.loads(text_of(client, "samples.json")) == {
+        "columns": ["prompt", "completion", "target", "tokens", "finish", "prompt_id"],
+        "data": [["Hello?", "Hi", "Hi!", 2, "stop", "p1"]],
+    }
+    assert only_run(client).data.tags["mlflow.loggedArtifacts"] == (
+        '[{"path": "samples.json", "type": "table"}]'
+    )
+
+
+def test_no_password_is_sent_anywhere(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.write_whole()
+    send()
+    run = only_run(client)
+    assert "sesame" not in json.dumps(run.to_dictionary())
+    sent = [path for path in (tracked_run.workspace / "mlartifacts").rglob("*") if path.is_file()]
+    assert {"spec.yaml", "env.json"} <= {path.name for path in sent}
+    for path in sent:
+        assert "sesame" not in path.read_text()
+
+
+def test_data_sets_are_inputs_with_a_digest(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.write_whole()
+    send()
+    (data,) = only_run(client).inputs.dataset_inputs
+    assert data.dataset.name == "train/toy"
+    assert len(data.dataset.digest) == 36
+    assert [(tag.key, tag.value) for tag in data.tags] == [("mlflow.data.context", "train")]
+
+
+def test_each_trained_stage_has_a_model_that_names_its_folder(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.write_whole()
+    send()
+    run = only_run(client)
+    models = client.search_logged_models([run.info.experiment_id])
+    assert {model.tags["halo.folder"] for model in models} == {
+        str(tracked_run.workspace / "stages" / stage / "model") for stage in ("sft", "kto")
+    }
+    assert "model" not in artifacts(client)
+
+
+def test_upload_models_sends_the_last_models_folder(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.write_whole()
+    send(upload_models=True)
+    assert artifacts(client, "model") == {"model/config.json"}
+
+
+@pytest.mark.parametrize(
+    ("ended", "status"), [("failed", "FAILED"), ("interrupted", "KILLED"), ("done", "FINISHED")]
+)
+def test_the_status_says_how_the_run_ended(
+    tracked_run: Any, send: Any, client: MlflowClient, ended: str, status: str
+) -> None:
+    tracked_run.start()
+    tracked_run.end(ended, error=None if ended == "done" else "DataError: http://u:sesame@h")
+    send()
+    run = only_run(client)
+    assert run.info.status == status
+    if ended != "done":
+        assert run.data.tags["halo.error"] == "DataError: http://***@h"
+
+
+def test_replaying_all_events_changes_nothing(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.write_whole()
+    send()
+    before = only_run(client).to_dictionary()
+    curve = points(client, "train/loss")
+    send()
+    after = only_run(client).to_dictionary()
+    for tag in ("halo.heartbeat", "halo.pid"):
+        before["data"]["tags"].pop(tag)
+        after["data"]["tags"].pop(tag)
+    assert after == before
+    assert points(client, "train/loss") == curve
+    assert len(client.search_logged_models([only_run(client).info.experiment_id])) == 2
+
+
+def test_a_resumed_run_goes_on_in_the_same_mlflow_run_without_steps_twice(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.start()
+    tracked_run.begin_stage("kto")
+    tracked_run.train("kto", range(1, 8))
+    tracked_run.end("interrupted", error="Interrupted: stopped")
+    send()
+    sent = len(tracked_run.events)
+    assert only_run(client).info.status == "KILLED"
+    tracked_run.start()
+    tracked_run.begin_stage("kto")
+    tracked_run.train("kto", range(5, 11))
+    send(start=sent)
+    assert only_run(client).info.status == "RUNNING"
+    tracked_run.end()
+    send(start=len(tracked_run.events) - 1)
+    run = only_run(client)
+    assert run.info.status == "FINISHED"
+    assert "halo.error" not in run.data.tags
+    assert [step for step, _ in points(client, "train/loss")] == list(range(1, 11))
+
+
+def test_a_repeated_run_that_computes_nothing_keeps_its_end(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.write_whole()
+    send()
+    ended = only_run(client).info.end_time
+    sent = len(tracked_run.events)
+    tracked_run.start()
+    tracked_run.end()
+    send(start=sent)
+    info = only_run(client).info
+    assert (info.status, info.end_time) == ("FINISHED", ended)
+
+
+def test_events_taken_from_the_store_keep_their_time(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.start()
+    fields = {"stage": "kto", "step": 1, "metrics": {"train/loss": 1.0}, "cached": True}
+    tracked_run.append("metrics", at=1000.5, **fields)
+    send()
+    (metric,) = client.get_metric_history(only_run(client).info.run_id, "train/loss")
+    assert metric.timestamp == 1_000_500
+
+
+def test_names_that_mlflow_rejects_are_rewritten(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.start()
+    metrics = {"eval/test[0]/löss": 1.0, "../up": 2.0, "a//b": 3.0}
+    tracked_run.append("metrics", stage="kto", step=1, metrics=metrics)
+    send()
+    assert only_run(client).data.metrics == {"eval/test_0_/l_ss": 1.0, "_/up": 2.0, "a/b": 3.0}
+
+
+def test_numbers_that_are_not_finite_are_never_sent(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.start()
+    metrics = {"a": math.nan, "b": math.inf, "c": 1.0}
+    tracked_run.append("metrics", stage="kto", step=1, metrics=metrics)
+    send()
+    assert only_run(client).data.metrics == {"c": 1.0}
+
+
+def test_a_rejected_key_is_left_out_and_the_others_are_sent(
+    tracked_run: Any,
+    send: Any,
+    client: MlflowClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("halo_mlflow.keys.clean_name", lambda name: name)
+    tracked_run.start()
+    tracked_run.append(
+        "metrics", stage="kto", step=1, metrics={"a": 1.0, "b": 2.0, "no[brackets]": 3.0, "c": 4.0}
+    )
+    send()
+    assert only_run(client).data.metrics == {"a": 1.0, "b": 2.0, "c": 4.0}
+    assert "no[brackets] is left out" in caplog.text
+
+
+def test_a_parameter_is_never_sent_twice_even_when_it_changed(
+    tracked_run: Any, send: Any, client: MlflowClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracked_run.start()
+    send()
+    path = tracked_run.folder / "spec.resolved.yaml"
+    path.write_text(path.read_text().replace("0.001", "0.002") + "extra: 1\n")
+    tracked_run.start()
+    send(start=1)
+    params = only_run(client).data.params
+    assert params["stages.sft.learning_rate"] == "0.001"
+    assert params["extra"] == "1"
+    assert caplog.text == ""
+
+
+def test_a_session_asks_for_the_first_event_when_the_store_was_emptied(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.write_whole()
+    send()
+    client.delete_run(only_run(client).info.run_id)
+    with pytest.raises(StartOver):
+        send(start=3)
+    send()
+    assert points(client, "train/loss") == [(step, 1 / step) for step in range(1, 6)]
+
+
+def test_a_run_whose_process_is_gone_is_marked_failed_by_the_next_start(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    tracked_run.start()
+    session: MLflowSession = send()
+    experiment = only_run(client).info.experiment_id
+    tags = {"halo.host": socket.gethostname(), "halo.heartbeat": "1700000000"}
+    dead = client.create_run(experiment, tags={**tags, "halo.pid": str(gone.pid)}).info.run_id
+    alive = client.create_run(experiment, tags={**tags, "halo.pid": str(os.getpid())}).info.run_id
+    elsewhere = client.create_run(experiment, tags={"halo.host": "?", "halo.pid": str(gone.pid)})
+    send()
+    own = str(session.describe()["mlflow_run_id"])
+    status = {run.info.run_id: run.info.status for run in all_runs(client)}
+    assert status == {
+        own: "RUNNING",
+        dead: "FAILED",
+        alive: "RUNNING",
+        elsewhere.info.run_id: "RUNNING",
+    }
+    assert client.get_run(dead).info.end_time == 1_700_000_000_000
+    assert client.get_run(dead).data.tags["halo.error"] == "the process ended without a word"
+
+
+def test_no_events_are_a_heartbeat(tracked_run: Any, client: MlflowClient) -> None:
+    from halo_mlflow.components import MLflow
+
+    times = iter([100.0, 110.0, 140.0])
+    tracked_run.start()
+    session = MLflowSession(
+        MLflow(), tracked_run.folder, tracked_run.workspace, clock=lambda: next(times)
+    )
+    session.handle([])
+    assert all_runs(client) == []
+    session.handle(tracked_run.events)
+    for expected in ("100", "140"):
+        session.handle([])
+        assert only_run(client).data.tags["halo.heartbeat"] == expected
+
+
+def test_an_artifact_that_cannot_be_sent_does_not_stop_the_run(
+    tracked_run: Any,
+    send: Any,
+    client: MlflowClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no space at http://ann:sesame@bucket")
+
+    monkeypatch.setattr(MlflowClient, "log_artifact", refuse)
+    tracked_run.write_whole()
+    send()
+    assert only_run(client).info.status == "FINISHED"
+    assert "the report could not be sent: OSError: no space at http://***@bucket" in caplog.text
+
+
+def test_describe_tells_the_ui_command_and_links_for_a_database(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.write_whole()
+    told = send().describe()
+    run = only_run(client).info
+    assert told["mlflow_run_id"] == run.run_id
+    assert told["tracking_uri"] == f"sqlite:///{tracked_run.workspace / 'mlflow.db'}"
+    links = dict(told["links"])
+    assert links.pop("ui") == f"halo ui --workspace {tracked_run.workspace}"
+    runs = f"http://127.0.0.1:5000/#/experiments/{run.experiment_id}/runs"
+    assert links["run"] == f"{runs}/{run.run_id}?workflowType=machine_learning"
+    assert links["compare"] == f"{runs}?workflowType=machine_learning&compareRunsMode=CHART"
+
+
+def test_the_experiment_option_names_the_experiment(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.start()
+    send(experiment="mine")
+    assert client.get_experiment(only_run(client).info.experiment_id).name == "mine"
