@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from halo_core.cli import call
+from halo_core.events import EventLog
+
+TRACKER = '''
+import json
+from pathlib import Path
+
+from pydantic import Field
+
+from halo_core.tracker import Tracker
+
+
+class Session:
+    def __init__(self, file, fails):
+        self.file, self.fails = file, fails
+
+    def handle(self, events):
+        if self.fails:
+            raise ConnectionError("no answer from http://ann:sesame@host")
+        with self.file.open("a") as file:
+            for event in events:
+                file.write(json.dumps(event) + "\\n")
+
+    def describe(self):
+        return {"links": {"file": str(self.file)}}
+
+    def close(self):
+        pass
+
+
+class ToFile(Tracker):
+    """Writes events to a file."""
+
+    fails: bool = Field(False, description="whether it fails")
+
+    def open(self, run, workspace):
+        return Session(workspace / "seen.jsonl", self.fails)
+'''
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished run of the workspace `ws` in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("halo_core.cli.sync.time.sleep", lambda seconds: None)
+    folder = tmp_path / "ws" / "runs" / "toy-1a2b3c"
+    folder.mkdir(parents=True)
+    (tmp_path / "tracker.py").write_text(TRACKER)
+    write_trackers(folder, {"use": f"file:{tmp_path / 'tracker.py'}:ToFile"})
+    log = EventLog(folder / "events.jsonl")
+    log.append("run-started", name="toy")
+    log.append("metrics", stage="kto", step=1, metrics={})
+    log.append("run-ended", status="done", headline="", error=None)
+    return folder
+
+
+def write_trackers(run: Path, *trackers: dict[str, Any]) -> None:
+    (run / "run.json").write_text(json.dumps({"tracking": trackers}))
+
+
+def seen(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run.parents[1] / "seen.jsonl").open()]
+
+
+@pytest.mark.parametrize("name", ["toy-1a2b3c", "toy", "ws/runs/toy-1a2b3c"])
+def test_sync_sends_all_events_of_a_run_by_name_or_folder(
+    run: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(["sync", name, "--workspace", "ws"]) == 0
+    assert [event["type"] for event in seen(run)] == ["run-started", "metrics", "run-ended"]
+    assert ": 3 events sent" in capsys.readouterr().out
+
+
+def test_sync_sends_from_the_first_event_again(run: Path) -> None:
+    for _ in range(2):
+        assert call(["sync", "toy", "--workspace", "ws"]) == 0
+    assert len(seen(run)) == 6
+
+
+def test_sync_prints_one_json_object(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["sync", "toy", "--workspace", "ws", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    (tracker,) = printed.pop("trackers")
+    assert (tracker["status"], tracker["events"]) == ("sent", 3)
+    assert printed == {
+        "schema": 1,
+        "run": "toy-1a2b3c",
+        "links": {"file": str(run.parents[1] / "seen.jsonl")},
+        "mlflow_run_id": None,
+        "tracking_uri": None,
+    }
+
+
+def test_sync_ends_a_run_whose_process_ended_without_a_word(run: Path) -> None:
+    EventLog(run / "events.jsonl").append("run-started", name="toy")
+    EventLog(run / "events.jsonl").append("metrics", stage="kto", step=2, metrics={})
+    assert call(["sync", "toy", "--workspace", "ws"]) == 0
+    last, end = seen(run)[-2:]
+    assert (end["type"], end["status"], end["time"]) == ("run-ended", "failed", last["time"])
+    assert end["error"] == "the process ended without a word"
+
+
+def test_sync_fails_when_a_tracker_does_and_still_feeds_the_others(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use = f"file:{run.parents[2] / 'tracker.py'}:ToFile"
+    write_trackers(run, {"use": use, "fails": True}, {"use": use})
+    assert call(["sync", "toy", "--workspace", "ws", "--json"]) == 1
+    printed = json.loads(capsys.readouterr().out)
+    assert [tracker["status"] for tracker in printed["trackers"]] == ["failed", "sent"]
+    assert printed["error"]["message"].endswith(
+        "did not take all events: ConnectionError: no answer from http://***@host; "
+        "look whether it can be reached, then try again"
+    )
+    assert len(seen(run)) == 3
+
+
+def test_sync_leaves_a_running_run_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with FileLock(run.with_name(f".{run.name}.lock")):
+        assert call(["sync", "toy", "--workspace", "ws"]) == 2
+    assert "this run is running and sends its events itself" in capsys.readouterr().err
+
+
+def test_sync_names_the_runs_there_are(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["sync", "tyo", "--workspace", "ws"]) == 2
+    assert "ws/runs: no run 'tyo'; runs there: toy-1a2b3c" in capsys.readouterr().err
+
+
+def test_sync_refuses_the_beginning_of_two_names(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = run.with_name("toy-ffffff")
+    other.mkdir()
+    (other / "events.jsonl").write_text("")
+    assert call(["sync", "toy", "--workspace", "ws"]) == 2
+    message = "'toy' is the beginning of 2 runs: toy-1a2b3c, toy-ffffff"
+    assert message in capsys.readouterr().err
+
+
+def test_sync_says_when_a_run_has_no_trackers(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_trackers(run)
+    assert call(["sync", "toy", "--workspace", "ws"]) == 2
+    assert "this run has no trackers; add tracking: [{use: mlflow}]" in capsys.readouterr().err

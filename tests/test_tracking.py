@@ -1,0 +1,271 @@
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import PrivateAttr
+
+from halo_core.events import Event, EventLog
+from halo_core.tracker import StartOver, Tracker
+from halo_core.tracker_feed import make_feeds, read_batch
+from halo_core.tracking import Tracking
+
+
+class Recorder:
+    """A session that keeps what it was given; `before` may raise or hang first."""
+
+    def __init__(self, before: Callable[[Sequence[Event]], None] = lambda events: None) -> None:
+        self.before = before
+        self.events: list[Event] = []
+        self.closed = False
+
+    def handle(self, events: Sequence[Event]) -> None:
+        self.before(events)
+        self.events.extend(events)
+
+    def describe(self) -> Mapping[str, object]:
+        return {"links": {"run": "here"}, "mlflow_run_id": "1"}
+
+    def close(self) -> None:
+        self.closed = True
+
+    @property
+    def steps(self) -> list[int]:
+        return [event["step"] for event in self.events if "step" in event]
+
+
+class Recording(Tracker):
+    _session: Any = PrivateAttr()
+
+    def __init__(self, session: Any) -> None:
+        super().__init__()
+        self._session = session
+
+    def open(self, run: Path, workspace: Path) -> Any:
+        if isinstance(self._session, Exception):
+            raise self._session
+        return self._session
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("halo_core.tracking.POLL_S", 0.01)
+    monkeypatch.setattr("halo_core.tracking.FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("halo_core.tracking.LONGEST_PAUSE_S", 0.05)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> EventLog:
+    return EventLog(tmp_path / "events.jsonl")
+
+
+def write_steps(log: EventLog, steps: range) -> None:
+    for step in steps:
+        log.append("metrics", stage="kto", step=step, metrics={}, examples=1)
+
+
+def track(folder: Path, sessions: Mapping[str, Any], warnings: list[str]) -> Tracking:
+    trackers = [(name, Recording(session)) for name, session in sessions.items()]
+    return Tracking(trackers, folder, folder, warnings.append)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_events_reach_a_tracker_while_the_run_goes_on(tmp_path: Path, log: EventLog) -> None:
+    session, warnings = Recorder(), []
+    with track(tmp_path, {"r": session}, warnings) as tracking:
+        write_steps(log, range(1, 4))
+        wait_until(lambda: session.steps == [1, 2, 3])
+        write_steps(log, range(4, 6))
+        tracking.close()
+    assert session.steps == [1, 2, 3, 4, 5]
+    assert session.closed
+    assert warnings == []
+
+
+def test_events_appended_just_before_closing_arrive(tmp_path: Path, log: EventLog) -> None:
+    session = Recorder()
+    with track(tmp_path, {"r": session}, []):
+        write_steps(log, range(1, 1001))
+    assert session.steps == list(range(1, 1001))
+
+
+def test_a_tracker_that_fails_for_a_while_loses_nothing_and_warns_once(
+    tmp_path: Path, log: EventLog
+) -> None:
+    calls = iter(range(100))
+
+    def fail_thrice(events: Sequence[Event]) -> None:
+        if next(calls) < 3:
+            raise ConnectionError("no answer from http://ann:sesame@host\nsecond line")
+
+    session, warnings = Recorder(fail_thrice), []
+    with track(tmp_path, {"r": session}, warnings) as tracking:
+        write_steps(log, range(1, 5))
+        wait_until(lambda: session.steps == [1, 2, 3, 4])
+        tracking.close()
+    assert warnings == [
+        "r: ConnectionError: no answer from http://***@host; training goes on, trying again later"
+    ]
+
+
+def test_a_broken_tracker_leaves_the_others_alone(tmp_path: Path, log: EventLog) -> None:
+    def fail(events: Sequence[Event]) -> None:
+        raise RuntimeError("broken")
+
+    good, warnings = Recorder(), []
+    sessions = {"bad": Recorder(fail), "closed": ValueError("cannot open"), "good": good}
+    with track(tmp_path, sessions, warnings) as tracking:
+        write_steps(log, range(1, 5))
+        wait_until(lambda: good.steps == [1, 2, 3, 4])
+        tracking.close(deadline_s=5)
+    told = "\n".join(warnings)
+    assert "bad: RuntimeError: broken; training goes on" in told
+    assert "closed: ValueError: cannot open; training goes on" in told
+    assert f"bad: not everything reached bad; halo sync {tmp_path} sends the rest" in told
+    assert "good" not in told
+
+
+def test_a_tracker_that_hangs_delays_neither_the_run_nor_the_others(
+    tmp_path: Path, log: EventLog
+) -> None:
+    free = threading.Event()
+    hanging = Recorder(lambda events: (free.wait(), None)[1])
+    good, warnings = Recorder(), []
+    with track(tmp_path, {"slow": hanging, "good": good}, warnings) as tracking:
+        write_steps(log, range(1, 50))
+        wait_until(lambda: len(good.steps) == 49)
+        tracking.close(deadline_s=0.1)
+    assert warnings == [f"slow: not everything reached slow; halo sync {tmp_path} sends the rest"]
+    free.set()
+
+
+def test_a_later_process_goes_on_behind_the_last_event(tmp_path: Path, log: EventLog) -> None:
+    write_steps(log, range(1, 4))
+    with track(tmp_path, {"r": Recorder()}, []):
+        pass
+    write_steps(log, range(4, 6))
+    second = Recorder()
+    with track(tmp_path, {"r": second}, []):
+        pass
+    assert second.steps == [4, 5]
+    size = (tmp_path / "events.jsonl").stat().st_size
+    record = json.loads((tmp_path / "tracking.json").read_text())
+    assert record == {"schema": 1, "offsets": {"r": size}}
+
+
+def test_a_tracker_may_ask_for_all_events_again(tmp_path: Path, log: EventLog) -> None:
+    write_steps(log, range(1, 4))
+    with track(tmp_path, {"r": Recorder()}, []):
+        pass
+
+    def insist(events: Sequence[Event]) -> None:
+        if events and events[0]["step"] != 1:
+            raise StartOver
+
+    write_steps(log, range(4, 6))
+    second, warnings = Recorder(insist), []
+    with track(tmp_path, {"r": second}, warnings):
+        pass
+    assert second.steps == [1, 2, 3, 4, 5]
+    assert warnings == []
+
+
+def test_a_tracker_that_always_starts_over_is_reported_and_does_not_spin(
+    tmp_path: Path, log: EventLog
+) -> None:
+    def insist(events: Sequence[Event]) -> None:
+        raise StartOver
+
+    write_steps(log, range(1, 2))
+    warnings: list[str] = []
+    with track(tmp_path, {"r": Recorder(insist)}, warnings):
+        pass
+    assert warnings[0].startswith("r: PluginError: the tracker r asked for the first event")
+
+
+def test_a_damaged_line_is_passed_over(tmp_path: Path, log: EventLog) -> None:
+    write_steps(log, range(1, 3))
+    with (tmp_path / "events.jsonl").open("a") as file:
+        file.write('{"v": 1, "ty\n')
+    write_steps(log, range(3, 5))
+    session = Recorder()
+    with track(tmp_path, {"r": session}, []):
+        pass
+    assert session.steps == [1, 2, 3, 4]
+
+
+def test_a_line_that_is_not_complete_waits(tmp_path: Path, log: EventLog) -> None:
+    write_steps(log, range(1, 2))
+    path = tmp_path / "events.jsonl"
+    size = path.stat().st_size
+    with path.open("a") as file:
+        file.write('{"v": 1')
+    events, offset = read_batch(path, 0)
+    assert ([event["step"] for event in events], offset) == ([1], size)
+    assert read_batch(path, offset) == ([], offset)
+
+
+def test_a_batch_is_bounded_however_long_the_file(tmp_path: Path, log: EventLog) -> None:
+    write_steps(log, range(1, 12))
+    path = tmp_path / "events.jsonl"
+    events, offset = read_batch(path, 0, limit=4)
+    rest, _ = read_batch(path, offset, limit=4)
+    assert [event["step"] for event in [*events, *rest]] == list(range(1, 9))
+
+
+def test_an_offset_behind_the_end_starts_at_the_beginning(tmp_path: Path, log: EventLog) -> None:
+    write_steps(log, range(1, 3))
+    events, _ = read_batch(tmp_path / "events.jsonl", 10_000)
+    assert len(events) == 2
+
+
+def test_unreadable_offsets_mean_all_events_again(tmp_path: Path, log: EventLog) -> None:
+    write_steps(log, range(1, 3))
+    (tmp_path / "tracking.json").write_text("{")
+    session = Recorder()
+    with track(tmp_path, {"r": session}, []):
+        pass
+    assert session.steps == [1, 2]
+
+
+def test_two_trackers_of_one_name_have_their_own_offsets(tmp_path: Path, log: EventLog) -> None:
+    trackers = [("r", Recording(Recorder())), ("r", Recording(Recorder()))]
+    assert [feed.name for feed in make_feeds(trackers, tmp_path, tmp_path)] == ["r", "r#2"]
+
+
+def test_describe_merges_what_the_trackers_say(tmp_path: Path, log: EventLog) -> None:
+    write_steps(log, range(1, 2))
+    with track(tmp_path, {"r": Recorder()}, []) as tracking:
+        tracking.close()
+    assert tracking.describe() == {
+        "links": {"run": "here"},
+        "mlflow_run_id": "1",
+        "tracking_uri": None,
+    }
+
+
+def test_without_trackers_describe_has_nulls(tmp_path: Path) -> None:
+    with track(tmp_path, {}, []) as tracking:
+        assert tracking.describe() == {"links": {}, "mlflow_run_id": None, "tracking_uri": None}
+
+
+def test_silence_is_broken_by_a_pulse(
+    tmp_path: Path, log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("halo_core.tracker_feed.PULSE_S", 0.0)
+    batches: list[int] = []
+    session = Recorder(lambda events: batches.append(len(events)))
+    write_steps(log, range(1, 2))
+    with track(tmp_path, {"r": session}, []):
+        wait_until(lambda: batches[:3] == [1, 0, 0])
