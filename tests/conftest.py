@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+# Its tests need it installed: test_stranger_plugin.py does that and runs them.
+collect_ignore = ["stranger"]
+
 MADE = Path(__file__).with_name("made_components.py")
 
 SPEC = f"""\

@@ -1,0 +1,1 @@
+"""A hinge loss on pairs, and pairs that teach good manners."""

@@ -1,0 +1,13 @@
+"""Registers the components; imports nothing heavy."""
+
+from __future__ import annotations
+
+from halo_core.hooks import hookimpl
+from halo_core.registry import Registrar
+
+
+@hookimpl
+def halo_register(registry: Registrar) -> None:
+    """Registers the components of this distribution."""
+    registry.loss("hinge", "halo_stranger.hinge:Hinge")
+    registry.data("greetings", "halo_stranger.greetings:Greetings")
