@@ -1,0 +1,49 @@
+"""The public names of the core: sorted, complete, and each from where the package says."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+
+import halo_core
+
+
+def exported_in_source() -> set[str]:
+    """Returns the names that ``halo_core/__init__.py`` imports for type checkers."""
+    tree = ast.parse(Path(halo_core.__file__).read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    names = {alias.name for node in imports for alias in node.names}
+    return names - {"annotations", "TYPE_CHECKING", "Any"}
+
+
+def test_all_is_sorted_and_without_repetition() -> None:
+    assert halo_core.__all__ == sorted(set(halo_core.__all__))
+
+
+def test_all_is_what_type_checkers_see() -> None:
+    assert set(halo_core.__all__) == exported_in_source()
+
+
+@pytest.mark.parametrize("name", halo_core.__all__)
+def test_every_exported_name_can_be_imported(name: str) -> None:
+    member = getattr(halo_core, name)
+    home = importlib.import_module(f"halo_core.{halo_core._HOME[name]}")
+    assert member is getattr(home, name)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'halo_core' has no attribute 'Los'"):
+        halo_core.Los  # noqa: B018
+
+
+@pytest.mark.parametrize("package", ["halo_core", "halo_core.testing"])
+def test_every_public_class_and_function_is_documented(package: str) -> None:
+    module = importlib.import_module(package)
+    for name in module.__all__:
+        member = getattr(module, name)
+        if inspect.isclass(member) or inspect.isfunction(member):
+            assert member.__doc__, name
