@@ -1,12 +1,16 @@
 import json
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from halo_judge.components import JudgeStage, Longest
 from halo_report.win_rate import proportion
+from pydantic import Field
 
 from halo_core.errors import DataError, Interrupted, PathError, PluginError, UserError
 from halo_core.events import read_events
-from halo_core.judge import Verdict
+from halo_core.judge import Judge, Verdict
 from halo_core.stage import StopFlag
 
 
@@ -173,6 +177,50 @@ def test_a_judge_that_breaks_its_interface_is_named(judge_context, scripted, mix
     with pytest.raises(PluginError, match=message) as caught:
         stage(scripted(lambda c: said)).run(judge_context(mixed))
     assert str(caught.value).startswith("the judge Scripted: compare() gave")
+
+
+class Odd(Judge):
+    """Opens whatever it is given."""
+
+    opens: Any = Field(description="What open() returns.")
+
+    def open(self, folder):
+        return self.opens
+
+
+def session(verdicts):
+    return nullcontext(SimpleNamespace(compare=lambda comparisons: verdicts))
+
+
+@pytest.mark.parametrize(
+    ("opened", "message"),
+    [
+        (None, r"the judge Odd: open\(\) returned None; expected a context manager"),
+        (session(None), r"the judge Odd: compare\(\) gave None"),
+        (session(["A"]), r"the judge Odd: compare\(\) gave 'A'"),
+    ],
+)
+def test_a_judge_of_the_wrong_shape_is_named(judge_context, mixed, opened, message):
+    with pytest.raises(PluginError, match=message):
+        stage(Odd(opens=opened)).run(judge_context(mixed))
+
+
+def test_verdicts_in_other_orders_do_not_hold(judge_context, scripted, mixed):
+    stage(scripted(by_text), orders="counterbalanced").run(judge_context(mixed))
+    judge = scripted(by_text)
+    stage(judge).run(judge_context(mixed))
+    assert len(judge.asked) == 8
+
+
+def test_flips_are_counted_among_what_was_scored(judge_context, scripted, make_sample):
+    samples = [make_sample(number, "good", "bad") for number in range(4)]
+    flaky = scripted(lambda c: "nothing" if "q3" in str(c.prompt) else _biased(c))
+    result = stage(flaky).run(judge_context(samples))
+    assert result.metrics["flip"] == pytest.approx(1 / 3)
+
+
+def _biased(comparison):
+    return "A" if "q0" in str(comparison.prompt) else by_text(comparison)
 
 
 def test_an_error_raised_on_purpose_stops_the_stage(judge_context, scripted, mixed):
