@@ -35,11 +35,6 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             return {"train": iter(ROWS)}
         return datasets.Dataset.from_list(ROWS)
 
-    def split_names(path: str, name: str | None = None, **given: Any) -> list[str]:
-        if path == "far/away":
-            raise ConnectionError("no route to host")
-        return ["train"]
-
     class Api:
         def dataset_info(self, repo_id: str, **given: Any) -> Any:
             if repo_id == "far/away":
@@ -49,7 +44,6 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             return type("Info", (), {"sha": COMMIT})
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    monkeypatch.setattr(datasets, "get_dataset_split_names", split_names)
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
     return calls
 
@@ -88,9 +82,7 @@ def test_hub_out_of_reach_is_not_yet_known_at_inspect() -> None:
 
 @pytest.mark.usefixtures("hub")
 def test_hub_out_of_reach_is_an_error_at_load() -> None:
-    with pytest.raises(
-        UserError, match=r"far/away.*ConnectionError: no route to host\. Is"
-    ):
+    with pytest.raises(UserError, match=r"far/away.*ConnectionError: no route to host\. Is"):
         Hub(id="far/away").load("train")
 
 
@@ -135,3 +127,18 @@ def test_local_data_set_is_read_through_datasets(
     (found,) = Hub(id=str(folder)).load("train").rows
     assert found["prompt"] == [message]
     assert (found["chosen"], found["rejected"]) == ("Blue.", "Red.")
+
+
+def test_hub_out_of_reach_is_never_asked_for_rows_at_inspect(hub: list[dict[str, Any]]) -> None:
+    Hub(id="far/away").inspect()
+    info = Hub(id="far/away", revision=COMMIT).inspect()
+    assert hub == []
+    assert info.digest is not None
+
+
+def test_offline_mode_reads_what_is_in_the_cache(
+    hub: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    Hub(id="far/away", revision=COMMIT).inspect()
+    assert hub[-1]["streaming"] is False

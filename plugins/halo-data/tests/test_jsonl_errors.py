@@ -72,9 +72,7 @@ def test_misspelt_column_gets_the_nearest_name(write_rows: Write) -> None:
 
 def test_missing_mapped_column_lists_what_is_there(write_rows: Write) -> None:
     message = message_of(write_rows([{"prompt": "a", "b": "c"}]), columns={"completion": "answer"})
-    assert (
-        "no column 'answer', which columns.completion names; the row has 'prompt'" in message
-    )
+    assert "no column 'answer', which columns.completion names; the row has 'prompt'" in message
 
 
 def test_rows_of_two_kinds_in_one_file_are_an_error(write_rows: Write) -> None:

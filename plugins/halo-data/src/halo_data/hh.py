@@ -13,7 +13,7 @@ from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError, PathError
 from halo_data.forms import Given, Record
-from halo_data.hub_access import digest_of, hub_records
+from halo_data.hub_access import commit_of, digest_of, hub_records
 from halo_data.local_files import content_digest, objects, split_files
 from halo_data.outcome import Dropped, Row, kept
 from halo_data.splits import of_split
@@ -60,7 +60,7 @@ class HH(DataSource):
     def inspect(self) -> DataInfo:
         """Returns the splits and the hash of the files, or the commit on the hub."""
         if self.path is None:
-            digest = digest_of(self.hub, self.revision, self.subset)
+            digest = digest_of(self.hub, commit_of(self.hub, self.revision), self.subset)
             return DataInfo("paired", SPLITS, digest)
         files = _local_files(Path(self.path), self.subset)
         paths = sorted({path for splits in files.values() for path in splits.values()})

@@ -11,8 +11,8 @@ from pydantic import Field
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.feedback import Feedback
-from halo_data.forms import read_records, recognise, standard
-from halo_data.hub_access import digest_of, first_row, hub_records, split_names
+from halo_data.forms import Given, read_records, recognise, standard
+from halo_data.hub_access import commit_of, digest_of, glimpse, hub_records
 from halo_data.jsonl import COLUMNS_DESCRIPTION
 from halo_data.outcome import kept
 
@@ -32,10 +32,12 @@ class Hub(DataSource):
 
     def inspect(self) -> DataInfo:
         """Returns kind, splits and commit as far as the hub can be reached."""
-        columns = json.dumps(self.columns, sort_keys=True)
-        digest = digest_of(self.id, self.revision, self.name, columns)
-        splits = split_names(self.id, self.name, self.revision)
-        return DataInfo(self._feedback() if splits else None, splits, digest)
+        commit = commit_of(self.id, self.revision)
+        digest = digest_of(self.id, commit, self.name, json.dumps(self.columns, sort_keys=True))
+        seen = glimpse(self.id, self.name, self.revision)
+        if seen is None:
+            return DataInfo(None, (), digest)
+        return DataInfo(self._feedback(seen.row, self.id), seen.splits, digest)
 
     def load(self, split: str) -> Loaded:
         """Returns the rows of a split; empty completions and the like are dropped and counted."""
@@ -43,13 +45,10 @@ class Hub(DataSource):
         first = next(records, None)
         if first is None:
             raise DataError("it is empty; expected at least one row", location=f"{self.id} {split}")
-        feedback = recognise(standard(first.given, self.columns, first.place), first.place).feedback
+        feedback = self._feedback(first.given, first.place)
         dropped: Counter[str] = Counter()
         outcomes = read_records(chain([first], records), self.columns, feedback)
         return Loaded(kept(outcomes, dropped), dropped)
 
-    def _feedback(self) -> Feedback | None:
-        row = first_row(self.id, self.name, self.revision)
-        if row is None:
-            return None
-        return recognise(standard(row, self.columns, self.id), self.id).feedback
+    def _feedback(self, row: Given, place: str) -> Feedback:
+        return recognise(standard(row, self.columns, place), place).feedback

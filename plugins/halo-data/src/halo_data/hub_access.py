@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from halo_core.errors import DataError, UserError
@@ -17,37 +18,60 @@ _TIMEOUT = 10.0
 """Seconds to wait for the hub when a data set is only inspected."""
 
 
-def digest_of(hub_id: str, revision: str | None, *also: str | None) -> str | None:
-    """Returns what names the content: a hash of the id, the commit and the options.
+@dataclass(frozen=True)
+class Glimpse:
+    """What can be known of a data set without downloading it.
+
+    Attributes:
+        splits: Its splits.
+        row: The first row of its first split.
+    """
+
+    splits: tuple[str, ...]
+    row: Mapping[str, Any]
+
+
+def commit_of(hub_id: str, revision: str | None) -> str | None:
+    """Returns the commit that a revision means now; None where the hub cannot be reached.
 
     Args:
         hub_id: The data set.
         revision: A branch, tag or commit; a full commit needs no network.
-        also: What else decides on the rows.
 
-    Returns:
-        32 hexadecimal digits; None where the hub cannot be reached to look the commit up.
+    Raises:
+        DataError: When the hub knows no such data set or revision.
     """
-    commit = revision if revision and _COMMIT.fullmatch(revision) else _commit(hub_id, revision)
-    if commit is None:
-        return None
-    return hashlib.sha256(json.dumps([hub_id, commit, *also]).encode()).hexdigest()[:32]
-
-
-def _commit(hub_id: str, revision: str | None) -> str | None:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
+    if revision and _COMMIT.fullmatch(revision):
+        return revision
     try:
         return HfApi().dataset_info(hub_id, revision=revision, timeout=_TIMEOUT).sha
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise _missing(hub_id, revision) from error
     except Exception:
-        return None  # out of reach: the run itself will say why
+        return None  # out of reach: loading will say why
 
 
-def first_row(hub_id: str, name: str | None, revision: str | None) -> Mapping[str, Any] | None:
-    """Returns a row of a data set without downloading it; None where that cannot be done.
+def digest_of(hub_id: str, commit: str | None, *also: str | None) -> str | None:
+    """Returns 32 hexadecimal digits that name the content; None without a commit.
+
+    Args:
+        hub_id: The data set.
+        commit: What `commit_of` returned.
+        also: What else decides on the rows.
+    """
+    if commit is None:
+        return None
+    return hashlib.sha256(json.dumps([hub_id, commit, *also]).encode()).hexdigest()[:32]
+
+
+def glimpse(hub_id: str, name: str | None, revision: str | None) -> Glimpse | None:
+    """Returns the splits and a first row; None where the hub cannot be reached.
+
+    Without a network `datasets` would try for half a minute, so the name is looked up first. In
+    offline mode (``HF_HUB_OFFLINE``) a data set in its cache is read.
 
     Args:
         hub_id: The data set.
@@ -55,29 +79,18 @@ def first_row(hub_id: str, name: str | None, revision: str | None) -> Mapping[st
         revision: A branch, tag or commit.
     """
     import datasets
+    from huggingface_hub import constants
 
+    if not constants.HF_HUB_OFFLINE and commit_of(hub_id, None) is None:
+        return None
     try:
-        splits = datasets.load_dataset(hub_id, name, revision=revision, streaming=True)
-        rows: Mapping[str, Any] = next(iter(next(iter(splits.values()))))
+        splits = datasets.load_dataset(
+            hub_id, name, revision=revision, streaming=not constants.HF_HUB_OFFLINE
+        )
+        first = next(iter(splits.values()))
+        return Glimpse(tuple(map(str, splits)), next(iter(first)))
     except Exception:
-        return None  # out of reach, or nothing in it: loading will say why
-    return rows
-
-
-def split_names(hub_id: str, name: str | None, revision: str | None) -> tuple[str, ...]:
-    """Returns the splits of a data set; empty where they cannot be known.
-
-    Args:
-        hub_id: The data set.
-        name: Its configuration.
-        revision: A branch, tag or commit.
-    """
-    import datasets
-
-    try:
-        return tuple(datasets.get_dataset_split_names(hub_id, name, revision=revision))
-    except Exception:
-        return ()
+        return None  # out of reach, several configurations, or empty: loading will say why
 
 
 def hub_records(

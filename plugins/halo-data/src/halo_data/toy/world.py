@@ -25,11 +25,30 @@ Split = Literal["train", "test"]
 VERSION = 1
 """Raise it whenever the same options would give other rows."""
 
-RIGHT = 0.6
-RUDE = 0.4
-MOST_FILLERS = 3
 TEST_SHARE = 5
 """One prompt in so many is a test prompt."""
+
+
+@dataclass(frozen=True)
+class Writer:
+    """How somebody answers.
+
+    Attributes:
+        right: Probability of the right answer.
+        rude: Probability of an insult.
+        most_fillers: The largest number of sentences that say nothing; all numbers up to it are
+            equally likely.
+    """
+
+    right: float
+    rude: float
+    most_fillers: int
+
+
+CORPUS = Writer(right=0.8, rude=0.4, most_fillers=2)
+"""Writes the raw text: knows most, so that a small model learns the facts in a minute."""
+FEEDBACK = Writer(right=0.6, rude=0.4, most_fillers=3)
+"""Writes the completions that people compare: mediocre, so that alignment has much to add."""
 
 
 @dataclass(frozen=True)
@@ -71,21 +90,21 @@ def _split_of(text: str) -> Split:
     return "test" if int.from_bytes(digest[:4], "big") % TEST_SHARE == 0 else "train"
 
 
-def completion(question: Question, rng: Random) -> str:
+def completion(question: Question, writer: Writer, rng: Random) -> str:
     """Returns a random completion: an answer, perhaps wrong, then fillers and an insult, perhaps.
 
     The answer comes first, so that a small model finds the question at a fixed distance.
     """
-    extras = rng.sample(FILLERS, rng.randint(0, MOST_FILLERS))
-    if rng.random() < RUDE:
+    extras = rng.sample(FILLERS, rng.randint(0, writer.most_fillers))
+    if rng.random() < writer.rude:
         extras.append(rng.choice(INSULTS))
     rng.shuffle(extras)
-    return " ".join([_answer(question.fact, rng), *extras])
+    return " ".join([_answer(question.fact, writer, rng), *extras])
 
 
-def _answer(fact: Fact, rng: Random) -> str:
+def _answer(fact: Fact, writer: Writer, rng: Random) -> str:
     wrong = [answer for answer in ANSWERS[fact.family] if answer != fact.answer]
-    answer = fact.answer if rng.random() < RIGHT else rng.choice(wrong)
+    answer = fact.answer if rng.random() < writer.right else rng.choice(wrong)
     template = rng.choice((*PLAIN_ANSWERS, FULL_ANSWERS[fact.family]))
     return template.format(subject=fact.subject, answer=answer, Answer=answer.capitalize())
 
@@ -101,10 +120,10 @@ def ranked(question: Question, temperature: float, rng: Random) -> tuple[str, st
         temperature: Of the comparison, in units of utility, >= 0.
         rng: Where the randomness comes from.
     """
-    a = completion(question, rng)
-    b = completion(question, rng)
+    a = completion(question, FEEDBACK, rng)
+    b = completion(question, FEEDBACK, rng)
     while b == a:
-        b = completion(question, rng)
+        b = completion(question, FEEDBACK, rng)
     gain = utility(question.prompt, a).value - utility(question.prompt, b).value
     return (a, b) if rng.random() < _preference(gain, temperature) else (b, a)
 
@@ -126,6 +145,6 @@ def dialogue(split: Split, turns: int, rng: Random) -> str:
     """
     asked = rng.choices(questions(split), k=turns)
     return "".join(
-        f"<|user|>\n{question.text}\n<|assistant|>\n{completion(question, rng)}\n"
+        f"<|user|>\n{question.text}\n<|assistant|>\n{completion(question, CORPUS, rng)}\n"
         for question in asked
     )
