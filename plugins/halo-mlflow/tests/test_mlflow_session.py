@@ -9,11 +9,11 @@ import sys
 from typing import Any
 
 import pytest
+from halo_mlflow.session import MLflowSession
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from halo_core.tracker import StartOver
-from halo_mlflow.session import MLflowSession
 
 
 def only_run(client: MlflowClient) -> Run:
@@ -160,9 +160,7 @@ def test_artifacts_are_the_specs_samples_verdicts_and_the_report(
     )
 
 
-def test_no_password_is_sent_anywhere(
-    tracked_run: Any, send: Any, client: MlflowClient
-) -> None:
+def test_no_password_is_sent_anywhere(tracked_run: Any, send: Any, client: MlflowClient) -> None:
     tracked_run.write_whole()
     send()
     run = only_run(client)

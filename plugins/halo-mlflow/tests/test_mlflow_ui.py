@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from halo_mlflow.server import served, server_command, server_environment
+from halo_mlflow.store import choose_store
+from halo_mlflow.ui import start_page
+
+from halo_core.cli import call
+from halo_core.errors import HaloError
+
+CHROMIUM = "/usr/bin/chromium"
+SHOTS = "HALO_SCREENSHOTS"
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_ui_without_runs_says_to_run_something_first(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert call(["ui", "--workspace", str(tmp_path)]) == 2
+    assert (
+        f"{tmp_path}/mlflow.db: no runs are tracked here yet; "
+        "first: halo run examples/quickstart.yaml" in capsys.readouterr().err
+    )
+
+
+def test_ui_names_a_free_port_when_the_port_is_taken(tracked_run: Any, capsys: Captured) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        arguments = ["--workspace", str(tracked_run.workspace), "--port", str(port)]
+        assert call(["ui", *arguments]) == 2
+    told = capsys.readouterr().err
+    assert f"cannot listen on port {port} of 127.0.0.1" in told
+    assert "another one, for example: --port" in told
+
+
+def test_ui_of_a_server_names_the_server_without_its_password(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:sesame@host:5000")
+    assert call(["ui", "--workspace", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert "runs are tracked on the server http://***@host:5000" in told
+
+
+def test_ui_says_when_mlflow_is_missing(
+    tracked_run: Any, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert call(["ui", "--workspace", str(tracked_run.workspace)]) == 3
+    assert "MLflow is not installed: pip install halo-mlflow" in capsys.readouterr().err
+
+
+def test_ui_on_other_hosts_needs_a_password(
+    tracked_run: Any, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_AUTH_ADMIN_PASSWORD", raising=False)
+    arguments = ["ui", "--workspace", str(tracked_run.workspace), "--host", "0.0.0.0"]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    assert call(arguments) == 2
+    assert "set MLFLOW_AUTH_ADMIN_PASSWORD" in capsys.readouterr().err
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name == "mlflow" or None)
+    assert call(arguments) == 2
+    assert "pip install 'mlflow[auth]'" in capsys.readouterr().err
+
+
+def test_only_other_hosts_are_served_with_authentication() -> None:
+    assert "basic-auth" not in server_command("127.0.0.1", 5000)
+    assert server_command("0.0.0.0", 5000)[-2:] == ["--app-name", "basic-auth"]
+    allowed = server_command("127.0.0.1", 5001)[-1]
+    assert allowed == "127.0.0.1:5001,localhost:5001,::1:5001"
+
+
+def test_the_server_is_light_and_gets_the_store_by_its_environment(tmp_path: Path) -> None:
+    store = choose_store("postgresql://ann:sesame@host/runs", tmp_path)
+    environment = server_environment(store, {"MLFLOW_DISABLE_TELEMETRY": "false"})
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == store.uri
+    assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
+    assert environment["MLFLOW_DISABLE_TELEMETRY"] == "false"
+    assert server_environment(store, {})["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    assert not any("sesame" in word for word in server_command("127.0.0.1", 5000))
+
+
+def test_a_server_that_ends_at_once_is_quoted(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import sys; sys.exit('no such table')"]
+    with (
+        pytest.raises(HaloError, match=r"exit code 1; it said:\nno such table"),
+        served(command, os.environ, tmp_path, "http://127.0.0.1:9", lambda: False),
+    ):
+        pass
+
+
+def test_the_start_page_is_the_only_experiment(tracked_run: Any, send: Callable[..., Any]) -> None:
+    store = choose_store(None, tracked_run.workspace)
+    assert start_page(store, "http://h") == "http://h/#/experiments?workflowType=machine_learning"
+    tracked_run.start()
+    send()
+    assert start_page(store, "http://h") == (
+        "http://h/#/experiments/1/runs?workflowType=machine_learning&compareRunsMode=CHART"
+    )
+
+
+@pytest.fixture
+def served_run(
+    tracked_run: Any, send: Callable[..., Any], free_port: int
+) -> Iterator[tuple[str, dict[str, str], subprocess.Popen[str]]]:
+    """`halo ui` on a whole run: its address, the run's links, and its process."""
+    tracked_run.write_whole()
+    links = send().describe()["links"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "halo_core.cli", "ui", "--port", str(free_port)]
+        + ["--workspace", str(tracked_run.workspace), "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    told = ""
+    while "Ctrl-C" not in told:
+        line = process.stderr.readline()
+        assert line, told
+        told += line
+    base = f"http://127.0.0.1:{free_port}"
+    yield (
+        base,
+        {name: link.replace("http://127.0.0.1:5000", base) for name, link in links.items()},
+        process,
+    )
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.slow
+def test_ui_serves_until_ctrl_c_and_ends_well(
+    served_run: tuple[str, dict[str, str], subprocess.Popen[str]],
+) -> None:
+    base, _, process = served_run
+    with urllib.request.urlopen(f"{base}/health", timeout=10) as answer:
+        assert answer.read() == b"OK"
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert json.loads(out)["url"] == base
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"{base}/health", timeout=10)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which(CHROMIUM), reason=f"no {CHROMIUM} on this machine")
+def test_the_pages_show_the_run_its_curves_and_its_answers(
+    served_run: tuple[str, dict[str, str], subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    _, links, _ = served_run
+    shots = Path(os.environ.get(SHOTS, tmp_path))
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1500, "height": 1000})
+        page.set_default_timeout(60_000)
+
+        def show(name: str, *texts: str) -> None:
+            page.goto("about:blank")  # Between hash routes, or the page would not change.
+            page.goto(links[name])
+            for text in texts:
+                page.get_by_text(text).first.wait_for()
+            page.screenshot(path=shots / f"mlflow-{name}.png")
+
+        show("run", "kto-b0.1-s2", "win rate 0.6 against target", "bench/win", "train/loss")
+        show("compare", "kto-b0.1-s2", "loss")
+        show("answers", "Hello?", "Hi")
+        browser.close()
