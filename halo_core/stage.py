@@ -155,8 +155,20 @@ class Stage(Component):
         """Returns options left out whose value is a component to be named in the plan."""
         return {}
 
-    def size(self) -> Mapping[str, str]:
-        """Returns what `halo plan` says of the stage's size, as label to text; no torch here."""
+    def parameters(self, taken: int | None) -> int | None:
+        """Returns the weights of the model it makes, None if unknown; no torch here.
+
+        Args:
+            taken: Those of the model it starts from, None if unknown.
+        """
+        return taken
+
+    def size(self, parameters: int | None) -> Mapping[str, str]:
+        """Returns what `halo plan` says of the stage's size, as label to text; no torch here.
+
+        Args:
+            parameters: Weights of the model it starts from; None if unknown.
+        """
         return {}
 
     def command(self, folder: Path) -> Sequence[str] | None:

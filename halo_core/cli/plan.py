@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 @output_options
 def plan(spec_file: str, overrides: Sequence[str], workspace: str, output: Output) -> None:
     """Show what a run would do: stages, what is there already, rows, conversions."""
+    from halo_core.model_size import count_parameters
     from halo_core.plan import make_plan
     from halo_core.spec.spec import load_spec
     from halo_core.store import Workspace
 
     spec = load_spec(Path(spec_file), parse_overrides(overrides))
     made = make_plan(spec, Workspace(Path(workspace).resolve()))
-    stages = [_stage(made, stage) for stage in made.stages]
+    weights = count_parameters(made)
+    stages = [_stage(made, stage, weights) for stage in made.stages]
     if output.json:
         output.emit({"run": made.run_name, "folder": str(made.run_folder), "stages": stages})
         return
@@ -38,8 +40,10 @@ def plan(spec_file: str, overrides: Sequence[str], workspace: str, output: Outpu
             output.say(line)
 
 
-def _stage(made: Plan, stage: PlannedStage) -> dict[str, Any]:
+def _stage(made: Plan, stage: PlannedStage, weights: Mapping[str, int | None]) -> dict[str, Any]:
     from halo_core.changes import what_changed
+
+    taken = weights.get(stage.spec.models.get("from", ""))
 
     return {
         "id": stage.id,
@@ -49,7 +53,7 @@ def _stage(made: Plan, stage: PlannedStage) -> dict[str, Any]:
         "takes": {**stage.spec.models, **stage.spec.inputs},
         "options": {k: v for k, v in stage.spec.resolved.tree().items() if k != "use"},
         "data": {o: _set(made, data) for o, data in stage.spec.data.items()},
-        "size": dict(stage.spec.component.size()),
+        "size": dict(stage.spec.component.size(taken)),
         "changed": what_changed(made.workspace, stage) if stage.state == "new" else [],
     }
 

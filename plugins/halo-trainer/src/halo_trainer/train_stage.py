@@ -15,6 +15,7 @@ from halo_core.loss import Loss
 from halo_core.reference_point import RefPointEstimator
 from halo_core.stage import Product, Stage, StageContext, StageResult
 from halo_trainer.lora_options import LoraOptions
+from halo_trainer.memory import memory_line
 from halo_trainer.optimizer_names import optimizer_name, unknown_options
 
 PROVIDED = ("policy_logps", "reference_logps", "reference_point")
@@ -197,6 +198,21 @@ class Train(Stage):
             yield "optimizer_options", message
         if self.evaluate_every is not None and not self.evaluate:
             yield "evaluate_every", "there is nothing to evaluate on; name sets under `evaluate`"
+
+    def size(self, parameters: int | None) -> Mapping[str, str]:
+        """Returns the memory that a device needs in each precision."""
+        if parameters is None:
+            return {"memory": "unknown: the model is not here yet"}
+        found = {"weights": f"{parameters / 1e6:.2f}M"}
+        for precision in ("float32", "bfloat16"):
+            found[precision] = memory_line(
+                parameters,
+                optimizer=self.optimizer,
+                reference=self.needs_reference,
+                precision=precision,
+                trained_share=0.0 if self.lora else 1.0,
+            )
+        return found
 
     def command(self, folder: Path) -> Sequence[str] | None:
         """Returns the `accelerate launch` command when there are several processes."""

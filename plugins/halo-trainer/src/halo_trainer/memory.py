@@ -1,0 +1,94 @@
+"""How much memory training takes, from the number of weights alone: what `halo plan` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+OPTIMIZER_STATES: Mapping[str, int] = {
+    "Adam": 2,
+    "AdamW": 2,
+    "NAdam": 2,
+    "RAdam": 2,
+    "Adamax": 2,
+    "Adadelta": 2,
+    "RMSprop": 1,
+    "Adagrad": 1,
+    "SGD": 0,
+}
+"""Float32 values that an optimiser of torch keeps per weight, at its default options."""
+
+
+def training_gigabytes(
+    parameters: int,
+    *,
+    optimizer: str,
+    reference: bool,
+    precision: str,
+    trained_share: float = 1.0,
+) -> dict[str, float]:
+    """Returns what a device holds during training besides activations, in GB (1e9 bytes).
+
+    Trained weights, their gradients and the optimiser's state are float32 in both precisions;
+    the frozen reference is held in the precision computed in.
+
+    Args:
+        parameters: Weights of the model.
+        optimizer: A name of `torch.optim`; one not known here counts as two states.
+        reference: Whether a reference model is held beside the policy.
+        precision: ``float32`` or ``bfloat16``.
+        trained_share: Share of the weights that is trained; about 0 with low-rank factors.
+    """
+    trained = trained_share * parameters
+    states = OPTIMIZER_STATES.get(optimizer, 2)
+    frozen = 2 if precision == "bfloat16" else 4
+    return {
+        "weights": 4 * parameters / 1e9,
+        "gradients": 4 * trained / 1e9,
+        "optimizer": 4 * states * trained / 1e9,
+        "reference": frozen * parameters / 1e9 if reference else 0.0,
+    }
+
+
+def memory_line(
+    parameters: int,
+    *,
+    optimizer: str,
+    reference: bool,
+    precision: str,
+    trained_share: float = 1.0,
+) -> str:
+    """Returns one line on the memory of a device; see `training_gigabytes`.
+
+    >>> memory_line(1_000_000_000, optimizer="AdamW", reference=True, precision="bfloat16")
+    '18.0 GB and activations (weights 4.0, gradients 4.0, optimizer 8.0, reference 2.0)'
+    """
+    found = training_gigabytes(
+        parameters,
+        optimizer=optimizer,
+        reference=reference,
+        precision=precision,
+        trained_share=trained_share,
+    )
+    digits = 1 if sum(found.values()) >= 1 else 3
+    parts = ", ".join(f"{name} {size:.{digits}f}" for name, size in found.items() if size)
+    return f"{sum(found.values()):.{digits}f} GB and activations ({parts})"
+
+
+def llama_parameters(config: Mapping[str, Any], vocab_size: int) -> int | None:
+    """Returns the weights of a Llama, or None where the configuration leaves its size open.
+
+    >>> sizes = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1}
+    >>> llama_parameters(sizes | {"num_attention_heads": 2, "tie_word_embeddings": True}, 10)
+    744
+    """
+    needed = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+    if config.get("model_type", "llama") != "llama" or any(name not in config for name in needed):
+        return None
+    hidden, wide, layers, heads = (int(config[name]) for name in needed)
+    key_heads = int(config.get("num_key_value_heads") or heads)
+    head_size = int(config.get("head_dim") or hidden // heads)
+    attention = 2 * hidden * head_size * (heads + key_heads)
+    per_layer = attention + 3 * hidden * wide + 2 * hidden
+    tables = 1 if config.get("tie_word_embeddings", False) else 2
+    return tables * vocab_size * hidden + layers * per_layer + hidden

@@ -1,0 +1,35 @@
+"""What `halo plan` says of memory."""
+
+from __future__ import annotations
+
+import pytest
+from halo_trainer.memory import llama_parameters, training_gigabytes
+from transformers import LlamaConfig, LlamaForCausalLM
+
+SIZES = {
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
+
+
+@pytest.mark.parametrize(
+    "extra", [{}, {"tie_word_embeddings": True}, {"num_key_value_heads": 2}, {"head_dim": 8}]
+)
+def test_a_llamas_weights_are_counted_as_transformers_makes_them(extra: dict[str, int]) -> None:
+    model = LlamaForCausalLM(LlamaConfig(**SIZES, **extra, vocab_size=50))
+    assert llama_parameters({**SIZES, **extra}, 50) == sum(w.numel() for w in model.parameters())
+
+
+def test_an_open_or_other_configuration_has_no_known_size() -> None:
+    assert llama_parameters({"hidden_size": 16}, 50) is None
+    assert llama_parameters({**SIZES, "model_type": "gpt2"}, 50) is None
+
+
+def test_memory_of_a_billion_weights() -> None:
+    sizes = {"optimizer": "AdamW", "reference": True}
+    full = training_gigabytes(10**9, precision="float32", **sizes)
+    assert full == {"weights": 4.0, "gradients": 4.0, "optimizer": 8.0, "reference": 4.0}
+    low = training_gigabytes(10**9, precision="bfloat16", trained_share=0.0, **sizes)
+    assert low == {"weights": 4.0, "gradients": 0.0, "optimizer": 0.0, "reference": 2.0}
