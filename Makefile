@@ -54,7 +54,7 @@ imports: $(VENV)/.dev-tools
 	$(BIN)/lint-imports
 
 docs: $(VENV)/.dev-tools
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 catalogue: $(VENV)/.test-tools
 	$(BIN)/python registry/build.py

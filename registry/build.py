@@ -1,7 +1,7 @@
 """Generates `registry/index.json` from the entries and from what the installed plugins offer.
 
-    python registry/build.py            write the index
-    python registry/build.py --check    exit 1 when it is not what would be written
+    python registry/build.py            write the index, and docs/reference/components.md
+    python registry/build.py --check    exit 1 when they are not what would be written
 
 A distribution that is not installed keeps what the index says of it.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+from page import components_page
 
 from halo_core.describe import component_class, facts_of, options_of, summary_of
 from halo_core.discovery import discover
@@ -24,6 +25,7 @@ from halo_core.registry import Registration, Registry
 
 FOLDER = Path(__file__).parent
 INDEX = FOLDER / "index.json"
+PAGE = FOLDER.parent / "docs" / "reference" / "components.md"
 
 
 def read_entries(folder: Path = FOLDER) -> list[dict[str, Any]]:
@@ -96,18 +98,26 @@ def _component(registration: Registration) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Writes or checks the index, and returns the exit code."""
-    before = INDEX.read_text(encoding="utf-8")
-    index = build_index(read_entries(), discover(), json.loads(before))
-    after = json.dumps(index, indent=2, ensure_ascii=False) + "\n"
+    """Writes or checks the index and the page, and returns the exit code."""
+    previous = json.loads(INDEX.read_text(encoding="utf-8"))
+    index = build_index(read_entries(), discover(), previous)
+    files = {
+        INDEX: json.dumps(index, indent=2, ensure_ascii=False) + "\n",
+        PAGE: components_page(index),
+    }
     if "--check" in arguments:
-        if before != after:
-            print("registry/index.json is out of date: python registry/build.py", file=sys.stderr)
-        return int(before != after)
-    INDEX.write_text(after, encoding="utf-8")
-    components = sum(len(entry["components"]) for entry in index["distributions"])
-    print(f"{INDEX}: {len(index['distributions'])} distributions, {components} components")
+        old = [file for file, text in files.items() if _read(file) != text]
+        for file in old:
+            print(f"{file} is out of date: python registry/build.py", file=sys.stderr)
+        return int(bool(old))
+    for file, text in files.items():
+        file.write_text(text, encoding="utf-8")
+        print(file)
     return 0
+
+
+def _read(file: Path) -> str:
+    return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
 if __name__ == "__main__":
