@@ -14,18 +14,27 @@ from halo_core.testing.expect import expect, must_not_raise
 
 
 def check_data_source(source: DataSource, *, rows: int = 1000) -> None:
-    """Checks a source: what it says of itself, its rows, what it dropped, its errors.
+    """Runs `check_component` and `check_rows`.
 
     Args:
         source: One with the options it is used with; its data must be there.
         rows: How many rows of each split to read at most, at least 1.
 
     Raises:
+        AssertionError: At the first rule that is broken.
+    """
+    check_component(source)
+    check_rows(source, rows=rows)
+
+
+def check_rows(source: DataSource, *, rows: int = 1000) -> None:
+    """Checks what a source says of itself, its rows, what it dropped and its errors.
+
+    Raises:
         AssertionError: When `inspect` is not repeatable or a split has no rows, when rows have
             not the columns of their feedback or differ on the second reading, when drops are not
             counts, or when a split that does not exist is not a DataError.
     """
-    check_component(source)
     with must_not_raise(source, "inspect()"):
         info, again = source.inspect(), source.inspect()
     expect(info == again, source, f"inspect() gives {info}, then {again}")

@@ -28,7 +28,7 @@ HARD_COMPARISONS: Sequence[Comparison] = tuple(
 def check_judge(
     judge: Judge, folder: Path, *, comparisons: Sequence[Comparison] = HARD_COMPARISONS
 ) -> None:
-    """Checks a judge: verdicts, the second session in the same folder, an empty call.
+    """Runs `check_component` and `check_verdicts`.
 
     Args:
         judge: One with the options it is used with; what it talks to must be there.
@@ -36,18 +36,30 @@ def check_judge(
         comparisons: What to judge.
 
     Raises:
-        AssertionError: When it raises, when there is not exactly one verdict per comparison, or a
-            verdict is neither A, B, tie nor unscored with a reason.
+        AssertionError: At the first rule that is broken.
     """
     check_component(judge)
+    check_verdicts(judge, folder, comparisons=comparisons)
+
+
+def check_verdicts(
+    judge: Judge, folder: Path, *, comparisons: Sequence[Comparison] = HARD_COMPARISONS
+) -> None:
+    """Checks the verdicts of two sessions in one folder, and a call without comparisons.
+
+    Raises:
+        AssertionError: When the judge raises, when there is not exactly one verdict per
+            comparison, or a verdict is neither A, B, tie nor unscored with a reason.
+    """
     for opening in ("first", "second"):
         with must_not_raise(judge, f"the {opening} session"), judge.open(folder) as session:
-            expect(list(session.compare([])) == [], judge, "no comparisons, but verdicts came back")
+            none = list(session.compare([]))
+            expect(none == [], judge, "no comparisons, but verdicts came back")
             verdicts = list(session.compare(comparisons))
-        _check_verdicts(judge, verdicts, comparisons)
+        _check_each(judge, verdicts, comparisons)
 
 
-def _check_verdicts(
+def _check_each(
     judge: Judge, verdicts: Sequence[Verdict], comparisons: Sequence[Comparison]
 ) -> None:
     came = sorted(verdict.id for verdict in verdicts)

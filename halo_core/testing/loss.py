@@ -66,33 +66,64 @@ def check_declaration(loss: Loss) -> None:
 def check_output(loss: Loss) -> None:
     """Checks the shapes, types and gradients of what comes back, on each kind of batch."""
     for case in ordinary_cases(loss.feedback):
-        batch = _with_gradient(case.batch(loss.needs))
-        output = _call(loss, batch, case)
+        output = _call(loss, _with_gradient(case.batch(loss.needs)), case)
         expect(
             isinstance(output, LossOutput),
             loss,
             f"on {case.name}: returned {type(output).__name__}; expected LossOutput",
         )
-        _expect_shape(loss, case, "losses", output.losses, case.size)
-        _expect_shape(loss, case, "weights", output.weights, case.size)
+        _check_losses_and_weights(loss, case, output)
+        _check_rewards_and_metrics(loss, case, output)
+
+
+def _check_losses_and_weights(loss: Loss, case: Case, output: LossOutput) -> None:
+    _expect_shape(loss, case, "losses", output.losses, (case.size,))
+    _expect_shape(loss, case, "weights", output.weights, (case.size,))
+    expect(
+        output.losses.requires_grad,
+        loss,
+        f"on {case.name}: losses have no gradient; they must depend on the policy",
+    )
+    _expect_detached(loss, case, "weights", output.weights)
+    weights = output.weights.tolist()
+    expect(
+        all(0 <= weight < float("inf") for weight in weights),
+        loss,
+        f"on {case.name}: weights are {weights}; expected finite values of at least 0",
+    )
+
+
+def _check_rewards_and_metrics(loss: Loss, case: Case, output: LossOutput) -> None:
+    if output.rewards is not None:
+        _expect_shape(loss, case, "rewards", output.rewards, (len(case.policy),))
+        _expect_detached(loss, case, "rewards", output.rewards)
+    for name, pair in output.metrics.items():
+        for part, value in zip(("sum", "count"), pair, strict=True):
+            _expect_shape(loss, case, f"the {part} of metric {name!r}", value, ())
+            _expect_detached(loss, case, f"the {part} of metric {name!r}", value)
+
+
+def check_untouched(loss: Loss) -> None:
+    """Checks that a call changes neither the batch nor the random state, and repeats itself."""
+    import torch
+
+    case = mixed_case(loss.feedback)
+    batch, before = case.batch(loss.needs), case.batch(loss.needs)
+    states = random.getstate(), torch.get_rng_state()
+    first = _call(loss, batch, case)
+    for field in fields(LossBatch):
+        now, then = getattr(batch, field.name), getattr(before, field.name)
         expect(
-            output.losses.requires_grad,
+            then is None or torch.equal(now, then),
             loss,
-            f"on {case.name}: losses have no gradient; they must depend on the policy",
+            f"it changes the batch's {field.name} in place; work on a copy",
         )
-        _expect_detached(loss, case, "weights", output.weights)
-        weights = output.weights.tolist()
-        expect(
-            all(0 <= weight < float("inf") for weight in weights),
-            loss,
-            f"on {case.name}: weights are {weights}; expected finite values of at least 0",
-        )
-        if output.rewards is not None:
-            _expect_shape(loss, case, "rewards", output.rewards, len(case.policy))
-            _expect_detached(loss, case, "rewards", output.rewards)
-        for name, pair in output.metrics.items():
-            for part, value in zip(("sum", "count"), pair, strict=True):
-                _expect_scalar(loss, case, f"the {part} of metric {name!r}", value)
+    expect(
+        random.getstate() == states[0] and torch.equal(torch.get_rng_state(), states[1]),
+        loss,
+        "it draws random numbers; a resumed run would not repeat them",
+    )
+    _expect_same(loss, "called again, losses", _call(loss, batch, case).losses, first.losses)
 
 
 def check_gradient(loss: Loss) -> None:
@@ -106,7 +137,8 @@ def check_gradient(loss: Loss) -> None:
             return _call(loss, replace(batch, policy_token_logps=token_logps), case).losses
 
         tokens = batch.policy_token_logps.requires_grad_()
-        right = torch.autograd.gradcheck(losses, (tokens,), raise_exception=False)
+        with must_not_raise(loss, f"the gradient on {case.name}"):
+            right = torch.autograd.gradcheck(losses, (tokens,), raise_exception=False)
         expect(
             right,
             loss,
@@ -164,37 +196,14 @@ def check_split(loss: Loss) -> None:
         _expect_same(loss, f"example {example} alone, weights", alone.weights, whole.weights[one])
 
 
-def check_untouched(loss: Loss) -> None:
-    """Checks that a call changes neither the batch nor the random state, and repeats itself."""
-    import torch
-
-    case = mixed_case(loss.feedback)
-    batch, before = case.batch(loss.needs), case.batch(loss.needs)
-    states = random.getstate(), torch.get_rng_state()
-    first = _call(loss, batch, case)
-    for field in fields(LossBatch):
-        now, then = getattr(batch, field.name), getattr(before, field.name)
-        expect(
-            then is None or torch.equal(now, then),
-            loss,
-            f"it changes the batch's {field.name} in place; work on a copy",
-        )
-    expect(
-        random.getstate() == states[0] and torch.equal(torch.get_rng_state(), states[1]),
-        loss,
-        "it draws random numbers; a resumed run would not repeat them",
-    )
-    _expect_same(loss, "called again, losses", _call(loss, batch, case).losses, first.losses)
-
-
 LOSS_CHECKS: Sequence[Callable[[Loss], None]] = (
     check_declaration,
     check_output,
+    check_untouched,
     check_gradient,
     check_extremes,
     check_permutation,
     check_split,
-    check_untouched,
 )
 """What `check_loss` runs after `check_component`, for ``pytest.mark.parametrize``."""
 
@@ -208,29 +217,19 @@ def _with_gradient(batch: LossBatch) -> LossBatch:
     return replace(batch, policy_token_logps=batch.policy_token_logps.requires_grad_())
 
 
-def _expect_shape(loss: Loss, case: Case, name: str, values: Tensor, size: int) -> None:
-    expect(
-        tuple(values.shape) == (size,),
-        loss,
-        f"on {case.name}: {name} have the shape {tuple(values.shape)}; expected {(size,)}",
-    )
+def _expect_shape(
+    loss: Loss, case: Case, name: str, values: Tensor, shape: tuple[int, ...]
+) -> None:
+    came = tuple(values.shape)
+    expect(came == shape, loss, f"on {case.name}: {name}: the shape is {came}; expected {shape}")
 
 
 def _expect_detached(loss: Loss, case: Case, name: str, values: Tensor) -> None:
     expect(
         not values.requires_grad,
         loss,
-        f"on {case.name}: {name} carry a gradient; expected .detach()",
+        f"on {case.name}: {name}: expected no gradient; use .detach()",
     )
-
-
-def _expect_scalar(loss: Loss, case: Case, name: str, value: Tensor) -> None:
-    expect(
-        tuple(value.shape) == (),
-        loss,
-        f"on {case.name}: {name} has the shape {tuple(value.shape)}; expected ()",
-    )
-    _expect_detached(loss, case, name, value)
 
 
 def _expect_same(loss: Loss, name: str, came: Tensor, expected: Tensor) -> None:

@@ -21,16 +21,25 @@ from halo_core.testing.expect import expect, must_not_raise
 
 
 def check_reference_point(estimator: RefPointEstimator) -> None:
-    """Checks an estimator: its pairs, its estimates, and that it depends on nothing else.
+    """Runs `check_component` and `check_pairs_and_estimates`.
 
     Args:
         estimator: One with the options it is used with.
 
     Raises:
+        AssertionError: At the first rule that is broken.
+    """
+    check_component(estimator)
+    check_pairs_and_estimates(estimator)
+
+
+def check_pairs_and_estimates(estimator: RefPointEstimator) -> None:
+    """Checks pairs and estimates for batches of all sizes, and that nothing else plays a part.
+
+    Raises:
         AssertionError: When pairs lie outside the plan or depend on more than plan and rng, when
             an estimate is not finite or not repeatable, or a state does not survive JSON.
     """
-    check_component(estimator)
     for name, plan in _plans().items():
         pairs = _check_pairs(estimator, name, plan)
         _check_estimates(estimator, name, plan, pairs)
@@ -55,12 +64,12 @@ def _check_pairs(estimator: RefPointEstimator, name: str, plan: PairingPlan) -> 
     with must_not_raise(estimator, f"pairs() for {name}"):
         pairs = list(estimator.pairs(plan, random.Random(1)))
         again = list(estimator.pairs(plan, random.Random(1)))
-    expect(pairs == again, estimator, f"{name}: the same rng gives {pairs}, then {again}")
     expect(
         random.getstate() == chance,
         estimator,
         f"{name}: pairs() draws from the global random state; draw from `rng` only",
     )
+    expect(pairs == again, estimator, f"{name}: the same rng gives {pairs}, then {again}")
     expect(plan == before, estimator, f"{name}: pairs() changes the plan")
     size = len(plan.batch) + len(plan.following)
     for pair in pairs:
@@ -85,13 +94,18 @@ def _check_estimates(
         with must_not_raise(estimator, f"estimate() for {where}"):
             estimate = estimator.estimate(observed, state)
             again = estimator.estimate(observed, json.loads(json.dumps(kept)))
+        expect(
+            isinstance(estimate, Estimate),
+            estimator,
+            f"{where}: estimate() returned {estimate!r}; expected an Estimate",
+        )
+        _check_finite(estimator, where, estimate)
         expect(dict(state) == kept, estimator, f"{where}: estimate() changes the state it is given")
         expect(
             estimate == again,
             estimator,
             f"{where}: the state through JSON gives {again}; expected {estimate}",
         )
-        _check_finite(estimator, where, estimate)
         state = estimate.state
 
 

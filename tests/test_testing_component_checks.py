@@ -1,0 +1,149 @@
+import re
+import subprocess
+import sys
+
+import pytest
+from pydantic import ConfigDict, Field, field_serializer, model_validator
+
+from halo_core import Component
+from halo_core.testing import check_component, check_loss
+from halo_core.testing.component import check_import_budget
+
+LOSS = """
+{imports}
+from halo_core import Loss
+
+class Heavy(Loss):
+    feedback = "binary"
+    needs = ("policy_logps",)
+
+    def __call__(self, batch):
+        return None
+"""
+
+
+def written_class(folder, monkeypatch, imports):
+    """A loss class from a module that starts with `imports`."""
+    (folder / "written_loss.py").write_text(LOSS.format(imports=imports))
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "written_loss", raising=False)
+    import written_loss
+
+    return written_loss.Heavy
+
+
+class Thing(Component):
+    """A kind of component of this test."""
+
+    kind = "thing"
+
+
+class Plain(Thing):
+    size: int = Field(default=3, gt=0, description="How many.")
+    tags: list[str] = Field(default=["a"], description="Which.")
+
+
+class Wrapper(Thing):
+    inner: Thing = Field(description="What is wrapped.")
+    others: list[Thing] = Field(default=[], description="More.")
+
+
+def test_a_plain_component_passes():
+    check_component(Plain(size=5))
+
+
+def test_a_component_that_holds_components_passes():
+    check_component(Wrapper(inner=Plain(size=7), others=[Plain(), Wrapper(inner=Plain())]))
+
+
+def test_options_that_can_be_changed_are_found():
+    class Thawed(Thing):
+        model_config = ConfigDict(frozen=False)
+        size: int = Field(default=3, description="How many.")
+
+    with pytest.raises(AssertionError, match="option 'size' can be changed; expected"):
+        check_component(Thawed())
+
+
+def test_a_component_that_takes_unknown_options_is_found():
+    class Lenient(Thing):
+        model_config = ConfigDict(extra="ignore")
+
+    with pytest.raises(AssertionError, match="it takes an unknown option; expected"):
+        check_component(Lenient())
+
+
+def test_options_that_json_changes_are_found():
+    class Rounded(Thing):
+        share: float = Field(default=0.1234, description="How much.")
+
+        @field_serializer("share")
+        def _short(self, share: float) -> float:
+            return round(share, 2)
+
+    with pytest.raises(AssertionError, match=r"options through JSON give another one: .*0\.12\)"):
+        check_component(Rounded())
+
+
+def test_options_that_json_cannot_give_back_are_found():
+    class Picky(Thing):
+        size: int = Field(default=3, description="How many.")
+
+        @model_validator(mode="before")
+        @classmethod
+        def _none(cls, data):
+            if data:
+                raise ValueError("no options please")
+            return data
+
+    with pytest.raises(AssertionError, match=r"building it again .* raised ValidationError"):
+        check_component(Picky())
+
+
+def test_a_module_that_imports_a_heavy_library_is_found(tmp_path, monkeypatch):
+    cls = written_class(tmp_path, monkeypatch, "import scipy, numpy")
+
+    with pytest.raises(AssertionError, match="importing its module imports numpy, scipy; import"):
+        check_import_budget(cls)
+
+
+def test_check_loss_begins_with_the_rules_of_every_component(tmp_path, monkeypatch):
+    loss = written_class(tmp_path, monkeypatch, "import numpy")()
+
+    with pytest.raises(AssertionError, match="importing its module imports numpy"):
+        check_loss(loss)
+
+
+def test_a_light_module_passes(tmp_path, monkeypatch):
+    check_import_budget(written_class(tmp_path, monkeypatch, "import json"))
+
+
+def test_a_module_that_cannot_be_imported_alone_is_found(tmp_path, monkeypatch):
+    cls = written_class(tmp_path, monkeypatch, "")
+    (tmp_path / "written_loss.py").write_text("import no_such_library")
+
+    expected = r"its module cannot be imported alone:[\s\S]*No module named 'no_such_library'"
+    with pytest.raises(AssertionError, match=expected):
+        check_import_budget(cls)
+
+
+def test_failures_name_the_component_and_its_options():
+    class Lenient(Thing):
+        model_config = ConfigDict(extra="ignore")
+        size: int = Field(default=3, description="How many.")
+
+    with pytest.raises(AssertionError, match=re.escape("Lenient(size=4): ")):
+        check_component(Lenient(size=4))
+
+
+def test_the_kit_is_imported_without_torch():
+    probe = "import sys, halo_core.testing; sys.exit('torch' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
+
+
+def test_the_kit_exports_what_it_says():
+    import halo_core.testing as kit
+
+    assert kit.__all__ == sorted(kit.__all__)
+    assert all(hasattr(kit, name) for name in kit.__all__)

@@ -1,0 +1,125 @@
+import re
+
+import pytest
+
+from halo_core import DataError, DataInfo, DataSource, Loaded
+from halo_core.testing.data import check_rows
+
+PROMPT = [{"role": "user", "content": "hi"}]
+GOOD = [
+    {"prompt": PROMPT, "completion": "hello", "desirable": True},
+    {"prompt": PROMPT, "completion": "go away", "desirable": False, "id": "row 1"},
+]
+INFO = DataInfo("binary", ("train", "test"), "0123")
+
+
+def load_good(split):
+    if split not in INFO.splits:
+        raise DataError(f"no split {split!r}; expected train or test")
+    return Loaded(iter(GOOD), {"empty completion": 3})
+
+
+def source(load=load_good, inspect=lambda: INFO):
+    class Made(DataSource):
+        def inspect(self):
+            return made_inspect()
+
+        def load(self, split):
+            return made_load(split)
+
+    made_load, made_inspect = load, inspect
+    return Made()
+
+
+def rows_of(rows, feedback="binary"):
+    """A source whose splits have these rows."""
+
+    def load(split):
+        return Loaded(iter(rows)) if split == "train" else load_good(split)
+
+    return source(load, lambda: DataInfo(feedback, ("train",), "0123"))
+
+
+def test_a_good_source_passes():
+    check_rows(source())
+
+
+def changed(**columns):
+    return [{**GOOD[0], **columns}]
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (rows_of([]), "load('train') has no rows"),
+        (rows_of([{"prompt": PROMPT}]), "row 0 of 'train' has no 'completion'; binary feedback"),
+        (rows_of(changed(completion="")), "'completion' is empty; drop the row and count it"),
+        (rows_of(changed(desirable=1)), "'desirable' is 1; expected bool"),
+        (rows_of(changed(prompt="hi")), "'prompt' is 'hi'; expected messages"),
+        (rows_of(changed(prompt=[{"role": "user"}])), "expected messages"),
+        (rows_of(changed(prompt=[])), "'prompt' is empty"),
+        (
+            rows_of([{"prompt": PROMPT, "completions": ["a"], "scores": [1.0, 2.0]}], "scored"),
+            "row 0 of 'train' has 1 completions and 2 scores",
+        ),
+        (
+            rows_of([{"prompt": PROMPT, "completions": ["a"], "scores": ["1"]}], "scored"),
+            "'scores' is ['1']; expected floats",
+        ),
+        (rows_of(GOOD, "ranked"), "feedback is 'ranked'; expected one of text, demonstration"),
+        (
+            source(inspect=lambda: DataInfo(None, (), None)),
+            "to be checked, its data must be within reach",
+        ),
+        (source(inspect=lambda: DataInfo("binary", ("train",), "")), "the digest is empty"),
+        (source(lambda split: Loaded(GOOD)), "raised nothing; expected a DataError"),
+        (source(lambda split: {"train": Loaded(GOOD)}[split]), "load('test') raised KeyError"),
+        (
+            source(lambda split: Loaded(GOOD, {"empty": -1})),
+            "dropped has 'empty': -1; expected a reason and a count",
+        ),
+    ],
+)
+def test_a_broken_rule_is_named(made, message):
+    with pytest.raises(AssertionError, match=re.escape(message)):
+        check_rows(made)
+
+
+def test_a_digest_that_changes_is_found():
+    digests = ["second", "first"]
+
+    with pytest.raises(AssertionError, match=r"inspect\(\) gives .*'first'.*, then .*'second'"):
+        check_rows(source(inspect=lambda: DataInfo("binary", ("train",), digests.pop())))
+
+
+def test_rows_that_change_are_found():
+    left = [GOOD, GOOD[:1]]
+
+    with pytest.raises(AssertionError, match="gives other rows when called again"):
+        check_rows(source(lambda split: Loaded(left.pop())))
+
+
+def test_an_error_that_does_not_name_the_splits_is_found():
+    def load(split):
+        if split not in INFO.splits:
+            raise DataError("no")
+        return Loaded(GOOD)
+
+    with pytest.raises(AssertionError, match="is 'no'; name the splits there are"):
+        check_rows(source(load))
+
+
+def test_an_error_of_another_class_for_an_unknown_split_is_found():
+    def load(split):
+        return {"train": Loaded(GOOD), "test": Loaded(GOOD)}[split]
+
+    with pytest.raises(AssertionError, match="raised KeyError; expected a DataError"):
+        check_rows(source(load))
+
+
+def test_only_so_many_rows_are_read():
+    def endless():
+        while True:
+            yield GOOD[0]
+
+    check_rows(source(lambda s: Loaded(endless()) if s in INFO.splits else load_good(s)), rows=3)

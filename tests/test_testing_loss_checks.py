@@ -1,0 +1,233 @@
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import ClassVar
+
+import pytest
+import torch
+from pydantic import Field
+
+from halo_core import Loss, LossBatch, LossOutput
+from halo_core.testing import LOSS_CHECKS, loss_batch, paired_batch
+
+torch.set_num_threads(1)
+
+
+class Good(Loss):
+    """A loss that keeps every rule: KTO's with a reference point that is given."""
+
+    feedback: ClassVar = "binary"
+    needs: ClassVar = ("policy_logps", "reference_logps", "reference_point")
+    default_reference_point: ClassVar = "zero"
+
+    beta: float = Field(default=0.1, gt=0, description="Reward per nat.")
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        gains = self.beta * (batch.logratios - batch.reference_point)
+        losses = torch.where(batch.desirable, torch.sigmoid(-gains), torch.sigmoid(gains))
+        count = torch.tensor(float(len(losses)))
+        metrics = {"mean": (losses.detach().sum(), count)}
+        rewards = self.beta * batch.logratios.detach()
+        return LossOutput(losses, torch.ones_like(losses).detach(), rewards, metrics)
+
+
+def bad_loss(change: Callable[[LossBatch, LossOutput], object]) -> Loss:
+    """A loss whose output is the good one's after a change."""
+
+    class Bad(Loss):
+        feedback: ClassVar = "binary"
+        needs: ClassVar = Good.needs
+        default_reference_point: ClassVar = "zero"
+
+        def __call__(self, batch: LossBatch) -> LossOutput:
+            return change(batch, Good()(batch))
+
+    return Bad()
+
+
+def run_checks(loss: Loss) -> None:
+    for check in LOSS_CHECKS:
+        check(loss)
+
+
+def squared_by_hand(losses: torch.Tensor) -> torch.Tensor:
+    return losses * losses.detach()
+
+
+@pytest.mark.parametrize("check", LOSS_CHECKS)
+def test_a_good_loss_passes(check):
+    check(Good())
+
+
+BROKEN = {
+    "a number comes back": (
+        lambda batch, out: out.losses.sum(),
+        "returned Tensor; expected LossOutput",
+    ),
+    "the mean comes back": (
+        lambda batch, out: replace(out, losses=out.losses.mean()),
+        "losses: the shape is (); expected (4,)",
+    ),
+    "a column comes back": (
+        lambda batch, out: replace(out, losses=out.losses[:, None]),
+        "losses: the shape is (4, 1); expected (4,)",
+    ),
+    "weights are too few": (
+        lambda batch, out: replace(out, weights=out.weights[:1]),
+        "weights: the shape is (1,); expected (4,)",
+    ),
+    "losses are constant": (
+        lambda batch, out: replace(out, losses=out.losses.detach()),
+        "losses have no gradient",
+    ),
+    "weights carry a gradient": (
+        lambda batch, out: replace(out, weights=out.losses),
+        "weights: expected no gradient; use .detach()",
+    ),
+    "weights are negative": (
+        lambda batch, out: replace(out, weights=-out.weights),
+        "expected finite values of at least 0",
+    ),
+    "rewards carry a gradient": (
+        lambda batch, out: replace(out, rewards=batch.logratios),
+        "rewards: expected no gradient; use .detach()",
+    ),
+    "rewards are by example of one class": (
+        lambda batch, out: replace(out, rewards=out.rewards[batch.desirable]),
+        "rewards: the shape is (2,); expected (4,)",
+    ),
+    "a metric carries a gradient": (
+        lambda batch, out: replace(out, metrics={"m": (out.losses.sum(), torch.tensor(1.0))}),
+        "the sum of metric 'm': expected no gradient",
+    ),
+    "a metric is a vector": (
+        lambda batch, out: replace(out, metrics={"m": (torch.tensor(1.0), out.weights)}),
+        "the count of metric 'm': the shape is (4,); expected ()",
+    ),
+    "the gradient is not the derivative": (
+        lambda batch, out: replace(out, losses=squared_by_hand(out.losses)),
+        "the gradient of the losses is not their derivative",
+    ),
+    "extremes overflow": (
+        lambda batch, out: replace(out, losses=out.losses + (0.01 * batch.logratios).exp()),
+        "expected finite values",
+    ),
+    "only the gradient overflows": (
+        lambda batch, out: replace(
+            out, losses=out.losses + (1 + (0.01 * batch.logratios).exp()).log().clamp(max=50)
+        ),
+        "the gradient is not finite",
+    ),
+    "the order matters": (
+        lambda batch, out: replace(out, losses=out.losses * torch.arange(1.0, len(out.losses) + 1)),
+        "in another order, losses are",
+    ),
+    "the other examples matter": (
+        lambda batch, out: replace(out, losses=out.losses - out.losses.mean()),
+        "example 0 alone, losses are",
+    ),
+    "weights depend on the micro-batch": (
+        lambda batch, out: replace(out, weights=out.weights / len(out.weights)),
+        "example 0 alone, weights are",
+    ),
+    "an empty class is divided by": (
+        lambda batch, out: replace(out, weights=out.weights / batch.desirable.sum()),
+        "weights are [inf]; expected finite values",
+    ),
+    "a batch of one is refused": (
+        lambda batch, out: replace(out, losses=out.losses + 0 * batch.policy_logps[1]),
+        "a call on one example raised IndexError",
+    ),
+    "the batch is changed": (
+        lambda batch, out: (batch.desirable.logical_not_(), out)[1],
+        "it changes the batch's desirable in place",
+    ),
+    "chance plays a part": (
+        lambda batch, out: (torch.rand(()), out)[1],
+        "it draws random numbers",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_rule_is_named(change, message):
+    with pytest.raises(AssertionError, match=re.escape(message)):
+        run_checks(bad_loss(change))
+
+
+def test_unknown_needs_are_named():
+    class Greedy(Loss):
+        feedback: ClassVar = "binary"
+        needs: ClassVar = ("logits",)
+
+        def __call__(self, batch: LossBatch) -> LossOutput: ...
+
+    with pytest.raises(AssertionError, match="needs names 'logits'; known:"):
+        run_checks(Greedy())
+
+
+def test_a_needed_reference_point_wants_a_default():
+    class Pointless(Loss):
+        feedback: ClassVar = "binary"
+        needs: ClassVar = ("policy_logps", "reference_point")
+
+        def __call__(self, batch: LossBatch) -> LossOutput: ...
+
+    with pytest.raises(AssertionError, match="set default_reference_point"):
+        run_checks(Pointless())
+
+
+def test_what_needs_does_not_name_is_not_there():
+    class Shy(Loss):
+        feedback: ClassVar = "binary"
+        needs: ClassVar = ("policy_logps",)
+
+        def __call__(self, batch: LossBatch) -> LossOutput:
+            return LossOutput(batch.logratios, batch.lengths)
+
+    with pytest.raises(AssertionError, match="reference_logps: the loss does not name it in"):
+        run_checks(Shy())
+
+
+def test_feedback_without_batches_is_named():
+    class Scored(Loss):
+        feedback: ClassVar = "scored"
+        needs: ClassVar = ("policy_logps",)
+
+        def __call__(self, batch: LossBatch) -> LossOutput: ...
+
+    with pytest.raises(AssertionError, match="feedback is 'scored'; expected one of text, demon"):
+        run_checks(Scored())
+
+
+def test_a_paired_batch_has_the_chosen_completion_first():
+    batch = paired_batch([[-1.0], [-2.0]], [[-3.0, -1.0], [-5.0]])
+
+    assert batch.policy_logps.tolist() == [-1.0, -4.0, -2.0, -5.0]
+    assert batch.desirable.tolist() == [True, False, True, False]
+    assert batch.example_index.tolist() == [0, 0, 1, 1]
+    assert batch.chosen.lengths.tolist() == [1.0, 1.0]
+
+
+def test_a_batch_holds_what_its_lists_say():
+    batch = loss_batch(
+        [[-1.0, -2.0], [-3.0]],
+        reference=[[-1.0, -1.0], [-1.0]],
+        desirable=[False, True],
+        reference_point=0.5,
+        dtype="float32",
+    )
+
+    assert batch.logratios.tolist() == [-1.0, -2.0]
+    assert batch.desirable.tolist() == [False, True]
+    assert batch.reference_point.item() == 0.5
+    assert batch.policy_token_logps.dtype == torch.float32
+
+
+def test_lists_that_disagree_are_refused():
+    with pytest.raises(ValueError, match="policy has 2 completions, desirable 1, examples 2"):
+        loss_batch([[-1.0], [-2.0]], desirable=[True])
+    with pytest.raises(ValueError, match=r"completions of \[1\] tokens, reference of \[2\]"):
+        loss_batch([[-1.0]], reference=[[-1.0, -1.0]])
+    with pytest.raises(ValueError, match="give both ref_chosen and ref_rejected, or neither"):
+        paired_batch([[-1.0]], [[-1.0]], ref_chosen=[[-1.0]])
