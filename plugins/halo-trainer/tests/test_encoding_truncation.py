@@ -94,5 +94,5 @@ def test_cut_prompts_are_counted_and_too_small_a_limit_names_the_prompt(
     encoded = encode(data, tiny_tokenizer, options=EncodingOptions(40, 20), cache=tmp_path)
     assert encoded.truncated_prompts == 1
     assert len(encoded[0].completions[0].prompt_ids) <= 20
-    with pytest.raises(DataError, match=r"^prompt [0-9a-f]{16}: max_prompt_length 3 leaves no"):
+    with pytest.raises(DataError, match=r"^train: row train-0: max_prompt_length 3 leaves no"):
         encode(data, tiny_tokenizer, options=EncodingOptions(40, 3), cache=tmp_path)

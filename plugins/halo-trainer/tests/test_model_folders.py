@@ -132,6 +132,7 @@ def test_broken_weights_file_is_an_error(copied: Path) -> None:
     ("config", "words"),
     [
         ({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, "BertForMaskedLM is not a"),
+        ({"model_type": "llama", "architectures": ["LlamaModel"]}, "LlamaModel is not a causal"),
         ({"model_type": "t5"}, "t5 is not a causal language model"),
         ({"model_type": "nonsense"}, "the configuration cannot be read"),
     ],

@@ -77,7 +77,11 @@ def encode(data: DataSet, tokenizer: Any, *, options: EncodingOptions, cache: Pa
         DataError: When a completion is empty or a prompt cannot be rendered; it names the row.
     """
     if data.feedback == "scored":
-        raise DataError("scored feedback has no encoding yet", location=data.name)
+        raise DataError(
+            "scored feedback cannot be trained on yet; expected text, demonstration, binary or "
+            "paired feedback",
+            location=data.name,
+        )
     folder = cache / "tokens" / cache_key(data, tokenizer, options)
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -170,7 +174,13 @@ class _Encoder:
                 yield EncodedExample(name, row["prompt_id"], (completion,))
 
     def _rows(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[EncodedExample]:
-        prompts = self._prompts.encode({row["prompt_id"]: row["prompt"] for row in rows})
+        first: dict[str, Mapping[str, Any]] = {}
+        for row in rows:
+            first.setdefault(row["prompt_id"], row)
+        prompts = self._prompts.encode(
+            {id_: row["prompt"] for id_, row in first.items()},
+            place=lambda id_: self._place(first[id_]),
+        )
         texts = {text for row in rows for text, _ in completions_of(row, self._data.feedback)}
         ordered = sorted(texts)
         ids = token_ids(self._tokenizer, [protect(text, self._control) for text in ordered])
@@ -199,8 +209,11 @@ class _Encoder:
         if not tokens:
             raise DataError(
                 "a completion is empty: it has no token to learn from. Drop the row or mend it",
-                location=f"{self._data.name}: row {row['id']}",
+                location=self._place(row),
             )
+
+    def _place(self, row: Mapping[str, Any]) -> str:
+        return f"{self._data.name}: row {row['id']}"
 
 
 def completions_of(row: Mapping[str, Any], feedback: Feedback) -> list[tuple[str, bool]]:

@@ -18,6 +18,9 @@ from halo_trainer.folders import written_beside
 
 T = TypeVar("T")
 
+_CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+"""How the names of architectures end that predict the next token."""
+
 
 def load_tokenizer(model: ModelInput, template: str | None) -> Any:
     """Returns the tokenizer of a model, with a chat template inside.
@@ -109,10 +112,9 @@ def _read_config(model: ModelInput) -> Any:
 def _check_causal(config: Any, model: ModelInput) -> None:
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    known = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
-    expected = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].__name__ if known else None
-    named = (config.architectures or [expected])[0]
-    if expected is None or named != expected or config.is_encoder_decoder:
+    named = (config.architectures or [None])[0]
+    known = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and not config.is_encoder_decoder
+    if not known or (named is not None and not named.endswith(_CAUSAL)):
         raise ModelError(
             f"{named or config.model_type} is not a causal language model. Expected one that "
             "AutoModelForCausalLM loads, such as LlamaForCausalLM",
@@ -212,11 +214,14 @@ def completion_end_id(tokenizer: Any) -> int:
     It is what the chat template puts behind an assistant's message when that is a control token
     (Gemma ends turns with its own), else the tokenizer's end-of-sequence token.
     """
+    import jinja2
+
     probe = "probe"
-    rendered: str = tokenizer.apply_chat_template(
-        [{"role": "user", "content": "hi"}, {"role": "assistant", "content": probe}],
-        tokenize=False,
-    )
+    messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": probe}]
+    try:
+        rendered: str = tokenizer.apply_chat_template(messages, tokenize=False)
+    except jinja2.TemplateError:
+        rendered = ""
     ids = token_ids(tokenizer, [rendered.rpartition(probe)[2]])[0]
     if ids and ids[0] in tokenizer.all_special_ids:
         return ids[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,43 +38,52 @@ class PromptEncoder:
         self._limit = limit
         self._control = control_pattern(tokenizer)
 
-    def encode(self, prompts: Mapping[str, Prompt]) -> dict[str, EncodedPrompt]:
+    def encode(
+        self, prompts: Mapping[str, Prompt], *, place: Callable[[str], str] = "prompt {}".format
+    ) -> dict[str, EncodedPrompt]:
         """Returns the encoded prompt of each name.
+
+        Args:
+            prompts: Name to messages.
+            place: Says where a prompt comes from, for messages.
 
         Raises:
             DataError: When a template refuses a prompt, or the limit leaves no room for it.
         """
-        names = list(prompts)
-        ids = token_ids(self._tokenizer, [self._text(prompts[name], name) for name in names])
-        return {
-            name: EncodedPrompt(found, False)
-            if len(found) <= self._limit
-            else EncodedPrompt(self._cut(prompts[name], name), True)
-            for name, found in zip(names, ids, strict=True)
-        }
+        texts = [self._text(prompt, place(name)) for name, prompt in prompts.items()]
+        found = zip(prompts, token_ids(self._tokenizer, texts), strict=True)
+        return {name: self._fitted(prompts[name], ids, place(name)) for name, ids in found}
 
-    def _text(self, prompt: Prompt, name: str) -> str:
-        import jinja2
+    def _fitted(self, prompt: Prompt, ids: list[int], place: str) -> EncodedPrompt:
+        if len(ids) <= self._limit:
+            return EncodedPrompt(ids, False)
+
+        def encoded(messages: Prompt) -> list[int]:
+            return token_ids(self._tokenizer, [self._text(messages, place)])[0]
 
         try:
-            return render_prompt(self._tokenizer, self._protected(prompt))
+            kept = cut_prompt(prompt, self._limit, lambda messages: len(encoded(messages)))
+        except DataError as error:
+            raise DataError(error.message, location=place) from error
+        return EncodedPrompt(encoded(kept), True)
+
+    def _text(self, prompt: Prompt, place: str) -> str:
+        import jinja2
+
+        roles = ", ".join(message["role"] for message in prompt)
+        try:
+            text = render_prompt(self._tokenizer, self._protected(prompt))
         except (jinja2.TemplateError, ValueError, TypeError) as error:
             raise DataError(
-                f"the chat template refuses the prompt: {error}. Its roles are "
-                f"{', '.join(m['role'] for m in prompt) or 'none'}",
-                location=f"prompt {name}",
+                f"the chat template refuses the prompt, whose roles are {roles}: {error}. "
+                "Mend the row, or give a template that knows these roles",
+                location=place,
             ) from error
+        if not text:
+            raise DataError("the chat template makes nothing of the prompt", location=place)
+        return text
 
-    def _protected(self, prompt: Prompt) -> Sequence[Message]:
+    def _protected(self, prompt: Prompt) -> list[Message]:
         return [
             {"role": m["role"], "content": protect(m["content"], self._control)} for m in prompt
         ]
-
-    def _cut(self, prompt: Prompt, name: str) -> list[int]:
-        def encoded(messages: Prompt) -> list[int]:
-            return token_ids(self._tokenizer, [self._text(messages, name)])[0]
-
-        try:
-            return encoded(cut_prompt(prompt, self._limit, lambda m: len(encoded(m))))
-        except DataError as error:
-            raise DataError(error.message, location=f"prompt {name}") from error

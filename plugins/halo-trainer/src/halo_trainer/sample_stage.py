@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -44,8 +44,8 @@ class Sample(Stage):
     max_new_tokens: int | None = Field(
         default=None,
         ge=1,
-        description="Tokens at which a completion is cut off; when left out what the prompt "
-        "leaves of 2048, or of what the model can take if that is less.",
+        description="Tokens at which a completion is cut off; when left out what "
+        "max_prompt_length leaves of 2048, or of what the model can take if that is less.",
     )
     max_prompt_length: int | None = Field(
         default=None,
@@ -74,12 +74,13 @@ class Sample(Stage):
 
     def mistakes(self) -> Sequence[tuple[str, str]]:
         """Returns options that have no effect when the most probable token is taken."""
-        return list(self._without_effect())
-
-    def _without_effect(self) -> Iterator[tuple[str, str]]:
-        if self.temperature == 0:
-            for option in {"top_p", "top_k"} & self.model_fields_set:
-                yield option, "has no effect when temperature is 0; leave it out"
+        if self.temperature > 0:
+            return []
+        return [
+            (option, "has no effect when temperature is 0; leave it out")
+            for option in ("top_p", "top_k")
+            if getattr(self, option) != type(self).model_fields[option].default
+        ]
 
     def run(self, context: StageContext) -> StageResult:
         """Answers the prompts, or goes on behind the last whole batch.

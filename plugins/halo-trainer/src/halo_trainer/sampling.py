@@ -109,7 +109,7 @@ class _Stopped:
     def __init__(self, stopped: Callable[[], bool]) -> None:
         self._stopped = stopped
 
-    def __call__(self, input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         shape = input_ids.shape[:1]
         return torch.full(shape, self._stopped(), device=input_ids.device, dtype=torch.bool)
 

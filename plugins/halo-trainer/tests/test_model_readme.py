@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from halo_trainer.lora_options import LoraOptions
+from halo_trainer.sample_stage import Sample
+from halo_trainer.scratch_stage import Scratch
+from halo_trainer.train_stage import Train
+from pydantic import BaseModel
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+@pytest.mark.parametrize("options", [Train, Sample, Scratch, LoraOptions])
+def test_readme_has_every_option_with_its_description(options: type[BaseModel]) -> None:
+    text = README.read_text()
+    for name, field in options.model_fields.items():
+        assert f"| `{field.alias or name}` | " in text
+        assert f" | {field.description} |" in text
