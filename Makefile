@@ -76,7 +76,8 @@ $(VENV)/bin/python:
 	@echo "Making $(VENV)"
 	$(PYTHON) -m venv $(if $(filter none,$(TORCH)),--system-site-packages) $(VENV) || \
 	    { echo "no venv: on Debian, apt install python3-venv" >&2; rm -rf $(VENV); exit 2; }
-	$(BIN)/python -m pip install --quiet --upgrade pip $(shell grep '^hatchling==' constraints.txt)
+	$(BIN)/python -m pip install --quiet --upgrade pip \
+	    $(shell grep -E '^(editables|hatchling)==' constraints.txt)
 
 $(VENV)/torch: FORCE | $(VENV)/bin/python
 	@cmp -s $@ <(echo '$(TORCH)') || echo '$(TORCH)' > $@
