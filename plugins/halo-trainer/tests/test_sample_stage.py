@@ -292,3 +292,42 @@ def test_control_tokens_of_a_completion_stay_visible(
     here = context()
     build().run(here)
     assert {s["completion"] for s in read(here)} == {"<|user|><|user|>"}
+
+
+def test_bfloat16_samples_repeat(context: Callable[..., StageContext]) -> None:
+    one, two = context("a"), context("b")
+    build(precision="bfloat16").run(one)
+    build(precision="bfloat16").run(two)
+    assert read(one) == read(two)
+
+
+OTHERS = {
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64},
+    "gpt_neox": {"num_attention_heads": 2, "intermediate_size": 64},
+    "qwen3": {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16},
+    "opt": {"ffn_dim": 64, "num_attention_heads": 2, "word_embed_proj_dim": 32},
+}
+SHARED = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "max_position_embeddings": 64,
+    "initializer_range": 0.2,
+}
+
+
+@pytest.mark.parametrize("model_type", sorted(OTHERS))
+def test_left_padding_changes_no_sample_of_other_architectures(
+    model_type: str, tiny_tokenizer: Any
+) -> None:
+    from halo_trainer.scratch_model import make_config, make_model
+
+    shared = {} if model_type == "gpt2" else SHARED
+    if model_type == "opt":
+        shared = {k: v for k, v in SHARED.items() if k != "initializer_range"} | {"init_std": 0.2}
+    config = make_config({"model_type": model_type} | shared | OTHERS[model_type], tiny_tokenizer)
+    model = make_model(config, seed=0, dtype=torch.float32).eval()
+    sampler = sampling.Sampler(model, [0], sampling.Choice(), 10, 1)
+    prompts = [("a", [5]), ("b", [5, 6, 7, 8, 9, 10, 11, 12]), ("c", [40, 41, 42])]
+    together = sampler.batch(prompts)
+    assert together == [made for one in prompts for made in sampler.batch([one]) or []]
+    assert any(len(set(made.token_ids)) > 1 for made in together or [])
