@@ -57,14 +57,13 @@ class Observed:
         logratios: Policy minus reference log-probability of each pair asked for, nats [pairs].
         lengths: Completion tokens of each of these pairs [pairs].
         pairs: The pairs asked for, as positions in ``[*plan.batch, *plan.following]`` [pairs].
-        batch_size: The completions of the global batch, which have the smaller positions; None
-            where the caller does not tell.
+        batch_size: The completions of the global batch, which have the smaller positions.
     """
 
     logratios: Sequence[float]
     lengths: Sequence[int]
-    pairs: Sequence[Pair] = ()
-    batch_size: int | None = None
+    pairs: Sequence[Pair]
+    batch_size: int
 
 
 @dataclass(frozen=True)

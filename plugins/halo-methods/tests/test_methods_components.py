@@ -169,10 +169,12 @@ def test_mismatched_kl_pairs_prompts_with_completions_of_other_prompts():
 
 
 def test_mismatched_kl_reports_the_mean_before_it_is_clamped():
-    estimate = MismatchedKL().estimate(Observed([-3.0, 1.0], [4, 2]), {})
+    observed = Observed([-3.0, 1.0], [4, 2], [Pair(0, 1), Pair(1, 0)], batch_size=2)
+
+    estimate = MismatchedKL().estimate(observed, {})
 
     assert estimate.value == 0.0
-    assert estimate.metrics == {"policy/kl": (-2.0, 2.0)}
+    assert estimate.metrics["policy/kl"] == (-2.0, 2.0)
 
 
 def test_mismatched_kl_counts_borrowed_and_missing_partners():
@@ -202,4 +204,4 @@ def test_zero_scores_nothing_and_is_zero():
     plan = PairingPlan([Candidate("p", "a"), Candidate("q", "b")], [])
 
     assert list(Zero().pairs(plan, random.Random(0))) == []
-    assert Zero().estimate(Observed([], []), {}).value == 0.0
+    assert Zero().estimate(Observed([], [], [], batch_size=2), {}).value == 0.0

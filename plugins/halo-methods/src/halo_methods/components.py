@@ -169,15 +169,14 @@ def _ids(candidates: Sequence[Candidate]) -> list[tuple[str, str]]:
 
 
 def _pair_metrics(observed: Observed) -> dict[str, tuple[float, float]]:
-    metrics = {}
     count, size = len(observed.logratios), observed.batch_size
-    if count:
-        metrics["policy/kl"] = (math.fsum(observed.logratios), float(count))
-    if size is not None:
-        borrowed = sum(pair.completion >= size for pair in observed.pairs)
-        metrics["counts/pairs_missing"] = (float(size - count), 1.0)
-        metrics["counts/pairs_from_following"] = (float(borrowed), 1.0)
-    return metrics
+    borrowed = sum(pair.completion >= size for pair in observed.pairs)
+    mean = {"policy/kl": (math.fsum(observed.logratios), float(count))} if count else {}
+    return {
+        **mean,
+        "counts/pairs_missing": (float(size - count), 1.0),
+        "counts/pairs_from_following": (float(borrowed), 1.0),
+    }
 
 
 class Zero(RefPointEstimator):

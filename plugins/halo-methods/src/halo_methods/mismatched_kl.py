@@ -21,11 +21,11 @@ def make_pairs(
 ) -> list[tuple[int, int]]:
     """Returns mismatched pairs: for each completion of the batch, its prompt and another's text.
 
-    A prompt is never joined with a completion given for that same prompt, be it the same text in
-    another row. Inside these bounds the pairs are a random matching: each completion of the batch
-    serves one prompt where that is possible, and as few more as can be where it is not. A prompt
-    for which the batch has no partner takes the nearest of `following`, and where there is none
-    either it gets no pair.
+    A prompt is never joined with a text that some row gives for this prompt, its own included.
+    Apart from that the pairs are a random matching: each completion of the batch serves one prompt
+    where that is possible, and otherwise the least used one serves again. A prompt for which the
+    batch has no partner takes the nearest of `following`; where there is none either, it gets no
+    pair.
 
     Args:
         batch: The completions of the global batch.
