@@ -121,6 +121,7 @@ def test_tags_name_the_run_its_method_and_its_process(
     assert tags["halo.host"] == socket.gethostname()
     assert tags["halo.pid"] == str(os.getpid())
     assert tags["halo.heartbeat"].isdigit()
+    assert tags["mlflow.source.name"] == "toy.yaml"
     assert tags["mlflow.runColor"] == "#0072B2"
     assert "halo.error" not in tags
 
@@ -178,7 +179,7 @@ def test_data_sets_are_inputs_with_a_digest(
     send()
     (data,) = only_run(client).inputs.dataset_inputs
     assert data.dataset.name == "train/toy"
-    assert len(data.dataset.digest) == 36
+    assert len(data.dataset.digest) == 16
     assert [(tag.key, tag.value) for tag in data.tags] == [("mlflow.data.context", "train")]
 
 
@@ -426,3 +427,44 @@ def test_the_experiment_option_names_the_experiment(
     tracked_run.start()
     send(experiment="mine")
     assert client.get_experiment(only_run(client).info.experiment_id).name == "mine"
+
+
+def test_verdicts_are_traces_that_are_inputs_by_prompt_alone(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.write_whole()
+    send()
+    told = send().describe()
+    run = only_run(client).info
+    (trace,) = client.search_traces(locations=[run.experiment_id], run_id=run.run_id)
+    (span,) = trace.data.spans
+    assert span.inputs == {"prompt": "Hello?"}
+    assert span.outputs == {"completion": "Hi", "baseline": "Hi!"}
+    (verdict,) = trace.info.assessments
+    assert (verdict.name, verdict.value) == ("verdict", "win")
+    assert "/traces?workflowType=machine_learning" in dict(told["links"])["verdicts"]
+
+
+def test_verdict_traces_zero_sends_none(tracked_run: Any, send: Any, client: MlflowClient) -> None:
+    tracked_run.write_whole()
+    session = send(verdict_traces=0)
+    assert client.search_traces(locations=[only_run(client).info.experiment_id]) == []
+    assert "verdicts" not in session.describe()["links"]
+
+
+def test_flips_and_unscored_verdicts_are_traced_first(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    path = tracked_run.workspace / "stages" / "win" / "verdicts.jsonl"
+    row = json.loads(path.read_text())
+    kinds = [("win", False), ("tie", True), ("loss", False), ("unscored", False)]
+    path.write_text(
+        "".join(
+            json.dumps({**row, "prompt_id": f"p{i}", "result": result, "flip": flip}) + "\n"
+            for i, (result, flip) in enumerate(kinds)
+        )
+    )
+    tracked_run.write_whole()
+    send(verdict_traces=2)
+    traces = client.search_traces(locations=[only_run(client).info.experiment_id])
+    assert {trace.info.tags["halo.prompt_id"] for trace in traces} == {"p1", "p3"}

@@ -91,7 +91,7 @@ def test_a_server_that_never_answers_is_given_up_after_the_time_out(fake_run: An
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
         fake_run.start()
         session = MLflowSession(MLflow(uri=uri, timeout_s=1), fake_run.folder, fake_run.workspace)
-        with pytest.raises(HaloError, match="timed out|Timeout|Max retries"):
+        with pytest.raises(HaloError, match=r"timed out|Timeout|Max retries"):
             session.handle(fake_run.events)
 
 

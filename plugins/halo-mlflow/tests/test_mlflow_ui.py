@@ -128,8 +128,10 @@ def served_run(
     tracked_run.write_whole()
     links = send().describe()["links"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "halo_core.cli", "ui", "--port", str(free_port)]
-        + ["--workspace", str(tracked_run.workspace), "--json"],
+        [
+            *(sys.executable, "-m", "halo_core.cli", "ui", "--json"),
+            *("--port", str(free_port), "--workspace", str(tracked_run.workspace)),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

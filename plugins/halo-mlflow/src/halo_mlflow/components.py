@@ -32,7 +32,7 @@ class MLflow(Tracker):
         "recorded",
     )
     verdict_traces: int = Field(
-        200,
+        50,
         ge=0,
         le=1000,
         description="verdicts of each judge stage to show as traces, order flips and unscored "

@@ -21,7 +21,7 @@ from halo_mlflow.keys import PlainStages, plain_stages
 from halo_mlflow.names import flatten
 
 LONGEST_RUN_NAME = 16
-LONGEST_DIGEST = 36
+DIGEST_LENGTH = 16
 _NO_PARAMETERS = ("name", "tracking", "reports")
 # Okabe and Ito (2008): colours that colour-blind readers tell apart.
 _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -105,7 +105,7 @@ class RunRecord:
             "halo.version": str(self.tree.get("versions", {}).get("halo-core", "unknown")),
             "halo.plugins": ", ".join(self._plugins()),
             "mlflow.runColor": colour(self.method),
-            "mlflow.source.name": self.command,
+            "mlflow.source.name": self._spec_file(),
             "mlflow.source.type": "LOCAL",
             "mlflow.user": _user(),
             "mlflow.note.content": self.note("", {}),
@@ -124,6 +124,11 @@ class RunRecord:
             for name, sources in self.tree.get("data", {}).items()
             for source in sources
         ]
+
+    def _spec_file(self) -> str:
+        """Returns the spec on the command line; MLflow shows what stands behind its last slash."""
+        words = [str(word) for word in self.tree.get("command", ())]
+        return next((word for word in words if word.endswith((".yaml", ".yml"))), "halo")
 
     def _spec_hash(self) -> str:
         path = self.folder / "spec.resolved.yaml"
@@ -155,7 +160,7 @@ def colour(method: str) -> str:
 def _digest(source: Mapping[str, Any]) -> str:
     """Returns what names the content: of the whole identity, since a split is part of it."""
     text = json.dumps(source, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:LONGEST_DIGEST]
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
 
 
 def _user() -> str:

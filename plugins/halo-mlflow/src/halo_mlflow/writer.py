@@ -6,16 +6,18 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halo_core.events import Event
 from halo_core.redact import redact
-from halo_mlflow.artifacts import Artifacts
+from halo_mlflow.artifacts import Artifacts, read_lines
 from halo_mlflow.keys import curve_key, final_key
 from halo_mlflow.lifecycle import STATUS
 from halo_mlflow.record import RunRecord, process_tags
 from halo_mlflow.sender import Sender
 from halo_mlflow.state import RunState
+from halo_mlflow.traces import TraceTarget, send_verdicts
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -185,6 +187,22 @@ class RunWriter:
             self._artifacts.product(
                 folder, stage, product, plain=stage in (plain.judge, plain.sample)
             )
+        if product == "verdicts" and self._options.verdict_traces:
+            self._send_traces(folder / "verdicts.jsonl", stage, event)
+
+    def _send_traces(self, verdicts: Path, stage: str, event: Event) -> None:
+        if not verdicts.exists():
+            return
+        target = TraceTarget(
+            uri=self._client.tracking_uri,
+            experiment=self._state.experiment_id or "",
+            run_id=self._run_id,
+            stage=stage,
+            time_s=milliseconds(event) / 1000,
+        )
+        send_verdicts(target, read_lines(verdicts), self._options.verdict_traces)
+        if stage not in self._state.traced:
+            self._state.traced.append(stage)
 
     def _send_model(self, stage: str, event: Event) -> None:
         from mlflow.entities import LoggedModelOutput

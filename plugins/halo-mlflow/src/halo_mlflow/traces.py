@@ -1,0 +1,147 @@
+"""Verdicts as MLflow traces: one per prompt, with the judge's verdict and reasons as feedback.
+
+Of all pages of MLflow this is the one where two runs' completions stand side by side by prompt. The
+comparison joins on the root span's inputs, which are therefore the prompt and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from halo_mlflow.artifacts import prompt_text
+
+if TYPE_CHECKING:
+    from mlflow.entities import Assessment, Span, TraceInfo
+
+PREVIEW = 1000
+SCHEMA_VERSION = "3"
+
+
+@dataclass(frozen=True)
+class TraceTarget:
+    """Where traces belong.
+
+    Attributes:
+        uri: The tracking URI, with credentials.
+        experiment: MLflow's id of the experiment.
+        run_id: MLflow's id of the run.
+        stage: The judge stage.
+        time_s: When it ended, Unix seconds.
+    """
+
+    uri: str
+    experiment: str
+    run_id: str
+    stage: str
+    time_s: float
+
+
+def send_verdicts(target: TraceTarget, verdicts: Iterable[Mapping[str, Any]], limit: int) -> None:
+    """Sends verdicts as traces; sending one again replaces it.
+
+    Args:
+        target: Where they belong.
+        verdicts: The objects of a `verdicts.jsonl`.
+        limit: How many at most; order flips and unscored ones come first.
+    """
+    from mlflow.tracing.client import TracingClient
+
+    client = TracingClient(target.uri)
+    for verdict in heapq.nsmallest(limit, verdicts, key=_urgency):
+        id_ = trace_id(target, verdict["prompt_id"])
+        client.start_trace(_info(target, verdict, id_))
+        client.log_spans(target.experiment, [_span(target, verdict, id_)])
+
+
+def trace_id(target: TraceTarget, prompt_id: str) -> str:
+    """Returns MLflow's id of the trace of a prompt: the same whenever it is sent."""
+    text = f"{target.run_id} {target.stage} {prompt_id}"
+    return f"tr-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+
+
+def rationale(verdict: Mapping[str, Any]) -> str:
+    """Returns the judge's reasons, one line per order.
+
+    >>> rationale({"orders": [{"order": "AB", "winner": "A", "reason": "shorter"}]})
+    'AB: A: shorter'
+    """
+    lines = [
+        f"{each['order']}: {each.get('winner') or 'unscored'}: {each.get('reason') or ''}"
+        for each in verdict.get("orders", ())
+    ]
+    return "\n".join(line.removesuffix(": ") for line in lines)
+
+
+def _urgency(verdict: Mapping[str, Any]) -> int:
+    if verdict.get("flip"):
+        return 0
+    return 1 if verdict["result"] == "unscored" else 2
+
+
+def _info(target: TraceTarget, verdict: Mapping[str, Any], id_: str) -> TraceInfo:
+    from mlflow.entities import TraceInfo, TraceLocation, TraceState
+
+    return TraceInfo(
+        trace_id=id_,
+        trace_location=TraceLocation.from_experiment_id(target.experiment),
+        request_time=int(target.time_s * 1000),
+        execution_duration=0,
+        state=TraceState.OK,
+        request_preview=prompt_text(verdict["prompt"])[:PREVIEW],
+        response_preview=str(verdict["completion"])[:PREVIEW],
+        trace_metadata={
+            "mlflow.sourceRun": target.run_id,
+            "mlflow.trace_schema.version": SCHEMA_VERSION,
+        },
+        tags={"mlflow.traceName": target.stage, "halo.prompt_id": str(verdict["prompt_id"])},
+        assessments=[_feedback(target, verdict, id_)],
+    )
+
+
+def _feedback(target: TraceTarget, verdict: Mapping[str, Any], id_: str) -> Assessment:
+    from mlflow.entities import AssessmentSource, AssessmentSourceType, Feedback
+
+    moment = int(target.time_s * 1000)
+    feedback = Feedback(
+        name="verdict",
+        value=verdict["result"],
+        rationale=rationale(verdict),
+        source=AssessmentSource(AssessmentSourceType.CODE, target.stage),
+        metadata={"flip": str(bool(verdict.get("flip"))).lower()},
+        trace_id=id_,
+        create_time_ms=moment,
+        last_update_time_ms=moment,
+    )
+    feedback.assessment_id = f"a-{id_.removeprefix('tr-')}"  # Its own, or it would come twice.
+    return feedback
+
+
+def _span(target: TraceTarget, verdict: Mapping[str, Any], id_: str) -> Span:
+    from mlflow.entities import Span
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.trace import SpanContext, TraceFlags
+
+    number = int(id_.removeprefix("tr-"), 16)
+    context = SpanContext(number, number >> 64, is_remote=False, trace_flags=TraceFlags(1))
+    outputs = {"completion": verdict["completion"], "baseline": verdict.get("baseline")}
+    values = {
+        "mlflow.traceRequestId": id_,
+        "mlflow.spanType": "UNKNOWN",
+        "mlflow.spanInputs": {"prompt": prompt_text(verdict["prompt"])},
+        "mlflow.spanOutputs": outputs,
+    }
+    moment = int(target.time_s * 1e9)
+    return Span(
+        ReadableSpan(
+            name=target.stage,
+            context=context,
+            attributes={key: json.dumps(value) for key, value in values.items()},
+            start_time=moment,
+            end_time=moment,
+        )
+    )

@@ -1,0 +1,52 @@
+"""The tracker against a real MLflow server, which is killed in between."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from halo_mlflow.components import MLflow
+from halo_mlflow.server import served, server_command, server_environment
+from halo_mlflow.session import MLflowSession
+from halo_mlflow.store import choose_store
+from mlflow import MlflowClient
+
+from halo_core.errors import HaloError
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_server_that_comes_back_gets_every_point_once(tracked_run: Any, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    store = choose_store(None, tracked_run.workspace)
+    environment = server_environment(store, os.environ)
+    command = server_command("127.0.0.1", port)
+    session = MLflowSession(MLflow(uri=url), tracked_run.folder, tracked_run.workspace)
+    tracked_run.start()
+    tracked_run.train("kto", range(1, 6))
+    with served(command, environment, tmp_path, url, lambda: False):
+        session.handle(tracked_run.events)
+    taken = len(tracked_run.events)
+    tracked_run.train("kto", range(6, 11))
+    tracked_run.end_stage("answers", len=7.0)
+    tracked_run.end_stage("win", win=0.6)
+    tracked_run.end()
+    with pytest.raises(HaloError):
+        session.handle(tracked_run.events[taken:])
+    with served(command, environment, tmp_path, url, lambda: False):
+        session.handle(tracked_run.events[taken:])
+        client = MlflowClient(url)
+        run = client.get_run(str(session.describe()["mlflow_run_id"]))
+        history = client.get_metric_history(run.info.run_id, "train/loss")
+        files = {file.path for file in client.list_artifacts(run.info.run_id)}
+        traces = client.search_traces(locations=[run.info.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert [metric.step for metric in history] == list(range(1, 11))
+    assert {"samples.json", "verdicts.jsonl", "spec.yaml"} <= files
+    assert len(traces) == 1
