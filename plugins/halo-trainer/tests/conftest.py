@@ -147,3 +147,60 @@ def make_context(tmp_path: Path) -> Callable[..., StageContext]:
         )
 
     return make
+
+
+@pytest.fixture
+def make_examples() -> Callable[..., list[Any]]:
+    """Returns a function that makes encoded examples of random tokens and lengths."""
+    import numpy as np
+
+    from halo_trainer.encoded import EncodedCompletion, EncodedExample
+
+    def make(feedback: Feedback, count: int, *, vocabulary: int = 60, longest: int = 12) -> Any:
+        rng = np.random.Generator(np.random.PCG64(7))
+
+        def ids() -> Any:
+            return rng.integers(0, vocabulary, rng.integers(1, longest + 1)).astype(np.int32)
+
+        examples = []
+        for i in range(count):
+            prompt = ids()
+            desirable = [True, False] if feedback == "paired" else [i % 3 != 1]
+            completions = tuple(
+                EncodedCompletion(prompt, ids(), good or feedback == "demonstration", f"{i}.{k}")
+                for k, good in enumerate(desirable)
+            )
+            examples.append(EncodedExample(f"row-{i}", f"prompt-{i}", completions))
+        return examples
+
+    return make
+
+
+@pytest.fixture
+def make_scoring() -> Callable[..., Any]:
+    """Returns a function that scores with a tiny llama and, as reference, a shifted copy of it."""
+    import torch
+
+    from halo_trainer.distributed import Ranks
+    from halo_trainer.probe import make_scorer
+    from halo_trainer.scoring import Scoring
+
+    def scorer(model: Any) -> Any:
+        return make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=pytest.fail)
+
+    def make(loss: Any, estimator: Any = None, *, budget: int = 1000, **options: Any) -> Any:
+        reference = make_model(60, **options)
+        with torch.no_grad():
+            for parameter in reference.parameters():
+                parameter.mul_(1.05)
+        return Scoring(
+            loss=loss,
+            estimator=estimator,
+            policy=scorer(make_model(60, **options)),
+            reference=scorer(reference).requires_grad_(False),
+            ranks=Ranks("cpu"),
+            micro_batch_tokens=budget,
+            max_length=64,
+        )
+
+    return make
