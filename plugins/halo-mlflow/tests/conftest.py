@@ -119,10 +119,9 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "mlflow.db"
 
 
-@pytest.fixture
-def fake_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRun:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    run = FakeRun(tmp_path / "ws")
+def make_run(workspace: Path) -> FakeRun:
+    """Returns a run without events, with the files that its stages will have made."""
+    run = FakeRun(workspace)
     run.folder.mkdir(parents=True)
     (run.folder / "run.json").write_text(json.dumps(RECORD))
     (run.folder / "spec.resolved.yaml").write_text(RESOLVED)
@@ -144,6 +143,25 @@ def fake_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRun:
 
 
 @pytest.fixture
+def fake_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRun:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return make_run(tmp_path / "ws")
+
+
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> FakeRun:
+    """A whole run that was sent; to be read only."""
+    run = make_run(tmp_path_factory.mktemp("whole") / "ws")
+    shutil.copy(migrated, run.workspace / "mlflow.db")
+    run.write_whole()
+    uri = f"sqlite:///{run.workspace / 'mlflow.db'}"
+    session = MLflowSession(MLflow(uri=uri), run.folder, run.workspace)
+    session.handle(run.events)
+    session.close()
+    return run
+
+
+@pytest.fixture
 def tracked_run(fake_run: FakeRun, migrated: Path) -> FakeRun:
     """A run whose workspace has a database."""
     shutil.copy(migrated, fake_run.workspace / "mlflow.db")
@@ -153,6 +171,11 @@ def tracked_run(fake_run: FakeRun, migrated: Path) -> FakeRun:
 @pytest.fixture
 def client(tracked_run: FakeRun) -> MlflowClient:
     return MlflowClient(f"sqlite:///{tracked_run.workspace / 'mlflow.db'}")
+
+
+@pytest.fixture
+def whole_client(whole_run: FakeRun) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{whole_run.workspace / 'mlflow.db'}")
 
 
 @pytest.fixture

@@ -44,22 +44,18 @@ def text_of(client: MlflowClient, name: str) -> str:
 
 
 def test_a_whole_run_is_finished_with_its_true_times(
-    tracked_run: Any, send: Any, client: MlflowClient
+    whole_run: Any, whole_client: MlflowClient
 ) -> None:
-    tracked_run.write_whole()
-    send()
-    info = only_run(client).info
+    info = only_run(whole_client).info
     assert info.status == "FINISHED"
-    assert info.start_time == int(tracked_run.events[0]["time"] * 1000)
-    assert info.end_time == int(tracked_run.events[-1]["time"] * 1000)
+    assert info.start_time == int(whole_run.events[0]["time"] * 1000)
+    assert info.end_time == int(whole_run.events[-1]["time"] * 1000)
 
 
 def test_the_method_has_plain_sections_and_earlier_stages_their_id(
-    tracked_run: Any, send: Any, client: MlflowClient
+    whole_client: MlflowClient,
 ) -> None:
-    tracked_run.write_whole()
-    send()
-    assert set(only_run(client).data.metrics) == {
+    assert set(only_run(whole_client).data.metrics) == {
         "train/loss",
         "sft.train/loss",
         "final/loss",
@@ -71,21 +67,15 @@ def test_the_method_has_plain_sections_and_earlier_stages_their_id(
     }
 
 
-def test_curves_have_their_steps_and_final_numbers_have_none(
-    tracked_run: Any, send: Any, client: MlflowClient
-) -> None:
-    tracked_run.write_whole()
-    send()
-    assert points(client, "train/loss") == [(step, 1 / step) for step in range(1, 6)]
-    assert points(client, "bench/win") == [(0, 0.6)]
+def test_curves_have_their_steps_and_final_numbers_have_none(whole_client: MlflowClient) -> None:
+    assert points(whole_client, "train/loss") == [(step, 1 / step) for step in range(1, 6)]
+    assert points(whole_client, "bench/win") == [(0, 0.6)]
 
 
 def test_parameters_are_the_flattened_spec_without_none_secrets_and_trackers(
-    tracked_run: Any, send: Any, client: MlflowClient
+    whole_client: MlflowClient,
 ) -> None:
-    tracked_run.write_whole()
-    send()
-    assert only_run(client).data.params == {
+    assert only_run(whole_client).data.params == {
         "seed": "2",
         "model.path": "/models/m",
         "data.train.0.use": "toy",
@@ -106,17 +96,15 @@ def test_parameters_are_the_flattened_spec_without_none_secrets_and_trackers(
 
 
 def test_tags_name_the_run_its_method_and_its_process(
-    tracked_run: Any, send: Any, client: MlflowClient
+    whole_run: Any, whole_client: MlflowClient
 ) -> None:
-    tracked_run.write_whole()
-    send()
-    run = only_run(client)
+    run = only_run(whole_client)
     assert run.info.run_name == "kto-b0.1-s2"
     tags = run.data.tags
     assert tags["halo.kind"] == "run"
     assert tags["halo.method"] == "kto"
     assert tags["halo.recipe"] == "toy"
-    assert tags["halo.run_dir"] == str(tracked_run.folder)
+    assert tags["halo.run_dir"] == str(whole_run.folder)
     assert tags["halo.plugins"] == "halo-methods 0.1.0"
     assert tags["halo.host"] == socket.gethostname()
     assert tags["halo.pid"] == str(os.getpid())
@@ -127,22 +115,18 @@ def test_tags_name_the_run_its_method_and_its_process(
 
 
 def test_the_note_ends_with_the_headline_the_stages_and_the_command(
-    tracked_run: Any, send: Any, client: MlflowClient
+    whole_client: MlflowClient,
 ) -> None:
-    tracked_run.write_whole()
-    send()
-    note = only_run(client).data.tags["mlflow.note.content"]
+    note = only_run(whole_client).data.tags["mlflow.note.content"]
     assert note.startswith("**win rate 0.6 against target**\n")
     assert "* kto: kto learned" in note
     assert note.endswith("`halo run toy.yaml --set tracking.0.uri=http://***@host`")
 
 
 def test_artifacts_are_the_specs_samples_verdicts_and_the_report(
-    tracked_run: Any, send: Any, client: MlflowClient
+    whole_client: MlflowClient,
 ) -> None:
-    tracked_run.write_whole()
-    send()
-    assert artifacts(client) == {
+    assert artifacts(whole_client) == {
         "env.json",
         "logs",
         "report.html",
@@ -152,48 +136,40 @@ def test_artifacts_are_the_specs_samples_verdicts_and_the_report(
         "spec.yaml",
         "verdicts.jsonl",
     }
-    assert json.loads(text_of(client, "samples.json")) == {
+    assert json.loads(text_of(whole_client, "samples.json")) == {
         "columns": ["prompt", "completion", "target", "tokens", "finish", "prompt_id"],
         "data": [["Hello?", "Hi", "Hi!", 2, "stop", "p1"]],
     }
-    assert only_run(client).data.tags["mlflow.loggedArtifacts"] == (
+    assert only_run(whole_client).data.tags["mlflow.loggedArtifacts"] == (
         '[{"path": "samples.json", "type": "table"}]'
     )
 
 
-def test_no_password_is_sent_anywhere(tracked_run: Any, send: Any, client: MlflowClient) -> None:
-    tracked_run.write_whole()
-    send()
-    run = only_run(client)
+def test_no_password_is_sent_anywhere(whole_run: Any, whole_client: MlflowClient) -> None:
+    run = only_run(whole_client)
     assert "sesame" not in json.dumps(run.to_dictionary())
-    sent = [path for path in (tracked_run.workspace / "mlartifacts").rglob("*") if path.is_file()]
+    sent = [path for path in (whole_run.workspace / "mlartifacts").rglob("*") if path.is_file()]
     assert {"spec.yaml", "env.json"} <= {path.name for path in sent}
     for path in sent:
         assert "sesame" not in path.read_text()
 
 
-def test_data_sets_are_inputs_with_a_digest(
-    tracked_run: Any, send: Any, client: MlflowClient
-) -> None:
-    tracked_run.write_whole()
-    send()
-    (data,) = only_run(client).inputs.dataset_inputs
+def test_data_sets_are_inputs_with_a_digest(whole_client: MlflowClient) -> None:
+    (data,) = only_run(whole_client).inputs.dataset_inputs
     assert data.dataset.name == "train/toy"
     assert len(data.dataset.digest) == 16
     assert [(tag.key, tag.value) for tag in data.tags] == [("mlflow.data.context", "train")]
 
 
 def test_each_trained_stage_has_a_model_that_names_its_folder(
-    tracked_run: Any, send: Any, client: MlflowClient
+    whole_run: Any, whole_client: MlflowClient
 ) -> None:
-    tracked_run.write_whole()
-    send()
-    run = only_run(client)
-    models = client.search_logged_models([run.info.experiment_id])
+    run = only_run(whole_client)
+    models = whole_client.search_logged_models([run.info.experiment_id])
     assert {model.tags["halo.folder"] for model in models} == {
-        str(tracked_run.workspace / "stages" / stage / "model") for stage in ("sft", "kto")
+        str(whole_run.workspace / "stages" / stage / "model") for stage in ("sft", "kto")
     }
-    assert "model" not in artifacts(client)
+    assert "model" not in artifacts(whole_client)
 
 
 def test_upload_models_sends_the_last_models_folder(
