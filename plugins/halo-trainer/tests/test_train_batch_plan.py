@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-
 from halo_trainer.batch_plan import BatchPlan
 
 

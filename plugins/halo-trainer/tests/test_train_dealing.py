@@ -3,7 +3,6 @@ from __future__ import annotations
 import random
 
 import pytest
-
 from halo_trainer.dealing import deal
 
 
@@ -26,6 +25,10 @@ def test_all_ranks_make_the_same_number_of_calls(count: int) -> None:
 def test_an_item_longer_than_the_budget_is_alone() -> None:
     (bins,) = deal([500, 10, 10], budget=50, ranks=1)
     assert [0] in bins
+
+
+def test_a_tiny_budget_makes_no_more_micro_batches_than_items() -> None:
+    assert deal([9, 9, 9], budget=1, ranks=1) == [[[0], [1], [2]]]
 
 
 def test_work_is_even_even_when_one_bin_would_do() -> None:

@@ -29,12 +29,17 @@ def deal(sizes: Sequence[int], *, budget: int, ranks: int) -> list[list[Bin]]:
     """
     if not sizes:
         return [[] for _ in range(ranks)]
-    calls = max(1, -(-sum(sizes) // (budget * ranks)))
+    most = -(-len(sizes) // ranks)  # then every item is alone
+    calls = min(most, -(-sum(sizes) // (budget * ranks)))
     while True:
         bins = _even_bins(sizes, calls * ranks)
-        if all(len(items) <= 1 or sum(sizes[i] for i in items) <= budget for items in bins):
+        if calls == most or all(_fits(items, sizes, budget) for items in bins):
             return [bins[rank::ranks] for rank in range(ranks)]
         calls += 1
+
+
+def _fits(items: Bin, sizes: Sequence[int], budget: int) -> bool:
+    return len(items) <= 1 or sum(sizes[i] for i in items) <= budget
 
 
 def _even_bins(sizes: Sequence[int], count: int) -> list[Bin]:
