@@ -195,8 +195,26 @@ def test_folder_without_splits_says_what_was_expected(tmp_path: Path) -> None:
 
 
 def test_split_that_is_not_there_is_an_error_with_those_that_are(real_data: Path) -> None:
-    with pytest.raises(DataError, match=r"no split 'train'.*There is: test"):
-        HH(path=str(real_data / "hh" / "helpful-base")).load("train")
+    with pytest.raises(DataError, match=r"no split 'tset'.*'test'.*There is: test, train"):
+        HH(path=str(real_data / "hh" / "helpful-base")).load("tset")
+
+
+def test_only_split_of_a_folder_is_train_too(real_data: Path) -> None:
+    source = HH(path=str(real_data / "hh" / "helpful-online"))
+    assert source.inspect().splits == ("train", "test")
+    assert len(read(source, "train")[0]) == 1131
+
+
+def test_test_files_are_never_train_where_another_subset_has_one(
+    tmp_path: Path, write_rows: Write
+) -> None:
+    row = {"chosen": said("Hi", "Yes."), "rejected": said("Hi", "No.")}
+    for name in ("helpful-base/train", "helpful-base/test", "harmless-base/test"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_rows([row], f"{name}.jsonl")
+    source = HH(path=str(tmp_path))
+    assert [row["id"] for row in read(source, "train")[0]] == ["helpful-base/train:1"]
+    assert len(read(source, "test")[0]) == 2
 
 
 def test_other_schema_is_an_error_that_points_to_jsonl(write_rows: Write) -> None:

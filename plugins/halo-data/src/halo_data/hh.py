@@ -12,11 +12,11 @@ from pydantic import Field, model_validator
 from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError, PathError
-from halo_data.forms import Given, Record
+from halo_data.forms import Record
 from halo_data.hub_access import commit_of, digest_of, hub_records
 from halo_data.local_files import content_digest, objects, split_files
 from halo_data.outcome import Dropped, Row, kept
-from halo_data.splits import of_split
+from halo_data.splits import of_split, with_train
 from halo_data.transcript import is_transcript, transcript_pair
 
 Subset = Literal["helpful-base", "helpful-online", "helpful-rejection-sampled", "harmless-base"]
@@ -62,9 +62,8 @@ class HH(DataSource):
         if self.path is None:
             digest = digest_of(self.hub, commit_of(self.hub, self.revision), self.subset)
             return DataInfo("paired", SPLITS, digest)
-        files = _local_files(Path(self.path), self.subset)
-        paths = sorted({path for splits in files.values() for path in splits.values()})
-        splits = dict.fromkeys(name for splits in files.values() for name in splits)
+        splits = _local_files(Path(self.path), self.subset)
+        paths = sorted({path for files in splits.values() for _, path in files})
         return DataInfo("paired", tuple(splits), content_digest(paths))
 
     def load(self, split: str) -> Loaded:
@@ -74,14 +73,11 @@ class HH(DataSource):
         return Loaded(kept(map(_outcome, records), dropped), dropped)
 
     def _local_records(self, split: str) -> Iterator[Record]:
-        files = _local_files(Path(str(self.path)), self.subset)
-        merged = {name: path for splits in files.values() for name, path in splits.items()}
-        of_split(merged, split, str(self.path))
+        splits = _local_files(Path(str(self.path)), self.subset)
         return (
-            Record(f"{subset}/{split}:{number}", f"{splits[split]}:{number}", given)
-            for subset, splits in files.items()
-            if split in splits
-            for number, given in objects(splits[split])
+            Record(f"{subset}/{split}:{number}", f"{path}:{number}", given)
+            for subset, path in of_split(splits, split, str(self.path))
+            for number, given in objects(path)
         )
 
     def _hub_records(self, split: str) -> Iterator[Record]:
@@ -93,8 +89,8 @@ class HH(DataSource):
             )
 
 
-def _local_files(path: Path, subset: str | None) -> Mapping[str, Mapping[str, Path]]:
-    """Returns subset to split to file."""
+def _local_files(path: Path, subset: str | None) -> Mapping[str, list[tuple[str, Path]]]:
+    """Returns split to its files, each with the name of its subset."""
     holder = path if path.is_dir() else path.parent
     if subset is not None and holder.name in SUBSETS and holder.name != subset:
         raise PathError(
@@ -102,36 +98,37 @@ def _local_files(path: Path, subset: str | None) -> Mapping[str, Mapping[str, Pa
             location=str(path),
         )
     if not path.is_dir():
-        return {subset or holder.name: split_files(path)}
+        files = split_files(path).items()
+        return with_train({split: [(subset or holder.name, file)] for split, file in files})
     wanted = SUBSETS if subset is None else (subset,)
-    found = {name: split_files(path / name) for name in wanted if (path / name).is_dir()}
-    if found:
-        return found
-    names = {name: file for name, file in split_files(path).items() if name in SPLITS}
-    if not names:
+    splits: dict[str, list[tuple[str, Path]]] = {}
+    for folder in [path / name for name in wanted if (path / name).is_dir()] or [path]:
+        for split, file in split_files(folder).items():
+            if split in SPLITS:
+                splits.setdefault(split, []).append((folder.name, file))
+    if not splits:
         raise PathError(
             f"neither train.jsonl(.gz) nor test.jsonl(.gz), nor a folder {' or '.join(wanted)}",
             location=str(path),
         )
-    return {path.name: names}
+    return with_train(splits)
 
 
 def _outcome(record: Record) -> Row | Dropped:
-    chosen, rejected = (_transcript(record.given, side, record.place) for side in _SIDES)
+    chosen, rejected = (
+        _transcript(record.given, side, record.place) for side in ("chosen", "rejected")
+    )
     outcome = transcript_pair(chosen, rejected)
     return outcome if isinstance(outcome, Dropped) else {"id": record.id, **outcome}
 
 
-_SIDES = ("chosen", "rejected")
-
-
-def _transcript(given: Given, side: str, place: str) -> str:
-    text = given.get(side)
+def _transcript(record: Record, side: str) -> str:
+    text = record.given.get(side)
     if isinstance(text, str) and is_transcript(text):
         return text
-    what = f"the columns {', '.join(map(repr, given))}" if side not in given else f"{text!r:.60}"
+    came = f"{text!r:.60}" if side in record.given else f"columns {', '.join(record.given)}"
     raise DataError(
-        f"got {what}; expected the original schema, transcripts 'chosen' and 'rejected' that "
+        f"got {came}; expected the original schema, transcripts 'chosen' and 'rejected' that "
         r"start with '\n\nHuman:'. Other data are read by jsonl or hub",
-        location=place,
+        location=record.place,
     )

@@ -17,7 +17,7 @@ from halo_core.feedback import Feedback
 from halo_data.forms import Record, read_records, recognise, standard
 from halo_data.local_files import content_digest, objects, split_files
 from halo_data.outcome import kept
-from halo_data.splits import of_split
+from halo_data.splits import of_split, with_train
 
 COLUMNS_DESCRIPTION = "Standard column name to the name in the data, e.g. {completion: answer}"
 
@@ -32,14 +32,14 @@ class Jsonl(DataSource):
 
     def inspect(self) -> DataInfo:
         """Returns the kind of the first row, the splits, and the hash of all files."""
-        files = split_files(Path(self.path))
+        files = with_train(split_files(Path(self.path)))
         options = json.dumps(self.columns, sort_keys=True) if self.columns else ""
         digest = content_digest(sorted(set(files.values())), options)
         return DataInfo(self._feedback(files), tuple(files), digest)
 
     def load(self, split: str) -> Loaded:
         """Returns the rows of a split; empty completions and the like are dropped and counted."""
-        files = split_files(Path(self.path))
+        files = with_train(split_files(Path(self.path)))
         path = of_split(files, split, self.path)
         dropped: Counter[str] = Counter()
         outcomes = read_records(_records(path, split), self.columns, self._feedback(files))

@@ -15,15 +15,12 @@ from typing import Any, cast
 from halo_core.errors import DataError, PathError
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz")
-ONLY_SPLIT = "train"
-"""What the split of a single file is called when its name does not say."""
 
 
 def split_files(path: Path) -> Mapping[str, Path]:
-    """Returns split to file, for a single file or a folder of ``<split>.jsonl``.
+    """Returns split to file, for a folder of ``<split>.jsonl`` or a single file.
 
-    A single file is the split ``train``, and also the one that its name says, so that
-    ``test.jsonl`` alone is read with and without ``split: test``.
+    A single file is the split that its name says, if that is a usual one, else ``train``.
 
     Args:
         path: A ``.jsonl``, ``.jsonl.gz``, ``.json`` or ``.json.gz`` file, or a folder of them.
@@ -38,7 +35,7 @@ def split_files(path: Path) -> Mapping[str, Path]:
     name = _split_name(path)
     if name is None:
         raise PathError(f"expected a file that ends in {', '.join(ENDINGS)}", location=str(path))
-    return {ONLY_SPLIT: path, name: path} if name in ("test", "validation") else {ONLY_SPLIT: path}
+    return {name if name in ("test", "validation") else "train": path}
 
 
 def _files_of_folder(folder: Path) -> Mapping[str, Path]:

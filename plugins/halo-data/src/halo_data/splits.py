@@ -1,4 +1,4 @@
-"""Looks a split up by its name."""
+"""The names of splits."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ from typing import TypeVar
 from halo_core.errors import DataError
 
 T = TypeVar("T")
+
+
+def with_train(splits: Mapping[str, T]) -> Mapping[str, T]:
+    """Returns splits, where one that is the only one is also called ``train``.
+
+    So a lone ``test.jsonl`` is read with and without ``split: test``.
+
+    >>> with_train({"test": 1})
+    {'train': 1, 'test': 1}
+    """
+    return {"train": next(iter(splits.values())), **splits} if len(splits) == 1 else splits
 
 
 def of_split(splits: Mapping[str, T], name: str, where: str) -> T:

@@ -27,8 +27,8 @@ def transcript_pair(chosen: str, rejected: str) -> Row | Dropped:
     """Returns the pair of two transcripts, or why the row is dropped.
 
     The rules: consecutive turns of one role are one turn, a Human turn at the end is dropped,
-    the prompt is the turns before the last one. Rows with an empty side, with identical sides or
-    with different prompts are dropped, in this order of reasons.
+    the prompt is the turns before the last one. Rows with an empty side, with different prompts or
+    with identical sides are dropped; the first of these that holds is the reason.
 
     Args:
         chosen: The transcript that ends with the preferred answer.
