@@ -115,10 +115,7 @@ def _local_files(path: Path, subset: str | None) -> Mapping[str, list[tuple[str,
 
 
 def _outcome(record: Record) -> Row | Dropped:
-    chosen, rejected = (
-        _transcript(record.given, side, record.place) for side in ("chosen", "rejected")
-    )
-    outcome = transcript_pair(chosen, rejected)
+    outcome = transcript_pair(_transcript(record, "chosen"), _transcript(record, "rejected"))
     return outcome if isinstance(outcome, Dropped) else {"id": record.id, **outcome}
 
 
