@@ -98,7 +98,7 @@ $(VENV)/.torch-installed: $(VENV)/constraints.txt
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.torch-installed $(PROJECTS)
-	@echo "Installing halo and its plugins"
+	@echo "Installing halo, its plugins and what they need (some minutes)"
 	$(PIP) --no-build-isolation $(EDITABLE)
 	@touch $@
 
