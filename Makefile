@@ -74,9 +74,9 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "halo needs Python 3.11 or later; name one: make PYTHON=python3.11 ..." >&2; exit 2; }
 	@echo "Making $(VENV)"
-	$(PYTHON) -m venv $(if $(filter none,$(TORCH)),--system-site-packages) $(VENV) || \
+	@$(PYTHON) -m venv $(if $(filter none,$(TORCH)),--system-site-packages) $(VENV) || \
 	    { echo "no venv: on Debian, apt install python3-venv" >&2; rm -rf $(VENV); exit 2; }
-	$(BIN)/python -m pip install --quiet --upgrade pip \
+	@$(BIN)/python -m pip install --quiet --upgrade pip \
 	    $(shell grep -E '^(editables|hatchling)==' constraints.txt)
 
 $(VENV)/torch: FORCE | $(VENV)/bin/python
@@ -89,7 +89,7 @@ $(VENV)/constraints.txt: constraints.txt $(VENV)/torch
 $(VENV)/.torch-installed: $(VENV)/constraints.txt
 	@echo "Installing torch: $(TORCH)"
 	@case '$(TORCH)' in \
-	    none) $(BIN)/python -c 'import torch' || \
+	    none) $(BIN)/python -c 'import torch' 2>/dev/null || \
 	        { echo "TORCH=none, but this Python has no torch: rm -r $(VENV), then try again" \
 	               "with a Python that has it, or without TORCH=none" >&2; exit 2; } ;; \
 	    cpu) bash .ci/install-cpu-torch $(BIN)/python ;; \
@@ -99,15 +99,15 @@ $(VENV)/.torch-installed: $(VENV)/constraints.txt
 
 $(VENV)/.installed: $(VENV)/.torch-installed $(PROJECTS)
 	@echo "Installing halo, its plugins and what they need (some minutes)"
-	$(PIP) --no-build-isolation $(EDITABLE)
+	@$(PIP) --no-build-isolation $(EDITABLE)
 	@touch $@
 
 $(VENV)/.test-tools: $(VENV)/.installed
 	@echo "Installing the test tools"
-	$(PIP) --group test
+	@$(PIP) --group test
 	@touch $@
 
 $(VENV)/.dev-tools: $(VENV)/.test-tools
 	@echo "Installing the tools for lint, types and docs"
-	$(PIP) --group dev
+	@$(PIP) --group dev
 	@touch $@

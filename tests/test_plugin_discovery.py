@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -75,6 +76,20 @@ def test_a_stranger_s_component_has_its_distribution_as_namespace(
     assert registry.find("loss", "acme/soft").target == "acme.components:Soft"
     assert registry.find("loss", "halo-acme/soft").version == "1.0"
     assert registry.find("loss", "acme/soft").origin.endswith("halo_acme_plugin.py")
+
+
+def test_two_entry_points_of_one_distribution_are_one_plugin(
+    site: Any, registers: Registers
+) -> None:
+    first = site.add("halo-acme", registers("loss('a', 'm:A')"))
+    second = f"{first}_more"
+    (site.folder / f"{second}.py").write_text(registers("loss('b', 'm:B')"))
+    entries = f"[halo]\none = {first}\ntwo = {second}\nagain = {first}\n\n[other]\nx = y\n"
+    (site.folder / "halo_acme-1.0.dist-info" / "entry_points.txt").write_text(entries)
+    assert loaded(site).names("loss") == ["acme/a", "acme/b"]
+    (site.folder / f"{second}.py").write_text(registers("loss('a', 'm:Other')"))
+    sys.modules.pop(second)
+    assert broken(site).error == "PluginError: halo-acme registers the loss 'a' twice"
 
 
 def test_a_bare_name_never_means_a_stranger_s_component(site: Any, registers: Registers) -> None:

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 @click.option("--show", default=3, show_default=True, type=click.IntRange(0), help="Rows to show.")
 @output_options
 def data(source: str, options: Sequence[str], split: str | None, show: int, output: Output) -> None:
-    r"""Preview a data source, or the sets of a spec: rows, what is dropped and why, lengths.
+    """Preview a data source, or the sets of a spec: rows, what is dropped and why, lengths.
 
     \b
     halo data hh --set path=hh-rlhf/helpful-base --split test
     halo data examples/quickstart.yaml:train
-    """
+    """  # noqa: D301 (click wants the backspace itself before a paragraph not to be wrapped)
     from halo_core.materialise import materialise_set
     from halo_core.store import Workspace
 

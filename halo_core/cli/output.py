@@ -121,22 +121,26 @@ def finish(output: Output, call: Callable[[], Any]) -> int:
 def _guarded(output: Output, call: Callable[[], Any]) -> int:
     try:
         result = call()
-    except (BrokenPipeError, click.exceptions.Exit) as error:
-        if isinstance(error, BrokenPipeError):
-            raise
+    except BrokenPipeError:
+        raise
+    except click.exceptions.Exit as error:
         return error.exit_code
     except (KeyboardInterrupt, Exception) as error:
-        if output.debug:
-            import traceback
-
-            traceback.print_exception(error)
-        code, message = describe(error)
-        if output.json:
-            output.emit({**output.attached, **error_fields(error)})
-        elif not output.debug:
-            click.echo(message, err=True)
-        return code
+        return _report(output, error)
     return result if isinstance(result, int) else 0
+
+
+def _report(output: Output, error: BaseException) -> int:
+    code, message = describe(error)
+    if output.debug:
+        import traceback
+
+        traceback.print_exception(error)
+    elif not output.json:
+        click.echo(message, err=True)
+    if output.json:
+        output.emit({**output.attached, **error_fields(error)})
+    return code
 
 
 def describe(error: BaseException) -> tuple[int, str]:
