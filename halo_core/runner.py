@@ -108,6 +108,7 @@ class Runner:
         self.stop = stop
         self.command = list(command)
         self.say = say
+        self._told_rows: set[tuple[str, Path]] = set()
         self.log = EventLog(plan.run_folder / "events.jsonl")
 
     def run(self, again: Sequence[str] = ()) -> None:
@@ -215,11 +216,14 @@ class Runner:
         for option, data in stage.spec.data.items():
             found[option] = materialise_set(data, self.plan.workspace)
             for source in found[option]:
-                if source.dropped:
-                    reasons = ", ".join(f"{n} {reason}" for reason, n in source.dropped.items())
-                    line = f"{data.name}: {source.name}: {source.count} rows, dropped {reasons}"
-                    self.say(f"  {line}")
+                self._tell_dropped(data.name, source)
         return found
+
+    def _tell_dropped(self, name: str, rows: Rows) -> None:
+        if rows.dropped and (name, rows.file) not in self._told_rows:
+            self._told_rows.add((name, rows.file))
+            reasons = ", ".join(f"{n} {reason}" for reason, n in rows.dropped.items())
+            self.say(f"  {name}: {rows.name}: {rows.count} rows, dropped {reasons}")
 
     def _check_overlap(
         self, todo: Sequence[PlannedStage], rows: Mapping[str, Mapping[str, list[Rows]]]

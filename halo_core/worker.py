@@ -16,10 +16,12 @@ from halo_core.errors import HaloError
 from halo_core.execute import execute, write_error
 from halo_core.progress import stderr_progress
 from halo_core.stage import StopFlag
+from halo_core.threads import patient_threads
 
 
 def work(folder: Path) -> int:
     """Runs one rank of the stage in a folder and returns the exit code."""
+    patient_threads()
     rank = int(os.environ.get("RANK", "0"))
     stop = StopFlag()
 

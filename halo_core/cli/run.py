@@ -37,7 +37,9 @@ def run(
     from halo_core.spec.spec import load_spec
     from halo_core.stage import StopFlag
     from halo_core.store import Workspace
+    from halo_core.threads import patient_threads
 
+    patient_threads()
     started = time.monotonic()
     spec = load_spec(Path(spec_file), parse_overrides(overrides))
     plan = make_plan(spec, Workspace(Path(workspace).resolve()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from halo_core.plan import Plan
 from halo_core.runner import RunStatus
+from halo_core.tracking import shown_path
 
 
 def summary(plan: Plan, status: RunStatus, seconds: float) -> str:
@@ -20,21 +21,21 @@ def summary(plan: Plan, status: RunStatus, seconds: float) -> str:
         note = "(in the store)" if stage.status == "cached" else f"({_time(stage.seconds)})"
         lines.append(f"  {stage.id:<{width}}  {stage.headline or stage.use} {note}")
     lines += ["", "Where to look next", ""]
-    lines += [f"  {label:<9}{text}" for label, text in _next(plan, status)]
+    lines += [f"  {label:<8}{text}" for label, text in _next(plan, status)]
     return "\n".join(lines)
 
 
 def _next(plan: Plan, status: RunStatus) -> list[tuple[str, str]]:
-    found = [("report", str(path)) for path in status.reports]
+    found = [("report", shown_path(path)) for path in status.reports]
     models = [s for s in plan.stages if s.spec.component.produces == "model"]
     if models:
-        found.append(("model", str(models[-1].folder / "model")))
-    if status.tracking.get("links"):
-        uri = str(status.tracking.get("tracking_uri") or "")
-        if uri.startswith("sqlite"):
-            found.append(("MLflow", f"halo ui --workspace {plan.workspace.root}"))
-        found += [(str(name), str(link)) for name, link in status.tracking["links"].items()]
-    found.append(("events", str(status.folder / "events.jsonl")))
+        found.append(("model", shown_path(models[-1].folder / "model")))
+    links = status.tracking.get("links", {})
+    if str(status.tracking.get("tracking_uri") or "").startswith("sqlite"):
+        found.append(("MLflow", f"halo ui --workspace {shown_path(plan.workspace.root)}"))
+        found += [("", f"then {link}") for name, link in links.items() if name == "run"]
+    else:
+        found += [(str(name), str(link)) for name, link in links.items()]
     return found
 
 
