@@ -23,10 +23,11 @@ from dataclasses import dataclass
 
 import datasets
 import torch
+from torch import Tensor
+
 from halo_methods.dpo import dpo_loss
 from halo_methods.kto import kto_loss
 from halo_methods.mismatched_kl import mismatched_kl
-from torch import Tensor
 
 TOLERANCE = 1e-5
 """Absolute for losses, in nats; for gradients relative to the largest entry of each tensor."""

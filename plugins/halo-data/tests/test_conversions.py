@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from halo_core.errors import DataError
 from halo_data.components import (
     HH,
     BinaryToDemonstration,
@@ -14,8 +16,6 @@ from halo_data.components import (
     PairedToDemonstration,
     Toy,
 )
-
-from halo_core.errors import DataError
 
 Write = Callable[..., str]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from halo_data.components import HH
-from halo_data.transcript import conversation, transcript_pair
 from pydantic import ValidationError
 
 from halo_core.errors import DataError, PathError
+from halo_data.components import HH
+from halo_data.transcript import conversation, transcript_pair
 
 HUMAN = "\n\nHuman: "
 ASSISTANT = "\n\nAssistant: "

@@ -7,10 +7,10 @@ from typing import Any
 import datasets
 import huggingface_hub
 import pytest
-from halo_data.components import HH, Hub
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from halo_core.errors import DataError, UserError
+from halo_data.components import HH, Hub
 
 COMMIT = "ab" * 20
 ROWS = [{"prompt": "Sky?", "completion": "Blue.", "label": True}] * 2 + [

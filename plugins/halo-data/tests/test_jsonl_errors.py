@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from halo_data.components import Jsonl
 
 from halo_core.errors import DataError, PathError
+from halo_data.components import Jsonl
 
 Write = Callable[..., str]
 USER = {"role": "user", "content": "Sky?"}

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from halo_data.components import Jsonl
-from halo_data.implicit_prompt import shared_prompt
 
 from halo_core.feedback import COLUMNS
+from halo_data.components import Jsonl
+from halo_data.implicit_prompt import shared_prompt
 
 Write = Callable[..., str]
 USER = {"role": "user", "content": "Sky?"}

@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from halo_data.components import Oracle
 
 from halo_core.judge import Comparison, Verdict
+from halo_data.components import Oracle
 
 COW = ({"role": "user", "content": "What does a cow say?"},)
 STRANGE = ({"role": "user", "content": "Who are you?"},)

@@ -5,14 +5,14 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
+
+from halo_core.errors import DataError
 from halo_data.components import Toy
 from halo_data.toy import FACTS, utility
 from halo_data.toy.facts import ANSWERS, fact_in
 from halo_data.toy.language import FILLERS, INSULTS, RUDE_WORDS
 from halo_data.toy.world import questions
-from pydantic import ValidationError
-
-from halo_core.errors import DataError
 
 COW = [{"role": "user", "content": "Hello! What does a cow say?"}]
 KINDS = ("text", "demonstration", "binary", "paired")

@@ -1,8 +1,8 @@
 import pytest
-from halo_judge.components import Longest
 
 from halo_core.judge import Comparison
 from halo_core.testing.judge import check_judge
+from halo_judge.components import Longest
 
 
 @pytest.mark.parametrize(

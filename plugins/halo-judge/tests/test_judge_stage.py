@@ -4,14 +4,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from halo_judge.components import JudgeStage, Longest
-from halo_report.win_rate import proportion
 from pydantic import Field
 
 from halo_core.errors import DataError, Interrupted, PathError, PluginError, UserError
 from halo_core.events import read_events
 from halo_core.judge import Judge, Verdict
 from halo_core.stage import StopFlag
+from halo_judge.components import JudgeStage, Longest
+from halo_report.win_rate import proportion
 
 
 def by_text(comparison):

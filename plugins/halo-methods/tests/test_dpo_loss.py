@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+
 from halo_methods.dpo import dpo_loss
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+
 from halo_methods.kto import kto_loss
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}

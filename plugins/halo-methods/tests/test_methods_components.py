@@ -4,9 +4,6 @@ import re
 
 import pytest
 import torch
-from halo_methods.components import DPO, KTO, SFT, MismatchedKL, Zero
-from halo_methods.dpo import dpo_loss
-from halo_methods.kto import kto_loss
 from pydantic import ValidationError
 
 from halo_core.discovery import discover
@@ -19,6 +16,9 @@ from halo_core.testing import (
     loss_batch,
     paired_batch,
 )
+from halo_methods.components import DPO, KTO, SFT, MismatchedKL, Zero
+from halo_methods.dpo import dpo_loss
+from halo_methods.kto import kto_loss
 
 ROUNDING = {"rtol": 1e-12, "atol": 1e-12}
 LOSSES = [

@@ -2,6 +2,7 @@ import random
 from collections import Counter
 
 import pytest
+
 from halo_methods.mismatched_kl import make_pairs, mismatched_kl
 
 SEEDS = range(100)

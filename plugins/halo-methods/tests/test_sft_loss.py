@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from halo_methods.sft import sft_sequence_loss, sft_token_loss
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
+
 from halo_mlflow.components import MLflow
 from halo_mlflow.connection import connect
 from halo_mlflow.session import MLflowSession
 from halo_mlflow.store import choose_store
-from mlflow import MlflowClient
 
 RUN = "toy-1a2b3c"
 RESOLVED = """\

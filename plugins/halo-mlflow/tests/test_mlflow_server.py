@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
+
+from halo_core.errors import HaloError
 from halo_mlflow.components import MLflow
 from halo_mlflow.server import served, server_command, server_environment
 from halo_mlflow.session import MLflowSession
 from halo_mlflow.store import choose_store
-from mlflow import MlflowClient
-
-from halo_core.errors import HaloError
 
 pytestmark = pytest.mark.slow
 

@@ -9,11 +9,11 @@ import sys
 from typing import Any
 
 import pytest
-from halo_mlflow.session import MLflowSession
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from halo_core.tracker import StartOver
+from halo_mlflow.session import MLflowSession
 
 
 def only_run(client: MlflowClient) -> Run:

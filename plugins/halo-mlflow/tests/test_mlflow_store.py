@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from halo_mlflow.components import MLflow
-from halo_mlflow.connection import connect
-from halo_mlflow.links import run_links
-from halo_mlflow.session import MLflowSession
-from halo_mlflow.store import choose_store
 from pydantic import ValidationError
 
 from halo_core.discovery import discover
 from halo_core.errors import HaloError
 from halo_core.registry import import_target
 from halo_core.tracking import Tracking
+from halo_mlflow.components import MLflow
+from halo_mlflow.connection import connect
+from halo_mlflow.links import run_links
+from halo_mlflow.session import MLflowSession
+from halo_mlflow.store import choose_store
 
 
 def test_the_uri_of_the_spec_comes_before_the_environment(

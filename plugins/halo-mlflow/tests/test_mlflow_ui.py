@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from halo_mlflow.server import served, server_command, server_environment
-from halo_mlflow.store import choose_store
-from halo_mlflow.ui import start_page
 
 from halo_core.cli import call
 from halo_core.errors import HaloError
+from halo_mlflow.server import served, server_command, server_environment
+from halo_mlflow.store import choose_store
+from halo_mlflow.ui import start_page
 
 CHROMIUM = "/usr/bin/chromium"
 SHOTS = "HALO_SCREENSHOTS"

@@ -5,6 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+
 from halo_report.win_rate import win_rate
 
 ROOT = Path(__file__).parents[3]

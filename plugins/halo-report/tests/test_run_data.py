@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from halo_report.run_data import read_curves, read_lines, read_run
 
 

@@ -2,11 +2,11 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+
+from halo_core.testing.component import check_component
 from halo_report.components import Html
 from halo_report.page import number, render_page
 from halo_report.run_data import read_run
-
-from halo_core.testing.component import check_component
 
 SCRIPT = "<script>alert(1)</script>"
 

@@ -2,6 +2,7 @@ import math
 from itertools import product
 
 import pytest
+
 from halo_report.win_rate import WinRate, proportion, rate_text, win_rate
 
 PUBLISHED = 5e-5

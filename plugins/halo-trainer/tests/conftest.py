@@ -153,6 +153,7 @@ def make_context(tmp_path: Path) -> Callable[..., StageContext]:
 def make_examples() -> Callable[..., list[Any]]:
     """Returns a function that makes encoded examples of random tokens and lengths."""
     import numpy as np
+
     from halo_trainer.encoded import EncodedCompletion, EncodedExample
 
     def make(feedback: Feedback, count: int, *, vocabulary: int = 60, longest: int = 12) -> Any:
@@ -179,6 +180,7 @@ def make_examples() -> Callable[..., list[Any]]:
 def make_scoring() -> Callable[..., Any]:
     """Returns a function that scores with a tiny llama and, as reference, a shifted copy of it."""
     import torch
+
     from halo_trainer.distributed import Ranks
     from halo_trainer.probe import make_scorer
     from halo_trainer.scoring import Scoring

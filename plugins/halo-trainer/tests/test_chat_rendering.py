@@ -4,6 +4,8 @@ import copy
 from typing import Any
 
 import pytest
+
+from halo_core.errors import ModelError
 from halo_trainer.chat import (
     CUT,
     TULU_2,
@@ -13,8 +15,6 @@ from halo_trainer.chat import (
     token_ids,
     use_template,
 )
-
-from halo_core.errors import ModelError
 
 USER = {"role": "user", "content": "What says a cow?"}
 

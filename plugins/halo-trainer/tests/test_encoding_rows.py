@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from halo_trainer import encoding
-from halo_trainer.encoding import EncodedData, EncodingOptions, cache_key, encode
 
 from halo_core.errors import DataError, UserError
 from halo_core.rows import DataSet
+from halo_trainer import encoding
+from halo_trainer.encoding import EncodedData, EncodingOptions, cache_key, encode
 
 LONG = EncodingOptions(max_length=64, max_prompt_length=32)
 COW = [{"role": "user", "content": "What says a cow?"}]

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from halo_trainer.encoding import EncodingOptions, encode
-from halo_trainer.prompt_truncation import cut_prompt
-from halo_trainer.prompts import PromptEncoder
 
 from halo_core.errors import DataError
 from halo_core.feedback import Message, Prompt
 from halo_core.rows import DataSet
+from halo_trainer.encoding import EncodingOptions, encode
+from halo_trainer.prompt_truncation import cut_prompt
+from halo_trainer.prompts import PromptEncoder
 
 
 def words(prompt: Prompt) -> int:

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from halo_trainer.lora import apply_lora, merge_and_save
-from halo_trainer.lora_options import LoraOptions
-from halo_trainer.models import load_model, save_model_folder
 from pydantic import ValidationError
 
 from halo_core.errors import ModelError
 from halo_core.stage import ModelInput
+from halo_trainer.lora import apply_lora, merge_and_save
+from halo_trainer.lora_options import LoraOptions
+from halo_trainer.models import load_model, save_model_folder
 
 TOKENS = torch.tensor([[5, 6, 7, 8]])
 # Adding the update to the weights rounds once more than adding it to the outputs.

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from halo_trainer.device import pick_device, pick_dtype
 
 from halo_core.errors import UserError
+from halo_trainer.device import pick_device, pick_dtype
 
 
 @pytest.mark.parametrize("gpu", [True, False])

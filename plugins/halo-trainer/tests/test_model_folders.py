@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+
+from halo_core.errors import ModelError
+from halo_core.stage import ModelInput
 from halo_trainer.folders import written_beside
 from halo_trainer.models import (
     completion_end_id,
@@ -15,9 +18,6 @@ from halo_trainer.models import (
     load_tokenizer,
     save_model_folder,
 )
-
-from halo_core.errors import ModelError
-from halo_core.stage import ModelInput
 
 TOKENS = torch.tensor([[5, 6, 7, 8]])
 

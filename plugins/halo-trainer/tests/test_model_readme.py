@@ -3,11 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
+
 from halo_trainer.lora_options import LoraOptions
 from halo_trainer.sample_stage import Sample
 from halo_trainer.scratch_stage import Scratch
 from halo_trainer.train_stage import Train
-from pydantic import BaseModel
 
 README = Path(__file__).parents[1] / "README.md"
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from halo_trainer.next_token import Choice, choose, uniforms
 
 LOGITS = torch.log(torch.tensor([[0.1, 0.4, 0.2, 0.3]]))

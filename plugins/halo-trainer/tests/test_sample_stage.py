@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 import torch
-from halo_trainer import sampling
-from halo_trainer.models import load_model, load_tokenizer, save_model_folder
-from halo_trainer.sample_loop import sample_lengths
-from halo_trainer.sample_stage import Sample
 
 from halo_core.errors import DataError, Interrupted, UserError
 from halo_core.events import read_events
 from halo_core.feedback import prompt_id
 from halo_core.rows import DataSet
 from halo_core.stage import ModelInput, StageContext, StopFlag
+from halo_trainer import sampling
+from halo_trainer.models import load_model, load_tokenizer, save_model_folder
+from halo_trainer.sample_loop import sample_lengths
+from halo_trainer.sample_stage import Sample
 
 MakeData = Callable[..., DataSet]
 Run = Callable[..., list[dict[str, Any]]]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from halo_trainer.batch_plan import BatchPlan
 
 

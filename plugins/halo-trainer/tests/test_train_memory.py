@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from halo_trainer.memory import llama_parameters, training_gigabytes
 from transformers import LlamaConfig, LlamaForCausalLM
+
+from halo_trainer.memory import llama_parameters, training_gigabytes
 
 SIZES = {
     "hidden_size": 16,

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
 from halo_trainer.packing import Scored, pack
 from halo_trainer.probe import make_scorer
 from halo_trainer.scorer import Scorer
-from transformers import AutoConfig, AutoModelForCausalLM
 
 RELATIVE = 1e-5
 VOCABULARY = 60

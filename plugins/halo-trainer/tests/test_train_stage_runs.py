@@ -11,8 +11,6 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from halo_methods.components import DPO, KTO, SFT, MismatchedKL
-from halo_trainer.train_stage import Train
 from safetensors.torch import load_file
 
 from halo_core import ModelInput
@@ -22,6 +20,8 @@ from halo_core.feedback import Feedback
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
 from halo_core.reference_point import Estimate, Observed, PairingPlan, RefPointEstimator
 from halo_core.stage import StageContext, StageResult, StopFlag
+from halo_methods.components import DPO, KTO, SFT, MismatchedKL
+from halo_trainer.train_stage import Train
 
 WORDS = "the cow says moo duck quack ant six legs coal black green grass".split()
 Run = Callable[..., StageResult]

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from halo_methods.components import DPO, KTO, SFT, MismatchedKL
-from halo_trainer.batch_plan import BatchPlan
-from halo_trainer.metrics import means
-from halo_trainer.step import Gradient, backward
 
 from halo_core.errors import NotFiniteError, PluginError
 from halo_core.feedback import Feedback
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
 from halo_core.reference_point import Estimate, Observed, PairingPlan, RefPointEstimator
+from halo_methods.components import DPO, KTO, SFT, MismatchedKL
+from halo_trainer.batch_plan import BatchPlan
+from halo_trainer.metrics import means
+from halo_trainer.step import Gradient, backward
 
 RELATIVE = 1e-5
 LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import torch
+
 from halo_trainer.token_logps import token_logps
 
 ROUNDING = 1e-6

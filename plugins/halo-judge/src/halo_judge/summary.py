@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from halo_report.win_rate import WinRate, rate_text, win_rate
-
 from halo_judge.verdicts import Record
+from halo_report.win_rate import WinRate, rate_text, win_rate
 
 
 def summary_metrics(records: Sequence[Record], *, confidence: float) -> dict[str, float]:
