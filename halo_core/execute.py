@@ -18,7 +18,6 @@ from halo_core.errors import HaloError, PluginError, UserError, WorkerError
 from halo_core.events import EventLog
 from halo_core.plan import Plan, PlannedStage
 from halo_core.progress import SilentProgress
-from halo_core.registry import Registration
 from halo_core.reserved import RESERVED
 from halo_core.rows import DataSet
 from halo_core.spec.components import Resolved, Resolver
@@ -159,10 +158,10 @@ def _run(resolved: Resolved, context: StageContext) -> StageResult:
         culprit = _third_party(error, resolved)
         if culprit is None:
             raise
-        registration, location = culprit
+        found, location = culprit
+        origin = f"{found.registration.distribution} {found.registration.version}"
         raise PluginError(
-            f"{registration.canonical} ({registration.distribution} {registration.version}) "
-            f"raised {type(error).__name__}: {error}",
+            f"{found.short_name} ({origin}) raised {type(error).__name__}: {error}",
             location=location,
         ) from error
     if not isinstance(result, StageResult):
@@ -170,7 +169,7 @@ def _run(resolved: Resolved, context: StageContext) -> StageResult:
     return result
 
 
-def _third_party(error: Exception, resolved: Resolved) -> tuple[Registration, str] | None:
+def _third_party(error: Exception, resolved: Resolved) -> tuple[Resolved, str] | None:
     """Returns the stranger's component in whose code an error was raised, and where."""
     frames = traceback.extract_tb(error.__traceback__)
     for frame in reversed(frames):
@@ -185,7 +184,7 @@ def _third_party(error: Exception, resolved: Resolved) -> tuple[Registration, st
                 else (frame.filename.startswith(folder + os.sep))
             )
             if owner != registration.distribution and inside:
-                return registration, f"{frame.filename}:{frame.lineno}"
+                return found, f"{frame.filename}:{frame.lineno}"
     return None
 
 

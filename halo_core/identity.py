@@ -43,7 +43,9 @@ def component_identity(resolved: Resolved) -> dict[str, Any]:
         for option, value in resolved.component.model_dump(mode="json", by_alias=True).items()
         if option not in left_out
     }
-    name = Path(resolved.registration.origin).name if _is_file(resolved) else resolved.name
+    name = resolved.name
+    if _is_file(resolved):  # where the file lies does not matter; its hash is the version
+        name = f"{Path(resolved.registration.origin).name}:{resolved.short_name}"
     return {"use": name, "version": version(resolved.registration), "options": options}
 
 

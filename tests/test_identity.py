@@ -74,6 +74,16 @@ def test_a_change_in_a_local_file_changes_the_key(spec_file: Path, tmp_path: Pat
     assert keys(spec_file, **changes)[0] != first[0]
 
 
+def test_two_classes_of_one_local_file_have_two_keys(spec_file: Path, tmp_path: Path) -> None:
+    source = Path(__file__).with_name("made_components.py").read_text()
+    (tmp_path / "mine.py").write_text(source + "\n\nclass Other(PairLoss):\n    pass\n")
+    pair, other = (
+        keys(spec_file, stages__learn__loss=f"'file:{tmp_path}/mine.py:{name}'")
+        for name in ("PairLoss", "Other")
+    )
+    assert pair[0] != other[0]
+
+
 def test_a_model_folder_is_named_by_its_content(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
