@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +11,14 @@ import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.errors import HaloError, PathError, UserError
+from halo_core.lock import locked
 
 if TYPE_CHECKING:
     from halo_core.tracker import Tracker
     from halo_core.tracker_feed import Feed
 
 ATTEMPTS = 3
+RUNNING = "this run is running and sends its events itself; wait until it is done"
 
 
 @click.command()
@@ -32,7 +33,7 @@ def sync(run: str, workspace: str, output: Output) -> None:
     from halo_core.tracker_feed import describe_all
 
     folder = find_run(run, Path(workspace))
-    with _not_running(folder):
+    with locked(folder, RUNNING):
         feeds = _feeds(folder, Path(workspace))
         results: list[dict[str, Any]] = []
         output.attach(run=folder.name, trackers=results)
@@ -43,6 +44,8 @@ def sync(run: str, workspace: str, output: Output) -> None:
     output.emit({"run": folder.name, "trackers": results, **told})
     for result in results:
         output.say(f"{result['use']}: {result['events']} events sent")
+    if "ui" in told:
+        output.say(f"  {told['ui']}")
     for name, link in told["links"].items():
         output.say(f"  {name}: {link}")
 
@@ -69,25 +72,6 @@ def find_run(run: str, workspace: Path) -> Path:
         raise PathError(f"{run!r} is the beginning of {len(begun)} runs: {', '.join(begun)}")
     there = f"runs there: {', '.join(names)}" if names else "there are no runs there yet"
     raise PathError(f"no run {run!r}; {there}", location=str(runs))
-
-
-@contextmanager
-def _not_running(folder: Path) -> Iterator[None]:
-    """Holds the run's lock, as `halo run` does while it works."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(
-            "this run is running and sends its events itself; wait until it is done",
-            location=str(folder),
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _feeds(folder: Path, workspace: Path) -> list[Feed]:

@@ -391,7 +391,7 @@ def test_describe_tells_the_ui_command_and_links_for_a_database(
     assert told["mlflow_run_id"] == run.run_id
     assert told["tracking_uri"] == f"sqlite:///{tracked_run.workspace / 'mlflow.db'}"
     links = dict(told["links"])
-    assert links.pop("ui") == f"halo ui --workspace {tracked_run.workspace}"
+    assert told["ui"] == f"halo ui --workspace {tracked_run.workspace}"
     runs = f"http://127.0.0.1:5000/#/experiments/{run.experiment_id}/runs"
     assert links["run"] == f"{runs}/{run.run_id}?workflowType=machine_learning"
     assert links["compare"] == f"{runs}?workflowType=machine_learning&compareRunsMode=CHART"

@@ -52,7 +52,7 @@ def test_a_password_in_the_uri_is_never_shown(tmp_path: Path) -> None:
     store = choose_store("http://ann:sesame@host:5000", tmp_path)
     assert store.shown == "http://***@host:5000"
     assert "sesame" not in repr(store)
-    assert "sesame" not in json.dumps(run_links(store, tmp_path, "1", "r"))
+    assert "sesame" not in json.dumps(run_links(store, "1", "r"))
 
 
 @pytest.mark.parametrize("uri", ["./mlruns", "file:///tmp/mlruns", "mlruns:sesame"])

@@ -97,4 +97,4 @@ def prompt_text(prompt: Sequence[Mapping[str, str]]) -> str:
 
 
 def _row(sample: Mapping[str, Any]) -> list[Any]:
-    return [prompt_text(sample["prompt"]), *(sample.get(name) for name in _COLUMNS[1:])]
+    return [prompt_text(sample.get("prompt", ())), *(sample.get(name) for name in _COLUMNS[1:])]

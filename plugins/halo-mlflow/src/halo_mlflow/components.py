@@ -35,8 +35,8 @@ class MLflow(Tracker):
         50,
         ge=0,
         le=1000,
-        description="verdicts of each judge stage to show as traces, order flips and unscored "
-        "ones first; 0 for none",
+        description="verdicts of the last judge stage to show as traces, order flips and "
+        "unscored ones first; 0 for none",
     )
     timeout_s: int = Field(
         10, ge=1, le=600, description="seconds to wait for one answer of an MLflow server"

@@ -15,13 +15,12 @@ MACHINE_LEARNING = "workflowType=machine_learning"
 
 
 def run_links(
-    store: Store, workspace: Path, experiment: str, run_id: str, *, traced: bool = False
+    store: Store, experiment: str, run_id: str, *, traced: bool = False
 ) -> dict[str, str]:
-    """Returns name to link of a run's pages; for SQLite the command that serves them first.
+    """Returns name to link of a run's pages; where no server runs, as `ui_command` serves them.
 
     Args:
         store: Where the run is.
-        workspace: The workspace.
         experiment: The experiment's id.
         run_id: MLflow's id of the run.
         traced: Whether its verdicts were sent as traces.
@@ -30,8 +29,7 @@ def run_links(
     runs = f"{base}/#/experiments/{experiment}/runs"
     one = quote(f"attributes.run_id IN ('{run_id}')")
     compared = f"{runs}?{MACHINE_LEARNING}&searchFilter={one}&compareRunsMode"
-    links = {} if store.is_server else {"ui": ui_command(store, workspace)}
-    links |= {
+    links = {
         "run": f"{runs}/{run_id}?{MACHINE_LEARNING}",
         "compare": f"{runs}?{MACHINE_LEARNING}&compareRunsMode=CHART",
         "answers": f"{compared}=ARTIFACT",

@@ -17,7 +17,7 @@ from halo_core.redact import one_line
 from halo_core.tracker import StartOver
 from halo_mlflow.connection import connect, http_status
 from halo_mlflow.lifecycle import create_run, experiment_id, mark_dead_runs
-from halo_mlflow.links import run_links
+from halo_mlflow.links import run_links, ui_command
 from halo_mlflow.record import RunRecord
 from halo_mlflow.state import RunState, load_state, save_state
 from halo_mlflow.store import choose_store
@@ -77,22 +77,18 @@ class MLflowSession:
             raise HaloError(one_line(error), location=self._store.shown) from None
 
     def describe(self) -> Mapping[str, object]:
-        """Returns the links, MLflow's id of the run and the tracking URI without credentials."""
-        state = self._state
-        links: dict[str, str] = {}
-        if state.run_id is not None and state.experiment_id is not None:
-            links = run_links(
-                self._store,
-                self._record.workspace,
-                state.experiment_id,
-                state.run_id,
-                traced=bool(state.traced),
-            )
-        return {
-            "links": links,
-            "mlflow_run_id": state.run_id,
-            "tracking_uri": self._store.shown,
-        }
+        """Returns links, MLflow's id of the run, and the tracking URI without credentials.
+
+        Where no server runs, `ui` is the command that makes the links work.
+        """
+        state, store = self._state, self._store
+        told: dict[str, object] = {"mlflow_run_id": state.run_id, "tracking_uri": store.shown}
+        if not store.is_server:
+            told["ui"] = ui_command(store, self._record.workspace)
+        if state.run_id is None or state.experiment_id is None:
+            return {**told, "links": {}}
+        links = run_links(store, state.experiment_id, state.run_id, traced=bool(state.traced))
+        return {**told, "links": links}
 
     def close(self) -> None:
         """Remembers how far it came."""

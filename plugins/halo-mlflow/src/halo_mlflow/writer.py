@@ -187,7 +187,7 @@ class RunWriter:
             self._artifacts.product(
                 folder, stage, product, plain=stage in (plain.judge, plain.sample)
             )
-        if product == "verdicts" and self._options.verdict_traces:
+        if stage == plain.judge and self._options.verdict_traces:
             self._send_traces(folder / "verdicts.jsonl", stage, event)
 
     def _send_traces(self, verdicts: Path, stage: str, event: Event) -> None:
