@@ -17,11 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from filelock import FileLock, Timeout
-
-from halo_core.errors import HaloError, Interrupted, UserError
+from halo_core.errors import Interrupted, UserError
 from halo_core.events import EventLog, read_events
 from halo_core.execute import execute, read_error, write_stage
+from halo_core.lock import locked
 from halo_core.materialise import Rows, materialise_set
 from halo_core.overlap import check_overlap
 from halo_core.plan import Plan, PlannedStage
@@ -34,6 +33,7 @@ from halo_core.tracking import Tracking
 
 Status = Literal["computed", "cached", "failed", "interrupted", "pending"]
 CLOSE_DEADLINE_S = 30.0
+BUSY = "{} is being worked on by another process; wait for it, or use another workspace"
 
 
 @dataclass
@@ -124,7 +124,7 @@ class Runner:
             HaloError: Whatever a stage raises.
         """
         self.plan.run_folder.mkdir(parents=True, exist_ok=True)
-        with _locked(self.plan.run_folder, "this run"):
+        with locked(self.plan.run_folder, BUSY.format("this run")):
             self._forget(again)
             write_run(self.plan, self.command)
             with self._tracking() as tracking:
@@ -282,7 +282,7 @@ class Runner:
         resumed = stage.folder.is_dir()
         stage.folder.mkdir(parents=True, exist_ok=True)
         use = stage.spec.resolved.name
-        with _locked(stage.folder, f"the stage {stage.id!r}"):
+        with locked(stage.folder, BUSY.format(f"the stage {stage.id!r}")):
             write_stage(self.plan, stage, rows)
             log = EventLog(stage.folder / "events.jsonl", self.plan.run_folder / "events.jsonl")
             folder = self.plan.workspace.relative(stage.folder)
@@ -329,20 +329,4 @@ class Runner:
             self.log.append("report", path=str(path.relative_to(self.plan.run_folder)))
 
 
-@contextmanager
-def _locked(folder: Path, what: str) -> Any:
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(
-            f"{what} is being worked on by another process; wait for it, or use another workspace",
-            location=str(folder),
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-__all__ = ["HaloError", "RunStatus", "Runner", "StageStatus", "new_status"]
+__all__ = ["RunStatus", "Runner", "StageStatus", "new_status"]
