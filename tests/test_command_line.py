@@ -215,6 +215,8 @@ from halo_core.hooks import hookimpl
 
 @click.command()
 def wait():
+    # Ignored where the tests run in the background of a script.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.kill(os.getpid(), signal.SIGINT)
 
 @hookimpl
