@@ -6,6 +6,7 @@ import getpass
 import hashlib
 import json
 import os
+import re
 import shlex
 import socket
 import zlib
@@ -80,7 +81,8 @@ class RunRecord:
         """At most 16 characters, the most telling first: ``kto-b0.1-s2``."""
         loss = self.resolved.get("stages", {}).get(self.plain.method, {}).get("loss")
         beta = loss.get("beta") if isinstance(loss, dict) else None
-        parts = [self.method.rpartition("/")[2], f"b{beta:g}" if beta is not None else ""]
+        short = re.split("[/:]", self.method)[-1]  # namespace/name, file:path:Class
+        parts = [short, f"b{beta:g}" if isinstance(beta, int | float) else ""]
         parts.append(f"s{self.tree.get('seed', 0)}")
         return "-".join(part for part in parts if part)[:LONGEST_RUN_NAME]
 

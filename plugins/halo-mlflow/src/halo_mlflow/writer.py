@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -211,7 +212,7 @@ class RunWriter:
         if stage not in self._state.models:
             model = self._client.create_logged_model(
                 self._state.experiment_id or "",
-                name=f"{self._record.run_name}-{stage}"[:100].replace(".", "_"),
+                name=re.sub(r"[^\w-]", "_", f"{self._record.run_name}-{stage}"),
                 source_run_id=self._run_id,
                 tags={"halo.folder": str(folder), "mlflow.model.isExternal": "true"},
                 model_type="halo",

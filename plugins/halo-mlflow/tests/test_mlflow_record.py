@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halo_mlflow.keys import PlainStages, curve_key, final_key, plain_stages
+from halo_mlflow.record import RunRecord, colour
+
+
+def record(fake_run: Any, **changes: Any) -> RunRecord:
+    path = fake_run.folder / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    return RunRecord(fake_run.folder, fake_run.workspace)
+
+
+@pytest.mark.parametrize(
+    ("loss", "name"),
+    [
+        ("kto", "kto-b0.1-s2"),
+        ("acme/kto", "kto-b0.1-s2"),
+        ("file:/home/a/my_loss.py:Hinge", "Hinge-b0.1-s2"),
+        ("acme/a-very-long-name-of-a-loss", "a-very-long-name"),
+    ],
+)
+def test_a_run_is_called_by_its_method_beta_and_seed(fake_run: Any, loss: str, name: str) -> None:
+    stages = [{"id": "kto", "product": "model", "loss": loss}]
+    assert record(fake_run, stages=stages).run_name == name
+
+
+def test_a_run_that_trains_nothing_is_called_by_its_recipe(fake_run: Any) -> None:
+    stages = [{"id": "win", "product": "verdicts"}]
+    assert record(fake_run, stages=stages).run_name == "toy-s2"
+
+
+def test_a_run_without_files_has_no_parameters(tmp_path: Path) -> None:
+    empty = RunRecord(tmp_path, tmp_path)
+    assert empty.parameters() == {}
+    assert empty.recipe == tmp_path.name
+    assert empty.tags()["halo.version"] == "unknown"
+
+
+def test_a_data_sets_digest_changes_with_its_content_and_its_split(fake_run: Any) -> None:
+    source = {"component": {"use": "toy"}, "digest": "a", "split": "train"}
+    variants = [source, {**source, "digest": "b"}, {**source, "split": "test"}]
+    found = record(fake_run, data={"train": variants}).data_sets()
+    assert len({digest for _, digest, _ in found}) == 3
+
+
+def test_methods_have_different_colours_that_stay() -> None:
+    assert len({colour(method) for method in ("kto", "dpo", "sft")}) == 3
+    assert colour("acme/hinge") == colour("acme/hinge")
+
+
+def test_the_last_stage_with_a_loss_is_the_method_and_not_a_generated_model() -> None:
+    stages = [
+        {"id": "model", "product": "model", "loss": None},
+        {"id": "sft", "product": "model", "loss": "sft"},
+        {"id": "kto", "product": "model", "loss": "kto"},
+        {"id": "merged", "product": "model", "loss": None},
+        {"id": "a", "product": "samples"},
+        {"id": "b", "product": "samples"},
+        {"id": "win", "product": "verdicts"},
+    ]
+    assert plain_stages(stages) == PlainStages(method="kto", judge="win", sample="b")
+    assert plain_stages([]) == PlainStages()
+
+
+def test_no_curve_and_no_final_number_share_a_key() -> None:
+    plain = PlainStages(method="kto", judge="win", sample="answers")
+    assert curve_key(plain, "kto", "train/loss") == "train/loss"
+    assert final_key(plain, "kto", "model", "train/loss") is None
+    assert final_key(plain, "kto", "model", "loss") == "final/loss"
+    assert final_key(plain, "label", "feedback", "n") == "label.final/n"
