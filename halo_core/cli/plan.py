@@ -59,7 +59,7 @@ def _stage(made: Plan, stage: PlannedStage, weights: Mapping[str, int | None]) -
 
 
 def _set(made: Plan, data: SetSpec) -> dict[str, Any]:
-    from halo_core.errors import HaloError
+    from halo_core.errors import DataError, HaloError
     from halo_core.materialise import materialise
 
     sources = []
@@ -68,6 +68,8 @@ def _set(made: Plan, data: SetSpec) -> dict[str, Any]:
         found["feedback"] = source.info.feedback
         found["inserted"] = source.converted
         try:
+            if source.info.digest is None:
+                raise DataError("it is out of reach here")
             rows = materialise(source, made.workspace)
         except HaloError as error:
             found |= {"rows": None, "dropped": {}, "unknown": error.message}

@@ -15,7 +15,8 @@ from halo_data.splits import of_split
 from halo_data.toy.world import VERSION, Question, Split, dialogue, questions, ranked
 
 Kind = Literal["text", "demonstration", "binary", "paired"]
-MOST_TURNS = 4
+TURNS = (3, 6)
+"""The fewest and most turns of a raw dialogue."""
 TEMPERATURE = 0.4
 EVEN = 0.5
 
@@ -109,7 +110,7 @@ class Toy(DataSource):
 
 
 def _text(split: Split, i: int, rng: Random) -> Row:
-    return {"id": f"{split}:{i}", "text": dialogue(split, rng.randint(2, MOST_TURNS), rng)}
+    return {"id": f"{split}:{i}", "text": dialogue(split, rng.randint(*TURNS), rng)}
 
 
 def _evenly(i: int, fraction: float) -> bool:

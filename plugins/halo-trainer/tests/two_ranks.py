@@ -1,0 +1,188 @@
+"""What the ranks of `test_train_two_ranks.py` do; the test itself does the same as one process.
+
+Run by a launcher as ``two_ranks.py FOLDER`` with the model and the rows already in the folder.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from halo_core.errors import HaloError
+from halo_core.events import EventLog
+from halo_core.feedback import Feedback
+from halo_core.loss import Loss, LossBatch, LossOutput, Need
+from halo_core.progress import SilentProgress
+from halo_core.reference_point import RefPointEstimator
+from halo_core.rows import DataSet
+from halo_core.stage import ModelInput, StageContext, StopFlag
+from halo_methods.components import DPO, KTO, SFT, MismatchedKL
+from halo_trainer.batch_plan import BatchPlan
+from halo_trainer.distributed import Ranks
+from halo_trainer.encoded import EncodedCompletion, EncodedExample
+from halo_trainer.models import load_model
+from halo_trainer.probe import make_scorer
+from halo_trainer.scoring import Scoring
+from halo_trainer.step import backward
+from halo_trainer.train_stage import Train
+
+LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
+    "kto": (KTO(), MismatchedKL()),
+    "dpo": (DPO(), None),
+    "sft": (SFT(), None),
+}
+SIZES = (5, 1)
+"""Examples of the global batches: shared out unevenly, and fewer than ranks."""
+
+
+class Broken(Loss):
+    """Not a number for completions of seven or more tokens."""
+
+    feedback: ClassVar[Feedback] = "demonstration"
+    needs: ClassVar[tuple[Need, ...]] = ("policy_logps",)
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        """Returns losses of which one is not a number."""
+        broken = batch.lengths >= 7
+        losses = torch.where(broken, torch.nan, -batch.policy_logps)
+        return LossOutput(losses, torch.ones_like(losses))
+
+
+class StopOnLastRank(StopFlag):
+    """Asks to stop in the second step, on one rank only."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        self.left = 2 if rank == 1 else -1
+
+    def is_set(self) -> bool:
+        """Returns whether it is time."""
+        self.left -= 1
+        return self.left == 0
+
+
+def make_examples(feedback: Feedback, count: int) -> list[EncodedExample]:
+    """Returns examples of random tokens."""
+    rng = np.random.Generator(np.random.PCG64(7))
+
+    def ids(size: int) -> Any:
+        return rng.integers(0, 200, size).astype(np.int32)
+
+    desirable = [True, False] if feedback == "paired" else [True]
+    return [
+        EncodedExample(
+            f"row-{i}",
+            f"prompt-{i}",
+            tuple(
+                EncodedCompletion(ids(3 + i), ids(2 + i + k), good and i % 2 == 0, f"{i}.{k}")
+                for k, good in enumerate(desirable)
+            ),
+        )
+        for i in range(count)
+    ]
+
+
+def gradient(
+    root: Path, ranks: Ranks, loss: Loss, estimator: RefPointEstimator | None, count: int
+) -> dict[str, torch.Tensor]:
+    """Returns the gradient of a global batch, and its loss."""
+    reference = load_model(
+        ModelInput(str(root / "model"), None, "m"), dtype=torch.float32, device="cpu"
+    )
+    policy = load_model(
+        ModelInput(str(root / "model"), None, "m"), dtype=torch.float32, device="cpu"
+    )
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            parameter.mul_(1.05)
+    made = [
+        make_scorer(m, compute_dtype=torch.float32, max_length=64, warn=print)
+        for m in (policy, reference)
+    ]
+    scoring = Scoring(loss, estimator, ranks.wrap(made[0]), made[1], ranks, 1000, 64)
+    examples = make_examples(loss.feedback, count)
+    plan = BatchPlan(count, count, seed=0, shuffled=False)
+    prepared = scoring.prepare(examples, plan.batch(1), plan.rng(1, "pairs"), {})
+    named = dict(policy.named_parameters())
+    found = backward(scoring, prepared, list(named.values()), stop=False, max_norm=None)
+    loss_tensor = torch.tensor([found.loss], dtype=torch.float64)
+    return {n: p.grad.clone() for n, p in named.items() if p.grad is not None} | {
+        "loss": loss_tensor
+    }
+
+
+def train(root: Path, name: str, loss: Loss, rank: int, stop: StopFlag | None = None) -> None:
+    """Runs a whole stage in ``FOLDER/name``."""
+    folder = root / name
+    folder.mkdir(exist_ok=True)
+    rows = DataSet("train", loss.feedback, [root / f"train-{loss.feedback}.arrow"])
+    model = ModelInput(str(root / "model"), None, "m")
+    context = StageContext(
+        id=name,
+        folder=folder,
+        seed=1,
+        models={"from": model, "reference": model},
+        inputs={},
+        data={"data": rows, "evaluate.test": rows},
+        cache=root / "cache",
+        events=EventLog(folder / "events.jsonl") if rank == 0 else EventLog(),
+        progress=SilentProgress(),
+        stop=stop or StopFlag(),
+        warn=print,
+    )
+    stage = Train(
+        data="train",
+        evaluate={"test": "train"},
+        loss=loss,
+        reference_point=MismatchedKL() if "reference_point" in loss.needs else None,
+        batch_size=5,
+        steps=4,
+        learning_rate=0.05,
+        optimizer="sgd",
+        log_every=2,
+        micro_batch_tokens=60,
+        device="cpu",
+    )
+    stage.run(context)
+
+
+def all_gradients(root: Path, ranks: Ranks) -> dict[str, dict[str, torch.Tensor]]:
+    """Returns the gradients of all losses and batch sizes."""
+    return {
+        f"{name}-{count}": gradient(root, ranks, loss, estimator, count)
+        for name, (loss, estimator) in LOSSES.items()
+        for count in SIZES
+    }
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Leaves gradients, stages and the messages of errors in the folder."""
+    root = Path(arguments[0])
+    torch.set_num_threads(1)
+    ranks = Ranks("cpu")
+    Ranks.leave = lambda self: None  # type: ignore[method-assign]  # several stages share a group
+    for name, found in all_gradients(root, ranks).items():
+        save_file(found, root / f"gradient-{name}-{ranks.rank}.safetensors")
+    train(root, "kto-2", KTO(), ranks.rank)
+    for name, loss, stop in (
+        ("stopped", KTO(), StopOnLastRank(ranks.rank)),
+        ("broken", Broken(), None),
+    ):
+        with suppress(HaloError):
+            try:
+                train(root, name, loss, ranks.rank, stop)
+            except HaloError as error:
+                (root / f"{name}-{ranks.rank}.txt").write_text(f"{type(error).__name__}: {error}")
+                raise
+    train(root, "stopped", KTO(), ranks.rank)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
