@@ -104,7 +104,9 @@ class FakeRun:
         for stage in ("sft", "kto"):
             self.begin_stage(stage)
             self.train(stage, range(1, 6))
-            self.end_stage(stage, f"{stage} learned", **{"loss": 0.2, "train/loss": 0.2})
+            self.end_stage(
+                stage, f"{stage} learned", **{"loss": 0.2, "train/loss": 0.2, "steps": 5}
+            )
         self.end_stage("answers", len=7.0)
         self.end_stage("win", "win rate 0.6", win=0.6, win_lo=0.5, win_hi=0.7)
         (self.folder / "report.html").write_text("<p>report</p>")

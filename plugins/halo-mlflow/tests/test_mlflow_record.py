@@ -72,5 +72,11 @@ def test_no_curve_and_no_final_number_share_a_key() -> None:
     plain = PlainStages(method="kto", judge="win", sample="answers")
     assert curve_key(plain, "kto", "train/loss") == "train/loss"
     assert final_key(plain, "kto", "model", "train/loss") is None
-    assert final_key(plain, "kto", "model", "loss") == "final/loss"
+    curves = ["train/loss", "rewards/desirable", "sft.train/lr"]
+    for name in ("loss", "rewards_desirable", "train/loss"):
+        assert final_key(plain, "kto", "model", name, curves) is None
+    assert final_key(plain, "sft", "model", "lr", curves) is None
+    assert final_key(plain, "kto", "model", "steps", curves) == "final/steps"
+    assert final_key(plain, "kto", "model", "lr", curves) == "final/lr"
+    assert final_key(plain, "sft", "model", "loss", curves) == "sft.final/loss"
     assert final_key(plain, "label", "feedback", "n") == "label.final/n"

@@ -58,8 +58,8 @@ def test_the_method_has_plain_sections_and_earlier_stages_their_id(
     assert set(only_run(whole_client).data.metrics) == {
         "train/loss",
         "sft.train/loss",
-        "final/loss",
-        "sft.final/loss",
+        "final/steps",
+        "sft.final/steps",
         "samples/len",
         "bench/win",
         "bench/win_lo",

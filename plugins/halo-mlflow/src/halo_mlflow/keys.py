@@ -10,15 +10,15 @@ their id:
 | curve `train/loss` | `train/loss` | `sft.train/loss` |
 | final number of a judge `win` | `bench/win` | `bench.win_sft/win` |
 | final number of a sampler `len` | `samples/len` | `samples.answers_sft/len` |
-| final number of a trainer `loss` | `final/loss` | `sft.final/loss` |
+| final number of a trainer `steps` | `final/steps` | `sft.final/steps` |
 
-A final number with a curve's name (`train/loss`) is the curve's last value and not sent again:
-a key is a line or a bar, never both.
+A trainer's final number that is named as one of its curves (`train/lr`, `lr` or `train_lr`) is the
+curve's last value and not sent again, which would double every chart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,15 +58,35 @@ def curve_key(plain: PlainStages, stage: str, name: str) -> str:
     return clean_name(name if stage == plain.method else f"{stage}.{name}")
 
 
-def final_key(plain: PlainStages, stage: str, product: str, name: str) -> str | None:
-    """Returns the key of a final number of a stage; None for a curve's last value."""
+def final_key(
+    plain: PlainStages, stage: str, product: str, name: str, curves: Collection[str] = ()
+) -> str | None:
+    """Returns the key of a final number of a stage; None for a curve's last value.
+
+    Args:
+        plain: The stages with plain sections.
+        stage: The stage's id.
+        product: What it makes.
+        name: The number's name.
+        curves: The keys of all curves so far, of any stage.
+    """
     if "/" in name:
         return None
     if product == "verdicts":
         return clean_name(f"{_section('bench', stage, plain.judge)}/{name}")
     if product == "samples":
         return clean_name(f"{_section('samples', stage, plain.sample)}/{name}")
-    return clean_name(f"{'' if stage == plain.method else f'{stage}.'}final/{name}")
+    prefix = "" if stage == plain.method else f"{stage}."
+    if any(name in _short_names(key, prefix) for key in curves):
+        return None
+    return clean_name(f"{prefix}final/{name}")
+
+
+def _short_names(key: str, prefix: str) -> tuple[str, ...]:
+    """Returns how a trainer calls a curve's last value; nothing for another stage's curve."""
+    curve = key.removeprefix(prefix)
+    of_another = not key.startswith(prefix) or "." in curve.partition("/")[0]
+    return () if of_another else (curve.rpartition("/")[2], curve.replace("/", "_"))
 
 
 def _section(section: str, stage: str, plain: str | None) -> str:

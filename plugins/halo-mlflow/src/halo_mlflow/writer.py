@@ -111,8 +111,9 @@ class RunWriter:
     def _stage_ended(self, event: Event) -> None:
         stage, product, plain = event["stage"], event.get("product", ""), self._record.plain
         self._state.headlines[stage] = event.get("headline") or ""
+        curves = {*self._state.last_steps, *self._steps}
         for name, value in event["metrics"].items():
-            key = final_key(plain, stage, product, name)
+            key = final_key(plain, stage, product, name, curves)
             if key is not None:
                 self._add(key, value, event, 0)
         if "folder" in event:
