@@ -223,6 +223,17 @@ def test_other_schema_is_an_error_that_points_to_jsonl(write_rows: Write) -> Non
         read(HH(path=path))
 
 
+def test_other_schema_is_found_by_inspect_already(write_rows: Write) -> None:
+    path = write_rows([{"text": "a", "lang": "en"}])
+    with pytest.raises(DataError, match=r"train\.jsonl:1: got columns text, lang; expected"):
+        HH(path=path).inspect()
+
+
+def test_empty_file_is_an_error_of_hh(write_rows: Write) -> None:
+    with pytest.raises(DataError, match="the file is empty; expected at least one row"):
+        HH(path=write_rows([])).inspect()
+
+
 def test_wrong_subset_of_a_folder_is_an_error(tmp_path: Path) -> None:
     folder = tmp_path / "helpful-base"
     folder.mkdir()

@@ -109,7 +109,7 @@ def test_hh_asks_for_every_subset_of_the_hub(hub: list[dict[str, Any]]) -> None:
 @pytest.mark.usefixtures("hub")
 def test_hh_knows_only_its_own_splits() -> None:
     with pytest.raises(DataError, match=r"Anthropic/hh-rlhf: no split 'validation'"):
-        list(HH().load("validation").rows)
+        HH().load("validation")
 
 
 def test_local_data_set_is_read_through_datasets(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from halo_core.errors import DataError, PathError
 from halo_data.components import Jsonl
@@ -55,11 +57,28 @@ def test_file_that_is_not_gzip_is_an_error(tmp_path: Path) -> None:
 
 
 def test_truncated_gzip_is_an_error(tmp_path: Path) -> None:
-    import gzip
-
     path = tmp_path / "train.jsonl.gz"
     path.write_bytes(gzip.compress(b'{"text": "a"}\n' * 1000)[:-10])
     assert "cannot be read as gzipped" in message_of(path)
+
+
+def test_damaged_gzip_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl.gz"
+    packed = bytearray(gzip.compress(b'{"text": "a"}\n' * 1000))
+    packed[20:40] = bytes(20)
+    path.write_bytes(packed)
+    assert "cannot be read as gzipped" in message_of(path)
+
+
+def test_half_a_character_is_an_error_and_a_whole_one_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_text('{"text": "\\ud83d\\ude00"}\n{"text": "\\ud83d"}\n')
+    assert message_of(path).startswith(f"{path}:2: a \\ud800 to \\udfff without its other half")
+
+
+def test_mapping_of_a_column_that_is_not_standard_is_refused() -> None:
+    with pytest.raises(ValidationError, match="'answr' is no standard column; expected chosen, co"):
+        Jsonl(path="a.jsonl", columns={"answr": "b"})
 
 
 def test_misspelt_column_gets_the_nearest_name(write_rows: Write) -> None:

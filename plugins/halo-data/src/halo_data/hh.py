@@ -64,6 +64,8 @@ class HH(DataSource):
             return DataInfo("paired", SPLITS, digest)
         splits = _local_files(Path(self.path), self.subset)
         paths = sorted({path for files in splits.values() for _, path in files})
+        for path in paths:
+            _check(path)
         return DataInfo("paired", tuple(splits), content_digest(paths))
 
     def load(self, split: str) -> Loaded:
@@ -82,11 +84,13 @@ class HH(DataSource):
 
     def _hub_records(self, split: str) -> Iterator[Record]:
         of_split(dict.fromkeys(SPLITS), split, self.hub)
-        subsets = SUBSETS if self.subset is None else (self.subset,)
-        for subset in subsets:
-            yield from hub_records(
+        return (
+            record
+            for subset in (SUBSETS if self.subset is None else (self.subset,))
+            for record in hub_records(
                 self.hub, split=split, revision=self.revision, data_dir=subset, prefix=subset
             )
+        )
 
 
 def _local_files(path: Path, subset: str | None) -> Mapping[str, list[tuple[str, Path]]]:
@@ -112,6 +116,13 @@ def _local_files(path: Path, subset: str | None) -> Mapping[str, list[tuple[str,
             location=str(path),
         )
     return with_train(splits)
+
+
+def _check(path: Path) -> None:
+    first = next(objects(path), None)
+    if first is None:
+        raise DataError("the file is empty; expected at least one row", location=str(path))
+    _outcome(Record("first", f"{path}:{first[0]}", first[1]))
 
 
 def _outcome(record: Record) -> Row | Dropped:

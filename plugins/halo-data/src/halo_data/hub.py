@@ -13,7 +13,7 @@ from halo_core.errors import DataError
 from halo_core.feedback import Feedback
 from halo_data.forms import Given, read_records, recognise, standard
 from halo_data.hub_access import commit_of, digest_of, glimpse, hub_records
-from halo_data.jsonl import COLUMNS_DESCRIPTION
+from halo_data.jsonl import COLUMNS_DESCRIPTION, Columns
 from halo_data.outcome import kept
 
 
@@ -28,7 +28,7 @@ class Hub(DataSource):
     revision: str | None = Field(
         default=None, description="Branch, tag or commit; the main branch when left out"
     )
-    columns: dict[str, str] = Field(default_factory=dict, description=COLUMNS_DESCRIPTION)
+    columns: Columns = Field(default_factory=dict, description=COLUMNS_DESCRIPTION)
 
     def inspect(self) -> DataInfo:
         """Returns kind, splits and commit as far as the hub can be reached."""

@@ -8,17 +8,30 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.feedback import Feedback
-from halo_data.forms import Record, read_records, recognise, standard
+from halo_data.forms import FORMS, Record, read_records, recognise, standard
 from halo_data.local_files import content_digest, objects, split_files
 from halo_data.outcome import kept
 from halo_data.splits import of_split, with_train
 
+
+def _known(columns: dict[str, str]) -> dict[str, str]:
+    standard_names = sorted({name for form in FORMS for name in form.columns})
+    for name in columns:
+        if name not in standard_names:
+            raise ValueError(
+                f"{name!r} is no standard column; expected {', '.join(standard_names)}"
+            )
+    return columns
+
+
+Columns = Annotated[dict[str, str], AfterValidator(_known)]
+"""Standard column name to the name in the data."""
 COLUMNS_DESCRIPTION = "Standard column name to the name in the data, e.g. {completion: answer}"
 
 
@@ -28,14 +41,16 @@ class Jsonl(DataSource):
     path: Annotated[str, Location()] = Field(
         description="A .jsonl or .json file (also .gz), or a folder of <split>.jsonl files"
     )
-    columns: dict[str, str] = Field(default_factory=dict, description=COLUMNS_DESCRIPTION)
+    columns: Columns = Field(default_factory=dict, description=COLUMNS_DESCRIPTION)
 
     def inspect(self) -> DataInfo:
         """Returns the kind of the first row, the splits, and the hash of all files."""
         files = with_train(split_files(Path(self.path)))
+        feedback = self._feedback(files)
         options = json.dumps(self.columns, sort_keys=True) if self.columns else ""
-        digest = content_digest(sorted(set(files.values())), options)
-        return DataInfo(self._feedback(files), tuple(files), digest)
+        return DataInfo(
+            feedback, tuple(files), content_digest(sorted(set(files.values())), options)
+        )
 
     def load(self, split: str) -> Loaded:
         """Returns the rows of a split; empty completions and the like are dropped and counted."""

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -87,7 +88,7 @@ def objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     try:
         yield from _array(path) if _is_array(path) else _lines(path)
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
+    except (UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
         raise DataError(
             f"cannot be read as {'gzipped ' if path.suffix == '.gz' else ''}UTF-8 text: {error}",
             location=str(path),
@@ -117,7 +118,7 @@ def _array(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _parsed(text: str, path: Path, first_line: int) -> Any:
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except json.JSONDecodeError as error:
         line = first_line + error.lineno - 1
         raise DataError(
@@ -125,6 +126,20 @@ def _parsed(text: str, path: Path, first_line: int) -> Any:
             "expected one JSON object per line, or one array in a .json file",
             location=f"{path}:{line}",
         ) from error
+    if "\\u" in text and not _is_unicode(value):
+        raise DataError(
+            "a \\ud800 to \\udfff without its other half is no character; mend or remove it",
+            location=f"{path}:{first_line}",
+        )
+    return value
+
+
+def _is_unicode(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _object(value: Any, path: Path, number: int) -> dict[str, Any]:
