@@ -75,14 +75,16 @@ def make_examples(feedback: Feedback, count: int) -> list[EncodedExample]:
     def ids(size: int) -> Any:
         return rng.integers(0, 200, size).astype(np.int32)
 
-    desirable = [True, False] if feedback == "paired" else [True]
+    def classes(i: int) -> list[bool]:
+        return [True, False] if feedback == "paired" else [feedback != "binary" or i % 2 == 0]
+
     return [
         EncodedExample(
             f"row-{i}",
             f"prompt-{i}",
             tuple(
-                EncodedCompletion(ids(3 + i), ids(2 + i + k), good and i % 2 == 0, f"{i}.{k}")
-                for k, good in enumerate(desirable)
+                EncodedCompletion(ids(3 + i), ids(2 + i + k), good, f"{i}.{k}")
+                for k, good in enumerate(classes(i))
             ),
         )
         for i in range(count)
@@ -93,12 +95,7 @@ def gradient(
     root: Path, ranks: Ranks, loss: Loss, estimator: RefPointEstimator | None, count: int
 ) -> dict[str, torch.Tensor]:
     """Returns the gradient of a global batch, and its loss."""
-    reference = load_model(
-        ModelInput(str(root / "model"), None, "m"), dtype=torch.float32, device="cpu"
-    )
-    policy = load_model(
-        ModelInput(str(root / "model"), None, "m"), dtype=torch.float32, device="cpu"
-    )
+    policy, reference = (_load(root) for _ in range(2))
     with torch.no_grad():
         for parameter in policy.parameters():
             parameter.mul_(1.05)
@@ -112,10 +109,13 @@ def gradient(
     prepared = scoring.prepare(examples, plan.batch(1), plan.rng(1, "pairs"), {})
     named = dict(policy.named_parameters())
     found = backward(scoring, prepared, list(named.values()), stop=False, max_norm=None)
-    loss_tensor = torch.tensor([found.loss], dtype=torch.float64)
-    return {n: p.grad.clone() for n, p in named.items() if p.grad is not None} | {
-        "loss": loss_tensor
-    }
+    gradients = {n: p.grad.clone() for n, p in named.items() if p.grad is not None}
+    return gradients | {"loss": torch.tensor([found.loss], dtype=torch.float64)}
+
+
+def _load(root: Path) -> Any:
+    model = ModelInput(str(root / "model"), None, "m")
+    return load_model(model, dtype=torch.float32, device="cpu")
 
 
 def train(root: Path, name: str, loss: Loss, rank: int, stop: StopFlag | None = None) -> None:
