@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from typing import Any, ClassVar
+
+import pytest
+from pydantic import ValidationError
+
+from halo_core.feedback import Feedback
+from halo_core.loss import Loss, LossBatch, LossOutput, Need
+from halo_methods.components import DPO, KTO, SFT, MismatchedKL, Zero
+from halo_trainer.optimizer_names import OPTIMIZERS
+from halo_trainer.train_stage import Train
+
+
+def mistakes(loss: Loss | None = None, **options: Any) -> dict[str, str]:
+    return dict(Train(data="d", loss=loss or SFT(), **options).mistakes())
+
+
+def test_the_defaults_hold_no_mistake() -> None:
+    assert mistakes() == mistakes(DPO()) == mistakes(KTO()) == {}
+
+
+def test_the_module_needs_no_torch() -> None:
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['torch', 'transformers', 'accelerate']));"
+        "import halo_trainer.train_stage"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "option", "message"),
+    [
+        ({"epochs": 1, "steps": 2}, "steps", "epochs and steps are both given"),
+        ({"steps": 2, "warmup_steps": 3}, "warmup_steps", "3 is more than the 2 steps"),
+        ({"max_length": 8, "max_prompt_length": 8}, "max_prompt_length", "leaves no room"),
+        ({"reference_point": Zero()}, "reference_point", "uses no reference point"),
+        ({"reference": "sft"}, "reference", "uses no reference model"),
+        ({"evaluate_every": 5}, "evaluate_every", "nothing to evaluate on"),
+        (
+            {"optimizer_options": {"momentun": 0.9}, "optimizer": "sgd"},
+            "optimizer_options",
+            "SGD has no option 'momentun'. Did you mean 'momentum'?",
+        ),
+    ],
+)
+def test_options_that_contradict_each_other_are_mistakes(
+    options: dict[str, Any], option: str, message: str
+) -> None:
+    found = mistakes(**options)
+    assert list(found) == [option]
+    assert message in found[option]
+
+
+class Wants(Loss):
+    """Needs what nobody has."""
+
+    feedback: ClassVar[Feedback] = "scored"
+    needs: ClassVar[tuple[Any, ...]] = ("telepathy", "reference_point")
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        raise NotImplementedError
+
+
+def test_a_loss_that_cannot_be_served_is_a_mistake() -> None:
+    found = [message for _, message in Train(data="d", loss=Wants()).mistakes()]
+    assert any("'telepathy', which train cannot compute" in message for message in found)
+    assert any("scored feedback" in message for message in found)
+    assert any("has no default" in message for message in found)
+
+
+def test_a_misspelt_optimizer_is_named_with_the_nearest() -> None:
+    with pytest.raises(ValidationError, match=r"no optimizer named 'adamv'. Did you mean 'adam"):
+        Train(data="d", loss=SFT(), optimizer="adamv")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_size": 0},
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+        {"schedule": "cosin"},
+        {"dropout": 1.0},
+        {"keep_last": 0},
+        {"bach_size": 3},
+        {"precision": "float16"},
+        {"max_grad_norm": 0.0},
+    ],
+)
+def test_an_option_out_of_range_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Train(data="d", loss=SFT(), **options)
+
+
+def test_from_is_spelt_as_in_a_spec() -> None:
+    stage = Train.build('{"from": "sft", "data": "d", "loss": "L"}', {"L": SFT()})
+    assert stage.from_ == "sft"
+
+
+def test_the_loss_decides_feedback_reference_and_reference_point() -> None:
+    kto = Train(data="d", loss=KTO(), evaluate={"test": "t"})
+    assert kto.feedback_wanted() == {"data": "binary", "evaluate.test": "binary"}
+    assert kto.model_defaults() == {"from": "previous", "reference": "from"}
+    assert kto.defaults() == {"reference_point": "mismatched-kl"}
+    assert Train(data="d", loss=KTO(), reference_point=MismatchedKL()).defaults() == {}
+    sft = Train(data="d", loss=SFT())
+    assert sft.model_defaults() == {"from": "previous"}
+    assert sft.defaults() == {}
+
+
+def test_one_process_needs_no_launcher_and_two_are_launched(tmp_path: Any) -> None:
+    assert Train(data="d", loss=SFT()).command(tmp_path) is None
+    command = Train(data="d", loss=SFT(), processes=2).command(tmp_path)
+    assert command is not None
+    assert command[:3] == [sys.executable, "-m", "accelerate.commands.launch"]
+    assert command[-3:] == ["-m", "halo_core.worker", str(tmp_path)]
+    assert command[command.index("--num_processes") + 1] == "2"
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_known_options_are_those_of_torch(name: str) -> None:
+    import torch
+
+    general = {"params", "lr", "weight_decay", "decoupled_weight_decay"}
+    kernels = {"foreach", "fused", "capturable", "differentiable", "maximize"}
+    names = set(inspect.signature(getattr(torch.optim, name)).parameters)
+    assert names - general - kernels == OPTIMIZERS[name]
+    assert "weight_decay" in names
+
+
+def test_needs_are_those_of_the_core() -> None:
+    from typing import get_args
+
+    from halo_trainer.train_stage import PROVIDED
+
+    assert set(get_args(Need)) == set(PROVIDED)
