@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class CataloguedComponent:
+class CataloguedComponent(NamedTuple):
     """A component of a distribution in the catalogue.
 
     Attributes:
@@ -25,8 +24,7 @@ class CataloguedComponent:
     summary: str
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A distribution in the catalogue.
 
     Attributes:

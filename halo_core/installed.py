@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 GROUP = "halo"
 """The entry-point group of plugins."""
@@ -18,8 +18,7 @@ GROUP = "halo"
 _SUFFIXES = (".dist-info", ".egg-info")
 
 
-@dataclass(frozen=True)
-class Announcement:
+class Announcement(NamedTuple):
     """A distribution that has an entry point in the group ``halo``.
 
     Attributes:
@@ -80,7 +79,8 @@ def _metadata_folders(path: Iterable[str]) -> Iterator[str]:
 
 def _entry_points(file: str) -> Iterator[str]:
     section = ""
-    for line in _lines(file):
+    text = _read(file)
+    for line in text.splitlines() if f"[{GROUP}]" in text else ():
         if line.startswith("["):
             section = line.strip("[] ")
         elif section == GROUP and "=" in line:
@@ -90,7 +90,9 @@ def _entry_points(file: str) -> Iterator[str]:
 def _announcement(folder: str, modules: tuple[str, ...]) -> Announcement:
     headers: dict[str, list[str]] = {}
     for file in ("METADATA", "PKG-INFO"):
-        for line in _lines(os.path.join(folder, file), until_blank=True):
+        for line in _read(os.path.join(folder, file)).splitlines():
+            if not line.strip():
+                break  # what follows is the description
             key, _, value = line.partition(":")
             headers.setdefault(key.lower(), []).append(value.strip())
     fallback = os.path.basename(folder).rsplit(".", 1)[0].split("-", 1)[0]
@@ -103,14 +105,9 @@ def _announcement(folder: str, modules: tuple[str, ...]) -> Announcement:
     )
 
 
-def _lines(file: str, *, until_blank: bool = False) -> Iterator[str]:
+def _read(file: str) -> str:
     try:
-        with open(file, encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                text = line.strip()
-                if text:
-                    yield text
-                elif until_blank:
-                    return
+        with open(file, "rb", buffering=0) as content:
+            return content.read().decode("utf-8", errors="replace")
     except OSError:
-        return
+        return ""

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from halo_core.errors import PluginError, UserError
 from halo_core.installed import normalised
 from halo_core.reserved import KINDS, RESERVED
 
 
-@dataclass(frozen=True)
-class Registration:
+class Registration(NamedTuple):
     """A component that a distribution offers.
 
     Attributes:
@@ -49,8 +46,7 @@ class Registration:
         return f"{namespace(self.distribution)}/{self.name}"
 
 
-@dataclass(frozen=True)
-class BrokenPlugin:
+class BrokenPlugin(NamedTuple):
     """A distribution whose plugin could not be used.
 
     Attributes:
@@ -68,8 +64,7 @@ class BrokenPlugin:
     hint: str
 
 
-@dataclass(frozen=True)
-class LeftOut:
+class LeftOut(NamedTuple):
     """A distribution that ``HALO_PLUGINS`` does not name.
 
     Attributes:
@@ -88,9 +83,6 @@ def namespace(distribution: str) -> str:
     ('stranger', 'acme-losses')
     """
     return normalised(distribution).removeprefix("halo-")
-
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class Registrar:
@@ -153,7 +145,7 @@ class Registrar:
         if owner not in (None, normalised(self._distribution)):
             own = namespace(self._distribution)
             return f", a name of {owner}. Choose another; users will write {own}/NAME"
-        if not _NAME.fullmatch(name):
+        if not _is_name(name):
             return "; expected letters, digits, '.', '_' and '-' only"
         if any((r.kind, r.name) == (kind, name) for r in self.registrations):
             return " twice"
@@ -161,6 +153,10 @@ class Registrar:
         if not all(part.isidentifier() for part in [*module.split("."), attribute]):
             return f" as {target!r}; expected 'module:attribute'"
         return None
+
+
+def _is_name(text: str) -> bool:
+    return text.isascii() and text[:1].isalnum() and all(c.isalnum() or c in "._-" for c in text)
 
 
 class Registry:

@@ -134,7 +134,18 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: Any) -> None:
         ctx.exit()
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def _width() -> int:
+    """Returns the width of help texts; click's own way imports compression libraries for it."""
+    try:
+        return max(50, min(80, os.get_terminal_size().columns) - 2)
+    except OSError:
+        return 78
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "terminal_width": _width()},
+)
 @click.option(
     "--version",
     is_flag=True,

@@ -84,8 +84,8 @@ def _print_installed(output: Output, registry: Registry) -> None:
     output.emit(
         {
             "plugins": [_row(registry, r) for r in _sorted(registry)],
-            "broken": [vars(broken) for broken in registry.broken],
-            "left_out": [vars(absent) for absent in registry.left_out],
+            "broken": [broken._asdict() for broken in registry.broken],
+            "left_out": [absent._asdict() for absent in registry.left_out],
         }
     )
     rows = [
@@ -159,5 +159,5 @@ def _entry_fields(entry: Entry) -> dict[str, Any]:
         "summary": entry.summary,
         "homepage": entry.homepage,
         "install": f"pip install {entry.distribution}",
-        "components": [vars(component) for component in entry.components],
+        "components": [component._asdict() for component in entry.components],
     }
