@@ -47,7 +47,7 @@ def prompt_id(prompt: Prompt) -> str:
     """Returns 16 hexadecimal digits that name a prompt by its roles and contents.
 
     >>> prompt_id([{"role": "user", "content": "hi"}])
-    'd3d53b36f1d98bb1'
+    '897be8e1f0370e7f'
     """
     content = [[message["role"], message["content"]] for message in prompt]
     encoded = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
