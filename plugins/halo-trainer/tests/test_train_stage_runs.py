@@ -21,7 +21,10 @@ from halo_core.loss import Loss, LossBatch, LossOutput, Need
 from halo_core.reference_point import Estimate, Observed, PairingPlan, RefPointEstimator
 from halo_core.stage import StageContext, StageResult, StopFlag
 from halo_methods.components import DPO, KTO, SFT, MismatchedKL
+from halo_trainer.distributed import Ranks
+from halo_trainer.train_loop import seed_step
 from halo_trainer.train_stage import Train
+from halo_trainer.training import set_up
 
 WORDS = "the cow says moo duck quack ant six legs coal black green grass".split()
 Run = Callable[..., StageResult]
@@ -364,3 +367,34 @@ def test_bfloat16_keeps_the_weights_in_float32(run: Run, tmp_path: Path) -> None
     result = run(DPO(), steps=2, precision="bfloat16")
     assert {tensor.dtype for tensor in weights(tmp_path / "stage").values()} == {torch.float32}
     assert result.metrics["loss_first"] == pytest.approx(0.6931472, abs=0.02)
+
+
+def test_the_frozen_reference_is_held_in_the_dtype_it_computes_in(
+    make_data: Callable[..., Any], make_context: Callable[..., StageContext], tiny_model: ModelInput
+) -> None:
+    data = {"data": make_data("paired", make_rows("paired", 3))}
+    context = make_context(data=data, models={"from": tiny_model, "reference": tiny_model})
+    stage = Train(data="d", loss=DPO(), device="cpu", precision="bfloat16")
+    scoring = set_up(stage, context, Ranks("cpu")).scoring
+    assert scoring.reference is not None
+    assert {p.dtype for p in scoring.reference.parameters()} == {torch.bfloat16}
+    assert not any(p.requires_grad for p in scoring.reference.parameters())
+    assert {b.dtype for b in scoring.reference.buffers()} == {torch.float32}
+    assert {p.dtype for p in scoring.policy.parameters()} == {torch.float32}
+
+
+def test_dropout_is_only_for_what_is_learned_from(run: Run, tmp_path: Path) -> None:
+    options = {"dropout": 0.5, "steps": 1, "learning_rate": 1e-30, "test_rows": 4}
+    run(KTO(), **options)
+    found = curves(tmp_path / "stage")
+    assert found[1, "policy/kl"] == pytest.approx(0, abs=1e-5)
+    assert found[1, "eval/test/loss"] == pytest.approx(0.5, abs=1e-6)
+    assert found[1, "rewards/desirable"] != pytest.approx(0, abs=1e-3)
+
+
+def test_chance_is_another_at_each_step_and_rank_and_for_each_seed() -> None:
+    drawn = set()
+    for place in ((1, 1, 0), (2, 1, 0), (1, 2, 0), (1, 1, 1)):
+        seed_step(*place)
+        drawn.add(torch.rand(()).item())
+    assert len(drawn) == 4

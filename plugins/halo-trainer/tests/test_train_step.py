@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from halo_core.errors import NotFiniteError, PluginError
 from halo_core.feedback import Feedback
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
-from halo_core.reference_point import Estimate, Observed, PairingPlan, RefPointEstimator
+from halo_core.reference_point import Estimate, Observed, Pair, PairingPlan, RefPointEstimator
 from halo_methods.components import DPO, KTO, SFT, MismatchedKL
 from halo_trainer.batch_plan import BatchPlan
 from halo_trainer.metrics import means
@@ -306,3 +306,41 @@ def test_weights_that_sum_to_zero_give_no_gradient(
 
     found, _ = gradient_of(make_scoring(Weightless()), make_examples("demonstration", 3))
     assert (found.loss, found.norm) == (0.0, 0.0)
+
+
+class Watching(RefPointEstimator):
+    """Keeps what it was shown."""
+
+    seen: ClassVar[list[Observed]] = []
+
+    def pairs(self, plan: PairingPlan, rng: Any) -> Any:
+        return [Pair(0, 1), Pair(1, 0)]
+
+    def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
+        self.seen.append(observed)
+        return Estimate(0.0)
+
+
+def test_a_pair_that_is_too_long_loses_the_end_of_its_completion(
+    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+) -> None:
+    examples = make_examples("binary", 2)
+    first, second = (example.completions[0] for example in examples)
+    longest = len(first.prompt_ids) + len(second.completion_ids) - 1
+    scoring = replace(make_scoring(KTO(), Watching()), max_length=longest)
+    gradient_of(scoring, examples)
+    assert Watching.seen[-1].lengths[0] == len(second.completion_ids) - 1
+
+
+class Astray(Watching):
+    """Asks for a completion that is not there."""
+
+    def pairs(self, plan: PairingPlan, rng: Any) -> Any:
+        return [Pair(0, 99)]
+
+
+def test_a_pair_outside_the_plan_is_the_plugins_fault(
+    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+) -> None:
+    with pytest.raises(PluginError, match=r"Astray asked for Pair\(prompt=0, completion=99\)"):
+        gradient_of(make_scoring(KTO(), Astray()), make_examples("binary", 2))

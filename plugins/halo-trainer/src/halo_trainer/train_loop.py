@@ -89,7 +89,7 @@ class _Loop:
     def _step(self) -> Gradient:
         training, state = self.training, self.state
         step = state.step + 1
-        _seed(self.context.seed, step, self.ranks.rank)
+        seed_step(self.context.seed, step, self.ranks.rank)
         batch, rng = training.plan.batch(step), training.plan.rng(step, "pairs")
         try:
             prepared = training.scoring.prepare(training.data, batch, rng, state.estimator)
@@ -197,6 +197,6 @@ class _Loop:
         self.ranks.wait()
 
 
-def _seed(seed: int, step: int, rank: int) -> None:
+def seed_step(seed: int, step: int, rank: int) -> None:
     """Makes all of torch's chance in a step a function of the step, so that none is kept."""
     torch.manual_seed(int.from_bytes(sha256(f"{seed}:{step}:{rank}".encode()).digest()[:8]))
