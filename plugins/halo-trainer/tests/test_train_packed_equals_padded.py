@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from halo_core.errors import ModelError
 from halo_trainer.packing import Scored, pack
 from halo_trainer.probe import make_scorer
 from halo_trainer.scorer import Scorer
@@ -175,3 +176,17 @@ def test_the_bfloat16_scorer_is_near_the_float32_one() -> None:
         expected = alone(make("llama", GROUPED | {"initializer_range": 0.05}))
     assert found.dtype == torch.float32
     assert 0 < (found - expected).abs().max() < 0.05
+
+
+def test_a_model_that_agrees_on_neither_path_is_refused() -> None:
+    model = make("llama", GROUPED)
+    forward = model.forward
+
+    def alone_only(**inputs: Any) -> Any:
+        if "logits_to_keep" in inputs:
+            raise TypeError("unexpected keyword")
+        return forward(**inputs)
+
+    model.forward = alone_only
+    with pytest.raises(ModelError, match="LlamaForCausalLM gives other log-probabilities"):
+        make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=pytest.fail)

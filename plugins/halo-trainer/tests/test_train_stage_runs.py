@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from halo_core import ModelInput
-from halo_core.errors import DataError, Interrupted, NotFiniteError, UserError
+from halo_core.errors import DataError, Interrupted, ModelError, NotFiniteError, UserError
 from halo_core.events import EventLog, read_events
 from halo_core.feedback import Feedback
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
@@ -398,3 +399,45 @@ def test_chance_is_another_at_each_step_and_rank_and_for_each_seed() -> None:
         seed_step(*place)
         drawn.add(torch.rand(()).item())
     assert len(drawn) == 4
+
+
+def test_lora_holds_the_weights_it_leaves_alone_in_bfloat16(
+    make_data: Callable[..., Any], make_context: Callable[..., StageContext], tiny_model: ModelInput
+) -> None:
+    data = {"data": make_data("demonstration", make_rows("demonstration", 3))}
+    context = make_context(data=data, models={"from": tiny_model})
+    stage = Train(
+        data="d", loss=SFT(), device="cpu", precision="bfloat16", lora={"rank": 2}, steps=1
+    )
+    policy = set_up(stage, context, Ranks("cpu")).scoring.policy
+    found = {(p.requires_grad, p.dtype) for p in policy.parameters()}
+    assert found == {(True, torch.float32), (False, torch.bfloat16)}
+    assert stage.run(context).metrics["steps"] == 1
+    assert {t.dtype for t in weights(context.folder).values()} == {torch.float32}
+
+
+def test_a_reference_with_another_vocabulary_is_refused(
+    make_data: Callable[..., Any],
+    make_context: Callable[..., StageContext],
+    tiny_model: ModelInput,
+    tiny_tokenizer: Any,
+    tmp_path: Path,
+) -> None:
+    from halo_trainer.models import load_model, save_model_folder
+
+    other = copy.deepcopy(tiny_tokenizer)
+    other.add_tokens(["<|good|>"])
+    model = load_model(tiny_model, dtype=torch.float32, device="cpu")
+    save_model_folder(tmp_path / "other", model, other)
+    models = {"from": tiny_model, "reference": ModelInput(str(tmp_path / "other"), None, "o")}
+    context = make_context(
+        data={"data": make_data("paired", make_rows("paired", 3))}, models=models
+    )
+    with pytest.raises(ModelError, match="the reference has another vocabulary"):
+        Train(data="d", loss=DPO(), device="cpu").run(context)
+
+
+def test_a_warmup_longer_than_the_training_is_told(run: Run) -> None:
+    warnings: list[str] = []
+    run(SFT(), warmup_steps=99, warnings=warnings)
+    assert "warmup_steps 99 is more than the 3 steps" in warnings[0]

@@ -30,7 +30,8 @@ def training_gigabytes(
     """Returns what a device holds during training besides activations, in GB (1e9 bytes).
 
     Trained weights, their gradients and the optimiser's state are float32 in both precisions;
-    the frozen reference is held in the precision computed in.
+    frozen ones, be it the reference or what low-rank factors leave alone, are held in the
+    precision computed in.
 
     Args:
         parameters: Weights of the model.
@@ -43,7 +44,7 @@ def training_gigabytes(
     states = OPTIMIZER_STATES.get(optimizer, 2)
     frozen = 2 if precision == "bfloat16" else 4
     return {
-        "weights": 4 * parameters / 1e9,
+        "weights": (4 * trained + frozen * (parameters - trained)) / 1e9,
         "gradients": 4 * trained / 1e9,
         "optimizer": 4 * states * trained / 1e9,
         "reference": frozen * parameters / 1e9 if reference else 0.0,

@@ -40,6 +40,7 @@ class PackedRow:
     Attributes:
         input_ids: Tokens of all sequences, each without its last one [T].
         position_ids: Position of each token in its own sequence [T].
+        sequence_ids: The sequence, 0..B-1, of each token [T].
         scored: Positions in the row whose next token is a completion token [N].
         targets: These next tokens [N].
         sequence_index: The sequence, 0..B-1, of each scored position [N].
@@ -48,6 +49,7 @@ class PackedRow:
 
     input_ids: Tensor
     position_ids: Tensor
+    sequence_ids: Tensor
     scored: Tensor
     targets: Tensor
     sequence_index: Tensor
@@ -82,6 +84,7 @@ def pack(sequences: Sequence[Scored]) -> PackedRow:
     return PackedRow(
         input_ids=_tensor(np.concatenate(inputs)),
         position_ids=_tensor(np.concatenate([np.arange(length) for length in lengths])),
+        sequence_ids=_tensor(np.repeat(np.arange(len(sequences)), lengths)),
         scored=_tensor(np.concatenate(scored)),
         targets=_tensor(np.concatenate([s.completion_ids for s in sequences])),
         sequence_index=_tensor(np.repeat(np.arange(len(sequences)), completions)),

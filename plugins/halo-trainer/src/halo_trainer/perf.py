@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import resource
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -25,6 +27,13 @@ class Stopwatch:
         """Adds a step of so many tokens, over all processes."""
         self._tokens += tokens
         self._steps += 1
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leaves out what is done in a `with` statement."""
+        began = time.perf_counter()
+        yield
+        self._start += time.perf_counter() - began
 
     def lap(self) -> dict[str, float]:
         """Returns ``perf/*`` of the steps since the last call, and starts anew."""

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from halo_core.errors import ModelError
 from halo_trainer.packing import PackedRow, Scored, pack
-from halo_trainer.scorer import Scorer, use_packed_attention
+from halo_trainer.scorer import Route, Scorer, use_packed_attention
 from halo_trainer.token_logps import token_logps
 
 PROBE_LENGTHS = ((3, 9), (1, 4), (17, 6))
@@ -24,7 +25,7 @@ largest of them plus 1 nat."""
 def make_scorer(
     model: Any, *, compute_dtype: torch.dtype, max_length: int, warn: Callable[[str], None]
 ) -> Scorer:
-    """Returns a scorer that agrees with the model's own logits.
+    """Returns a scorer that agrees with the model's own logits, token by token.
 
     Sequences are packed where a probe gives what the model gives for each alone; else they are
     padded, with a warning. The probe is computed in float32, where a wrong mask cannot hide behind
@@ -35,12 +36,21 @@ def make_scorer(
         compute_dtype: What the scorer computes in.
         max_length: No probe is longer.
         warn: Told when the sequences will be padded.
+
+    Raises:
+        ModelError: When the padded path does not agree either.
     """
     original = model.config._attn_implementation
     row, expected = _alone(model, _probes(model, max_length))
-    if use_packed_attention(model) and _agrees(model, row, expected):
+    if use_packed_attention(model) and _agrees(model, "packed", row, expected):
         return Scorer(model, route="packed", compute_dtype=compute_dtype)
     model.set_attn_implementation(original)
+    if not _agrees(model, "padded", row, expected):
+        raise ModelError(
+            f"{type(model).__name__} gives other log-probabilities for several sequences than for "
+            "each alone, so it cannot be trained; expected a causal language model that takes "
+            "attention_mask and logits_to_keep"
+        )
     warn(
         f"{type(model).__name__} does not give the same log-probabilities with packed sequences, "
         "so they are padded; the results are right, but training is slower"
@@ -48,12 +58,12 @@ def make_scorer(
     return Scorer(model, route="padded", compute_dtype=compute_dtype)
 
 
-def _agrees(model: nn.Module, row: PackedRow, expected: Tensor) -> bool:
-    scorer = Scorer(model, route="packed", compute_dtype=torch.float32)
+def _agrees(model: nn.Module, route: Route, row: PackedRow, expected: Tensor) -> bool:
+    scorer = Scorer(model, route=route, compute_dtype=torch.float32)
     try:
         with torch.no_grad():
             found = scorer(row)
-    except (TypeError, ValueError, RuntimeError, NotImplementedError):
+    except (TypeError, ValueError, RuntimeError, IndexError):
         return False
     tolerance = RELATIVE_TOLERANCE * (1 + expected.abs().max())
     return bool((found - expected).abs().max() <= tolerance)

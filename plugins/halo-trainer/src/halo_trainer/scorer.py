@@ -57,7 +57,7 @@ class Scorer(nn.Module):
 
     def _padded_logits(self, row: PackedRow) -> Tensor:
         """Returns the same from right-padded sequences; causality keeps the padding out."""
-        sequence, position = _places(row.position_ids)
+        sequence, position = row.sequence_ids, row.position_ids
         ids = row.input_ids.new_zeros(int(sequence[-1]) + 1, int(position.max()) + 1)
         ids[sequence, position] = row.input_ids
         mask = torch.zeros_like(ids)
@@ -70,11 +70,6 @@ class Scorer(nn.Module):
         )
         logits: Tensor = output.logits[sequence[row.scored], places - first]
         return logits
-
-
-def _places(position_ids: Tensor) -> tuple[Tensor, Tensor]:
-    """The sequence that each token of a row belongs to, and its position there."""
-    return (position_ids == 0).cumsum(0) - 1, position_ids
 
 
 def use_packed_attention(model: Any) -> bool:

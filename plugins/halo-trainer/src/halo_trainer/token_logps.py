@@ -22,7 +22,8 @@ class _TokenLogps(torch.autograd.Function):
         grad = grads[0][:, None]
         # d logp / d logits = one_hot(target) - softmax
         out = torch.sub(logits, normalisers[:, None]).exp_().mul_(-grad)
-        out.scatter_add_(1, targets[:, None], grad.to(out.dtype))
+        at_targets = out.gather(1, targets[:, None]) + grad
+        out.scatter_(1, targets[:, None], at_targets)
         return out.to(logits.dtype), None
 
 

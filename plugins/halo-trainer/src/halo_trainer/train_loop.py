@@ -138,16 +138,21 @@ class _Loop:
         stage, step, last = self.stage, self.state.step, self.training.steps
         if step == 1 or step % stage.log_every == 0 or step == last:
             self._log()
-        if step == last or (stage.evaluate_every and step % stage.evaluate_every == 0):
-            self._evaluate()
-        best = self.training.checkpoints.is_best(self.state.score)
-        stopping = gradient.stop and step < last
-        if best or stopping or step % stage.checkpoint_every == 0:
-            self._save(best=best)
-        if stopping:
+        with self.watch.paused():
+            self._measure_and_keep(stopping=gradient.stop and step < last)
+        if gradient.stop and step < last:
             self.context.stop.raise_interrupted(
                 f"step {step} of {last} is kept; the same command goes on from there"
             )
+
+    def _measure_and_keep(self, *, stopping: bool) -> None:
+        stage, step = self.stage, self.state.step
+        due = stage.evaluate_every is not None and step % stage.evaluate_every == 0
+        if due or step == self.training.steps:
+            self._evaluate()
+        best = self.training.checkpoints.is_best(self.state.score)
+        if best or stopping or step % stage.checkpoint_every == 0:
+            self._save(best=best)
 
     def _log(self) -> None:
         metrics = means(total(self.ranks.gather(self.window.sums())))

@@ -102,7 +102,7 @@ class Train(Stage):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
         description="bfloat16 keeps trained weights in float32, computes in bfloat16 and holds "
-        "the reference in bfloat16. auto is bfloat16 on a GPU that has it, else float32.",
+        "frozen weights in bfloat16. auto is bfloat16 on a GPU that has it, else float32.",
     )
     lora: LoraOptions | None = Field(
         default=None, description="Train low-rank factors instead of all weights."

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from halo_core.errors import DataError, UserError
-from halo_core.stage import StageContext
+from halo_core.errors import DataError, ModelError, UserError
+from halo_core.stage import ModelInput, StageContext
 from halo_trainer.batch_plan import BatchPlan
 from halo_trainer.checkpoint import Checkpoints
 from halo_trainer.device import pick_dtype
@@ -83,12 +83,18 @@ def set_up(stage: Train, context: StageContext, ranks: Ranks) -> Training:
         loss=stage.loss,
         estimator=stage.reference_point,
         policy=ranks.wrap(policy).train(),
-        reference=_reference(stage, context, ranks, options.max_length),
+        reference=_reference(stage, context, tokenizer, ranks, options.max_length),
         ranks=ranks,
         micro_batch_tokens=stage.micro_batch_tokens,
         max_length=options.max_length,
     )
     plan = BatchPlan(len(data), stage.batch_size, context.seed)
+    steps = stage.steps or (stage.epochs or 1) * plan.steps_per_epoch
+    if stage.warmup_steps > steps:
+        context.warn(
+            f"warmup_steps {stage.warmup_steps} is more than the {steps} steps there are, so the "
+            "learning rate never reaches learning_rate"
+        )
     return Training(
         scoring=scoring,
         model=policy.model,
@@ -105,7 +111,7 @@ def set_up(stage: Train, context: StageContext, ranks: Ranks) -> Training:
         data=data,
         evaluation=evaluation,
         plan=plan,
-        steps=stage.steps or (stage.epochs or 1) * plan.steps_per_epoch,
+        steps=steps,
         checkpoints=Checkpoints(context.folder / "checkpoints", stage.keep_last, stage.keep_best),
     )
 
@@ -162,18 +168,41 @@ def _policy(
     set_dropout(model, stage.dropout)
     if stage.lora is not None:
         scorer.model = apply_lora(model, stage.lora, seed=context.seed)
+    _hold_frozen(scorer, compute)
     if stage.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     return scorer
 
 
-def _reference(stage: Train, context: StageContext, ranks: Ranks, max_length: int) -> Scorer | None:
-    """The frozen model, probed in float32 and then held in the dtype it computes in."""
+def _reference(
+    stage: Train, context: StageContext, tokenizer: Any, ranks: Ranks, max_length: int
+) -> Scorer | None:
+    """Probed in float32, then frozen."""
     if not stage.needs_reference:
         return None
+    _check_vocabulary(tokenizer, context.models["reference"])
     model = load_model(context.models["reference"], dtype=torch.float32, device=ranks.device)
     compute = pick_dtype(stage.precision, ranks.device)
     scorer = make_scorer(model, compute_dtype=compute, max_length=max_length, warn=context.warn)
-    for parameter in model.parameters():  # not the buffers: positions need their precision
-        parameter.data = parameter.data.to(compute)
-    return scorer.eval().requires_grad_(False)
+    scorer.eval().requires_grad_(False)
+    _hold_frozen(scorer, compute)
+    return scorer
+
+
+def _check_vocabulary(tokenizer: Any, reference: ModelInput) -> None:
+    """Policy and reference are compared token by token, so their ids must mean the same."""
+    theirs = load_tokenizer(reference, None).get_vocab()
+    if theirs != tokenizer.get_vocab():
+        raise ModelError(
+            f"the reference has another vocabulary ({len(theirs)} tokens) than the model that is "
+            f"trained ({len(tokenizer.get_vocab())}). Their log-probabilities are compared token "
+            "by token; give a reference with the same tokenizer",
+            location=reference.path,
+        )
+
+
+def _hold_frozen(scorer: Scorer, compute: torch.dtype) -> None:
+    """Holds frozen weights in the dtype computed in; buffers not: positions need precision."""
+    for parameter in scorer.parameters():
+        if not parameter.requires_grad:
+            parameter.data = parameter.data.to(compute)
