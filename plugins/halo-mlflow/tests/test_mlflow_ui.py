@@ -188,6 +188,6 @@ def test_the_pages_show_the_run_its_curves_and_its_answers(
             page.screenshot(path=shots / f"mlflow-{name}.png")
 
         show("run", "kto-b0.1-s2", "win rate 0.6 against target", "bench/win", "train/loss")
-        show("compare", "kto-b0.1-s2", "loss")
+        show("compare", "kto-b0.1-s2", "win_lo")
         show("answers", "Hello?", "Hi")
         browser.close()
