@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
@@ -64,7 +65,11 @@ class Ranks:
         """Returns a module whose gradients are averaged over the processes."""
         if self._accelerator is None:
             return module
-        wrapped: nn.Module = self._accelerator.prepare_model(module)
+        with warnings.catch_warnings():
+            # Buffers hold constants here; the option that replaces `broadcast_buffers` is too
+            # new to rely on.
+            warnings.filterwarnings("ignore", "`broadcast_buffers`", FutureWarning)
+            wrapped: nn.Module = self._accelerator.prepare_model(module)
         return wrapped
 
     def no_sync(self, module: nn.Module) -> AbstractContextManager[None]:
