@@ -51,11 +51,13 @@ def load(announced: Sequence[Announcement], *, allowlist: str = "") -> Registry:
     registrations: list[Registration] = []
     broken: list[BrokenPlugin] = []
     left_out: list[LeftOut] = []
+    manager = pluggy.PluginManager("halo")
+    manager.add_hookspecs(Hooks)
     for plugin in announced:
         if allowed and normalised(plugin.distribution) not in allowed:
             left_out.append(LeftOut(plugin.distribution, plugin.version))
             continue
-        result = _load(plugin)
+        result = _load(plugin, manager)
         if isinstance(result, BrokenPlugin):
             broken.append(result)
         else:
@@ -63,7 +65,9 @@ def load(announced: Sequence[Announcement], *, allowlist: str = "") -> Registry:
     return Registry(registrations, broken, left_out)
 
 
-def _load(plugin: Announcement) -> Sequence[Registration] | BrokenPlugin:
+def _load(
+    plugin: Announcement, manager: pluggy.PluginManager
+) -> Sequence[Registration] | BrokenPlugin:
     registrar = Registrar(plugin.distribution, plugin.version, plugin.folder)
     where = f"{plugin.folder}/entry_points.txt"
     try:
@@ -72,7 +76,7 @@ def _load(plugin: Announcement) -> Sequence[Registration] | BrokenPlugin:
             module = importlib.import_module(target.partition(":")[0])
             where = module.__file__ or where
             registrar.origin = where
-            _register(module, registrar)
+            _register(module, registrar, manager)
     except (Exception, SystemExit) as error:
         return BrokenPlugin(
             plugin.distribution,
@@ -84,13 +88,15 @@ def _load(plugin: Announcement) -> Sequence[Registration] | BrokenPlugin:
     return registrar.registrations
 
 
-def _register(module: ModuleType, registrar: Registrar) -> None:
+def _register(module: ModuleType, registrar: Registrar, manager: pluggy.PluginManager) -> None:
     before = len(registrar.registrations)
-    manager = pluggy.PluginManager("halo")
-    manager.add_hookspecs(Hooks)
     _check_hook_names(module)
-    manager.register(module)
-    manager.hook.halo_register(registry=registrar)
+    try:
+        manager.register(module)
+        manager.hook.halo_register(registry=registrar)
+    finally:  # one at a time, so that blame is certain
+        if manager.is_registered(module):
+            manager.unregister(module)
     if len(registrar.registrations) == before:
         raise PluginError(
             "it registers nothing; expected a function halo_register(registry), marked @hookimpl",

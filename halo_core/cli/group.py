@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,7 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command; what a stranger's command raises is its plugin's fault."""
+        gc.enable()
         try:
             return super().invoke(ctx)
         except (
