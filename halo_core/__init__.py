@@ -15,7 +15,18 @@ if TYPE_CHECKING:
     from halo_core.feedback import Feedback, prompt_id
     from halo_core.hooks import hookimpl
     from halo_core.judge import Comparison, Judge, JudgeSession, Verdict
-    from halo_core.loss import Completions, Loss, LossBatch, LossOutput
+    from halo_core.loss import (
+        ClassCounts,
+        Completions,
+        Controlled,
+        Counted,
+        Head,
+        Loss,
+        LossBatch,
+        LossOutput,
+        Statistical,
+        ValueFunction,
+    )
     from halo_core.reference_point import (
         Candidate,
         Estimate,
@@ -23,6 +34,7 @@ if TYPE_CHECKING:
         Pair,
         PairingPlan,
         RefPointEstimator,
+        WithinPair,
     )
     from halo_core.rows import DataSet
     from halo_core.stage import ModelInput, Stage, StageContext, StageResult
@@ -35,7 +47,18 @@ _HOMES = {
     "feedback": ["Feedback", "prompt_id"],
     "hooks": ["hookimpl"],
     "judge": ["Comparison", "Judge", "JudgeSession", "Verdict"],
-    "loss": ["Completions", "Loss", "LossBatch", "LossOutput"],
+    "loss": [
+        "ClassCounts",
+        "Completions",
+        "Controlled",
+        "Counted",
+        "Head",
+        "Loss",
+        "LossBatch",
+        "LossOutput",
+        "Statistical",
+        "ValueFunction",
+    ],
     "reference_point": [
         "Candidate",
         "Estimate",
@@ -43,6 +66,7 @@ _HOMES = {
         "Pair",
         "PairingPlan",
         "RefPointEstimator",
+        "WithinPair",
     ],
     "rows": ["DataSet"],
     "stage": ["ModelInput", "Stage", "StageContext", "StageResult"],
@@ -53,9 +77,12 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __version__ = "0.1.0"
 __all__ = [
     "Candidate",
+    "ClassCounts",
     "Comparison",
     "Completions",
     "Component",
+    "Controlled",
+    "Counted",
     "DataError",
     "DataInfo",
     "DataRef",
@@ -65,6 +92,7 @@ __all__ = [
     "Execution",
     "Feedback",
     "HaloError",
+    "Head",
     "Judge",
     "JudgeSession",
     "Loaded",
@@ -86,10 +114,13 @@ __all__ = [
     "Stage",
     "StageContext",
     "StageResult",
+    "Statistical",
     "Tracker",
     "TrackerSession",
     "UserError",
+    "ValueFunction",
     "Verdict",
+    "WithinPair",
     "hookimpl",
     "prompt_id",
 ]

@@ -6,9 +6,12 @@ import random
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from halo_core.component import Component
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -26,23 +29,27 @@ class Candidate:
 
 @dataclass(frozen=True)
 class PairingPlan:
-    """The completions of one global batch, and those that follow it in the epoch.
+    """The completions of one global batch, and others that its prompts may be joined with.
 
     Attributes:
         batch: The completions of the global batch, in global order.
         following: The completions of the next examples of the epoch, nearest first; empty at the
             end of an epoch.
+        fixed: For each completion of the batch one of another prompt, the same in every epoch; the
+            completion itself where the data have no other prompt. Empty unless the estimator
+            `wants_fixed`.
     """
 
     batch: Sequence[Candidate]
     following: Sequence[Candidate]
+    fixed: Sequence[Candidate] = ()
 
 
 @dataclass(frozen=True)
 class Pair:
     """A sequence to be scored: the prompt of one candidate with the completion of another.
 
-    Both are positions in ``[*plan.batch, *plan.following]``.
+    Both are positions in ``[*plan.batch, *plan.following, *plan.fixed]``.
     """
 
     prompt: int
@@ -56,7 +63,7 @@ class Observed:
     Attributes:
         logratios: Policy minus reference log-probability of each pair asked for, nats [pairs].
         lengths: Completion tokens of each of these pairs [pairs].
-        pairs: The pairs asked for, as positions in ``[*plan.batch, *plan.following]`` [pairs].
+        pairs: The pairs asked for [pairs].
         batch_size: The completions of the global batch, which have the smaller positions.
     """
 
@@ -86,6 +93,11 @@ class RefPointEstimator(Component):
 
     kind: ClassVar[str] = "reference_point"
 
+    @property
+    def wants_fixed(self) -> bool:
+        """Whether `pairs` is to be given `PairingPlan.fixed`."""
+        return False
+
     @abstractmethod
     def pairs(self, plan: PairingPlan, rng: random.Random) -> Sequence[Pair]:
         """Returns the extra sequences to score, as positions; none for a constant."""
@@ -93,3 +105,21 @@ class RefPointEstimator(Component):
     @abstractmethod
     def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
         """Returns the reference point of this global batch and the state for the next."""
+
+
+@runtime_checkable
+class WithinPair(Protocol):
+    """An estimator that takes the point of each chosen completion from its own pair.
+
+    With it a loss on binary feedback learns from pairs: it sees the chosen completions, and points
+    through which a gradient flows. `pairs` and `estimate` are not called.
+    """
+
+    def within_pair(self, chosen_logratios: Tensor, rejected_logratios: Tensor) -> Tensor:
+        """Returns the reference point of each chosen completion, in nats of log-ratio [P].
+
+        Args:
+            chosen_logratios: Policy minus reference log-probability, nats [P].
+            rejected_logratios: The same of the rejected completions [P].
+        """
+        ...
