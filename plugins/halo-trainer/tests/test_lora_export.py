@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from halo_core.errors import ModelError
 from halo_core.stage import ModelInput
-from halo_trainer.lora import apply_lora, merge_and_save
+from halo_trainer.lora import apply_lora, merged, save_adapter
 from halo_trainer.lora_options import LoraOptions
 from halo_trainer.models import load_model, save_model_folder
 
@@ -88,13 +88,13 @@ def test_merged_logits_equal_adapter_logits(
     peft_model = adapted(source, LoraOptions(rank=4, targets=targets))
     with torch.no_grad():
         expected = peft_model(TOKENS).logits
-    merge_and_save(tmp_path / "model", peft_model, tiny_tokenizer)
-    merged = load_model(
+    save_model_folder(tmp_path / "model", merged(peft_model), tiny_tokenizer)
+    found = load_model(
         ModelInput(str(tmp_path / "model"), None, ""), dtype=torch.float32, device="cpu"
     )
     plain = load_model(source, dtype=torch.float32, device="cpu")
     assert (plain(TOKENS).logits - expected).abs().max() > 100 * TOLERANCE
-    torch.testing.assert_close(merged(TOKENS).logits, expected, atol=TOLERANCE, rtol=0)
+    torch.testing.assert_close(found(TOKENS).logits, expected, atol=TOLERANCE, rtol=0)
 
 
 def test_adapter_beside_the_merged_weights_gives_the_same_model(
@@ -105,7 +105,7 @@ def test_adapter_beside_the_merged_weights_gives_the_same_model(
     peft_model = adapted(tiny_model, LoraOptions(rank=4))
     with torch.no_grad():
         expected = peft_model(TOKENS).logits
-    merge_and_save(tmp_path / "model", peft_model, tiny_tokenizer)
+    save_adapter(tmp_path / "model", peft_model)
     base = load_model(tiny_model, dtype=torch.float32, device="cpu")
     again = PeftModel.from_pretrained(base, tmp_path / "model" / "adapter").eval()
     torch.testing.assert_close(again(TOKENS).logits, expected)
@@ -121,11 +121,11 @@ def test_small_update_of_a_bfloat16_model_is_not_rounded_away(
         for name, weight in peft_model.named_parameters():
             if "lora_B" in name:
                 weight.mul_(1e-3)
-    merge_and_save(tmp_path / "model", peft_model, tiny_tokenizer)
+    save_model_folder(tmp_path / "model", merged(peft_model), tiny_tokenizer)
     base = load_model(tiny_model, dtype=torch.bfloat16, device="cpu").model.layers[0].mlp
     folder = ModelInput(str(tmp_path / "model"), None, "")
-    merged = load_model(folder, dtype=torch.float32, device="cpu").model.layers[0].mlp
-    update = merged.up_proj.weight - base.up_proj.weight.float()
+    found = load_model(folder, dtype=torch.float32, device="cpu").model.layers[0].mlp
+    update = found.up_proj.weight - base.up_proj.weight.float()
     assert (update != 0).float().mean() > 0.9
 
 

@@ -89,7 +89,7 @@ def gradients(model: Any, logps: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def check_same_as_alone(model: Any, scorer: Scorer, attention: str) -> None:
-    packed = scorer(pack(sequences()))
+    packed = scorer(pack(sequences())).token_logps
     found = gradients(model, packed)
     taken = model.config._attn_implementation
     model.set_attn_implementation(attention)
@@ -135,7 +135,10 @@ def test_a_sequence_does_not_feel_its_neighbours() -> None:
     others = [Scored(s.prompt_ids[::-1], (s.completion_ids + 1) % VOCABULARY) for s in rest]
     size = len(first.completion_ids)
     with torch.no_grad():
-        before, after = scorer(pack([first, *rest])), scorer(pack([first, *others]))
+        before, after = (
+            scorer(pack([first, *rest])).token_logps,
+            scorer(pack([first, *others])).token_logps,
+        )
     assert torch.equal(before[:size], after[:size])
     assert not torch.equal(before[size:], after[size:])
 
@@ -161,10 +164,10 @@ def test_no_padding_is_computed_outside_attention() -> None:
 def test_gradient_checkpointing_changes_nothing() -> None:
     model = make("llama", GROUPED)
     scorer = make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=pytest.fail)
-    before = gradients(model, scorer(pack(sequences())))
+    before = gradients(model, scorer(pack(sequences())).token_logps)
     model.gradient_checkpointing_enable({"use_reentrant": False})
     model.train()
-    after = gradients(model, scorer(pack(sequences())))
+    after = gradients(model, scorer(pack(sequences())).token_logps)
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
@@ -172,7 +175,7 @@ def test_the_bfloat16_scorer_is_near_the_float32_one() -> None:
     model = make("llama", GROUPED | {"initializer_range": 0.05})
     scorer = make_scorer(model, compute_dtype=torch.bfloat16, max_length=64, warn=pytest.fail)
     with torch.no_grad():
-        found = scorer(pack(sequences()))
+        found = scorer(pack(sequences())).token_logps
         expected = alone(make("llama", GROUPED | {"initializer_range": 0.05}))
     assert found.dtype == torch.float32
     assert 0 < (found - expected).abs().max() < 0.05

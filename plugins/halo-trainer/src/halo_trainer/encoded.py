@@ -43,12 +43,14 @@ class EncodedCompletion:
             completion was cut [completion tokens].
         desirable: Whether it is desirable; true for texts, demonstrations and chosen ones.
         completion_id: Names its text; equal texts share it.
+        sampled: Whether it is a sample of the reference, and no feedback.
     """
 
     prompt_ids: Ids
     completion_ids: Ids
     desirable: bool
     completion_id: str
+    sampled: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class EncodedExample:
     Attributes:
         id: The row's; pieces of a long text are ``id``, ``id#2``, ``id#3``...
         prompt_id: Names the prompt; equal prompts share it.
-        completions: One; two for pairs, the chosen one first.
+        completions: One; two for pairs, the chosen one first; a sample of the reference last.
     """
 
     id: str

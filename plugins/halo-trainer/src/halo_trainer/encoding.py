@@ -20,6 +20,7 @@ from halo_core.errors import DataError, UserError
 from halo_core.feedback import Feedback
 from halo_core.rows import DataSet
 from halo_trainer.chat import control_pattern, protect, token_ids
+from halo_trainer.control_tokens import Suffixes
 from halo_trainer.encoded import (
     Counts,
     EncodedCompletion,
@@ -45,16 +46,24 @@ class EncodingOptions:
 
     Attributes:
         max_length: Tokens of prompt and completion together.
-        max_prompt_length: Tokens of the prompt.
+        max_prompt_length: Tokens of the prompt, its control token included.
+        suffixes: The control tokens that end the prompts of desirable and of undesirable
+            completions; None for none.
 
     Raises:
-        UserError: When the prompt could fill all of the length.
+        UserError: When the prompt could fill all of the length, or has no room but for its suffix.
     """
 
     max_length: int
     max_prompt_length: int
+    suffixes: Suffixes | None = None
 
     def __post_init__(self) -> None:
+        if self.suffixes is not None and self.max_prompt_length < 2:
+            raise UserError(
+                f"max_prompt_length {self.max_prompt_length} leaves no room beside the control "
+                "token that ends each prompt; expected at least 2"
+            )
         if not 1 <= self.max_prompt_length < self.max_length:
             raise UserError(
                 f"max_prompt_length {self.max_prompt_length} must be at least 1 and less than "
@@ -142,7 +151,10 @@ class _Encoder:
         self._data = data
         self._tokenizer = tokenizer
         self._max_length = options.max_length
-        self._prompts = PromptEncoder(tokenizer, options.max_prompt_length)
+        self._suffixes = options.suffixes
+        self._prompts = PromptEncoder(
+            tokenizer, options.max_prompt_length - (options.suffixes is not None)
+        )
         self._control = control_pattern(tokenizer)
         self._end = completion_end_id(tokenizer)
 
@@ -195,10 +207,11 @@ class _Encoder:
     def _completions(
         self, row: Mapping[str, Any], prompt: EncodedPrompt, found: Mapping[str, Sequence[int]]
     ) -> Iterator[EncodedCompletion]:
-        prompt_ids = np.array(prompt.ids, dtype=np.int32)
         for text, desirable in completions_of(row, self._data.feedback):
             self._check(row, found[text])
-            ids = self._cut([*found[text], self._end], self._max_length - len(prompt.ids))
+            suffix = [] if self._suffixes is None else [self._suffixes[not desirable]]
+            prompt_ids = np.array([*prompt.ids, *suffix], dtype=np.int32)
+            ids = self._cut([*found[text], self._end], self._max_length - len(prompt_ids))
             yield EncodedCompletion(prompt_ids, ids, desirable, _completion_id(text))
 
     def _cut(self, ids: Sequence[int], room: int) -> Ids:

@@ -54,7 +54,7 @@ def evaluate(
 def _add(scoring: Scoring, prepared: Prepared, metrics: Metrics) -> None:
     for examples in prepared.mine:
         micro = scoring.collate(examples or prepared.examples[:1])
-        batch, output = scoring.output(micro, prepared.estimate)
+        batch, output = scoring.output(micro, prepared)
         if examples:
             metrics.add_output(scoring.loss.feedback, batch, output)
 
@@ -71,7 +71,7 @@ def add_batch(
         steps: What a count of examples is divided by: 1 gives examples per step.
     """
     if scoring.loss.feedback == "binary":
-        desirable = sum(c.desirable for e in prepared.examples for c in e.completions)
+        desirable = sum(e.completions[0].desirable for e in prepared.examples)
         metrics.add("counts/desirable", desirable, steps)
         metrics.add("counts/undesirable", len(prepared.examples) - desirable, steps)
     if prepared.estimate is not None:

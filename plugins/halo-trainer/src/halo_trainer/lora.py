@@ -8,9 +8,7 @@ from typing import Any
 import torch
 
 from halo_core.errors import ModelError
-from halo_trainer.folders import written_beside
 from halo_trainer.lora_options import LoraOptions
-from halo_trainer.models import write_model
 
 ADAPTER = "adapter"
 """The folder inside a model folder that holds the adapter."""
@@ -63,23 +61,23 @@ def _check_targets(model: Any, options: LoraOptions) -> None:
         )
 
 
-def merge_and_save(folder: Path, peft_model: Any, tokenizer: Any) -> None:
-    """Writes a model folder of the merged weights, with the adapter in ``adapter/`` inside.
+def save_adapter(folder: Path, peft_model: Any) -> None:
+    """Writes the adapter alone into ``adapter/`` of a model folder that exists."""
+    # Saving embeddings would ask the hub whether they changed.
+    peft_model.save_pretrained(folder / ADAPTER, save_embedding_layers=False)
 
-    The update is added in float32 and saved so: in bfloat16 a small update would be rounded away.
+
+def merged(peft_model: Any) -> Any:
+    """Returns the model with the update added to its weights.
+
+    It is added in float32 and stays so: in bfloat16 a small update would be rounded away.
     `peft_model` is merged in place and must not be trained any further.
 
     Args:
-        folder: Where to; written beside and renamed.
         peft_model: What `apply_lora` returned, trained.
-        tokenizer: Its tokenizer.
     """
-    with written_beside(folder) as partial:
-        # Saving embeddings would ask the hub whether they changed.
-        peft_model.save_pretrained(partial / ADAPTER, save_embedding_layers=False)
-        _untie_adapted_head(peft_model.get_base_model())
-        merged = peft_model.float().merge_and_unload()
-        write_model(partial, merged, tokenizer)
+    _untie_adapted_head(peft_model.get_base_model())
+    return peft_model.float().merge_and_unload()
 
 
 def _untie_adapted_head(model: Any) -> None:

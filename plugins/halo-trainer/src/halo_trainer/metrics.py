@@ -44,11 +44,14 @@ class Metrics:
         self.add("train/loss", (output.losses.detach().double() * weights).sum(), weights.sum())
         self.add("policy/lengths", batch.lengths.sum(), len(batch.example_index))
         if output.rewards is not None:
-            self._add_rewards(feedback, batch.desirable, output.rewards.detach())
+            self._add_rewards(feedback, batch, output.rewards.detach())
         for name, (total, count) in output.metrics.items():
             self.add(name, total.detach(), count)
 
-    def _add_rewards(self, feedback: Feedback, desirable: Tensor, rewards: Tensor) -> None:
+    def _add_rewards(self, feedback: Feedback, batch: LossBatch, rewards: Tensor) -> None:
+        desirable = batch.desirable
+        if batch.sampled is not None:
+            desirable, rewards = desirable[~batch.sampled], rewards[~batch.sampled]
         names = ("chosen", "rejected") if feedback == "paired" else ("desirable", "undesirable")
         for name, mask in zip(names, (desirable, ~desirable), strict=True):
             self.add(f"rewards/{name}", torch.where(mask, rewards, 0).sum(), mask.sum())

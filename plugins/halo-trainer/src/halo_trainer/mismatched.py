@@ -57,6 +57,7 @@ def estimate_reference_point(
     estimator: RefPointEstimator,
     examples: Sequence[EncodedExample],
     following: Iterable[EncodedExample],
+    fixed: Iterable[EncodedExample],
     rng: random.Random,
     state: Mapping[str, float],
     logratios: Logratios,
@@ -68,6 +69,7 @@ def estimate_reference_point(
         estimator: Chooses the pairs and makes one number of their log-ratios.
         examples: The global batch, in global order.
         following: The next examples of the epoch, nearest first.
+        fixed: The fixed partners of the batch; none unless the estimator wants them.
         rng: The chance of the pairs.
         state: What the estimator returned at the step before.
         logratios: Scores the pairs.
@@ -77,10 +79,9 @@ def estimate_reference_point(
         NotFiniteError: When a log-ratio or the estimate is not a number.
         PluginError: When the estimator names a completion that is not in the plan.
     """
-    batch = _candidates(examples)
-    pool = [*batch, *_candidates(following)]
-    candidates = [Candidate(example.prompt_id, c.completion_id) for example, c in pool]
-    plan = PairingPlan(candidates[: len(batch)], candidates[len(batch) :])
+    parts = [_completions(part) for part in (examples, following, fixed)]
+    plan = PairingPlan(*([Candidate(e.prompt_id, c.completion_id) for e, c in p] for p in parts))
+    pool = [completion for part in parts for completion in part]
     pairs = estimator.pairs(plan, rng)
     _check(estimator, pairs, len(pool))
     sequences = [_joined(pool[p.prompt][1], pool[p.completion][1], max_length) for p in pairs]
@@ -94,13 +95,13 @@ def estimate_reference_point(
             f"the log-ratio of {len(bad)} mismatched pairs is not a number: the prompt of {names}"
         )
     lengths = [len(sequence.completion_ids) for sequence in sequences]
-    estimate = estimator.estimate(Observed(ratios, lengths, pairs, len(batch)), state)
+    estimate = estimator.estimate(Observed(ratios, lengths, pairs, len(parts[0])), state)
     if not math.isfinite(estimate.value):
         raise NotFiniteError(f"{type(estimator).__name__} estimated {estimate.value}")
     return estimate
 
 
-def _candidates(
+def _completions(
     examples: Iterable[EncodedExample],
 ) -> list[tuple[EncodedExample, EncodedCompletion]]:
     return [(example, completion) for example in examples for completion in example.completions]

@@ -38,13 +38,14 @@ class PackedRow:
     """Sequences behind each other, and which of their positions are scored.
 
     Attributes:
-        input_ids: Tokens of all sequences, each without its last one [T].
+        input_ids: Tokens of all sequences, each without its last one unless there are `ends` [T].
         position_ids: Position of each token in its own sequence [T].
         sequence_ids: The sequence, 0..B-1, of each token [T].
         scored: Positions in the row whose next token is a completion token [N].
         targets: These next tokens [N].
         sequence_index: The sequence, 0..B-1, of each scored position [N].
         layout: Which tokens belong together.
+        ends: Position of each sequence's last token [B]; None where nobody looks at it.
     """
 
     input_ids: Tensor
@@ -54,6 +55,12 @@ class PackedRow:
     targets: Tensor
     sequence_index: Tensor
     layout: AttentionLayout
+    ends: Tensor | None = None
+
+    @property
+    def sequences(self) -> int:
+        """Number of sequences, B."""
+        return sum(block.size for block in self.layout.blocks)
 
     def to(self, device: torch.device) -> PackedRow:
         """Returns the row with all its tensors on a device."""
@@ -67,16 +74,18 @@ class PackedRow:
         return replace(self, **moved, layout=self.layout.to(device))
 
 
-def pack(sequences: Sequence[Scored]) -> PackedRow:
+def pack(sequences: Sequence[Scored], *, ends: bool = False) -> PackedRow:
     """Returns sequences packed into one row, in their order.
 
     Args:
         sequences: At least one.
+        ends: Whether the last token of each, which predicts nothing, is in the row too.
     """
-    lengths = [sequence.tokens for sequence in sequences]
+    lengths = [sequence.tokens + ends for sequence in sequences]
     starts = np.cumsum([0, *lengths[:-1]])
     completions = [len(sequence.completion_ids) for sequence in sequences]
-    inputs = [ids for s in sequences for ids in (s.prompt_ids, s.completion_ids[:-1])]
+    kept = None if ends else -1
+    inputs = [ids for s in sequences for ids in (s.prompt_ids, s.completion_ids[:kept])]
     scored = [
         np.arange(start + len(s.prompt_ids) - 1, start + s.tokens)
         for start, s in zip(starts, sequences, strict=True)
@@ -89,6 +98,7 @@ def pack(sequences: Sequence[Scored]) -> PackedRow:
         targets=_tensor(np.concatenate([s.completion_ids for s in sequences])),
         sequence_index=_tensor(np.repeat(np.arange(len(sequences)), completions)),
         layout=AttentionLayout.of(lengths),
+        ends=_tensor(np.cumsum(lengths) - 1) if ends else None,
     )
 
 

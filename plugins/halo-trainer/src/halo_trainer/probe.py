@@ -62,7 +62,7 @@ def _agrees(model: nn.Module, route: Route, row: PackedRow, expected: Tensor) ->
     scorer = Scorer(model, route=route, compute_dtype=torch.float32)
     try:
         with torch.no_grad():
-            found = scorer(row)
+            found = scorer(row).token_logps
     except (TypeError, ValueError, RuntimeError, IndexError):
         return False
     tolerance = RELATIVE_TOLERANCE * (1 + expected.abs().max())

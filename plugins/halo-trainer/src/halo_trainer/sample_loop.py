@@ -5,12 +5,15 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from halo_core.errors import UserError
 from halo_core.stage import StageContext, StageResult
 from halo_trainer.chat import token_ids
+from halo_trainer.control_tokens import suffixes
 from halo_trainer.device import pick_device, pick_dtype
+from halo_trainer.model_notes import ModelNotes, read_notes
 from halo_trainer.models import context_length, end_ids, load_model, load_tokenizer
 from halo_trainer.next_token import Choice
 from halo_trainer.prompts import EncodedPrompt, PromptEncoder
@@ -35,7 +38,7 @@ def sample(options: Sample, context: StageContext) -> StageResult:
     max_prompt_length, max_new_tokens = sample_lengths(
         options.max_prompt_length, options.max_new_tokens, context_length(model)
     )
-    encoded = PromptEncoder(tokenizer, max_prompt_length).encode({p.id: p.prompt for p in prompts})
+    encoded = _encoded(prompts, tokenizer, max_prompt_length, read_notes(source))
     _warn_of_cut(encoded, max_prompt_length, context)
     sampler = Sampler(
         model=model,
@@ -51,6 +54,18 @@ def sample(options: Sample, context: StageContext) -> StageResult:
     file.finish([prompt.id for prompt in prompts])
     context.events.append("samples", stage=context.id, path="samples.jsonl", count=len(prompts))
     return _result(file.samples)
+
+
+def _encoded(
+    prompts: Sequence[SamplePrompt], tokenizer: Any, limit: int, notes: ModelNotes
+) -> dict[str, EncodedPrompt]:
+    """The prompts' token ids, with the control token behind them that the model was trained on."""
+    ends = suffixes(tokenizer, None, notes)
+    encoder = PromptEncoder(tokenizer, limit - (ends is not None))
+    found = encoder.encode({p.id: p.prompt for p in prompts})
+    if ends is None:
+        return found
+    return {id_: replace(p, ids=[*p.ids, ends[0]]) for id_, p in found.items()}
 
 
 def sample_lengths(

@@ -94,7 +94,7 @@ def _backward_one(
 ) -> Tensor:
     # An empty micro-batch computes some example for nothing: all processes make the same calls.
     micro = scoring.collate(examples or prepared.examples[:1])
-    batch, output = scoring.output(micro, prepared.estimate)
+    batch, output = scoring.output(micro, prepared)
     loss = (output.losses * output.weights).sum()
     if not examples:
         (loss * 0).backward()  # type: ignore[no-untyped-call]
@@ -127,7 +127,7 @@ def _finite_alone(
     scoring: Scoring, prepared: Prepared, example: EncodedExample, parameters: Sequence[Tensor]
 ) -> bool:
     _drop(parameters)
-    _, output = scoring.output(scoring.collate([example]), prepared.estimate)
+    _, output = scoring.output(scoring.collate([example]), prepared)
     loss = (output.losses * output.weights).sum()
     loss.backward()  # type: ignore[no-untyped-call]
     gradients = [p.grad for p in parameters if p.grad is not None]

@@ -2,24 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from halo_trainer.lora import merge_and_save
-from halo_trainer.models import save_model_folder
+from torch import nn
+
+from halo_core.loss import Head
+from halo_trainer.classifier import write_classifier
+from halo_trainer.folders import written_beside
+from halo_trainer.heads import write_heads
+from halo_trainer.lora import merged, save_adapter
+from halo_trainer.model_notes import write_notes
+from halo_trainer.models import write_model
 from halo_trainer.training import Training
 
 
 def export(training: Training, folder: Path) -> None:
     """Writes the policy; with LoRA the merged weights, and the adapter inside.
 
+    A model with one linear head at the ends of completions becomes a sequence classifier; other
+    heads lie beside the model.
+
     Args:
         training: One that has ended: its policy is not to be trained any further.
         folder: Where to; written beside and renamed.
+
+    Raises:
+        ModelError: When the model should become a sequence classifier and cannot.
     """
-    adapted = training.adapted
-    base = training.model.get_base_model() if adapted else training.model
+    base = training.model.get_base_model() if training.adapted else training.model
     base.set_attn_implementation(training.attention)
-    if adapted:
-        merge_and_save(folder, training.model, training.tokenizer)
-    else:
-        save_model_folder(folder, training.model, training.tokenizer)
+    with written_beside(folder) as partial:
+        if training.adapted:
+            save_adapter(partial, training.model)
+            base = merged(training.model)
+        _write(partial, base, training)
+        write_notes(partial, training.notes)
+
+
+def _write(folder: Path, model: Any, training: Training) -> None:
+    heads, wanted = training.heads, training.scoring.loss.heads()
+    scoring = _scoring_head(heads, wanted)
+    if scoring is not None:
+        write_classifier(folder, model, scoring, training.tokenizer)
+        return
+    write_model(folder, model, training.tokenizer)
+    write_heads(folder, heads)
+
+
+def _scoring_head(heads: nn.ModuleDict, wanted: Sequence[Head]) -> nn.Module | None:
+    if len(wanted) == 1 and wanted[0].at == "end" and wanted[0].hidden_layers == 0:
+        return heads[wanted[0].name]
+    return None

@@ -84,7 +84,7 @@ class _Loop:
         if self.ranks.main:
             export(self.training, self.context.folder / "model")
         self.ranks.wait()
-        return result(state, self.training.plan)
+        return result(state, self.training.plan, self.training.remark)
 
     def _step(self) -> Gradient:
         training, state = self.training, self.state

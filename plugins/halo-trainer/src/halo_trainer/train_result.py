@@ -7,8 +7,14 @@ from halo_trainer.batch_plan import BatchPlan
 from halo_trainer.checkpoint import TrainState
 
 
-def result(state: TrainState, plan: BatchPlan) -> StageResult:
-    """Returns the last value of each curve by a short name, and a sentence on the loss."""
+def result(state: TrainState, plan: BatchPlan, remark: str) -> StageResult:
+    """Returns the last value of each curve by a short name, and a sentence on the loss.
+
+    Args:
+        state: At the end.
+        plan: Of the batches.
+        remark: What the loss says of the data.
+    """
     examples = plan.examples_seen(state.step)
     first = state.first_loss if state.first_loss is not None else state.last["train/loss"]
     metrics = {short_name(name): value for name, value in state.last.items()}
@@ -18,7 +24,8 @@ def result(state: TrainState, plan: BatchPlan) -> StageResult:
         "examples": float(examples),
         "tokens": float(state.tokens),
     }
-    return StageResult(metrics, _headline(state, examples, first, metrics["loss"]))
+    headline = _headline(state, examples, first, metrics["loss"])
+    return StageResult(metrics, f"{headline}; {remark}" if remark else headline)
 
 
 def short_name(curve: str) -> str:

@@ -9,16 +9,22 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from halo_core.component import DataRef, Execution, ModelRef
+from halo_core.component import DataRef, Execution, ModelRef, SamplesRef
 from halo_core.feedback import Feedback
-from halo_core.loss import Loss
-from halo_core.reference_point import RefPointEstimator
+from halo_core.loss import Controlled, Loss, Need, Statistical
+from halo_core.reference_point import RefPointEstimator, WithinPair
 from halo_core.stage import Product, Stage, StageContext, StageResult
 from halo_trainer.lora_options import LoraOptions
 from halo_trainer.memory import memory_line
 from halo_trainer.optimizer_names import optimizer_name, unknown_options
 
-PROVIDED = ("policy_logps", "reference_logps", "reference_point")
+PROVIDED = (
+    "policy_logps",
+    "reference_logps",
+    "reference_point",
+    "reference_samples",
+    "statistics",
+)
 """What the stage can compute for a loss."""
 
 
@@ -46,6 +52,11 @@ class Train(Stage):
     reference_point: RefPointEstimator | None = Field(
         default=None,
         description="What rewards are compared with; the loss's own choice when left out.",
+    )
+    samples: SamplesRef | None = Field(
+        default=None,
+        description="Samples of the reference, one for each prompt of the data, for a loss that is "
+        "regularised on them: the id of a sample stage.",
     )
     batch_size: int = Field(
         default=32, ge=1, description="Examples per optimiser step, over all processes."
@@ -148,12 +159,17 @@ class Train(Stage):
     @property
     def needs_reference(self) -> bool:
         """Whether the loss, or the reference point it needs, compares with a reference model."""
-        return bool({"reference_logps", "reference_point"} & set(self.loss.needs))
+        return bool({"reference_logps", "reference_point"} & set(self.loss.needed()))
+
+    @property
+    def feedback(self) -> Feedback:
+        """The kind of feedback it reads: pairs where the reference point is within them."""
+        return "paired" if isinstance(self.reference_point, WithinPair) else self.loss.feedback
 
     def feedback_wanted(self) -> Mapping[str, Feedback]:
-        """Returns the loss's kind of feedback for the data and every evaluation set."""
+        """Returns the kind of feedback of the data and every evaluation set."""
         options = ["data", *(f"evaluate.{name}" for name in self.evaluate)]
-        return dict.fromkeys(options, self.loss.feedback)
+        return dict.fromkeys(options, self.feedback)
 
     def model_defaults(self) -> Mapping[str, str]:
         """Returns what `from` and, where the loss needs it, `reference` mean when left out."""
@@ -162,7 +178,7 @@ class Train(Stage):
     def defaults(self) -> Mapping[str, str]:
         """Returns the loss's own reference point, where it needs one and none is given."""
         default = self.loss.default_reference_point
-        if "reference_point" in self.loss.needs and self.reference_point is None and default:
+        if "reference_point" in self.loss.needed() and self.reference_point is None and default:
             return {"reference_point": default}
         return {}
 
@@ -171,11 +187,17 @@ class Train(Stage):
         return [*self._loss_mistakes(), *self._length_mistakes(), *self._other_mistakes()]
 
     def _loss_mistakes(self) -> Iterator[tuple[str, str]]:
-        needs = set(self.loss.needs)
+        needs = set(self.loss.needed())
         for need in sorted(needs - set(PROVIDED)):
             yield "loss", f"needs {need!r}, which train cannot compute; it has {PROVIDED}"
         if self.loss.feedback == "scored":
             yield "loss", "learns from scored feedback, which train cannot read yet"
+        if "statistics" in needs and not isinstance(self.loss, Statistical):
+            yield "loss", "needs 'statistics', but has no method `statistics`"
+        yield from self._reference_mistakes(needs)
+        yield from self._control_mistakes()
+
+    def _reference_mistakes(self, needs: set[Need]) -> Iterator[tuple[str, str]]:
         if self.reference_point is not None and "reference_point" not in needs:
             yield "reference_point", "the loss uses no reference point; leave it out"
         if self.reference is not None and not self.needs_reference:
@@ -183,6 +205,33 @@ class Train(Stage):
         lacking = self.reference_point is None and not self.loss.default_reference_point
         if "reference_point" in needs and lacking:
             yield "reference_point", "the loss needs one and has no default; name one"
+        within = isinstance(self.reference_point, WithinPair)
+        if within and (self.loss.feedback != "binary" or "reference_logps" not in needs):
+            yield (
+                "reference_point",
+                "takes the point from within pairs, for a loss on binary feedback that compares "
+                "with a reference model, such as kto or prospect; this loss is none",
+            )
+        if "reference_samples" in needs and self.samples is None:
+            yield (
+                "samples",
+                "the loss is regularised on samples of the reference: name a sample stage that "
+                "answers every prompt of the data",
+            )
+        if self.samples is not None and "reference_samples" not in needs:
+            yield "samples", "the loss uses no samples of the reference; leave it out"
+
+    def _control_mistakes(self) -> Iterator[tuple[str, str]]:
+        if not isinstance(self.loss, Controlled):
+            return
+        if self.feedback == "paired":
+            yield "loss", "puts a control token behind each prompt, which a pair shares"
+        if self.lora is not None:
+            yield (
+                "lora",
+                "leaves the embeddings as they are, so control tokens could not be learned; "
+                "train all weights",
+            )
 
     def _length_mistakes(self) -> Iterator[tuple[str, str]]:
         if self.epochs is not None and self.steps is not None:

@@ -1,0 +1,63 @@
+"""The heads that a loss wants beside the model's own: made, and written with the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from halo_core.loss import Head
+
+FILE = "heads.safetensors"
+"""Where a model folder keeps them."""
+
+
+def make_heads(heads: Sequence[Head], model: Any, *, seed: int) -> nn.ModuleDict:
+    """Returns the heads by name, in float32, with weights drawn from the seed.
+
+    Args:
+        heads: What the loss wants.
+        model: The language model whose states they look at.
+        seed: The run's.
+    """
+    if not heads:
+        return nn.ModuleDict()
+    width = int(model.config.get_text_config().hidden_size)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        made = {head.name: _layers(head, width) for head in heads}
+    return nn.ModuleDict(made).to(next(model.parameters()).device)
+
+
+def _layers(head: Head, width: int) -> nn.Sequential:
+    hidden = [
+        layer for _ in range(head.hidden_layers) for layer in (nn.Linear(width, width), nn.ReLU())
+    ]
+    # A linear head has no bias, as sequence classifiers have none.
+    return nn.Sequential(*hidden, nn.Linear(width, 1, bias=bool(hidden)))
+
+
+def read_head(module: nn.Module, head: Head, states: Tensor) -> Tensor:
+    """Returns the number that a head gives for each state, float32 [N] or [B].
+
+    Args:
+        module: The head's layers.
+        head: What it is.
+        states: The model's last hidden states [N, D] or [B, D].
+    """
+    states = states.detach() if head.detached else states
+    values: Tensor = module(states.float())[:, 0]
+    return values
+
+
+def write_heads(folder: Path, heads: nn.ModuleDict) -> None:
+    """Writes heads into a model folder; nothing where there are none."""
+    tensors = {
+        name: value.detach().cpu().contiguous() for name, value in heads.state_dict().items()
+    }
+    if tensors:
+        save_file(tensors, folder / FILE)
