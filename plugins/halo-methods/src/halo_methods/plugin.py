@@ -9,8 +9,8 @@ from halo_core.registry import Registrar
 @hookimpl
 def halo_register(registry: Registrar) -> None:
     """Registers the components of this distribution."""
-    registry.loss("sft", "halo_methods.components:SFT")
-    registry.loss("dpo", "halo_methods.components:DPO")
-    registry.loss("kto", "halo_methods.components:KTO")
-    registry.reference_point("mismatched-kl", "halo_methods.components:MismatchedKL")
-    registry.reference_point("zero", "halo_methods.components:Zero")
+    registry.loss("sft", "halo_methods.losses_likelihood:SFT")
+    registry.loss("dpo", "halo_methods.losses_paired:DPO")
+    registry.loss("kto", "halo_methods.losses_binary:KTO")
+    registry.reference_point("mismatched-kl", "halo_methods.reference_points:MismatchedKL")
+    registry.reference_point("zero", "halo_methods.reference_points:Zero")
