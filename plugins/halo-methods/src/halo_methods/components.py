@@ -5,9 +5,40 @@ The registry names the file that each is in, so that a run imports only what it 
 
 from __future__ import annotations
 
-from halo_methods.losses_binary import KTO
-from halo_methods.losses_likelihood import SFT
-from halo_methods.losses_paired import DPO
-from halo_methods.reference_points import MismatchedKL, Zero
+from halo_methods.losses_binary import KTO, KTOLogSigmoid
+from halo_methods.losses_likelihood import CSFT, SFT
+from halo_methods.losses_paired import CDPO, DPO, IPO, APODown, APOZero
+from halo_methods.losses_ppo import PPO
+from halo_methods.losses_prospect import Prospect
+from halo_methods.losses_reference_free import ORPO, SimPO, SLiC
+from halo_methods.reference_points import (
+    Dispreferred,
+    MatchedKL,
+    MismatchedKL,
+    RunningMean,
+    Zero,
+)
+from halo_methods.reward_models import BradleyTerry
 
-__all__ = ["DPO", "KTO", "SFT", "MismatchedKL", "Zero"]
+__all__ = [
+    "CDPO",
+    "CSFT",
+    "DPO",
+    "IPO",
+    "KTO",
+    "ORPO",
+    "PPO",
+    "SFT",
+    "APODown",
+    "APOZero",
+    "BradleyTerry",
+    "Dispreferred",
+    "KTOLogSigmoid",
+    "MatchedKL",
+    "MismatchedKL",
+    "Prospect",
+    "RunningMean",
+    "SLiC",
+    "SimPO",
+    "Zero",
+]
