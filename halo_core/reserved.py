@@ -5,8 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 RESERVED: Mapping[str, Mapping[str, str]] = {
-    "loss": {"dpo": "halo-methods", "kto": "halo-methods", "sft": "halo-methods"},
-    "reference_point": {"mismatched-kl": "halo-methods", "zero": "halo-methods"},
+    "loss": {
+        "apo-down": "halo-methods",
+        "apo-zero": "halo-methods",
+        "bradley-terry": "halo-methods",
+        "cdpo": "halo-methods",
+        "csft": "halo-methods",
+        "dpo": "halo-methods",
+        "ipo": "halo-methods",
+        "kto": "halo-methods",
+        "kto-log-sigmoid": "halo-methods",
+        "orpo": "halo-methods",
+        "ppo": "halo-methods",
+        "prospect": "halo-methods",
+        "sft": "halo-methods",
+        "simpo": "halo-methods",
+        "slic": "halo-methods",
+    },
+    "reference_point": {
+        "dispreferred": "halo-methods",
+        "matched-kl": "halo-methods",
+        "mismatched-kl": "halo-methods",
+        "running-mean": "halo-methods",
+        "zero": "halo-methods",
+    },
     "data": {
         "binary-to-demonstration": "halo-data",
         "hh": "halo-data",

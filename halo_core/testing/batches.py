@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from halo_core.loss import LossBatch
@@ -17,7 +17,10 @@ def loss_batch(
     reference: Tokens | None = None,
     desirable: Sequence[bool] | None = None,
     examples: Sequence[int] | None = None,
-    reference_point: float | None = None,
+    reference_point: float | Sequence[float] | None = None,
+    sampled: Sequence[bool] | None = None,
+    heads: Mapping[str, Sequence[float]] | None = None,
+    statistics: Mapping[str, float] | None = None,
     dtype: Literal["float32", "float64"] = "float64",
 ) -> LossBatch:
     """Returns the batch that a loss would see of some completions.
@@ -27,7 +30,10 @@ def loss_batch(
         reference: The same under the reference.
         desirable: One per completion; all true when left out.
         examples: The example of each completion; each its own when left out.
-        reference_point: In nats of log-ratio.
+        reference_point: In nats of log-ratio; one, or one per completion.
+        sampled: Whether each completion is a sample of the reference; None where none is.
+        heads: What each of the loss's heads gives, one number per token or per completion.
+        statistics: The sums of the loss's `statistics` over the whole global batch.
         dtype: Of the log-probabilities.
 
     Raises:
@@ -42,6 +48,8 @@ def loss_batch(
     count = len(policy)
     desirable = [True] * count if desirable is None else desirable
     examples = range(count) if examples is None else examples
+    if sampled is not None and len(sampled) != count:
+        raise ValueError(f"policy has {count} completions, sampled {len(sampled)}")
     if len(desirable) != count or len(examples) != count:
         raise ValueError(
             f"policy has {count} completions, desirable {len(desirable)}, examples {len(examples)}"
@@ -53,9 +61,11 @@ def loss_batch(
             f"{[len(tokens) for tokens in reference]}"
         )
 
-    def flat(completions: Tokens) -> torch.Tensor:
-        values = [value for tokens in completions for value in tokens]
+    def tensor(values: float | Sequence[float]) -> torch.Tensor:
         return torch.tensor(values, dtype=getattr(torch, dtype))
+
+    def flat(completions: Tokens) -> torch.Tensor:
+        return tensor([value for tokens in completions for value in tokens])
 
     return LossBatch(
         policy_token_logps=flat(policy),
@@ -63,7 +73,10 @@ def loss_batch(
         example_index=torch.tensor(list(examples)),
         desirable=torch.tensor(list(desirable), dtype=torch.bool),
         reference_token_logps=None if reference is None else flat(reference),
-        reference_point=None if reference_point is None else flat([[reference_point]])[0],
+        reference_point=None if reference_point is None else tensor(reference_point),
+        sampled=None if sampled is None else torch.tensor(list(sampled), dtype=torch.bool),
+        heads={name: tensor(values) for name, values in (heads or {}).items()},
+        statistics={name: tensor(value) for name, value in (statistics or {}).items()},
     )
 
 
@@ -73,6 +86,7 @@ def paired_batch(
     *,
     ref_chosen: Tokens | None = None,
     ref_rejected: Tokens | None = None,
+    samples: Tokens | None = None,
     dtype: Literal["float32", "float64"] = "float64",
 ) -> LossBatch:
     """Returns the batch that a loss would see of some pairs.
@@ -82,6 +96,8 @@ def paired_batch(
         rejected: The same of each rejected completion.
         ref_chosen: As `chosen` under the reference.
         ref_rejected: As `rejected` under the reference.
+        samples: A sample of the reference for each pair, under the policy; not together with
+            `ref_chosen`.
         dtype: Of the log-probabilities.
 
     Raises:
@@ -93,18 +109,22 @@ def paired_batch(
     """
     if (ref_chosen is None) != (ref_rejected is None):
         raise ValueError("give both ref_chosen and ref_rejected, or neither")
+    if samples is not None and ref_chosen is not None:
+        raise ValueError("give samples or ref_chosen and ref_rejected; with both use loss_batch")
     reference = None
     if ref_chosen is not None and ref_rejected is not None:
         reference = _interleaved(ref_chosen, ref_rejected)
+    third = [] if samples is None else [samples]
+    width = 2 + len(third)
     return loss_batch(
-        _interleaved(chosen, rejected),
+        _interleaved(chosen, rejected, *third),
         reference=reference,
-        desirable=[True, False] * len(chosen),
-        examples=[pair for pair in range(len(chosen)) for _ in "wl"],
+        desirable=[side == 0 for _ in chosen for side in range(width)],
+        examples=[pair for pair in range(len(chosen)) for _ in range(width)],
+        sampled=None if samples is None else [side == 2 for _ in chosen for side in range(width)],
         dtype=dtype,
     )
 
 
-def _interleaved(chosen: Tokens, rejected: Tokens) -> list[Sequence[float]]:
-    pairs = zip(chosen, rejected, strict=True)
-    return [completion for pair in pairs for completion in pair]
+def _interleaved(*sides: Tokens) -> list[Sequence[float]]:
+    return [completion for group in zip(*sides, strict=True) for completion in group]

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, get_args
 
-from halo_core.loss import Loss, LossBatch, LossOutput
+from halo_core.loss import Head, Loss, LossBatch, LossOutput, Need, Statistical
+from halo_core.testing.abilities import check_abilities
 from halo_core.testing.cases import (
     COMPLETIONS,
     Case,
-    extreme_cases,
     mixed_case,
     ordinary_cases,
 )
 from halo_core.testing.component import check_component
-from halo_core.testing.expect import expect, must_not_raise
+from halo_core.testing.expect import expect
+from halo_core.testing.gradients import (
+    check_extremes,
+    check_gradient,
+    check_heads,
+    check_own_points,
+)
+from halo_core.testing.inputs import batch_of, call, counted, inputs_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-KNOWN_NEEDS = {"policy_logps", "reference_logps", "reference_point"}
+KNOWN_NEEDS = set(get_args(Need))
 SAME = 1e-12
 """Relative tolerance in float64 for numbers that must be the same but for the order of sums."""
 
@@ -29,8 +36,9 @@ SAME = 1e-12
 def check_loss(loss: Loss) -> None:
     """Runs `check_component` and all of `LOSS_CHECKS`.
 
-    The losses must depend on the policy through a gradient that is their derivative: a loss that
-    stops the gradient of a part of itself fails `check_gradient`; run the other checks then.
+    The losses must depend on the policy, or on the heads, through a gradient that is their
+    derivative: a loss that stops the gradient of a part of itself fails `check_gradient`; run the
+    other checks then. A loss with open options that are settled by counting is counted first.
 
     Args:
         loss: One with the options it is used with.
@@ -44,7 +52,7 @@ def check_loss(loss: Loss) -> None:
 
 
 def check_declaration(loss: Loss) -> None:
-    """Checks `feedback`, `needs`, and that a loss that needs a reference point has a default."""
+    """Checks `feedback`, `needs`, `needed` and `heads`, and a default for the reference point."""
     expect(
         loss.feedback in COMPLETIONS,
         loss,
@@ -61,12 +69,33 @@ def check_declaration(loss: Loss) -> None:
         loss,
         "needs names 'reference_point'; set default_reference_point, for specs that name none",
     )
+    more = set(loss.needed()) - set(loss.needs)
+    expect(
+        not more,
+        loss,
+        f"needed() names {', '.join(map(repr, sorted(more)))}, which `needs` does not",
+    )
+    expect(
+        "statistics" not in loss.needs or isinstance(loss, Statistical),
+        loss,
+        "needs names 'statistics'; expected a method statistics()",
+    )
+    heads = list(loss.heads())
+    expect(
+        all(isinstance(head, Head) for head in heads)
+        and len({h.name for h in heads}) == len(heads),
+        loss,
+        f"heads() gave {heads}; expected Heads, each with a name of its own",
+    )
 
 
 def check_output(loss: Loss) -> None:
     """Checks the shapes, types and gradients of what comes back, on each kind of batch."""
-    for case in ordinary_cases(loss.feedback):
-        output = _call(loss, _with_gradient(case.batch(loss.needs)), case)
+    loss = counted(loss)
+    for case in ordinary_cases(loss):
+        batch = batch_of(loss, case)
+        inputs_of(loss, batch)
+        output = call(loss, batch, case)
         expect(
             isinstance(output, LossOutput),
             loss,
@@ -107,72 +136,34 @@ def check_untouched(loss: Loss) -> None:
     """Checks that a call changes neither the batch nor the random state, and repeats itself."""
     import torch
 
-    case = mixed_case(loss.feedback)
-    batch, before = case.batch(loss.needs), case.batch(loss.needs)
+    loss = counted(loss)
+    case = mixed_case(loss)
+    batch, before = batch_of(loss, case), batch_of(loss, case)
     states = random.getstate(), torch.get_rng_state()
-    first = _call(loss, batch, case)
-    for field in fields(LossBatch):
-        now, then = getattr(batch, field.name), getattr(before, field.name)
+    first = call(loss, batch, case)
+    then = _tensors(before)
+    for name, now in _tensors(batch).items():
         expect(
-            then is None or torch.equal(now, then),
+            torch.equal(now, then[name]),
             loss,
-            f"it changes the batch's {field.name} in place; work on a copy",
+            f"it changes the batch's {name} in place; work on a copy",
         )
     expect(
         random.getstate() == states[0] and torch.equal(torch.get_rng_state(), states[1]),
         loss,
         "it draws random numbers; a resumed run would not repeat them",
     )
-    _expect_same(loss, "called again, losses", _call(loss, batch, case).losses, first.losses)
-
-
-def check_gradient(loss: Loss) -> None:
-    """Checks the gradient of the losses against finite differences, in float64."""
-    import torch
-
-    for case in ordinary_cases(loss.feedback):
-        batch = case.batch(loss.needs)
-
-        def losses(token_logps: Tensor, batch: LossBatch = batch, case: Case = case) -> Tensor:
-            return _call(loss, replace(batch, policy_token_logps=token_logps), case).losses
-
-        tokens = batch.policy_token_logps.requires_grad_()
-        with must_not_raise(loss, f"the gradient on {case.name}"):
-            right = torch.autograd.gradcheck(losses, (tokens,), raise_exception=False)
-        expect(
-            right,
-            loss,
-            f"on {case.name}: the gradient of the losses is not their derivative "
-            "(torch.autograd.gradcheck in float64)",
-        )
-
-
-def check_extremes(loss: Loss) -> None:
-    """Checks that losses and gradients are finite, in float32, at log-ratios of +-1e4."""
-    for case in extreme_cases(loss.feedback):
-        batch = _with_gradient(case.batch(loss.needs, dtype="float32"))
-        output = _call(loss, batch, case)
-        expect(
-            bool(output.losses.isfinite().all()),
-            loss,
-            f"on {case.name}: losses are {output.losses.tolist()}; expected finite values",
-        )
-        (output.losses * output.weights).sum().backward()  # type: ignore[no-untyped-call]
-        gradient = batch.policy_token_logps.grad
-        expect(
-            gradient is not None and bool(gradient.isfinite().all()),
-            loss,
-            f"on {case.name}: the gradient is not finite",
-        )
+    _expect_same(loss, "called again, losses", call(loss, batch, case).losses, first.losses)
 
 
 def check_permutation(loss: Loss) -> None:
     """Checks that the order of the examples makes no difference to any of them."""
-    case = mixed_case(loss.feedback)
+    loss = counted(loss)
+    case = mixed_case(loss)
     order = [2, 0, 3, 1]
-    output = _call(loss, case.batch(loss.needs), case)
+    output = call(loss, batch_of(loss, case), case)
     moved_case = case.take(order, "a reordered batch")
-    moved = _call(loss, moved_case.batch(loss.needs), moved_case)
+    moved = call(loss, batch_of(loss, moved_case, whole=case), moved_case)
     _expect_same(loss, "in another order, losses", moved.losses, output.losses[order])
     _expect_same(loss, "in another order, weights", moved.weights, output.weights[order])
     if output.rewards is not None and moved.rewards is not None:
@@ -186,11 +177,12 @@ def check_split(loss: Loss) -> None:
 
     The trainer cuts a global batch as memory allows, which must not change what is learned.
     """
-    case = mixed_case(loss.feedback)
-    whole = _call(loss, case.batch(loss.needs), case)
+    loss = counted(loss)
+    case = mixed_case(loss)
+    whole = call(loss, batch_of(loss, case), case)
     for example in range(case.size):
         alone_case = case.take([example], f"example {example} alone")
-        alone = _call(loss, alone_case.batch(loss.needs), alone_case)
+        alone = call(loss, batch_of(loss, alone_case, whole=case), alone_case)
         one = slice(example, example + 1)
         _expect_same(loss, f"example {example} alone, losses", alone.losses, whole.losses[one])
         _expect_same(loss, f"example {example} alone, weights", alone.weights, whole.weights[one])
@@ -200,21 +192,27 @@ LOSS_CHECKS: Sequence[Callable[[Loss], None]] = (
     check_declaration,
     check_output,
     check_untouched,
+    check_heads,
     check_gradient,
     check_extremes,
     check_permutation,
     check_split,
+    check_own_points,
+    check_abilities,
 )
 """What `check_loss` runs after `check_component`, for ``pytest.mark.parametrize``."""
 
 
-def _call(loss: Loss, batch: LossBatch, case: Case) -> LossOutput:
-    with must_not_raise(loss, f"a call on {case.name}"):
-        return loss(batch)
-
-
-def _with_gradient(batch: LossBatch) -> LossBatch:
-    return replace(batch, policy_token_logps=batch.policy_token_logps.requires_grad_())
+def _tensors(batch: LossBatch) -> dict[str, Tensor]:
+    """All that a batch holds, by name; what is not there left out."""
+    found: dict[str, Tensor] = {}
+    for field in fields(LossBatch):
+        value = getattr(batch, field.name)
+        if isinstance(value, Mapping):
+            found |= {f"{field.name}[{name!r}]": tensor for name, tensor in value.items()}
+        elif value is not None:
+            found[field.name] = value
+    return found
 
 
 def _expect_shape(

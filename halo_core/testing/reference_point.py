@@ -7,6 +7,7 @@ import json
 import math
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 
 from halo_core.reference_point import (
     Candidate,
@@ -15,13 +16,14 @@ from halo_core.reference_point import (
     Pair,
     PairingPlan,
     RefPointEstimator,
+    WithinPair,
 )
 from halo_core.testing.component import check_component
 from halo_core.testing.expect import expect, must_not_raise
 
 
 def check_reference_point(estimator: RefPointEstimator) -> None:
-    """Runs `check_component` and `check_pairs_and_estimates`.
+    """Runs `check_component`, and `check_pairs_and_estimates` or `check_within_pair`.
 
     Args:
         estimator: One with the options it is used with.
@@ -30,7 +32,45 @@ def check_reference_point(estimator: RefPointEstimator) -> None:
         AssertionError: At the first rule that is broken.
     """
     check_component(estimator)
-    check_pairs_and_estimates(estimator)
+    if isinstance(estimator, WithinPair):
+        check_within_pair(estimator)
+    else:
+        check_pairs_and_estimates(estimator)
+
+
+def check_within_pair(estimator: WithinPair) -> None:
+    """Checks an estimator that takes the point of each chosen completion from its own pair.
+
+    Raises:
+        AssertionError: When there is not one finite point per pair, a point depends on other pairs,
+            or its gradient is not its derivative.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    chosen, rejected = torch.randn(2, 5, generator=generator, dtype=torch.float64)
+    with must_not_raise(estimator, "within_pair()"):
+        points = estimator.within_pair(chosen, rejected)
+        alone = [estimator.within_pair(chosen[i : i + 1], rejected[i : i + 1]) for i in range(5)]
+        far = estimator.within_pair(1e4 * chosen, 1e4 * rejected)
+    expect(
+        tuple(points.shape) == (5,),
+        estimator,
+        f"within_pair(): the shape is {tuple(points.shape)}; expected (5,), one point per pair",
+    )
+    expect(
+        torch.allclose(torch.cat(alone), points),
+        estimator,
+        "within_pair(): the point of a pair depends on the other pairs of its micro-batch",
+    )
+    expect(bool(far.isfinite().all()), estimator, "within_pair(): not finite at log-ratios of 1e4")
+    inputs = chosen.requires_grad_(), rejected.requires_grad_()
+    if estimator.within_pair(*inputs).requires_grad:
+        expect(
+            torch.autograd.gradcheck(estimator.within_pair, inputs, raise_exception=False),
+            estimator,
+            "within_pair(): the gradient is not the derivative (torch.autograd.gradcheck)",
+        )
 
 
 def check_pairs_and_estimates(estimator: RefPointEstimator) -> None:
@@ -40,16 +80,16 @@ def check_pairs_and_estimates(estimator: RefPointEstimator) -> None:
         AssertionError: When pairs lie outside the plan or depend on more than plan and rng, when
             an estimate is not finite or not repeatable, or a state does not survive JSON.
     """
-    for name, plan in _plans().items():
+    for name, plan in _plans(estimator.wants_fixed).items():
         pairs = _check_pairs(estimator, name, plan)
         _check_estimates(estimator, name, plan, pairs)
 
 
-def _plans() -> dict[str, PairingPlan]:
+def _plans(with_fixed: bool) -> dict[str, PairingPlan]:
     batch = [Candidate(f"prompt {i}", f"completion {i}") for i in range(6)]
     one_prompt = [Candidate("prompt", f"completion {i}") for i in range(4)]
     following = [Candidate(f"later prompt {i}", f"later completion {i}") for i in range(3)]
-    return {
+    plans = {
         "a batch of six": PairingPlan(batch, following),
         "a batch of six at the end of an epoch": PairingPlan(batch, []),
         "a batch of one": PairingPlan(batch[:1], following),
@@ -57,6 +97,12 @@ def _plans() -> dict[str, PairingPlan]:
         "a batch of one prompt": PairingPlan(one_prompt, following),
         "a batch of one prompt at the end of an epoch": PairingPlan(one_prompt, []),
     }
+    if not with_fixed:
+        return plans
+    others = [Candidate(f"far prompt {i}", f"far completion {i}") for i in range(6)]
+    own = PairingPlan(batch, following, batch)  # data with no other prompt
+    fixed = {name: replace(plan, fixed=others[: len(plan.batch)]) for name, plan in plans.items()}
+    return {**fixed, "a batch whose fixed partners are its own": own}
 
 
 def _check_pairs(estimator: RefPointEstimator, name: str, plan: PairingPlan) -> list[Pair]:
@@ -71,7 +117,7 @@ def _check_pairs(estimator: RefPointEstimator, name: str, plan: PairingPlan) -> 
     )
     expect(pairs == again, estimator, f"{name}: the same rng gives {pairs}, then {again}")
     expect(plan == before, estimator, f"{name}: pairs() changes the plan")
-    size = len(plan.batch) + len(plan.following)
+    size = len(plan.batch) + len(plan.following) + len(plan.fixed)
     for pair in pairs:
         inside = isinstance(pair, Pair) and 0 <= min(pair.prompt, pair.completion)
         expect(

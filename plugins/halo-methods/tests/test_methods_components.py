@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from halo_core.discovery import discover
 from halo_core.reference_point import Candidate, Observed, Pair, PairingPlan
 from halo_core.registry import import_target
+from halo_core.reserved import RESERVED
 from halo_core.testing import (
     LOSS_CHECKS,
     check_component,
@@ -16,7 +17,30 @@ from halo_core.testing import (
     loss_batch,
     paired_batch,
 )
-from halo_methods.components import DPO, KTO, SFT, MismatchedKL, Zero
+from halo_core.testing.gradients import check_gradient
+from halo_methods import components
+from halo_methods.components import (
+    CDPO,
+    CSFT,
+    DPO,
+    IPO,
+    KTO,
+    ORPO,
+    PPO,
+    SFT,
+    APODown,
+    APOZero,
+    BradleyTerry,
+    Dispreferred,
+    KTOLogSigmoid,
+    MatchedKL,
+    MismatchedKL,
+    Prospect,
+    RunningMean,
+    SimPO,
+    SLiC,
+    Zero,
+)
 from halo_methods.dpo import dpo_loss
 from halo_methods.kto import kto_loss
 
@@ -29,6 +53,43 @@ LOSSES = [
     KTO(),
     KTO(beta=2.0, desirable_weight=1.33, undesirable_weight=0.5),
     KTO(undesirable_weight=0.0),
+    KTO(desirable_weight="auto", undesirable_weight=2.0),
+    KTOLogSigmoid(),
+    KTOLogSigmoid(beta=2.0, desirable_weight="auto", undesirable_weight="auto"),
+    Prospect(),
+    Prospect(value_function="log-logistic", undesirable_weight="auto"),
+    Prospect(value_function="hinge", beta=0.7, margin=0.5),
+    Prospect(value_function="kahneman-tversky", beta=0.7, alpha=0.6, loss_aversion=1.5),
+    CSFT(),
+    CSFT(per="sequence", good_token="<good>", bad_token="<bad>"),
+    CDPO(),
+    IPO(),
+    IPO(tau=0.5, per="token"),
+    APOZero(beta=0.5),
+    APODown(beta=0.5),
+    SLiC(),
+    SLiC(beta=2.5, regulariser="samples", regulariser_per="token"),
+    SimPO(),
+    ORPO(),
+    BradleyTerry(),
+    PPO(kl_coefficient=0.0),
+    PPO(kl_coefficient=0.0, per="sequence", clip=0.2),
+]
+# Advantages are not differentiated, which a check against finite differences cannot know.
+DETACHED = [
+    PPO(),
+    PPO(whiten=True, kl_coefficient=0.0),
+    PPO(advantage="gae"),
+    PPO(advantage="gae", whiten=True, per="sequence", gamma=1.0, gae_lambda=0.5),
+]
+POINTS = [
+    MismatchedKL(),
+    MismatchedKL(pairing="fixed"),
+    MatchedKL(),
+    RunningMean(),
+    RunningMean(decay=0.9),
+    Dispreferred(),
+    Zero(),
 ]
 POLICY = [[-1.0, -2.0], [-4.0, -0.5, -0.5], [-3.0]]
 REFERENCE = [[-1.5, -2.5], [-3.0, -0.5, -0.5], [-1.0]]
@@ -46,12 +107,18 @@ def test_the_built_in_losses_keep_the_rules(loss, check):
     check(loss)
 
 
-@pytest.mark.parametrize("component", [SFT(), DPO(), KTO(), MismatchedKL(), Zero()])
+@pytest.mark.parametrize("loss", DETACHED, ids=repr)
+@pytest.mark.parametrize("check", [check for check in LOSS_CHECKS if check != check_gradient])
+def test_losses_with_advantages_keep_all_rules_but_one(loss, check):
+    check(loss)
+
+
+@pytest.mark.parametrize("component", [*LOSSES, *DETACHED, *POINTS], ids=repr)
 def test_the_built_in_components_are_frozen_light_and_plain(component):
     check_component(component)
 
 
-@pytest.mark.parametrize("estimator", [MismatchedKL(), Zero()])
+@pytest.mark.parametrize("estimator", POINTS, ids=repr)
 def test_the_built_in_reference_points_keep_the_rules(estimator):
     check_reference_point(estimator)
 
@@ -59,10 +126,25 @@ def test_the_built_in_reference_points_keep_the_rules(estimator):
 @pytest.mark.parametrize(
     ("kind", "name", "cls"),
     [
-        ("loss", "sft", SFT),
+        ("loss", "apo-down", APODown),
+        ("loss", "apo-zero", APOZero),
+        ("loss", "bradley-terry", BradleyTerry),
+        ("loss", "cdpo", CDPO),
+        ("loss", "csft", CSFT),
         ("loss", "dpo", DPO),
+        ("loss", "ipo", IPO),
         ("loss", "kto", KTO),
+        ("loss", "kto-log-sigmoid", KTOLogSigmoid),
+        ("loss", "orpo", ORPO),
+        ("loss", "ppo", PPO),
+        ("loss", "prospect", Prospect),
+        ("loss", "sft", SFT),
+        ("loss", "simpo", SimPO),
+        ("loss", "slic", SLiC),
+        ("reference_point", "dispreferred", Dispreferred),
+        ("reference_point", "matched-kl", MatchedKL),
         ("reference_point", "mismatched-kl", MismatchedKL),
+        ("reference_point", "running-mean", RunningMean),
         ("reference_point", "zero", Zero),
     ],
 )
@@ -70,9 +152,26 @@ def test_the_built_in_names_mean_the_built_in_components(kind, name, cls):
     assert import_target(discover().find(kind, name)) is cls
 
 
-@pytest.mark.parametrize("cls", [SFT, DPO, KTO, MismatchedKL])
-def test_published_methods_are_cited(cls):
-    assert re.search(r"\(20\d\d\)", cls.citation)
+def test_every_component_of_the_distribution_is_registered_and_reserved():
+    registered = {
+        (r.kind, r.name): import_target(r)
+        for r in discover().registrations
+        if r.distribution == "halo-methods"
+    }
+    reserved = {
+        (kind, name)
+        for kind in ("loss", "reference_point")
+        for name, owner in RESERVED[kind].items()
+        if owner == "halo-methods"
+    }
+
+    assert set(registered) == reserved
+    assert set(registered.values()) == {getattr(components, name) for name in components.__all__}
+
+
+@pytest.mark.parametrize("name", sorted(set(components.__all__) - {"Zero"}))
+def test_published_methods_are_cited(name):
+    assert re.search(r"\((19|20)\d\d\)", getattr(components, name).citation)
 
 
 @pytest.mark.parametrize(
@@ -82,8 +181,8 @@ def test_published_methods_are_cited(cls):
         (KTO, {"beta": 0}, "beta\n  Input should be greater than 0"),
         (DPO, {"beta": -0.1}, "beta\n  Input should be greater than 0"),
         (KTO, {"beta": "0.1"}, "beta\n  Input should be a valid number"),
-        (KTO, {"desirable_weight": -1}, "desirable_weight\n  Input should be greater than or"),
-        (KTO, {"undesirable_weight": -1}, "undesirable_weight\n  Input should be greater than or"),
+        (KTO, {"desirable_weight": -1}, "desirable_weight\n  Input should be a number of at"),
+        (KTO, {"undesirable_weight": -1}, "undesirable_weight\n  Input should be a number of at"),
         (DPO, {"label_smoothing": 0.5}, "label_smoothing\n  Input should be less than 0.5"),
         (DPO, {"label_smoothing": -0.1}, "label_smoothing\n  Input should be greater than or"),
         (SFT, {"per": "batch"}, "per\n  Input should be 'token' or 'sequence'"),
@@ -93,6 +192,87 @@ def test_published_methods_are_cited(cls):
             {"desirable_weight": 0, "undesirable_weight": 0},
             "are both 0, so nothing would be learned; set at least one above 0",
         ),
+        (KTO, {"desirable_weight": "a lot"}, "a number of at least 0, or 'auto'"),
+        (
+            KTO,
+            {"desirable_weight": "auto", "undesirable_weight": 0},
+            "desirable_weight is auto and undesirable_weight is 0: there is nothing to balance it",
+        ),
+        (
+            Prospect,
+            {"desirable_weight": 0, "undesirable_weight": "auto"},
+            "undesirable_weight is auto and desirable_weight is 0: there is nothing to balance it",
+        ),
+        (
+            KTOLogSigmoid,
+            {"desirable_weight": 0, "undesirable_weight": 0},
+            "are both 0, so nothing would be learned; set at least one above 0",
+        ),
+        (
+            Prospect,
+            {"alpha": 0.5},
+            "alpha has no effect with value_function: logistic; leave it out, or set "
+            "value_function: kahneman-tversky",
+        ),
+        (
+            Prospect,
+            {"value_function": "kahneman-tversky", "margin": 0.5},
+            "margin has no effect with value_function: kahneman-tversky; leave it out, or set "
+            "value_function: hinge",
+        ),
+        (
+            Prospect,
+            {"value_function": "hinge", "loss_aversion": 2},
+            "loss_aversion has no effect with value_function: hinge",
+        ),
+        (
+            Prospect,
+            {"value_function": "kahneman-tversky", "alpha": 1.1},
+            "alpha\n  Input should be less than or equal to 1",
+        ),
+        (CDPO, {"label_smoothing": 0}, "label_smoothing\n  Input should be greater than 0"),
+        (CDPO, {"label_smoothing": 0.5}, "label_smoothing\n  Input should be less than 0.5"),
+        (IPO, {"tau": 0}, "tau\n  Input should be greater than 0"),
+        (IPO, {"per": "word"}, "per\n  Input should be 'sequence' or 'token'"),
+        (APOZero, {"beta": 0}, "beta\n  Input should be greater than 0"),
+        (APODown, {"beta": 0}, "beta\n  Input should be greater than 0"),
+        (SLiC, {"beta": 0}, "beta\n  Input should be greater than 0"),
+        (SLiC, {"regulariser_weight": -1}, "regulariser_weight\n  Input should be greater than or"),
+        (SLiC, {"regulariser": "none"}, "regulariser\n  Input should be 'chosen' or 'samples'"),
+        (
+            SLiC,
+            {"regulariser": "samples", "regulariser_weight": 0},
+            "regulariser_weight is 0, so samples would be drawn for nothing; leave regulariser out",
+        ),
+        (SimPO, {"beta": 0}, "beta\n  Input should be greater than 0"),
+        (SimPO, {"gamma": -1}, "gamma\n  Input should be greater than or equal to 0"),
+        (ORPO, {"odds_ratio_weight": 0}, "odds_ratio_weight\n  Input should be greater than 0"),
+        (CSFT, {"good_token": ""}, "good_token\n  String should match pattern"),
+        (CSFT, {"bad_token": " "}, "bad_token\n  String should match pattern"),
+        (CSFT, {"bad_token": "<bad>\n"}, "bad_token\n  String should match pattern"),
+        (
+            CSFT,
+            {"good_token": "<x>", "bad_token": "<x>"},
+            "good_token and bad_token are both '<x>', so the model could not tell them apart",
+        ),
+        (
+            PPO,
+            {"gamma": 0.9},
+            "gamma has no effect with advantage: plain; leave it out, or set advantage: gae",
+        ),
+        (PPO, {"critic_coefficient": 1}, "critic_coefficient has no effect with advantage: plain"),
+        (PPO, {"gae_lambda": 1}, "gae_lambda has no effect with advantage: plain"),
+        (PPO, {"advantage": "gae", "gamma": 1.1}, "gamma\n  Input should be less than or equal"),
+        (PPO, {"clip": 0}, "clip is 0; an epsilon must be above 0 and at most 1"),
+        (PPO, {"clip": 1.5}, "clip is 1.5; an epsilon must be above 0 and at most 1"),
+        (PPO, {"clip": [1.1, 2]}, "clip is [1.1, 2]; expected [least, largest] ratio with 1"),
+        (PPO, {"clip": [0.5, 0.9]}, "clip is [0.5, 0.9]; expected [least, largest] ratio with 1"),
+        (PPO, {"clip": [-0.5, 2]}, "clip is [-0.5, 2]; expected [least, largest] ratio with 1"),
+        (PPO, {"clip": [1, 1]}, "clip is [1, 1]; expected [least, largest] ratio with 1"),
+        (PPO, {"kl_coefficient": -1}, "kl_coefficient\n  Input should be greater than or equal"),
+        (MismatchedKL, {"pairing": "own"}, "pairing\n  Input should be 'batch' or 'fixed'"),
+        (RunningMean, {"decay": 1}, "decay\n  Input should be less than 1"),
+        (RunningMean, {"decay": 0}, "decay\n  Input should be greater than 0"),
     ],
 )
 def test_options_out_of_range_are_refused(cls, options, message):
@@ -205,3 +385,76 @@ def test_zero_scores_nothing_and_is_zero():
 
     assert list(Zero().pairs(plan, random.Random(0))) == []
     assert Zero().estimate(Observed([], [], [], batch_size=2), {}).value == 0.0
+
+
+def test_fixed_pairing_takes_the_partners_that_are_fixed():
+    plan = PairingPlan(
+        [Candidate("p", "a"), Candidate("q", "b")],
+        [Candidate("r", "c")],
+        [Candidate("s", "d"), Candidate("t", "e")],
+    )
+
+    assert MismatchedKL(pairing="fixed").wants_fixed
+    assert MismatchedKL(pairing="fixed").pairs(plan, random.Random(0)) == [Pair(0, 3), Pair(1, 4)]
+    assert not MismatchedKL().wants_fixed
+    assert not Zero().wants_fixed
+
+
+def test_fixed_pairing_counts_missing_partners_and_borrows_none():
+    observed = Observed([1.0, 2.0], [4, 2], [Pair(0, 3), Pair(1, 4)], batch_size=3)
+
+    estimate = MismatchedKL(pairing="fixed").estimate(observed, {})
+
+    assert estimate.value == 1.5
+    assert estimate.metrics == {"policy/kl": (3.0, 2.0), "counts/pairs_missing": (1.0, 1.0)}
+
+
+def test_matched_kl_is_the_clamped_mean_over_the_batchs_own_completions():
+    plan = PairingPlan([Candidate("p", "a"), Candidate("p", "b")], [Candidate("r", "c")])
+    pairs = MatchedKL().pairs(plan, random.Random(0))
+
+    assert pairs == [Pair(0, 0), Pair(1, 1)]
+    assert MatchedKL().estimate(Observed([4.0, -1.0], [1, 1], pairs, 2), {}).value == 1.5
+    below = MatchedKL().estimate(Observed([-4.0, 1.0], [1, 1], pairs, 2), {})
+    assert (below.value, below.metrics) == (0.0, {"policy/kl": (-3.0, 2.0)})
+
+
+def test_dispreferred_is_the_rejected_log_ratio_with_its_gradient():
+    chosen, rejected = torch.tensor([1.0, 2.0]), torch.tensor([3.0, -4.0], requires_grad=True)
+
+    points = Dispreferred().within_pair(chosen, rejected)
+
+    assert points.tolist() == [3.0, -4.0]
+    assert torch.autograd.grad(points.sum(), rejected)[0].tolist() == [1.0, 1.0]
+
+
+def test_dispreferred_has_no_point_for_a_whole_batch():
+    plan = PairingPlan([Candidate("p", "a")], [])
+
+    assert list(Dispreferred().pairs(plan, random.Random(0))) == []
+    with pytest.raises(ValueError, match="each chosen completion has its own, from within_pair"):
+        Dispreferred().estimate(Observed([], [], [], 1), {})
+
+
+def test_cdpo_is_dpo_with_its_smoothing():
+    expected = DPO(beta=0.7, label_smoothing=0.1)(PAIRED)
+
+    output = CDPO(beta=0.7)(PAIRED)
+
+    assert torch.equal(output.losses, expected.losses)
+    assert torch.equal(output.rewards, expected.rewards)
+    assert output.losses.item() != DPO(beta=0.7)(PAIRED).losses.item()
+
+
+@pytest.mark.parametrize("per", ["token", "sequence"])
+def test_csft_is_sft_on_completions_of_both_classes(per):
+    output, expected = CSFT(per=per)(BINARY), SFT(per=per)(BINARY)
+
+    assert torch.equal(output.losses, expected.losses)
+    assert torch.equal(output.weights, expected.weights)
+    assert output.rewards is None
+
+
+def test_csft_tells_the_classes_apart_by_its_tokens():
+    assert CSFT().control_tokens() == ("<|good|>", "<|bad|>")
+    assert CSFT(good_token="<+>", bad_token="<->").control_tokens() == ("<+>", "<->")

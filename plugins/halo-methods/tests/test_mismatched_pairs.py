@@ -3,7 +3,7 @@ from collections import Counter
 
 import pytest
 
-from halo_methods.mismatched_kl import make_pairs, mismatched_kl
+from halo_methods.mismatched_kl import fixed_pairs, make_pairs, mismatched_kl
 
 SEEDS = range(100)
 
@@ -128,3 +128,27 @@ def test_a_negative_mean_is_clamped_once_and_not_by_pair():
 
 def test_without_pairs_the_reference_point_is_zero():
     assert mismatched_kl([]) == 0.0
+
+
+def test_fixed_pairs_join_each_prompt_with_what_is_fixed_for_it():
+    batch = [("p", "a"), ("q", "b"), ("p", "c")]
+    fixed = [("r", "d"), ("s", "e"), ("t", "f")]
+
+    assert fixed_pairs(batch, [("u", "g")], fixed) == [(0, 4), (1, 5), (2, 6)]
+
+
+def test_a_fixed_partner_that_is_the_completion_itself_makes_no_pair():
+    assert fixed_pairs([("p", "a"), ("q", "b")], [], [("p", "a"), ("r", "c")]) == [(1, 3)]
+
+
+@pytest.mark.parametrize(
+    ("batch", "following", "fixed"),
+    [
+        ([("p", "a"), ("p", "b")], [], [("r", "b"), ("r", "c")]),
+        ([("p", "a"), ("q", "b")], [("p", "d")], [("r", "d"), ("r", "c")]),
+        ([("p", "a"), ("q", "b")], [], [("r", "x"), ("p", "x")]),
+    ],
+    ids=["in the batch", "in the following", "in the fixed ones"],
+)
+def test_a_fixed_partner_whose_text_is_given_for_the_prompt_makes_no_pair(batch, following, fixed):
+    assert [prompt for prompt, _ in fixed_pairs(batch, following, fixed)] == [1]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from halo_methods.shapes import check_pairs
+
 
 def dpo_loss(
     policy_chosen_logps: Tensor,
@@ -56,7 +58,8 @@ def dpo_loss(
     >>> dpo_loss(chosen, rejected, ref_chosen, ref_rejected, beta=0.1, label_smoothing=0.1)
     tensor([0.6931, 0.4133])
     """
-    _check_shapes(
+    check_pairs(
+        "dpo_loss",
         policy_chosen_logps=policy_chosen_logps,
         policy_rejected_logps=policy_rejected_logps,
         ref_chosen_logps=ref_chosen_logps,
@@ -68,11 +71,3 @@ def dpo_loss(
     as_labelled = -F.logsigmoid(margins)  # report eq. 4
     swapped = -F.logsigmoid(-margins)
     return (1 - label_smoothing) * as_labelled + label_smoothing * swapped  # Mitchell eq. 3
-
-
-def _check_shapes(**logps: Tensor) -> None:
-    shapes = {name: tuple(values.shape) for name, values in logps.items()}
-    first = shapes["policy_chosen_logps"]
-    if len(first) != 1 or any(shape != first for shape in shapes.values()):
-        came = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-        raise ValueError(f"dpo_loss: {came}: all must have the shape [P], one value per pair")

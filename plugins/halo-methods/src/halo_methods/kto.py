@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from halo_methods.shapes import check_completions
 
 
 def kto_loss(
@@ -55,7 +58,7 @@ def kto_loss(
     >>> kto_loss(logps, ref_logps, tensor(desirable), tensor(0.5), beta=1.0)
     tensor([0.3775, 0.6225])
     """
-    _check_shapes(policy_logps, ref_logps, desirable, reference_point)
+    check_completions("kto_loss", policy_logps, ref_logps, desirable, reference_point)
     logratios = policy_logps - ref_logps
     rewards_above_point = beta * (logratios - reference_point.detach())  # report eq. 8: g
     gains = torch.where(desirable, rewards_above_point, -rewards_above_point)
@@ -65,20 +68,51 @@ def kto_loss(
     )
 
 
-def _check_shapes(
-    policy_logps: Tensor, ref_logps: Tensor, desirable: Tensor, reference_point: Tensor
-) -> None:
-    expected = tuple(policy_logps.shape)
-    for name, values in {"ref_logps": ref_logps, "desirable": desirable}.items():
-        if len(expected) != 1 or tuple(values.shape) != expected:
-            raise ValueError(
-                f"kto_loss: policy_logps {expected} and {name} {tuple(values.shape)} must both "
-                "have the shape [B], one value per completion"
-            )
-    if tuple(reference_point.shape) not in ((), expected):
-        raise ValueError(
-            f"kto_loss: reference_point has the shape {tuple(reference_point.shape)}; expected [] "
-            f"(one for the batch) or {expected} (one per completion)"
-        )
-    if desirable.dtype != torch.bool:
-        raise ValueError(f"kto_loss: desirable is {desirable.dtype}; expected torch.bool")
+def kto_log_sigmoid_loss(
+    policy_logps: Tensor,
+    ref_logps: Tensor,
+    desirable: Tensor,
+    reference_point: Tensor,
+    *,
+    beta: float,
+    desirable_weight: float = 1.0,
+    undesirable_weight: float = 1.0,
+) -> Tensor:
+    """Returns KTO's loss with ``-log v(y)`` in place of ``1 - v(y)``.
+
+    The value function becomes ``log sigmoid``, DPO's, which is concave everywhere: a completion far
+    on the wrong side of the reference point goes on pulling with its full weight, where KTO has
+    given it up::
+
+        loss(y) = -w(y) log v(y)    with the v and w of `kto_loss`
+
+    Args:
+        policy_logps: Summed log-probability of each completion, nats [B].
+        ref_logps: The same under the reference, no gradient [B].
+        desirable: Whether each completion is desirable [B] bool.
+        reference_point: As for `kto_loss`, nats [] or [B]; no gradient flows through it.
+        beta: Scale from nats of log-ratio to reward, above 0.
+        desirable_weight: lambda_D of the report, at least 0.
+        undesirable_weight: lambda_U of the report, at least 0.
+
+    Returns:
+        One loss per completion, at least 0 [B].
+
+    Raises:
+        ValueError: When a shape is not as above, or `desirable` is not bool.
+
+    References:
+        Human-Aware Loss Functions (2024), eq. 7 and 8, with the value function of its section 4
+        for DPO.
+
+    >>> from torch import tensor
+    >>> logps, ref_logps, desirable = tensor([-1.0, -3.0]), tensor([-2.0, -4.0]), [True, False]
+    >>> kto_log_sigmoid_loss(logps, ref_logps, tensor(desirable), tensor(0.5), beta=1.0)
+    tensor([0.4741, 0.9741])
+    """
+    function = "kto_log_sigmoid_loss"
+    check_completions(function, policy_logps, ref_logps, desirable, reference_point)
+    rewards_above_point = beta * (policy_logps - ref_logps - reference_point.detach())
+    gains = torch.where(desirable, rewards_above_point, -rewards_above_point)
+    surprises = -F.logsigmoid(gains)
+    return torch.where(desirable, desirable_weight * surprises, undesirable_weight * surprises)

@@ -59,6 +59,35 @@ def make_pairs(
     return sorted(partners.items())
 
 
+def fixed_pairs(
+    batch: Sequence[Ids], following: Sequence[Ids], fixed: Sequence[Ids]
+) -> list[tuple[int, int]]:
+    """Returns each prompt of the batch with the completion that is fixed for it.
+
+    One that is given for this prompt by some row is left out, the prompt's own included, which
+    stands for none.
+
+    Args:
+        batch: The completions of the global batch.
+        following: Those that come next in the epoch.
+        fixed: For each completion of the batch one of another prompt, the same in every epoch.
+
+    Returns:
+        (prompt, completion) as positions in ``[*batch, *following, *fixed]``, in the order of the
+        batch.
+
+    >>> fixed_pairs([("p", "a"), ("q", "b")], [], [("r", "c"), ("q", "b")])
+    [(0, 2)]
+    """
+    given_for = _completions_by_prompt([*batch, *following, *fixed])
+    first = len(batch) + len(following)
+    return [
+        (i, first + i)
+        for i, (own, other) in enumerate(zip(batch, fixed, strict=True))
+        if other[1] not in given_for[own[0]]
+    ]
+
+
 def mismatched_kl(logratios: Sequence[float]) -> float:
     """Returns the reference point, in nats: the mean log-ratio, or 0 where that is negative.
 

@@ -1,0 +1,116 @@
+"""Checks the gradients of a loss: right, finite, and through all that it depends on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from halo_core.loss import Loss, LossBatch
+from halo_core.testing.cases import Case, extreme_cases, mixed_case, ordinary_cases
+from halo_core.testing.expect import expect, must_not_raise
+from halo_core.testing.inputs import (
+    HEAD,
+    TOKENS,
+    batch_of,
+    call,
+    counted,
+    inputs_of,
+    with_inputs,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def check_gradient(loss: Loss) -> None:
+    """Checks the gradient of the losses against finite differences, in float64."""
+    loss = counted(loss)
+    for case in ordinary_cases(loss):
+        _check_derivative(loss, case, batch_of(loss, case))
+
+
+def check_heads(loss: Loss) -> None:
+    """Checks that the losses depend on each of the heads they want."""
+    import torch
+
+    loss = counted(loss)
+    case = mixed_case(loss)
+    batch = batch_of(loss, case)
+    inputs = inputs_of(loss, batch)
+    names = [name for name in inputs if name.startswith(HEAD)]
+    if not names:
+        return
+    total = call(loss, batch, case).losses.sum()
+    gradients = torch.autograd.grad(total, [inputs[name] for name in names], allow_unused=True)
+    for name, gradient in zip(names, gradients, strict=True):
+        expect(
+            gradient is not None,
+            loss,
+            f"the losses have no gradient for {name}; what nothing depends on learns nothing",
+        )
+
+
+def check_own_points(loss: Loss) -> None:
+    """Checks a loss with a reference point where each completion has its own, with a gradient.
+
+    Such points come from an estimator that is `WithinPair`.
+    """
+    loss = counted(loss)
+    if "reference_point" not in loss.needed():
+        return
+    case = mixed_case(loss)
+    batch = batch_of(loss, case, own_points=True)
+    output = call(loss, batch, case)
+    came = tuple(output.losses.shape)
+    expect(
+        came == (case.size,),
+        loss,
+        f"with a reference point of each completion: the shape of losses is {came}; expected "
+        f"{(case.size,)}",
+    )
+    _check_derivative(
+        loss,
+        case,
+        batch,
+        "with a reference point of each completion, whose gradient must flow (do not detach it), ",
+    )
+
+
+def _check_derivative(loss: Loss, case: Case, batch: LossBatch, when: str = "") -> None:
+    import torch
+
+    inputs = inputs_of(loss, batch)
+
+    def losses(*tensors: Tensor) -> Tensor:
+        given = dict(zip(inputs, tensors, strict=True))
+        return call(loss, with_inputs(batch, given), case).losses
+
+    with must_not_raise(loss, f"{when}the gradient on {case.name}"):
+        right = torch.autograd.gradcheck(losses, tuple(inputs.values()), raise_exception=False)
+    expect(
+        right,
+        loss,
+        f"{when}on {case.name}: the gradient of the losses is not their derivative "
+        "(torch.autograd.gradcheck in float64)",
+    )
+
+
+def check_extremes(loss: Loss) -> None:
+    """Checks that losses and gradients are finite, in float32, at log-ratios of +-1e4."""
+    loss = counted(loss)
+    for case in extreme_cases(loss):
+        batch = batch_of(loss, case, dtype="float32")
+        inputs = inputs_of(loss, batch)
+        output = call(loss, batch, case)
+        expect(
+            bool(output.losses.isfinite().all()),
+            loss,
+            f"on {case.name}: losses are {output.losses.tolist()}; expected finite values",
+        )
+        (output.losses * output.weights).sum().backward()  # type: ignore[no-untyped-call]
+        for name, tensor in inputs.items():
+            expect(
+                tensor.grad is not None and bool(tensor.grad.isfinite().all()),
+                loss,
+                f"on {case.name}: the gradient is not finite"
+                + ("" if name == TOKENS else f" for {name}"),
+            )

@@ -1,0 +1,126 @@
+"""Anchored preference optimisation: pairs that also say which way each completion should move."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from halo_methods.shapes import check_pairs
+
+
+def apo_zero_loss(
+    policy_chosen_logps: Tensor,
+    policy_rejected_logps: Tensor,
+    ref_chosen_logps: Tensor,
+    ref_rejected_logps: Tensor,
+    *,
+    beta: float,
+) -> Tensor:
+    """Returns a loss that raises the chosen completion and lowers the rejected one.
+
+    With ``r = policy logp - reference logp``::
+
+        loss = (1 - sigmoid(beta r_w)) + sigmoid(beta r_l)
+
+    It suits pairs whose chosen completion is better than what the policy writes. Each half is KTO's
+    loss with a reference point of 0.
+
+    Args:
+        policy_chosen_logps: Summed log-probability of each chosen completion, nats [P].
+        policy_rejected_logps: The same of each rejected completion [P].
+        ref_chosen_logps: As `policy_chosen_logps` under the reference, no gradient [P].
+        ref_rejected_logps: As `policy_rejected_logps` under the reference, no gradient [P].
+        beta: Scale from nats of log-ratio to reward, above 0.
+
+    Returns:
+        One loss per pair, from 0 to 2 [P].
+
+    Raises:
+        ValueError: When the shapes are not all [P].
+
+    References:
+        D'Oosterlinck et al. (2024), Anchored Preference Optimization and Contrastive Revisions,
+        the definition of APO-zero.
+
+    >>> from torch import tensor
+    >>> apo_zero_loss(tensor([-1.0]), tensor([-4.0]), tensor([-2.0]), tensor([-3.0]), beta=1.0)
+    tensor([0.5379])
+    """
+    chosen_rewards, rejected_rewards = _rewards(
+        "apo_zero_loss",
+        beta,
+        policy_chosen_logps=policy_chosen_logps,
+        policy_rejected_logps=policy_rejected_logps,
+        ref_chosen_logps=ref_chosen_logps,
+        ref_rejected_logps=ref_rejected_logps,
+    )
+    # 1 - sigmoid(x) as sigmoid(-x), exact where sigmoid rounds to 1
+    return torch.sigmoid(-chosen_rewards) + torch.sigmoid(rejected_rewards)
+
+
+def apo_down_loss(
+    policy_chosen_logps: Tensor,
+    policy_rejected_logps: Tensor,
+    ref_chosen_logps: Tensor,
+    ref_rejected_logps: Tensor,
+    *,
+    beta: float,
+) -> Tensor:
+    """Returns a loss that lowers both completions, the rejected one more.
+
+    With ``r = policy logp - reference logp``::
+
+        loss = sigmoid(beta r_w) + (1 - sigmoid(beta r_w - beta r_l))
+
+    It suits pairs of which the policy would write something better than either.
+
+    Args:
+        policy_chosen_logps: Summed log-probability of each chosen completion, nats [P].
+        policy_rejected_logps: The same of each rejected completion [P].
+        ref_chosen_logps: As `policy_chosen_logps` under the reference, no gradient [P].
+        ref_rejected_logps: As `policy_rejected_logps` under the reference, no gradient [P].
+        beta: Scale from nats of log-ratio to reward, above 0.
+
+    Returns:
+        One loss per pair, from 0 to 2 [P].
+
+    Raises:
+        ValueError: When the shapes are not all [P].
+
+    References:
+        D'Oosterlinck et al. (2024), Anchored Preference Optimization and Contrastive Revisions,
+        the definition of APO-down.
+
+    >>> from torch import tensor
+    >>> apo_down_loss(tensor([-1.0]), tensor([-4.0]), tensor([-2.0]), tensor([-3.0]), beta=1.0)
+    tensor([0.8503])
+    """
+    chosen_rewards, rejected_rewards = _rewards(
+        "apo_down_loss",
+        beta,
+        policy_chosen_logps=policy_chosen_logps,
+        policy_rejected_logps=policy_rejected_logps,
+        ref_chosen_logps=ref_chosen_logps,
+        ref_rejected_logps=ref_rejected_logps,
+    )
+    return torch.sigmoid(chosen_rewards) + torch.sigmoid(rejected_rewards - chosen_rewards)
+
+
+def _rewards(
+    function: str,
+    beta: float,
+    *,
+    policy_chosen_logps: Tensor,
+    policy_rejected_logps: Tensor,
+    ref_chosen_logps: Tensor,
+    ref_rejected_logps: Tensor,
+) -> tuple[Tensor, Tensor]:
+    check_pairs(
+        function,
+        policy_chosen_logps=policy_chosen_logps,
+        policy_rejected_logps=policy_rejected_logps,
+        ref_chosen_logps=ref_chosen_logps,
+        ref_rejected_logps=ref_rejected_logps,
+    )
+    chosen_logratios = policy_chosen_logps - ref_chosen_logps
+    return beta * chosen_logratios, beta * (policy_rejected_logps - ref_rejected_logps)

@@ -1,0 +1,179 @@
+"""The weights of desirable and undesirable completions, and what their numbers advise.
+
+The report (after eq. 8) asks that ``lambda_D n_D / (lambda_U n_U)`` lie in [1, 4/3]. `auto` makes
+it 1: balanced data then keep the weights of 1 and 1 that the report trained with, and nothing is
+assumed about how much more gains should count. The report's experiment on imbalance (Figure 6) took
+the other end, 4/3; a number in place of `auto` sets that.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
+
+from halo_core.loss import ClassCounts
+
+Auto = Literal["auto"]
+RATIO = "lambda_D n_D / (lambda_U n_U)"
+ADVISED = (1.0, 4 / 3)
+SLACK = 0.01
+"""Share by which the ratio may leave the advised interval unremarked: rows are left out, too."""
+ABSURD = 100.0
+"""Factor from which on the smaller side teaches next to nothing."""
+
+
+def _one_message(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """One error for both halves of the union, where pydantic has one for each."""
+    try:
+        return handler(value)
+    except ValueError as error:
+        raise PydanticCustomError(
+            "class_weight", "Input should be a number of at least 0, or 'auto'"
+        ) from error
+
+
+ClassWeight = Annotated[
+    Annotated[float, Field(ge=0)] | Auto,
+    WrapValidator(_one_message),
+]
+"""A factor of at least 0, or ``auto``."""
+
+
+class Weights(NamedTuple):
+    """Both weights as numbers, by the names of their options."""
+
+    desirable_weight: float
+    undesirable_weight: float
+
+
+DESIRABLE = (
+    "Factor of the loss of desirable completions (lambda_D, HALOs report eq. 8). Choose it so that "
+    "lambda_D n_D / (lambda_U n_U) lies in [1, 4/3]; auto counts the data and makes it 1."
+)
+UNDESIRABLE = (
+    "Factor of the loss of undesirable completions (lambda_U, HALOs report eq. 8); auto as above. "
+    "With both auto the class with more completions keeps 1."
+)
+
+
+def check_weights(desirable: float | Auto, undesirable: float | Auto) -> None:
+    """Checks that two weights can be learned from.
+
+    Raises:
+        ValueError: When both are 0, or one is 0 and the other to be balanced against it.
+    """
+    if desirable == 0 and undesirable == 0:
+        raise ValueError(
+            "desirable_weight and undesirable_weight are both 0, so nothing would be learned; "
+            "set at least one above 0"
+        )
+    for name, weight, other, against in (
+        ("desirable_weight", desirable, "undesirable_weight", undesirable),
+        ("undesirable_weight", undesirable, "desirable_weight", desirable),
+    ):
+        if weight == "auto" and against == 0:
+            raise ValueError(
+                f"{name} is auto and {other} is 0: there is nothing to balance it against; give "
+                f"{name} a number"
+            )
+
+
+def settled(desirable: float | Auto, undesirable: float | Auto, counts: ClassCounts) -> Weights:
+    """Returns both weights as numbers.
+
+    One that is `auto` makes ``lambda_D n_D / (lambda_U n_U) = 1``. Two that are leave 1 to the
+    class with more completions. Where a class is empty there is no ratio, and an `auto` is as the
+    other weight.
+
+    >>> settled("auto", "auto", ClassCounts(90, 10))
+    Weights(desirable_weight=1.0, undesirable_weight=9.0)
+    >>> settled("auto", 2.0, ClassCounts(10, 90))
+    Weights(desirable_weight=18.0, undesirable_weight=2.0)
+    """
+    one_sided = counts.desirable == 0 or counts.undesirable == 0
+    balance = 1.0 if one_sided else counts.undesirable / counts.desirable
+    if isinstance(desirable, str):
+        if isinstance(undesirable, str):
+            return Weights(max(1.0, balance), max(1.0, 1 / balance))
+        return Weights(undesirable * balance, undesirable)
+    if isinstance(undesirable, str):
+        return Weights(desirable, desirable / balance)
+    return Weights(desirable, undesirable)
+
+
+def numbers(desirable: float | Auto, undesirable: float | Auto) -> Weights:
+    """Returns both weights, when they are numbers.
+
+    Raises:
+        ValueError: When one is still `auto`.
+    """
+    if isinstance(desirable, str) or isinstance(undesirable, str):
+        name = "desirable_weight" if desirable == "auto" else "undesirable_weight"
+        raise ValueError(
+            f"{name} is 'auto', which stands for a number once the data are counted: call the copy "
+            "that counted(ClassCounts(desirable=..., undesirable=...)) returns, or give a number"
+        )
+    return Weights(desirable, undesirable)
+
+
+def remark(desirable: float | Auto, undesirable: float | Auto, counts: ClassCounts) -> str:
+    """Returns the counts, the weights and their ratio in a sentence.
+
+    >>> for part in remark(1.0, "auto", ClassCounts(90, 10)).split("; "):
+    ...     print(part)
+    90 desirable and 10 undesirable completions
+    desirable_weight 1 and undesirable_weight 9 make lambda_D n_D / (lambda_U n_U) = 1
+    """
+    weights = settled(desirable, undesirable, counts)
+    ratio = _ratio(weights, counts)
+    said = f"desirable_weight {weights[0]:.4g} and undesirable_weight {weights[1]:.4g}"
+    if ratio is None:
+        return f"{_counted(counts)}; {said}"
+    return f"{_counted(counts)}; {said} make {RATIO} = {ratio:.3g}"
+
+
+def caution(desirable: float | Auto, undesirable: float | Auto, counts: ClassCounts) -> str | None:
+    """Returns what is wrong with weights for these counts, and what to do; None when all is well.
+
+    >>> caution(1.0, 1.0, ClassCounts(50, 50))
+    """
+    for name, count in zip(("desirable", "undesirable"), counts, strict=True):
+        if count == 0:
+            return (
+                f"{_counted(counts)}: there is nothing {name} to learn from. Add {name} "
+                "completions, or make sure that this is meant"
+            )
+    ratio = _ratio(settled(desirable, undesirable, counts), counts)
+    if ratio is None or ratio == 0:
+        name = "undesirable" if ratio is None else "desirable"
+        return (
+            f"{name}_weight is 0: nothing is learned from the {getattr(counts, name)} {name} "
+            "completions. Leave them out of the data, or make sure that this is meant"
+        )
+    low, high = ADVISED
+    if low * (1 - SLACK) <= ratio <= high * (1 + SLACK):
+        return None
+    advice = (
+        f"{RATIO} is {ratio:.3g}; the report advises [1, 4/3]. Set "
+        "desirable_weight or undesirable_weight to auto"
+    )
+    if ratio > ABSURD or ratio < 1 / ABSURD:
+        larger, smaller = "desirable", "undesirable"
+        if ratio < 1:
+            larger, smaller = smaller, larger
+        return (
+            f"{_counted(counts)}: the {larger} ones count {max(ratio, 1 / ratio):.3g} times as "
+            f"much as the {smaller} ones, which will teach next to nothing. {advice}"
+        )
+    return f"{_counted(counts)}: {advice}"
+
+
+def _counted(counts: ClassCounts) -> str:
+    return f"{counts.desirable} desirable and {counts.undesirable} undesirable completions"
+
+
+def _ratio(weights: Weights, counts: ClassCounts) -> float | None:
+    against = weights.undesirable_weight * counts.undesirable
+    return weights.desirable_weight * counts.desirable / against if against else None

@@ -1,0 +1,62 @@
+"""Identity preference optimisation: a preference is worth a finite margin, and no more."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from halo_methods.shapes import check_pairs
+
+
+def ipo_loss(
+    policy_chosen_logps: Tensor,
+    policy_rejected_logps: Tensor,
+    ref_chosen_logps: Tensor,
+    ref_rejected_logps: Tensor,
+    *,
+    tau: float,
+) -> Tensor:
+    """Returns the squared distance of each pair's log-ratio margin from ``1 / (2 tau)``.
+
+    With ``r = policy logp - reference logp``::
+
+        loss = (r_w - r_l - 1 / (2 tau))^2
+
+    It is a polynomial, finite with all its derivatives where the policy equals its reference:
+    there the loss is ``1 / (4 tau^2)``.
+
+    Args:
+        policy_chosen_logps: Log-probability of each chosen completion, summed over its tokens as in
+            the cited equation, or their mean, nats [P].
+        policy_rejected_logps: The same of each rejected completion [P].
+        ref_chosen_logps: As `policy_chosen_logps` under the reference, no gradient [P].
+        ref_rejected_logps: As `policy_rejected_logps` under the reference, no gradient [P].
+        tau: Strength of the regularisation, per nat, above 0; the margin aimed at is ``1/(2 tau)``.
+
+    Returns:
+        One loss per pair, in squared nats [P].
+
+    Raises:
+        ValueError: When the shapes are not all [P].
+
+    References:
+        Azar et al. (2023), A General Theoretical Paradigm to Understand Learning from Human
+        Preferences, eq. 17.
+
+    >>> from torch import tensor
+    >>> at_reference = tensor([-3.0])
+    >>> ipo_loss(at_reference, at_reference, at_reference, at_reference, tau=0.1)
+    tensor([25.])
+    >>> ipo_loss(at_reference + 5.0, at_reference, at_reference, at_reference, tau=0.1)
+    tensor([0.])
+    """
+    check_pairs(
+        "ipo_loss",
+        policy_chosen_logps=policy_chosen_logps,
+        policy_rejected_logps=policy_rejected_logps,
+        ref_chosen_logps=ref_chosen_logps,
+        ref_rejected_logps=ref_rejected_logps,
+    )
+    chosen_logratios = policy_chosen_logps - ref_chosen_logps
+    rejected_logratios = policy_rejected_logps - ref_rejected_logps
+    margins = chosen_logratios - rejected_logratios
+    return (margins - 1 / (2 * tau)) ** 2  # Azar et al. eq. 17

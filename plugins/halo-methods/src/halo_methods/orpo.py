@@ -1,0 +1,91 @@
+"""Odds ratio preference optimisation: fine-tuning that pushes the rejected completion away."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from halo_methods.shapes import check_pairs
+
+CERTAIN = -1e-4
+"""Mean log-probability per token, nats, above which the log-odds go on as a straight line."""
+
+
+def log_odds(mean_logps: Tensor) -> Tensor:
+    """Returns the log-odds of a probability, finite also at 1.
+
+    ``log(p / (1 - p)) = x - log(1 - exp(x))`` with ``x = log p``. Where p comes near 1 that tends
+    to infinity and so does its slope ``1 / (1 - p)``; from `CERTAIN` (p = 0.9999) on it is
+    continued by its tangent, which is finite and keeps pulling.
+
+    ``log(1 - exp(x))`` is computed as ``log(-expm1(x))``: without cancellation near 0, and far
+    below 0, where it is lost in ``x``, exact to one rounding of 1.
+
+    Args:
+        mean_logps: Log of the probability, nats, at most 0 [...].
+
+    >>> log_odds(torch.tensor([0.5, 0.9]).log()).exp()
+    tensor([1.0000, 9.0000])
+    >>> log_odds(torch.tensor([0.0, -1e4]))
+    tensor([    10.2103, -10000.0000])
+    """
+    inside = mean_logps.clamp(max=CERTAIN)
+    slope = 1 / -math.expm1(CERTAIN)
+    return inside - torch.log(-torch.expm1(inside)) + slope * (mean_logps - inside)
+
+
+def orpo_loss(
+    policy_chosen_logps: Tensor,
+    policy_rejected_logps: Tensor,
+    chosen_lengths: Tensor,
+    rejected_lengths: Tensor,
+    *,
+    odds_ratio_weight: float,
+) -> Tensor:
+    """Returns the chosen completion's mean negative log-likelihood plus the odds-ratio term.
+
+    With A the mean over the tokens of a completion and ``odds = P / (1 - P)``,
+    ``P = exp A(log pi)``::
+
+        loss = -A(log pi(y_w)) - lambda log sigmoid(log odds(y_w) - log odds(y_l))
+
+    No reference model is needed: the first term is fine-tuning itself. Here it covers the
+    completion's tokens, as in every other loss; the authors' own code counts the prompt's too.
+
+    Args:
+        policy_chosen_logps: Summed log-probability of each chosen completion, nats [P].
+        policy_rejected_logps: The same of each rejected completion [P].
+        chosen_lengths: Tokens of each chosen completion, at least 1 [P].
+        rejected_lengths: The same of each rejected completion [P].
+        odds_ratio_weight: lambda of the paper, above 0.
+
+    Returns:
+        One loss per pair, above 0 [P].
+
+    Raises:
+        ValueError: When the shapes are not all [P].
+
+    References:
+        Hong, Lee & Thorne (2024), ORPO: Monolithic Preference Optimization without Reference
+        Model, eq. 4, 6 and 7.
+
+    Two completions that are alike lose their likelihood and lambda log 2:
+
+    >>> logps, lengths = torch.tensor([-4.0]), torch.tensor([2.0])
+    >>> orpo_loss(logps, logps, lengths, lengths, odds_ratio_weight=0.1)
+    tensor([2.0693])
+    """
+    check_pairs(
+        "orpo_loss",
+        policy_chosen_logps=policy_chosen_logps,
+        policy_rejected_logps=policy_rejected_logps,
+        chosen_lengths=chosen_lengths,
+        rejected_lengths=rejected_lengths,
+    )
+    chosen_means = policy_chosen_logps / chosen_lengths
+    log_odds_ratios = log_odds(chosen_means) - log_odds(policy_rejected_logps / rejected_lengths)
+    odds_ratio_losses = -F.logsigmoid(log_odds_ratios)  # Hong et al. eq. 7
+    return -chosen_means + odds_ratio_weight * odds_ratio_losses  # eq. 6

@@ -1,0 +1,60 @@
+"""Simple preference optimisation: mean log-probabilities, a margin, and no reference."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from halo_methods.shapes import check_pairs
+
+
+def simpo_loss(
+    policy_chosen_logps: Tensor,
+    policy_rejected_logps: Tensor,
+    chosen_lengths: Tensor,
+    rejected_lengths: Tensor,
+    *,
+    beta: float,
+    gamma: float,
+) -> Tensor:
+    """Returns how unlikely the length-normalised rewards make each preference.
+
+    With A the mean over the tokens of a completion::
+
+        loss = -log sigmoid(beta A(log pi(y_w)) - beta A(log pi(y_l)) - gamma)
+
+    Args:
+        policy_chosen_logps: Summed log-probability of each chosen completion, nats [P].
+        policy_rejected_logps: The same of each rejected completion [P].
+        chosen_lengths: Tokens of each chosen completion, at least 1 [P].
+        rejected_lengths: The same of each rejected completion [P].
+        beta: Reward per nat of mean log-probability, above 0.
+        gamma: The margin of reward asked for, at least 0.
+
+    Returns:
+        One loss per pair, above 0 [P].
+
+    Raises:
+        ValueError: When the shapes are not all [P].
+
+    References:
+        Meng, Xia & Chen (2024), SimPO: Simple Preference Optimization with a Reference-Free
+        Reward, eq. 6.
+
+    Twice as long and as likely per token is neither better nor worse:
+
+    >>> from torch import tensor
+    >>> logps, lengths = (tensor([-4.0]), tensor([-2.0])), (tensor([4.0]), tensor([2.0]))
+    >>> simpo_loss(*logps, *lengths, beta=2.0, gamma=0.0)
+    tensor([0.6931])
+    """
+    check_pairs(
+        "simpo_loss",
+        policy_chosen_logps=policy_chosen_logps,
+        policy_rejected_logps=policy_rejected_logps,
+        chosen_lengths=chosen_lengths,
+        rejected_lengths=rejected_lengths,
+    )
+    chosen_rewards = beta * policy_chosen_logps / chosen_lengths
+    rejected_rewards = beta * policy_rejected_logps / rejected_lengths
+    return -F.logsigmoid(chosen_rewards - rejected_rewards - gamma)  # Meng et al. eq. 6

@@ -1,0 +1,351 @@
+"""The kit's checks of what only some losses have: heads, counts, statistics, samples, points."""
+
+import re
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+import pytest
+import torch
+from pydantic import Field
+
+from halo_core import ClassCounts, Head, Loss, LossBatch, LossOutput
+from halo_core.testing import LOSS_CHECKS, check_reference_point, loss_batch, paired_batch
+from halo_core.testing.reference_point import check_within_pair
+
+torch.set_num_threads(1)
+EVERY_CHECK = pytest.mark.parametrize("check", LOSS_CHECKS)
+
+
+def plain(losses: torch.Tensor) -> LossOutput:
+    return LossOutput(losses, torch.ones_like(losses).detach())
+
+
+class Scored(Loss):
+    """A scorer: nothing of the policy, two heads."""
+
+    feedback: ClassVar = "paired"
+    needs: ClassVar = ()
+
+    def heads(self):
+        return (Head("score", at="end"), Head("offset", at="tokens"))
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        offsets = torch.zeros_like(batch.heads["score"])
+        offsets = offsets.index_add(0, batch.sequence_index, batch.heads["offset"])
+        scores = batch.heads["score"] + offsets / batch.lengths
+        margins = scores[batch.desirable] - scores[~batch.desirable]
+        return plain(torch.nn.functional.softplus(-margins))
+
+
+class Centred(Loss):
+    """A loss that centres log-probabilities with the mean over the global batch."""
+
+    feedback: ClassVar = "binary"
+    needs: ClassVar = ("policy_logps", "statistics")
+
+    def statistics(self, batch):
+        logps = batch.policy_logps.detach()
+        return {"total": logps.sum(), "count": torch.tensor(float(len(logps)))}
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        mean = batch.statistics["total"] / batch.statistics["count"]
+        return plain((batch.policy_logps - mean) ** 2)
+
+
+class Sampled(Loss):
+    """Keeps the chosen completion likelier than the rejected one and than a sample."""
+
+    feedback: ClassVar = "paired"
+    needs: ClassVar = ("policy_logps", "reference_samples")
+
+    kept: bool = Field(default=True, description="Whether samples play a part.")
+
+    def needed(self):
+        return self.needs if self.kept else ("policy_logps",)
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        losses = torch.sigmoid(batch.rejected.policy_logps - batch.chosen.policy_logps)
+        if self.kept:
+            losses = losses - 0.1 * batch.samples.policy_logps / batch.samples.lengths
+        return plain(losses)
+
+
+class Open(Loss):
+    """A loss whose weight is left open until the data are counted."""
+
+    feedback: ClassVar = "binary"
+    needs: ClassVar = ("policy_logps",)
+
+    weight: float | Literal["auto"] = Field(default="auto", description="A factor.")
+
+    def counted(self, counts: ClassCounts):
+        return self.model_copy(update={"weight": float(counts.desirable + 1)})
+
+    def remark(self, counts: ClassCounts) -> str:
+        return f"{counts.desirable} desirable"
+
+    def caution(self, counts: ClassCounts) -> str | None:
+        return None
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        return plain(-self.weight * batch.policy_logps)
+
+
+def run_checks(loss: Loss) -> None:
+    for check in LOSS_CHECKS:
+        check(loss)
+
+
+@EVERY_CHECK
+@pytest.mark.parametrize("loss", [Scored(), Centred(), Sampled(), Sampled(kept=False), Open()])
+def test_good_losses_with_abilities_pass(loss, check):
+    check(loss)
+
+
+class GreedyNeeded(Sampled):
+    def needed(self):
+        return ("policy_logps", "reference_logps")
+
+
+class TwiceTheSameHead(Scored):
+    def heads(self):
+        return (Head("score", at="end"), Head("score", at="tokens"))
+
+
+class IdleHead(Scored):
+    def __call__(self, batch):
+        scores = batch.heads["score"]
+        return plain(torch.sigmoid(scores[~batch.desirable] - scores[batch.desirable]))
+
+
+class DetachedHead(Scored):
+    def __call__(self, batch):
+        heads = {**batch.heads, "offset": batch.heads["offset"].detach()}
+        return super().__call__(replace(batch, heads=heads))
+
+
+class WrongHeadGradient(Scored):
+    def __call__(self, batch):
+        output = super().__call__(batch)
+        return replace(output, losses=output.losses * output.losses.detach())
+
+
+class OverflowingHead(Scored):
+    def __call__(self, batch):
+        output = super().__call__(batch)
+        return replace(output, losses=output.losses + output.losses.exp())
+
+
+class WritesStatistics(Centred):
+    def __call__(self, batch):
+        output = super().__call__(batch)
+        batch.statistics["total"].zero_()
+        return output
+
+
+class MeanStatistics(Centred):
+    def statistics(self, batch):
+        return {"total": batch.policy_logps.detach().mean(), "count": torch.tensor(1.0)}
+
+
+class VectorStatistics(Centred):
+    def statistics(self, batch):
+        sums = super().statistics(batch)
+        return {**sums, "each": batch.policy_logps.detach()}
+
+
+class AttachedStatistics(Centred):
+    def statistics(self, batch):
+        return {**super().statistics(batch), "extra": batch.policy_token_logps.sum()}
+
+
+class NoStatistics(Loss):
+    feedback: ClassVar = "binary"
+    needs: ClassVar = ("policy_logps", "statistics")
+
+    def __call__(self, batch): ...
+
+
+class UnneededSamples(Sampled):
+    def needed(self):
+        return ("policy_logps",)
+
+
+class OwnMean(Centred):
+    def __call__(self, batch):
+        return plain((batch.policy_logps - batch.policy_logps.mean()) ** 2)
+
+
+class CountsAway(Open):
+    def counted(self, counts):
+        return Scored()
+
+
+class CannotCountNone(Open):
+    def counted(self, counts):
+        return self.model_copy(update={"weight": counts.desirable / counts.undesirable})
+
+
+class Silent(Open):
+    def remark(self, counts):
+        return ""
+
+
+class EmptyCaution(Open):
+    def caution(self, counts):
+        return ""
+
+
+class SameTokens(Open):
+    def control_tokens(self):
+        return ("<a>", "<a>")
+
+
+class BlankToken(Open):
+    def control_tokens(self):
+        return ("<a>", " ")
+
+
+class InfiniteValue(Open):
+    def value(self, gain):
+        return float("inf") if gain > 100 else gain
+
+
+class RaisingValue(Open):
+    def value(self, gain):
+        return gain**-1.0
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (GreedyNeeded(), "needed() names 'reference_logps', which `needs` does not"),
+        (TwiceTheSameHead(), "expected Heads, each with a name of its own"),
+        (IdleHead(), "the losses have no gradient for heads.offset; what nothing depends on"),
+        (DetachedHead(), "the losses have no gradient for heads.offset; what nothing depends on"),
+        (WrongHeadGradient(), "the gradient of the losses is not their derivative"),
+        (OverflowingHead(), "expected finite values"),
+        (WritesStatistics(), "it changes the batch's statistics['total'] in place"),
+        (MeanStatistics(), "Return sums, not means"),
+        (VectorStatistics(), "'each' has the shape (4,); expected [], detached"),
+        (AttachedStatistics(), "'extra' has the shape (); expected [], detached"),
+        (NoStatistics(), "needs names 'statistics'; expected a method statistics()"),
+        (UnneededSamples(), "samples: the loss does not name reference_samples in `needs`"),
+        (OwnMean(), "example 0 alone, losses are"),
+        (CountsAway(), "gave Scored(); expected its like"),
+        (CannotCountNone(), "counted(ClassCounts(desirable=2, undesirable=0)) raised ZeroDivision"),
+        (Silent(), "is ''; expected a sentence"),
+        (EmptyCaution(), "is ''; expected None or a sentence"),
+        (SameTokens(), "control_tokens() gave ('<a>', '<a>'); expected two texts that differ"),
+        (BlankToken(), "control_tokens() gave ('<a>', ' '); expected two texts that differ"),
+        (InfiniteValue(), "value(10000) is inf; expected a finite float"),
+        (RaisingValue(), "value(0) raised ZeroDivisionError"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Loss) else "",
+)
+def test_a_broken_ability_is_named(loss, message):
+    with pytest.raises(AssertionError, match=re.escape(message)):
+        run_checks(loss)
+
+
+class Pointed(Loss):
+    """A loss with a reference point that it may treat badly."""
+
+    feedback: ClassVar = "binary"
+    needs: ClassVar = ("policy_logps", "reference_logps", "reference_point")
+    default_reference_point: ClassVar = "zero"
+
+    treats: Literal["well", "detached", "as one"] = Field(default="well", description="How.")
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        point = batch.reference_point
+        if self.treats == "detached":
+            point = point.detach()
+        if self.treats == "as one":
+            point = float(point)
+        gains = batch.logratios - point
+        return plain(torch.where(batch.desirable, torch.sigmoid(-gains), torch.sigmoid(gains)))
+
+
+def test_a_loss_that_lets_the_gradient_of_points_flow_passes():
+    run_checks(Pointed())
+
+
+@pytest.mark.parametrize(
+    ("treats", "message"),
+    [
+        ("detached", "with a reference point of each completion, whose gradient must flow"),
+        ("as one", "a call on a mixed batch raised ValueError: only one element"),
+    ],
+)
+def test_a_loss_that_takes_no_point_of_each_completion_is_named(treats, message):
+    with pytest.raises(AssertionError, match=re.escape(message)):
+        run_checks(Pointed(treats=treats))
+
+
+class Within:
+    """An estimator within pairs, by a function."""
+
+    def __init__(self, function):
+        self.within_pair = function
+
+
+def test_good_points_within_pairs_pass():
+    check_within_pair(Within(lambda chosen, rejected: rejected))
+    check_within_pair(Within(lambda chosen, rejected: (chosen + rejected).detach() / 2))
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda chosen, rejected: rejected.mean(), "the shape is (); expected (5,)"),
+        (lambda chosen, rejected: rejected - rejected.mean(), "depends on the other pairs"),
+        (lambda chosen, rejected: rejected.exp(), "not finite at log-ratios of 1e4"),
+        (lambda chosen, rejected: rejected * rejected.detach(), "the gradient is not the deriva"),
+        (lambda chosen, rejected: rejected[99], "within_pair() raised IndexError"),
+    ],
+)
+def test_points_within_pairs_that_break_a_rule_are_named(function, message):
+    with pytest.raises(AssertionError, match=re.escape(message)):
+        check_within_pair(Within(function))
+
+
+def test_an_estimator_within_pairs_is_not_asked_for_pairs():
+    from halo_methods.reference_points import Dispreferred
+
+    check_reference_point(Dispreferred())
+
+
+def test_batches_hold_samples_heads_statistics_and_points():
+    batch = loss_batch(
+        [[-1.0, -2.0], [-3.0]],
+        reference_point=[0.5, 1.5],
+        sampled=[False, True],
+        heads={"value": [1.0, 2.0, 3.0], "score": [4.0, 5.0]},
+        statistics={"count": 3.0},
+        dtype="float32",
+    )
+
+    assert batch.reference_point.tolist() == [0.5, 1.5]
+    assert batch.samples.policy_logps.tolist() == [-3.0]
+    assert batch.heads["value"].tolist() == [1.0, 2.0, 3.0]
+    assert batch.heads["score"].dtype == torch.float32
+    assert batch.statistics["count"].item() == 3.0
+
+
+def test_a_paired_batch_may_have_samples_behind_each_pair():
+    batch = paired_batch([[-1.0], [-2.0]], [[-3.0], [-4.0]], samples=[[-5.0], [-6.0, -1.0]])
+
+    assert batch.policy_logps.tolist() == [-1.0, -3.0, -5.0, -2.0, -4.0, -7.0]
+    assert batch.example_index.tolist() == [0, 0, 0, 1, 1, 1]
+    assert batch.rejected.policy_logps.tolist() == [-3.0, -4.0]
+    assert batch.samples.lengths.tolist() == [1.0, 2.0]
+
+
+def test_samples_that_disagree_are_refused():
+    with pytest.raises(ValueError, match="policy has 2 completions, sampled 1"):
+        loss_batch([[-1.0], [-2.0]], sampled=[True])
+    with pytest.raises(ValueError, match="give samples or ref_chosen and ref_rejected; with both"):
+        paired_batch(
+            [[-1.0]], [[-1.0]], ref_chosen=[[-1.0]], ref_rejected=[[-1.0]], samples=[[-1.0]]
+        )
