@@ -20,7 +20,7 @@ from halo_core.store import stage_done
 from halo_core.suite.folder import SuiteFolder
 from halo_core.suite.outcome import CellOutcome
 from halo_core.suite.plan import SuitePlan
-from halo_core.suite.tracking import SuiteTracking
+from halo_core.suite.tracking import SuiteStatus, SuiteTracking
 
 
 class RunCell(Protocol):
@@ -82,12 +82,14 @@ class SuiteRunner:
         forget_all(self.plan.plans.values(), again)
         self.folder.prepare()
         self._tracking.tell()
-        if jobs == 1:
-            for id_ in self.plan.plans:
-                self._cell(id_)
-        else:
-            self._cells(jobs)
-        self._tracking.close()
+        try:
+            if jobs == 1:
+                for id_ in self.plan.plans:
+                    self._cell(id_)
+            else:
+                self._cells(jobs)
+        finally:
+            self._tracking.close(self._status())
         self._raise()
 
     def _cells(self, jobs: int) -> None:
@@ -128,6 +130,15 @@ class SuiteRunner:
                 }
                 return CellOutcome(id_, plan.run_name, "failed", (), record, error.exit_code)
         return None
+
+    def _status(self) -> SuiteStatus:
+        """Returns how the suite is after all calls so far, those of other processes too."""
+        if self._stop.is_set():
+            return "interrupted"
+        statuses = {cell["status"] for cell in self.folder.read()["cells"]}
+        if "failed" in statuses:
+            return "failed"
+        return "done" if statuses <= {"computed", "cached"} else "pending"
 
     def _raise(self) -> None:
         outcomes = self.outcomes.values()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from halo_core.redact import one_line
 
+SuiteStatus = Literal["running", "done", "failed", "interrupted", "pending"]
+"""``pending``: cells are still to be run, and this process does not run them."""
 CLOSE_DEADLINE_S = 30.0
 
 
@@ -16,7 +18,7 @@ CLOSE_DEADLINE_S = 30.0
 class SuiteTracker(Protocol):
     """What a tracker may do besides: show a suite as one parent of its cells' runs."""
 
-    def tell_suite(self, suite: Path, workspace: Path) -> Mapping[str, object]:
+    def tell_suite(self, suite: Path, workspace: Path, status: SuiteStatus) -> Mapping[str, object]:
         """Brings the parent up to date with the suite's `suite.json`.
 
         Called again whenever a cell ends; calling it twice changes nothing.
@@ -24,6 +26,7 @@ class SuiteTracker(Protocol):
         Args:
             suite: The suite's folder.
             workspace: The workspace.
+            status: How far the suite is.
 
         Returns:
             What a tracker's session says of itself: `links`, and ids of its own.
@@ -56,6 +59,7 @@ class SuiteTracking:
         self._suite, self._workspace = suite, workspace
         self._warn = warn
         self._warned: set[str] = set()
+        self._status: SuiteStatus = "running"
         self._news = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="halo-suite-tracking", daemon=True)
@@ -66,15 +70,17 @@ class SuiteTracking:
         """Says that `suite.json` changed; returns at once."""
         self._news.set()
 
-    def close(self, deadline_s: float = CLOSE_DEADLINE_S) -> None:
+    def close(self, status: SuiteStatus, deadline_s: float = CLOSE_DEADLINE_S) -> None:
         """Waits until the trackers know the end; warns where they do not in time.
 
         Args:
+            status: How the suite ended.
             deadline_s: Seconds to wait at most.
         """
+        self._status = status
         self._closing.set()
         self._news.set()
-        if not self._trackers:
+        if not self._thread.is_alive():
             return
         self._thread.join(deadline_s)
         if self._thread.is_alive():
@@ -86,13 +92,13 @@ class SuiteTracking:
             self._news.clear()
             closing = self._closing.is_set()
             for name, tracker in self._trackers:
-                self._tell(name, tracker)
+                self._tell(name, tracker, self._status if closing else "running")
             if closing:
                 return
 
-    def _tell(self, name: str, tracker: SuiteTracker) -> None:
+    def _tell(self, name: str, tracker: SuiteTracker, status: SuiteStatus) -> None:
         try:
-            told = dict(tracker.tell_suite(self._suite, self._workspace))
+            told = dict(tracker.tell_suite(self._suite, self._workspace, status))
         except (Exception, SystemExit) as error:
             self._warn_once(name, f"{name}: {one_line(error)}; the suite goes on without it")
             return
