@@ -4,11 +4,13 @@
     ├── UserError                 exit 2   a mistake in what the user gave
     │   ├── SpecErrors            exit 2   all mistakes of one spec, together
     │   ├── PathError             exit 2   a file or folder that is not there or not as expected
+    │   ├── BusyError             exit 2   another process works on the same
     │   ├── DataError             exit 2   rows that are not what they should be
     │   └── ModelError            exit 2   a model or tokenizer that cannot be used
     ├── PluginError               exit 3   a plugin raised, or broke its interface
     ├── NotFiniteError            exit 1   a loss or gradient that is not a number
     ├── WorkerError               exit 1   a worker process ended badly
+    ├── SuiteErrors               exit 1-3 the largest exit code of all cells that failed
     └── Interrupted               exit 130 (Ctrl-C) or 143 (SIGTERM)
 
 A message says, in this order: where, what came, what was expected, what to do.
@@ -16,7 +18,7 @@ A message says, in this order: where, what came, what was expected, what to do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class HaloWarning(UserWarning):
@@ -68,6 +70,10 @@ class PathError(UserError):
     """A file or folder that does not exist or is not what was expected."""
 
 
+class BusyError(UserError):
+    """A run that another process is working on."""
+
+
 class DataError(UserError):
     """Rows that are not what their feedback kind or their reader expects."""
 
@@ -88,6 +94,26 @@ class NotFiniteError(HaloError):
 
 class WorkerError(HaloError):
     """A worker process that ended without a result."""
+
+
+class SuiteErrors(HaloError):
+    """What went wrong in the cells of a suite.
+
+    Args:
+        errors: Id of a cell to its error, in the order of the cells.
+        count: Cells that were run.
+    """
+
+    def __init__(self, errors: Mapping[str, HaloError], count: int) -> None:
+        self.errors = tuple(
+            type(error)(f"{cell}: {error.message}", location=error.location)
+            for cell, error in errors.items()
+        )
+        self.exit_code = max(error.exit_code for error in self.errors)
+        super().__init__(f"{len(self.errors)} of {count} cells failed")
+
+    def __str__(self) -> str:
+        return "\n".join([*(str(error) for error in self.errors), f"{self.message}."])
 
 
 class Interrupted(HaloError):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from halo_core.discovery import discover
+from halo_core.error_record import error_of, error_record, exit_code_of
 from halo_core.errors import HaloError, PluginError, UserError, WorkerError
 from halo_core.events import EventLog
 from halo_core.plan import Plan, PlannedStage
@@ -190,31 +191,15 @@ def _third_party(error: Exception, resolved: Resolved) -> tuple[Resolved, str] |
 
 def write_error(folder: Path, error: BaseException) -> None:
     """Leaves an error for the controller to find; called by workers."""
-    write_json(
-        folder / "error.json",
-        {
-            "type": type(error).__name__,
-            "message": error.message if isinstance(error, HaloError) else str(error),
-            "location": error.location if isinstance(error, HaloError) else None,
-            "exit_code": getattr(error, "exit_code", 1),
-        },
-    )
+    write_json(folder / "error.json", {**error_record(error), "exit_code": exit_code_of(error)})
 
 
 def read_error(folder: Path, exit_code: int) -> HaloError:
     """Returns the error that a worker left, or one that says how it ended."""
-    from halo_core import errors
-
     record = read_json(folder / "error.json")
     if record is None:
         return WorkerError(f"the worker ended with exit code {exit_code}", location=str(folder))
-    error_class = getattr(errors, record["type"], None)
-    if not (isinstance(error_class, type) and issubclass(error_class, HaloError)):
-        return WorkerError(f"{record['type']}: {record['message']}", location=record["location"])
-    if error_class is errors.Interrupted:
-        return errors.Interrupted(record["message"], signal_number=record["exit_code"] - 128)
-    error: HaloError = error_class(record["message"], location=record["location"])
-    return error
+    return error_of(record, record["exit_code"])
 
 
 __all__ = ["component_record", "execute", "read_error", "stage_done", "write_error", "write_stage"]

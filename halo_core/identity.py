@@ -117,8 +117,14 @@ def _file_hash(path: Path) -> str:
 
 def folder_digest(folder: Path) -> str:
     """Returns 16 hexadecimal digits of the hash of all files of a model folder."""
+    files = sorted(p for p in folder.iterdir() if p.is_file())
+    return _files_digest(tuple((p, p.stat().st_size, p.stat().st_mtime_ns) for p in files))
+
+
+@functools.cache  # The cells of a suite start from the same large folder.
+def _files_digest(files: tuple[tuple[Path, int, int], ...]) -> str:
     parts = []
-    for path in sorted(p for p in folder.iterdir() if p.is_file()):
+    for path, _, _ in files:
         with path.open("rb") as file:
             parts.append([path.name, hashlib.file_digest(file, "sha256").hexdigest()])
     return digest(parts)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from halo_core.errors import UserError
+from halo_core.errors import BusyError
+from halo_core.stage import StopFlag
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+POLL_S = 0.2
 
 
 @contextmanager
@@ -18,16 +25,60 @@ def locked(folder: Path, message: str) -> Iterator[None]:
         message: What to say when another process holds it.
 
     Raises:
-        UserError: When another process holds it.
+        BusyError: When another process holds it.
     """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(message, location=str(folder)) from None
+    lock = _lock(folder)
+    if not _acquired(lock, 0):
+        raise BusyError(message, location=str(folder))
     try:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def awaited(folder: Path, stop: StopFlag, waits: Callable[[], None]) -> Iterator[None]:
+    """Holds the lock of a folder, waiting for it as long as another process holds it.
+
+    Args:
+        folder: The folder.
+        stop: Ends the waiting.
+        waits: Called once when there is something to wait for.
+
+    Raises:
+        Interrupted: When asked to stop while waiting.
+    """
+    lock = _lock(folder)
+    if not _acquired(lock, 0):
+        waits()
+        while not _acquired(lock, POLL_S):
+            if stop.is_set():
+                stop.raise_interrupted("nothing was lost")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Holds the lock of a folder for a short while; others wait."""
+    with _lock(folder):
+        yield
+
+
+def _lock(folder: Path) -> BaseFileLock:
+    from filelock import FileLock
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder.with_name(f".{folder.name}.lock"))
+
+
+def _acquired(lock: BaseFileLock, timeout_s: float) -> bool:
+    from filelock import Timeout
+
+    try:
+        lock.acquire(timeout=timeout_s)
+    except Timeout:
+        return False
+    return True

@@ -14,6 +14,7 @@ from halo_core.data import Loaded
 from halo_core.errors import DataError, HaloError, PluginError
 from halo_core.feedback import COLUMNS, Feedback, prompt_id
 from halo_core.identity import digest, source_identity
+from halo_core.lock import held
 from halo_core.registry import raised_at
 from halo_core.rows import arrow_schema
 from halo_core.spec.sources import Part, SetSpec, Source
@@ -68,9 +69,10 @@ def materialise(source: Source, workspace: Workspace) -> Rows:
     """Returns the rows of one source; see `materialise_set`."""
     key = digest(source_identity(source))
     folder = workspace.data(key)
-    record = read_json(folder / "data.json") if source.info.digest else None
-    if record is None:
-        record = _write(source, folder)
+    with held(folder):
+        record = read_json(folder / "data.json") if source.info.digest else None
+        if record is None:
+            record = _write(source, folder)
     return Rows(
         source.resolved.short_name,
         folder / "rows.arrow",

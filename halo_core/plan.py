@@ -14,6 +14,8 @@ from halo_core.stage import ModelInput
 from halo_core.store import Workspace, stage_done
 
 State = Literal["done", "started", "new"]
+LONGEST_CELL = 80
+"""Most characters of a cell's id in the name of its run's folder."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Plan:
         spec: What was planned.
         workspace: Where.
         stages: In the order in which they run.
-        run_name: The run's folder under ``runs/``: the spec's name and a hash of all keys.
+        run_name: The run's folder under ``runs/``: the spec's name, its cell in a suite, and a
+            hash of all keys.
         base_model: The model that stages start from; None when a stage makes it.
     """
 
@@ -86,8 +89,15 @@ def make_plan(spec: Spec, workspace: Workspace) -> Plan:
         keys[stage.id] = key
         folder = workspace.stage(stage.resolved.short_name, key)
         stages.append(PlannedStage(stage, identity, key, folder, _state(folder)))
-    run = digest([spec.name, [[stage.id, stage.key] for stage in stages]])[:6]
-    return Plan(spec, workspace, stages, f"{spec.name}-{run}", base)
+    return Plan(spec, workspace, stages, _run_name(spec, stages), base)
+
+
+def _run_name(spec: Spec, stages: Sequence[PlannedStage]) -> str:
+    parts = [spec.name, [[stage.id, stage.key] for stage in stages]]
+    if spec.cell is None:
+        return f"{spec.name}-{digest(parts)[:6]}"
+    cell = spec.cell.id.replace("/", "-")[:LONGEST_CELL]
+    return f"{spec.name}-{cell}-{digest([*parts, spec.cell.id])[:6]}"
 
 
 def _base_model(spec: Spec) -> ModelInput | None:

@@ -95,6 +95,7 @@ def _record(plan: Plan, command: Sequence[str]) -> dict[str, Any]:
         "schema": 1,
         "name": plan.run_name,
         "recipe": plan.spec.name,
+        "suite": _suite(plan),
         "seed": plan.spec.seed,
         "command": list(command),
         "stages": [
@@ -115,6 +116,15 @@ def _record(plan: Plan, command: Sequence[str]) -> dict[str, Any]:
         "components": _components(plan.spec),
         "versions": _versions(),
     }
+
+
+def _suite(plan: Plan) -> dict[str, Any] | None:
+    """Returns the suite's folder, relative to the workspace, and the run's cell in it."""
+    cell = plan.spec.cell
+    if cell is None:
+        return None
+    folder = plan.workspace.relative(plan.workspace.suite(cell.suite))
+    return {"folder": folder, "cell": cell.id, "axes": dict(cell.axes)}
 
 
 def _loss_name(loss: Any) -> str | None:

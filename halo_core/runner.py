@@ -7,77 +7,32 @@ read what happened.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
-from halo_core.errors import Interrupted, UserError
+from halo_core.errors import Interrupted
 from halo_core.events import EventLog, read_events
 from halo_core.execute import execute, read_error, write_stage
-from halo_core.lock import locked
+from halo_core.forget import forget
+from halo_core.lock import awaited, locked
 from halo_core.materialise import Rows, materialise_set
 from halo_core.overlap import check_overlap
 from halo_core.plan import Plan, PlannedStage
 from halo_core.rows import DataSet
 from halo_core.run_record import write_run
+from halo_core.run_status import RunStatus, StageStatus, Status
 from halo_core.stage import Progress, StopFlag
 from halo_core.store import stage_done
 from halo_core.tracker import Report, Tracker
 from halo_core.tracking import Tracking
 
-Status = Literal["computed", "cached", "failed", "interrupted", "pending"]
 CLOSE_DEADLINE_S = 30.0
-BUSY = "{} is being worked on by another process; wait for it, or use another workspace"
-
-
-@dataclass
-class StageStatus:
-    """How far a stage got in a run."""
-
-    id: str
-    use: str
-    folder: Path
-    status: Status = "pending"
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    headline: str = ""
-    seconds: float = 0.0
-
-
-@dataclass
-class RunStatus:
-    """How far a run got; filled while it runs, so that a failure can show it.
-
-    Attributes:
-        name: The run's name, also that of its folder.
-        folder: The run's folder.
-        stages: One status per stage, in order.
-        tracking: What trackers say: links, ids, the tracking URI.
-        reports: Pages that were written.
-    """
-
-    name: str
-    folder: Path
-    stages: list[StageStatus]
-    tracking: Mapping[str, Any] = field(default_factory=dict)
-    reports: list[Path] = field(default_factory=list)
-
-    @property
-    def headline(self) -> str:
-        """The last stage's sentence."""
-        told = [stage.headline for stage in self.stages if stage.headline]
-        return told[-1] if told else ""
-
-
-def new_status(plan: Plan) -> RunStatus:
-    """Returns the status of a run that has not started."""
-    stages = [StageStatus(s.id, s.spec.resolved.name, s.folder) for s in plan.stages]
-    return RunStatus(plan.run_name, plan.run_folder, stages)
+BUSY = "this run is being worked on by another process; wait for it, or use another workspace"
 
 
 class Runner:
@@ -124,8 +79,8 @@ class Runner:
             HaloError: Whatever a stage raises.
         """
         self.plan.run_folder.mkdir(parents=True, exist_ok=True)
-        with locked(self.plan.run_folder, BUSY.format("this run")):
-            self._forget(again)
+        with locked(self.plan.run_folder, BUSY):
+            forget(self.plan, again)
             write_run(self.plan, self.command)
             with self._tracking() as tracking:
                 try:
@@ -156,19 +111,6 @@ class Runner:
         tracking.close(deadline_s=CLOSE_DEADLINE_S)
         described: Mapping[str, Any] = tracking.describe()
         return described
-
-    def _forget(self, again: Sequence[str]) -> None:
-        """Removes the output of stages to be computed again and of those that depend on them."""
-        known = [stage.id for stage in self.plan.stages]
-        for id_ in again:
-            if id_ not in known:
-                raise UserError(f"--again {id_}: no such stage; stages: {', '.join(known)}")
-        forgotten = set(again)
-        for stage in self.plan.stages:
-            sources = {*stage.spec.models.values(), *stage.spec.inputs.values()}
-            if stage.id in forgotten or sources & forgotten:
-                forgotten.add(stage.id)
-                shutil.rmtree(stage.folder, ignore_errors=True)
 
     def _started(self) -> None:
         self.log.append(
@@ -279,10 +221,14 @@ class Runner:
     ) -> None:
         if self.stop.is_set():
             self.stop.raise_interrupted("nothing was lost")
-        resumed = stage.folder.is_dir()
-        stage.folder.mkdir(parents=True, exist_ok=True)
-        use = stage.spec.resolved.name
-        with locked(stage.folder, BUSY.format(f"the stage {stage.id!r}")):
+        waits = f"{stage.id}: another process computes it; waiting"
+        with awaited(stage.folder, self.stop, lambda: self.say(waits)):
+            if stage_done(stage.folder) is not None:
+                self._take_from_store(stage, status)
+                return
+            resumed = stage.folder.is_dir()
+            stage.folder.mkdir(parents=True, exist_ok=True)
+            use = stage.spec.resolved.name
             write_stage(self.plan, stage, rows)
             log = EventLog(stage.folder / "events.jsonl", self.plan.run_folder / "events.jsonl")
             folder = self.plan.workspace.relative(stage.folder)
@@ -329,4 +275,4 @@ class Runner:
             self.log.append("report", path=str(path.relative_to(self.plan.run_folder)))
 
 
-__all__ = ["RunStatus", "Runner", "StageStatus", "new_status"]
+__all__ = ["Runner"]

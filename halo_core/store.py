@@ -53,6 +53,10 @@ class Workspace:
         """Returns the folder of a run."""
         return self.root / "runs" / name
 
+    def suite(self, name: str) -> Path:
+        """Returns the folder of a suite."""
+        return self.root / "suites" / name
+
     @property
     def cache(self) -> Path:
         """The folder of what can be computed again."""

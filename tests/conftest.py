@@ -42,6 +42,44 @@ def spec_file(tmp_path: Path) -> Path:
     return path
 
 
+SUITE = f"""\
+name: tiny
+seed: 1
+model: {{hub: someone/small, revision: main}}
+data:
+  train: {{use: "file:{MADE}:Pairs", prefix: a}}
+  test: {{use: "file:{MADE}:Pairs", prefix: b, split: test}}
+stages:
+  base:
+    use: "file:{MADE}:Learn"
+    data: train
+    loss: {{use: "file:{MADE}:PairLoss", beta: 0.1}}
+  align:
+    use: "file:{MADE}:Learn"
+    data: train
+    loss: {{use: "file:{MADE}:PairLoss", beta: 0.2}}
+  answers: {{use: "file:{MADE}:Answer", prompts: test}}
+  win: {{use: "file:{MADE}:Compare", of: answers, against: target}}
+reports: []
+matrix:
+  size:
+    small:
+    large: {{stages.base.rate: 2.0}}
+  method:
+    none: {{stages.align: null}}
+    weak:
+    strong: {{stages.align.loss.beta: 0.9}}
+"""
+
+
+@pytest.fixture
+def suite_file(tmp_path: Path) -> Path:
+    """A suite of 2 sizes and 3 methods, whose cells of one size share the stage `base`."""
+    path = tmp_path / "suite.yaml"
+    path.write_text(SUITE)
+    return path
+
+
 class Result:
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -78,6 +79,7 @@ class Learn(Stage):
     rate: float = Field(default=1.0, gt=0, description="learning rate")
     workers: Annotated[int, Execution()] = Field(default=1, ge=1, description="processes")
     fail: Annotated[str, Execution()] = Field(default="", description="how to fail")
+    seconds: Annotated[float, Execution()] = Field(default=0.0, ge=0, description="time it takes")
 
     def feedback_wanted(self) -> dict[str, Feedback]:
         return {"data": self.loss.feedback}
@@ -89,12 +91,18 @@ class Learn(Stage):
             return None
         return [sys.executable, "-m", "halo_core.worker", str(folder)]
 
+    def work(self, context: StageContext) -> None:
+        end = time.monotonic() + self.seconds
+        while time.monotonic() < end and not context.stop.is_set():
+            time.sleep(0.02)
+
     def run(self, context: StageContext) -> StageResult:
         model = context.folder / "model"
         model.mkdir(exist_ok=True)
         calls = context.folder / "calls.txt"
         with calls.open("a") as file:
             file.write("called\n")
+        self.work(context)
         if self.fail == "bug":
             raise ZeroDivisionError("a bug of a stranger")
         if self.fail == "user":

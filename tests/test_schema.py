@@ -29,3 +29,19 @@ def test_a_wrong_option_does_not_fit(validator: Draft202012Validator) -> None:
     tree = read_document(EXAMPLES[0]).tree
     tree["stages"]["sft"]["learning_rate"] = "fast"
     assert list(validator.iter_errors(tree))
+
+
+def test_a_matrix_fits_the_schema_and_a_wrong_one_does_not(
+    validator: Draft202012Validator, suite_file: Path
+) -> None:
+    tree = {**read_document(suite_file).tree, "data": {}, "stages": {}}
+    rules = {"exclude": [{"size": ["small"]}], "include": [{"size": "small", "set": {"seed": 2}}]}
+    assert validator.is_valid({**tree, "matrix": {**tree["matrix"], **rules}})
+    assert not validator.is_valid({**tree, "matrix": {"size": ["small"]}})
+    assert not validator.is_valid({**tree, "matrix": {"size": {}}})
+    assert not validator.is_valid({**tree, "matrix": {**tree["matrix"], "exclude": [{}]}})
+
+
+def test_a_spec_without_a_model_needs_a_matrix(validator: Draft202012Validator) -> None:
+    assert not validator.is_valid({"name": "a", "stages": {}})
+    assert validator.is_valid({"name": "a", "stages": {}, "matrix": {"size": {"small": None}}})

@@ -27,7 +27,7 @@ COMMANDS = {
 }
 """Name to import string and one line of help."""
 
-HIDDEN = {"worker": "halo_core.cli.worker:worker"}
+HIDDEN = {"cell": "halo_core.cli.cell:cell", "worker": "halo_core.cli.worker:worker"}
 """Commands that halo starts by itself."""
 
 

@@ -35,7 +35,7 @@ from typing import Any
 
 import click
 
-from halo_core.errors import HaloError, SpecErrors
+from halo_core.errors import HaloError, SpecErrors, SuiteErrors
 
 SCHEMA = 1
 """Version of the shape of every JSON object that a command prints."""
@@ -161,7 +161,7 @@ def describe(error: BaseException) -> tuple[int, str]:
 
 def error_fields(error: BaseException) -> dict[str, Any]:
     """Returns the fields `error` and `errors` of the JSON object of a failure."""
-    mistakes = error.errors if isinstance(error, SpecErrors) else (error,)
+    mistakes = error.errors if isinstance(error, SpecErrors | SuiteErrors) else (error,)
     return {"error": _as_json(error), "errors": [_as_json(mistake) for mistake in mistakes]}
 
 

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
-from halo_core.cli.spec_options import parse_overrides, spec_options
+from halo_core.cli.spec_options import (
+    cell_option,
+    parse_overrides,
+    refuse_for_spec,
+    spec_options,
+)
 
 if TYPE_CHECKING:
     from halo_core.plan import Plan, PlannedStage
@@ -19,15 +24,37 @@ if TYPE_CHECKING:
 @click.command()
 @spec_options
 @workspace_option
+@cell_option
 @output_options
-def plan(spec_file: str, overrides: Sequence[str], workspace: str, output: Output) -> None:
-    """Show what a run would do: stages, what is there already, rows, conversions."""
+def plan(
+    spec_file: str,
+    overrides: Sequence[str],
+    workspace: str,
+    cells: Sequence[str],
+    output: Output,
+) -> None:
+    """Show what a run would do: stages, what is there already, rows, conversions, sizes."""
+    from halo_core.spec.suite import is_suite
+
+    given = parse_overrides(overrides)
+    if is_suite(Path(spec_file), given):
+        from halo_core.cli.suite_plan import plan_suite
+
+        plan_suite(Path(spec_file), given, workspace, cells, output)
+        return
+    refuse_for_spec(cell=cells)
+    _plan_spec(Path(spec_file), given, workspace, output)
+
+
+def _plan_spec(
+    spec_file: Path, overrides: Mapping[str, str], workspace: str, output: Output
+) -> None:
     from halo_core.model_size import count_parameters
     from halo_core.plan import make_plan
     from halo_core.spec.spec import load_spec
     from halo_core.store import Workspace
 
-    spec = load_spec(Path(spec_file), parse_overrides(overrides))
+    spec = load_spec(spec_file, overrides)
     made = make_plan(spec, Workspace(Path(workspace).resolve()))
     weights = count_parameters(made)
     stages = [_stage(made, stage, weights) for stage in made.stages]

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
-from halo_core.cli.spec_options import parse_overrides, spec_options
+from halo_core.cli.signals import stopping
+from halo_core.cli.spec_options import (
+    cell_option,
+    parse_overrides,
+    refuse_for_spec,
+    spec_options,
+)
 
 
 @click.command()
@@ -23,25 +25,59 @@ from halo_core.cli.spec_options import parse_overrides, spec_options
 @click.option(
     "--again", multiple=True, metavar="STAGE", help="Compute a stage again, and what follows."
 )
+@cell_option
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Of a suite so many cells at a time.",
+)
 @output_options
 def run(
-    spec_file: str, overrides: Sequence[str], workspace: str, again: Sequence[str], output: Output
+    spec_file: str,
+    overrides: Sequence[str],
+    workspace: str,
+    again: Sequence[str],
+    cells: Sequence[str],
+    jobs: int,
+    output: Output,
 ) -> None:
-    """Run a spec: train, sample and judge; what is there already is not computed again.
+    """Run a spec or a suite: train, sample, judge; what is there already is not computed again.
 
     Ctrl-C keeps the state; the same command goes on from there. A second Ctrl-C stops at once.
     """
-    from halo_core.plan import make_plan
-    from halo_core.progress import stderr_progress
-    from halo_core.runner import Runner, new_status
-    from halo_core.spec.spec import load_spec
-    from halo_core.stage import StopFlag
-    from halo_core.store import Workspace
+    from halo_core.spec.suite import is_suite
     from halo_core.threads import patient_threads
 
     patient_threads()
+    given = parse_overrides(overrides)
+    if is_suite(Path(spec_file), given):
+        from halo_core.cli.suite_run import run_suite
+
+        run_suite(Path(spec_file), given, workspace, again, cells, jobs, output)
+        return
+    refuse_for_spec(cell=cells, jobs=jobs > 1)
+    _run_spec(Path(spec_file), given, workspace, again, output)
+
+
+def _run_spec(
+    spec_file: Path,
+    overrides: Mapping[str, str],
+    workspace: str,
+    again: Sequence[str],
+    output: Output,
+) -> None:
+    from halo_core.plan import make_plan
+    from halo_core.progress import stderr_progress
+    from halo_core.run_status import new_status
+    from halo_core.runner import Runner
+    from halo_core.spec.spec import load_spec
+    from halo_core.stage import StopFlag
+    from halo_core.store import Workspace
+
     started = time.monotonic()
-    spec = load_spec(Path(spec_file), parse_overrides(overrides))
+    spec = load_spec(spec_file, overrides)
     plan = make_plan(spec, Workspace(Path(workspace).resolve()))
     status = new_status(plan)
     stop = StopFlag()
@@ -55,57 +91,13 @@ def run(
     )
     click.echo(f"run {plan.run_name}: {len(plan.stages)} stages", err=True)
     try:
-        with _signals(stop):
+        with stopping(stop):
             runner.run(again)
     finally:
-        output.attach(**_as_json(status))
+        output.attach(**status.as_json())
     if output.json:
-        output.emit(_as_json(status))
+        output.emit(status.as_json())
     else:
         from halo_core.cli.summary import summary
 
         click.echo(summary(plan, status, time.monotonic() - started))
-
-
-@contextmanager
-def _signals(stop: Any) -> Iterator[None]:
-    """Turns the first Ctrl-C or SIGTERM into a request to stop; a second Ctrl-C is one at once."""
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        click.echo(f"\n{name}: saving the state; once more to stop at once", err=True)
-        stop.set(number)
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, on_signal) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _as_json(status: Any) -> dict[str, Any]:
-    tracking = dict(status.tracking)
-    return {
-        "run": status.name,
-        "folder": str(status.folder),
-        "links": tracking.pop("links", {}),
-        "mlflow_run_id": tracking.pop("mlflow_run_id", None),
-        "tracking_uri": tracking.pop("tracking_uri", None),
-        **tracking,
-        "reports": [str(path) for path in status.reports],
-        "stages": [
-            {
-                "id": stage.id,
-                "use": stage.use,
-                "folder": str(stage.folder),
-                "status": stage.status,
-                "metrics": dict(stage.metrics),
-                "headline": stage.headline,
-            }
-            for stage in status.stages
-        ],
-    }

@@ -22,6 +22,34 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("spec_file", metavar="SPEC", type=click.Path())(command)
 
 
+def cell_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds ``--cell ID``, given to the command as `cells`."""
+    return click.option(
+        "--cell",
+        "cells",
+        multiple=True,
+        metavar="ID",
+        help="Of a suite only this cell, as in small/kto; * stands for any text. Repeatable.",
+    )(command)
+
+
+def refuse_for_spec(**given: Any) -> None:
+    """Refuses options that only a suite has.
+
+    Args:
+        given: Option without its dashes, to what was given.
+
+    Raises:
+        UserError: When one was given.
+    """
+    for name, value in given.items():
+        if value:
+            raise UserError(
+                "this spec is no suite: it has no matrix. Leave the option out, or add one",
+                location=f"--{name.replace('_', '-')}",
+            )
+
+
 def parse_overrides(overrides: Sequence[str]) -> dict[str, str]:
     """Returns dotted path to YAML text.
 

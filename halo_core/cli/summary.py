@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from halo_core.plan import Plan
-from halo_core.runner import RunStatus
+from halo_core.run_status import RunStatus
 from halo_core.tracking import shown_path
 
 
@@ -16,9 +16,9 @@ def summary(plan: Plan, status: RunStatus, seconds: float) -> str:
         seconds: Wall time of this command.
     """
     width = max(len(stage.id) for stage in status.stages)
-    lines = ["", f"{status.name} is done in {_time(seconds)}.", ""]
+    lines = ["", f"{status.name} is done in {time_text(seconds)}.", ""]
     for stage in status.stages:
-        note = "(in the store)" if stage.status == "cached" else f"({_time(stage.seconds)})"
+        note = "(in the store)" if stage.status == "cached" else f"({time_text(stage.seconds)})"
         lines.append(f"  {stage.id:<{width}}  {stage.headline or stage.use} {note}")
     lines += ["", "Where to look next", ""]
     lines += [f"  {label:<8}{text}" for label, text in _next(plan, status)]
@@ -39,6 +39,7 @@ def _next(plan: Plan, status: RunStatus) -> list[tuple[str, str]]:
     return found
 
 
-def _time(seconds: float) -> str:
+def time_text(seconds: float) -> str:
+    """Returns a duration in minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

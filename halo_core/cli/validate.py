@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from halo_core.cli.output import Output, output_options
-from halo_core.cli.spec_options import parse_overrides, spec_options
+from halo_core.cli.spec_options import (
+    cell_option,
+    parse_overrides,
+    refuse_for_spec,
+    spec_options,
+)
 
 
 @click.command()
 @spec_options
+@cell_option
 @output_options
-def validate(spec_file: str, overrides: Sequence[str], output: Output) -> None:
-    """Check a spec: names, options, references, paths. Nothing is trained, torch is not used."""
+def validate(
+    spec_file: str, overrides: Sequence[str], cells: Sequence[str], output: Output
+) -> None:
+    """Check a spec, or every cell of a suite: names, options, references, paths.
+
+    Nothing is trained, torch is not used.
+    """
+    from halo_core.spec.suite import is_suite
+
+    given = parse_overrides(overrides)
+    if is_suite(Path(spec_file), given):
+        _validate_suite(Path(spec_file), given, cells, output)
+        return
+    refuse_for_spec(cell=cells)
+    _validate_spec(Path(spec_file), given, output)
+
+
+def _validate_spec(spec_file: Path, overrides: Mapping[str, str], output: Output) -> None:
     from halo_core.run_record import resolved_tree, to_yaml
     from halo_core.spec.spec import load_spec
 
-    spec = load_spec(Path(spec_file), parse_overrides(overrides))
+    spec = load_spec(spec_file, overrides)
     if output.json:
         stages = [{"id": s.id, "use": s.resolved.name} for s in spec.stages]
         output.emit({"name": spec.name, "stages": stages, "resolved": resolved_tree(spec)})
@@ -27,3 +50,28 @@ def validate(spec_file: str, overrides: Sequence[str], output: Output) -> None:
     output.say(to_yaml(resolved_tree(spec)).rstrip())
     output.say()
     output.say(f"{spec_file} is valid: {len(spec.stages)} stages. Next: halo plan {spec_file}")
+
+
+def _validate_suite(
+    spec_file: Path, overrides: Mapping[str, str], cells: Sequence[str], output: Output
+) -> None:
+    from halo_core.run_record import resolved_tree, to_yaml
+    from halo_core.spec.suite import load_suite
+
+    suite = load_suite(spec_file, overrides, only=cells)
+    found: list[dict[str, Any]] = []
+    for spec in suite.specs:
+        assert spec.cell is not None
+        stages = [{"id": s.id, "use": s.resolved.name} for s in spec.stages]
+        found.append({"id": spec.cell.id, "axes": dict(spec.cell.axes), "stages": stages})
+    if output.json:
+        resolved = [resolved_tree(spec) for spec in suite.specs]
+        both = [{**cell, "resolved": tree} for cell, tree in zip(found, resolved, strict=True)]
+        output.emit({"name": suite.name, "axes": dict(suite.matrix.axes), "cells": both})
+        return
+    if len(suite.specs) == 1:
+        output.say(to_yaml(resolved_tree(suite.specs[0])).rstrip())
+        output.say()
+    for cell in found:
+        output.say(f"  {cell['id']}: {', '.join(stage['id'] for stage in cell['stages'])}")
+    output.say(f"{spec_file} is valid: {len(found)} cells. Next: halo plan {spec_file}")

@@ -28,6 +28,7 @@ class Document:
         places: Keys from the root to ``name:line:column`` or ``--set ...``.
         folders: Keys to the folder that relative paths below them are relative to, where it is
             not `folder`.
+        removed: Ids of stages that a cell of a matrix took out, to what took them out.
     """
 
     name: str
@@ -35,14 +36,19 @@ class Document:
     tree: dict[str, Any]
     places: dict[Keys, str] = field(default_factory=dict)
     folders: dict[Keys, Path] = field(default_factory=dict)
+    removed: dict[str, str] = field(default_factory=dict)
 
     def locate(self, keys: Keys) -> str:
-        """Returns where a value stands: that of the nearest enclosing one if it has no place."""
+        """Returns where a value stands and its path, for messages."""
+        place, path = self.place_of(keys), dotted(keys)
+        return f"{place}: {path}" if place and path else place or self.name
+
+    def place_of(self, keys: Keys) -> str | None:
+        """Returns the place of a value: that of the nearest enclosing one if it has none."""
         for length in range(len(keys), -1, -1):
             if keys[:length] in self.places:
-                path = dotted(keys)
-                return f"{self.places[keys[:length]]}{f': {path}' if path else ''}"
-        return self.name
+                return self.places[keys[:length]]
+        return None
 
     def folder_of(self, keys: Keys) -> Path:
         """Returns the folder that a relative path at these keys is relative to."""
@@ -189,14 +195,22 @@ def apply_overrides(document: Document, overrides: Mapping[str, str]) -> None:
     for path, text in overrides.items():
         where = f"--set {path}={text}"
         try:
-            _set(document, path, parse_value(text), where)
+            keys = set_value(document, path, parse_value(text))
         except UserError as error:
             errors.append(UserError(error.message, location=where))
+            continue
+        document.places[keys] = where
+        document.folders[keys] = Path.cwd()
     if errors:
         raise SpecErrors(errors)
 
 
-def _set(document: Document, path: str, value: Any, where: str) -> None:
+def set_value(document: Document, path: str, value: Any) -> Keys:
+    """Sets one value by its dotted path and returns its keys, whose place is not known any more.
+
+    Raises:
+        UserError: When the path cannot be followed.
+    """
     keys: Keys = ()
     node: Any = document.tree
     *parents, last = path.split(".")
@@ -208,10 +222,14 @@ def _set(document: Document, path: str, value: Any, where: str) -> None:
     key = _key(node, last)
     node[key] = value
     keys = (*keys, key)
+    forget_places(document, keys)
+    return keys
+
+
+def forget_places(document: Document, keys: Keys) -> None:
+    """Forgets where a value and all below it stood."""
     for known in [k for k in document.places if k[: len(keys)] == keys]:
         del document.places[known]
-    document.places[keys] = where
-    document.folders[keys] = Path.cwd()
 
 
 def _descend(node: Any, key: str | int, following: str) -> Any:

@@ -19,7 +19,9 @@ def spec_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "halo spec",
         "type": "object",
-        "required": ["name", "model", "stages"],
+        "required": ["name"],
+        # A cell of the matrix may bring what the spec itself leaves out.
+        "anyOf": [{"required": ["model", "stages"]}, {"required": ["matrix"]}],
         "additionalProperties": False,
         "properties": {
             "name": {"type": "string"},
@@ -35,6 +37,7 @@ def spec_schema() -> dict[str, Any]:
             "stages": {"type": "object", "additionalProperties": {"$ref": "#/$defs/stage"}},
             "tracking": {"type": "array", "items": {"$ref": "#/$defs/tracker"}},
             "reports": {"type": "array", "items": {"$ref": "#/$defs/report"}},
+            "matrix": _matrix(),
         },
         "$defs": _kinds(registry),
     }
@@ -49,6 +52,29 @@ def _model() -> dict[str, Any]:
             "revision": {"type": "string"},
             "path": {"type": "string"},
             "scratch": {"type": "object"},
+        },
+    }
+
+
+def _matrix() -> dict[str, Any]:
+    settings = {"type": ["object", "null"]}
+    name = {"type": ["string", "number"]}
+    names = {"anyOf": [name, {"type": "array", "items": name}]}
+    rule = {"type": "object", "minProperties": 1}
+    return {
+        "description": "Axes of named cells: paths of the spec and their values. It makes a suite.",
+        "type": "object",
+        "properties": {
+            "exclude": {"type": "array", "items": {**rule, "additionalProperties": names}},
+            "include": {
+                "type": "array",
+                "items": {**rule, "properties": {"set": settings}, "additionalProperties": name},
+            },
+        },
+        "additionalProperties": {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": settings,
         },
     }
 

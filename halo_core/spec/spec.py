@@ -12,12 +12,13 @@ from halo_core.discovery import discover
 from halo_core.registry import Registry
 from halo_core.spec.components import Resolved, Resolver
 from halo_core.spec.document import Document, apply_overrides, read_document
+from halo_core.spec.matrix import KEY as MATRIX
 from halo_core.spec.mistakes import Mistakes
 from halo_core.spec.sources import SetSpec, held_out, resolve_set
 from halo_core.spec.stages import BASE_MODEL, StageSpec, resolve_stages
 from halo_core.stage import Stage
 
-TOP_LEVEL = ("name", "seed", "model", "data", "stages", "tracking", "reports")
+TOP_LEVEL = ("name", "seed", "model", "data", "stages", "tracking", "reports", MATRIX)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 HUB_NAME = re.compile(r"([\w.-]+/)?[\w.-]+")
 
@@ -40,6 +41,21 @@ class BaseModel:
 
 
 @dataclass(frozen=True)
+class SuiteCell:
+    """The place of a spec in a suite.
+
+    Attributes:
+        suite: The suite's folder under ``suites/``.
+        id: The cell's id: the names of its cells, joined by ``/``.
+        axes: Axis to the name of its cell.
+    """
+
+    suite: str
+    id: str
+    axes: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Spec:
     """A checked spec: every name resolved, every reference found.
 
@@ -52,6 +68,7 @@ class Spec:
         tracking: The trackers.
         reports: The reports.
         document: What was read, after ``--set``.
+        cell: The cell of a suite that it is; None for a spec without a matrix.
     """
 
     name: str
@@ -62,6 +79,7 @@ class Spec:
     tracking: Sequence[Resolved]
     reports: Sequence[Resolved]
     document: Document = field(repr=False)
+    cell: SuiteCell | None = None
 
 
 def load_spec(
@@ -83,8 +101,13 @@ def load_spec(
     return check_spec(document, registry or discover())
 
 
-def check_spec(document: Document, registry: Registry) -> Spec:
+def check_spec(document: Document, registry: Registry, cell: SuiteCell | None = None) -> Spec:
     """Returns the spec that a document holds.
+
+    Args:
+        document: A spec, or a suite's cell that was expanded.
+        registry: What is installed.
+        cell: The cell that the document is.
 
     Raises:
         SpecErrors: With every mistake found.
@@ -95,6 +118,12 @@ def check_spec(document: Document, registry: Registry) -> Spec:
     for key in tree:
         if key not in TOP_LEVEL:
             mistakes.unknown((key,), "key", key, TOP_LEVEL)
+    if MATRIX in tree:
+        mistakes.add(
+            (MATRIX,),
+            "a spec with a matrix is a suite; this needs a spec without, such as one of "
+            "a run's folder: halo run, plan and validate take suites",
+        )
     name = _name(tree, mistakes)
     seed = _seed(tree, mistakes)
     model, scratch = _model(tree, mistakes)
@@ -103,7 +132,7 @@ def check_spec(document: Document, registry: Registry) -> Spec:
     tracking = _components(resolver, tree, "tracking", "tracker")
     reports = _components(resolver, tree, "reports", "report", default=_default_reports(registry))
     mistakes.raise_if_any()
-    return Spec(name, seed, model, cast(Any, sets), stages, tracking, reports, document)
+    return Spec(name, seed, model, cast(Any, sets), stages, tracking, reports, document, cell)
 
 
 def _name(tree: Mapping[str, Any], mistakes: Mistakes) -> str:
@@ -238,4 +267,4 @@ def _default_reports(registry: Registry) -> list[str]:
     return [name for name in registry.names("report") if name == "html"]
 
 
-__all__ = ["BaseModel", "Spec", "Stage", "check_spec", "load_spec"]
+__all__ = ["BaseModel", "Spec", "Stage", "SuiteCell", "check_spec", "load_spec"]

@@ -161,6 +161,10 @@ class _Wiring:
 
     def _known(self, option: str, name: str, product: str) -> bool:
         keys = (*self.keys, option)
+        if name in self.mistakes.document.removed:
+            remover = self.mistakes.document.removed[name]
+            self.mistakes.add(keys, f"the stage {name!r} is removed by {remover}")
+            return False
         if name not in self.products:
             fitting = [id_ for id_, made in self.products.items() if made == product]
             self.mistakes.add(keys, unknown_name("earlier stage", name, fitting))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field, field_validator
 
+from halo_core.suite.tracking import SuiteStatus
 from halo_core.tracker import Tracker, TrackerSession
 
 _URI = re.compile(r"databricks$|databricks-uc$|[a-z][a-z0-9+.-]*://.+")
@@ -58,3 +60,9 @@ class MLflow(Tracker):
         from halo_mlflow.session import MLflowSession
 
         return MLflowSession(self, run, workspace)
+
+    def tell_suite(self, suite: Path, workspace: Path, status: SuiteStatus) -> Mapping[str, object]:
+        """Shows a suite as one run, the parent of its cells' runs."""
+        from halo_mlflow.suite import SuiteParent
+
+        return SuiteParent(self, suite, workspace).tell(status)

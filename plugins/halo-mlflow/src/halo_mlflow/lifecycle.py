@@ -6,8 +6,9 @@ import contextlib
 import os
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from halo_mlflow.connection import http_status
 from halo_mlflow.record import RunRecord, process_tags
 from halo_mlflow.source import git_tags
 from halo_mlflow.store import Store
@@ -41,7 +42,12 @@ def experiment_id(client: MlflowClient, name: str, recipe: str, store: Store) ->
 
 
 def create_run(
-    client: MlflowClient, experiment: str, record: RunRecord, started_s: float, here: Path
+    client: MlflowClient,
+    experiment: str,
+    record: RunRecord,
+    started_s: float,
+    here: Path,
+    parent: str | None = None,
 ) -> str:
     """Returns the id of a new MLflow run.
 
@@ -51,13 +57,29 @@ def create_run(
         record: The run.
         started_s: When it really started, Unix seconds.
         here: The folder whose commit is recorded.
+        parent: MLflow's id of the run that it is a child of.
     """
     tags = {**record.tags(), **process_tags(time.time()), **git_tags(here)}
+    if parent is not None:
+        tags["mlflow.parentRunId"] = parent
     short = {key: value[:5000] for key, value in tags.items() if value}
     run = client.create_run(
         experiment, start_time=int(started_s * 1000), tags=short, run_name=record.run_name
     )
     return str(run.info.run_id)
+
+
+def is_there(client: MlflowClient, run_id: str) -> bool:
+    """Returns whether a store has a run that was not deleted."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        lifecycle: Any = client.get_run(run_id).info.lifecycle_stage
+    except MlflowException as error:
+        if http_status(error) == 404:
+            return False
+        raise
+    return bool(lifecycle == "active")
 
 
 def mark_dead_runs(client: MlflowClient, experiment: str, own_run_id: str) -> list[str]:

@@ -25,8 +25,7 @@ def run_links(
         run_id: MLflow's id of the run.
         traced: Whether its verdicts were sent as traces.
     """
-    base = store.shown.rstrip("/") if store.shown.startswith("http") else LOCAL_SERVER
-    runs = f"{base}/#/experiments/{experiment}/runs"
+    runs = _runs(store, experiment)
     one = quote(f"attributes.run_id IN ('{run_id}')")
     compared = f"{runs}?{MACHINE_LEARNING}&searchFilter={one}&compareRunsMode"
     links = {
@@ -37,6 +36,27 @@ def run_links(
     if traced:
         links["verdicts"] = f"{runs}/{run_id}/traces?{MACHINE_LEARNING}"
     return links
+
+
+def suite_links(store: Store, experiment: str, parent: str) -> dict[str, str]:
+    """Returns name to link of the pages of a suite: its run, and all its cells in one chart.
+
+    Args:
+        store: Where it is.
+        experiment: The experiment's id.
+        parent: MLflow's id of the suite's run.
+    """
+    runs = _runs(store, experiment)
+    cells = quote(f"tags.mlflow.parentRunId = '{parent}'")
+    return {
+        "suite": f"{runs}/{parent}?{MACHINE_LEARNING}",
+        "compare": f"{runs}?{MACHINE_LEARNING}&searchFilter={cells}&compareRunsMode=CHART",
+    }
+
+
+def _runs(store: Store, experiment: str) -> str:
+    base = store.shown.rstrip("/") if store.shown.startswith("http") else LOCAL_SERVER
+    return f"{base}/#/experiments/{experiment}/runs"
 
 
 def experiment_link(base: str, experiment: str) -> str:

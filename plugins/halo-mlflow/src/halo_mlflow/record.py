@@ -19,13 +19,14 @@ from typing import Any
 from halo_core.redact import redact
 from halo_core.store import read_json
 from halo_mlflow.keys import PlainStages, plain_stages
-from halo_mlflow.names import flatten
+from halo_mlflow.names import clean_name, flatten
 
 LONGEST_RUN_NAME = 16
 DIGEST_LENGTH = 16
 _NO_PARAMETERS = ("name", "tracking", "reports")
 # Okabe and Ito (2008): colours that colour-blind readers tell apart.
 _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_METHOD_AXES = ("method", "loss")
 _METHODS = ("kto", "dpo", "sft")
 
 
@@ -77,8 +78,16 @@ class RunRecord:
         return str(names[0]) if names and names[0] else self.recipe
 
     @property
+    def suite(self) -> Path | None:
+        """The folder of the suite that the run is a cell of."""
+        suite = self.tree.get("suite")
+        return self.workspace / suite["folder"] if suite else None
+
+    @property
     def run_name(self) -> str:
-        """At most 16 characters, the most telling first: ``kto-b0.1-s2``."""
+        """At most 16 characters, the most telling first: ``kto-b0.1-s2``; of a cell its names."""
+        if self.suite is not None:
+            return cell_name(self.tree["suite"]["axes"], self.method)
         loss = self.resolved.get("stages", {}).get(self.plain.method, {}).get("loss")
         beta = loss.get("beta") if isinstance(loss, dict) else None
         short = re.split("[/:]", self.method)[-1]  # namespace/name, file:path:Class
@@ -106,6 +115,7 @@ class RunRecord:
             "halo.spec_hash": self._spec_hash(),
             "halo.version": str(self.tree.get("versions", {}).get("halo-core", "unknown")),
             "halo.plugins": ", ".join(self._plugins()),
+            **self._suite_tags(),
             "mlflow.runColor": colour(self.method),
             "mlflow.source.name": self._spec_file(),
             "mlflow.source.type": "LOCAL",
@@ -127,6 +137,13 @@ class RunRecord:
             for source in sources
         ]
 
+    def _suite_tags(self) -> dict[str, str]:
+        suite = self.tree.get("suite")
+        if not suite:
+            return {}
+        axes = {clean_name(f"halo.axis.{axis}"): cell for axis, cell in suite["axes"].items()}
+        return {"halo.suite": Path(suite["folder"]).name, "halo.cell": suite["cell"], **axes}
+
     def _spec_file(self) -> str:
         """Returns the spec on the command line; MLflow shows what stands behind its last slash."""
         words = [str(word) for word in self.tree.get("command", ())]
@@ -140,6 +157,27 @@ class RunRecord:
     def _plugins(self) -> list[str]:
         components = self.tree.get("components", ())
         return sorted({f"{c['distribution']} {c['version']}" for c in components})
+
+
+def cell_name(axes: Mapping[str, str], method: str) -> str:
+    """Returns the name of a cell's run, the most telling first: what names its method.
+
+    It is not cut off, so that it tells the cells of a suite apart.
+
+    Args:
+        axes: Axis to the name of its cell.
+        method: The loss of the run.
+
+    >>> cell_name({"size": "small", "method": "none"}, "sft")
+    'none-small'
+    >>> cell_name({"size": "7b", "align": "kto-b1"}, "kto"), cell_name({"beta": "b0.1"}, "dpo")
+    ('kto-b1-7b', 'dpo-b0.1')
+    """
+    short = re.split("[/:]", method)[-1]  # namespace/name, file:path:Class
+    telling = [axis for axis in axes if axis in _METHOD_AXES]
+    telling += [axis for axis, name in axes.items() if short.lower() in name.lower()]
+    first = [axes[telling[0]]] if telling else [short]
+    return "-".join([*first, *(name for axis, name in axes.items() if axis not in telling[:1])])
 
 
 def process_tags(now_s: float) -> dict[str, str]:

@@ -9,18 +9,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from halo_core.errors import HaloError
 from halo_core.events import Event, read_events
 from halo_core.redact import one_line
 from halo_core.tracker import StartOver
-from halo_mlflow.connection import connect, http_status
-from halo_mlflow.lifecycle import create_run, experiment_id, mark_dead_runs
+from halo_mlflow.connection import connect
+from halo_mlflow.lifecycle import create_run, experiment_id, is_there, mark_dead_runs
 from halo_mlflow.links import run_links, ui_command
 from halo_mlflow.record import RunRecord
 from halo_mlflow.state import RunState, load_state, save_state
 from halo_mlflow.store import choose_store
+from halo_mlflow.suite import SuiteParent
 from halo_mlflow.writer import RunWriter
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class MLflowSession:
         """Connects, and finds the MLflow run or creates it."""
         client = self._client or connect(self._store, timeout_s=self._options.timeout_s)
         self._client = client
-        if self._state.run_id is None or not _is_there(client, self._state.run_id):
+        if self._state.run_id is None or not is_there(client, self._state.run_id):
             self._create(client, first)
         run_id, experiment = self._state.run_id, self._state.experiment_id
         assert run_id is not None
@@ -134,9 +135,17 @@ class MLflowSession:
         recipe = self._record.recipe
         name = self._options.experiment or f"halo/{recipe}"
         experiment = experiment_id(client, name, recipe, self._store)
-        run_id = create_run(client, experiment, self._record, first["time"], self._here)
+        parent = self._parent(client)
+        run_id = create_run(client, experiment, self._record, first["time"], self._here, parent)
         self._state.experiment_id, self._state.run_id = experiment, run_id
         self._save()
+
+    def _parent(self, client: MlflowClient) -> str | None:
+        """Returns MLflow's id of the suite's run, made if need be; None without a suite."""
+        suite = self._record.suite
+        if suite is None or not suite.is_dir():
+            return None
+        return SuiteParent(self._options, suite, self._record.workspace).find(client)
 
     def _heartbeat(self, writer: RunWriter) -> None:
         now = self._clock()
@@ -146,16 +155,3 @@ class MLflowSession:
 
     def _save(self) -> None:
         save_state(self._state_file, self._store.shown, self._state)
-
-
-def _is_there(client: MlflowClient, run_id: str) -> bool:
-    """Returns whether a store has a run that was not deleted."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        lifecycle: Any = client.get_run(run_id).info.lifecycle_stage
-    except MlflowException as error:
-        if http_status(error) == 404:
-            return False
-        raise
-    return bool(lifecycle == "active")

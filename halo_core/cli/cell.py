@@ -1,0 +1,61 @@
+"""`halo cell`: one cell of a suite in a process of its own; started by `halo run --jobs`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from halo_core.cli.output import Output, output_options, workspace_option
+from halo_core.cli.signals import stopping
+from halo_core.cli.spec_options import parse_overrides, spec_options
+
+
+@click.command(hidden=True)
+@spec_options
+@workspace_option
+@click.argument("cell")
+@output_options
+def cell(
+    spec_file: str, overrides: Sequence[str], workspace: str, cell: str, output: Output
+) -> int:
+    """Run one cell of a suite for a process that keeps account of all."""
+    from halo_core.plan import make_plan
+    from halo_core.progress import LineProgress
+    from halo_core.spec.suite import load_suite
+    from halo_core.stage import StopFlag
+    from halo_core.store import Workspace
+    from halo_core.suite.command import cell_command
+    from halo_core.suite.in_place import InPlace
+    from halo_core.threads import patient_threads
+
+    patient_threads()
+    _end_with_parent()
+    suite = load_suite(Path(spec_file), parse_overrides(overrides), only=[cell])
+    plan = make_plan(suite.specs[0], Workspace(Path(workspace).resolve()))
+    stop = StopFlag()
+    run = InPlace(
+        progress=LineProgress(),
+        stop=stop,
+        command=lambda id_: ["halo", *cell_command(suite, workspace, id_)],
+        say=lambda line: click.echo(line, err=True),
+    )
+    with stopping(stop):
+        outcome = run(plan)
+    output.emit({**outcome.as_json(), "exit_code": outcome.exit_code})
+    return outcome.exit_code
+
+
+def _end_with_parent() -> None:
+    """Asks this process to stop when its standard input ends: whoever started it is gone."""
+
+    def wait() -> None:
+        while os.read(0, 1024):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()

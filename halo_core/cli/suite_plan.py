@@ -1,0 +1,147 @@
+"""What `halo plan` does with a suite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from halo_core.cli.output import Output
+from halo_core.cli.table import table
+
+if TYPE_CHECKING:
+    from halo_core.plan import Plan
+    from halo_core.suite.plan import SharedStage, SuitePlan
+
+CELLS_SHOWN = 3
+
+
+def plan_suite(
+    path: Path,
+    overrides: Mapping[str, str],
+    workspace: str,
+    cells: Sequence[str],
+    output: Output,
+) -> None:
+    """Shows what a run of a suite would do.
+
+    Args:
+        path: The suite's file.
+        overrides: From ``--set``.
+        workspace: The workspace's folder.
+        cells: The cells to plan; all when empty.
+        output: Of the command.
+    """
+    from halo_core.spec.suite import load_suite
+    from halo_core.store import Workspace
+    from halo_core.suite.plan import make_suite_plan
+
+    suite = load_suite(path, overrides, only=cells)
+    plan = make_suite_plan(suite, Workspace(Path(workspace).resolve()))
+    output.emit(_as_json(plan))
+    if not output.json:
+        for line in plan_lines(plan):
+            output.say(line)
+
+
+def plan_lines(plan: SuitePlan) -> list[str]:
+    """Returns the counts, a line per cell, and a line for models that are alike."""
+    lines = [f"suite {plan.suite.folder_name} in {plan.workspace.root}", _counts_line(plan), ""]
+    rows = [[id_, *_states(made)] for id_, made in plan.plans.items()]
+    lines.append(table(["cell", "done", "to do"], rows))
+    sizes = _size_lines(plan)
+    return [*lines, "", "models", *sizes] if sizes else lines
+
+
+def _counts_line(plan: SuitePlan) -> str:
+    counts = _counts(plan)
+    shared = f" ({counts['shared']} shared)" if counts["shared"] else ""
+    begun = f", {counts['started']} of them begun" if counts["started"] else ""
+    return (
+        f"{counts['cells']} cells, {counts['total']} stages of which {counts['distinct']} are "
+        f"distinct{shared}: {counts['done']} in the store, {counts['to_do']} to do{begun}"
+    )
+
+
+def _counts(plan: SuitePlan) -> dict[str, int]:
+    return {
+        "cells": len(plan.plans),
+        "total": plan.total,
+        "distinct": len(plan.stages),
+        "shared": sum(len(shared.cells) > 1 for shared in plan.stages),
+        "done": len(plan.stages) - len(plan.todo),
+        "to_do": len(plan.todo),
+        "started": sum(shared.stage.state == "started" for shared in plan.todo),
+    }
+
+
+def _as_json(plan: SuitePlan) -> dict[str, Any]:
+    return {
+        "suite": plan.suite.name,
+        "folder": str(plan.folder),
+        "axes": {axis: list(names) for axis, names in plan.suite.matrix.axes.items()},
+        "counts": _counts(plan),
+        "cells": [_cell(id_, made) for id_, made in plan.plans.items()],
+        "stages": [_stage(shared) for shared in plan.stages],
+    }
+
+
+def _cell(id_: str, plan: Plan) -> dict[str, Any]:
+    assert plan.spec.cell is not None
+    return {
+        "id": id_,
+        "axes": dict(plan.spec.cell.axes),
+        "run": plan.run_name,
+        "stages": [
+            {"id": s.id, "use": s.spec.resolved.name, "state": s.state, "folder": str(s.folder)}
+            for s in plan.stages
+        ],
+    }
+
+
+def _stage(shared: SharedStage) -> dict[str, Any]:
+    stage = shared.stage
+    return {
+        "id": stage.id,
+        "use": stage.spec.resolved.name,
+        "state": stage.state,
+        "folder": str(stage.folder),
+        "cells": list(shared.cells),
+        "parameters": _made(shared),
+        "size": dict(shared.size),
+    }
+
+
+def _made(shared: SharedStage) -> int | None:
+    component = shared.stage.spec.component
+    return component.parameters(shared.taken) if component.produces == "model" else None
+
+
+def _states(plan: Plan) -> list[str]:
+    done = [stage.id for stage in plan.stages if stage.state == "done"]
+    todo = [
+        f"{stage.id} (begun)" if stage.state == "started" else stage.id
+        for stage in plan.stages
+        if stage.state != "done"
+    ]
+    return [" ".join(done) or "-", " ".join(todo) or "-"]
+
+
+def _size_lines(plan: SuitePlan) -> list[str]:
+    """Returns a line for all models that are alike in stage, weights and size."""
+    alike: dict[tuple[str, str], list[SharedStage]] = {}
+    for shared in plan.stages:
+        if shared.stage.spec.component.produces == "model":
+            texts = [f"{label} {text}" for label, text in shared.size.items()]
+            weights = _made(shared)
+            if weights is not None:
+                texts.insert(0, f"{weights / 1e6:,.3g}M weights")
+            if texts:
+                alike.setdefault((shared.stage.id, ", ".join(texts)), []).append(shared)
+    return [f"  {id_} ({_models(found)}): {text}" for (id_, text), found in alike.items()]
+
+
+def _models(found: Sequence[SharedStage]) -> str:
+    cells = [cell for shared in found for cell in shared.cells]
+    named = ", ".join(cells[:CELLS_SHOWN]) + (", ..." if len(cells) > CELLS_SHOWN else "")
+    return named if len(found) == 1 else f"{len(found)} models: {named}"

@@ -1,0 +1,126 @@
+"""What `halo run` does with a suite."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from halo_core.cli.output import Output
+from halo_core.cli.signals import stopping
+
+if TYPE_CHECKING:
+    from halo_core.stage import Progress, StopFlag
+    from halo_core.suite.plan import SuitePlan
+    from halo_core.suite.run import RunCell, SuiteRunner
+    from halo_core.suite.tracking import SuiteTracking
+
+
+def run_suite(
+    path: Path,
+    overrides: Mapping[str, str],
+    workspace: str,
+    again: Sequence[str],
+    cells: Sequence[str],
+    jobs: int,
+    output: Output,
+) -> None:
+    """Runs the cells of a suite, and tells what came out.
+
+    Args:
+        path: The suite's file.
+        overrides: From ``--set``.
+        workspace: The workspace's folder.
+        again: Stages to compute again.
+        cells: The cells to run; all when empty.
+        jobs: Cells at a time.
+        output: Of the command.
+
+    Raises:
+        SuiteErrors: When cells failed.
+        Interrupted: When asked to stop.
+    """
+    from halo_core.cli.suite_plan import plan_lines
+    from halo_core.cli.suite_summary import suite_summary
+    from halo_core.progress import stderr_progress
+    from halo_core.spec.suite import load_suite
+    from halo_core.stage import StopFlag
+    from halo_core.store import Workspace
+    from halo_core.suite.plan import make_suite_plan
+    from halo_core.suite.run import SuiteRunner
+
+    started = time.monotonic()
+    suite = load_suite(path, overrides, only=cells)
+    plan = make_suite_plan(suite, Workspace(Path(workspace).resolve()))
+    say = _whole_lines()
+    for line in plan_lines(plan):
+        say(line)
+    stop, progress = StopFlag(), stderr_progress()
+    tracking = _tracking(plan, progress.warn)
+    run_cell = _run_cell(plan, workspace, jobs, stop, progress, say)
+    runner = SuiteRunner(plan, run_cell, tracking=tracking, stop=stop, say=say)
+    try:
+        with stopping(stop):
+            runner.run(again=again, jobs=jobs)
+    finally:
+        output.attach(**_as_json(plan, runner, tracking))
+        if not output.json:
+            click.echo(suite_summary(plan, runner, tracking.told, time.monotonic() - started))
+    output.emit(_as_json(plan, runner, tracking))
+
+
+def _whole_lines() -> Callable[[str], None]:
+    """Returns a way to print whole lines on stderr from several threads."""
+    lock = threading.Lock()
+
+    def say(line: str) -> None:
+        with lock:
+            click.echo(line, err=True)
+
+    return say
+
+
+def _run_cell(
+    plan: SuitePlan,
+    workspace: str,
+    jobs: int,
+    stop: StopFlag,
+    progress: Progress,
+    say: Callable[[str], None],
+) -> RunCell:
+    from halo_core.suite.command import cell_command, part_command
+    from halo_core.suite.in_place import InPlace
+    from halo_core.suite.processes import Processes
+
+    if jobs == 1:
+        return InPlace(
+            progress=progress,
+            stop=stop,
+            command=lambda id_: ["halo", *cell_command(plan.suite, workspace, id_)],
+            say=say,
+        )
+    return Processes(
+        lambda id_: part_command(plan.suite, workspace, id_), jobs=jobs, stop=stop, say=say
+    )
+
+
+def _tracking(plan: SuitePlan, warn: Callable[[str], None]) -> SuiteTracking:
+    """Returns what tells the trackers of the first cell; the others' are the same ones."""
+    from halo_core.suite.tracking import SuiteTracking
+    from halo_core.tracker import Tracker
+
+    trackers = [(r.name, cast(Tracker, r.component)) for r in plan.suite.specs[0].tracking]
+    return SuiteTracking(trackers, plan.folder, plan.workspace.root, warn)
+
+
+def _as_json(plan: SuitePlan, runner: SuiteRunner, tracking: SuiteTracking) -> dict[str, Any]:
+    return {
+        "suite": plan.suite.name,
+        "folder": str(plan.folder),
+        "cells": [outcome.as_json() for outcome in runner.outcomes.values()],
+        **tracking.told,
+    }

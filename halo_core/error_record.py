@@ -1,0 +1,52 @@
+"""Errors as JSON, to go from one process to another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from halo_core import errors
+from halo_core.errors import HaloError, Interrupted, SpecErrors, SuiteErrors, UserError, WorkerError
+
+
+def error_record(error: BaseException) -> dict[str, str | None]:
+    """Returns type, message and location of an error.
+
+    >>> error_record(UserError("no such cell", location="--cell x"))
+    {'type': 'UserError', 'message': 'no such cell', 'location': '--cell x'}
+    """
+    name = type(error).__name__
+    if isinstance(error, SpecErrors):
+        return {"type": name, "message": str(error), "location": None}
+    if isinstance(error, HaloError):
+        return {"type": name, "message": error.message, "location": error.location}
+    return {"type": name, "message": str(error), "location": None}
+
+
+def exit_code_of(error: BaseException) -> int:
+    """Returns the exit code of a process that an error ends.
+
+    >>> exit_code_of(ZeroDivisionError()), exit_code_of(UserError("x")), exit_code_of(MemoryError())
+    (1, 2, 1)
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    return error.exit_code if isinstance(error, HaloError) else 1
+
+
+def error_of(record: Mapping[str, str | None], exit_code: int) -> HaloError:
+    """Returns the error that a record was made of: of its class where that is one of halo's.
+
+    Args:
+        record: From `error_record`.
+        exit_code: Of the process that it ended.
+    """
+    name, message, location = record["type"] or "", record["message"] or "", record["location"]
+    error_class = getattr(errors, name, None)
+    if not (isinstance(error_class, type) and issubclass(error_class, HaloError)):
+        return WorkerError(f"{name}: {message}", location=location)
+    if issubclass(error_class, Interrupted):
+        return Interrupted(message, signal_number=exit_code - 128)
+    if issubclass(error_class, SpecErrors | SuiteErrors):
+        return UserError(message, location=location)
+    error: HaloError = error_class(message, location=location)
+    return error

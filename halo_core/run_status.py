@@ -1,0 +1,81 @@
+"""How far a run got, filled while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from halo_core.plan import Plan
+
+Status = Literal["computed", "cached", "failed", "interrupted", "pending"]
+
+
+@dataclass
+class StageStatus:
+    """How far a stage got in a run."""
+
+    id: str
+    use: str
+    folder: Path
+    status: Status = "pending"
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    headline: str = ""
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns what `halo run --json` prints of it."""
+        return {
+            "id": self.id,
+            "use": self.use,
+            "folder": str(self.folder),
+            "status": self.status,
+            "metrics": dict(self.metrics),
+            "headline": self.headline,
+        }
+
+
+@dataclass
+class RunStatus:
+    """How far a run got; filled while it runs, so that a failure can show it.
+
+    Attributes:
+        name: The run's name, also that of its folder.
+        folder: The run's folder.
+        stages: One status per stage, in order.
+        tracking: What trackers say: links, ids, the tracking URI.
+        reports: Pages that were written.
+    """
+
+    name: str
+    folder: Path
+    stages: list[StageStatus]
+    tracking: Mapping[str, Any] = field(default_factory=dict)
+    reports: list[Path] = field(default_factory=list)
+
+    @property
+    def headline(self) -> str:
+        """The last stage's sentence."""
+        told = [stage.headline for stage in self.stages if stage.headline]
+        return told[-1] if told else ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns what `halo run --json` prints of it."""
+        tracking = dict(self.tracking)
+        return {
+            "run": self.name,
+            "folder": str(self.folder),
+            "links": tracking.pop("links", {}),
+            "mlflow_run_id": tracking.pop("mlflow_run_id", None),
+            "tracking_uri": tracking.pop("tracking_uri", None),
+            **tracking,
+            "reports": [str(path) for path in self.reports],
+            "stages": [stage.as_json() for stage in self.stages],
+        }
+
+
+def new_status(plan: Plan) -> RunStatus:
+    """Returns the status of a run that has not started."""
+    stages = [StageStatus(s.id, s.spec.resolved.name, s.folder) for s in plan.stages]
+    return RunStatus(plan.run_name, plan.run_folder, stages)

@@ -1,0 +1,224 @@
+"""A suite's `matrix`: axes of named cells, and the combinations of them that are run.
+
+    matrix:
+      size:   {small: {model.scratch.config.hidden_size: 64}, large: {...}}
+      method: {sft: {stages.align: null}, kto: {stages.align.loss: kto}}
+      exclude: [{size: large, method: sft}]
+      include: [{size: large, method: kto, set: {stages.align.learning_rate: 1.0e-5}}]
+
+A cell of an axis maps paths of the spec, as ``--set`` takes them, to values. One of each axis
+makes a cell of the suite; where two set the same, that of the later axis holds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import Any
+
+from halo_core.spec.document import Document, Keys
+from halo_core.spec.mistakes import Mistakes
+
+KEY = "matrix"
+RESERVED_KEYS = ("exclude", "include", "set")
+MOST_CELLS = 1000
+MOST_COMBINATIONS = 1_000_000
+_CELL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One path and its value.
+
+    Attributes:
+        path: Dotted, as in ``--set``.
+        value: A plain value; None for a stage removes it.
+        keys: Where the value stands in the document.
+        origin: The part of the matrix it belongs to, for messages, as in ``method: kto``.
+    """
+
+    path: str
+    value: Any
+    keys: Keys
+    origin: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination of the cells of all axes.
+
+    Attributes:
+        id: The names of its cells in the order of the axes, joined by ``/``.
+        axes: Axis to the name of its cell.
+        settings: What it sets, in the order in which that is done.
+    """
+
+    id: str
+    axes: Mapping[str, str]
+    settings: tuple[Setting, ...]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The axes, and the cells that are run.
+
+    Attributes:
+        axes: Axis to the names of its cells, in order.
+        cells: The cells in order, the last axis changing fastest.
+    """
+
+    axes: Mapping[str, Sequence[str]]
+    cells: Sequence[Cell]
+
+
+def read_matrix(document: Document) -> Matrix:
+    """Returns the matrix of a document.
+
+    Raises:
+        SpecErrors: With every mistake in it.
+    """
+    mistakes = Mistakes(document)
+    reader = _Reader(document.tree[KEY], mistakes)
+    mistakes.raise_if_any()
+    cells = reader.cells()
+    mistakes.raise_if_any()
+    return Matrix({axis: list(named) for axis, named in reader.axes.items()}, cells)
+
+
+class _Reader:
+    """Reads a matrix, collecting mistakes."""
+
+    def __init__(self, given: Any, mistakes: Mistakes) -> None:
+        self.mistakes = mistakes
+        self.axes: dict[str, dict[str, tuple[Setting, ...]]] = {}
+        if not isinstance(given, dict):
+            mistakes.add((KEY,), f"got {given!r}; expected axes of named cells")
+            return
+        for axis, cells in given.items():
+            if axis == "set":
+                mistakes.add((KEY, axis), "no axis can be called 'set'; it belongs into include")
+            elif axis not in RESERVED_KEYS:
+                self.axes[axis] = self._axis(axis, cells)
+        if not self.axes:
+            mistakes.add((KEY,), "no axes; expected at least one, as in size: {small: {...}}")
+        self._excluded = list(self._rules(given, "exclude", self._exclude))
+        self._included = list(self._rules(given, "include", self._include))
+
+    def cells(self) -> list[Cell]:
+        """Returns the cells in order: all combinations but the excluded, then the included."""
+        if prod(len(cells) for cells in self.axes.values()) > MOST_COMBINATIONS:
+            self._too_many(f"more than {MOST_COMBINATIONS} combinations")
+            return []
+        found: dict[tuple[str, ...], Cell] = {}
+        for names in product(*self.axes.values()):
+            if not self._is_excluded(names):
+                found[names] = self._cell(names)
+            if len(found) > MOST_CELLS:
+                self._too_many(f"more than {MOST_CELLS} cells")
+                return []
+        for i, (names, settings) in enumerate(self._included):
+            if names in found and not settings:
+                message = "this cell is there already, and nothing is set; remove the line"
+                self.mistakes.add((KEY, "include", i), message)
+            cell = found.get(names) or self._cell(names)
+            found[names] = Cell(cell.id, cell.axes, (*cell.settings, *settings))
+        if not found:
+            self.mistakes.add((KEY, "exclude"), "every cell is excluded; expected one to be left")
+        if len(found) > MOST_CELLS:
+            self._too_many(f"more than {MOST_CELLS} cells")
+        return list(found.values())
+
+    def _too_many(self, what: str) -> None:
+        sizes = " x ".join(f"{axis} {len(cells)}" for axis, cells in self.axes.items())
+        self.mistakes.add(
+            (KEY,), f"{what} ({sizes}); a suite has {MOST_CELLS} at most: exclude some, or make two"
+        )
+
+    def _cell(self, names: tuple[str, ...]) -> Cell:
+        axes = dict(zip(self.axes, names, strict=True))
+        settings = [self.axes[axis][name] for axis, name in axes.items()]
+        return Cell("/".join(names), axes, tuple(s for each in settings for s in each))
+
+    def _is_excluded(self, names: tuple[str, ...]) -> bool:
+        axes = dict(zip(self.axes, names, strict=True))
+        return any(
+            all(axes[axis] in wanted for axis, wanted in rule.items()) for rule in self._excluded
+        )
+
+    def _axis(self, axis: str, cells: Any) -> dict[str, tuple[Setting, ...]]:
+        keys: Keys = (KEY, axis)
+        self._check_name("axis", axis, keys)
+        if not isinstance(cells, dict) or not cells:
+            what = f"got {cells!r}; " if cells not in (None, {}, []) else "no cells; "
+            self.mistakes.add(keys, f"{what}expected named cells, as in small: {{seed: 1}}")
+            return {}
+        return {
+            name: self._settings(value, (*keys, name), f"{axis}: {name}")
+            for name, value in cells.items()
+            if self._check_name("cell", name, (*keys, name))
+        }
+
+    def _check_name(self, what: str, name: str, keys: Keys) -> bool:
+        if not _CELL_NAME.fullmatch(name):
+            self.mistakes.add(
+                keys, f"the {what} {name!r} is not made of letters, digits, '-', '_', '+' and '.'"
+            )
+            return False
+        return True
+
+    def _settings(self, value: Any, keys: Keys, origin: str) -> tuple[Setting, ...]:
+        if value is None:
+            return ()
+        if not isinstance(value, dict):
+            self.mistakes.add(keys, f"got {value!r}; expected paths and values, as in seed: 1")
+            return ()
+        return tuple(Setting(path, each, (*keys, path), origin) for path, each in value.items())
+
+    def _rules(self, given: Mapping[str, Any], key: str, read: Any) -> Iterator[Any]:
+        rules = given.get(key)
+        if rules is None:
+            return
+        if not isinstance(rules, list):
+            self.mistakes.add((KEY, key), f"got {rules!r}; expected a list of {{axis: cell}}")
+            return
+        for i, rule in enumerate(rules):
+            keys: Keys = (KEY, key, i)
+            if not isinstance(rule, dict) or not rule:
+                self.mistakes.add(keys, f"got {rule!r}; expected {{axis: cell}}")
+                continue
+            before = len(self.mistakes.errors)
+            found = read(rule, keys)
+            if len(self.mistakes.errors) == before:
+                yield found
+
+    def _exclude(self, rule: Mapping[str, Any], keys: Keys) -> dict[str, tuple[str, ...]]:
+        wanted = {}
+        for axis, names in rule.items():
+            names = names if isinstance(names, list) else [names]
+            self._check_cells(axis, names, (*keys, axis))
+            wanted[axis] = tuple(map(str, names))
+        return wanted
+
+    def _include(
+        self, rule: Mapping[str, Any], keys: Keys
+    ) -> tuple[tuple[str, ...], tuple[Setting, ...]]:
+        named = {axis: name for axis, name in rule.items() if axis != "set"}
+        for axis, name in named.items():
+            self._check_cells(axis, [name], (*keys, axis))
+        for axis in self.axes:
+            if axis not in named:
+                self.mistakes.add(keys, f"no cell of the axis {axis!r}; expected one of each axis")
+        names = tuple(str(named.get(axis)) for axis in self.axes)
+        settings = self._settings(rule.get("set"), (*keys, "set"), f"include: {'/'.join(names)}")
+        return names, settings
+
+    def _check_cells(self, axis: str, names: Sequence[Any], keys: Keys) -> None:
+        if axis not in self.axes:
+            self.mistakes.unknown(keys, "axis", axis, self.axes)
+            return
+        for name in names:
+            if str(name) not in self.axes[axis]:
+                self.mistakes.unknown(keys, "cell", str(name), self.axes[axis])

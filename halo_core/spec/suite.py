@@ -1,0 +1,158 @@
+"""A suite: a spec with a matrix, and the checked spec of each of its cells."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from halo_core.discovery import discover
+from halo_core.errors import HaloError, SpecErrors, UserError
+from halo_core.registry import Registry
+from halo_core.spec.document import Document, apply_overrides, read_document
+from halo_core.spec.expand import check_overrides, expand
+from halo_core.spec.matrix import KEY, Cell, Matrix, read_matrix
+from halo_core.spec.mistakes import Mistakes, unknown_name
+from halo_core.spec.spec import Spec, SuiteCell, check_spec
+
+CELLS_SHOWN = 3
+HASH_LENGTH = 6
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A checked suite.
+
+    Attributes:
+        name: Its name, which all its runs have as their recipe.
+        folder_name: Its folder under ``suites/``: the name and a hash of all cells as they are
+            after ``--set``.
+        path: The file.
+        overrides: What ``--set`` gave.
+        matrix: Its axes and all its cells.
+        specs: The checked specs of the cells that were asked for, in order.
+    """
+
+    name: str
+    folder_name: str
+    path: Path
+    overrides: Mapping[str, str]
+    matrix: Matrix
+    specs: Sequence[Spec]
+
+
+def is_suite(path: Path, overrides: Mapping[str, str]) -> bool:
+    """Returns whether the spec in a file has a matrix.
+
+    Raises:
+        PathError: When the file cannot be read.
+        SpecErrors: When it is not YAML.
+    """
+    return KEY in read_document(path).tree or any(_of_matrix(name) for name in overrides)
+
+
+def _of_matrix(path: str) -> bool:
+    return path.partition(".")[0] == KEY
+
+
+def load_suite(
+    path: Path,
+    overrides: Mapping[str, str] | None = None,
+    *,
+    only: Sequence[str] = (),
+    registry: Registry | None = None,
+) -> Suite:
+    """Returns the checked suite in a file.
+
+    Args:
+        path: The YAML file.
+        overrides: Dotted paths and YAML values, as ``--set`` gives them; those that begin with
+            ``matrix`` change the matrix, the others every cell.
+        only: Ids of the cells to check, with ``*`` for any text; all when left out.
+        registry: What is installed; found out when left out.
+
+    Raises:
+        PathError: When the file cannot be read.
+        SpecErrors: With every mistake found in the matrix, or in any cell.
+        UserError: When `only` names no cell.
+    """
+    overrides = overrides or {}
+    document = read_document(path)
+    apply_overrides(document, {p: text for p, text in overrides.items() if _of_matrix(p)})
+    matrix = read_matrix(document)
+    rest = {p: text for p, text in overrides.items() if not _of_matrix(p)}
+    expanded = {cell.id: (cell, *expand(document, cell, rest)) for cell in matrix.cells}
+    check_overrides({id_: made for id_, (_, made, _) in expanded.items()}, rest)
+    name = document.tree.get("name")
+    trees = [[id_, made.tree] for id_, (_, made, _) in expanded.items()]
+    folder = f"{name}-{_hash(name, trees)}"
+    chosen = [expanded[id_] for id_ in chosen_cells(matrix, only)]
+    specs = _check_all(document, folder, chosen, registry or discover())
+    return Suite(specs[0].name, folder, path, overrides, matrix, specs)
+
+
+def chosen_cells(matrix: Matrix, only: Sequence[str]) -> list[str]:
+    """Returns the ids of the cells that were asked for, in the suite's order.
+
+    Raises:
+        UserError: When one names no cell.
+    """
+    ids = [cell.id for cell in matrix.cells]
+    for pattern in only:
+        if not fnmatch.filter(ids, pattern):
+            raise UserError(unknown_name("cell", pattern, ids), location=f"--cell {pattern}")
+    return [id_ for id_ in ids if not only or any(fnmatch.fnmatchcase(id_, p) for p in only)]
+
+
+def _hash(name: object, trees: Sequence[object]) -> str:
+    text = json.dumps([name, trees], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]
+
+
+def _check_all(
+    document: Document,
+    folder: str,
+    cells: Sequence[tuple[Cell, Document, Sequence[HaloError]]],
+    registry: Registry,
+) -> list[Spec]:
+    specs = []
+    failures: dict[str, Sequence[HaloError]] = {}
+    for cell, made, errors in cells:
+        found = list(errors)
+        try:
+            specs.append(check_spec(made, registry, SuiteCell(folder, cell.id, cell.axes)))
+        except SpecErrors as error:
+            found += error.errors
+        if found:
+            failures[cell.id] = found
+    _raise_together(document, failures, len(cells))
+    return specs
+
+
+def _raise_together(
+    document: Document, failures: Mapping[str, Sequence[HaloError]], count: int
+) -> None:
+    """Raises the mistakes of all cells, each once, with the cells that have it."""
+    mistakes: dict[str, HaloError] = {}
+    cells: dict[str, list[str]] = {}
+    for id_, errors in failures.items():
+        for error in errors:
+            mistakes.setdefault(str(error), error)
+            cells.setdefault(str(error), []).append(id_)
+    together = Mistakes(document)
+    for text, error in mistakes.items():
+        message = f"{error.message}{_where(cells[text], count)}"
+        together.errors.append(type(error)(message, location=error.location))
+    together.raise_if_any()
+
+
+def _where(ids: Sequence[str], count: int) -> str:
+    if len(ids) == count > 1:
+        return ""
+    if len(ids) == 1:
+        return f" (in the cell {ids[0]})"
+    more = ", ..." if len(ids) > CELLS_SHOWN else ""
+    return f" (in {len(ids)} of {count} cells: {', '.join(ids[:CELLS_SHOWN])}{more})"

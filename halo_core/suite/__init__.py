@@ -1,0 +1,1 @@
+"""A suite: its plan over all cells, and the ways to run it."""

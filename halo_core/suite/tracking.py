@@ -1,0 +1,112 @@
+"""Tells trackers of a suite as a whole, from a thread of its own; a broken one only warns."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from halo_core.redact import one_line
+
+SuiteStatus = Literal["running", "done", "failed", "interrupted", "pending"]
+"""``pending``: cells are still to be run, and this process does not run them."""
+CLOSE_DEADLINE_S = 30.0
+
+
+@runtime_checkable
+class SuiteTracker(Protocol):
+    """What a tracker may do besides: show a suite as one parent of its cells' runs."""
+
+    def tell_suite(self, suite: Path, workspace: Path, status: SuiteStatus) -> Mapping[str, object]:
+        """Brings the parent up to date with the suite's `suite.json`.
+
+        Called again whenever a cell ends; calling it twice changes nothing.
+
+        Args:
+            suite: The suite's folder.
+            workspace: The workspace.
+            status: How far the suite is.
+
+        Returns:
+            What a tracker's session says of itself: `links`, and ids of its own.
+        """
+        ...
+
+
+class SuiteTracking:
+    """Keeps trackers up to date with a suite.
+
+    Args:
+        trackers: Names and trackers; those that know nothing of suites are left out.
+        suite: The suite's folder.
+        workspace: The workspace.
+        warn: Shows a warning.
+
+    Attributes:
+        told: What the trackers say of themselves.
+    """
+
+    def __init__(
+        self,
+        trackers: Sequence[tuple[str, object]],
+        suite: Path,
+        workspace: Path,
+        warn: Callable[[str], None],
+    ) -> None:
+        self.told: dict[str, Any] = {"links": {}, "mlflow_run_id": None, "tracking_uri": None}
+        self._trackers = [(n, t) for n, t in trackers if isinstance(t, SuiteTracker)]
+        self._suite, self._workspace = suite, workspace
+        self._warn = warn
+        self._warned: set[str] = set()
+        self._status: SuiteStatus = "running"
+        self._news = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="halo-suite-tracking", daemon=True)
+        if self._trackers:
+            self._thread.start()
+
+    def tell(self) -> None:
+        """Says that `suite.json` changed; returns at once."""
+        self._news.set()
+
+    def close(self, status: SuiteStatus, deadline_s: float = CLOSE_DEADLINE_S) -> None:
+        """Waits until the trackers know the end; warns where they do not in time.
+
+        Args:
+            status: How the suite ended.
+            deadline_s: Seconds to wait at most.
+        """
+        self._status = status
+        self._closing.set()
+        self._news.set()
+        if not self._thread.is_alive():
+            return
+        self._thread.join(deadline_s)
+        if self._thread.is_alive():
+            self._warn_once("suite", "a tracker does not answer; what it shows of the suite is old")
+
+    def _run(self) -> None:
+        while True:
+            self._news.wait()
+            self._news.clear()
+            closing = self._closing.is_set()
+            for name, tracker in self._trackers:
+                self._tell(name, tracker, self._status if closing else "running")
+            if closing:
+                return
+
+    def _tell(self, name: str, tracker: SuiteTracker, status: SuiteStatus) -> None:
+        try:
+            told = dict(tracker.tell_suite(self._suite, self._workspace, status))
+        except (Exception, SystemExit) as error:
+            self._warn_once(name, f"{name}: {one_line(error)}; the suite goes on without it")
+            return
+        links = told.pop("links", {})
+        merged = dict(links) if isinstance(links, Mapping) else {}
+        self.told = {**self.told, **told, "links": {**self.told["links"], **merged}}
+
+    def _warn_once(self, name: str, message: str) -> None:
+        if name not in self._warned:
+            self._warned.add(name)
+            self._warn(message)

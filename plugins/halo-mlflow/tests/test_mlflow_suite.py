@@ -1,0 +1,218 @@
+"""A suite is one run of MLflow, the parent of its cells' runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from halo_core.suite.tracking import SuiteTracking
+from halo_mlflow.components import MLflow
+from halo_mlflow.record import RunRecord
+from halo_mlflow.session import MLflowSession
+
+MADE = Path(__file__).parents[3] / "tests" / "made_components.py"
+SUITE = f"""\
+name: tiny
+model: {{hub: someone/small}}
+data:
+  train: {{use: "file:{MADE}:Pairs", prefix: a}}
+  test: {{use: "file:{MADE}:Pairs", prefix: b, split: test}}
+stages:
+  align:
+    use: "file:{MADE}:Learn"
+    data: train
+    loss: {{use: "file:{MADE}:PairLoss", beta: 0.1}}
+  answers: {{use: "file:{MADE}:Answer", prompts: test}}
+  win: {{use: "file:{MADE}:Compare", of: answers, against: target}}
+reports: []
+tracking: [mlflow]
+matrix:
+  size: {{small: }}
+  method:
+    weak:
+    strong: {{stages.align.loss.beta: 0.9}}
+    broken: {{stages.align.rate: 2.0, stages.align.fail: user}}
+"""
+
+
+def all_runs(client: MlflowClient) -> list[Run]:
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    return list(client.search_runs(experiments))
+
+
+def parent_of(client: MlflowClient) -> Run:
+    (run,) = [run for run in all_runs(client) if run.data.tags.get("halo.kind") == "suite"]
+    return run
+
+
+def text_of(run: Run, name: str) -> str:
+    return (Path(run.info.artifact_uri.removeprefix("file://")) / name).read_text()
+
+
+@pytest.fixture
+def suite_folder(tracked_run: Any) -> Path:
+    """A suite of two cells, of which the first one is the fake run."""
+    record = json.loads((tracked_run.folder / "run.json").read_text())
+    cell = {"size": "small", "method": "kto"}
+    record["suite"] = {"folder": "suites/toy-abc", "cell": "small/kto", "axes": cell}
+    (tracked_run.folder / "run.json").write_text(json.dumps(record))
+    folder: Path = tracked_run.workspace / "suites" / "toy-abc"
+    folder.mkdir(parents=True)
+    (folder / "suite.yaml").write_text('tracking: [{use: mlflow, uri: "http://a:sesame@h"}]\n')
+    write_suite(tracked_run, folder, "pending", "pending")
+    return folder
+
+
+def write_suite(run: Any, folder: Path, first: str, second: str) -> None:
+    cells = [
+        {
+            "id": f"small/{method}",
+            "axes": {"size": "small", "method": method},
+            "run": f"runs/{run.folder.name}" if method == "kto" else None,
+            "status": status,
+            "error": {"type": "UserError", "message": "too small", "location": None}
+            if status == "failed"
+            else None,
+        }
+        for method, status in (("kto", first), ("dpo", second))
+    ]
+    axes = {"size": ["small"], "method": ["kto", "dpo"]}
+    record = {"schema": 1, "name": "toy", "axes": axes, "cells": cells}
+    (folder / "suite.json").write_text(json.dumps(record))
+
+
+def tell(folder: Path, status: Any) -> dict[str, Any]:
+    return dict(MLflow().tell_suite(folder, folder.parents[1], status))
+
+
+def test_a_cells_run_is_a_child_of_the_suites_whichever_comes_first(
+    tracked_run: Any, suite_folder: Path, send: Callable[..., MLflowSession], client: MlflowClient
+) -> None:
+    tracked_run.write_whole()
+    send()
+    tell(suite_folder, "running")
+    parent = parent_of(client)
+    (child,) = [run for run in all_runs(client) if run.info.run_id != parent.info.run_id]
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert child.info.experiment_id == parent.info.experiment_id
+    assert child.info.run_name == "kto-small"
+    assert child.data.tags["halo.cell"] == "small/kto"
+    assert child.data.tags["halo.suite"] == "toy-abc"
+    assert child.data.tags["halo.axis.method"] == "kto"
+    assert parent.info.run_name == "toy"
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"),
+    [
+        ("running", "RUNNING"),
+        ("done", "FINISHED"),
+        ("failed", "FAILED"),
+        ("interrupted", "KILLED"),
+        ("pending", "SCHEDULED"),
+    ],
+)
+def test_the_parents_status_says_how_far_the_suite_is(
+    suite_folder: Path, client: MlflowClient, status: str, shown: str
+) -> None:
+    tell(suite_folder, status)
+    assert parent_of(client).info.status == shown
+
+
+def test_the_parent_has_the_suite_and_a_table_of_the_cells_final_numbers(
+    tracked_run: Any, suite_folder: Path, client: MlflowClient
+) -> None:
+    for stage, metrics in (("kto", {"steps": 5}), ("win", {"win": 0.6, "win_lo": 0.5})):
+        done = {"metrics": metrics, "headline": ""}
+        (tracked_run.workspace / "stages" / stage / "done.json").write_text(json.dumps(done))
+    write_suite(tracked_run, suite_folder, "computed", "failed")
+    told = tell(suite_folder, "failed")
+    parent = parent_of(client)
+    assert told["mlflow_run_id"] == parent.info.run_id
+    assert "suite" in told["links"]
+    assert json.loads(text_of(parent, "cells.json")) == {
+        "columns": ["cell", "size", "method", "status", "bench/win", "bench/win_lo", "final/steps"],
+        "data": [
+            ["small/kto", "small", "kto", "computed", 0.6, 0.5, 5],
+            ["small/dpo", "small", "dpo", "failed", None, None, None],
+        ],
+    }
+    assert text_of(parent, "suite.yaml") == 'tracking: [{use: mlflow, uri: "http://***@h"}]\n'
+    note = parent.data.tags["mlflow.note.content"]
+    assert note.startswith("**2 cells: 1 computed, 1 failed**")
+    assert "| small/kto | computed | 0.6 | 0.5 |" in note
+    assert "* small/dpo: too small" in note
+
+
+def test_telling_twice_makes_one_parent_and_a_deleted_one_comes_back_with_its_children(
+    tracked_run: Any, suite_folder: Path, send: Callable[..., MLflowSession], client: MlflowClient
+) -> None:
+    tracked_run.write_whole()
+    send()
+    tell(suite_folder, "running")
+    tell(suite_folder, "done")
+    first = parent_of(client).info.run_id
+    client.delete_run(first)
+    tell(suite_folder, "done")
+    second = parent_of(client).info.run_id
+    assert second != first
+    (child,) = [run for run in all_runs(client) if run.info.run_id != second]
+    assert child.data.tags["mlflow.parentRunId"] == second
+
+
+def test_a_cells_name_begins_with_its_method(tracked_run: Any, suite_folder: Path) -> None:
+    record = RunRecord(tracked_run.folder, tracked_run.workspace)
+    assert record.suite == suite_folder
+    assert len(record.run_name) <= 16
+
+
+def test_a_store_out_of_reach_warns_once_and_raises_nothing(suite_folder: Path) -> None:
+    warnings: list[str] = []
+    tracker = MLflow(uri="http://127.0.0.1:9", timeout_s=1)
+    tracking = SuiteTracking(
+        [("mlflow", tracker)], suite_folder, suite_folder.parents[1], warnings.append
+    )
+    tracking.tell()
+    tracking.close("done", deadline_s=20)
+    assert len(warnings) == 1
+    assert warnings[0].startswith("mlflow: ")
+    assert "the suite goes on without it" in warnings[0]
+
+
+def test_a_suite_that_runs_is_one_parent_with_a_child_per_cell(
+    tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "ws").mkdir()
+    shutil.copy(migrated, tmp_path / "ws" / "mlflow.db")
+    (tmp_path / "suite.yaml").write_text(SUITE)
+    command = [sys.executable, "-m", "halo_core.cli", "run", "suite.yaml", "--workspace", "ws"]
+    done = subprocess.run(
+        [*command, "--json"], cwd=tmp_path, capture_output=True, text=True, env={**os.environ}
+    )
+    assert done.returncode == 2, done.stderr
+    told = json.loads(done.stdout)
+    client = MlflowClient(f"sqlite:///{tmp_path}/ws/mlflow.db")
+    parent = parent_of(client)
+    assert told["mlflow_run_id"] == parent.info.run_id
+    assert parent.info.status == "FAILED"
+    children = [r for r in all_runs(client) if r.info.run_id != parent.info.run_id]
+    assert {child.data.tags["mlflow.parentRunId"] for child in children} == {parent.info.run_id}
+    assert {child.info.run_name: child.info.status for child in children} == {
+        "weak-small": "FINISHED",
+        "strong-small": "FINISHED",
+        "broken-small": "FAILED",
+    }
+    table = json.loads(text_of(parent, "cells.json"))
+    assert [row[0] for row in table["data"]] == ["small/weak", "small/strong", "small/broken"]
+    assert table["data"][0][table["columns"].index("bench/win")] == 0.5

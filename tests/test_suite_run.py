@@ -1,0 +1,348 @@
+"""`halo run`, `plan` and `validate` on a suite of light components."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Halo = Callable[..., Any]
+ALL = ["small/none", "small/weak", "small/strong", "large/none", "large/weak", "large/strong"]
+
+ONE_METHOD = "matrix.method={none: {stages.align: null}}"
+SLOW_AND_APART = ["--set", ONE_METHOD, "--set", "stages.base.seconds=60"]
+
+
+def cell_statuses(result_json: dict[str, Any]) -> list[str]:
+    return [cell["status"] for cell in result_json["cells"]]
+
+
+def stage_folders(workspace: Path, use: str = "Learn") -> list[Path]:
+    return sorted((workspace / "stages").glob(f"{use}-*"))
+
+
+def calls(workspace: Path) -> list[int]:
+    """Returns how often each output of `Learn` was computed."""
+    files = [folder / "calls.txt" for folder in stage_folders(workspace)]
+    return [len(file.read_text().splitlines()) for file in files]
+
+
+def suite_json(workspace: Path) -> dict[str, Any]:
+    (file,) = (workspace / "suites").glob("*/suite.json")
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    return tmp_path / "workspace"
+
+
+def change(suite_file: Path, old: str, new: str) -> None:
+    text = suite_file.read_text()
+    assert old in text
+    suite_file.write_text(text.replace(old, new))
+
+
+def test_a_suite_runs_every_cell_and_computes_shared_stages_once(
+    halo: Halo, suite_file: Path, workspace: Path
+) -> None:
+    done = halo("run", str(suite_file), "--json")
+    assert done.code == 0, done.err
+    assert done.json["schema"] == 1
+    assert done.json["suite"] == "tiny"
+    assert [cell["id"] for cell in done.json["cells"]] == ALL
+    assert cell_statuses(done.json) == ["computed"] * 6
+    statuses = [[stage["status"] for stage in cell["stages"]] for cell in done.json["cells"]]
+    assert statuses[:2] == [["computed"] * 3, ["cached", *["computed"] * 3]]
+    assert calls(workspace) == [1] * 6
+    assert done.json["links"] == {}
+    assert done.json["tracking_uri"] is None
+
+
+def test_the_suites_folder_says_how_each_cell_ended_and_where_its_run_is(
+    halo: Halo, suite_file: Path, workspace: Path
+) -> None:
+    done = halo("run", str(suite_file), "--json").json
+    found = suite_json(workspace)
+    assert Path(done["folder"]) == next((workspace / "suites").glob("tiny-*"))
+    assert (Path(done["folder"]) / "suite.yaml").read_text() == suite_file.read_text()
+    assert (found["schema"], found["name"]) == (1, "tiny")
+    assert found["axes"] == {"size": ["small", "large"], "method": ["none", "weak", "strong"]}
+    assert found["cells"][4] == {
+        "id": "large/weak",
+        "axes": {"size": "large", "method": "weak"},
+        "run": f"runs/{done['cells'][4]['run']}",
+        "status": "computed",
+        "error": None,
+    }
+    record = json.loads((workspace / found["cells"][4]["run"] / "run.json").read_text())
+    assert record["recipe"] == "tiny"
+    assert record["suite"] == {
+        "folder": f"suites/{Path(done['folder']).name}",
+        "cell": "large/weak",
+        "axes": {"size": "large", "method": "weak"},
+    }
+    assert record["command"][-2:] == ["--cell", "large/weak"]
+
+
+def test_a_repeated_suite_computes_nothing(halo: Halo, suite_file: Path, workspace: Path) -> None:
+    halo("run", str(suite_file))
+    again = halo("run", str(suite_file), "--json").json
+    assert cell_statuses(again) == ["cached"] * 6
+    assert calls(workspace) == [1] * 6
+    assert again["cells"][0]["stages"][0]["metrics"] == {"loss": 0.5, "rows": 4}
+
+
+def test_a_failed_cell_does_not_stop_the_others(
+    halo: Halo, suite_file: Path, workspace: Path
+) -> None:
+    change(suite_file, "    weak:\n", "    weak: {stages.align.fail: user}\n")
+    failed = halo("run", str(suite_file), "--json")
+    assert failed.code == 2
+    assert cell_statuses(failed.json) == [
+        "computed",
+        "failed",
+        "computed",
+        "computed",
+        "failed",
+        "computed",
+    ]
+    assert failed.json["error"]["message"] == "2 of 6 cells failed"
+    assert [error["message"] for error in failed.json["errors"]] == [
+        "small/weak: the model is too small",
+        "large/weak: the model is too small",
+    ]
+    error = {
+        "type": "UserError",
+        "message": "the model is too small",
+        "location": "model/config.json",
+    }
+    assert failed.json["cells"][1]["error"] == error
+    assert suite_json(workspace)["cells"][1]["error"] == error
+    assert suite_json(workspace)["cells"][1]["status"] == "failed"
+
+
+def test_the_exit_code_is_that_of_the_worst_cell(halo: Halo, suite_file: Path) -> None:
+    change(suite_file, "    weak:\n", "    weak: {stages.align.fail: user}\n")
+    change(suite_file, "strong: {", "strong: {stages.align.fail: bug, ")
+    failed = halo("run", str(suite_file))
+    assert failed.code == 3
+    assert "small/weak: the model is too small" in failed.err
+    assert "made_components.py:" in failed.err
+    assert "Traceback" not in failed.err
+
+
+def test_a_shared_stage_that_failed_is_not_tried_again(
+    halo: Halo, suite_file: Path, workspace: Path
+) -> None:
+    change(suite_file, "small:\n", "small: {stages.base.fail: user}\n")
+    failed = halo("run", str(suite_file), "--json")
+    assert failed.code == 2
+    assert cell_statuses(failed.json) == ["failed"] * 3 + ["computed"] * 3
+    assert failed.json["cells"][1]["error"]["message"] == (
+        "the stage 'base' failed in the cell small/none: the model is too small"
+    )
+    assert calls(workspace) == [1] * 4
+
+
+def test_a_suite_that_was_fixed_goes_on(halo: Halo, suite_file: Path, workspace: Path) -> None:
+    change(suite_file, "    weak:\n", "    weak: {stages.align.fail: user}\n")
+    assert halo("run", str(suite_file)).code == 2
+    done = halo("run", str(suite_file), "--set", "stages.align.fail=''", "--json")
+    assert done.code == 0, done.err
+    assert cell_statuses(done.json)[:2] == ["cached", "computed"]
+
+
+def test_an_interrupt_stops_the_whole_suite_and_the_same_command_goes_on(
+    halo: Halo, suite_file: Path, workspace: Path
+) -> None:
+    change(suite_file, "    weak:\n", "    weak: {stages.align.fail: interrupt}\n")
+    stopped = halo("run", str(suite_file), "--json")
+    assert stopped.code == 130
+    assert cell_statuses(stopped.json) == ["computed", "interrupted", *["pending"] * 4]
+    assert stopped.json["error"]["type"] == "Interrupted"
+    assert stopped.json["error"]["message"] == (
+        "stopped; 1 of 6 cells are done, and what was begun is kept. The same command goes on"
+    )
+    assert [cell["status"] for cell in suite_json(workspace)["cells"]][:3] == [
+        "computed",
+        "interrupted",
+        "pending",
+    ]
+    assert suite_json(workspace)["cells"][2]["run"] is None
+
+
+def start(suite_file: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "halo_core.cli", "run", str(suite_file), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=suite_file.parent,
+    )
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def ends(pid: int) -> bool:
+    """Returns whether a process that is not ours is gone."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_a_killed_suite_goes_on_where_it_was(halo: Halo, suite_file: Path, workspace: Path) -> None:
+    slow = ["--set", "stages.align.seconds=60"]
+    process = start(suite_file, *slow)
+    wait_for(lambda: len(stage_folders(workspace)) == 2)
+    process.kill()
+    process.communicate()
+    assert [c["status"] for c in suite_json(workspace)["cells"]] == ["computed", *["pending"] * 5]
+    done = halo("run", str(suite_file), "--set", "stages.align.seconds=0", "--json")
+    assert done.code == 0, done.err
+    assert cell_statuses(done.json) == ["cached", *["computed"] * 5]
+
+
+def test_two_jobs_compute_a_shared_stage_once_and_their_lines_are_whole(
+    halo: Halo, suite_file: Path, workspace: Path
+) -> None:
+    slow = ["--set", "stages.base.seconds=2"]
+    done = halo("run", str(suite_file), "--jobs", "2", "--cell", "small/*", *slow, "--json")
+    assert done.code == 0, done.err
+    assert cell_statuses(done.json) == ["computed"] * 3
+    assert calls(workspace) == [1] * 3
+    assert "base: another process computes it; waiting" in done.err
+    lines = [line for line in done.err.splitlines() if "learning" in line]
+    assert {line.partition(" | ")[0] for line in lines} == set(ALL[:3])
+    assert [cell["status"] for cell in suite_json(workspace)["cells"]] == [
+        *["computed"] * 3,
+        *["pending"] * 3,
+    ]
+
+
+def test_two_jobs_report_failures_and_go_on(halo: Halo, suite_file: Path) -> None:
+    change(suite_file, "strong: {", "strong: {stages.align.fail: bug, ")
+    failed = halo("run", str(suite_file), "--jobs", "2", "--cell", "small/*", "--json")
+    assert failed.code == 3
+    assert cell_statuses(failed.json) == ["computed", "computed", "failed"]
+    assert "ZeroDivisionError" in failed.json["cells"][2]["error"]["message"]
+    assert [stage["status"] for stage in failed.json["cells"][2]["stages"]][:2] == [
+        "cached",
+        "failed",
+    ]
+
+
+def test_ctrl_c_stops_all_jobs_and_their_state_is_kept(suite_file: Path, workspace: Path) -> None:
+    process = start(suite_file, "--jobs", "2", *SLOW_AND_APART, "--json")
+    wait_for(lambda: calls_begun(workspace) == 2)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert cell_statuses(json.loads(out)) == ["interrupted"] * 2
+    assert {cell["error"]["type"] for cell in json.loads(out)["cells"]} == {"Interrupted"}
+
+
+def calls_begun(workspace: Path) -> int:
+    return sum((folder / "calls.txt").exists() for folder in stage_folders(workspace))
+
+
+def test_jobs_end_when_the_suite_was_killed(suite_file: Path, workspace: Path) -> None:
+    process = start(suite_file, "--jobs", "2", *SLOW_AND_APART)
+    wait_for(lambda: calls_begun(workspace) == 2)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    if not children.exists():
+        pytest.skip("this system does not list a process's children")
+    pids = [int(pid) for pid in children.read_text().split()]
+    process.kill()
+    process.communicate()
+    wait_for(lambda: all(ends(pid) for pid in pids))
+
+
+def test_again_computes_a_shared_stage_once_more_and_not_once_per_cell(
+    halo: Halo, suite_file: Path, workspace: Path
+) -> None:
+    some = ["--cell", "small/*"]
+    halo("run", str(suite_file), *some)
+    again = halo("run", str(suite_file), *some, "--again", "base", "--json").json
+    firsts = [cell["stages"][0]["status"] for cell in again["cells"]]
+    assert firsts == ["computed", "cached", "cached"]
+    assert calls(workspace) == [1] * 3
+    later = halo("run", str(suite_file), *some, "--again", "align", "--json").json
+    assert cell_statuses(later) == ["cached", "computed", "computed"]
+    wrong = halo("run", str(suite_file), "--again", "algin")
+    assert wrong.code == 2
+    assert "no such stage; stages: base, answers, win, align" in wrong.err
+
+
+def test_a_set_holds_in_every_cell(halo: Halo, suite_file: Path) -> None:
+    done = halo("run", str(suite_file), "--set", "data.train.count=3", "--json").json
+    assert {cell["stages"][0]["metrics"]["rows"] for cell in done["cells"]} == {3}
+
+
+def test_options_of_suites_are_refused_for_a_spec(halo: Halo, spec_file: Path) -> None:
+    for arguments in (["--cell", "a"], ["--jobs", "2"]):
+        refused = halo("run", str(spec_file), *arguments)
+        assert refused.code == 2
+        assert refused.err.startswith(f"{arguments[0]}: this spec is no suite: it has no matrix.")
+
+
+def test_a_suite_is_no_spec_for_other_commands(halo: Halo, suite_file: Path) -> None:
+    refused = halo("data", str(suite_file))
+    assert refused.code == 2
+    assert "suite.yaml:19:1: matrix: a spec with a matrix is a suite" in refused.err
+
+
+def test_validate_checks_every_cell(halo: Halo, suite_file: Path) -> None:
+    done = halo("validate", str(suite_file))
+    assert done.code == 0, done.err
+    assert "small/none: base, answers, win" in done.out
+    assert "is valid: 6 cells. Next: halo plan" in done.out
+    found = halo("validate", str(suite_file), "--json").json
+    assert found["axes"]["size"] == ["small", "large"]
+    assert found["cells"][5]["resolved"]["stages"]["align"]["loss"]["beta"] == 0.9
+    one = halo("validate", str(suite_file), "--cell", "large/strong").out
+    assert "beta: 0.9" in one
+    change(suite_file, "stages.align.loss.beta: 0.9", "stages.align.loss.beta: -1.0")
+    wrong = halo("validate", str(suite_file))
+    assert wrong.code == 2
+    assert "(in 2 of 6 cells: small/strong, large/strong)" in wrong.err
+
+
+def test_plan_counts_what_is_shared_done_and_to_do(halo: Halo, suite_file: Path) -> None:
+    first = halo("plan", str(suite_file), "--json").json
+    assert first["counts"] == {
+        "cells": 6,
+        "total": 22,
+        "distinct": 18,
+        "shared": 2,
+        "done": 0,
+        "to_do": 18,
+        "started": 0,
+    }
+    halo("run", str(suite_file), "--cell", "small/none")
+    text = halo("plan", str(suite_file)).out
+    assert (
+        "6 cells, 22 stages of which 18 are distinct (2 shared): 3 in the store, 15 to do" in text
+    )
+    lines = [line.split() for line in text.splitlines()]
+    assert ["small/none", "base", "answers", "win", "-"] in lines
+    assert ["small/weak", "base", "align", "answers", "win"] in lines
+    base = halo("plan", str(suite_file), "--json").json["stages"][0]
+    assert base["cells"] == ALL[:3]
+    assert base["state"] == "done"
