@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from halo_core.feedback import Feedback, prompt_id
     from halo_core.hooks import hookimpl
     from halo_core.judge import Comparison, Judge, JudgeSession, Verdict
-    from halo_core.loss import Completions, Loss, LossBatch, LossOutput
+    from halo_core.loss import Completions, Loss, LossBatch, LossOutput, ValueFunction
     from halo_core.reference_point import (
         Candidate,
         Estimate,
@@ -35,7 +35,7 @@ _HOMES = {
     "feedback": ["Feedback", "prompt_id"],
     "hooks": ["hookimpl"],
     "judge": ["Comparison", "Judge", "JudgeSession", "Verdict"],
-    "loss": ["Completions", "Loss", "LossBatch", "LossOutput"],
+    "loss": ["Completions", "Loss", "LossBatch", "LossOutput", "ValueFunction"],
     "reference_point": [
         "Candidate",
         "Estimate",
@@ -89,6 +89,7 @@ __all__ = [
     "Tracker",
     "TrackerSession",
     "UserError",
+    "ValueFunction",
     "Verdict",
     "hookimpl",
     "prompt_id",

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from halo_core.component import Component
 from halo_core.feedback import Feedback
@@ -139,3 +139,20 @@ class Loss(Component):
     @abstractmethod
     def __call__(self, batch: LossBatch) -> LossOutput:
         """Returns one loss per example of the batch."""
+
+
+@runtime_checkable
+class ValueFunction(Protocol):
+    """An optional ability of a loss: it says which value function it imputes to humans.
+
+    `halo inspect` draws it and checks it. It is for people and reports; nothing is trained with it.
+    """
+
+    def value(self, gain: float) -> float:
+        """Returns the value that the loss imputes to a completion that lies above or below.
+
+        Args:
+            gain: How far the completion's reward lies above the reference point; negative for a
+                loss. In reward units: reward = beta * logratio, so nats times beta.
+        """
+        ...

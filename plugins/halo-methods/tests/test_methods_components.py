@@ -7,6 +7,7 @@ import torch
 from pydantic import ValidationError
 
 from halo_core.discovery import discover
+from halo_core.loss import ValueFunction
 from halo_core.reference_point import Candidate, Observed, Pair, PairingPlan
 from halo_core.registry import import_target
 from halo_core.testing import (
@@ -205,3 +206,33 @@ def test_zero_scores_nothing_and_is_zero():
 
     assert list(Zero().pairs(plan, random.Random(0))) == []
     assert Zero().estimate(Observed([], [], [], batch_size=2), {}).value == 0.0
+
+
+@pytest.mark.parametrize("gain", [-3.0, -0.5, 0.0, 0.7, 2.0])
+@pytest.mark.parametrize("loss", [DPO(beta=0.5), DPO(beta=0.5, label_smoothing=0.2)])
+def test_dpo_s_value_is_what_its_loss_lacks_of_nothing(loss, gain):
+    logratio = gain / loss.beta
+    pair = paired_batch([[logratio]], [[0.0]], ref_chosen=[[0.0]], ref_rejected=[[0.0]])
+    assert loss.value(gain) == pytest.approx(-loss(pair).losses.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("gain", [-3.0, -0.5, 0.0, 0.7, 2.0])
+def test_kto_s_value_is_what_its_loss_lacks_of_one(gain):
+    loss = KTO(beta=0.5)
+    batch = loss_batch(
+        [[gain / 0.5 + 0.25]], reference=[[0.0]], desirable=[True], reference_point=0.25
+    )
+    assert loss.value(gain) == pytest.approx(1 - loss(batch).losses.item(), rel=1e-6)
+
+
+def test_values_are_finite_at_extreme_gains():
+    assert DPO().value(-1e4) == -1e4
+    assert (KTO().value(-1e4), KTO().value(1e4), DPO().value(1e4)) == (0.0, 1.0, 0.0)
+
+
+def test_losses_with_a_value_declare_it_and_others_do_not():
+    assert [isinstance(loss, ValueFunction) for loss in (SFT(), DPO(), KTO())] == [
+        False,
+        True,
+        True,
+    ]

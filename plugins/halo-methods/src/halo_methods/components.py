@@ -87,6 +87,11 @@ class DPO(Loss):
         )
         return _equally_weighted(losses, rewards=self.beta * batch.logratios.detach())
 
+    def value(self, gain: float) -> float:
+        """Returns log sigmoid(gain), smoothed like the labels; report, section 4."""
+        log_sigmoid = min(gain, 0.0) - math.log1p(math.exp(-abs(gain)))
+        return log_sigmoid - self.label_smoothing * gain
+
 
 class KTO(Loss):
     """Kahneman-Tversky optimisation: raise what is desirable above the reference point."""
@@ -143,6 +148,10 @@ class KTO(Loss):
             undesirable_weight=self.undesirable_weight,
         )
         return _equally_weighted(losses, rewards=self.beta * batch.logratios.detach())
+
+    def value(self, gain: float) -> float:
+        """Returns sigmoid(gain), what the report's eq. 8 imputes to a desirable completion."""
+        return 0.5 * (1.0 + math.tanh(0.5 * gain))
 
 
 def _equally_weighted(losses: Tensor, rewards: Tensor) -> LossOutput:
