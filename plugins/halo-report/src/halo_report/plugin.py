@@ -15,3 +15,8 @@ def halo_register(registry: Registrar) -> None:
         "halo_report.inspect_command:inspect",
         help="Show what losses impute to people: their value functions.",
     )
+    registry.command(
+        "report",
+        "halo_report.report_command:report",
+        help="Compare runs on one page: figures, intervals and tests.",
+    )
