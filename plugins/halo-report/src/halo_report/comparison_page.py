@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from halo_report.plot import Plot, inline
+from halo_report.plot import Plot
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,13 @@ class Page:
         return [plot for block in self.blocks for plot in block.plots]
 
 
-def render_comparison(page: Page) -> str:
-    """Returns the HTML document. Everything is escaped; it loads nothing and runs nothing."""
+def render_comparison(page: Page, drawn: Mapping[str, str]) -> str:
+    """Returns the HTML document. Everything is escaped; it loads nothing and runs nothing.
+
+    Args:
+        page: What to show.
+        drawn: Name of each of its figures to the ``<svg>`` element.
+    """
     environment = Environment(
         loader=PackageLoader("halo_report"),
         autoescape=True,
@@ -80,6 +85,7 @@ def render_comparison(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    drawn = {plot.name: Markup(inline(plot)) for plot in page.plots}
-    document: str = environment.get_template("comparison.html.j2").render(page=page, drawn=drawn)
+    elements = {name: Markup(element) for name, element in drawn.items()}
+    template = environment.get_template("comparison.html.j2")
+    document: str = template.render(page=page, drawn=elements)
     return document

@@ -47,6 +47,12 @@ def inline(plot: Plot) -> str:
     return draw_figure(plot.name, plot.paint, width=plot.width, height=plot.height)
 
 
+def as_file(element: str) -> str:
+    """Returns an element that `inline` made as an SVG file, on white paper."""
+    paper = f'<svg style="background: {PAPER}" '
+    return element.replace("<svg ", paper, 1).replace("currentColor", PAPER_INK)
+
+
 def save(plot: Plot, path: Path) -> Path:
     """Returns the file that the plot was written to, on white paper; it is whole or not there.
 

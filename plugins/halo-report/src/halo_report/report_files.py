@@ -7,7 +7,7 @@ from pathlib import Path
 from halo_core.errors import PathError
 from halo_core.store import write_text
 from halo_report.comparison_page import Page, render_comparison
-from halo_report.plot import save
+from halo_report.plot import as_file, inline, save
 
 PAGE = "report.html"
 
@@ -18,15 +18,16 @@ def write_report(page: Page, folder: Path) -> list[Path]:
     Raises:
         PathError: When the folder cannot be written to.
     """
+    files = [folder / PAGE]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        figures = [
-            save(plot, folder / f"{plot.name}.{kind}")
-            for plot in page.plots
-            for kind in ("png", "svg")
-        ]
-        write_text(folder / PAGE, render_comparison(page))
+        drawn = {plot.name: inline(plot) for plot in page.plots}
+        for plot in page.plots:
+            files.append(save(plot, folder / f"{plot.name}.png"))
+            files.append(folder / f"{plot.name}.svg")
+            write_text(files[-1], as_file(drawn[plot.name]))
+        write_text(files[0], render_comparison(page, drawn))
     except OSError as error:
         told = f"cannot be written to: {error.strerror or error}; name another with --out"
         raise PathError(told, location=str(folder)) from error
-    return [folder / PAGE, *figures]
+    return files
