@@ -49,8 +49,10 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
     "report": {"html": "halo-report"},
     "command": {
         "data": "halo-core",
+        "inspect": "halo-report",
         "plan": "halo-core",
         "plugins": "halo-core",
+        "report": "halo-report",
         "run": "halo-core",
         "schema": "halo-core",
         "sync": "halo-core",

@@ -151,3 +151,65 @@ def _verdicts(prompts, id_, completion):
 
 def _write_lines(path, lines):
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+@pytest.fixture
+def suite(tmp_path):
+    """Writes suites with made-up runs into the test's own workspace."""
+    return SuiteWriter(tmp_path / "workspace")
+
+
+class SuiteWriter:
+    """Writes runs, and suites of them, as `halo run` leaves them."""
+
+    def __init__(self, workspace: Path) -> None:
+        self.workspace = workspace
+
+    def run(self, name, results, *, judges=("win",), loss="kto", tokens=10, status="done") -> str:
+        """Writes a run with one verdict per prompt and judge stage; returns ``runs/<name>``."""
+        run = self.workspace / "runs" / name
+        run.mkdir(parents=True)
+        log = EventLog(run / "events.jsonl")
+        log.append("run-started", name=name, run=name)
+        self._stage(log, name, loss, "train", lambda folder: _log_curves(log, loss, loss, 5))
+        for judge in judges:
+            verdicts = [
+                {"prompt_id": f"p{i}", "result": result, "tokens": tokens + i % 3, "flip": False}
+                for i, result in enumerate(results)
+            ]
+            self._stage(
+                log,
+                name,
+                judge,
+                "judge",
+                lambda f, v=verdicts: _write_lines(f / "verdicts.jsonl", v),
+            )
+        log.append("run-ended", status=status, headline="", error="" if status == "done" else "bad")
+        options = f"stages: {{a: {{use: train, loss: {{use: {loss}}}}}}}\n"
+        (run / "spec.resolved.yaml").write_text(options, encoding="utf-8")
+        return f"runs/{name}"
+
+    def _stage(self, log, run, id_, use, work):
+        folder = self.workspace / "stages" / f"{run}-{id_}"
+        folder.mkdir(parents=True)
+        where = {"stage": id_, "use": use, "folder": f"stages/{folder.name}"}
+        log.append("stage-started", **where, resumed=False)
+        work(folder)
+        log.append("stage-ended", **where, status="computed", metrics={}, headline="")
+
+    def write(self, name, axes, cells) -> Path:
+        """Writes ``suite.json``: cells are (names of the axes' cells, run, status, error)."""
+        folder = self.workspace / "suites" / f"{name}-1234"
+        folder.mkdir(parents=True)
+        listed = [
+            {"id": "/".join(named), "axes": dict(zip(axes, named, strict=False))}
+            | {"run": run, "status": status, "error": error}
+            for named, run, status, error in cells
+        ]
+        record = {"schema": 1, "name": name, "axes": axes, "cells": listed}
+        (folder / "suite.json").write_text(json.dumps(record), encoding="utf-8")
+        return folder
+
+    def results(self, wins, losses, ties=0, unscored=0):
+        """Returns results in a fixed order."""
+        return ["win"] * wins + ["tie"] * ties + ["loss"] * losses + ["unscored"] * unscored

@@ -121,3 +121,40 @@ def test_fewer_samples_can_be_asked_for(write_run):
 )
 def test_numbers_have_four_digits(value, text):
     assert number(value) == text
+
+
+RESOLVED = """\
+name: toy
+stages:
+  sft: {use: train, loss: {use: sft, per: token}}
+  kto: {use: train, loss: {use: kto, beta: 0.1}}
+  again: {use: train, loss: {use: kto, beta: 0.1}}
+  gone: {use: train, loss: {use: gone/loss}}
+  win: {use: judge}
+"""
+
+
+def test_page_shows_the_value_functions_of_the_losses_used_that_declare_one(write_run):
+    run = write_run()
+    assert "What the losses impute to people" not in render_page(read_run(run))
+    (run / "spec.resolved.yaml").write_text(RESOLVED, encoding="utf-8")
+    page = render_page(read_run(run))
+    assert "What the losses impute to people" in page
+    figure = page[page.index("What the losses impute to people") :]
+    assert figure.count(">Kahneman-Tversky<") == figure.count(">kto</text>") == 1
+    assert Tags(page).tags.count("svg") == 7
+
+
+def test_a_value_function_that_breaks_costs_the_figure_only(write_run, tmp_path):
+    loss = tmp_path / "broken.py"
+    loss.write_text(
+        "from halo_core import Loss\n\n\nclass Broken(Loss):\n"
+        "    feedback, needs = 'paired', ()\n    def __call__(self, batch): ...\n"
+        "    def value(self, gain): return None\n"
+    )
+    run = write_run()
+    spec = f"stages: {{kto: {{loss: {{use: 'file:{loss}:Broken'}}}}}}\n"
+    (run / "spec.resolved.yaml").write_text(spec, encoding="utf-8")
+    page = render_page(read_run(run))
+    assert "What the losses impute to people" not in page
+    assert "Samples side by side" in page

@@ -9,10 +9,14 @@ from datetime import UTC, datetime
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from halo_core.errors import HaloError
 from halo_report.curves import loss_figure, reference_point_figure, rewards_figure
+from halo_report.implied_value import run_values
 from halo_report.lengths import completion_lengths, lengths_figure
+from halo_report.plot import inline
 from halo_report.run_data import RunData, StageData
 from halo_report.side_by_side import side_by_side
+from halo_report.value_figure import value_figure
 from halo_report.win_figure import win_figure
 from halo_report.win_rate import WinRate, rate_text, win_rate
 
@@ -49,6 +53,7 @@ def render_page(run: RunData, *, samples: int = 20) -> str:
         rates=rates,
         win=_figure("Win rates", win_figure(rates)),
         curves={stage.id: views for stage in run.stages if (views := curve_figures(stage))},
+        values=value_view(run.resolved),
         lengths=_figure("Lengths", lengths_figure(completion_lengths(run.stages))),
         cards=side_by_side(run.stages, samples),
     )
@@ -72,6 +77,18 @@ def curve_figures(stage: StageData) -> list[FigureView]:
         f"{stage.id}: reference point": reference_point_figure(stage),
     }
     return [FigureView(caption, Markup(svg)) for caption, svg in drawn.items() if svg]
+
+
+def value_view(resolved_spec: str) -> FigureView | None:
+    """Returns the value functions of a run's losses; None where none of them declares one.
+
+    A plugin that is gone or broken costs the page this figure, not the page.
+    """
+    try:
+        plot = value_figure(run_values(resolved_spec))
+    except HaloError:
+        return None
+    return FigureView(plot.caption, Markup(inline(plot))) if plot else None
 
 
 def _figure(caption: str, svg: str | None) -> FigureView | None:

@@ -1,4 +1,4 @@
-"""Registers the page of a run; imports nothing heavy."""
+"""Registers the page of a run, `halo inspect` and `halo report`; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -10,3 +10,13 @@ from halo_core.registry import Registrar
 def halo_register(registry: Registrar) -> None:
     """Registers the components of this distribution."""
     registry.report("html", "halo_report.components:Html")
+    registry.command(
+        "inspect",
+        "halo_report.inspect_command:inspect",
+        help="Show what losses impute to people: their value functions.",
+    )
+    registry.command(
+        "report",
+        "halo_report.report_command:report",
+        help="Compare runs on one page: figures, intervals and tests.",
+    )

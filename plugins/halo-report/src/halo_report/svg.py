@@ -53,10 +53,15 @@ def draw(name: str, paint: Callable[[Axes], None], *, width: float, height: floa
         width: In inches of 72 points.
         height: In inches of 72 points.
     """
+    return draw_figure(name, lambda figure: paint(figure.add_subplot()), width=width, height=height)
+
+
+def draw_figure(name: str, paint: Callable[[Figure], None], *, width: float, height: float) -> str:
+    """Returns the same for a figure of several axes, which `paint` adds."""
     settings: Any = {**STYLE, "svg.hashsalt": name}
     with rc_context(settings):
         figure = Figure(figsize=(width, height), layout="constrained")
-        paint(figure.add_subplot())
+        paint(figure)
         text = io.StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata=NO_METADATA)
     return _inline(text.getvalue(), name)

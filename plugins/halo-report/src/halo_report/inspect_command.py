@@ -1,0 +1,190 @@
+"""`halo inspect LOSS...`: which value functions losses impute to people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from halo_core.cli.output import Output, output_options, workspace_option
+from halo_core.cli.spec_options import parse_overrides
+from halo_core.errors import UserError
+
+if TYPE_CHECKING:
+    from halo_report.implied_value import ImpliedValue
+    from halo_report.value_qualities import Qualities, Quality
+
+QUALITIES = {
+    "reference_point": "reference point",
+    "diminishing_sensitivity": "diminishing sensitivity",
+    "loss_aversion": "loss aversion",
+}
+
+
+@click.command()
+@click.argument("losses", metavar="LOSS...", nargs=-1, required=True)
+@click.option(
+    "--set",
+    "options",
+    multiple=True,
+    metavar="LOSS.OPTION=VALUE",
+    help="An option of a loss, as in --set kto.beta=0.3. Repeatable.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Where the figure goes: .svg, .png or .pdf; default value-functions.svg in the workspace.",
+)
+@click.option(
+    "--span",
+    type=click.FloatRange(0, 1e6, min_open=True),
+    default=4.0,
+    show_default=True,
+    help="The largest gain and loss to look at, in reward units.",
+)
+@workspace_option
+@output_options
+def inspect(
+    losses: Sequence[str],
+    options: Sequence[str],
+    out: str | None,
+    span: float,
+    workspace: str,
+    output: Output,
+) -> None:
+    """Show what losses impute to people: their value functions and what these have of a human's.
+
+    \b
+    halo inspect kto dpo
+    halo inspect kto "{use: dpo, label_smoothing: 0.1}" file:./mine.py:MyLoss --out values.png
+    """  # noqa: D301 (click wants the backspace itself before a paragraph not to be wrapped)
+    from halo_report.implied_value import named_values, yardsticks
+
+    path = _figure_path(out, Path(workspace))
+    found = named_values(losses, parse_overrides(options))
+    if all(value.function is None for value in found):
+        raise UserError(
+            f"no value function: {', '.join(v.label for v in found)} declares none. Name a loss "
+            "with a method value(self, gain: float) -> float, such as kto"
+        )
+    rows = [_row(value, span) for value in found]
+    known = [_row(value, span) for value in yardsticks(found)]
+    _draw(found, span, path)
+    output.emit({"losses": rows, "yardsticks": known, "span": span, "file": str(path)})
+    if not output.json:
+        _print([*rows, *known], span)
+        output.say(f"figure: {path}")
+
+
+def _figure_path(out: str | None, workspace: Path) -> Path:
+    from halo_report.plot import FORMATS
+
+    path = Path(out) if out else workspace / "value-functions.svg"
+    if path.suffix.removeprefix(".").lower() not in FORMATS:
+        raise UserError(
+            f"got {path.name!r}; expected a name that ends in .{', .'.join(FORMATS)}",
+            location="--out",
+        )
+    return path
+
+
+def _draw(found: Sequence[ImpliedValue], span: float, path: Path) -> None:
+    from halo_report.plot import save
+    from halo_report.value_figure import value_figure
+
+    plot = value_figure(found, span=span)
+    assert plot is not None
+    try:
+        save(plot, path)
+    except OSError as error:
+        told = f"cannot be written: {error.strerror or error}; name another with --out"
+        raise UserError(told, location=str(path)) from error
+
+
+def _row(value: ImpliedValue, span: float) -> dict[str, Any]:
+    """Returns what is known of one loss, as `--json` has it."""
+    from halo_report.value_qualities import check_qualities
+
+    sampled = value.sampled(span)
+    row: dict[str, Any] = {
+        "label": value.label,
+        "name": value.name,
+        "options": dict(value.options),
+        "declares_value": sampled is not None,
+    }
+    return row if sampled is None else row | _checked(check_qualities(sampled, value.label))
+
+
+def _checked(found: Qualities) -> dict[str, Any]:
+    return {
+        "qualities": {
+            "reference_point": _quality(found.reference_point),
+            "diminishing_sensitivity": _quality(found.diminishing_sensitivity),
+            "loss_aversion": _quality(found.loss_aversion),
+        },
+        "gradient": [{"gain": gain, "size": size} for gain, size in found.gradient.items()],
+        "saturates": dict(found.saturates),
+        "notes": list(found.notes),
+    }
+
+
+def _quality(quality: Quality) -> dict[str, str]:
+    return {"holds": quality.holds, "why": quality.why}
+
+
+def _print(rows: Sequence[dict[str, Any]], span: float) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    declared = [row for row in rows if row["declares_value"]]
+    console = Console(highlight=False, soft_wrap=False)
+    console.print(_answers(rows))
+    console.print(_gradients(declared))
+    for row in declared:
+        console.print(f"{escape(row['label'])}", style="bold")
+        for name, quality in row["qualities"].items():
+            console.print(f"  {QUALITIES[name]}: {quality['holds']}, {escape(quality['why'])}")
+        for note in row["notes"]:
+            console.print(f"  note: {escape(note)}")
+    console.print(f"\nChecked for gains from {-span:g} to {span:g}, in reward units.")
+
+
+def _answers(rows: Sequence[dict[str, Any]]) -> Any:
+    table = _table("loss")
+    for heading in ("reference\npoint", "concave in gains,\nconvex in losses", "loss\naversion"):
+        table.add_column(heading)
+    table.add_column("slope below a tenth\nof that at 0")
+    for row in rows:
+        answers = ["-", "declares no value", "-", "-"]
+        if row["declares_value"]:
+            answers = [quality["holds"] for quality in row["qualities"].values()]
+            answers.append(_saturation(row["saturates"]))
+        table.add_row(row["label"], *answers)
+    return table
+
+
+def _saturation(saturates: dict[str, float | None]) -> str:
+    found = [f"{name} > {at:.2g}" for name, at in saturates.items() if at is not None]
+    return ", ".join(found) or "nowhere"
+
+
+def _gradients(rows: Sequence[dict[str, Any]]) -> Any:
+    table = _table("slope at a gain of")
+    for point in rows[0]["gradient"]:
+        table.add_column(f"{point['gain']:g}", justify="right", no_wrap=True)
+    for row in rows:
+        sizes = (point["size"] for point in row["gradient"])
+        table.add_row(row["label"], *("-" if size is None else f"{size:.2g}" for size in sizes))
+    return table
+
+
+def _table(first: str) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column(first, overflow="fold")
+    return table

@@ -1,0 +1,130 @@
+"""`halo report RUN_OR_SUITE...`: a page that compares runs, with figures and statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from halo_core.cli.output import Output, output_options, workspace_option
+from halo_core.errors import UserError
+
+if TYPE_CHECKING:
+    from halo_report.comparison_page import Page
+    from halo_report.suite_matrix import AxisChoice
+    from halo_report.targets import Target
+
+
+@click.command()
+@click.argument("names", metavar="[RUN_OR_SUITE]...", nargs=-1)
+@click.option(
+    "--counts",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Report on counts of wins in a CSV file instead of on runs.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Where the page goes; default the suite's folder, else reports/ in the workspace.",
+)
+@click.option("--judge-stage", metavar="ID", help="The judge stage to take; default the last.")
+@click.option("--x", metavar="AXIS", help="The suite's axis along x; default method.")
+@click.option("--series", metavar="AXIS", help="The axis of the series; default size.")
+@click.option("--fraction", metavar="AXIS", help="The axis that is a fraction of the data kept.")
+@workspace_option
+@output_options
+def report(
+    names: Sequence[str],
+    counts: str | None,
+    out: str | None,
+    judge_stage: str | None,
+    x: str | None,
+    series: str | None,
+    fraction: str | None,
+    workspace: str,
+    output: Output,
+) -> None:
+    """Compare runs on one page: win rates, lengths, curves, and the statistics under them.
+
+    \b
+    halo report my-suite
+    halo report first-run second-run --out compared
+    halo report --counts wins.csv --out counted
+    """  # noqa: D301 (click wants the backspace itself before a paragraph not to be wrapped)
+    from halo_report.report_files import write_report
+    from halo_report.suite_matrix import AxisChoice
+
+    if bool(names) == bool(counts):
+        raise UserError("expected runs or suites by name, or --counts FILE: one of the two")
+    choice = AxisChoice(x, series, fraction)
+    if counts:
+        axes = {"--x": x, "--series": series, "--fraction": fraction}
+        _check_unused({"--judge-stage": judge_stage, **axes}, "--counts")
+        page, payload, folder = _of_counts(Path(counts), out)
+    else:
+        page, payload, folder = _of_runs(names, Path(workspace), judge_stage, choice, out)
+    files = write_report(page, folder)
+    output.emit({**payload, "files": [str(path) for path in files]})
+    _say(page, files, output)
+
+
+def _check_unused(options: dict[str, str | None], other: str) -> None:
+    for option, value in options.items():
+        if value is not None:
+            raise UserError(f"has no effect with {other}; leave it out", location=option)
+
+
+def _of_counts(path: Path, out: str | None) -> tuple[Page, dict[str, Any], Path]:
+    from halo_report.counts_file import read_counts
+    from halo_report.counts_report import counts_page
+
+    if out is None:
+        raise UserError("--counts needs --out DIR: where the page goes")
+    page, payload = counts_page(read_counts(path), str(path))
+    return page, payload, Path(out)
+
+
+def _of_runs(
+    names: Sequence[str],
+    workspace: Path,
+    judge_stage: str | None,
+    choice: AxisChoice,
+    out: str | None,
+) -> tuple[Page, dict[str, Any], Path]:
+    from halo_report.run_cells import read_runs, read_suite
+    from halo_report.suite_report import parts_page, runs_part, suite_part
+    from halo_report.targets import find_target
+
+    targets = list(dict.fromkeys(find_target(name, workspace) for name in names))
+    suites = [target for target in targets if target.kind == "suite"]
+    runs = [target for target in targets if target.kind == "run"]
+    if not suites:
+        axes = {"--x": choice.x, "--series": choice.series, "--fraction": choice.fraction}
+        _check_unused(axes, "runs: only suites have axes")
+    parts = [suite_part(read_suite(suite, judge_stage), choice) for suite in suites]
+    if runs:
+        parts.append(runs_part(*read_runs(runs, judge_stage)))
+    facts = {
+        target.kind.capitalize() + f" {target.folder.name}": str(target.folder)
+        for target in targets
+    }
+    page, payload = parts_page(parts, facts)
+    return page, payload, Path(out) if out else _own_folder(targets, workspace)
+
+
+def _own_folder(targets: Sequence[Target], workspace: Path) -> Path:
+    if len(targets) == 1 and targets[0].kind == "suite":
+        return targets[0].folder / "report"
+    return workspace / "reports" / "+".join(target.folder.name for target in targets)[:120]
+
+
+def _say(page: Page, files: Sequence[Path], output: Output) -> None:
+    for warning in page.warnings:
+        output.say(f"not in the figures: {warning}")
+    output.say(f"page: {files[0]}")
+    if len(files) > 1:
+        output.say(f"figures, as PNG and SVG: {', '.join(plot.name for plot in page.plots)}")
