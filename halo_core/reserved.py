@@ -18,6 +18,7 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
         "oasst": "halo-data",
         "paired-to-binary": "halo-data",
         "paired-to-demonstration": "halo-data",
+        "qa-feedback": "halo-data",
         "scored-to-binary": "halo-data",
         "scored-to-paired": "halo-data",
         "settle-labels": "halo-data",

@@ -14,6 +14,7 @@ from halo_data.label_noise import LabelNoise
 from halo_data.mixture import Mixture
 from halo_data.oasst import OASST
 from halo_data.oracle import Oracle
+from halo_data.qa_feedback import QAFeedback
 from halo_data.scored import ScoredToBinary, ScoredToPaired
 from halo_data.shp import SHP
 from halo_data.toy.source import Toy
@@ -32,6 +33,7 @@ __all__ = [
     "Oracle",
     "PairedToBinary",
     "PairedToDemonstration",
+    "QAFeedback",
     "ScoredToBinary",
     "ScoredToPaired",
     "SettleLabels",

@@ -13,6 +13,7 @@ def halo_register(registry: Registrar) -> None:
     registry.data("shp", "halo_data.components:SHP")
     registry.data("oasst", "halo_data.components:OASST")
     registry.data("ultrafeedback", "halo_data.components:UltraFeedback")
+    registry.data("qa-feedback", "halo_data.components:QAFeedback")
     registry.data("jsonl", "halo_data.components:Jsonl")
     registry.data("hub", "halo_data.components:Hub")
     registry.data("toy", "halo_data.components:Toy")
