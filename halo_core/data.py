@@ -34,7 +34,9 @@ class Loaded:
 
     Attributes:
         rows: Mappings with the columns of `halo_core.feedback.COLUMNS`; an `id` that names the
-            row in messages is welcome. May be a generator: it is consumed once.
+            row in messages is welcome, and so is a `group` where rows of several prompts belong
+            together (a tree of messages): a hold-out then takes groups and not prompts. May be a
+            generator: it is consumed once.
         dropped: Reason to number of rows left out. Read after `rows` is consumed, so a generator
             may count while it goes.
     """

@@ -180,7 +180,7 @@ def _kept(
         checked = _checked(source, feedback, row, position)
         if _is_empty(feedback, checked):
             counts["empty"] += 1
-        elif not _in_part(source.part, checked["prompt_id"]):
+        elif not _in_part(source.part, _group_id(row) or checked["prompt_id"]):
             counts["elsewhere"] += 1
         else:
             yield checked
@@ -191,6 +191,12 @@ def _in_part(part: Part | None, id_: str) -> bool:
         return True
     held = int(id_, 16) < part.fraction * 16**16
     return held == (part.side == "held")
+
+
+def _group_id(row: Mapping[str, Any]) -> str | None:
+    """Returns what names the group of a row, which stays on one side of a hold-out."""
+    group = row.get("group")
+    return hashlib.sha256(str(group).encode()).hexdigest()[:16] if group is not None else None
 
 
 def _is_empty(feedback: Feedback, row: Mapping[str, Any]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -25,13 +25,19 @@ class Pairs(DataSource):
     count: int = Field(default=4, ge=0, description="rows")
     empty: int = Field(default=0, description="rows with an empty completion")
     path: Annotated[str | None, Location()] = Field(default=None, description="a file")
+    order: Literal["forwards", "backwards"] = Field(default="forwards", description="of the rows")
+    groups: int = Field(default=0, ge=0, description="groups that the rows are dealt to")
 
     def inspect(self) -> DataInfo:
-        return DataInfo("paired", ("train", "test"), f"{self.prefix} {self.count} {self.empty}")
+        options = f"{self.prefix} {self.count} {self.empty} {self.groups}"
+        return DataInfo("paired", ("train", "test"), options)
 
     def load(self, split: str) -> Loaded:
         rows = [pair(f"{self.prefix}{split}{i}") for i in range(self.count)]
+        if self.groups:
+            rows = [{**row, "group": i % self.groups} for i, row in enumerate(rows)]
         rows += [pair(f"{self.prefix}e{i}", bad=" ") for i in range(self.empty)]
+        rows = rows[::-1] if self.order == "backwards" else rows
         return Loaded(rows, {"too odd": 2})
 
 

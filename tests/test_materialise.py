@@ -56,6 +56,23 @@ def test_a_holdout_splits_every_prompt_to_one_side(spec_file: Path, tmp_path: Pa
     assert sides["test"][0].held_elsewhere == len(prompts["train"])
 
 
+def test_a_holdout_splits_every_group_to_one_side(spec_file: Path, tmp_path: Path) -> None:
+    text = spec_file.read_text()
+    start = text.index("  test: {use")
+    spec_file.write_text(text[:start] + "  holdout: 0.3\n" + text[text.index("stages:") :])
+    options = {"data__train__count": "200", "data__train__groups": "20"}
+    counts = {}
+    groups = {}
+    for name in ("train", "test"):
+        (found,) = rows(spec_file, tmp_path, name, **options)
+        counts[name] = found.count
+        ids = [row["id"] for row in DataSet(name, "paired", [found.file])]
+        groups[name] = {int(id_.rpartition("/")[2]) % 20 for id_ in ids}
+    assert counts["train"] + counts["test"] == 200
+    assert not groups["train"] & groups["test"]
+    assert 2 <= len(groups["test"]) <= 10
+
+
 def test_nothing_left_is_an_error_with_the_reasons(spec_file: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no rows are left") as caught:
         rows(spec_file, tmp_path, data__train__count="0", data__train__empty="2")

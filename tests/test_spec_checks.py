@@ -38,6 +38,11 @@ def test_three_mistakes_are_reported_together_in_order(spec_file: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
+        (
+            "data.train.order",
+            "forward",
+            "got 'forward'; expected 'forwards' or 'backwards'. Did you mean 'forwards'?",
+        ),
         ("name", "'a b'", "got 'a b'; expected letters"),
         ("seed", "-1", "got -1; expected a whole number"),
         ("seed", "true", "got True; expected a whole number"),

@@ -113,9 +113,24 @@ def _describe(rows: Sequence[Rows], show: int) -> dict[str, Any]:
         "dropped": dropped,
         "held_elsewhere": sum(source.held_elsewhere for source in rows),
         "prompts": len({row["prompt_id"] for row in loaded}),
+        **_labels(rows[0].feedback, loaded),
         "characters": _lengths(loaded),
         "examples": [loaded[i] for i in range(min(show, len(loaded)))],
     }
+
+
+def _labels(feedback: str, rows: Any) -> dict[str, dict[str, int]]:
+    """Returns how many rows have each label, and how many completions of a prompt have both."""
+    if feedback != "binary":
+        return {}
+    labels: dict[tuple[str, int], set[bool]] = {}
+    counts = {True: 0, False: 0}
+    for row in rows:
+        counts[row["desirable"]] += 1
+        key = row["prompt_id"], hash(row["completion"])
+        labels.setdefault(key, set()).add(row["desirable"])
+    both = sum(len(found) == 2 for found in labels.values())
+    return {"labels": {"desirable": counts[True], "undesirable": counts[False], "both": both}}
 
 
 def _lengths(rows: Any) -> dict[str, dict[str, float]]:
@@ -138,6 +153,12 @@ def _lines(name: str, described: dict[str, Any]) -> list[str]:
     lines += [f"  dropped {n}: {reason}" for reason, n in described["dropped"].items()]
     if described["held_elsewhere"]:
         lines.append(f"  {described['held_elsewhere']} on the other side of the hold-out")
+    if labels := described.get("labels"):
+        lines.append(f"  {labels['desirable']} desirable, {labels['undesirable']} undesirable")
+    if labels and labels["both"]:
+        lines.append(
+            f"  {labels['both']} completions have both labels; settle-labels leaves one at most"
+        )
     for column, found in described["characters"].items():
         lines.append(f"  {column}: median {found['median']:g}, max {found['max']} characters")
     for row in described["examples"]:

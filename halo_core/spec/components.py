@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -228,8 +230,18 @@ class Resolver:
                 expected = problem["msg"].removeprefix("Value error, ")
                 if problem["type"] != "value_error":
                     expected = expected.replace("Input should be", "expected", 1)
-                    expected = f"got {problem['input']!r}; {expected}"
+                    expected = f"got {problem['input']!r}; {expected}{_near_literal(problem)}"
                 self.mistakes.add(where, expected)
+
+
+def _near_literal(problem: Mapping[str, Any]) -> str:
+    """Returns a guess where one of some texts was expected and another one came."""
+    given = problem["input"]
+    if problem["type"] != "literal_error" or not isinstance(given, str):
+        return ""
+    texts = re.findall("'([^']*)'", problem["ctx"]["expected"])
+    near = difflib.get_close_matches(given, texts, n=1)
+    return f". Did you mean {near[0]!r}?" if near else ""
 
 
 def _slotted(value: Any, slots: dict[str, Component]) -> Any:

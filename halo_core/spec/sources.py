@@ -15,7 +15,7 @@ from halo_core.spec.document import Keys
 
 @dataclass(frozen=True)
 class Part:
-    """A share of a source's prompts, chosen by their hashes.
+    """A share of a source's prompts, or of its groups where it has some, by their hashes.
 
     Attributes:
         side: ``held`` for the share itself, ``rest`` for the others.

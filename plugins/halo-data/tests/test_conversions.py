@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -8,12 +9,15 @@ from typing import Any
 import pytest
 
 from halo_core.errors import DataError
+from halo_core.feedback import prompt_id
 from halo_data.components import (
     HH,
+    OASST,
     BinaryToDemonstration,
     Jsonl,
     PairedToBinary,
     PairedToDemonstration,
+    SettleLabels,
     Toy,
 )
 
@@ -58,12 +62,61 @@ def test_completion_on_both_sides_of_different_prompts_is_kept(write_rows: Write
     assert (len(rows), dropped) == (4, {})
 
 
-def test_conflicts_can_be_kept(write_rows: Write) -> None:
-    pairs = [pair("Sky?", "Blue.", "Red."), pair("Sky?", "Grey.", "Blue.")]
-    source = Jsonl(path=write_rows(pairs))
-    rows, dropped = read(PairedToBinary(source=source, conflicts="keep"))
-    assert [row["desirable"] for row in rows if row["completion"] == "Blue."] == [True, False]
-    assert dropped == {}
+CONTESTED = [
+    pair("Sky?", "Blue.", "Red."),
+    pair("Sky?", "Blue.", "Black."),
+    pair("Sky?", "Grey.", "Blue."),
+]
+
+
+@pytest.mark.parametrize(
+    ("conflicts", "labels", "conflicting", "duplicates"),
+    [
+        ("drop", [], 3, 0),
+        ("majority", [True], 1, 1),
+        ("desirable", [True], 1, 1),
+        ("undesirable", [False], 2, 0),
+    ],
+)
+def test_policy_decides_which_label_a_contested_completion_keeps(
+    write_rows: Write, conflicts: Any, labels: list[bool], conflicting: int, duplicates: int
+) -> None:
+    source = Jsonl(path=write_rows(CONTESTED))
+    rows, dropped = read(PairedToBinary(source=source, conflicts=conflicts))
+    assert [row["desirable"] for row in rows if row["completion"] == "Blue."] == labels
+    others = {(row["completion"], row["desirable"]) for row in rows} - {("Blue.", labels == [True])}
+    assert others == {("Red.", False), ("Black.", False), ("Grey.", True)}
+    assert dropped.get("conflicting labels", 0) == conflicting
+    assert dropped.get("duplicate", 0) == duplicates
+
+
+def test_majority_of_equal_votes_drops_both(write_rows: Write) -> None:
+    source = Jsonl(path=write_rows([pair("Sky?", "Blue.", "Red."), pair("Sky?", "Red.", "Blue.")]))
+    rows, dropped = read(PairedToBinary(source=source, conflicts="majority"))
+    assert (rows, dropped) == ([], {"conflicting labels": 4})
+
+
+@pytest.mark.parametrize("conflicts", ["drop", "majority", "desirable", "undesirable"])
+def test_no_completion_of_a_ranking_gets_both_labels(real_data: Path, conflicts: Any) -> None:
+    trees = OASST(path=str(real_data / "oasst" / "en_100_tree.jsonl"), pairs="all")
+    rows, dropped = read(PairedToBinary(source=trees, conflicts=conflicts))
+    labels: dict[tuple[str, str], set[bool]] = {}
+    for row in rows:
+        labels.setdefault((prompt_id(row["prompt"]), row["completion"]), set()).add(
+            row["desirable"]
+        )
+    assert {len(found) for found in labels.values()} == {1}
+    assert dropped["conflicting labels"] > 0
+    assert len(rows) + sum(dropped.values()) - dropped["unranked"] == 2 * 754
+
+
+def test_labels_of_binary_feedback_are_settled_by_the_same_policies(write_rows: Write) -> None:
+    given = [rated("Sky?", "Blue.", label) for label in (True, False, True)]
+    source = Jsonl(path=write_rows([*given, rated("Sky?", "Red.", False)]))
+    assert read(SettleLabels(source=source))[1] == {"conflicting labels": 3}
+    rows, dropped = read(SettleLabels(source=source, conflicts="majority"))
+    assert [row["desirable"] for row in rows] == [True, True, False]
+    assert dropped == {"conflicting labels": 1}
 
 
 def test_same_completion_with_the_same_label_is_kept_once(write_rows: Write) -> None:
@@ -79,6 +132,54 @@ def test_chosen_completions_become_demonstrations_once(write_rows: Write) -> Non
     prompt = [{"role": "user", "content": "Sky?"}]
     assert rows == [{"id": "train:1/chosen", "prompt": prompt, "completion": "Blue."}]
     assert dropped == {"duplicate": 1}
+
+
+RANKED = [pair("Sky?", "Blue.", "Grey."), pair("Sky?", "Grey.", "Red.")]
+
+
+def test_completion_that_another_pair_rejects_is_no_demonstration(write_rows: Write) -> None:
+    rows, dropped = read(PairedToDemonstration(source=Jsonl(path=write_rows(RANKED))))
+    assert [row["completion"] for row in rows] == ["Blue."]
+    assert dropped == {"rejected in another pair": 1}
+
+
+@pytest.mark.parametrize(
+    ("take", "taken", "reasons"),
+    [
+        ("never-rejected", ["Blue."], {"rejected in another pair": 1}),
+        ("first", ["Blue."], {"not the first of its prompt": 1}),
+        ("all", ["Blue.", "Grey."], {}),
+    ],
+)
+def test_option_says_which_chosen_completions_are_taken(
+    write_rows: Write, take: Any, taken: list[str], reasons: dict[str, int]
+) -> None:
+    source = PairedToDemonstration(source=Jsonl(path=write_rows(RANKED)), take=take)
+    rows, dropped = read(source)
+    assert [row["completion"] for row in rows] == taken
+    assert dropped == reasons
+
+
+def test_completions_that_were_never_compared_are_all_taken_unless_the_first_is_asked_for(
+    write_rows: Write,
+) -> None:
+    pairs = [pair("Sky?", "Blue.", "Red."), pair("Sky?", "Grey.", "Red.")]
+    source = Jsonl(path=write_rows(pairs))
+    assert len(read(PairedToDemonstration(source=source))[0]) == 2
+    assert len(read(PairedToDemonstration(source=source, take="first"))[0]) == 1
+
+
+def test_demonstration_of_real_rankings_is_the_best_reply_of_every_prompt(real_data: Path) -> None:
+    for pairs in ("adjacent", "all"):
+        trees = OASST(path=str(real_data / "oasst" / "en_100_tree.jsonl"), pairs=pairs)  # type: ignore[arg-type]
+        rows, _ = read(PairedToDemonstration(source=trees))
+        assert {row["completion"] for row in rows} == best_replies(real_data)
+        assert len(rows) == 212
+
+
+def best_replies(real_data: Path) -> set[str]:
+    lines = (real_data / "oasst" / "flat_messages.jsonl").read_text(encoding="utf-8").splitlines()
+    return {message["text"] for message in map(json.loads, lines) if message["rank"] == 0}
 
 
 def test_desirable_completions_become_demonstrations(write_rows: Write) -> None:
@@ -117,7 +218,7 @@ def test_digest_derives_from_the_source_and_the_options() -> None:
     sources = [
         PairedToBinary(source=Toy()),
         PairedToBinary(source=Toy(seed=2)),
-        PairedToBinary(source=Toy(), conflicts="keep"),
+        PairedToBinary(source=Toy(), conflicts="majority"),
         PairedToDemonstration(source=Toy()),
         Toy(),
     ]

@@ -10,12 +10,21 @@ import pytest
 from halo_core.testing import check_data_source, check_judge
 from halo_data.components import (
     HH,
+    OASST,
+    SHP,
     BinaryToDemonstration,
     Jsonl,
+    KeepFraction,
+    LabelNoise,
+    Mixture,
     Oracle,
     PairedToBinary,
     PairedToDemonstration,
+    ScoredToBinary,
+    ScoredToPaired,
+    SettleLabels,
     Toy,
+    UltraFeedback,
 )
 
 
@@ -36,6 +45,41 @@ def test_files_keep_the_rules_of_data_sources(write_rows: Callable[..., str]) ->
     check_data_source(Jsonl(path=write_rows([row])))
     sides = {s: f"\n\nHuman: Hi\n\nAssistant: {s}" for s in ("chosen", "rejected")}
     check_data_source(HH(path=write_rows([sides], "test.jsonl")))
+
+
+def test_conversions_of_scores_keep_the_rules_of_data_sources(
+    write_rows: Callable[..., str],
+) -> None:
+    row = {"prompt": "Sky?", "completions": ["Blue.", "Grey.", "Red."], "scores": [2, 1, 0]}
+    groups = Jsonl(path=write_rows([row]))
+    check_data_source(ScoredToPaired(source=groups))
+    check_data_source(ScoredToBinary(source=groups))
+
+
+def test_choices_and_mixtures_keep_the_rules_of_data_sources() -> None:
+    labels, pairs = Toy(size=50, feedback="binary"), Toy(size=50)
+    check_data_source(SettleLabels(source=PairedToBinary(source=pairs)))
+    check_data_source(KeepFraction(source=labels, desirable=0.3))
+    check_data_source(LabelNoise(source=labels, share=0.3))
+    check_data_source(LabelNoise(source=pairs, share=0.3))
+    check_data_source(Mixture(sources=[pairs, Toy(size=20, seed=2)], weights=[0.5, 2.0]))
+
+
+def test_real_files_keep_the_rules_of_data_sources(real_data: Path) -> None:
+    trees = str(real_data / "oasst" / "en_100_tree.jsonl")
+    check_data_source(SHP(path=str(real_data / "shp_fixture")))
+    check_data_source(OASST(path=trees, holdout=0.2))
+    check_data_source(OASST(path=str(real_data / "oasst" / "flat_messages.jsonl"), pairs="all"))
+    check_data_source(OASST(path=trees, feedback="scored"))
+
+
+def test_ultrafeedback_keeps_the_rules_of_data_sources(write_rows: Callable[..., str]) -> None:
+    pair = {"prompt": "Sky?", "chosen": "Blue.", "rejected": "Red."}
+    pair |= {"score_chosen": 8.0, "score_rejected": 2.0}  # type: ignore[dict-item]
+    check_data_source(UltraFeedback(path=write_rows([pair])))
+    answers = [{"response": text, "overall_score": 1.0} for text in ("Blue.", "Red.")]
+    group = {"instruction": "Sky?", "completions": answers}
+    check_data_source(UltraFeedback(path=write_rows([group], "groups.jsonl"), feedback="scored"))
 
 
 def test_oracle_keeps_the_rules_of_judges(tmp_path: Path) -> None:

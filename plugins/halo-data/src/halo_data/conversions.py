@@ -1,54 +1,72 @@
-"""The conversions: data sources that wrap another one and change its kind of feedback."""
+"""The conversions of pairs and of labels: data sources that wrap another one."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator
+from typing import Literal
 
 from pydantic import Field
 
 from halo_core.data import DataInfo, DataSource, Loaded
-from halo_core.errors import DataError
-from halo_core.feedback import Feedback, prompt_id
-from halo_data.outcome import CONFLICTING_LABELS, DUPLICATE, UNDESIRABLE, Dropped, Row, kept
+from halo_core.feedback import prompt_id
+from halo_data.labels import CONFLICTS_DESCRIPTION, Conflicts, settled
+from halo_data.outcome import UNDESIRABLE, Dropped, Row
+from halo_data.wrapping import converted, start_of, unique, wrapped_info
 
-Conflicts = Literal["drop", "keep"]
+Take = Literal["never-rejected", "first", "all"]
+REJECTED_ELSEWHERE = Dropped("rejected in another pair")
+NOT_THE_FIRST = Dropped("not the first of its prompt")
 
 
 class PairedToBinary(DataSource):
-    """Two completions of a pair as two rows: the chosen desirable, the rejected undesirable."""
+    """Two completions of a pair as two rows: the chosen desirable, the rejected undesirable.
+
+    No completion of a prompt gets both labels: `conflicts` says which one stays, if any.
+    """
 
     source: DataSource = Field(description="The source of pairs")
-    conflicts: Conflicts = Field(
-        default="drop",
-        description="What becomes of a completion that is chosen in one pair and rejected in "
-        "another one of the same prompt: drop leaves both rows out, keep gives it both labels",
-    )
+    conflicts: Conflicts = Field(default="drop", description=CONFLICTS_DESCRIPTION)
 
     def inspect(self) -> DataInfo:
         """Returns what the source says, as binary feedback."""
-        return _converted(self.source, "paired", "binary", f"paired-to-binary {self.conflicts}")
+        return wrapped_info(self.source, "paired-to-binary", ("paired",), "binary", self.conflicts)
 
     def load(self, split: str) -> Loaded:
         """Returns two rows per pair, in the pairs' order; duplicates are dropped and counted."""
-        return _load(self.source, split, "paired", lambda pairs: _labelled(pairs, self.conflicts))
+        return converted(
+            self.source,
+            split,
+            ("paired",),
+            lambda pairs: unique(settled(_two_rows(pairs), self.conflicts)),
+        )
 
 
 class PairedToDemonstration(DataSource):
-    """The chosen completions of pairs, as demonstrations."""
+    """The chosen completions of pairs, as demonstrations; by default only those never rejected.
+
+    Of pairs made of a ranking these are the best-ranked completions: the middle ones are chosen
+    against a worse and rejected for a better one.
+    """
 
     source: DataSource = Field(description="The source of pairs")
+    take: Take = Field(
+        default="never-rejected",
+        description="never-rejected: the chosen completions that no pair of the same prompt "
+        "rejects; first: of each prompt the first one, which is its best where a source serves "
+        "the best first (shp, oasst); all: every chosen completion",
+    )
 
     def inspect(self) -> DataInfo:
         """Returns what the source says, as demonstrations."""
-        return _converted(self.source, "paired", "demonstration", "paired-to-demonstration")
+        return wrapped_info(
+            self.source, "paired-to-demonstration", ("paired",), "demonstration", self.take
+        )
 
     def load(self, split: str) -> Loaded:
         """Returns the chosen side of each pair; duplicates are dropped and counted."""
-        return _load(self.source, split, "paired", _chosen)
+        return converted(
+            self.source, split, ("paired",), lambda pairs: unique(_taken(pairs, self.take))
+        )
 
 
 class BinaryToDemonstration(DataSource):
@@ -58,101 +76,63 @@ class BinaryToDemonstration(DataSource):
 
     def inspect(self) -> DataInfo:
         """Returns what the source says, as demonstrations."""
-        return _converted(self.source, "binary", "demonstration", "binary-to-demonstration")
+        return wrapped_info(
+            self.source, "binary-to-demonstration", ("binary",), "demonstration", ""
+        )
 
     def load(self, split: str) -> Loaded:
         """Returns the desirable completions; the others and duplicates are counted."""
-        return _load(self.source, split, "binary", _desirable)
-
-
-def _converted(source: DataSource, wanted: Feedback, given: Feedback, how: str) -> DataInfo:
-    info = source.inspect()
-    if info.feedback not in (None, wanted):
-        raise DataError(
-            f"the source holds {info.feedback} feedback; expected {wanted}. "
-            "Choose another conversion or none",
-            location=how.partition(" ")[0],
+        return converted(
+            self.source, split, ("binary",), lambda rows: unique(map(_demonstrated, rows))
         )
-    digest = None
-    if info.digest is not None:
-        digest = hashlib.sha256(json.dumps([how, info.digest]).encode()).hexdigest()[:32]
-    return DataInfo(given, info.splits, digest)
 
 
-def _load(
-    source: DataSource,
-    split: str,
-    wanted: Feedback,
-    convert: Callable[[Iterable[Row]], Iterator[Row | Dropped]],
-) -> Loaded:
-    loaded = source.load(split)
-    dropped: Counter[str] = Counter()
+class SettleLabels(DataSource):
+    """Binary feedback in which no completion of a prompt carries both labels."""
 
-    def rows() -> Iterator[Row]:
-        yield from kept(_unique(convert(_checked(loaded.rows, wanted))), dropped)
-        dropped.update(loaded.dropped)
+    source: DataSource = Field(description="The source of binary feedback")
+    conflicts: Conflicts = Field(default="drop", description=CONFLICTS_DESCRIPTION)
 
-    return Loaded(rows(), dropped)
+    def inspect(self) -> DataInfo:
+        """Returns what the source says."""
+        return wrapped_info(self.source, "settle-labels", ("binary",), "binary", self.conflicts)
 
-
-def _checked(rows: Iterable[Row], wanted: Feedback) -> Iterator[Row]:
-    column = {"paired": "chosen", "binary": "desirable"}[wanted]
-    for row in rows:
-        if column not in row:
-            raise DataError(
-                f"a row has the columns {', '.join(row)}; expected {wanted} feedback",
-                location=str(row.get("id", "the source")),
-            )
-        yield row
+    def load(self, split: str) -> Loaded:
+        """Returns the rows with the label that stays; repetitions of it are kept."""
+        return converted(
+            self.source, split, ("binary",), lambda rows: settled(rows, self.conflicts)
+        )
 
 
-def _labelled(pairs: Iterable[Row], conflicts: Conflicts) -> Iterator[Row | Dropped]:
-    rows = [row for pair in pairs for row in _two_rows(pair)]
-    labels: dict[tuple[str, str], set[bool]] = {}
-    for row in rows:
-        labels.setdefault(_key(row), set()).add(row["desirable"])
-    for row in rows:
-        conflicting = conflicts == "drop" and len(labels[_key(row)]) > 1
-        yield CONFLICTING_LABELS if conflicting else row
-
-
-def _two_rows(pair: Row) -> Iterator[dict[str, Any]]:
-    for side in ("chosen", "rejected"):
-        yield {
-            **_identified(pair, side),
-            "completion": pair[side],
-            "desirable": side == "chosen",
-        }
-
-
-def _chosen(pairs: Iterable[Row]) -> Iterator[Row]:
+def _two_rows(pairs: Iterable[Row]) -> Iterator[Row]:
     for pair in pairs:
-        yield {**_identified(pair, "chosen"), "completion": pair["chosen"]}
+        for side in ("chosen", "rejected"):
+            labelled = {"completion": pair[side], "desirable": side == "chosen"}
+            yield {**start_of(pair, side), **labelled}
 
 
-def _identified(pair: Row, side: str) -> dict[str, Any]:
-    named = {"id": f"{pair['id']}/{side}"} if "id" in pair else {}
-    return {**named, "prompt": pair["prompt"]}
+def _taken(pairs: Iterable[Row], take: Take) -> Iterator[Row | Dropped]:
+    if take == "never-rejected":
+        yield from _never_rejected(list(pairs))
+        return
+    first: dict[str, str] = {}
+    for pair in pairs:
+        best = first.setdefault(prompt_id(pair["prompt"]), pair["chosen"])
+        yield NOT_THE_FIRST if take == "first" and best != pair["chosen"] else _chosen(pair)
 
 
-def _desirable(rows: Iterable[Row]) -> Iterator[Row | Dropped]:
-    for row in rows:
-        if row["desirable"]:
-            yield {name: value for name, value in row.items() if name != "desirable"}
-        else:
-            yield UNDESIRABLE
+def _never_rejected(pairs: list[Row]) -> Iterator[Row | Dropped]:
+    rejected = {(prompt_id(pair["prompt"]), pair["rejected"]) for pair in pairs}
+    for pair in pairs:
+        beaten = (prompt_id(pair["prompt"]), pair["chosen"]) in rejected
+        yield REJECTED_ELSEWHERE if beaten else _chosen(pair)
 
 
-def _unique(outcomes: Iterable[Row | Dropped]) -> Iterator[Row | Dropped]:
-    seen = set()
-    for outcome in outcomes:
-        if isinstance(outcome, Dropped):
-            yield outcome
-            continue
-        key = (*_key(outcome), outcome.get("desirable"))
-        yield DUPLICATE if key in seen else outcome
-        seen.add(key)
+def _chosen(pair: Row) -> Row:
+    return {**start_of(pair, "chosen"), "completion": pair["chosen"]}
 
 
-def _key(row: Row) -> tuple[str, str]:
-    return prompt_id(row["prompt"]), row["completion"]
+def _demonstrated(row: Row) -> Row | Dropped:
+    if not row["desirable"]:
+        return UNDESIRABLE
+    return {name: value for name, value in row.items() if name != "desirable"}

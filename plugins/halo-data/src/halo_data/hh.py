@@ -11,12 +11,13 @@ from pydantic import Field, model_validator
 
 from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
-from halo_core.errors import DataError, PathError
+from halo_core.errors import DataError
 from halo_data.forms import Record
 from halo_data.hub_access import commit_of, digest_of, hub_records
-from halo_data.local_files import content_digest, objects, split_files
+from halo_data.local_files import content_digest, objects
 from halo_data.outcome import Dropped, Row, kept
-from halo_data.splits import of_split, with_train
+from halo_data.part_files import first_object, part_files
+from halo_data.splits import of_split
 from halo_data.transcript import is_transcript, transcript_pair
 
 Subset = Literal["helpful-base", "helpful-online", "helpful-rejection-sampled", "harmless-base"]
@@ -94,35 +95,12 @@ class HH(DataSource):
 
 
 def _local_files(path: Path, subset: str | None) -> Mapping[str, list[tuple[str, Path]]]:
-    """Returns split to its files, each with the name of its subset."""
-    holder = path if path.is_dir() else path.parent
-    if subset is not None and holder.name in SUBSETS and holder.name != subset:
-        raise PathError(
-            f"this is the subset {holder.name!r}, but subset is {subset!r}: leave one out",
-            location=str(path),
-        )
-    if not path.is_dir():
-        files = split_files(path).items()
-        return with_train({split: [(subset or holder.name, file)] for split, file in files})
-    wanted = SUBSETS if subset is None else (subset,)
-    splits: dict[str, list[tuple[str, Path]]] = {}
-    for folder in [path / name for name in wanted if (path / name).is_dir()] or [path]:
-        for split, file in split_files(folder).items():
-            if split in SPLITS:
-                splits.setdefault(split, []).append((folder.name, file))
-    if not splits:
-        raise PathError(
-            f"neither train.jsonl(.gz) nor test.jsonl(.gz), nor a folder {' or '.join(wanted)}",
-            location=str(path),
-        )
-    return with_train(splits)
+    return part_files(path, subset, parts=SUBSETS, splits=SPLITS, word="subset")
 
 
 def _check(path: Path) -> None:
-    first = next(objects(path), None)
-    if first is None:
-        raise DataError("the file is empty; expected at least one row", location=str(path))
-    _outcome(Record("first", f"{path}:{first[0]}", first[1]))
+    number, given = first_object(path)
+    _outcome(Record("first", f"{path}:{number}", given))
 
 
 def _outcome(record: Record) -> Row | Dropped:

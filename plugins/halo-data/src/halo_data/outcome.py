@@ -32,6 +32,7 @@ NO_ANSWER = Dropped("no assistant turn at the end")
 CONFLICTING_LABELS = Dropped("conflicting labels")
 DUPLICATE = Dropped("duplicate")
 UNDESIRABLE = Dropped("undesirable")
+EQUAL_SCORES = Dropped("all scores equal")
 
 
 def kept(outcomes: Iterable[Row | Dropped], dropped: Counter[str]) -> Iterator[Row]:

@@ -1,0 +1,117 @@
+"""The data component `mixture`: several sources as one, by their sizes or by weights."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from halo_core.data import DataInfo, DataSource, Loaded
+from halo_core.errors import DataError
+from halo_core.feedback import Feedback
+from halo_data.outcome import Dropped, Row
+from halo_data.shares import count_of_share, in_order
+from halo_data.splits import of_split
+from halo_data.wrapping import digest_of_parts
+
+NAME = "mixture"
+NOT_DRAWN = Dropped("not drawn by its weight")
+Weight = Annotated[float, Field(gt=0, le=1000)]
+
+
+class Mixture(DataSource):
+    """The rows of several sources, each row as often per epoch as the weight of its source says.
+
+    Weight 1 is the natural size. With weight 2 each row comes twice; with 1.5 each comes once and
+    half of the rows, chosen by content and seed, a second time; with 0.5 half of the rows come.
+    """
+
+    sources: list[DataSource] = Field(min_length=1, description="The sources; of one kind")
+    weights: list[Weight] | None = Field(
+        default=None,
+        description="How often a row of each source comes per epoch, in the order of sources; "
+        "1 for all when left out",
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of the choice where a weight is no whole")
+
+    @model_validator(mode="after")
+    def _one_weight_each(self) -> Self:
+        if self.weights is not None and len(self.weights) != len(self.sources):
+            raise ValueError(
+                f"{len(self.weights)} weights for {len(self.sources)} sources; expected one each"
+            )
+        return self
+
+    def inspect(self) -> DataInfo:
+        """Returns the kind of the sources and the splits that all of them have."""
+        infos = [source.inspect() for source in self.sources]
+        known = [info.splits for info in infos if info.splits]
+        splits = [split for split in (known or [()])[0] if all(split in s for s in known)]
+        if known and not splits:
+            raise DataError(
+                f"no split is in all sources; they have {'; '.join(map(', '.join, known))}. List "
+                "the sources in the data set itself, where each has its own split",
+                location=NAME,
+            )
+        digests = [info.digest for info in infos if info.digest is not None]
+        options = f"{self.weights} {self.seed}"
+        digest = digest_of_parts(NAME, options, *digests) if len(digests) == len(infos) else None
+        return DataInfo(_one_kind(infos), tuple(splits), digest)
+
+    def load(self, split: str) -> Loaded:
+        """Returns the rows of the sources, one source after the other; trainers shuffle."""
+        splits = self.inspect().splits
+        if splits:
+            of_split(dict.fromkeys(splits), split, NAME)
+        dropped: Counter[str] = Counter()
+        return Loaded(self._rows(split, dropped), dropped)
+
+    def _rows(self, split: str, dropped: Counter[str]) -> Iterator[Row]:
+        weights = self.weights or [1.0] * len(self.sources)
+        for number, (source, weight) in enumerate(zip(self.sources, weights, strict=True)):
+            loaded = source.load(split)
+            rows = (_named(row, number) for row in loaded.rows)
+            yield from rows if weight == 1 else self._drawn(list(rows), weight, number, dropped)
+            dropped.update(loaded.dropped)
+
+    def _drawn(
+        self, rows: list[Row], weight: float, number: int, dropped: Counter[str]
+    ) -> Iterator[Row]:
+        count = count_of_share(weight, len(rows))
+        if rows and not count:
+            raise DataError(
+                f"weights[{number}]: {weight} of {len(rows)} rows leaves none; expected at least "
+                "one: take a larger weight or more data",
+                location=NAME,
+            )
+        times, rest = divmod(count, max(len(rows), 1))
+        once_more = set(in_order(rows, self.seed, NAME)[:rest])
+        if not times:
+            dropped[NOT_DRAWN.reason] += len(rows) - rest
+        for copy in range(1, times + 2):
+            for position, row in enumerate(rows):
+                if copy <= times or position in once_more:
+                    yield _copied(row, copy)
+
+
+def _one_kind(infos: list[DataInfo]) -> Feedback | None:
+    kinds = sorted({info.feedback for info in infos if info.feedback is not None})
+    if len(kinds) > 1:
+        raise DataError(
+            f"the sources hold {' and '.join(kinds)} feedback; expected one kind. Convert them "
+            "first",
+            location=NAME,
+        )
+    unknown = any(info.feedback is None for info in infos)
+    return None if unknown else kinds[0]
+
+
+def _named(row: Row, number: int) -> Row:
+    return {**row, "id": f"{number}/{row['id']}"} if "id" in row else row
+
+
+def _copied(row: Row, copy: int) -> Row:
+    named = {"id": f"{row['id']}#{copy}"} if "id" in row and copy > 1 else {}
+    return {**row, **named, "copy": f"{row.get('copy', '')}/{copy}"}

@@ -1,0 +1,178 @@
+"""The data source `oasst`: OpenAssistant's replies, ranked by people, from files or the hub."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from halo_core.component import Location
+from halo_core.data import DataInfo, DataSource, Loaded
+from halo_core.errors import DataError
+from halo_data.forms import Record
+from halo_data.hub_access import commit_of, digest_of, hub_records
+from halo_data.local_files import content_digest, objects, split_files
+from halo_data.oasst_trees import OasstMessage, ReplyGroup, messages_of, reply_groups
+from halo_data.outcome import EMPTY_COMPLETION, Dropped, Row, kept
+from halo_data.pairs import pair
+from halo_data.part_files import first_object
+from halo_data.scored import index_pairs
+from halo_data.splits import of_split, with_train
+
+HUB = "OpenAssistant/oasst1"
+SPLITS = ("train", "validation")
+NOT_READY = Dropped("tree not ready for export")
+OTHER_LANGUAGE = Dropped("another language")
+SYNTHETIC = Dropped("synthetic")
+DELETED = Dropped("deleted")
+UNRANKED = Dropped("unranked")
+NO_SIBLING = Dropped("no ranked sibling")
+NO_ROOT = Dropped("tree without a root")
+
+
+class OASST(DataSource):
+    """Replies to one prompt as people ranked them, as pairs or as scored groups.
+
+    A reply that nobody ranked is in no pair. All replies of a tree stay on one side of a hold-out.
+    """
+
+    citation = "Köpf et al. 2023, OpenAssistant Conversations: Democratizing LLM Alignment"
+
+    path: Annotated[str, Location()] | None = Field(
+        default=None,
+        description="A file of message trees or of flattened messages (.jsonl, also .gz), or a "
+        "folder of <split>.jsonl files; the hub when left out",
+    )
+    hub: str = Field(default=HUB, min_length=1, description="Id of the data set on the hub")
+    revision: str | None = Field(
+        default=None, description="Branch, tag or commit on the hub; its main branch when left out"
+    )
+    feedback: Literal["paired", "scored"] = Field(
+        default="paired",
+        description="paired: two replies of different rank; scored: all ranked replies of a "
+        "prompt, the score is minus the rank",
+    )
+    pairs: Literal["adjacent", "all"] = Field(
+        default="adjacent",
+        description="adjacent: each reply against the next lower ranked one; all: every two",
+    )
+    language: str | None = Field(
+        default="en", description="Language of the prompts and replies; null: any"
+    )
+    synthetic: bool = Field(
+        default=True, description="Whether messages that a model wrote are served too"
+    )
+    holdout: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Share of the trees of a lone file that is served as split validation, by the "
+        "hashes of their ids",
+    )
+
+    @model_validator(mode="after")
+    def _all_have_effect(self) -> Self:
+        if self.path is not None and (self.revision is not None or self.hub != HUB):
+            raise ValueError("path reads local files; hub and revision have no effect: leave out")
+        if self.path is None and self.holdout is not None:
+            raise ValueError("holdout splits a lone file; the hub has the split validation already")
+        if self.feedback == "scored" and self.pairs != "adjacent":
+            raise ValueError("pairs only has an effect with feedback: paired")
+        return self
+
+    def inspect(self) -> DataInfo:
+        """Returns the kind, the splits and the hash of the files, or the commit on the hub."""
+        rules = f"{self.feedback} {self.pairs} {self.language} {self.synthetic} {self.holdout}"
+        if self.path is None:
+            digest = digest_of(self.hub, commit_of(self.hub, self.revision), rules)
+            return DataInfo(self.feedback, SPLITS, digest)
+        files = self._files()
+        for path in sorted(set(files.values())):
+            number, given = first_object(path)
+            next(messages_of([Record("first", f"{path}:{number}", given)]))
+        digest = content_digest(sorted(set(files.values())), rules)
+        return DataInfo(self.feedback, tuple(files), digest)
+
+    def load(self, split: str) -> Loaded:
+        """Returns the pairs or groups of a split, prompt by prompt, the best reply first."""
+        dropped: Counter[str] = Counter()
+        records = self._hub_records(split) if self.path is None else self._local_records(split)
+        return Loaded(kept(self._outcomes(records, split), dropped), dropped)
+
+    def _files(self) -> Mapping[str, Path]:
+        files = split_files(Path(str(self.path)))
+        if self.holdout is None:
+            return with_train(files)
+        if len(files) > 1:
+            raise DataError(
+                f"holdout splits a lone file, but there are {', '.join(files)}; leave it out",
+                location=str(self.path),
+            )
+        return dict.fromkeys(SPLITS, next(iter(files.values())))
+
+    def _local_records(self, split: str) -> Iterator[Record]:
+        path = of_split(self._files(), split, str(self.path))
+        return (Record(str(number), f"{path}:{number}", given) for number, given in objects(path))
+
+    def _hub_records(self, split: str) -> Iterator[Record]:
+        of_split(dict.fromkeys(SPLITS), split, self.hub)
+        return hub_records(self.hub, split=split, revision=self.revision)
+
+    def _outcomes(self, records: Iterable[Record], split: str) -> Iterator[Row | Dropped]:
+        groups, lost = reply_groups(messages_of(records))
+        yield from [NO_ROOT] * lost
+        for group in groups:
+            if self.holdout is None or _is_held(group, self.holdout) == (split == "validation"):
+                yield from self._group(group)
+
+    def _group(self, group: ReplyGroup) -> Iterator[Row | Dropped]:
+        ranked: list[OasstMessage] = []
+        for reply in group.replies:
+            reason = self._reason(group, reply)
+            if reason is None:
+                ranked.append(reply)
+            else:
+                yield reason
+        if len(ranked) == 1:
+            yield NO_SIBLING
+        elif ranked:
+            yield from self._rows(group, sorted(ranked, key=_rank))
+
+    def _reason(self, group: ReplyGroup, reply: OasstMessage) -> Dropped | None:
+        seen = (*group.asked, reply)
+        languages = {message.language for message in seen} - {None}
+        rules = (
+            (not reply.ready, NOT_READY),
+            (any(message.deleted for message in seen), DELETED),
+            (self.language is not None and bool(languages - {self.language}), OTHER_LANGUAGE),
+            (not self.synthetic and any(message.synthetic for message in seen), SYNTHETIC),
+            (not reply.text.strip(), EMPTY_COMPLETION),
+            (reply.rank is None, UNRANKED),
+        )
+        return next((reason for applies, reason in rules if applies), None)
+
+    def _rows(self, group: ReplyGroup, ranked: list[OasstMessage]) -> Iterator[Row | Dropped]:
+        start: dict[str, Any] = {"prompt": group.prompt, "group": group.asked[0].tree}
+        scores = [float(-_rank(reply)) for reply in ranked]
+        if self.feedback == "scored":
+            texts = [reply.text for reply in ranked]
+            yield {"id": group.asked[-1].id, **start, "completions": texts, "scores": scores}
+            return
+        for high, low in index_pairs(scores, self.pairs):
+            made = pair(group.prompt, ranked[high].text, ranked[low].text)
+            named = {"id": f"{ranked[high].id}>{ranked[low].id}"}
+            yield made if isinstance(made, Dropped) else {**named, **made, **start}
+
+
+def _rank(reply: OasstMessage) -> int:
+    assert reply.rank is not None  # unranked replies were left out
+    return reply.rank
+
+
+def _is_held(group: ReplyGroup, share: float) -> bool:
+    digits = hashlib.sha256(group.asked[0].tree.encode()).hexdigest()[:16]
+    return int(digits, 16) < share * 16**16

@@ -1,0 +1,136 @@
+"""The conversions of scored groups: data sources that wrap another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise, product
+from statistics import median
+from typing import Literal
+
+from pydantic import Field
+
+from halo_core.data import DataInfo, DataSource, Loaded
+from halo_data.labels import settled
+from halo_data.outcome import EQUAL_SCORES, Dropped, Row
+from halo_data.pairs import pair
+from halo_data.wrapping import converted, start_of, unique, wrapped_info
+
+Pairs = Literal["all", "adjacent", "best-worst"]
+GAP_TOO_SMALL = Dropped("gap below min_gap")
+AT_THE_MEDIAN = Dropped("at the median")
+ONE_COMPLETION = Dropped("one completion")
+
+
+class ScoredToPaired(DataSource):
+    """Pairs of the completions of a scored group, the higher score chosen; ties make no pair."""
+
+    source: DataSource = Field(description="The source of scored groups")
+    pairs: Pairs = Field(
+        default="all",
+        description="all: every two of different score; adjacent: each against those of the next "
+        "lower score; best-worst: the first of the highest against the first of the lowest score",
+    )
+    min_gap: float = Field(
+        default=0.0, ge=0, description="The least difference of scores within a pair"
+    )
+
+    def inspect(self) -> DataInfo:
+        """Returns what the source says, as pairs."""
+        options = f"{self.pairs} {self.min_gap}"
+        return wrapped_info(self.source, "scored-to-paired", ("scored",), "paired", options)
+
+    def load(self, split: str) -> Loaded:
+        """Returns the pairs of each group, best first; groups without any are counted."""
+        return converted(self.source, split, ("scored",), self._paired)
+
+    def _paired(self, groups: Iterable[Row]) -> Iterator[Row | Dropped]:
+        for group in groups:
+            scores = group["scores"]
+            if (reason := _useless(scores)) is not None:
+                yield reason
+                continue
+            for high, low in index_pairs(scores, self.pairs):
+                if scores[high] - scores[low] < self.min_gap:
+                    yield GAP_TOO_SMALL
+                else:
+                    yield _pair(group, high, low)
+
+
+class ScoredToBinary(DataSource):
+    """The completions of a scored group as rows, desirable or not by their scores."""
+
+    source: DataSource = Field(description="The source of scored groups")
+    threshold: float | Literal["median"] = Field(
+        default="median",
+        description="A number: this score or more is desirable, less is not. median: above the "
+        "median of its group is desirable, below is not, at the median is dropped",
+    )
+
+    def inspect(self) -> DataInfo:
+        """Returns what the source says, as binary feedback."""
+        options = str(self.threshold)
+        return wrapped_info(self.source, "scored-to-binary", ("scored",), "binary", options)
+
+    def load(self, split: str) -> Loaded:
+        """Returns the labelled completions; one with both labels is dropped and counted."""
+        return converted(self.source, split, ("scored",), self._labelled)
+
+    def _labelled(self, groups: Iterable[Row]) -> Iterator[Row | Dropped]:
+        outcomes = [outcome for group in groups for outcome in self._rows(group)]
+        yield from (outcome for outcome in outcomes if isinstance(outcome, Dropped))
+        rows = (outcome for outcome in outcomes if not isinstance(outcome, Dropped))
+        yield from unique(settled(rows, "drop"))
+
+    def _rows(self, group: Row) -> Iterator[Row | Dropped]:
+        scores = group["scores"]
+        by_median = self.threshold == "median"
+        if by_median and (reason := _useless(scores)) is not None:
+            yield reason
+            return
+        middle = median(scores) if self.threshold == "median" else self.threshold
+        for i, score in enumerate(scores):
+            if by_median and score == middle:
+                yield AT_THE_MEDIAN
+            else:
+                labelled = {"completion": group["completions"][i], "desirable": score >= middle}
+                yield {**start_of(group, str(i)), **labelled}
+
+
+def index_pairs(scores: Sequence[float], pairs: Pairs) -> Iterator[tuple[int, int]]:
+    """Yields (position of the higher, position of the lower) score, best first.
+
+    Args:
+        scores: The scores of one group.
+        pairs: Which pairs to make.
+
+    >>> list(index_pairs([1.0, 3.0, 2.0, 2.0], "adjacent"))
+    [(1, 2), (1, 3), (2, 0), (3, 0)]
+    """
+    levels = [
+        [i for i, score in enumerate(scores) if score == level]
+        for level in sorted(set(scores), reverse=True)
+    ]
+    if len(levels) < 2:
+        return
+    if pairs == "best-worst":
+        yield levels[0][0], levels[-1][0]
+    elif pairs == "adjacent":
+        for higher, lower in pairwise(levels):
+            yield from product(higher, lower)
+    else:
+        for position, higher in enumerate(levels):
+            below = [i for level in levels[position + 1 :] for i in level]
+            yield from product(higher, below)
+
+
+def _useless(scores: Sequence[float]) -> Dropped | None:
+    if len(scores) < 2:
+        return ONE_COMPLETION
+    return EQUAL_SCORES if len(set(scores)) == 1 else None
+
+
+def _pair(group: Row, high: int, low: int) -> Row | Dropped:
+    made = pair(group["prompt"], group["completions"][high], group["completions"][low])
+    if isinstance(made, Dropped):
+        return made
+    return {**start_of(group, f"{high}-{low}"), **made}

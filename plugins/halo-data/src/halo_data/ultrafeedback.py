@@ -1,0 +1,181 @@
+"""The data source `ultrafeedback`: GPT-4's ratings of several answers, as pairs or as groups."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from halo_core.component import Location
+from halo_core.data import DataInfo, DataSource, Loaded
+from halo_core.errors import DataError
+from halo_data.forms import Record
+from halo_data.hub_access import commit_of, digest_of, hub_records
+from halo_data.local_files import content_digest, objects, split_files
+from halo_data.messages import completion_text, prompt_messages
+from halo_data.outcome import EMPTY_COMPLETION, EMPTY_PROMPT, EQUAL_SCORES, Dropped, Row, kept
+from halo_data.pairs import pair
+from halo_data.part_files import first_object
+from halo_data.splits import of_split, with_train
+
+HUBS: Mapping[str, str] = {
+    "paired": "HuggingFaceH4/ultrafeedback_binarized",
+    "scored": "openbmb/UltraFeedback",
+}
+HUB_SPLITS: Mapping[str, Mapping[str, str]] = {
+    "paired": {"train": "train_prefs", "test": "test_prefs"},
+    "scored": {"train": "train"},
+}
+"""Kind of feedback to our splits to those of the hub."""
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "paired": ("prompt", "chosen", "rejected", "score_chosen", "score_rejected"),
+    "scored": ("instruction", "completions"),
+}
+NO_COMPLETIONS = Dropped("no completions")
+UNSCORED = Dropped("completion without a score")
+CHOSEN_SCORED_LOWER = Dropped("chosen scored lower")
+
+
+class UltraFeedback(DataSource):
+    """Answers of several models with the scores that GPT-4 gave them, as pairs or as groups."""
+
+    citation = "Cui et al. 2023, UltraFeedback: Boosting Language Models with Scaled AI Feedback"
+
+    path: Annotated[str, Location()] | None = Field(
+        default=None,
+        description="A .jsonl or .json file (also .gz), or a folder of <split>.jsonl files; the "
+        "hub when left out",
+    )
+    hub: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Id of the data set on the hub; HuggingFaceH4/ultrafeedback_binarized for "
+        "pairs and openbmb/UltraFeedback for groups when left out",
+    )
+    revision: str | None = Field(
+        default=None, description="Branch, tag or commit on the hub; its main branch when left out"
+    )
+    feedback: Literal["paired", "scored"] = Field(
+        default="paired",
+        description="paired: the binarised form (prompt, chosen, rejected and their scores); "
+        "scored: the original groups (instruction, completions with their scores)",
+    )
+    score: Literal["overall_score", "fine-grained_score"] = Field(
+        default="overall_score", description="The score of each completion that is read (scored)"
+    )
+
+    @model_validator(mode="after")
+    def _all_have_effect(self) -> Self:
+        if self.path is not None and (self.revision is not None or self.hub is not None):
+            raise ValueError("path reads local files; hub and revision have no effect: leave out")
+        if self.feedback == "paired" and self.score != "overall_score":
+            raise ValueError("score only has an effect with feedback: scored")
+        return self
+
+    def inspect(self) -> DataInfo:
+        """Returns the kind, the splits and the hash of the files, or the commit on the hub."""
+        rules = f"{self.feedback} {self.score}"
+        if self.path is None:
+            digest = digest_of(self._hub, commit_of(self._hub, self.revision), rules)
+            return DataInfo(self.feedback, tuple(HUB_SPLITS[self.feedback]), digest)
+        files = with_train(split_files(Path(self.path)))
+        for path in sorted(set(files.values())):
+            number, given = first_object(path)
+            self._check(Record("first", f"{path}:{number}", given))
+        digest = content_digest(sorted(set(files.values())), rules)
+        return DataInfo(self.feedback, tuple(files), digest)
+
+    def load(self, split: str) -> Loaded:
+        """Returns the pairs or groups of a split; pairs of equal scores are dropped and counted."""
+        dropped: Counter[str] = Counter()
+        return Loaded(kept(map(self._outcome, self._records(split)), dropped), dropped)
+
+    @property
+    def _hub(self) -> str:
+        return self.hub or HUBS[self.feedback]
+
+    def _records(self, split: str) -> Iterator[Record]:
+        if self.path is None:
+            theirs = of_split(HUB_SPLITS[self.feedback], split, self._hub)
+            return hub_records(self._hub, split=theirs, revision=self.revision)
+        path = of_split(with_train(split_files(Path(self.path))), split, self.path)
+        return (
+            Record(f"{split}:{number}", f"{path}:{number}", given)
+            for number, given in objects(path)
+        )
+
+    def _check(self, record: Record) -> None:
+        if all(name in record.given for name in COLUMNS[self.feedback]):
+            return
+        other = next((f for f in COLUMNS if all(n in record.given for n in COLUMNS[f])), None)
+        hint = (
+            f"these are {other}: set feedback: {other}"
+            if other
+            else "other data are read by jsonl or hub"
+        )
+        raise DataError(
+            f"got the columns {', '.join(record.given)}; expected "
+            f"{', '.join(COLUMNS[self.feedback])}; {hint}",
+            location=record.place,
+        )
+
+    def _outcome(self, record: Record) -> Row | Dropped:
+        self._check(record)
+        read: Callable[[Record], Row | Dropped] = (
+            _pair if self.feedback == "paired" else self._scored_group
+        )
+        outcome = read(record)
+        return outcome if isinstance(outcome, Dropped) else {"id": record.id, **outcome}
+
+    def _scored_group(self, record: Record) -> Row | Dropped:
+        return _group(record, self.score)
+
+
+def _pair(record: Record) -> Row | Dropped:
+    given = record.given
+    prompt = prompt_messages(given["prompt"], "prompt", record.place)
+    chosen, rejected = (
+        completion_text(given[side], prompt, side, record.place) for side in ("chosen", "rejected")
+    )
+    high, low = _number(given["score_chosen"]), _number(given["score_rejected"])
+    if high is None or low is None:
+        return UNSCORED
+    if high < low:
+        return CHOSEN_SCORED_LOWER
+    made = pair(prompt, chosen, rejected)
+    return EQUAL_SCORES if high == low and not isinstance(made, Dropped) else made
+
+
+def _group(record: Record, score: str) -> Row | Dropped:
+    given = record.given
+    prompt = prompt_messages(given["instruction"], "instruction", record.place)
+    found = given["completions"]
+    if not isinstance(found, list) or not all(
+        isinstance(item, Mapping) and isinstance(item.get("response"), str) for item in found
+    ):
+        raise DataError(
+            "column 'completions' is no list of {response: text, overall_score: number}",
+            location=record.place,
+        )
+    if not prompt:
+        return EMPTY_PROMPT
+    if not found:
+        return NO_COMPLETIONS
+    if any(not item["response"].strip() for item in found):
+        return EMPTY_COMPLETION
+    scores = [_number(item.get(score)) for item in found]
+    if None in scores:
+        return UNSCORED
+    texts = [item["response"] for item in found]
+    return {"prompt": prompt, "completions": texts, "scores": scores}
+
+
+def _number(value: Any) -> float | None:
+    """Returns a score, or None where it is null or not a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
