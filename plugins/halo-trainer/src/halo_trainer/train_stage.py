@@ -162,14 +162,14 @@ class Train(Stage):
         return bool({"reference_logps", "reference_point"} & set(self.loss.needed()))
 
     @property
-    def feedback(self) -> Feedback:
+    def reads(self) -> Feedback:
         """The kind of feedback it reads: pairs where the reference point is within them."""
         return "paired" if isinstance(self.reference_point, WithinPair) else self.loss.feedback
 
     def feedback_wanted(self) -> Mapping[str, Feedback]:
         """Returns the kind of feedback of the data and every evaluation set."""
         options = ["data", *(f"evaluate.{name}" for name in self.evaluate)]
-        return dict.fromkeys(options, self.feedback)
+        return dict.fromkeys(options, self.reads)
 
     def model_defaults(self) -> Mapping[str, str]:
         """Returns what `from` and, where the loss needs it, `reference` mean when left out."""
@@ -224,7 +224,7 @@ class Train(Stage):
     def _control_mistakes(self) -> Iterator[tuple[str, str]]:
         if not isinstance(self.loss, Controlled):
             return
-        if self.feedback == "paired":
+        if self.reads == "paired":
             yield "loss", "puts a control token behind each prompt, which a pair shares"
         if self.lora is not None:
             yield (
