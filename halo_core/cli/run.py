@@ -36,13 +36,13 @@ def run(
     from halo_core.runner import Runner, new_status
     from halo_core.spec.spec import load_spec
     from halo_core.stage import StopFlag
-    from halo_core.store import Workspace
+    from halo_core.store import open_workspace
     from halo_core.threads import patient_threads
 
     patient_threads()
     started = time.monotonic()
     spec = load_spec(Path(spec_file), parse_overrides(overrides))
-    plan = make_plan(spec, Workspace(Path(workspace).resolve()))
+    plan = make_plan(spec, open_workspace(workspace))
     status = new_status(plan)
     stop = StopFlag()
     runner = Runner(
