@@ -197,6 +197,7 @@ def write_error(folder: Path, error: BaseException) -> None:
             "message": error.message if isinstance(error, HaloError) else str(error),
             "location": error.location if isinstance(error, HaloError) else None,
             "exit_code": getattr(error, "exit_code", 1),
+            "traceback": "".join(traceback.format_exception(error)),
         },
     )
 
@@ -207,14 +208,26 @@ def read_error(folder: Path, exit_code: int) -> HaloError:
 
     record = read_json(folder / "error.json")
     if record is None:
-        return WorkerError(f"the worker ended with exit code {exit_code}", location=str(folder))
+        return WorkerError(_ended(exit_code), location=str(folder))
     error_class = getattr(errors, record["type"], None)
     if not (isinstance(error_class, type) and issubclass(error_class, HaloError)):
-        return WorkerError(f"{record['type']}: {record['message']}", location=record["location"])
+        return WorkerError(
+            f"internal error: {record['type']}: {record['message']}; "
+            "the traceback is in error.json",
+            location=str(folder),
+        )
     if error_class is errors.Interrupted:
         return errors.Interrupted(record["message"], signal_number=record["exit_code"] - 128)
     error: HaloError = error_class(record["message"], location=record["location"])
     return error
+
+
+def _ended(exit_code: int) -> str:
+    killed = "; it was killed, perhaps because memory ran out" if exit_code in (137, -9) else ""
+    return (
+        f"a worker ended with exit code {exit_code}{killed}. "
+        "The same command goes on from the last checkpoint"
+    )
 
 
 __all__ = ["component_record", "execute", "read_error", "stage_done", "write_error", "write_stage"]
