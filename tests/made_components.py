@@ -103,6 +103,9 @@ class Learn(Stage):
             raise UserError("the model is too small", location="model/config.json")
         if self.fail == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.fail == "two signals":
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
         if self.fail == "interrupt":
             context.stop.set(2)
         if context.stop.is_set():

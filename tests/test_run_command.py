@@ -158,6 +158,16 @@ def test_an_interrupted_worker_says_what_it_kept_and_ends_with_130(
     assert "stopped; one step is kept" in stopped.err
 
 
+def test_a_second_signal_stops_at_once_and_says_how_to_go_on(halo: Halo, spec_file: Path) -> None:
+    stopped = halo("run", str(spec_file), "--set", "stages.learn.fail=two signals", "--json")
+    assert stopped.code == 143
+    assert statuses(stopped.json) == ["interrupted", "pending", "pending"]
+    assert stopped.json["error"]["message"] == (
+        "stopped; the same command goes on from what was saved before"
+    )
+    assert "SIGTERM: saving the state; once more to stop at once" in stopped.err
+
+
 def test_a_killed_worker_is_reported_and_the_state_kept(halo: Halo, spec_file: Path) -> None:
     workers = ["--set", "stages.learn.workers=2", "--set", "stages.learn.fail=killed"]
     killed = halo("run", str(spec_file), *workers)

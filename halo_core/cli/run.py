@@ -57,6 +57,8 @@ def run(
     try:
         with _signals(stop):
             runner.run(again)
+    except KeyboardInterrupt:
+        stop.raise_interrupted("the same command goes on from what was saved before")
     finally:
         output.attach(**_as_json(status))
     if output.json:
