@@ -2,7 +2,7 @@
 
     HaloError                     exit 1
     ├── UserError                 exit 2   a mistake in what the user gave
-    │   ├── SpecErrors            exit 2   all mistakes of one spec, together
+    │   ├── SpecErrors            exit 2   all mistakes of one spec, together; 3 if all are plugins'
     │   ├── PathError             exit 2   a file or folder that is not there or not as expected
     │   ├── BusyError             exit 2   another process works on the same
     │   ├── DataError             exit 2   rows that are not what they should be
@@ -59,6 +59,8 @@ class SpecErrors(UserError):
 
     def __init__(self, errors: Sequence[HaloError]) -> None:
         self.errors = tuple(errors)
+        if errors and all(isinstance(error, PluginError) for error in errors):
+            self.exit_code = PluginError.exit_code
         count = len(self.errors)
         super().__init__(f"{count} mistake{'s' if count != 1 else ''} in the spec")
 

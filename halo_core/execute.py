@@ -7,10 +7,10 @@ the seed. `done.json` is written last, by rank 0, and means that the output is w
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from traceback import format_exception
 from typing import Any, cast
 
 from halo_core.discovery import discover
@@ -191,15 +191,30 @@ def _third_party(error: Exception, resolved: Resolved) -> tuple[Resolved, str] |
 
 def write_error(folder: Path, error: BaseException) -> None:
     """Leaves an error for the controller to find; called by workers."""
-    write_json(folder / "error.json", {**error_record(error), "exit_code": exit_code_of(error)})
+    left = {"exit_code": exit_code_of(error), "traceback": "".join(format_exception(error))}
+    write_json(folder / "error.json", error_record(error) | left)
 
 
 def read_error(folder: Path, exit_code: int) -> HaloError:
     """Returns the error that a worker left, or one that says how it ended."""
     record = read_json(folder / "error.json")
     if record is None:
-        return WorkerError(f"the worker ended with exit code {exit_code}", location=str(folder))
-    return error_of(record, record["exit_code"])
+        return WorkerError(_ended(exit_code), location=str(folder))
+    found = error_of(record, record["exit_code"])
+    if isinstance(found, WorkerError):
+        return WorkerError(
+            f"internal error: {found.message}; the traceback is in error.json",
+            location=str(folder),
+        )
+    return found
+
+
+def _ended(exit_code: int) -> str:
+    killed = "; it was killed, perhaps because memory ran out" if exit_code in (137, -9) else ""
+    return (
+        f"a worker ended with exit code {exit_code}{killed}. "
+        "The same command goes on from the last checkpoint"
+    )
 
 
 __all__ = ["component_record", "execute", "read_error", "stage_done", "write_error", "write_stage"]

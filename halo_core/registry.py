@@ -228,14 +228,10 @@ class Registry:
 
     def _unknown(self, kind: str, name: str) -> UserError | PluginError:
         owner = RESERVED[kind].get(name)
-        prefix = normalised(name.partition("/")[0]) if "/" in name else owner
-        for plugin in self.broken:
-            if _belongs(prefix, plugin.distribution):
-                return PluginError(
-                    f"the {words(kind)} {name!r} is in {plugin.distribution} "
-                    f"{plugin.version}, which is broken: {plugin.error}. {plugin.hint}",
-                    location=plugin.location,
-                )
+        prefix = _prefix(name) or owner
+        broken = self._in_broken(prefix, f"the {words(kind)} {name!r}")
+        if broken is not None:
+            return broken
         for absent in self.left_out:
             if _belongs(prefix, absent.distribution):
                 return UserError(
@@ -249,6 +245,26 @@ class Registry:
                 f"pip install {owner}"
             )
         return UserError(self._no_such(kind, name))
+
+    def check_namespace(self, name: str) -> None:
+        """Does nothing unless a name belongs to the namespace of a broken distribution.
+
+        Raises:
+            PluginError: When it does; what kind of component it names cannot be known then.
+        """
+        error = self._in_broken(_prefix(name), repr(name))
+        if error is not None:
+            raise error
+
+    def _in_broken(self, prefix: str | None, what: str) -> PluginError | None:
+        for plugin in self.broken:
+            if _belongs(prefix, plugin.distribution):
+                return PluginError(
+                    f"{what} is in {plugin.distribution} {plugin.version}, which is broken: "
+                    f"{plugin.error}. {plugin.hint}",
+                    location=plugin.location,
+                )
+        return None
 
     def _no_such(self, kind: str, name: str) -> str:
         import difflib
@@ -265,6 +281,10 @@ class Registry:
 
 def _full_name(registration: Registration) -> str:
     return f"{normalised(registration.distribution)}/{registration.name}"
+
+
+def _prefix(name: str) -> str | None:
+    return normalised(name.partition("/")[0]) if "/" in name else None
 
 
 def _belongs(prefix: str | None, distribution: str) -> bool:

@@ -32,6 +32,7 @@ from halo_core.tracker import Report, Tracker
 from halo_core.tracking import Tracking
 
 CLOSE_DEADLINE_S = 30.0
+GO_ON = "the same command goes on from there"
 BUSY = "this run is being worked on by another process; wait for it, or use another workspace"
 
 
@@ -136,7 +137,7 @@ class Runner:
     def _stages(self) -> None:
         todo = [stage for stage in self.plan.stages if stage_done(stage.folder) is None]
         rows = {stage.id: self._rows(stage) for stage in todo}
-        self._check_overlap(todo, rows)
+        self._check_overlap(rows | (self._learned() if todo else {}))
         for stage, status in zip(self.plan.stages, self.status.stages, strict=True):
             if stage_done(stage.folder) is not None:
                 self._take_from_store(stage, status)
@@ -167,13 +168,23 @@ class Runner:
             reasons = ", ".join(f"{n} {reason}" for reason, n in rows.dropped.items())
             self.say(f"  {name}: {rows.name}: {rows.count} rows, dropped {reasons}")
 
-    def _check_overlap(
-        self, todo: Sequence[PlannedStage], rows: Mapping[str, Mapping[str, list[Rows]]]
-    ) -> None:
+    def _learned(self) -> dict[str, dict[str, list[Rows]]]:
+        """Returns the rows that models in the store learned from, where they are within reach."""
+        return {
+            stage.id: self._rows(stage)
+            for stage in self.plan.stages
+            if stage.spec.component.produces == "model"
+            and stage_done(stage.folder) is not None
+            and all(
+                source.info.digest for data in stage.spec.data.values() for source in data.sources
+            )
+        }
+
+    def _check_overlap(self, rows: Mapping[str, Mapping[str, list[Rows]]]) -> None:
         trained: dict[str, DataSet] = {}
         tested: dict[str, DataSet] = {}
-        for stage in todo:
-            for option, sources in rows[stage.id].items():
+        for stage in self.plan.stages:
+            for option, sources in rows.get(stage.id, {}).items():
                 name = stage.spec.data[option].name
                 learns = stage.spec.component.produces == "model" and option == "data"
                 group = trained if learns else tested
@@ -220,7 +231,7 @@ class Runner:
         self, stage: PlannedStage, rows: Mapping[str, list[Rows]], status: StageStatus
     ) -> None:
         if self.stop.is_set():
-            self.stop.raise_interrupted("nothing was lost")
+            self.stop.raise_interrupted(f"nothing was lost; {GO_ON}")
         waits = f"{stage.id}: another process computes it; waiting"
         with awaited(stage.folder, self.stop, lambda: self.say(waits)):
             if stage_done(stage.folder) is not None:
@@ -248,20 +259,25 @@ class Runner:
         return self._launch(stage, command)
 
     def _launch(self, stage: PlannedStage, command: Sequence[str]) -> Mapping[str, Any]:
-        """Runs a stage in workers; a signal is passed on to them and they are waited for."""
+        """Runs a stage in workers; signals are passed on to them and they are waited for."""
         (stage.folder / "error.json").unlink(missing_ok=True)
         process = subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
         told = False
-        while process.poll() is None:
-            if self.stop.is_set() and not told:
-                told = True
-                process.send_signal(self.stop.signal_number)
-            time.sleep(0.05)
+        try:
+            while process.poll() is None:
+                if self.stop.is_set() and not told:
+                    told = True
+                    process.send_signal(self.stop.signal_number)
+                time.sleep(0.05)
+        except KeyboardInterrupt:
+            process.terminate()
+            process.wait()
+            raise
         done = stage_done(stage.folder)
         if done is not None:
             return done
-        if self.stop.is_set():
-            self.stop.raise_interrupted("the workers kept their last checkpoint")
+        if self.stop.is_set() and not (stage.folder / "error.json").exists():
+            self.stop.raise_interrupted(f"the last checkpoint is kept; {GO_ON}")
         raise read_error(stage.folder, process.returncode)
 
     def _reports(self) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from halo_core.errors import PathError
+
 
 def write_json(path: Path, tree: Any) -> None:
     """Writes a JSON file beside its place and renames it, so that it is never half there."""
@@ -65,6 +67,30 @@ class Workspace:
     def relative(self, path: Path) -> str:
         """Returns a path relative to the workspace."""
         return str(path.relative_to(self.root))
+
+
+def open_workspace(folder: str) -> Workspace:
+    """Returns the workspace in a folder, which is made where it is not there yet.
+
+    Raises:
+        PathError: When it cannot be made or written to.
+    """
+    root = Path(folder).expanduser().resolve()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _no_workspace(root, error.strerror or str(error)) from error
+    if not os.access(root, os.W_OK | os.X_OK):
+        raise _no_workspace(root, "Permission denied")
+    return Workspace(root)
+
+
+def _no_workspace(root: Path, reason: str) -> PathError:
+    return PathError(
+        f"this cannot be the workspace: {reason}; expected a folder to write to. "
+        "Name another with --workspace or HALO_WORKSPACE",
+        location=str(root),
+    )
 
 
 def stage_done(folder: Path) -> Mapping[str, Any] | None:

@@ -34,11 +34,10 @@ def work(folder: Path) -> int:
         progress = stderr_progress() if rank == 0 else None
         execute(folder, stop=stop, progress=progress, main=rank == 0)
     except Exception as error:
-        if rank == 0 or not (folder / "error.json").exists():
+        # The first error is the cause; those of other ranks follow from it.
+        if not (folder / "error.json").exists():
             write_error(folder, error)
-        if not isinstance(error, HaloError):
-            raise
-        return error.exit_code
+        return error.exit_code if isinstance(error, HaloError) else 1
     return 0
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from typing import Annotated, ClassVar, Literal
 
@@ -113,6 +115,11 @@ class Learn(Stage):
             raise ZeroDivisionError("a bug of a stranger")
         if self.fail == "user":
             raise UserError("the model is too small", location="model/config.json")
+        if self.fail == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.fail == "two signals":
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
         if self.fail == "interrupt":
             context.stop.set(2)
         if context.stop.is_set():

@@ -115,6 +115,7 @@ def test_a_wrong_option_is_json_too(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (UserError("x"), 2),
         (SpecErrors([UserError("x")]), 2),
+        (SpecErrors([PluginError("x")]), 3),
         (PluginError("x"), 3),
         (Interrupted("x", signal_number=2), 130),
         (Interrupted("x", signal_number=15), 143),

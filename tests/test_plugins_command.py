@@ -143,6 +143,13 @@ def test_show_what_is_no_component_is_the_plugin_s_fault(site: Any, halo: Halo) 
     assert "expected a class of components" in done.err
 
 
+def test_show_a_component_of_a_broken_plugin_says_what_broke(site: Any, halo: Halo) -> None:
+    site.add("halo-acme", "raise ValueError('boom')\n")
+    done = halo("plugins", "show", "acme/odd", env=site.env)
+    assert done.code == 3
+    assert "halo_acme_plugin.py:1: 'acme/odd' is in halo-acme 1.0, which is broken" in done.err
+
+
 def test_show_a_misspelt_name_gets_the_nearest_one(capsys: Captured) -> None:
     assert call(["plugins", "show", "kt0"]) == 2
     assert capsys.readouterr().err == (

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 Halo = Callable[..., Any]
 
 MADE = Path(__file__).with_name("made_components.py")
@@ -147,7 +149,66 @@ def test_errors_of_workers_arrive_as_they_were(halo: Halo, spec_file: Path) -> N
     assert "made_components.py:" in broken.err
 
 
+def test_an_interrupted_worker_says_what_it_kept_and_ends_with_130(
+    halo: Halo, spec_file: Path
+) -> None:
+    workers = ["--set", "stages.learn.workers=2", "--set", "stages.learn.fail=interrupt"]
+    stopped = halo("run", str(spec_file), *workers)
+    assert stopped.code == 130
+    assert "stopped; one step is kept" in stopped.err
+
+
+def test_a_second_signal_stops_at_once_and_says_how_to_go_on(halo: Halo, spec_file: Path) -> None:
+    stopped = halo("run", str(spec_file), "--set", "stages.learn.fail=two signals", "--json")
+    assert stopped.code == 143
+    assert statuses(stopped.json) == ["interrupted", "pending", "pending"]
+    assert stopped.json["error"]["message"] == (
+        "stopped; the same command goes on from what was saved before"
+    )
+    assert "SIGTERM: saving the state; once more to stop at once" in stopped.err
+
+
+def test_a_killed_worker_is_reported_and_the_state_kept(halo: Halo, spec_file: Path) -> None:
+    workers = ["--set", "stages.learn.workers=2", "--set", "stages.learn.fail=killed"]
+    killed = halo("run", str(spec_file), *workers)
+    assert killed.code == 1
+    assert "a worker ended with exit code -9; it was killed, perhaps because memory" in killed.err
+    assert "The same command goes on from the last checkpoint" in killed.err
+    assert "Traceback" not in killed.err
+
+
+def test_a_plugin_that_cannot_be_imported_ends_a_run_that_uses_it_with_3(
+    halo: Halo, site: Any, spec_file: Path
+) -> None:
+    site.add("halo-acme", "raise ValueError('boom')\n")
+    assert halo("validate", str(spec_file), env=site.env).code == 0
+    loss = ["--set", "stages.learn.loss=acme/soft"]
+    failed = halo("run", str(spec_file), *loss, env=site.env)
+    assert failed.code == 3
+    assert "halo-acme 1.0, which is broken: ValueError: boom" in failed.err
+    mixed = halo("run", str(spec_file), *loss, "--set", "seed=one", env=site.env)
+    assert mixed.code == 2
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_workspace_that_cannot_be_made_ends_with_2(
+    command: str, halo: Halo, spec_file: Path
+) -> None:
+    failed = halo(command, str(spec_file), "--workspace", str(spec_file))
+    assert failed.code == 2
+    assert failed.err.startswith(f"{spec_file}: this cannot be the workspace: File exists; ")
+    assert "Name another with --workspace or HALO_WORKSPACE" in failed.err
+
+
 def test_the_same_content_in_train_and_test_is_an_error(halo: Halo, spec_file: Path) -> None:
+    same = ["--set", "data.test.prefix=a", "--set", "data.test.split=train"]
+    failed = halo("run", str(spec_file), *same)
+    assert failed.code == 2
+    assert "data set 'test': 4 of its 4 rows stand in 'train' too" in failed.err
+
+
+def test_a_model_in_the_store_is_not_tested_on_what_it_learned(halo: Halo, spec_file: Path) -> None:
+    assert halo("run", str(spec_file)).code == 0
     same = ["--set", "data.test.prefix=a", "--set", "data.test.split=train"]
     failed = halo("run", str(spec_file), *same)
     assert failed.code == 2

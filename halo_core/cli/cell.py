@@ -28,7 +28,7 @@ def cell(
     from halo_core.progress import LineProgress
     from halo_core.spec.suite import load_suite
     from halo_core.stage import StopFlag
-    from halo_core.store import Workspace
+    from halo_core.store import open_workspace
     from halo_core.suite.command import cell_command
     from halo_core.suite.in_place import InPlace
     from halo_core.threads import patient_threads
@@ -36,7 +36,7 @@ def cell(
     patient_threads()
     _end_with_parent()
     suite = load_suite(Path(spec_file), parse_overrides(overrides), only=[cell])
-    plan = make_plan(suite.specs[0], Workspace(Path(workspace).resolve()))
+    plan = make_plan(suite.specs[0], open_workspace(workspace))
     stop = StopFlag()
     run = InPlace(
         progress=LineProgress(),

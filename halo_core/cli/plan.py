@@ -52,10 +52,10 @@ def _plan_spec(
     from halo_core.model_size import count_parameters
     from halo_core.plan import make_plan
     from halo_core.spec.spec import load_spec
-    from halo_core.store import Workspace
+    from halo_core.store import open_workspace
 
     spec = load_spec(spec_file, overrides)
-    made = make_plan(spec, Workspace(Path(workspace).resolve()))
+    made = make_plan(spec, open_workspace(workspace))
     weights = count_parameters(made)
     stages = [_stage(made, stage, weights) for stage in made.stages]
     if output.json:

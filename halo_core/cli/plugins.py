@@ -10,9 +10,9 @@ from halo_core.catalogue import Entry, catalogue
 from halo_core.cli.output import Output, output_options
 from halo_core.cli.table import table
 from halo_core.discovery import discover
-from halo_core.errors import UserError
+from halo_core.errors import HaloError, UserError
 from halo_core.installed import normalised
-from halo_core.reserved import KINDS
+from halo_core.reserved import KINDS, RESERVED
 
 if TYPE_CHECKING:
     from halo_core.registry import BrokenPlugin, Registration, Registry
@@ -48,7 +48,10 @@ def show(name: str, kind: str | None, output: Output) -> None:
 def _find(registry: Registry, name: str, kind: str | None) -> Registration:
     if kind is not None:
         return registry.find(kind, name)
-    kinds = [k for k in KINDS if _is_known(registry, k, name)]
+    kinds = [k for k in KINDS if _is_found(registry, k, name)]
+    if not kinds:
+        registry.check_namespace(name)
+        kinds = [k for k in KINDS if RESERVED[k].get(name, "halo-core") != "halo-core"]
     if len(kinds) > 1:
         raise UserError(
             f"{name!r} is the name of a {' and of a '.join(kinds)}: add --kind {kinds[0]}"
@@ -58,16 +61,11 @@ def _find(registry: Registry, name: str, kind: str | None) -> Registration:
     raise UserError(_no_component(registry, name))
 
 
-def _is_known(registry: Registry, kind: str, name: str) -> bool:
-    from halo_core.errors import PluginError
-    from halo_core.reserved import RESERVED
-
+def _is_found(registry: Registry, kind: str, name: str) -> bool:
     try:
         registry.find(kind, name)
-    except PluginError:
-        return True
-    except UserError:
-        return RESERVED[kind].get(name, "halo-core") != "halo-core"
+    except HaloError:
+        return False
     return True
 
 

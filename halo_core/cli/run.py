@@ -74,11 +74,11 @@ def _run_spec(
     from halo_core.runner import Runner
     from halo_core.spec.spec import load_spec
     from halo_core.stage import StopFlag
-    from halo_core.store import Workspace
+    from halo_core.store import open_workspace
 
     started = time.monotonic()
     spec = load_spec(spec_file, overrides)
-    plan = make_plan(spec, Workspace(Path(workspace).resolve()))
+    plan = make_plan(spec, open_workspace(workspace))
     status = new_status(plan)
     stop = StopFlag()
     runner = Runner(
@@ -93,6 +93,8 @@ def _run_spec(
     try:
         with stopping(stop):
             runner.run(again)
+    except KeyboardInterrupt:
+        stop.raise_interrupted("the same command goes on from what was saved before")
     finally:
         output.attach(**status.as_json())
     if output.json:

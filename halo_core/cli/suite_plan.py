@@ -33,11 +33,11 @@ def plan_suite(
         output: Of the command.
     """
     from halo_core.spec.suite import load_suite
-    from halo_core.store import Workspace
+    from halo_core.store import open_workspace
     from halo_core.suite.plan import make_suite_plan
 
     suite = load_suite(path, overrides, only=cells)
-    plan = make_suite_plan(suite, Workspace(Path(workspace).resolve()))
+    plan = make_suite_plan(suite, open_workspace(workspace))
     output.emit(_as_json(plan))
     if not output.json:
         for line in plan_lines(plan):

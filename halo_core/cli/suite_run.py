@@ -49,13 +49,13 @@ def run_suite(
     from halo_core.progress import stderr_progress
     from halo_core.spec.suite import load_suite
     from halo_core.stage import StopFlag
-    from halo_core.store import Workspace
+    from halo_core.store import open_workspace
     from halo_core.suite.plan import make_suite_plan
     from halo_core.suite.run import SuiteRunner
 
     started = time.monotonic()
     suite = load_suite(path, overrides, only=cells)
-    plan = make_suite_plan(suite, Workspace(Path(workspace).resolve()))
+    plan = make_suite_plan(suite, open_workspace(workspace))
     say = _whole_lines()
     for line in plan_lines(plan):
         say(line)

@@ -116,7 +116,7 @@ def test_one_process_needs_no_launcher_and_two_are_launched(tmp_path: Any) -> No
     assert Train(data="d", loss=SFT()).command(tmp_path) is None
     command = Train(data="d", loss=SFT(), processes=2).command(tmp_path)
     assert command is not None
-    assert command[:3] == [sys.executable, "-m", "accelerate.commands.launch"]
+    assert command[:3] == [sys.executable, "-m", "halo_trainer.launch"]
     assert command[-3:] == ["-m", "halo_core.worker", str(tmp_path)]
     assert command[command.index("--num_processes") + 1] == "2"
 

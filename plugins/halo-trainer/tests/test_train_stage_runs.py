@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers.models.llama.modeling_llama import LlamaMLP
 
 from halo_core import ModelInput
 from halo_core.errors import DataError, Interrupted, ModelError, NotFiniteError, UserError
@@ -28,6 +29,8 @@ from halo_trainer.train_stage import Train
 from halo_trainer.training import set_up
 
 WORDS = "the cow says moo duck quack ant six legs coal black green grass".split()
+LAYERS = 2
+"""Of `tiny_model`."""
 Run = Callable[..., StageResult]
 
 
@@ -391,6 +394,49 @@ def test_dropout_is_only_for_what_is_learned_from(run: Run, tmp_path: Path) -> N
     assert found[1, "policy/kl"] == pytest.approx(0, abs=1e-5)
     assert found[1, "eval/test/loss"] == pytest.approx(0.5, abs=1e-6)
     assert found[1, "rewards/desirable"] != pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize("lora", [None, {"rank": 2}])
+def test_gradient_checkpointing_computes_each_layer_twice(
+    run: Run, monkeypatch: pytest.MonkeyPatch, lora: dict[str, int] | None
+) -> None:
+    forward = LlamaMLP.forward
+    calls: list[bool] = []
+
+    def counted(self: LlamaMLP, x: torch.Tensor) -> torch.Tensor:
+        calls.append(torch.is_grad_enabled())
+        return forward(self, x)
+
+    monkeypatch.setattr(LlamaMLP, "forward", counted)
+    computed = {}
+    for wanted in (False, True):
+        calls.clear()
+        options = {"name": str(wanted), "gradient_checkpointing": wanted, "lora": lora}
+        run(SFT(), steps=1, **options)
+        computed[wanted] = sum(calls)
+    assert computed == {False: LAYERS, True: 2 * LAYERS}
+
+
+class Noting(Loss):
+    """Notes whether only kernels that repeat are used."""
+
+    feedback: ClassVar[Feedback] = "demonstration"
+    needs: ClassVar[tuple[Need, ...]] = ("policy_logps",)
+    noted: ClassVar[list[bool]] = []
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        self.noted.append(torch.are_deterministic_algorithms_enabled())
+        return LossOutput(-batch.policy_logps, torch.ones_like(batch.policy_logps), None)
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_deterministic_kernels_are_used_where_asked_for_and_only_in_training(
+    run: Run, wanted: bool
+) -> None:
+    Noting.noted.clear()
+    run(Noting(), steps=1, deterministic=wanted)
+    assert set(Noting.noted) == {wanted}
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_chance_is_another_at_each_step_and_rank_and_for_each_seed() -> None:

@@ -97,7 +97,7 @@ def _judge_the_rest(
             records[record["prompt_id"]] = record
             bar.advance()
             if context.stop.is_set():
-                kept = f"{len(records)} of {len(duels)} verdicts kept"
+                kept = f"{len(records)} of {len(duels)} verdicts are kept; the same command goes on"
                 context.stop.raise_interrupted(kept)
 
 

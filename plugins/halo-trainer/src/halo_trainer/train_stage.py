@@ -264,13 +264,13 @@ class Train(Stage):
         return found
 
     def command(self, folder: Path) -> Sequence[str] | None:
-        """Returns the `accelerate launch` command when there are several processes."""
+        """Returns the command that starts the processes when there are several."""
         if self.processes == 1:
             return None
         # --multi_gpu starts plain torch ranks; those that find no GPU, or are told to use the
         # CPU, talk over gloo.
         return [
-            *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"),
+            *(sys.executable, "-m", "halo_trainer.launch", "--multi_gpu"),
             *("--num_processes", str(self.processes), "--num_machines", "1"),
             *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
             *("-m", "halo_core.worker", str(folder)),

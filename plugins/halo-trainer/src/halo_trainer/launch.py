@@ -1,0 +1,73 @@
+"""Starts the processes of a training: ``python -m halo_trainer.launch OPTIONS -m MODULE ...``.
+
+It is ``accelerate launch`` with other manners. Every process of a training tells by itself what
+went wrong, so the launcher says nothing about it; and one that is asked to stop may take as long as
+its step takes, where torch's launcher would kill it after 30 seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+import psutil
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the processes until all have ended and returns the first exit code that is not 0.
+
+    SIGINT and SIGTERM are passed on to the processes; the second one kills them.
+
+    Args:
+        arguments: Those of ``accelerate launch``.
+    """
+    # A name of torch's: the signals that its own launcher handles. The others are left to us.
+    os.environ.setdefault("PET_SIGNALS_TO_HANDLE", "SIGHUP,SIGQUIT")
+    for number in SIGNALS:
+        signal.signal(number, _pass_on)
+    logging.disable(logging.CRITICAL)
+    from accelerate.commands.launch import launch_command, launch_command_parser
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    try:
+        launch_command(launch_command_parser().parse_args(list(arguments)))
+    except ChildFailedError as error:
+        return _exit_code(error.get_first_failure()[1].exitcode)
+    except SignalException as error:  # a torch that does not know PET_SIGNALS_TO_HANDLE
+        return 128 + int(error.sigval)
+    except Exception as error:
+        print(f"the launcher failed: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _exit_code(code: int) -> int:
+    """Returns the exit code as a shell writes it: 128 + N for a process that signal N ended."""
+    return 128 - code if code < 0 else code
+
+
+def _pass_on(number: int, frame: FrameType | None) -> None:
+    processes = psutil.Process().children()
+    if not processes:
+        raise SystemExit(128 + number)
+    for each in SIGNALS:
+        signal.signal(each, _kill)
+    for process in processes:
+        process.send_signal(number)
+
+
+def _kill(number: int, frame: FrameType | None) -> None:
+    for process in psutil.Process().children(recursive=True):
+        process.kill()
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
