@@ -7,10 +7,10 @@ the seed. `done.json` is written last, by rank 0, and means that the output is w
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from traceback import format_exception
 from typing import Any, cast
 
 from halo_core.discovery import discover
@@ -191,7 +191,8 @@ def _third_party(error: Exception, resolved: Resolved) -> tuple[Resolved, str] |
 
 def write_error(folder: Path, error: BaseException) -> None:
     """Leaves an error for the controller to find; called by workers."""
-    left = {"exit_code": exit_code_of(error), "traceback": "".join(format_exception(error))}
+    trace = "".join(traceback.format_exception(error))
+    left = {"exit_code": exit_code_of(error), "traceback": trace}
     write_json(folder / "error.json", error_record(error) | left)
 
 
