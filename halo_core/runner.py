@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from halo_core.both_labels import warn_of_both_labels
 from halo_core.errors import Interrupted, UserError
 from halo_core.events import EventLog, read_events
 from halo_core.execute import execute, read_error, write_stage
@@ -194,7 +195,7 @@ class Runner:
     def _stages(self) -> None:
         todo = [stage for stage in self.plan.stages if stage_done(stage.folder) is None]
         rows = {stage.id: self._rows(stage) for stage in todo}
-        self._check_overlap(todo, rows)
+        self._check_data(todo, rows)
         for stage, status in zip(self.plan.stages, self.status.stages, strict=True):
             if stage_done(stage.folder) is not None:
                 self._take_from_store(stage, status)
@@ -225,17 +226,21 @@ class Runner:
             reasons = ", ".join(f"{n} {reason}" for reason, n in rows.dropped.items())
             self.say(f"  {name}: {rows.name}: {rows.count} rows, dropped {reasons}")
 
-    def _check_overlap(
+    def _check_data(
         self, todo: Sequence[PlannedStage], rows: Mapping[str, Mapping[str, list[Rows]]]
     ) -> None:
         trained: dict[str, DataSet] = {}
         tested: dict[str, DataSet] = {}
+        told: set[tuple[str, str]] = set()
         for stage in todo:
             for option, sources in rows[stage.id].items():
                 name = stage.spec.data[option].name
                 learns = stage.spec.component.produces == "model" and option == "data"
                 group = trained if learns else tested
                 group[name] = DataSet(name, sources[0].feedback, [s.file for s in sources])
+                if learns and (name, sources[0].feedback) not in told:
+                    told.add((name, sources[0].feedback))
+                    warn_of_both_labels(group[name], self.warn)
         check_overlap(list(trained.values()), list(tested.values()), self.warn)
 
     def _take_from_store(self, stage: PlannedStage, status: StageStatus) -> None:
