@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+from halo_core.both_labels import warn_of_both_labels
 from halo_core.errors import Interrupted
 from halo_core.events import EventLog, read_events
 from halo_core.execute import execute, read_error, write_stage
@@ -137,7 +138,7 @@ class Runner:
     def _stages(self) -> None:
         todo = [stage for stage in self.plan.stages if stage_done(stage.folder) is None]
         rows = {stage.id: self._rows(stage) for stage in todo}
-        self._check_overlap(rows | (self._learned() if todo else {}))
+        self._check_data(todo, rows | (self._learned() if todo else {}))
         for stage, status in zip(self.plan.stages, self.status.stages, strict=True):
             if stage_done(stage.folder) is not None:
                 self._take_from_store(stage, status)
@@ -180,15 +181,22 @@ class Runner:
             )
         }
 
-    def _check_overlap(self, rows: Mapping[str, Mapping[str, list[Rows]]]) -> None:
+    def _check_data(
+        self, todo: Sequence[PlannedStage], rows: Mapping[str, Mapping[str, list[Rows]]]
+    ) -> None:
         trained: dict[str, DataSet] = {}
         tested: dict[str, DataSet] = {}
+        told: set[tuple[str, str]] = set()
+        new = {stage.id for stage in todo}
         for stage in self.plan.stages:
             for option, sources in rows.get(stage.id, {}).items():
                 name = stage.spec.data[option].name
                 learns = stage.spec.component.produces == "model" and option == "data"
                 group = trained if learns else tested
                 group[name] = DataSet(name, sources[0].feedback, [s.file for s in sources])
+                if learns and stage.id in new and (name, sources[0].feedback) not in told:
+                    told.add((name, sources[0].feedback))
+                    warn_of_both_labels(group[name], self.warn)
         check_overlap(list(trained.values()), list(tested.values()), self.warn)
 
     def _take_from_store(self, stage: PlannedStage, status: StageStatus) -> None:

@@ -121,16 +121,14 @@ def _describe(rows: Sequence[Rows], show: int) -> dict[str, Any]:
 
 def _labels(feedback: str, rows: Any) -> dict[str, dict[str, int]]:
     """Returns how many rows have each label, and how many completions of a prompt have both."""
+    from halo_core.both_labels import completions_with_both_labels
+
     if feedback != "binary":
         return {}
-    labels: dict[tuple[str, int], set[bool]] = {}
-    counts = {True: 0, False: 0}
-    for row in rows:
-        counts[row["desirable"]] += 1
-        key = row["prompt_id"], hash(row["completion"])
-        labels.setdefault(key, set()).add(row["desirable"])
-    both = sum(len(found) == 2 for found in labels.values())
-    return {"labels": {"desirable": counts[True], "undesirable": counts[False], "both": both}}
+    desirable = sum(row["desirable"] for row in rows)
+    both = completions_with_both_labels(rows)
+    undesirable = len(rows) - desirable
+    return {"labels": {"desirable": desirable, "undesirable": undesirable, "both": both}}
 
 
 def _lengths(rows: Any) -> dict[str, dict[str, float]]:
@@ -156,9 +154,7 @@ def _lines(name: str, described: dict[str, Any]) -> list[str]:
     if labels := described.get("labels"):
         lines.append(f"  {labels['desirable']} desirable, {labels['undesirable']} undesirable")
     if labels and labels["both"]:
-        lines.append(
-            f"  {labels['both']} completions have both labels; settle-labels leaves one at most"
-        )
+        lines.append(f"  completions with both labels: {labels['both']} (see settle-labels)")
     for column, found in described["characters"].items():
         lines.append(f"  {column}: median {found['median']:g}, max {found['max']} characters")
     for row in described["examples"]:

@@ -136,12 +136,30 @@ def test_text_that_is_a_number_is_an_error(write_rows: Write) -> None:
     assert "column 'text' is 3; expected text" in message_of(write_rows([{"text": 3}]))
 
 
-@pytest.mark.parametrize(
-    "scores", [[1.0], [1.0, None], [1.0, True], "ab", [1.0, float("nan")], [1.0, float("inf")]]
-)
-def test_scores_must_be_finite_numbers_one_per_completion(scores: Any, write_rows: Write) -> None:
+@pytest.mark.parametrize("scores", [[1.0], [], [1.0, 2.0, 3.0], "ab"])
+def test_scores_must_be_one_per_completion(scores: Any, write_rows: Write) -> None:
     row = {"prompt": "a", "completions": ["b", "c"], "scores": scores}
     assert "columns 'completions' and 'scores' do not match" in message_of(write_rows([row]))
+
+
+@pytest.mark.parametrize(
+    ("score", "shown"),
+    [
+        (None, "null"),
+        (True, "true"),
+        ("1", '"1"'),
+        (float("nan"), "NaN"),
+        (float("inf"), "Infinity"),
+    ],
+)
+def test_score_that_is_null_or_no_finite_number_is_an_error(
+    score: Any, shown: str, write_rows: Write
+) -> None:
+    row = {"prompt": "a", "completions": ["b", "c"], "scores": [1.0, score]}
+    assert (
+        f"scores[1] is {shown}; expected a finite number: leave a completion that nobody scored "
+        "out of both lists" in message_of(write_rows([row]))
+    )
 
 
 def test_empty_file_is_an_error(tmp_path: Path) -> None:

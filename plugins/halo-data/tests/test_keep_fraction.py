@@ -97,6 +97,12 @@ def test_equal_rows_count_each(write_rows: Write) -> None:
     assert len(read(KeepFraction(source=Jsonl(path=write_rows(same)), desirable=0.3))[0]) == 3
 
 
+def test_equal_rows_are_not_kept_or_left_out_together(write_rows: Write) -> None:
+    source = Jsonl(path=write_rows(thumbs(30, 0) * 4))
+    rows, _ = read(KeepFraction(source=source, desirable=0.5))
+    assert set(Counter(row["completion"] for row in rows).values()) >= {1, 2, 3}
+
+
 def test_fraction_that_leaves_nothing_is_an_error(write_rows: Write) -> None:
     source = Jsonl(path=write_rows(thumbs(4, 40)))
     with pytest.raises(

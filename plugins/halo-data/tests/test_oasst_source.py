@@ -12,7 +12,13 @@ import pytest
 from pydantic import ValidationError
 
 from halo_core.errors import DataError
-from halo_data.components import OASST, PairedToBinary
+from halo_data.components import (
+    OASST,
+    PairedToBinary,
+    PairedToDemonstration,
+    ScoredToBinary,
+    ScoredToPaired,
+)
 
 Write = Callable[..., str]
 TREES, FLAT = "en_100_tree.jsonl", "flat_messages.jsonl"
@@ -184,6 +190,21 @@ def test_every_row_names_its_tree(real_data: Path) -> None:
         assert row["group"] == trees[row["id"].partition(">")[0]]
 
 
+@pytest.mark.parametrize(
+    ("conversion", "feedback"),
+    [
+        (PairedToBinary, "paired"),
+        (PairedToDemonstration, "paired"),
+        (ScoredToPaired, "scored"),
+        (ScoredToBinary, "scored"),
+    ],
+)
+def test_conversions_hand_the_tree_on(real_data: Path, conversion: Any, feedback: str) -> None:
+    trees = source(real_data, feedback=feedback)
+    found = {row["group"] for row in read(conversion(source=trees))[0]}
+    assert found == {row["group"] for row in read(trees)[0]}
+
+
 def test_order_of_flattened_messages_does_not_matter(real_data: Path, write_rows: Write) -> None:
     shuffled = random.Random(1).sample(raw(real_data), 1167)
     rows, dropped = read(OASST(path=write_rows(shuffled)))
@@ -253,6 +274,13 @@ def test_replies_of_one_rank_make_no_pair(write_rows: Write) -> None:
     ]
     rows, _ = read(OASST(path=write_rows(given), pairs="all"))
     assert [row["id"] for row in rows] == ["m0>m1", "m0>m2"]
+
+
+def test_scored_replies_are_served_best_first_whatever_their_order(write_rows: Write) -> None:
+    given = [message("root", None), *(message(f"m{rank}", "root", rank) for rank in (2, 0, 1))]
+    (row,) = read(OASST(path=write_rows(given), feedback="scored"))[0]
+    assert row["completions"] == ["text of m0", "text of m1", "text of m2"]
+    assert row["scores"] == [0.0, -1.0, -2.0]
 
 
 @pytest.mark.parametrize("rank", ["first", 0.5, -1, True])

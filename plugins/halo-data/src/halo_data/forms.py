@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -120,13 +121,20 @@ def _labelled(
 def _scored(given: Given, place: str) -> Row | Dropped:
     prompt = prompt_messages(given["prompt"], "prompt", place)
     completions, scores = given["completions"], given["scores"]
-    numbers = isinstance(scores, list) and all(map(_is_number, scores))
-    if not (isinstance(completions, list) and numbers and len(completions) == len(scores)):
+    lists = isinstance(completions, list) and isinstance(scores, list)
+    if not lists or len(completions) != len(scores):
         raise DataError(
             "columns 'completions' and 'scores' do not match; expected two lists of one length, "
             "texts or messages in the first and finite numbers in the second",
             location=place,
         )
+    for number, score in enumerate(scores):
+        if not _is_number(score):
+            raise DataError(
+                f"scores[{number}] is {json.dumps(score)}; expected a finite number: leave a "
+                "completion that nobody scored out of both lists",
+                location=place,
+            )
     texts = [completion_text(c, prompt, "completions", place) for c in completions]
     if not prompt:
         return EMPTY_PROMPT

@@ -60,10 +60,10 @@ class ScoredToBinary(DataSource):
     """The completions of a scored group as rows, desirable or not by their scores."""
 
     source: DataSource = Field(description="The source of scored groups")
-    threshold: float | Literal["median"] = Field(
-        default="median",
-        description="A number: this score or more is desirable, less is not. median: above the "
-        "median of its group is desirable, below is not, at the median is dropped",
+    threshold: float | None = Field(
+        default=None,
+        description="This score or more is desirable, less is not. When left out it is the median "
+        "of each group: above is desirable, below is not, at the median is dropped",
     )
 
     def inspect(self) -> DataInfo:
@@ -83,11 +83,11 @@ class ScoredToBinary(DataSource):
 
     def _rows(self, group: Row) -> Iterator[Row | Dropped]:
         scores = group["scores"]
-        by_median = self.threshold == "median"
+        by_median = self.threshold is None
         if by_median and (reason := _useless(scores)) is not None:
             yield reason
             return
-        middle = median(scores) if self.threshold == "median" else self.threshold
+        middle = median(scores) if self.threshold is None else self.threshold
         for i, score in enumerate(scores):
             if by_median and score == middle:
                 yield AT_THE_MEDIAN

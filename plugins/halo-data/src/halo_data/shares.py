@@ -27,7 +27,7 @@ def in_order(rows: Sequence[Row], seed: int, purpose: str) -> list[int]:
     """Returns the positions of rows in an order that only their content and a seed decide.
 
     The first ten of it are among the first fifty, and more rows do not change the order of those
-    there were. Equal rows follow each other as they came.
+    there were. Equal rows have places of their own, the first of them always the same.
 
     Args:
         rows: Rows of any kind.

@@ -1,0 +1,45 @@
+"""Completions with both labels are found and told of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from halo_core.both_labels import completions_with_both_labels, warn_of_both_labels
+from halo_core.rows import DataSet, arrow_schema
+
+
+def row(prompt: str, completion: str, desirable: bool) -> dict[str, Any]:
+    return {"prompt_id": prompt, "completion": completion, "desirable": desirable}
+
+
+def data(folder: Path, *rows: dict[str, Any]) -> DataSet:
+    schema = arrow_schema("binary")
+    path = folder / "rows.arrow"
+    full = [{"id": "", "source": "", "prompt": [], **given} for given in rows]
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        writer.write_table(pa.Table.from_pylist(full, schema=schema))
+    return DataSet("train", "binary", [path])
+
+
+def test_only_a_completion_of_one_prompt_with_both_labels_counts() -> None:
+    rows = [row("p", "a", True), row("p", "b", True), row("p", "b", True), row("q", "a", False)]
+    assert completions_with_both_labels(rows) == 0
+    assert completions_with_both_labels([*rows, row("p", "b", False)]) == 1
+
+
+def test_both_labels_are_warned_of_with_the_way_out(tmp_path: Path) -> None:
+    told: list[str] = []
+    found = data(tmp_path, row("p", "a", True), row("p", "a", False))
+    warn_of_both_labels(found, told.append)
+    assert told == [
+        "data set 'train': completions with both labels: 1. They are learned from as they are; "
+        "{use: settle-labels, source: ..., conflicts: drop} leaves none"
+    ]
+
+
+def test_labels_without_a_conflict_are_not_warned_of(tmp_path: Path) -> None:
+    warn_of_both_labels(data(tmp_path, row("p", "a", True), row("p", "b", False)), pytest.fail)
