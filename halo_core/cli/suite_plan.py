@@ -21,19 +21,22 @@ def plan_suite(
     overrides: Mapping[str, str],
     workspace: str,
     cells: Sequence[str],
+    export: str | None,
     output: Output,
 ) -> None:
-    """Shows what a run of a suite would do.
+    """Shows what a run of a suite would do, and writes it to a file for other schedulers.
 
     Args:
         path: The suite's file.
         overrides: From ``--set``.
         workspace: The workspace's folder.
         cells: The cells to plan; all when empty.
+        export: The file to write, if any.
         output: Of the command.
     """
     from halo_core.spec.suite import load_suite
-    from halo_core.store import Workspace
+    from halo_core.store import Workspace, write_json
+    from halo_core.suite.export import exported
     from halo_core.suite.plan import make_suite_plan
 
     suite = load_suite(path, overrides, only=cells)
@@ -42,6 +45,9 @@ def plan_suite(
     if not output.json:
         for line in plan_lines(plan):
             output.say(line)
+    if export is not None:
+        write_json(Path(export), exported(plan))
+        output.say(f"\n{export} has a command per cell, and what each waits for.")
 
 
 def plan_lines(plan: SuitePlan) -> list[str]:
