@@ -138,10 +138,11 @@ def _size_lines(plan: SuitePlan) -> list[str]:
     alike: dict[tuple[str, str], list[SharedStage]] = {}
     for shared in plan.stages:
         if shared.stage.spec.component.produces == "model":
-            texts = [f"{label} {text}" for label, text in shared.size.items()]
             weights = _made(shared)
-            if weights is not None:
-                texts.insert(0, f"{weights / 1e6:,.3g}M weights")
+            texts = [] if weights is None else [f"{weights / 1e6:,.3g}M weights"]
+            # Its parts are shown by the plan of one spec, and the weights are there already.
+            sizes = [(k, v) for k, v in shared.size.items() if k != "weights" or weights is None]
+            texts += [f"{label} {text.partition(' (')[0]}" for label, text in sizes]
             if texts:
                 alike.setdefault((shared.stage.id, ", ".join(texts)), []).append(shared)
     return [f"  {id_} ({_models(found)}): {text}" for (id_, text), found in alike.items()]
