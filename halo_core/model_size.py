@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from pathlib import Path
 
 from halo_core.plan import Plan
 from halo_core.spec.stages import BASE_MODEL
+
+_SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)([bBmM])(?![A-Za-z0-9])")
+_SCALES = {"b": 1e9, "m": 1e6}
 
 
 def count_parameters(plan: Plan) -> dict[str, int | None]:
@@ -16,12 +20,25 @@ def count_parameters(plan: Plan) -> dict[str, int | None]:
     counts: dict[str, int | None] = {}
     path = plan.spec.model.path
     if plan.base_model is not None:
-        counts[BASE_MODEL] = folder_parameters(path) if path else None
+        hub = plan.spec.model.hub
+        counts[BASE_MODEL] = folder_parameters(path) if path else parameters_in_name(hub or "")
     for stage in plan.stages:
         if stage.spec.component.produces == "model":
             taken = counts.get(stage.spec.models.get("from", ""))
             counts[stage.id] = stage.spec.component.parameters(taken)
     return counts
+
+
+def parameters_in_name(name: str) -> int | None:
+    """Returns the rounded number of weights that the name of a model tells, or None.
+
+    >>> parameters_in_name("EleutherAI/pythia-1.4b"), parameters_in_name("x/opt-350m-it")
+    (1400000000, 350000000)
+    >>> parameters_in_name("mistralai/Mixtral-8x7B-v0.1"), parameters_in_name("gpt2")
+    (None, None)
+    """
+    found = _SIZE.search(name.rpartition("/")[2])
+    return round(float(found[1]) * _SCALES[found[2].lower()]) if found else None
 
 
 def folder_parameters(folder: Path) -> int | None:

@@ -47,6 +47,7 @@ class Runner:
         stop: Set from a signal handler.
         command: The command line, for the record.
         say: Prints a line for people.
+        told_rows: Rows whose drops were told already, by an earlier run of the same suite.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Runner:
         stop: StopFlag,
         command: Sequence[str],
         say: Callable[[str], None],
+        told_rows: set[tuple[str, Path]] | None = None,
     ) -> None:
         self.plan = plan
         self.status = status
@@ -65,7 +67,7 @@ class Runner:
         self.stop = stop
         self.command = list(command)
         self.say = say
-        self._told_rows: set[tuple[str, Path]] = set()
+        self._told_rows = set() if told_rows is None else told_rows
         self.log = EventLog(plan.run_folder / "events.jsonl")
 
     def run(self, again: Sequence[str] = ()) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from halo_core.component import Component
 from halo_core.events import Event
+
+SuiteStatus = Literal["running", "done", "failed", "interrupted", "pending"]
+"""How far a suite is; ``pending``: cells are left, and no process is known to run them."""
 
 
 class StartOver(Exception):
@@ -48,6 +51,26 @@ class Tracker(Component):
     @abstractmethod
     def open(self, run: Path, workspace: Path) -> TrackerSession:
         """Returns a session for the run in folder `run`; must not block or touch the network."""
+
+
+@runtime_checkable
+class SuiteTracker(Protocol):
+    """What a tracker may do besides: show a suite as one parent of its cells' runs."""
+
+    def tell_suite(self, suite: Path, workspace: Path, status: SuiteStatus) -> Mapping[str, object]:
+        """Brings the parent up to date with the suite's `suite.json`.
+
+        Called again whenever a cell ends; calling it twice changes nothing.
+
+        Args:
+            suite: The suite's folder.
+            workspace: The workspace.
+            status: How far the suite is.
+
+        Returns:
+            What a tracker's session says of itself: `links`, and ids of its own.
+        """
+        ...
 
 
 class Report(Component):

@@ -46,7 +46,7 @@ def cell(
     )
     with stopping(stop):
         outcome = run(plan)
-    output.emit({**outcome.as_json(), "exit_code": outcome.exit_code})
+    output.emit(outcome.as_json())
     return outcome.exit_code
 
 

@@ -25,12 +25,19 @@ if TYPE_CHECKING:
 @spec_options
 @workspace_option
 @cell_option
+@click.option(
+    "--export",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write a suite's plan as JSON: a command per cell, and what each waits for.",
+)
 @output_options
 def plan(
     spec_file: str,
     overrides: Sequence[str],
     workspace: str,
     cells: Sequence[str],
+    export: str | None,
     output: Output,
 ) -> None:
     """Show what a run would do: stages, what is there already, rows, conversions, sizes."""
@@ -40,9 +47,9 @@ def plan(
     if is_suite(Path(spec_file), given):
         from halo_core.cli.suite_plan import plan_suite
 
-        plan_suite(Path(spec_file), given, workspace, cells, output)
+        plan_suite(Path(spec_file), given, workspace, cells, export, output)
         return
-    refuse_for_spec(cell=cells)
+    refuse_for_spec(cell=cells, export=export)
     _plan_spec(Path(spec_file), given, workspace, output)
 
 

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -17,6 +18,7 @@ from halo_core.cli.spec_options import (
     refuse_for_spec,
     spec_options,
 )
+from halo_core.errors import UserError
 
 
 @click.command()
@@ -33,6 +35,18 @@ from halo_core.cli.spec_options import (
     show_default=True,
     help="Of a suite so many cells at a time.",
 )
+@click.option(
+    "--submit",
+    type=click.Choice(["slurm", "local"]),
+    help="Submit a suite's cells as jobs to Slurm, or to this machine for a try.",
+)
+@click.option(
+    "--submit-option",
+    "submit_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Of each job, as in timeout_min=240 or partition=gpu. Repeatable.",
+)
 @output_options
 def run(
     spec_file: str,
@@ -41,6 +55,8 @@ def run(
     again: Sequence[str],
     cells: Sequence[str],
     jobs: int,
+    submit: Literal["slurm", "local"] | None,
+    submit_options: Sequence[str],
     output: Output,
 ) -> None:
     """Run a spec or a suite: train, sample, judge; what is there already is not computed again.
@@ -54,10 +70,19 @@ def run(
     given = parse_overrides(overrides)
     if is_suite(Path(spec_file), given):
         from halo_core.cli.suite_run import run_suite
+        from halo_core.cli.suite_submit import submit_suite
 
+        if submit_options and submit is None:
+            raise UserError("only for jobs; add --submit", location="--submit-option")
+        if submit is not None:
+            if jobs > 1 or again:
+                option = "--jobs" if jobs > 1 else "--again"
+                raise UserError(f"{option} does not go with --submit", location="--submit")
+            submit_suite(Path(spec_file), given, workspace, cells, submit, submit_options, output)
+            return
         run_suite(Path(spec_file), given, workspace, again, cells, jobs, output)
         return
-    refuse_for_spec(cell=cells, jobs=jobs > 1)
+    refuse_for_spec(cell=cells, jobs=jobs > 1, submit=submit, submit_option=submit_options)
     _run_spec(Path(spec_file), given, workspace, again, output)
 
 

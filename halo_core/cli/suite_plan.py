@@ -21,19 +21,22 @@ def plan_suite(
     overrides: Mapping[str, str],
     workspace: str,
     cells: Sequence[str],
+    export: str | None,
     output: Output,
 ) -> None:
-    """Shows what a run of a suite would do.
+    """Shows what a run of a suite would do, and writes it to a file for other schedulers.
 
     Args:
         path: The suite's file.
         overrides: From ``--set``.
         workspace: The workspace's folder.
         cells: The cells to plan; all when empty.
+        export: The file to write, if any.
         output: Of the command.
     """
     from halo_core.spec.suite import load_suite
-    from halo_core.store import open_workspace
+    from halo_core.store import open_workspace, write_json
+    from halo_core.suite.export import exported
     from halo_core.suite.plan import make_suite_plan
 
     suite = load_suite(path, overrides, only=cells)
@@ -42,6 +45,9 @@ def plan_suite(
     if not output.json:
         for line in plan_lines(plan):
             output.say(line)
+    if export is not None:
+        write_json(Path(export), exported(plan))
+        output.say(f"\n{export} has a command per cell, and what each waits for.")
 
 
 def plan_lines(plan: SuitePlan) -> list[str]:
@@ -132,10 +138,11 @@ def _size_lines(plan: SuitePlan) -> list[str]:
     alike: dict[tuple[str, str], list[SharedStage]] = {}
     for shared in plan.stages:
         if shared.stage.spec.component.produces == "model":
-            texts = [f"{label} {text}" for label, text in shared.size.items()]
             weights = _made(shared)
-            if weights is not None:
-                texts.insert(0, f"{weights / 1e6:,.3g}M weights")
+            texts = [] if weights is None else [f"{weights / 1e6:,.3g}M weights"]
+            # Its parts are shown by the plan of one spec, and the weights are there already.
+            sizes = [(k, v) for k, v in shared.size.items() if k != "weights" or weights is None]
+            texts += [f"{label} {text.partition(' (')[0]}" for label, text in sizes]
             if texts:
                 alike.setdefault((shared.stage.id, ", ".join(texts)), []).append(shared)
     return [f"  {id_} ({_models(found)}): {text}" for (id_, text), found in alike.items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from halo_core.plan import Plan
 from halo_core.run_status import new_status
@@ -33,6 +34,7 @@ class InPlace:
         self._stop = stop
         self._command = command
         self._say = say
+        self._told_rows: set[tuple[str, Path]] = set()
 
     def __call__(self, plan: Plan) -> CellOutcome:
         """Runs a cell and returns how it ended."""
@@ -45,6 +47,7 @@ class InPlace:
             stop=self._stop,
             command=self._command(plan.spec.cell.id),
             say=self._say,
+            told_rows=self._told_rows,
         )
         try:
             runner.run()

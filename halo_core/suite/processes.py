@@ -103,16 +103,18 @@ def _outcome(plan: Plan, id_: str, exit_code: int, answer: bytes) -> CellOutcome
     """Returns the outcome that a process printed; one that was killed printed none."""
     try:
         told: dict[str, Any] = json.loads(answer)
+    except ValueError:
+        told = {}
+    if "status" in told:
         return CellOutcome(
-            id_, told["run"], told["status"], told["stages"], told["error"], told["exit_code"]
+            id_, told["run"], told["status"], told["stages"], told["error"], exit_code
         )
-    except (ValueError, KeyError):
-        error = {
-            "type": "WorkerError",
-            "message": f"the process of the cell ended with exit code {exit_code}",
-            "location": str(plan.run_folder),
-        }
-        return CellOutcome(id_, plan.run_name, "failed", (), error, 1)
+    error = told.get("error") or {
+        "type": "WorkerError",
+        "message": f"the process of the cell ended with exit code {exit_code}",
+        "location": str(plan.run_folder),
+    }
+    return CellOutcome(id_, plan.run_name, "failed", (), error, max(1, exit_code))
 
 
 def shares(jobs: int, given: Mapping[str, str], gpus: Sequence[str]) -> list[dict[str, str]]:

@@ -20,7 +20,8 @@ from halo_core.store import stage_done
 from halo_core.suite.folder import SuiteFolder
 from halo_core.suite.outcome import CellOutcome
 from halo_core.suite.plan import SuitePlan
-from halo_core.suite.tracking import SuiteStatus, SuiteTracking
+from halo_core.suite.tracking import SuiteTracking
+from halo_core.tracker import SuiteStatus
 
 
 class RunCell(Protocol):

@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any
 
 from halo_core.redact import one_line
+from halo_core.tracker import SuiteStatus, SuiteTracker
 
-SuiteStatus = Literal["running", "done", "failed", "interrupted", "pending"]
-"""``pending``: cells are still to be run, and this process does not run them."""
 CLOSE_DEADLINE_S = 30.0
-
-
-@runtime_checkable
-class SuiteTracker(Protocol):
-    """What a tracker may do besides: show a suite as one parent of its cells' runs."""
-
-    def tell_suite(self, suite: Path, workspace: Path, status: SuiteStatus) -> Mapping[str, object]:
-        """Brings the parent up to date with the suite's `suite.json`.
-
-        Called again whenever a cell ends; calling it twice changes nothing.
-
-        Args:
-            suite: The suite's folder.
-            workspace: The workspace.
-            status: How far the suite is.
-
-        Returns:
-            What a tracker's session says of itself: `links`, and ids of its own.
-        """
-        ...
+ATTEMPTS = 3
+"""How often a tracker is told of the end of a suite, until it knows."""
 
 
 class SuiteTracking:
@@ -92,19 +74,31 @@ class SuiteTracking:
             self._news.clear()
             closing = self._closing.is_set()
             for name, tracker in self._trackers:
-                self._tell(name, tracker, self._status if closing else "running")
+                if closing:
+                    self._tell_end(name, tracker)
+                else:
+                    self._tell(name, tracker, "running")
             if closing:
                 return
 
-    def _tell(self, name: str, tracker: SuiteTracker, status: SuiteStatus) -> None:
+    def _tell_end(self, name: str, tracker: SuiteTracker) -> None:
+        for attempt in range(ATTEMPTS):
+            time.sleep(attempt)
+            if self._tell(name, tracker, self._status):
+                return
+        what = f"{name}: it does not know how the suite ended; the same command tells it again"
+        self._warn_once(f"{name} at the end", what)
+
+    def _tell(self, name: str, tracker: SuiteTracker, status: SuiteStatus) -> bool:
         try:
             told = dict(tracker.tell_suite(self._suite, self._workspace, status))
         except (Exception, SystemExit) as error:
             self._warn_once(name, f"{name}: {one_line(error)}; the suite goes on without it")
-            return
+            return False
         links = told.pop("links", {})
         merged = dict(links) if isinstance(links, Mapping) else {}
         self.told = {**self.told, **told, "links": {**self.told["links"], **merged}}
+        return True
 
     def _warn_once(self, name: str, message: str) -> None:
         if name not in self._warned:

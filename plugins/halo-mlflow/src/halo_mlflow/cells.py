@@ -66,7 +66,8 @@ def note(suite: Path, record: Mapping[str, Any]) -> str:
     shown = [c for c in table["columns"] if c in ("cell", "status", *_JUDGED)]
     places = [table["columns"].index(column) for column in shown]
     lines = [f"**{len(cells)} cells: {counted}**", "", _line(shown), _line(["---"] * len(shown))]
-    for row in table["data"][:NOTE_ROWS]:
+    begun = [row for row in table["data"] if row[table["columns"].index("status")] != "pending"]
+    for row in begun[:NOTE_ROWS]:
         lines.append(_line([_text(row[place]) for place in places]))
     errors = [f"* {c['id']}: {redact(c['error']['message'])}" for c in cells if c["error"]]
     return "\n".join([*lines, "", *errors]).strip()

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from halo_core.suite.tracking import SuiteStatus
-from halo_core.tracker import Tracker, TrackerSession
+from halo_core.tracker import SuiteStatus, Tracker, TrackerSession
 
 _URI = re.compile(r"databricks$|databricks-uc$|[a-z][a-z0-9+.-]*://.+")
 

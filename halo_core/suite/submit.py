@@ -1,0 +1,136 @@
+"""Submits the cells of a suite as jobs through submitit: to Slurm, or to this machine for a try.
+
+Each job is `halo run SUITE --cell ID`. Slurm starts a cell when those that compute a stage which it
+shares have ended, however they did; locks on the stages see to the rest. A job that is preempted or
+out of time keeps its state and is queued again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from halo_core.errors import UserError, WorkerError
+from halo_core.store import write_json
+from halo_core.suite.export import absolute_command
+from halo_core.suite.folder import SuiteFolder
+from halo_core.suite.plan import SuitePlan
+
+if TYPE_CHECKING:
+    from submitit import AutoExecutor
+    from submitit.helpers import DelayedSubmission
+
+Cluster = Literal["slurm", "local"]
+COMMON = ("timeout_min", "mem_gb", "nodes", "cpus_per_task", "gpus_per_node", "tasks_per_node")
+"""Options that mean the same everywhere; all others are sbatch's own."""
+LOCAL_TIMEOUT_MIN = 7 * 24 * 60
+MOST_REQUEUES = 100
+
+
+class CellJob:
+    """What a job does: runs a command, and stops it so that its state is kept when asked.
+
+    Args:
+        command: The command and its arguments.
+        cwd: Where.
+    """
+
+    def __init__(self, command: Sequence[str], cwd: str) -> None:
+        self.command, self.cwd = list(command), cwd
+        self._pid: int | None = None
+
+    def __call__(self) -> None:
+        """Runs the command.
+
+        Raises:
+            WorkerError: When it fails, so that the job counts as failed too.
+        """
+        process = subprocess.Popen(self.command, cwd=self.cwd, stdin=subprocess.DEVNULL)
+        self._pid = process.pid
+        code = process.wait()
+        if code:
+            raise WorkerError(f"the cell ended with exit code {code}; its own message is above")
+
+    def checkpoint(self) -> DelayedSubmission:
+        """Stops the command and returns the job to be queued again; called by submitit."""
+        from submitit.helpers import DelayedSubmission
+
+        if self._pid is not None:
+            os.kill(self._pid, signal.SIGTERM)
+            os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
+        return DelayedSubmission(CellJob(self.command, self.cwd))
+
+
+def submit(plan: SuitePlan, cluster: Cluster, options: Mapping[str, Any]) -> dict[str, str]:
+    """Submits the cells that are not done, and returns the id of each one's job.
+
+    The ids are kept in the suite's `jobs.json`, what jobs say in its `jobs/`.
+
+    Args:
+        plan: The suite's plan.
+        cluster: ``slurm``, or ``local`` for processes on this machine.
+        options: By the names of `COMMON`; for Slurm also by those of `sbatch`.
+
+    Raises:
+        UserError: When submitit or Slurm is not there, or an option is not known.
+    """
+    executor = _executor(plan.folder / "jobs", cluster)
+    common, others = _parameters(cluster, options)
+    folder = SuiteFolder(plan)
+    folder.prepare()
+    done = {c["id"] for c in folder.read()["cells"] if c["status"] in ("computed", "cached")}
+    needs = plan.needs()
+    jobs: dict[str, str] = {}
+    for id_, made in plan.plans.items():
+        if id_ in done and all(stage.state == "done" for stage in made.stages):
+            continue
+        before = [jobs[other] for other in needs[id_] if other in jobs]
+        parameters = {**common, "name": f"halo-{id_.replace('/', '-')}"}
+        if cluster == "slurm":
+            after = {"dependency": f"afterany:{':'.join(before)}"} if before else {}
+            parameters["slurm_additional_parameters"] = {**others, **after}
+        executor.update_parameters(**parameters)
+        command = [sys.executable, "-m", "halo_core.cli", *absolute_command(plan, id_)[1:]]
+        jobs[id_] = str(executor.submit(CellJob(command, str(Path.cwd()))).job_id)
+    write_json(plan.folder / "jobs.json", {"schema": 1, "cluster": cluster, "jobs": jobs})
+    return jobs
+
+
+def _executor(folder: Path, cluster: Cluster) -> AutoExecutor:
+    try:
+        from submitit import AutoExecutor
+    except ModuleNotFoundError:
+        raise UserError(
+            "submitit is not installed: pip install 'halo-core[cluster]'", location="--submit"
+        ) from None
+    try:
+        arguments: dict[str, Any] = {f"{cluster}_max_num_timeout": MOST_REQUEUES}
+        return AutoExecutor(folder, cluster=cluster, **arguments)
+    except RuntimeError as error:
+        raise UserError(f"{error}", location=f"--submit {cluster}") from None
+
+
+def _parameters(
+    cluster: Cluster, options: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the options that all engines know, and those that are Slurm's."""
+    common = {name: value for name, value in options.items() if name in COMMON}
+    others = {name: value for name, value in options.items() if name not in COMMON}
+    if cluster == "slurm":
+        if "timeout_min" not in common and "time" not in others:
+            raise UserError(
+                "a job needs a time limit, as in --submit-option timeout_min=240",
+                location="--submit slurm",
+            )
+        return common, others
+    if others:
+        raise UserError(
+            f"{', '.join(others)}: not for jobs on this machine, which know {', '.join(COMMON)}",
+            location="--submit-option",
+        )
+    return {"timeout_min": LOCAL_TIMEOUT_MIN, **common}, {}

@@ -1,0 +1,78 @@
+"""Trackers are told of a suite from outside; whatever they do, the suite goes on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from halo_core.suite.tracking import SuiteTracking
+
+
+class Teller:
+    """Takes what it is told; `before` may raise or hang first."""
+
+    def __init__(self, before: Callable[[], object] = lambda: None) -> None:
+        self.before = before
+        self.told: list[str] = []
+
+    def tell_suite(self, suite: Path, workspace: Path, status: Any) -> Mapping[str, object]:
+        self.before()
+        self.told.append(status)
+        return {"links": {"suite": f"{workspace.name}/{suite.name}"}, "mlflow_run_id": "7"}
+
+
+def track(tmp_path: Path, trackers: Mapping[str, object], warnings: list[str]) -> SuiteTracking:
+    return SuiteTracking(list(trackers.items()), tmp_path / "suite", tmp_path, warnings.append)
+
+
+def test_the_end_is_told_last_and_once(tmp_path: Path) -> None:
+    teller, warnings = Teller(), []
+    tracking = track(tmp_path, {"t": teller}, warnings)
+    tracking.tell()
+    tracking.close("failed")
+    assert teller.told[-1] == "failed"
+    assert teller.told.count("failed") == 1
+    assert tracking.told == {
+        "links": {"suite": f"{tmp_path.name}/suite"},
+        "mlflow_run_id": "7",
+        "tracking_uri": None,
+    }
+    assert warnings == []
+
+
+def test_a_tracker_that_knows_nothing_of_suites_is_left_out(tmp_path: Path) -> None:
+    tracking = track(tmp_path, {"t": object()}, [])
+    tracking.tell()
+    tracking.close("done")
+    assert tracking.told["links"] == {}
+
+
+def test_a_broken_tracker_leaves_the_others_alone_and_is_tried_again_at_the_end(
+    tmp_path: Path,
+) -> None:
+    def fail() -> None:
+        calls.append(1)
+        raise ConnectionError("no answer from http://ann:sesame@host")
+
+    calls: list[int] = []
+    good, warnings = Teller(), []
+    tracking = track(tmp_path, {"bad": Teller(fail), "good": good}, warnings)
+    tracking.close("done")
+    assert good.told == ["done"]
+    assert len(calls) == 3
+    assert warnings == [
+        "bad: ConnectionError: no answer from http://***@host; the suite goes on without it",
+        "bad: it does not know how the suite ended; the same command tells it again",
+    ]
+
+
+def test_a_tracker_that_hangs_does_not_hold_the_suite(tmp_path: Path) -> None:
+    free = threading.Event()
+    warnings: list[str] = []
+    tracking = track(tmp_path, {"slow": Teller(free.wait)}, warnings)
+    tracking.tell()
+    tracking.close("done", deadline_s=0.1)
+    free.set()
+    assert warnings == ["a tracker does not answer; what it shows of the suite is old"]
