@@ -8,7 +8,7 @@ import pytest
 import torch
 from pydantic import Field
 
-from halo_core import ClassCounts, Head, Loss, LossBatch, LossOutput
+from halo_core import ClassCounts, Head, Loss, LossBatch, LossOutput, RefPointEstimator
 from halo_core.testing import LOSS_CHECKS, check_reference_point, loss_batch, paired_batch
 from halo_core.testing.reference_point import check_within_pair
 
@@ -310,10 +310,24 @@ def test_points_within_pairs_that_break_a_rule_are_named(function, message):
         check_within_pair(Within(function))
 
 
-def test_an_estimator_within_pairs_is_not_asked_for_pairs():
-    from halo_methods.reference_points import Dispreferred
+class Rejected(RefPointEstimator):
+    """Takes its points within pairs only."""
 
-    check_reference_point(Dispreferred())
+    def within_pair(self, chosen_logratios, rejected_logratios):
+        return rejected_logratios
+
+    def pairs(self, plan, rng):
+        raise NotImplementedError
+
+    def estimate(self, observed, state):
+        raise NotImplementedError
+
+
+def test_an_estimator_within_pairs_is_not_asked_for_pairs(monkeypatch):
+    # this module imports torch at its top, which a component's module must not
+    monkeypatch.setattr("halo_core.testing.reference_point.check_component", lambda component: None)
+
+    check_reference_point(Rejected())
 
 
 def test_batches_hold_samples_heads_statistics_and_points():

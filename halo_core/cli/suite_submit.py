@@ -36,14 +36,14 @@ def submit_suite(
         UserError: When jobs cannot be submitted.
     """
     from halo_core.spec.suite import load_suite
-    from halo_core.store import Workspace
+    from halo_core.store import open_workspace
     from halo_core.suite.plan import make_suite_plan
     from halo_core.suite.submit import submit
     from halo_core.tracking import shown_path
 
     parsed = _parse(options)
     suite = load_suite(path, overrides, only=cells)
-    plan = make_suite_plan(suite, Workspace(Path(workspace).resolve()))
+    plan = make_suite_plan(suite, open_workspace(workspace))
     for line in plan_lines(plan):
         output.say(line)
     jobs = submit(plan, cluster, parsed)

@@ -1,1 +1,1 @@
-"""Human-aware losses and reference points for halo: SFT, DPO, KTO."""
+"""Human-aware losses and reference points for halo."""
