@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
     from halo_core.rows import DataSet
     from halo_core.stage import ModelInput, Stage, StageContext, StageResult
-    from halo_core.tracker import Report, Tracker, TrackerSession
+    from halo_core.tracker import Report, ReportTaker, Tracker, TrackerSession
 
 _HOMES = {
     "component": ["Component", "DataRef", "Execution", "Location", "ModelRef", "SamplesRef"],
@@ -46,7 +46,7 @@ _HOMES = {
     ],
     "rows": ["DataSet"],
     "stage": ["ModelInput", "Stage", "StageContext", "StageResult"],
-    "tracker": ["Report", "Tracker", "TrackerSession"],
+    "tracker": ["Report", "ReportTaker", "Tracker", "TrackerSession"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -82,6 +82,7 @@ __all__ = [
     "PluginError",
     "RefPointEstimator",
     "Report",
+    "ReportTaker",
     "SamplesRef",
     "Stage",
     "StageContext",

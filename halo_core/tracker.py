@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from halo_core.component import Component
 from halo_core.events import Event
@@ -48,6 +48,21 @@ class Tracker(Component):
     @abstractmethod
     def open(self, run: Path, workspace: Path) -> TrackerSession:
         """Returns a session for the run in folder `run`; must not block or touch the network."""
+
+
+@runtime_checkable
+class ReportTaker(Protocol):
+    """An optional ability of a tracker: it takes a report that was made of a suite afterwards."""
+
+    def take_report(self, report: Path, suite: Path, workspace: Path) -> None:
+        """Shows the files of a report with the suite's parent; again, they are replaced.
+
+        Args:
+            report: The folder of the files.
+            suite: The suite's folder, ``<workspace>/suites/<name>``.
+            workspace: The workspace.
+        """
+        ...
 
 
 class Report(Component):

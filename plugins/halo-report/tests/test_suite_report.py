@@ -240,3 +240,57 @@ def test_options_without_effect_are_told(toy, report, tmp_path):
     assert found["error"]["message"] == (
         "expected runs or suites by name, or --counts FILE: one of the two"
     )
+
+
+TRACKERS = """\
+from pathlib import Path
+
+from halo_core import Tracker
+
+
+class Takes(Tracker):
+    '''Writes down what it was given.'''
+
+    def open(self, run, workspace):
+        raise NotImplementedError
+
+    def take_report(self, report, suite, workspace):
+        names = sorted(path.name for path in report.iterdir() if path.suffix == '.html')
+        (workspace / 'taken').write_text(f'{names} {report} {suite}')
+
+
+class Breaks(Takes):
+    '''Is out of reach.'''
+
+    def take_report(self, report, suite, workspace):
+        raise OSError('no route to http://ann:sesame@host')
+
+
+class Ignores(Tracker):
+    '''Takes no reports.'''
+
+    def open(self, run, workspace):
+        raise NotImplementedError
+"""
+
+
+def test_a_suite_s_trackers_get_the_report_and_a_broken_one_only_warns(
+    toy, suite, report, tmp_path, capsys
+):
+    path = tmp_path / "trackers.py"
+    path.write_text(TRACKERS)
+    tracking = [{"use": f"file:{path}:{name}"} for name in ("Breaks", "Takes", "Ignores")]
+    record = {"name": "toy-kto-1M", "tracking": tracking}
+    (suite.workspace / "runs" / "toy-kto-1M" / "run.json").write_text(json.dumps(record))
+    code, found = report("toy")
+    assert code == 0
+    assert [(t["use"].rpartition(":")[2], t["status"]) for t in found["trackers"]] == [
+        ("Breaks", "failed"),
+        ("Takes", "sent"),
+    ]
+    assert "no route to" in found["trackers"][0]["why"]
+    assert "sesame" not in found["trackers"][0]["why"]
+    taken = (suite.workspace / "taken").read_text()
+    assert taken == f"['report.html'] {toy / 'report'} {toy}"
+    assert call(["report", "toy", "--workspace", str(suite.workspace)]) == 0
+    assert "did not take it: OSError: no route to" in capsys.readouterr().err
