@@ -192,7 +192,7 @@ def test_page_has_counts_intervals_claims_and_tests(reported):
     for text in (
         "+0.1641 [+0.1281, +0.1986]",
         "+0.0176 [-0.0197, +0.0547]",
-        "462 pairs at the same model",
+        "Pairs at the same model: 168 of 462 differ at 0.05",
         "KTO against DPO, Llama 13B (+5.3 points, p 0.102)",
         "failures left out",
         "DPO, Llama 7B",

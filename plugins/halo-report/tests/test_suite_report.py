@@ -48,6 +48,7 @@ def toy(suite):
             (("kto", "10M"), large, "computed", None),
             (("dpo", "1M"), None, "failed", FAILED),
             (("dpo", "10M"), None, "pending", None),
+            (("sft", "10M"), None, "pending", None),
             (("ppo", "10M"), "runs/gone", "computed", None),
         ],
     )
@@ -85,6 +86,7 @@ def test_people_are_told_what_is_missing(toy, suite, capsys):
     assert call(["report", "toy", "--workspace", str(suite.workspace)]) == 0
     told = capsys.readouterr().out
     assert "not in the figures: 1M dpo: failed: step 12: <b>nan</b>\n" in told
+    assert "not in the figures: 10M sft, 10M dpo: pending\n" in told
     assert f"page: {toy}/report/report.html" in told
 
 
@@ -143,7 +145,7 @@ def test_another_judge_stage_can_be_taken_and_its_absence_is_told(toy, report):
     _, found = report("toy", "--judge-stage", "first")
     assert rows_of(found)["kto", "10M"]["rate"] == 0.75
     missing = {each["name"]: each["why"] for each in found["missing"]}
-    assert missing["1M kto"] == "no judge stage 'first' in kto, win"
+    assert missing["1M kto"] == "no verdicts of a stage 'first'; its stages: kto, win"
     code, found = report("toy", "--judge-stage", "wins")
     assert code == 2
     assert found["error"]["message"].startswith("no run has verdicts of a stage 'wins'; expected")
@@ -194,7 +196,7 @@ def test_several_suites_and_runs_share_a_page(toy, suite, report, tmp_path):
     run = suite.run("other", suite.results(1, 1))
     suite.write("second", {"method": ["sft"]}, [(("sft",), run, "computed", None)])
     _, found = report("toy", "second", "other", "--out", tmp_path / "both")
-    assert [row["of"] for row in found["rows"]] == ["toy"] * 6 + ["second", "other"]
+    assert [row["of"] for row in found["rows"]] == ["toy"] * 7 + ["second", "other"]
     names = {Path(path).name for path in found["files"]}
     assert {"toy-win-rates.png", "second-win-rates.svg", "other-win-rates.png"} <= names
     assert len(names) == len(found["files"])
