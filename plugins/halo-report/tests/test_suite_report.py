@@ -97,6 +97,7 @@ def test_cells_judged_on_the_same_prompts_are_paired(toy, report):
     # kto's wins 4..9 beat sft's ties and losses, its ties (10, 11) sft's losses; 19 is unscored.
     assert (test["test"], test["n"]) == ("mcnemar", 19)
     assert test["p"] == test["p_holm"] == pytest.approx(mcnemar_exact(8, 0))
+    assert test["difference"] == pytest.approx(6 / 20 - 11 / 19)
 
 
 def test_cells_judged_on_other_prompts_are_compared_by_their_counts(suite, report):
