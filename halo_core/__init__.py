@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     )
     from halo_core.rows import DataSet
     from halo_core.stage import ModelInput, Stage, StageContext, StageResult
-    from halo_core.tracker import Report, SuiteTracker, Tracker, TrackerSession
+    from halo_core.tracker import Report, ReportTaker, SuiteTracker, Tracker, TrackerSession
 
 _HOMES = {
     "component": ["Component", "DataRef", "Execution", "Location", "ModelRef", "SamplesRef"],
@@ -70,7 +70,7 @@ _HOMES = {
     ],
     "rows": ["DataSet"],
     "stage": ["ModelInput", "Stage", "StageContext", "StageResult"],
-    "tracker": ["Report", "SuiteTracker", "Tracker", "TrackerSession"],
+    "tracker": ["Report", "ReportTaker", "SuiteTracker", "Tracker", "TrackerSession"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -110,6 +110,7 @@ __all__ = [
     "PluginError",
     "RefPointEstimator",
     "Report",
+    "ReportTaker",
     "SamplesRef",
     "Stage",
     "StageContext",

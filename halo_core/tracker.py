@@ -73,6 +73,21 @@ class SuiteTracker(Protocol):
         ...
 
 
+@runtime_checkable
+class ReportTaker(Protocol):
+    """An optional ability of a tracker: it takes a report that was made of a suite afterwards."""
+
+    def take_report(self, report: Path, suite: Path, workspace: Path) -> None:
+        """Shows the files of a report with the suite's parent; again, they are replaced.
+
+        Args:
+            report: The folder of the files.
+            suite: The suite's folder, ``<workspace>/suites/<name>``.
+            workspace: The workspace.
+        """
+        ...
+
+
 class Report(Component):
     """Writes a page about a run, from its events and its stages' folders."""
 

@@ -21,7 +21,7 @@ def section_of(command: str) -> str:
     return found[1]
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "inspect", "ui"])
+@pytest.mark.parametrize("name", [*COMMANDS, "inspect", "report", "ui"])
 def test_the_reference_names_every_option_of_a_command(name: str) -> None:
     command = halo.get_command(click.Context(halo), name)
     assert command is not None
@@ -32,7 +32,7 @@ def test_the_reference_names_every_option_of_a_command(name: str) -> None:
 
 
 def test_the_reference_names_no_option_that_does_not_exist() -> None:
-    for name in [*COMMANDS, "inspect", "ui"]:
+    for name in [*COMMANDS, "inspect", "report", "ui"]:
         command = halo.get_command(click.Context(halo), name)
         assert command is not None
         parameters = list(command.params)

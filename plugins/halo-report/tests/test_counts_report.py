@@ -6,7 +6,8 @@ import pytest
 
 from halo_core.cli import call
 from halo_report.claims import LLAMA, PYTHIA, check_claims
-from halo_report.counts_file import read_counts
+from halo_report.counts_file import method_label, read_counts
+from halo_report.significance import p_text
 from halo_report.win_rate import WinRate
 
 ROOT = Path(__file__).parents[3]
@@ -114,6 +115,8 @@ def test_the_imbalance_curve_is_reproduced(reported):
     (against,) = found["desirable", 0.1]["against"]
     assert against["line"] == "DPO, Llama 7B"
     assert against["p"] == pytest.approx(0.621, abs=5e-4)
+    (against,) = found["desirable", 1.0]["against"]
+    assert against["p_holm"] == pytest.approx(11 * against["p"])  # it ends both curves
 
 
 def test_rows_of_no_figure_are_listed_by_themselves(reported):
@@ -149,6 +152,22 @@ def test_verdicts_on_the_report_s_claims(reported):
     }
 
 
+def test_the_docs_say_what_came_out(reported):
+    page = (ROOT / "docs" / "explanation" / "the-report.md").read_text(encoding="utf-8")
+    for claim in reported[0]["claims"]:
+        row = " | ".join(claim[key] for key in ("claim", "verdict", "verdict_holm", "summary"))
+        assert f"| {row} |" in page
+    for row in reported[0]["rows"]:
+        if row["model"] in LLAMA:
+            low, high = row["low"] - 0.5, row["high"] - 0.5
+            assert f"| {row['rate'] - 0.5:+.4f} [{low:+.4f}, {high:+.4f}] |" in page
+    for method, wins in WINS.items():
+        assert f"| {method_label(method)} | {' | '.join(map(str, wins))} |" in page
+    for row in reported[0]["imbalance"]:
+        share = f"{row['rate']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+        assert f"| {share} | {p_text(row['against'][0]['p'])} |" in page
+
+
 def test_tests_are_one_family_of_all_pairs_within_a_model(reported):
     tests = reported[0]["tests"]
     assert len(tests) == 7 * 12 * 11 // 2
@@ -173,7 +192,7 @@ def test_page_has_counts_intervals_claims_and_tests(reported):
     for text in (
         "+0.1641 [+0.1281, +0.1986]",
         "+0.0176 [-0.0197, +0.0547]",
-        "462 pairs at the same model",
+        "Pairs at the same model: 168 of 462 differ at 0.05",
         "KTO against DPO, Llama 13B (+5.3 points, p 0.102)",
         "failures left out",
         "DPO, Llama 7B",

@@ -14,9 +14,6 @@ from halo_report.plot import Plot
 from halo_report.svg import INK
 from halo_report.win_rate import Proportion
 
-FEW = 0.1
-"""Fractions below this are shown on a logarithmic axis."""
-
 
 @dataclass(frozen=True)
 class KeptCell:
@@ -60,11 +57,10 @@ def imbalance_figure(
             axes.axhspan(share.low, share.high, color=INK, alpha=0.08, linewidth=0)
             axes.axhline(share.rate, color=INK, linestyle="--", linewidth=1.2, label=name)
         fractions = sorted({each.fraction for each in kept})
-        if fractions[0] < FEW:
-            axes.set_xscale("log")
+        axes.set_xscale("log")
         axes.set_xticks(fractions, [f"{fraction:g}" for fraction in fractions])
         axes.minorticks_off()
-        axes.set_xlabel("fraction kept")
+        axes.set_xlabel("fraction kept (logarithmic)")
         axes.set_ylabel("win rate")
         axes.legend(loc="best")
 

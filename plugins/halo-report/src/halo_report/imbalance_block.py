@@ -24,14 +24,17 @@ def kept_tests(
         lines: Label to the cell of a horizontal line.
         failures: How comparisons without a verdict count.
     """
-    pairs = {
-        (place, name): (each.cell, cell)
+    places = {
+        (place, name): (id(each.cell), name)
         for place, each in enumerate(kept)
         for name, cell in lines.items()
         if share_of(each.cell, failures) and share_of(cell, failures)
     }
+    # A cell that ends both curves is tested once.
+    pairs = {key: (kept[place].cell, lines[name]) for (place, name), key in places.items()}
     tests = corrected([compare(*pair, failures) for pair in pairs.values()])
-    return dict(zip(pairs, tests, strict=True))
+    found = dict(zip(pairs, tests, strict=True))
+    return {place: found[key] for place, key in places.items()}
 
 
 def imbalance_block(

@@ -83,7 +83,7 @@ def tests_table(matrix: Matrix, tests: Sequence[PairTest]) -> TableView:
     differ = sum(test.p_holm < SIGNIFICANT for test in tests)
     where = f" at the same {matrix.series_axis}" if matrix.series_axis else ""
     return TableView(
-        f"{len(tests)} pairs{where}: {differ} differ at {SIGNIFICANT} after Holm's correction",
+        f"Pairs{where}: {differ} of {len(tests)} differ at {SIGNIFICANT} after Holm's correction",
         [
             *([matrix.series_axis] if matrix.series_axis else []),
             *(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from halo_report.curves import NATS
 from halo_report.matrix import Matrix
@@ -63,6 +64,7 @@ def _plot(matrix: Matrix, x: str, trained: Mapping[str, StageData]) -> Plot | No
         for axes, (unit, names) in zip(found, panels.items(), strict=True):
             for series, stage in trained.items():
                 _lines(axes, stage, names, colours[series])
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
             axes.set_xlabel("optimiser step")
             axes.set_ylabel(_unit(unit, trained))
         _legend(figure, matrix, {series: colours[series] for series in trained}, panels)

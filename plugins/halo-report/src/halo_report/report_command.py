@@ -61,15 +61,20 @@ def report(
     if bool(names) == bool(counts):
         raise UserError("expected runs or suites by name, or --counts FILE: one of the two")
     choice = AxisChoice(x, series, fraction)
+    told: list[dict[str, Any]] = []
     if counts:
         axes = {"--x": x, "--series": series, "--fraction": fraction}
         _check_unused({"--judge-stage": judge_stage, **axes}, "--counts")
         page, payload, folder = _of_counts(Path(counts), out)
+        files = write_report(page, folder)
     else:
-        page, payload, folder = _of_runs(names, Path(workspace), judge_stage, choice, out)
-    files = write_report(page, folder)
-    output.emit({**payload, "files": [str(path) for path in files]})
-    _say(page, files, output)
+        targets = _targets(names, Path(workspace), choice)
+        page, payload = _of_runs(targets, judge_stage, choice)
+        folder = Path(out) if out else _own_folder(targets, Path(workspace))
+        files = write_report(page, folder)
+        told = _tell_trackers(targets, folder)
+    output.emit({**payload, "trackers": told, "files": [str(path) for path in files]})
+    _say(page, files, told, output)
 
 
 def _check_unused(options: dict[str, str | None], other: str) -> None:
@@ -88,32 +93,38 @@ def _of_counts(path: Path, out: str | None) -> tuple[Page, dict[str, Any], Path]
     return page, payload, Path(out)
 
 
-def _of_runs(
-    names: Sequence[str],
-    workspace: Path,
-    judge_stage: str | None,
-    choice: AxisChoice,
-    out: str | None,
-) -> tuple[Page, dict[str, Any], Path]:
-    from halo_report.run_cells import read_runs, read_suite
-    from halo_report.suite_report import parts_page, runs_part, suite_part
+def _targets(names: Sequence[str], workspace: Path, choice: AxisChoice) -> list[Target]:
     from halo_report.targets import find_target
 
     targets = list(dict.fromkeys(find_target(name, workspace) for name in names))
-    suites = [target for target in targets if target.kind == "suite"]
-    runs = [target for target in targets if target.kind == "run"]
-    if not suites:
+    if all(target.kind == "run" for target in targets):
         axes = {"--x": choice.x, "--series": choice.series, "--fraction": choice.fraction}
         _check_unused(axes, "runs: only suites have axes")
+    return targets
+
+
+def _of_runs(
+    targets: Sequence[Target], judge_stage: str | None, choice: AxisChoice
+) -> tuple[Page, dict[str, Any]]:
+    from halo_report.run_cells import read_runs, read_suite
+    from halo_report.suite_report import parts_page, runs_part, suite_part
+
+    suites = [target for target in targets if target.kind == "suite"]
+    runs = [target for target in targets if target.kind == "run"]
     parts = [suite_part(read_suite(suite, judge_stage), choice) for suite in suites]
     if runs:
         parts.append(runs_part(*read_runs(runs, judge_stage)))
-    facts = {
-        target.kind.capitalize() + f" {target.folder.name}": str(target.folder)
-        for target in targets
-    }
-    page, payload = parts_page(parts, facts)
-    return page, payload, Path(out) if out else _own_folder(targets, workspace)
+    facts = {f"{t.kind.capitalize()} {t.folder.name}": str(t.folder) for t in targets}
+    return parts_page(parts, facts)
+
+
+def _tell_trackers(targets: Sequence[Target], folder: Path) -> list[dict[str, Any]]:
+    """Hands the report of a single suite to its trackers."""
+    from halo_report.suite_trackers import hand_over
+
+    if len(targets) != 1 or targets[0].kind != "suite":
+        return []
+    return hand_over(folder.resolve(), targets[0])
 
 
 def _own_folder(targets: Sequence[Target], workspace: Path) -> Path:
@@ -122,9 +133,14 @@ def _own_folder(targets: Sequence[Target], workspace: Path) -> Path:
     return workspace / "reports" / "+".join(target.folder.name for target in targets)[:120]
 
 
-def _say(page: Page, files: Sequence[Path], output: Output) -> None:
+def _say(page: Page, files: Sequence[Path], told: Sequence[dict[str, Any]], output: Output) -> None:
     for warning in page.warnings:
         output.say(f"not in the figures: {warning}")
     output.say(f"page: {files[0]}")
     if len(files) > 1:
         output.say(f"figures, as PNG and SVG: {', '.join(plot.name for plot in page.plots)}")
+    for tracker in told:
+        if tracker["status"] == "sent":
+            output.say(f"{tracker['use']}: sent to the suite's parent")
+        else:
+            click.echo(f"warning: {tracker['use']} did not take it: {tracker['why']}", err=True)

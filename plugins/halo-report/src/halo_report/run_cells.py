@@ -120,18 +120,16 @@ def run_cell(run: RunData, judge_stage: str | None, status: str, why: str) -> Ce
 def _absence(run: RunData, judge_stage: str | None, status: str, why: str) -> tuple[str, str]:
     if status not in DONE:
         return status, why or run.error
-    wanted = f"no judge stage {judge_stage!r}" if judge_stage else "no judge stage"
-    return "not judged", f"{wanted} in {', '.join(stage.id for stage in run.stages) or 'the run'}"
+    wanted = f"no verdicts of a stage {judge_stage!r}" if judge_stage else "no verdicts"
+    stages = ", ".join(stage.id for stage in run.stages) or "none"
+    return "not judged", f"{wanted}; its stages: {stages}"
 
 
 def _tokens(run: RunData, judge: StageData | None) -> Iterator[int]:
     """Yields the lengths of what was judged, else of the last samples."""
-    if judge:
-        yield from (verdict["tokens"] for verdict in judge.verdicts)
-        return
     sampled = [stage for stage in run.stages if stage.samples and stage.ended]
-    if sampled:
-        yield from (sample["tokens"] for sample in sampled[-1].samples)
+    lines = judge.verdicts if judge else sampled[-1].samples if sampled else ()
+    yield from (line["tokens"] for line in lines if line.get("tokens") is not None)
 
 
 def _check_judge_stage(judge_stage: str | None, cells: Sequence[Cell]) -> None:

@@ -67,11 +67,8 @@ def parts_page(parts: Sequence[Part], facts: Mapping[str, str]) -> tuple[Page, d
         blocks += _named(_blocks(part, tests), part.matrix.name if len(parts) > 1 else "")
         for key, found in _payload(part, tests).items():
             payload[key] += found
-    missing = [f"{each['name']}: {each['status']}{each['told']}" for each in payload["missing"]]
-    for each in payload["missing"]:
-        del each["told"]
     title = ", ".join(part.matrix.name for part in parts)
-    return Page(title, blocks, missing, facts), payload
+    return Page(title, blocks, _warnings(payload["missing"]), facts), payload
 
 
 def _blocks(part: Part, tests: Sequence[PairTest]) -> list[Block]:
@@ -166,5 +163,13 @@ def _counts(cell: Cell) -> dict[str, Any]:
 
 def _missing(matrix: Matrix, cell: Cell) -> dict[str, str]:
     parts = [part for part in (cell.series, cell.x) if part]
-    told = f": {cell.why}" if cell.why else ""
-    return {"name": " ".join(parts), "status": cell.status, "why": cell.why, "told": told}
+    return {"of": matrix.name, "name": " ".join(parts), "status": cell.status, "why": cell.why}
+
+
+def _warnings(missing: Sequence[Mapping[str, str]]) -> list[str]:
+    """Returns a sentence for all cells that lack a result for the same reason."""
+    named: dict[str, list[str]] = {}
+    for each in missing:
+        reason = f"{each['status']}: {each['why']}" if each["why"] else each["status"]
+        named.setdefault(reason, []).append(each["name"])
+    return [f"{', '.join(names)}: {reason}" for reason, names in named.items()]
