@@ -16,7 +16,7 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
         "paired-to-demonstration": "halo-data",
         "toy": "halo-data",
     },
-    "judge": {"longest": "halo-judge", "oracle": "halo-data"},
+    "judge": {"gpt-4": "halo-judge", "longest": "halo-judge", "oracle": "halo-data"},
     "stage": {
         "judge": "halo-judge",
         "sample": "halo-trainer",

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from halo_core.errors import DataError, PluginError
-from halo_core.judge import JudgeSession, Verdict
+from halo_core.judge import JudgeSession, PaidJudge, Verdict
 from halo_core.stage import StageContext, StageResult
 from halo_judge.asking import ask, judge_name
 from halo_judge.components import JudgeStage
@@ -21,9 +21,6 @@ from halo_judge.verdicts import (
     make_record,
     write_records,
 )
-
-BATCH = 32
-"""Prompts that the judge gets at a time. A failure costs at most so many verdicts."""
 
 
 def judge_samples(stage: JudgeStage, context: StageContext) -> StageResult:
@@ -92,7 +89,7 @@ def _judge_the_rest(
         _open(stage, context, name) as session,
         context.progress.bar(context.id, len(duels), len(records)) as bar,
     ):
-        for record in judge_duels(session, rest, orders, name):
+        for record in judge_duels(session, rest, orders, name, stage.judge.prompts_at_once):
             append_record(path, record)
             records[record["prompt_id"]] = record
             bar.advance()
@@ -106,7 +103,10 @@ def _open(
 ) -> AbstractContextManager[JudgeSession]:
     folder = context.folder / "judge"
     folder.mkdir(parents=True, exist_ok=True)
-    opened: object = stage.judge.open(folder)
+    if isinstance(stage.judge, PaidJudge):
+        opened: object = stage.judge.open_shared(folder, shared_folder(context.cache))
+    else:
+        opened = stage.judge.open(folder)
     if not isinstance(opened, AbstractContextManager):
         raise PluginError(
             f"open() returned {opened!r}; expected a context manager that gives a session",
@@ -115,8 +115,17 @@ def _open(
     return opened
 
 
+def shared_folder(cache: Path) -> Path:
+    """Returns where a workspace keeps what judges were paid for."""
+    return cache / "judge"
+
+
 def judge_duels(
-    session: JudgeSession, duels: Sequence[Duel], orders: Mapping[str, Sequence[Order]], name: str
+    session: JudgeSession,
+    duels: Sequence[Duel],
+    orders: Mapping[str, Sequence[Order]],
+    name: str,
+    at_once: int,
 ) -> Iterator[Record]:
     """Yields the line of each duel as soon as all its orders are judged.
 
@@ -125,12 +134,13 @@ def judge_duels(
         duels: What to judge.
         orders: Prompt id to the orders in which it is judged; none for identical texts.
         name: The judge's name, for messages.
+        at_once: Prompts that the judge gets at a time.
 
     Raises:
         PluginError: When the judge breaks its interface.
     """
-    for start in range(0, len(duels), BATCH):
-        batch = duels[start : start + BATCH]
+    for start in range(0, len(duels), at_once):
+        batch = duels[start : start + at_once]
         yield from (make_record(duel, (), {}) for duel in batch if not orders[duel.prompt_id])
         asked = [(duel, order) for duel in batch for order in orders[duel.prompt_id]]
         owners = {comparison_id(duel, order): duel for duel, order in asked}
