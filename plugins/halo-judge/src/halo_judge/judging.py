@@ -12,7 +12,7 @@ from halo_core.stage import StageContext, StageResult
 from halo_judge.asking import ask, judge_name
 from halo_judge.components import JudgeStage
 from halo_judge.orders import Order, assign_orders, comparison, comparison_id
-from halo_judge.samples import Duel, against_samples, against_targets, read_samples
+from halo_judge.samples import Duel, pair_samples
 from halo_judge.summary import headline, summary_metrics
 from halo_judge.verdicts import (
     Record,
@@ -55,12 +55,10 @@ def find_duels(stage: JudgeStage, context: StageContext) -> tuple[list[Duel], in
     Raises:
         DataError: When there is nothing to judge.
     """
-    samples = read_samples(context.inputs["of"])
     folder = context.inputs.get("against")
-    duels = against_samples(samples, read_samples(folder)) if folder else against_targets(samples)
-    alone = len(samples) - len(duels)
+    duels, alone = pair_samples(context.inputs["of"], folder)
     lack = f"no completion in {stage.against!r}" if folder else "no target in the data"
-    found = f"{alone} of {len(samples)} prompts of {stage.of!r} have {lack}"
+    found = f"{alone} of {alone + len(duels)} prompts of {stage.of!r} have {lack}"
     if not duels:
         raise DataError(
             f"{found}; expected prompts with two completions to compare. Sample prompts of "
