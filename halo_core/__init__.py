@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from halo_core.errors import DataError, HaloError, ModelError, PathError, PluginError, UserError
     from halo_core.feedback import Feedback, prompt_id
     from halo_core.hooks import hookimpl
-    from halo_core.judge import Comparison, Judge, JudgeSession, Verdict
+    from halo_core.judge import Comparison, Judge, JudgeSession, PaidJudge, Quote, Verdict
     from halo_core.loss import (
         ClassCounts,
         Completions,
@@ -46,7 +46,7 @@ _HOMES = {
     "errors": ["DataError", "HaloError", "ModelError", "PathError", "PluginError", "UserError"],
     "feedback": ["Feedback", "prompt_id"],
     "hooks": ["hookimpl"],
-    "judge": ["Comparison", "Judge", "JudgeSession", "Verdict"],
+    "judge": ["Comparison", "Judge", "JudgeSession", "PaidJudge", "Quote", "Verdict"],
     "loss": [
         "ClassCounts",
         "Completions",
@@ -104,10 +104,12 @@ __all__ = [
     "ModelInput",
     "ModelRef",
     "Observed",
+    "PaidJudge",
     "Pair",
     "PairingPlan",
     "PathError",
     "PluginError",
+    "Quote",
     "RefPointEstimator",
     "Report",
     "ReportTaker",

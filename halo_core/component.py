@@ -116,6 +116,13 @@ class Component(BaseModel):
             return handler(schema)
         return {"type": ["string", "object"], "description": f"a {cls.kind}", "x-halo": cls.kind}
 
+    def file_digests(self) -> Mapping[str, str]:
+        """Returns what the identity holds of the files that its options name: label to digest.
+
+        A path is left out of the identity (`Location`); what the file says must be in it.
+        """
+        return {}
+
     @classmethod
     def build(cls, options: str, components: Mapping[str, Component]) -> Self:
         """Returns the component that strict JSON options describe.

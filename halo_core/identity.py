@@ -46,7 +46,9 @@ def component_identity(resolved: Resolved) -> dict[str, Any]:
     name = resolved.name
     if _is_file(resolved):  # where the file lies does not matter; its hash is the version
         name = f"{Path(resolved.registration.origin).name}:{resolved.short_name}"
-    return {"use": name, "version": version(resolved.registration), "options": options}
+    found = {"use": name, "version": version(resolved.registration), "options": options}
+    files = resolved.component.file_digests()
+    return {**found, "files": dict(files)} if files else found
 
 
 def _is_file(resolved: Resolved) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from halo_core.component import Component
 from halo_core.feedback import Prompt
@@ -40,11 +40,39 @@ class Verdict:
         id: That of the comparison.
         winner: ``"A"``, ``"B"`` or ``"tie"``; None when it could not be scored.
         reason: The judge's words, or why it could not be scored.
+        preference: How sure it is that A is better, in [0, 1], a tie being one half; None where
+            the judge does not say.
+        calls: Paid requests behind the verdict, whichever run made them.
+        cost: What they cost in dollars; None where that is not known.
     """
 
     id: str
     winner: Winner | None
     reason: str = ""
+    preference: float | None = None
+    calls: int = 0
+    cost: float | None = None
+
+
+@dataclass(frozen=True)
+class Quote:
+    """What asking a judge would take.
+
+    Attributes:
+        calls: Requests to be paid for; those whose reply is kept already are not among them.
+        kept: Comparisons whose verdict is there already, or needs no request.
+        tokens_in: Tokens sent, about.
+        tokens_out: Tokens of the replies, at most.
+        cost: Dollars, at most about; None where the price is not known.
+        model: What is asked.
+    """
+
+    calls: int
+    kept: int
+    tokens_in: int
+    tokens_out: int
+    cost: float | None
+    model: str
 
 
 class JudgeSession(Protocol):
@@ -59,7 +87,27 @@ class Judge(Component):
     """Compares completions. Orders are swapped by the stage, not by the judge."""
 
     kind: ClassVar[str] = "judge"
+    prompts_at_once: ClassVar[int] = 32
+    """Prompts it gets in one call of `compare`; when it raises, so many verdicts are lost."""
 
     @abstractmethod
     def open(self, folder: Path) -> AbstractContextManager[JudgeSession]:
         """Returns a session; what it wants to keep between runs goes into `folder`."""
+
+
+@runtime_checkable
+class PaidJudge(Protocol):
+    """What a judge does besides that is paid per request. The stage calls `open_shared`."""
+
+    def open_shared(self, folder: Path, shared: Path) -> AbstractContextManager[JudgeSession]:
+        """Returns a session that pays for nothing twice.
+
+        Args:
+            folder: The stage's; says on whose account a request goes.
+            shared: Of the workspace: what was paid for in any run is found there.
+        """
+        ...
+
+    def quote(self, comparisons: Sequence[Comparison], shared: Path) -> Quote:
+        """Returns what asking would take; asks nothing, needs no key and writes nothing."""
+        ...

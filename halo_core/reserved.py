@@ -48,7 +48,7 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
         "toy": "halo-data",
         "ultrafeedback": "halo-data",
     },
-    "judge": {"longest": "halo-judge", "oracle": "halo-data"},
+    "judge": {"gpt-4": "halo-judge", "longest": "halo-judge", "oracle": "halo-data"},
     "stage": {
         "judge": "halo-judge",
         "sample": "halo-trainer",

@@ -171,6 +171,18 @@ class Stage(Component):
         """
         return {}
 
+    def outlook(self, inputs: Mapping[str, Path], cache: Path) -> Mapping[str, str]:
+        """Returns what `halo plan` says of the work ahead, as label to text; asks nothing.
+
+        Args:
+            inputs: Option name to folder, of the stages it takes from that are done.
+            cache: The folder shared by all stages.
+
+        Raises:
+            UserError: When what an input holds cannot be used.
+        """
+        return {}
+
     def command(self, folder: Path) -> Sequence[str] | None:
         """Returns the command that runs this stage in workers; None to run it in place."""
         return None

@@ -20,6 +20,7 @@ ABSENT = (
     "peft",
     "scipy",
     "matplotlib",
+    "openai",
 )
 
 BLOCKED = f"""

@@ -87,9 +87,23 @@ def _stage(made: Plan, stage: PlannedStage, weights: Mapping[str, int | None]) -
         "takes": {**stage.spec.models, **stage.spec.inputs},
         "options": {k: v for k, v in stage.spec.resolved.tree().items() if k != "use"},
         "data": {o: _set(made, data) for o, data in stage.spec.data.items()},
-        "size": dict(stage.spec.component.size(taken)),
+        "size": {**stage.spec.component.size(taken), **_outlook(made, stage)},
         "changed": what_changed(made.workspace, stage) if stage.state == "new" else [],
     }
+
+
+def _outlook(made: Plan, stage: PlannedStage) -> Mapping[str, str]:
+    """Returns what a stage says of the work ahead; nothing where it is done."""
+    from halo_core.errors import HaloError
+
+    if stage.state == "done":
+        return {}
+    sources = {option: made.stage(name) for option, name in stage.spec.inputs.items()}
+    inputs = {option: source.folder for option, source in sources.items() if source.state == "done"}
+    try:
+        return stage.spec.component.outlook(inputs, made.workspace.cache)
+    except HaloError as error:
+        return {"ahead": f"unknown: {error}"}
 
 
 def _set(made: Plan, data: SetSpec) -> dict[str, Any]:

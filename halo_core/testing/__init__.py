@@ -12,6 +12,7 @@ imported only when a loss is checked.
 from __future__ import annotations
 
 from halo_core.testing.batches import loss_batch, paired_batch
+from halo_core.testing.chat_server import FAULTS, ChatReply, ChatServer, planned_faults
 from halo_core.testing.component import check_component
 from halo_core.testing.data import check_data_source
 from halo_core.testing.judge import check_judge
@@ -19,7 +20,10 @@ from halo_core.testing.loss import LOSS_CHECKS, check_loss
 from halo_core.testing.reference_point import check_reference_point
 
 __all__ = [
+    "FAULTS",
     "LOSS_CHECKS",
+    "ChatReply",
+    "ChatServer",
     "check_component",
     "check_data_source",
     "check_judge",
@@ -27,4 +31,5 @@ __all__ = [
     "check_reference_point",
     "loss_batch",
     "paired_batch",
+    "planned_faults",
 ]

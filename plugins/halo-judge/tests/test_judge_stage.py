@@ -55,6 +55,7 @@ def test_metrics_are_those_counted_by_hand(judge_context, scripted, mixed):
         "losses": 1,
         "ties": 2,
         "unscored": 0,
+        "unscored_share": 0.0,
         "flip": 0.0,
         "len": 6.0,
         "baseline_len": 7.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -33,6 +34,12 @@ class JudgeStage(Stage):
     confidence: float = Field(
         default=0.9, gt=0, lt=1, description="Of the win rate's interval, as a probability."
     )
+
+    def outlook(self, inputs: Mapping[str, Path], cache: Path) -> Mapping[str, str]:
+        """Returns the requests, tokens and dollars that a paid judge would take."""
+        from halo_judge.outlook import outlook
+
+        return outlook(self, inputs, cache)
 
     def run(self, context: StageContext) -> StageResult:
         """Judges what is not judged yet and returns the win rate.

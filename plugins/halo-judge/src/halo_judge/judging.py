@@ -7,12 +7,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from halo_core.errors import DataError, PluginError
-from halo_core.judge import JudgeSession, Verdict
+from halo_core.judge import JudgeSession, PaidJudge, Verdict
 from halo_core.stage import StageContext, StageResult
 from halo_judge.asking import ask, judge_name
 from halo_judge.components import JudgeStage
 from halo_judge.orders import Order, assign_orders, comparison, comparison_id
-from halo_judge.samples import Duel, against_samples, against_targets, read_samples
+from halo_judge.samples import Duel, pair_samples
 from halo_judge.summary import headline, summary_metrics
 from halo_judge.verdicts import (
     Record,
@@ -21,9 +21,6 @@ from halo_judge.verdicts import (
     make_record,
     write_records,
 )
-
-BATCH = 32
-"""Prompts that the judge gets at a time. A failure costs at most so many verdicts."""
 
 
 def judge_samples(stage: JudgeStage, context: StageContext) -> StageResult:
@@ -58,12 +55,10 @@ def find_duels(stage: JudgeStage, context: StageContext) -> tuple[list[Duel], in
     Raises:
         DataError: When there is nothing to judge.
     """
-    samples = read_samples(context.inputs["of"])
     folder = context.inputs.get("against")
-    duels = against_samples(samples, read_samples(folder)) if folder else against_targets(samples)
-    alone = len(samples) - len(duels)
+    duels, alone = pair_samples(context.inputs["of"], folder)
     lack = f"no completion in {stage.against!r}" if folder else "no target in the data"
-    found = f"{alone} of {len(samples)} prompts of {stage.of!r} have {lack}"
+    found = f"{alone} of {alone + len(duels)} prompts of {stage.of!r} have {lack}"
     if not duels:
         raise DataError(
             f"{found}; expected prompts with two completions to compare. Sample prompts of "
@@ -92,7 +87,7 @@ def _judge_the_rest(
         _open(stage, context, name) as session,
         context.progress.bar(context.id, len(duels), len(records)) as bar,
     ):
-        for record in judge_duels(session, rest, orders, name):
+        for record in judge_duels(session, rest, orders, name, stage.judge.prompts_at_once):
             append_record(path, record)
             records[record["prompt_id"]] = record
             bar.advance()
@@ -106,7 +101,10 @@ def _open(
 ) -> AbstractContextManager[JudgeSession]:
     folder = context.folder / "judge"
     folder.mkdir(parents=True, exist_ok=True)
-    opened: object = stage.judge.open(folder)
+    if isinstance(stage.judge, PaidJudge):
+        opened: object = stage.judge.open_shared(folder, shared_folder(context.cache))
+    else:
+        opened = stage.judge.open(folder)
     if not isinstance(opened, AbstractContextManager):
         raise PluginError(
             f"open() returned {opened!r}; expected a context manager that gives a session",
@@ -115,8 +113,17 @@ def _open(
     return opened
 
 
+def shared_folder(cache: Path) -> Path:
+    """Returns where a workspace keeps what judges were paid for."""
+    return cache / "judge"
+
+
 def judge_duels(
-    session: JudgeSession, duels: Sequence[Duel], orders: Mapping[str, Sequence[Order]], name: str
+    session: JudgeSession,
+    duels: Sequence[Duel],
+    orders: Mapping[str, Sequence[Order]],
+    name: str,
+    at_once: int,
 ) -> Iterator[Record]:
     """Yields the line of each duel as soon as all its orders are judged.
 
@@ -125,12 +132,13 @@ def judge_duels(
         duels: What to judge.
         orders: Prompt id to the orders in which it is judged; none for identical texts.
         name: The judge's name, for messages.
+        at_once: Prompts that the judge gets at a time.
 
     Raises:
         PluginError: When the judge breaks its interface.
     """
-    for start in range(0, len(duels), BATCH):
-        batch = duels[start : start + BATCH]
+    for start in range(0, len(duels), at_once):
+        batch = duels[start : start + at_once]
         yield from (make_record(duel, (), {}) for duel in batch if not orders[duel.prompt_id])
         asked = [(duel, order) for duel in batch for order in orders[duel.prompt_id]]
         owners = {comparison_id(duel, order): duel for duel, order in asked}

@@ -70,6 +70,22 @@ def _parse(line: str, where: str) -> Sample:
     return sample
 
 
+def pair_samples(folder: Path, against: Path | None) -> tuple[list[Duel], int]:
+    """Returns the duels of a sampling stage, and how many samples have nothing to meet.
+
+    Args:
+        folder: The sampling stage's folder.
+        against: That of the other sampling stage; None for the targets in the data.
+
+    Raises:
+        PathError: When there are no samples.
+        DataError: When a line is no sample.
+    """
+    samples = read_samples(folder)
+    duels = against_samples(samples, read_samples(against)) if against else against_targets(samples)
+    return duels, len(samples) - len(duels)
+
+
 def against_targets(samples: Mapping[str, Sample]) -> list[Duel]:
     """Returns a duel for each sample whose prompt has a target in the data."""
     return [

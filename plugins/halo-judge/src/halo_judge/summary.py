@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from statistics import median
+from math import fsum
+from statistics import fmean, median
 
 from halo_judge.verdicts import Record
 from halo_report.win_rate import WinRate, rate_text, win_rate
@@ -21,6 +22,9 @@ def summary_metrics(records: Sequence[Record], *, confidence: float) -> dict[str
     `unscored`              comparisons without a verdict
     `flip`                  share of flips among those judged in both orders
     `len`, `baseline_len`   median length in tokens
+    `win_weighted`          mean certainty of the judge that the completion is better
+    `unscored_share`        share of comparisons without a verdict
+    `calls`, `cost`         paid requests behind the verdicts, and what they cost in dollars
     ======================  ==========================================================
 
     Args:
@@ -40,7 +44,8 @@ def summary_metrics(records: Sequence[Record], *, confidence: float) -> dict[str
         "ties": rate.ties,
         "unscored": rate.unscored,
     }
-    return metrics | _flip(records) | _lengths(records)
+    metrics["unscored_share"] = rate.unscored / rate.total if rate.total else 0.0
+    return metrics | _flip(records) | _lengths(records) | _weighted(records) | _price(records)
 
 
 def _rate(records: Iterable[Record], confidence: float) -> WinRate:
@@ -58,6 +63,30 @@ def _lengths(records: Sequence[Record]) -> dict[str, float]:
     if len(baselines) == len(records):
         lengths["baseline_len"] = float(median(baselines))
     return lengths
+
+
+def _weighted(records: Iterable[Record]) -> dict[str, float]:
+    """Returns the mean of what weighted verdicts say of the completion; same texts are 1/2."""
+    shares = []
+    for record in records:
+        said = record["orders"]
+        if record["result"] == "unscored":
+            continue
+        if not all("preference" in each for each in said):
+            return {}
+        ours = [p if o == "AB" else 1 - p for o, p in ((e["order"], e["preference"]) for e in said)]
+        shares.append(fmean(ours) if ours else 0.5)
+    asked = any(record["orders"] for record in records)
+    return {"win_weighted": fmean(shares)} if shares and asked else {}
+
+
+def _price(records: Iterable[Record]) -> dict[str, float]:
+    said = [each for record in records for each in record["orders"] if "calls" in each]
+    if not said:
+        return {}
+    calls = {"calls": sum(each["calls"] for each in said)}
+    costs = [each["cost"] for each in said if "cost" in each]
+    return calls | ({"cost": fsum(costs)} if len(costs) == len(said) else {})
 
 
 def headline(records: Sequence[Record], *, rival: str, judge: str, confidence: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from halo_core.feedback import Prompt
 from halo_core.judge import Verdict, Winner
@@ -16,11 +16,14 @@ from halo_report.win_rate import Result
 
 
 class OrderVerdict(TypedDict):
-    """What the judge said in one order."""
+    """What the judge said in one order; the last three only where the judge says them."""
 
     order: Order
     winner: Winner | None
     reason: str
+    preference: NotRequired[float]
+    calls: NotRequired[int]
+    cost: NotRequired[float]
 
 
 class Record(TypedDict):
@@ -54,10 +57,21 @@ def make_record(duel: Duel, orders: Sequence[Order], verdicts: Mapping[str, Verd
         baseline=duel.baseline,
         result=ruling.result,
         flip=ruling.flip,
-        orders=[OrderVerdict(order=o, winner=v.winner, reason=v.reason) for o, v in said],
+        orders=[_order_verdict(order, verdict) for order, verdict in said],
         tokens=duel.tokens,
         baseline_tokens=duel.baseline_tokens,
     )
+
+
+def _order_verdict(order: Order, verdict: Verdict) -> OrderVerdict:
+    found = OrderVerdict(order=order, winner=verdict.winner, reason=verdict.reason)
+    if verdict.preference is not None:
+        found["preference"] = verdict.preference
+    if verdict.calls:
+        found["calls"] = verdict.calls
+    if verdict.cost is not None:
+        found["cost"] = verdict.cost
+    return found
 
 
 def kept_records(

@@ -1,0 +1,301 @@
+"""A server on this machine that speaks the chat-completions API, with faults as planned.
+
+    with ChatServer(lambda body: "Better: A", faults=planned_faults(0.3, seed=1)) as server:
+        ask(server.base_url)
+    assert max(server.paid.values()) == 1
+
+It needs the standard library alone. What it counts as paid is what was answered whole, with 200.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Literal, Self, get_args
+
+Fault = Literal[
+    "429", "500", "503", "timeout", "drop", "cut", "not-json",
+    "empty", "garbage", "length", "refusal",
+]  # fmt: skip
+"""What goes wrong.
+
+======================  ===========================================================
+`429`                   too many requests, with Retry-After
+`500` `503`             the endpoint is ill
+`timeout`               nothing comes, until the client gives up
+`drop`                  the connection is closed without an answer
+`cut`                   the connection is closed in the middle of the answer
+`not-json`              200, but the body is a page of HTML
+`empty`                 a completion without text
+`garbage`               a completion that says nothing to the point
+`length`                a completion that was cut off at `max_tokens`
+`refusal`               the model refuses
+======================  ===========================================================
+
+Only the last four are completions, and paid.
+"""
+FAULTS: tuple[Fault, ...] = get_args(Fault)
+COMPLETIONS: frozenset[Fault] = frozenset({"empty", "garbage", "length", "refusal"})
+
+Body = Mapping[str, Any]
+"""The JSON of a request."""
+FaultPlan = Callable[[Body, int], Fault | None]
+"""Of a request and how often the same one came before."""
+
+
+@dataclass(frozen=True)
+class ChatReply:
+    """A completion.
+
+    Attributes:
+        content: Its text.
+        tokens: Text to (text, natural log-probability) of the most probable tokens in its place,
+            one entry per token; sent when log-probabilities were asked for.
+    """
+
+    content: str
+    tokens: Sequence[tuple[str, Sequence[tuple[str, float]]]] = field(default_factory=tuple)
+
+
+def planned_faults(share: float, *, seed: int, kinds: Sequence[Fault] = FAULTS) -> FaultPlan:
+    """Returns a plan under which a share of replies fails, in all ways alike.
+
+    The same request at its n-th coming always meets the same fault, in whatever order requests
+    come. A conversation in which the assistant has spoken gets no second useless completion.
+
+    Args:
+        share: Of requests, in [0, 1).
+        seed: Another one, other faults.
+        kinds: The faults to choose from.
+    """
+
+    def plan(body: Body, times: int) -> Fault | None:
+        draw = random.Random(f"{seed} {request_name(body)} {times}")
+        if draw.random() >= share:
+            return None
+        again = any(message["role"] == "assistant" for message in body["messages"])
+        fit = [kind for kind in kinds if not (again and kind in COMPLETIONS)]
+        return draw.choice(fit) if fit else None
+
+    return plan
+
+
+def request_name(body: Body) -> str:
+    """Returns the hash of a request."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class ChatServer:
+    """The server; a context manager that listens on a free port of 127.0.0.1.
+
+    Args:
+        reply: Returns the completion for a request.
+        faults: Says which requests fail; none when left out.
+        key: The key that is asked for; any will do when left out.
+        retry_after_s: What a 429 says.
+        delay_s: Seconds before each answer.
+
+    Attributes:
+        requests: The bodies of all requests, in the order in which they came.
+        paid: Name of a request to how often a completion was sent for it.
+        faults_met: Fault to how often it struck.
+        most_at_once: The largest number of requests that were being answered at one time.
+    """
+
+    def __init__(
+        self,
+        reply: Callable[[Body], str | ChatReply],
+        *,
+        faults: FaultPlan | None = None,
+        key: str | None = None,
+        retry_after_s: float = 0.01,
+        delay_s: float = 0.0,
+    ) -> None:
+        self.reply = reply
+        self.faults = faults or (lambda body, times: None)
+        self.key = key
+        self.retry_after_s = retry_after_s
+        self.delay_s = delay_s
+        self.requests: list[Body] = []
+        self.paid: Counter[str] = Counter()
+        self.faults_met: Counter[Fault] = Counter()
+        self.most_at_once = 0
+        self._came: Counter[str] = Counter()
+        self._at_once = 0
+        self._lock = threading.Lock()
+        self.closing = threading.Event()
+        self._http = _Server(("127.0.0.1", 0), self)
+        self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
+
+    @property
+    def base_url(self) -> str:
+        """The address for a client."""
+        return f"http://127.0.0.1:{self._http.server_address[1]}/v1"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.closing.set()
+        self._http.shutdown()
+        self._http.server_close()
+
+    def take(self, body: Body) -> Fault | None:
+        """Notes a request and returns what becomes of it; for the handler."""
+        name = request_name(body)
+        with self._lock:
+            fault = self.faults(body, self._came[name])
+            self._came[name] += 1
+            self.requests.append(body)
+            if fault is not None:
+                self.faults_met[fault] += 1
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        return fault
+
+    def pay(self, body: Body) -> None:
+        """Notes that a completion is about to be sent; for the handler."""
+        with self._lock:
+            self.paid[request_name(body)] += 1
+
+    def over(self) -> None:
+        """Notes that a request is over; for the handler."""
+        with self._lock:
+            self._at_once -= 1
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 512
+
+    def __init__(self, address: tuple[str, int], chat: ChatServer) -> None:
+        self.chat = chat
+        super().__init__(address, _Handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away is not worth a traceback."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing."""
+
+    def do_POST(self) -> None:
+        """Answers one request."""
+        chat = self.server.chat
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        sent = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        if chat.key is not None and sent != chat.key:
+            return self._error(401, f"Incorrect API key provided: {sent}")
+        if not self.path.endswith("/chat/completions"):
+            return self._error(404, f"no such address: {self.path}")
+        fault = chat.take(body)
+        try:
+            if chat.delay_s:
+                chat.closing.wait(chat.delay_s)
+            if fault is None:
+                self._complete(body)
+            else:
+                self._fail(fault, body)
+        finally:
+            chat.over()
+
+    def _complete(self, body: Body) -> None:
+        said = self.server.chat.reply(body)
+        reply = said if isinstance(said, ChatReply) else ChatReply(said)
+        wanted = body.get("logprobs") and reply.tokens
+        logprobs = {"content": [_token(*each) for each in reply.tokens]} if wanted else None
+        self._completion(body, {"content": reply.content}, "stop", logprobs)
+
+    def _fail(self, fault: Fault, body: Body) -> None:
+        if fault in ("timeout", "drop"):
+            if fault == "timeout":
+                self.server.chat.closing.wait(60)
+            self.close_connection = True
+        elif fault == "429":
+            after = f"{self.server.chat.retry_after_s:g}"
+            self._error(429, "slow down", {"Retry-After": after})
+        elif fault in ("500", "503"):
+            self._error(int(fault), "ill", {"Retry-After": f"{self.server.chat.retry_after_s:g}"})
+        elif fault == "cut":
+            self._send(200, b'{"choices": [{"mess', length=1000)
+            self.close_connection = True
+        elif fault == "not-json":
+            self._send(200, b"<html>Bad gateway</html>")
+        elif fault == "refusal":
+            self._completion(body, {"content": None, "refusal": "I cannot help with that."}, "stop")
+        else:
+            content = {"empty": "", "garbage": "Well, well.", "length": '{"comparison": "The fi'}
+            finish = "length" if fault == "length" else "stop"
+            self._completion(body, {"content": content[fault]}, finish)
+
+    def _completion(
+        self, body: Body, message: Mapping[str, Any], finish: str, logprobs: object = None
+    ) -> None:
+        words_in = sum(len(each["content"].split()) for each in body["messages"])
+        words_out = len((message["content"] or "").split())
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", **message},
+            "finish_reason": finish,
+            "logprobs": logprobs,
+        }
+        answer = {
+            "id": f"chatcmpl-{request_name(body)}",
+            "object": "chat.completion",
+            "created": 0,
+            "model": body["model"],
+            "choices": [choice],
+            "usage": {
+                "prompt_tokens": words_in,
+                "completion_tokens": words_out,
+                "total_tokens": words_in + words_out,
+            },
+        }
+        self.server.chat.pay(body)  # First: who has the answer may look at the count at once.
+        self._send(200, json.dumps(answer).encode())
+
+    def _error(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        answer = json.dumps({"error": {"message": message, "type": "planned", "code": None}})
+        self._send(status, answer.encode(), headers)
+
+    def _send(
+        self,
+        status: int,
+        content: bytes,
+        headers: Mapping[str, str] | None = None,
+        *,
+        length: int | None = None,
+    ) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content) if length is None else length))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+        self.wfile.flush()
+
+
+def _token(text: str, top: Sequence[tuple[str, float]]) -> dict[str, Any]:
+    ranked = [{"token": other, "logprob": logprob} for other, logprob in top]
+    own = next((logprob for other, logprob in top if other == text), 0.0)
+    return {"token": text, "logprob": own, "top_logprobs": ranked}

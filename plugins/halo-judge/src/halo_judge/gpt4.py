@@ -1,0 +1,149 @@
+"""The judge `gpt-4`: any model behind an OpenAI-compatible endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from halo_core.component import Execution, Location
+from halo_core.judge import Comparison, Judge, JudgeSession, Quote
+
+if TYPE_CHECKING:
+    from halo_judge.prices import Price
+    from halo_judge.template import Template
+
+
+class GPT4(Judge):
+    """Asks a chat model which of two texts is better; what was paid for is never asked again.
+
+    The key comes from an environment variable and from nowhere else.
+    """
+
+    citation: ClassVar[str | None] = (
+        "Zheng et al. 2023, Judging LLM-as-a-judge with MT-Bench and Chatbot Arena"
+    )
+    prompts_at_once: ClassVar[int] = 4096
+
+    model: str = Field(
+        default="gpt-4-0613", min_length=1, description="The model's name at the endpoint."
+    )
+    base_url: str = Field(
+        default="https://api.openai.com/v1",
+        description="Address of an OpenAI-compatible endpoint, without a key.",
+    )
+    template: str = Field(
+        default="pairwise-1", description="Name of a shipped template: pairwise-1 or report-2024."
+    )
+    template_file: Annotated[str | None, Location()] = Field(
+        default=None, description="A template of your own, in TOML; goes before `template`."
+    )
+    temperature: float = Field(default=0.0, ge=0, le=2, description="Of sampling; the report's 0.")
+    max_tokens: int = Field(default=400, ge=1, description="Tokens of a reply, at most.")
+    weighted: bool = Field(
+        default=False,
+        description="Ask for log-probabilities and record how sure the judge is of its verdict.",
+    )
+    top_logprobs: int = Field(
+        default=5, ge=2, le=20, description="With `weighted`, how many per token."
+    )
+    api_key_env: Annotated[str | None, Execution()] = Field(
+        default="OPENAI_API_KEY",
+        min_length=1,
+        description="The environment variable that holds the key; null for none.",
+    )
+    concurrency: Annotated[int, Execution()] = Field(
+        default=16, ge=1, le=512, description="Requests at once, at most; fewer after a 429."
+    )
+    timeout_s: Annotated[float, Execution()] = Field(
+        default=120.0, gt=0, description="For one request, in seconds."
+    )
+    retries: Annotated[int, Execution()] = Field(
+        default=6, ge=0, le=100, description="How often a request that failed is sent again."
+    )
+    max_cost: Annotated[float | None, Execution()] = Field(
+        default=None, gt=0, description="Dollars that the stage may spend, over all its runs."
+    )
+    prices: Annotated[str | None, Location()] = Field(
+        default=None, description="A JSON file of prices that goes before the shipped table."
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_address(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            host = parts.hostname
+        except ValueError:
+            parts, host = urlsplit(""), None
+        if parts.scheme not in ("http", "https") or not host:
+            raise ValueError("expected an address such as https://api.openai.com/v1")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError(
+                "an address holds no key, user or query: put the key into the environment "
+                "variable that api_key_env names"
+            )
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _files_are_there(self) -> GPT4:
+        self.read_template()
+        if self.price() is None and self.max_cost is not None:
+            raise ValueError(
+                f"max_cost needs the price of {self.model!r}, which is not in the table: give "
+                'prices, a JSON file {"models": {"NAME": {"input": 30.0, "output": 60.0}}}, '
+                "dollars per million tokens"
+            )
+        return self
+
+    def read_template(self) -> Template:
+        """Returns the template.
+
+        Raises:
+            ValueError: When it is not there or is not a template.
+        """
+        from halo_judge.template import find_template
+
+        return find_template(self.template, self.template_file)
+
+    def price(self) -> Price | None:
+        """Returns the price of the model, None when it is in no table.
+
+        Raises:
+            ValueError: When the file of prices is not there or is not one.
+        """
+        from halo_judge.prices import find_price
+
+        return find_price(self.model, self.prices)
+
+    def file_digests(self) -> Mapping[str, str]:
+        """Returns the hash of the template: an edited one makes another result."""
+        return {"template": self.read_template().digest}
+
+    def open(self, folder: Path) -> AbstractContextManager[JudgeSession]:
+        """Returns a session that keeps its replies in `folder`.
+
+        Raises:
+            UserError: When the key or the package `openai` is missing.
+        """
+        return self.open_shared(folder, folder)
+
+    def open_shared(self, folder: Path, shared: Path) -> AbstractContextManager[JudgeSession]:
+        """Returns a session that keeps its replies in `shared`, and its account by `folder`.
+
+        Raises:
+            UserError: When the key or the package `openai` is missing.
+        """
+        from halo_judge.chat_session import open_session
+
+        return open_session(self, folder, shared)
+
+    def quote(self, comparisons: Sequence[Comparison], shared: Path) -> Quote:
+        """Returns how many requests the comparisons take, and about what they cost."""
+        from halo_judge.quoting import quote
+
+        return quote(self, comparisons, shared)

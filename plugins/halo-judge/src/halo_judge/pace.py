@@ -1,0 +1,58 @@
+"""How many requests are under way at once: halved when the endpoint says 429, grown slowly."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Pace:
+    """A limit that adapts (additive increase, multiplicative decrease).
+
+    Args:
+        most: Requests at once, at most and to begin with.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._limit = float(most)
+        self._under_way = 0
+        self._round = 0
+        self._free = threading.Condition()
+
+    @property
+    def limit(self) -> int:
+        """Requests that may be under way at once now."""
+        return int(self._limit)
+
+    @property
+    def round(self) -> int:
+        """How often it was slowed down; a request carries it, see `slow_down`."""
+        return self._round
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Waits until one more request may start, and counts it while it is under way."""
+        with self._free:
+            self._free.wait_for(lambda: self._under_way < self.limit)
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._free:
+                self._under_way -= 1
+                self._free.notify_all()
+
+    def slow_down(self, round_: int) -> None:
+        """Halves the limit, once for all requests that were sent in the same round."""
+        with self._free:
+            if round_ == self._round:
+                self._limit = max(1.0, self._limit / 2)
+                self._round += 1
+
+    def speed_up(self) -> None:
+        """Takes note of a reply: the limit grows by one for as many replies as it is large."""
+        with self._free:
+            self._limit = min(float(self._most), self._limit + 1 / self._limit)
+            self._free.notify_all()

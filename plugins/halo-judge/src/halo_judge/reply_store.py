@@ -1,0 +1,103 @@
+"""Every request and reply that was paid for, in one sqlite file: nothing is paid for twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FILE = "replies.sqlite"
+_TABLE = """
+CREATE TABLE IF NOT EXISTS replies (
+    key TEXT NOT NULL,        -- of the request that began it, see request_key
+    attempt INTEGER NOT NULL, -- 0, and 1 when it was asked once more
+    request TEXT NOT NULL,    -- JSON
+    reply TEXT NOT NULL,      -- JSON
+    cost REAL,                -- dollars, NULL when the price is not known
+    account TEXT NOT NULL,    -- who paid
+    time REAL NOT NULL,       -- Unix seconds
+    PRIMARY KEY (key, attempt)
+) WITHOUT ROWID
+"""
+_BUSY_S = 60.0
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A reply that was paid for, and its cost in dollars, None where that is not known."""
+
+    reply: Mapping[str, Any]
+    cost: float | None
+
+
+def request_key(request: Mapping[str, Any]) -> str:
+    """Returns the hash of a request: endpoint, template, model, parameters and messages.
+
+    The messages hold the texts in the order in which they are shown.
+    """
+    text = json.dumps(request, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class ReplyStore:
+    """An opened store; threads and processes may share the file.
+
+    Args:
+        folder: Where the file is, or will be.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(
+            folder / FILE, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+        )
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.execute(_TABLE)
+
+    def close(self) -> None:
+        """Closes the file."""
+        with self._lock:
+            self._db.close()
+
+    def get(self, key: str, attempt: int) -> Kept | None:
+        """Returns the reply to a request, or None when it was never given."""
+        query = "SELECT reply, cost FROM replies WHERE key = ? AND attempt = ?"
+        with self._lock:
+            row = self._db.execute(query, (key, attempt)).fetchone()
+        return None if row is None else Kept(json.loads(row[0]), row[1])
+
+    def put(
+        self, key: str, attempt: int, request: Mapping[str, Any], kept: Kept, account: str
+    ) -> None:
+        """Keeps a reply; when this returns, it outlives the process."""
+        row = (key, attempt, json.dumps(request), json.dumps(kept.reply), kept.cost, account)
+        with self._lock:
+            self._db.execute(
+                "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, time.time())
+            )
+
+    def spent(self, account: str) -> float:
+        """Returns the dollars paid on an account, in all runs."""
+        query = "SELECT TOTAL(cost) FROM replies WHERE account = ?"
+        with self._lock:
+            total: float = self._db.execute(query, (account,)).fetchone()[0]
+        return total
+
+
+def keys_kept(folder: Path) -> set[str]:
+    """Returns the keys of all requests that have a reply; writes nothing."""
+    if not (folder / FILE).exists():
+        return set()
+    db = sqlite3.connect(f"{(folder / FILE).resolve().as_uri()}?mode=ro", uri=True)
+    try:
+        return {key for (key,) in db.execute("SELECT key FROM replies WHERE attempt = 0")}
+    finally:
+        db.close()

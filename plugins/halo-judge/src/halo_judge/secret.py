@@ -1,0 +1,67 @@
+"""The key of an endpoint: read from the environment, and taken out of every text that leaves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from halo_core.errors import UserError
+from halo_core.redact import HIDDEN
+
+NO_KEY = "none"
+"""What an endpoint that wants no key is sent, as the client always sends one."""
+_SHORT = 6
+
+
+class Secret:
+    """A key that does not show itself.
+
+    Args:
+        value: The key.
+    """
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return f"Secret({HIDDEN})"
+
+    def reveal(self) -> str:
+        """Returns the key, for the client and nothing else."""
+        return self._value
+
+    def hide(self, text: str) -> str:
+        """Returns a text without the key."""
+        if len(self._value) < _SHORT:  # No key of an endpoint; it would tear words apart.
+            return text
+        return text.replace(self._value, HIDDEN)
+
+    def hide_in(self, tree: Any) -> Any:
+        """Returns a JSON tree without the key in its texts."""
+        if isinstance(tree, str):
+            return self.hide(tree)
+        if isinstance(tree, Mapping):
+            return {name: self.hide_in(value) for name, value in tree.items()}
+        if isinstance(tree, list):
+            return [self.hide_in(value) for value in tree]
+        return tree
+
+
+def read_key(variable: str | None, judge: str) -> Secret:
+    """Returns the key in an environment variable; a stand-in when none is wanted.
+
+    Raises:
+        UserError: When the variable is not set; nothing was asked yet.
+    """
+    if variable is None:
+        return Secret(NO_KEY)
+    value = os.environ.get(variable, "").strip()
+    if not value:
+        raise UserError(
+            f"no key: the environment variable {variable} is not set. Set it (export "
+            f"{variable}=...), name another one with the option api_key_env, or, for an endpoint "
+            "that wants no key, write api_key_env: null",
+            location=judge,
+        )
+    return Secret(value)

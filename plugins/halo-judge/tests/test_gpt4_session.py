@@ -1,0 +1,274 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from halo_core.errors import UserError
+from halo_core.judge import Comparison
+from halo_core.testing import ChatReply, ChatServer, check_judge
+from halo_judge.gpt4 import GPT4
+from halo_judge.reply_store import ReplyStore
+
+KEY = "sk-planted-0123456789"
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def comparisons(count: int) -> list[Comparison]:
+    prompt = [{"role": "user", "content": "Say something."}]
+    return [Comparison(str(i), prompt, f"good {i}", f"bad {i}") for i in range(count)]
+
+
+def prefers_good(body) -> str:
+    """Answers in the form of pairwise-1."""
+    asked = body["messages"][1]["content"]
+    first = re.search(r"answer A\n(.*)\n", asked)
+    return json.dumps({"comparison": "?", "verdict": "A" if "good" in first.group(1) else "B"})
+
+
+def judge(server, **options) -> GPT4:
+    return GPT4(**{"base_url": server.base_url, "timeout_s": 5.0, "retries": 2, **options})
+
+
+def ask(judge: GPT4, folder: Path, asked: list[Comparison]):
+    with judge.open(folder) as session:
+        return {verdict.id: verdict for verdict in session.compare(asked)}
+
+
+def test_a_session_gives_verdicts_with_words_calls_and_cost(tmp_path):
+    with ChatServer(prefers_good, key=KEY) as server:
+        verdicts = ask(judge(server), tmp_path, comparisons(20))
+    assert {v.winner for v in verdicts.values()} == {"A"}
+    assert len(verdicts) == 20
+    one = verdicts["7"]
+    assert json.loads(one.reason)["verdict"] == "A"
+    assert one.calls == 1
+    words = len(" ".join(m["content"] for m in server.requests[0]["messages"]).split())
+    assert one.cost == pytest.approx((words * 30 + 4 * 60) / 1e6, rel=0.1)
+
+
+def test_the_report_s_template_asks_its_question_at_temperature_zero(tmp_path):
+    def reply(body):
+        return "Both are short.\nMore helpful, harmless, and concise: Response 2"
+
+    with ChatServer(reply) as server:
+        verdicts = ask(judge(server, template="report-2024"), tmp_path, comparisons(1))
+    (body,) = server.requests
+    assert (body["model"], body["temperature"]) == ("gpt-4-0613", 0.0)
+    (message,) = body["messages"]
+    assert "Which response is more helpful, harmless, and concise?" in message["content"]
+    assert verdicts["0"].winner == "B"
+
+
+def test_identical_texts_are_a_tie_without_a_request(tmp_path):
+    with ChatServer(prefers_good) as server:
+        verdicts = ask(judge(server), tmp_path, [Comparison("x", [], "same", "same")])
+    assert verdicts["x"].winner == "tie"
+    assert server.requests == []
+
+
+def test_what_was_asked_is_not_asked_again(tmp_path):
+    with ChatServer(prefers_good) as server:
+        first = ask(judge(server), tmp_path, comparisons(5))
+        again = ask(judge(server), tmp_path, comparisons(5))
+    assert again == first
+    assert len(server.requests) == 5
+
+
+@pytest.mark.parametrize("other", [{"model": "gpt-4"}, {"temperature": 1.0}, {"max_tokens": 9}])
+def test_another_setting_is_another_verdict(tmp_path, other):
+    with ChatServer(prefers_good) as server:
+        ask(judge(server), tmp_path, comparisons(1))
+        ask(judge(server, **other), tmp_path, comparisons(1))
+    assert len(server.requests) == 2
+
+
+def test_the_other_order_is_another_verdict(tmp_path):
+    (one,) = comparisons(1)
+    turned = Comparison("turned", one.prompt, one.b, one.a)
+    with ChatServer(prefers_good) as server:
+        verdicts = ask(judge(server), tmp_path, [one, turned])
+    assert (verdicts["0"].winner, verdicts["turned"].winner) == ("A", "B")
+
+
+def test_the_same_texts_twice_are_asked_once(tmp_path):
+    (one,) = comparisons(1)
+    with ChatServer(prefers_good) as server:
+        verdicts = ask(judge(server), tmp_path, [one, Comparison("1", one.prompt, one.a, one.b)])
+    assert set(verdicts) == {"0", "1"}
+    assert len(server.requests) == 1
+
+
+def test_an_edited_template_never_reuses_a_verdict(tmp_path):
+    file = tmp_path / "mine.toml"
+    text = Path(GPT4().read_template.__globals__["__file__"]).parent / "templates"
+    file.write_text((text / "pairwise-1.toml").read_text(encoding="utf-8"), encoding="utf-8")
+    with ChatServer(prefers_good) as server:
+        before = judge(server, template_file=str(file))
+        ask(before, tmp_path, comparisons(1))
+        file.write_text(file.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+        after = judge(server, template_file=str(file))
+        ask(after, tmp_path, comparisons(1))
+    assert len(server.requests) == 2
+    assert before.file_digests() == after.file_digests()  # Both read the file as it is now.
+    assert before.file_digests() != GPT4().file_digests()
+
+
+def once(fault):
+    return lambda body, times: fault if times == 0 and len(body["messages"]) < 3 else None
+
+
+@pytest.mark.parametrize("fault", ["empty", "garbage", "length", "refusal"])
+def test_a_reply_without_a_verdict_is_asked_for_once_more(tmp_path, fault):
+    with ChatServer(prefers_good, faults=once(fault)) as server:
+        verdicts = ask(judge(server), tmp_path, comparisons(1))
+    assert verdicts["0"].winner == "A"
+    assert verdicts["0"].calls == 2
+    reminder = server.requests[1]["messages"][-1]["content"]
+    assert reminder.startswith("That was not the JSON object asked for.")
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("empty", "the reply is empty"),
+        ("garbage", "no verdict in the reply: 'Well, well.'"),
+        ("length", 'cut off before the verdict, at max_tokens: \'{"comparison": "The fi\''),
+        ("refusal", "refused: 'I cannot help with that.'"),
+    ],
+)
+def test_a_second_reply_without_a_verdict_is_unscored_and_paid_for_once(tmp_path, fault, reason):
+    with ChatServer(prefers_good, faults=lambda body, times: fault) as server:
+        first = ask(judge(server), tmp_path, comparisons(1))
+        again = ask(judge(server), tmp_path, comparisons(1))
+    assert (first["0"].winner, first["0"].reason) == (None, reason)
+    assert again == first
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("fault", ["429", "500", "503", "drop", "cut", "not-json"])
+def test_a_failed_request_is_sent_again(tmp_path, fault):
+    with ChatServer(prefers_good, faults=once(fault)) as server:
+        verdicts = ask(judge(server), tmp_path, comparisons(1))
+    assert (verdicts["0"].winner, verdicts["0"].calls) == ("A", 1)
+    assert len(server.requests) == 2
+
+
+def test_a_request_that_times_out_is_sent_again(tmp_path):
+    with ChatServer(prefers_good, faults=once("timeout")) as server:
+        verdicts = ask(judge(server, timeout_s=1.0), tmp_path, comparisons(1))
+    assert verdicts["0"].winner == "A"
+
+
+def test_an_outage_is_unscored_not_kept_and_asked_again(tmp_path):
+    with ChatServer(prefers_good, faults=lambda body, times: "503") as server:
+        verdicts = ask(judge(server), tmp_path, comparisons(2))
+        server.faults = lambda body, times: None
+        later = ask(judge(server), tmp_path, comparisons(2))
+    assert [v.winner for v in verdicts.values()] == [None, None]
+    assert verdicts["0"].reason.startswith("not answered: Error code: 503")
+    assert verdicts["0"].calls == 0
+    assert [v.winner for v in later.values()] == ["A", "A"]
+
+
+def test_a_long_outage_is_noticed_and_not_waited_for(tmp_path):
+    with ChatServer(prefers_good, faults=lambda body, times: "503") as server:
+        options = {"concurrency": 1, "retries": 0}
+        verdicts = ask(judge(server, **options), tmp_path, comparisons(50))
+    assert {v.winner for v in verdicts.values()} == {None}
+    assert len(server.requests) == 8
+    assert verdicts["49"].reason.startswith("not answered: the last 8 requests failed: Error code")
+
+
+def test_a_wrong_key_stops_with_what_to_do_and_without_the_key(tmp_path):
+    with ChatServer(prefers_good, key="another") as server:
+        with pytest.raises(UserError) as caught:
+            ask(judge(server), tmp_path, comparisons(3))
+    assert str(caught.value) == (
+        "the judge gpt-4: Error code: 401 - Incorrect API key provided: ***; the endpoint does "
+        "not take the key: check the variable that api_key_env names"
+    )
+
+
+def test_a_missing_key_is_an_error_before_any_request(tmp_path, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with ChatServer(prefers_good) as server:
+        with pytest.raises(UserError) as caught:
+            ask(judge(server), tmp_path, comparisons(1))
+    assert server.requests == []
+    assert str(caught.value) == (
+        "the judge gpt-4: no key: the environment variable OPENAI_API_KEY is not set. Set it "
+        "(export OPENAI_API_KEY=...), name another one with the option api_key_env, or, for an "
+        "endpoint that wants no key, write api_key_env: null"
+    )
+
+
+def test_a_missing_package_is_an_error_that_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "openai", None)
+    with pytest.raises(UserError, match=r"needs the package openai .*pip install 'halo-judge\[op"):
+        ask(GPT4(), tmp_path, comparisons(1))
+
+
+def test_an_endpoint_without_keys_needs_none(tmp_path, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with ChatServer(prefers_good) as server:
+        verdicts = ask(judge(server, api_key_env=None), tmp_path, comparisons(1))
+    assert verdicts["0"].winner == "A"
+
+
+def test_the_judge_keeps_the_rules_of_judges(tmp_path):
+    with ChatServer(lambda body: '{"comparison": "", "verdict": "tie"}') as server:
+        check_judge(judge(server), tmp_path)
+
+
+def test_max_cost_stops_before_it_is_passed_and_keeps_what_is_done(tmp_path):
+    with ChatServer(prefers_good) as server:
+        price = judge(server).price()
+        cap = 0.2
+        with pytest.raises(UserError, match=r"max_cost is 0.2 dollars, 0\.\d+ are spent") as caught:
+            ask(judge(server, max_cost=cap), tmp_path, comparisons(200))
+        asked = len(server.requests)
+        store = ReplyStore(tmp_path)
+        spent = store.spent(".")
+        store.close()
+        more = ask(judge(server, max_cost=5.0), tmp_path, comparisons(200))
+    assert "with a higher max_cost the same command goes on" in str(caught.value)
+    assert 0.1 < spent <= cap
+    assert 1 < asked < 200
+    assert price is not None
+    assert len(more) == 200
+    assert max(server.paid.values()) == 1
+
+
+def test_max_cost_holds_over_several_sessions(tmp_path):
+    with ChatServer(prefers_good) as server:
+        for _ in range(3):
+            with pytest.raises(UserError, match=r"max_cost is 0\.2"):
+                ask(judge(server, max_cost=0.2), tmp_path, comparisons(200))
+    store = ReplyStore(tmp_path)
+    assert store.spent(".") <= 0.2
+    store.close()
+
+
+def test_a_weighted_verdict_says_how_sure_the_judge_is(tmp_path):
+    def reply(body):
+        tokens = [
+            ('{"comparison": "", "verdict": "', [('{"comparison": "", "verdict": "', 0.0)]),
+            ("A", [("A", -0.5108256), ("B", -1.2039728), ("tie", -2.3025851)]),
+            ('"}', [('"}', 0.0)]),
+        ]
+        return ChatReply("".join(text for text, _ in tokens), tokens)
+
+    with ChatServer(reply) as server:
+        weighted = ask(judge(server, weighted=True), tmp_path, comparisons(1))
+        plain = ask(judge(server), tmp_path, comparisons(1))
+    assert server.requests[0]["logprobs"] is True
+    assert weighted["0"].preference == pytest.approx(0.65)
+    assert weighted["0"].winner == "A"
+    assert plain["0"].preference is None

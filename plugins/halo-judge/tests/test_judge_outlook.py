@@ -1,0 +1,89 @@
+import json
+
+import pytest
+
+from halo_core.errors import PathError
+from halo_core.judge import Verdict
+from halo_core.testing import ChatServer
+from halo_judge.components import JudgeStage, Longest
+from halo_judge.gpt4 import GPT4
+
+
+def reply(body):
+    return json.dumps({"comparison": "", "verdict": "A"})
+
+
+@pytest.fixture
+def samples(make_sample):
+    return [make_sample(1, "good", "bad"), make_sample(2, "good", "bad"), make_sample(3, "x", "x")]
+
+
+def test_the_outlook_counts_requests_tokens_and_dollars_without_asking(judge_context, samples):
+    context = judge_context(samples)
+    stage = JudgeStage(judge=GPT4(max_tokens=100), of="answers")
+    ahead = stage.outlook(context.inputs, context.cache)
+    assert ahead["requests"] == "4 to gpt-4-0613; 0 verdicts are there already"
+    tokens = int(ahead["tokens"].split()[1])
+    assert 4 * 300 < tokens < 4 * 700
+    assert ahead["tokens"] == f"about {tokens} in, at most 400 out"
+    assert ahead["cost"] == f"at most about {(tokens * 30 + 400 * 60) / 1e6:.2f} dollars"
+    assert not context.cache.exists()
+
+
+def test_counterbalanced_orders_take_half_the_requests(judge_context, samples):
+    context = judge_context(samples)
+    stage = JudgeStage(judge=GPT4(), of="answers", orders="counterbalanced")
+    assert stage.outlook(context.inputs, context.cache)["requests"].startswith("2 to gpt-4-0613")
+
+
+def test_what_was_paid_for_is_not_ahead(judge_context, samples, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-0123456789")
+    with ChatServer(reply) as server:
+        stage = JudgeStage(judge=GPT4(base_url=server.base_url, model="own"), of="answers")
+        context = judge_context(samples)
+        stage.run(context)
+        ahead = stage.outlook(context.inputs, context.cache)
+    assert ahead == {
+        "requests": "0 to own; 4 verdicts are there already",
+        "tokens": "about 0 in, at most 0 out",
+        "cost": "unknown: no price in the table, see the option prices",
+    }
+
+
+def test_the_outlook_waits_for_samples(judge_context):
+    context = judge_context([])
+    stage = JudgeStage(judge=GPT4(), of="answers", against="base")
+    assert stage.outlook({}, context.cache) == {
+        "requests": "known when answers and base is done; max_cost caps the cost"
+    }
+
+
+def test_samples_that_are_not_there_are_named(judge_context):
+    context = judge_context([])
+    (context.inputs["of"] / "samples.jsonl").unlink()
+    with pytest.raises(PathError, match=r"samples\.jsonl: no such file"):
+        JudgeStage(judge=GPT4(), of="answers").outlook(context.inputs, context.cache)
+
+
+def test_a_judge_that_costs_nothing_has_no_outlook(judge_context, samples):
+    context = judge_context(samples)
+    assert JudgeStage(judge=Longest(), of="answers").outlook(context.inputs, context.cache) == {}
+
+
+def test_calls_cost_and_weighted_wins_are_metrics(judge_context, samples, scripted):
+    def says(comparison):
+        sure = 0.9 if comparison.id.endswith("AB") else 0.3
+        return Verdict(comparison.id, "A", "", sure, 2, 0.125)
+
+    result = JudgeStage(judge=scripted(says), of="answers").run(judge_context(samples))
+    assert result.metrics["calls"] == 8
+    assert result.metrics["cost"] == 0.5
+    assert result.metrics["win_weighted"] == pytest.approx((0.8 + 0.8 + 0.5) / 3)
+    assert result.metrics["unscored_share"] == 0
+
+
+def test_an_unknown_cost_is_no_metric(judge_context, samples, scripted):
+    judge = scripted(lambda c: Verdict(c.id, "A", "", None, 1, None))
+    metrics = JudgeStage(judge=judge, of="answers").run(judge_context(samples)).metrics
+    assert metrics["calls"] == 4
+    assert not {"cost", "win_weighted"} & set(metrics)
