@@ -230,3 +230,18 @@ def test_a_suite_that_runs_is_one_parent_with_a_child_per_cell(
     table = json.loads(text_of(parent, "cells.json"))
     assert [row[0] for row in table["data"]] == ["small/weak", "small/strong", "small/broken"]
     assert table["data"][0][table["columns"].index("bench/win")] == 0.5
+
+
+def test_a_report_lies_with_the_parent_and_a_later_one_takes_its_place(
+    suite_folder: Path, client: MlflowClient, tmp_path: Path
+) -> None:
+    report = tmp_path / "report"
+    report.mkdir()
+    for words in ("first", "second"):
+        (report / "report.html").write_text(words)
+        MLflow().take_report(report, suite_folder, suite_folder.parents[1])
+    (parent,) = all_runs(client)
+    (file,) = client.list_artifacts(parent.info.run_id, "report")
+    shown = client.download_artifacts(parent.info.run_id, file.path, str(tmp_path))
+    assert Path(shown).read_text() == "second"
+    assert isinstance(MLflow(), ReportTaker)

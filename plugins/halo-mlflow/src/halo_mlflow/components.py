@@ -65,3 +65,9 @@ class MLflow(Tracker):
         from halo_mlflow.suite import SuiteParent
 
         return SuiteParent(self, suite, workspace).tell(status)
+
+    def take_report(self, report: Path, suite: Path, workspace: Path) -> None:
+        """Shows the files of a report as artifacts of the suite's run."""
+        from halo_mlflow.suite import SuiteParent
+
+        SuiteParent(self, suite, workspace).take_report(report)

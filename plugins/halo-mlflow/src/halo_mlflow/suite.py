@@ -78,6 +78,11 @@ class SuiteParent:
         experiment = self._state().experiment_id or ""
         return {**told, "links": suite_links(self._store, experiment, run_id)}
 
+    def take_report(self, folder: Path) -> None:
+        """Puts the files of a folder under ``report/`` of the run; again, they are replaced."""
+        client = connect(self._store, timeout_s=self._options.timeout_s)
+        client.log_artifacts(self.find(client), str(folder), "report")
+
     def find(self, client: MlflowClient) -> str:
         """Returns MLflow's id of the suite's run, which is made if it is not there."""
         with held(self._suite / STATE_FILE):
