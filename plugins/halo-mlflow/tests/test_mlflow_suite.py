@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from halo_core.suite.tracking import SuiteTracking
+from halo_core.tracker import ReportTaker
 from halo_mlflow.components import MLflow
 from halo_mlflow.record import RunRecord
 from halo_mlflow.session import MLflowSession
