@@ -46,7 +46,14 @@ def without_heavy_modules(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["plugins"], ["plugins", "show", "kto"], ["plugins", "show", "train"], ["schema"]],
+    [
+        ["--help"],
+        ["plugins"],
+        ["plugins", "show", "kto"],
+        ["plugins", "show", "train"],
+        ["plugins", "show", "gpt-4"],
+        ["schema"],
+    ],
 )
 def test_light_commands_need_no_heavy_module(arguments: list[str]) -> None:
     done = without_heavy_modules(*arguments)
