@@ -46,7 +46,14 @@ def without_heavy_modules(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["plugins"], ["plugins", "show", "kto"], ["plugins", "show", "train"], ["schema"]],
+    [
+        ["--help"],
+        ["plugins"],
+        ["plugins", "show", "kto"],
+        ["plugins", "show", "train"],
+        ["plugins", "show", "gpt-4"],
+        ["schema"],
+    ],
 )
 def test_light_commands_need_no_heavy_module(arguments: list[str]) -> None:
     done = without_heavy_modules(*arguments)
@@ -58,7 +65,8 @@ def test_light_commands_need_no_heavy_module(arguments: list[str]) -> None:
 def test_an_example_is_validated_without_a_heavy_module(spec: Path) -> None:
     done = without_heavy_modules("validate", str(spec), "--json")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout)["stages"]
+    answer = json.loads(done.stdout)
+    assert answer.get("stages") or answer.get("cells")
 
 
 def test_no_component_imports_a_heavy_module_at_its_top() -> None:

@@ -139,7 +139,7 @@ def _size_lines(plan: SuitePlan) -> list[str]:
     for shared in plan.stages:
         if shared.stage.spec.component.produces == "model":
             weights = _made(shared)
-            texts = [] if weights is None else [f"{weights / 1e6:,.3g}M weights"]
+            texts = [] if weights is None else [f"{_many(weights)} weights"]
             # Its parts are shown by the plan of one spec, and the weights are there already.
             sizes = [(k, v) for k, v in shared.size.items() if k != "weights" or weights is None]
             texts += [f"{label} {text.partition(' (')[0]}" for label, text in sizes]
@@ -152,3 +152,12 @@ def _models(found: Sequence[SharedStage]) -> str:
     cells = [cell for shared in found for cell in shared.cells]
     named = ", ".join(cells[:CELLS_SHOWN]) + (", ..." if len(cells) > CELLS_SHOWN else "")
     return named if len(found) == 1 else f"{len(found)} models: {named}"
+
+
+def _many(weights: int) -> str:
+    """Returns a number of weights as people say it.
+
+    >>> _many(92_400), _many(1_400_000_000)
+    ('0.0924M', '1.4B')
+    """
+    return f"{weights / 1e9:.3g}B" if weights >= 1e9 else f"{weights / 1e6:.3g}M"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,3 +30,13 @@ def write_rows(tmp_path: Path) -> Callable[..., str]:
         return str(path)
 
     return write
+
+
+@pytest.fixture(autouse=True)
+def _hub_forgotten() -> Iterator[None]:
+    """What one test asked the hub is not known to the next."""
+    from halo_data.hub_access import commits_known
+
+    commits_known.cache_clear()
+    yield
+    commits_known.cache_clear()

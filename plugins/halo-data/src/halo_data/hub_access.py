@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -34,6 +35,9 @@ class Glimpse:
 def commit_of(hub_id: str, revision: str | None) -> str | None:
     """Returns the commit that a revision means now; None where the hub cannot be reached.
 
+    A process asks once for each revision, and not again after the hub could not be reached: a
+    suite of a hundred cells would wait for it a hundred times.
+
     Args:
         hub_id: The data set.
         revision: A branch, tag or commit; a full commit needs no network.
@@ -46,12 +50,22 @@ def commit_of(hub_id: str, revision: str | None) -> str | None:
 
     if revision and _COMMIT.fullmatch(revision):
         return revision
-    try:
-        return HfApi().dataset_info(hub_id, revision=revision, timeout=_TIMEOUT).sha
-    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise _missing(hub_id, revision) from error
-    except Exception:
-        return None  # out of reach: loading will say why
+    known = commits_known()
+    if (hub_id, revision) not in known and None not in known.values():
+        try:
+            found = HfApi().dataset_info(hub_id, revision=revision, timeout=_TIMEOUT).sha
+        except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+            raise _missing(hub_id, revision) from error
+        except Exception:
+            found = None  # out of reach: loading will say why
+        known[hub_id, revision] = found
+    return known.get((hub_id, revision))
+
+
+@functools.cache
+def commits_known() -> dict[tuple[str, str | None], str | None]:
+    """Returns what this process has asked the hub: data set and revision to commit."""
+    return {}
 
 
 def digest_of(hub_id: str, commit: str | None, *also: str | None) -> str | None:

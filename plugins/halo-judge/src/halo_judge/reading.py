@@ -84,6 +84,8 @@ def _json(content: str, answer: JsonAnswer) -> tuple[str | None, int]:
         pairs = json.loads(text, object_pairs_hook=list)
     except (ValueError, RecursionError):
         return None, -1
+    if not isinstance(pairs, list):
+        return None, -1
     said = [pair[1] for pair in pairs if isinstance(pair, tuple) and pair[0] == answer.key]
     if len(said) != 1 or not isinstance(said[0], str):
         return None, -1

@@ -42,7 +42,8 @@ class Metrics:
         """Adds what a micro-batch says: its loss, rewards, lengths and the loss's own metrics."""
         weights = output.weights.double()
         self.add("train/loss", (output.losses.detach().double() * weights).sum(), weights.sum())
-        self.add("policy/lengths", batch.lengths.sum(), len(batch.example_index))
+        given = torch.ones_like(batch.desirable) if batch.sampled is None else ~batch.sampled
+        self.add("policy/lengths", batch.lengths[given].sum(), given.sum())
         if output.rewards is not None:
             self._add_rewards(feedback, batch, output.rewards.detach())
         for name, (total, count) in output.metrics.items():

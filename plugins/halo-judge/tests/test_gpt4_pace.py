@@ -1,0 +1,118 @@
+import threading
+
+import pytest
+
+from halo_core.testing import ChatServer
+from halo_judge.budget import Budget, CapReached
+from halo_judge.endpoint import Endpoint, Unreachable
+from halo_judge.pace import Pace
+from halo_judge.secret import Secret, read_key
+
+
+def test_the_limit_is_halved_once_per_round_and_grows_slowly():
+    pace = Pace(16)
+    sent = pace.round
+    for _ in range(5):
+        pace.slow_down(sent)
+    assert pace.limit == 8
+    pace.slow_down(pace.round)
+    assert pace.limit == 4
+    for _ in range(4):
+        pace.speed_up()
+    assert pace.limit == 4
+    pace.speed_up()
+    assert pace.limit == 5
+    for _ in range(1000):
+        pace.speed_up()
+    assert pace.limit == 16
+
+
+def test_the_limit_is_never_below_one():
+    pace = Pace(2)
+    for _ in range(9):
+        pace.slow_down(pace.round)
+    assert pace.limit == 1
+
+
+def test_no_more_than_the_limit_is_under_way():
+    pace, most, now, lock = Pace(3), [0], [0], threading.Lock()
+
+    def work():
+        with pace.slot():
+            with lock:
+                now[0] += 1
+                most[0] = max(most[0], now[0])
+            threading.Event().wait(0.01)
+            with lock:
+                now[0] -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most[0] == 3
+
+
+def test_a_429_halves_the_pace_even_when_the_client_tries_again_by_itself():
+    def first_only(body, times):
+        return "429" if times == 0 else None
+
+    pace = Pace(8)
+    with ChatServer(lambda body: "well", faults=first_only) as server:
+        endpoint = Endpoint(
+            server.base_url, Secret("none"), timeout_s=5, retries=2, pace=pace, judge="judge"
+        )
+        reply = endpoint.ask("m", [{"role": "user", "content": "hi"}], {})
+        endpoint.close()
+    assert (reply["content"], reply["finish"], pace.limit) == ("well", "stop", 4)
+
+
+def test_an_endpoint_that_is_left_sends_nothing_more():
+    with ChatServer(lambda body: "well") as server:
+        endpoint = Endpoint(
+            server.base_url, Secret("none"), timeout_s=5, retries=9, pace=Pace(1), judge="judge"
+        )
+        endpoint.leave()
+        with pytest.raises(Unreachable, match="stopped"):
+            endpoint.ask("m", [{"role": "user", "content": "hi"}], {})
+        endpoint.close()
+    assert server.requests == []
+
+
+def test_a_budget_never_passes_its_cap():
+    budget = Budget(1.0, spent=0.25)
+    budget.set_aside(0.5)
+    budget.settle(0.5, 0.25)
+    budget.set_aside(0.5)
+    budget.settle(0.5, 0.5)
+    assert budget.spent == 1.0
+    with pytest.raises(CapReached):
+        budget.set_aside(0.01)
+
+
+def test_a_budget_waits_for_what_is_under_way_to_cost_less():
+    budget = Budget(1.0)
+    budget.set_aside(0.9)
+    got = threading.Event()
+    thread = threading.Thread(target=lambda: (budget.set_aside(0.9), got.set()))
+    thread.start()
+    assert not got.wait(0.05)
+    budget.settle(0.9, 0.05)
+    assert got.wait(5)
+    thread.join()
+
+
+def test_without_a_cap_anything_may_be_spent():
+    budget = Budget(None)
+    budget.set_aside(1e9)
+    budget.settle(1e9, 1e9)
+    assert budget.spent == 1e9
+
+
+def test_a_secret_does_not_show_itself(monkeypatch):
+    monkeypatch.setenv("MY_KEY", " sk-0123456789\n")
+    secret = read_key("MY_KEY", "judge")
+    assert secret.reveal() == "sk-0123456789"
+    assert "0123" not in f"{secret} {secret!r} {[secret]}"
+    assert secret.hide_in({"a": ["x sk-0123456789 y", 3, None]}) == {"a": ["x *** y", 3, None]}

@@ -1,0 +1,99 @@
+"""The loopback chat server of the test kit does what its fault plan says, and counts."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from halo_core.testing import FAULTS, ChatReply, ChatServer, planned_faults
+
+BODY = {"model": "m", "messages": [{"role": "user", "content": "How are you?"}]}
+
+
+def post(server: ChatServer, body: Mapping[str, Any] = BODY, key: str = "k") -> tuple[int, Any]:
+    """Returns the status and the answer, parsed where it is JSON."""
+    host = server.base_url.removeprefix("http://").removesuffix("/v1")
+    connection = http.client.HTTPConnection(host, timeout=0.5)
+    headers = {"Authorization": f"Bearer {key}"}
+    try:
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+        answer = connection.getresponse()
+        text = answer.read()
+        return answer.status, json.loads(text) if text.startswith(b"{") else text
+    finally:
+        connection.close()
+
+
+def test_a_completion_has_the_text_and_the_usage() -> None:
+    with ChatServer(lambda body: "Very well.") as server:
+        status, answer = post(server)
+    assert status == 200
+    assert answer["choices"][0]["message"] == {"role": "assistant", "content": "Very well."}
+    assert answer["usage"] == {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    assert server.requests == [BODY]
+    assert list(server.paid.values()) == [1]
+
+
+def test_log_probabilities_are_sent_when_asked_for() -> None:
+    reply = ChatReply("A", [("A", [("A", -0.1), ("B", -2.0)])])
+    with ChatServer(lambda body: reply) as server:
+        _, plain = post(server)
+        _, answer = post(server, {**BODY, "logprobs": True})
+    assert plain["choices"][0]["logprobs"] is None
+    (token,) = answer["choices"][0]["logprobs"]["content"]
+    assert (token["token"], token["logprob"]) == ("A", -0.1)
+    assert token["top_logprobs"][1] == {"token": "B", "logprob": -2.0}
+
+
+def test_a_wrong_key_is_refused() -> None:
+    with ChatServer(lambda body: "hi", key="right") as server:
+        assert post(server, key="wrong")[0] == 401
+        assert post(server, key="right")[0] == 200
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(("fault", "status"), [("429", 429), ("500", 500), ("503", 503)])
+def test_an_error_is_not_paid(fault: Any, status: int) -> None:
+    with ChatServer(lambda body: "hi", faults=lambda body, times: fault) as server:
+        assert post(server)[0] == status
+    assert not server.paid
+
+
+@pytest.mark.parametrize("fault", ["timeout", "drop", "cut"])
+def test_a_broken_answer_is_not_paid(fault: Any) -> None:
+    with ChatServer(lambda body: "hi", faults=lambda body, times: fault) as server:
+        with pytest.raises((OSError, http.client.HTTPException)):
+            post(server)
+    assert not server.paid
+    assert server.faults_met == {fault: 1}
+
+
+@pytest.mark.parametrize("fault", ["empty", "garbage", "length", "refusal"])
+def test_a_useless_completion_is_paid(fault: Any) -> None:
+    with ChatServer(lambda body: "hi", faults=lambda body, times: fault) as server:
+        status, answer = post(server)
+    assert status == 200
+    assert answer["choices"][0]["message"]["content"] != "hi"
+    assert list(server.paid.values()) == [1]
+
+
+def test_a_plan_strikes_the_wanted_share_in_all_ways_and_always_the_same() -> None:
+    plan, again = planned_faults(0.3, seed=1), planned_faults(0.3, seed=1)
+    bodies = [{**BODY, "n": n} for n in range(2000)]
+    met = [plan(body, 0) for body in bodies]
+    assert met == [again(body, 0) for body in reversed(bodies)][::-1]
+    assert met != [planned_faults(0.3, seed=2)(body, 0) for body in bodies]
+    struck = [fault for fault in met if fault is not None]
+    assert 0.26 < len(struck) / len(bodies) < 0.34
+    assert set(struck) == set(FAULTS)
+
+
+def test_a_conversation_meets_no_second_useless_completion() -> None:
+    plan = planned_faults(0.9, seed=1)
+    said = {"role": "assistant", "content": "Well."}
+    struck = {plan({**BODY, "messages": [*BODY["messages"], said], "n": n}, 0) for n in range(500)}
+    assert struck - {None} == set(FAULTS) - {"empty", "garbage", "length", "refusal"}
