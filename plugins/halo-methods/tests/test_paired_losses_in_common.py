@@ -81,6 +81,13 @@ def test_a_wrong_shape_is_refused_wherever_it_is(loss, given, differentiable, wr
             loss(*mixed)
 
 
+@EVERY_LOSS
+def test_a_wrong_shape_is_refused_also_when_all_have_it(loss, given, differentiable):
+    for wrong in ([values[None] for values in given], [values[0] for values in given]):
+        with pytest.raises(ValueError, match=r"all must have the shape \[P\], one value per pair"):
+            loss(*wrong)
+
+
 @EVERY_NAME
 def test_wrong_shapes_are_named_with_the_function(name):
     loss, given, _ = LOSSES[name]

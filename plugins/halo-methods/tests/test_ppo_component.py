@@ -166,6 +166,14 @@ def test_the_share_of_clipped_tokens_and_the_critics_error_are_counted():
     assert set(PPO()(BATCH).metrics) == {"policy/clipped"}
 
 
+@pytest.mark.parametrize(("desirable", "clipped"), [(True, [0, 1]), (False, [1, 0])])
+def test_a_token_is_clipped_only_in_the_direction_of_its_advantage(desirable, clipped):
+    for logratio, expected in zip([-2.0, 2.0], clipped, strict=True):
+        batch = loss_batch([[logratio - 5.0]], reference=[[-5.0]], desirable=[desirable])
+
+        assert PPO()(batch).metrics["policy/clipped"][0].item() == expected
+
+
 def test_a_missing_reference_is_named():
     with pytest.raises(ValueError, match="PPO needs the reference's log-probabilities, and the"):
         PPO()(loss_batch(POLICY))

@@ -176,6 +176,14 @@ def test_equal_advantages_are_whitened_to_zero_and_not_to_a_division_by_zero():
     assert came.abs().max().item() < 1e-3
 
 
+def test_a_variance_that_rounding_makes_negative_counts_as_zero():
+    ones = torch.ones(3)
+
+    came = whitened(ones, torch.tensor(3.0), torch.tensor(2.9999), torch.tensor(3.0))
+
+    assert came.tolist() == [0.0, 0.0, 0.0]
+
+
 def test_the_critic_loses_its_squared_error():
     values = torch.tensor([1.0, -2.0], requires_grad=True)
 

@@ -8,12 +8,12 @@ the other end, 4/3; a number in place of `auto` sets that.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from halo_core.loss import ClassCounts
+from halo_methods.one_message import one_message
 
 Auto = Literal["auto"]
 RATIO = "lambda_D n_D / (lambda_U n_U)"
@@ -24,19 +24,9 @@ ABSURD = 100.0
 """Factor from which on the smaller side teaches next to nothing."""
 
 
-def _one_message(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    """One error for both halves of the union, where pydantic has one for each."""
-    try:
-        return handler(value)
-    except ValueError as error:
-        raise PydanticCustomError(
-            "class_weight", "Input should be a number of at least 0, or 'auto'"
-        ) from error
-
-
 ClassWeight = Annotated[
     Annotated[float, Field(ge=0)] | Auto,
-    WrapValidator(_one_message),
+    one_message("a number of at least 0, or 'auto'"),
 ]
 """A factor of at least 0, or ``auto``."""
 

@@ -44,18 +44,22 @@ class CSFT(Loss):
     per: Per = Field(default="token", description=PER)
     good_token: str = Field(
         default="<|good|>",
-        pattern=r"^\S+$",
         description="Ends the prompts of desirable completions, and of all sampling afterwards. "
         "It joins the vocabulary as one token.",
     )
     bad_token: str = Field(
         default="<|bad|>",
-        pattern=r"^\S+$",
         description="Ends the prompts of undesirable completions.",
     )
 
     @model_validator(mode="after")
-    def _tokens_differ(self) -> Self:
+    def _tokens_can_be_told_apart(self) -> Self:
+        for name, token in (("good_token", self.good_token), ("bad_token", self.bad_token)):
+            if token.split() != [token]:
+                raise ValueError(
+                    f"{name} is {token!r}; a control token has at least one character and no "
+                    "whitespace, as in <|good|>"
+                )
         if self.good_token == self.bad_token:
             raise ValueError(
                 f"good_token and bad_token are both {self.good_token!r}, so the model could not "

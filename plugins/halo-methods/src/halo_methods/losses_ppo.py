@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, Strict, model_validator
 
 from halo_core.feedback import Feedback
 from halo_core.loss import Head, Loss, LossBatch, LossOutput, Need
 from halo_methods.citations import HALOS
 from halo_methods.ineffective import refuse_ineffective
 from halo_methods.losses_likelihood import PER, Per
+from halo_methods.one_message import one_message
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 VALUE = "value"
 _OF_THE_CRITIC = ("gamma", "gae_lambda", "critic_coefficient")
+
+Clip = Annotated[
+    float | Annotated[tuple[float, float], Strict(False)],  # JSON has lists only
+    one_message("two numbers, [least, largest] ratio, or one, an epsilon"),
+]
 
 
 class PPO(Loss):
@@ -35,7 +41,7 @@ class PPO(Loss):
         description="Of a token: its completion's +1 or -1 (plain), or estimated with a critic, a "
         "head that is trained beside the policy (gae; Schulman et al. 2016).",
     )
-    clip: float | tuple[float, float] = Field(
+    clip: Clip = Field(
         default=(0.5, 2.0),
         description="Ratios policy / reference of a token that still count, [least, largest]; or "
         "a number epsilon for the report's [1 - epsilon, 1 + epsilon]. Archangel used [0.5, 2].",
