@@ -14,6 +14,7 @@ from halo_core.feedback import Feedback
 from halo_core.loss import Controlled, Loss, Need, Statistical
 from halo_core.reference_point import RefPointEstimator, WithinPair
 from halo_core.stage import Product, Stage, StageContext, StageResult
+from halo_trainer.gpu_time import GPU, gpu_hours, gpu_hours_line
 from halo_trainer.lora_options import LoraOptions
 from halo_trainer.memory import memory_line
 from halo_trainer.optimizer_names import optimizer_name, unknown_options
@@ -249,7 +250,7 @@ class Train(Stage):
             yield "evaluate_every", "there is nothing to evaluate on; name sets under `evaluate`"
 
     def size(self, parameters: int | None) -> Mapping[str, str]:
-        """Returns the memory that a device needs in each precision."""
+        """Returns the memory that a device needs in each precision, and the time on a GPU."""
         if parameters is None:
             return {"memory": "unknown: the model is not here yet"}
         found = {"weights": f"{parameters / 1e6:.2f}M"}
@@ -261,7 +262,16 @@ class Train(Stage):
                 precision=precision,
                 trained_share=0.0 if self.lora else 1.0,
             )
-        return found
+        steps = self.steps or 1000
+        hours = gpu_hours(
+            parameters,
+            completions=self.batch_size * (2 if self.reads == "paired" else 1),
+            steps=steps,
+            reference=self.needs_reference,
+            reference_point="reference_point" in self.loss.needed(),
+            checkpointing=self.gradient_checkpointing,
+        )
+        return found | {GPU: gpu_hours_line(hours, steps)}
 
     def command(self, folder: Path) -> Sequence[str] | None:
         """Returns the command that starts the processes when there are several."""
