@@ -44,5 +44,6 @@ def test_the_reference_names_no_option_that_does_not_exist() -> None:
 
 def test_every_file_that_a_page_includes_is_there() -> None:
     for page in (ROOT / "docs").rglob("*.md"):
+        assert "--8 <" not in page.read_text(), page
         for file in re.findall(r'--8<-- "([^"]+)"', page.read_text()):
             assert (ROOT / file).is_file(), f"{page.name} includes {file}"
