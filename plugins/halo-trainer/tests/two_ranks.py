@@ -23,10 +23,11 @@ from halo_core.progress import SilentProgress
 from halo_core.reference_point import RefPointEstimator
 from halo_core.rows import DataSet
 from halo_core.stage import ModelInput, StageContext, StopFlag
-from halo_methods.components import DPO, KTO, SFT, MismatchedKL
+from halo_methods.components import DPO, KTO, PPO, SFT, BradleyTerry, MismatchedKL
 from halo_trainer.batch_plan import BatchPlan
 from halo_trainer.distributed import Ranks
 from halo_trainer.encoded import EncodedCompletion, EncodedExample
+from halo_trainer.heads import make_heads
 from halo_trainer.models import load_model
 from halo_trainer.probe import make_scorer
 from halo_trainer.scoring import Scoring
@@ -37,6 +38,8 @@ LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
     "kto": (KTO(), MismatchedKL()),
     "dpo": (DPO(), None),
     "sft": (SFT(), None),
+    "ppo": (PPO(advantage="gae", whiten=True), None),
+    "bradley-terry": (BradleyTerry(), None),
 }
 SIZES = (5, 1)
 """Examples of the global batches: shared out unevenly, and fewer than ranks."""
@@ -103,11 +106,13 @@ def gradient(
         make_scorer(m, compute_dtype=torch.float32, max_length=64, warn=print)
         for m in (policy, reference)
     ]
+    heads = make_heads(loss.heads(), policy, seed=1)
+    made[0].add_heads(loss.heads(), heads, tokens="policy_logps" in loss.needed())
     scoring = Scoring(loss, estimator, ranks.wrap(made[0]), made[1], ranks, 1000, 64)
     examples = make_examples(loss.feedback, count)
     plan = BatchPlan(count, count, seed=0, shuffled=False)
     prepared = scoring.prepare(examples, plan.batch(1), plan.rng(1, "pairs"), {})
-    named = dict(policy.named_parameters())
+    named = dict(policy.named_parameters()) | {f"h.{n}": p for n, p in heads.named_parameters()}
     found = backward(scoring, prepared, list(named.values()), stop=False, max_norm=None)
     gradients = {n: p.grad.clone() for n, p in named.items() if p.grad is not None}
     return gradients | {"loss": torch.tensor([found.loss], dtype=torch.float64)}
