@@ -37,6 +37,12 @@ GO_ON = "the same command goes on from there"
 BUSY = "this run is being worked on by another process; wait for it, or use another workspace"
 
 
+def _is_only_learned_from(plan: Plan, stage: PlannedStage) -> bool:
+    """Returns whether what a stage makes is taken by stages that make models, and by no other."""
+    takers = [s.spec.component for s in plan.stages if stage.id in s.spec.inputs.values()]
+    return bool(takers) and all(taker.produces == "model" for taker in takers)
+
+
 class Runner:
     """Runs a plan.
 
@@ -191,6 +197,8 @@ class Runner:
         told: set[tuple[str, str]] = set()
         new = {stage.id for stage in todo}
         for stage in self.plan.stages:
+            if _is_only_learned_from(self.plan, stage):
+                continue  # such samples are of the training prompts
             for option, sources in rows.get(stage.id, {}).items():
                 name = stage.spec.data[option].name
                 learns = stage.spec.component.produces == "model" and option == "data"

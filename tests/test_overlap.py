@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from halo_core.errors import DataError
 from halo_core.feedback import Feedback, prompt_id
 from halo_core.overlap import check_overlap
 from halo_core.rows import DataSet, arrow_schema
+from halo_core.runner import _is_only_learned_from
 
 
 def data(folder: Path, name: str, feedback: Feedback, *rows: dict[str, Any]) -> DataSet:
@@ -52,3 +54,21 @@ def test_a_shared_prompt_with_other_completions_only_warns(tmp_path: Path) -> No
 def test_a_set_may_be_used_for_both_on_purpose(tmp_path: Path) -> None:
     train = data(tmp_path, "train", "demonstration", {"question": "q", "completion": "a"})
     check_overlap([train], [train], warn=pytest.fail)
+
+
+def stage(produces: str, **inputs: str) -> Any:
+    component = SimpleNamespace(produces=produces)
+    return SimpleNamespace(
+        id=inputs.pop("id"), spec=SimpleNamespace(component=component, inputs=inputs)
+    )
+
+
+@pytest.mark.parametrize(
+    ("takers", "only"), [(["model"], True), (["model", "verdicts"], False), ([], False)]
+)
+def test_samples_that_only_models_learn_from_may_be_of_training_prompts(
+    takers: list[str], only: bool
+) -> None:
+    drawn = stage("samples", id="drawn")
+    others = [stage(made, id=f"s{i}", samples="drawn") for i, made in enumerate(takers)]
+    assert _is_only_learned_from(SimpleNamespace(stages=[drawn, *others]), drawn) is only

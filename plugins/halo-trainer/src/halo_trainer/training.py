@@ -191,6 +191,8 @@ def counted(
 ) -> tuple[Loss, str]:
     """Returns the loss with the options settled that depend on the data, and what it says of them.
 
+    It says nothing where nothing was left open and nothing is wrong.
+
     Args:
         stage: The options.
         data: The examples to learn from. A pair has one completion of each class.
@@ -202,9 +204,10 @@ def counted(
     desirable = sum(c.desirable for example in data for c in example.completions)
     undesirable = sum(not c.desirable for example in data for c in example.completions)
     counts = ClassCounts(desirable, undesirable)
-    if caution := loss.caution(counts):
+    settled, caution = loss.counted(counts), loss.caution(counts)
+    if caution:
         warn(caution)
-    return loss.counted(counts), loss.remark(counts)
+    return settled, loss.remark(counts) if caution or settled != loss else ""
 
 
 def _tell_cuts(warn: Callable[[str], None], name: str, prompts: int, completions: int) -> None:
