@@ -229,7 +229,9 @@ def test_two_jobs_compute_a_shared_stage_once_and_their_lines_are_whole(
     assert calls(workspace) == [1] * 3
     assert "base: another process computes it; waiting" in done.err
     lines = [line for line in done.err.splitlines() if "learning" in line]
-    assert {line.partition(" | ")[0] for line in lines} == set(ALL[:3])
+    # One of them may have found all it needs computed by the others.
+    assert lines
+    assert {line.partition(" | ")[0] for line in lines} <= set(ALL[:3])
     assert [cell["status"] for cell in suite_json(workspace)["cells"]] == [
         *["computed"] * 3,
         *["pending"] * 3,

@@ -34,6 +34,8 @@ def suite_summary(
     lines += ["", table(["cell", "status", "result"], [_row(each) for each in outcomes])]
     lines += ["", "Where to look next", ""]
     lines.append(f"  suite   {shown_path(plan.folder)}")
+    workspace = shown_path(plan.folder.parents[1])
+    lines.append(f"  figures halo report {plan.folder.name} --workspace {workspace}")
     if "ui" in told:
         lines.append(f"  MLflow  {told['ui']}")
     lines += [f"          {name}: {link}" for name, link in told.get("links", {}).items()]

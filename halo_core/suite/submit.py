@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -61,8 +62,10 @@ class CellJob:
         from submitit.helpers import DelayedSubmission
 
         if self._pid is not None:
-            os.kill(self._pid, signal.SIGTERM)
-            os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
+            # Whoever waits for the command may learn of its end, and reap it, before us.
+            with suppress(ProcessLookupError, ChildProcessError):
+                os.kill(self._pid, signal.SIGTERM)
+                os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
         return DelayedSubmission(CellJob(self.command, self.cwd))
 
 
