@@ -24,6 +24,7 @@ from halo_core.lock import awaited, locked
 from halo_core.materialise import Rows, materialise_set
 from halo_core.overlap import check_overlap
 from halo_core.plan import Plan, PlannedStage
+from halo_core.preflight import Preflight
 from halo_core.rows import DataSet
 from halo_core.run_record import write_run
 from halo_core.run_status import RunStatus, StageStatus, Status
@@ -147,6 +148,8 @@ class Runner:
         todo = [stage for stage in self.plan.stages if stage_done(stage.folder) is None]
         rows = {stage.id: self._rows(stage) for stage in todo}
         self._check_data(todo, rows | (self._learned() if todo else {}))
+        preflight = Preflight(self.plan, todo)
+        preflight.check()
         for stage, status in zip(self.plan.stages, self.status.stages, strict=True):
             if stage_done(stage.folder) is not None:
                 self._take_from_store(stage, status)
@@ -162,6 +165,7 @@ class Runner:
                 raise
             finally:
                 status.seconds = time.monotonic() - started
+            preflight.check()
 
     def _rows(self, stage: PlannedStage) -> dict[str, list[Rows]]:
         found = {}

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -15,7 +16,7 @@ from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import UserError
 from halo_core.feedback import Feedback
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
-from halo_core.stage import Product, Stage, StageContext, StageResult
+from halo_core.stage import ModelInput, Product, Stage, StageContext, StageResult
 
 
 def pair(question: str, good: str = "yes", bad: str = "no") -> dict[str, object]:
@@ -88,9 +89,18 @@ class Learn(Stage):
     workers: Annotated[int, Execution()] = Field(default=1, ge=1, description="processes")
     fail: Annotated[str, Execution()] = Field(default="", description="how to fail")
     seconds: Annotated[float, Execution()] = Field(default=0.0, ge=0, description="time it takes")
+    refuses: str = Field(default="", description="text in the path of models that it cannot take")
 
     def feedback_wanted(self) -> dict[str, Feedback]:
         return {"data": self.loss.feedback}
+
+    def check_models(self, models: Mapping[str, ModelInput]) -> None:
+        if self.refuses == "bug":
+            raise ZeroDivisionError("a bug of a stranger")
+        if self.refuses and self.refuses in models["from"].path:
+            raise UserError(f"cannot take {self.refuses}", location="loss")
+        if self.refuses == "folder":
+            raise UserError("there is no tokenizer", location=models["from"].path)
 
     def command(self, folder):  # type: ignore[no-untyped-def]
         import sys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -161,6 +162,28 @@ def test_a_control_token_that_means_something_already_is_refused(
         set_up(stage(Told(good="<|user|>")), context(), Ranks("cpu"))
     assert "the control token '<|user|>' already means something: it is token" in str(caught.value)
     assert "Choose one that is not in it" in str(caught.value)
+
+
+def test_a_taken_control_token_is_found_before_anything_is_trained(
+    tiny_model: ModelInput,
+) -> None:
+    taken = stage(Told(good="<|user|>"))
+    with pytest.raises(ModelError, match=re.escape("'<|user|>' already means")) as caught:
+        taken.check_models({"from": tiny_model})
+    assert caught.value.location == "loss"
+    stage(Told()).check_models({"from": tiny_model})
+    stage(SFT()).check_models({"from": ModelInput("nowhere", None, "")})
+
+
+def test_a_model_trained_with_control_tokens_may_learn_them_again(
+    context: Callable[..., StageContext],
+) -> None:
+    here = context("first")
+    stage(Told(), steps=1).run(here)
+    trained = ModelInput(str(here.folder / "model"), None, "")
+    stage(Told()).check_models({"from": trained})
+    with pytest.raises(ModelError, match=re.escape("'<|assistant|>' already means")):
+        stage(Told(good="<|assistant|>")).check_models({"from": trained})
 
 
 def test_notes_that_cannot_be_read_are_named(

@@ -27,18 +27,33 @@ def with_control_tokens(tokenizer: Any, loss: Loss, notes: ModelNotes) -> ModelN
     """
     if not isinstance(loss, Controlled):
         return notes
+    check_control_tokens(tokenizer, loss, notes)
     tokens = loss.control_tokens()
     vocabulary = tokenizer.get_vocab()
-    for token in tokens:
+    _add(tokenizer, [token for token in tokens if token not in vocabulary])
+    known = dict.fromkeys([*notes.control_tokens, *tokens])
+    return ModelNotes(prompt_suffix=tokens[0], control_tokens=tuple(known))
+
+
+def check_control_tokens(tokenizer: Any, loss: Controlled, notes: ModelNotes) -> None:
+    """Checks that a loss's control tokens are free to mean what the loss wants.
+
+    Args:
+        tokenizer: Of a model; not changed.
+        loss: The loss.
+        notes: Of the model.
+
+    Raises:
+        ModelError: When a token already means something else in the vocabulary.
+    """
+    vocabulary = tokenizer.get_vocab()
+    for token in loss.control_tokens():
         if token in vocabulary and token not in notes.control_tokens:
             raise ModelError(
                 f"the control token {token!r} already means something: it is token "
                 f"{vocabulary[token]} of the model's vocabulary. Choose one that is not in it",
                 location="loss",
             )
-    _add(tokenizer, [token for token in tokens if token not in vocabulary])
-    known = dict.fromkeys([*notes.control_tokens, *tokens])
-    return ModelNotes(prompt_suffix=tokens[0], control_tokens=tuple(known))
 
 
 def _add(tokenizer: Any, tokens: list[str]) -> None:

@@ -13,7 +13,7 @@ from halo_core.component import DataRef, Execution, ModelRef, SamplesRef
 from halo_core.feedback import Feedback
 from halo_core.loss import Controlled, Loss, Need, Statistical
 from halo_core.reference_point import RefPointEstimator, WithinPair
-from halo_core.stage import Product, Stage, StageContext, StageResult
+from halo_core.stage import ModelInput, Product, Stage, StageContext, StageResult
 from halo_trainer.gpu_time import GPU, gpu_hours, gpu_hours_line
 from halo_trainer.lora_options import LoraOptions
 from halo_trainer.memory import memory_line
@@ -272,6 +272,21 @@ class Train(Stage):
             checkpointing=self.gradient_checkpointing,
         )
         return found | {GPU: gpu_hours_line(hours, steps)}
+
+    def check_models(self, models: Mapping[str, ModelInput]) -> None:
+        """Checks that the control tokens of a loss that has some are not in the vocabulary yet.
+
+        Raises:
+            ModelError: When one is, or there is no tokenizer.
+        """
+        if isinstance(self.loss, Controlled):
+            from halo_trainer.control_tokens import check_control_tokens
+            from halo_trainer.model_notes import read_notes
+            from halo_trainer.models import load_tokenizer
+
+            source = models["from"]
+            tokenizer = load_tokenizer(source, self.template)
+            check_control_tokens(tokenizer, self.loss, read_notes(source))
 
     def command(self, folder: Path) -> Sequence[str] | None:
         """Returns the command that starts the processes when there are several."""
