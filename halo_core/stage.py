@@ -163,11 +163,12 @@ class Stage(Component):
         """
         return taken
 
-    def size(self, parameters: int | None) -> Mapping[str, str]:
+    def size(self, parameters: int | None, rows: int | None) -> Mapping[str, str]:
         """Returns what `halo plan` says of the stage's size, as label to text; no torch here.
 
         Args:
             parameters: Weights of the model it starts from; None if unknown.
+            rows: About the rows of its option `data`; None if unknown.
         """
         return {}
 

@@ -76,9 +76,10 @@ def _plan_spec(
 
 def _stage(made: Plan, stage: PlannedStage, weights: Mapping[str, int | None]) -> dict[str, Any]:
     from halo_core.changes import what_changed
+    from halo_core.row_count import stage_rows
 
     taken = weights.get(stage.spec.models.get("from", ""))
-
+    size = stage.spec.component.size(taken, stage_rows(stage.spec, made.workspace))
     return {
         "id": stage.id,
         "use": stage.spec.resolved.name,
@@ -87,7 +88,7 @@ def _stage(made: Plan, stage: PlannedStage, weights: Mapping[str, int | None]) -
         "takes": {**stage.spec.models, **stage.spec.inputs},
         "options": {k: v for k, v in stage.spec.resolved.tree().items() if k != "use"},
         "data": {o: _set(made, data) for o, data in stage.spec.data.items()},
-        "size": {**stage.spec.component.size(taken), **_outlook(made, stage)},
+        "size": {**size, **_outlook(made, stage)},
         "changed": what_changed(made.workspace, stage) if stage.state == "new" else [],
     }
 

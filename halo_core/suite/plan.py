@@ -8,6 +8,7 @@ from pathlib import Path
 
 from halo_core.model_size import count_parameters
 from halo_core.plan import Plan, PlannedStage, make_plan
+from halo_core.row_count import stage_rows
 from halo_core.spec.suite import Suite
 from halo_core.store import Workspace
 
@@ -20,16 +21,18 @@ class SharedStage:
         stage: As the first of the cells has it.
         cells: Ids of the cells, in order; the first one computes it.
         taken: Weights of the model it starts from; None if unknown.
+        rows: About the rows of its data; None if unknown.
     """
 
     stage: PlannedStage
     cells: Sequence[str]
     taken: int | None
+    rows: int | None
 
     @property
     def size(self) -> Mapping[str, str]:
         """What the stage says of its size, as label to text."""
-        return self.stage.spec.component.size(self.taken)
+        return self.stage.spec.component.size(self.taken, self.rows)
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,10 @@ def make_suite_plan(suite: Suite, workspace: Workspace) -> SuitePlan:
     for spec in suite.specs:
         assert spec.cell is not None
         plans[spec.cell.id] = make_plan(spec, workspace)
-    return SuitePlan(suite, workspace, plans, _shared(plans))
+    return SuitePlan(suite, workspace, plans, _shared(plans, workspace))
 
 
-def _shared(plans: Mapping[str, Plan]) -> list[SharedStage]:
+def _shared(plans: Mapping[str, Plan], workspace: Workspace) -> list[SharedStage]:
     cells: dict[Path, list[str]] = {}
     first: dict[Path, tuple[PlannedStage, int | None]] = {}
     for id_, plan in plans.items():
@@ -92,4 +95,7 @@ def _shared(plans: Mapping[str, Plan]) -> list[SharedStage]:
             taken = weights.get(stage.spec.models.get("from", ""))
             first.setdefault(stage.folder, (stage, taken))
             cells.setdefault(stage.folder, []).append(id_)
-    return [SharedStage(stage, cells[folder], taken) for folder, (stage, taken) in first.items()]
+    return [
+        SharedStage(stage, cells[folder], taken, stage_rows(stage.spec, workspace))
+        for folder, (stage, taken) in first.items()
+    ]

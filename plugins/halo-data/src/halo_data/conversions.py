@@ -11,7 +11,7 @@ from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.feedback import prompt_id
 from halo_data.labels import CONFLICTS_DESCRIPTION, Conflicts, settled
 from halo_data.outcome import UNDESIRABLE, Dropped, Row
-from halo_data.wrapping import converted, start_of, unique, wrapped_info
+from halo_data.wrapping import converted, rows_of, start_of, unique, wrapped_info
 
 Take = Literal["never-rejected", "first", "all"]
 REJECTED_ELSEWHERE = Dropped("rejected in another pair")
@@ -30,6 +30,11 @@ class PairedToBinary(DataSource):
     def inspect(self) -> DataInfo:
         """Returns what the source says, as binary feedback."""
         return wrapped_info(self.source, "paired-to-binary", ("paired",), "binary", self.conflicts)
+
+    def about_rows(self, split: str) -> int | None:
+        """Returns twice what the source says: what is dropped is not known before."""
+        pairs = rows_of(self.source, split)
+        return None if pairs is None else 2 * pairs
 
     def load(self, split: str) -> Loaded:
         """Returns two rows per pair, in the pairs' order; duplicates are dropped and counted."""
@@ -61,6 +66,10 @@ class PairedToDemonstration(DataSource):
         return wrapped_info(
             self.source, "paired-to-demonstration", ("paired",), "demonstration", self.take
         )
+
+    def about_rows(self, split: str) -> int | None:
+        """Returns what the source says: what is dropped is not known before."""
+        return rows_of(self.source, split)
 
     def load(self, split: str) -> Loaded:
         """Returns the chosen side of each pair; duplicates are dropped and counted."""

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
+from halo_data import published_sizes
 from halo_data.forms import Record
 from halo_data.hub_access import commit_of, digest_of, hub_records
 from halo_data.local_files import content_digest, objects
@@ -74,6 +75,13 @@ class HH(DataSource):
         dropped: Counter[str] = Counter()
         records = self._hub_records(split) if self.path is None else self._local_records(split)
         return Loaded(kept(map(_outcome, records), dropped), dropped)
+
+    def about_rows(self, split: str) -> int | None:
+        """Returns the published number of pairs; None for local files and other hub ids."""
+        if self.path is not None or self.hub != HUB:
+            return None
+        subsets = SUBSETS if self.subset is None else (self.subset,)
+        return sum(published_sizes.HH[subset].get(split, 0) for subset in subsets)
 
     def _local_records(self, split: str) -> Iterator[Record]:
         splits = _local_files(Path(str(self.path)), self.subset)

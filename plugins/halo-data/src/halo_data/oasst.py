@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
+from halo_data import published_sizes
 from halo_data.forms import Record
 from halo_data.hub_access import commit_of, digest_of, hub_records
 from halo_data.local_files import content_digest, objects, split_files
@@ -102,6 +103,13 @@ class OASST(DataSource):
         dropped: Counter[str] = Counter()
         records = self._hub_records(split) if self.path is None else self._local_records(split)
         return Loaded(kept(self._outcomes(records, split), dropped), dropped)
+
+    def about_rows(self, split: str) -> int | None:
+        """Returns about the number of English pairs on the hub; None for anything else."""
+        usual = self.path is None and self.hub == HUB and self.language == "en"
+        if not usual or self.feedback != "paired":
+            return None
+        return published_sizes.OASST_ENGLISH[self.pairs].get(split)
 
     def _files(self) -> Mapping[str, Path]:
         files = split_files(Path(str(self.path)))

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
+from halo_data import published_sizes
 from halo_data.forms import Record
 from halo_data.hub_access import commit_of, digest_of, hub_records
 from halo_data.local_files import content_digest, objects
@@ -102,6 +103,17 @@ class SHP(DataSource):
         filtered = self.filtered == "all" or split == "train"
         min_ratio, max_pairs = (self.min_ratio, self.max_pairs) if filtered else (1.0, None)
         return Loaded(kept(pairs_of_posts(records, min_ratio, max_pairs), dropped), dropped)
+
+    def about_rows(self, split: str) -> int | None:
+        """Returns about the number of pairs; None where files, domain or filters are others."""
+        if self.path is not None or self.hub != HUB or self.domain is not None:
+            return None
+        if self.filtered == "train" and split != "train":
+            return published_sizes.SHP.get(split)
+        if (self.min_ratio, self.max_pairs) == (1.0, None):
+            return published_sizes.SHP.get(split)
+        usual = (self.min_ratio, self.max_pairs) == (2.0, 5) and split == "train"
+        return published_sizes.SHP_FILTERED if usual else None
 
     def _files(self) -> Mapping[str, list[tuple[str, Path]]]:
         path = Path(str(self.path))

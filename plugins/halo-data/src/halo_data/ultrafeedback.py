@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
+from halo_data import published_sizes
 from halo_data.forms import Record
 from halo_data.hub_access import commit_of, digest_of, hub_records
 from halo_data.local_files import content_digest, objects, split_files
@@ -93,6 +94,12 @@ class UltraFeedback(DataSource):
         """Returns the pairs or groups of a split; pairs of equal scores are dropped and counted."""
         dropped: Counter[str] = Counter()
         return Loaded(kept(map(self._outcome, self._records(split)), dropped), dropped)
+
+    def about_rows(self, split: str) -> int | None:
+        """Returns the published number of rows; None for local files and other hub ids."""
+        if self.path is not None or self.hub is not None:
+            return None
+        return published_sizes.ULTRAFEEDBACK[self.feedback].get(split)
 
     @property
     def _hub(self) -> str:

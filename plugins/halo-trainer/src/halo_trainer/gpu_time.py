@@ -11,6 +11,9 @@ FLOPS = 0.4 * 312e12
 COMPLETION_TOKENS = 512
 """Assumed tokens of a prompt with its completion: what the data have is known later."""
 
+PER_STEPS = 1000
+"""Steps that hours are told for where the number of steps is not known."""
+
 
 def gpu_hours(
     parameters: int,
@@ -43,13 +46,21 @@ def gpu_hours(
     return operations / FLOPS / 3600
 
 
-def gpu_hours_line(hours: float, steps: int) -> str:
+def gpu_hours_line(hours: float, steps: int | None) -> str:
     """Returns the hours with what they rest on.
 
-    >>> gpu_hours_line(3.123, 1000)
+    Args:
+        hours: From `gpu_hours`; of `PER_STEPS` steps where `steps` is None.
+        steps: Optimiser steps; None while the size of the data is not known.
+
+    >>> gpu_hours_line(3.123, None)
     'about 3.1 hours per 1,000 steps (512 tokens per completion, 40 % of its bfloat16 peak)'
+    >>> gpu_hours_line(124.4, 7800).partition(" (")[0]
+    'about 120 hours for 7,800 steps'
     """
+    span = f"per {PER_STEPS:,} steps" if steps is None else f"for {steps:,} steps"
+    rounded = float(f"{hours:.2g}")
     return (
-        f"about {hours:.2g} hours per {steps:,} steps ({COMPLETION_TOKENS} tokens per completion, "
+        f"about {rounded:,g} hours {span} ({COMPLETION_TOKENS} tokens per completion, "
         "40 % of its bfloat16 peak)"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -14,7 +15,7 @@ from halo_core.feedback import Feedback
 from halo_core.loss import Controlled, Loss, Need, Statistical
 from halo_core.reference_point import RefPointEstimator, WithinPair
 from halo_core.stage import ModelInput, Product, Stage, StageContext, StageResult
-from halo_trainer.gpu_time import GPU, gpu_hours, gpu_hours_line
+from halo_trainer.gpu_time import GPU, PER_STEPS, gpu_hours, gpu_hours_line
 from halo_trainer.lora_options import LoraOptions
 from halo_trainer.memory import memory_line
 from halo_trainer.optimizer_names import optimizer_name, unknown_options
@@ -249,7 +250,7 @@ class Train(Stage):
         if self.evaluate_every is not None and not self.evaluate:
             yield "evaluate_every", "there is nothing to evaluate on; name sets under `evaluate`"
 
-    def size(self, parameters: int | None) -> Mapping[str, str]:
+    def size(self, parameters: int | None, rows: int | None) -> Mapping[str, str]:
         """Returns the memory that a device needs in each precision, and the time on a GPU."""
         if parameters is None:
             return {"memory": "unknown: the model is not here yet"}
@@ -262,11 +263,13 @@ class Train(Stage):
                 precision=precision,
                 trained_share=0.0 if self.lora else 1.0,
             )
-        steps = self.steps or 1000
+        steps = self.steps
+        if steps is None and rows is not None:
+            steps = (self.epochs or 1) * ceil(rows / self.batch_size)
         hours = gpu_hours(
             parameters,
             completions=self.batch_size * (2 if self.reads == "paired" else 1),
-            steps=steps,
+            steps=steps or PER_STEPS,
             reference=self.needs_reference,
             reference_point="reference_point" in self.loss.needed(),
             checkpointing=self.gradient_checkpointing,

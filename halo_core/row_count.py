@@ -1,0 +1,42 @@
+"""About how many rows a data set has, without reading any of it."""
+
+from __future__ import annotations
+
+from halo_core.data import KnownSize
+from halo_core.identity import digest, source_identity
+from halo_core.spec.sources import SetSpec, Source
+from halo_core.spec.stages import StageSpec
+from halo_core.store import Workspace, read_json
+
+
+def about_rows(data: SetSpec, workspace: Workspace) -> int | None:
+    """Returns the rows of a set, counted where they are on disk; None where a source is unknown.
+
+    Args:
+        data: The set.
+        workspace: Where its rows would be.
+    """
+    counts = [_source_rows(source, workspace) for source in data.sources]
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+def stage_rows(stage: StageSpec, workspace: Workspace) -> int | None:
+    """Returns about the rows of a stage's option `data`; None where unknown, or it has none."""
+    data = stage.data.get("data")
+    return None if data is None else about_rows(data, workspace)
+
+
+def _source_rows(source: Source, workspace: Workspace) -> int | None:
+    if source.info.digest is not None:
+        record = read_json(workspace.data(digest(source_identity(source))) / "data.json")
+        if record is not None:
+            counted: int = record["rows"]
+            return counted
+    if not isinstance(source.component, KnownSize):
+        return None
+    about = source.component.about_rows(source.split)
+    if about is None or source.part is None:
+        return about
+    share = source.part.fraction if source.part.side == "held" else 1 - source.part.fraction
+    return round(about * share)

@@ -1,0 +1,69 @@
+"""About how many rows a set has: counted where they are on disk, else as published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from halo_core.data import DataInfo, DataSource, Loaded
+from halo_core.discovery import discover
+from halo_core.materialise import materialise
+from halo_core.row_count import about_rows
+from halo_core.spec.components import Resolver
+from halo_core.spec.document import Document
+from halo_core.spec.mistakes import Mistakes
+from halo_core.spec.sources import Part, SetSpec, Source, resolve_set
+from halo_core.store import Workspace
+
+MADE = Path(__file__).with_name("made_components.py")
+
+
+def made_set(**options: Any) -> SetSpec:
+    value = {"use": f"file:{MADE}:Pairs", **options}
+    found = resolve_set(
+        Resolver(discover(), Mistakes(Document("x", MADE.parent, {}))), "d", value, ()
+    )
+    assert found is not None
+    return found
+
+
+class Published(DataSource):
+    def inspect(self) -> DataInfo:
+        return DataInfo("paired", ("train",), None)
+
+    def load(self, split: str) -> Loaded:
+        raise NotImplementedError
+
+    def about_rows(self, split: str) -> int | None:
+        return 1000 if split == "train" else None
+
+
+def published(split: str = "train", part: Part | None = None) -> Source:
+    component = Published()
+    resolved: Any = SimpleNamespace(component=component)
+    return Source(resolved, split, component.inspect(), part)
+
+
+def test_rows_on_disk_are_counted_and_others_are_unknown(tmp_path: Path) -> None:
+    workspace, data = Workspace(tmp_path), made_set(count=7)
+    assert about_rows(data, workspace) is None
+    materialise(data.sources[0], workspace)
+    assert about_rows(data, workspace) == 7
+
+
+def test_a_published_size_is_told_without_reading(tmp_path: Path) -> None:
+    assert about_rows(SetSpec("d", (published(),)), Workspace(tmp_path)) == 1000
+    assert about_rows(SetSpec("d", (published("test"),)), Workspace(tmp_path)) is None
+
+
+def test_a_hold_out_takes_its_share(tmp_path: Path) -> None:
+    held, rest = (published(part=Part(side, 0.1)) for side in ("held", "rest"))
+    assert about_rows(SetSpec("d", (held,)), Workspace(tmp_path)) == 100
+    assert about_rows(SetSpec("d", (rest,)), Workspace(tmp_path)) == 900
+
+
+def test_one_unknown_source_makes_the_set_unknown(tmp_path: Path) -> None:
+    workspace, unknown = Workspace(tmp_path), made_set(count=7).sources[0]
+    assert about_rows(SetSpec("d", (published(), published())), workspace) == 2000
+    assert about_rows(SetSpec("d", (published(), unknown)), workspace) is None
