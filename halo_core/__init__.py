@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from halo_core.component import Component, DataRef, Execution, Location, ModelRef, SamplesRef
-    from halo_core.data import DataInfo, DataSource, Loaded
+    from halo_core.data import DataInfo, DataSource, KnownSize, Loaded
     from halo_core.errors import DataError, HaloError, ModelError, PathError, PluginError, UserError
     from halo_core.feedback import Feedback, prompt_id
     from halo_core.hooks import hookimpl
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "component": ["Component", "DataRef", "Execution", "Location", "ModelRef", "SamplesRef"],
-    "data": ["DataInfo", "DataSource", "Loaded"],
+    "data": ["DataInfo", "DataSource", "KnownSize", "Loaded"],
     "errors": ["DataError", "HaloError", "ModelError", "PathError", "PluginError", "UserError"],
     "feedback": ["Feedback", "prompt_id"],
     "hooks": ["hookimpl"],
@@ -95,6 +95,7 @@ __all__ = [
     "Head",
     "Judge",
     "JudgeSession",
+    "KnownSize",
     "Loaded",
     "Location",
     "Loss",
