@@ -37,6 +37,9 @@ CONVERSIONS: Mapping[tuple[Feedback, Feedback], str] = {
 }
 """The conversions that the runner inserts by itself, by the names of their data components."""
 
+SPLIT_OF = "split-of"
+"""The data component that a source with a ``split`` within another component stands for."""
+
 
 def accepts(wanted: Feedback, given: Feedback) -> bool:
     """Returns whether a loss on `wanted` feedback can take `given` feedback as it is."""

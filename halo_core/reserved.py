@@ -45,6 +45,7 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
         "scored-to-paired": "halo-data",
         "settle-labels": "halo-data",
         "shp": "halo-data",
+        "split-of": "halo-data",
         "toy": "halo-data",
         "ultrafeedback": "halo-data",
     },

@@ -49,6 +49,11 @@ class DataSet(Sequence[dict[str, Any]]):
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
+    def column(self, name: str) -> list[Any]:
+        """Returns the values of one column, in the order of the rows."""
+        values: list[Any] = self._table.column(name).to_pylist()
+        return values
+
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             start, stop, step = index.indices(len(self))

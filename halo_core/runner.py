@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from halo_core.both_labels import warn_of_both_labels
+from halo_core.class_balance import warn_of_class_balance
 from halo_core.errors import Interrupted
 from halo_core.events import EventLog, read_events
 from halo_core.execute import execute, read_error, write_stage
@@ -211,6 +212,8 @@ class Runner:
                 if learns and stage.id in new and (name, sources[0].feedback) not in told:
                     told.add((name, sources[0].feedback))
                     warn_of_both_labels(group[name], self.warn)
+                if learns and stage.id in new:
+                    warn_of_class_balance(stage.spec, group[name], self.warn)
         check_overlap(list(trained.values()), list(tested.values()), self.warn)
 
     def _take_from_store(self, stage: PlannedStage, status: StageStatus) -> None:

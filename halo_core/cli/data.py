@@ -113,10 +113,20 @@ def _describe(rows: Sequence[Rows], show: int) -> dict[str, Any]:
         "dropped": dropped,
         "held_elsewhere": sum(source.held_elsewhere for source in rows),
         "prompts": len({row["prompt_id"] for row in loaded}),
+        "repeated": _repeated(loaded),
         **_labels(rows[0].feedback, loaded),
         "characters": _lengths(loaded),
         "examples": [loaded[i] for i in range(min(show, len(loaded)))],
     }
+
+
+def _repeated(rows: Any) -> int:
+    """Returns how many rows say the same as an earlier one, whatever their ids."""
+    said = {
+        hash(json.dumps({k: v for k, v in row.items() if k not in ("id", "source")}))
+        for row in rows
+    }
+    return len(rows) - len(said)
 
 
 def _labels(feedback: str, rows: Any) -> dict[str, dict[str, int]]:
@@ -149,6 +159,8 @@ def _lines(name: str, described: dict[str, Any]) -> list[str]:
         f"{described['prompts']} prompts"
     ]
     lines += [f"  dropped {n}: {reason}" for reason, n in described["dropped"].items()]
+    if described["repeated"]:
+        lines.append(f"  {described['repeated']} say the same as an earlier row")
     if described["held_elsewhere"]:
         lines.append(f"  {described['held_elsewhere']} on the other side of the hold-out")
     if labels := described.get("labels"):

@@ -29,7 +29,8 @@ def cell_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "cells",
         multiple=True,
         metavar="ID",
-        help="Of a suite only this cell, as in small/kto; * stands for any text. Repeatable.",
+        help="Of a suite only this cell, as in small/kto; * stands for any text, ? for one "
+        "character. Repeatable.",
     )(command)
 
 

@@ -8,13 +8,15 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from halo_core.component import Component, Execution, Location, Refers, interface_of, is_interface
+from halo_core.data import DataSource
 from halo_core.errors import HaloError, PluginError
+from halo_core.feedback import SPLIT_OF
 from halo_core.registry import Registration, Registry, import_target
 from halo_core.spec.document import Keys, dotted
 from halo_core.spec.local_file import FILE_PREFIX, local_class, local_registration
@@ -101,11 +103,14 @@ class Resolver:
 
         Args:
             kind: The kind wanted.
-            value: ``NAME``, ``{use: NAME, ...}``, or a component resolved before.
+            value: ``NAME``, ``{use: NAME, ...}``, or a component resolved before. A data source
+                may have a ``split`` of its own.
             keys: Where the value stands.
         """
         if isinstance(value, Resolved):
             return value
+        if kind == "data" and isinstance(value, dict) and "split" in value:
+            return self._split_of(value, keys)
         found = self._use(kind, value, keys)
         if found is None:
             return None
@@ -114,6 +119,21 @@ class Resolver:
         if component_class is None:
             return None
         return self._build(component_class, registration, given, keys)
+
+    def _split_of(self, value: dict[str, Any], keys: Keys) -> Resolved | None:
+        """Returns a source within another component that names the split to read of it."""
+        split = value["split"]
+        source = self.resolve("data", {k: v for k, v in value.items() if k != "split"}, keys)
+        if not isinstance(split, str):
+            self.mistakes.add((*keys, "split"), f"got {split!r}; expected a split's name")
+            return None
+        if source is None:
+            return None
+        splits = _splits(source.component)
+        if splits and split not in splits:
+            self.mistakes.unknown((*keys, "split"), "split", split, splits)
+            return None
+        return self.resolve("data", {"use": SPLIT_OF, "source": source, "name": split}, keys)
 
     def _use(self, kind: str, value: Any, keys: Keys) -> tuple[Registration, dict[str, Any]] | None:
         given = {"use": value} if isinstance(value, str) else value
@@ -232,6 +252,17 @@ class Resolver:
                     expected = expected.replace("Input should be", "expected", 1)
                     expected = f"got {problem['input']!r}; {expected}{_near_literal(problem)}"
                 self.mistakes.add(where, expected)
+
+
+def _splits(source: Component) -> tuple[str, ...]:
+    """Returns the splits of a data source; none where they are not known.
+
+    What goes wrong here goes wrong again, and is reported, when the whole data set is inspected.
+    """
+    try:
+        return cast(DataSource, source).inspect().splits
+    except Exception:
+        return ()
 
 
 def _near_literal(problem: Mapping[str, Any]) -> str:

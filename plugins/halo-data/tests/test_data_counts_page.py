@@ -41,5 +41,5 @@ def test_page_has_every_source_and_conversion_but_those_without_real_files() -> 
     text = PAGE.read_text(encoding="utf-8")
     classes = {name.lower() for name in names} - {"toy", "oracle", "hub", "ultrafeedback"}
     missing = classes - {name.replace("-", "") for name in used}
-    assert missing == {"binarytodemonstration", "settlelabels"}
+    assert missing == {"binarytodemonstration", "settlelabels", "splitof"}
     assert "`ultrafeedback` has none there" in text

@@ -23,6 +23,7 @@ from halo_data.components import (
     ScoredToBinary,
     ScoredToPaired,
     SettleLabels,
+    SplitOf,
     Toy,
     UltraFeedback,
 )
@@ -62,6 +63,7 @@ def test_choices_and_mixtures_keep_the_rules_of_data_sources() -> None:
     check_data_source(KeepFraction(source=labels, desirable=0.3))
     check_data_source(LabelNoise(source=labels, share=0.3))
     check_data_source(LabelNoise(source=pairs, share=0.3))
+    check_data_source(SplitOf(source=pairs, name="test"))
     check_data_source(Mixture(sources=[pairs, Toy(size=20, seed=2)], weights=[0.5, 2.0]))
 
 

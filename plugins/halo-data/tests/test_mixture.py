@@ -6,10 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from pydantic import ValidationError
 
+from halo_core.cli.group import halo
 from halo_core.errors import DataError
-from halo_data.components import HH, Jsonl, Mixture, PairedToBinary, PairedToDemonstration, Toy
+from halo_data.components import (
+    HH,
+    Jsonl,
+    Mixture,
+    PairedToBinary,
+    PairedToDemonstration,
+    SplitOf,
+    Toy,
+)
 
 Write = Callable[..., str]
 
@@ -77,6 +87,17 @@ def test_repeated_rows_have_ids_of_their_own(two: list[Any]) -> None:
     assert len({row["id"] for row in rows}) == len(rows) == 25 + 12
 
 
+def test_halo_data_counts_what_a_weight_repeats_and_leaves_out(write_rows: Write) -> None:
+    sources = [
+        f"{{use: jsonl, path: {write_rows(pairs(name, count), f'{name}.jsonl')}}}"
+        for name, count in (("a", 10), ("b", 4))
+    ]
+    given = ["--set", f"sources=[{', '.join(sources)}]", "--set", "weights=[0.3, 2.5]"]
+    told = CliRunner().invoke(halo, ["data", "mixture", *given, "--show", "0"]).output
+    assert "mixture: 13 rows of paired feedback, 7 prompts" in told
+    assert "  dropped 7: not drawn by its weight\n  6 say the same as an earlier row\n" in told
+
+
 @pytest.mark.parametrize("conversion", [PairedToBinary, PairedToDemonstration])
 def test_conversion_of_a_mixture_keeps_its_repetitions(conversion: Any, two: list[Any]) -> None:
     rows, dropped = read(conversion(source=Mixture(sources=two, weights=[1.0, 2.0])))
@@ -110,6 +131,36 @@ def test_sources_without_a_common_split_are_an_error(tmp_path: Path, write_rows:
     sources = [Jsonl(path=str(tmp_path / name)) for name in ("one", "two")]
     with pytest.raises(DataError, match=r"mixture: no split is in all sources; they have a, b; c"):
         Mixture(sources=sources).inspect()
+
+
+def test_each_source_may_name_its_own_split(tmp_path: Path, write_rows: Write) -> None:
+    for folder, split in (("one", "valid"), ("two", "held-out")):
+        (tmp_path / folder).mkdir()
+        write_rows(pairs(folder, 2), f"{folder}/{split}.jsonl")
+        write_rows(pairs(f"{folder}-other", 1), f"{folder}/test.jsonl")
+    sources = [
+        SplitOf(source=Jsonl(path=str(tmp_path / "one")), name="valid"),
+        SplitOf(source=Jsonl(path=str(tmp_path / "two")), name="held-out"),
+    ]
+    mixture = Mixture(sources=sources, weights=[1.0, 2.0])
+    assert mixture.inspect().splits == ("train",)
+    rows, _ = read(mixture)
+    asked = Counter(row["prompt"][0]["content"] for row in rows)
+    assert asked == {"one 0?": 1, "one 1?": 1, "two 0?": 2, "two 1?": 2}
+
+
+def test_split_of_a_source_is_part_of_its_digest() -> None:
+    made = [SplitOf(source=Toy(size=20), name=name) for name in ("train", "test")]
+    assert made[0].inspect().digest != made[1].inspect().digest
+    assert read(made[1])[0] == read(Toy(size=20), "test")[0]
+
+
+def test_split_of_a_source_answers_to_no_other_name() -> None:
+    source = SplitOf(source=Toy(size=20), name="test")
+    with pytest.raises(DataError, match="split-of: no split 'test': the source has the split 't"):
+        source.load("test")
+    with pytest.raises(DataError, match=r"split-of: no split 'tets'\. Did you mean 'test'\?"):
+        SplitOf(source=Toy(size=20), name="tets").inspect()
 
 
 def test_sources_of_different_kinds_are_an_error(two: list[Any]) -> None:

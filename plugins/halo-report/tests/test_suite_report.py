@@ -297,3 +297,34 @@ def test_a_suite_s_trackers_get_the_report_and_a_broken_one_only_warns(
     assert taken == f"['report.html'] {toy / 'report'} {toy}"
     assert call(["report", "toy", "--workspace", str(suite.workspace)]) == 0
     assert "did not take it: OSError: no route to" in capsys.readouterr().err
+
+
+def test_columns_and_series_that_were_never_begun_are_in_the_json_but_not_in_the_figures(
+    suite, report
+):
+    done = suite.run("part-sft-1M", suite.results(4, 12))
+    cells = [(("sft", "1M"), done, "computed", None), (("kto", "1M"), None, "failed", FAILED)]
+    cells += [((m, "1M"), None, "pending", None) for m in ("dpo", "ppo")]
+    cells += [((m, "10M"), None, "pending", None) for m in AXES["method"]]
+    folder = suite.write("part", AXES, cells)
+    _, found = report("part")
+    assert len(found["rows"]) == 8
+    assert len(found["missing"]) == 7
+    page = (folder / "report" / "report.html").read_text(encoding="utf-8")
+    below = page.partition("Counts and exact")[2]
+    assert [name in below for name in ("sft", "kto", "dpo", "10M")] == [True, True, False, False]
+
+
+def test_many_cells_without_a_result_are_counted_and_some_are_named(suite, report):
+    done = suite.run("long-sft-1M", suite.results(4, 12))
+    names = ["sft", *(f"m{i}" for i in range(9))]
+    cells = [((name, "1M"), None, "pending", None) for name in names[1:]]
+    folder = suite.write(
+        "long",
+        {"method": names, "size": ["1M"]},
+        [(("sft", "1M"), done, "computed", None), *cells],
+    )
+    report("long")
+    page = (folder / "report" / "report.html").read_text(encoding="utf-8")
+    assert "9 cells (1M m0, 1M m1, 1M m2, 1M m3, 1M m4, 1M m5, ...): pending" in page
+    assert "m6" not in page

@@ -17,6 +17,7 @@ from halo_data.oracle import Oracle
 from halo_data.qa_feedback import QAFeedback
 from halo_data.scored import ScoredToBinary, ScoredToPaired
 from halo_data.shp import SHP
+from halo_data.split_of import SplitOf
 from halo_data.toy.source import Toy
 from halo_data.ultrafeedback import UltraFeedback
 
@@ -37,6 +38,7 @@ __all__ = [
     "ScoredToBinary",
     "ScoredToPaired",
     "SettleLabels",
+    "SplitOf",
     "Toy",
     "UltraFeedback",
 ]

@@ -91,20 +91,27 @@ def glimpse(hub_id: str, name: str | None, revision: str | None) -> Glimpse | No
         hub_id: The data set.
         name: Its configuration.
         revision: A branch, tag or commit.
+
+    Raises:
+        DataError: When the hub can be reached, and has no such configuration or no data there.
     """
     import datasets
+    from datasets.exceptions import DatasetsError
     from huggingface_hub import constants
 
-    if not constants.HF_HUB_OFFLINE and commit_of(hub_id, None) is None:
+    offline = constants.HF_HUB_OFFLINE
+    if not offline and commit_of(hub_id, None) is None:
         return None
     try:
-        splits = datasets.load_dataset(
-            hub_id, name, revision=revision, streaming=not constants.HF_HUB_OFFLINE
-        )
+        splits = datasets.load_dataset(hub_id, name, revision=revision, streaming=not offline)
         first = next(iter(splits.values()))
         return Glimpse(tuple(map(str, splits)), next(iter(first)))
+    except (DatasetsError, ValueError, RuntimeError, StopIteration) as error:
+        if offline:
+            return None  # not in the cache: loading will say so
+        raise _unreadable(hub_id, error) from error
     except Exception:
-        return None  # out of reach, several configurations, or empty: loading will say why
+        return None  # out of reach: loading will say why
 
 
 def hub_records(
@@ -160,6 +167,15 @@ def _explained(hub_id: str, revision: str | None, split: str) -> Iterator[None]:
             "there? With the files at hand, read them by path (hh, jsonl)",
             location=f"{hub_id}, split {split!r}",
         ) from error
+
+
+def _unreadable(hub_id: str, error: Exception) -> DataError:
+    said = " ".join(str(error).split("\n")[:2]) or "its first split is empty"
+    return DataError(
+        f"cannot be read: {said.rstrip('.')}. Choose the configuration with name: and the version "
+        "with revision:",
+        location=hub_id,
+    )
 
 
 def _missing(hub_id: str, revision: str | None) -> DataError:

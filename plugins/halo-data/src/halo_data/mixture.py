@@ -28,7 +28,11 @@ class Mixture(DataSource):
     half of the rows, chosen by content and seed, a second time; with 0.5 half of the rows come.
     """
 
-    sources: list[DataSource] = Field(min_length=1, description="The sources; of one kind")
+    sources: list[DataSource] = Field(
+        min_length=1,
+        description="The sources, of one kind; each may have a split of its own, as in "
+        "{use: hh, split: test}",
+    )
     weights: list[Weight] | None = Field(
         default=None,
         description="How often a row of each source comes per epoch, in the order of sources; "
@@ -51,8 +55,8 @@ class Mixture(DataSource):
         splits = [split for split in (known or [()])[0] if all(split in s for s in known)]
         if known and not splits:
             raise DataError(
-                f"no split is in all sources; they have {'; '.join(map(', '.join, known))}. List "
-                "the sources in the data set itself, where each has its own split",
+                f"no split is in all sources; they have {'; '.join(map(', '.join, known))}. Name "
+                "the split of each: {use: ..., split: NAME}",
                 location=NAME,
             )
         digests = [info.digest for info in infos if info.digest is not None]

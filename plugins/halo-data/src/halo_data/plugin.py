@@ -26,4 +26,5 @@ def halo_register(registry: Registrar) -> None:
     registry.data("keep-fraction", "halo_data.components:KeepFraction")
     registry.data("label-noise", "halo_data.components:LabelNoise")
     registry.data("mixture", "halo_data.components:Mixture")
+    registry.data("split-of", "halo_data.components:SplitOf")
     registry.judge("oracle", "halo_data.components:Oracle")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean, median
 from typing import Literal
 
@@ -11,6 +11,8 @@ from halo_report.run_data import StageData
 from halo_report.win_rate import Proportion, Result, WinRate
 
 Failures = Literal["lost", "left out"]
+PENDING = "pending"
+"""The status of a suite's cell that was never begun."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class Cell:
         x: Its place on the x axis, usually the method.
         series: Its series, usually the size of the model.
         run: The run's folder name, or "".
-        status: ``done``, or why there is nothing: ``missing``, ``failed``, ``running``.
+        status: ``done``, or why there is nothing: ``missing``, ``failed``, ``running``,
+            ``pending``.
         why: What is known of that.
         rate: Its counts; None where nothing was judged.
         results: Prompt id to result, where they are known one by one.
@@ -92,6 +95,21 @@ class Matrix:
             for x in self.xs:
                 if (x, series) in self.cells:
                     yield self.cells[x, series]
+
+    def begun(self) -> Matrix:
+        """Returns the matrix without the columns and series of which no cell was ever begun.
+
+        Where none was, everything stays. So a suite of which some cells were run with ``--cell``
+        is shown as these cells, and one that failed or is still to come beside others is shown as
+        missing.
+        """
+        begun = {place for place, cell in self.cells.items() if cell.status != PENDING}
+        if not begun:
+            return self
+        xs = [x for x in self.xs if any(x == at for at, _ in begun)]
+        series = [name for name in self.series if any(name == of for _, of in begun)]
+        cells = {(x, of): cell for (x, of), cell in self.cells.items() if x in xs and of in series}
+        return replace(self, xs=xs, series=series, cells=cells)
 
     def share(self, cell: Cell) -> Proportion | None:
         """Returns the win rate that figures show."""

@@ -21,6 +21,9 @@ from halo_report.run_cells import SuiteCells
 from halo_report.suite_matrix import AxisChoice, kept_cells, suite_matrix
 from halo_report.value_figure import value_figure
 
+NAMED = 6
+"""A sentence on more cells names so many of them."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -72,11 +75,12 @@ def parts_page(parts: Sequence[Part], facts: Mapping[str, str]) -> tuple[Page, d
 
 
 def _blocks(part: Part, tests: Sequence[PairTest]) -> list[Block]:
-    curves = curve_plots(part.matrix)
+    matrix = part.matrix.begun()
+    curves = curve_plots(matrix)
     found = [
-        win_block(part.matrix, tests),
-        imbalance_block(part.kept, part.lines, part.matrix.failures) if part.kept else None,
-        length_block(part.matrix),
+        win_block(matrix, tests),
+        imbalance_block(part.kept, part.lines, matrix.failures) if part.kept else None,
+        length_block(matrix),
         _value_block(part.specs),
         Block("Learning curves", curves) if curves else None,
     ]
@@ -172,4 +176,10 @@ def _warnings(missing: Sequence[Mapping[str, str]]) -> list[str]:
     for each in missing:
         reason = f"{each['status']}: {each['why']}" if each["why"] else each["status"]
         named.setdefault(reason, []).append(each["name"])
-    return [f"{', '.join(names)}: {reason}" for reason, names in named.items()]
+    return [f"{_listed(names)}: {reason}" for reason, names in named.items()]
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) <= NAMED:
+        return ", ".join(names)
+    return f"{len(names)} cells ({', '.join(names[:NAMED])}, ...)"

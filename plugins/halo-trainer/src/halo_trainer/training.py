@@ -99,7 +99,7 @@ def set_up(stage: Train, context: StageContext, ranks: Ranks) -> Training:
         suffixes=suffixes(tokenizer, stage.loss, notes),
     )
     data, evaluation = _encoded(context, tokenizer, options)
-    loss, remark = counted(stage, data, context.warn)
+    loss, remark = counted(stage, data)
     attention: str = model.config._attn_implementation
     policy = _policy(stage, context, model, ranks, options.max_length)
     parameters = trainable(policy.model) + [(f"heads.{n}", p) for n, p in trainable(policy.heads)]
@@ -186,17 +186,15 @@ def _encoded(
     return data, {option.removeprefix(EVALUATE): rows for option, rows in sets.items()}
 
 
-def counted(
-    stage: Train, data: Sequence[EncodedExample], warn: Callable[[str], None]
-) -> tuple[Loss, str]:
+def counted(stage: Train, data: Sequence[EncodedExample]) -> tuple[Loss, str]:
     """Returns the loss with the options settled that depend on the data, and what it says of them.
 
-    It says nothing where nothing was left open and nothing is wrong.
+    It says nothing where nothing was left open and nothing is wrong. The runner warned of what is
+    wrong before the first stage.
 
     Args:
         stage: The options.
         data: The examples to learn from. A pair has one completion of each class.
-        warn: Told what the loss warns of.
     """
     loss = stage.loss
     if not isinstance(loss, Counted):
@@ -205,8 +203,6 @@ def counted(
     undesirable = sum(not c.desirable for example in data for c in example.completions)
     counts = ClassCounts(desirable, undesirable)
     settled, caution = loss.counted(counts), loss.caution(counts)
-    if caution:
-        warn(caution)
     return settled, loss.remark(counts) if caution or settled != loss else ""
 
 

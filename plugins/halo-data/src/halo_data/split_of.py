@@ -1,0 +1,47 @@
+"""The data component `split-of`: one split of a source, whatever the split asked for is called."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from halo_core.data import DataInfo, DataSource, Loaded
+from halo_core.errors import DataError
+from halo_data.splits import of_split
+from halo_data.wrapping import digest_of_parts
+
+NAME = "split-of"
+SERVED = "train"
+"""What the one split is called, as that of a lone file is."""
+
+
+class SplitOf(DataSource):
+    """One split of a source, served as `train`.
+
+    ``{use: oasst, split: validation}`` within a mixture or a conversion stands for it. So sources
+    whose splits have other names can be mixed.
+    """
+
+    source: DataSource = Field(description="The source")
+    name: str = Field(min_length=1, description="Which of its splits")
+
+    def inspect(self) -> DataInfo:
+        """Returns what the source says, with the one split as `train`."""
+        info = self.source.inspect()
+        if info.splits:
+            of_split(dict.fromkeys(info.splits), self.name, NAME)
+        digest = None if info.digest is None else digest_of_parts(NAME, self.name, info.digest)
+        return DataInfo(info.feedback, (SERVED,), digest)
+
+    def load(self, split: str) -> Loaded:
+        """Returns the rows of the named split.
+
+        Raises:
+            DataError: When another split than `train` is asked for: its name is chosen already.
+        """
+        if split != SERVED:
+            raise DataError(
+                f"no split {split!r}: the source has the split {self.name!r} as its own, which is "
+                f"called {SERVED!r} here; leave one of the two out",
+                location=NAME,
+            )
+        return self.source.load(self.name)
