@@ -32,9 +32,8 @@ def test_kappa_is_symmetric_and_does_not_know_the_labels_names():
     kappa = cohen_kappa(first, second)
     assert cohen_kappa(second, first) == pytest.approx(kappa)
     names = {"A": 1, "B": None, "C": "tie"}
-    assert cohen_kappa([names[x] for x in first], [names[x] for x in second]) == pytest.approx(
-        kappa
-    )
+    renamed = [[names[label] for label in labels] for labels in (first, second)]
+    assert cohen_kappa(*renamed) == pytest.approx(kappa)
 
 
 def test_kappa_of_one_label_alone_is_not_a_number():
