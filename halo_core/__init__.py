@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from halo_core.reference_point import (
         Candidate,
         Estimate,
+        Lagging,
         Observed,
         Pair,
         PairingPlan,
@@ -62,6 +63,7 @@ _HOMES = {
     "reference_point": [
         "Candidate",
         "Estimate",
+        "Lagging",
         "Observed",
         "Pair",
         "PairingPlan",
@@ -95,6 +97,7 @@ __all__ = [
     "Head",
     "Judge",
     "JudgeSession",
+    "Lagging",
     "Loaded",
     "Location",
     "Loss",

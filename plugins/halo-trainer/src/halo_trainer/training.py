@@ -112,6 +112,7 @@ def set_up(stage: Train, context: StageContext, ranks: Ranks) -> Training:
         micro_batch_tokens=stage.micro_batch_tokens,
         max_length=options.max_length,
         seed=context.seed,
+        dropout=stage.dropout > 0 or (stage.lora is not None and stage.lora.dropout > 0),
     )
     plan = BatchPlan(len(data), stage.batch_size, context.seed)
     steps = stage.steps or (stage.epochs or 1) * plan.steps_per_epoch
