@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from halo_core.reference_point import (
         Candidate,
         Estimate,
+        Lagging,
         Observed,
         Pair,
         PairingPlan,
@@ -62,6 +63,7 @@ _HOMES = {
     "reference_point": [
         "Candidate",
         "Estimate",
+        "Lagging",
         "Observed",
         "Pair",
         "PairingPlan",
@@ -96,6 +98,7 @@ __all__ = [
     "Judge",
     "JudgeSession",
     "KnownSize",
+    "Lagging",
     "Loaded",
     "Location",
     "Loss",

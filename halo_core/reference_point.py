@@ -123,3 +123,17 @@ class WithinPair(Protocol):
             rejected_logratios: The same of the rejected completions [P].
         """
         ...
+
+
+@runtime_checkable
+class Lagging(Protocol):
+    """An estimator whose point comes from earlier steps alone.
+
+    Where its `pairs` are the completions of the batch itself, they need no pass of their own: the
+    trainer asks for the point first, and calls `estimate` with the log-ratios that the gradient
+    pass gave.
+    """
+
+    def point_from(self, state: Mapping[str, float]) -> float:
+        """Returns the value that `estimate` has with this state, whatever is observed."""
+        ...

@@ -100,3 +100,32 @@ def test_estimates_that_break_a_rule_are_named(estimate, message):
     Calls.count = 0
     with pytest.raises(AssertionError, match=re.escape(message)):
         check_pairs_and_estimates(estimator(estimate=estimate))
+
+
+class Lagged(RefPointEstimator):
+    """The sum of all earlier steps."""
+
+    def pairs(self, plan, rng):
+        return [Pair(i, i) for i in range(len(plan.batch))]
+
+    def estimate(self, observed, state):
+        after = state.get("sum", 0.0) + sum(observed.logratios)
+        return Estimate(self.point_from(state), {"sum": after})
+
+    def point_from(self, state):
+        return state.get("sum", 0.0)
+
+
+class TooSoon(Lagged):
+    """The sum of all steps, this one too."""
+
+    def estimate(self, observed, state):
+        after = state.get("sum", 0.0) + sum(observed.logratios)
+        return Estimate(after, {"sum": after})
+
+
+def test_a_point_from_earlier_steps_must_not_depend_on_its_own():
+    check_pairs_and_estimates(Lagged())
+    message = "point_from() gives 0.0 before the step, and estimate()"
+    with pytest.raises(AssertionError, match=re.escape(message)):
+        check_pairs_and_estimates(TooSoon())

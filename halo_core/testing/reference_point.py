@@ -12,6 +12,7 @@ from dataclasses import replace
 from halo_core.reference_point import (
     Candidate,
     Estimate,
+    Lagging,
     Observed,
     Pair,
     PairingPlan,
@@ -78,7 +79,8 @@ def check_pairs_and_estimates(estimator: RefPointEstimator) -> None:
 
     Raises:
         AssertionError: When pairs lie outside the plan or depend on more than plan and rng, when
-            an estimate is not finite or not repeatable, or a state does not survive JSON.
+            an estimate is not finite or not repeatable, a state does not survive JSON, or one that
+            is `Lagging` has another value than its state says.
     """
     for name, plan in _plans(estimator.wants_fixed).items():
         pairs = _check_pairs(estimator, name, plan)
@@ -152,6 +154,14 @@ def _check_estimates(
             estimator,
             f"{where}: the state through JSON gives {again}; expected {estimate}",
         )
+        if isinstance(estimator, Lagging):
+            known = estimator.point_from(kept)
+            expect(
+                known == estimate.value,
+                estimator,
+                f"{where}: point_from() gives {known!r} before the step, and estimate() "
+                f"{estimate.value!r}; expected the same, whatever is observed",
+            )
         state = estimate.state
 
 

@@ -27,7 +27,8 @@ from halo_trainer.metrics import means
 from halo_trainer.reference_samples import WithSamples
 from halo_trainer.step import Gradient, backward
 from halo_trainer.train_stage import Train
-from halo_trainer.training import counted, set_up
+from halo_trainer.training import set_up
+from halo_trainer.training_data import counted
 
 RELATIVE = 1e-5
 

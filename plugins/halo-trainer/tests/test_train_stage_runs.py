@@ -22,7 +22,7 @@ from halo_core.feedback import Feedback
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
 from halo_core.reference_point import Estimate, Observed, PairingPlan, RefPointEstimator
 from halo_core.stage import StageContext, StageResult, StopFlag
-from halo_methods.components import DPO, KTO, SFT, MismatchedKL
+from halo_methods.components import DPO, KTO, SFT, MatchedKL, MismatchedKL, RunningMean
 from halo_trainer.distributed import Ranks
 from halo_trainer.train_loop import seed_step
 from halo_trainer.train_stage import Train
@@ -79,10 +79,11 @@ def run(
         context = make_context(data=data, models=models, name=name, stop=stop, warnings=warnings)
         if events is not None:
             context = replace(context, events=events(context.folder / "events.jsonl"))
+        if "reference_point" in loss.needs:
+            options.setdefault("reference_point", MismatchedKL())
         stage = Train(
             **{"batch_size": 4, "learning_rate": 1e-2, "device": "cpu", "data": "train"} | options,
             loss=loss,
-            reference_point=MismatchedKL() if "reference_point" in loss.needs else None,
         )
         assert not stage.mistakes()
         return stage.run(context)
@@ -136,6 +137,9 @@ class KilledAtStep6(EventLog):
 
 RESUMABLE: dict[str, tuple[Loss, dict[str, Any]]] = {
     "kto, adamw, dropout": (KTO(), {"dropout": 0.2}),
+    "kto, matched-kl": (KTO(), {"reference_point": MatchedKL(), "micro_batch_tokens": 30}),
+    "kto, running-mean": (KTO(), {"reference_point": RunningMean(), "micro_batch_tokens": 30}),
+    "kto, running-mean, dropout": (KTO(), {"reference_point": RunningMean(), "dropout": 0.2}),
     "dpo, rmsprop, cosine": (
         DPO(),
         {"optimizer": "rmsprop", "optimizer_options": {"momentum": 0.9}, "schedule": "cosine"},

@@ -83,7 +83,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory, tiny_model: ModelInput) -
 
 def test_the_gradient_of_two_ranks_is_that_of_one(finished: Path) -> None:
     expected = load_worker().all_gradients(finished, Ranks("cpu"))
-    assert len(expected) == 2 * len(load_worker().LOSSES)
+    assert len(expected) == 4 * len(load_worker().LOSSES)
+    assert "state.mean" in expected["running-mean-5-12"]
     for name, gradient in expected.items():
         for rank in (0, 1):
             found = load_file(finished / f"gradient-{name}-{rank}.safetensors")

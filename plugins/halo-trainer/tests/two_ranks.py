@@ -23,7 +23,16 @@ from halo_core.progress import SilentProgress
 from halo_core.reference_point import RefPointEstimator
 from halo_core.rows import DataSet
 from halo_core.stage import ModelInput, StageContext, StopFlag
-from halo_methods.components import DPO, KTO, PPO, SFT, BradleyTerry, MismatchedKL
+from halo_methods.components import (
+    DPO,
+    KTO,
+    PPO,
+    SFT,
+    BradleyTerry,
+    MatchedKL,
+    MismatchedKL,
+    RunningMean,
+)
 from halo_trainer.batch_plan import BatchPlan
 from halo_trainer.distributed import Ranks
 from halo_trainer.encoded import EncodedCompletion, EncodedExample
@@ -36,6 +45,8 @@ from halo_trainer.train_stage import Train
 
 LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
     "kto": (KTO(), MismatchedKL()),
+    "matched-kl": (KTO(), MatchedKL()),
+    "running-mean": (KTO(), RunningMean()),
     "dpo": (DPO(), None),
     "sft": (SFT(), None),
     "ppo": (PPO(advantage="gae", whiten=True), None),
@@ -43,6 +54,8 @@ LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
 }
 SIZES = (5, 1)
 """Examples of the global batches: shared out unevenly, and fewer than ranks."""
+BUDGETS = (1000, 12)
+"""Tokens of a micro-batch: one for each rank, and several."""
 
 
 class Broken(Loss):
@@ -95,9 +108,15 @@ def make_examples(feedback: Feedback, count: int) -> list[EncodedExample]:
 
 
 def gradient(
-    root: Path, ranks: Ranks, loss: Loss, estimator: RefPointEstimator | None, count: int
+    root: Path,
+    ranks: Ranks,
+    loss: Loss,
+    estimator: RefPointEstimator | None,
+    *,
+    count: int,
+    budget: int,
 ) -> dict[str, torch.Tensor]:
-    """Returns the gradient of a global batch, and its loss."""
+    """Returns the gradient of a global batch, its loss, and the state of its reference point."""
     policy, reference = (_load(root) for _ in range(2))
     with torch.no_grad():
         for parameter in policy.parameters():
@@ -108,14 +127,16 @@ def gradient(
     ]
     heads = make_heads(loss.heads(), policy, seed=1)
     made[0].add_heads(loss.heads(), heads, tokens="policy_logps" in loss.needed())
-    scoring = Scoring(loss, estimator, ranks.wrap(made[0]), made[1], ranks, 1000, 64)
+    scoring = Scoring(loss, estimator, ranks.wrap(made[0]), made[1], ranks, budget, 64)
     examples = make_examples(loss.feedback, count)
     plan = BatchPlan(count, count, seed=0, shuffled=False)
     prepared = scoring.prepare(examples, plan.batch(1), plan.rng(1, "pairs"), {})
     named = dict(policy.named_parameters()) | {f"h.{n}": p for n, p in heads.named_parameters()}
     found = backward(scoring, prepared, list(named.values()), stop=False, max_norm=None)
     gradients = {n: p.grad.clone() for n, p in named.items() if p.grad is not None}
-    return gradients | {"loss": torch.tensor([found.loss], dtype=torch.float64)}
+    kept = found.estimate.state if found.estimate is not None else {}
+    numbers = {"loss": found.loss} | {f"state.{name}": value for name, value in kept.items()}
+    return gradients | {n: torch.tensor([v], dtype=torch.float64) for n, v in numbers.items()}
 
 
 def _load(root: Path) -> Any:
@@ -159,11 +180,14 @@ def train(root: Path, name: str, loss: Loss, rank: int, stop: StopFlag | None = 
 
 
 def all_gradients(root: Path, ranks: Ranks) -> dict[str, dict[str, torch.Tensor]]:
-    """Returns the gradients of all losses and batch sizes."""
+    """Returns the gradients of all losses, batch sizes and budgets."""
     return {
-        f"{name}-{count}": gradient(root, ranks, loss, estimator, count)
+        f"{name}-{count}-{budget}": gradient(
+            root, ranks, loss, estimator, count=count, budget=budget
+        )
         for name, (loss, estimator) in LOSSES.items()
         for count in SIZES
+        for budget in BUDGETS
     }
 
 

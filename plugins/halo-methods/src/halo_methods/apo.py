@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from halo_methods.shapes import check_pairs
+from halo_methods.logratios import pair_logratios
 
 
 def apo_zero_loss(
@@ -46,16 +46,15 @@ def apo_zero_loss(
     >>> apo_zero_loss(tensor([-1.0]), tensor([-4.0]), tensor([-2.0]), tensor([-3.0]), beta=1.0)
     tensor([0.5379])
     """
-    chosen_rewards, rejected_rewards = _rewards(
+    chosen_logratios, rejected_logratios = pair_logratios(
         "apo_zero_loss",
-        beta,
-        policy_chosen_logps=policy_chosen_logps,
-        policy_rejected_logps=policy_rejected_logps,
-        ref_chosen_logps=ref_chosen_logps,
-        ref_rejected_logps=ref_rejected_logps,
+        policy_chosen_logps,
+        policy_rejected_logps,
+        ref_chosen_logps,
+        ref_rejected_logps,
     )
     # 1 - sigmoid(x) as sigmoid(-x), exact where sigmoid rounds to 1
-    return torch.sigmoid(-chosen_rewards) + torch.sigmoid(rejected_rewards)
+    return torch.sigmoid(-beta * chosen_logratios) + torch.sigmoid(beta * rejected_logratios)
 
 
 def apo_down_loss(
@@ -95,32 +94,12 @@ def apo_down_loss(
     >>> apo_down_loss(tensor([-1.0]), tensor([-4.0]), tensor([-2.0]), tensor([-3.0]), beta=1.0)
     tensor([0.8503])
     """
-    chosen_rewards, rejected_rewards = _rewards(
+    chosen_logratios, rejected_logratios = pair_logratios(
         "apo_down_loss",
-        beta,
-        policy_chosen_logps=policy_chosen_logps,
-        policy_rejected_logps=policy_rejected_logps,
-        ref_chosen_logps=ref_chosen_logps,
-        ref_rejected_logps=ref_rejected_logps,
+        policy_chosen_logps,
+        policy_rejected_logps,
+        ref_chosen_logps,
+        ref_rejected_logps,
     )
-    return torch.sigmoid(chosen_rewards) + torch.sigmoid(rejected_rewards - chosen_rewards)
-
-
-def _rewards(
-    function: str,
-    beta: float,
-    *,
-    policy_chosen_logps: Tensor,
-    policy_rejected_logps: Tensor,
-    ref_chosen_logps: Tensor,
-    ref_rejected_logps: Tensor,
-) -> tuple[Tensor, Tensor]:
-    check_pairs(
-        function,
-        policy_chosen_logps=policy_chosen_logps,
-        policy_rejected_logps=policy_rejected_logps,
-        ref_chosen_logps=ref_chosen_logps,
-        ref_rejected_logps=ref_rejected_logps,
-    )
-    chosen_logratios = policy_chosen_logps - ref_chosen_logps
-    return beta * chosen_logratios, beta * (policy_rejected_logps - ref_rejected_logps)
+    shortfalls = torch.sigmoid(beta * (rejected_logratios - chosen_logratios))
+    return torch.sigmoid(beta * chosen_logratios) + shortfalls

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from halo_methods.shapes import check_pairs
+from halo_methods.logratios import pair_logratios
 
 
 def dpo_loss(
@@ -58,15 +58,13 @@ def dpo_loss(
     >>> dpo_loss(chosen, rejected, ref_chosen, ref_rejected, beta=0.1, label_smoothing=0.1)
     tensor([0.6931, 0.4133])
     """
-    check_pairs(
+    chosen_logratios, rejected_logratios = pair_logratios(
         "dpo_loss",
-        policy_chosen_logps=policy_chosen_logps,
-        policy_rejected_logps=policy_rejected_logps,
-        ref_chosen_logps=ref_chosen_logps,
-        ref_rejected_logps=ref_rejected_logps,
+        policy_chosen_logps,
+        policy_rejected_logps,
+        ref_chosen_logps,
+        ref_rejected_logps,
     )
-    chosen_logratios = policy_chosen_logps - ref_chosen_logps
-    rejected_logratios = policy_rejected_logps - ref_rejected_logps
     margins = beta * (chosen_logratios - rejected_logratios)
     as_labelled = -F.logsigmoid(margins)  # report eq. 4
     swapped = -F.logsigmoid(-margins)

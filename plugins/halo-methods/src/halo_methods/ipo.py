@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from halo_methods.shapes import check_pairs
+from halo_methods.logratios import pair_logratios
 
 
 def ipo_loss(
@@ -49,14 +49,12 @@ def ipo_loss(
     >>> ipo_loss(at_reference + 5.0, at_reference, at_reference, at_reference, tau=0.1)
     tensor([0.])
     """
-    check_pairs(
+    chosen_logratios, rejected_logratios = pair_logratios(
         "ipo_loss",
-        policy_chosen_logps=policy_chosen_logps,
-        policy_rejected_logps=policy_rejected_logps,
-        ref_chosen_logps=ref_chosen_logps,
-        ref_rejected_logps=ref_rejected_logps,
+        policy_chosen_logps,
+        policy_rejected_logps,
+        ref_chosen_logps,
+        ref_rejected_logps,
     )
-    chosen_logratios = policy_chosen_logps - ref_chosen_logps
-    rejected_logratios = policy_rejected_logps - ref_rejected_logps
     margins = chosen_logratios - rejected_logratios
     return (margins - 1 / (2 * tau)) ** 2  # Azar et al. eq. 17

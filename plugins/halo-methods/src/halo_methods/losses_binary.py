@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from pydantic import Field, model_validator
 
 from halo_core.feedback import Feedback
-from halo_core.loss import ClassCounts, Loss, LossBatch, LossOutput, Need
-from halo_methods import class_weights, values
+from halo_core.loss import Loss, LossBatch, LossOutput, Need
+from halo_methods import class_weight_methods, values
 from halo_methods.citations import HALOS
 from halo_methods.class_weights import DESIRABLE, UNDESIRABLE, ClassWeight
 from halo_methods.equal_weights import equally_weighted
@@ -34,23 +34,11 @@ class KTO(Loss):
     desirable_weight: ClassWeight = Field(default=1.0, description=DESIRABLE)
     undesirable_weight: ClassWeight = Field(default=1.0, description=UNDESIRABLE)
 
-    @model_validator(mode="after")
-    def _something_is_learned(self) -> Self:
-        class_weights.check_weights(self.desirable_weight, self.undesirable_weight)
-        return self
+    _something_is_learned = model_validator(mode="after")(class_weight_methods.checked)
 
-    def counted(self, counts: ClassCounts) -> KTO:
-        """Returns a copy whose weights are numbers."""
-        weights = class_weights.settled(self.desirable_weight, self.undesirable_weight, counts)
-        return self.model_copy(update=weights._asdict())
-
-    def remark(self, counts: ClassCounts) -> str:
-        """Returns the counts, the weights and their ratio in a sentence."""
-        return class_weights.remark(self.desirable_weight, self.undesirable_weight, counts)
-
-    def caution(self, counts: ClassCounts) -> str | None:
-        """Returns what is wrong with the weights for these counts; None when all is well."""
-        return class_weights.caution(self.desirable_weight, self.undesirable_weight, counts)
+    counted = class_weight_methods.counted
+    remark = class_weight_methods.remark
+    caution = class_weight_methods.caution
 
     def value(self, gain: float) -> float:
         """Returns ``sigmoid(g)``: the loss is the weight times 1 less this."""
@@ -64,7 +52,7 @@ class KTO(Loss):
         """
         from halo_methods.kto import kto_loss
 
-        weights = class_weights.numbers(self.desirable_weight, self.undesirable_weight)
+        weights = class_weight_methods.numbers(self)
         losses = kto_loss(*relative_to_point(batch, "KTO"), beta=self.beta, **weights._asdict())
         return equally_weighted(losses, rewards=self.beta * batch.logratios)
 
@@ -83,23 +71,11 @@ class KTOLogSigmoid(Loss):
     desirable_weight: ClassWeight = Field(default=1.0, description=DESIRABLE)
     undesirable_weight: ClassWeight = Field(default=1.0, description=UNDESIRABLE)
 
-    @model_validator(mode="after")
-    def _something_is_learned(self) -> Self:
-        class_weights.check_weights(self.desirable_weight, self.undesirable_weight)
-        return self
+    _something_is_learned = model_validator(mode="after")(class_weight_methods.checked)
 
-    def counted(self, counts: ClassCounts) -> KTOLogSigmoid:
-        """Returns a copy whose weights are numbers."""
-        weights = class_weights.settled(self.desirable_weight, self.undesirable_weight, counts)
-        return self.model_copy(update=weights._asdict())
-
-    def remark(self, counts: ClassCounts) -> str:
-        """Returns the counts, the weights and their ratio in a sentence."""
-        return class_weights.remark(self.desirable_weight, self.undesirable_weight, counts)
-
-    def caution(self, counts: ClassCounts) -> str | None:
-        """Returns what is wrong with the weights for these counts; None when all is well."""
-        return class_weights.caution(self.desirable_weight, self.undesirable_weight, counts)
+    counted = class_weight_methods.counted
+    remark = class_weight_methods.remark
+    caution = class_weight_methods.caution
 
     def value(self, gain: float) -> float:
         """Returns ``log sigmoid(g)``: the loss is the weight times its negative."""
@@ -113,7 +89,7 @@ class KTOLogSigmoid(Loss):
         """
         from halo_methods.kto import kto_log_sigmoid_loss
 
-        weights = class_weights.numbers(self.desirable_weight, self.undesirable_weight)
+        weights = class_weight_methods.numbers(self)
         relative = relative_to_point(batch, "KTO with log-sigmoid")
         losses = kto_log_sigmoid_loss(*relative, beta=self.beta, **weights._asdict())
         return equally_weighted(losses, rewards=self.beta * batch.logratios)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from halo_core.feedback import Feedback
-from halo_core.loss import ClassCounts, Loss, LossBatch, LossOutput, Need
-from halo_methods import class_weights, values
+from halo_core.loss import Loss, LossBatch, LossOutput, Need
+from halo_methods import class_weight_methods, values
 from halo_methods.citations import HALOS
 from halo_methods.class_weights import DESIRABLE, UNDESIRABLE, ClassWeight
 from halo_methods.equal_weights import equally_weighted
@@ -68,22 +68,13 @@ class Prospect(Loss):
 
     @model_validator(mode="after")
     def _options_have_effect(self) -> Self:
-        class_weights.check_weights(self.desirable_weight, self.undesirable_weight)
+        class_weight_methods.checked(self)
         refuse_ineffective(self, "value_function", _OPTIONS)
         return self
 
-    def counted(self, counts: ClassCounts) -> Prospect:
-        """Returns a copy whose weights are numbers."""
-        weights = class_weights.settled(self.desirable_weight, self.undesirable_weight, counts)
-        return self.model_copy(update=weights._asdict())
-
-    def remark(self, counts: ClassCounts) -> str:
-        """Returns the counts, the weights and their ratio in a sentence."""
-        return class_weights.remark(self.desirable_weight, self.undesirable_weight, counts)
-
-    def caution(self, counts: ClassCounts) -> str | None:
-        """Returns what is wrong with the weights for these counts; None when all is well."""
-        return class_weights.caution(self.desirable_weight, self.undesirable_weight, counts)
+    counted = class_weight_methods.counted
+    remark = class_weight_methods.remark
+    caution = class_weight_methods.caution
 
     def value(self, gain: float) -> float:
         """Returns the value function chosen: the loss is the weight times 1 less this."""
@@ -103,7 +94,7 @@ class Prospect(Loss):
         """
         from halo_methods.prospect import prospect_loss
 
-        weights = class_weights.numbers(self.desirable_weight, self.undesirable_weight)
+        weights = class_weight_methods.numbers(self)
         relative = relative_to_point(batch, "prospect")
         losses = prospect_loss(*relative, self._shortfall(), beta=self.beta, **weights._asdict())
         return equally_weighted(losses, rewards=self.beta * batch.logratios)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,9 @@ from halo_core.loss import Loss, LossBatch, LossOutput, Need
 from halo_methods import values
 from halo_methods.citations import HALOS
 from halo_methods.equal_weights import equally_weighted
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class SLiC(Loss):
@@ -115,15 +118,7 @@ class SimPO(Loss):
         """Returns one loss per pair."""
         from halo_methods.simpo import simpo_loss
 
-        chosen, rejected = batch.chosen, batch.rejected
-        losses = simpo_loss(
-            chosen.policy_logps,
-            rejected.policy_logps,
-            chosen.lengths,
-            rejected.lengths,
-            beta=self.beta,
-            gamma=self.gamma,
-        )
+        losses = simpo_loss(*_logps_and_lengths(batch), beta=self.beta, gamma=self.gamma)
         return equally_weighted(losses, rewards=self.beta * batch.policy_logps / batch.lengths)
 
 
@@ -147,12 +142,11 @@ class ORPO(Loss):
         """Returns one loss per pair; rewards are log-odds, as the odds-ratio term compares them."""
         from halo_methods.orpo import log_odds, orpo_loss
 
-        chosen, rejected = batch.chosen, batch.rejected
-        losses = orpo_loss(
-            chosen.policy_logps,
-            rejected.policy_logps,
-            chosen.lengths,
-            rejected.lengths,
-            odds_ratio_weight=self.odds_ratio_weight,
-        )
+        losses = orpo_loss(*_logps_and_lengths(batch), odds_ratio_weight=self.odds_ratio_weight)
         return equally_weighted(losses, rewards=log_odds(batch.policy_logps / batch.lengths))
+
+
+def _logps_and_lengths(batch: LossBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The policy's log-probabilities of chosen and rejected completions, then their lengths [P]."""
+    chosen, rejected = batch.chosen, batch.rejected
+    return chosen.policy_logps, rejected.policy_logps, chosen.lengths, rejected.lengths

@@ -96,7 +96,11 @@ class RunningMean(RefPointEstimator):
     def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
         """Returns the mean before this step, and the one after it as the state."""
         after = running_mean(state, observed.logratios, decay=self.decay)
-        return Estimate(state.get("mean", 0.0), after, _mean(observed))
+        return Estimate(self.point_from(state), after, _mean(observed))
+
+    def point_from(self, state: Mapping[str, float]) -> float:
+        """Returns the mean before this step."""
+        return state.get("mean", 0.0)
 
 
 class Zero(RefPointEstimator):

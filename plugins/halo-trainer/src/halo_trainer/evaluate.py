@@ -9,7 +9,8 @@ import torch
 from halo_trainer.batch_plan import BatchPlan
 from halo_trainer.encoded import EncodedExample
 from halo_trainer.metrics import Metrics, means, total
-from halo_trainer.scoring import Prepared, Scoring
+from halo_trainer.prepared import Prepared
+from halo_trainer.scoring import Scoring
 
 
 def evaluate(
@@ -52,10 +53,10 @@ def evaluate(
 
 
 def _add(scoring: Scoring, prepared: Prepared, metrics: Metrics) -> None:
-    for examples in prepared.mine:
-        micro = scoring.collate(examples or prepared.examples[:1])
-        batch, output = scoring.output(micro, prepared)
-        if examples:
+    for call, places in enumerate(prepared.places):
+        micro = scoring.micro_batch(prepared, call)
+        batch, output = scoring.output(micro, prepared, prepared.computed.get(call))
+        if places:
             metrics.add_output(scoring.loss.feedback, batch, output)
 
 

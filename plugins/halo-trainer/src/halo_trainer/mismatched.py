@@ -24,6 +24,9 @@ from halo_trainer.distributed import Ranks
 from halo_trainer.encoded import EncodedCompletion, EncodedExample
 from halo_trainer.packing import PackedRow, Scored, pack
 
+NAMED = 5
+"""Most pairs that an error names."""
+
 
 @dataclass(frozen=True)
 class Logratios:
@@ -53,17 +56,84 @@ class Logratios:
         return values_of_all
 
 
-def estimate_reference_point(
+@dataclass(frozen=True)
+class Asked:
+    """The pairs that an estimator wants scored for a global batch.
+
+    Attributes:
+        estimator: Who asks.
+        pool: The completions that the pairs are made of, with their examples.
+        pairs: Positions in the pool.
+        batch_size: The completions of the global batch, which have the smaller positions.
+    """
+
+    estimator: RefPointEstimator
+    pool: Sequence[tuple[EncodedExample, EncodedCompletion]]
+    pairs: Sequence[Pair]
+    batch_size: int
+
+    @property
+    def own(self) -> bool:
+        """Whether they are the batch's own completions, each once and in order."""
+        return list(self.pairs) == [Pair(i, i) for i in range(self.batch_size)]
+
+    def sequences(self, max_length: int) -> list[Scored]:
+        """Returns what has to be scored; a longer pair loses the end of its completion."""
+        return [
+            _joined(self.pool[p.prompt][1], self.pool[p.completion][1], max_length)
+            for p in self.pairs
+        ]
+
+    def estimate(
+        self, ratios: Sequence[float], lengths: Sequence[int], state: Mapping[str, float]
+    ) -> Estimate:
+        """Returns the reference point of the global batch.
+
+        Args:
+            ratios: The log-ratio of each pair, nats.
+            lengths: Completion tokens of each pair.
+            state: What the estimator returned at the step before.
+
+        Raises:
+            NotFiniteError: When a log-ratio or the estimate is not a number.
+        """
+        bad = [pair for pair, r in zip(self.pairs, ratios, strict=True) if not math.isfinite(r)]
+        if bad:
+            raise NotFiniteError(self._not_a_number(bad))
+        observed = Observed(ratios, lengths, self.pairs, self.batch_size)
+        estimate = self.estimator.estimate(observed, state)
+        if not math.isfinite(estimate.value):
+            raise NotFiniteError(f"{type(self.estimator).__name__} estimated {estimate.value}")
+        return estimate
+
+    def own_estimate(self, ratios: Sequence[float], *, state: Mapping[str, float]) -> Estimate:
+        """Returns the same from the log-ratios of the batch's own completions.
+
+        Raises:
+            NotFiniteError: When a log-ratio or the estimate is not a number.
+        """
+        lengths = [len(self.pool[pair.completion][1].completion_ids) for pair in self.pairs]
+        return self.estimate(ratios, lengths, state)
+
+    def _not_a_number(self, bad: Sequence[Pair]) -> str:
+        named = [(self.pool[p.prompt][0].id, self.pool[p.completion][0].id) for p in bad[:NAMED]]
+        if self.own:
+            names = ", ".join(row for row, _ in named)
+            return f"the log-ratio of {len(bad)} completions is not a number: {names}"
+        names = ", ".join(f"{prompt} with {completion}" for prompt, completion in named)
+        return (
+            f"the log-ratio of {len(bad)} mismatched pairs is not a number: the prompt of {names}"
+        )
+
+
+def asked_of(
     estimator: RefPointEstimator,
     examples: Sequence[EncodedExample],
     following: Iterable[EncodedExample],
     fixed: Iterable[EncodedExample],
     rng: random.Random,
-    state: Mapping[str, float],
-    logratios: Logratios,
-    max_length: int,
-) -> Estimate:
-    """Returns the reference point of a global batch.
+) -> Asked:
+    """Returns the pairs that an estimator wants scored for a global batch.
 
     Args:
         estimator: Chooses the pairs and makes one number of their log-ratios.
@@ -71,12 +141,8 @@ def estimate_reference_point(
         following: The next examples of the epoch, nearest first.
         fixed: The fixed partners of the batch; none unless the estimator wants them.
         rng: The chance of the pairs.
-        state: What the estimator returned at the step before.
-        logratios: Scores the pairs.
-        max_length: A pair that is longer loses the end of its completion.
 
     Raises:
-        NotFiniteError: When a log-ratio or the estimate is not a number.
         PluginError: When the estimator names a completion that is not in the plan.
     """
     parts = [_completions(part) for part in (examples, following, fixed)]
@@ -84,21 +150,7 @@ def estimate_reference_point(
     pool = [completion for part in parts for completion in part]
     pairs = estimator.pairs(plan, rng)
     _check(estimator, pairs, len(pool))
-    sequences = [_joined(pool[p.prompt][1], pool[p.completion][1], max_length) for p in pairs]
-    ratios = logratios.of(sequences)
-    bad = [pair for pair, ratio in zip(pairs, ratios, strict=True) if not math.isfinite(ratio)]
-    if bad:
-        names = ", ".join(
-            f"{pool[p.prompt][0].id} with {pool[p.completion][0].id}" for p in bad[:5]
-        )
-        raise NotFiniteError(
-            f"the log-ratio of {len(bad)} mismatched pairs is not a number: the prompt of {names}"
-        )
-    lengths = [len(sequence.completion_ids) for sequence in sequences]
-    estimate = estimator.estimate(Observed(ratios, lengths, pairs, len(parts[0])), state)
-    if not math.isfinite(estimate.value):
-        raise NotFiniteError(f"{type(estimator).__name__} estimated {estimate.value}")
-    return estimate
+    return Asked(estimator, pool, pairs, len(parts[0]))
 
 
 def _completions(

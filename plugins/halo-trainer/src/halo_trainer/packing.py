@@ -62,6 +62,11 @@ class PackedRow:
         """Number of sequences, B."""
         return sum(block.size for block in self.layout.blocks)
 
+    def summed(self, token_values: Tensor) -> Tensor:
+        """Returns the sum over each sequence of what its scored positions have, [N] to [B]."""
+        zeros = token_values.new_zeros(self.sequences)
+        return zeros.index_add(0, self.sequence_index, token_values)
+
     def to(self, device: torch.device) -> PackedRow:
         """Returns the row with all its tensors on a device."""
         if device == self.input_ids.device:

@@ -160,6 +160,17 @@ def _states(model: Any, wanted: Sequence[Head]) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Computes without dropout, whatever a module did before and does afterwards."""
+    was_training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(was_training)
+
+
 def use_packed_attention(model: Any) -> bool:
     """Returns whether a model took the packed attention; False where it cannot."""
     packed_attention.register()

@@ -3,46 +3,29 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from halo_core.errors import PluginError
 from halo_core.loss import Loss, LossBatch, LossOutput, Statistical
-from halo_core.reference_point import Estimate, RefPointEstimator, WithinPair
+from halo_core.reference_point import Estimate, Lagging, RefPointEstimator, WithinPair
 from halo_trainer.batch_plan import GlobalBatch
 from halo_trainer.dealing import deal
 from halo_trainer.distributed import Ranks
 from halo_trainer.encoded import EncodedExample
 from halo_trainer.fixed_partners import fixed_partner
 from halo_trainer.loss_batch import MicroBatch, collate, loss_batch, tokens_of
-from halo_trainer.mismatched import Logratios, estimate_reference_point
+from halo_trainer.mismatched import Asked, Logratios, asked_of
+from halo_trainer.own_completions import first_pass
 from halo_trainer.packing import PackedRow
-from halo_trainer.scorer import Scorer
+from halo_trainer.prepared import Computed, Prepared
+from halo_trainer.scorer import Scorer, evaluating
 from halo_trainer.within_pair import chosen_against_pair
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A global batch, ready to be computed.
-
-    Attributes:
-        examples: Of the whole batch, in global order.
-        mine: The micro-batches of this process, as examples; an empty one has to be computed as
-            well, so that all processes make the same calls.
-        estimate: The reference point; None where the loss needs none for the whole batch.
-        statistics: The loss's sums over the whole batch; empty where it needs none.
-        tokens: What a model computes once for the whole batch.
-    """
-
-    examples: Sequence[EncodedExample]
-    mine: Sequence[Sequence[EncodedExample]]
-    estimate: Estimate | None
-    statistics: Mapping[str, Tensor]
-    tokens: int
 
 
 @dataclass(frozen=True)
@@ -58,6 +41,7 @@ class Scoring:
         micro_batch_tokens: Budget of a micro-batch.
         max_length: Longest sequence.
         seed: The run's.
+        dropout: Whether the policy drops anything out while it is trained.
     """
 
     loss: Loss
@@ -68,6 +52,7 @@ class Scoring:
     micro_batch_tokens: int
     max_length: int
     seed: int = 0
+    dropout: bool = False
 
     def prepare(
         self,
@@ -88,76 +73,99 @@ class Scoring:
             NotFiniteError: When the reference point is not a number.
         """
         examples = [data[i] for i in batch.indices]
-        estimate = self._estimate(data, batch, rng, state)
         sizes = [tokens_of(example) for example in examples]
         dealt = deal(sizes, budget=self.micro_batch_tokens, ranks=self.ranks.world)
-        mine = [[examples[i] for i in items] for items in dealt[self.ranks.rank]]
-        prepared = Prepared(examples, mine, estimate, {}, sum(sizes))
+        prepared = Prepared(examples, dealt[self.ranks.rank], sum(sizes))
+        if self.estimator is not None and not isinstance(self.estimator, WithinPair):
+            wants_fixed = self.estimator.wants_fixed
+            fixed = (fixed_partner(data, i, self.seed) for i in batch.indices if wants_fixed)
+            following = (data[i] for i in batch.following)
+            asked = asked_of(self.estimator, examples, following, (data[i] for i in fixed), rng)
+            prepared = self._with_point(prepared, asked, state)
         if "statistics" in self.loss.needed():
             return replace(prepared, statistics=self._statistics(prepared))
         return prepared
 
-    def _estimate(
-        self,
-        data: Sequence[EncodedExample],
-        batch: GlobalBatch,
-        rng: random.Random,
-        state: Mapping[str, float],
-    ) -> Estimate | None:
-        if self.estimator is None or isinstance(self.estimator, WithinPair):
-            return None
-        wants_fixed = self.estimator.wants_fixed
-        partners = [fixed_partner(data, i, self.seed) for i in batch.indices] if wants_fixed else []
-        return estimate_reference_point(
-            self.estimator,
-            [data[i] for i in batch.indices],
-            (data[i] for i in batch.following),
-            (data[i] for i in partners),
-            rng,
-            state,
-            Logratios(self.logratios, self.ranks, self.micro_batch_tokens),
-            self.max_length,
+    def _with_point(self, prepared: Prepared, asked: Asked, state: Mapping[str, float]) -> Prepared:
+        """Out of passes that are made anyway, where they give what is asked for."""
+        scored_anyway = {"policy_logps", "reference_logps"} <= set(self.loss.needed())
+        undisturbed = not (self.dropout and self.policy.training)
+        if not (asked.own and scored_anyway and undisturbed):
+            sequences = asked.sequences(self.max_length)
+            ratios = Logratios(self.logratios, self.ranks, self.micro_batch_tokens).of(sequences)
+            lengths = [len(sequence.completion_ids) for sequence in sequences]
+            return replace(prepared, estimate=asked.estimate(ratios, lengths, state))
+        settle = partial(asked.own_estimate, state=state)
+        if isinstance(self.estimator, Lagging) and torch.is_grad_enabled():
+            return replace(
+                prepared, estimate=Estimate(self.estimator.point_from(state)), settle=settle
+            )
+        assert self.reference is not None
+        computed, ratios = first_pass(
+            prepared,
+            self.ranks,
+            self.policy,
+            self.reference,
+            micro_batch=lambda call: self.micro_batch(prepared, call),
+            synchronised=lambda call: self.synchronised(prepared, call),
         )
+        return replace(prepared, estimate=settle(ratios), computed=computed)
 
     def _statistics(self, prepared: Prepared) -> dict[str, Tensor]:
         """The loss's sums over the global batch, the same on every process, without dropout."""
         assert isinstance(self.loss, Statistical)
         sums: dict[str, Tensor] = {}
-        with torch.no_grad(), _evaluating(self.policy):
-            for examples in prepared.mine:
-                batch = self._batch(self.collate(examples or prepared.examples[:1]), prepared)
+        with torch.no_grad(), evaluating(self.policy):
+            for call, places in enumerate(prepared.places):
+                micro = self.micro_batch(prepared, call)
+                batch = self._batch(micro, prepared, prepared.computed.get(call))
                 for name, value in self.loss.statistics(batch).items():
                     # An empty micro-batch is computed, for the other processes, and not counted.
-                    share = value.double() * bool(examples)
+                    share = value.double() * bool(places)
                     sums[name] = sums[name] + share if name in sums else share
         return {name: self.ranks.sum(sums[name]) for name in sorted(sums)}
+
+    def synchronised(self, prepared: Prepared, call: int) -> AbstractContextManager[None]:
+        """Returns a context in which only the last micro-batch's gradient meets the others'."""
+        last = call == len(prepared.places) - 1
+        return nullcontext() if last else self.ranks.no_sync(self.policy)
+
+    def micro_batch(self, prepared: Prepared, call: int) -> MicroBatch:
+        """Returns a micro-batch of this process by its number; for an empty one, some example."""
+        return self.collate(prepared.mine[call] or prepared.examples[:1])
 
     def collate(self, examples: Sequence[EncodedExample]) -> MicroBatch:
         """Returns examples as a micro-batch on this process's device."""
         ends = any(head.at == "end" for head in self.loss.heads())
         return collate(examples, ends=ends).to(self.ranks.device)
 
-    def output(self, micro: MicroBatch, prepared: Prepared) -> tuple[LossBatch, LossOutput]:
+    def output(
+        self, micro: MicroBatch, prepared: Prepared, computed: Computed | None = None
+    ) -> tuple[LossBatch, LossOutput]:
         """Returns what the loss saw of a micro-batch and what it gave back.
 
         Args:
             micro: Examples of the global batch.
             prepared: The global batch.
+            computed: What is known of the micro-batch already.
 
         Raises:
             PluginError: When the loss gives back other shapes than one value per example.
         """
-        batch = self._batch(micro, prepared)
+        batch = self._batch(micro, prepared, computed)
         if isinstance(self.estimator, WithinPair):
             batch = chosen_against_pair(batch, self.estimator)
         output = self.loss(batch)
         _check(self.loss, output, len(micro.examples))
         return batch, output
 
-    def _batch(self, micro: MicroBatch, prepared: Prepared) -> LossBatch:
-        scores = self.policy(micro.row)
-        reference_logps = None
-        if self.reference is not None and "reference_logps" in self.loss.needed():
+    def _batch(self, micro: MicroBatch, prepared: Prepared, computed: Computed | None) -> LossBatch:
+        scores = None if computed is None else computed.scores
+        if scores is None:
+            scores = self.policy(micro.row)
+        reference_logps = None if computed is None else computed.reference_logps
+        needs_reference = "reference_logps" in self.loss.needed()
+        if reference_logps is None and self.reference is not None and needs_reference:
             with torch.no_grad():
                 reference_logps = self.reference(micro.row).token_logps
         point = None if prepared.estimate is None else prepared.estimate.value
@@ -166,21 +174,9 @@ class Scoring:
     def logratios(self, row: PackedRow) -> Tensor:
         """Returns policy minus reference log-probability of each completion, no gradient [B]."""
         assert self.reference is not None
-        with torch.no_grad(), _evaluating(self.policy):
+        with torch.no_grad(), evaluating(self.policy):
             policy: Tensor = self.policy(row).token_logps
-            differences: Tensor = policy - self.reference(row).token_logps
-        sums: Tensor = differences.new_zeros(row.sequences)
-        return sums.index_add(0, row.sequence_index, differences)
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    was_training = module.training
-    module.eval()
-    try:
-        yield
-    finally:
-        module.train(was_training)
+            return row.summed(policy - self.reference(row).token_logps)
 
 
 def _check(loss: Loss, output: LossOutput, examples: int) -> None:

@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 
 from halo_core.errors import NotFiniteError
+from halo_core.reference_point import Estimate
 from halo_trainer.encoded import EncodedExample
 from halo_trainer.metrics import Metrics
-from halo_trainer.scoring import Prepared, Scoring
+from halo_trainer.own_completions import OwnLogratios
+from halo_trainer.prepared import Prepared, Settle
+from halo_trainer.scoring import Scoring
 
 NAMED = 10
 """Most examples that an error names."""
@@ -27,12 +30,14 @@ class Gradient:
         norm: 2-norm of its gradient, before clipping.
         stop: Whether some process was asked to stop.
         metrics: Of this process.
+        estimate: The reference point, with what it says of the batch; None where there is none.
     """
 
     loss: float
     norm: float
     stop: bool
     metrics: Metrics
+    estimate: Estimate | None
 
 
 def backward(
@@ -57,10 +62,12 @@ def backward(
         max_norm: Longer gradients are shortened to this; None for never.
 
     Raises:
-        NotFiniteError: When the loss or the gradient is not a number, on all processes alike; it
-            names the examples. The gradient is dropped.
+        NotFiniteError: When the loss, the gradient or a reference point that is completed after
+            it is not a number, on all processes alike; it names the examples. The gradient is
+            dropped.
     """
-    metrics, sums = _accumulate(scoring, prepared)
+    own = OwnLogratios(prepared, scoring.ranks) if prepared.settle is not None else None
+    metrics, sums = _accumulate(scoring, prepared, own)
     sums = torch.cat([sums, sums.new_tensor([float(stop)])])
     loss_sum, weight_sum, stops = scoring.ranks.sum(sums).tolist()
     # DDP has averaged over the processes, and the loss is a sum over them.
@@ -70,38 +77,50 @@ def backward(
     norm = float(torch.nn.utils.get_total_norm(gradients))
     if not (math.isfinite(loss_sum) and math.isfinite(weight_sum) and math.isfinite(norm)):
         _raise_not_finite(scoring, prepared, parameters)
+    estimate = prepared.estimate
+    if prepared.settle is not None and own is not None:
+        estimate = _settled(prepared.settle, own.of_all(), parameters)
     if max_norm is not None and norm > max_norm:
         torch._foreach_mul_(gradients, max_norm / norm)
-    return Gradient(loss_sum / weight_sum if weight_sum else 0.0, norm, stops > 0, metrics)
+    loss = loss_sum / weight_sum if weight_sum else 0.0
+    return Gradient(loss, norm, stops > 0, metrics, estimate)
 
 
-def _accumulate(scoring: Scoring, prepared: Prepared) -> tuple[Metrics, Tensor]:
+def _accumulate(
+    scoring: Scoring, prepared: Prepared, own: OwnLogratios | None
+) -> tuple[Metrics, Tensor]:
     """Backward of every micro-batch; metrics, and the sums of losses and weights [2]."""
     metrics = Metrics()
     sums = torch.zeros(2, dtype=torch.float64, device=scoring.ranks.device)
-    last = len(prepared.mine) - 1
-    for call, examples in enumerate(prepared.mine):
-        if call == last:
-            sums += _backward_one(scoring, prepared, examples, metrics)
-        else:
-            with scoring.ranks.no_sync(scoring.policy):
-                sums += _backward_one(scoring, prepared, examples, metrics)
+    for call in range(len(prepared.places)):
+        with scoring.synchronised(prepared, call):
+            sums += _backward_one(scoring, prepared, call, metrics, own)
     return metrics, sums
 
 
 def _backward_one(
-    scoring: Scoring, prepared: Prepared, examples: Sequence[EncodedExample], metrics: Metrics
+    scoring: Scoring, prepared: Prepared, call: int, metrics: Metrics, own: OwnLogratios | None
 ) -> Tensor:
-    # An empty micro-batch computes some example for nothing: all processes make the same calls.
-    micro = scoring.collate(examples or prepared.examples[:1])
-    batch, output = scoring.output(micro, prepared)
+    micro = scoring.micro_batch(prepared, call)
+    batch, output = scoring.output(micro, prepared, prepared.computed.get(call))
     loss = (output.losses * output.weights).sum()
-    if not examples:
+    if not prepared.places[call]:
+        # Some example is computed for nothing: all processes make the same calls.
         (loss * 0).backward()  # type: ignore[no-untyped-call]
         return torch.zeros(2, dtype=torch.float64, device=scoring.ranks.device)
     loss.backward()  # type: ignore[no-untyped-call]
     metrics.add_output(scoring.loss.feedback, batch, output)
+    if own is not None:
+        own.add(call, batch.logratios)
     return torch.stack([loss.detach(), output.weights.sum()]).double()
+
+
+def _settled(settle: Settle, logratios: Sequence[float], parameters: Sequence[Tensor]) -> Estimate:
+    try:
+        return settle(logratios)
+    except NotFiniteError:
+        _drop(parameters)
+        raise
 
 
 def _raise_not_finite(scoring: Scoring, prepared: Prepared, parameters: Sequence[Tensor]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,8 @@ from halo_trainer.evaluate import add_batch, evaluate
 from halo_trainer.metrics import Metrics, means, total
 from halo_trainer.optimizers import set_learning_rate
 from halo_trainer.perf import Stopwatch
+from halo_trainer.prepared import Prepared
 from halo_trainer.schedule import learning_rate
-from halo_trainer.scoring import Prepared
 from halo_trainer.step import Gradient, backward
 from halo_trainer.train_export import export
 from halo_trainer.train_result import result
@@ -107,7 +108,7 @@ class _Loop:
         set_learning_rate(training.optimizer, self._rate(step))
         training.optimizer.step()
         training.optimizer.zero_grad(set_to_none=True)
-        self._count(prepared, gradient)
+        self._count(replace(prepared, estimate=gradient.estimate), gradient)
         return gradient
 
     def _rate(self, step: int) -> float:

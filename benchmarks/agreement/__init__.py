@@ -1,0 +1,1 @@
+"""What `agreement_with_trl.py` compares."""

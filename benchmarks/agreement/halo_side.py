@@ -1,0 +1,107 @@
+"""Our side of a comparison: halo's losses on sequences that are computed one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from halo_core.loss import Loss, LossBatch
+from halo_core.reference_point import WithinPair
+from halo_trainer.within_pair import chosen_against_pair
+
+
+@dataclass(frozen=True)
+class Text:
+    """A prompt with a completion.
+
+    Attributes:
+        ids: Tokens, without padding [T].
+        completion: Whether each belongs to the completion [T] bool.
+    """
+
+    ids: Tensor
+    completion: Tensor
+
+    @property
+    def whole(self) -> Text:
+        """The same with all tokens that something predicts as its completion."""
+        return replace(self, completion=torch.arange(len(self.ids)) > 0)
+
+
+def of_masks(ids: Tensor, seen: Tensor, completion: Tensor) -> list[Text]:
+    """Returns the rows of a padded batch without their padding."""
+    kept = seen.bool()
+    return [Text(i[k], c.bool()[k]) for i, k, c in zip(ids, kept, completion, strict=True)]
+
+
+def token_logps(model: torch.nn.Module, text: Text) -> Tensor:
+    """Returns the log-probability of each completion token, nats [N]."""
+    predictions = model(text.ids[None]).logits[0, :-1].log_softmax(-1)
+    logps = predictions.gather(1, text.ids[1:, None])[:, 0]
+    return logps[text.completion[1:]]
+
+
+def scores(model: torch.nn.Module, texts: Sequence[Text]) -> Tensor:
+    """Returns what a sequence classifier gives for each text [B]."""
+    return torch.stack([model(text.ids[None]).logits[0, 0] for text in texts])
+
+
+@dataclass(frozen=True)
+class Ours:
+    """Two models, and losses of halo on their log-probabilities.
+
+    Attributes:
+        policy: The weights that gradients are of.
+        reference: The frozen ones.
+    """
+
+    policy: torch.nn.Module
+    reference: torch.nn.Module
+
+    def loss(
+        self,
+        loss: Loss,
+        texts: Sequence[Text],
+        desirable: Tensor | None = None,
+        *,
+        point: float | WithinPair | None = None,
+    ) -> Tensor:
+        """Returns what the trainer minimises, ``sum(losses * weights) / sum(weights)`` [].
+
+        Args:
+            loss: Of halo.
+            texts: A global batch; for a loss on pairs chosen and rejected ones in turn.
+            desirable: Of each text; all where left out, and chosen ones in pairs [B] bool.
+            point: The reference point, nats.
+        """
+        pairs = loss.feedback == "paired" or isinstance(point, WithinPair)
+        batch = self._batch(texts, desirable, pairs=pairs)
+        if isinstance(point, WithinPair):
+            batch = chosen_against_pair(batch, point)
+        elif point is not None:
+            batch = replace(batch, reference_point=torch.tensor(point, dtype=torch.float64))
+        output = loss(batch)
+        return (output.losses * output.weights).sum() / output.weights.sum()
+
+    def logratios(self, texts: Sequence[Text]) -> list[float]:
+        """Returns policy minus reference log-probability of each completion, nats."""
+        with torch.no_grad():
+            return self._batch(texts, None, pairs=False).logratios.tolist()
+
+    def _batch(self, texts: Sequence[Text], desirable: Tensor | None, *, pairs: bool) -> LossBatch:
+        policy = [token_logps(self.policy, text) for text in texts]
+        with torch.no_grad():
+            reference = [token_logps(self.reference, text) for text in texts]
+        completions = torch.arange(len(texts))
+        if desirable is None:
+            desirable = completions % 2 == 0 if pairs else torch.ones_like(completions).bool()
+        return LossBatch(
+            policy_token_logps=torch.cat(policy),
+            reference_token_logps=torch.cat(reference),
+            sequence_index=completions.repeat_interleave(torch.tensor([len(p) for p in policy])),
+            example_index=completions // 2 if pairs else completions,
+            desirable=desirable,
+        )

@@ -1,0 +1,73 @@
+"""The papers' equations in plain Python, where TRL and halo differ: no torch, nothing of either.
+
+Each takes the log-probabilities of the tokens of pairs, nats, and returns the mean over the pairs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean
+from typing import NamedTuple
+
+Tokens = Sequence[float]
+
+
+class PairOfTokens(NamedTuple):
+    """Log-probabilities of the tokens of a pair's completions under both models, nats."""
+
+    chosen: Tokens
+    rejected: Tokens
+    ref_chosen: Tokens
+    ref_rejected: Tokens
+
+    @property
+    def margin(self) -> float:
+        """How much the policy has moved towards the chosen completion."""
+        chosen = math.fsum(self.chosen) - math.fsum(self.ref_chosen)
+        return chosen - (math.fsum(self.rejected) - math.fsum(self.ref_rejected))
+
+
+def log_sigmoid(x: float) -> float:
+    return -math.log1p(math.exp(-x))
+
+
+def conservative_dpo(pairs: Sequence[PairOfTokens], beta: float, eps: float) -> float:
+    """Mitchell (2023), A note on DPO with noisy preferences, eq. 3."""
+    margins = [beta * pair.margin for pair in pairs]
+    return fmean(-(1 - eps) * log_sigmoid(m) - eps * log_sigmoid(-m) for m in margins)
+
+
+def ipo(pairs: Sequence[PairOfTokens], tau: float) -> float:
+    """Azar et al. (2023), eq. 17: log pi(y|x) is that of the whole completion."""
+    return fmean((pair.margin - 1 / (2 * tau)) ** 2 for pair in pairs)
+
+
+def slic(pairs: Sequence[PairOfTokens], delta: float, weight: float) -> float:
+    """Zhao et al. (2023), SLiC-HF, eq. 1, with the chosen completion as y_ref."""
+    return fmean(
+        max(0.0, delta - math.fsum(pair.chosen) + math.fsum(pair.rejected))
+        - weight * math.fsum(pair.chosen)
+        for pair in pairs
+    )
+
+
+def simpo(pairs: Sequence[PairOfTokens], beta: float, gamma: float) -> float:
+    """Meng, Xia & Chen (2024), eq. 6."""
+    return fmean(
+        -log_sigmoid(beta * fmean(pair.chosen) - beta * fmean(pair.rejected) - gamma)
+        for pair in pairs
+    )
+
+
+def orpo(pairs: Sequence[PairOfTokens], weight: float) -> float:
+    """Hong, Lee & Thorne (2024), eq. 2 to 7: log P(y|x) is the mean over the m tokens of y."""
+
+    def log_odds(tokens: Tokens) -> float:
+        p = math.exp(fmean(tokens))
+        return math.log(p / (1 - p))
+
+    return fmean(
+        -fmean(pair.chosen) - weight * log_sigmoid(log_odds(pair.chosen) - log_odds(pair.rejected))
+        for pair in pairs
+    )
