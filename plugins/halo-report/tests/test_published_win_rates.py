@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from halo_report.win_rate import win_rate
+from halo_report.statistics.win_rate import win_rate
 
 ROOT = Path(__file__).parents[3]
 DATA = Path(os.environ.get("HALO_TEST_DATA", ROOT.parent / "shared" / "data")) / "judge"
