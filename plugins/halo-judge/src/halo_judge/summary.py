@@ -45,7 +45,7 @@ def summary_metrics(records: Sequence[Record], *, confidence: float) -> dict[str
         "unscored": rate.unscored,
     }
     metrics["unscored_share"] = rate.unscored / rate.total if rate.total else 0.0
-    return metrics | _flip(records) | _lengths(records) | _weighted(records) | _price(records)
+    return metrics | _flip(records) | _lengths(records) | _weighted(records) | price(records)
 
 
 def _rate(records: Iterable[Record], confidence: float) -> WinRate:
@@ -58,11 +58,12 @@ def _flip(records: Iterable[Record]) -> dict[str, float]:
 
 
 def _lengths(records: Sequence[Record]) -> dict[str, float]:
-    lengths = {"len": float(median(record["tokens"] for record in records))}
-    baselines = [r["baseline_tokens"] for r in records if r["baseline_tokens"] is not None]
-    if len(baselines) == len(records):
-        lengths["baseline_len"] = float(median(baselines))
-    return lengths
+    sides = {
+        "len": [record["tokens"] for record in records],
+        "baseline_len": [record["baseline_tokens"] for record in records],
+    }
+    known = {name: [t for t in tokens if t is not None] for name, tokens in sides.items()}
+    return {name: float(median(t)) for name, t in known.items() if t and len(t) == len(records)}
 
 
 def _weighted(records: Iterable[Record]) -> dict[str, float]:
@@ -80,7 +81,8 @@ def _weighted(records: Iterable[Record]) -> dict[str, float]:
     return {"win_weighted": fmean(shares)} if shares and asked else {}
 
 
-def _price(records: Iterable[Record]) -> dict[str, float]:
+def price(records: Iterable[Record]) -> dict[str, float]:
+    """Returns `calls` and `cost`; without calls nothing, and no cost where one is not known."""
     said = [each for record in records for each in record["orders"] if "calls" in each]
     if not said:
         return {}

@@ -1,0 +1,72 @@
+"""The judges that the command `halo judge` is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from halo_core.cli.component_option import component_given
+from halo_core.errors import UserError
+from halo_core.judge import Judge
+
+if TYPE_CHECKING:
+    from halo_core.spec.components import Resolved
+
+FLOOR = "longest"
+"""The judge that every other one is measured against."""
+
+
+@dataclass(frozen=True)
+class NamedJudge:
+    """A judge, and what a table calls it.
+
+    Attributes:
+        resolved: The judge with its name and options.
+        label: Its name, with the options that were given and decide on its verdicts.
+    """
+
+    resolved: Resolved
+    label: str
+
+    @property
+    def judge(self) -> Judge:
+        """The judge itself."""
+        return cast(Judge, self.resolved.component)
+
+
+def judge_given(text: str, overrides: Sequence[str]) -> NamedJudge:
+    """Returns the judge that ``--judge`` and ``--set judge.OPTION=VALUE`` describe.
+
+    Raises:
+        SpecErrors: With every mistake, when it is none.
+        UserError: When a value cannot be read.
+    """
+    from halo_core.spec.components import execution_options
+
+    resolved = component_given("judge", text, option="--judge", overrides=overrides)
+    left_out = execution_options(type(resolved.component))
+    said = [f"{name}={value}" for name, value in resolved.options.items() if name not in left_out]
+    return NamedJudge(resolved, " ".join([resolved.short_name, *said]))
+
+
+def judges_given(texts: Sequence[str], overrides: Sequence[str]) -> list[NamedJudge]:
+    """Returns the judges that are to be validated; `longest` is always the first.
+
+    Raises:
+        SpecErrors: With every mistake, when one is none.
+        UserError: When ``--set`` could mean several, or two are the same.
+    """
+    if overrides and len(texts) != 1:
+        raise UserError(
+            f"there are {len(texts)} judges; expected one. Write options into --judge "
+            "'{use: NAME, OPTION: VALUE}'",
+            location=f"--set {overrides[0]}",
+        )
+    given = [judge_given(text, overrides) for text in texts]
+    others = [judge for judge in given if judge.label != FLOOR]
+    labels = [judge.label for judge in others]
+    twice = next((label for label in labels if labels.count(label) > 1), None)
+    if twice is not None:
+        raise UserError("given twice; leave one out", location=f"--judge {twice}")
+    return [judge_given(FLOOR, ()), *others]
