@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from halo_report.matrix import Cell, Failures, share_of
 from halo_report.palette import SERIES
 from halo_report.plot import Plot
-from halo_report.statistics.win_rate import Proportion
+from halo_report.statistics.intervals import Proportion
 from halo_report.svg import INK
 
 

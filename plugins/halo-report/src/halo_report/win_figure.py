@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from matplotlib.axes import Axes
 
 from halo_report.palette import BLUE, ORANGE
-from halo_report.statistics.win_rate import Proportion, WinRate
+from halo_report.statistics.intervals import Proportion
+from halo_report.statistics.win_rate import WinRate
 from halo_report.svg import draw
 
 
