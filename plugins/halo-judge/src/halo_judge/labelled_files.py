@@ -182,8 +182,8 @@ def _pair(row: Row, place: str) -> _Pair:
         return _Pair(
             instruction_of(row, place), row["output_1"], row["output_2"], labels, repeats=True
         )
-    if "response1" in row and "response2" in row and (who := _annotators(row)):
-        labels = _labels({each: row[each] for each in who}, _with_ties, place)
+    if "response1" in row and "response2" in row and (annotators := _annotators(row)):
+        labels = _labels({each: row[each] for each in annotators}, _with_ties, place)
         return _Pair(instruction_of(row, place), row["response1"], row["response2"], labels)
     if {"prompt", "a", "b"} <= row.keys() and ("label" in row or "labels" in row):
         labels = _labels(_plain(row, place), _word, place)
