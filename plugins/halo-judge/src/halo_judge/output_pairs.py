@@ -75,7 +75,7 @@ def pair_outputs(a: OutputFile, b: OutputFile) -> Pairing:
     ]
     if not couples:
         raise DataError(
-            f"none of its {len(ours)} prompts is among the {len(theirs)} of {a.path}; expected "
+            f"none of its {len(theirs)} prompts is among the {len(ours)} of {a.path}; expected "
             f"the same prompts, word by word. The first here: {_start(b)}; there: {_start(a)}",
             location=str(b.path),
         )
