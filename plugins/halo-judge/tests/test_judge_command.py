@@ -132,6 +132,16 @@ def test_several_outputs_of_a_prompt_are_told_and_widen_the_interval(halo):
     assert "8 comparisons of 2 prompts: several of some, which the interval" in err
 
 
+def test_an_outage_is_no_score(halo, files):
+    with ChatServer(first, faults=lambda body, times: "500") as server:
+        code, out, err = halo(*files[:4], *paid(server, retries=0))
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert code == 0
+    assert "win rate, 90 % interval 0.500 [0.050, 0.950]" in lines  # One pair is the same text.
+    assert "unscored 4 of 5" in lines
+    assert "warning: 4 of 5 comparisons are unscored; the first: not answered: " in err
+
+
 def test_n_judges_a_part_that_the_seed_chooses(halo, files):
     _, out, err = halo(*files, *LONGEST, "--n", "2", "--seed", "3", "--json")
     assert json.loads(out)["comparisons"] == json.loads(out)["metrics"]["n"] == 2
@@ -171,7 +181,8 @@ def test_what_was_judged_is_not_asked_or_paid_again(halo, files):
 
 def test_a_dry_run_counts_and_asks_and_writes_nothing(halo, files, tmp_path):
     with ChatServer(first) as server:
-        code, out, _ = halo(*files, *paid(server), "--dry-run", "--json")
+        wanted = ("--out", "new/v.jsonl")
+        code, out, _ = halo(*files, *paid(server), "--dry-run", "--json", *wanted)
         assert server.requests == []
     (quote,) = json.loads(out)["quotes"]
     assert code == 0
@@ -184,6 +195,7 @@ def test_a_dry_run_counts_and_asks_and_writes_nothing(halo, files, tmp_path):
     tokens = quote["tokens_in"] * 30 + quote["tokens_out"] * 60
     assert quote["cost"] == pytest.approx(tokens / 1e6)
     assert not (tmp_path / "workspace").exists()
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_dry_run_for_people_takes_prices_of_ones_own(halo, files):

@@ -141,6 +141,29 @@ def test_a_judge_that_beats_longest_and_one_that_does_not_are_told_apart(halo):
     assert f"Always {told}" in out
 
 
+def test_one_comparison_more_is_not_enough_to_beat_longest(halo):
+    write("one.jsonl", [{"prompt": "1", "a": "good", "b": "longer", "label": "a"}])
+    _, out, _ = halo("--validate", "one.jsonl", "--judge", "file:./judges.py:Shortest", "--json")
+    row = rows_of(out)["one", "Shortest"]
+    assert (row["against_longest"]["difference"], row["against_longest"]["p"]) == (1.0, 1.0)
+    assert row["beats_longest"] is False
+
+
+def test_n_takes_a_part_of_each_file_and_what_is_left_out_is_told(halo):
+    write("four.jsonl", [*ROWS, {**ROWS[0], "label": None}])
+    _, out, err = halo("--validate", "four.jsonl", "--n", "3", "--json")
+    assert rows_of(out)["four", "longest"]["n"] == 3
+    assert "four.jsonl: 1 left out: no label" in err.splitlines()
+
+
+def test_a_judge_that_scores_nothing_has_no_accuracy(halo):
+    write("one.jsonl", [{**ROWS[0], "a": "what?"}])
+    code, out, _ = halo("--validate", "one.jsonl", "--judge", "file:./judges.py:Shortest", "--json")
+    row = rows_of(out)["one", "Shortest"]
+    assert code == 0
+    assert row["accuracy"] is row["kappa"] is row["position"] is row["beats_longest"] is None
+
+
 def test_several_files_have_a_table_each_and_one_over_all(halo):
     write("one.jsonl", ROWS[:1])
     write("two.jsonl", ROWS[:2])
@@ -287,6 +310,20 @@ def test_the_annotators_of_pandalm_have_the_published_kappas():
         "annotator1, annotator3": 0.879,
         "annotator2, annotator3": 0.862,
     }
+
+
+def test_judges_that_differ_in_a_long_option_only_are_told_apart_by_it(halo):
+    write("four.jsonl", ROWS)
+    urls = ["http://localhost:8000/some/v1", "http://localhost:8000/another"]
+    judges = [f"{{use: gpt-4, base_url: '{url}', model: own}}" for url in urls]
+    _, out, _ = halo("--validate", "four.jsonl", "--judge", judges[1], "--dry-run", "--json")
+    assert [row["judge"] for row in json.loads(out)["quotes"]] == ["longest", "gpt-4 model=own"]
+    both = [argument for judge in judges for argument in ("--judge", judge)]
+    _, out, _ = halo("--validate", "four.jsonl", *both, "--dry-run", "--json")
+    assert [row["judge"] for row in json.loads(out)["quotes"]] == [
+        "longest",
+        *(f"gpt-4 base_url={url} model=own" for url in urls),
+    ]
 
 
 def test_the_table_is_written_as_csv_or_json(halo):

@@ -63,7 +63,7 @@ class Choices:
             raise UserError(
                 "is one of the files that are read; name another", location=f"--out {self.out}"
             )
-        return _writable(path, self.out)
+        return path if self.dry_run else _writable(path, self.out)
 
 
 def _writable(path: Path, given: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -13,6 +14,8 @@ from halo_core.judge import Judge
 if TYPE_CHECKING:
     from halo_core.spec.components import Resolved
 
+LONG = 24
+"""Characters of an option's value that a label holds, at most."""
 FLOOR = "longest"
 """The judge that every other one is measured against."""
 
@@ -23,7 +26,8 @@ class NamedJudge:
 
     Attributes:
         resolved: The judge with its name and options.
-        label: Its name, with the options that were given and decide on its verdicts.
+        label: Its name, with the options that were given and decide on its verdicts; without long
+            ones, where they are not needed to tell it from others.
     """
 
     resolved: Resolved
@@ -42,12 +46,20 @@ def judge_given(text: str, overrides: Sequence[str]) -> NamedJudge:
         SpecErrors: With every mistake, when it is none.
         UserError: When a value cannot be read.
     """
+    resolved = component_given("judge", text, option="--judge", overrides=overrides)
+    return NamedJudge(resolved, _label(resolved, LONG))
+
+
+def _label(resolved: Resolved, longest: int) -> str:
     from halo_core.spec.components import execution_options
 
-    resolved = component_given("judge", text, option="--judge", overrides=overrides)
     left_out = execution_options(type(resolved.component))
-    said = [f"{name}={value}" for name, value in resolved.options.items() if name not in left_out]
-    return NamedJudge(resolved, " ".join([resolved.short_name, *said]))
+    said = [
+        f"{name}={value}"
+        for name, value in resolved.options.items()
+        if name not in left_out and len(str(value)) <= longest
+    ]
+    return " ".join([resolved.short_name, *said])
 
 
 def judges_given(texts: Sequence[str], overrides: Sequence[str]) -> list[NamedJudge]:
@@ -65,6 +77,8 @@ def judges_given(texts: Sequence[str], overrides: Sequence[str]) -> list[NamedJu
         )
     given = [judge_given(text, overrides) for text in texts]
     others = [judge for judge in given if judge.label != FLOOR]
+    if len({judge.label for judge in others}) < len(others):
+        others = [NamedJudge(j.resolved, _label(j.resolved, sys.maxsize)) for j in others]
     labels = [judge.label for judge in others]
     twice = next((label for label in labels if labels.count(label) > 1), None)
     if twice is not None:

@@ -59,13 +59,9 @@ def files_summary(records: Sequence[Record], *, confidence: float) -> dict[str, 
 
 def position(scored: Sequence[Record], confidence: float) -> dict[str, Any] | None:
     """Returns what is known of the judge's favour for a place; None where it was asked once."""
-    pairs = [
-        tuple(str(said["winner"]) for said in record["orders"])
-        for record in scored
-        if len(record["orders"]) == 2
-    ]
-    pairs_of_two = [(first, second) for first, second in pairs]
-    return asdict(position_bias(pairs_of_two, confidence=confidence)) if pairs else None
+    twice = [record["orders"] for record in scored if len(record["orders"]) == 2]
+    pairs = [(str(first["winner"]), str(second["winner"])) for first, second in twice]
+    return asdict(position_bias(pairs, confidence=confidence)) if pairs else None
 
 
 def files_lines(

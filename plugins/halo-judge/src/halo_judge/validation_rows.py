@@ -12,7 +12,7 @@ def judge_header(confidence: float) -> list[str]:
     """Returns the titles of the columns of `judge_cells`."""
     return [
         "judge",
-        f"accuracy, {confidence * 100:g} % interval",
+        f"accuracy,\n{confidence * 100:g} % interval",
         "orders\nagree",
         "first\nplace",
         "kappa",
