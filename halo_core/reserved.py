@@ -61,6 +61,7 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
     "command": {
         "data": "halo-core",
         "inspect": "halo-report",
+        "judge": "halo-judge",
         "plan": "halo-core",
         "plugins": "halo-core",
         "report": "halo-report",

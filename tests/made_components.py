@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -159,6 +160,9 @@ class Compare(Stage):
     produces: ClassVar[Product] = "verdicts"
     of: SamplesRef = Field(description="samples")
     against: SamplesRef = Field(description="samples or target")
+
+    def outlook(self, inputs: Mapping[str, Path], cache: Path) -> Mapping[str, str]:
+        return {"requests": "2 to a judge" if "of" in inputs else f"known after {self.of}"}
 
     def run(self, context: StageContext) -> StageResult:
         assert (context.inputs["of"] / "samples.jsonl").exists()

@@ -41,16 +41,39 @@ def plan(
     output: Output,
 ) -> None:
     """Show what a run would do: stages, what is there already, rows, conversions, sizes."""
+    show_plan(Path(spec_file), parse_overrides(overrides), workspace, cells, export, output)
+
+
+def show_plan(
+    spec_file: Path,
+    overrides: Mapping[str, str],
+    workspace: str,
+    cells: Sequence[str],
+    export: str | None,
+    output: Output,
+) -> None:
+    """Shows the plan of a spec or a suite, with what its judges would cost.
+
+    Args:
+        spec_file: The spec.
+        overrides: From ``--set``.
+        workspace: The workspace's folder.
+        cells: Of a suite only these; all when empty.
+        export: Of a suite: the file to write the plan to, if any.
+        output: Of the command.
+
+    Raises:
+        UserError: When the spec has mistakes, or an option is for suites only.
+    """
     from halo_core.spec.suite import is_suite
 
-    given = parse_overrides(overrides)
-    if is_suite(Path(spec_file), given):
+    if is_suite(spec_file, overrides):
         from halo_core.cli.suite_plan import plan_suite
 
-        plan_suite(Path(spec_file), given, workspace, cells, export, output)
+        plan_suite(spec_file, overrides, workspace, cells, export, output)
         return
     refuse_for_spec(cell=cells, export=export)
-    _plan_spec(Path(spec_file), given, workspace, output)
+    _plan_spec(spec_file, overrides, workspace, output)
 
 
 def _plan_spec(
@@ -88,23 +111,9 @@ def _stage(made: Plan, stage: PlannedStage, weights: Mapping[str, int | None]) -
         "takes": {**stage.spec.models, **stage.spec.inputs},
         "options": {k: v for k, v in stage.spec.resolved.tree().items() if k != "use"},
         "data": {o: _set(made, data) for o, data in stage.spec.data.items()},
-        "size": {**size, **_outlook(made, stage)},
+        "size": {**size, **made.outlook(stage)},
         "changed": what_changed(made.workspace, stage) if stage.state == "new" else [],
     }
-
-
-def _outlook(made: Plan, stage: PlannedStage) -> Mapping[str, str]:
-    """Returns what a stage says of the work ahead; nothing where it is done."""
-    from halo_core.errors import HaloError
-
-    if stage.state == "done":
-        return {}
-    sources = {option: made.stage(name) for option, name in stage.spec.inputs.items()}
-    inputs = {option: source.folder for option, source in sources.items() if source.state == "done"}
-    try:
-        return stage.spec.component.outlook(inputs, made.workspace.cache)
-    except HaloError as error:
-        return {"ahead": f"unknown: {error}"}
 
 
 def _set(made: Plan, data: SetSpec) -> dict[str, Any]:

@@ -47,6 +47,11 @@ from halo_core.errors import UserError
     metavar="NAME=VALUE",
     help="Of each job, as in timeout_min=240 or partition=gpu. Repeatable.",
 )
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show the plan and what judges would cost, as halo plan does; run nothing.",
+)
 @output_options
 def run(
     spec_file: str,
@@ -57,6 +62,7 @@ def run(
     jobs: int,
     submit: Literal["slurm", "local"] | None,
     submit_options: Sequence[str],
+    dry_run: bool,
     output: Output,
 ) -> None:
     """Run a spec or a suite: train, sample, judge; what is there already is not computed again.
@@ -66,8 +72,12 @@ def run(
     from halo_core.spec.suite import is_suite
     from halo_core.threads import patient_threads
 
-    patient_threads()
     given = parse_overrides(overrides)
+    if dry_run:
+        refused = {"again": again, "submit": submit, "submit-option": submit_options}
+        _show_plan(Path(spec_file), given, workspace, cells, output, refused)
+        return
+    patient_threads()
     if is_suite(Path(spec_file), given):
         from halo_core.cli.suite_run import run_suite
         from halo_core.cli.suite_submit import submit_suite
@@ -84,6 +94,22 @@ def run(
         return
     refuse_for_spec(cell=cells, jobs=jobs > 1, submit=submit, submit_option=submit_options)
     _run_spec(Path(spec_file), given, workspace, again, output)
+
+
+def _show_plan(
+    spec_file: Path,
+    overrides: Mapping[str, str],
+    workspace: str,
+    cells: Sequence[str],
+    output: Output,
+    refused: Mapping[str, object],
+) -> None:
+    from halo_core.cli.plan import show_plan
+
+    for option, value in refused.items():
+        if value:
+            raise UserError("has no effect with --dry-run; leave it out", location=f"--{option}")
+    show_plan(spec_file, overrides, workspace, cells, None, output)
 
 
 def _run_spec(

@@ -51,12 +51,13 @@ def plan_suite(
 
 
 def plan_lines(plan: SuitePlan) -> list[str]:
-    """Returns the counts, a line per cell, and a line for models that are alike."""
+    """Returns the counts, a line per cell, and lines for models and for judging that is alike."""
     lines = [f"suite {plan.suite.folder_name} in {plan.workspace.root}", _counts_line(plan), ""]
     rows = [[id_, *_states(made)] for id_, made in plan.plans.items()]
     lines.append(table(["cell", "done", "to do"], rows))
-    sizes = _size_lines(plan)
-    return [*lines, "", "models", *sizes] if sizes else lines
+    for title, found in (("models", _size_lines(plan)), ("ahead", _ahead_lines(plan))):
+        lines += ["", title, *found] if found else []
+    return lines
 
 
 def _counts_line(plan: SuitePlan) -> str:
@@ -88,7 +89,7 @@ def _as_json(plan: SuitePlan) -> dict[str, Any]:
         "axes": {axis: list(names) for axis, names in plan.suite.matrix.axes.items()},
         "counts": _counts(plan),
         "cells": [_cell(id_, made) for id_, made in plan.plans.items()],
-        "stages": [_stage(shared) for shared in plan.stages],
+        "stages": [_stage(shared) | {"ahead": _ahead(plan, shared)} for shared in plan.stages],
     }
 
 
@@ -145,13 +146,31 @@ def _size_lines(plan: SuitePlan) -> list[str]:
             texts += [f"{label} {text.partition(' (')[0]}" for label, text in sizes]
             if texts:
                 alike.setdefault((shared.stage.id, ", ".join(texts)), []).append(shared)
-    return [f"  {id_} ({_models(found)}): {text}" for (id_, text), found in alike.items()]
+    return _lines(alike, "models")
 
 
-def _models(found: Sequence[SharedStage]) -> str:
+def _ahead(plan: SuitePlan, shared: SharedStage) -> dict[str, str]:
+    return dict(plan.plans[shared.cells[0]].outlook(shared.stage))
+
+
+def _ahead_lines(plan: SuitePlan) -> list[str]:
+    """Returns a line for all stages that have the same work ahead, of what a judge is paid for."""
+    alike: dict[tuple[str, str], list[SharedStage]] = {}
+    for shared in plan.todo:
+        text = ", ".join(f"{label} {said}" for label, said in _ahead(plan, shared).items())
+        if text:
+            alike.setdefault((shared.stage.id, text), []).append(shared)
+    return _lines(alike, "stages")
+
+
+def _lines(alike: Mapping[tuple[str, str], Sequence[SharedStage]], what: str) -> list[str]:
+    return [f"  {id_} ({_cells(found, what)}): {text}" for (id_, text), found in alike.items()]
+
+
+def _cells(found: Sequence[SharedStage], what: str) -> str:
     cells = [cell for shared in found for cell in shared.cells]
     named = ", ".join(cells[:CELLS_SHOWN]) + (", ..." if len(cells) > CELLS_SHOWN else "")
-    return named if len(found) == 1 else f"{len(found)} models: {named}"
+    return named if len(found) == 1 else f"{len(found)} {what}: {named}"
 
 
 def _many(weights: int) -> str:

@@ -12,10 +12,11 @@ from pydantic import Field, model_validator
 from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
+from halo_core.json_objects import objects
 from halo_data import published_sizes
 from halo_data.forms import Record
 from halo_data.hub_access import commit_of, digest_of, hub_records
-from halo_data.local_files import content_digest, objects
+from halo_data.local_files import content_digest
 from halo_data.outcome import Dropped, Row, kept
 from halo_data.part_files import first_object, part_files
 from halo_data.splits import of_split

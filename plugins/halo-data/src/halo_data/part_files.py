@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from halo_core.errors import DataError, PathError
-from halo_data.local_files import objects, split_files
+from halo_core.json_objects import objects
+from halo_data.local_files import split_files
 from halo_data.splits import with_train
 
 

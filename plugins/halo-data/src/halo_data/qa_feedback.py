@@ -13,8 +13,9 @@ from pydantic import Field
 from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
+from halo_core.json_objects import objects
 from halo_data.forms import Record
-from halo_data.local_files import content_digest, objects, split_files
+from halo_data.local_files import content_digest, split_files
 from halo_data.outcome import EMPTY_COMPLETION, Dropped, Row, kept
 from halo_data.part_files import first_object
 from halo_data.splits import of_split, with_train

@@ -13,10 +13,11 @@ from pydantic import Field, model_validator
 from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
+from halo_core.json_objects import objects
 from halo_data import published_sizes
 from halo_data.forms import Record
 from halo_data.hub_access import commit_of, digest_of, hub_records
-from halo_data.local_files import content_digest, objects, split_files
+from halo_data.local_files import content_digest, split_files
 from halo_data.messages import completion_text, prompt_messages
 from halo_data.outcome import EMPTY_COMPLETION, EMPTY_PROMPT, EQUAL_SCORES, Dropped, Row, kept
 from halo_data.pairs import pair

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from halo_core.errors import DataError, PluginError
-from halo_core.judge import JudgeSession, PaidJudge, Verdict
+from halo_core.judge import Judge, JudgeSession, PaidJudge, Verdict
 from halo_core.stage import StageContext, StageResult
 from halo_judge.asking import ask, judge_name
 from halo_judge.components import JudgeStage
@@ -15,6 +15,7 @@ from halo_judge.orders import Order, assign_orders, comparison, comparison_id
 from halo_judge.samples import Duel, pair_samples
 from halo_judge.summary import headline, summary_metrics
 from halo_judge.verdicts import (
+    VERDICTS,
     Record,
     append_record,
     kept_records,
@@ -37,13 +38,8 @@ def judge_samples(stage: JudgeStage, context: StageContext) -> StageResult:
     """
     duels, alone = find_duels(stage, context)
     orders = assign_orders(duels, both=stage.orders == "both")
-    path = context.folder / "verdicts.jsonl"
-    records = kept_records(path, duels, orders)
-    write_records(path, records.values())
-    _judge_the_rest(stage, context, path, duels, orders, records)
-    ordered = [records[duel.prompt_id] for duel in duels]
-    write_records(path, ordered)
-    context.events.append("verdicts", stage=context.id, path=path.name, count=len(ordered))
+    ordered = judge_and_keep(stage.judge, context, duels, orders)
+    context.events.append("verdicts", stage=context.id, path=VERDICTS, count=len(ordered))
     _warn_of_failures(context, ordered)
     metrics = summary_metrics(ordered, confidence=stage.confidence, interval=stage.interval)
     return StageResult(metrics | {"unpaired": alone}, _headline(stage, ordered))
@@ -70,8 +66,35 @@ def find_duels(stage: JudgeStage, context: StageContext) -> tuple[list[Duel], in
     return duels, alone
 
 
+def judge_and_keep(
+    judge: Judge,
+    context: StageContext,
+    duels: Sequence[Duel],
+    orders: Mapping[str, Sequence[Order]],
+) -> list[Record]:
+    """Returns the line of each duel, in their order; judges those that the folder has none of.
+
+    Args:
+        judge: Who compares.
+        context: Its folder keeps the lines, each as soon as it is there.
+        duels: What to judge.
+        orders: Prompt id to the orders in which it is judged.
+
+    Raises:
+        PluginError: When the judge breaks its interface.
+        Interrupted: When asked to stop; verdicts are kept.
+    """
+    path = context.folder / VERDICTS
+    records = kept_records(path, duels, orders)
+    write_records(path, records.values())
+    _judge_the_rest(judge, context, path, duels, orders, records)
+    ordered = [records[duel.prompt_id] for duel in duels]
+    write_records(path, ordered)
+    return ordered
+
+
 def _judge_the_rest(
-    stage: JudgeStage,
+    judge: Judge,
     context: StageContext,
     path: Path,
     duels: Sequence[Duel],
@@ -82,12 +105,12 @@ def _judge_the_rest(
     rest = [duel for duel in duels if duel.prompt_id not in records]
     if not rest:
         return
-    name = judge_name(stage.judge)
+    name = judge_name(judge)
     with (
-        _open(stage, context, name) as session,
+        _open(judge, context, name) as session,
         context.progress.bar(context.id, len(duels), len(records)) as bar,
     ):
-        for record in judge_duels(session, rest, orders, name, stage.judge.prompts_at_once):
+        for record in judge_duels(session, rest, orders, name, judge.prompts_at_once):
             append_record(path, record)
             records[record["prompt_id"]] = record
             bar.advance()
@@ -96,15 +119,13 @@ def _judge_the_rest(
                 context.stop.raise_interrupted(kept)
 
 
-def _open(
-    stage: JudgeStage, context: StageContext, name: str
-) -> AbstractContextManager[JudgeSession]:
+def _open(judge: Judge, context: StageContext, name: str) -> AbstractContextManager[JudgeSession]:
     folder = context.folder / "judge"
     folder.mkdir(parents=True, exist_ok=True)
-    if isinstance(stage.judge, PaidJudge):
-        opened: object = stage.judge.open_shared(folder, shared_folder(context.cache))
+    if isinstance(judge, PaidJudge):
+        opened: object = judge.open_shared(folder, shared_folder(context.cache))
     else:
-        opened = stage.judge.open(folder)
+        opened = judge.open(folder)
     if not isinstance(opened, AbstractContextManager):
         raise PluginError(
             f"open() returned {opened!r}; expected a context manager that gives a session",

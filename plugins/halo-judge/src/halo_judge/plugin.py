@@ -1,4 +1,4 @@
-"""Registers the judges and the stage that uses them; imports nothing heavy."""
+"""Registers the judges, the stage and the command that use them; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -12,3 +12,8 @@ def halo_register(registry: Registrar) -> None:
     registry.stage("judge", "halo_judge.components:JudgeStage")
     registry.judge("gpt-4", "halo_judge.gpt4:GPT4")
     registry.judge("longest", "halo_judge.components:Longest")
+    registry.command(
+        "judge",
+        "halo_judge.judge_command:judge",
+        help="Compare two files of outputs, or measure judges against people.",
+    )

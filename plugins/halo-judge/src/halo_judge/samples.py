@@ -24,7 +24,7 @@ class Duel:
         prompt: The messages before both.
         completion: The text that is judged.
         baseline: The text that it is compared with.
-        tokens: Length of the completion in tokens.
+        tokens: Length of the completion in tokens; None where it is not known.
         baseline_tokens: Length of the baseline in tokens; None where it is not known.
     """
 
@@ -32,7 +32,7 @@ class Duel:
     prompt: Prompt
     completion: str
     baseline: str
-    tokens: int
+    tokens: int | None
     baseline_tokens: int | None
 
 

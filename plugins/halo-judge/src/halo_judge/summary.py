@@ -62,7 +62,7 @@ def summary_metrics(
     metrics["unscored_share"] = rate.unscored / rate.total if rate.total else 0.0
     metrics |= _flip(records) | place_metrics(records)
     metrics |= length_metrics(records, confidence=confidence)
-    return metrics | _lengths(records) | _weighted(records) | _price(records)
+    return metrics | _lengths(records) | _weighted(records) | price(records)
 
 
 def _rate(records: Iterable[Record], confidence: float, interval: Interval) -> WinRate:
@@ -76,11 +76,12 @@ def _flip(records: Iterable[Record]) -> dict[str, float]:
 
 
 def _lengths(records: Sequence[Record]) -> dict[str, float]:
-    lengths = {"len": float(median(record["tokens"] for record in records))}
-    baselines = [r["baseline_tokens"] for r in records if r["baseline_tokens"] is not None]
-    if len(baselines) == len(records):
-        lengths["baseline_len"] = float(median(baselines))
-    return lengths
+    sides = {
+        "len": [record["tokens"] for record in records],
+        "baseline_len": [record["baseline_tokens"] for record in records],
+    }
+    known = {name: [t for t in tokens if t is not None] for name, tokens in sides.items()}
+    return {name: float(median(t)) for name, t in known.items() if t and len(t) == len(records)}
 
 
 def _weighted(records: Iterable[Record]) -> dict[str, float]:
@@ -98,7 +99,8 @@ def _weighted(records: Iterable[Record]) -> dict[str, float]:
     return {"win_weighted": fmean(shares)} if shares and asked else {}
 
 
-def _price(records: Iterable[Record]) -> dict[str, float]:
+def price(records: Iterable[Record]) -> dict[str, float]:
+    """Returns `calls` and `cost`; without calls nothing, and no cost where one is not known."""
     said = [each for record in records for each in record["orders"] if "calls" in each]
     if not said:
         return {}

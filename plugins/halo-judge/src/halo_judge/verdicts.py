@@ -14,6 +14,8 @@ from halo_judge.orders import Order, comparison_id, rule
 from halo_judge.samples import Duel
 from halo_report.statistics.win_rate import Result
 
+VERDICTS = "verdicts.jsonl"
+
 
 class OrderVerdict(TypedDict):
     """What the judge said in one order; the last three only where the judge says them."""
@@ -36,7 +38,7 @@ class Record(TypedDict):
     result: Result
     flip: bool
     orders: list[OrderVerdict]
-    tokens: int
+    tokens: int | None
     baseline_tokens: int | None
 
 

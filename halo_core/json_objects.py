@@ -1,0 +1,109 @@
+"""Reads files of JSON objects: one per line, or one array; plain or gzipped."""
+
+from __future__ import annotations
+
+import difflib
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from halo_core.errors import DataError
+
+ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz")
+"""What the names of such files end in."""
+
+
+def near_names(path: Path) -> str:
+    """Returns a sentence with the names most like that of a file that is not there, or nothing."""
+    parent = path.parent
+    if not parent.is_dir():
+        return f" Nor is there a folder {parent}"
+    names = sorted(entry.name for entry in parent.iterdir())
+    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
+    return f" Did you mean {' or '.join(near)}?" if near else ""
+
+
+def objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields (position, object) of a file: one JSON object per line, or one array of objects.
+
+    The position is the line, from 1; in an array it is the item's number, from 1.
+
+    Args:
+        path: A file; read through gzip when its name ends in ``.gz``. Only a ``.json`` file may
+            hold an array; such a file is read whole.
+
+    Raises:
+        DataError: When a line or item is not a JSON object, naming file and line.
+    """
+    try:
+        yield from _array(path) if _is_array(path) else _lines(path)
+    except (UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
+        raise DataError(
+            f"cannot be read as {'gzipped ' if path.suffix == '.gz' else ''}UTF-8 text: {error}",
+            location=str(path),
+        ) from error
+
+
+def _is_array(path: Path) -> bool:
+    if ".jsonl" in path.name:
+        return False
+    with _open(path) as file:
+        return next((line.lstrip()[0] for line in file if line.strip()), "") == "["
+
+
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with _open(path) as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield number, _object(_parsed(line.rstrip("\r\n"), path, number), path, number)
+
+
+def _array(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with _open(path) as file:
+        items = _parsed(file.read(), path, 1)
+    for number, item in enumerate(items, start=1):
+        yield number, _object(item, path, number)
+
+
+def _parsed(text: str, path: Path, first_line: int) -> Any:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        line = first_line + error.lineno - 1
+        raise DataError(
+            f"not JSON: {error.msg} at column {error.colno}; "
+            "expected one JSON object per line, or one array in a .json file",
+            location=f"{path}:{line}",
+        ) from error
+    if "\\u" in text and not _is_unicode(value):
+        raise DataError(
+            "a \\ud800 to \\udfff without its other half is no character; mend or remove it",
+            location=f"{path}:{first_line}",
+        )
+    return value
+
+
+def _is_unicode(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _object(value: Any, path: Path, number: int) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    raise DataError(
+        f"got {json.dumps(value)[:60]}; expected a JSON object such as "
+        '{"prompt": ..., "completion": ...}',
+        location=f"{path}:{number}",
+    )
+
+
+def _open(path: Path) -> Any:
+    opener = cast(Callable[..., Any], gzip.open if path.suffix == ".gz" else open)
+    return opener(path, "rt", encoding="utf-8-sig")

@@ -1,0 +1,86 @@
+"""The judges that the command `halo judge` is given."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from halo_core.cli.component_option import component_given
+from halo_core.errors import UserError
+from halo_core.judge import Judge
+
+if TYPE_CHECKING:
+    from halo_core.spec.components import Resolved
+
+LONG = 24
+"""Characters of an option's value that a label holds, at most."""
+FLOOR = "longest"
+"""The judge that every other one is measured against."""
+
+
+@dataclass(frozen=True)
+class NamedJudge:
+    """A judge, and what a table calls it.
+
+    Attributes:
+        resolved: The judge with its name and options.
+        label: Its name, with the options that were given and decide on its verdicts; without long
+            ones, where they are not needed to tell it from others.
+    """
+
+    resolved: Resolved
+    label: str
+
+    @property
+    def judge(self) -> Judge:
+        """The judge itself."""
+        return cast(Judge, self.resolved.component)
+
+
+def judge_given(text: str, overrides: Sequence[str]) -> NamedJudge:
+    """Returns the judge that ``--judge`` and ``--set judge.OPTION=VALUE`` describe.
+
+    Raises:
+        SpecErrors: With every mistake, when it is none.
+        UserError: When a value cannot be read.
+    """
+    resolved = component_given("judge", text, option="--judge", overrides=overrides)
+    return NamedJudge(resolved, _label(resolved, LONG))
+
+
+def _label(resolved: Resolved, longest: int) -> str:
+    from halo_core.spec.components import execution_options
+
+    left_out = execution_options(type(resolved.component))
+    said = [
+        f"{name}={value}"
+        for name, value in resolved.options.items()
+        if name not in left_out and len(str(value)) <= longest
+    ]
+    return " ".join([resolved.short_name, *said])
+
+
+def judges_given(texts: Sequence[str], overrides: Sequence[str]) -> list[NamedJudge]:
+    """Returns the judges that are to be validated; `longest` is always the first.
+
+    Raises:
+        SpecErrors: With every mistake, when one is none.
+        UserError: When ``--set`` could mean several, or two are the same.
+    """
+    if overrides and len(texts) != 1:
+        raise UserError(
+            f"there are {len(texts)} judges; expected one. Write options into --judge "
+            "'{use: NAME, OPTION: VALUE}'",
+            location=f"--set {overrides[0]}",
+        )
+    given = [judge_given(text, overrides) for text in texts]
+    others = [judge for judge in given if judge.label != FLOOR]
+    if len({judge.label for judge in others}) < len(others):
+        others = [NamedJudge(j.resolved, _label(j.resolved, sys.maxsize)) for j in others]
+    labels = [judge.label for judge in others]
+    twice = next((label for label in labels if labels.count(label) > 1), None)
+    if twice is not None:
+        raise UserError("given twice; leave one out", location=f"--judge {twice}")
+    return [judge_given(FLOOR, ()), *others]

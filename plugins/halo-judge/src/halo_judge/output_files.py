@@ -1,0 +1,178 @@
+"""Reads files of outputs: samples of halo, or those of AlpacaEval."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from halo_core.errors import DataError, PathError
+from halo_core.feedback import Message, Prompt
+from halo_core.json_objects import near_names, objects
+
+Row = Mapping[str, Any]
+
+NO_TEXT = "an output that is no text"
+SAMPLES = "samples.jsonl"
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output of a model.
+
+    Attributes:
+        prompt: The messages before it.
+        text: What the model wrote.
+        tokens: Its length in tokens; None where the file does not say.
+        target: The completion that the data holds for the prompt; None where there is none.
+        target_tokens: Its length in tokens; None where the file does not say.
+    """
+
+    prompt: Prompt
+    text: str
+    tokens: int | None = None
+    target: str | None = None
+    target_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """What a file of outputs holds.
+
+    Attributes:
+        path: The file.
+        name: What to call it: the generator, where all rows name one and the same, else the
+            file's or the sampling stage's folder's name.
+        outputs: In the order of the file.
+        dropped: Why a row was left out, to how many were.
+    """
+
+    path: Path
+    name: str
+    outputs: Sequence[Output]
+    dropped: Mapping[str, int]
+
+
+def read_outputs(given: str) -> OutputFile:
+    """Returns the outputs in a file, or in a sampling stage's folder.
+
+    A row is a sample of halo (``prompt``, ``completion``; perhaps ``target`` and lengths) or one
+    of AlpacaEval (``instruction``, ``output``; perhaps ``input`` and ``generator``).
+
+    Args:
+        given: A ``.jsonl`` or ``.json`` file (also ``.gz``), or a folder with `samples.jsonl`.
+
+    Raises:
+        PathError: When there is no such file.
+        DataError: When a row is neither, or there are none.
+    """
+    path = found_file(given)
+    outputs, dropped, generators = [], Counter[str](), set[str]()
+    for number, row in objects(path):
+        output = _output(row, f"{path}:{number}")
+        if output is None:
+            dropped[NO_TEXT] += 1
+        else:
+            outputs.append(output)
+            generators.add(str(row.get("generator", "")))
+    if not outputs:
+        raise DataError(
+            f"no outputs in it ({_counted(dropped)}); expected one per line", location=str(path)
+        )
+    stem = path.parent.name if path.name == SAMPLES else path.name
+    name = generators.pop() if len(generators) == 1 else ""
+    return OutputFile(path, name or stem, outputs, dropped)
+
+
+def found_file(given: str) -> Path:
+    """Returns the file that was meant.
+
+    Raises:
+        PathError: When it is not there, with the names most like it.
+    """
+    path = Path(given).expanduser()
+    if path.is_dir():
+        if not (path / SAMPLES).exists():
+            raise PathError(
+                f"the folder holds no {SAMPLES}; expected a file of outputs, or the folder of a "
+                "sampling stage",
+                location=given,
+            )
+        return path / SAMPLES
+    if not path.exists():
+        raise PathError(f"there is no such file.{near_names(path)}", location=given)
+    return path
+
+
+def _output(row: Row, place: str) -> Output | None:
+    if "prompt" in row and "completion" in row:
+        text, target = row["completion"], row.get("target")
+        prompt = prompt_of(row["prompt"], "prompt", place)
+        lengths = [_count(row.get(key)) for key in ("tokens", "target_tokens")]
+        if not isinstance(text, str):
+            return None
+        return Output(
+            prompt, text, lengths[0], target if isinstance(target, str) else None, lengths[1]
+        )
+    if "instruction" in row and "output" in row:
+        text = row["output"]
+        return Output(instruction_of(row, place), text) if isinstance(text, str) else None
+    raise DataError(
+        f"got a row with {', '.join(row) or 'nothing'}; expected prompt and completion (samples "
+        "of halo), or instruction and output (AlpacaEval)",
+        location=place,
+    )
+
+
+def instruction_of(row: Row, place: str) -> list[Message]:
+    """Returns the prompt of a row that has an `instruction`, an `input`, or both.
+
+    Raises:
+        DataError: When it has neither, or one of them is no text.
+    """
+    parts = [row[key] for key in ("instruction", "input") if row.get(key) not in (None, "")]
+    if not parts or not all(isinstance(part, str) for part in parts):
+        raise DataError(
+            f"the instruction is {_shown(row.get('instruction'))} and the input "
+            f"{_shown(row.get('input'))}; expected text",
+            location=place,
+        )
+    return [{"role": "user", "content": "\n\n".join(parts)}]
+
+
+def prompt_of(value: object, column: str, place: str) -> list[Message]:
+    """Returns a prompt that is given as text (one message of the user) or as messages.
+
+    Raises:
+        DataError: When it is neither.
+    """
+    if isinstance(value, str) and value:
+        return [{"role": "user", "content": value}]
+    if isinstance(value, list) and value and all(_is_message(item) for item in value):
+        return [{"role": item["role"], "content": item["content"]} for item in value]
+    raise DataError(
+        f"{column} is {_shown(value)}; expected text, or a list of messages "
+        '{"role": text, "content": text}',
+        location=place,
+    )
+
+
+def _is_message(item: object) -> bool:
+    return isinstance(item, Mapping) and all(
+        isinstance(item.get(key), str) for key in ("role", "content")
+    )
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _counted(dropped: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} left out: {why}" for why, n in dropped.items()) or "it is empty"
