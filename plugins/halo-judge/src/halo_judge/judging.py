@@ -45,7 +45,8 @@ def judge_samples(stage: JudgeStage, context: StageContext) -> StageResult:
     write_records(path, ordered)
     context.events.append("verdicts", stage=context.id, path=path.name, count=len(ordered))
     _warn_of_failures(context, ordered)
-    metrics = summary_metrics(ordered, confidence=stage.confidence) | {"unpaired": alone}
+    paid = {"calls": 0} if isinstance(stage.judge, PaidJudge) else {}
+    metrics = paid | summary_metrics(ordered, confidence=stage.confidence) | {"unpaired": alone}
     return StageResult(metrics, _headline(stage, ordered))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from halo_core.errors import UserError
 from halo_core.spec.mistakes import unknown_name
+from halo_core.store import read_json
 from halo_report.matrix import Cell
 from halo_report.run_cells import read_suite, run_cell
 from halo_report.run_data import RunData, StageData, read_run
@@ -74,7 +75,8 @@ def read_entries(
     for name in names:
         target, stage = _find(name, workspace)
         if target.kind == "run":
-            named.append(_Named(target.folder.name, read_run(target.folder), stage or judge_stage))
+            called = _cell_id(target.folder) or target.folder.name
+            named.append(_Named(called, read_run(target.folder), stage or judge_stage))
         elif stage is not None:
             raise UserError(
                 f"{name!r} names a stage of a suite; expected a suite alone, and with it "
@@ -131,6 +133,12 @@ def _cells(target: Target, judge_stage: str | None) -> tuple[list[_Named], list[
         else:
             named.append(_Named(id_, run, judge_stage))
     return named, lacking
+
+
+def _cell_id(run: Path) -> str:
+    """Returns the cell of a suite that a run is, or ""."""
+    record = read_json(run / "run.json") or {}
+    return str((record.get("suite") or {}).get("cell", ""))
 
 
 def _judge_of(named: _Named) -> StageData:

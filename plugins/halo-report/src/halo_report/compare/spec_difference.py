@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from halo_core.redact import is_secret, redact
@@ -90,7 +90,9 @@ def _differences(path: str, trees: Mapping[str, Any]) -> list[Difference]:
     if children is None:
         own = Difference(path, {label: _text(value) for label, value in trees.items()})
         there = {label: value for label, value in trees.items() if value is not None}
-        return [own, *(_differences(path, there) if len(there) < len(trees) else ())]
+        besides = _differences(path, there) if len(there) < len(trees) else []
+        lacking = dict.fromkeys(trees, NOTHING)
+        return [own, *(replace(each, values={**lacking, **each.values}) for each in besides)]
     found = []
     for key in children:
         inside = {label: _child(tree, key) for label, tree in trees.items()}

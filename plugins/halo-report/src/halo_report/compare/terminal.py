@@ -44,16 +44,20 @@ def _lines(title: str, lines: Sequence[str]) -> list[str]:
 
 def _table(view: TableView) -> str:
     table = Table(title=view.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
-    table.pad_edge, table.padding = False, (0, 1)
+    table.pad_edge, table.padding = False, (0, 1, 0, 0)
     for place, title in enumerate(view.header):
-        text = place < view.texts
-        table.add_column(title, justify="left" if text else "right", overflow="fold")
+        if place < view.texts:
+            table.add_column(title, overflow="fold")
+        else:  # Numbers are never broken; what has no room is the titles' loss, and the names'.
+            table.add_column(title.replace(" ", "\n"), justify="right", no_wrap=True)
     for row in view.rows:
         table.add_row(*row)
     written = io.StringIO()
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if terminal else PIPED_WIDTH
-    console = Console(file=written, width=width, force_terminal=terminal, markup=False)
+    console = Console(
+        file=written, width=width, force_terminal=terminal, markup=False, highlight=False
+    )
     console.print(table)
     if view.note:
         console.print(view.note, style="dim" if terminal else None)

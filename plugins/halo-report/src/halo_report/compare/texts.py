@@ -27,8 +27,7 @@ def runs_table(found: Comparison) -> TableView:
         "ties": lambda row: str(row["ties"]),
         "no verdict": lambda row: str(row["unscored"]),
         "flips": lambda row: _number(row["flip"], ".1%"),
-        "length": lambda row: _number(row["length_median"], "g"),
-        "rival's": lambda row: _number(row["baseline_length_median"], "g"),
+        "length": _length,
         "cost": lambda row: _number(row["cost"], ".2f"),
     }
     texts = {title: [text(row) for row in rows] for title, text in columns.items()}
@@ -47,7 +46,7 @@ def _runs_note(shown: Sequence[str]) -> str:
     if "failures lost" in shown:
         parts[0] += ", and are losses in the column 'failures lost'"
     if "length" in shown:
-        parts.append("Lengths are medians in tokens")
+        parts.append("Lengths are medians in tokens, of the model and of what it is judged against")
     if "flips" in shown:
         parts.append("A flip: the two orders preferred different texts")
     if "cost" in shown:
@@ -57,12 +56,16 @@ def _runs_note(shown: Sequence[str]) -> str:
 
 def pairs_table(found: Comparison) -> TableView:
     """Returns a row per test."""
-    header = ["first", "second", "test", "n", "difference", "p", "p (Holm)", "p (failures lost)"]
+    header = ["first", "second", "test", "n", "difference", "p", "p (Holm)"]
+    tested = ["p", "p_holm"]
+    if any(entry.cell.rate and entry.cell.rate.unscored for entry in found.entries):
+        header.append("p (failures lost)")
+        tested.append("p_failures_lost")
     rows = [
         [
             *(str(row[name]) for name in ("first", "second", "test", "n")),
             _difference(row),
-            *(p_text(row[name]) for name in ("p", "p_holm", "p_failures_lost")),
+            *(p_text(row[name]) for name in tested),
         ]
         for row in pair_rows(found)
     ]
@@ -100,6 +103,11 @@ def _difference(row: Mapping[str, Any]) -> str:
     if row["low"] is None:
         return f"{row['difference']:+.3f}"
     return f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+
+
+def _length(row: Mapping[str, Any]) -> str:
+    own, against = row["length_median"], row["baseline_length_median"]
+    return _number(own, "g") if against is None else f"{_number(own, 'g')} : {against:g}"
 
 
 def _number(value: float | None, form: str) -> str:
