@@ -33,10 +33,10 @@ class MLflow(Tracker):
         "recorded",
     )
     verdict_traces: int = Field(
-        50,
+        512,
         ge=0,
-        le=1000,
-        description="verdicts of the last judge stage to show as traces, order flips and "
+        le=10_000,
+        description="verdicts of the last judge stage to show as traces, at most, order flips and "
         "unscored ones first; 0 for none",
     )
     timeout_s: int = Field(

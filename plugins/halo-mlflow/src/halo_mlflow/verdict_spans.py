@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
 
 MODEL, COST = "mlflow.llm.model", "mlflow.llm.cost"
-TOTAL = "total_cost"
 
 
 def verdict_spans(
@@ -72,6 +71,14 @@ def cost_of(verdict: Mapping[str, Any]) -> float | None:
     return fsum(costs) if costs and len(costs) == len(paid) else None
 
 
+def cost_split(dollars: float) -> dict[str, float]:
+    """Returns a cost as MLflow takes it; it shows none without all three parts.
+
+    What of it was for input and what for output is not recorded: both are 0.
+    """
+    return {"input_cost": 0.0, "output_cost": 0.0, "total_cost": dollars}
+
+
 def calls_of(verdict: Mapping[str, Any]) -> int:
     """Returns the paid requests behind a verdict."""
     return sum(int(said.get("calls") or 0) for said in verdict.get("orders", ()))
@@ -90,7 +97,7 @@ def _order_values(
     if judge.paid and judge.model:
         values[MODEL] = judge.model
     if said.get("cost") is not None:
-        values[COST] = {TOTAL: said["cost"]}
+        values[COST] = cost_split(said["cost"])
     return values
 
 
