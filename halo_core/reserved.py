@@ -59,6 +59,7 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
     "tracker": {"mlflow": "halo-mlflow"},
     "report": {"html": "halo-report"},
     "command": {
+        "compare": "halo-report",
         "data": "halo-core",
         "inspect": "halo-report",
         "judge": "halo-judge",

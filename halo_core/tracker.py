@@ -88,6 +88,25 @@ class ReportTaker(Protocol):
         ...
 
 
+@runtime_checkable
+class RunComparer(Protocol):
+    """An optional ability of a tracker: it has a page with several runs next to each other."""
+
+    def compare_runs(self, runs: Sequence[Path], workspace: Path) -> Mapping[str, object]:
+        """Returns where that page is; reads only what is on disk and asks no server.
+
+        Args:
+            runs: The folders of runs, each once.
+            workspace: The workspace of the first of them.
+
+        Returns:
+            What a tracker's session says of itself: `links`, and what makes them work (`ui`). And
+            in `absent` the folders of those runs that are not on the page, since the tracker does
+            not have them.
+        """
+        ...
+
+
 class Report(Component):
     """Writes a page about a run, from its events and its stages' folders."""
 

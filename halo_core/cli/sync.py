@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,6 @@ from halo_core.errors import HaloError, PathError, UserError
 from halo_core.lock import locked
 
 if TYPE_CHECKING:
-    from halo_core.tracker import Tracker
     from halo_core.tracker_feed import Feed
 
 ATTEMPTS = 3
@@ -75,37 +73,19 @@ def find_run(run: str, workspace: Path) -> Path:
 
 
 def _feeds(folder: Path, workspace: Path) -> list[Feed]:
-    from halo_core.store import read_json
+    from halo_core.recorded_trackers import recorded_trees, resolve_trackers
     from halo_core.tracker_feed import make_feeds
 
-    record = read_json(folder / "run.json") or {}
-    trackers = _trackers(record.get("tracking", []), folder)
-    # A run of another workspace brings its own: <workspace>/runs/<name>.
-    inside = folder.parent.name == "runs"
-    return make_feeds(trackers, folder, folder.parent.parent if inside else workspace.resolve())
-
-
-def _trackers(trees: Sequence[Mapping[str, Any]], folder: Path) -> list[tuple[str, Tracker]]:
-    from typing import cast
-
-    from halo_core.discovery import discover
-    from halo_core.spec.components import Resolver
-    from halo_core.spec.document import Document
-    from halo_core.spec.mistakes import Mistakes
-    from halo_core.tracker import Tracker
-
+    trees = recorded_trees(folder)
     if not trees:
         raise UserError(
             "this run has no trackers; add tracking: [{use: mlflow}] to its spec and run it again",
             location=str(folder / "run.json"),
         )
-    mistakes = Mistakes(Document("run.json", folder, {"tracking": list(trees)}))
-    resolver = Resolver(discover(), mistakes)
-    found = [
-        resolver.resolve("tracker", dict(tree), ("tracking", i)) for i, tree in enumerate(trees)
-    ]
-    mistakes.raise_if_any()
-    return [(each.name, cast(Tracker, each.component)) for each in found if each is not None]
+    # A run of another workspace brings its own: <workspace>/runs/<name>.
+    inside = folder.parent.name == "runs"
+    root = folder.parent.parent if inside else workspace.resolve()
+    return make_feeds(resolve_trackers(trees, folder), folder, root)
 
 
 def _send(feed: Feed, folder: Path, results: list[dict[str, Any]]) -> HaloError | None:

@@ -184,7 +184,7 @@ def test_runs_are_compared_side_by_side(toy, suite, report):
     code, found = report("toy-sft-1M", "runs/toy-kto-1M", suite.workspace / "runs/toy-kto-10M")
     assert code == 2
     assert (
-        "no run or suite 'runs/toy-kto-1M'; there: suite toy-1234, run toy-"
+        "no run or suite 'runs/toy-kto-1M'. Did you mean 'toy-kto-1M'? There: suite toy-1234, run "
         in (found["error"]["message"])
     )
     code, found = report("toy-sft-1M", "toy-kto-1M", suite.workspace / "runs/toy-kto-10M")

@@ -41,8 +41,9 @@ def judge_samples(stage: JudgeStage, context: StageContext) -> StageResult:
     ordered = judge_and_keep(stage.judge, context, duels, orders)
     context.events.append("verdicts", stage=context.id, path=VERDICTS, count=len(ordered))
     _warn_of_failures(context, ordered)
+    paid = {"calls": 0} if isinstance(stage.judge, PaidJudge) else {}
     metrics = summary_metrics(ordered, confidence=stage.confidence, interval=stage.interval)
-    return StageResult(metrics | {"unpaired": alone}, _headline(stage, ordered))
+    return StageResult(paid | metrics | {"unpaired": alone}, _headline(stage, ordered))
 
 
 def find_duels(stage: JudgeStage, context: StageContext) -> tuple[list[Duel], int]:

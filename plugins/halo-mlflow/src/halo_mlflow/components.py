@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import Field, field_validator
@@ -33,10 +33,10 @@ class MLflow(Tracker):
         "recorded",
     )
     verdict_traces: int = Field(
-        50,
+        512,
         ge=0,
-        le=1000,
-        description="verdicts of the last judge stage to show as traces, order flips and "
+        le=10_000,
+        description="verdicts of the last judge stage to show as traces, at most, order flips and "
         "unscored ones first; 0 for none",
     )
     timeout_s: int = Field(
@@ -71,3 +71,9 @@ class MLflow(Tracker):
         from halo_mlflow.suite import SuiteParent
 
         SuiteParent(self, suite, workspace).take_report(report)
+
+    def compare_runs(self, runs: Sequence[Path], workspace: Path) -> Mapping[str, object]:
+        """Returns the link to MLflow's page that compares runs."""
+        from halo_mlflow.comparing import compare_runs
+
+        return compare_runs(self, runs, workspace)

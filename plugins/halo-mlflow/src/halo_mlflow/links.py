@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -54,9 +56,25 @@ def suite_links(store: Store, experiment: str, parent: str) -> dict[str, str]:
     }
 
 
+def comparison_link(store: Store, run_ids: Sequence[str], experiments: Sequence[str]) -> str:
+    """Returns the page that shows runs next to each other.
+
+    Args:
+        store: Where they are.
+        run_ids: MLflow's ids of the runs.
+        experiments: The ids of their experiments.
+    """
+    runs = quote(json.dumps(list(run_ids), separators=(",", ":")))
+    inside = quote(json.dumps(list(experiments), separators=(",", ":")))
+    return f"{_base(store)}/#/compare-runs?runs={runs}&experiments={inside}&{MACHINE_LEARNING}"
+
+
 def _runs(store: Store, experiment: str) -> str:
-    base = store.shown.rstrip("/") if store.shown.startswith("http") else LOCAL_SERVER
-    return f"{base}/#/experiments/{experiment}/runs"
+    return f"{_base(store)}/#/experiments/{experiment}/runs"
+
+
+def _base(store: Store) -> str:
+    return store.shown.rstrip("/") if store.shown.startswith("http") else LOCAL_SERVER
 
 
 def experiment_link(base: str, experiment: str) -> str:

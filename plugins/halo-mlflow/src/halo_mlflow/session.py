@@ -19,7 +19,7 @@ from halo_mlflow.connection import connect
 from halo_mlflow.lifecycle import create_run, experiment_id, is_there, mark_dead_runs
 from halo_mlflow.links import run_links, ui_command
 from halo_mlflow.record import RunRecord
-from halo_mlflow.state import RunState, load_state, save_state
+from halo_mlflow.state import STATE_FILE, RunState, load_state, save_state
 from halo_mlflow.store import choose_store
 from halo_mlflow.suite import SuiteParent
 from halo_mlflow.writer import RunWriter
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from halo_mlflow.components import MLflow
 
-STATE_FILE = "mlflow.json"
 HEARTBEAT_S = 30.0
 
 

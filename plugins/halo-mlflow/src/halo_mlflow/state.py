@@ -12,6 +12,7 @@ from typing import Any
 
 from halo_core.store import read_json, write_json
 
+STATE_FILE = "mlflow.json"
 _LOCK = threading.Lock()
 
 

@@ -24,7 +24,7 @@ from halo_mlflow.links import suite_links, ui_command
 from halo_mlflow.record import process_tags
 from halo_mlflow.sender import Sender
 from halo_mlflow.source import git_tags
-from halo_mlflow.state import RunState, load_state, save_state
+from halo_mlflow.state import STATE_FILE, RunState, load_state, save_state
 from halo_mlflow.store import choose_store
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from halo_mlflow.components import MLflow
 
-STATE_FILE = "mlflow.json"
 TABLE = "cells.json"
 STATUS: Mapping[SuiteStatus, str] = {
     "running": "RUNNING",

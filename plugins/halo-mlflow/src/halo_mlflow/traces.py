@@ -1,7 +1,6 @@
 """Verdicts as MLflow traces: one per prompt, with the judge's verdict and reasons as feedback.
 
-Of all pages of MLflow this is the one where two runs' completions stand side by side by prompt. The
-comparison joins on the root span's inputs, which are therefore the prompt and nothing else.
+Of all pages of MLflow this is the one where two runs' completions stand side by side by prompt.
 """
 
 from __future__ import annotations
@@ -14,12 +13,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from halo_mlflow.artifacts import prompt_text
+from halo_mlflow.judge_source import JudgeSource
+from halo_mlflow.verdict_spans import calls_of, cost_of, cost_split, verdict_spans
 
 if TYPE_CHECKING:
     from mlflow.entities import Assessment, Span, TraceInfo
 
 PREVIEW = 1000
 SCHEMA_VERSION = "3"
+AT_ONCE = 50
+"""Verdicts whose spans are sent together: one by one they take four times as long."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class TraceTarget:
         run_id: MLflow's id of the run.
         stage: The judge stage.
         time_s: When it ended, Unix seconds.
+        judge: Who judged.
     """
 
     uri: str
@@ -39,6 +43,7 @@ class TraceTarget:
     run_id: str
     stage: str
     time_s: float
+    judge: JudgeSource
 
 
 def send_verdicts(target: TraceTarget, verdicts: Iterable[Mapping[str, Any]], limit: int) -> None:
@@ -51,11 +56,15 @@ def send_verdicts(target: TraceTarget, verdicts: Iterable[Mapping[str, Any]], li
     """
     from mlflow.tracing.client import TracingClient
 
-    client = TracingClient(target.uri)
-    for verdict in heapq.nsmallest(limit, verdicts, key=_urgency):
-        id_ = trace_id(target, verdict["prompt_id"])
-        client.start_trace(_info(target, verdict, id_))
-        client.log_spans(target.experiment, [_span(target, verdict, id_)])
+    client, moment = TracingClient(target.uri), int(target.time_s * 1e9)
+    chosen = heapq.nsmallest(limit, verdicts, key=_urgency)
+    for start in range(0, len(chosen), AT_ONCE):
+        spans: list[Span] = []
+        for verdict in chosen[start : start + AT_ONCE]:
+            id_ = trace_id(target, verdict["prompt_id"])
+            client.start_trace(_info(target, verdict, id_))
+            spans += verdict_spans(verdict, id_, target.stage, target.judge, moment)
+        client.log_spans(target.experiment, spans)
 
 
 def trace_id(target: TraceTarget, prompt_id: str) -> str:
@@ -97,6 +106,7 @@ def _info(target: TraceTarget, verdict: Mapping[str, Any], id_: str) -> TraceInf
         trace_metadata={
             "mlflow.sourceRun": target.run_id,
             "mlflow.trace_schema.version": SCHEMA_VERSION,
+            **_trace_cost(verdict),
         },
         tags={"mlflow.traceName": target.stage, "halo.prompt_id": str(verdict["prompt_id"])},
         assessments=[_feedback(target, verdict, id_)],
@@ -106,13 +116,15 @@ def _info(target: TraceTarget, verdict: Mapping[str, Any], id_: str) -> TraceInf
 def _feedback(target: TraceTarget, verdict: Mapping[str, Any], id_: str) -> Assessment:
     from mlflow.entities import AssessmentSource, AssessmentSourceType, Feedback
 
-    moment = int(target.time_s * 1000)
+    moment, judge = int(target.time_s * 1000), target.judge
     feedback = Feedback(
         name="verdict",
         value=verdict["result"],
         rationale=rationale(verdict),
-        source=AssessmentSource(AssessmentSourceType.CODE, target.stage),
-        metadata={"flip": str(bool(verdict.get("flip"))).lower()},
+        source=AssessmentSource(
+            AssessmentSourceType.LLM_JUDGE if judge.paid else AssessmentSourceType.CODE, judge.id
+        ),
+        metadata=_feedback_facts(verdict, judge),
         trace_id=id_,
         create_time_ms=moment,
         last_update_time_ms=moment,
@@ -121,27 +133,19 @@ def _feedback(target: TraceTarget, verdict: Mapping[str, Any], id_: str) -> Asse
     return feedback
 
 
-def _span(target: TraceTarget, verdict: Mapping[str, Any], id_: str) -> Span:
-    from mlflow.entities import Span
-    from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.trace import SpanContext, TraceFlags
+def _trace_cost(verdict: Mapping[str, Any]) -> dict[str, str]:
+    """Returns what the list of traces shows as their cost; nothing for a judge that is not paid."""
+    cost = cost_of(verdict)
+    return {} if cost is None else {"mlflow.trace.cost": json.dumps(cost_split(cost))}
 
-    number = int(id_.removeprefix("tr-"), 16)
-    context = SpanContext(number, number >> 64, is_remote=False, trace_flags=TraceFlags(1))
-    outputs = {"completion": verdict["completion"], "baseline": verdict.get("baseline")}
-    values = {
-        "mlflow.traceRequestId": id_,
-        "mlflow.spanType": "UNKNOWN",
-        "mlflow.spanInputs": {"prompt": prompt_text(verdict["prompt"])},
-        "mlflow.spanOutputs": outputs,
-    }
-    moment = int(target.time_s * 1e9)
-    return Span(
-        ReadableSpan(
-            name=target.stage,
-            context=context,
-            attributes={key: json.dumps(value) for key, value in values.items()},
-            start_time=moment,
-            end_time=moment,
-        )
-    )
+
+def _feedback_facts(verdict: Mapping[str, Any], judge: JudgeSource) -> dict[str, str]:
+    facts = {"flip": str(bool(verdict.get("flip"))).lower(), "judge": judge.name}
+    if judge.model:
+        facts["model"] = judge.model
+    if judge.paid:
+        facts["calls"] = str(calls_of(verdict))
+    cost = cost_of(verdict)
+    if cost is not None:
+        facts["mlflow.assessment.judgeCost"] = str(cost)
+    return facts

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from halo_core.events import Event
 from halo_core.redact import redact
 from halo_mlflow.artifacts import Artifacts, read_lines
+from halo_mlflow.judge_source import read_judge
 from halo_mlflow.keys import curve_key, final_key
 from halo_mlflow.lifecycle import STATUS
 from halo_mlflow.record import RunRecord, process_tags
@@ -201,6 +202,7 @@ class RunWriter:
             run_id=self._run_id,
             stage=stage,
             time_s=milliseconds(event) / 1000,
+            judge=read_judge(verdicts.parent, event["metrics"]),
         )
         send_verdicts(target, read_lines(verdicts), self._options.verdict_traces)
         if stage not in self._state.traced:

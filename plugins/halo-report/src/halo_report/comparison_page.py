@@ -58,12 +58,18 @@ class Page:
         blocks: In order.
         warnings: What is missing, and why.
         facts: Label to text, at the end.
+        warned: The heading of the warnings.
+        lead: A sentence under the heading of all, or "".
+        links: Label to address of other pages on the same.
     """
 
     title: str
     blocks: Sequence[Block]
     warnings: Sequence[str] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    warned: str = "Not in the figures"
+    lead: str = ""
+    links: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def plots(self) -> list[Plot]:

@@ -1,4 +1,4 @@
-"""Registers the page of a run, `halo inspect` and `halo report`; imports nothing heavy."""
+"""Registers the page of a run and the commands of halo-report; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ def halo_register(registry: Registrar) -> None:
     """Registers the components of this distribution."""
     registry.report("html", "halo_report.components:Html")
     registry.command(
+        "compare",
+        "halo_report.compare_command:compare",
+        help="Compare runs in one table: intervals, paired tests, what differs.",
+    )
+    registry.command(
         "inspect",
         "halo_report.inspect_command:inspect",
         help="Show what losses impute to people: their value functions.",
@@ -18,5 +23,5 @@ def halo_register(registry: Registrar) -> None:
     registry.command(
         "report",
         "halo_report.report_command:report",
-        help="Compare runs on one page: figures, intervals and tests.",
+        help="Draw runs and suites on one page: figures, intervals and tests.",
     )

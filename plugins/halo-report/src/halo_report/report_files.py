@@ -12,13 +12,18 @@ from halo_report.plot import as_file, inline, save
 PAGE = "report.html"
 
 
-def write_report(page: Page, folder: Path) -> list[Path]:
-    """Returns the files: ``report.html``, and each figure as PNG and SVG.
+def write_report(page: Page, folder: Path, name: str = PAGE) -> list[Path]:
+    """Returns the files: the page, ``report.html``, and each figure as PNG and SVG.
+
+    Args:
+        page: The page.
+        folder: Where they go; made if need be.
+        name: What the page's file is called.
 
     Raises:
         PathError: When the folder cannot be written to.
     """
-    files = [folder / PAGE]
+    files = [folder / name]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         drawn = {plot.name: inline(plot) for plot in page.plots}

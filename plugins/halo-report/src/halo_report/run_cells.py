@@ -25,12 +25,14 @@ class SuiteCells:
         axes: Axis to the names of its cells, in order.
         cells: The axes' cells, and what was found.
         specs: The resolved specs of the runs that are there, each text once.
+        runs: What the run of each cell left; None where there is none.
     """
 
     name: str
     axes: Mapping[str, Sequence[str]]
     cells: Sequence[tuple[Mapping[str, str], Cell]]
     specs: Sequence[str]
+    runs: Sequence[RunData | None] = ()
 
 
 def read_suite(target: Target, judge_stage: str | None) -> SuiteCells:
@@ -59,7 +61,8 @@ def read_suite(target: Target, judge_stage: str | None) -> SuiteCells:
     found = [(named, *_suite_cell(entry, target, judge_stage)) for named, entry in listed]
     _check_judge_stage(judge_stage, [cell for _, cell, _ in found])
     specs = list(dict.fromkeys(run.resolved for _, _, run in found if run and run.resolved))
-    return SuiteCells(name, axes, [(named, cell) for named, cell, _ in found], specs)
+    cells = [(named, cell) for named, cell, _ in found]
+    return SuiteCells(name, axes, cells, specs, [run for _, _, run in found])
 
 
 def _suite_cell(

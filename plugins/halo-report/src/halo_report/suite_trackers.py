@@ -6,11 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from halo_core.discovery import discover
+from halo_core.recorded_trackers import recorded_trees, resolve_trackers
 from halo_core.redact import one_line
-from halo_core.spec.components import Resolved, Resolver
-from halo_core.spec.document import Document
-from halo_core.spec.mistakes import Mistakes
 from halo_core.store import read_json
 from halo_core.tracker import ReportTaker
 from halo_report.targets import Target
@@ -29,10 +26,10 @@ def hand_over(report: Path, suite: Target) -> list[dict[str, Any]]:
     for tree in _trackers(suite):
         use = str(tree.get("use"))
         try:
-            found = _resolve(tree, suite.folder)
-            if found is None or not isinstance(found.component, ReportTaker):
+            ((_, tracker),) = resolve_trackers([tree], suite.folder)
+            if not isinstance(tracker, ReportTaker):
                 continue
-            found.component.take_report(report, suite.folder, suite.workspace)
+            tracker.take_report(report, suite.folder, suite.workspace)
         except Exception as error:
             told.append({"use": use, "status": "failed", "why": one_line(error)})
         else:
@@ -44,15 +41,7 @@ def _trackers(suite: Target) -> Sequence[Mapping[str, Any]]:
     """Returns the trackers of the suite's first run that has any."""
     record = read_json(suite.folder / "suite.json") or {}
     for cell in record.get("cells", ()):
-        run = read_json(suite.workspace / str(cell.get("run")) / "run.json") or {}
-        if run.get("tracking"):
-            found: Sequence[Mapping[str, Any]] = run["tracking"]
+        found = recorded_trees(suite.workspace / str(cell.get("run")))
+        if found:
             return found
     return ()
-
-
-def _resolve(tree: Mapping[str, Any], folder: Path) -> Resolved | None:
-    mistakes = Mistakes(Document("run.json", folder, dict(tree)))
-    found = Resolver(discover(), mistakes).resolve("tracker", dict(tree), ())
-    mistakes.raise_if_any()
-    return found

@@ -1,8 +1,9 @@
-"""Finds the runs and suites that `halo report` is given by name or by folder."""
+"""Finds the runs and suites that a command is given by name or by folder."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -60,6 +61,8 @@ def find_target(name: str, workspace: Path) -> Target:
         found = ", ".join(target.folder.name for target in suites or begun)
         raise PathError(f"{name!r} is the beginning of {len(suites or begun)} names: {found}")
     there = ", ".join(f"{target.kind} {target.folder.name}" for target in known)
+    near = get_close_matches(name, [target.folder.name for target in known], n=1)
+    guess = f" Did you mean {near[0]!r}? There" if near else " There"
     raise PathError(
-        f"no run or suite {name!r}; there: {there or 'nothing yet'}", location=str(workspace)
+        f"no run or suite {name!r}.{guess}: {there or 'nothing yet'}", location=str(workspace)
     )

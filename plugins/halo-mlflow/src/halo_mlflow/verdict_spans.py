@@ -1,0 +1,132 @@
+"""The spans of a verdict's trace: the prompt with both texts, and below it what the judge said.
+
+The root's inputs are the prompt and nothing else: MLflow's comparison of runs joins on them. Below
+it is a span per order in which the texts were shown, with the judge's words, its model and cost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from math import fsum
+from typing import TYPE_CHECKING, Any
+
+from halo_mlflow.artifacts import prompt_text
+from halo_mlflow.judge_source import JudgeSource
+
+if TYPE_CHECKING:
+    from mlflow.entities import Span
+    from opentelemetry.trace import SpanContext
+
+MODEL, COST = "mlflow.llm.model", "mlflow.llm.cost"
+
+
+def verdict_spans(
+    verdict: Mapping[str, Any], trace_id: str, stage: str, judge: JudgeSource, moment_ns: int
+) -> list[Span]:
+    """Returns the root span of a verdict and one for each order.
+
+    Args:
+        verdict: A line of `verdicts.jsonl`.
+        trace_id: MLflow's id of the trace.
+        stage: The judge stage, which names the root.
+        judge: Who judged.
+        moment_ns: When, in nanoseconds.
+    """
+    number = int(trace_id.removeprefix("tr-"), 16)
+    texts = {"completion": verdict["completion"], "baseline": verdict.get("baseline")}
+    root = _context(number, "")
+    spans = [
+        _span(
+            stage,
+            root,
+            None,
+            {
+                "mlflow.traceRequestId": trace_id,
+                "mlflow.spanType": "EVALUATOR",
+                "mlflow.spanInputs": {"prompt": prompt_text(verdict["prompt"])},
+                "mlflow.spanOutputs": texts,
+            },
+            moment_ns,
+        )
+    ]
+    for said in verdict.get("orders", ()):
+        order = str(said["order"])
+        values = {"mlflow.traceRequestId": trace_id, **_order_values(said, texts, judge)}
+        spans.append(
+            _span(f"{judge.name} {order}", _context(number, order), root, values, moment_ns)
+        )
+    return spans
+
+
+def cost_of(verdict: Mapping[str, Any]) -> float | None:
+    """Returns the dollars that all orders of a verdict cost; None where one is not known.
+
+    >>> cost_of({"orders": [{"calls": 1, "cost": 0.25}, {"calls": 1, "cost": 0.5}]})
+    0.75
+    """
+    paid = [said for said in verdict.get("orders", ()) if said.get("calls")]
+    costs = [said["cost"] for said in paid if said.get("cost") is not None]
+    return fsum(costs) if costs and len(costs) == len(paid) else None
+
+
+def cost_split(dollars: float) -> dict[str, float]:
+    """Returns a cost as MLflow takes it; it shows none without all three parts.
+
+    What of it was for input and what for output is not recorded: both are 0.
+    """
+    return {"input_cost": 0.0, "output_cost": 0.0, "total_cost": dollars}
+
+
+def calls_of(verdict: Mapping[str, Any]) -> int:
+    """Returns the paid requests behind a verdict."""
+    return sum(int(said.get("calls") or 0) for said in verdict.get("orders", ()))
+
+
+def _order_values(
+    said: Mapping[str, Any], texts: Mapping[str, Any], judge: JudgeSource
+) -> dict[str, Any]:
+    shown = list(texts.values()) if said["order"] == "AB" else list(texts.values())[::-1]
+    told = {key: value for key, value in said.items() if key not in ("order", "cost")}
+    values: dict[str, Any] = {
+        "mlflow.spanType": "LLM" if judge.paid else "EVALUATOR",
+        "mlflow.spanInputs": dict(zip("AB", shown, strict=True)),
+        "mlflow.spanOutputs": told,
+    }
+    if judge.paid and judge.model:
+        values[MODEL] = judge.model
+    if said.get("cost") is not None:
+        values[COST] = cost_split(said["cost"])
+    return values
+
+
+def _context(trace: int, name: str) -> SpanContext:
+    """Returns a span's ids: the same whenever it is sent."""
+    from opentelemetry.trace import SpanContext, TraceFlags
+
+    digest = hashlib.sha256(f"{trace:x} {name}".encode()).hexdigest()
+    span = int(digest[:16], 16) if name else trace >> 64
+    return SpanContext(trace, span, is_remote=False, trace_flags=TraceFlags(1))
+
+
+def _span(
+    name: str,
+    context: SpanContext,
+    parent: SpanContext | None,
+    values: Mapping[str, Any],
+    moment_ns: int,
+) -> Span:
+    from mlflow.entities import Span
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    return Span(
+        ReadableSpan(
+            name=name,
+            context=context,
+            parent=parent,
+            attributes={key: json.dumps(value) for key, value in values.items()},
+            start_time=moment_ns,
+            end_time=moment_ns,
+        )
+    )

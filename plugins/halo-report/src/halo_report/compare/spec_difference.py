@@ -1,0 +1,127 @@
+"""Where trees of options differ: the paths, and what stands there in each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from halo_core.redact import is_secret, redact
+
+NOTHING = "none"
+NAMED = 3
+"""Trees with the same value that are named; of more, their number is told."""
+_NOT_COMPARED = ("name", "tracking", "reports")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A path at which trees differ.
+
+    Attributes:
+        path: The keys, joined with dots; "" for the whole.
+        values: Label to the value there, as text.
+    """
+
+    path: str
+    values: Mapping[str, str]
+
+
+def spec_differences(runs: Mapping[str, str]) -> list[Difference]:
+    """Returns where resolved specs differ; name, trackers and reports are not compared.
+
+    Args:
+        runs: Label to the text of its ``spec.resolved.yaml``; empty ones are passed over.
+    """
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe", pure=True)
+    trees = {label: yaml.load(text) for label, text in runs.items() if text}
+    return differences(
+        {
+            label: {key: value for key, value in tree.items() if key not in _NOT_COMPARED}
+            for label, tree in trees.items()
+            if isinstance(tree, Mapping)
+        }
+    )
+
+
+def differences(trees: Mapping[str, Any]) -> list[Difference]:
+    """Returns the paths at which trees differ, in the order of the first tree.
+
+    Two components of different names differ as a whole, and so do lists of different lengths. Where
+    something is there in some trees only, those are compared with each other besides.
+
+    Args:
+        trees: Label to tree. None is the same as no value.
+
+    >>> differences({"a": {"beta": 0.1, "n": 1}, "b": {"beta": 0.2, "n": 1}})
+    [Difference(path='beta', values={'a': '0.1', 'b': '0.2'})]
+    """
+    return _differences("", trees)
+
+
+def difference_text(found: Difference) -> str:
+    """Returns a difference as one line: of two trees what was and what is.
+
+    >>> difference_text(Difference("loss.beta", {"a": "0.1", "b": "0.2"}))
+    'loss.beta: 0.1 -> 0.2'
+    >>> difference_text(Difference("", {"a": "1", "b": "2", "c": "1"}))
+    '1 (a, c), 2 (b)'
+    """
+    path = f"{found.path}: " if found.path else ""
+    if len(found.values) == 2:
+        return path + " -> ".join(found.values.values())
+    labels: dict[str, list[str]] = {}
+    for label, value in found.values.items():
+        labels.setdefault(value, []).append(label)
+    return path + ", ".join(f"{value} ({_of(of)})" for value, of in labels.items())
+
+
+def _of(labels: Sequence[str]) -> str:
+    return ", ".join(labels) if len(labels) <= NAMED else f"{len(labels)} of them"
+
+
+def _differences(path: str, trees: Mapping[str, Any]) -> list[Difference]:
+    values = list(trees.values())
+    if not values or is_secret(path) or all(value == values[0] for value in values[1:]):
+        return []
+    children = _children(values)
+    if children is None:
+        own = Difference(path, {label: _text(value) for label, value in trees.items()})
+        there = {label: value for label, value in trees.items() if value is not None}
+        besides = _differences(path, there) if len(there) < len(trees) else []
+        lacking = dict.fromkeys(trees, NOTHING)
+        return [own, *(replace(each, values={**lacking, **each.values}) for each in besides)]
+    found = []
+    for key in children:
+        inside = {label: _child(tree, key) for label, tree in trees.items()}
+        found += _differences(f"{path}.{key}" if path else str(key), inside)
+    return found
+
+
+def _children(values: Sequence[Any]) -> list[Any] | None:
+    """Returns the keys below which trees are to be compared; None to compare them as a whole."""
+    if all(isinstance(value, Mapping) for value in values):
+        if len({value.get("use") for value in values}) > 1:
+            return None
+        return list(dict.fromkeys(key for value in values for key in value))
+    if all(isinstance(value, list) for value in values):
+        same = len({len(value) for value in values}) == 1
+        return list(range(len(values[0]))) if same else None
+    return None
+
+
+def _child(tree: Any, key: Any) -> Any:
+    return tree.get(key) if isinstance(tree, Mapping) else tree[key]
+
+
+def _text(value: Any) -> str:
+    """Returns a value in short: of a component its name."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, Mapping):
+        return str(value.get("use") or f"{{{', '.join(map(str, value))}}}")
+    if isinstance(value, list):
+        return f"[{', '.join(_text(each) for each in value)}]"
+    return redact(str(value).lower() if isinstance(value, bool) else str(value))
