@@ -1,7 +1,9 @@
 """One request to an OpenAI-compatible endpoint: what came back, or which kind of failure.
 
 The `openai` client retries: connection errors, time-outs, 408, 409, 429 and 5xx, with Retry-After
-obeyed. Its import is here, inside the call that opens an endpoint.
+obeyed. Its import is here, inside the call that opens an endpoint. The request is sent with its
+`post`, which sends a body as it is: the checks and conversions of `chat.completions.create` take a
+quarter of the client's time.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from halo_judge.pace import Pace
 from halo_judge.secret import Secret
 
 if TYPE_CHECKING:
+    import httpx2
     import openai
 
 MESSAGE_LENGTH = 300
@@ -54,6 +57,7 @@ class Endpoint:
         self, base_url: str, key: Secret, *, timeout_s: float, retries: int, pace: Pace, judge: str
     ) -> None:
         try:
+            import httpx2
             import openai
         except ModuleNotFoundError as error:
             raise UserError(
@@ -61,6 +65,7 @@ class Endpoint:
                 location=judge,
             ) from None
         self._openai = openai
+        self._answer: type[httpx2.Response] = httpx2.Response
         self._key = key
         self._judge = judge
         self._pace = pace
@@ -117,13 +122,13 @@ class Endpoint:
     def _send(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Sends a request; once more when what came back is damaged, which no client repeats."""
         for last in (False, True):
-            raw = self._client.chat.completions.with_raw_response.create(**body)
+            answer = self._client.post("/chat/completions", cast_to=self._answer, body=body)
             try:
-                return _reply(json.loads(raw.http_response.content))
+                return _reply(json.loads(answer.content))
             except (ValueError, KeyError, TypeError, IndexError, AttributeError):
                 if last:
                     break
-        text = self._key.hide(raw.http_response.text)[:MESSAGE_LENGTH]
+        text = self._key.hide(answer.text)[:MESSAGE_LENGTH]
         raise Unreachable(f"expected a chat completion, got {text!r}")
 
     def _failure(self, error: openai.APIStatusError) -> Exception:
