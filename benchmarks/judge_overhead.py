@@ -11,6 +11,9 @@ plain   a pool of threads, each `client.chat.completions.create(...)` and `json.
 ours    the stage `judge`: both orders of each prompt, templates, hashes, every reply in the store,
         every verdict in its file, metrics
 
+For memory there is a third one, `session`: the judge alone, with comparisons that are made when
+they are looked at and verdicts that are forgotten. The stage also holds all texts and verdicts.
+
 What is counted begins after the imports and ends with the last verdict. Memory is the growth of
 the process over that time, at its peak.
 """
@@ -169,7 +172,41 @@ def ours(base_url: str, folder: Path, comparisons: int, concurrency: int) -> Cal
     return run
 
 
-CLIENTS = {"plain": plain, "ours": ours}
+class Lazy(Sequence[Any]):
+    """Comparisons that are made when they are looked at, so that they take no memory."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, place: Any) -> Any:
+        from halo_core.judge import Comparison
+
+        if place >= self._count:
+            raise IndexError(place)
+        prompt, a, b = texts(place // 2)
+        shown = (a, b) if place % 2 == 0 else (b, a)
+        return Comparison(str(place), [{"role": "user", "content": prompt}], *shown)
+
+
+def session(base_url: str, folder: Path, comparisons: int, concurrency: int) -> Callable[[], None]:
+    """Returns what the judge's session does alone, its verdicts looked at and forgotten."""
+    import openai  # noqa: F401
+
+    from halo_judge.gpt4 import GPT4
+
+    judge = GPT4(base_url=base_url, api_key_env=None, concurrency=concurrency)
+
+    def run() -> None:
+        with judge.open(folder) as opened:
+            assert all(verdict.winner == "A" for verdict in opened.compare(Lazy(comparisons)))
+
+    return run
+
+
+CLIENTS = {"plain": plain, "ours": ours, "session": session}
 
 
 class Memory:
@@ -218,7 +255,7 @@ def measured(name: str, base_url: str, comparisons: int, concurrency: int) -> di
 
 def compare_speed(base_url: str, options: argparse.Namespace) -> None:
     """Prints what both take, in turn."""
-    taken: dict[str, list[dict[str, float]]] = {name: [] for name in CLIENTS}
+    taken: dict[str, list[dict[str, float]]] = {"plain": [], "ours": []}
     for _ in range(options.runs):
         for name, runs in taken.items():
             runs.append(measured(name, base_url, options.comparisons, options.concurrency))
@@ -239,13 +276,11 @@ def compare_speed(base_url: str, options: argparse.Namespace) -> None:
 
 def compare_memory(base_url: str, options: argparse.Namespace) -> None:
     """Prints how memory grows with the number of comparisons."""
-    print(f"\n{'comparisons':>12}{'plain MiB':>11}{'ours MiB':>10}")
+    print(f"\nmemory, MiB{'comparisons':>14}" + "".join(f"{name:>10}" for name in CLIENTS))
     for share in (10, 2, 1):
         count = options.comparisons // share
-        grown = {
-            name: measured(name, base_url, count, options.concurrency)["memory"] for name in CLIENTS
-        }
-        print(f"{count:12}{grown['plain']:11.1f}{grown['ours']:10.1f}", flush=True)
+        took = [measured(name, base_url, count, options.concurrency) for name in CLIENTS]
+        print(f"{count:25}" + "".join(f"{each['memory']:10.1f}" for each in took), flush=True)
 
 
 def read_options(arguments: Sequence[str]) -> argparse.Namespace:

@@ -67,7 +67,6 @@ def open_session(judge: GPT4, folder: Path, shared: Path) -> Iterator[ChatSessio
 class _Task:
     """A request that the threads have, and the comparisons that wait for it."""
 
-    key: str
     ids: list[str]
     future: Future[Verdict]
 
@@ -105,7 +104,7 @@ class ChatSession:
                 was under way is waited for, yielded and kept.
         """
         rest = iter(comparisons)
-        done: SimpleQueue[_Task] = SimpleQueue()
+        done: SimpleQueue[str] = SimpleQueue()
         under_way: dict[str, _Task] = {}
         capped = False
         try:
@@ -121,8 +120,7 @@ class ChatSession:
                     self._start(shown, under_way, done)
                 if not under_way:
                     break
-                task = done.get()
-                del under_way[task.key]
+                task = under_way.pop(done.get())
                 try:
                     verdict = task.future.result()
                 except CapReached:
@@ -136,7 +134,7 @@ class ChatSession:
             raise self._cap_reached()
 
     def _start(
-        self, shown: Comparison, under_way: dict[str, _Task], done: SimpleQueue[_Task]
+        self, shown: Comparison, under_way: dict[str, _Task], done: SimpleQueue[str]
     ) -> None:
         """Gives a comparison to the threads, unless the same one is under way."""
         request = make_request(self._judge, self._template, shown)
@@ -144,9 +142,10 @@ class ChatSession:
         if key in under_way:
             under_way[key].ids.append(shown.id)
             return
-        task = _Task(key, [shown.id], self._threads.submit(self._verdict, key, request))
-        under_way[key] = task
-        task.future.add_done_callback(lambda _: done.put(task))
+        future = self._threads.submit(self._verdict, key, request)
+        under_way[key] = _Task([shown.id], future)
+        # The key alone: a callback that held the task would keep both until garbage is collected.
+        future.add_done_callback(lambda _: done.put(key))
 
     def _leave(self, futures: Sequence[Future[Verdict]]) -> None:
         if futures:
