@@ -196,6 +196,52 @@ def test_a_wrong_key_stops_with_what_to_do_and_without_the_key(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("parameter", "options", "advice"),
+    [
+        ("max_tokens", {}, "set token_limit_parameter: max_completion_tokens, and raise max_tok"),
+        (
+            "max_completion_tokens",
+            {"token_limit_parameter": "max_completion_tokens"},
+            "set token_limit_parameter: max_tokens",
+        ),
+        ("temperature", {}, "set temperature: null"),
+        ("logprobs", {"weighted": True}, "set weighted: false"),
+        ("top_logprobs", {"weighted": True}, "set a smaller top_logprobs, or weighted: false"),
+    ],
+)
+def test_a_parameter_that_the_model_does_not_take_is_named_with_what_to_set(
+    tmp_path, parameter, options, advice
+):
+    with ChatServer(prefers_good, not_taken=[parameter]) as server:
+        with pytest.raises(UserError) as caught:
+            ask(judge(server, **options), tmp_path, comparisons(3))
+    assert str(caught.value).startswith("the judge gpt-4: Error code: 400 - ")
+    assert f"Unsupported parameter: '{parameter}'" in str(caught.value)
+    assert f"; {advice}" in str(caught.value)
+    assert not server.paid
+
+
+def test_a_model_without_temperature_and_max_tokens_is_asked_with_what_it_takes(tmp_path):
+    options = {"temperature": None, "token_limit_parameter": "max_completion_tokens"}
+    with ChatServer(prefers_good, not_taken=["temperature", "max_tokens"]) as server:
+        verdicts = ask(judge(server, **options, max_tokens=4000), tmp_path, comparisons(1))
+    assert verdicts["0"].winner == "A"
+    (body,) = server.requests
+    assert set(body) == {"model", "messages", "max_completion_tokens"}
+    assert body["max_completion_tokens"] == 4000
+
+
+def test_a_request_that_alone_is_not_taken_is_unscored_and_the_others_go_on(tmp_path):
+    def too_long(body, times):
+        return "400" if "good 1\n" in body["messages"][1]["content"] else None
+
+    with ChatServer(prefers_good, faults=too_long) as server:
+        verdicts = ask(judge(server), tmp_path, comparisons(3))
+    assert [verdicts[id_].winner for id_ in "012"] == ["A", None, "A"]
+    assert verdicts["1"].reason.startswith("not answered: Error code: 400")
+
+
 def test_a_missing_key_is_an_error_before_any_request(tmp_path, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY")
     with ChatServer(prefers_good) as server:

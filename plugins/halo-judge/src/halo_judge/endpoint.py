@@ -28,6 +28,15 @@ _FATAL = {
     403: "the key may not use this model: check model and base_url",
     404: "the endpoint knows no such model or address: check model and base_url",
 }
+_NOT_TAKEN = {
+    "max_tokens": "set token_limit_parameter: max_completion_tokens, and raise max_tokens (to "
+    "4000, say) if the model thinks before it answers",
+    "max_completion_tokens": "set token_limit_parameter: max_tokens",
+    "temperature": "set temperature: null",
+    "logprobs": "set weighted: false",
+    "top_logprobs": "set a smaller top_logprobs, or weighted: false",
+}
+"""Parameter to what is to be done when a model does not take it."""
 
 
 class Unreachable(Exception):
@@ -106,7 +115,7 @@ class Endpoint:
         Raises:
             Unreachable: When no reply came after all retries.
             Rejected: When the endpoint does not take this request.
-            UserError: When it would take none: a wrong key, model or address.
+            UserError: When it would take none: a wrong key, model, address or parameter.
         """
         openai = self._openai
         body = {"model": model, "messages": list(messages), **parameters}
@@ -135,6 +144,8 @@ class Endpoint:
         code, words = error.status_code, self._words(error)
         if code in _FATAL:
             return UserError(f"{words}; {_FATAL[code]}", location=self._judge)
+        if code == 400 and error.param in _NOT_TAKEN:  # It would take no other request either.
+            return UserError(f"{words}; {_NOT_TAKEN[error.param]}", location=self._judge)
         if code in (408, 409, 429) or code >= 500:
             return Unreachable(words)
         return Rejected(words)

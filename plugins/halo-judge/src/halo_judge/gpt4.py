@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -42,8 +42,19 @@ class GPT4(Judge):
     template_file: Annotated[str | None, Location()] = Field(
         default=None, description="A template of your own, in TOML; goes before `template`."
     )
-    temperature: float = Field(default=0.0, ge=0, le=2, description="Of sampling; the report's 0.")
-    max_tokens: int = Field(default=400, ge=1, description="Tokens of a reply, at most.")
+    temperature: float | None = Field(
+        default=0.0,
+        ge=0,
+        le=2,
+        description="Of sampling; the report's 0. Null sends none, for models that take none.",
+    )
+    max_tokens: int = Field(
+        default=400, ge=1, description="Tokens of a reply, at most; what a model thinks counts."
+    )
+    token_limit_parameter: Literal["max_tokens", "max_completion_tokens"] = Field(
+        default="max_tokens",
+        description="As what `max_tokens` is sent: newer models take max_completion_tokens alone.",
+    )
     weighted: bool = Field(
         default=False,
         description="Ask for log-probabilities and record how sure the judge is of its verdict.",
