@@ -92,6 +92,12 @@ def test_a_parameter_that_is_not_taken_is_named() -> None:
     assert len(server.requests) == 1
 
 
+def test_an_error_repeats_the_key_where_it_is_told_to() -> None:
+    options: Any = {"faults": lambda body, times: "500", "repeats_key": True}
+    with ChatServer(lambda body: "hi", **options) as server:
+        assert post(server, key="sesame")[1]["error"]["message"] == "ill; you sent Bearer sesame"
+
+
 def test_a_plan_strikes_the_wanted_share_in_all_ways_and_always_the_same() -> None:
     plan, again = planned_faults(0.3, seed=1), planned_faults(0.3, seed=1)
     bodies = [{**BODY, "n": n} for n in range(2000)]

@@ -104,6 +104,7 @@ class ChatServer:
         retry_after_s: What a 429 says.
         delay_s: Seconds before each answer.
         not_taken: Parameters that the model does not take; a request with one is answered with 400.
+        repeats_key: Whether errors repeat the key that was sent, as those of some endpoints do.
 
     Attributes:
         requests: The bodies of all requests, in the order in which they came.
@@ -121,6 +122,7 @@ class ChatServer:
         retry_after_s: float = 0.01,
         delay_s: float = 0.0,
         not_taken: Sequence[str] = (),
+        repeats_key: bool = False,
     ) -> None:
         self.reply = reply
         self.faults = faults or (lambda body, times: None)
@@ -128,6 +130,7 @@ class ChatServer:
         self.retry_after_s = retry_after_s
         self.delay_s = delay_s
         self.not_taken = not_taken
+        self.repeats_key = repeats_key
         self.requests: list[Body] = []
         self.paid: Counter[str] = Counter()
         self.faults_met: Counter[Fault] = Counter()
@@ -291,6 +294,8 @@ class _Handler(BaseHTTPRequestHandler):
         *,
         param: str | None = None,
     ) -> None:
+        if self.server.chat.repeats_key:
+            message += f"; you sent {self.headers.get('Authorization')}"
         error = {"message": message, "type": "planned", "code": None, "param": param}
         self._send(status, json.dumps({"error": error}).encode(), headers)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,10 +14,13 @@ from pydantic import Field, field_validator, model_validator
 
 from halo_core.component import Execution, Location
 from halo_core.judge import Comparison, Judge, JudgeSession, Quote
+from halo_judge.secret import SHORTEST
 
 if TYPE_CHECKING:
     from halo_judge.prices import Price
     from halo_judge.template import Template
+
+_VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")
 
 
 class GPT4(Judge):
@@ -83,6 +88,17 @@ class GPT4(Judge):
         default=None, description="A JSON file of prices that goes before the shipped table."
     )
 
+    @field_validator("api_key_env", mode="before")
+    @classmethod
+    def _no_key(cls, value: object) -> object:
+        # Before the type is looked at: a mistake in the type would be shown with the value.
+        if value is None or (isinstance(value, str) and _VARIABLE.fullmatch(value)):
+            return value
+        raise ValueError(
+            "expected the name of an environment variable in capitals, such as OPENAI_API_KEY, "
+            "and not the key itself; null for an endpoint that wants no key"
+        )
+
     @field_validator("base_url")
     @classmethod
     def _plain_address(cls, value: str) -> str:
@@ -99,6 +115,16 @@ class GPT4(Judge):
                 "variable that api_key_env names"
             )
         return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _address_without_the_key(self) -> GPT4:
+        key = os.environ.get(self.api_key_env or "", "").strip()
+        if len(key) >= SHORTEST and key in self.base_url:
+            raise ValueError(
+                f"base_url holds the key that is in {self.api_key_env}: addresses are recorded, "
+                "so take it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _files_are_there(self) -> GPT4:
