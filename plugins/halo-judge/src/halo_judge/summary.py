@@ -7,7 +7,7 @@ from math import fsum
 from statistics import fmean, median
 
 from halo_judge.verdicts import Record
-from halo_report.win_rate import WinRate, rate_text, win_rate
+from halo_report.statistics.win_rate import WinRate, rate_text, win_rate
 
 
 def summary_metrics(records: Sequence[Record], *, confidence: float) -> dict[str, float]:
