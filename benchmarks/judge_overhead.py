@@ -149,7 +149,7 @@ def ours(base_url: str, folder: Path, comparisons: int, concurrency: int) -> Cal
     from halo_core.testing.context import stage_context
     from halo_judge.components import JudgeStage
     from halo_judge.gpt4 import GPT4
-    from halo_report.win_rate import win_rate
+    from halo_report.statistics import win_rate
 
     assert win_rate(["win"], confidence=0.9).main  # Imports scipy.
     samples = folder / "of"

@@ -1,5 +1,7 @@
 import json
 import re
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -158,6 +160,45 @@ def test_a_failed_request_is_sent_again(tmp_path, fault):
         verdicts = ask(judge(server), tmp_path, comparisons(1))
     assert (verdicts["0"].winner, verdicts["0"].calls) == ("A", 1)
     assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("fault", ["429", "503"])
+def test_retry_after_is_obeyed(tmp_path, fault):
+    came = []
+
+    def first_only(body, times):
+        came.append(time.monotonic())
+        return fault if times == 0 else None
+
+    # Longer than what the client would wait without being told, at most 0.5 s.
+    with ChatServer(prefers_good, faults=first_only, retry_after_s=0.8) as server:
+        verdicts = ask(judge(server), tmp_path, comparisons(1))
+    assert verdicts["0"].winner == "A"
+    assert came[1] - came[0] >= 0.8
+
+
+def test_the_number_of_requests_at_once_settles_at_what_the_endpoint_takes(tmp_path):
+    takes, at_once, lock = 3, [0], threading.Lock()
+
+    def faults(body, times):
+        with lock:
+            if at_once[0] >= takes:
+                return "429"
+            at_once[0] += 1
+        return None
+
+    def reply(body):
+        time.sleep(0.1)
+        with lock:
+            at_once[0] -= 1
+        return prefers_good(body)
+
+    with ChatServer(reply, faults=faults, retry_after_s=0.1) as server:
+        verdicts = ask(judge(server, concurrency=32, retries=50), tmp_path, comparisons(90))
+        assert {v.winner for v in verdicts.values()} == {"A"}
+        assert max(server.paid.values()) == 1
+    # At 32 at once, 29 of them would be refused ten times a second for 3 seconds.
+    assert 0 < server.faults_met["429"] < 200
 
 
 def test_a_request_that_times_out_is_sent_again(tmp_path):

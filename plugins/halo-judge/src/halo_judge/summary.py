@@ -92,7 +92,8 @@ def _price(records: Iterable[Record]) -> dict[str, float]:
 def headline(records: Sequence[Record], *, rival: str, judge: str, confidence: float) -> str:
     """Returns the sentence for the summary.
 
-    ``win rate 0.595 [0.526, 0.661] against the SFT target, n=200 (exact 90 % interval; oracle)``
+    ``win rate 0.595 [0.526, 0.661] against the SFT target, n=200, 0 % unscored (exact 90 %
+    interval; oracle)``
 
     Args:
         records: All lines of the stage.
@@ -101,8 +102,8 @@ def headline(records: Sequence[Record], *, rival: str, judge: str, confidence: f
         confidence: Of the interval, in (0, 1).
     """
     rate = _rate(records, confidence)
-    failed = f", {rate.unscored} unscored" if rate.unscored else ""
     if rate.main is None:
         return f"no win rate against {rival}: {judge} scored none of {rate.total} comparisons"
+    count = f"n={rate.scored}, {100 * rate.unscored / rate.total:.3g} % unscored"
     interval = f"exact {confidence * 100:g} % interval; {judge}"
-    return f"win rate {rate_text(rate.main)} against {rival}, n={rate.scored}{failed} ({interval})"
+    return f"win rate {rate_text(rate.main)} against {rival}, {count} ({interval})"
