@@ -65,6 +65,7 @@ class Quote:
         tokens_out: Tokens of the replies, at most.
         cost: Dollars, at most about; None where the price is not known.
         model: What is asked.
+        prices: Whose prices these are, and of what date.
     """
 
     calls: int
@@ -73,6 +74,7 @@ class Quote:
     tokens_out: int
     cost: float | None
     model: str
+    prices: str = ""
 
 
 class JudgeSession(Protocol):

@@ -56,7 +56,9 @@ def test_a_wrong_key_is_refused() -> None:
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize(("fault", "status"), [("429", 429), ("500", 500), ("503", 503)])
+@pytest.mark.parametrize(
+    ("fault", "status"), [("400", 400), ("429", 429), ("500", 500), ("503", 503)]
+)
 def test_an_error_is_not_paid(fault: Any, status: int) -> None:
     with ChatServer(lambda body: "hi", faults=lambda body, times: fault) as server:
         assert post(server)[0] == status
@@ -79,6 +81,21 @@ def test_a_useless_completion_is_paid(fault: Any) -> None:
     assert status == 200
     assert answer["choices"][0]["message"]["content"] != "hi"
     assert list(server.paid.values()) == [1]
+
+
+def test_a_parameter_that_is_not_taken_is_named() -> None:
+    with ChatServer(lambda body: "hi", not_taken=["temperature"]) as server:
+        status, answer = post(server, {**BODY, "temperature": 0})
+        assert post(server)[0] == 200
+    assert status == 400
+    assert answer["error"]["param"] == "temperature"
+    assert len(server.requests) == 1
+
+
+def test_an_error_repeats_the_key_where_it_is_told_to() -> None:
+    options: Any = {"faults": lambda body, times: "500", "repeats_key": True}
+    with ChatServer(lambda body: "hi", **options) as server:
+        assert post(server, key="sesame")[1]["error"]["message"] == "ill; you sent Bearer sesame"
 
 
 def test_a_plan_strikes_the_wanted_share_in_all_ways_and_always_the_same() -> None:

@@ -22,7 +22,7 @@ from typing import Any, Literal, Self, get_args
 
 Fault = Literal[
     "429", "500", "503", "timeout", "drop", "cut", "not-json",
-    "empty", "garbage", "length", "refusal",
+    "empty", "garbage", "length", "refusal", "400",
 ]  # fmt: skip
 """What goes wrong.
 
@@ -37,11 +37,13 @@ Fault = Literal[
 `garbage`               a completion that says nothing to the point
 `length`                a completion that was cut off at `max_tokens`
 `refusal`               the model refuses
+`400`                   the request itself is at fault: the text is too long, say
 ======================  ===========================================================
 
-Only the last four are completions, and paid.
+Only `empty` to `refusal` are completions, and paid.
 """
-FAULTS: tuple[Fault, ...] = get_args(Fault)
+FAULTS: tuple[Fault, ...] = tuple(fault for fault in get_args(Fault) if fault != "400")
+"""Those that may be gone when the same is asked again."""
 COMPLETIONS: frozenset[Fault] = frozenset({"empty", "garbage", "length", "refusal"})
 
 Body = Mapping[str, Any]
@@ -101,6 +103,8 @@ class ChatServer:
         key: The key that is asked for; any will do when left out.
         retry_after_s: What a 429 says.
         delay_s: Seconds before each answer.
+        not_taken: Parameters that the model does not take; a request with one is answered with 400.
+        repeats_key: Whether errors repeat the key that was sent, as those of some endpoints do.
 
     Attributes:
         requests: The bodies of all requests, in the order in which they came.
@@ -117,12 +121,16 @@ class ChatServer:
         key: str | None = None,
         retry_after_s: float = 0.01,
         delay_s: float = 0.0,
+        not_taken: Sequence[str] = (),
+        repeats_key: bool = False,
     ) -> None:
         self.reply = reply
         self.faults = faults or (lambda body, times: None)
         self.key = key
         self.retry_after_s = retry_after_s
         self.delay_s = delay_s
+        self.not_taken = not_taken
+        self.repeats_key = repeats_key
         self.requests: list[Body] = []
         self.paid: Counter[str] = Counter()
         self.faults_met: Counter[Fault] = Counter()
@@ -207,6 +215,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._error(401, f"Incorrect API key provided: {sent}")
         if not self.path.endswith("/chat/completions"):
             return self._error(404, f"no such address: {self.path}")
+        for name in chat.not_taken:
+            if name in body:
+                return self._error(400, f"Unsupported parameter: '{name}'", param=name)
         fault = chat.take(body)
         try:
             if chat.delay_s:
@@ -233,6 +244,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault == "429":
             after = f"{self.server.chat.retry_after_s:g}"
             self._error(429, "slow down", {"Retry-After": after})
+        elif fault == "400":
+            self._error(400, "this request is not taken")
         elif fault in ("500", "503"):
             self._error(int(fault), "ill", {"Retry-After": f"{self.server.chat.retry_after_s:g}"})
         elif fault == "cut":
@@ -273,9 +286,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.chat.pay(body)  # First: who has the answer may look at the count at once.
         self._send(200, json.dumps(answer).encode())
 
-    def _error(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
-        answer = json.dumps({"error": {"message": message, "type": "planned", "code": None}})
-        self._send(status, answer.encode(), headers)
+    def _error(
+        self,
+        status: int,
+        message: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        param: str | None = None,
+    ) -> None:
+        if self.server.chat.repeats_key:
+            message += f"; you sent {self.headers.get('Authorization')}"
+        error = {"message": message, "type": "planned", "code": None, "param": param}
+        self._send(status, json.dumps({"error": error}).encode(), headers)
 
     def _send(
         self,

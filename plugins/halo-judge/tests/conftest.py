@@ -1,6 +1,10 @@
 """Judges to test the stage with, and samples for them to judge."""
 
+import contextlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,6 +13,7 @@ from typing import ClassVar
 import pytest
 from pydantic import Field
 
+import halo_core.cli
 from halo_core.feedback import prompt_id
 from halo_core.judge import Comparison, Judge, Verdict
 from halo_core.stage import StageContext
@@ -92,3 +97,88 @@ def _write(folder: Path, samples: list[dict]) -> Path:
 @pytest.fixture
 def make_sample():
     return sample
+
+
+_FIXED = """
+import json
+from typing import ClassVar
+
+from pydantic import Field
+
+from halo_core.feedback import prompt_id
+from halo_core.stage import Product, Stage, StageResult
+
+
+class Fixed(Stage):
+    produces: ClassVar[Product] = "samples"
+    count: int = Field(default=4, ge=1, description="Prompts.")
+
+    def run(self, context):
+        with (context.folder / "samples.jsonl").open("w") as file:
+            for i in range(self.count):
+                prompt = [{"role": "user", "content": f"q{i}"}]
+                texts = {"completion": "x" * (3 + i % 5), "target": "y" * (2 + i % 7)}
+                line = {"prompt_id": prompt_id(prompt), "prompt": prompt, "tokens": 3, **texts}
+                file.write(json.dumps(line) + "\\n")
+        return StageResult({"n": self.count}, "fixed texts")
+"""
+_SPEC = """
+name: judged
+seed: 1
+model: {hub: some/model, revision: main}
+stages:
+  answers: {use: "file:./fixed.py:Fixed", count: COUNT}
+  win: {use: judge, judge: JUDGE, of: answers, against: target}
+"""
+
+
+class Judged:
+    """A folder with a spec that judges fixed texts, for processes of `halo`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        (folder / "fixed.py").write_text(_FIXED, encoding="utf-8")
+
+    def write(self, base_url: str, count: int, tracking: str = "", **options) -> None:
+        """Writes the spec; options are the judge's."""
+        judge = {"use": "gpt-4", "base_url": base_url, "timeout_s": 2.0, "retries": 8, **options}
+        spec = _SPEC.replace("COUNT", str(count)).replace("JUDGE", json.dumps(judge))
+        (self.folder / "spec.yaml").write_text(spec + tracking, encoding="utf-8")
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """Starts `halo` with the spec after the first argument."""
+        code = "import sys, halo_core.cli; sys.exit(halo_core.cli.call(sys.argv[1:]))"
+        command, *rest = arguments
+        return subprocess.Popen(
+            [sys.executable, "-c", code, command, "spec.yaml", *rest],
+            cwd=self.folder,
+            env=dict(os.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def halo(self, *arguments: str) -> tuple[int, str, str]:
+        """Returns the exit code, stdout and stderr of `halo`."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=200)
+        return process.returncode, out, err
+
+    def halo_here(self, *arguments: str) -> int:
+        """Returns the exit code of `halo` in this process."""
+        command, *rest = arguments
+        with contextlib.chdir(self.folder):
+            return halo_core.cli.call([command, "spec.yaml", *rest])
+
+    def records(self) -> list[dict]:
+        """Returns the lines of the one file of verdicts."""
+        (path,) = (self.folder / "workspace").rglob("verdicts.jsonl")
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture
+def judged(tmp_path):
+    """Makes a folder with a spec that judges fixed texts."""
+    return lambda name="project": Judged(tmp_path / name)

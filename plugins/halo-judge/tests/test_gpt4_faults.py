@@ -1,12 +1,7 @@
 """The proof: 30 % of replies fail in every way, the process is killed, and nothing is lost."""
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -103,42 +98,6 @@ def test_with_faults_and_stops_all_verdicts_come_none_is_paid_twice_and_none_dif
 def holders(folder: Path, secret: str) -> list[Path]:
     """Returns the files that hold a secret."""
     return [p for p in folder.rglob("*") if p.is_file() and secret.encode() in p.read_bytes()]
-
-
-_PROCESS = """
-import sys
-from pathlib import Path
-from halo_core.judge import Comparison
-from halo_judge.gpt4 import GPT4
-
-url, folder, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-prompt = [{"role": "user", "content": "Say something."}]
-asked = [Comparison(str(i), prompt, "x" * (i + 2), "y" * (50 - i)) for i in range(count)]
-judge = GPT4(base_url=url, timeout_s=3.0, retries=8, concurrency=4)
-with judge.open(folder) as session:
-    for verdict in session.compare(asked):
-        print(verdict.id, verdict.winner, flush=True)
-"""
-
-
-@pytest.mark.slow
-def test_a_process_killed_outright_loses_no_more_than_what_was_under_way(tmp_path):
-    count, kills = 40, 5
-    with ChatServer(longer, faults=planned_faults(SHARE, seed=5), delay_s=0.02) as server:
-        command = [sys.executable, "-c", _PROCESS, server.base_url, str(tmp_path), str(count)]
-        for _ in range(kills):
-            paid = sum(server.paid.values())
-            process = subprocess.Popen(command, env=dict(os.environ), stdout=subprocess.DEVNULL)
-            deadline = time.monotonic() + 60
-            while sum(server.paid.values()) < paid + 5 and time.monotonic() < deadline:
-                time.sleep(0.01)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-        twice = sum(times - 1 for times in server.paid.values())
-    assert len(done.stdout.splitlines()) == count
-    assert "None" not in done.stdout
-    assert twice <= kills * 4  # What was under way when SIGKILL came; `concurrency` each time.
 
 
 def echoing(body) -> str:

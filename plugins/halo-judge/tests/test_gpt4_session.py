@@ -1,5 +1,7 @@
 import json
 import re
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -160,6 +162,45 @@ def test_a_failed_request_is_sent_again(tmp_path, fault):
     assert len(server.requests) == 2
 
 
+@pytest.mark.parametrize("fault", ["429", "503"])
+def test_retry_after_is_obeyed(tmp_path, fault):
+    came = []
+
+    def first_only(body, times):
+        came.append(time.monotonic())
+        return fault if times == 0 else None
+
+    # Longer than what the client would wait without being told, at most 0.5 s.
+    with ChatServer(prefers_good, faults=first_only, retry_after_s=0.8) as server:
+        verdicts = ask(judge(server), tmp_path, comparisons(1))
+    assert verdicts["0"].winner == "A"
+    assert came[1] - came[0] >= 0.8
+
+
+def test_the_number_of_requests_at_once_settles_at_what_the_endpoint_takes(tmp_path):
+    takes, at_once, lock = 3, [0], threading.Lock()
+
+    def faults(body, times):
+        with lock:
+            if at_once[0] >= takes:
+                return "429"
+            at_once[0] += 1
+        return None
+
+    def reply(body):
+        time.sleep(0.1)
+        with lock:
+            at_once[0] -= 1
+        return prefers_good(body)
+
+    with ChatServer(reply, faults=faults, retry_after_s=0.1) as server:
+        verdicts = ask(judge(server, concurrency=32, retries=50), tmp_path, comparisons(90))
+        assert {v.winner for v in verdicts.values()} == {"A"}
+        assert max(server.paid.values()) == 1
+    # At 32 at once, 29 of them would be refused ten times a second for 3 seconds.
+    assert 0 < server.faults_met["429"] < 200
+
+
 def test_a_request_that_times_out_is_sent_again(tmp_path):
     with ChatServer(prefers_good, faults=once("timeout")) as server:
         verdicts = ask(judge(server, timeout_s=1.0), tmp_path, comparisons(1))
@@ -194,6 +235,52 @@ def test_a_wrong_key_stops_with_what_to_do_and_without_the_key(tmp_path):
         "the judge gpt-4: Error code: 401 - Incorrect API key provided: ***; the endpoint does "
         "not take the key: check the variable that api_key_env names"
     )
+
+
+@pytest.mark.parametrize(
+    ("parameter", "options", "advice"),
+    [
+        ("max_tokens", {}, "set token_limit_parameter: max_completion_tokens, and raise max_tok"),
+        (
+            "max_completion_tokens",
+            {"token_limit_parameter": "max_completion_tokens"},
+            "set token_limit_parameter: max_tokens",
+        ),
+        ("temperature", {}, "set temperature: null"),
+        ("logprobs", {"weighted": True}, "set weighted: false"),
+        ("top_logprobs", {"weighted": True}, "set a smaller top_logprobs, or weighted: false"),
+    ],
+)
+def test_a_parameter_that_the_model_does_not_take_is_named_with_what_to_set(
+    tmp_path, parameter, options, advice
+):
+    with ChatServer(prefers_good, not_taken=[parameter]) as server:
+        with pytest.raises(UserError) as caught:
+            ask(judge(server, **options), tmp_path, comparisons(3))
+    assert str(caught.value).startswith("the judge gpt-4: Error code: 400 - ")
+    assert f"Unsupported parameter: '{parameter}'" in str(caught.value)
+    assert f"; {advice}" in str(caught.value)
+    assert not server.paid
+
+
+def test_a_model_without_temperature_and_max_tokens_is_asked_with_what_it_takes(tmp_path):
+    options = {"temperature": None, "token_limit_parameter": "max_completion_tokens"}
+    with ChatServer(prefers_good, not_taken=["temperature", "max_tokens"]) as server:
+        verdicts = ask(judge(server, **options, max_tokens=4000), tmp_path, comparisons(1))
+    assert verdicts["0"].winner == "A"
+    (body,) = server.requests
+    assert set(body) == {"model", "messages", "max_completion_tokens"}
+    assert body["max_completion_tokens"] == 4000
+
+
+def test_a_request_that_alone_is_not_taken_is_unscored_and_the_others_go_on(tmp_path):
+    def too_long(body, times):
+        return "400" if "good 1\n" in body["messages"][1]["content"] else None
+
+    with ChatServer(prefers_good, faults=too_long) as server:
+        verdicts = ask(judge(server), tmp_path, comparisons(3))
+    assert [verdicts[id_].winner for id_ in "012"] == ["A", None, "A"]
+    assert verdicts["1"].reason.startswith("not answered: Error code: 400")
 
 
 def test_a_missing_key_is_an_error_before_any_request(tmp_path, monkeypatch):

@@ -26,8 +26,25 @@ def test_the_outlook_counts_requests_tokens_and_dollars_without_asking(judge_con
     tokens = int(ahead["tokens"].split()[1])
     assert 4 * 300 < tokens < 4 * 700
     assert ahead["tokens"] == f"about {tokens} in, at most 400 out"
-    assert ahead["cost"] == f"at most about {(tokens * 30 + 400 * 60) / 1e6:.2f} dollars"
+    assert ahead["cost"] == (
+        f"at most about {(tokens * 30 + 400 * 60) / 1e6:.2f} dollars (prices shipped with "
+        "halo-judge, of 2025-06: check them, or give your own with prices)"
+    )
     assert not context.cache.exists()
+
+
+def test_the_outlook_names_the_user_s_own_prices_and_their_date(judge_context, samples, tmp_path):
+    file = tmp_path / "mine.json"
+    table = {"as_of": "2026-11", "models": {"own": {"input": 1000.0, "output": 0.0}}}
+    context = judge_context(samples)
+    for as_of, said in (
+        ("2026-11", "prices of mine.json, of 2026-11"),
+        ("", "prices of mine.json"),
+    ):
+        file.write_text(json.dumps({**table, "as_of": as_of}), encoding="utf-8")
+        judge = GPT4(model="own", prices=str(file))
+        ahead = JudgeStage(judge=judge, of="answers").outlook(context.inputs, context.cache)
+        assert ahead["cost"].endswith(f" dollars ({said})")
 
 
 def test_counterbalanced_orders_take_half_the_requests(judge_context, samples):

@@ -68,8 +68,14 @@ def test_metrics_are_those_counted_by_hand(judge_context, scripted, mixed):
 def test_headline_names_the_rate_the_rival_the_count_and_the_judge(judge_context, mixed):
     result = stage(Longest()).run(judge_context(mixed))
     assert result.headline == (
-        "win rate 0.500 [0.128, 0.872] against the SFT target, n=5 (exact 90 % interval; longest)"
+        "win rate 0.500 [0.128, 0.872] against the SFT target, n=5, 0 % unscored "
+        "(exact 90 % interval; longest)"
     )
+
+
+def test_the_headline_says_what_share_is_unscored(judge_context, scripted, mixed):
+    says = scripted(lambda c: None if "q2" in str(c.prompt) else by_text(c))
+    assert "n=4, 20 % unscored (exact" in stage(says).run(judge_context(mixed)).headline
 
 
 def test_verdicts_have_the_documented_fields(judge_context, scripted, mixed):

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -62,6 +63,14 @@ def open_session(judge: GPT4, folder: Path, shared: Path) -> Iterator[ChatSessio
         store.close()
 
 
+@dataclass(frozen=True)
+class _Task:
+    """A request that the threads have, and the comparisons that wait for it."""
+
+    ids: list[str]
+    future: Future[Verdict]
+
+
 class ChatSession:
     """See `open_session`."""
 
@@ -88,72 +97,67 @@ class ChatSession:
     def compare(self, comparisons: Sequence[Comparison]) -> Iterator[Verdict]:
         """Yields one verdict per comparison, as the replies come.
 
+        What it holds does not grow with their number.
+
         Raises:
             UserError: When the endpoint takes no request of ours, or `max_cost` is reached; what
                 was under way is waited for, yielded and kept.
         """
-        waiting: dict[str, tuple[Comparison, list[str]]] = {}
-        for comparison in comparisons:
-            shown = self._template.shown(comparison)
-            if shown.a == shown.b:
-                yield Verdict(comparison.id, "tie", "both texts are the same")
-                continue
-            request = make_request(self._judge, self._template, shown)
-            waiting.setdefault(request_key(request), (shown, []))[1].append(comparison.id)
-        yield from self._answers(waiting)
-
-    def _answers(self, waiting: dict[str, tuple[Comparison, list[str]]]) -> Iterator[Verdict]:
-        """Keeps a window of comparisons with the threads; yields what they return."""
-        rest = iter(waiting.items())
-        done: SimpleQueue[tuple[Sequence[str], Future[Verdict]]] = SimpleQueue()
-        under_way: set[Future[Verdict]] = set()
+        rest = iter(comparisons)
+        done: SimpleQueue[str] = SimpleQueue()
+        under_way: dict[str, _Task] = {}
         capped = False
         try:
             while True:
                 while len(under_way) < 2 * self._judge.concurrency and not capped:
-                    task = next(rest, None)
-                    if task is None:
+                    comparison = next(rest, None)
+                    if comparison is None:
                         break
-                    under_way.add(self._start(*task, done))
+                    shown = self._template.shown(comparison)
+                    if shown.a == shown.b:
+                        yield Verdict(comparison.id, "tie", "both texts are the same")
+                        continue
+                    self._start(shown, under_way, done)
                 if not under_way:
                     break
-                ids, future = done.get()
-                under_way.discard(future)
+                task = under_way.pop(done.get())
                 try:
-                    verdict = future.result()
+                    verdict = task.future.result()
                 except CapReached:
                     capped = True
                     continue
-                for id_ in ids:
+                for id_ in task.ids:
                     yield _named(verdict, id_)
         finally:
-            self._leave(under_way)
+            self._leave([task.future for task in under_way.values()])
         if capped:
             raise self._cap_reached()
 
     def _start(
-        self,
-        key: str,
-        task: tuple[Comparison, list[str]],
-        done: SimpleQueue[tuple[Sequence[str], Future[Verdict]]],
-    ) -> Future[Verdict]:
-        shown, ids = task
-        future = self._threads.submit(self._verdict, key, shown)
-        future.add_done_callback(lambda finished: done.put((ids, finished)))
-        return future
+        self, shown: Comparison, under_way: dict[str, _Task], done: SimpleQueue[str]
+    ) -> None:
+        """Gives a comparison to the threads, unless the same one is under way."""
+        request = make_request(self._judge, self._template, shown)
+        key = request_key(request)
+        if key in under_way:
+            under_way[key].ids.append(shown.id)
+            return
+        future = self._threads.submit(self._verdict, key, request)
+        under_way[key] = _Task([shown.id], future)
+        # The key alone: a callback that held the task would keep both until garbage is collected.
+        future.add_done_callback(lambda _: done.put(key))
 
-    def _leave(self, under_way: set[Future[Verdict]]) -> None:
-        if under_way:
+    def _leave(self, futures: Sequence[Future[Verdict]]) -> None:
+        if futures:
             self._endpoint.leave()
-        for future in under_way:
+        for future in futures:
             future.cancel()
-        for future in under_way:
+        for future in futures:
             if not future.cancelled():
                 future.exception()  # Waits; what it raises has no reader any more.
 
-    def _verdict(self, key: str, shown: Comparison) -> Verdict:
-        """Returns the verdict on a comparison, without its id; runs in a thread."""
-        request = make_request(self._judge, self._template, shown)
+    def _verdict(self, key: str, request: Request) -> Verdict:
+        """Returns the verdict on a request, without an id; runs in a thread."""
         paid: list[Kept] = []
         reading = Reading(None, "not asked")
         for attempt in range(ATTEMPTS):

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from halo_core.component import Execution, Location
 from halo_core.judge import Comparison, Judge, JudgeSession, Quote
+from halo_judge.secret import SHORTEST
 
 if TYPE_CHECKING:
     from halo_judge.prices import Price
     from halo_judge.template import Template
+
+_VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")
 
 
 class GPT4(Judge):
@@ -42,8 +47,19 @@ class GPT4(Judge):
     template_file: Annotated[str | None, Location()] = Field(
         default=None, description="A template of your own, in TOML; goes before `template`."
     )
-    temperature: float = Field(default=0.0, ge=0, le=2, description="Of sampling; the report's 0.")
-    max_tokens: int = Field(default=400, ge=1, description="Tokens of a reply, at most.")
+    temperature: float | None = Field(
+        default=0.0,
+        ge=0,
+        le=2,
+        description="Of sampling; the report's 0. Null sends none, for models that take none.",
+    )
+    max_tokens: int = Field(
+        default=400, ge=1, description="Tokens of a reply, at most; what a model thinks counts."
+    )
+    token_limit_parameter: Literal["max_tokens", "max_completion_tokens"] = Field(
+        default="max_tokens",
+        description="As what `max_tokens` is sent: newer models take max_completion_tokens alone.",
+    )
     weighted: bool = Field(
         default=False,
         description="Ask for log-probabilities and record how sure the judge is of its verdict.",
@@ -72,6 +88,17 @@ class GPT4(Judge):
         default=None, description="A JSON file of prices that goes before the shipped table."
     )
 
+    @field_validator("api_key_env", mode="before")
+    @classmethod
+    def _no_key(cls, value: object) -> object:
+        # Before the type is looked at: a mistake in the type would be shown with the value.
+        if value is None or (isinstance(value, str) and _VARIABLE.fullmatch(value)):
+            return value
+        raise ValueError(
+            "expected the name of an environment variable in capitals, such as OPENAI_API_KEY, "
+            "and not the key itself; null for an endpoint that wants no key"
+        )
+
     @field_validator("base_url")
     @classmethod
     def _plain_address(cls, value: str) -> str:
@@ -88,6 +115,16 @@ class GPT4(Judge):
                 "variable that api_key_env names"
             )
         return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _address_without_the_key(self) -> GPT4:
+        key = os.environ.get(self.api_key_env or "", "").strip()
+        if len(key) >= SHORTEST and key in self.base_url:
+            raise ValueError(
+                f"base_url holds the key that is in {self.api_key_env}: addresses are recorded, "
+                "so take it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _files_are_there(self) -> GPT4:

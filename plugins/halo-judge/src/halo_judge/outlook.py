@@ -42,12 +42,13 @@ def outlook(stage: JudgeStage, inputs: Mapping[str, Path], cache: Path) -> dict[
 def describe(quote: Quote) -> dict[str, str]:
     """Returns a quote as label to text.
 
-    >>> describe(Quote(2, 1, 900, 800, 0.081, "gpt-4-0613"))["cost"]
-    'at most about 0.08 dollars'
+    >>> describe(Quote(2, 1, 900, 800, 0.081, "gpt-4-0613", "prices of mine.json"))["cost"]
+    'at most about 0.08 dollars (prices of mine.json)'
     """
     cost = "unknown: no price in the table, see the option prices"
     if quote.cost is not None:
-        cost = f"at most about {quote.cost:.2f} dollars"
+        source = f" ({quote.prices})" if quote.prices else ""
+        cost = f"at most about {quote.cost:.2f} dollars{source}"
     return {
         "requests": f"{quote.calls} to {quote.model}; {quote.kept} verdicts are there already",
         "tokens": f"about {quote.tokens_in} in, at most {quote.tokens_out} out",

@@ -54,6 +54,26 @@ def find_price(model: str, file: str | None = None) -> Price | None:
     return None
 
 
+def price_source(model: str, file: str | None = None) -> str:
+    """Returns whose price of a model it is and of what date; nothing when there is none.
+
+    >>> price_source("gpt-4-0613")
+    'prices shipped with halo-judge, of 2025-06: check them, or give your own with prices'
+
+    Raises:
+        ValueError: When the user's file is not there or is no table of prices.
+    """
+    if file is not None and model in (own := _read(Path(file))).models:
+        return f"prices of {Path(file).name}" + (f", of {own.as_of}" if own.as_of else "")
+    shipped = _read(SHIPPED)
+    if model not in shipped.models:
+        return ""
+    return (
+        f"prices shipped with halo-judge, of {shipped.as_of}: check them, or give your own with "
+        "prices"
+    )
+
+
 def _read(path: Path) -> PriceTable:
     try:
         return PriceTable.model_validate_json(path.read_bytes())

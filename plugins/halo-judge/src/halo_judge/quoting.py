@@ -7,7 +7,7 @@ from pathlib import Path
 
 from halo_core.judge import Comparison, Quote
 from halo_judge.gpt4 import GPT4
-from halo_judge.prices import about_tokens
+from halo_judge.prices import about_tokens, price_source
 from halo_judge.reply_store import keys_kept, request_key
 from halo_judge.requests import make_request
 
@@ -33,4 +33,5 @@ def quote(judge: GPT4, comparisons: Sequence[Comparison], shared: Path) -> Quote
     calls = len(keys) - before
     tokens_out = calls * judge.max_tokens
     cost = None if price is None else price.cost(tokens_in, tokens_out)
-    return Quote(calls, kept, tokens_in, tokens_out, cost, judge.model)
+    source = price_source(judge.model, judge.prices)
+    return Quote(calls, kept, tokens_in, tokens_out, cost, judge.model, source)

@@ -15,10 +15,9 @@ Request = dict[str, Any]
 
 def make_request(judge: GPT4, template: Template, shown: Comparison) -> Request:
     """Returns the request for a verdict on two texts in the order in which they are shown."""
-    parameters: dict[str, Any] = {
-        "temperature": judge.temperature,
-        "max_tokens": judge.max_tokens,
-    }
+    parameters: dict[str, Any] = {judge.token_limit_parameter: judge.max_tokens}
+    if judge.temperature is not None:
+        parameters["temperature"] = judge.temperature
     if judge.weighted:
         parameters |= {"logprobs": True, "top_logprobs": judge.top_logprobs}
     return {

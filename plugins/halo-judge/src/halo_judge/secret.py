@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,9 @@ from halo_core.redact import HIDDEN
 
 NO_KEY = "none"
 """What an endpoint that wants no key is sent, as the client always sends one."""
-_SHORT = 6
+SHORTEST = 6
+"""Characters of a key at least; what is shorter is not looked for in texts."""
+_PRINTABLE = re.compile(r"[!-~]+")
 
 
 class Secret:
@@ -33,7 +36,7 @@ class Secret:
 
     def hide(self, text: str) -> str:
         """Returns a text without the key."""
-        if len(self._value) < _SHORT:  # No key of an endpoint; it would tear words apart.
+        if len(self._value) < SHORTEST:  # No key of an endpoint; it would tear words apart.
             return text
         return text.replace(self._value, HIDDEN)
 
@@ -52,7 +55,7 @@ def read_key(variable: str | None, judge: str) -> Secret:
     """Returns the key in an environment variable; a stand-in when none is wanted.
 
     Raises:
-        UserError: When the variable is not set; nothing was asked yet.
+        UserError: When the variable is not set or holds what no key is; nothing was asked yet.
     """
     if variable is None:
         return Secret(NO_KEY)
@@ -62,6 +65,12 @@ def read_key(variable: str | None, judge: str) -> Secret:
             f"no key: the environment variable {variable} is not set. Set it (export "
             f"{variable}=...), name another one with the option api_key_env, or, for an endpoint "
             "that wants no key, write api_key_env: null",
+            location=judge,
+        )
+    if _PRINTABLE.fullmatch(value) is None:  # The client would show it, as a header it cannot send.
+        raise UserError(
+            f"the environment variable {variable} holds blanks, line breaks or letters outside of "
+            "ASCII; expected a key in one piece. Set it again",
             location=judge,
         )
     return Secret(value)

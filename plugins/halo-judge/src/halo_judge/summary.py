@@ -119,7 +119,8 @@ def headline(
 ) -> str:
     """Returns the sentence for the summary.
 
-    ``win rate 0.595 [0.526, 0.661] against the SFT target, n=200 (exact 90 % interval; oracle)``
+    ``win rate 0.595 [0.526, 0.661] against the SFT target, n=200, 0 % unscored (exact 90 %
+    interval; oracle)``
 
     Args:
         records: All lines of the stage.
@@ -129,8 +130,8 @@ def headline(
         interval: How it is made.
     """
     rate = _rate(records, confidence, interval)
-    failed = f", {rate.unscored} unscored" if rate.unscored else ""
     if rate.main is None:
         return f"no win rate against {rival}: {judge} scored none of {rate.total} comparisons"
+    count = f"n={rate.scored}, {100 * rate.unscored / rate.total:.3g} % unscored"
     how = f"{INTERVAL_NAMES[interval]} {confidence * 100:g} % interval; {judge}"
-    return f"win rate {rate_text(rate.main)} against {rival}, n={rate.scored}{failed} ({how})"
+    return f"win rate {rate_text(rate.main)} against {rival}, {count} ({how})"

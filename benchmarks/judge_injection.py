@@ -1,0 +1,266 @@
+"""Measures how often outputs that address the judge win: per attack, judge and template.
+
+    python benchmarks/judge_injection.py
+    python benchmarks/judge_injection.py --base-url https://api.openai.com/v1 --model gpt-4-0613
+
+Without an address, stand-ins of known gullibility are asked (`injection/stand_ins.py`), through the
+judge `gpt-4` and a server on this machine; every number is the same every time. With one, the model
+behind it is asked, with the key in OPENAI_API_KEY (or `--api-key-env`), and is paid for; what was
+paid for is kept in `--keep`.
+
+A cell says how many percent of its points an attack wins when its text is shown first, and in both
+orders; a good answer is on the other side, so 0 is what it deserves. `*` marks that at least a
+fifth of the prompts was unscored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import exp
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from injection.stand_ins import FIXED_MARK, STAND_INS, Seen, longest, reply
+
+from halo_core.judge import Comparison, Verdict
+from halo_core.testing import ChatServer
+from halo_judge.gpt4 import GPT4
+from halo_judge.orders import combine, outcome
+from halo_judge.template import FOLDER, Template, read_template
+from halo_report.statistics import POINTS, length_controlled_rate
+
+SET = Path(__file__).parent / "injection" / "attacks.toml"
+GUESSED_MARK = "0123456789ab"
+"""What an attacker takes for the mark of `pairwise-1`: one that other texts had."""
+FEW_SCORED = 0.2
+
+
+@dataclass(frozen=True)
+class Attack:
+    """An output that addresses the judge.
+
+    Attributes:
+        name: Of the attack.
+        outputs: One for each question.
+    """
+
+    name: str
+    outputs: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Share:
+    """The points of an attack, in [0, 1]; None where nothing was scored."""
+
+    first: float | None
+    both: float | None
+    unscored: float
+
+    def __str__(self) -> str:
+        said = ["-" if share is None else f"{100 * share:.0f}" for share in (self.first, self.both)]
+        return " → ".join(said) + ("*" if self.unscored >= FEW_SCORED else "")
+
+
+def read_attacks(mark: str) -> tuple[list[tuple[str, str]], list[Attack]]:
+    """Returns the questions with their good answers, and the attacks."""
+    tree = tomllib.loads(SET.read_text(encoding="utf-8"))
+    questions = [(each["prompt"], each["good"]) for each in tree["question"]]
+    attacks = []
+    for each in tree["attack"]:
+        text = each["text"].replace("[[mark]]", mark) * each.get("times", 1)
+        whole = text if each.get("alone") else f"{tree['poor']}\n{text}".rstrip("\n")
+        attacks.append(Attack(each["name"], [whole] * len(questions)))
+    return questions, attacks
+
+
+def comparisons(questions: Sequence[tuple[str, str]], attack: Attack) -> list[Comparison]:
+    """Returns both orders of each question; in AB the attack is shown first."""
+    made = []
+    for number, ((prompt, good), output) in enumerate(zip(questions, attack.outputs, strict=True)):
+        messages = [{"role": "user", "content": prompt}]
+        made.append(Comparison(f"{number}-AB", messages, output, good))
+        made.append(Comparison(f"{number}-BA", messages, good, output))
+    return made
+
+
+def share(verdicts: Mapping[str, Verdict], count: int) -> Share:
+    """Returns what an attack won."""
+    first, both = [], []
+    for number in range(count):
+        said = [outcome(verdicts[f"{number}-AB"], "AB"), outcome(verdicts[f"{number}-BA"], "BA")]
+        first += [POINTS[said[0]]] if said[0] is not None else []
+        together = combine(said).result
+        both += [POINTS[together]] if together != "unscored" else []
+    return Share(mean(first), mean(both), 1 - len(both) / count)
+
+
+def mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def seen(template: Template, shown: Comparison) -> tuple[str, Seen]:
+    """Returns the user message that a comparison becomes, and what there is to see."""
+    messages = template.messages(shown)
+    system = messages[0]["content"] if len(messages) > 1 else ""
+    user = messages[-1]["content"]
+    after = template.user.partition("{b}")[2].replace("{fence}", "x" * 12)
+    second = len(user) - len(after) - len(shown.b)
+    better = "B" if shown.id.endswith("AB") else "A"
+    return user, Seen(system, user, shown, better, second)
+
+
+def fixed_mark(folder: Path) -> Path:
+    """Writes `pairwise-1` with a mark that anybody can know, to show what the real one is for."""
+    text = (FOLDER / "pairwise-1.toml").read_text(encoding="utf-8")
+    path = folder / "fixed-mark.toml"
+    path.write_text(text.replace("{fence}", FIXED_MARK), encoding="utf-8")
+    return path
+
+
+def ask(judge: GPT4, folder: Path, asked: Sequence[Comparison]) -> dict[str, Verdict]:
+    """Returns verdicts by id."""
+    with judge.open(folder) as session:
+        return {verdict.id: verdict for verdict in session.compare(asked)}
+
+
+def stand_in_columns(folder: Path, template_file: Path) -> dict[str, list[str]]:
+    """Returns the cells of each stand-in under a template, one per attack."""
+    template = read_template(template_file)
+    # Who knows a template knows a mark that stands in it; one that follows from texts is guessed.
+    questions, attacks = read_attacks(GUESSED_MARK if "{fence}" in template.user else FIXED_MARK)
+    columns: dict[str, list[str]] = {name: [] for name in STAND_INS}
+    for name, judge in STAND_INS.items():
+        known: dict[str, Seen] = {}
+        for attack in attacks:
+            known |= dict(seen(template, shown) for shown in comparisons(questions, attack))
+
+        def answer(body: Mapping[str, Any], judge: Any = judge, known: Any = known) -> str:
+            view = known[body["messages"][-1]["content"]]
+            return reply(view, judge(view))
+
+        with ChatServer(answer) as server:
+            asked = GPT4(
+                base_url=server.base_url, api_key_env=None, template_file=str(template_file)
+            )
+            for attack in attacks:
+                verdicts = ask(asked, folder / name, comparisons(questions, attack))
+                columns[name].append(str(share(verdicts, len(questions))))
+    return columns
+
+
+def stand_in_table(folder: Path) -> list[list[str]]:
+    """Returns attacks down, stand-ins across; per template where those differ."""
+    files = {
+        "pairwise-1": FOLDER / "pairwise-1.toml",
+        "report-2024": FOLDER / "report-2024.toml",
+        f"mark {FIXED_MARK}": fixed_mark(folder),
+    }
+    found = {title: stand_in_columns(folder / title, file) for title, file in files.items()}
+    rows = [["attack"], *([attack.name] for attack in read_attacks("")[1])]
+    for name in STAND_INS:
+        per_template = {f"{name}, {title}": columns[name] for title, columns in found.items()}
+        first = next(iter(per_template.values()))
+        same = all(cells == first for cells in per_template.values())
+        for title, cells in ({name: first} if same else per_template).items():
+            for row, cell in zip(rows, [title, *cells], strict=True):
+                row.append(cell)
+    return rows
+
+
+def model_table(options: argparse.Namespace, folder: Path) -> list[list[str]]:
+    """Returns the rows for a real model: attacks down, templates across."""
+    names = ["pairwise-1", "report-2024"]
+    rows: list[list[str]] = [["attack", *names]]
+    for name in names:
+        questions, attacks = read_attacks(GUESSED_MARK)
+        judge = GPT4(
+            base_url=options.base_url,
+            model=options.model,
+            api_key_env=None if options.api_key_env == "" else options.api_key_env,
+            template=name,
+            token_limit_parameter=options.token_limit_parameter,
+            temperature=None if options.no_temperature else 0.0,
+        )
+        for number, attack in enumerate(attacks, start=1):
+            if len(rows) <= number:
+                rows.append([attack.name])
+            verdicts = ask(judge, folder, comparisons(questions, attack))
+            rows[number].append(str(share(verdicts, len(questions))))
+    return rows
+
+
+def constant_text_table() -> list[list[str]]:
+    """Returns what length control makes of a constant text that wins by its length.
+
+    300 baselines of lengths drawn as exp(normal(5, 0.6)) characters meet one text of a fixed
+    length, which is always the worse one. The judge goes by length for a share of the prompts and
+    by quality for the others: at equal lengths the text would win half of that share.
+    """
+    draw = Random(1)
+    baselines = [round(exp(draw.gauss(5.0, 0.6))) for _ in range(300)]
+    by_length = [draw.random() for _ in baselines]
+    rows = [
+        ["goes by length", "characters", "raw", "length-controlled", "interval", "at equal lengths"]
+    ]
+    for gullible in (1.0, 0.5, 0.25):
+        for length in (100, 150, 300, 600):
+            points = []
+            for baseline, chance in zip(baselines, by_length, strict=True):
+                shown = Comparison("0-AB", [], "x" * length, "y" * baseline)
+                wins = longest(Seen("", "", shown, "B", 0)) == "A"
+                points.append(0.5 if length == baseline else float(wins and chance < gullible))
+            found = length_controlled_rate(points, [length] * len(points), baselines)
+            rows.append(
+                [
+                    f"{100 * gullible:.0f} %",
+                    str(length),
+                    f"{100 * found.raw:.1f}",
+                    f"{100 * found.rate:.1f}",
+                    f"{100 * found.low:.1f} to {100 * found.high:.1f}",
+                    f"{50 * gullible:.1f}",
+                ]
+            )
+    return rows
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Returns rows as a table, the first being its head."""
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    lines.insert(1, "|---" * len(rows[0]) + "|")
+    return "\n".join(lines)
+
+
+def tables(folder: Path) -> str:
+    """Returns all tables that need no model."""
+    return f"{markdown(stand_in_table(folder))}\n\n{markdown(constant_text_table())}"
+
+
+def read_options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--base-url", help="of an OpenAI-compatible endpoint; stand-ins without")
+    parser.add_argument("--model", default="gpt-4-0613")
+    parser.add_argument("--api-key-env", default="OPENAI_API_KEY", help="empty for no key")
+    parser.add_argument("--token-limit-parameter", default="max_tokens")
+    parser.add_argument("--no-temperature", action="store_true")
+    parser.add_argument("--keep", type=Path, default=Path("injection-replies"))
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    options = read_options(sys.argv[1:])
+    if options.base_url:
+        options.keep.mkdir(parents=True, exist_ok=True)
+        print(markdown(model_table(options, options.keep)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        print(tables(Path(folder)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Processes of `halo run` killed outright (SIGKILL) while a judge is asked, and run again."""
+
+import copy
+import json
+import re
+import signal
+import time
+
+import pytest
+
+from halo_core.testing import FAULTS, ChatServer, planned_faults
+
+KEY = "sk-planted-0123456789"
+SHARE = 0.3
+AT_ONCE = 4
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+def longer(body) -> str:
+    asked = body["messages"][1]["content"]
+    a, b = (len(re.search(rf"answer {place}\n(.*)\n", asked).group(1)) for place in "AB")
+    verdict = "tie" if a == b else "A" if a > b else "B"
+    return json.dumps({"comparison": f"{a}, {b}", "verdict": verdict})
+
+
+def without_price(records: list[dict]) -> str:
+    """Returns verdicts as text, without what more requests change: `calls` and `cost`."""
+    records = copy.deepcopy(records)
+    for record in records:
+        for said in record["orders"]:
+            said.pop("calls"), said.pop("cost")
+    return json.dumps(records)
+
+
+def kill_after(project, server, requests: int) -> bool:
+    """Starts `halo run` and kills it after some more paid requests; False where it was done."""
+    before = sum(server.paid.values())
+    process = project.start("run")
+    end = time.monotonic() + 60
+    while sum(server.paid.values()) < before + requests and time.monotonic() < end:
+        if process.poll() is not None:
+            break
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    return process.returncode == -signal.SIGKILL
+
+
+def check_kills(judged, record_property, *, kills: int, prompts: int, requests: int) -> set[str]:
+    """Checks that a run killed so often ends like one without faults; returns the faults met."""
+    calm = judged("calm")
+    with ChatServer(longer) as server:
+        calm.write(server.base_url, prompts)
+        assert calm.halo_here("run") == 0
+        asked = len(server.requests)
+    project = judged("killed")
+    faults = planned_faults(SHARE, seed=5)
+    with ChatServer(longer, faults=faults, delay_s=0.02, key=KEY) as server:
+        project.write(server.base_url, prompts, concurrency=AT_ONCE)
+        for _ in range(kills):
+            assert kill_after(project, server, requests)
+        code, out, err = project.halo("run", "--json")
+        firsts = {json.dumps(b, sort_keys=True) for b in server.requests if len(b["messages"]) == 2}
+    assert code == 0, err
+    metrics = json.loads(out)["stages"][1]["metrics"]
+    assert metrics["unscored"] == 0
+    assert without_price(project.records()) == without_price(calm.records())
+    # Every question was asked, none but those; each is counted once, however often it was lost.
+    assert len(firsts) == asked
+    assert metrics["calls"] == len(server.paid)
+    # A reply that the server sent and the killed process never got to keep is paid for again.
+    lost = sum(times - 1 for times in server.paid.values())
+    record_property("replies_lost", lost)
+    print(f"{kills} kills, {len(server.paid)} replies, {lost} lost")
+    assert lost <= kills * AT_ONCE
+    return set(server.faults_met)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_ten_kills_of_a_run_with_faults_lose_at_most_what_was_under_way(judged, record_property):
+    met = check_kills(judged, record_property, kills=10, prompts=80, requests=12)
+    assert met == set(FAULTS)
+
+
+def test_a_killed_run_ends_like_one_without_faults(judged, record_property):
+    check_kills(judged, record_property, kills=1, prompts=8, requests=5)
