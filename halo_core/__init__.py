@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         WithinPair,
     )
     from halo_core.rows import DataSet
+    from halo_core.scoring import Answer, Score, ScoringJudge, ScoringSession, compared_by_score
     from halo_core.stage import ModelInput, Stage, StageContext, StageResult
     from halo_core.tracker import Report, ReportTaker, SuiteTracker, Tracker, TrackerSession
 
@@ -69,6 +70,7 @@ _HOMES = {
         "WithinPair",
     ],
     "rows": ["DataSet"],
+    "scoring": ["Answer", "Score", "ScoringJudge", "ScoringSession", "compared_by_score"],
     "stage": ["ModelInput", "Stage", "StageContext", "StageResult"],
     "tracker": ["Report", "ReportTaker", "SuiteTracker", "Tracker", "TrackerSession"],
 }
@@ -76,6 +78,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __version__ = "0.1.0"
 __all__ = [
+    "Answer",
     "Candidate",
     "ClassCounts",
     "Comparison",
@@ -114,6 +117,9 @@ __all__ = [
     "Report",
     "ReportTaker",
     "SamplesRef",
+    "Score",
+    "ScoringJudge",
+    "ScoringSession",
     "Stage",
     "StageContext",
     "StageResult",
@@ -125,6 +131,7 @@ __all__ = [
     "ValueFunction",
     "Verdict",
     "WithinPair",
+    "compared_by_score",
     "hookimpl",
     "prompt_id",
 ]
