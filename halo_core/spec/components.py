@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -31,6 +31,7 @@ class Resolved:
         registration: What the name meant.
         options: What was given, as plain values, with nested components as `Resolved`.
         keys: Where in the spec it stands.
+        written: What stands for it in a spec where that is no name with options: a stage's id.
     """
 
     component: Component
@@ -38,6 +39,7 @@ class Resolved:
     registration: Registration
     options: Mapping[str, Any]
     keys: Keys = field(default=(), compare=False)
+    written: str | None = None
 
     @property
     def short_name(self) -> str:
@@ -62,6 +64,26 @@ class Resolved:
         for _, child in self.children():
             yield from child.all()
 
+    def within(self) -> Iterator[tuple[Keys, Resolved]]:
+        """Yields the components within this one at any depth, with their keys."""
+        for keys, child in self.children():
+            yield keys, child
+            yield from (((*keys, *more), found) for more, found in child.within())
+
+    def exchanged(self, exchange: Callable[[Resolved], Resolved | None]) -> Resolved:
+        """Returns this component with some of those within it exchanged.
+
+        Args:
+            exchange: Returns what stands in for a component; None to leave it.
+        """
+        other = exchange(self)
+        if other is not None:
+            return other
+        options = {name: _exchanged(item, exchange) for name, item in self.options.items()}
+        slots: dict[str, Component] = {}
+        encoded = json.dumps(_slotted(options, slots))
+        return replace(self, component=type(self.component).build(encoded, slots), options=options)
+
 
 def _components(value: Any, keys: Keys) -> Iterator[tuple[Keys, Resolved]]:
     if isinstance(value, Resolved):
@@ -74,9 +96,19 @@ def _components(value: Any, keys: Keys) -> Iterator[tuple[Keys, Resolved]]:
             yield from _components(item, (*keys, i))
 
 
+def _exchanged(value: Any, exchange: Callable[[Resolved], Resolved | None]) -> Any:
+    if isinstance(value, Resolved):
+        return value.exchanged(exchange)
+    if isinstance(value, Mapping):
+        return {key: _exchanged(item, exchange) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_exchanged(item, exchange) for item in value]
+    return value
+
+
 def _tree(children: Mapping[Keys, Resolved], keys: Keys, value: Any) -> Any:
     if keys in children:
-        return children[keys].tree()
+        return children[keys].written or children[keys].tree()
     if isinstance(value, dict):
         return {k: _tree(children, (*keys, k), v) for k, v in value.items()}
     if isinstance(value, list):
@@ -90,11 +122,16 @@ class Resolver:
     Args:
         registry: What is installed.
         mistakes: Where mistakes go.
+
+    Attributes:
+        feedback: Stage id to the data source that it stands for, of the stages so far that make
+            feedback.
     """
 
     def __init__(self, registry: Registry, mistakes: Mistakes) -> None:
         self.registry = registry
         self.mistakes = mistakes
+        self.feedback: dict[str, Resolved] = {}
 
     def resolve(self, kind: str, value: Any, keys: Keys) -> Resolved | None:
         """Returns the component that a value of the spec describes, or None after a mistake.
@@ -106,6 +143,8 @@ class Resolver:
         """
         if isinstance(value, Resolved):
             return value
+        if kind == "data" and isinstance(value, str) and value in self.feedback:
+            return self.feedback[value]
         found = self._use(kind, value, keys)
         if found is None:
             return None
