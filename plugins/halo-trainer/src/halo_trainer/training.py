@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from halo_core.chat_text import completion_end_id
 from halo_core.errors import DataError, ModelError, UserError
 from halo_core.loss import ClassCounts, Counted, Loss
 from halo_core.stage import ModelInput, StageContext
@@ -24,7 +25,6 @@ from halo_trainer.heads import make_heads
 from halo_trainer.lora import apply_lora
 from halo_trainer.model_notes import ModelNotes, read_notes
 from halo_trainer.models import (
-    completion_end_id,
     grow_vocabulary,
     load_model,
     load_tokenizer,
