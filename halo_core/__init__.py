@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from halo_core.errors import DataError, HaloError, ModelError, PathError, PluginError, UserError
     from halo_core.feedback import Feedback, prompt_id
     from halo_core.hooks import hookimpl
-    from halo_core.judge import Comparison, Judge, JudgeSession, PaidJudge, Quote, Verdict
+    from halo_core.judge import (
+        Comparison,
+        Judge,
+        JudgeSession,
+        ModelJudge,
+        PaidJudge,
+        Quote,
+        Verdict,
+    )
     from halo_core.loss import (
         ClassCounts,
         Completions,
@@ -47,7 +55,7 @@ _HOMES = {
     "errors": ["DataError", "HaloError", "ModelError", "PathError", "PluginError", "UserError"],
     "feedback": ["Feedback", "prompt_id"],
     "hooks": ["hookimpl"],
-    "judge": ["Comparison", "Judge", "JudgeSession", "PaidJudge", "Quote", "Verdict"],
+    "judge": ["Comparison", "Judge", "JudgeSession", "ModelJudge", "PaidJudge", "Quote", "Verdict"],
     "loss": [
         "ClassCounts",
         "Completions",
@@ -105,6 +113,7 @@ __all__ = [
     "LossOutput",
     "ModelError",
     "ModelInput",
+    "ModelJudge",
     "ModelRef",
     "Observed",
     "PaidJudge",

@@ -51,6 +51,7 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
     "judge": {"gpt-4": "halo-judge", "longest": "halo-judge", "oracle": "halo-data"},
     "stage": {
         "judge": "halo-judge",
+        "label": "halo-judge",
         "sample": "halo-trainer",
         "scratch": "halo-trainer",
         "train": "halo-trainer",

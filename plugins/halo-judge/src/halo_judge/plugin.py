@@ -10,5 +10,6 @@ from halo_core.registry import Registrar
 def halo_register(registry: Registrar) -> None:
     """Registers the components of this distribution."""
     registry.stage("judge", "halo_judge.components:JudgeStage")
+    registry.stage("label", "halo_judge.label_stage:Label")
     registry.judge("gpt-4", "halo_judge.gpt4:GPT4")
     registry.judge("longest", "halo_judge.components:Longest")
