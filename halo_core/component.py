@@ -30,7 +30,10 @@ class Refers:
 
 
 class Location:
-    """Marks an option that is a path: made absolute, checked, and left out of the identity."""
+    """Marks an option that is a path: made absolute, checked, and left out of the identity.
+
+    A path may also be written as ``file:PATH:NAME``, for something in a Python file.
+    """
 
 
 class Execution:

@@ -38,11 +38,13 @@ class Score:
         id: That of the answer.
         value: Finite, in the judge's own unit; None when it could not be scored.
         reason: The judge's words, or why it could not be scored.
+        cut: Whether it was too long for the judge, which saw a part of it or of its prompt.
     """
 
     id: str
     value: float | None
     reason: str = ""
+    cut: bool = False
 
 
 class ScoringSession(Protocol):
@@ -180,4 +182,5 @@ def _answers(comparison: Comparison) -> tuple[Answer, Answer]:
 
 
 def _words(score: Score) -> str:
-    return score.reason or f"{score.value:g}"
+    words = score.reason or f"{score.value:g}"
+    return f"{words} (cut: it was too long)" if score.cut else words

@@ -17,7 +17,12 @@ from halo_core.component import Component, Execution, Location, Refers, interfac
 from halo_core.errors import HaloError, PluginError
 from halo_core.registry import Registration, Registry, import_target
 from halo_core.spec.document import Keys, dotted
-from halo_core.spec.local_file import FILE_PREFIX, local_class, local_registration
+from halo_core.spec.local_file import (
+    FILE_PREFIX,
+    absolute_name,
+    local_class,
+    local_registration,
+)
 from halo_core.spec.mistakes import Mistakes, unknown_name
 
 
@@ -240,10 +245,10 @@ class Resolver:
         return value
 
     def _path(self, value: str, keys: Keys) -> str:
-        path = Path(value).expanduser()
-        if not path.is_absolute():
-            path = self.mistakes.document.folder_of(keys) / path
-        return str(path.resolve())
+        folder = self.mistakes.document.folder_of(keys)
+        if value.startswith(FILE_PREFIX):
+            return absolute_name(value, folder)
+        return str((folder / Path(value).expanduser()).resolve())
 
     def _report(
         self,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from halo_core.errors import UserError
+from halo_judge.outage import Rejected, Unreachable
 from halo_judge.pace import Pace
 from halo_judge.secret import Secret
 
@@ -25,14 +26,6 @@ _FATAL = {
     403: "the key may not use this model: check model and base_url",
     404: "the endpoint knows no such model or address: check model and base_url",
 }
-
-
-class Unreachable(Exception):
-    """No reply after all retries; nothing was paid for, and it may be asked again."""
-
-
-class Rejected(Exception):
-    """The endpoint does not take this request (it is too long, say), while it takes others."""
 
 
 class Endpoint:

@@ -60,6 +60,11 @@ def ask_for_scores(
                     records[score.id] = record
                     _go_on(context, bar, len(records), len(answers), "scores")
     write_scores(path, [records[answer.id] for answer in answers])
+    if cut := sum(record["cut"] for record in records.values()):
+        context.warn(
+            f"{cut} of {len(answers)} completions were too long for the judge with their prompt: "
+            'it saw a part of them ("cut" in scores.jsonl)'
+        )
     scores = {id_: r["score"] for id_, r in records.items() if r["score"] is not None}
     return scores, _first(r for r in records.values() if r["score"] is None)
 

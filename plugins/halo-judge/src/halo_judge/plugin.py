@@ -12,4 +12,7 @@ def halo_register(registry: Registrar) -> None:
     registry.stage("judge", "halo_judge.components:JudgeStage")
     registry.stage("label", "halo_judge.label_stage:Label")
     registry.judge("gpt-4", "halo_judge.gpt4:GPT4")
+    registry.judge("http", "halo_judge.http_judge:HttpJudge")
     registry.judge("longest", "halo_judge.components:Longest")
+    registry.judge("python", "halo_judge.python_judge:PythonJudge")
+    registry.judge("reward-model", "halo_judge.reward_model:RewardModel")

@@ -20,6 +20,7 @@ class ScoreRecord(TypedDict):
     completion: str
     score: float | None
     reason: str
+    cut: bool
 
 
 def ask_scores(session: ScoringSession, answers: Sequence[Answer], name: str) -> Iterator[Score]:
@@ -76,7 +77,11 @@ def kept_scores(path: Path, answers: Iterable[Answer]) -> dict[str, ScoreRecord]
 def score_record(answer: Answer, score: Score) -> ScoreRecord:
     """Returns the line of an answer."""
     return ScoreRecord(
-        id=answer.id, completion=answer.completion, score=score.value, reason=score.reason
+        id=answer.id,
+        completion=answer.completion,
+        score=score.value,
+        reason=score.reason,
+        cut=score.cut,
     )
 
 
