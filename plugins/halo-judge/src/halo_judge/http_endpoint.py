@@ -97,8 +97,11 @@ class HttpEndpoint:
                 failure = self._failure(response)
                 wait = self._asked_to_wait(response, wait)
             if attempt < self._judge.retries:
-                self._leaving.wait(wait)
+                self._pause(wait)
         raise Unreachable(failure)
+
+    def _pause(self, seconds: float) -> None:
+        self._leaving.wait(seconds)
 
     def _send(self, body: Any) -> requests.Response:
         return self._client.post(
