@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from halo_core.errors import DataError, HaloError, ModelError, PathError, PluginError, UserError
     from halo_core.feedback import Feedback, prompt_id
     from halo_core.hooks import hookimpl
-    from halo_core.judge import Comparison, Judge, JudgeSession, PaidJudge, Quote, Verdict
+    from halo_core.judge import (
+        Comparison,
+        Judge,
+        JudgeSession,
+        ModelJudge,
+        PaidJudge,
+        Quote,
+        Verdict,
+    )
     from halo_core.loss import (
         ClassCounts,
         Completions,
@@ -38,6 +46,7 @@ if TYPE_CHECKING:
         WithinPair,
     )
     from halo_core.rows import DataSet
+    from halo_core.scoring import Answer, Score, ScoringJudge, ScoringSession, compared_by_score
     from halo_core.stage import ModelInput, Stage, StageContext, StageResult
     from halo_core.tracker import Report, ReportTaker, SuiteTracker, Tracker, TrackerSession
 
@@ -47,7 +56,7 @@ _HOMES = {
     "errors": ["DataError", "HaloError", "ModelError", "PathError", "PluginError", "UserError"],
     "feedback": ["Feedback", "prompt_id"],
     "hooks": ["hookimpl"],
-    "judge": ["Comparison", "Judge", "JudgeSession", "PaidJudge", "Quote", "Verdict"],
+    "judge": ["Comparison", "Judge", "JudgeSession", "ModelJudge", "PaidJudge", "Quote", "Verdict"],
     "loss": [
         "ClassCounts",
         "Completions",
@@ -71,6 +80,7 @@ _HOMES = {
         "WithinPair",
     ],
     "rows": ["DataSet"],
+    "scoring": ["Answer", "Score", "ScoringJudge", "ScoringSession", "compared_by_score"],
     "stage": ["ModelInput", "Stage", "StageContext", "StageResult"],
     "tracker": ["Report", "ReportTaker", "SuiteTracker", "Tracker", "TrackerSession"],
 }
@@ -78,6 +88,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __version__ = "0.1.0"
 __all__ = [
+    "Answer",
     "Candidate",
     "ClassCounts",
     "Comparison",
@@ -106,6 +117,7 @@ __all__ = [
     "LossOutput",
     "ModelError",
     "ModelInput",
+    "ModelJudge",
     "ModelRef",
     "Observed",
     "PaidJudge",
@@ -118,6 +130,9 @@ __all__ = [
     "Report",
     "ReportTaker",
     "SamplesRef",
+    "Score",
+    "ScoringJudge",
+    "ScoringSession",
     "Stage",
     "StageContext",
     "StageResult",
@@ -129,6 +144,7 @@ __all__ = [
     "ValueFunction",
     "Verdict",
     "WithinPair",
+    "compared_by_score",
     "hookimpl",
     "prompt_id",
 ]

@@ -21,7 +21,8 @@ class Refers:
     """Marks an option that names something of the spec: a model, samples, a data set.
 
     Args:
-        product: What the option names: ``"model"``, ``"samples"``, ``"verdicts"`` or ``"data"``.
+        product: What the option names: ``"model"``, ``"samples"``, ``"verdicts"``, ``"feedback"``
+            or ``"data"``.
     """
 
     def __init__(self, product: str) -> None:
@@ -29,7 +30,10 @@ class Refers:
 
 
 class Location:
-    """Marks an option that is a path: made absolute, checked, and left out of the identity."""
+    """Marks an option that is a path: made absolute, checked, and left out of the identity.
+
+    A path may also be written as ``file:PATH:NAME``, for something in a Python file.
+    """
 
 
 class Execution:
@@ -39,7 +43,8 @@ class Execution:
 ModelRef = Annotated[str, Refers("model")]
 SamplesRef = Annotated[str, Refers("samples")]
 DataRef = Annotated[str | list[Any] | dict[str, Any], Refers("data")]
-"""The name of a set under ``data:``, or sources written in place."""
+"""The name of a set under ``data:``, the id of an earlier stage that makes feedback, or sources
+written in place."""
 
 
 def is_interface(cls: type) -> bool:

@@ -38,7 +38,8 @@ def _folders(plan: Plan, again: Sequence[str]) -> list[Path]:
     forgotten = set(again)
     folders = []
     for stage in plan.stages:
-        sources = {*stage.spec.models.values(), *stage.spec.inputs.values()}
+        spec = stage.spec
+        sources = {*spec.models.values(), *spec.inputs.values(), *spec.feedback_from}
         if stage.id in forgotten or sources & forgotten:
             forgotten.add(stage.id)
             folders.append(stage.folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from halo_core.component import Component
 from halo_core.feedback import Prompt
+from halo_core.stage import ModelInput
 
 Winner = Literal["A", "B", "tie"]
 
@@ -95,6 +96,19 @@ class Judge(Component):
     @abstractmethod
     def open(self, folder: Path) -> AbstractContextManager[JudgeSession]:
         """Returns a session; what it wants to keep between runs goes into `folder`."""
+
+
+@runtime_checkable
+class ModelJudge(Protocol):
+    """What a judge has that may be a model of the spec, by an option that is a `ModelRef`."""
+
+    def with_models(self, models: Mapping[str, ModelInput]) -> Judge:
+        """Returns a copy that knows where its models are; the stage calls it before it opens.
+
+        Args:
+            models: Option of the judge (``from``) to the model that it names.
+        """
+        ...
 
 
 @runtime_checkable

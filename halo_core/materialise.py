@@ -18,6 +18,7 @@ from halo_core.lock import held
 from halo_core.registry import raised_at
 from halo_core.rows import arrow_schema
 from halo_core.spec.sources import Part, SetSpec, Source
+from halo_core.spec.stage_feedback import stages_in
 from halo_core.store import Workspace, read_json, write_json
 
 CHUNK = 1024
@@ -69,8 +70,10 @@ def materialise(source: Source, workspace: Workspace) -> Rows:
     """Returns the rows of one source; see `materialise_set`."""
     key = digest(source_identity(source))
     folder = workspace.data(key)
+    # Rows of a stage are written again: the stage may have been computed again.
+    steady = source.info.digest and not stages_in(source)
     with held(folder):
-        record = read_json(folder / "data.json") if source.info.digest else None
+        record = read_json(folder / "data.json") if steady else None
         if record is None:
             record = _write(source, folder)
     return Rows(

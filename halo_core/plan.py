@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from halo_core.errors import HaloError
 from halo_core.identity import component_identity, digest, folder_digest, set_identity
 from halo_core.spec.spec import Spec
+from halo_core.spec.stage_feedback import placed
 from halo_core.spec.stages import BASE_MODEL, StageSpec
 from halo_core.stage import ModelInput
 from halo_core.store import Workspace, stage_done
@@ -94,14 +95,27 @@ def make_plan(spec: Spec, workspace: Workspace) -> Plan:
     """Returns the plan of a spec in a workspace; reads no rows and trains nothing."""
     base = _base_model(spec)
     keys: dict[str, str] = {BASE_MODEL: base.digest} if base else {}
-    stages = []
-    for stage in spec.stages:
+    stages: list[PlannedStage] = []
+    for given in spec.stages:
+        stage = _placed(given, stages)
         identity = _identity(stage, spec.seed, keys)
         key = digest(identity)
         keys[stage.id] = key
         folder = workspace.stage(stage.resolved.short_name, key)
         stages.append(PlannedStage(stage, identity, key, folder, _state(folder)))
     return Plan(spec, workspace, stages, _run_name(spec, stages), base)
+
+
+def _placed(stage: StageSpec, before: Sequence[PlannedStage]) -> StageSpec:
+    """Returns a stage whose data know where the feedback of earlier stages is."""
+    if not stage.feedback_from:
+        return stage
+    places = {each.id: (each.folder, each.key) for each in before}
+    data = {
+        option: replace(found, sources=tuple(placed(s, places.__getitem__) for s in found.sources))
+        for option, found in stage.data.items()
+    }
+    return replace(stage, data=data)
 
 
 def _run_name(spec: Spec, stages: Sequence[PlannedStage]) -> str:

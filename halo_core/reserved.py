@@ -49,9 +49,17 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
         "toy": "halo-data",
         "ultrafeedback": "halo-data",
     },
-    "judge": {"gpt-4": "halo-judge", "longest": "halo-judge", "oracle": "halo-data"},
+    "judge": {
+        "gpt-4": "halo-judge",
+        "http": "halo-judge",
+        "longest": "halo-judge",
+        "oracle": "halo-data",
+        "python": "halo-judge",
+        "reward-model": "halo-judge",
+    },
     "stage": {
         "judge": "halo-judge",
+        "label": "halo-judge",
         "sample": "halo-trainer",
         "scratch": "halo-trainer",
         "train": "halo-trainer",

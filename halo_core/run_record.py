@@ -50,7 +50,7 @@ def resolved_tree(spec: Spec) -> dict[str, Any]:
         "stages": {
             stage.id: {
                 **stage.resolved.tree(),
-                **stage.models,
+                **{option: id_ for option, id_ in stage.models.items() if "." not in option},
                 **stage.inputs,
                 **_data_options(stage.data),
             }
@@ -72,10 +72,16 @@ def _data_options(data: Mapping[str, SetSpec]) -> dict[str, Any]:
     return options
 
 
-def set_tree(data: SetSpec) -> list[dict[str, Any]]:
-    """Returns a data set's sources with their options, splits and held-out parts."""
-    trees = []
+def set_tree(data: SetSpec) -> list[dict[str, Any] | str]:
+    """Returns a data set's sources with their options, splits and held-out parts.
+
+    Feedback of an earlier stage is the stage's id.
+    """
+    trees: list[dict[str, Any] | str] = []
     for source in data.sources:
+        if source.resolved.written:
+            trees.append(source.resolved.written)
+            continue
         tree = {**source.resolved.tree(), "split": source.split}
         if source.part:
             tree["part"] = f"{source.part.side} {source.part.fraction}"
@@ -107,6 +113,7 @@ def _record(plan: Plan, command: Sequence[str]) -> dict[str, Any]:
                 "product": stage.spec.component.produces,
                 "models": dict(stage.spec.models),
                 "inputs": dict(stage.spec.inputs),
+                "feedback": stage.spec.feedback_from,
                 "loss": _loss_name(stage.spec.resolved.options.get("loss")),
             }
             for stage in plan.stages

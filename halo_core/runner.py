@@ -10,7 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -42,7 +42,8 @@ BUSY = "this run is being worked on by another process; wait for it, or use anot
 def _is_only_learned_from(plan: Plan, stage: PlannedStage) -> bool:
     """Returns whether what a stage makes is taken by stages that make models, and by no other."""
     takers = [s.spec.component for s in plan.stages if stage.id in s.spec.inputs.values()]
-    return bool(takers) and all(taker.produces == "model" for taker in takers)
+    # What is labelled is learned from: labels test nothing.
+    return bool(takers) and all(taker.produces in ("model", "feedback") for taker in takers)
 
 
 class Runner:
@@ -147,8 +148,9 @@ class Runner:
 
     def _stages(self) -> None:
         todo = [stage for stage in self.plan.stages if stage_done(stage.folder) is None]
-        rows = {stage.id: self._rows(stage) for stage in todo}
-        self._check_data(todo, rows | (self._learned() if todo else {}))
+        rows = {stage.id: self._rows(stage) for stage in todo if self._rows_are_there(stage)}
+        known = rows | (self._learned() if todo else {})
+        self._check_data(todo, known, fresh=known)
         preflight = Preflight(self.plan, todo)
         preflight.check()
         for stage, status in zip(self.plan.stages, self.status.stages, strict=True):
@@ -157,7 +159,10 @@ class Runner:
                 continue
             started = time.monotonic()
             try:
-                self._compute(stage, rows.get(stage.id, {}), status)
+                if stage.id not in rows:
+                    known[stage.id] = rows[stage.id] = self._rows(stage)
+                    self._check_data([stage], known, fresh=[stage.id])
+                self._compute(stage, rows[stage.id], status)
             except (Interrupted, KeyboardInterrupt):
                 status.status = "interrupted"
                 raise
@@ -167,6 +172,11 @@ class Runner:
             finally:
                 status.seconds = time.monotonic() - started
             preflight.check()
+
+    def _rows_are_there(self, stage: PlannedStage) -> bool:
+        """Returns whether all stages are done whose feedback is in a stage's data."""
+        sources = map(self.plan.stage, stage.spec.feedback_from)
+        return all(stage_done(source.folder) is not None for source in sources)
 
     def _rows(self, stage: PlannedStage) -> dict[str, list[Rows]]:
         found = {}
@@ -189,32 +199,45 @@ class Runner:
             for stage in self.plan.stages
             if stage.spec.component.produces == "model"
             and stage_done(stage.folder) is not None
+            and self._rows_are_there(stage)
             and all(
                 source.info.digest for data in stage.spec.data.values() for source in data.sources
             )
         }
 
     def _check_data(
-        self, todo: Sequence[PlannedStage], rows: Mapping[str, Mapping[str, list[Rows]]]
+        self,
+        new: Sequence[PlannedStage],
+        rows: Mapping[str, Mapping[str, list[Rows]]],
+        *,
+        fresh: Collection[str],
     ) -> None:
+        """Compares what is trained on with what is tested on, if one of the two is fresh."""
         trained: dict[str, DataSet] = {}
         tested: dict[str, DataSet] = {}
+        compared: set[str] = set()
         told: set[tuple[str, str]] = set()
-        new = {stage.id for stage in todo}
         for stage in self.plan.stages:
-            if _is_only_learned_from(self.plan, stage):
+            if stage.spec.component.produces == "feedback" or _is_only_learned_from(
+                self.plan, stage
+            ):
                 continue  # such samples are of the training prompts
             for option, sources in rows.get(stage.id, {}).items():
                 name = stage.spec.data[option].name
                 learns = stage.spec.component.produces == "model" and option == "data"
                 group = trained if learns else tested
                 group[name] = DataSet(name, sources[0].feedback, [s.file for s in sources])
-                if learns and stage.id in new and (name, sources[0].feedback) not in told:
+                if stage.id not in fresh:
+                    compared.add(name)
+                if learns and stage in new and (name, sources[0].feedback) not in told:
                     told.add((name, sources[0].feedback))
                     warn_of_both_labels(group[name], self.warn)
-                if learns and stage.id in new:
+                if learns and stage in new:
                     warn_of_class_balance(stage.spec, group[name], self.warn)
-        check_overlap(list(trained.values()), list(tested.values()), self.warn)
+        late = [data for name, data in trained.items() if name not in compared]
+        early = [data for name, data in trained.items() if name in compared]
+        check_overlap(late, list(tested.values()), self.warn)
+        check_overlap(early, [d for name, d in tested.items() if name not in compared], self.warn)
 
     def _take_from_store(self, stage: PlannedStage, status: StageStatus) -> None:
         done = stage_done(stage.folder) or {}

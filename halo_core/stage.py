@@ -86,9 +86,11 @@ class StageContext:
     Attributes:
         id: The stage's id in the spec.
         folder: The stage's folder. A model goes to ``model/``, samples to ``samples.jsonl``,
-            verdicts to ``verdicts.jsonl``; whatever a resume needs lies beside them.
+            verdicts to ``verdicts.jsonl``, feedback to ``feedback.jsonl``; whatever a resume needs
+            lies beside them.
         seed: The run's seed.
-        models: Option name (``from``, ``reference``) to model.
+        models: Option name (``from``, ``reference``, and ``judge.from`` for that of a component
+            within) to model.
         inputs: Option name (``of``, ``against``) to the folder of the stage it names.
         data: Option name (``data``, ``prompts``, ``evaluate.NAME``) to rows, already converted.
         cache: A folder shared by all stages, for what can be computed again (tokens).
@@ -138,6 +140,10 @@ class Stage(Component):
     def feedback_wanted(self) -> Mapping[str, Feedback]:
         """Returns the feedback each data option needs; options not named take any kind."""
         return {}
+
+    def feedback_given(self) -> Feedback | None:
+        """Returns the kind of the rows in its ``feedback.jsonl``; None where it makes none."""
+        return None
 
     def mistakes(self) -> Sequence[tuple[str, str]]:
         """Returns (option, message) for options that contradict each other; no torch here."""

@@ -16,6 +16,7 @@ from halo_core.component import DataRef, Execution, Location, ModelRef, SamplesR
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import UserError
 from halo_core.feedback import Feedback
+from halo_core.judge import Judge
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
 from halo_core.stage import ModelInput, Product, Stage, StageContext, StageResult
 
@@ -167,3 +168,45 @@ class Compare(Stage):
     def run(self, context: StageContext) -> StageResult:
         assert (context.inputs["of"] / "samples.jsonl").exists()
         return StageResult({"win": 0.5}, "compared")
+
+
+class Label(Stage):
+    """Writes feedback: pairs, or binary rows, on its own prompts."""
+
+    produces: ClassVar[Product] = "feedback"
+    of: SamplesRef | None = Field(default=None, description="samples")
+    data: DataRef | None = Field(default=None, description="completions")
+    kind_of_rows: Feedback = Field(default="paired", description="what it writes")
+    word: str = Field(default="good", description="the better completion")
+    said: Annotated[str, Execution()] = Field(default="?", description="the question")
+
+    def feedback_given(self) -> Feedback | None:
+        return self.kind_of_rows
+
+    def run(self, context: StageContext) -> StageResult:
+        row: dict[str, object] = pair(f"what about {self.said}", self.word, "bad")
+        if self.kind_of_rows == "binary":
+            row = {"prompt": row["prompt"], "completion": self.word, "desirable": True}
+        (context.folder / "feedback.jsonl").write_text(json.dumps(row) + "\n")
+        return StageResult({"n": 1}, "labelled")
+
+
+class WrongLabel(Label):
+    def feedback_given(self) -> Feedback | None:
+        return None
+
+
+class Wise(Judge):
+    from_: ModelRef | None = Field(default=None, alias="from", description="model")
+
+    def open(self, folder):  # type: ignore[no-untyped-def]
+        raise NotImplementedError
+
+
+class CompareWith(Stage):
+    produces: ClassVar[Product] = "verdicts"
+    of: SamplesRef = Field(description="samples")
+    judge: Judge = Field(description="who")
+
+    def run(self, context: StageContext) -> StageResult:
+        return StageResult({}, context.models["judge.from"].path)

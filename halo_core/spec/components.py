@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -19,7 +19,12 @@ from halo_core.errors import HaloError, PluginError
 from halo_core.feedback import SPLIT_OF
 from halo_core.registry import Registration, Registry, import_target
 from halo_core.spec.document import Keys, dotted
-from halo_core.spec.local_file import FILE_PREFIX, local_class, local_registration
+from halo_core.spec.local_file import (
+    FILE_PREFIX,
+    absolute_name,
+    local_class,
+    local_registration,
+)
 from halo_core.spec.mistakes import Mistakes, unknown_name
 
 
@@ -33,6 +38,7 @@ class Resolved:
         registration: What the name meant.
         options: What was given, as plain values, with nested components as `Resolved`.
         keys: Where in the spec it stands.
+        written: What stands for it in a spec where that is no name with options: a stage's id.
     """
 
     component: Component
@@ -40,6 +46,7 @@ class Resolved:
     registration: Registration
     options: Mapping[str, Any]
     keys: Keys = field(default=(), compare=False)
+    written: str | None = None
 
     @property
     def short_name(self) -> str:
@@ -64,6 +71,26 @@ class Resolved:
         for _, child in self.children():
             yield from child.all()
 
+    def within(self) -> Iterator[tuple[Keys, Resolved]]:
+        """Yields the components within this one at any depth, with their keys."""
+        for keys, child in self.children():
+            yield keys, child
+            yield from (((*keys, *more), found) for more, found in child.within())
+
+    def exchanged(self, exchange: Callable[[Resolved], Resolved | None]) -> Resolved:
+        """Returns this component with some of those within it exchanged.
+
+        Args:
+            exchange: Returns what stands in for a component; None to leave it.
+        """
+        other = exchange(self)
+        if other is not None:
+            return other
+        options = {name: _exchanged(item, exchange) for name, item in self.options.items()}
+        slots: dict[str, Component] = {}
+        encoded = json.dumps(_slotted(options, slots))
+        return replace(self, component=type(self.component).build(encoded, slots), options=options)
+
 
 def _components(value: Any, keys: Keys) -> Iterator[tuple[Keys, Resolved]]:
     if isinstance(value, Resolved):
@@ -76,9 +103,19 @@ def _components(value: Any, keys: Keys) -> Iterator[tuple[Keys, Resolved]]:
             yield from _components(item, (*keys, i))
 
 
+def _exchanged(value: Any, exchange: Callable[[Resolved], Resolved | None]) -> Any:
+    if isinstance(value, Resolved):
+        return value.exchanged(exchange)
+    if isinstance(value, Mapping):
+        return {key: _exchanged(item, exchange) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_exchanged(item, exchange) for item in value]
+    return value
+
+
 def _tree(children: Mapping[Keys, Resolved], keys: Keys, value: Any) -> Any:
     if keys in children:
-        return children[keys].tree()
+        return children[keys].written or children[keys].tree()
     if isinstance(value, dict):
         return {k: _tree(children, (*keys, k), v) for k, v in value.items()}
     if isinstance(value, list):
@@ -92,11 +129,16 @@ class Resolver:
     Args:
         registry: What is installed.
         mistakes: Where mistakes go.
+
+    Attributes:
+        feedback: Stage id to the data source that it stands for, of the stages so far that make
+            feedback.
     """
 
     def __init__(self, registry: Registry, mistakes: Mistakes) -> None:
         self.registry = registry
         self.mistakes = mistakes
+        self.feedback: dict[str, Resolved] = {}
 
     def resolve(self, kind: str, value: Any, keys: Keys) -> Resolved | None:
         """Returns the component that a value of the spec describes, or None after a mistake.
@@ -111,6 +153,8 @@ class Resolver:
             return value
         if kind == "data" and isinstance(value, dict) and "split" in value:
             return self._split_of(value, keys)
+        if kind == "data" and isinstance(value, str) and value in self.feedback:
+            return self.feedback[value]
         found = self._use(kind, value, keys)
         if found is None:
             return None
@@ -221,10 +265,10 @@ class Resolver:
         return value
 
     def _path(self, value: str, keys: Keys) -> str:
-        path = Path(value).expanduser()
-        if not path.is_absolute():
-            path = self.mistakes.document.folder_of(keys) / path
-        return str(path.resolve())
+        folder = self.mistakes.document.folder_of(keys)
+        if value.startswith(FILE_PREFIX):
+            return absolute_name(value, folder)
+        return str((folder / Path(value).expanduser()).resolve())
 
     def _report(
         self,

@@ -26,10 +26,9 @@ def local_registration(kind: str, name: str, folder: Path) -> Registration:
         PathError: When the file does not exist.
         PluginError: When the file cannot be imported or has no such attribute.
     """
-    file, _, attribute = name.removeprefix(FILE_PREFIX).rpartition(":")
-    if not file or not attribute.isidentifier():
+    path, attribute = file_and_attribute(absolute_name(name, folder))
+    if not path.name or not attribute.isidentifier():
         raise UserError(f"got {name!r}; expected file:PATH:CLASS, as in file:./my_loss.py:MyLoss")
-    path = (folder / Path(file).expanduser()).resolve()
     if not path.is_file():
         raise PathError(f"no such file: {path}")
     module = import_file(path)
@@ -37,6 +36,24 @@ def local_registration(kind: str, name: str, folder: Path) -> Registration:
         raise PluginError(f"{path.name} has no {attribute!r}", location=str(path))
     target = f"{FILE_PREFIX}{path}:{attribute}"
     return Registration(kind, name, target, f"{FILE_PREFIX}{path.name}", "local", str(path))
+
+
+def absolute_name(name: str, folder: Path) -> str:
+    """Returns a ``file:`` name with an absolute path; one without an attribute as it is.
+
+    >>> absolute_name("file:./judge.py:score", Path("/specs"))
+    'file:/specs/judge.py:score'
+    """
+    file, _, attribute = name.removeprefix(FILE_PREFIX).rpartition(":")
+    if not file:
+        return name
+    return f"{FILE_PREFIX}{(folder / Path(file).expanduser()).resolve()}:{attribute}"
+
+
+def file_and_attribute(name: str) -> tuple[Path, str]:
+    """Returns the file and the attribute of a ``file:`` name; the file is ``.`` without one."""
+    file, _, attribute = name.removeprefix(FILE_PREFIX).rpartition(":")
+    return Path(file), attribute
 
 
 def local_class(registration: Registration) -> type | None:

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from halo_core.component import Component
 from halo_core.errors import PluginError
 from halo_core.registry import raised_at
 from halo_core.spec.components import Resolved, Resolver, fields_by_alias, refers_to
 from halo_core.spec.document import Keys
 from halo_core.spec.mistakes import unknown_name
 from halo_core.spec.sources import SetSpec, convert, resolve_set
+from halo_core.spec.stage_feedback import feedback_of, stages_in
 from halo_core.stage import Stage
 
 BASE_MODEL = "model"
@@ -26,6 +28,7 @@ class StageSpec:
         id: Its id in the spec.
         resolved: The stage component.
         models: Option to the id of the stage whose model it takes; `BASE_MODEL` for the model.
+            Those of components within the stage are dotted: ``judge.from``.
         inputs: Option to the id of the stage whose samples or verdicts it takes.
         data: Option (``data``, ``evaluate.NAME``) to the data set, conversions inserted.
     """
@@ -40,6 +43,12 @@ class StageSpec:
     def component(self) -> Stage:
         """The stage component."""
         return cast(Stage, self.resolved.component)
+
+    @property
+    def feedback_from(self) -> list[str]:
+        """The ids of the stages whose feedback is in its data."""
+        sources = [source for data in self.data.values() for source in data.sources]
+        return list(dict.fromkeys(id_ for source in sources for id_ in stages_in(source)))
 
 
 def resolve_stages(
@@ -62,7 +71,28 @@ def resolve_stages(
         products[id_] = stage.component.produces if stage else None
         if stage is not None:
             stages.append(stage)
+            _offer_feedback(resolver, stage, keys, sets)
     return stages
+
+
+def _offer_feedback(
+    resolver: Resolver, stage: StageSpec, keys: Keys, sets: Mapping[str, SetSpec | None]
+) -> None:
+    """Lets later stages take the feedback of a stage as data, by its id."""
+    if stage.component.produces != "feedback":
+        return
+    feedback = stage.component.feedback_given()
+    if feedback is None:
+        message = f"{stage.resolved.name} makes feedback, but feedback_given() returned None"
+        origin = stage.resolved.registration.origin
+        resolver.mistakes.take(keys, PluginError(message, location=origin))
+    elif stage.id in sets or stage.id in resolver.registry.names("data"):
+        what = "a data set" if stage.id in sets else "a data source"
+        resolver.mistakes.add(
+            keys, f"{stage.id!r} is {what} too, so data: {stage.id} could mean both; rename it"
+        )
+    else:
+        resolver.feedback[stage.id] = feedback_of(stage.id, feedback)
 
 
 class _Wiring:
@@ -98,7 +128,7 @@ class _Wiring:
         stage = cast(Stage, resolved.component)
         for option, message in self._call(resolved, "mistakes"):
             self.mistakes.add((*self.keys, option), message)
-        models = self._models(stage)
+        models = self._models(stage) | self._models_within(resolved)
         inputs = self._inputs(stage)
         data = self._data(resolved)
         if len(self.mistakes.errors) > before:
@@ -111,8 +141,8 @@ class _Wiring:
             return
         for option in ("data", "prompts"):
             name = value.get(option)
-            if isinstance(name, str) and name not in self.sets:
-                self.mistakes.unknown((*self.keys, option), "data set", name, self.sets)
+            if isinstance(name, str) and not {name} & {*self.sets, *self.products}:
+                self.mistakes.unknown((*self.keys, option), "data set", name, self._data_names())
         for option in ("from", "reference", "of"):
             name = value.get(option)
             if isinstance(name, str) and name not in self.products:
@@ -148,6 +178,15 @@ class _Wiring:
                 found[option] = name
         return found
 
+    def _models_within(self, resolved: Resolved) -> dict[str, str]:
+        """Returns the models that components within the stage name; none is a default."""
+        return {
+            ".".join(map(str, (*keys, option))): value
+            for keys, child in resolved.within()
+            for option, value in _references(child.component, "model")
+            if value is not None and self._known(option, value, "model", keys)
+        }
+
     def _previous(self) -> str:
         models = [id_ for id_, product in self.products.items() if product == "model"]
         return models[-1] if models else BASE_MODEL
@@ -159,8 +198,8 @@ class _Wiring:
             if value is not None and value != TARGET and self._known(option, value, "samples")
         }
 
-    def _known(self, option: str, name: str, product: str) -> bool:
-        keys = (*self.keys, option)
+    def _known(self, option: str, name: str, product: str, within: Keys = ()) -> bool:
+        keys = (*self.keys, *within, option)
         if name in self.mistakes.document.removed:
             remover = self.mistakes.document.removed[name]
             self.mistakes.add(keys, f"the stage {name!r} is removed by {remover}")
@@ -195,15 +234,42 @@ class _Wiring:
     def _set(self, value: Any, keys: Keys) -> SetSpec | None:
         if value is None:
             return None
-        if not isinstance(value, str):
-            return resolve_set(self.resolver, ".".join(map(str, keys[1:])), value, keys)
-        if value not in self.sets:
-            self.mistakes.unknown(keys, "data set", value, self.sets)
-            return None
-        return self.sets[value]
+        if isinstance(value, str):
+            return self._named(value, keys)
+        name = ".".join(map(str, keys[1:]))
+        if not isinstance(value, list) or not any(map(self._is_set, value)):
+            return resolve_set(self.resolver, name, value, keys)
+        parts = [self._part(item, (*keys, i), name) for i, item in enumerate(value)]
+        sources = [source for part in parts if part is not None for source in part.sources]
+        return None if None in parts else SetSpec(name, tuple(sources))
+
+    def _is_set(self, item: Any) -> bool:
+        """Returns whether an item of a list is the name of a set and of no data source."""
+        known = isinstance(item, str) and item in self.sets
+        return known and item not in self.resolver.registry.names("data")
+
+    def _part(self, item: Any, keys: Keys, name: str) -> SetSpec | None:
+        return (
+            self.sets[item] if self._is_set(item) else resolve_set(self.resolver, name, item, keys)
+        )
+
+    def _named(self, name: str, keys: Keys) -> SetSpec | None:
+        if name in self.resolver.feedback:
+            return resolve_set(self.resolver, name, name, keys)
+        if name in self.sets:
+            return self.sets[name]
+        if name not in self.products and name not in self.mistakes.document.removed:
+            self.mistakes.unknown(keys, "data set", name, self._data_names())
+        else:
+            self._known(str(keys[-1]), name, "feedback", keys[len(self.keys) : -1])
+        return None
+
+    def _data_names(self) -> list[str]:
+        """Returns what `data` may name: the sets, and the stages so far that make feedback."""
+        return [*self.sets, *self.resolver.feedback]
 
 
-def _references(stage: Stage, product: str) -> Iterator[tuple[str, Any]]:
+def _references(stage: Component, product: str) -> Iterator[tuple[str, Any]]:
     """Yields the options that name something, with what they name, mappings flattened."""
     aliases = {info.alias or name: name for name, info in type(stage).model_fields.items()}
     for alias, info in fields_by_alias(type(stage)).items():

@@ -18,6 +18,7 @@ from halo_core.testing.data import check_data_source
 from halo_core.testing.judge import check_judge
 from halo_core.testing.loss import LOSS_CHECKS, check_loss
 from halo_core.testing.reference_point import check_reference_point
+from halo_core.testing.scoring_judge import check_scoring_judge
 
 __all__ = [
     "FAULTS",
@@ -29,6 +30,7 @@ __all__ = [
     "check_judge",
     "check_loss",
     "check_reference_point",
+    "check_scoring_judge",
     "loss_batch",
     "paired_batch",
     "planned_faults",

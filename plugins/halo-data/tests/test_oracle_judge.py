@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from halo_core.judge import Comparison, Verdict
+from halo_core.scoring import Answer
+from halo_core.testing import check_scoring_judge
 from halo_data.components import Oracle
 
 COW = ({"role": "user", "content": "What does a cow say?"},)
@@ -43,7 +45,7 @@ def test_difference_below_epsilon_is_a_tie() -> None:
 
 def test_reason_names_the_qualities_of_both() -> None:
     assert judged("Moo.", "It is woof, you fool.").reason == (
-        "A is right, polite, 1 words (+0.98); B is wrong, rude, 5 words (-1.10)"
+        "A: right, polite, 1 words (+0.98); B: wrong, rude, 5 words (-1.10)"
     )
 
 
@@ -51,6 +53,18 @@ def test_prompt_outside_the_world_is_unscored_with_a_reason() -> None:
     verdict = judged("Moo.", "Woof.", STRANGE)
     assert (verdict.winner, verdict.id) == (None, "7")
     assert "asks no question of the toy world" in verdict.reason
+
+
+def test_scores_are_utilities_and_there_is_none_outside_the_world() -> None:
+    answers = [Answer("in", COW, "Moo."), Answer("out", STRANGE, "Moo.")]
+    with Oracle().open_scoring(Path("unused")) as session:
+        inside, outside = session.score(answers)
+    assert (inside.id, inside.value) == ("in", 0.98)
+    assert (outside.id, outside.value) == ("out", None)
+
+
+def test_oracle_keeps_the_rules_of_judges_that_score(tmp_path: Path) -> None:
+    check_scoring_judge(Oracle(), tmp_path)
 
 
 def test_one_verdict_per_comparison_in_order() -> None:

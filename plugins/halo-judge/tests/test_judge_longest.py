@@ -1,7 +1,7 @@
 import pytest
 
 from halo_core.judge import Comparison
-from halo_core.testing.judge import check_judge
+from halo_core.testing import check_scoring_judge
 from halo_judge.components import Longest
 
 
@@ -12,8 +12,8 @@ def test_the_longer_text_wins_and_equal_lengths_tie(tmp_path, a, b, winner):
     with Longest().open(tmp_path) as session:
         (verdict,) = session.compare([Comparison("1", [], a, b)])
     assert (verdict.id, verdict.winner) == ("1", winner)
-    assert verdict.reason == f"{len(a)} against {len(b)} characters"
+    assert verdict.reason == f"A: {len(a)} characters; B: {len(b)} characters"
 
 
 def test_longest_keeps_the_rules_of_judges(tmp_path):
-    check_judge(Longest(), tmp_path)
+    check_scoring_judge(Longest(), tmp_path)

@@ -5,16 +5,9 @@ from typing import Any
 
 import pytest
 
+from halo_core.chat_text import CUT, control_pattern, protect, render_prompt, token_ids
 from halo_core.errors import ModelError
-from halo_trainer.chat import (
-    CUT,
-    TULU_2,
-    control_pattern,
-    protect,
-    render_prompt,
-    token_ids,
-    use_template,
-)
+from halo_trainer.chat import TULU_2, use_template
 
 USER = {"role": "user", "content": "What says a cow?"}
 

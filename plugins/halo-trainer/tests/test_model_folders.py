@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
+from halo_core.chat_text import completion_end_id
 from halo_core.errors import ModelError
 from halo_core.stage import ModelInput
 from halo_trainer.folders import written_beside
 from halo_trainer.models import (
-    completion_end_id,
     grow_vocabulary,
     load_model,
     load_tokenizer,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -199,6 +200,7 @@ def test_a_reward_model_is_a_sequence_classifier_that_scores_as_in_training(
     classifier = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert classifier.config.num_labels == 1
+    assert json.loads((folder / "halo.json").read_text())["score_at"] == "completion-end"
     scores = {}
     for side in ("chosen", "rejected"):
         texts = [

@@ -1,15 +1,15 @@
-"""The judge `oracle`: compares completions of the toy world by their known utility."""
+"""The judge `oracle`: scores completions of the toy world by their known utility."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import Field
 
-from halo_core.judge import Comparison, Judge, JudgeSession, Verdict
+from halo_core.judge import Judge, JudgeSession
+from halo_core.scoring import Answer, Score, ScoringSession, compared_by_score
 from halo_data.toy.scoring import Utility, utility
 
 
@@ -22,34 +22,25 @@ class Oracle(Judge):
 
     def open(self, folder: Path) -> AbstractContextManager[JudgeSession]:
         """Returns a session; nothing is kept in the folder."""
-        return nullcontext(OracleSession(self.epsilon))
+        return compared_by_score(self.open_scoring(folder), tie_below=self.epsilon)
+
+    def open_scoring(self, folder: Path) -> AbstractContextManager[ScoringSession]:
+        """Returns a session whose scores are utilities; nothing is kept in the folder."""
+        return nullcontext(OracleSession())
 
 
-@dataclass(frozen=True)
 class OracleSession:
-    """Compares by utility.
+    """Scores by utility."""
 
-    Attributes:
-        epsilon: A difference of utility below this is a tie.
-    """
-
-    epsilon: float
-
-    def compare(self, comparisons: Sequence[Comparison]) -> Iterator[Verdict]:
-        """Yields one verdict per comparison, in order; unscored outside the toy world."""
-        for comparison in comparisons:
-            yield self._verdict(comparison)
-
-    def _verdict(self, comparison: Comparison) -> Verdict:
-        try:
-            a = utility(comparison.prompt, comparison.a)
-            b = utility(comparison.prompt, comparison.b)
-        except ValueError as error:
-            return Verdict(comparison.id, None, str(error))
-        reason = f"A is {_described(a)}; B is {_described(b)}"
-        if abs(a.value - b.value) < self.epsilon:
-            return Verdict(comparison.id, "tie", reason)
-        return Verdict(comparison.id, "A" if a.value > b.value else "B", reason)
+    def score(self, answers: Sequence[Answer]) -> Iterator[Score]:
+        """Yields the utility of each completion, in order; none outside the toy world."""
+        for answer in answers:
+            try:
+                found = utility(answer.prompt, answer.completion)
+            except ValueError as error:
+                yield Score(answer.id, None, str(error))
+            else:
+                yield Score(answer.id, found.value, _described(found))
 
 
 def _described(found: Utility) -> str:

@@ -14,7 +14,8 @@ from halo_core.lock import locked
 from halo_core.stage import Progress, StageContext, StopFlag
 from halo_core.store import Workspace, write_json
 from halo_judge.command_judges import NamedJudge
-from halo_judge.judging import judge_and_keep, shared_folder
+from halo_judge.judging import judge_and_keep
+from halo_judge.opening import shared_folder
 from halo_judge.orders import Order, assign_orders, comparison
 from halo_judge.samples import Duel
 from halo_judge.verdicts import VERDICTS, Record, kept_records

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,8 +14,9 @@ from typing import Any
 from halo_core.errors import UserError
 from halo_core.judge import Comparison, Verdict
 from halo_judge.budget import Budget, CapReached
-from halo_judge.endpoint import Endpoint, Rejected, Unreachable
+from halo_judge.endpoint import Endpoint
 from halo_judge.gpt4 import GPT4
+from halo_judge.outage import Outage, Rejected, Unreachable
 from halo_judge.pace import Pace
 from halo_judge.prices import most_tokens
 from halo_judge.reading import Reading, read_reply
@@ -92,7 +92,7 @@ class ChatSession:
         self._pace = pace
         self._account = account
         self._budget = Budget(judge.max_cost, store.spent(account))
-        self._outage = _Outage(max(8, judge.concurrency))
+        self._outage = Outage(judge.concurrency)
 
     def compare(self, comparisons: Sequence[Comparison]) -> Iterator[Verdict]:
         """Yields one verdict per comparison, as the replies come.
@@ -215,29 +215,6 @@ class ChatSession:
             "the same command goes on",
             location=JUDGE,
         )
-
-
-class _Outage:
-    """Notices that an endpoint is down, so that thousands of requests need not time out."""
-
-    def __init__(self, patience: int) -> None:
-        self._patience = patience
-        self._in_a_row = 0
-        self._lock = threading.Lock()
-        self._reason = ""
-
-    def note(self, reason: str) -> None:
-        with self._lock:
-            self._in_a_row += 1
-            self._reason = reason
-
-    def over(self) -> None:
-        with self._lock:
-            self._in_a_row = 0
-
-    def check(self) -> None:
-        if self._in_a_row >= self._patience:
-            raise Unreachable(f"the last {self._in_a_row} requests failed: {self._reason}")
 
 
 def _verdict(reading: Reading, paid: Sequence[Kept], sure: float | None = None) -> Verdict:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from halo_core.component import SamplesRef
 from halo_core.judge import Judge, JudgeSession
+from halo_core.scoring import ScoringSession, compared_by_score
 from halo_core.stage import Product, Stage, StageContext, StageResult
 
 
@@ -73,8 +74,12 @@ class Longest(Judge):
 
     def open(self, folder: Path) -> AbstractContextManager[JudgeSession]:
         """Returns a session; it keeps nothing in `folder`."""
+        return compared_by_score(self.open_scoring(folder))
+
+    def open_scoring(self, folder: Path) -> AbstractContextManager[ScoringSession]:
+        """Returns a session whose scores are lengths in characters."""
         from contextlib import nullcontext
 
-        from halo_judge.longest import LongestSession
+        from halo_judge.longest import LengthSession
 
-        return nullcontext(LongestSession())
+        return nullcontext(LengthSession())

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from halo_core.errors import UserError
+from halo_judge.outage import Rejected, Unreachable
 from halo_judge.pace import Pace
 from halo_judge.secret import Secret
 
@@ -37,14 +38,6 @@ _NOT_TAKEN = {
     "top_logprobs": "set a smaller top_logprobs, or weighted: false",
 }
 """Parameter to what is to be done when a model does not take it."""
-
-
-class Unreachable(Exception):
-    """No reply after all retries; nothing was paid for, and it may be asked again."""
-
-
-class Rejected(Exception):
-    """The endpoint does not take this request (it is too long, say), while it takes others."""
 
 
 class Endpoint:

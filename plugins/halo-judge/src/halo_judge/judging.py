@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 
-from halo_core.errors import DataError, PluginError
+from halo_core.errors import DataError
 from halo_core.judge import Judge, JudgeSession, PaidJudge, Verdict
 from halo_core.stage import StageContext, StageResult
 from halo_judge.asking import ask, judge_name
 from halo_judge.components import JudgeStage
+from halo_judge.opening import open_judge, with_models
 from halo_judge.orders import Order, assign_orders, comparison, comparison_id
 from halo_judge.samples import Duel, pair_samples
 from halo_judge.summary import headline, summary_metrics
@@ -38,7 +38,8 @@ def judge_samples(stage: JudgeStage, context: StageContext) -> StageResult:
     """
     duels, alone = find_duels(stage, context)
     orders = assign_orders(duels, both=stage.orders == "both")
-    ordered = judge_and_keep(stage.judge, context, duels, orders)
+    judge = with_models(stage.judge, context.models)
+    ordered = judge_and_keep(judge, context, duels, orders)
     context.events.append("verdicts", stage=context.id, path=VERDICTS, count=len(ordered))
     _warn_of_failures(context, ordered)
     paid = {"calls": 0} if isinstance(stage.judge, PaidJudge) else {}
@@ -108,7 +109,7 @@ def _judge_the_rest(
         return
     name = judge_name(judge)
     with (
-        _open(judge, context, name) as session,
+        open_judge(judge, context.folder / "judge", context.cache, name) as session,
         context.progress.bar(context.id, len(duels), len(records)) as bar,
     ):
         for record in judge_duels(session, rest, orders, name, judge.prompts_at_once):
@@ -118,26 +119,6 @@ def _judge_the_rest(
             if context.stop.is_set():
                 kept = f"{len(records)} of {len(duels)} verdicts are kept; the same command goes on"
                 context.stop.raise_interrupted(kept)
-
-
-def _open(judge: Judge, context: StageContext, name: str) -> AbstractContextManager[JudgeSession]:
-    folder = context.folder / "judge"
-    folder.mkdir(parents=True, exist_ok=True)
-    if isinstance(judge, PaidJudge):
-        opened: object = judge.open_shared(folder, shared_folder(context.cache))
-    else:
-        opened = judge.open(folder)
-    if not isinstance(opened, AbstractContextManager):
-        raise PluginError(
-            f"open() returned {opened!r}; expected a context manager that gives a session",
-            location=f"the judge {name}",
-        )
-    return opened
-
-
-def shared_folder(cache: Path) -> Path:
-    """Returns where a workspace keeps what judges were paid for."""
-    return cache / "judge"
 
 
 def judge_duels(

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from halo_core.judge import Comparison, Verdict, Winner
+from halo_core.scoring import Answer, Score
 
 
-def longer(a: str, b: str) -> Winner:
-    """Returns which text has more characters, or a tie.
+class LengthSession:
+    """Scores at once."""
 
-    >>> longer("Moo.", "A cow says moo.")
-    'B'
-    """
-    if len(a) == len(b):
-        return "tie"
-    return "A" if len(a) > len(b) else "B"
-
-
-class LongestSession:
-    """Answers at once."""
-
-    def compare(self, comparisons: Sequence[Comparison]) -> Iterator[Verdict]:
-        """Yields one verdict per comparison, with both lengths as the reason."""
-        for comparison in comparisons:
-            a, b = comparison.a, comparison.b
-            yield Verdict(comparison.id, longer(a, b), f"{len(a)} against {len(b)} characters")
+    def score(self, answers: Sequence[Answer]) -> Iterator[Score]:
+        """Yields the length of each completion in characters."""
+        for answer in answers:
+            length = len(answer.completion)
+            yield Score(answer.id, float(length), f"{length} characters")

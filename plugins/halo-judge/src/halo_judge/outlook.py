@@ -1,15 +1,19 @@
-"""What `halo plan` says of a judge stage: how many requests, tokens and dollars are ahead."""
+"""What `halo plan` says of a stage that asks a paid judge: requests, tokens, dollars ahead."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from halo_core.judge import PaidJudge, Quote
+from halo_judge.candidates import by_prompt, of_samples
 from halo_judge.components import JudgeStage
-from halo_judge.judging import shared_folder
+from halo_judge.label_asking import find_duels
+from halo_judge.label_stage import Label
+from halo_judge.opening import shared_folder
 from halo_judge.orders import assign_orders, comparison
-from halo_judge.samples import pair_samples
+from halo_judge.samples import Duel, pair_samples
 
 
 def outlook(stage: JudgeStage, inputs: Mapping[str, Path], cache: Path) -> dict[str, str]:
@@ -26,17 +30,41 @@ def outlook(stage: JudgeStage, inputs: Mapping[str, Path], cache: Path) -> dict[
     """
     if not isinstance(stage.judge, PaidJudge):
         return {}
-    lacking = [
-        name
-        for option, name in (("of", stage.of), ("against", stage.against))
-        if name != "target" and option not in inputs
-    ]
-    if lacking:
-        return {"requests": f"known when {' and '.join(lacking)} is done; max_cost caps the cost"}
+    if lacking := _lacking(stage, inputs):
+        return lacking
     duels, _ = pair_samples(inputs["of"], inputs.get("against"))
-    orders = assign_orders(duels, both=stage.orders == "both")
+    return _quoted(stage.judge, duels, cache, both=stage.orders == "both")
+
+
+def label_outlook(stage: Label, inputs: Mapping[str, Path], cache: Path) -> dict[str, str]:
+    """Returns the same of a label stage that a paid judge compares for."""
+    if not isinstance(stage.judge, PaidJudge):
+        return {}
+    if stage.of is None:
+        return {"requests": "two for each prompt of the data; max_cost caps the cost"}
+    if lacking := _lacking(stage, inputs):
+        return lacking
+    rows = of_samples(inputs["of"], stage.against, inputs.get("against"))
+    duels = find_duels(by_prompt(rows, Counter()), Counter())
+    return _quoted(stage.judge, duels, cache, both=True)
+
+
+def _lacking(stage: JudgeStage | Label, inputs: Mapping[str, Path]) -> dict[str, str]:
+    named = (("of", stage.of), ("against", stage.against))
+    lacking = [
+        name for option, name in named if name not in (None, "target") and option not in inputs
+    ]
+    if not lacking:
+        return {}
+    return {
+        "requests": f"known when {' and '.join(map(str, lacking))} is done; max_cost caps the cost"
+    }
+
+
+def _quoted(judge: PaidJudge, duels: Sequence[Duel], cache: Path, *, both: bool) -> dict[str, str]:
+    orders = assign_orders(duels, both=both)
     asked = [comparison(duel, order) for duel in duels for order in orders[duel.prompt_id]]
-    return describe(stage.judge.quote(asked, shared_folder(cache)))
+    return describe(judge.quote(asked, shared_folder(cache)))
 
 
 def describe(quote: Quote) -> dict[str, str]:

@@ -10,8 +10,12 @@ from halo_core.registry import Registrar
 def halo_register(registry: Registrar) -> None:
     """Registers the components of this distribution."""
     registry.stage("judge", "halo_judge.components:JudgeStage")
+    registry.stage("label", "halo_judge.label_stage:Label")
     registry.judge("gpt-4", "halo_judge.gpt4:GPT4")
+    registry.judge("http", "halo_judge.http_judge:HttpJudge")
     registry.judge("longest", "halo_judge.components:Longest")
+    registry.judge("python", "halo_judge.python_judge:PythonJudge")
+    registry.judge("reward-model", "halo_judge.reward_model:RewardModel")
     registry.command(
         "judge",
         "halo_judge.judge_command:judge",

@@ -40,13 +40,13 @@ def read_samples(folder: Path) -> dict[str, Sample]:
     """Returns prompt id to sample, in the order of the file.
 
     Args:
-        folder: A sampling stage's folder, with `samples.jsonl`.
+        folder: A sampling stage's folder, with `samples.jsonl`, or such a file.
 
     Raises:
         PathError: When there is no such file.
         DataError: When a line is not an object with a prompt id, a prompt and a completion.
     """
-    path = folder / "samples.jsonl"
+    path = folder if folder.is_file() else folder / "samples.jsonl"
     if not path.exists():
         raise PathError("no such file; expected what a sampling stage wrote", location=str(path))
     samples = {}

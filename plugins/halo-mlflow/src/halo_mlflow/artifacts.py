@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 TABLE = "samples.json"
 TABLE_ROWS = 1000
 _COLUMNS = ("prompt", "completion", "target", "tokens", "finish", "prompt_id")
-_PRODUCTS = {"samples": "samples.jsonl", "verdicts": "verdicts.jsonl"}
+_PRODUCTS = {
+    "samples": "samples.jsonl",
+    "verdicts": "verdicts.jsonl",
+    "feedback": "feedback.jsonl",
+}
 _ENVIRONMENT = ("command", "versions", "components", "data")
 
 
@@ -41,7 +45,7 @@ class Artifacts:
         self._text("env.json", redact(json.dumps(environment, indent=2, ensure_ascii=False)))
 
     def product(self, folder: Path, stage: str, product: str, *, plain: bool) -> None:
-        """Sends a stage's samples or verdicts.
+        """Sends a stage's samples, verdicts or feedback.
 
         Args:
             folder: The stage's folder.

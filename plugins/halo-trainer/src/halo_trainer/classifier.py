@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from halo_core.chat_text import completion_end_id
 from halo_core.errors import ModelError
-from halo_trainer.models import completion_end_id, grow_vocabulary
+from halo_trainer.models import grow_vocabulary
 
 PAD = "<|pad|>"
 

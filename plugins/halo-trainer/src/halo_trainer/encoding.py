@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
+from halo_core.chat_text import completion_end_id, control_pattern, protect, token_ids
 from halo_core.errors import DataError, UserError
 from halo_core.feedback import Feedback
 from halo_core.rows import DataSet
-from halo_trainer.chat import control_pattern, protect, token_ids
 from halo_trainer.control_tokens import Suffixes
 from halo_trainer.encoded import (
     Counts,
@@ -31,7 +31,6 @@ from halo_trainer.encoded import (
     write_counts,
 )
 from halo_trainer.folders import written_beside
-from halo_trainer.models import completion_end_id
 from halo_trainer.prompts import EncodedPrompt, PromptEncoder
 
 ENCODER_VERSION = 1

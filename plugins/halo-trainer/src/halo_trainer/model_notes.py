@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from halo_core.errors import ModelError
 from halo_core.stage import ModelInput
@@ -19,10 +20,13 @@ class ModelNotes:
     Attributes:
         prompt_suffix: The control token that ends every prompt; None for an ordinary model.
         control_tokens: All control tokens that it was trained with.
+        score_at: Where a reward model's score is read: at the token that ends a completion; None
+            for a language model.
     """
 
     prompt_suffix: str | None = None
     control_tokens: tuple[str, ...] = ()
+    score_at: Literal["completion-end"] | None = None
 
 
 def read_notes(model: ModelInput) -> ModelNotes:
@@ -45,7 +49,8 @@ def read_notes(model: ModelInput) -> ModelNotes:
         return ModelNotes()
     try:
         content = json.loads(Path(file).read_text(encoding="utf-8"))
-        return ModelNotes(content["prompt_suffix"], tuple(content["control_tokens"]))
+        suffix, tokens = content["prompt_suffix"], tuple(content["control_tokens"])
+        return ModelNotes(suffix, tokens, content.get("score_at"))
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"{FILE} cannot be read: {type(error).__name__}: {error}. Expected an object with "
@@ -58,4 +63,7 @@ def read_notes(model: ModelInput) -> ModelNotes:
 def write_notes(folder: Path, notes: ModelNotes) -> None:
     """Writes a model's notes into its folder; nothing where there is nothing to say."""
     if notes != ModelNotes():
-        (folder / FILE).write_text(json.dumps(asdict(notes), indent=2), encoding="utf-8")
+        said = {name: value for name, value in asdict(notes).items() if name != "score_at"}
+        if notes.score_at is not None:
+            said["score_at"] = notes.score_at
+        (folder / FILE).write_text(json.dumps(said, indent=2), encoding="utf-8")

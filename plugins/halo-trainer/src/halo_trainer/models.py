@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 
 import torch
 
+from halo_core.chat_text import completion_end_id
 from halo_core.errors import ModelError
 from halo_core.stage import ModelInput
-from halo_trainer.chat import token_ids, use_template
+from halo_trainer.chat import use_template
 from halo_trainer.folders import written_beside
 
 T = TypeVar("T")
@@ -206,26 +207,6 @@ def write_model(folder: Path, model: Any, tokenizer: Any) -> None:
     )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-
-
-def completion_end_id(tokenizer: Any) -> int:
-    """Returns the id of the token that ends a completion.
-
-    It is what the chat template puts behind an assistant's message when that is a control token
-    (Gemma ends turns with its own), else the tokenizer's end-of-sequence token.
-    """
-    import jinja2
-
-    probe = "probe"
-    messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": probe}]
-    try:
-        rendered: str = tokenizer.apply_chat_template(messages, tokenize=False)
-    except jinja2.TemplateError:
-        rendered = ""
-    ids = token_ids(tokenizer, [rendered.rpartition(probe)[2]])[0]
-    if ids and ids[0] in tokenizer.all_special_ids:
-        return ids[0]
-    return int(tokenizer.eos_token_id)
 
 
 def end_ids(tokenizer: Any, model: Any) -> list[int]:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from halo_core.chat_text import control_pattern, protect, render_prompt, token_ids
 from halo_core.errors import DataError
 from halo_core.feedback import Message, Prompt
-from halo_trainer.chat import control_pattern, protect, render_prompt, token_ids
 from halo_trainer.prompt_truncation import cut_prompt
 
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from halo_core.chat_text import token_ids
 from halo_core.errors import UserError
 from halo_core.stage import StageContext, StageResult
-from halo_trainer.chat import token_ids
 from halo_trainer.control_tokens import suffixes
 from halo_trainer.device import pick_device, pick_dtype
 from halo_trainer.model_notes import ModelNotes, read_notes

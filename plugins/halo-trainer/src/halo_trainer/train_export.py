@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from halo_trainer.classifier import write_classifier
 from halo_trainer.folders import written_beside
 from halo_trainer.heads import write_heads
 from halo_trainer.lora import merged, save_adapter
-from halo_trainer.model_notes import write_notes
+from halo_trainer.model_notes import ModelNotes, write_notes
 from halo_trainer.models import write_model
 from halo_trainer.training import Training
 
@@ -37,18 +38,18 @@ def export(training: Training, folder: Path) -> None:
         if training.adapted:
             save_adapter(partial, training.model)
             base = merged(training.model)
-        _write(partial, base, training)
-        write_notes(partial, training.notes)
+        write_notes(partial, _write(partial, base, training))
 
 
-def _write(folder: Path, model: Any, training: Training) -> None:
+def _write(folder: Path, model: Any, training: Training) -> ModelNotes:
     heads, wanted = training.heads, training.scoring.loss.heads()
     scoring = _scoring_head(heads, wanted)
     if scoring is not None:
         write_classifier(folder, model, scoring, training.tokenizer)
-        return
+        return replace(training.notes, score_at="completion-end")
     write_model(folder, model, training.tokenizer)
     write_heads(folder, heads)
+    return training.notes
 
 
 def _scoring_head(heads: nn.ModuleDict, wanted: Sequence[Head]) -> nn.Module | None:

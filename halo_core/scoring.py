@@ -1,0 +1,186 @@
+"""What a judge can do besides that gives each completion a number, and comparing by it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from halo_core.errors import PluginError
+from halo_core.feedback import Prompt, prompt_id
+from halo_core.judge import Comparison, JudgeSession, Verdict, Winner
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A completion to be scored.
+
+    Attributes:
+        id: Names it within its stage.
+        prompt: The messages before the completion.
+        completion: The text.
+    """
+
+    id: str
+    prompt: Prompt
+    completion: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a judge gives a completion.
+
+    Attributes:
+        id: That of the answer.
+        value: Finite, in the judge's own unit; None when it could not be scored.
+        reason: The judge's words, or why it could not be scored.
+        cut: Whether it was too long for the judge, which saw a part of it or of its prompt.
+    """
+
+    id: str
+    value: float | None
+    reason: str = ""
+    cut: bool = False
+
+
+class ScoringSession(Protocol):
+    """An opened judge that scores; it holds connections, stores and models."""
+
+    def score(self, answers: Sequence[Answer]) -> Iterable[Score]:
+        """Yields one score per answer, in any order; it never raises for a single one."""
+        ...
+
+
+@runtime_checkable
+class ScoringJudge(Protocol):
+    """What a judge has that scores single completions: it can label, and it compares by scores."""
+
+    def open_scoring(self, folder: Path) -> AbstractContextManager[ScoringSession]:
+        """Returns a session; what it wants to keep between runs goes into `folder`."""
+        ...
+
+
+@contextmanager
+def compared_by_score(
+    opened: AbstractContextManager[ScoringSession], *, tie_below: float = 0.0
+) -> Iterator[JudgeSession]:
+    """Opens a scoring session as one that compares: `Judge.open` of a scoring judge.
+
+    Args:
+        opened: From `ScoringJudge.open_scoring`.
+        tie_below: Scores that differ by less are a tie; equal ones are in any case.
+    """
+    with opened as session:
+        yield ScoreComparisons(session, tie_below)
+
+
+class ScoreComparisons:
+    """Prefers the text of the higher score; see `compared_by_score`.
+
+    Each text of a prompt is scored once per session, however often it is compared.
+
+    Args:
+        session: What scores.
+        tie_below: Scores that differ by less are a tie.
+    """
+
+    def __init__(self, session: ScoringSession, tie_below: float = 0.0) -> None:
+        self._session = session
+        self._tie_below = tie_below
+        self._known: dict[str, Score] = {}
+
+    def compare(self, comparisons: Sequence[Comparison]) -> Iterator[Verdict]:
+        """Yields one verdict per comparison, as soon as both of its texts are scored.
+
+        Raises:
+            PluginError: When the session gives something else than one score per answer.
+        """
+        asked: dict[str, Answer] = {}
+        waiting: dict[str, list[Comparison]] = {}
+        for comparison in comparisons:
+            lacking = {a.id: a for a in _answers(comparison) if a.id not in self._known}
+            if not lacking:
+                yield self._verdict(comparison)
+            for id_ in lacking:
+                waiting.setdefault(id_, []).append(comparison)
+            asked |= lacking
+        for given in self._session.score(list(asked.values())) if asked else ():
+            score = checked_score(given, waiting)
+            self._known[score.id] = score
+            for comparison in waiting.pop(score.id):
+                if all(answer.id in self._known for answer in _answers(comparison)):
+                    yield self._verdict(comparison)
+        passed_over = {each.id: each for found in waiting.values() for each in found}
+        yield from map(self._verdict, passed_over.values())
+
+    def _verdict(self, comparison: Comparison) -> Verdict:
+        a, b = (self._known.get(each.id, _PASSED_OVER) for each in _answers(comparison))
+        if a.value is None or b.value is None:
+            lacking = [f"{name}: {s.reason}" for name, s in (("A", a), ("B", b)) if s.value is None]
+            return Verdict(comparison.id, None, "; ".join(lacking))
+        reason = f"A: {_words(a)}; B: {_words(b)}"
+        return Verdict(comparison.id, higher(a.value, b.value, self._tie_below), reason)
+
+
+_PASSED_OVER = Score("", None, "the judge gave no score")
+
+
+def higher(a: float, b: float, tie_below: float = 0.0) -> Winner:
+    """Returns which score is the higher one; a tie where they are equal or differ by less.
+
+    >>> higher(1.0, 0.5), higher(0.5, 0.5), higher(0.5, 0.6, tie_below=0.2)
+    ('A', 'tie', 'tie')
+    """
+    if a == b or abs(a - b) < tie_below:
+        return "tie"
+    return "A" if a > b else "B"
+
+
+def answer_id(prompt: Prompt, completion: str) -> str:
+    """Returns what names a completion of a prompt by its content, on every machine.
+
+    >>> answer_id([{"role": "user", "content": "hi"}], "Hello.")
+    '897be8e1f0370e7f-2d8bd7d9bb5f85ba'
+    """
+    return f"{prompt_id(prompt)}-{text_id(completion)}"
+
+
+def text_id(text: str) -> str:
+    """Returns 16 hexadecimal digits that name a text.
+
+    >>> text_id("Hello.")
+    '2d8bd7d9bb5f85ba'
+    """
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def checked_score(score: object, waiting: Container[str]) -> Score:
+    """Returns what a session gave, when it is a score of an answer that waits for one.
+
+    Raises:
+        PluginError: When it is something else, or its value is no finite number.
+    """
+    if not isinstance(score, Score) or score.id not in waiting:
+        came = repr(score)
+    elif score.value is not None and not (isinstance(score.value, float) and isfinite(score.value)):
+        came = f"the value {score.value!r}"
+    else:
+        return score
+    raise PluginError(
+        f"score() gave {came}; expected one Score per answer, with its id and a finite float or "
+        "None. Report it to the judge's author"
+    )
+
+
+def _answers(comparison: Comparison) -> tuple[Answer, Answer]:
+    prompt, a, b = comparison.prompt, comparison.a, comparison.b
+    return Answer(answer_id(prompt, a), prompt, a), Answer(answer_id(prompt, b), prompt, b)
+
+
+def _words(score: Score) -> str:
+    words = score.reason or f"{score.value:g}"
+    return f"{words} (cut: it was too long)" if score.cut else words

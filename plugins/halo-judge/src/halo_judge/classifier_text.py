@@ -1,0 +1,137 @@
+"""The token ids with which a classifier reads a prompt with its completion.
+
+A model that was trained with halo reads what it read in training: the prompt up to where the answer
+begins, the completion, and the token that ends it. Any other model with a chat template reads the
+whole conversation through it; one without reads a pair of texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from halo_core.chat_text import (
+    completion_end_id,
+    control_pattern,
+    protect,
+    render_prompt,
+    token_ids,
+)
+from halo_core.errors import ModelError
+from halo_core.feedback import Message, Prompt
+from halo_core.scoring import Answer
+from halo_judge.template import prompt_text
+
+Reads = Literal["conversation", "completion"]
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a classifier reads.
+
+    Attributes:
+        ids: Token ids.
+        types: Token type ids, for a model that has them; else empty.
+        cut: Whether something was left out.
+    """
+
+    ids: list[int]
+    types: list[int] = field(default_factory=list)
+    cut: bool = False
+
+
+class Reader:
+    """Turns answers into token ids.
+
+    Args:
+        tokenizer: The classifier's.
+        notes: What its folder says of it; see `classifier_files.NOTES`.
+        reads: What the model sees.
+        limit: Most tokens.
+    """
+
+    def __init__(self, tokenizer: Any, notes: dict[str, Any], *, reads: Reads, limit: int) -> None:
+        self._tokenizer = tokenizer
+        self._limit = limit
+        self._control = control_pattern(tokenizer)
+        self._ours = notes.get("score_at") == "completion-end"
+        self._alone = reads == "completion"
+        templated = bool(tokenizer.chat_template)
+        self._templated = templated and not self._alone
+        self._suffix = self._control_token(notes.get("prompt_suffix"))
+
+    def _control_token(self, name: str | None) -> list[int]:
+        if name is None:
+            return []
+        vocabulary: dict[str, int] = self._tokenizer.get_vocab()
+        if name not in vocabulary:
+            raise ModelError(
+                f"its prompts end with the control token {name!r}, which its tokenizer does not "
+                "know. Expected a model folder as train writes it"
+            )
+        return [vocabulary[name]]
+
+    def read(self, answer: Answer) -> Read:
+        """Returns the ids of an answer.
+
+        Raises:
+            ValueError: When the chat template refuses the prompt; says why.
+        """
+        if not self._templated:
+            return self._plain(answer)
+        import jinja2
+
+        try:
+            return self._as_in_training(answer) if self._ours else self._conversation(answer)
+        except (jinja2.TemplateError, TypeError) as error:
+            roles = ", ".join(message["role"] for message in answer.prompt)
+            raise ValueError(
+                f"the chat template refuses the prompt, whose roles are {roles}: {error}"
+            ) from error
+
+    def _as_in_training(self, answer: Answer) -> Read:
+        text = render_prompt(self._tokenizer, self._protected(answer.prompt))
+        texts = [text, protect(answer.completion, self._control)]
+        prompt, completion = token_ids(self._tokenizer, texts)
+        end = completion_end_id(self._tokenizer)
+        return fitted([*prompt, *self._suffix], [*completion, end], self._limit)
+
+    def _conversation(self, answer: Answer) -> Read:
+        messages: list[Message] = [
+            *answer.prompt,
+            {"role": "assistant", "content": answer.completion},
+        ]
+        text: str = self._tokenizer.apply_chat_template(self._protected(messages), tokenize=False)
+        (ids,) = token_ids(self._tokenizer, [text])
+        return Read(ids[-self._limit :], cut=len(ids) > self._limit)
+
+    def _plain(self, answer: Answer) -> Read:
+        texts = [answer.completion]
+        if not self._alone:
+            texts.insert(0, prompt_text(answer.prompt))
+        whole = len(self._tokenizer(*texts, verbose=False)["input_ids"])
+        found = self._tokenizer(
+            *texts, truncation="longest_first", max_length=self._limit, verbose=False
+        )
+        types = list(found.get("token_type_ids", []))
+        return Read(list(found["input_ids"]), types, whole > self._limit)
+
+    def _protected(self, prompt: Prompt) -> list[Message]:
+        return [
+            {"role": m["role"], "content": protect(m["content"], self._control)} for m in prompt
+        ]
+
+
+def fitted(prompt: Sequence[int], completion: Sequence[int], limit: int) -> Read:
+    """Returns a prompt and a completion in at most so many tokens.
+
+    The prompt loses its beginning, down to half of the limit; then the completion loses its end.
+
+    >>> fitted([1, 2, 3], [4, 5], 4).ids, fitted([1, 2, 3], [4, 5, 6, 7], 4).ids
+    ([2, 3, 4, 5], [2, 3, 4, 5])
+    """
+    if len(prompt) + len(completion) <= limit:
+        return Read([*prompt, *completion])
+    kept = min(len(prompt), max(limit - len(completion), limit // 2))
+    return Read([*prompt[len(prompt) - kept :], *completion[: limit - kept]], cut=True)

@@ -1,0 +1,100 @@
+"""The judge `http`: an endpoint that scores a completion, such as a toxicity detector."""
+
+from __future__ import annotations
+
+import json
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import Field, field_validator
+
+from halo_core.component import Execution
+from halo_core.judge import Judge, JudgeSession
+from halo_core.redact import is_secret
+from halo_core.scoring import ScoringSession, compared_by_score
+
+
+class HttpJudge(Judge):
+    """Scores with a JSON endpoint; a reply is kept and not asked for again.
+
+    The key comes from an environment variable and from nowhere else.
+    """
+
+    prompts_at_once: ClassVar[int] = 4096
+
+    url: str = Field(description="Where each completion is sent, by POST; without a key.")
+    score: str = Field(
+        default="score",
+        min_length=1,
+        description="Where the number stands in the reply: keys and places in lists, with dots "
+        "between them, as in result.toxicity or 0.labels.1.score.",
+    )
+    body: dict[str, Any] = Field(
+        default={"prompt": "{prompt}", "completion": "{completion}"},
+        description="What is sent, as JSON. In its texts {completion} stands for the text and "
+        "{prompt} for the prompt as one text; a text that is just {messages} becomes the prompt's "
+        "list of messages, and {conversation} that list with the completion at its end.",
+    )
+    api_key_env: Annotated[str | None, Execution()] = Field(
+        default=None,
+        min_length=1,
+        description="The environment variable that holds the key; null for none.",
+    )
+    api_key_header: Annotated[str, Execution()] = Field(
+        default="Authorization", pattern="^[A-Za-z0-9-]+$", description="The header of the key."
+    )
+    api_key_prefix: Annotated[str, Execution()] = Field(
+        default="Bearer ", description="What stands before the key in its header."
+    )
+    concurrency: Annotated[int, Execution()] = Field(
+        default=8, ge=1, le=512, description="Requests at once, at most; fewer after a 429."
+    )
+    timeout_s: Annotated[float, Execution()] = Field(
+        default=60.0, gt=0, description="Of waiting for an answer to a request, in seconds."
+    )
+    retries: Annotated[int, Execution()] = Field(
+        default=5, ge=0, le=100, description="How often a request that failed is sent again."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _plain_address(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            host = parts.hostname
+        except ValueError:
+            parts, host = urlsplit(""), None
+        if parts.scheme not in ("http", "https") or not host:
+            raise ValueError("expected an address such as https://host/score")
+        names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+        secret = any(is_secret(name) or name.lower() in ("key", "token") for name in names)
+        if parts.username or parts.password or secret:
+            raise ValueError(
+                "an address holds no key or user: put the key into the environment variable that "
+                "api_key_env names, and its header's name into api_key_header"
+            )
+        return value
+
+    @field_validator("body")
+    @classmethod
+    def _holds_the_completion(cls, value: dict[str, Any]) -> dict[str, Any]:
+        text = json.dumps(value)
+        if "{completion}" not in text and '"{conversation}"' not in text:
+            raise ValueError("no text of it holds {completion}, or is {conversation}")
+        return value
+
+    def open(self, folder: Path) -> AbstractContextManager[JudgeSession]:
+        """Returns a session that prefers the higher score; see `open_scoring`."""
+        return compared_by_score(self.open_scoring(folder))
+
+    def open_scoring(self, folder: Path) -> AbstractContextManager[ScoringSession]:
+        """Returns a session that keeps its replies in `folder`.
+
+        Raises:
+            UserError: When the key or the package `requests` is missing.
+        """
+        from halo_judge.http_session import open_session
+
+        return open_session(self, folder)

@@ -1,0 +1,151 @@
+"""The session of the judge `http`: what is kept is read, the rest is asked, many at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from halo_core.scoring import Answer, Score
+from halo_judge.http_endpoint import JUDGE, MESSAGE_LENGTH, HttpEndpoint
+from halo_judge.http_judge import HttpJudge
+from halo_judge.outage import Outage, Rejected, Unreachable
+from halo_judge.pace import Pace
+from halo_judge.reply_store import Kept, ReplyStore, request_key
+from halo_judge.secret import read_key
+from halo_judge.template import prompt_text
+
+_PLACE = re.compile(r"\{(prompt|completion)\}")
+Read = tuple[float | None, str]
+"""A score, or None and why there is none."""
+
+
+@contextmanager
+def open_session(judge: HttpJudge, folder: Path) -> Iterator[HttpSession]:
+    """Opens a session; on leaving, requests under way are waited for and their replies kept.
+
+    Raises:
+        UserError: When the key or the package `requests` is missing.
+    """
+    key = None if judge.api_key_env is None else read_key(judge.api_key_env, JUDGE)
+    pace = Pace(judge.concurrency)
+    endpoint = HttpEndpoint(judge, key, pace)
+    store = ReplyStore(folder)
+    threads = ThreadPoolExecutor(judge.concurrency, thread_name_prefix="http-judge")
+    try:
+        yield HttpSession(judge, endpoint, store, threads, pace)
+    finally:
+        endpoint.leave()
+        threads.shutdown(wait=True, cancel_futures=True)
+        endpoint.close()
+        store.close()
+
+
+class HttpSession:
+    """See `open_session`."""
+
+    def __init__(
+        self,
+        judge: HttpJudge,
+        endpoint: HttpEndpoint,
+        store: ReplyStore,
+        threads: ThreadPoolExecutor,
+        pace: Pace,
+    ) -> None:
+        self._judge = judge
+        self._endpoint = endpoint
+        self._store = store
+        self._threads = threads
+        self._pace = pace
+        self._outage = Outage(judge.concurrency)
+
+    def score(self, answers: Sequence[Answer]) -> Iterator[Score]:
+        """Yields one score per answer, as the replies come.
+
+        Raises:
+            UserError: When the endpoint takes no request of ours.
+        """
+        waiting: dict[str, tuple[dict[str, Any], list[str]]] = {}
+        for answer in answers:
+            request = {"url": self._judge.url, "body": filled(self._judge.body, answer)}
+            waiting.setdefault(request_key(request), (request, []))[1].append(answer.id)
+        futures = {
+            self._threads.submit(self._read, key, request): ids
+            for key, (request, ids) in waiting.items()
+        }
+        try:
+            for future in as_completed(futures):
+                value, reason = future.result()
+                for id_ in futures[future]:
+                    yield Score(id_, value, reason)
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def _read(self, key: str, request: Mapping[str, Any]) -> Read:
+        """Returns what a request gives; runs in a thread."""
+        kept = self._store.get(key, 0)
+        try:
+            reply = kept.reply["reply"] if kept else self._ask(key, request)
+        except (Unreachable, Rejected) as error:
+            return None, f"not answered: {error}"
+        return number_at(reply, self._judge.score)
+
+    def _ask(self, key: str, request: Mapping[str, Any]) -> Any:
+        with self._pace.slot():
+            self._outage.check()
+            try:
+                reply = self._endpoint.ask(request["body"])
+            except Unreachable as error:
+                self._outage.note(str(error))
+                raise
+            self._outage.over()
+            self._store.put(key, 0, request, Kept({"reply": reply}, None), account="")
+        self._pace.speed_up()
+        return reply
+
+
+def filled(body: Any, answer: Answer) -> Any:
+    """Returns a JSON tree with the prompt and the completion in their places.
+
+    >>> filled({"text": "A: {completion}"}, Answer("1", [], "Moo."))
+    {'text': 'A: Moo.'}
+    """
+    if isinstance(body, Mapping):
+        return {name: filled(value, answer) for name, value in body.items()}
+    if isinstance(body, list):
+        return [filled(value, answer) for value in body]
+    if not isinstance(body, str):
+        return body
+    messages = [{"role": m["role"], "content": m["content"]} for m in answer.prompt]
+    if body == "{messages}":
+        return messages
+    if body == "{conversation}":
+        return [*messages, {"role": "assistant", "content": answer.completion}]
+    parts = {"prompt": prompt_text(answer.prompt), "completion": answer.completion}
+    # In one pass: a text that holds "{completion}" stays as it is.
+    return _PLACE.sub(lambda place: parts[place.group(1)], body)
+
+
+def number_at(reply: Any, path: str) -> Read:
+    """Returns the number at a place of a reply, or None and why there is none.
+
+    >>> number_at({"labels": [{"score": 0.25}]}, "labels.0.score")
+    (0.25, '')
+    """
+    value = reply
+    for part in path.split("."):
+        if isinstance(value, Mapping) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return None, f"the reply has no {path!r}: {repr(reply)[:MESSAGE_LENGTH]}"
+    if isinstance(value, int | float) and isfinite(value):
+        return float(value), ""
+    came = repr(value)[:MESSAGE_LENGTH]
+    return None, f"{path!r} of the reply is {came}; expected a finite number"

@@ -1,0 +1,122 @@
+"""What the stage `label` does: asks the judge, keeps what it says, and makes rows of it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from halo_core.errors import DataError
+from halo_core.scoring import ScoringJudge
+from halo_core.stage import StageContext, StageResult
+from halo_core.store import write_json, write_text
+from halo_judge.asking import judge_name
+from halo_judge.candidates import Candidates, by_prompt, of_data, of_samples
+from halo_judge.feedback_rows import (
+    UNSCORED,
+    Row,
+    rows_of_scores,
+    rows_of_verdicts,
+    threshold_of,
+)
+from halo_judge.label_asking import ask_for_scores, ask_for_verdicts
+from halo_judge.label_stage import Label
+from halo_judge.opening import with_models
+
+FEEDBACK, COUNTS = "feedback.jsonl", "counts.json"
+
+
+def label(stage: Label, context: StageContext) -> StageResult:
+    """Asks what is not asked yet, and writes the feedback.
+
+    Args:
+        stage: The options.
+        context: ``inputs["of"]`` has the samples, or ``data["data"]`` the rows.
+
+    Raises:
+        DataError: When there is nothing to label, or no row is left.
+        PluginError: When the judge breaks its interface.
+        Interrupted: When asked to stop; what the judge said is kept.
+    """
+    dropped: Counter[str] = Counter()
+    candidates = find_candidates(stage, context, dropped)
+    judge = with_models(stage.judge, context.models)
+    facts: dict[str, float] = {}
+    if isinstance(judge, ScoringJudge):
+        scores, failed = ask_for_scores(judge, context, candidates)
+        rows = list(rows_of_scores(stage, candidates, scores, dropped))
+        if stage.feedback == "binary":
+            facts["threshold"] = threshold_of(stage, scores)
+    else:
+        records, failed = ask_for_verdicts(judge, context, candidates, dropped)
+        rows = list(rows_of_verdicts(records, dropped))
+    _check(rows, dropped, failed, context)
+    return _write(stage, context, rows, dropped, facts)
+
+
+def find_candidates(stage: Label, context: StageContext, dropped: Counter[str]) -> list[Candidates]:
+    """Returns the completions of each prompt; counts those that are left out by reason.
+
+    Raises:
+        PathError: When there are no samples.
+        DataError: When samples or rows cannot be read.
+    """
+    if stage.of is None:
+        rows = of_data(context.data["data"])
+    else:
+        rows = of_samples(context.inputs["of"], stage.against, context.inputs.get("against"))
+    return by_prompt(rows, dropped)
+
+
+def _check(rows: Sequence[Row], dropped: Counter[str], failed: str, context: StageContext) -> None:
+    reasons = _reasons(dropped)
+    first = f" The first that is unscored: {failed}." if failed else ""
+    if not rows:
+        raise DataError(
+            f"no row of feedback is left ({reasons or 'there are no completions'}).{first} "
+            "What the judge said is kept beside; expected at least one row",
+            location=f"stages.{context.id}",
+        )
+    if dropped[UNSCORED]:
+        context.warn(
+            f"{dropped[UNSCORED]} are unscored and left out; the first: {failed}. "
+            f"To ask again: --again {context.id}"
+        )
+    labels = {row["desirable"] for row in rows if "desirable" in row}
+    if len(labels) == 1:
+        which = "desirable" if labels.pop() else "undesirable"
+        context.warn(
+            f"all {len(rows)} completions are {which}; a loss such as kto needs both. Another "
+            "threshold would give both: median makes about half desirable"
+        )
+
+
+def _write(
+    stage: Label,
+    context: StageContext,
+    rows: Sequence[Row],
+    dropped: Counter[str],
+    facts: Mapping[str, float],
+) -> StageResult:
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    write_text(context.folder / FEEDBACK, "".join(lines))
+    left_out = {reason: n for reason, n in sorted(dropped.items()) if n}
+    name = judge_name(stage.judge)
+    summary: dict[str, Any] = {"feedback": stage.feedback, "judge": name, "rows": len(rows)}
+    write_json(context.folder / COUNTS, {**summary, **facts, "dropped": left_out})
+    context.events.append("feedback", stage=context.id, path=FEEDBACK, count=len(rows))
+    metrics = {"n": len(rows), "dropped": sum(left_out.values()), "unscored": dropped[UNSCORED]}
+    parts = ""
+    if stage.feedback == "binary":
+        good = sum(row["desirable"] for row in rows)
+        metrics |= {"desirable": good, "undesirable": len(rows) - good}
+        parts = f": {good} desirable, {len(rows) - good} undesirable"
+    reasons = _reasons(dropped)
+    out = f"; left out: {reasons}" if reasons else ""
+    headline = f"{len(rows)} rows of {stage.feedback} feedback{parts} ({name}){out}"
+    return StageResult({**metrics, **facts}, headline)
+
+
+def _reasons(dropped: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {reason}" for reason, n in sorted(dropped.items()) if n)

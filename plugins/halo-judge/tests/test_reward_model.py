@@ -1,0 +1,450 @@
+"""The judge `reward-model` on tiny models, one of them trained here with bradley-terry."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from halo_core.discovery import discover
+from halo_core.errors import ModelError, UserError
+from halo_core.feedback import prompt_id
+from halo_core.identity import component_identity, folder_digest
+from halo_core.judge import Comparison
+from halo_core.rows import DataSet, arrow_schema
+from halo_core.scoring import Answer
+from halo_core.spec.components import Resolver
+from halo_core.spec.document import Document
+from halo_core.spec.mistakes import Mistakes
+from halo_core.stage import ModelInput
+from halo_core.testing import check_scoring_judge
+from halo_core.testing.context import stage_context
+from halo_judge.opening import with_models
+from halo_judge.reward_model import RewardModel
+
+TOLERANCE = 1e-5
+MARKS = ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>", "<|pad|>"]
+WORDS = "what does a cow dog duck say moo woof quack well please it is the answer".split()
+
+
+def question(animal):
+    return [{"role": "user", "content": f"what does a {animal} say"}]
+
+
+PAIRS = [
+    {"prompt": question(animal), "chosen": f"{start} {sound}".strip(), "rejected": f"{start} well"}
+    for animal, sound in (("cow", "moo"), ("dog", "woof"), ("duck", "quack"))
+    for start in ("", "it is", "please it is", "the answer is")
+]
+
+
+def make_tokenizer():
+    """A byte-level tokenizer of about 300 tokens."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=[AddedToken(MARKS[0], special=True)],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator([" ".join(WORDS)] * 4, trainer)
+    backend.add_tokens([AddedToken(mark, normalized=False) for mark in MARKS[1:]])
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=MARKS[0])
+
+
+def tiny_config(**options):
+    from transformers import LlamaConfig
+
+    given = {
+        "vocab_size": 310,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 128,
+        "initializer_range": 0.2,
+        "bos_token_id": None,
+        "eos_token_id": 0,
+        "pad_token_id": None,
+    }
+    return LlamaConfig(**given | options)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def save(folder, model, tokenizer):
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def causal(tmp_path_factory):
+    """A folder with a tiny language model."""
+    import torch
+    from transformers import LlamaForCausalLM
+
+    torch.manual_seed(0)
+    tokenizer = make_tokenizer()
+    model = LlamaForCausalLM(tiny_config(vocab_size=len(tokenizer)))
+    return save(tmp_path_factory.mktemp("causal"), model, tokenizer)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    import pyarrow as pa
+
+    path = tmp_path_factory.mktemp("data") / "rows.arrow"
+    rows = [
+        {"id": f"{i}", "prompt_id": prompt_id(row["prompt"]), "source": "t"} | row
+        for i, row in enumerate(PAIRS)
+    ]
+    schema = arrow_schema("paired")
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+    return DataSet("train", "paired", [path])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, causal, data):
+    """The folder of a reward model that the stage `train` made."""
+    from halo_methods.components import BradleyTerry
+    from halo_trainer.train_stage import Train
+
+    folder = tmp_path_factory.mktemp("reward")
+    context = stage_context(
+        folder, data={"data": data}, models={"from": ModelInput(str(causal), None, "c")}
+    )
+    options = {"batch_size": 4, "learning_rate": 1e-2, "epochs": 8, "device": "cpu"}
+    Train(loss=BradleyTerry(), data="train", **options).run(context)
+    return folder / "model"
+
+
+def judge(folder, **options):
+    return RewardModel(**{"path": str(folder), "device": "cpu"} | options)
+
+
+def score(made, *answers, folder=None):
+    """Returns the scores of (prompt, completion) in order."""
+    asked = [Answer(str(i), prompt, text) for i, (prompt, text) in enumerate(answers)]
+    with made.open_scoring(folder) as session:
+        found = {given.id: given for given in session.score(asked)}
+    return [found[answer.id] for answer in asked]
+
+
+ALL = [(row["prompt"], row[side]) for row in PAIRS for side in ("chosen", "rejected")]
+HARD = [
+    (question("cow"), "moo <|user|> <|endoftext|> <|pad|> odd"),
+    ([{"role": "user", "content": "<|assistant|>\nmoo"}], "\n well\n"),
+    ([{"role": "system", "content": "be kind"}, *question("dog")], ""),
+    (question("duck"), "🐄 {completion}"),
+]
+
+
+def test_a_trained_reward_model_scores_the_chosen_completions_higher(trained):
+    found = [given.value for given in score(judge(trained), *ALL)]
+    wins = [chosen > rejected for chosen, rejected in zip(found[::2], found[1::2], strict=True)]
+    assert sum(wins) >= 0.9 * len(wins)
+
+
+def test_scores_are_those_of_the_trainers_own_head_on_packed_sequences(trained, data, tmp_path):
+    import torch
+    from torch import nn
+    from transformers import AutoModelForSequenceClassification, LlamaForCausalLM
+
+    from halo_core.loss import Head
+    from halo_trainer.encoding import EncodingOptions, encode
+    from halo_trainer.loss_batch import collate
+    from halo_trainer.models import load_tokenizer
+    from halo_trainer.probe import make_scorer
+
+    tokenizer = load_tokenizer(ModelInput(str(trained), None, "t"), None)
+    options = EncodingOptions(max_length=128, max_prompt_length=64)
+    encoded = encode(data, tokenizer, options=options, cache=tmp_path)
+    classifier = AutoModelForSequenceClassification.from_pretrained(trained)
+    model = LlamaForCausalLM(classifier.config)
+    model.model.load_state_dict(classifier.model.state_dict())
+    scorer = make_scorer(
+        model.eval(), compute_dtype=torch.float32, max_length=128, warn=pytest.fail
+    )
+    assert scorer.route == "packed"
+    head = nn.ModuleDict({"score": nn.Sequential(classifier.score)})
+    scorer.add_heads((Head("score", at="end"),), head, tokens=False)
+    with torch.no_grad():
+        expected = scorer(collate([encoded[i] for i in range(len(encoded))], ends=True).row)
+    found = [given.value for given in score(judge(trained), *ALL)]
+    assert found == pytest.approx(expected.heads["score"].tolist(), abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_scores_do_not_depend_on_the_batch(trained, batch_size):
+    alone = [score(judge(trained), answer)[0].value for answer in [*ALL, *HARD]]
+    found = score(judge(trained, batch_size=batch_size), *ALL, *HARD)
+    assert [given.value for given in found] == pytest.approx(alone, abs=TOLERANCE)
+
+
+def test_what_a_text_spells_is_no_control_token(trained):
+    """It reads the same ids as the trainer encodes, whatever a text spells."""
+    from transformers import AutoTokenizer
+
+    from halo_judge.classifier_text import Reader
+    from halo_trainer.models import completion_end_id, load_tokenizer
+    from halo_trainer.prompts import PromptEncoder
+
+    notes = json.loads((trained / "halo.json").read_text())
+    tokenizer = AutoTokenizer.from_pretrained(trained)
+    reader = Reader(tokenizer, notes, reads="conversation", limit=128)
+    theirs = load_tokenizer(ModelInput(str(trained), None, "t"), None)
+    for prompt, text in HARD:
+        read = reader.read(Answer("1", prompt, text)).ids
+        (expected,) = PromptEncoder(theirs, 128).encode({"p": prompt}).values()
+        assert read[: len(expected.ids)] == expected.ids
+        rest = read[len(expected.ids) :]
+        assert rest.count(tokenizer.pad_token_id) == 0
+        assert rest.count(completion_end_id(tokenizer)) == 1
+        assert tokenizer.decode(rest[:-1]) == text
+
+
+def test_a_model_with_a_control_token_is_asked_with_it(trained, tmp_path):
+    folder = tmp_path / "told"
+    shutil.copytree(trained, folder)
+    plain = score(judge(folder), ALL[0])[0].value
+    notes = json.loads((folder / "halo.json").read_text())
+    (folder / "halo.json").write_text(json.dumps(notes | {"prompt_suffix": "<|system|>"}))
+    assert abs(score(judge(folder), ALL[0])[0].value - plain) > 1e-4
+    (folder / "halo.json").write_text(json.dumps(notes | {"prompt_suffix": "<|none|>"}))
+    with pytest.raises(ModelError, match=r"control token '<\|none\|>', which its tokenizer"):
+        score(judge(folder), ALL[0])
+
+
+def test_long_texts_are_cut_and_say_so(trained):
+    long = [{"role": "user", "content": "what does a cow say " * 100}]
+    short, cut = score(judge(trained), ALL[0], (long, "moo"))
+    assert (short.cut, cut.cut) == (False, True)
+    assert cut.value is not None
+    (cut,) = score(judge(trained, max_length=8), ALL[0])
+    assert cut.cut
+
+
+def test_a_prompt_loses_its_beginning_before_the_completion_its_end(trained):
+    tail = "say " * 20
+    far = [{"role": "user", "content": "cow " * 300 + tail}]
+    other = [{"role": "user", "content": "dog " * 300 + tail}]
+    options = {"max_length": 24}
+    first, second = score(judge(trained, **options), (far, "moo"), (other, "moo"))
+    assert first.value == pytest.approx(second.value, abs=TOLERANCE)
+    first, second = score(judge(trained, **options), (far, "moo"), (far, "woof"))
+    assert abs(first.value - second.value) > TOLERANCE
+
+
+def test_the_reward_model_keeps_the_rules_of_judges_that_score(trained, tmp_path):
+    check_scoring_judge(judge(trained), tmp_path)
+
+
+def test_it_compares_by_score(trained, tmp_path):
+    row = PAIRS[0]
+    with judge(trained).open(tmp_path) as session:
+        (verdict,) = session.compare(
+            [Comparison("1", row["prompt"], row["rejected"], row["chosen"])]
+        )
+    assert verdict.winner == "B"
+
+
+# Models that were made elsewhere.
+
+
+def classifier(folder, tokenizer, **options):
+    import torch
+    from transformers import LlamaForSequenceClassification
+
+    torch.manual_seed(1)
+    model = LlamaForSequenceClassification(tiny_config(vocab_size=len(tokenizer), **options))
+    return save(folder, model.eval(), tokenizer)
+
+
+CHATML = (
+    "{%- for m in messages -%}{{- '<|' + m.role + '|>' + m.content + '<|endoftext|>\n' -}}"
+    "{%- endfor -%}{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
+)
+
+
+def expected(folder, ids):
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    with torch.no_grad():  # One text without padding: the last token is the last one.
+        hidden = model.model(torch.tensor([ids])).last_hidden_state[0, -1]
+        return model.score(hidden)
+
+
+def test_another_model_reads_the_conversation_through_its_template(tmp_path):
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = CHATML
+    folder = classifier(tmp_path, tokenizer, num_labels=1)
+    text = "<|user|>what does a cow say<|endoftext|>\n<|assistant|>moo<|endoftext|>\n"
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    (found,) = score(judge(folder), (question("cow"), "moo"))
+    assert found.value == pytest.approx(expected(folder, ids).item(), abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("padding", [None, "<|endoftext|>"])
+def test_a_tokenizer_that_pads_with_the_end_or_not_at_all_finds_the_last_token(tmp_path, padding):
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = CHATML.replace("<|endoftext|>\n'", "<|endoftext|>'")
+    tokenizer.pad_token = padding
+    folder = classifier(tmp_path, tokenizer, num_labels=1)
+    answers = [(question("cow"), "moo"), (question("duck"), "it is the answer quack")]
+    found = score(judge(folder), *answers)
+    for given, (prompt, text) in zip(found, answers, strict=True):
+        whole = [*prompt, {"role": "assistant", "content": text}]
+        ids = tokenizer.apply_chat_template(whole, tokenize=True, return_dict=False)
+        assert given.value == pytest.approx(expected(folder, ids).item(), abs=TOLERANCE)
+
+
+def test_a_detector_may_read_the_completion_alone(tmp_path):
+    folder = classifier(tmp_path, make_tokenizer(), num_labels=1)
+    options = {"reads": "completion"}
+    found = score(judge(folder, **options), (question("cow"), "moo"), (question("dog"), "moo"))
+    ids = make_tokenizer()("moo")["input_ids"]
+    assert found[0].value == found[1].value
+    assert found[0].value == pytest.approx(expected(folder, ids).item(), abs=TOLERANCE)
+
+
+def test_without_a_template_it_reads_a_pair_of_texts(tmp_path):
+    folder = classifier(tmp_path, make_tokenizer(), num_labels=1)
+    ids = make_tokenizer()("what does a cow say", "moo")["input_ids"]
+    (found,) = score(judge(folder), (question("cow"), "moo"))
+    assert found.value == pytest.approx(expected(folder, ids).item(), abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("label", ["toxic", "1"])
+def test_a_label_is_chosen_by_name_or_number(tmp_path, label):
+    names = {0: "fine", 1: "toxic", 2: "odd"}
+    folder = classifier(tmp_path, make_tokenizer(), id2label=names)
+    logits = expected(folder, make_tokenizer()("moo")["input_ids"])
+    answer = (question("cow"), "moo")
+    options = {"reads": "completion", "label": label}
+    (found,) = score(judge(folder, **options), answer)
+    assert found.value == pytest.approx(logits[1].item(), abs=TOLERANCE)
+    (found,) = score(judge(folder, output="probability", **options), answer)
+    assert found.value == pytest.approx(logits.softmax(0)[1].item(), abs=TOLERANCE)
+    with pytest.raises(ModelError, match="it has the labels fine, toxic, odd, and the option"):
+        score(judge(folder), answer)
+    with pytest.raises(ModelError, match="none is called 'toxicity'"):
+        score(judge(folder, label="toxicity"), answer)
+
+
+def test_independent_labels_have_probabilities_of_their_own(tmp_path):
+    names = {0: "fine", 1: "toxic"}
+    options = {"id2label": names, "problem_type": "multi_label_classification"}
+    folder = classifier(tmp_path, make_tokenizer(), **options)
+    logits = expected(folder, make_tokenizer()("moo")["input_ids"])
+    made = judge(folder, reads="completion", label="toxic", output="probability")
+    (found,) = score(made, (question("cow"), "moo"))
+    assert found.value == pytest.approx(logits.sigmoid()[1].item(), abs=TOLERANCE)
+
+
+def test_a_prompt_that_the_template_refuses_is_unscored_with_a_reason(tmp_path):
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = (
+        "{%- if messages[0].role == 'system' -%}{{- raise_exception('no system') -}}{%- endif -%}"
+        + CHATML
+    )
+    folder = classifier(tmp_path, tokenizer, num_labels=1)
+    prompt = [{"role": "system", "content": "x"}, *question("cow")]
+    refused, fine = score(judge(folder), (prompt, "moo"), (question("cow"), "moo"))
+    assert refused.value is None
+    assert refused.reason == (
+        "the chat template refuses the prompt, whose roles are system, user: no system"
+    )
+    assert fine.value is not None
+
+
+def test_a_language_model_is_no_reward_model(causal):
+    with pytest.raises(ModelError, match=r"weights are missing, among them 'score.weight'"):
+        score(judge(causal), ALL[0])
+
+
+def test_only_safetensors_are_read(tmp_path):
+    import torch
+
+    folder = classifier(tmp_path, make_tokenizer(), num_labels=1)
+    (folder / "model.safetensors").unlink()
+    torch.save({}, folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"cannot be read: .*Expected a folder with a sequence"):
+        score(judge(folder), ALL[0])
+
+
+def test_a_gpu_that_is_not_there_is_told(trained):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(UserError, match="device is cuda, but torch sees no GPU"):
+        score(judge(trained, device="cuda"), ALL[0])
+
+
+# Where the model comes from.
+
+
+def resolved(**options):
+    document = Document("spec.yaml", Path("/"), {})
+    mistakes = Mistakes(document)
+    given = {"use": "reward-model", **options}
+    found = Resolver(discover(), mistakes).resolve("judge", given, ("judge",))
+    return found, [error.message for error in mistakes.errors]
+
+
+def test_the_identity_holds_the_digest_of_the_folder_and_not_its_place(trained, tmp_path):
+    copy = tmp_path / "elsewhere"
+    shutil.copytree(trained, copy)
+    first, _ = resolved(path=str(trained))
+    second, _ = resolved(path=str(copy), batch_size=2, device="cpu")
+    assert component_identity(first) == component_identity(second)
+    assert component_identity(first)["files"] == {"model": folder_digest(trained)}
+    (copy / "config.json").write_text((copy / "config.json").read_text() + " ")
+    third, _ = resolved(path=str(copy), max_length=64)
+    assert component_identity(third) != component_identity(second)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "expected exactly one of from, path and hub; got none"),
+        ({"hub": "a/b", "from": "rm"}, "expected exactly one of from, path and hub; got from and"),
+        ({"from": "rm", "revision": "main"}, "only a model from the hub has a revision"),
+        ({"path": "/nowhere"}, "/nowhere has no config.json; expected a folder saved by"),
+    ],
+)
+def test_a_model_that_cannot_be_one_is_told(options, message):
+    _, (found,) = resolved(**options)
+    assert found.startswith(message)
+
+
+def test_a_stages_model_is_handed_over(trained):
+    named = RewardModel(**{"from": "rm", "device": "cpu"})
+    given = with_models(named, {"judge.from": ModelInput(str(trained), None, "key"), "from": None})
+    assert isinstance(given, RewardModel)
+    assert given.model() == ModelInput(str(trained), None, "")
+    assert score(given, ALL[0]) == score(judge(trained), ALL[0])
+    base = with_models(named, {"judge.from": ModelInput("a/b", "v1", "key")})
+    assert base.model() == ModelInput("a/b", "v1", "")
+
+
+def test_a_stages_model_without_a_spec_is_told():
+    with pytest.raises(UserError, match="from: rm is a stage of a spec, and there is none here"):
+        score(RewardModel(**{"from": "rm"}), ALL[0])

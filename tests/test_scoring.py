@@ -1,0 +1,104 @@
+from contextlib import nullcontext
+
+import pytest
+
+from halo_core.errors import PluginError
+from halo_core.judge import Comparison
+from halo_core.scoring import Score, ScoreComparisons, answer_id, compared_by_score
+
+PROMPT = ({"role": "user", "content": "q"},)
+
+
+class Session:
+    """Scores a text by what a mapping says of it, and remembers what it was asked."""
+
+    def __init__(self, values, also=()):
+        self.values = values
+        self.also = also
+        self.asked = []
+
+    def score(self, answers):
+        for answer in answers:
+            self.asked.append(answer.completion)
+            value = self.values[answer.completion]
+            if value == "nothing":
+                continue
+            if isinstance(value, Exception):
+                raise value
+            reason = "too odd" if value is None else ""
+            yield Score(answer.id, value, reason)
+        yield from self.also
+
+
+def compare(session, *pairs, tie_below=0.0):
+    comparisons = [Comparison(f"{i}", PROMPT, a, b) for i, (a, b) in enumerate(pairs)]
+    with compared_by_score(nullcontext(session), tie_below=tie_below) as opened:
+        return {verdict.id: verdict for verdict in opened.compare(comparisons)}
+
+
+def test_the_higher_score_wins_and_equal_ones_tie():
+    said = compare(Session({"x": 1.0, "y": 2.0, "z": 1.0}), ("x", "y"), ("y", "x"), ("x", "z"))
+    assert [said[id_].winner for id_ in "012"] == ["B", "A", "tie"]
+    assert said["0"].reason == "A: 1; B: 2"
+
+
+def test_scores_that_differ_by_less_than_the_option_are_a_tie():
+    values = {"x": 1.0, "y": 1.25}
+    assert compare(Session(values), ("x", "y"), tie_below=0.26)["0"].winner == "tie"
+    assert compare(Session(values), ("x", "y"), tie_below=0.25)["0"].winner == "B"
+
+
+def test_each_text_is_scored_once_in_a_session():
+    session = Session({"x": 1.0, "y": 2.0, "z": 3.0})
+    opened = ScoreComparisons(session)
+    first = [Comparison("1", PROMPT, "x", "y"), Comparison("2", PROMPT, "y", "x")]
+    assert [v.winner for v in opened.compare(first)] == ["B", "A"]
+    second = [Comparison("3", PROMPT, "x", "z"), Comparison("4", PROMPT, "x", "x")]
+    assert {v.id: v.winner for v in opened.compare(second)} == {"3": "B", "4": "tie"}
+    assert session.asked == ["x", "y", "z"]
+
+
+def test_the_same_text_after_another_prompt_is_scored_again():
+    session = Session({"x": 1.0, "y": 2.0})
+    other = ({"role": "user", "content": "another"},)
+    comparisons = [Comparison("1", PROMPT, "x", "y"), Comparison("2", other, "x", "y")]
+    assert len(list(ScoreComparisons(session).compare(comparisons))) == 2
+    assert session.asked == ["x", "y", "x", "y"]
+
+
+def test_an_unscored_side_makes_the_comparison_unscored_with_its_reason():
+    said = compare(Session({"x": 1.0, "y": None}), ("x", "y"), ("x", "x"))
+    assert (said["0"].winner, said["0"].reason) == (None, "B: too odd")
+    assert said["1"].winner == "tie"
+
+
+def test_a_text_that_is_passed_over_makes_its_comparisons_unscored():
+    said = compare(Session({"x": 1.0, "y": "nothing", "z": 2.0}), ("x", "y"), ("z", "x"))
+    assert (said["0"].winner, said["0"].reason) == (None, "B: the judge gave no score")
+    assert said["1"].winner == "A"
+
+
+def test_verdicts_come_before_the_session_fails():
+    session = Session({"x": 1.0, "y": 2.0, "z": ZeroDivisionError("a bug")})
+    verdicts = ScoreComparisons(session).compare(
+        [Comparison("1", PROMPT, "x", "y"), Comparison("2", PROMPT, "x", "z")]
+    )
+    assert next(verdicts).winner == "B"
+    with pytest.raises(ZeroDivisionError):
+        next(verdicts)
+
+
+@pytest.mark.parametrize(
+    ("values", "also", "came"),
+    [
+        ({"x": 1.0, "y": float("nan")}, (), "score() gave the value nan"),
+        ({"x": 1, "y": 2.0}, (), "score() gave the value 1;"),
+        ({"x": 1.0, "y": 2.0}, ("ten",), "score() gave 'ten'"),
+        ({"x": 1.0, "y": 2.0}, (Score("else", 1.0),), "score() gave Score(id='else'"),
+        ({"x": 1.0, "y": 2.0}, (Score(answer_id(PROMPT, "x"), 1.0),), "score() gave Score(id="),
+    ],
+)
+def test_what_is_no_score_of_an_answer_is_its_authors_fault(values, also, came):
+    with pytest.raises(PluginError, match="expected one Score per answer") as error:
+        compare(Session(values, also), ("x", "y"))
+    assert error.value.message.startswith(came)

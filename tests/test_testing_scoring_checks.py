@@ -1,0 +1,85 @@
+import re
+from contextlib import contextmanager
+
+import pytest
+
+from halo_core import Judge, Score, compared_by_score
+from halo_core.testing import check_scoring_judge
+from halo_core.testing.scoring_judge import check_scores
+
+
+def judge(score):
+    class Made(Judge):
+        def open(self, folder):
+            return compared_by_score(self.open_scoring(folder))
+
+        @contextmanager
+        def open_scoring(self, folder):
+            yield Session()
+
+    class Session:
+        def score(self, answers):
+            return score(answers)
+
+    return Made()
+
+
+def each(score):
+    return judge(lambda answers: [score(answer) for answer in answers])
+
+
+def length(answer):
+    return Score(answer.id, float(len(answer.completion)))
+
+
+def test_a_good_judge_passes(tmp_path):
+    check_scores(each(length), tmp_path)
+
+
+def test_unscored_answers_with_a_reason_pass(tmp_path):
+    check_scores(judge(lambda a: (Score(x.id, None, "no opinion") for x in a[::-1])), tmp_path)
+
+
+def test_the_check_of_a_scoring_judge_checks_its_verdicts_too(tmp_path):
+    class Broken(Judge):
+        def open(self, folder):
+            raise RuntimeError("cannot compare")
+
+        def open_scoring(self, folder):
+            return each(length).open_scoring(folder)
+
+    check_scores(Broken(), tmp_path)
+    with pytest.raises(AssertionError, match="cannot compare"):
+        check_scoring_judge(Broken(), tmp_path)
+
+
+def test_a_judge_that_only_compares_is_told_what_it_lacks(tmp_path):
+    class Compares(Judge):
+        def open(self, folder):
+            raise NotImplementedError
+
+    with pytest.raises(AssertionError, match=re.escape("has no open_scoring(folder)")):
+        check_scores(Compares(), tmp_path)
+
+
+def counted(values):
+    found = iter(values * 1000)
+    return each(lambda a: Score(a.id, float(next(found))))
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (each(lambda a: Score(a.id, None)), "is unscored without a reason; say why"),
+        (each(lambda a: Score(a.id, 1)), "value is 1; expected a finite float or None"),
+        (each(lambda a: Score(a.id, float("inf"))), "value is inf; expected a finite float"),
+        (judge(lambda a: [length(x) for x in a if x.completion]), "expected one for each of"),
+        (judge(lambda a: [length(x) for x in a] * 2), "expected one for each of"),
+        (judge(lambda a: [Score("x", 1.0)]), "no answers, but scores came back"),
+        (each(lambda a: Score(a.id, 1 / len(a.completion))), "raised ZeroDivisionError"),
+        (counted([1, 2, 3, 4, 5]), "with the answers in reverse"),
+    ],
+)
+def test_a_broken_rule_is_named(made, message, tmp_path):
+    with pytest.raises(AssertionError, match=re.escape(message)):
+        check_scores(made, tmp_path)
