@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum
@@ -79,9 +80,10 @@ def calibration(
     (0.15, 0.145)
     """
     _check(preferences, outcomes, bins)
+    begins = [place / bins for place in range(bins)]
     grouped: dict[int, list[tuple[float, float]]] = {}
     for said, came in zip(preferences, outcomes, strict=True):
-        grouped.setdefault(min(int(said * bins), bins - 1), []).append((said, came))
+        grouped.setdefault(bisect_right(begins, said) - 1, []).append((said, came))
     found = tuple(_bin(place, bins, grouped[place], confidence) for place in sorted(grouped))
     count = len(preferences)
     gaps = (part.n * abs(part.mean_preference - part.observed.rate) for part in found)
