@@ -63,6 +63,8 @@ def test_numbers_are_those_counted_by_hand(halo, files):
     told, share = json.loads(out), proportion(3, 5)
     assert code == 0
     assert told["metrics"] == {
+        "agreement": 1.0,
+        "first_shown": 0.5,
         "win": 0.6,
         "win_lo": share.low,
         "win_hi": share.high,
@@ -78,7 +80,6 @@ def test_numbers_are_those_counted_by_hand(halo, files):
     assert (told["a"]["name"], told["a"]["outputs"], told["alone"]) == ("ours", 6, {"a": 1, "b": 0})
     assert told["position"]["first_shown"]["rate"] == 0.5
     assert told["length"]["longer"]["points"] == 3
-    assert told["length_controlled"]["raw"] == 0.6
     assert told["characters"] == [9, 5]
 
 
@@ -97,6 +98,15 @@ def test_a_table_names_both_sides_the_judge_and_the_rate(halo, files):
     assert folder.parent == Path("workspace/judgements").resolve()
     about = json.loads((folder / "about.json").read_text())
     assert (about["a"]["path"], about["judge"]) == ("a.json", {"use": "longest"})
+
+
+def test_enough_comparisons_tell_the_rate_at_equal_lengths(halo):
+    alpaca("a.json", ["x" * (3 + i % 7) for i in range(40)], "ours")
+    alpaca("b.json", ["x" * 5] * 40, "theirs")
+    _, out, _ = halo("--a", "a.json", "--b", "b.json", *LONGEST)
+    (line,) = (line for line in out.splitlines() if line.startswith("at equal lengths"))
+    assert line.split()[3].startswith("0.")
+    assert "(length-controlled)" in line
 
 
 def test_verdicts_are_written_where_they_are_wanted(halo, files):
@@ -137,8 +147,9 @@ def test_an_outage_is_no_score(halo, files):
         code, out, err = halo(*files[:4], *paid(server, retries=0))
     lines = [" ".join(line.split()) for line in out.splitlines()]
     assert code == 0
-    assert "win rate, 90 % interval 0.500 [0.050, 0.950]" in lines  # One pair is the same text.
+    assert "win rate, 90 % interval 0.500 [0.002, 0.998]" in lines  # One pair is the same text.
     assert "unscored 4 of 5" in lines
+    assert "weighted" not in out
     assert "warning: 4 of 5 comparisons are unscored; the first: not answered: " in err
 
 

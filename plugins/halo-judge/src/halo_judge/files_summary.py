@@ -15,7 +15,6 @@ from halo_report.statistics import (
     Proportion,
     clustered_rate,
     length_bias,
-    length_controlled_rate,
     position_bias,
     rate_text,
     win_rate,
@@ -27,7 +26,7 @@ def files_summary(records: Sequence[Record], *, confidence: float) -> dict[str, 
 
     `metrics` are those of the stage `judge`. Where a prompt has several comparisons, `win_lo` and
     `win_hi` know which belong together. `characters` are the median lengths of both sides;
-    `position`, `length` and `length_controlled` are None where nothing can be said.
+    `position` and `length` are None where nothing can be said.
 
     Args:
         records: All lines.
@@ -43,14 +42,10 @@ def files_summary(records: Sequence[Record], *, confidence: float) -> dict[str, 
     lengths = [len(record["completion"]) for record in scored]
     others = [len(record["baseline"]) for record in scored]
     length = length_bias(points, lengths, others, confidence=confidence) if scored else None
-    equal = (
-        length_controlled_rate(points, lengths, others, confidence=confidence) if scored else None
-    )
     return {
         "metrics": metrics,
         "position": position(scored, confidence),
         "length": length and asdict(length),
-        "length_controlled": equal and asdict(equal),
         "characters": [
             median(len(record[side]) for record in records) for side in ("completion", "baseline")
         ],
@@ -107,10 +102,9 @@ def _position_lines(position: dict[str, Any] | None) -> list[tuple[str, str]]:
 def _length_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
     ours, theirs = summary["characters"]
     lines = []
-    if summary["length_controlled"]:
-        equal = summary["length_controlled"]
-        share = f"{equal['rate']:.3f} [{equal['low']:.3f}, {equal['high']:.3f}]"
-        lines.append(("at equal lengths", f"{share} (length-controlled)"))
+    if "win_lc" in summary["metrics"]:
+        equal = _share(summary["metrics"], "win_lc")
+        lines.append(("at equal lengths", f"{equal} (length-controlled)"))
     if summary["length"] and summary["length"]["longer"]:
         longer = Proportion(**summary["length"]["longer"])
         lines.append(("points of the longer text", rate_text(longer)))

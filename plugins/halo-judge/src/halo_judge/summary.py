@@ -87,15 +87,14 @@ def _lengths(records: Sequence[Record]) -> dict[str, float]:
 def _weighted(records: Iterable[Record]) -> dict[str, float]:
     """Returns the mean of what weighted verdicts say of the completion; same texts are 1/2."""
     shares = []
-    for record in records:
+    scored = [record for record in records if record["result"] != "unscored"]
+    for record in scored:
         said = record["orders"]
-        if record["result"] == "unscored":
-            continue
         if not all("preference" in each for each in said):
             return {}
         ours = [p if o == "AB" else 1 - p for o, p in ((e["order"], e["preference"]) for e in said)]
         shares.append(fmean(ours) if ours else 0.5)
-    asked = any(record["orders"] for record in records)
+    asked = any(record["orders"] for record in scored)
     return {"win_weighted": fmean(shares)} if shares and asked else {}
 
 
