@@ -17,7 +17,7 @@ from halo_core.forget import forget_all
 from halo_core.plan import Plan
 from halo_core.stage import StopFlag
 from halo_core.store import stage_done
-from halo_core.suite.folder import SuiteFolder
+from halo_core.suite.folder import SuiteFolder, recorded_status
 from halo_core.suite.outcome import CellOutcome
 from halo_core.suite.plan import SuitePlan
 from halo_core.suite.tracking import SuiteTracking
@@ -136,10 +136,7 @@ class SuiteRunner:
         """Returns how the suite is after all calls so far, those of other processes too."""
         if self._stop.is_set():
             return "interrupted"
-        statuses = {cell["status"] for cell in self.folder.read()["cells"]}
-        if "failed" in statuses:
-            return "failed"
-        return "done" if statuses <= {"computed", "cached"} else "pending"
+        return recorded_status(self.folder.read())
 
     def _raise(self) -> None:
         outcomes = self.outcomes.values()
