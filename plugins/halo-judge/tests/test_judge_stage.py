@@ -11,7 +11,7 @@ from halo_core.events import read_events
 from halo_core.judge import Judge, Verdict
 from halo_core.stage import StopFlag
 from halo_judge.components import JudgeStage, Longest
-from halo_report.win_rate import proportion
+from halo_report.statistics.intervals import proportion
 
 
 def by_text(comparison):
@@ -57,6 +57,8 @@ def test_metrics_are_those_counted_by_hand(judge_context, scripted, mixed):
         "unscored": 0,
         "unscored_share": 0.0,
         "flip": 0.0,
+        "agreement": 1.0,
+        "first_shown": 0.5,
         "len": 6.0,
         "baseline_len": 7.0,
         "unpaired": 0,

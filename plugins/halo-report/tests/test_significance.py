@@ -2,7 +2,13 @@ import math
 
 import pytest
 
-from halo_report.significance import fisher_exact, holm, mcnemar_exact, p_text, paired_counts
+from halo_report.statistics.significance import (
+    fisher_exact,
+    holm,
+    mcnemar_exact,
+    p_text,
+    paired_counts,
+)
 
 ROUNDING = 1e-9
 

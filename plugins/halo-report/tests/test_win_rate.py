@@ -3,7 +3,7 @@ from itertools import product
 
 import pytest
 
-from halo_report.win_rate import WinRate, proportion, rate_text, win_rate
+from halo_report.statistics import WinRate, proportion, rate_text, win_rate
 
 PUBLISHED = 5e-5
 """The report's intervals are given to four digits."""

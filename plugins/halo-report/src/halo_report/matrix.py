@@ -8,7 +8,8 @@ from statistics import fmean, median
 from typing import Literal
 
 from halo_report.run_data import StageData
-from halo_report.win_rate import Proportion, Result, WinRate
+from halo_report.statistics.intervals import Proportion
+from halo_report.statistics.win_rate import Result, WinRate
 
 Failures = Literal["lost", "left out"]
 

@@ -10,8 +10,8 @@ from halo_core.errors import DataError, UserError
 from halo_core.store import read_json
 from halo_report.matrix import Cell, lengths_of
 from halo_report.run_data import RunData, StageData, read_run
+from halo_report.statistics.win_rate import win_rate
 from halo_report.targets import Target
-from halo_report.win_rate import win_rate
 
 DONE = ("computed", "cached", "done")
 

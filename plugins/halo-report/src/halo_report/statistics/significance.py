@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from halo_report.win_rate import Result
+from halo_report.statistics.win_rate import Result
 
 POINTS: Mapping[Result, float] = {"win": 1.0, "tie": 0.5, "loss": 0.0, "unscored": 0.0}
 """What a comparison is worth; an unscored one is left out or counts as lost."""
