@@ -107,6 +107,19 @@ class RunComparer(Protocol):
         ...
 
 
+@runtime_checkable
+class RunKeeper(Protocol):
+    """An optional ability of a tracker: it can tell whether its store still has a run.
+
+    A suite that is run again passes over the finished cells that the store has. Without this
+    ability, what a tracker took once it is believed to have.
+    """
+
+    def keeps_run(self, run: Path, workspace: Path) -> bool:
+        """Returns whether the store has a run whose events were all taken; False if not known."""
+        ...
+
+
 class Report(Component):
     """Writes a page about a run, from its events and its stages' folders."""
 

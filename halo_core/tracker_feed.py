@@ -106,6 +106,11 @@ class Feed:
         self._offsets.set(self.name, offset)
         return True
 
+    @property
+    def offset(self) -> int:
+        """Bytes of the run's events that the tracker took, in this process or an earlier one."""
+        return self._offsets.get(self.name)
+
     def rewind(self) -> None:
         """Makes the next step begin with the run's first event."""
         self._offsets.set(self.name, 0)

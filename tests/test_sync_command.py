@@ -51,7 +51,7 @@ class ToFile(Tracker):
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A finished run of the workspace `ws` in the current folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("halo_core.cli.sync.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("halo_core.cli.sending.time.sleep", lambda seconds: None)
     folder = tmp_path / "ws" / "runs" / "toy-1a2b3c"
     folder.mkdir(parents=True)
     (tmp_path / "tracker.py").write_text(TRACKER)
@@ -131,8 +131,11 @@ def test_sync_leaves_a_running_run_alone(run: Path, capsys: pytest.CaptureFixtur
 
 
 def test_sync_names_the_runs_there_are(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(["sync", "tyo", "--workspace", "ws"]) == 2
-    assert "ws/runs: no run 'tyo'; runs there: toy-1a2b3c" in capsys.readouterr().err
+    assert call(["sync", "tyo-1a2b", "--workspace", "ws"]) == 2
+    assert (
+        "ws/runs: no run or suite 'tyo-1a2b'. Did you mean 'toy-1a2b3c'? Runs there: toy-1a2b3c\n"
+        in capsys.readouterr().err
+    )
 
 
 def test_sync_refuses_the_beginning_of_two_names(

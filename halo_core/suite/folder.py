@@ -10,6 +10,7 @@ from halo_core.lock import held
 from halo_core.store import read_json, write_json, write_text
 from halo_core.suite.outcome import CellOutcome
 from halo_core.suite.plan import SuitePlan
+from halo_core.tracker import SuiteStatus
 
 
 class SuiteFolder:
@@ -72,3 +73,15 @@ class SuiteFolder:
             record = self.read()
             cells = [{**cell, **fields} if cell["id"] == id_ else cell for cell in record["cells"]]
             write_json(self._file, {**record, "cells": cells})
+
+
+def recorded_status(record: Mapping[str, Any]) -> SuiteStatus:
+    """Returns how far a suite is as its `suite.json` says, which knows of no stop and no process.
+
+    >>> recorded_status({"cells": [{"status": "cached"}, {"status": "pending"}]})
+    'pending'
+    """
+    statuses = {cell["status"] for cell in record["cells"]}
+    if "failed" in statuses:
+        return "failed"
+    return "done" if statuses <= {"computed", "cached"} else "pending"

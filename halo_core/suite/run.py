@@ -17,7 +17,8 @@ from halo_core.forget import forget_all
 from halo_core.plan import Plan
 from halo_core.stage import StopFlag
 from halo_core.store import stage_done
-from halo_core.suite.folder import SuiteFolder
+from halo_core.suite.finished import finished
+from halo_core.suite.folder import SuiteFolder, recorded_status
 from halo_core.suite.outcome import CellOutcome
 from halo_core.suite.plan import SuitePlan
 from halo_core.suite.tracking import SuiteTracking
@@ -108,7 +109,7 @@ class SuiteRunner:
         number = list(self.plan.plans).index(id_) + 1
         self._say(f"[{number}/{len(self.plan.plans)}] {id_}: run {plan.run_name}")
         self.folder.begin(id_)
-        outcome = self._without(plan, id_) or self._run_cell(plan)
+        outcome = self._without(plan, id_) or self._finished(plan) or self._run_cell(plan)
         self.outcomes[id_] = outcome
         for folder in outcome.failed_stages:
             self._failed.setdefault(folder, (id_, outcome.exception()))
@@ -117,6 +118,12 @@ class SuiteRunner:
         self._tracking.tell()
         if outcome.status == "failed":
             self._say(f"{id_}: failed: {outcome.exception()}")
+
+    def _finished(self, plan: Plan) -> CellOutcome | None:
+        found = finished(plan)
+        if found is not None:
+            self._say("everything is in the store, and reported")
+        return found
 
     def _without(self, plan: Plan, id_: str) -> CellOutcome | None:
         """Returns the outcome of a cell that need not be tried: a stage of it failed before."""
@@ -136,10 +143,7 @@ class SuiteRunner:
         """Returns how the suite is after all calls so far, those of other processes too."""
         if self._stop.is_set():
             return "interrupted"
-        statuses = {cell["status"] for cell in self.folder.read()["cells"]}
-        if "failed" in statuses:
-            return "failed"
-        return "done" if statuses <= {"computed", "cached"} else "pending"
+        return recorded_status(self.folder.read())
 
     def _raise(self) -> None:
         outcomes = self.outcomes.values()

@@ -77,3 +77,9 @@ class MLflow(Tracker):
         from halo_mlflow.comparing import compare_runs
 
         return compare_runs(self, runs, workspace)
+
+    def keeps_run(self, run: Path, workspace: Path) -> bool:
+        """Returns whether the store still has a run; False where it cannot be reached."""
+        from halo_mlflow.lifecycle import keeps_run
+
+        return keeps_run(self, run, workspace)

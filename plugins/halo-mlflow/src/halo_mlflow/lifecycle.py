@@ -8,15 +8,18 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from halo_mlflow.connection import http_status
+from halo_mlflow.connection import connect, http_status
 from halo_mlflow.record import RunRecord, process_tags
 from halo_mlflow.source import git_tags
-from halo_mlflow.store import Store
+from halo_mlflow.state import STATE_FILE, load_state
+from halo_mlflow.store import Store, choose_store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow import MlflowClient
+
+    from halo_mlflow.components import MLflow
 
 STATUS = {"done": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 """How a run ended to what MLflow calls it."""
@@ -80,6 +83,24 @@ def is_there(client: MlflowClient, run_id: str) -> bool:
             return False
         raise
     return bool(lifecycle == "active")
+
+
+def keeps_run(options: MLflow, run: Path, workspace: Path) -> bool:
+    """Returns whether a store has a run; False where it is not known.
+
+    Args:
+        options: The tracker's options.
+        run: The run's folder.
+        workspace: The workspace.
+    """
+    store = choose_store(options.uri, workspace)
+    state = load_state(run / STATE_FILE, store.shown)
+    if state.run_id is None or (store.file is not None and not store.file.is_file()):
+        return False
+    try:
+        return is_there(connect(store, timeout_s=options.timeout_s), state.run_id)
+    except Exception:
+        return False
 
 
 def mark_dead_runs(client: MlflowClient, experiment: str, own_run_id: str) -> list[str]:

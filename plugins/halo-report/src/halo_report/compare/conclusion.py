@@ -16,7 +16,7 @@ def conclusion(pairs: Sequence[Pair], *, alike: bool) -> str:
     Args:
         pairs: The tests, of which a difference counts as shown at the level of 5 % after Holm's
             correction.
-        alike: Whether all were judged in the same way.
+        alike: Whether all were sampled and judged in the same way.
     """
     if not pairs:
         return "Nothing can be concluded: no two of the runs have a scored comparison."
@@ -24,7 +24,7 @@ def conclusion(pairs: Sequence[Pair], *, alike: bool) -> str:
     parts = [_shown(shown, len(pairs)), _not_shown([pair for pair in pairs if pair not in shown])]
     text = "; ".join(part for part in parts if part)
     if not alike:
-        text += "; and as they were not judged alike, a difference may come from that"
+        text += "; and as they were not sampled and judged alike, a difference may come from that"
     return f"{text}."
 
 

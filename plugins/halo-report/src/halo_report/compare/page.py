@@ -25,7 +25,7 @@ def comparison_page(found: Comparison, links: Mapping[str, str]) -> Page:
         title=_title(found),
         blocks=[block for block in blocks if block.tables],
         warnings=[
-            *(f"Not judged alike: {each}" for each in found.unlike),
+            *(f"Not the same for all: {each}" for each in found.unlike),
             *(f"Not compared: {each}" for each in found.left_out),
         ],
         facts=facts,

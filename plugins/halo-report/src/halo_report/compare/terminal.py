@@ -27,7 +27,7 @@ def comparison_text(found: Comparison) -> str:
     if found.pairs:
         parts.append(_table(pairs_table(found)))
     parts += _lines("Not compared", found.left_out)
-    parts += _lines("Not judged alike", found.unlike)
+    parts += _lines("Not the same for all, so compare with care", found.unlike)
     parts += _lines("Where the specs differ", _differences(found))
     return "\n".join([*parts, found.conclusion])
 

@@ -9,7 +9,7 @@ from halo_report.compare.comparison import Comparison
 from halo_report.compare.pairs import FEW, LEVEL
 from halo_report.compare.rows import pair_rows, run_rows
 from halo_report.comparison_page import TableView
-from halo_report.significance import p_text
+from halo_report.statistics import p_text
 
 DASH = "-"
 _ALWAYS = ("run", "method", "win rate", "n", "ties", "no verdict")
@@ -26,6 +26,7 @@ def runs_table(found: Comparison) -> TableView:
         "n": lambda row: str(row["n"]),
         "ties": lambda row: str(row["ties"]),
         "no verdict": lambda row: str(row["unscored"]),
+        "length controlled": lambda row: _number(row["rate_length_controlled"], ".3f"),
         "flips": lambda row: _number(row["flip"], ".1%"),
         "length": _length,
         "cost": lambda row: _number(row["cost"], ".2f"),
@@ -47,6 +48,8 @@ def _runs_note(shown: Sequence[str]) -> str:
         parts[0] += ", and are losses in the column 'failures lost'"
     if "length" in shown:
         parts.append("Lengths are medians in tokens, of the model and of what it is judged against")
+    if "length controlled" in shown:
+        parts.append("Length controlled: the win rate at equal lengths, as far as a fit tells")
     if "flips" in shown:
         parts.append("A flip: the two orders preferred different texts")
     if "cost" in shown:

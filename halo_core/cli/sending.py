@@ -1,0 +1,106 @@
+"""Sends the events of a finished run to its trackers, all of them from the first one on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from halo_core.errors import HaloError, UserError
+from halo_core.lock import locked
+
+if TYPE_CHECKING:
+    from halo_core.tracker_feed import Feed
+
+ATTEMPTS = 3
+RUNNING = "this run is running and sends its events itself; wait until it is done"
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What came of sending a run.
+
+    Attributes:
+        trackers: Of each tracker `use`, `status` (``sent``, ``failed``) and `events`.
+        told: What the trackers say of themselves, their links above all.
+        failures: Why trackers did not take all.
+    """
+
+    trackers: Sequence[Mapping[str, Any]]
+    told: Mapping[str, Any]
+    failures: Sequence[HaloError]
+
+
+def send_run(folder: Path, workspace: Path) -> Sent:
+    """Hands all events of a run to each of its trackers; one that fails keeps none of the others.
+
+    Args:
+        folder: The run's.
+        workspace: Its workspace, where the folder does not tell.
+
+    Raises:
+        UserError: When the run is running, or has no trackers.
+        SpecErrors: When a tracker is not installed.
+    """
+    from halo_core.tracker_feed import describe_all
+
+    with locked(folder, RUNNING):
+        feeds = _feeds(folder, workspace)
+        results: list[dict[str, Any]] = []
+        failures = [error for feed in feeds if (error := _send(feed, folder, results))]
+    return Sent(results, describe_all(feeds), failures)
+
+
+def _feeds(folder: Path, workspace: Path) -> list[Feed]:
+    from halo_core.recorded_trackers import recorded_trees, resolve_trackers
+    from halo_core.tracker_feed import make_feeds
+
+    trees = recorded_trees(folder)
+    if not trees:
+        raise UserError(
+            "this run has no trackers; add tracking: [{use: mlflow}] to its spec and run it again",
+            location=str(folder / "run.json"),
+        )
+    # A run of another workspace brings its own: <workspace>/runs/<name>.
+    inside = folder.parent.name == "runs"
+    root = folder.parent.parent if inside else workspace.resolve()
+    return make_feeds(resolve_trackers(trees, folder), folder, root)
+
+
+def _send(feed: Feed, folder: Path, results: list[dict[str, Any]]) -> HaloError | None:
+    """Hands all events to one tracker; adds what came of it to the results."""
+    from halo_core.redact import one_line
+
+    result: dict[str, Any] = {"use": feed.name, "status": "sent", "events": 0}
+    results.append(result)
+    try:
+        _drain(feed)
+    except Exception as error:
+        result["status"] = "failed"
+        return HaloError(
+            f"{feed.name} did not take all events: {one_line(error)}; "
+            "look whether it can be reached, then try again",
+            location=str(folder),
+        )
+    finally:
+        result["events"] = feed.events
+    return None
+
+
+def _drain(feed: Feed) -> None:
+    feed.rewind()
+    failed = 0
+    while True:
+        try:
+            if not feed.step():
+                break
+            failed = 0
+        except Exception:
+            failed += 1
+            if failed == ATTEMPTS:
+                raise
+            time.sleep(failed)
+    feed.finish()
+    feed.close()

@@ -1,0 +1,111 @@
+"""Whether a cell of a suite is finished with all that follows, so that its run can be left alone.
+
+Going through a finished run costs seconds: its trackers are opened and its pages drawn again. It is
+passed over where everything is in the store, the run's record is what this command would write,
+the pages are newer than the stages, and the trackers took all events and still have the run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from halo_core.execute import component_record
+from halo_core.plan import Plan
+from halo_core.run_record import resolved_tree, to_yaml
+from halo_core.run_status import new_status
+from halo_core.store import read_json, stage_done
+from halo_core.suite.outcome import CellOutcome, ended
+from halo_core.tracker import RunKeeper, Tracker
+from halo_core.tracker_feed import make_feeds
+
+TAIL_BYTES = 65_536
+"""How far back the end of a run is looked for in its events."""
+
+
+def finished(plan: Plan) -> CellOutcome | None:
+    """Returns the outcome of a cell of which nothing is left to do; None for any other.
+
+    Args:
+        plan: The cell's.
+    """
+    assert plan.spec.cell is not None
+    done = [stage_done(stage.folder) for stage in plan.stages]
+    if not all(done) or not (_is_recorded(plan) and _is_told(plan)):
+        return None
+    status = new_status(plan)
+    for stage, found in zip(status.stages, done, strict=True):
+        assert found is not None
+        stage.status, stage.metrics, stage.headline = "cached", found["metrics"], found["headline"]
+    return ended(plan.spec.cell.id, status, None)
+
+
+def _is_recorded(plan: Plan) -> bool:
+    """Returns whether the run's files are those that would be written, by the same components."""
+    record = read_json(plan.run_folder / "run.json") or {}
+    resolved = plan.run_folder / "spec.resolved.yaml"
+    wanted = [component_record(each) for each in (*plan.spec.tracking, *plan.spec.reports)]
+    return (
+        all(component in record.get("components", ()) for component in wanted)
+        and resolved.is_file()
+        and resolved.read_text(encoding="utf-8") == to_yaml(resolved_tree(plan.spec))
+    )
+
+
+def _is_told(plan: Plan) -> bool:
+    """Returns whether pages and trackers have what the stages left, and the run has ended well."""
+    events = plan.run_folder / "events.jsonl"
+    if not events.is_file():
+        return False
+    newest = max(_changed(stage.folder / "done.json") for stage in plan.stages)
+    pages = _pages(_last_events(events))
+    return (
+        pages is not None
+        and len(pages) == len(plan.spec.reports)
+        and _changed(events) >= newest
+        and all(_changed(plan.run_folder / page) >= newest for page in pages)
+        and _trackers_are_up_to_date(plan, events.stat().st_size)
+    )
+
+
+def _last_events(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Yields the last events, the last one first; a line that is not whole ends them."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+        lines = file.read().split(b"\n")
+    for line in reversed(lines[:-1]):
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return
+
+
+def _pages(events: Iterator[Mapping[str, Any]]) -> Sequence[str] | None:
+    """Returns the pages that were written just before a run ended well; None if it did not."""
+    last = next(events, {})
+    if last.get("type") != "run-ended" or last.get("status") != "done":
+        return None
+    pages = []
+    for event in events:
+        if event["type"] != "report":
+            break
+        pages.append(str(event["path"]))
+    return pages
+
+
+def _trackers_are_up_to_date(plan: Plan, size: int) -> bool:
+    trackers = [(each.name, cast(Tracker, each.component)) for each in plan.spec.tracking]
+    root = plan.workspace.root
+    feeds = make_feeds(trackers, plan.run_folder, root)
+    return all(feed.offset == size for feed in feeds) and all(
+        tracker.keeps_run(plan.run_folder, root)
+        for _, tracker in trackers
+        if isinstance(tracker, RunKeeper)
+    )
+
+
+def _changed(path: Path) -> float:
+    """Returns when a file was changed; long ago where there is none."""
+    return path.stat().st_mtime if path.exists() else 0.0
