@@ -184,13 +184,23 @@ def test_runs_are_compared_side_by_side(toy, suite, report):
     code, found = report("toy-sft-1M", "runs/toy-kto-1M", suite.workspace / "runs/toy-kto-10M")
     assert code == 2
     assert (
-        "no run or suite 'runs/toy-kto-1M'; there: suite toy-1234, run toy-"
+        "no run or suite 'runs/toy-kto-1M'. Did you mean 'toy-kto-1M'? There: suite toy-1234, run "
         in (found["error"]["message"])
     )
     code, found = report("toy-sft-1M", "toy-kto-1M", suite.workspace / "runs/toy-kto-10M")
     assert [row["run"] for row in found["rows"]] == ["toy-sft-1M", "toy-kto-1M", "toy-kto-10M"]
     assert len(found["tests"]) == 3
     assert "/reports/toy-sft-1M+toy-kto-1M+toy-kto-10M/" in found["files"][0]
+
+
+def test_a_misspelt_suite_gets_the_nearest_name_and_some_of_those_there(toy, suite, report):
+    for number in range(9):
+        suite.run(f"more-{number}", suite.results(1, 1))
+    code, found = report("toi-1234")
+    assert code == 2
+    message = found["error"]["message"]
+    assert "no run or suite 'toi-1234'. Did you mean 'toy-1234'? There: suite toy-1234" in message
+    assert message.endswith(" more")
 
 
 def test_several_suites_and_runs_share_a_page(toy, suite, report, tmp_path):
