@@ -64,6 +64,10 @@ def test_three_mistakes_are_reported_together_in_order(spec_file: Path) -> None:
         ("stages.answers.prompts", "tset", "unknown data set 'tset'. Did you mean 'test'?"),
         ("stages.win.use", "juge", "no stage named 'juge'. Did you mean 'judge'?"),
         ("stages.learn", "{data: train}", "'use' is missing"),
+        ("stages.learn", "null", "got null; expected a stage: NAME or {use: NAME, ...}"),
+        ("stages.lern.rate", "2.0", "as in use: train. Did you mean the stage 'learn'?"),
+        ("stages.win.against", "targte", "Did you mean 'target'? Known: answers, target"),
+        ("data.train", "7", "got 7; expected a data source: NAME or {use: NAME, ...}"),
         ("tracking", "[mlfow]", "no tracker named 'mlfow'. Did you mean 'mlflow'?"),
     ],
 )

@@ -64,6 +64,15 @@ def test_set_replaces_adds_and_opens_a_bare_name() -> None:
     assert document.folder_of(("stages",)) == Path("/specs")
 
 
+def test_what_a_set_makes_on_its_way_stands_where_the_set_does() -> None:
+    document = parse("stages: {kto: {use: train}}\n")
+    apply_overrides(document, {"stages.ktoo.loss.beta": "1"})
+    place = "--set stages.ktoo.loss.beta=1"
+    assert document.locate(("stages", "ktoo")) == f"{place}: stages.ktoo"
+    assert document.locate(("stages", "ktoo", "loss", "no")) == f"{place}: stages.ktoo.loss.no"
+    assert document.locate(("stages", "slic")) == "spec.yaml:1:1: stages.slic"
+
+
 def test_set_takes_position_zero_of_a_single_source() -> None:
     document = parse("data: {train: {use: hh}}\n")
     apply_overrides(document, {"data.train.0.path": "x"})

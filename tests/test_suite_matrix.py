@@ -231,6 +231,7 @@ def test_a_path_that_does_not_exist_gets_the_nearest_name(suite_file: Path) -> N
         ("name", "unknown key 'name'. Known: data, model"),
         ("data.trian.prefix", "unknown data set 'trian'. Did you mean 'train'? Known: test, train"),
         ("stages.base.loss.beta.x", "'beta' is 0.1, which has nothing below it"),
+        ("model.sctach.size", "model.sctach: unknown key 'sctach'. Did you mean 'scratch'?"),
     ],
 )
 def test_a_wrong_path_is_reported_where_it_stands(
@@ -239,6 +240,11 @@ def test_a_wrong_path_is_reported_where_it_stands(
     found = spec_mistakes(suite_file, "stages.base.rate", path)
     assert "suite.yaml:22:13: " in found
     assert message in found
+
+
+def test_what_is_written_for_null_by_mistake_does_not_remove_a_stage(suite_file: Path) -> None:
+    found = spec_mistakes(suite_file, "none: {stages.align: null}", "none: {stages.align: none}")
+    assert "matrix.method.none.stages.align: got 'none'; to remove the stage write null" in found
 
 
 def test_a_path_into_a_stage_that_an_earlier_axis_removed_is_a_mistake(suite_file: Path) -> None:

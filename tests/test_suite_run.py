@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from halo_core.errors import SpecErrors
+from halo_core.spec.spec import load_spec
+
 Halo = Callable[..., Any]
 ALL = ["small/none", "small/weak", "small/strong", "large/none", "large/weak", "large/strong"]
 
@@ -304,10 +307,27 @@ def test_options_of_suites_are_refused_for_a_spec(halo: Halo, spec_file: Path) -
         assert refused.err.startswith(f"{arguments[0]}: this spec is no suite: it has no matrix.")
 
 
-def test_a_suite_is_no_spec_for_other_commands(halo: Halo, suite_file: Path) -> None:
-    refused = halo("data", str(suite_file))
-    assert refused.code == 2
-    assert "suite.yaml:19:1: matrix: a spec with a matrix is a suite" in refused.err
+def test_a_suite_is_no_spec_where_one_spec_is_wanted(suite_file: Path) -> None:
+    with pytest.raises(SpecErrors, match=r"suite.yaml:19:1: matrix: a spec with a matrix is a su"):
+        load_spec(suite_file)
+
+
+def test_data_shows_the_sets_of_a_suite_each_content_once(halo: Halo, suite_file: Path) -> None:
+    assert list(halo("data", str(suite_file), "--json").json["sets"]) == ["train", "test"]
+    change(suite_file, "large: {", "large: {data.train.count: 3, ")
+    sets = halo("data", str(suite_file), "--json").json["sets"]
+    assert {name: held["rows"] for name, held in sets.items()} == {
+        "train of small/none": 4,
+        "train of large/none": 3,
+        "test": 4,
+    }
+    one = halo("data", f"{suite_file}:train", "--show", "0").out
+    assert [line for line in one.splitlines() if "rows" in line] == [
+        "train of small/none: 4 rows of paired feedback, 4 prompts",
+        "train of large/none: 3 rows of paired feedback, 3 prompts",
+    ]
+    wrong = halo("data", f"{suite_file}:trian")
+    assert "unknown data set 'trian'. Did you mean 'train'? Known: test, train" in wrong.err
 
 
 def test_validate_checks_every_cell(halo: Halo, suite_file: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("source", metavar="NAME|SPEC[:SET]")
+@click.argument("source", metavar="NAME|SPEC|SUITE[:SET]")
 @click.option(
     "--set", "options", multiple=True, metavar="PATH=VALUE", help="An option, as in path=hh.jsonl."
 )
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--show", default=3, show_default=True, type=click.IntRange(0), help="Rows to show.")
 @output_options
 def data(source: str, options: Sequence[str], split: str | None, show: int, output: Output) -> None:
-    """Preview a data source, or the sets of a spec: rows, what is dropped and why, lengths.
+    """Preview a data source, or the sets of a spec or suite: rows, drops by reason, lengths.
 
     \b
     halo data hh --set path=hh-rlhf/helpful-base --split test
@@ -72,12 +73,40 @@ def _sets(source: str, options: Sequence[str], split: str | None) -> list[SetSpe
 
 
 def _spec_sets(path: str, wanted: str, options: Sequence[str]) -> list[SetSpec]:
+    from halo_core.spec.mistakes import unknown_name
     from halo_core.spec.spec import load_spec
+    from halo_core.spec.suite import is_suite
 
-    sets = load_spec(Path(path), parse_overrides(options)).sets
-    if wanted and wanted not in sets:
-        raise UserError(f"no data set {wanted!r}; there are {', '.join(sets)}", location=path)
-    return [found for name, found in sets.items() if wanted in ("", name)]
+    given = parse_overrides(options)
+    if is_suite(Path(path), given):
+        named = _suite_sets(path, given)
+    else:
+        named = list(load_spec(Path(path), given).sets.items())
+    names = list(dict.fromkeys(name for name, _ in named))
+    if wanted and wanted not in names:
+        raise UserError(unknown_name("data set", wanted, names), location=path)
+    return [found for name, found in named if wanted in ("", name)]
+
+
+def _suite_sets(path: str, overrides: Mapping[str, str]) -> list[tuple[str, SetSpec]]:
+    """Returns the sets of a suite's cells by name, each content once.
+
+    Where cells have other contents under one name, a set is called after its first cell too.
+    """
+    from halo_core.identity import set_identity
+    from halo_core.spec.suite import load_suite
+
+    contents: dict[str, dict[str, tuple[SetSpec, str]]] = {}
+    for spec in load_suite(Path(path), overrides).specs:
+        for name, found in spec.sets.items():
+            content = json.dumps(set_identity(found), sort_keys=True, default=str)
+            cell = spec.cell.id if spec.cell else ""
+            contents.setdefault(name, {}).setdefault(content, (found, cell))
+    return [
+        (name, replace(found, name=name if len(held) == 1 else f"{name} of {cell}"))
+        for name, held in contents.items()
+        for found, cell in held.values()
+    ]
 
 
 def _named(name: str, options: Sequence[str], split: str | None) -> SetSpec:

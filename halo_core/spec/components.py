@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -26,6 +26,9 @@ from halo_core.spec.local_file import (
     local_registration,
 )
 from halo_core.spec.mistakes import Mistakes, unknown_name
+
+_LENGTH = re.compile(r"\w+ should have (at (?:least|most) \d+ \w+)(?: after validation, not .*)?")
+"""What pydantic says of the length of a list, a mapping or a text."""
 
 
 @dataclass(frozen=True)
@@ -182,8 +185,8 @@ class Resolver:
     def _use(self, kind: str, value: Any, keys: Keys) -> tuple[Registration, dict[str, Any]] | None:
         given = {"use": value} if isinstance(value, str) else value
         if not isinstance(given, dict) or not isinstance(given.get("use"), str):
-            what = kind.replace("_", " ")
-            self.mistakes.add(keys, f"got {value!r}; expected a {what}: NAME or {{use: NAME, ...}}")
+            came = "null" if value is None else repr(value)
+            self.mistakes.add(keys, f"got {came}; expected {_form(kind)}")
             return None
         name = given["use"]
         try:
@@ -257,6 +260,11 @@ class Resolver:
         if value is None:
             return None
         if kind is not None:
+            listed = _takes_list(info.annotation)
+            if listed != isinstance(value, list):
+                wanted = f"a list, each item {_form(kind)}" if listed else _form(kind)
+                self.mistakes.add(keys, f"got {value!r}; expected {wanted}")
+                return None
             if isinstance(value, list):
                 return [self.resolve(kind, item, (*keys, i)) for i, item in enumerate(value)]
             return self.resolve(kind, value, keys)
@@ -294,6 +302,7 @@ class Resolver:
                 expected = problem["msg"].removeprefix("Value error, ")
                 if problem["type"] != "value_error":
                     expected = expected.replace("Input should be", "expected", 1)
+                    expected = _LENGTH.sub(r"expected \1", expected)
                     expected = f"got {problem['input']!r}; {expected}{_near_literal(problem)}"
                 self.mistakes.add(where, expected)
 
@@ -341,6 +350,16 @@ def _interface_kind(annotation: Any) -> str | None:
         if isinstance(part, type) and issubclass(part, Component) and is_interface(part):
             return part.kind
     return None
+
+
+def _form(kind: str) -> str:
+    """Returns how a component of a kind is written."""
+    what = "data source" if kind == "data" else kind.replace("_", " ")
+    return f"a {what}: NAME or {{use: NAME, ...}}"
+
+
+def _takes_list(annotation: Any) -> bool:
+    return any(get_origin(part) is list for part in _parts(annotation))
 
 
 def marks(info: FieldInfo, marker: type) -> bool:

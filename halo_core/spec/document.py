@@ -195,34 +195,42 @@ def apply_overrides(document: Document, overrides: Mapping[str, str]) -> None:
     for path, text in overrides.items():
         where = f"--set {path}={text}"
         try:
-            keys = set_value(document, path, parse_value(text))
+            keys = set_value(document, path, parse_value(text), where)
         except UserError as error:
             errors.append(UserError(error.message, location=where))
             continue
-        document.places[keys] = where
         document.folders[keys] = Path.cwd()
     if errors:
         raise SpecErrors(errors)
 
 
-def set_value(document: Document, path: str, value: Any) -> Keys:
-    """Sets one value by its dotted path and returns its keys, whose place is not known any more.
+def set_value(document: Document, path: str, value: Any, place: str) -> Keys:
+    """Sets one value by its dotted path and returns its keys.
+
+    Args:
+        document: Where it is set.
+        path: Its path; mappings that are not there are made on the way.
+        value: A plain value.
+        place: Where it stands, and with it what is made on the way.
 
     Raises:
         UserError: When the path cannot be followed.
     """
     keys: Keys = ()
     node: Any = document.tree
+    made: list[Keys] = []
     *parents, last = path.split(".")
     for position, part in enumerate(parents):
         key = _key(node, part)
         keys = (*keys, key)
+        made += [keys] if isinstance(node, dict) and key not in node else []
         following = [*parents[position + 1 :], last][0]
         node = _descend(node, key, following)
     key = _key(node, last)
     node[key] = value
     keys = (*keys, key)
     forget_places(document, keys)
+    document.places.update(dict.fromkeys([*made, keys], place))
     return keys
 
 

@@ -13,6 +13,8 @@ from halo_core.spec.mistakes import Mistakes, unknown_name
 
 SETTABLE = ("data", "model", "reports", "seed", "stages", "tracking")
 """The first parts of the paths that a cell may set."""
+NOT_NULL = (False, "none", "None")
+"""What people write who mean null; YAML does not."""
 _NAMED = {"stages": "stage", "data": "data set"}
 
 
@@ -54,12 +56,15 @@ def _apply(made: Document, document: Document, setting: Setting) -> None:
         raise UserError(unknown_name("key", head, SETTABLE))
     if head in _NAMED and rest:
         _check_named(made, head, rest[0])
+    if head == "stages" and len(rest) == 1 and setting.value in NOT_NULL:
+        raise UserError(f"got {setting.value!r}; to remove the stage write null")
     if head == "stages" and len(rest) == 1 and setting.value is None:
         del made.tree["stages"][rest[0]]
         forget_places(made, ("stages", rest[0]))
         made.removed[rest[0]] = setting.origin
         return
-    keys = set_value(made, setting.path, copy.deepcopy(setting.value))
+    place = document.place_of(setting.keys) or document.name
+    keys = set_value(made, setting.path, copy.deepcopy(setting.value), place)
     _copy_places(made, keys, document, setting.keys)
 
 
@@ -77,8 +82,7 @@ def _check_named(made: Document, head: str, name: str) -> None:
 
 
 def _copy_places(made: Document, keys: Keys, document: Document, source: Keys) -> None:
-    """Makes the places of a value those of where it stands in the matrix."""
-    made.places[keys] = document.place_of(source) or document.name
+    """Makes the places within a value those of where it stands in the matrix."""
     for known, place in document.places.items():
         if known[: len(source)] == source:
             made.places[(*keys, *known[len(source) :])] = place

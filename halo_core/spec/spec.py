@@ -122,7 +122,7 @@ def check_spec(document: Document, registry: Registry, cell: SuiteCell | None = 
         mistakes.add(
             (MATRIX,),
             "a spec with a matrix is a suite; this needs a spec without, such as one of "
-            "a run's folder: halo run, plan and validate take suites",
+            "a run's folder: halo run, plan, validate and data take suites",
         )
     name = _name(tree, mistakes)
     seed = _seed(tree, mistakes)

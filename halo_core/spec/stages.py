@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -116,7 +117,7 @@ class _Wiring:
     def resolve(self, value: Any) -> StageSpec | None:
         before = len(self.mistakes.errors)
         if isinstance(value, dict) and "use" not in value:
-            self.mistakes.add(self.keys, "'use' is missing: the name of a stage, as in use: train")
+            self.mistakes.add(self.keys, f"'use' is missing: {self._missing_use()}")
             return None
         resolved = self.resolver.resolve("stage", value, self.keys)
         if resolved is None:
@@ -134,6 +135,14 @@ class _Wiring:
         if len(self.mistakes.errors) > before:
             return None
         return StageSpec(self.id, resolved, models, inputs, data)
+
+    def _missing_use(self) -> str:
+        """Returns what to do, and the stage that may have been meant: ``--set`` makes a new one."""
+        document = self.mistakes.document
+        others = [id_ for id_ in (*document.tree["stages"], *document.removed) if id_ != self.id]
+        near = difflib.get_close_matches(self.id, others, n=1)
+        guess = f". Did you mean the stage {near[0]!r}?" if near else ""
+        return f"the name of a stage, as in use: train{guess}"
 
     def _check_names(self, value: Any) -> None:
         """Reports references that lead nowhere even though the stage itself has a mistake."""
@@ -206,6 +215,7 @@ class _Wiring:
             return False
         if name not in self.products:
             fitting = [id_ for id_, made in self.products.items() if made == product]
+            fitting += [TARGET] if option == "against" else []
             self.mistakes.add(keys, unknown_name("earlier stage", name, fitting))
             return False
         if self.products[name] not in (product, None):

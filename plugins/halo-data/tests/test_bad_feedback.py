@@ -109,6 +109,20 @@ def test_split_of_a_source_in_a_mixture_is_checked_where_it_stands(write_rows: W
     )
 
 
+@pytest.mark.parametrize(
+    ("component", "option", "text"),
+    [
+        ("mixture", "sources=toy", "got 'toy'; expected a list, each item a data source: NAME"),
+        ("mixture", "sources=[]", "sources: got []; expected at least 1 item"),
+        ("paired-to-binary", "source=[toy]", "got ['toy']; expected a data source: NAME or {use"),
+    ],
+)
+def test_one_source_and_a_list_of_them_are_told_apart(
+    component: str, option: str, text: str
+) -> None:
+    assert text in message(component, "--set", option)
+
+
 def test_rank_that_is_no_rank_is_one_clear_message(write_rows: Write) -> None:
     start = {"message_tree_id": "a", "lang": "en"}
     asked = {**start, "message_id": "a", "parent_id": None, "text": "Sky?", "role": "prompter"}

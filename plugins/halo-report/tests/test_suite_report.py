@@ -193,6 +193,16 @@ def test_runs_are_compared_side_by_side(toy, suite, report):
     assert "/reports/toy-sft-1M+toy-kto-1M+toy-kto-10M/" in found["files"][0]
 
 
+def test_a_misspelt_suite_gets_the_nearest_name_and_some_of_those_there(toy, suite, report):
+    for number in range(9):
+        suite.run(f"more-{number}", suite.results(1, 1))
+    code, found = report("toi-1234")
+    assert code == 2
+    message = found["error"]["message"]
+    assert "no run or suite 'toi-1234'. Did you mean 'toy-1234'? There: suite toy-1234" in message
+    assert message.endswith(" more")
+
+
 def test_several_suites_and_runs_share_a_page(toy, suite, report, tmp_path):
     run = suite.run("other", suite.results(1, 1))
     suite.write("second", {"method": ["sft"]}, [(("sft",), run, "computed", None)])

@@ -13,7 +13,7 @@ from halo_report.statistics.win_rate import Result, WinRate
 
 Failures = Literal["lost", "left out"]
 PENDING = "pending"
-"""The status of a suite's cell that was never begun."""
+"""The status of a suite's cell that has not ended; without a run it was never begun."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Matrix:
         is shown as these cells, and one that failed or is still to come beside others is shown as
         missing.
         """
-        begun = {place for place, cell in self.cells.items() if cell.status != PENDING}
+        begun = {at for at, cell in self.cells.items() if cell.run or cell.status != PENDING}
         if not begun:
             return self
         xs = [x for x in self.xs if any(x == at for at, _ in begun)]

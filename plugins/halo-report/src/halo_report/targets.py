@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
 from halo_core.errors import PathError
+
+SHOWN = 8
+"""A message names so many of the runs and suites that are there."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +64,16 @@ def find_target(name: str, workspace: Path) -> Target:
     if begun:
         found = ", ".join(target.folder.name for target in suites or begun)
         raise PathError(f"{name!r} is the beginning of {len(suites or begun)} names: {found}")
-    there = ", ".join(f"{target.kind} {target.folder.name}" for target in known)
-    near = get_close_matches(name, [target.folder.name for target in known], n=1)
-    guess = f" Did you mean {near[0]!r}? There" if near else " There"
-    raise PathError(
-        f"no run or suite {name!r}.{guess}: {there or 'nothing yet'}", location=str(workspace)
+    raise PathError(f"no run or suite {name!r}{_there(name, known)}", location=str(workspace))
+
+
+def _there(name: str, known: Sequence[Target]) -> str:
+    """Returns the nearest name and the first of those there, suites first."""
+    names = [target.folder.name for target in known]
+    near = difflib.get_close_matches(name, names, n=1) or difflib.get_close_matches(
+        name, [found.rpartition("-")[0] for found in names], n=1
     )
+    guess = f". Did you mean {near[0]!r}?" if near else "."
+    more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+    shown = ", ".join(f"{target.kind} {target.folder.name}" for target in known[:SHOWN])
+    return f"{guess} There: {shown}{more}" if shown else "; there: nothing yet"
