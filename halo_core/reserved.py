@@ -68,6 +68,7 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
     "command": {
         "data": "halo-core",
         "inspect": "halo-report",
+        "label": "halo-judge",
         "plan": "halo-core",
         "plugins": "halo-core",
         "report": "halo-report",

@@ -16,3 +16,6 @@ def halo_register(registry: Registrar) -> None:
     registry.judge("longest", "halo_judge.components:Longest")
     registry.judge("python", "halo_judge.python_judge:PythonJudge")
     registry.judge("reward-model", "halo_judge.reward_model:RewardModel")
+    registry.command(
+        "label", "halo_judge.label_command:label", help="Make feedback by what a judge says."
+    )
