@@ -71,6 +71,7 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
         "data": "halo-core",
         "inspect": "halo-report",
         "judge": "halo-judge",
+        "label": "halo-judge",
         "plan": "halo-core",
         "plugins": "halo-core",
         "report": "halo-report",

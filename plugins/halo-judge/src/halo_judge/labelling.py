@@ -27,12 +27,16 @@ from halo_judge.opening import with_models
 FEEDBACK, COUNTS = "feedback.jsonl", "counts.json"
 
 
-def label(stage: Label, context: StageContext) -> StageResult:
+def label(
+    stage: Label, context: StageContext, *, where: str | None = None, again: str | None = None
+) -> StageResult:
     """Asks what is not asked yet, and writes the feedback.
 
     Args:
         stage: The options.
         context: ``inputs["of"]`` has the samples, or ``data["data"]`` the rows.
+        where: What is called so in messages; the stage in its spec when left out.
+        again: How what is unscored is asked for again; the option ``--again`` when left out.
 
     Raises:
         DataError: When there is nothing to label, or no row is left.
@@ -51,7 +55,9 @@ def label(stage: Label, context: StageContext) -> StageResult:
     else:
         records, failed = ask_for_verdicts(judge, context, candidates, dropped)
         rows = list(rows_of_verdicts(records, dropped))
-    _check(rows, dropped, failed, context)
+    where, again = where or f"stages.{context.id}", again or f"--again {context.id}"
+    _check(rows, dropped, failed, where)
+    _warn(rows, dropped, failed, again, context)
     return _write(stage, context, rows, dropped, facts)
 
 
@@ -69,19 +75,23 @@ def find_candidates(stage: Label, context: StageContext, dropped: Counter[str]) 
     return by_prompt(rows, dropped)
 
 
-def _check(rows: Sequence[Row], dropped: Counter[str], failed: str, context: StageContext) -> None:
-    reasons = _reasons(dropped)
+def _check(rows: Sequence[Row], dropped: Counter[str], failed: str, where: str) -> None:
     first = f" The first that is unscored: {failed}." if failed else ""
     if not rows:
         raise DataError(
-            f"no row of feedback is left ({reasons or 'there are no completions'}).{first} "
-            "What the judge said is kept beside; expected at least one row",
-            location=f"stages.{context.id}",
+            f"no row of feedback is left ({_reasons(dropped) or 'there are no completions'})."
+            f"{first} What the judge said is kept beside; expected at least one row",
+            location=where,
         )
+
+
+def _warn(
+    rows: Sequence[Row], dropped: Counter[str], failed: str, again: str, context: StageContext
+) -> None:
     if dropped[UNSCORED]:
         context.warn(
             f"{dropped[UNSCORED]} are unscored and left out; the first: {failed}. "
-            f"To ask again: --again {context.id}"
+            f"To ask again: {again}"
         )
     labels = {row["desirable"] for row in rows if "desirable" in row}
     if len(labels) == 1:

@@ -21,3 +21,6 @@ def halo_register(registry: Registrar) -> None:
         "halo_judge.judge_command:judge",
         help="Compare two files of outputs, or measure judges against people.",
     )
+    registry.command(
+        "label", "halo_judge.label_command:label", help="Make feedback by what a judge says."
+    )

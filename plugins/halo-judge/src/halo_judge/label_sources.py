@@ -1,0 +1,139 @@
+"""What `halo label` labels: samples or rows on this machine, without a spec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from halo_core.errors import PathError, UserError
+from halo_core.events import EventLog
+from halo_core.identity import component_identity, digest
+from halo_core.rows import DataSet
+from halo_core.spec.components import Resolved
+from halo_core.stage import Progress, StageContext, StopFlag
+from halo_core.store import Workspace, read_json
+from halo_judge.label_stage import Label
+
+TARGET = "target"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the completions are.
+
+    Attributes:
+        workspace: For what a judge says, and for what it keeps.
+        inputs: As a stage's: ``of`` and ``against`` to files or folders of samples.
+        data: As a stage's: ``data`` to rows.
+        names: What was given, made absolute; names the work.
+        told: What the user should know of the rows.
+    """
+
+    workspace: Workspace
+    inputs: Mapping[str, Path]
+    data: Mapping[str, DataSet]
+    names: Sequence[str]
+    told: Sequence[str]
+
+    def folder(self, judge: Resolved) -> Path:
+        """Returns where what a judge says of these completions is kept."""
+        return self.workspace.root / "labels" / digest([component_identity(judge), *self.names])
+
+    def context(self, folder: Path, stop: StopFlag, progress: Progress) -> StageContext:
+        """Returns the context in which the stage labels."""
+        return StageContext(
+            id="label",
+            folder=folder,
+            seed=0,
+            models={},
+            inputs=self.inputs,
+            data=self.data,
+            cache=self.workspace.cache,
+            events=EventLog(),
+            progress=progress,
+            stop=stop,
+            warn=progress.warn,
+        )
+
+
+def find_sources(stage: Label, workspace: Workspace, out: Path) -> Sources:
+    """Returns the sources that the options name.
+
+    Args:
+        stage: The options, with what was given for `of`, `against` and `data`.
+        workspace: Where runs are looked for.
+        out: Where the feedback goes; must be none of the sources.
+
+    Raises:
+        PathError: When there are no such samples.
+        DataError: When a file of completions cannot be read.
+        UserError: When the feedback would go over a source.
+    """
+    given = {"of": stage.of, "against": stage.against}
+    inputs = {
+        option: _samples(name, option, workspace)
+        for option, name in given.items()
+        if name is not None and name != TARGET
+    }
+    names = [*map(str, inputs.values()), str(stage.against == TARGET)]
+    data: dict[str, DataSet] = {}
+    told: list[str] = []
+    if stage.data is not None:
+        file = Path(str(stage.data)).expanduser().resolve()
+        data["data"], told = _rows(file, workspace)
+        names.append(str(file))
+    if str(out.resolve()) in names:
+        raise UserError(f"{out} is what is labelled; expected another file", location="--out")
+    return Sources(workspace, inputs, data, names, told)
+
+
+def _samples(name: str, option: str, workspace: Workspace) -> Path:
+    path = Path(name).expanduser()
+    if path.exists():
+        return path.resolve()
+    run, _, stage = name.rpartition(":")
+    if not run:
+        raise PathError(
+            f"no such file or folder: {name}; expected a file of samples, the folder of a "
+            "sampling stage, or RUN:STAGE",
+            location=f"--{option}",
+        )
+    return _stage_of_run(run, stage, option, workspace)
+
+
+def _stage_of_run(run: str, stage: str, option: str, workspace: Workspace) -> Path:
+    from halo_report.targets import find_target
+
+    target = find_target(run, workspace.root)
+    record = read_json(target.folder / "run.json")
+    if target.kind != "run" or record is None:
+        raise PathError(f"{run!r} is a suite; name one of its runs", location=f"--{option}")
+    sampling = {s["id"]: s["folder"] for s in record["stages"] if s["product"] == "samples"}
+    if stage not in sampling:
+        there = ", ".join(sampling) or "none"
+        raise PathError(
+            f"the run {target.folder.name} has no sampling stage {stage!r}; it has {there}",
+            location=f"--{option}",
+        )
+    folder: Path = target.workspace / sampling[stage]
+    return folder
+
+
+def _rows(file: Path, workspace: Workspace) -> tuple[DataSet, list[str]]:
+    from halo_core.discovery import discover
+    from halo_core.materialise import materialise_set
+    from halo_core.spec.components import Resolver
+    from halo_core.spec.document import Document
+    from halo_core.spec.mistakes import Mistakes
+    from halo_core.spec.sources import resolve_set
+
+    mistakes = Mistakes(Document("--data", Path.cwd(), {}))
+    value = {"use": "jsonl", "path": str(file)}
+    found = resolve_set(Resolver(discover(), mistakes), file.name, value, ())
+    if found is None:
+        raise mistakes.errors[0]
+    (rows,) = materialise_set(found, workspace)
+    reasons = ", ".join(f"{n} {reason}" for reason, n in rows.dropped.items())
+    told = [f"{file.name}: {rows.count} rows, dropped {reasons}"] if reasons else []
+    return DataSet(file.name, rows.feedback, [rows.file]), told

@@ -1,0 +1,239 @@
+"""`halo label` on files and on samples of a run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from halo_core.cli import call
+from halo_core.store import write_json
+
+CLASSES = "def score(prompt, completion):\n    return float(completion.count('o'))\n"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, make_sample):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HALO_WORKSPACE", raising=False)
+    write(Path("samples.jsonl"), [make_sample(1, "moo", "no"), make_sample(2, "well", None)])
+    write(Path("other.jsonl"), [make_sample(1, "oo oo", None), make_sample(2, "w", None)])
+    Path("judge.py").write_text(CLASSES)
+    return tmp_path
+
+
+def write(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def read(path, *columns):
+    rows = [json.loads(line) for line in Path(path).read_text().splitlines()]
+    return [tuple(row[name] for name in columns) for row in rows]
+
+
+NAMES_A_STAGE = "{use: reward-model, from: rm}"
+PYTHON = "{use: python, function: 'file:./judge.py:score'}"
+
+
+def label(*arguments, judge="longest", out="labels.jsonl"):
+    return call(["label", "--judge", judge, "--out", out, *arguments])
+
+
+def test_samples_in_a_file_become_binary_feedback(here, capfd):
+    assert label("--of", "samples.jsonl", "--threshold", "1", judge=PYTHON) == 0
+    assert read("labels.jsonl", "completion", "desirable", "score") == [
+        ("moo", True, 2.0),
+        ("well", False, 0.0),
+    ]
+    said = capfd.readouterr().out
+    assert "2 rows of binary feedback: 1 desirable, 1 undesirable (python)" in said
+    assert "labels.jsonl: {use: jsonl, path: labels.jsonl} reads it" in said
+
+
+def test_two_samples_of_a_prompt_become_a_pair(here, capfd):
+    options = ["--of", "samples.jsonl", "--against", "other.jsonl", "--feedback", "paired"]
+    assert label(*options, judge=PYTHON) == 0
+    assert read("labels.jsonl", "chosen", "rejected") == [("oo oo", "moo")]
+    assert "left out: 1 equal scores" in capfd.readouterr().out
+
+
+def test_targets_of_samples_may_stand_against_them(here):
+    assert label("--of", "samples.jsonl", "--against", "target", "--feedback", "scored") == 0
+    assert read("labels.jsonl", "completions", "scores") == [
+        (["moo", "no"], [3.0, 2.0]),
+        (["well"], [4.0]),
+    ]
+
+
+def test_the_samples_of_a_run_are_found_by_its_name(here, capfd, make_sample):
+    stages = [
+        {"id": "kto", "folder": "stages/train-1", "product": "model"},
+        {"id": "answers", "folder": "stages/sample-1", "product": "samples"},
+    ]
+    write_json(Path("workspace/runs/first-123456/run.json"), {"stages": stages})
+    Path("workspace/runs/first-123456/events.jsonl").touch()
+    write(Path("workspace/stages/sample-1/samples.jsonl"), [make_sample(1, "four", None)])
+    assert label("--of", "first:answers", "--threshold", "4") == 0
+    assert read("labels.jsonl", "completion", "desirable") == [("four", True)]
+    capfd.readouterr()
+    assert label("--of", "first:kto", "--threshold", "4") == 2
+    assert capfd.readouterr().err == (
+        "--of: the run first-123456 has no sampling stage 'kto'; it has answers\n"
+    )
+
+
+def test_completions_in_a_file_are_labelled_and_what_is_dropped_is_told(here, capfd):
+    prompt = [{"role": "user", "content": "q"}]
+    rows = [{"prompt": prompt, "completion": text} for text in ("oo", "e", "")]
+    write(Path("completions.jsonl"), rows)
+    options = ["--data", "completions.jsonl", "--threshold", "1", "--desirable", "below"]
+    assert label(*options, judge=PYTHON) == 0
+    assert read("labels.jsonl", "completion", "desirable") == [("oo", False), ("e", True)]
+    assert "completions.jsonl: 2 rows, dropped 1 empty completion" in capfd.readouterr().err
+
+
+def test_json_says_where_and_how_many(here, capfd):
+    assert label("--of", "samples.jsonl", "--threshold", "median", "--json") == 0
+    said = json.loads(capfd.readouterr().out)
+    assert said == {
+        "schema": 1,
+        "out": str(here / "labels.jsonl"),
+        "feedback": "binary",
+        "judge": "longest",
+        "n": 2,
+        "rows": 2,
+        "desirable": 1,
+        "undesirable": 1,
+        "unscored": 0,
+        "threshold": 3.5,
+        "dropped": {},
+    }
+
+
+def test_another_threshold_asks_nothing_again_and_an_edited_judge_asks_all(here):
+    Path("judge.py").write_text(
+        "def score(prompt, completion):\n"
+        "    open('asked.txt', 'a').write(completion + '\\n')\n"
+        "    return len(completion)\n"
+    )
+    for threshold in ("3", "4"):
+        assert label("--of", "samples.jsonl", "--threshold", threshold, judge=PYTHON) == 0
+    assert Path("asked.txt").read_text() == "moo\nwell\n"
+    assert read("labels.jsonl", "desirable") == [(False,), (True,)]
+    with Path("judge.py").open("a") as file:
+        file.write("# edited\n")
+    sys.modules.pop(next(name for name in sys.modules if name.startswith("halo_file_judge")))
+    assert label("--of", "samples.jsonl", "--threshold", "4", judge=PYTHON) == 0
+    assert Path("asked.txt").read_text() == "moo\nwell\n" * 2
+
+
+def test_what_could_not_be_scored_is_told_and_asked_again_by_the_same_command(here, capfd):
+    Path("judge.py").write_text(
+        "import os\n"
+        "def score(prompt, completion):\n"
+        "    if not os.path.exists('ready') and completion == 'moo':\n"
+        "        raise OSError('not yet')\n"
+        "    return len(completion)\n"
+    )
+    options = ["--of", "samples.jsonl", "--threshold", "3"]
+    assert label(*options, judge=PYTHON) == 0
+    told = capfd.readouterr().err
+    assert f"1 are unscored and left out; the first: {here}/judge.py:4: OSError: not yet" in told
+    assert "To ask again: the same command" in told
+    Path("ready").touch()
+    assert label(*options, judge=PYTHON) == 0
+    assert len(read("labels.jsonl", "score")) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--threshold", "1"],
+            "--of: completions come from --of (samples) or from --data",
+        ),
+        (["--of", "samples.jsonl"], "--threshold: binary feedback needs one: a number, or median"),
+        (["--of", "samples.jsonl", "--threshold", "x"], "--threshold: got 'x'; expected a number"),
+        (
+            ["--of", "samples.jsonl", "--feedback", "paired"],
+            "--against: a pair needs a second completion: a sampling stage, or 'target'",
+        ),
+        (["--of", "none.jsonl", "--threshold", "1"], "--of: no such file or folder: none.jsonl;"),
+        (["--of", "run:answers", "--threshold", "1"], "no run or suite 'run'; there: nothing yet"),
+        (["--of", "judge.py", "--threshold", "1"], "judge.py:1: got 'def score(prompt"),
+        (["--data", "none.jsonl", "--threshold", "1"], "there is no such file or folder."),
+        (["--data", "samples.jsonl", "--threshold", "1", "--out", "labels"], "ends in .jsonl"),
+        (
+            ["--of", "samples.jsonl", "--threshold", "1", "--out", "samples.jsonl"],
+            "--out: samples.jsonl is what is labelled; expected another file",
+        ),
+        (
+            ["--of", "samples.jsonl", "--against", "other.jsonl", "--judge", "gpt-4"],
+            "--judge: compares texts and gives no scores, so it cannot make binary feedback.",
+        ),
+        (
+            [
+                "--of",
+                "samples.jsonl",
+                "--threshold",
+                "1",
+                "--judge",
+                "{use: reward-model, from: rm}",
+            ],
+            "the judge reward-model: from: rm is a stage of a spec, and there is none here",
+        ),
+        (
+            ["--of", "samples.jsonl", "--threshold", "1", "--judge", "longst"],
+            "Did you mean 'longest'?",
+        ),
+    ],
+)
+def test_a_mistake_is_one_clear_message(here, capfd, options, message):
+    assert label(*options) == 2
+    said = capfd.readouterr().err
+    assert message in said
+    assert len(said.splitlines()) <= 2
+    assert not Path("labels.jsonl").exists()
+
+
+def test_rows_that_cannot_be_paired_are_one_clear_message(here, capfd, make_sample):
+    write(Path("other.jsonl"), [make_sample(7, "elsewhere", None)])
+    options = ["--of", "samples.jsonl", "--against", "other.jsonl", "--feedback", "paired"]
+    assert label(*options) == 2
+    assert capfd.readouterr().err.splitlines()[-1] == (
+        "halo label: no row of feedback is left (2 only one completion of the prompt). "
+        "What the judge said is kept beside; expected at least one row"
+    )
+
+
+def test_ctrl_c_keeps_what_was_said_and_the_same_command_goes_on(here, make_sample):
+    Path("judge.py").write_text(
+        "import time\n"
+        "def score(prompt, completion):\n"
+        "    with open('asked.txt', 'a') as file:\n"
+        "        file.write(completion + '\\n')\n"
+        "    time.sleep(0.05)\n"
+        "    return float(len(completion))\n"
+    )
+    write(Path("samples.jsonl"), [make_sample(i, f"{i:x}" * 3, None) for i in range(60)])
+    command = [sys.executable, "-m", "halo_core.cli", "label", "--judge", PYTHON]
+    command += ["--of", "samples.jsonl", "--threshold", "median", "--out", "labels.jsonl"]
+    process = subprocess.Popen(command, env=os.environ, stderr=subprocess.PIPE, text=True)
+    while not Path("asked.txt").exists():
+        time.sleep(0.05)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "scores are kept; the same command goes on" in said
+    assert not Path("labels.jsonl").exists()
+    assert len(Path("asked.txt").read_text().splitlines()) < 60
+    subprocess.run(command, env=os.environ, check=True, capture_output=True, timeout=60)
+    asked = Path("asked.txt").read_text().splitlines()
+    assert len(asked) == len(set(asked)) == 60
+    assert len(read("labels.jsonl", "score")) == 60
