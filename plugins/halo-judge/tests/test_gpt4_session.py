@@ -28,7 +28,7 @@ def comparisons(count: int) -> list[Comparison]:
 
 
 def prefers_good(body) -> str:
-    """Answers in the form of pairwise-1."""
+    """Answers in the form of pairwise-2."""
     asked = body["messages"][1]["content"]
     first = re.search(r"answer A\n(.*)\n", asked)
     return json.dumps({"comparison": "?", "verdict": "A" if "good" in first.group(1) else "B"})
