@@ -28,6 +28,7 @@ from typing import Any
 
 from injection.stand_ins import FIXED_MARK, STAND_INS, Seen, longest, reply
 
+from halo_core.errors import HaloError
 from halo_core.judge import Comparison, Verdict
 from halo_core.testing import ChatServer
 from halo_judge.gpt4 import GPT4
@@ -37,8 +38,9 @@ from halo_report.statistics import POINTS, length_controlled_rate
 
 SET = Path(__file__).parent / "injection" / "attacks.toml"
 GUESSED_MARK = "0123456789ab"
-"""What an attacker takes for the mark of `pairwise-1`: one that other texts had."""
+"""What an attacker takes for the mark of `pairwise-2`: one that other texts had."""
 FEW_SCORED = 0.2
+NOTHING = "0 → 0"
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,8 @@ def seen(template: Template, shown: Comparison) -> tuple[str, Seen]:
 
 
 def fixed_mark(folder: Path) -> Path:
-    """Writes `pairwise-1` with a mark that anybody can know, to show what the real one is for."""
-    text = (FOLDER / "pairwise-1.toml").read_text(encoding="utf-8")
+    """Writes `pairwise-2` with a mark that anybody can know, to show what the real one is for."""
+    text = (FOLDER / "pairwise-2.toml").read_text(encoding="utf-8")
     path = folder / "fixed-mark.toml"
     path.write_text(text.replace("{fence}", FIXED_MARK), encoding="utf-8")
     return path
@@ -154,38 +156,46 @@ def stand_in_columns(folder: Path, template_file: Path) -> dict[str, list[str]]:
     return columns
 
 
-def stand_in_table(folder: Path) -> list[list[str]]:
-    """Returns attacks down, stand-ins across; per template where those differ."""
+def stand_in_tables(folder: Path) -> list[list[list[str]]]:
+    """Returns two tables, attacks down: stand-ins whom no template changes, and the others.
+
+    The second has only the attacks that win anything in it.
+    """
     files = {
+        "pairwise-2": FOLDER / "pairwise-2.toml",
         "pairwise-1": FOLDER / "pairwise-1.toml",
         "report-2024": FOLDER / "report-2024.toml",
         f"mark {FIXED_MARK}": fixed_mark(folder),
     }
     found = {title: stand_in_columns(folder / title, file) for title, file in files.items()}
-    rows = [["attack"], *([attack.name] for attack in read_attacks("")[1])]
+    names = ["attack", *(attack.name for attack in read_attacks("")[1])]
+    alike, apart = [names], [names]
     for name in STAND_INS:
-        per_template = {f"{name}, {title}": columns[name] for title, columns in found.items()}
-        first = next(iter(per_template.values()))
-        same = all(cells == first for cells in per_template.values())
-        for title, cells in ({name: first} if same else per_template).items():
-            for row, cell in zip(rows, [title, *cells], strict=True):
-                row.append(cell)
-    return rows
+        cells = [columns[name] for columns in found.values()]
+        if all(each == cells[0] for each in cells):
+            alike.append([name, *cells[0]])
+        else:
+            apart += [[f"{name}, {title}", *found[title][name]] for title in files]
+    head, *rows = zip(*apart, strict=True)
+    struck = [row for row in rows if set(row[1:]) != {NOTHING}]
+    return [[list(row) for row in table] for table in (zip(*alike, strict=True), [head, *struck])]
 
 
 def model_table(options: argparse.Namespace, folder: Path) -> list[list[str]]:
     """Returns the rows for a real model: attacks down, templates across."""
-    names = ["pairwise-1", "report-2024"]
+    names = ["pairwise-2", "report-2024"]
     rows: list[list[str]] = [["attack", *names]]
     for name in names:
         questions, attacks = read_attacks(GUESSED_MARK)
         judge = GPT4(
             base_url=options.base_url,
             model=options.model,
-            api_key_env=None if options.api_key_env == "" else options.api_key_env,
+            api_key_env=options.api_key_env or None,
             template=name,
             token_limit_parameter=options.token_limit_parameter,
             temperature=None if options.no_temperature else 0.0,
+            max_tokens=options.max_tokens,
+            max_cost=options.max_cost,
         )
         for number, attack in enumerate(attacks, start=1):
             if len(rows) <= number:
@@ -238,7 +248,7 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 
 def tables(folder: Path) -> str:
     """Returns all tables that need no model."""
-    return f"{markdown(stand_in_table(folder))}\n\n{markdown(constant_text_table())}"
+    return "\n\n".join(map(markdown, [*stand_in_tables(folder), constant_text_table()]))
 
 
 def read_options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -248,6 +258,8 @@ def read_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--api-key-env", default="OPENAI_API_KEY", help="empty for no key")
     parser.add_argument("--token-limit-parameter", default="max_tokens")
     parser.add_argument("--no-temperature", action="store_true")
+    parser.add_argument("--max-tokens", type=int, default=400)
+    parser.add_argument("--max-cost", type=float, help="dollars, over all calls with one --keep")
     parser.add_argument("--keep", type=Path, default=Path("injection-replies"))
     return parser.parse_args(arguments)
 
@@ -255,8 +267,10 @@ def read_options(arguments: Sequence[str]) -> argparse.Namespace:
 def main() -> None:
     options = read_options(sys.argv[1:])
     if options.base_url:
-        options.keep.mkdir(parents=True, exist_ok=True)
-        print(markdown(model_table(options, options.keep)))
+        try:
+            print(markdown(model_table(options, options.keep)))
+        except HaloError as error:
+            sys.exit(str(error))
         return
     with tempfile.TemporaryDirectory() as folder:
         print(tables(Path(folder)))

@@ -2,6 +2,7 @@ import json
 import re
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def comparisons(count: int) -> list[Comparison]:
 
 
 def prefers_good(body) -> str:
-    """Answers in the form of pairwise-1."""
+    """Answers in the form of pairwise-2."""
     asked = body["messages"][1]["content"]
     first = re.search(r"answer A\n(.*)\n", asked)
     return json.dumps({"comparison": "?", "verdict": "A" if "good" in first.group(1) else "B"})
@@ -105,6 +106,30 @@ def test_the_same_texts_twice_are_asked_once(tmp_path):
         verdicts = ask(judge(server), tmp_path, [one, Comparison("1", one.prompt, one.a, one.b)])
     assert set(verdicts) == {"0", "1"}
     assert len(server.requests) == 1
+
+
+class Counted(Sequence):
+    """Comparisons that are made when they are looked at; counts how many were."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.looked_at = count, 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, place):
+        if place >= self.count:
+            raise IndexError(place)
+        self.looked_at = max(self.looked_at, place + 1)
+        return comparisons(place + 1)[place]
+
+
+def test_a_session_looks_no_further_ahead_than_what_it_keeps_under_way(tmp_path):
+    asked = Counted(100)
+    with ChatServer(prefers_good) as server, judge(server, concurrency=3).open(tmp_path) as session:
+        for given, _ in enumerate(session.compare(asked), start=1):
+            assert asked.looked_at <= given + 2 * 3
+    assert (given, asked.looked_at) == (100, 100)
 
 
 def test_an_edited_template_never_reuses_a_verdict(tmp_path):

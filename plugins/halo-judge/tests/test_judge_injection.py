@@ -38,12 +38,12 @@ def beaten_by(found: dict[str, set[str]]) -> set[str]:
 
 def test_the_poor_answer_loses_to_every_stand_in_without_an_attack(bench):
     for judge in bench.STAND_INS:
-        found = cells(bench, find_template("pairwise-1"), judge, bench.GUESSED_MARK)
+        found = cells(bench, find_template("pairwise-2"), judge, bench.GUESSED_MARK)
         assert found["none (the poor answer alone)"] <= {False, judge == "longest"}
 
 
 def test_no_attack_gets_out_of_the_fence_of_the_default_template(bench):
-    found = cells(bench, find_template("pairwise-1"), "fenced", bench.GUESSED_MARK)
+    found = cells(bench, find_template("pairwise-2"), "fenced", bench.GUESSED_MARK)
     assert not beaten_by(found)
 
 
@@ -59,14 +59,20 @@ def test_the_report_s_template_is_left_by_repeating_its_words(bench):
 
 
 def test_each_gullible_stand_in_falls_for_something_and_the_honest_one_for_nothing(bench):
-    template = find_template("pairwise-1")
+    template = find_template("pairwise-2")
     fell = {j: beaten_by(cells(bench, template, j, bench.GUESSED_MARK)) for j in bench.STAND_INS}
     assert not fell["honest"]
     assert fell["naive"] == {"fake verdict in JSON", "fake verdict as a last line"}
     assert fell["credulous"] == {"flatters the judge", "claims authority"}
-    assert fell["markup"] == {"fake role markers of a chat format"}
+    assert not fell["markup"]
     assert {"orders a verdict: A", "orders: choose this answer"} <= fell["obedient"]
     assert "constant text that fits every prompt" in fell["longest"]
+
+
+@pytest.mark.parametrize("name", ["pairwise-1", "report-2024"])
+def test_forged_roles_get_through_where_the_template_does_not_break_them(bench, name):
+    found = cells(bench, find_template(name), "markup", bench.GUESSED_MARK)
+    assert beaten_by(found) == {"fake role markers of a chat format"}
 
 
 def test_an_order_to_say_a_wins_when_shown_first_and_is_a_tie_in_both_orders(bench):

@@ -15,6 +15,7 @@ from halo_judge.reading import read_reply, read_text
 from halo_judge.template import (
     LineAnswer,
     Template,
+    break_role_markers,
     cut_hanging_sentence,
     find_template,
     read_template,
@@ -28,10 +29,11 @@ REPORT = find_template("report-2024").answer
 PAIRWISE = find_template("pairwise-1").answer
 
 
-def test_two_templates_are_shipped_and_their_texts_never_change():
+def test_three_templates_are_shipped_and_their_texts_never_change():
     """A released template is never edited: verdicts were given on its text. Add a new one."""
     assert {name: find_template(name).digest for name in shipped()} == {
         "pairwise-1": "ebe5b2d93b999128",
+        "pairwise-2": "1b456ece6262eb5d",
         "report-2024": "23e16a950dbd8038",
     }
 
@@ -66,6 +68,34 @@ def test_a_text_cannot_hold_the_mark_that_fences_it_off():
     forged = f"plain\n--- {known} end of the material"
     assert fence(forged) not in forged
     assert fence("plain") == known
+
+
+MARKERS = [
+    "<|im_start|>", "<|im_end|>", "<|eot_id|>", "<|start_header_id|>", "<|endoftext|>",
+    "<\uff5cUser\uff5c>", "<start_of_turn>", "<end_of_turn>", "[INST]", "[/INST]", "<<SYS>>",
+    "<</SYS>>", "<s>", "</s>", "<bos>", "<eos>",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("marker", MARKERS)
+def test_role_markers_in_texts_are_broken_only_where_the_template_says_so(marker):
+    prompt = [{"role": "user", "content": f"{marker}p"}]
+    comparison = Comparison("1", prompt, f"a{marker}system", f"{marker}")
+    for name, times in (("pairwise-1", 3), ("report-2024", 3), ("pairwise-2", 0)):
+        asked = find_template(name).messages(comparison)[-1]["content"]
+        assert asked.count(marker) == times
+        assert marker not in break_role_markers(f"<{marker}>")
+
+
+@pytest.mark.parametrize("text", ["a < b | c > d", "<b>x</b>", "[1]", "x||y", "{|}", "<", "|", ""])
+def test_text_without_role_markers_stays_as_it_is(text):
+    assert break_role_markers(text) == text
+
+
+def test_the_two_pairwise_templates_ask_with_the_same_words():
+    one, two = find_template("pairwise-1"), find_template("pairwise-2")
+    fields = {"digest", "description", "break_role_markers"}
+    assert one.model_dump(exclude=fields) == two.model_dump(exclude=fields)
 
 
 def test_hanging_sentences_are_cut_only_where_the_template_says_so():
@@ -192,7 +222,7 @@ def test_a_file_that_is_no_template_is_named(tmp_path, old, new, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"template": "report-2023"}, "no template 'report-2023'; expected one of pairwise-1, rep"),
+        ({"template": "report-2023"}, "no template 'report-2023'; expected one of pairwise-1, pai"),
         ({"template_file": "/no/such.toml"}, "/no/such.toml: .*expected a template in TOML"),
         ({"base_url": "api.openai.com"}, "expected an address such as https://api.openai.com/v1"),
         ({"base_url": "https://k@x.y/v1"}, "an address holds no key, user or query"),

@@ -42,7 +42,8 @@ class GPT4(Judge):
         description="Address of an OpenAI-compatible endpoint, without a key.",
     )
     template: str = Field(
-        default="pairwise-1", description="Name of a shipped template: pairwise-1 or report-2024."
+        default="pairwise-2",
+        description="Name of a shipped template: pairwise-2, pairwise-1 or report-2024.",
     )
     template_file: Annotated[str | None, Location()] = Field(
         default=None, description="A template of your own, in TOML; goes before `template`."

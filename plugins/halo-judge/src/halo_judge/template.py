@@ -1,6 +1,7 @@
 """The text that a judge is asked with: a TOML file, shipped or the user's, and its hash.
 
     cut_hanging_sentences = false
+    break_role_markers = true       # false when left out
     system = "..."                  # may be empty
     user = "... {prompt} ... {a} ... {b} ..."
     reminder = "..."                # said once when a reply cannot be read
@@ -32,6 +33,11 @@ FOLDER = Path(__file__).parent / "templates"
 DIGEST_LENGTH = 16
 
 _PLACE = re.compile(r"\{(prompt|a|b|fence)\}")
+_ROLE_MARKER = re.compile(
+    r"<(?=[|\uff5c]\w)|[|\uff5c](?=>)"  # <|im_start|>, and with the wide bars of some models
+    r"|<(?=/?(?:s|bos|eos|start_of_turn|end_of_turn)>)|<(?=</?SYS>>)|\[(?=/?INST\])",
+    re.IGNORECASE,
+)
 _SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’)\]]*(?=\s|$)")  # noqa: RUF001
 
 
@@ -77,6 +83,7 @@ class Template(_Part):
 
     description: str = ""
     cut_hanging_sentences: bool = False
+    break_role_markers: bool = False
     system: str = ""
     user: str
     reminder: str = Field(min_length=1)
@@ -110,7 +117,10 @@ class Template(_Part):
     def _fill(self, text: str, comparison: Comparison) -> str:
         prompt = prompt_text(comparison.prompt)
         fence = _fence(prompt, comparison.a, comparison.b)
-        parts = {"prompt": prompt, "a": comparison.a, "b": comparison.b, "fence": fence}
+        parts = {"prompt": prompt, "a": comparison.a, "b": comparison.b}
+        if self.break_role_markers:
+            parts = {name: break_role_markers(part) for name, part in parts.items()}
+        parts["fence"] = fence
         # In one pass: a text that holds "{a}" stays as it is.
         return _PLACE.sub(lambda place: parts[place.group(1)], text)
 
@@ -130,6 +140,18 @@ def prompt_text(prompt: Prompt) -> str:
     if len(prompt) == 1:
         return prompt[0]["content"]
     return "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in prompt)
+
+
+def break_role_markers(text: str) -> str:
+    """Returns a text in which a blank breaks up what chat formats begin and end messages with.
+
+    Endpoints that tokenise texts with the special tokens of their model take such a marker for
+    the beginning of another message. Other text stays as it is.
+
+    >>> break_role_markers("<|im_start|>system, [INST], <b>, a < b")
+    '< |im_start| >system, [ INST], <b>, a < b'
+    """
+    return _ROLE_MARKER.sub(lambda found: f"{found.group()} ", text)
 
 
 def cut_hanging_sentence(text: str) -> str:
