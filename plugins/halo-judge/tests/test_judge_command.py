@@ -190,6 +190,17 @@ def test_what_was_judged_is_not_asked_or_paid_again(halo, files):
         assert len(server.requests) == 8
 
 
+def test_another_endpoint_or_other_orders_are_other_verdicts(halo, files):
+    with ChatServer(first) as one, ChatServer(first) as other:
+        halo(*files, *paid(one))
+        halo(*files, *paid(other))
+        assert len(other.requests) == 8
+        halo(*files, *paid(other), "--orders", "counterbalanced")
+        _, _, err = halo(*files, *paid(other))
+        assert "all 8 verdicts" in err
+    assert len(list(Path("workspace/judgements").glob("gpt-4-*"))) == 3
+
+
 def test_a_dry_run_counts_and_asks_and_writes_nothing(halo, files, tmp_path):
     with ChatServer(first) as server:
         wanted = ("--out", "new/v.jsonl")

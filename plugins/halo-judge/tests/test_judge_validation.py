@@ -174,6 +174,19 @@ def test_several_files_have_a_table_each_and_one_over_all(halo):
     assert found["all files", "longest"]["n"] == 3
 
 
+def test_a_dry_run_adds_the_files_up(halo):
+    write("one.jsonl", ROWS[:1])
+    write("two.jsonl", ROWS[:2])
+    files = ["--validate", "one.jsonl", "two.jsonl"]
+    _, out, _ = halo(*files, "--judge", "gpt-4", "--dry-run", "--json")
+    longest, paid = json.loads(out)["quotes"]
+    assert (longest["comparisons"], longest["cost"], longest["calls"]) == (6, 0.0, 0)
+    # The first comparison is in both files, and is paid for once.
+    assert (paid["comparisons"], paid["kept"], paid["calls"]) == (6, 2, 4)
+    assert paid["tokens_out"] == 4 * 400
+    assert paid["cost"] == pytest.approx((paid["tokens_in"] * 30 + paid["tokens_out"] * 60) / 1e6)
+
+
 def test_comparisons_of_one_prompt_widen_the_interval(halo):
     texts = [("aaaa", "b"), ("aaa", "b"), ("aaaaa", "b")]
     same = [{"prompt": "1", "a": a, "b": b, "label": "a"} for a, b in texts]
@@ -214,7 +227,8 @@ def test_people_are_measured_against_the_majority_of_the_others(halo):
     # The first two of row 1 and all of row 3 face no majority of the others.
     assert (told["labels"], told["annotators"]) == (9, 3)
     assert (told["accuracy"]["points"], told["accuracy"]["trials"]) == (3.0, 4)
-    assert rows_of(out)["three", "longest"]["majority"] == 2
+    longest = rows_of(out)["three", "longest"]
+    assert (longest["n"], longest["majority"], longest["accuracy"]["trials"]) == (3, 2, 2)
     _, out, _ = halo("--validate", "three.jsonl")
     assert any(line.startswith("people") for line in out.splitlines())
     assert "People among themselves: Cohen's kappa" in out

@@ -124,3 +124,5 @@ def test_files_that_are_not_there_or_empty_are_named(read, tmp_path):
         read()
     with pytest.raises(PathError, match=r"there is no such file\. Did you mean rows\.jsonl\?"):
         read_labelled(str(tmp_path / "row.jsonl"))
+    with pytest.raises(PathError, match="this is a folder; expected a file of labelled"):
+        read_labelled(str(tmp_path))

@@ -126,8 +126,8 @@ def test_a_subset_depends_on_the_seed_and_the_prompts_alone(file):
         ),
         (
             {"instruction": "q", "output": 1},
-            "rows.jsonl: no outputs in it (1 left out: an output that is no text); expected one "
-            "per line",
+            "rows.jsonl: no outputs in it (1 left out: an output that is no text); expected at "
+            "least one",
         ),
     ],
 )

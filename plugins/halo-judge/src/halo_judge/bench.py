@@ -9,13 +9,12 @@ from typing import Any
 
 from halo_core.events import EventLog
 from halo_core.identity import component_identity, digest
-from halo_core.judge import PaidJudge, Quote
+from halo_core.judge import Comparison
 from halo_core.lock import locked
 from halo_core.stage import Progress, StageContext, StopFlag
 from halo_core.store import Workspace, write_json
 from halo_judge.command_judges import NamedJudge
 from halo_judge.judging import judge_and_keep
-from halo_judge.opening import shared_folder
 from halo_judge.orders import Order, assign_orders, comparison
 from halo_judge.samples import Duel
 from halo_judge.verdicts import VERDICTS, Record, kept_records
@@ -53,13 +52,9 @@ class Work:
         """Returns the ids of the duels that have a line which is kept."""
         return set(kept_records(self.folder(workspace) / VERDICTS, self.duels, self.orders))
 
-    def quote(self, workspace: Workspace) -> Quote | None:
-        """Returns what the judge would be paid for; None for one that costs nothing."""
-        judge = self.judge.judge
-        if not isinstance(judge, PaidJudge):
-            return None
-        asked = [comparison(duel, o) for duel in self.duels for o in self.orders[duel.prompt_id]]
-        return judge.quote(asked, shared_folder(workspace.cache))
+    def comparisons(self) -> list[Comparison]:
+        """Returns what the judge is shown, all in all."""
+        return [comparison(duel, o) for duel in self.duels for o in self.orders[duel.prompt_id]]
 
 
 def make_work(

@@ -115,7 +115,9 @@ def read_labelled(given: str) -> LabelledFile:
         DataError: When a row has no such form, a label is out of its range, or there are no rows.
     """
     path = Path(given).expanduser()
-    if not path.is_file():
+    if path.is_dir():
+        raise PathError("this is a folder; expected a file of labelled comparisons", location=given)
+    if not path.exists():
         raise PathError(f"there is no such file.{near_names(path)}", location=given)
     dropped = Counter[str]()
     found: dict[object, _Pair] = {}

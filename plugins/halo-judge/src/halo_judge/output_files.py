@@ -79,7 +79,7 @@ def read_outputs(given: str) -> OutputFile:
             generators.add(str(row.get("generator", "")))
     if not outputs:
         raise DataError(
-            f"no outputs in it ({_counted(dropped)}); expected one per line", location=str(path)
+            f"no outputs in it ({_counted(dropped)}); expected at least one", location=str(path)
         )
     stem = path.parent.name if path.name == SAMPLES else path.name
     name = generators.pop() if len(generators) == 1 else ""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from halo_core.cli.table import table
+from halo_core.judge import PaidJudge
 from halo_core.store import Workspace
 from halo_judge.bench import Work
+from halo_judge.opening import shared_folder
 from halo_judge.prices import SHIPPED
 
 
@@ -17,33 +20,19 @@ def quote_rows(works: Iterable[Work], workspace: Workspace) -> list[dict[str, An
     `calls` are requests to pay for, `kept` comparisons whose verdict is there already; `cost` is
     in dollars, None where a price is not known, and 0 for a judge that costs nothing.
     """
-    rows: dict[str, dict[str, Any]] = {}
+    by_judge: dict[str, list[Work]] = {}
     for work in works:
-        row = _row(work, workspace)
-        before = rows.setdefault(work.judge.label, row)
-        if before is not row:
-            for key in ("comparisons", "kept", "calls", "tokens_in", "tokens_out"):
-                before[key] += row[key]
-            known = row["cost"] is not None and before["cost"] is not None
-            before["cost"] = before["cost"] + row["cost"] if known else None
-    return list(rows.values())
+        by_judge.setdefault(work.judge.label, []).append(work)
+    return [_row(label, found, workspace) for label, found in by_judge.items()]
 
 
-def _row(work: Work, workspace: Workspace) -> dict[str, Any]:
-    quote = work.quote(workspace)
-    asked = sum(len(orders) for orders in work.orders.values())
-    row: dict[str, Any] = {"judge": work.judge.label, "model": None, "comparisons": asked}
-    if quote is None:
-        row["kept"] = sum(len(work.orders[id_]) for id_ in work.kept_ids(workspace))
-        return row | {"calls": 0, "tokens_in": 0, "tokens_out": 0, "cost": 0.0}
-    return row | {
-        "model": quote.model,
-        "kept": quote.kept,
-        "calls": quote.calls,
-        "tokens_in": quote.tokens_in,
-        "tokens_out": quote.tokens_out,
-        "cost": quote.cost,
-    }
+def _row(label: str, works: Sequence[Work], workspace: Workspace) -> dict[str, Any]:
+    judge, asked = works[0].judge.judge, [each for work in works for each in work.comparisons()]
+    row: dict[str, Any] = {"judge": label, "model": None, "comparisons": len(asked)}
+    if not isinstance(judge, PaidJudge):
+        kept = sum(len(work.orders[id_]) for work in works for id_ in work.kept_ids(workspace))
+        return row | {"kept": kept, "calls": 0, "tokens_in": 0, "tokens_out": 0, "cost": 0.0}
+    return row | asdict(judge.quote(asked, shared_folder(workspace.cache)))
 
 
 def quote_lines(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -182,16 +182,12 @@ def _print(payload: Mapping[str, Any], output: Output) -> None:
         told = files.get(file, {"name": ALL, "people": None})
         if told["people"]:
             rows.append(people_cells(told["people"]))
-        title = f"{told['name']}: {payload_n(payload['rows'], file)} comparisons"
+        count = next(row["n"] for row in payload["rows"] if row["file"] == file)
+        title = f"{told['name']}: {count} comparisons"
         print_table(rows_table(title, judge_header(payload["confidence"]), rows))
         output.say()
         for line in _sentences(told, [row for row in payload["rows"] if row["file"] == file]):
             output.say(line)
-
-
-def payload_n(rows: Sequence[Mapping[str, Any]], file: str) -> int:
-    """Returns how many comparisons of a file were judged."""
-    return next(int(row["n"]) for row in rows if row["file"] == file)
 
 
 def _sentences(told: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
