@@ -155,6 +155,22 @@ def test_data_may_be_written_in_place(spec_file: Path) -> None:
     assert "Did you mean 'count'?" in mistakes(spec_file, stages__learn__data=wrong)[0]
 
 
+def test_an_option_may_take_one_component_or_a_list_of_them(spec_file: Path) -> None:
+    either = spec_file.with_name("either.py")
+    either.write_text(
+        "from pydantic import Field\n"
+        "from halo_core import DataInfo, DataSource, Loaded\n"
+        "class Either(DataSource):\n"
+        "    sources: DataSource | list[DataSource] | None = Field(None, description='some')\n"
+        "    def inspect(self): return DataInfo('paired', (), '1')\n"
+        "    def load(self, split): return Loaded([])\n"
+    )
+    use = f"use: 'file:{either}:Either'"
+    one = f"{{use: 'file:{Path(__file__).with_name('made_components.py')}:Pairs'}}"
+    for given in (one, f"[{one}, {one}]", "null"):
+        check(spec_file, data__train=f"{{{use}, sources: {given}}}")
+
+
 def test_paths_are_relative_to_the_spec_or_to_the_shell(spec_file: Path) -> None:
     spec_file.write_text(spec_file.read_text().replace("prefix: a", "prefix: a, path: x/y.jsonl"))
     sources = check(spec_file).sets["train"].sources

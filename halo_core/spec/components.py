@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast, get_args, get_origin
+from types import UnionType
+from typing import Any, Union, cast, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -260,9 +261,9 @@ class Resolver:
         if value is None:
             return None
         if kind is not None:
-            listed = _takes_list(info.annotation)
-            if listed != isinstance(value, list):
-                wanted = f"a list, each item {_form(kind)}" if listed else _form(kind)
+            if isinstance(value, list) not in _takes_lists(info.annotation):
+                one = not isinstance(value, list)
+                wanted = f"a list, each item {_form(kind)}" if one else _form(kind)
                 self.mistakes.add(keys, f"got {value!r}; expected {wanted}")
                 return None
             if isinstance(value, list):
@@ -358,8 +359,11 @@ def _form(kind: str) -> str:
     return f"a {what}: NAME or {{use: NAME, ...}}"
 
 
-def _takes_list(annotation: Any) -> bool:
-    return any(get_origin(part) is list for part in _parts(annotation))
+def _takes_lists(annotation: Any) -> set[bool]:
+    """Returns whether an option of components takes a list of them, or one: or both."""
+    if get_origin(annotation) in (Union, UnionType):
+        return {takes for part in get_args(annotation) for takes in _takes_lists(part)}
+    return set() if annotation is type(None) else {get_origin(annotation) is list}
 
 
 def marks(info: FieldInfo, marker: type) -> bool:
