@@ -57,6 +57,8 @@ def test_metrics_are_those_counted_by_hand(judge_context, scripted, mixed):
         "unscored": 0,
         "unscored_share": 0.0,
         "flip": 0.0,
+        "agreement": 1.0,
+        "first_shown": 0.5,
         "len": 6.0,
         "baseline_len": 7.0,
         "unpaired": 0,

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from halo_report.run_data import read_curves, read_lines, read_run
+from halo_report.run_data import read_curves, read_lines, read_run, stage_options
 
 
 def metrics(step, **values):
@@ -102,3 +102,18 @@ def test_a_line_that_was_cut_off_is_left_out(tmp_path):
 @pytest.mark.parametrize("name", ["samples.jsonl", "verdicts.jsonl"])
 def test_missing_lines_are_no_lines(tmp_path, name):
     assert read_lines(tmp_path / name) == []
+
+
+def test_stages_have_the_options_of_the_resolved_spec(write_run):
+    run = write_run()
+    (run / "spec.resolved.yaml").write_text(
+        "stages: {kto: {use: train, batch_size: 8}}\n", encoding="utf-8"
+    )
+    stages = {stage.id: stage for stage in read_run(run).stages}
+    assert stages["kto"].options == {"use": "train", "batch_size": 8}
+    assert stages["sft"].options == {}
+
+
+@pytest.mark.parametrize("text", ["", "- 1\n", "stages: [1]\n", "stages: {a: 1}\n", "a: [\n"])
+def test_a_spec_without_stages_or_damaged_has_no_options(text):
+    assert stage_options(text) == {}

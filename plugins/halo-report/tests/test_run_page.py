@@ -7,6 +7,7 @@ from halo_core.testing.component import check_component
 from halo_report.components import Html
 from halo_report.page import number, render_page
 from halo_report.run_data import read_run
+from halo_report.statistics import proportion, rate_text
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -158,3 +159,45 @@ def test_a_value_function_that_breaks_costs_the_figure_only(write_run, tmp_path)
     page = render_page(read_run(run))
     assert "What the losses impute to people" not in page
     assert "Samples side by side" in page
+
+
+JUDGED = """\
+stages:
+  win-sft: {use: judge, confidence: 0.5, interval: wilson}
+  win-kto: {use: judge}
+"""
+
+
+def test_win_rates_have_the_interval_and_the_confidence_of_their_stage(write_run):
+    run = write_run()
+    page = render_page(read_run(run))
+    assert page.count('<td class="num">exact 90 %</td>') == 2
+    (run / "spec.resolved.yaml").write_text(JUDGED, encoding="utf-8")
+    page = render_page(read_run(run))
+    assert '<td class="num">wilson 50 %</td>' in page
+    assert '<td class="num">exact 90 %</td>' in page
+    counts = {"sft": (6, 11, 6), "kto": (11, 6, 6)}  # wins, losses, ties of the made-up run
+    shares = {
+        id_: proportion(wins + ties / 2, wins + losses + ties, **options)
+        for (id_, (wins, losses, ties)), options in zip(
+            counts.items(), ({"confidence": 0.5, "method": "wilson"}, {}), strict=True
+        )
+    }
+    for share in shares.values():
+        assert rate_text(share) in page
+
+
+def test_page_shows_what_the_judges_go_by(write_run, event_log):
+    run = write_run()
+    assert "length-controlled (halo)" not in render_page(read_run(run))
+    metrics = {"win_lc": 0.51234, "win_lc_lo": 0.4, "win_lc_hi": 0.6, "agreement": 0.875}
+    where = {"stage": "win-kto", "use": "judge", "folder": "stages/judge-win-kto"}
+    event_log(run).append("stage-started", **where, resumed=False)
+    event_log(run).append(
+        "stage-ended", **where, status="computed", metrics=metrics | {"length_bias": -0.25}
+    )
+    page = render_page(read_run(run))
+    row = page[page.index("length-controlled (halo)") :]
+    texts = re.findall(r'<td class="num">([^<]*)</td>', row[: row.index("</table>")])
+    assert texts == ["0.512 [0.400, 0.600]", "-0.250", "none", "0.875", "none"]
+    assert row[: row.index("</table>")].count("<strong>") == 1

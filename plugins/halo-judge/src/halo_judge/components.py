@@ -34,6 +34,11 @@ class JudgeStage(Stage):
     confidence: float = Field(
         default=0.9, gt=0, lt=1, description="Of the win rate's interval, as a probability."
     )
+    interval: Literal["exact", "wilson", "bootstrap"] = Field(
+        default="exact",
+        description="Of the win rate: 'exact' (Clopper-Pearson) covers at least as often as it "
+        "claims; 'wilson' and 'bootstrap' are shorter and do so on average.",
+    )
 
     def outlook(self, inputs: Mapping[str, Path], cache: Path) -> Mapping[str, str]:
         """Returns the requests, tokens and dollars that a paid judge would take."""

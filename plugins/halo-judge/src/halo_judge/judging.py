@@ -45,8 +45,8 @@ def judge_samples(stage: JudgeStage, context: StageContext) -> StageResult:
     write_records(path, ordered)
     context.events.append("verdicts", stage=context.id, path=path.name, count=len(ordered))
     _warn_of_failures(context, ordered)
-    metrics = summary_metrics(ordered, confidence=stage.confidence) | {"unpaired": alone}
-    return StageResult(metrics, _headline(stage, ordered))
+    metrics = summary_metrics(ordered, confidence=stage.confidence, interval=stage.interval)
+    return StageResult(metrics | {"unpaired": alone}, _headline(stage, ordered))
 
 
 def find_duels(stage: JudgeStage, context: StageContext) -> tuple[list[Duel], int]:
@@ -165,5 +165,9 @@ def _warn_of_failures(context: StageContext, records: Sequence[Record]) -> None:
 def _headline(stage: JudgeStage, records: Sequence[Record]) -> str:
     rival = "the SFT target" if stage.against == "target" else f"'{stage.against}'"
     return headline(
-        records, rival=rival, judge=judge_name(stage.judge), confidence=stage.confidence
+        records,
+        rival=rival,
+        judge=judge_name(stage.judge),
+        confidence=stage.confidence,
+        interval=stage.interval,
     )

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import fsum
 from statistics import fmean, median
 
+from halo_judge.bias_metrics import length_metrics, place_metrics
 from halo_judge.verdicts import Record
-from halo_report.statistics.win_rate import WinRate, rate_text, win_rate
+from halo_report.statistics import Interval, WinRate, rate_text, win_rate
+
+INTERVAL_NAMES: Mapping[Interval, str] = {
+    "exact": "exact",
+    "wilson": "Wilson",
+    "bootstrap": "bootstrap",
+}
 
 
-def summary_metrics(records: Sequence[Record], *, confidence: float) -> dict[str, float]:
+def summary_metrics(
+    records: Sequence[Record], *, confidence: float, interval: Interval = "exact"
+) -> dict[str, float]:
     """Returns the final numbers of the stage; those that nothing stands behind are left out.
 
     ======================  ==========================================================
     `win`                   win rate: ties are half points, unscored ones are left out
-    `win_lo`, `win_hi`      its exact interval
+    `win_lo`, `win_hi`      its interval
     `win_failures_lost`     win rate with the unscored ones as losses
     `n`                     scored comparisons
     `wins` `losses` `ties`  their parts
     `unscored`              comparisons without a verdict
     `flip`                  share of flips among those judged in both orders
+    `agreement`             share of those in which both orders say the same
+    `first_shown`           share of the points that go to the text shown first
+    `win_lc`                length-controlled win rate (halo)
+    `win_lc_lo` `win_lc_hi` its interval
+    `length_bias`           rank correlation of points with length less the baseline's
     `len`, `baseline_len`   median length in tokens
     `win_weighted`          mean certainty of the judge that the completion is better
     `unscored_share`        share of comparisons without a verdict
@@ -29,9 +43,10 @@ def summary_metrics(records: Sequence[Record], *, confidence: float) -> dict[str
 
     Args:
         records: All lines of the stage.
-        confidence: Of the interval, in (0, 1).
+        confidence: Of the intervals, in (0, 1).
+        interval: How that of `win` is made.
     """
-    rate = _rate(records, confidence)
+    rate = _rate(records, confidence, interval)
     metrics: dict[str, float] = {}
     if rate.main:
         metrics |= {"win": rate.main.rate, "win_lo": rate.main.low, "win_hi": rate.main.high}
@@ -45,11 +60,14 @@ def summary_metrics(records: Sequence[Record], *, confidence: float) -> dict[str
         "unscored": rate.unscored,
     }
     metrics["unscored_share"] = rate.unscored / rate.total if rate.total else 0.0
-    return metrics | _flip(records) | _lengths(records) | _weighted(records) | _price(records)
+    metrics |= _flip(records) | place_metrics(records)
+    metrics |= length_metrics(records, confidence=confidence)
+    return metrics | _lengths(records) | _weighted(records) | _price(records)
 
 
-def _rate(records: Iterable[Record], confidence: float) -> WinRate:
-    return win_rate((record["result"] for record in records), confidence=confidence)
+def _rate(records: Iterable[Record], confidence: float, interval: Interval) -> WinRate:
+    results = (record["result"] for record in records)
+    return win_rate(results, confidence=confidence, interval=interval)
 
 
 def _flip(records: Iterable[Record]) -> dict[str, float]:
@@ -89,7 +107,14 @@ def _price(records: Iterable[Record]) -> dict[str, float]:
     return calls | ({"cost": fsum(costs)} if len(costs) == len(said) else {})
 
 
-def headline(records: Sequence[Record], *, rival: str, judge: str, confidence: float) -> str:
+def headline(
+    records: Sequence[Record],
+    *,
+    rival: str,
+    judge: str,
+    confidence: float,
+    interval: Interval = "exact",
+) -> str:
     """Returns the sentence for the summary.
 
     ``win rate 0.595 [0.526, 0.661] against the SFT target, n=200, 0 % unscored (exact 90 %
@@ -100,10 +125,11 @@ def headline(records: Sequence[Record], *, rival: str, judge: str, confidence: f
         rival: What was compared with.
         judge: The judge's name.
         confidence: Of the interval, in (0, 1).
+        interval: How it is made.
     """
-    rate = _rate(records, confidence)
+    rate = _rate(records, confidence, interval)
     if rate.main is None:
         return f"no win rate against {rival}: {judge} scored none of {rate.total} comparisons"
     count = f"n={rate.scored}, {100 * rate.unscored / rate.total:.3g} % unscored"
-    interval = f"exact {confidence * 100:g} % interval; {judge}"
-    return f"win rate {rate_text(rate.main)} against {rival}, {count} ({interval})"
+    how = f"{INTERVAL_NAMES[interval]} {confidence * 100:g} % interval; {judge}"
+    return f"win rate {rate_text(rate.main)} against {rival}, {count} ({how})"

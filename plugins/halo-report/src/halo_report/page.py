@@ -12,6 +12,7 @@ from markupsafe import Markup
 from halo_core.errors import HaloError
 from halo_report.curves import loss_figure, reference_point_figure, rewards_figure
 from halo_report.implied_value import run_values
+from halo_report.judge_biases import COLUMNS, judge_biases
 from halo_report.lengths import completion_lengths, lengths_figure
 from halo_report.plot import inline
 from halo_report.run_data import RunData, StageData
@@ -52,6 +53,8 @@ def render_page(run: RunData, *, samples: int = 20) -> str:
         facts=run_facts(run),
         rates=rates,
         win=_figure("Win rates", win_figure(rates)),
+        bias_columns=list(COLUMNS.values()),
+        biases=judge_biases(run.stages),
         curves={stage.id: views for stage in run.stages if (views := curve_figures(stage))},
         values=value_view(run.resolved),
         lengths=_figure("Lengths", lengths_figure(completion_lengths(run.stages))),
@@ -61,12 +64,16 @@ def render_page(run: RunData, *, samples: int = 20) -> str:
 
 
 def win_rates(stages: Sequence[StageData]) -> dict[str, WinRate]:
-    """Returns the win rate of each stage that has verdicts."""
-    return {
-        stage.id: win_rate(verdict["result"] for verdict in stage.verdicts)
-        for stage in stages
-        if stage.verdicts
-    }
+    """Returns the win rate of each stage that has verdicts, with the interval it asked for."""
+    return {stage.id: _win_rate(stage) for stage in stages if stage.verdicts}
+
+
+def _win_rate(stage: StageData) -> WinRate:
+    return win_rate(
+        (verdict["result"] for verdict in stage.verdicts),
+        confidence=stage.options.get("confidence", 0.9),
+        interval=stage.options.get("interval", "exact"),
+    )
 
 
 def curve_figures(stage: StageData) -> list[FigureView]:

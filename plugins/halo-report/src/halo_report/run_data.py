@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from halo_core.errors import UserError
 from halo_core.events import Event, read_events
+from halo_core.spec.document import parse_value
 
 Curve = Mapping[int, float]
 """Step (>= 1) to value, in the order of the steps."""
@@ -31,6 +33,7 @@ class StageData:
         curves: Metric name to values over the steps.
         samples: Lines of ``samples.jsonl``.
         verdicts: Lines of ``verdicts.jsonl``.
+        options: What the resolved spec says of it, or nothing.
     """
 
     id: str
@@ -42,6 +45,7 @@ class StageData:
     curves: Mapping[str, Curve] = field(default_factory=dict)
     samples: Sequence[Mapping[str, Any]] = ()
     verdicts: Sequence[Mapping[str, Any]] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def ended(self) -> bool:
@@ -97,7 +101,8 @@ def read_run(folder: Path) -> RunData:
     events = [event for event, _ in read_events(folder / "events.jsonl")]
     ended = _last_of(events, "run-started", "run-ended")
     outcome = ended.get("status")
-    stages = _read_stages(folder, record, events, outcome)
+    resolved = _read_text(folder / "spec.resolved.yaml")
+    stages = _read_stages(folder, record, events, outcome, stage_options(resolved))
     if outcome is None:  # reports are written just before a run ends
         outcome = "done" if stages and all(stage.ended for stage in stages) else "running"
     starts = [event["time"] for event in events if event["type"] == "run-started"]
@@ -114,7 +119,7 @@ def read_run(folder: Path) -> RunData:
         stages=stages,
         warnings=_read_warnings(events),
         spec=_read_text(folder / "spec.yaml"),
-        resolved=_read_text(folder / "spec.resolved.yaml"),
+        resolved=resolved,
         components=record.get("components", ()),
         versions=record.get("versions", {}),
     )
@@ -130,6 +135,21 @@ def read_curves(events: Iterable[Event]) -> dict[str, dict[int, float]]:
     return {name: dict(sorted(curve.items())) for name, curve in curves.items()}
 
 
+def stage_options(resolved_spec: str) -> Mapping[str, Mapping[str, Any]]:
+    """Returns stage id to its options, every default written out; {} where there is no spec.
+
+    Args:
+        resolved_spec: The text of ``spec.resolved.yaml``.
+    """
+    try:
+        tree = parse_value(resolved_spec)
+    except UserError:  # a spec that someone damaged costs its options, not the run
+        return {}
+    stages = tree.get("stages") if isinstance(tree, Mapping) else None
+    named = stages.items() if isinstance(stages, Mapping) else ()
+    return {id_: stage for id_, stage in named if isinstance(stage, Mapping)}
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """Returns the objects of a JSON-lines file; [] without one, less an unfinished last line."""
     if not path.exists():
@@ -139,14 +159,18 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _read_stages(
-    run: Path, record: Mapping[str, Any], events: Sequence[Event], outcome: str | None
+    run: Path,
+    record: Mapping[str, Any],
+    events: Sequence[Event],
+    outcome: str | None,
+    options: Mapping[str, Mapping[str, Any]],
 ) -> list[StageData]:
     listed = {stage["id"]: stage for stage in record.get("stages", ())}
     seen = {event["stage"]: event for event in events if event["type"] == "stage-started"}
     workspace = run.parent.parent
     return [
         _read_stage(
-            entry | {"id": id_, "outcome": outcome},
+            entry | {"id": id_, "outcome": outcome, "options": options.get(id_, {})},
             [event for event in events if event.get("stage") == id_],
             workspace / entry["folder"],
         )
@@ -168,6 +192,7 @@ def _read_stage(entry: Mapping[str, Any], events: Sequence[Event], folder: Path)
         curves=read_curves(events),
         samples=read_lines(folder / "samples.jsonl"),
         verdicts=read_lines(folder / "verdicts.jsonl"),
+        options=entry["options"],
     )
 
 
