@@ -35,7 +35,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 LIMIT = 1.05
 """Ours may take so many times what the plain client takes."""
@@ -147,19 +147,27 @@ def ours(base_url: str, folder: Path, comparisons: int, concurrency: int) -> Cal
 
     from halo_core.feedback import prompt_id
     from halo_core.testing.context import stage_context
-    from halo_judge.components import JudgeStage
+    from halo_judge.components import JudgeStage, Longest
     from halo_judge.gpt4 import GPT4
-    from halo_report.statistics import win_rate
 
-    assert win_rate(["win"], confidence=0.9).main  # Imports scipy.
-    samples = folder / "of"
-    samples.mkdir()
-    with (samples / "samples.jsonl").open("w") as file:
-        for number in range(comparisons // 2):
-            question, a, b = texts(number)
-            prompt = [{"role": "user", "content": question}]
-            line = {"prompt_id": prompt_id(prompt), "prompt": prompt, "completion": a}
-            file.write(json.dumps({**line, "target": b, "tokens": 180}) + "\n")
+    def write_samples(name: str, count: int) -> Path:
+        samples = folder / name
+        samples.mkdir()
+        with (samples / "samples.jsonl").open("w") as file:
+            for number in range(count):
+                write_sample(file, number)
+        return samples
+
+    def write_sample(file: TextIO, number: int) -> None:
+        question, a, b = texts(number)
+        prompt = [{"role": "user", "content": question}]
+        line = {"prompt_id": prompt_id(prompt), "prompt": prompt, "completion": a}
+        file.write(json.dumps({**line, "target": b, "tokens": 180}) + "\n")
+
+    # Judging a few first imports what the metrics are computed with.
+    few = stage_context(folder / "few", id_="few", inputs={"of": write_samples("few-of", 5)})
+    JudgeStage(judge=Longest(), of="answers").run(few)
+    samples = write_samples("of", comparisons // 2)
     judge = GPT4(base_url=base_url, api_key_env=None, concurrency=concurrency)
     stage = JudgeStage(judge=judge, of="answers")
 

@@ -106,14 +106,14 @@ def test_a_key_in_the_wrong_place_is_a_mistake_that_does_not_show_it(
     assert not holders(project.folder)
 
 
-@pytest.mark.parametrize("bad", ["two words", "line\nbreak", "schl\u00fcssel"])
+@pytest.mark.parametrize("bad", ["two words", "line\nbreak", "schl\u00fcssel", '"quoted"', "a\\b"])
 def test_what_cannot_be_a_key_is_an_error_that_does_not_show_it(monkeypatch, bad):
     monkeypatch.setenv("OPENAI_API_KEY", bad)
     with pytest.raises(UserError) as caught:
         read_key("OPENAI_API_KEY", "the judge gpt-4")
     assert str(caught.value) == (
-        "the judge gpt-4: the environment variable OPENAI_API_KEY holds blanks, line breaks or "
-        "letters outside of ASCII; expected a key in one piece. Set it again"
+        "the judge gpt-4: the environment variable OPENAI_API_KEY holds blanks, quotes, line "
+        "breaks or letters outside of ASCII; expected a key in one piece. Set it again"
     )
 
 

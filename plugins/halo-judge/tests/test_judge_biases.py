@@ -133,8 +133,8 @@ def test_the_interval_is_the_one_asked_for_in_metrics_and_sentence(
         share = bootstrap_rate([1.0] * 3 + [0.5] * 3 + [0.0] * 3, confidence=0.8)
     assert (judged.metrics["win_lo"], judged.metrics["win_hi"]) == (share.low, share.high)
     assert judged.headline == (
-        f"win rate 0.500 [{share.low:.3f}, {share.high:.3f}] against the SFT target, n=9 "
-        f"({name} 80 % interval; longest)"
+        f"win rate 0.500 [{share.low:.3f}, {share.high:.3f}] against the SFT target, n=9, "
+        f"0 % unscored ({name} 80 % interval; longest)"
     )
 
 

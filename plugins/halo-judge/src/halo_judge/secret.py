@@ -14,7 +14,8 @@ NO_KEY = "none"
 """What an endpoint that wants no key is sent, as the client always sends one."""
 SHORTEST = 6
 """Characters of a key at least; what is shorter is not looked for in texts."""
-_PRINTABLE = re.compile(r"[!-~]+")
+_IN_ONE_PIECE = re.compile(r"[!#-&(-\[\]-~]+")
+"""Printable ASCII without quotes and backslashes, which errors would show in another form."""
 
 
 class Secret:
@@ -67,10 +68,10 @@ def read_key(variable: str | None, judge: str) -> Secret:
             "that wants no key, write api_key_env: null",
             location=judge,
         )
-    if _PRINTABLE.fullmatch(value) is None:  # The client would show it, as a header it cannot send.
+    if _IN_ONE_PIECE.fullmatch(value) is None:  # The client would show what it cannot send.
         raise UserError(
-            f"the environment variable {variable} holds blanks, line breaks or letters outside of "
-            "ASCII; expected a key in one piece. Set it again",
+            f"the environment variable {variable} holds blanks, quotes, line breaks or letters "
+            "outside of ASCII; expected a key in one piece. Set it again",
             location=judge,
         )
     return Secret(value)
