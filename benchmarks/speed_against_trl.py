@@ -93,8 +93,8 @@ def _print(loss: str, tokens: int, found: dict[str, list[Took]]) -> None:
             f"  {each}"
         )
     print(
-        f"{loss:6}halo is {wall['TRL'] / wall['halo']:.2f} times as fast, with "
-        f"{cpu['TRL'] / cpu['halo']:.2f} times less CPU time",
+        f"{loss:6}TRL takes {wall['TRL'] / wall['halo']:.2f} times as long, and "
+        f"{cpu['TRL'] / cpu['halo']:.2f} times the CPU time",
         flush=True,
     )
 
