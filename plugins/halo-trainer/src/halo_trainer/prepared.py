@@ -53,10 +53,9 @@ class Prepared:
     statistics: Mapping[str, Tensor] = field(default_factory=dict)
     computed: Mapping[int, Computed] = field(default_factory=dict)
 
-    @property
-    def mine(self) -> list[list[EncodedExample]]:
-        """The micro-batches of this process, as examples."""
-        return [[self.examples[i] for i in places] for places in self.places]
+    def examples_of(self, call: int) -> list[EncodedExample]:
+        """Returns the examples of a micro-batch of this process by its number."""
+        return [self.examples[i] for i in self.places[call]]
 
     def completions(self) -> list[list[int]]:
         """Returns the positions of each micro-batch's completions among those of the batch."""

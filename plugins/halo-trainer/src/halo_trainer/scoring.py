@@ -132,7 +132,7 @@ class Scoring:
 
     def micro_batch(self, prepared: Prepared, call: int) -> MicroBatch:
         """Returns a micro-batch of this process by its number; for an empty one, some example."""
-        return self.collate(prepared.mine[call] or prepared.examples[:1])
+        return self.collate(prepared.examples_of(call) or prepared.examples[:1])
 
     def collate(self, examples: Sequence[EncodedExample]) -> MicroBatch:
         """Returns examples as a micro-batch on this process's device."""

@@ -129,7 +129,7 @@ def _raise_not_finite(scoring: Scoring, prepared: Prepared, parameters: Sequence
     Raises:
         NotFiniteError: Always.
     """
-    mine = [example for examples in prepared.mine for example in examples]
+    mine = [prepared.examples[i] for places in prepared.places for i in places]
     with scoring.ranks.no_sync(scoring.policy):
         bad = [e.id for e in mine if not _finite_alone(scoring, prepared, e, parameters)]
     _drop(parameters)

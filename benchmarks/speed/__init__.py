@@ -1,0 +1,1 @@
+"""What `speed_against_trl.py` measures."""

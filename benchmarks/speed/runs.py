@@ -1,0 +1,163 @@
+"""One training by each side, with the time that its steps took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+
+from halo_core.loss import Loss
+from halo_core.reference_point import RefPointEstimator
+from halo_core.rows import DataSet
+from halo_core.stage import ModelInput
+from halo_core.testing.context import stage_context
+from halo_methods.components import DPO, KTO, SFT, MismatchedKL
+from halo_trainer.train_stage import Train
+from speed.workload import MAX_LENGTH
+
+LEARNING_RATE = 1e-6
+LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
+    "sft": (SFT(), None),
+    "dpo": (DPO(beta=0.1), None),
+    "kto": (KTO(beta=0.1), MismatchedKL()),
+}
+
+
+@dataclass(frozen=True)
+class Took:
+    """What the steps of a training took.
+
+    Attributes:
+        steps: How many.
+        wall: Seconds.
+        cpu: Seconds of this process, on all threads.
+        loss: Mean over the steps of what was logged.
+    """
+
+    steps: int
+    wall: float
+    cpu: float
+    loss: float
+
+
+class Clock:
+    """Marks the start of a training and the end of each step."""
+
+    def __init__(self) -> None:
+        self.marks: list[tuple[float, float]] = []
+
+    def mark(self) -> None:
+        """Takes the time."""
+        self.marks.append((time.perf_counter(), time.process_time()))
+
+    def took(self, loss: float) -> Took:
+        """Returns the time from the first mark to the last."""
+        (wall, cpu), (wall_end, cpu_end) = self.marks[0], self.marks[-1]
+        return Took(len(self.marks) - 1, wall_end - wall, cpu_end - cpu, loss)
+
+
+class _Steps:
+    """A progress bar of halo that marks steps."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.losses: list[float] = []
+
+    @contextmanager
+    def bar(self, label: str, total: int, done: int = 0) -> Iterator[_Steps]:
+        self.clock.mark()
+        yield self
+
+    def advance(self, amount: int = 1, **fields: str) -> None:
+        self.clock.mark()
+        self.losses.append(float(fields["loss"]))
+
+    def warn(self, message: str) -> None:
+        pass
+
+
+def run_halo(loss: str, folder: Path, model: Path, data: DataSet, batch_size: int) -> Took:
+    """Runs a train stage of halo for one epoch."""
+    start = ModelInput(str(model), None, "model")
+    steps = _Steps(Clock())
+    context = stage_context(folder, models={"from": start, "reference": start}, data={"data": data})
+    function, point = LOSSES[loss]
+    Train(
+        data="rows",
+        loss=function,
+        reference_point=point,
+        batch_size=batch_size,
+        epochs=1,
+        learning_rate=LEARNING_RATE,
+        optimizer="adamw",
+        max_length=MAX_LENGTH,
+        max_prompt_length=MAX_LENGTH - 1,
+        precision="float32",
+        log_every=1,
+        device="cpu",
+    ).run(replace(context, progress=steps))
+    return steps.clock.took(sum(steps.losses) / len(steps.losses))
+
+
+class _Marks(TrainerCallback):
+    """Marks the steps of a trainer of transformers."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+
+    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+        self.clock.mark()
+
+    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+        self.clock.mark()
+
+
+def run_trl(loss: str, folder: Path, model: Path, data: datasets.Dataset, batch_size: int) -> Took:
+    """Runs TRL's trainer for one epoch, without its default of computing activations twice."""
+    import trl
+
+    trainers = {
+        "sft": (trl.SFTTrainer, trl.SFTConfig),
+        "dpo": (trl.DPOTrainer, trl.DPOConfig),
+        "kto": (trl.KTOTrainer, trl.KTOConfig),
+    }
+    trainer_class, config = trainers[loss]
+    clock = Clock()
+    reference = {} if loss == "sft" else {"ref_model": _load(model)}
+    trainer = trainer_class(
+        model=_load(model),
+        **reference,
+        args=config(
+            output_dir=str(folder),
+            per_device_train_batch_size=batch_size,
+            num_train_epochs=1,
+            learning_rate=LEARNING_RATE,
+            lr_scheduler_type="constant",
+            max_length=MAX_LENGTH,
+            gradient_checkpointing=False,
+            bf16=False,
+            use_cpu=True,
+            logging_steps=1,
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            **({} if loss == "sft" else {"beta": 0.1}),
+        ),
+        train_dataset=data,
+        processing_class=AutoTokenizer.from_pretrained(model),
+        callbacks=[_Marks(clock)],
+    )
+    trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return clock.took(sum(losses) / len(losses))
+
+
+def _load(model: Path) -> Any:
+    return AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
