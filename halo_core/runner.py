@@ -40,9 +40,8 @@ BUSY = "this run is being worked on by another process; wait for it, or use anot
 
 
 def _is_only_learned_from(plan: Plan, stage: PlannedStage) -> bool:
-    """Returns whether what a stage makes is taken by stages that make models, and by no other."""
+    """Returns whether what a stage makes is only taken to learn from, as it is or labelled."""
     takers = [s.spec.component for s in plan.stages if stage.id in s.spec.inputs.values()]
-    # What is labelled is learned from: labels test nothing.
     return bool(takers) and all(taker.produces in ("model", "feedback") for taker in takers)
 
 
@@ -150,7 +149,7 @@ class Runner:
         todo = [stage for stage in self.plan.stages if stage_done(stage.folder) is None]
         rows = {stage.id: self._rows(stage) for stage in todo if self._rows_are_there(stage)}
         known = rows | (self._learned() if todo else {})
-        self._check_data(todo, known, fresh=known)
+        self._check_data({stage.id for stage in todo}, known, fresh=known)
         preflight = Preflight(self.plan, todo)
         preflight.check()
         for stage, status in zip(self.plan.stages, self.status.stages, strict=True):
@@ -161,7 +160,7 @@ class Runner:
             try:
                 if stage.id not in rows:
                     known[stage.id] = rows[stage.id] = self._rows(stage)
-                    self._check_data([stage], known, fresh=[stage.id])
+                    self._check_data({stage.id}, known, fresh={stage.id})
                 self._compute(stage, rows[stage.id], status)
             except (Interrupted, KeyboardInterrupt):
                 status.status = "interrupted"
@@ -207,21 +206,26 @@ class Runner:
 
     def _check_data(
         self,
-        new: Sequence[PlannedStage],
+        new: Collection[str],
         rows: Mapping[str, Mapping[str, list[Rows]]],
         *,
         fresh: Collection[str],
     ) -> None:
-        """Compares what is trained on with what is tested on, if one of the two is fresh."""
+        """Compares what is trained on with what is tested on, if one of the two is fresh.
+
+        Args:
+            new: Ids of the stages that are to be computed.
+            rows: Stage id to data option to rows, of all stages whose rows are known.
+            fresh: Ids of the stages whose rows were not compared yet.
+        """
         trained: dict[str, DataSet] = {}
         tested: dict[str, DataSet] = {}
         compared: set[str] = set()
         told: set[tuple[str, str]] = set()
         for stage in self.plan.stages:
-            if stage.spec.component.produces == "feedback" or _is_only_learned_from(
-                self.plan, stage
-            ):
-                continue  # such samples are of the training prompts
+            labels = stage.spec.component.produces == "feedback"
+            if labels or _is_only_learned_from(self.plan, stage):
+                continue  # such samples and labels are of the training prompts
             for option, sources in rows.get(stage.id, {}).items():
                 name = stage.spec.data[option].name
                 learns = stage.spec.component.produces == "model" and option == "data"
@@ -229,10 +233,10 @@ class Runner:
                 group[name] = DataSet(name, sources[0].feedback, [s.file for s in sources])
                 if stage.id not in fresh:
                     compared.add(name)
-                if learns and stage in new and (name, sources[0].feedback) not in told:
+                if learns and stage.id in new and (name, sources[0].feedback) not in told:
                     told.add((name, sources[0].feedback))
                     warn_of_both_labels(group[name], self.warn)
-                if learns and stage in new:
+                if learns and stage.id in new:
                     warn_of_class_balance(stage.spec, group[name], self.warn)
         late = [data for name, data in trained.items() if name not in compared]
         early = [data for name, data in trained.items() if name in compared]

@@ -102,3 +102,13 @@ def test_what_is_no_score_of_an_answer_is_its_authors_fault(values, also, came):
     with pytest.raises(PluginError, match="expected one Score per answer") as error:
         compare(Session(values, also), ("x", "y"))
     assert error.value.message.startswith(came)
+
+
+def test_a_text_that_was_too_long_is_named_in_the_reason():
+    class Short(Session):
+        def score(self, answers):
+            for given in super().score(answers):
+                yield Score(given.id, given.value, given.reason, cut=given.value > 1)
+
+    said = compare(Short({"x": 1.0, "y": 2.0}), ("x", "y"))
+    assert said["0"].reason == "A: 1; B: 2 (cut: it was too long)"

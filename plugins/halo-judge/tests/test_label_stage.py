@@ -352,6 +352,45 @@ def test_completions_of_data_are_labelled(tmp_path, scores, feedback, given):
     assert rows(context.folder, "chosen", "rejected") == [("b", "a")]
 
 
+THREE = [{"completions": ["a", "b", "c"], "scores": [0.0, 0.0, 0.0]}]
+
+
+def test_of_several_completions_the_best_stands_against_the_worst(tmp_path, scores):
+    context = stage_context(
+        tmp_path / "out", data={"data": data_set(tmp_path / "rows.arrow", "scored", THREE)}
+    )
+    judge = scores(a=2.0, b=3.0, c=1.0)
+    Label(judge=judge, data="train", feedback="paired").run(context)
+    assert rows(context.folder, "chosen", "rejected") == [("b", "c")]
+
+
+def test_a_judge_that_compares_sees_two_completions_of_a_prompt(tmp_path, scripted):
+    context = stage_context(
+        tmp_path / "out", data={"data": data_set(tmp_path / "rows.arrow", "scored", THREE)}
+    )
+    judge = scripted(lambda c: "A" if c.a < c.b else "B")
+    Label(judge=judge, data="train", feedback="paired").run(context)
+    assert rows(context.folder, "chosen", "rejected") == [("a", "b")]
+    assert dropped(context.folder) == {"third and later completion": 1}
+
+
+def test_completions_that_are_too_long_for_the_judge_are_told(tmp_path, label):
+    class Short(Scores):
+        def score(self, answers):
+            for given in super().score(answers):
+                yield Score(given.id, given.value, cut=given.value > 1)
+
+    warnings = []
+    options = {"feedback": "binary", "threshold": 1.5, "warnings": warnings}
+    folder, _ = label(Short(values={"a": 1.0, "b": 2.0}), "a", "b", **options)
+    assert warnings == [
+        "1 of 2 completions were too long for the judge with their prompt: it saw a part of them "
+        '("cut" in scores.jsonl)'
+    ]
+    kept = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
+    assert [record["cut"] for record in kept] == [False, True]
+
+
 def test_raw_text_cannot_be_labelled(tmp_path, scores):
     import pyarrow as pa
 
