@@ -62,7 +62,7 @@ def unlike(entries: Sequence[Entry]) -> list[str]:
     """Returns a sentence for each circumstance in which the entries differ."""
     found = {entry.label: circumstances(entry) for entry in entries}
     told = _differ("the judge", {label: each.judge for label, each in found.items() if each.judge})
-    told += _differ("the orders shown", {label: each.orders for label, each in found.items()})
+    told += _differ("the choice of orders", {label: each.orders for label, each in found.items()})
     told += _differ("the rival", {label: each.against for label, each in found.items()})
     told += _differ("the sampler", {n: each.sampler for n, each in found.items() if each.sampler})
     return [*told, *_prompts(entries), *_rivals_texts(entries, found)]
