@@ -1,8 +1,11 @@
+from typing import get_args
+
 import pytest
 
 from halo_judge.bias_metrics import ENOUGH, length_metrics, place_metrics
 from halo_judge.components import JudgeStage, Longest
 from halo_report.statistics import (
+    INTERVALS,
     bootstrap_rate,
     length_bias,
     length_controlled_rate,
@@ -138,3 +141,7 @@ def test_the_interval_is_the_one_asked_for_in_metrics_and_sentence(
 def test_an_interval_that_does_not_exist_is_a_mistake():
     with pytest.raises(ValueError, match="'exact', 'wilson' or 'bootstrap'"):
         stage(Longest(), interval="wald")
+
+
+def test_the_intervals_of_the_stage_are_those_of_the_statistics():
+    assert get_args(JudgeStage.model_fields["interval"].annotation) == INTERVALS

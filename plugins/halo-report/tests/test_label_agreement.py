@@ -1,5 +1,6 @@
 import math
 import random
+import warnings
 from itertools import permutations
 
 import pytest
@@ -36,8 +37,10 @@ def test_kappa_is_symmetric_and_does_not_know_the_labels_names():
     assert cohen_kappa(*renamed) == pytest.approx(kappa)
 
 
-def test_kappa_of_one_label_alone_is_not_a_number():
-    assert math.isnan(cohen_kappa("AAA", "AAA"))
+def test_kappa_of_one_label_alone_is_not_a_number_and_warns_of_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert math.isnan(cohen_kappa("AAA", "AAA"))
 
 
 @pytest.mark.parametrize("measure", [accuracy, cohen_kappa])

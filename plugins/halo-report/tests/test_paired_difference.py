@@ -46,10 +46,10 @@ def test_the_other_way_round_everything_is_turned():
 
 
 def test_the_order_of_the_prompts_does_not_matter():
-    first, second = models("wwwtllwl", "lwtlwlww")
-    assert paired_difference(dict(reversed(first.items())), second) == paired_difference(
-        first, second
-    )
+    first = {f"p{k}": (37 * k % 61) / 60 for k in range(61)}  # weighted verdicts, all different
+    second = {f"p{k}": (23 * k % 61) / 60 for k in range(61)}
+    turned = dict(reversed(first.items()))
+    assert paired_difference(turned, second) == paired_difference(first, second)
 
 
 def test_models_that_share_their_luck_have_a_shorter_interval_than_two_of_their_own():

@@ -36,3 +36,16 @@ def test_importing_the_package_imports_nothing_heavy():
     code = f"import sys, halo_report.statistics; print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_arrays_are_taken_like_lists():
+    import numpy as np
+
+    points, lengths = [1, 0, 0.5, 1], [4, 3, 2, 1]
+    array, widths = np.array(points), np.array(lengths)
+    assert statistics.bootstrap_rate(array) == statistics.bootstrap_rate(points)
+    assert statistics.calibration(array, array) == statistics.calibration(points, points)
+    assert statistics.cohen_kappa(array, widths) == statistics.cohen_kappa(points, lengths)
+    assert statistics.length_controlled_rate(
+        array, widths, [2] * 4
+    ) == statistics.length_controlled_rate(points, lengths, [2] * 4)

@@ -112,7 +112,7 @@ def krippendorff_alpha(ratings: Sequence[Sequence[Hashable | None]]) -> float:
 
 
 def _check_labels(first: Sequence[Hashable], second: Sequence[Hashable]) -> None:
-    if len(first) != len(second) or not first:
+    if not len(first) == len(second) > 0:
         raise ValueError(
             "expected two labels for each of at least one item: "
             f"got {len(first)} and {len(second)} labels"

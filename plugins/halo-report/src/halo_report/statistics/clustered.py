@@ -52,9 +52,9 @@ def clustered_rate(
     """
     check_points(points)
     check_confidence(confidence)
-    grouped(points, clusters)
+    count = len(grouped(points, clusters))
     total = fsum(points)
-    effective = _effective_trials(points, clusters, confidence)
+    effective = _effective_trials(points, clusters, count, confidence)
     rate = min(1.0, total / len(points))
     ends = exact_ends(rate * effective, effective, confidence)
     return Proportion(total, len(points), rate, *ends)
@@ -104,11 +104,11 @@ def standard_error(points: Sequence[float], clusters: Sequence[Hashable] | None 
 
 
 def _effective_trials(
-    points: Sequence[float], clusters: Sequence[Hashable], confidence: float
+    points: Sequence[float], clusters: Sequence[Hashable], count: int, confidence: float
 ) -> float:
     from scipy.special import stdtrit
 
-    trials, count = len(points), len(set(clusters))
+    trials = len(points)
     if count == trials:
         return trials
     if count == 1 or max(points) == min(points):

@@ -129,7 +129,7 @@ def check_points(points: Sequence[float]) -> None:
     Raises:
         ValueError: When `points` is empty or one of them is not in [0, 1].
     """
-    if not points:
+    if len(points) == 0:
         raise ValueError("expected the points of at least one comparison: got none")
     strange = [point for point in points if not 0 <= point <= 1]
     if strange:

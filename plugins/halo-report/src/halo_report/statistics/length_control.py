@@ -80,7 +80,7 @@ def length_controlled_rate(
         lengths: Of the completions, in any unit, at least 0.
         baseline_lengths: Of what they were compared with, in the same unit.
         confidence: Probability that the interval covers, in (0, 1).
-        ridge: At least 0.
+        ridge: Above 0. Other values make another number: say so where you show it.
 
     Raises:
         ValueError: When the lists are empty or differ in length, or a value is out of its range.
@@ -97,8 +97,8 @@ def length_controlled_rate(
     import numpy as np
 
     check_confidence(confidence)
-    if not 0 <= ridge < inf:
-        raise ValueError(f"expected a ridge of at least 0: {ridge}")
+    if not 0 < ridge < inf:
+        raise ValueError(f"expected a ridge above 0: {ridge}")
     gaps = np.array(length_gaps(points, lengths, baseline_lengths), dtype=float)
     scored, count = np.array(points, dtype=float), len(points)
     if np.ptp(gaps) == 0 or np.ptp(scored) == 0:

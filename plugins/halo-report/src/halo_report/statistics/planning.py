@@ -52,7 +52,9 @@ def sample_size(half_width: float, *, rate: float = 0.5, confidence: float = 0.9
     )
 
 
-def paired_power(prompts: int, difference: float, disagreement: float, *, level: float) -> float:
+def paired_power(
+    prompts: int, difference: float, disagreement: float, *, level: float = 0.05
+) -> float:
     """Returns the chance that McNemar's exact test finds a difference that is there.
 
     It adds up all outcomes: the number of prompts on which two models differ is binomial, and so

@@ -66,7 +66,7 @@ def position_bias(verdicts: Sequence[tuple[str, str]], *, confidence: float = 0.
     >>> bias.agreement, bias.flips, bias.first_shown.rate
     (0.25, 2, 0.6875)
     """
-    if not verdicts:
+    if len(verdicts) == 0:
         raise ValueError("expected verdicts on at least one prompt: got none")
     shares = [(first_points(ab) + first_points(ba)) / 2 for ab, ba in verdicts]
     first, second = sum(share > 0.5 for share in shares), sum(share < 0.5 for share in shares)

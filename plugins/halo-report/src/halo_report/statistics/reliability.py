@@ -101,7 +101,7 @@ def _bin(
 
 
 def _check(preferences: Sequence[float], outcomes: Sequence[float], bins: int) -> None:
-    if len(preferences) != len(outcomes) or not preferences:
+    if not len(preferences) == len(outcomes) > 0:
         raise ValueError(
             "expected an outcome for each of at least one preference: "
             f"{len(preferences)} preferences, {len(outcomes)} outcomes"
