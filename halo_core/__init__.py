@@ -38,7 +38,15 @@ if TYPE_CHECKING:
     )
     from halo_core.rows import DataSet
     from halo_core.stage import ModelInput, Stage, StageContext, StageResult
-    from halo_core.tracker import Report, ReportTaker, SuiteTracker, Tracker, TrackerSession
+    from halo_core.tracker import (
+        Report,
+        ReportTaker,
+        RunComparer,
+        RunKeeper,
+        SuiteTracker,
+        Tracker,
+        TrackerSession,
+    )
 
 _HOMES = {
     "component": ["Component", "DataRef", "Execution", "Location", "ModelRef", "SamplesRef"],
@@ -70,7 +78,15 @@ _HOMES = {
     ],
     "rows": ["DataSet"],
     "stage": ["ModelInput", "Stage", "StageContext", "StageResult"],
-    "tracker": ["Report", "ReportTaker", "SuiteTracker", "Tracker", "TrackerSession"],
+    "tracker": [
+        "Report",
+        "ReportTaker",
+        "RunComparer",
+        "RunKeeper",
+        "SuiteTracker",
+        "Tracker",
+        "TrackerSession",
+    ],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -113,6 +129,8 @@ __all__ = [
     "RefPointEstimator",
     "Report",
     "ReportTaker",
+    "RunComparer",
+    "RunKeeper",
     "SamplesRef",
     "Stage",
     "StageContext",
