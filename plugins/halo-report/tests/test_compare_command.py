@@ -192,7 +192,7 @@ def test_the_same_circumstances_are_no_warning(two, suite, compare):
     assert compare("good", "bad")[1]["unlike"] == []
 
 
-def test_targets_that_are_other_texts_are_counted(suite, compare):
+def test_prompts_that_were_judged_against_other_texts_are_counted(suite, compare):
     for run, texts in (("a", "xyz"), ("b", "xyw")):
         suite.run(run, suite.results(2, 1))
         verdicts = [
@@ -201,7 +201,7 @@ def test_targets_that_are_other_texts_are_counted(suite, compare):
         ]
         record(suite, run, verdicts=verdicts)
     _, found = compare("a", "b")
-    assert found["unlike"] == ["the targets differ: 1 of 3 prompts have more than one text"]
+    assert found["unlike"] == ["the rival's texts differ: on 1 of 3 prompts"]
 
 
 def test_two_judge_stages_of_one_run_are_two_rows(suite, compare):
@@ -396,3 +396,19 @@ def test_a_broken_tracker_costs_its_link_and_shows_no_password(tmp_path, make_ru
     (note,) = found["notes"]
     assert note.endswith("ConnectionError: no answer from http://***@host")
     assert found["links"] == {}
+
+
+def test_runs_of_one_name_in_two_workspaces_are_told_apart(make_run, tmp_path, capsys):
+    first, second = (make_run(tmp_path / name) for name in ("one", "two"))
+    assert call(["compare", str(first), str(second), "--out", str(tmp_path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["label"] for row in found["rows"]] == [str(first), str(second)]
+    assert len(found["tests"]) == 1
+
+
+def test_cells_of_two_suites_with_one_name_are_called_by_their_runs(suite, compare):
+    for number in ("1", "2"):
+        run = suite.run(f"toy{number}-kto", suite.results(9, 3))
+        suite.write(f"toy{number}", {"method": ["kto"]}, [(("kto",), run, "computed", None)])
+    _, found = compare("toy1-1234", "toy2-1234")
+    assert [row["label"] for row in found["rows"]] == ["toy1-kto", "toy2-kto"]
