@@ -48,7 +48,15 @@ if TYPE_CHECKING:
     from halo_core.rows import DataSet
     from halo_core.scoring import Answer, Score, ScoringJudge, ScoringSession, compared_by_score
     from halo_core.stage import ModelInput, Stage, StageContext, StageResult
-    from halo_core.tracker import Report, ReportTaker, SuiteTracker, Tracker, TrackerSession
+    from halo_core.tracker import (
+        Report,
+        ReportTaker,
+        RunComparer,
+        RunKeeper,
+        SuiteTracker,
+        Tracker,
+        TrackerSession,
+    )
 
 _HOMES = {
     "component": ["Component", "DataRef", "Execution", "Location", "ModelRef", "SamplesRef"],
@@ -82,7 +90,15 @@ _HOMES = {
     "rows": ["DataSet"],
     "scoring": ["Answer", "Score", "ScoringJudge", "ScoringSession", "compared_by_score"],
     "stage": ["ModelInput", "Stage", "StageContext", "StageResult"],
-    "tracker": ["Report", "ReportTaker", "SuiteTracker", "Tracker", "TrackerSession"],
+    "tracker": [
+        "Report",
+        "ReportTaker",
+        "RunComparer",
+        "RunKeeper",
+        "SuiteTracker",
+        "Tracker",
+        "TrackerSession",
+    ],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -129,6 +145,8 @@ __all__ = [
     "RefPointEstimator",
     "Report",
     "ReportTaker",
+    "RunComparer",
+    "RunKeeper",
     "SamplesRef",
     "Score",
     "ScoringJudge",

@@ -104,3 +104,18 @@ def test_an_unknown_cost_is_no_metric(judge_context, samples, scripted):
     metrics = JudgeStage(judge=judge, of="answers").run(judge_context(samples)).metrics
     assert metrics["calls"] == 4
     assert not {"cost", "win_weighted"} & set(metrics)
+
+
+def test_a_paid_judge_that_had_nothing_to_ask_tells_of_no_calls(
+    judge_context, make_sample, monkeypatch
+):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-0123456789")
+    context = judge_context([make_sample(1, "x", "x")])
+    metrics = JudgeStage(judge=GPT4(), of="answers").run(context).metrics
+    assert metrics["calls"] == 0
+    assert "cost" not in metrics
+
+
+def test_a_judge_that_costs_nothing_tells_of_no_calls(judge_context, samples):
+    metrics = JudgeStage(judge=Longest(), of="answers").run(judge_context(samples)).metrics
+    assert "calls" not in metrics

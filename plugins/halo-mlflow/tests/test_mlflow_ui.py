@@ -16,7 +16,9 @@ import pytest
 
 from halo_core.cli import call
 from halo_core.errors import HaloError
+from halo_mlflow.components import MLflow
 from halo_mlflow.server import served, server_command, server_environment
+from halo_mlflow.session import MLflowSession
 from halo_mlflow.store import choose_store
 from halo_mlflow.ui import start_page
 
@@ -190,4 +192,31 @@ def test_the_pages_show_the_run_its_curves_and_its_answers(
         show("run", "kto-b0.1-s2", "win rate 0.6 against target", "bench/win", "train/loss")
         show("compare", "kto-b0.1-s2", "win_lo")
         show("answers", "Hello?", "Hi")
+        show("verdicts", "Hello?", "verdict", "win")
+        browser.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which(CHROMIUM), reason=f"no {CHROMIUM} on this machine")
+def test_the_comparisons_link_opens_the_same_runs_next_to_each_other(
+    served_run: tuple[str, dict[str, str], subprocess.Popen[str]], tracked_run: Any, tmp_path: Path
+) -> None:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    base, _, _ = served_run
+    other = tracked_run.folder.with_name("toy-ffffff")
+    shutil.copytree(tracked_run.folder, other, ignore=shutil.ignore_patterns("mlflow.json"))
+    session = MLflowSession(MLflow(), other, tracked_run.workspace)
+    session.handle(tracked_run.events)
+    session.close()
+    found = MLflow().compare_runs([tracked_run.folder, other], tracked_run.workspace)
+    link = str(dict(found["links"])["compare"])  # type: ignore[call-overload]
+    shots = Path(os.environ.get(SHOTS, tmp_path))
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1500, "height": 1000})
+        page.set_default_timeout(60_000)
+        page.goto(link.replace("http://127.0.0.1:5000", base))
+        page.get_by_text("Comparing 2 Runs from 1 Experiment").first.wait_for()
+        page.get_by_text("kto-b0.1-s2").nth(1).wait_for()
+        page.screenshot(path=shots / "mlflow-comparison.png")
         browser.close()

@@ -54,6 +54,8 @@ def verdict_spans(
     for said in verdict.get("orders", ()):
         order = str(said["order"])
         values = {"mlflow.traceRequestId": trace_id, **_order_values(said, texts, judge)}
+        if cost_of(verdict) is not None:  # MLflow would take the sum of a part for the whole.
+            values |= _cost_value(said)
         spans.append(
             _span(f"{judge.name} {order}", _context(number, order), root, values, moment_ns)
         )
@@ -88,7 +90,7 @@ def _order_values(
     said: Mapping[str, Any], texts: Mapping[str, Any], judge: JudgeSource
 ) -> dict[str, Any]:
     shown = list(texts.values()) if said["order"] == "AB" else list(texts.values())[::-1]
-    told = {key: value for key, value in said.items() if key not in ("order", "cost")}
+    told = {key: value for key, value in said.items() if key != "order"}
     values: dict[str, Any] = {
         "mlflow.spanType": "LLM" if judge.paid else "EVALUATOR",
         "mlflow.spanInputs": dict(zip("AB", shown, strict=True)),
@@ -96,9 +98,11 @@ def _order_values(
     }
     if judge.paid and judge.model:
         values[MODEL] = judge.model
-    if said.get("cost") is not None:
-        values[COST] = cost_split(said["cost"])
     return values
+
+
+def _cost_value(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {} if said.get("cost") is None else {COST: cost_split(said["cost"])}
 
 
 def _context(trace: int, name: str) -> SpanContext:

@@ -15,8 +15,6 @@ from halo_core.store import read_json
 from halo_report.compare.entries import Entry
 from halo_report.compare.spec_difference import difference_text, differences
 
-TARGET = "target"
-
 
 @dataclass(frozen=True)
 class Circumstances:
@@ -62,10 +60,10 @@ def unlike(entries: Sequence[Entry]) -> list[str]:
     """Returns a sentence for each circumstance in which the entries differ."""
     found = {entry.label: circumstances(entry) for entry in entries}
     told = _differ("the judge", {label: each.judge for label, each in found.items() if each.judge})
-    told += _differ("the orders shown", {label: each.orders for label, each in found.items()})
+    told += _differ("the choice of orders", {label: each.orders for label, each in found.items()})
     told += _differ("the rival", {label: each.against for label, each in found.items()})
     told += _differ("the sampler", {n: each.sampler for n, each in found.items() if each.sampler})
-    return [*told, *_prompts(entries), *_rivals_texts(entries, found)]
+    return [*told, *_prompts(entries), *_rivals_texts(entries)]
 
 
 def _differ(what: str, values: Mapping[str, Any]) -> list[str]:
@@ -82,19 +80,17 @@ def _prompts(entries: Sequence[Entry]) -> list[str]:
     return [f"the test prompts differ: {counts}; all of them share {shared}"]
 
 
-def _rivals_texts(entries: Sequence[Entry], found: Mapping[str, Circumstances]) -> list[str]:
-    """Returns a sentence where the targets of a prompt are not the same texts for all."""
+def _rivals_texts(entries: Sequence[Entry]) -> list[str]:
+    """Returns a sentence where a prompt's completions were judged against other texts."""
     texts: dict[str, set[str]] = {}
     for entry in entries:
-        if found[entry.label].against not in ("", TARGET):
-            continue
         for verdict in entry.judge.verdicts:
             if verdict.get("baseline") is not None:
                 texts.setdefault(verdict["prompt_id"], set()).add(verdict["baseline"])
     changed = sum(len(each) > 1 for each in texts.values())
     if not changed:
         return []
-    return [f"the targets differ: {changed} of {len(texts)} prompts have more than one text"]
+    return [f"the rival's texts differ: on {changed} of {len(texts)} prompts"]
 
 
 def _run_record(run: Path) -> Mapping[str, Any]:

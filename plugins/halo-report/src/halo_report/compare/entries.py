@@ -170,18 +170,27 @@ def _judges(run: RunData) -> list[StageData]:
 
 
 def _labelled(named: Sequence[_Named], confidence: float) -> Iterator[Entry]:
-    """Yields the entries; the stage, or the run's own name, tells those of one name apart."""
-    names = Counter(each.name for each in named)
-    runs = Counter(each.run.folder for each in named)
+    """Yields the entries; the stage tells those of one run apart."""
+    names = _run_labels(named)
+    counts = Counter(each.run.folder for each in named)
     for each in named:
         judge = _judge_of(each)
-        label = each.run.folder.name if runs[each.run.folder] < names[each.name] else each.name
-        if runs[each.run.folder] > 1:
+        label = names[each.run.folder]
+        if counts[each.run.folder] > 1:
             label = f"{label}:{judge.id}"
         cell = run_cell(each.run, judge.id, each.run.status, each.run.error)
         assert cell.rate is not None
         rate = replace(cell.rate, confidence=confidence)
         yield Entry(label, each.run, judge, replace(cell, x=label, rate=rate))
+
+
+def _run_labels(named: Sequence[_Named]) -> dict[Path, str]:
+    """Returns what each run is called: by its cell where that is enough, else by its folder."""
+    cells = {each.run.folder: each.name for each in named}
+    for called in (cells, {folder: folder.name for folder in cells}):
+        if len(set(called.values())) == len(called):
+            return called
+    return {folder: str(folder) for folder in cells}
 
 
 def _too_few(found: Entries) -> UserError:

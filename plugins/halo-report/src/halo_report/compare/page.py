@@ -29,7 +29,7 @@ def comparison_page(found: Comparison, links: Mapping[str, str]) -> Page:
             *(f"Not compared: {each}" for each in found.left_out),
         ],
         facts=facts,
-        warned="Mind",
+        warned="Compare with care",
         lead=found.conclusion,
         links=links,
     )

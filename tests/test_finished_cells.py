@@ -1,0 +1,179 @@
+"""A repeated suite passes over cells of which nothing is left to do, and over no others."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halo_core.cli import call
+
+PARTS = '''
+from pydantic import Field
+
+from halo_core.tracker import Report, Tracker
+
+
+class Session:
+    def __init__(self, run):
+        self.seen = run / "seen.txt"
+
+    def handle(self, events):
+        with self.seen.open("a") as file:
+            file.write("".join(event["type"] + "\\n" for event in events))
+
+    def describe(self):
+        return {}
+
+    def close(self):
+        pass
+
+
+class Keeps(Tracker):
+    """Keeps what it took in a file of the run."""
+
+    level: int = Field(0, description="changes nothing")
+
+    def open(self, run, workspace):
+        return Session(run)
+
+    def keeps_run(self, run, workspace):
+        return (run / "seen.txt").exists()
+
+
+class Page(Report):
+    """Writes a page."""
+
+    def write(self, run):
+        path = run / "page.txt"
+        path.write_text("page")
+        return path
+'''
+Run = Callable[..., list[int]]
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    path = tmp_path / "parts.py"
+    path.write_text(PARTS)
+    return path
+
+
+@pytest.fixture
+def run(
+    suite_file: Path, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> Run:
+    """Runs a suite of two cells; returns how often each cell's run was gone through so far."""
+    monkeypatch.chdir(tmp_path)
+    text = suite_file.read_text().replace(
+        "reports: []\n",
+        f'reports: [{{use: "file:{parts}:Page"}}]\ntracking: [{{use: "file:{parts}:Keeps"}}]\n',
+    )
+    begin = text.index("  size:\n    small:")
+    text = text[:begin] + "  method:\n    weak:\n    strong: {stages.align.loss.beta: 0.9}\n"
+    suite_file.write_text(text)
+
+    def go(*options: str) -> list[int]:
+        assert call(["run", str(suite_file), *options, "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert [len(cell["stages"]) for cell in told["cells"]] == [4, 4]
+        return [len(starts(folder)) for folder in cells(tmp_path)]
+
+    return go
+
+
+def cells(tmp_path: Path) -> list[Path]:
+    return sorted(p.parent for p in (tmp_path / "workspace" / "runs").glob("*/events.jsonl"))
+
+
+def starts(run: Path) -> list[str]:
+    lines = [json.loads(line) for line in (run / "events.jsonl").open()]
+    return [event["type"] for event in lines if event["type"] == "run-started"]
+
+
+def test_finished_cells_are_passed_over_and_keep_their_numbers(
+    run: Run, suite_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run() == [1, 1]
+    pages = [folder / "page.txt" for folder in cells(tmp_path)]
+    written = [page.stat().st_mtime_ns for page in pages]
+    assert run() == [1, 1]
+    assert [page.stat().st_mtime_ns for page in pages] == written
+    assert call(["run", str(suite_file), "--json"]) == 0
+    found = capsys.readouterr()
+    first = json.loads(found.out)["cells"][0]
+    assert first["status"] == "cached"
+    assert first["stages"][0]["metrics"] == {"loss": 0.5, "rows": 4}
+    assert found.err.count("everything is in the store, and reported") == 2
+
+
+def test_a_stage_computed_again_brings_its_cells_back(run: Run) -> None:
+    run()
+    assert run("--again", "align") == [2, 2]
+    assert run() == [2, 2]
+
+
+def test_an_output_that_is_gone_brings_all_cells_that_need_it_back(
+    run: Run, tmp_path: Path
+) -> None:
+    run()
+    (done,) = [
+        path / "done.json"
+        for path in (tmp_path / "workspace" / "stages").glob("Learn-*")
+        if json.loads((path / "stage.json").read_text())["id"] == "base"
+    ]
+    done.unlink()
+    assert run() == [2, 2]
+
+
+@pytest.mark.parametrize("lost", ["page.txt", "run.json", "spec.resolved.yaml", "seen.txt"])
+def test_a_file_that_is_gone_brings_its_cell_back(run: Run, tmp_path: Path, lost: str) -> None:
+    run()
+    (cells(tmp_path)[0] / lost).unlink()
+    assert run() == [2, 1]
+    assert (cells(tmp_path)[0] / "page.txt").is_file()
+
+
+def test_a_page_older_than_a_stage_brings_its_cell_back(run: Run, tmp_path: Path) -> None:
+    run()
+    os.utime(cells(tmp_path)[1] / "page.txt", (1, 1))
+    assert run() == [1, 2]
+
+
+def test_events_that_a_tracker_did_not_take_bring_the_cell_back(run: Run, tmp_path: Path) -> None:
+    run()
+    path = cells(tmp_path)[0] / "tracking.json"
+    record = json.loads(path.read_text())
+    record["offsets"] = {name: offset - 1 for name, offset in record["offsets"].items()}
+    path.write_text(json.dumps(record))
+    assert run() == [2, 1]
+
+
+def test_a_run_that_did_not_end_brings_its_cell_back(run: Run, tmp_path: Path) -> None:
+    run()
+    folder = cells(tmp_path)[0]
+    lines = (folder / "events.jsonl").read_text().splitlines(keepends=True)
+    (folder / "events.jsonl").write_text("".join(lines[:-1]))
+    assert run() == [2, 1]
+
+
+def test_an_upgraded_tracker_brings_all_cells_back(
+    run: Run, halo: Callable[..., Any], parts: Path, suite_file: Path, tmp_path: Path
+) -> None:
+    run()
+    parts.write_text(PARTS.replace("Keeps what it took", "Keeps what it was given"))
+    for _ in range(2):  # By processes of their own: this one has the old file.
+        assert halo("run", str(suite_file)).code == 0
+        assert [len(starts(folder)) for folder in cells(tmp_path)] == [2, 2]
+
+
+def test_other_options_of_a_tracker_bring_all_cells_back(run: Run, suite_file: Path) -> None:
+    run()
+    text = suite_file.read_text().replace(':Keeps"', ':Keeps", level: 1')
+    suite_file.write_text(text)
+    assert run() == [2, 2]
+    assert run() == [2, 2]
