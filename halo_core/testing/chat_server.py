@@ -105,11 +105,14 @@ class ChatServer:
         delay_s: Seconds before each answer.
         not_taken: Parameters that the model does not take; a request with one is answered with 400.
         repeats_key: Whether errors repeat the key that was sent, as those of some endpoints do.
+        remembers: Whether a completion is kept by the Idempotency-Key of its request, and sent
+            again unpaid when that comes again, as some gateways do.
 
     Attributes:
         requests: The bodies of all requests, in the order in which they came.
         paid: Name of a request to how often a completion was sent for it.
         faults_met: Fault to how often it struck.
+        kept: Idempotency-Key to the completion that was paid for it; see `remembers`.
         most_at_once: The largest number of requests that were being answered at one time.
     """
 
@@ -123,6 +126,7 @@ class ChatServer:
         delay_s: float = 0.0,
         not_taken: Sequence[str] = (),
         repeats_key: bool = False,
+        remembers: bool = False,
     ) -> None:
         self.reply = reply
         self.faults = faults or (lambda body, times: None)
@@ -131,6 +135,8 @@ class ChatServer:
         self.delay_s = delay_s
         self.not_taken = not_taken
         self.repeats_key = repeats_key
+        self.remembers = remembers
+        self.kept: dict[str, bytes] = {}
         self.requests: list[Body] = []
         self.paid: Counter[str] = Counter()
         self.faults_met: Counter[Fault] = Counter()
@@ -222,7 +228,10 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if chat.delay_s:
                 chat.closing.wait(chat.delay_s)
-            if fault is None:
+            kept = chat.kept.get(self.headers.get("Idempotency-Key", ""))
+            if kept is not None:
+                self._send(200, kept)
+            elif fault is None:
                 self._complete(body)
             else:
                 self._fail(fault, body)
@@ -283,8 +292,11 @@ class _Handler(BaseHTTPRequestHandler):
                 "total_tokens": words_in + words_out,
             },
         }
-        self.server.chat.pay(body)  # First: who has the answer may look at the count at once.
-        self._send(200, json.dumps(answer).encode())
+        chat, content = self.server.chat, json.dumps(answer).encode()
+        chat.pay(body)  # First: who has the answer may look at the count at once.
+        if chat.remembers and "Idempotency-Key" in self.headers:
+            chat.kept[self.headers["Idempotency-Key"]] = content
+        self._send(200, content)
 
     def _error(
         self,

@@ -50,7 +50,9 @@ def kill_after(project, server, requests: int) -> bool:
     return process.returncode == -signal.SIGKILL
 
 
-def check_kills(judged, record_property, *, kills: int, prompts: int, requests: int) -> set[str]:
+def check_kills(
+    judged, record_property, *, kills: int, prompts: int, requests: int, remembers: bool = False
+) -> set[str]:
     """Checks that a run killed so often ends like one without faults; returns the faults met."""
     calm = judged("calm")
     with ChatServer(longer) as server:
@@ -59,7 +61,7 @@ def check_kills(judged, record_property, *, kills: int, prompts: int, requests: 
         asked = len(server.requests)
     project = judged("killed")
     faults = planned_faults(SHARE, seed=5)
-    with ChatServer(longer, faults=faults, delay_s=0.02, key=KEY) as server:
+    with ChatServer(longer, faults=faults, delay_s=0.02, key=KEY, remembers=remembers) as server:
         project.write(server.base_url, prompts, concurrency=AT_ONCE)
         for _ in range(kills):
             assert kill_after(project, server, requests)
@@ -76,7 +78,7 @@ def check_kills(judged, record_property, *, kills: int, prompts: int, requests: 
     lost = sum(times - 1 for times in server.paid.values())
     record_property("replies_lost", lost)
     print(f"{kills} kills, {len(server.paid)} replies, {lost} lost")
-    assert lost <= kills * AT_ONCE
+    assert lost <= (0 if remembers else kills * AT_ONCE)
     return set(server.faults_met)
 
 
@@ -89,3 +91,15 @@ def test_ten_kills_of_a_run_with_faults_lose_at_most_what_was_under_way(judged, 
 
 def test_a_killed_run_ends_like_one_without_faults(judged, record_property):
     check_kills(judged, record_property, kills=1, prompts=8, requests=5)
+
+
+def test_an_endpoint_that_heeds_the_idempotency_key_is_paid_once_whatever_is_killed(
+    judged, record_property
+):
+    check_kills(judged, record_property, kills=2, prompts=16, requests=5, remembers=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_ten_kills_pay_an_endpoint_that_heeds_the_idempotency_key_once(judged, record_property):
+    check_kills(judged, record_property, kills=10, prompts=80, requests=12, remembers=True)

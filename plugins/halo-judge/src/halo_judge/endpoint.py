@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from halo_core.errors import UserError
 from halo_judge.outage import Rejected, Unreachable
 from halo_judge.pace import Pace
+from halo_judge.reply_store import request_key
 from halo_judge.secret import Secret
 
 if TYPE_CHECKING:
@@ -122,9 +123,16 @@ class Endpoint:
         return found
 
     def _send(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Sends a request; once more when what came back is damaged, which no client repeats."""
+        """Sends a request; once more when what came back is damaged, which no client repeats.
+
+        The same request has the same Idempotency-Key, always: an endpoint that heeds it sends a
+        reply that was lost on its way, or with a process that was killed, again unpaid.
+        """
+        options: Any = {"headers": {"Idempotency-Key": request_key(body)}}
         for last in (False, True):
-            answer = self._client.post("/chat/completions", cast_to=self._answer, body=body)
+            answer = self._client.post(
+                "/chat/completions", cast_to=self._answer, body=body, options=options
+            )
             try:
                 return _reply(json.loads(answer.content))
             except (ValueError, KeyError, TypeError, IndexError, AttributeError):
