@@ -2,11 +2,12 @@ import json
 
 import pytest
 
-from halo_core.errors import PathError
+from halo_core.errors import DataError, PathError
 from halo_core.judge import Verdict
 from halo_core.testing import ChatServer
 from halo_judge.components import JudgeStage, Longest
 from halo_judge.gpt4 import GPT4
+from halo_judge.label_stage import Label
 
 
 def reply(body):
@@ -119,3 +120,31 @@ def test_a_paid_judge_that_had_nothing_to_ask_tells_of_no_calls(
 def test_a_judge_that_costs_nothing_tells_of_no_calls(judge_context, samples):
     metrics = JudgeStage(judge=Longest(), of="answers").run(judge_context(samples)).metrics
     assert "calls" not in metrics
+
+
+def test_pairs_to_be_labelled_take_two_requests_each(judge_context, samples):
+    context = judge_context(samples)
+    options = {"feedback": "paired", "judge": GPT4(max_tokens=100)}
+    stage = Label(of="answers", against="target", **options)
+    ahead = stage.outlook(context.inputs, context.cache)
+    assert ahead["requests"] == "4 to gpt-4-0613; 0 verdicts are there already"
+    assert stage.outlook({}, context.cache) == {
+        "requests": "known when answers is done; max_cost caps the cost"
+    }
+    assert Label(data="train", **options).outlook({}, context.cache) == {
+        "requests": "two for each prompt of the data; max_cost caps the cost"
+    }
+    free = Label(of="answers", judge=Longest(), feedback="binary", threshold=1.0)
+    assert free.outlook(context.inputs, context.cache) == {}
+
+
+def test_gpt_4_labels_pairs_and_pays_for_none_twice(judge_context, samples, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-0123456789")
+    with ChatServer(lambda body: json.dumps({"comparison": "", "verdict": "tie"})) as server:
+        judge = GPT4(base_url=server.base_url, model="own")
+        stage = Label(of="answers", against="target", feedback="paired", judge=judge)
+        context = judge_context(samples)
+        for _ in range(2):
+            with pytest.raises(DataError, match=r"no row of feedback is left .*2 tie"):
+                stage.run(context)
+        assert list(server.paid.values()) == [1] * 4
