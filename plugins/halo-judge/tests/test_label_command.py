@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from halo_core.cli import call
+from halo_core.errors import BusyError
 from halo_core.store import write_json
 
 CLASSES = "def score(prompt, completion):\n    return float(completion.count('o'))\n"
@@ -132,6 +133,24 @@ def test_another_threshold_asks_nothing_again_and_an_edited_judge_asks_all(here)
     assert Path("asked.txt").read_text() == "moo\nwell\n" * 2
 
 
+def test_what_is_copied_is_ones_own_while_another_threshold_waits(here, monkeypatch):
+    from halo_core.lock import locked
+    from halo_judge import label_command
+
+    held = []
+    copy = label_command._write
+
+    def watched(folder, out):
+        with pytest.raises(BusyError), locked(folder, "busy"):
+            held.append("not reached")
+        held.append(folder)
+        return copy(folder, out)
+
+    monkeypatch.setattr(label_command, "_write", watched)
+    assert label("--of", "samples.jsonl", "--threshold", "3") == 0
+    assert len(held) == 1
+
+
 def test_what_could_not_be_scored_is_told_and_asked_again_by_the_same_command(here, capfd):
     Path("judge.py").write_text(
         "import os\n"
@@ -159,6 +178,11 @@ def test_what_could_not_be_scored_is_told_and_asked_again_by_the_same_command(he
         ),
         (["--of", "samples.jsonl"], "--threshold: binary feedback needs one: a number, or median"),
         (["--of", "samples.jsonl", "--threshold", "x"], "--threshold: got 'x'; expected a number"),
+        (["--of", "samples.jsonl", "--threshold", "nan"], "--threshold: got 'nan'; expected a nu"),
+        (
+            ["--of", "samples.jsonl", "--threshold", "1", "--margin", "inf"],
+            "--margin: got inf; expected a finite number",
+        ),
         (
             ["--of", "samples.jsonl", "--feedback", "paired"],
             "--against: a pair needs a second completion: a sampling stage, or 'target'",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from math import isfinite, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -91,16 +92,14 @@ def label(
         data=data,
         threshold=_threshold(threshold),
         desirable=desirable,
-        margin=margin,
+        margin=_finite(margin, str(margin), "--margin", "a finite number"),
     )
     _check(stage, out)
     sources = find_sources(stage, open_workspace(workspace), Path(out))
     for line in sources.told:
         click.echo(line, err=True)
-    result = _run(stage, found, sources)
-    folder = sources.folder(found)
-    file = _write(folder, Path(out))
-    output.emit({"out": str(file), **result.metrics, **_counts(folder)})
+    result, counts, file = _run(stage, found, sources, Path(out))
+    output.emit({"out": str(file), **result.metrics, **counts})
     output.say(result.headline)
     output.say(f"{file}: {{use: jsonl, path: {out}}} reads it")
 
@@ -109,11 +108,16 @@ def _threshold(text: str | None) -> float | Literal["median"] | None:
     if text is None or text == "median":
         return cast(Literal["median"] | None, text)
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise UserError(
-            f"got {text!r}; expected a number or median", location="--threshold"
-        ) from None
+        number = nan
+    return _finite(number, repr(text), "--threshold", "a number or median")
+
+
+def _finite(number: float, came: str, option: str, expected: str) -> float:
+    if not isfinite(number):
+        raise UserError(f"got {came}; expected {expected}", location=option)
+    return number
 
 
 def _check(stage: Label, out: str) -> None:
@@ -123,8 +127,14 @@ def _check(stage: Label, out: str) -> None:
         raise UserError(f"got {out}; expected a file that ends in .jsonl", location="--out")
 
 
-def _run(stage: Label, judge: Resolved, sources: Sources) -> StageResult:
-    """Labels in a folder of the workspace that the judge and the sources name."""
+def _run(
+    stage: Label, judge: Resolved, sources: Sources, out: Path
+) -> tuple[StageResult, dict[str, Any], Path]:
+    """Labels in a folder of the workspace that the judge and the sources name.
+
+    Another threshold is another process's feedback in the same folder, so the folder stays locked
+    until this one's is copied.
+    """
     from halo_core.cli.signals import stopping
     from halo_core.lock import locked
     from halo_core.progress import stderr_progress
@@ -137,7 +147,9 @@ def _run(stage: Label, judge: Resolved, sources: Sources) -> StageResult:
     context = sources.context(folder, stop, stderr_progress())
     try:
         with locked(folder, BUSY), stopping(stop):
-            return label_completions(stage, context, where="halo label", again="the same command")
+            again = "the same command"
+            result = label_completions(stage, context, where="halo label", again=again)
+            return result, _counts(folder), _write(folder, out)
     except KeyboardInterrupt:
         stop.raise_interrupted("the same command goes on from what was saved before")
         raise
