@@ -138,6 +138,16 @@ def test_pairs_to_be_labelled_take_two_requests_each(judge_context, samples):
     assert free.outlook(context.inputs, context.cache) == {}
 
 
+def test_calls_and_cost_of_labels_are_metrics(judge_context, samples, scripted):
+    def says(comparison):
+        first = "A" if comparison.id.endswith("AB") else "B"
+        return Verdict(comparison.id, first, "", None, 2, 0.125)
+
+    options = {"of": "answers", "against": "target", "feedback": "paired"}
+    paid = Label(judge=scripted(says), **options).run(judge_context(samples)).metrics
+    assert (paid["n"], paid["calls"], paid["cost"]) == (2, 8, 0.5)
+
+
 def test_gpt_4_labels_pairs_and_pays_for_none_twice(judge_context, samples, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-0123456789")
     with ChatServer(lambda body: json.dumps({"comparison": "", "verdict": "tie"})) as server:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from halo_core.errors import DataError
+from halo_core.judge import PaidJudge
 from halo_core.scoring import ScoringJudge
 from halo_core.stage import StageContext, StageResult
 from halo_core.store import write_json, write_text
@@ -23,6 +24,7 @@ from halo_judge.feedback_rows import (
 from halo_judge.label_asking import ask_for_scores, ask_for_verdicts
 from halo_judge.label_stage import Label
 from halo_judge.opening import with_models
+from halo_judge.summary import price
 
 FEEDBACK, COUNTS = "feedback.jsonl", "counts.json"
 
@@ -55,6 +57,7 @@ def label(
     else:
         records, failed = ask_for_verdicts(judge, context, candidates, dropped)
         rows = list(rows_of_verdicts(records, dropped))
+        facts |= ({"calls": 0} if isinstance(judge, PaidJudge) else {}) | price(records)
     where, again = where or f"stages.{context.id}", again or f"--again {context.id}"
     _check(rows, dropped, failed, where)
     _warn(rows, dropped, failed, again, context)
