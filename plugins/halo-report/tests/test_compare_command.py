@@ -6,7 +6,13 @@ import json
 import pytest
 
 from halo_core.cli import call
-from halo_report.statistics import mcnemar_exact, paired_difference, proportion, rate_text
+from halo_report.statistics import (
+    length_controlled_rate,
+    mcnemar_exact,
+    paired_difference,
+    proportion,
+    rate_text,
+)
 
 TRACKER = """
 from halo_core.tracker import Tracker
@@ -122,6 +128,35 @@ def test_runs_on_the_same_prompts_are_tested_in_pairs(two, suite, compare):
     assert (test["low"], test["high"]) == (wanted.low, wanted.high)
     assert test["difference"] == wanted.difference
     assert test["p"] == pytest.approx(mcnemar_exact(wanted.first_better, wanted.second_better))
+
+
+def test_the_length_controlled_interval_has_the_confidence_that_was_asked_for(suite, compare):
+    for run, wins in (("first", 24), ("second", 12)):
+        suite.run(run, ())
+        results = suite.results(wins, 36 - wins)
+        texts = [{"completion": "x" * (9 - i % 5), "baseline": "y" * 6} for i in range(36)]
+        record(
+            suite,
+            run,
+            verdicts=[
+                {"prompt_id": f"p{i}", "result": result, "tokens": 5, "flip": False, **texts[i]}
+                for i, result in enumerate(results)
+            ],
+        )
+        events = suite.workspace / "runs" / run / "events.jsonl"
+        told = '"metrics": {"win_lc": 0.1, "win_lc_lo": 0.0, "win_lc_hi": 0.9}'
+        before, metrics, after = events.read_text().rpartition('"metrics": {}')
+        assert metrics
+        events.write_text(before + told + after)
+    found = [compare("first", "second", "--confidence", c)[1]["rows"] for c in ("0.9", "0.99")]
+    lengths = [9 - i % 5 for i in range(36)]
+    for row, row_99, wins in zip(*found, (24, 12), strict=True):
+        points = [1.0] * wins + [0.0] * (36 - wins)
+        for each, confidence in ((row, 0.9), (row_99, 0.99)):
+            wanted = length_controlled_rate(points, lengths, [6] * 36, confidence=confidence)
+            assert each["low_length_controlled"] == pytest.approx(wanted.low)
+            assert each["high_length_controlled"] == pytest.approx(wanted.high)
+        assert row["low_length_controlled"] > row_99["low_length_controlled"]
 
 
 def test_runs_on_other_prompts_are_tested_by_their_counts_and_said_to_differ(suite, compare):

@@ -12,6 +12,7 @@ from halo_report.compare.comparison import Comparison
 from halo_report.compare.entries import Entry
 from halo_report.compare.pairs import Pair
 from halo_report.matrix_json import share_fields
+from halo_report.statistics import POINTS, length_controlled_rate
 
 
 def run_rows(found: Comparison) -> list[dict[str, Any]]:
@@ -40,15 +41,31 @@ def _run_row(entry: Entry, judged: Circumstances) -> dict[str, Any]:
         "confidence": rate.confidence,
         **share_fields(rate.main),
         **{f"{name}_failures_lost": value for name, value in lost.items()},
-        "rate_length_controlled": told.get("win_lc"),
-        "low_length_controlled": told.get("win_lc_lo"),
-        "high_length_controlled": told.get("win_lc_hi"),
+        **{f"{name}_length_controlled": v for name, v in _at_equal_lengths(entry).items()},
         "flip": told.get("flip"),
         "length_median": lengths.median if lengths else None,
         "baseline_length_median": told.get("baseline_len"),
         "calls": told.get("calls"),
         "cost": told.get("cost"),
     }
+
+
+def _at_equal_lengths(entry: Entry) -> dict[str, float | None]:
+    """Returns the length-controlled win rate where the judge stage tells one.
+
+    Its interval is made anew: the stage's has the confidence that the stage was given.
+    """
+    if "win_lc" not in entry.judge.metrics:
+        return dict.fromkeys(("rate", "low", "high"))
+    scored = [each for each in entry.judge.verdicts if each["result"] != "unscored"]
+    assert entry.cell.rate is not None
+    found = length_controlled_rate(
+        [POINTS[each["result"]] for each in scored],
+        [len(each["completion"]) for each in scored],
+        [len(each["baseline"]) for each in scored],
+        confidence=entry.cell.rate.confidence,
+    )
+    return {"rate": found.rate, "low": found.low, "high": found.high}
 
 
 def judge_text(judged: Circumstances) -> str:
