@@ -5,9 +5,11 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
+from halo_core.cli import call
 from halo_core.errors import UserError
 from halo_core.scoring import Answer
 from halo_core.testing import check_scoring_judge
@@ -363,3 +365,30 @@ def test_without_requests_it_says_what_to_install(serve, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "requests", None)
     with pytest.raises(UserError, match=r"pip install 'halo-judge\[http\]'"):
         scored(HttpJudge(url="http://127.0.0.1:1/"), tmp_path, "a")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"api_key_env": KEY}, "expected the name of an environment variable in capitals"),
+        ({"api_key_env": [KEY]}, "expected the name of an environment variable in capitals"),
+        ({"url": f"https://x.y/{KEY}"}, "url holds the key that is in MY_KEY: it is recorded"),
+        ({"body": {"text": "{completion}", "key": KEY}}, "body holds the key that is in MY_KEY"),
+        ({"api_key_prefix": f"Bearer {KEY}"}, "api_key_prefix holds the key that is in MY_KEY"),
+        ({"api_key_header": KEY}, "api_key_header holds the key that is in MY_KEY"),
+    ],
+)
+def test_a_key_in_the_wrong_option_is_a_mistake_that_does_not_show_it(
+    tmp_path, monkeypatch, capfd, options, message
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MY_KEY", KEY)
+    Path("rows.jsonl").touch()
+    judge = {"use": "http", "url": "https://x.y/s", "api_key_env": "MY_KEY", **options}
+    wanted = ["--data", "rows.jsonl", "--threshold", "1", "--out", "labels.jsonl"]
+    assert call(["label", "--judge", json.dumps(judge), *wanted]) == 2
+    out, err = capfd.readouterr()
+    assert message in out + err
+    assert KEY not in out + err
+    held = [path for path in tmp_path.rglob("*") if path.is_file() and KEY in path.read_text()]
+    assert held == []

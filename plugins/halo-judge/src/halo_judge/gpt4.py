@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,13 +12,11 @@ from pydantic import Field, field_validator, model_validator
 
 from halo_core.component import Execution, Location
 from halo_core.judge import Comparison, Judge, JudgeSession, Quote
-from halo_judge.secret import SHORTEST
+from halo_judge.secret import check_without_key, variable_name
 
 if TYPE_CHECKING:
     from halo_judge.prices import Price
     from halo_judge.template import Template
-
-_VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")
 
 
 class GPT4(Judge):
@@ -92,13 +88,7 @@ class GPT4(Judge):
     @field_validator("api_key_env", mode="before")
     @classmethod
     def _no_key(cls, value: object) -> object:
-        # Before the type is looked at: a mistake in the type would be shown with the value.
-        if value is None or (isinstance(value, str) and _VARIABLE.fullmatch(value)):
-            return value
-        raise ValueError(
-            "expected the name of an environment variable in capitals, such as OPENAI_API_KEY, "
-            "and not the key itself; null for an endpoint that wants no key"
-        )
+        return variable_name(value)
 
     @field_validator("base_url")
     @classmethod
@@ -119,12 +109,7 @@ class GPT4(Judge):
 
     @model_validator(mode="after")
     def _address_without_the_key(self) -> GPT4:
-        key = os.environ.get(self.api_key_env or "", "").strip()
-        if len(key) >= SHORTEST and key in self.base_url:
-            raise ValueError(
-                f"base_url holds the key that is in {self.api_key_env}: addresses are recorded, "
-                "so take it out"
-            )
+        check_without_key("base_url", self.base_url, self.api_key_env)
         return self
 
     @model_validator(mode="after")

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from halo_core.component import Execution
 from halo_core.judge import Judge, JudgeSession
 from halo_core.redact import is_secret
 from halo_core.scoring import ScoringSession, compared_by_score
+from halo_judge.secret import check_without_key, variable_name
 
 
 class HttpJudge(Judge):
@@ -39,7 +40,6 @@ class HttpJudge(Judge):
     )
     api_key_env: Annotated[str | None, Execution()] = Field(
         default=None,
-        min_length=1,
         description="The environment variable that holds the key; null for none.",
     )
     api_key_header: Annotated[str, Execution()] = Field(
@@ -57,6 +57,11 @@ class HttpJudge(Judge):
     retries: Annotated[int, Execution()] = Field(
         default=5, ge=0, le=100, description="How often a request that failed is sent again."
     )
+
+    @field_validator("api_key_env", mode="before")
+    @classmethod
+    def _no_key(cls, value: object) -> object:
+        return variable_name(value)
 
     @field_validator("url")
     @classmethod
@@ -84,6 +89,12 @@ class HttpJudge(Judge):
         if "{completion}" not in text and '"{conversation}"' not in text:
             raise ValueError("no text of it holds {completion}, or is {conversation}")
         return value
+
+    @model_validator(mode="after")
+    def _options_without_the_key(self) -> HttpJudge:
+        for option in ("url", "body", "api_key_header", "api_key_prefix"):
+            check_without_key(option, str(getattr(self, option)), self.api_key_env)
+        return self
 
     def open(self, folder: Path) -> AbstractContextManager[JudgeSession]:
         """Returns a session that prefers the higher score; see `open_scoring`."""

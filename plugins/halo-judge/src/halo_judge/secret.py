@@ -18,6 +18,9 @@ _IN_ONE_PIECE = re.compile(r"[!#-&(-\[\]-~]+")
 """Printable ASCII without quotes and backslashes, which errors would show in another form."""
 
 
+_VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")
+
+
 class Secret:
     """A key that does not show itself.
 
@@ -50,6 +53,35 @@ class Secret:
         if isinstance(tree, list):
             return [self.hide_in(value) for value in tree]
         return tree
+
+
+def variable_name(value: object) -> object:
+    """Returns the name of a key's variable; to be called before the option's type is looked at.
+
+    A mistake in the type would be shown with the value, which may be the key itself.
+
+    Raises:
+        ValueError: When it is no such name; the message does not show it.
+    """
+    if value is None or (isinstance(value, str) and _VARIABLE.fullmatch(value)):
+        return value
+    raise ValueError(
+        "expected the name of an environment variable in capitals, such as OPENAI_API_KEY, "
+        "and not the key itself; null for an endpoint that wants no key"
+    )
+
+
+def check_without_key(option: str, text: str, variable: str | None) -> None:
+    """Checks that an option, which is recorded, does not hold the key.
+
+    Raises:
+        ValueError: When it does; the message does not show it.
+    """
+    key = os.environ.get(variable or "", "").strip()
+    if len(key) >= SHORTEST and key in text:
+        raise ValueError(
+            f"{option} holds the key that is in {variable}: it is recorded, so take the key out"
+        )
 
 
 def read_key(variable: str | None, judge: str) -> Secret:
