@@ -225,10 +225,12 @@ def test_a_dry_run_for_people_takes_prices_of_ones_own(halo, files):
     own = ("--judge", "gpt-4", "--set", "judge.model=own")
     _, out, _ = halo(*files, *own, "--dry-run")
     assert out.splitlines()[1].split()[-1] == "unknown"
+    assert "A price is not known: --set judge.prices=FILE" in out
     _, out, _ = halo(*files, *own, "--set", "judge.prices=prices.json", "--dry-run")
     cells = out.splitlines()[1].split()
     assert float(cells[-1]) == pytest.approx(int(cells[-3]) / 1000, abs=0.01)
-    assert "prices.json; your own: --set judge.prices=FILE" in out
+    assert "Dollars by prices of prices.json" in out
+    assert "shipped" not in out
 
 
 def test_ctrl_c_keeps_what_was_paid_and_the_same_command_goes_on(halo, files, tmp_path):

@@ -11,7 +11,6 @@ from halo_core.judge import PaidJudge
 from halo_core.store import Workspace
 from halo_judge.bench import Work
 from halo_judge.opening import shared_folder
-from halo_judge.prices import SHIPPED
 
 
 def quote_rows(works: Iterable[Work], workspace: Workspace) -> list[dict[str, Any]]:
@@ -52,10 +51,14 @@ def quote_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
         for row in rows
     ]
     lines = [table(header, cells)]
-    if any(row["model"] for row in rows):
-        lines += [
-            "",
-            "Tokens sent are about a quarter of the bytes; replies and dollars are upper bounds.",
-            f"Prices: {SHIPPED}; your own: --set judge.prices=FILE",
-        ]
-    return lines
+    paid = [row for row in rows if row["model"]]
+    if paid:
+        told = "Tokens sent are about a quarter of the bytes; replies and dollars are upper bounds."
+        lines += ["", told]
+    if any(row["cost"] is None for row in paid):
+        lines.append("A price is not known: --set judge.prices=FILE")
+    return lines + [f"Dollars by {source}" for source in _sources(paid)]
+
+
+def _sources(rows: Sequence[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(row["prices"] for row in rows if row["prices"]))
