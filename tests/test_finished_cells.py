@@ -42,6 +42,8 @@ class Keeps(Tracker):
         return Session(run)
 
     def keeps_run(self, run, workspace):
+        if (run / "broken").exists():
+            raise ConnectionError("no answer")
         return (run / "seen.txt").exists()
 
 
@@ -150,6 +152,12 @@ def test_events_that_a_tracker_did_not_take_bring_the_cell_back(run: Run, tmp_pa
     record = json.loads(path.read_text())
     record["offsets"] = {name: offset - 1 for name, offset in record["offsets"].items()}
     path.write_text(json.dumps(record))
+    assert run() == [2, 1]
+
+
+def test_a_tracker_that_raises_when_asked_brings_its_cell_back(run: Run, tmp_path: Path) -> None:
+    run()
+    (cells(tmp_path)[0] / "broken").touch()
     assert run() == [2, 1]
 
 

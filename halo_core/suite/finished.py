@@ -100,10 +100,16 @@ def _trackers_are_up_to_date(plan: Plan, size: int) -> bool:
     root = plan.workspace.root
     feeds = make_feeds(trackers, plan.run_folder, root)
     return all(feed.offset == size for feed in feeds) and all(
-        tracker.keeps_run(plan.run_folder, root)
-        for _, tracker in trackers
-        if isinstance(tracker, RunKeeper)
+        _keeps_run(tracker, plan) for _, tracker in trackers if isinstance(tracker, RunKeeper)
     )
+
+
+def _keeps_run(tracker: RunKeeper, plan: Plan) -> bool:
+    """Returns what a tracker says; one that raises does not know, and costs no cell its outcome."""
+    try:
+        return tracker.keeps_run(plan.run_folder, plan.workspace.root)
+    except Exception:
+        return False
 
 
 def _changed(path: Path) -> float:
