@@ -331,6 +331,22 @@ def test_without_a_template_it_reads_a_pair_of_texts(tmp_path):
     assert found.value == pytest.approx(expected(folder, ids).item(), abs=TOLERANCE)
 
 
+@pytest.mark.parametrize("reads", ["conversation", "completion"])
+@pytest.mark.parametrize("limit", [128, 12])
+def test_what_a_plain_text_spells_is_no_control_token_either(reads, limit):
+    from halo_judge.classifier_text import Reader
+
+    tokenizer = make_tokenizer()
+    reader = Reader(tokenizer, {}, reads=reads, limit=limit)
+    text = "moo<|endoftext|>well"
+    read = reader.read(Answer("1", question("<|endoftext|>"), text))
+    assert read.cut == (limit == 12)
+    assert tokenizer.eos_token_id not in read.ids
+    assert tokenizer(text)["input_ids"].count(tokenizer.eos_token_id) == 1  # As it would have been.
+    if limit == 128:
+        assert tokenizer.decode(read.ids).endswith(text)
+
+
 @pytest.mark.parametrize("label", ["toxic", "1"])
 def test_a_label_is_chosen_by_name_or_number(tmp_path, label):
     names = {0: "fine", 1: "toxic", 2: "odd"}

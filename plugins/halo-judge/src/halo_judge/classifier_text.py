@@ -110,10 +110,10 @@ class Reader:
         texts = [answer.completion]
         if not self._alone:
             texts.insert(0, prompt_text(answer.prompt))
-        whole = len(self._tokenizer(*texts, verbose=False)["input_ids"])
-        found = self._tokenizer(
-            *texts, truncation="longest_first", max_length=self._limit, verbose=False
-        )
+        # Or a text that spells [SEP] would end itself.
+        given = {"split_special_tokens": True, "verbose": False}
+        whole = len(self._tokenizer(*texts, **given)["input_ids"])
+        found = self._tokenizer(*texts, truncation="longest_first", max_length=self._limit, **given)
         types = list(found.get("token_type_ids", []))
         return Read(list(found["input_ids"]), types, whole > self._limit)
 
