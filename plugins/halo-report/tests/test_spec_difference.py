@@ -47,3 +47,8 @@ def test_name_trackers_and_reports_are_no_difference_of_specs():
     second = "name: b\ntracking: []\nreports: [{use: html}]\nseed: 2\n"
     found = spec_differences({"x": first, "y": second, "gone": ""})
     assert [difference_text(each) for each in found] == ["seed: 1 -> 2"]
+
+
+def test_a_damaged_spec_costs_its_differences_and_nothing_else():
+    trees = {"x": "seed: 1\n", "y": "seed: 2\n", "cut": "seed: [1,\n", "text": "seed\n"}
+    assert [difference_text(each) for each in spec_differences(trees)] == ["seed: 1 -> 2"]

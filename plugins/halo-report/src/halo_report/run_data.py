@@ -141,13 +141,22 @@ def stage_options(resolved_spec: str) -> Mapping[str, Mapping[str, Any]]:
     Args:
         resolved_spec: The text of ``spec.resolved.yaml``.
     """
+    stages = spec_tree(resolved_spec).get("stages")
+    named = stages.items() if isinstance(stages, Mapping) else ()
+    return {id_: stage for id_, stage in named if isinstance(stage, Mapping)}
+
+
+def spec_tree(resolved_spec: str) -> Mapping[str, Any]:
+    """Returns a resolved spec as plain values; {} where there is none.
+
+    Args:
+        resolved_spec: The text of ``spec.resolved.yaml``.
+    """
     try:
         tree = parse_value(resolved_spec)
     except UserError:  # a spec that someone damaged costs its options, not the run
         return {}
-    stages = tree.get("stages") if isinstance(tree, Mapping) else None
-    named = stages.items() if isinstance(stages, Mapping) else ()
-    return {id_: stage for id_, stage in named if isinstance(stage, Mapping)}
+    return tree if isinstance(tree, Mapping) else {}
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

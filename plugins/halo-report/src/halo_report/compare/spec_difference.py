@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from halo_core.redact import is_secret, redact
+from halo_report.run_data import spec_tree
 
 NOTHING = "none"
 NAMED = 3
@@ -31,17 +32,15 @@ def spec_differences(runs: Mapping[str, str]) -> list[Difference]:
     """Returns where resolved specs differ; name, trackers and reports are not compared.
 
     Args:
-        runs: Label to the text of its ``spec.resolved.yaml``; empty ones are passed over.
+        runs: Label to the text of its ``spec.resolved.yaml``; empty and damaged ones are passed
+            over.
     """
-    from ruamel.yaml import YAML
-
-    yaml = YAML(typ="safe", pure=True)
-    trees = {label: yaml.load(text) for label, text in runs.items() if text}
+    trees = {label: spec_tree(text) for label, text in runs.items()}
     return differences(
         {
             label: {key: value for key, value in tree.items() if key not in _NOT_COMPARED}
             for label, tree in trees.items()
-            if isinstance(tree, Mapping)
+            if tree
         }
     )
 
