@@ -232,6 +232,16 @@ def _biased(comparison):
     return "A" if "q0" in str(comparison.prompt) else by_text(comparison)
 
 
+def test_credentials_in_what_a_judge_raises_are_not_kept_in_verdicts(
+    judge_context, scripted, mixed
+):
+    context = judge_context(mixed)
+    broken = OSError("no answer from http://ann:sesame@host")
+    stage(scripted(lambda c: broken)).run(context)
+    reason = records(context)[1]["orders"][0]["reason"]
+    assert reason == "Scripted raised OSError: no answer from http://***@host"
+
+
 def test_an_error_raised_on_purpose_stops_the_stage(judge_context, scripted, mixed):
     with pytest.raises(UserError, match="no key"):
         stage(scripted(lambda c: UserError("no key"))).run(judge_context(mixed))

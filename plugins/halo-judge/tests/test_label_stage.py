@@ -289,6 +289,14 @@ def test_what_a_judge_that_raises_did_not_score_is_unscored(label, scores):
     assert [record["score"] for record in kept] == [1.0, None, None]
 
 
+def test_credentials_in_what_a_judge_raises_are_not_kept(label, scores):
+    warnings = []
+    judge = scores(a=1.0, b=OSError("no answer from http://ann:sesame@host"))
+    folder, _ = label(judge, *"ab", feedback="binary", threshold=1.0, warnings=warnings)
+    assert "no answer from http://***@host" in warnings[0]
+    assert "sesame" not in (folder / "scores.jsonl").read_text()
+
+
 def test_no_row_is_an_error_that_says_why(label, scores):
     with pytest.raises(DataError) as error:
         label(scores(a="out of reach"), "a", " ", feedback="binary", threshold=1.0)

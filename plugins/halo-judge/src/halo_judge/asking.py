@@ -12,6 +12,7 @@ from typing import get_args
 from halo_core.discovery import discover
 from halo_core.errors import HaloError, PluginError
 from halo_core.judge import Comparison, Judge, JudgeSession, Verdict, Winner
+from halo_core.redact import redact
 
 REASON_LENGTH = 300
 """Characters of an error that are kept as the reason."""
@@ -57,7 +58,7 @@ def ask(session: JudgeSession, comparisons: Sequence[Comparison], name: str) -> 
     except HaloError:
         raise
     except Exception as error:
-        reason = f"{name} raised {type(error).__name__}: {error}"[:REASON_LENGTH]
+        reason = redact(f"{name} raised {type(error).__name__}: {error}")[:REASON_LENGTH]
     for id_ in waiting:
         yield Verdict(id_, None, reason)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from halo_core.errors import HaloError, PluginError
+from halo_core.redact import redact
 from halo_core.scoring import Answer, Score, ScoringSession, checked_score
 from halo_core.store import write_text
 from halo_judge.asking import REASON_LENGTH
@@ -49,7 +50,7 @@ def ask_scores(session: ScoringSession, answers: Sequence[Answer], name: str) ->
     except HaloError:
         raise
     except Exception as error:
-        reason = f"{name} raised {type(error).__name__}: {error}"[:REASON_LENGTH]
+        reason = redact(f"{name} raised {type(error).__name__}: {error}")[:REASON_LENGTH]
     for id_ in waiting:
         yield Score(id_, None, reason)
 
