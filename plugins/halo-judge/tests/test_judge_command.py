@@ -168,6 +168,19 @@ def test_a_template_of_ones_own_is_named_beside_the_judge():
     assert given.label == "gpt-4 template_file=report-2024.toml"
 
 
+@pytest.mark.parametrize(
+    ("function", "shown"),
+    [("file:./rules/judge.py:score", "judge.py:score"), ("file:./a.py:f", "a.py:f")],
+)
+def test_a_function_of_ones_own_is_named_beside_the_judge(halo, function, shown):
+    Path("rules").mkdir()
+    for path in ("a.py", "rules/judge.py"):
+        Path(path).write_text("def score(prompt, completion): return 1\nf = score\n")
+    assert judge_given(f"{{use: python, function: '{function}'}}", ()).label == (
+        f"python function={shown}"
+    )
+
+
 def test_two_templates_of_ones_own_are_two_judges():
     files = (FOLDER / "report-2024.toml", FOLDER / "pairwise-2.toml")
     judges = judges_given([f"{{use: gpt-4, template_file: {file}}}" for file in files], ())

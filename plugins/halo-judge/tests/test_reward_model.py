@@ -374,9 +374,10 @@ def test_a_prompt_that_the_template_refuses_is_unscored_with_a_reason(tmp_path):
     assert fine.value is not None
 
 
-def test_a_language_model_is_no_reward_model(causal):
+def test_a_language_model_is_no_reward_model(causal, capfd):
     with pytest.raises(ModelError, match=r"weights are missing, among them 'score.weight'"):
         score(judge(causal), ALL[0])
+    assert "LOAD REPORT" not in capfd.readouterr().err  # That of transformers, which says it twice.
 
 
 def test_only_safetensors_are_read(tmp_path):

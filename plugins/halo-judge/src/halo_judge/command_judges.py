@@ -65,8 +65,10 @@ def _label(resolved: Resolved, longest: int) -> str:
 
 
 def _shown(value: str, longest: int) -> str:
-    """Returns a value, or of a long path the last part, which tells two files apart."""
-    return value if len(value) <= longest or "://" in value else value.rpartition("/")[2]
+    """Returns a value, or of a long path the last part; of a stage's ``model`` the stage."""
+    if len(value) <= longest or "://" in value:
+        return value
+    return value.removesuffix("/model").rpartition("/")[2]
 
 
 def judges_given(texts: Sequence[str], overrides: Sequence[str]) -> list[NamedJudge]:
