@@ -55,14 +55,15 @@ class SpecErrors(UserError):
 
     Args:
         errors: One error per mistake, in the order of their places in the spec.
+        where: What they are in; an option of a command, where there is no spec.
     """
 
-    def __init__(self, errors: Sequence[HaloError]) -> None:
+    def __init__(self, errors: Sequence[HaloError], where: str = "the spec") -> None:
         self.errors = tuple(errors)
         if errors and all(isinstance(error, PluginError) for error in errors):
             self.exit_code = PluginError.exit_code
         count = len(self.errors)
-        super().__init__(f"{count} mistake{'s' if count != 1 else ''} in the spec")
+        super().__init__(f"{count} mistake{'s' if count != 1 else ''} in {where}")
 
     def __str__(self) -> str:
         return "\n".join([*(str(error) for error in self.errors), f"{self.message}."])

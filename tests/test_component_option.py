@@ -41,14 +41,16 @@ def test_all_mistakes_are_told_with_the_option_they_stand_in() -> None:
     with pytest.raises(SpecErrors) as told:
         component_given("loss", "{use: kto, beat: 1}", option="--loss", overrides=["loss.bta=2"])
     first, second = str(told.value).splitlines()[:2]
-    assert first.startswith("--loss: unknown option 'beat'. Did you mean 'beta'?")
+    assert first.startswith("--loss: loss.beat: unknown option 'beat'. Did you mean 'beta'?")
     assert second.startswith("--set loss.bta=2: loss.bta: unknown option 'bta'.")
+    assert str(told.value).endswith("2 mistakes in --loss.")
 
 
 @pytest.mark.parametrize(
     ("text", "overrides", "message"),
     [
         ("kt0", (), "--loss: no loss named 'kt0'. Did you mean 'kto'?"),
+        ("{use: kto, beta: -1}", (), "--loss: loss.beta: got -1; expected greater than"),
         ("[kto]", (), "--loss: got ['kto']; expected a loss: NAME or {use: NAME, ...}"),
         ("{use: kto", (), "--loss {use: kto: not valid YAML"),
         ("kto", ("los.beta=1",), "--set los.beta=1: expected a path below loss"),

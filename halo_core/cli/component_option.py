@@ -44,6 +44,9 @@ def component_given(
         document = Document(option, Path.cwd(), {slot: parse_value(text)})
     except UserError as error:
         raise UserError(error.message, location=f"{option} {text}") from None
+    given = document.tree[slot]
+    if isinstance(given, dict):
+        document.places.update({(slot, name): option for name in given})
     parsed = parse_overrides(overrides)
     for path in parsed:
         if path.partition(".")[0] != slot:
@@ -54,7 +57,7 @@ def component_given(
     apply_overrides(document, parsed)
     mistakes = Mistakes(document)
     found = Resolver(discover(), mistakes).resolve(kind, document.tree[slot], (slot,))
-    mistakes.raise_if_any()
+    mistakes.raise_if_any(option)
     if found is None:
         raise SpecErrors([])
     return found

@@ -122,7 +122,7 @@ def _named(name: str, options: Sequence[str], split: str | None) -> SetSpec:
     apply_overrides(document, parse_overrides(options))
     mistakes = Mistakes(document)
     found = resolve_set(Resolver(discover(), mistakes), name, document.tree, ())
-    mistakes.raise_if_any()
+    mistakes.raise_if_any("the options")
     if found is None:
         raise SpecErrors([])
     return found

@@ -35,8 +35,11 @@ class Mistakes:
         """Adds that a name is not known, with the nearest right one."""
         self.add(keys, unknown_name(what, name, known))
 
-    def raise_if_any(self) -> None:
+    def raise_if_any(self, where: str = "the spec") -> None:
         """Raises all of them.
+
+        Args:
+            where: What they are in.
 
         Raises:
             SpecErrors: When there is at least one.
@@ -45,7 +48,7 @@ class Mistakes:
             order = {keys: i for i, keys in enumerate(self.document.places.values())}
             ranked = sorted(self.errors, key=lambda e: _rank(e, order))
             unique = {str(error): error for error in ranked}
-            raise SpecErrors(list(unique.values()))
+            raise SpecErrors(list(unique.values()), where)
 
 
 def _rank(error: HaloError, order: dict[str, int]) -> tuple[int, int]:

@@ -12,6 +12,8 @@ import pytest
 
 from halo_core.cli import call
 from halo_core.testing import ChatServer
+from halo_judge.command_judges import judge_given, judges_given
+from halo_judge.template import FOLDER
 from halo_report.statistics import proportion
 
 
@@ -153,6 +155,38 @@ def test_an_outage_is_no_score(halo, files):
     assert "warning: 4 of 5 comparisons are unscored; the first: not answered: " in err
 
 
+def test_an_endpoint_that_nobody_answers_at_is_named(halo, files):
+    nobody = '{use: gpt-4, base_url: "http://127.0.0.1:9/v1", api_key_env: null, retries: 0}'
+    code, _, err = halo(*files[:4], "--judge", nobody)
+    assert code == 0
+    assert "the first: not answered: http://127.0.0.1:9/v1: Connection error." in err
+
+
+def test_a_template_of_ones_own_is_named_beside_the_judge():
+    mine = str(FOLDER / "report-2024.toml")
+    given = judge_given(f"{{use: gpt-4, template_file: {mine}}}", ())
+    assert given.label == "gpt-4 template_file=report-2024.toml"
+
+
+@pytest.mark.parametrize(
+    ("function", "shown"),
+    [("file:./rules/judge.py:score", "judge.py:score"), ("file:./a.py:f", "a.py:f")],
+)
+def test_a_function_of_ones_own_is_named_beside_the_judge(halo, function, shown):
+    Path("rules").mkdir()
+    for path in ("a.py", "rules/judge.py"):
+        Path(path).write_text("def score(prompt, completion): return 1\nf = score\n")
+    assert judge_given(f"{{use: python, function: '{function}'}}", ()).label == (
+        f"python function={shown}"
+    )
+
+
+def test_two_templates_of_ones_own_are_two_judges():
+    files = (FOLDER / "report-2024.toml", FOLDER / "pairwise-2.toml")
+    judges = judges_given([f"{{use: gpt-4, template_file: {file}}}" for file in files], ())
+    assert len({judge.label for judge in judges}) == 3
+
+
 def test_n_judges_a_part_that_the_seed_chooses(halo, files):
     _, out, err = halo(*files, *LONGEST, "--n", "2", "--seed", "3", "--json")
     assert json.loads(out)["comparisons"] == json.loads(out)["metrics"]["n"] == 2
@@ -229,8 +263,8 @@ def test_a_dry_run_for_people_takes_prices_of_ones_own(halo, files):
     _, out, _ = halo(*files, *own, "--set", "judge.prices=prices.json", "--dry-run")
     cells = out.splitlines()[1].split()
     assert float(cells[-1]) == pytest.approx(int(cells[-3]) / 1000, abs=0.01)
-    assert "Dollars by prices of prices.json" in out
-    assert "shipped" not in out
+    assert "Prices of prices.json" in out
+    assert "prices.json; your own: --set judge.prices=FILE" in out
 
 
 def test_ctrl_c_keeps_what_was_paid_and_the_same_command_goes_on(halo, files, tmp_path):
@@ -275,7 +309,10 @@ def test_ctrl_c_keeps_what_was_paid_and_the_same_command_goes_on(halo, files, tm
         ),
         (["--a", "a.json", *LONGEST], "expected --a FILE --b FILE, or --validate FILE"),
         (["a.json", "b.json", *LONGEST], "a.json: expected --a FILE --b FILE, or --validate"),
-        (["--a", "a.json", "--b", "b.json"], "--judge: 0 judges given; expected one"),
+        (
+            ["--a", "a.json", "--b", "b.json"],
+            "--judge: 0 judges given; expected one, such as longest",
+        ),
         (
             ["--a", "a.json", "--b", "b.json", *LONGEST, *LONGEST],
             "--judge: 2 judges given; expected one",

@@ -199,7 +199,7 @@ labels = {A = "1", B = "2"}
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("{a}", "", "user has no {a}"),
+        ("{a}", "", "user has no {a}; expected places for {prompt}, {a} and {b}"),
         ("(1|2)", "1|2", "pattern '1|2' has 0 groups; expected one: the label"),
         ("(1|2)", "(1", "pattern '(1' is no regular expression"),
         ('B = "2"', 'B = "1"', "expected different ones for A and B"),
@@ -223,7 +223,10 @@ def test_a_file_that_is_no_template_is_named(tmp_path, old, new, message):
     ("options", "message"),
     [
         ({"template": "report-2023"}, "no template 'report-2023'; expected one of pairwise-1, pai"),
-        ({"template_file": "/no/such.toml"}, "/no/such.toml: .*expected a template in TOML"),
+        (
+            {"template_file": "/no/such.toml"},
+            "/no/such.toml: No such file or directory; expected a template in TOML",
+        ),
         ({"base_url": "api.openai.com"}, "expected an address such as https://api.openai.com/v1"),
         ({"base_url": "https://k@x.y/v1"}, "an address holds no key, user or query"),
         ({"base_url": "https://x.y/v1?key=1"}, "an address holds no key, user or query"),

@@ -128,6 +128,7 @@ def test_a_judge_that_beats_longest_and_one_that_does_not_are_told_apart(halo):
     code, out, _ = halo("--validate", "short.jsonl", *judges)
     assert code == 0
     assert "Shortest does not beat" not in out
+    assert "First place: points of the text shown first; 0.5 without a bias." in out
     lines = [line.split() for line in out.splitlines()]
     assert ["longest", "0.000", "[0.000,", "0.221]", "1.000", "0.500", "0.000", "-", "-"] in lines
     shortest = next(line for line in lines if line[:1] == ["Shortest"])

@@ -23,6 +23,7 @@ def here(tmp_path, monkeypatch, make_sample):
     monkeypatch.delenv("HALO_WORKSPACE", raising=False)
     write(Path("samples.jsonl"), [make_sample(1, "moo", "no"), make_sample(2, "well", None)])
     write(Path("other.jsonl"), [make_sample(1, "oo oo", None), make_sample(2, "w", None)])
+    write(Path("unlike.jsonl"), [{"text": "moo"}])
     Path("judge.py").write_text(CLASSES)
     return tmp_path
 
@@ -61,6 +62,27 @@ def test_two_samples_of_a_prompt_become_a_pair(here, capfd):
     assert label(*options, judge=PYTHON) == 0
     assert read("labels.jsonl", "chosen", "rejected") == [("oo oo", "moo")]
     assert "left out: 1 equal scores" in capfd.readouterr().out
+
+
+PLAIN = [{"prompt": "one", "completion": "moo"}, {"prompt": "one", "completion": "no"}]
+ALPACA = [{"instruction": "one", "output": "moo"}, {"instruction": "one", "output": 7}]
+
+
+@pytest.mark.parametrize(("rows", "n"), [(PLAIN, 2), (ALPACA, 1)])
+def test_outputs_that_halo_did_not_sample_are_labelled_too(here, capfd, rows, n):
+    write(Path("mine.jsonl"), rows)
+    assert label("--of", "mine.jsonl", "--threshold", "median", judge=PYTHON) == 0
+    assert len(read("labels.jsonl", "completion")) == n
+    told = "mine.jsonl: 1 left out: an output that is no text" in capfd.readouterr().err
+    assert told == (rows is ALPACA)
+
+
+def test_several_outputs_of_a_prompt_meet_those_of_another_file(here):
+    write(Path("mine.jsonl"), PLAIN)
+    write(Path("theirs.jsonl"), [{"prompt": "one", "completion": "ooo"}])
+    options = ["--of", "mine.jsonl", "--against", "theirs.jsonl", "--feedback", "paired"]
+    assert label(*options, judge=PYTHON) == 0
+    assert read("labels.jsonl", "chosen", "rejected") == [("ooo", "no")]
 
 
 def test_targets_of_samples_may_stand_against_them(here):
@@ -173,6 +195,16 @@ def test_what_could_not_be_scored_is_told_and_asked_again_by_the_same_command(he
     ("options", "message"),
     [
         (
+            ["--of", "samples.jsonl", "--against", "samples.jsonl", "--feedback", "paired"],
+            "--against: samples.jsonl is what --of gives too, so no prompt has two completions; "
+            "give another, or 'target'",
+        ),
+        (
+            ["--of", "unlike.jsonl", "--threshold", "1"],
+            "/unlike.jsonl:1: got a row with text; expected prompt and completion (samples of "
+            "halo), or instruction and output (AlpacaEval)",
+        ),
+        (
             ["--threshold", "1"],
             "--of: completions come from --of (samples) or from --data",
         ),
@@ -189,7 +221,7 @@ def test_what_could_not_be_scored_is_told_and_asked_again_by_the_same_command(he
         ),
         (["--of", "none.jsonl", "--threshold", "1"], "--of: no such file or folder: none.jsonl;"),
         (["--of", "run:answers", "--threshold", "1"], "no run or suite 'run'; there: nothing yet"),
-        (["--of", "judge.py", "--threshold", "1"], "judge.py:1: got 'def score(prompt"),
+        (["--of", "judge.py", "--threshold", "1"], "judge.py:1:"),
         (["--data", "none.jsonl", "--threshold", "1"], "there is no such file or folder."),
         (["--data", "samples.jsonl", "--threshold", "1", "--out", "labels"], "ends in .jsonl"),
         (

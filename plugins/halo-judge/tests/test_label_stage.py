@@ -425,6 +425,11 @@ def test_raw_text_cannot_be_labelled(tmp_path, scores):
             "threshold",
             "paired feedback has none; leave it out",
         ),
+        (
+            {"of": "a", "against": "a", "feedback": "paired"},
+            "against",
+            "a is what `of` gives too, so no prompt has two completions; give another, or 'target'",
+        ),
         ({"of": "a", "feedback": "paired"}, "against", "a pair needs a second completion"),
         (
             {"of": "a", "feedback": "scored", "margin": 1.0},

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from logging import Handler
 from pathlib import Path
 
 import pytest
@@ -390,9 +391,24 @@ def test_a_prompt_that_the_template_refuses_is_unscored_with_a_reason(tmp_path):
     assert fine.value is not None
 
 
-def test_a_language_model_is_no_reward_model(causal):
+class Kept(Handler):
+    """Keeps what is logged."""
+
+    def __init__(self):
+        super().__init__()
+        self.said = []
+
+    def emit(self, record):
+        self.said.append(record.getMessage())
+
+
+def test_a_language_model_is_no_reward_model(causal, monkeypatch):
+    from transformers.utils import logging
+
+    monkeypatch.setattr(logging.get_logger("transformers"), "handlers", [handler := Kept()])
     with pytest.raises(ModelError, match=r"weights are missing, among them 'score.weight'"):
         score(judge(causal), ALL[0])
+    assert handler.said == []  # transformers has a report of its own, which says it twice.
 
 
 def test_only_safetensors_are_read(tmp_path):

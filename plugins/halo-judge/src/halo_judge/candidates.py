@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from halo_core.errors import DataError
-from halo_core.feedback import Prompt
+from halo_core.feedback import Prompt, prompt_id
 from halo_core.rows import DataSet
 from halo_core.scoring import Answer, answer_id
+from halo_judge.output_files import read_outputs
 from halo_judge.samples import read_samples
 
+TARGET = "target"
 EMPTY = "empty completion"
 AGAIN = "same completion of the prompt"
 
@@ -46,30 +47,36 @@ def of_samples(of: Path, against: str | None, other: Path | None) -> Iterator[Ro
     """Yields the completions of a sampling stage, and those that they stand against.
 
     Args:
-        of: The stage's folder, or a file of samples.
+        of: The stage's folder, or a file of outputs (`read_outputs`).
         against: ``target`` for what the data holds for the prompt; None for nothing.
-        other: Another sampling stage's, instead of targets.
+        other: Another sampling stage's folder, or another file, instead of targets.
 
     Raises:
         PathError: When there are no samples.
         DataError: When a line is no sample.
     """
-    rivals = read_samples(other) if other is not None else {}
-    for id_, sample in read_samples(of).items():
-        yield id_, sample["prompt"], sample["completion"]
-        rival = _rival(sample, rivals.get(id_), against)
-        if rival is not None:
-            yield id_, sample["prompt"], rival
+    rivals: dict[str, list[str]] = {}
+    for id_, _, text, _ in _completions(other) if other is not None else ():
+        rivals.setdefault(id_, []).append(text)
+    met = set()
+    for id_, prompt, text, target in _completions(of):
+        yield id_, prompt, text
+        if id_ in met:
+            continue
+        met.add(id_)
+        targets = [target] if against == TARGET and target is not None else []
+        for rival in rivals.get(id_, targets):
+            yield id_, prompt, rival
 
 
-def _rival(
-    sample: Mapping[str, Any], other: Mapping[str, Any] | None, against: str | None
-) -> str | None:
-    if against is None:
-        return None
-    rival = other["completion"] if other is not None else None
-    target: str | None = sample.get("target") if against == "target" else rival
-    return target
+def _completions(given: Path) -> Iterator[tuple[str, Prompt, str, str | None]]:
+    """Yields prompt id, prompt, completion and what the data holds for the prompt."""
+    if given.is_file():
+        for output in read_outputs(str(given)).outputs:
+            yield prompt_id(output.prompt), output.prompt, output.text, output.target
+        return
+    for id_, sample in read_samples(given).items():
+        yield id_, sample["prompt"], sample["completion"], sample.get("target")
 
 
 def of_data(data: DataSet) -> Iterator[Row]:

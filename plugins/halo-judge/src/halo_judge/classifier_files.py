@@ -49,12 +49,17 @@ def load_classifier(model: ModelInput, *, dtype: torch.dtype, device: torch.devi
 
     logging.disable_progress_bar()
     given = {"revision": model.revision, "trust_remote_code": False}
-    network, report = _guarded(
-        model,
-        lambda: AutoModelForSequenceClassification.from_pretrained(
-            model.path, dtype=dtype, use_safetensors=True, output_loading_info=True, **given
-        ),
-    )
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # Its report of missing weights: the error below says it.
+    try:
+        network, report = _guarded(
+            model,
+            lambda: AutoModelForSequenceClassification.from_pretrained(
+                model.path, dtype=dtype, use_safetensors=True, output_loading_info=True, **given
+            ),
+        )
+    finally:
+        logging.set_verbosity(verbosity)
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
             f"{len(missing)} weights are missing, among them {missing[0]!r}: it is no sequence "

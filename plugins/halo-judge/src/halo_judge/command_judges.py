@@ -26,8 +26,8 @@ class NamedJudge:
 
     Attributes:
         resolved: The judge with its name and options.
-        label: Its name, with the options that were given and decide on its verdicts; without long
-            ones, where they are not needed to tell it from others.
+        label: Its name, with the options that were given and are not about how it is asked; without
+            long ones, where they are not needed to tell it from others.
     """
 
     resolved: Resolved
@@ -51,15 +51,24 @@ def judge_given(text: str, overrides: Sequence[str]) -> NamedJudge:
 
 
 def _label(resolved: Resolved, longest: int) -> str:
-    from halo_core.spec.components import execution_options
+    from halo_core.component import Execution
+    from halo_core.spec.components import fields_by_alias, marks
 
-    left_out = execution_options(type(resolved.component))
+    fields = fields_by_alias(type(resolved.component))
+    left_out = {name for name, info in fields.items() if marks(info, Execution)}
     said = [
-        f"{name}={value}"
+        f"{name}={text}"
         for name, value in resolved.options.items()
-        if name not in left_out and len(str(value)) <= longest
+        if name not in left_out and len(text := _shown(str(value), longest)) <= longest
     ]
     return " ".join([resolved.short_name, *said])
+
+
+def _shown(value: str, longest: int) -> str:
+    """Returns a value, or of a long path the last part; of a stage's ``model`` the stage."""
+    if len(value) <= longest or "://" in value:
+        return value
+    return value.removesuffix("/model").rpartition("/")[2]
 
 
 def judges_given(texts: Sequence[str], overrides: Sequence[str]) -> list[NamedJudge]:

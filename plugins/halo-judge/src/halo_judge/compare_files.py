@@ -20,6 +20,7 @@ from halo_judge.command_judges import judge_given
 from halo_judge.files_summary import files_lines, files_summary
 from halo_judge.output_files import OutputFile, found_file, read_outputs
 from halo_judge.output_pairs import Pairing, pair_outputs, pair_with_targets, subset
+from halo_judge.prices import dollars
 from halo_judge.quotes import quote_lines, quote_rows
 from halo_judge.tables import pairs_table, print_table
 from halo_judge.verdicts import VERDICTS, Record, write_records
@@ -118,7 +119,7 @@ def judged(work: Work, workspace: Workspace, quote: Mapping[str, Any]) -> list[R
 def _paid(quote: Mapping[str, Any]) -> str:
     if not quote["calls"]:
         return ""
-    cost = "at an unknown price" if quote["cost"] is None else f"at most ${quote['cost']:.2f}"
+    cost = "at an unknown price" if quote["cost"] is None else f"at most ${dollars(quote['cost'])}"
     return f", {quote['calls']} requests to {quote['model']}, {cost}"
 
 

@@ -71,6 +71,7 @@ class Endpoint:
         self._answer: type[httpx2.Response] = httpx2.Response
         self._key = key
         self._judge = judge
+        self._base_url = base_url
         self._pace = pace
         self._sent = threading.local()
         self._leaving = threading.Event()
@@ -118,7 +119,7 @@ class Endpoint:
         except openai.APIStatusError as error:
             raise self._failure(error) from None
         except openai.OpenAIError as error:
-            raise Unreachable(self._words(error)) from None
+            raise Unreachable(f"{self._base_url}: {self._words(error)}") from None
         found: dict[str, Any] = self._key.hide_in(read)
         return found
 

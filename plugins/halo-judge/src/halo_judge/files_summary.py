@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from halo_core.feedback import prompt_id
+from halo_judge.prices import dollars
 from halo_judge.summary import summary_metrics
 from halo_judge.verdicts import Record
 from halo_report.statistics import (
@@ -78,7 +79,7 @@ def files_lines(
         lines.append(("weighted by certainty", f"{metrics['win_weighted']:.3f}"))
     lines += [*_position_lines(summary["position"]), *_length_lines(summary)]
     if "calls" in metrics:
-        cost = f"{metrics['cost']:.2f} dollars" if "cost" in metrics else "at an unknown price"
+        cost = f"{dollars(metrics['cost'])} dollars" if "cost" in metrics else "at an unknown price"
         lines.append(("requests", f"{metrics['calls']:g}, {cost}"))
     return lines
 

@@ -123,4 +123,5 @@ def _check(
             "expected --a FILE --b FILE, or --validate FILE", location=more[0] if more else None
         )
     if len(judges) != 1:
-        raise UserError(f"{len(judges)} judges given; expected one", location="--judge")
+        known = "such as longest or gpt-4; halo plugins lists all"
+        raise UserError(f"{len(judges)} judges given; expected one, {known}", location="--judge")

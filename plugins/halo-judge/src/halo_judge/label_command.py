@@ -29,7 +29,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
                      "'{use: NAME, ...options}'."),
         click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE",
                      help="An option of the judge, as in --set judge.url=http://... Repeatable."),
-        click.option("--of", metavar="SAMPLES", help="A file of samples, the folder of a sampling "
+        click.option("--of", metavar="SAMPLES", help="A file of outputs, the folder of a sampling "
                      "stage, or RUN:STAGE."),
         click.option("--against", metavar="SAMPLES", help="With --of, samples that are labelled "
                      "too, or 'target': the completion that the data held for the prompt."),

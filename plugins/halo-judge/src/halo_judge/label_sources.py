@@ -13,9 +13,9 @@ from halo_core.rows import DataSet
 from halo_core.spec.components import Resolved
 from halo_core.stage import Progress, StageContext, StopFlag
 from halo_core.store import Workspace, read_json
+from halo_judge.candidates import TARGET
 from halo_judge.label_stage import Label
-
-TARGET = "target"
+from halo_judge.output_files import read_outputs
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def find_sources(stage: Label, workspace: Workspace, out: Path) -> Sources:
     Raises:
         PathError: When there are no such samples.
         DataError: When a file of completions cannot be read.
-        UserError: When the feedback would go over a source.
+        UserError: When the feedback would go over a source, or the same samples are given twice.
     """
     given = {"of": stage.of, "against": stage.against}
     inputs = {
@@ -76,9 +76,15 @@ def find_sources(stage: Label, workspace: Workspace, out: Path) -> Sources:
         for option, name in given.items()
         if name is not None and name != TARGET
     }
+    if len(set(inputs.values())) < len(inputs):
+        raise UserError(
+            f"{stage.against} is what --of gives too, so no prompt has two completions; give "
+            "another, or 'target'",
+            location="--against",
+        )
     names = [*map(str, inputs.values()), str(stage.against == TARGET)]
     data: dict[str, DataSet] = {}
-    told: list[str] = []
+    told = [line for path in inputs.values() if path.is_file() for line in _left_out(path)]
     if stage.data is not None:
         file = Path(str(stage.data)).expanduser().resolve()
         data["data"], told = _rows(file, workspace)
@@ -88,6 +94,12 @@ def find_sources(stage: Label, workspace: Workspace, out: Path) -> Sources:
     return Sources(workspace, inputs, data, names, told)
 
 
+def _left_out(path: Path) -> list[str]:
+    """Returns a line for each reason why rows of a file are left out, having read it."""
+    dropped = read_outputs(str(path)).dropped
+    return [f"{path.name}: {n} left out: {why}" for why, n in dropped.items()]
+
+
 def _samples(name: str, option: str, workspace: Workspace) -> Path:
     path = Path(name).expanduser()
     if path.exists():
@@ -95,7 +107,7 @@ def _samples(name: str, option: str, workspace: Workspace) -> Path:
     run, _, stage = name.rpartition(":")
     if not run:
         raise PathError(
-            f"no such file or folder: {name}; expected a file of samples, the folder of a "
+            f"no such file or folder: {name}; expected a file of outputs, the folder of a "
             "sampling stage, or RUN:STAGE",
             location=f"--{option}",
         )

@@ -72,6 +72,12 @@ class Label(Stage):
             yield "of", f"completions come from `of` (samples) or from `data`; {what} given"
         if self.against is not None and self.of is None:
             yield "against", "stands beside the samples of `of`; with `data` it has no meaning"
+        if self.of is not None and self.against == self.of:
+            yield (
+                "against",
+                f"{self.against} is what `of` gives too, so no prompt has two completions; give "
+                "another, or 'target'",
+            )
         if self.feedback == "paired" and self.of is not None and self.against is None:
             yield "against", "a pair needs a second completion: a sampling stage, or 'target'"
 

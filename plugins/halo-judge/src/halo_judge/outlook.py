@@ -13,6 +13,7 @@ from halo_judge.label_asking import find_duels
 from halo_judge.label_stage import Label
 from halo_judge.opening import shared_folder
 from halo_judge.orders import assign_orders, comparison
+from halo_judge.prices import dollars
 from halo_judge.samples import Duel, pair_samples
 
 
@@ -76,7 +77,7 @@ def describe(quote: Quote) -> dict[str, str]:
     cost = "unknown: no price in the table, see the option prices"
     if quote.cost is not None:
         source = f" ({quote.prices})" if quote.prices else ""
-        cost = f"at most about {quote.cost:.2f} dollars{source}"
+        cost = f"at most about {dollars(quote.cost)} dollars{source}"
     return {
         "requests": f"{quote.calls} to {quote.model}; {quote.kept} verdicts are there already",
         "tokens": f"about {quote.tokens_in} in, at most {quote.tokens_out} out",

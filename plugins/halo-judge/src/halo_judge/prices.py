@@ -31,6 +31,17 @@ class Price(BaseModel):
         return (tokens_in * self.input + tokens_out * self.output) / 1e6
 
 
+def dollars(amount: float) -> str:
+    """Returns dollars as text: cents, and below them one digit that counts.
+
+    >>> [dollars(amount) for amount in (36.361, 0.02, 0.00416, 0.00001, 0.0)]
+    ['36.36', '0.02', '0.004', '<0.0001', '0.00']
+    """
+    if amount == 0 or amount >= 0.01:
+        return f"{amount:.2f}"
+    return f"{amount:.1g}" if amount >= 0.0001 else "<0.0001"
+
+
 class PriceTable(BaseModel):
     """A price file: `models` maps a model's exact name to its price."""
 

@@ -11,6 +11,7 @@ from halo_core.judge import PaidJudge
 from halo_core.store import Workspace
 from halo_judge.bench import Work
 from halo_judge.opening import shared_folder
+from halo_judge.prices import SHIPPED, dollars
 
 
 def quote_rows(works: Iterable[Work], workspace: Workspace) -> list[dict[str, Any]]:
@@ -46,19 +47,17 @@ def quote_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
             str(row["calls"]),
             f"{row['tokens_in']}",
             f"{row['tokens_out']}",
-            "unknown" if row["cost"] is None else f"{row['cost']:.2f}",
+            "unknown" if row["cost"] is None else dollars(row["cost"]),
         ]
         for row in rows
     ]
     lines = [table(header, cells)]
-    paid = [row for row in rows if row["model"]]
-    if paid:
-        told = "Tokens sent are about a quarter of the bytes; replies and dollars are upper bounds."
-        lines += ["", told]
-    if any(row["cost"] is None for row in paid):
-        lines.append("A price is not known: --set judge.prices=FILE")
-    return lines + [f"Dollars by {source}" for source in _sources(paid)]
-
-
-def _sources(rows: Sequence[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(row["prices"] for row in rows if row["prices"]))
+    if any(row["model"] for row in rows):
+        sources = {row["prices"]: None for row in rows if row["model"] and row["prices"]}
+        lines += [
+            "",
+            "Tokens sent are about a quarter of the bytes; replies and dollars are upper bounds.",
+            *(f"{source[0].upper()}{source[1:]}." for source in sources),
+            f"The shipped prices: {SHIPPED}; your own: --set judge.prices=FILE",
+        ]
+    return lines

@@ -94,7 +94,10 @@ class Template(_Part):
     def _complete(self) -> Template:
         lacking = [name for name in ("{prompt}", "{a}", "{b}") if name not in self.user]
         if lacking:
-            raise ValueError(f"user has no {' and no '.join(lacking)}")
+            raise ValueError(
+                f"user has no {' and no '.join(lacking)}; expected places for {{prompt}}, {{a}} "
+                "and {b}"
+            )
         labels = self.answer.labels
         if not {"A", "B"} <= set(labels) or len(set(labels.values())) < len(labels):
             raise ValueError(f"answer.labels are {labels}; expected different ones for A and B")
@@ -194,7 +197,9 @@ def read_template(path: Path) -> Template:
     try:
         raw = path.read_bytes()
         parts = tomllib.loads(raw.decode("utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}; expected a template in TOML") from None
+    except ValueError as error:
         raise ValueError(f"{path}: {error}; expected a template in TOML") from None
     texts = {k: v.strip("\n") if isinstance(v, str) else v for k, v in parts.items()}
     digest = hashlib.sha256(raw).hexdigest()[:DIGEST_LENGTH]

@@ -28,6 +28,14 @@ from halo_judge.validation_rows import flat, judge_cells, judge_header, people_c
 
 ALL = "all files"
 
+LEGEND = (
+    "Accuracy: points on what most people said, a tie is half a point, both orders averaged.",
+    "First place: points of the text shown first; 0.5 without a bias. Kappa (Cohen's, judge and",
+    "people) and alpha (Krippendorff's, among people): 1 is full agreement, 0 that of chance.",
+    "Against longest: accuracy above that of longest, and p of the exact sign test.",
+)
+"""What the columns are."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -188,6 +196,8 @@ def _print(payload: Mapping[str, Any], output: Output) -> None:
         output.say()
         for line in _sentences(told, [row for row in payload["rows"] if row["file"] == file]):
             output.say(line)
+    for line in LEGEND:
+        output.say(line)
 
 
 def _sentences(told: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from halo_judge.prices import dollars
 from halo_report.statistics import Proportion, p_text, rate_text
 
 
@@ -37,7 +38,7 @@ def judge_cells(row: Mapping[str, Any]) -> list[str]:
         "-",
         f"{row['unscored'] / row['n']:.3f}" if row["unscored"] else "-",
         _number(row["calibration"] and row["calibration"]["expected_error"]),
-        f"{row['cost']:.2f}" if "cost" in row else "-",
+        dollars(row["cost"]) if "cost" in row else "-",
         f"{against['difference']:+.3f}" if against else "-",
         p_text(against["p"]) if against else "-",
     ]
