@@ -93,6 +93,15 @@ class Judge(Component):
     prompts_at_once: ClassVar[int] = 32
     """Prompts it gets in one call of `compare`; when it raises, so many verdicts are lost."""
 
+    def check_ready(self) -> None:
+        """Checks what it needs beside its options, such as a key; asks nothing.
+
+        The stages call it before anything of the run is computed.
+
+        Raises:
+            UserError: When it could not judge.
+        """
+
     @abstractmethod
     def open(self, folder: Path) -> AbstractContextManager[JudgeSession]:
         """Returns a session; what it wants to keep between runs goes into `folder`."""

@@ -26,7 +26,7 @@ class Preflight:
         self._waiting = list(todo)
 
     def check(self) -> None:
-        """Calls `Stage.check_models` of the stages whose models are there and were not checked.
+        """Calls `Stage.preflight` of the stages whose models are there and were not checked.
 
         Call it before the first stage, and again whenever a model was made.
 
@@ -43,14 +43,14 @@ class Preflight:
     def _check(self, stage: PlannedStage, models: dict[str, ModelInput]) -> None:
         component = stage.spec.component
         try:
-            component.check_models(models)
+            component.preflight(models)
         except HaloError as error:
             raise type(error)(error.message, location=_place(stage, error.location)) from error
         except Exception as error:
             origin = stage.spec.resolved.registration.origin
             where = raised_at(error.__traceback__, origin)
             name = stage.spec.resolved.name
-            message = f"{name}.check_models() raised {type(error).__name__}: {error}"
+            message = f"{name}.preflight() raised {type(error).__name__}: {error}"
             raise PluginError(message, location=where) from error
 
     def _nearest(self, name: str | None) -> ModelInput | None:

@@ -190,18 +190,18 @@ class Stage(Component):
         """
         return {}
 
-    def check_models(self, models: Mapping[str, ModelInput]) -> None:
-        """Checks models before anything is trained, so that no training is in vain.
+    def preflight(self, models: Mapping[str, ModelInput]) -> None:
+        """Checks what can be checked before anything is trained, so that no training is in vain.
 
-        The runner calls it once per stage, as soon as the models are there: before the first stage,
-        or right after the stage that makes the first model of the run.
+        The runner calls it once per stage to do, as soon as its models are there: before the first
+        stage, or right after the stage that makes the first model of the run.
 
         Args:
             models: Model option to the nearest model that its own descends from, which is often
                 the one that the spec starts from.
 
         Raises:
-            UserError: When the stage could not work with it; the location names an option.
+            UserError: When the stage could not work; the location names an option.
         """
 
     def command(self, folder: Path) -> Sequence[str] | None:

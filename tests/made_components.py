@@ -96,7 +96,7 @@ class Learn(Stage):
     def feedback_wanted(self) -> dict[str, Feedback]:
         return {"data": self.loss.feedback}
 
-    def check_models(self, models: Mapping[str, ModelInput]) -> None:
+    def preflight(self, models: Mapping[str, ModelInput]) -> None:
         if self.refuses == "bug":
             raise ZeroDivisionError("a bug of a stranger")
         if self.refuses and self.refuses in models["from"].path:

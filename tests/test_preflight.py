@@ -67,7 +67,7 @@ def test_a_check_that_breaks_is_the_plugins_fault(halo: Halo, spec_file: Path) -
     spec_file.write_text(SPEC.replace("MODEL", HUB))
     failed = halo("run", str(spec_file), "--set", "stages.second.refuses=bug")
     assert failed.code == 3
-    assert "Learn.check_models() raised ZeroDivisionError: a bug of a stranger" in failed.err
+    assert "Learn.preflight() raised ZeroDivisionError: a bug of a stranger" in failed.err
     assert "made_components.py:" in failed.err
 
 

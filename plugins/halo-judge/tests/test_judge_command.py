@@ -259,7 +259,7 @@ def test_a_dry_run_for_people_takes_prices_of_ones_own(halo, files):
     own = ("--judge", "gpt-4", "--set", "judge.model=own")
     _, out, _ = halo(*files, *own, "--dry-run")
     assert out.splitlines()[1].split()[-1] == "unknown"
-    assert "A price is not known: --set judge.prices=FILE" in out
+    assert "; your own: --set judge.prices=FILE" in out
     _, out, _ = halo(*files, *own, "--set", "judge.prices=prices.json", "--dry-run")
     cells = out.splitlines()[1].split()
     assert float(cells[-1]) == pytest.approx(int(cells[-3]) / 1000, abs=0.01)

@@ -169,10 +169,10 @@ def test_a_taken_control_token_is_found_before_anything_is_trained(
 ) -> None:
     taken = stage(Told(good="<|user|>"))
     with pytest.raises(ModelError, match=re.escape("'<|user|>' already means")) as caught:
-        taken.check_models({"from": tiny_model})
+        taken.preflight({"from": tiny_model})
     assert caught.value.location == "loss"
-    stage(Told()).check_models({"from": tiny_model})
-    stage(SFT()).check_models({"from": ModelInput("nowhere", None, "")})
+    stage(Told()).preflight({"from": tiny_model})
+    stage(SFT()).preflight({"from": ModelInput("nowhere", None, "")})
 
 
 def test_a_model_trained_with_control_tokens_may_learn_them_again(
@@ -181,9 +181,9 @@ def test_a_model_trained_with_control_tokens_may_learn_them_again(
     here = context("first")
     stage(Told(), steps=1).run(here)
     trained = ModelInput(str(here.folder / "model"), None, "")
-    stage(Told()).check_models({"from": trained})
+    stage(Told()).preflight({"from": trained})
     with pytest.raises(ModelError, match=re.escape("'<|assistant|>' already means")):
-        stage(Told(good="<|assistant|>")).check_models({"from": trained})
+        stage(Told(good="<|assistant|>")).preflight({"from": trained})
 
 
 def test_notes_that_cannot_be_read_are_named(

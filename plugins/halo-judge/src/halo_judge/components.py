@@ -12,7 +12,7 @@ from pydantic import Field
 from halo_core.component import SamplesRef
 from halo_core.judge import Judge, JudgeSession
 from halo_core.scoring import ScoringSession, compared_by_score
-from halo_core.stage import Product, Stage, StageContext, StageResult
+from halo_core.stage import ModelInput, Product, Stage, StageContext, StageResult
 
 
 class JudgeStage(Stage):
@@ -46,6 +46,14 @@ class JudgeStage(Stage):
         from halo_judge.outlook import outlook
 
         return outlook(self, inputs, cache)
+
+    def preflight(self, models: Mapping[str, ModelInput]) -> None:
+        """Checks that the judge has what it needs, such as a key.
+
+        Raises:
+            UserError: When it has not.
+        """
+        self.judge.check_ready()
 
     def run(self, context: StageContext) -> StageResult:
         """Judges what is not judged yet and returns the win rate.

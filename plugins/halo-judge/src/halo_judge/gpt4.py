@@ -147,6 +147,16 @@ class GPT4(Judge):
         """Returns the hash of the template: an edited one makes another result."""
         return {"template": self.read_template().digest}
 
+    def check_ready(self) -> None:
+        """Checks that the key is there.
+
+        Raises:
+            UserError: When it is not.
+        """
+        from halo_judge.secret import read_key
+
+        read_key(self.api_key_env, "the judge gpt-4")
+
     def open(self, folder: Path) -> AbstractContextManager[JudgeSession]:
         """Returns a session that keeps its replies in `folder`.
 

@@ -96,6 +96,17 @@ class HttpJudge(Judge):
             check_without_key(option, str(getattr(self, option)), self.api_key_env)
         return self
 
+    def check_ready(self) -> None:
+        """Checks that the key is there.
+
+        Raises:
+            UserError: When it is not.
+        """
+        from halo_judge.secret import read_key
+
+        if self.api_key_env is not None:
+            read_key(self.api_key_env, "the judge http")
+
     def open(self, folder: Path) -> AbstractContextManager[JudgeSession]:
         """Returns a session that prefers the higher score; see `open_scoring`."""
         return compared_by_score(self.open_scoring(folder))

@@ -12,7 +12,7 @@ from halo_core.component import DataRef, SamplesRef
 from halo_core.feedback import Feedback
 from halo_core.judge import Judge
 from halo_core.scoring import ScoringJudge
-from halo_core.stage import Product, Stage, StageContext, StageResult
+from halo_core.stage import ModelInput, Product, Stage, StageContext, StageResult
 
 
 class Label(Stage):
@@ -108,6 +108,14 @@ class Label(Stage):
         from halo_judge.outlook import label_outlook
 
         return label_outlook(self, inputs, cache)
+
+    def preflight(self, models: Mapping[str, ModelInput]) -> None:
+        """Checks that the judge has what it needs, such as a key.
+
+        Raises:
+            UserError: When it has not.
+        """
+        self.judge.check_ready()
 
     def run(self, context: StageContext) -> StageResult:
         """Asks what is not asked yet and writes ``feedback.jsonl``.

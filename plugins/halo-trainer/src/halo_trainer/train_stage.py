@@ -276,7 +276,7 @@ class Train(Stage):
         )
         return found | {GPU: gpu_hours_line(hours, steps)}
 
-    def check_models(self, models: Mapping[str, ModelInput]) -> None:
+    def preflight(self, models: Mapping[str, ModelInput]) -> None:
         """Checks that the control tokens of a loss that has some are not in the vocabulary yet.
 
         Raises:
