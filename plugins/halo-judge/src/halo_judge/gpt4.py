@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from halo_core.component import Execution, Location
 from halo_core.judge import Comparison, Judge, JudgeSession, Quote
-from halo_judge.secret import check_without_key, variable_name
+from halo_judge.secret import address_parts, check_without_key, variable_name
 
 if TYPE_CHECKING:
     from halo_judge.prices import Price
@@ -93,13 +92,7 @@ class GPT4(Judge):
     @field_validator("base_url")
     @classmethod
     def _plain_address(cls, value: str) -> str:
-        try:
-            parts = urlsplit(value)
-            host = parts.hostname
-        except ValueError:
-            parts, host = urlsplit(""), None
-        if parts.scheme not in ("http", "https") or not host:
-            raise ValueError("expected an address such as https://api.openai.com/v1")
+        parts = address_parts(value, example="https://api.openai.com/v1")
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError(
                 "an address holds no key, user or query: put the key into the environment "

@@ -6,7 +6,7 @@ import json
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,7 +14,7 @@ from halo_core.component import Execution
 from halo_core.judge import Judge, JudgeSession
 from halo_core.redact import is_secret
 from halo_core.scoring import ScoringSession, compared_by_score
-from halo_judge.secret import check_without_key, variable_name
+from halo_judge.secret import address_parts, check_without_key, variable_name
 
 
 class HttpJudge(Judge):
@@ -66,13 +66,7 @@ class HttpJudge(Judge):
     @field_validator("url")
     @classmethod
     def _plain_address(cls, value: str) -> str:
-        try:
-            parts = urlsplit(value)
-            host = parts.hostname
-        except ValueError:
-            parts, host = urlsplit(""), None
-        if parts.scheme not in ("http", "https") or not host:
-            raise ValueError("expected an address such as https://host/score")
+        parts = address_parts(value, example="https://host/score")
         names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
         secret = any(is_secret(name) or name.lower() in ("key", "token") for name in names)
         if parts.username or parts.password or secret:
@@ -104,8 +98,7 @@ class HttpJudge(Judge):
         """
         from halo_judge.secret import read_key
 
-        if self.api_key_env is not None:
-            read_key(self.api_key_env, "the judge http")
+        read_key(self.api_key_env, "the judge http")
 
     def open(self, folder: Path) -> AbstractContextManager[JudgeSession]:
         """Returns a session that prefers the higher score; see `open_scoring`."""

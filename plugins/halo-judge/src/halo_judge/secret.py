@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 from halo_core.errors import UserError
 from halo_core.redact import HIDDEN
@@ -69,6 +70,22 @@ def variable_name(value: object) -> object:
         "expected the name of an environment variable in capitals, such as OPENAI_API_KEY, "
         "and not the key itself; null for an endpoint that wants no key"
     )
+
+
+def address_parts(value: str, *, example: str) -> SplitResult:
+    """Returns the parts of an address of HTTP.
+
+    Raises:
+        ValueError: When it is none; the message shows the example and not the value.
+    """
+    try:
+        parts = urlsplit(value)
+        host = parts.hostname
+    except ValueError:
+        parts, host = urlsplit(""), None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ValueError(f"expected an address such as {example}")
+    return parts
 
 
 def check_without_key(option: str, text: str, variable: str | None) -> None:
