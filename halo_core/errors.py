@@ -13,12 +13,13 @@
     ├── SuiteErrors               exit 1-3 the largest exit code of all cells that failed
     └── Interrupted               exit 130 (Ctrl-C) or 143 (SIGTERM)
 
-A message says, in this order: where, what came, what was expected, what to do.
+A message says, in this order: where, what came, what was expected, what to do. For a name that is
+not known, `did_you_mean` adds the one that was probably meant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 
 class HaloWarning(UserWarning):
@@ -131,3 +132,34 @@ class Interrupted(HaloError):
         super().__init__(message)
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number
+
+
+def nearest(name: str, known: Iterable[str], *, most: int = 1, cutoff: float = 0.6) -> list[str]:
+    """Returns the known names that are most like a name, the most alike first.
+
+    Args:
+        name: What came.
+        known: What would have been right.
+        most: How many names to return at most.
+        cutoff: How much alike a name must be, between 0 (anything) and 1 (equal).
+    """
+    import difflib  # Slow to import, and needed only when something is wrong.
+
+    return difflib.get_close_matches(name, list(known), n=most, cutoff=cutoff)
+
+
+def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """Returns the sentence that guesses what was meant, with a space before it, or nothing.
+
+    Args:
+        name: What came.
+        known: What would have been right.
+        cutoff: How much alike a name must be, between 0 (anything) and 1 (equal).
+
+    >>> did_you_mean("betta", ["beta", "name"])
+    " Did you mean 'beta'?"
+    >>> did_you_mean("gamma_1", ["beta", "name"])
+    ''
+    """
+    near = nearest(name, known, cutoff=cutoff)
+    return f" Did you mean {near[0]!r}?" if near else ""

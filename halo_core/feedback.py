@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
+
+from halo_core.hashing import short_hash
 
 Feedback = Literal["text", "demonstration", "binary", "paired", "scored"]
 
@@ -54,4 +55,4 @@ def prompt_id(prompt: Prompt) -> str:
     """
     content = [[message["role"], message["content"]] for message in prompt]
     encoded = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
-    return hashlib.sha256(encoded).hexdigest()[:16]
+    return short_hash(encoded)

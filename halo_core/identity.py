@@ -8,7 +8,6 @@ marked `Execution` (ranks, micro-batches, devices, intervals) and `Location` (fo
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -17,18 +16,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from halo_core.hashing import file_hash, short_hash
 from halo_core.registry import Registration
 from halo_core.spec.components import Resolved, execution_options, fields_by_alias, refers_to
 from halo_core.spec.local_file import FILE_PREFIX
 from halo_core.spec.sources import SetSpec, Source
 
-KEY_LENGTH = 16
-
 
 def digest(tree: Any) -> str:
     """Returns 16 hexadecimal digits of the hash of a JSON tree."""
     text = json.dumps(tree, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+    return short_hash(text)
 
 
 def component_identity(resolved: Resolved) -> dict[str, Any]:
@@ -86,7 +84,7 @@ def set_identity(data: SetSpec) -> list[dict[str, Any]]:
 def version(registration: Registration) -> str:
     """Returns a component's version; with a hash of the source where that may change freely."""
     if registration.target.startswith(FILE_PREFIX):
-        return f"source {_file_hash(Path(registration.origin))}"
+        return f"source {short_hash(Path(registration.origin).read_bytes())}"
     if not _is_editable(registration.distribution):
         return registration.version
     return f"{registration.version}+source.{source_hash(registration)}"
@@ -110,11 +108,7 @@ def _package_hash(package: str) -> str:
     files = [path for folder in folders for path in sorted(Path(folder).rglob("*.py"))]
     if not files and spec and spec.origin:
         files = [Path(spec.origin)]
-    return digest([[path.name, _file_hash(path)] for path in files])
-
-
-def _file_hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:KEY_LENGTH]
+    return digest([[path.name, short_hash(path.read_bytes())] for path in files])
 
 
 def folder_digest(folder: Path) -> str:
@@ -125,8 +119,4 @@ def folder_digest(folder: Path) -> str:
 
 @functools.cache  # The cells of a suite start from the same large folder.
 def _files_digest(files: tuple[tuple[Path, int, int], ...]) -> str:
-    parts = []
-    for path, _, _ in files:
-        with path.open("rb") as file:
-            parts.append([path.name, hashlib.file_digest(file, "sha256").hexdigest()])
-    return digest(parts)
+    return digest([[path.name, file_hash(path)] for path, _, _ in files])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import gzip
 import json
 import zlib
@@ -10,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from halo_core.errors import DataError
+from halo_core.errors import DataError, nearest
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz")
 """What the names of such files end in."""
@@ -22,7 +21,7 @@ def near_names(path: Path) -> str:
     if not parent.is_dir():
         return f" Nor is there a folder {parent}"
     names = sorted(entry.name for entry in parent.iterdir())
-    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
+    near = nearest(path.name, names, most=3, cutoff=0.5)
     return f" Did you mean {' or '.join(near)}?" if near else ""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from halo_core.data import Loaded
 from halo_core.errors import DataError, HaloError, PluginError
 from halo_core.feedback import COLUMNS, Feedback, prompt_id
+from halo_core.hashing import short_hash
 from halo_core.identity import digest, source_identity
 from halo_core.lock import held
 from halo_core.registry import raised_at
@@ -199,7 +200,7 @@ def _in_part(part: Part | None, id_: str) -> bool:
 def _group_id(row: Mapping[str, Any]) -> str | None:
     """Returns what names the group of a row, which stays on one side of a hold-out."""
     group = row.get("group")
-    return hashlib.sha256(str(group).encode()).hexdigest()[:16] if group is not None else None
+    return short_hash(str(group)) if group is not None else None
 
 
 def _is_empty(feedback: Feedback, row: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from halo_core.errors import PluginError, UserError
+from halo_core.errors import PluginError, UserError, nearest
 from halo_core.installed import normalised
 from halo_core.reserved import KINDS, RESERVED
 
@@ -267,10 +267,8 @@ class Registry:
         return None
 
     def _no_such(self, kind: str, name: str) -> str:
-        import difflib
-
         installed = self.names(kind)
-        near = difflib.get_close_matches(name, [*installed, *RESERVED[kind]], n=1)
+        near = nearest(name, [*installed, *RESERVED[kind]])
         tails = [full for full in installed if full.rpartition("/")[2] == name]
         guess = next(iter([*tails, *near]), None)
         return (

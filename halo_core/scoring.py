@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from halo_core.errors import PluginError
 from halo_core.feedback import Prompt, prompt_id
+from halo_core.hashing import short_hash
 from halo_core.judge import Comparison, JudgeSession, Verdict, Winner
 
 
@@ -155,7 +155,7 @@ def text_id(text: str) -> str:
     >>> text_id("Hello.")
     '2d8bd7d9bb5f85ba'
     """
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return short_hash(text)
 
 
 def checked_score(score: object, waiting: Container[str]) -> Score:

@@ -120,12 +120,10 @@ def _plugin_command(name: str) -> click.Command | None:
 
 
 def _no_command(name: str, known: list[str]) -> str:
-    import difflib
+    from halo_core.errors import did_you_mean
 
-    near = difflib.get_close_matches(name, known, n=1)
-    guess = f" Did you mean {near[0]!r}?" if near else ""
     spec = f" To run a spec: halo run {name}" if os.path.exists(name) else ""
-    return f"no command named {name!r}.{guess}{spec} Commands: halo --help"
+    return f"no command named {name!r}.{did_you_mean(name, known)}{spec} Commands: halo --help"
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, value: Any) -> None:

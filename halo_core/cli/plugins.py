@@ -10,7 +10,7 @@ from halo_core.catalogue import Entry, catalogue
 from halo_core.cli.output import Output, output_options
 from halo_core.cli.table import table
 from halo_core.discovery import discover
-from halo_core.errors import HaloError, UserError
+from halo_core.errors import HaloError, UserError, did_you_mean
 from halo_core.installed import normalised
 from halo_core.reserved import KINDS, RESERVED
 
@@ -70,12 +70,8 @@ def _is_found(registry: Registry, kind: str, name: str) -> bool:
 
 
 def _no_component(registry: Registry, name: str) -> str:
-    import difflib
-
     known = sorted({written for kind in KINDS for written in registry.names(kind)})
-    near = difflib.get_close_matches(name, known, n=1)
-    guess = f" Did you mean {near[0]!r}?" if near else ""
-    return f"no component named {name!r}.{guess} All names: halo plugins"
+    return f"no component named {name!r}.{did_you_mean(name, known)} All names: halo plugins"
 
 
 def _print_installed(output: Output, registry: Registry) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
-from halo_core.errors import PathError
+from halo_core.errors import PathError, did_you_mean
 
 
 @click.command()
@@ -93,7 +92,6 @@ def find_run(run: str, workspace: Path) -> Path:
         return (runs / begun[0]).resolve()
     if begun:
         raise PathError(f"{run!r} is the beginning of {len(begun)} runs: {', '.join(begun)}")
-    near = get_close_matches(run, names, n=1)
-    guess = f" Did you mean {near[0]!r}?" if near else ""
+    guess = did_you_mean(run, names)
     there = f"Runs there: {', '.join(names)}" if names else "There are no runs there yet"
     raise PathError(f"no run or suite {run!r}.{guess} {there}", location=str(runs))

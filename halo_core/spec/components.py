@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from halo_core.component import Component, Execution, Location, Refers, interface_of, is_interface
 from halo_core.data import DataSource
-from halo_core.errors import HaloError, PluginError
+from halo_core.errors import HaloError, PluginError, did_you_mean
 from halo_core.feedback import SPLIT_OF
 from halo_core.registry import Registration, Registry, import_target
 from halo_core.spec.document import Keys, dotted
@@ -325,8 +324,8 @@ def _near_literal(problem: Mapping[str, Any]) -> str:
     if problem["type"] != "literal_error" or not isinstance(given, str):
         return ""
     texts = re.findall("'([^']*)'", problem["ctx"]["expected"])
-    near = difflib.get_close_matches(given, texts, n=1)
-    return f". Did you mean {near[0]!r}?" if near else ""
+    guess = did_you_mean(given, texts)
+    return f".{guess}" if guess else ""
 
 
 def _slotted(value: Any, slots: dict[str, Component]) -> Any:

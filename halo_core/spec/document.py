@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from halo_core.errors import HaloError, PathError, SpecErrors, UserError
+from halo_core.errors import HaloError, PathError, SpecErrors, UserError, nearest
 
 Keys = tuple[str | int, ...]
 MAX_NODES = 100_000
@@ -86,11 +86,9 @@ def read_document(path: Path) -> Document:
 
 
 def _near(path: Path) -> str:
-    import difflib
-
     folder = path.parent if path.parent.is_dir() else Path()
     names = [p.name for p in folder.glob("*.y*ml")]
-    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
+    near = nearest(path.name, names, cutoff=0.5)
     return f" Did you mean {folder / near[0]}?" if near else ""
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
-from halo_core.errors import HaloError, SpecErrors, UserError
+from halo_core.errors import HaloError, SpecErrors, UserError, did_you_mean
 from halo_core.spec.document import Document, Keys
 
 
@@ -66,6 +65,5 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     "unknown option 'betta'. Did you mean 'beta'? Known: beta, name"
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    guess = f" Did you mean {near[0]!r}?" if near else ""
+    guess = did_you_mean(name, names)
     return f"unknown {what} {name!r}.{guess} Known: {', '.join(names) or 'none'}"

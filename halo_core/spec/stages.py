@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from halo_core.component import Component
-from halo_core.errors import PluginError
+from halo_core.errors import PluginError, nearest
 from halo_core.registry import raised_at
 from halo_core.spec.components import Resolved, Resolver, fields_by_alias, refers_to
 from halo_core.spec.document import Keys
@@ -140,7 +139,7 @@ class _Wiring:
         """Returns what to do, and the stage that may have been meant: ``--set`` makes a new one."""
         document = self.mistakes.document
         others = [id_ for id_ in (*document.tree["stages"], *document.removed) if id_ != self.id]
-        near = difflib.get_close_matches(self.id, others, n=1)
+        near = nearest(self.id, others)
         guess = f". Did you mean the stage {near[0]!r}?" if near else ""
         return f"the name of a stage, as in use: train{guess}"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from halo_core.discovery import discover
 from halo_core.errors import HaloError, SpecErrors, UserError
+from halo_core.hashing import short_hash
 from halo_core.registry import Registry
 from halo_core.spec.document import Document, apply_overrides, read_document
 from halo_core.spec.expand import check_overrides, expand
@@ -109,7 +109,7 @@ def chosen_cells(matrix: Matrix, only: Sequence[str]) -> list[str]:
 
 def _hash(name: object, trees: Sequence[object]) -> str:
     text = json.dumps([name, trees], sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]
+    return short_hash(text, HASH_LENGTH)
 
 
 def _check_all(

@@ -9,7 +9,6 @@ It needs the standard library alone. What it counts as paid is what was answered
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import threading
@@ -19,6 +18,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Literal, Self, get_args
+
+from halo_core.hashing import short_hash
 
 Fault = Literal[
     "429", "500", "503", "timeout", "drop", "cut", "not-json",
@@ -91,7 +92,7 @@ def planned_faults(share: float, *, seed: int, kinds: Sequence[Fault] = FAULTS) 
 
 def request_name(body: Body) -> str:
     """Returns the hash of a request."""
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
+    return short_hash(json.dumps(body, sort_keys=True))
 
 
 class ChatServer:

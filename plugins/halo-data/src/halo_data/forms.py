@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from halo_core.errors import DataError
+from halo_core.errors import DataError, nearest
 from halo_core.feedback import Feedback
 from halo_data.implicit_prompt import shared_prompt
 from halo_data.messages import completion_text, messages, prompt_messages
@@ -219,7 +218,7 @@ def recognise(row: Given, place: str) -> Form:
 def _guess(row: Given) -> str:
     known = sorted({column for form in FORMS for column in form.columns})
     for name in row:
-        near = difflib.get_close_matches(name, [k for k in known if k not in row], n=1, cutoff=0.7)
+        near = nearest(name, [k for k in known if k not in row], cutoff=0.7)
         if name not in known and near:
             return f" Did you mean {near[0]!r} instead of {name!r}?"
     return ""

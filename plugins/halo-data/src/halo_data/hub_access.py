@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from halo_core.errors import DataError, UserError
+from halo_core.hashing import short_hash
 from halo_data.forms import Record
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -78,7 +78,7 @@ def digest_of(hub_id: str, commit: str | None, *also: str | None) -> str | None:
     """
     if commit is None:
         return None
-    return hashlib.sha256(json.dumps([hub_id, commit, *also]).encode()).hexdigest()[:32]
+    return short_hash(json.dumps([hub_id, commit, *also]), 32)
 
 
 def glimpse(hub_id: str, name: str | None, revision: str | None) -> Glimpse | None:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from halo_core.errors import PathError
+from halo_core.hashing import file_hash
 from halo_core.json_objects import ENDINGS, near_names
 
 
@@ -76,5 +77,4 @@ def content_digest(files: Sequence[Path], also: str = "") -> str:
 @lru_cache(maxsize=256)
 def _file_digest(path: Path, size: int, modified: int) -> str:
     del size, modified  # they tell the cache that the file is another one
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_hash(path)

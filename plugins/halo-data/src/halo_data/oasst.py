@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic import Field, model_validator
 from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
+from halo_core.hashing import short_hash
 from halo_core.json_objects import objects
 from halo_data import published_sizes
 from halo_data.forms import Record
@@ -183,5 +183,5 @@ def _rank(reply: OasstMessage) -> int:
 
 
 def _is_held(group: ReplyGroup, share: float) -> bool:
-    digits = hashlib.sha256(group.asked[0].tree.encode()).hexdigest()[:16]
+    digits = short_hash(group.asked[0].tree)
     return int(digits, 16) < share * 16**16

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import TypeVar
 
-from halo_core.errors import DataError
+from halo_core.errors import DataError, did_you_mean
 
 T = TypeVar("T")
 
@@ -35,8 +34,7 @@ def of_split(splits: Mapping[str, T], name: str, where: str) -> T:
     """
     if name in splits:
         return splits[name]
-    near = difflib.get_close_matches(name, splits, n=1)
-    guess = f" Did you mean {near[0]!r}?" if near else ""
+    guess = did_you_mean(name, splits)
     raise DataError(
         f"no split {name!r}.{guess} There is: {', '.join(sorted(splits))}. Choose with split: NAME",
         location=where,

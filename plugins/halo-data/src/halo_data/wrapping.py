@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import Any
 from halo_core.data import DataInfo, DataSource, KnownSize, Loaded
 from halo_core.errors import DataError
 from halo_core.feedback import COLUMNS, Feedback, prompt_id
+from halo_core.hashing import short_hash
 from halo_data.outcome import DUPLICATE, Dropped, Row, kept
 
 CARRIED = ("group", "copy")
@@ -68,7 +68,7 @@ def check_kind(feedback: Feedback | None, name: str, wanted: tuple[Feedback, ...
 
 def digest_of_parts(*parts: str) -> str:
     """Returns 32 hexadecimal digits that name some texts, in order."""
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+    return short_hash(json.dumps(parts), 32)
 
 
 def converted(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 import threading
@@ -11,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from halo_core.hashing import short_hash
 
 FILE = "replies.sqlite"
 _TABLE = """
@@ -42,7 +43,7 @@ def request_key(request: Mapping[str, Any]) -> str:
     The messages hold the texts in the order in which they are shown.
     """
     text = json.dumps(request, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return short_hash(text, 64)
 
 
 class ReplyStore:

@@ -18,7 +18,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import tomllib
 from pathlib import Path
@@ -27,10 +26,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from halo_core.feedback import Prompt
+from halo_core.hashing import short_hash
 from halo_core.judge import Comparison, Winner
 
 FOLDER = Path(__file__).parent / "templates"
-DIGEST_LENGTH = 16
 
 _PLACE = re.compile(r"\{(prompt|a|b|fence)\}")
 _ROLE_MARKER = re.compile(
@@ -131,7 +130,7 @@ class Template(_Part):
 def _fence(*texts: str) -> str:
     """Returns a mark that no text holds, as it depends on all of them; the same every time."""
     together = "\x00".join(texts).encode("utf-8", "surrogatepass")
-    return hashlib.sha256(together).hexdigest()[:12]
+    return short_hash(together, 12)
 
 
 def prompt_text(prompt: Prompt) -> str:
@@ -202,7 +201,7 @@ def read_template(path: Path) -> Template:
     except ValueError as error:
         raise ValueError(f"{path}: {error}; expected a template in TOML") from None
     texts = {k: v.strip("\n") if isinstance(v, str) else v for k, v in parts.items()}
-    digest = hashlib.sha256(raw).hexdigest()[:DIGEST_LENGTH]
+    digest = short_hash(raw)
     try:
         return Template.model_validate({**texts, "digest": digest})
     except ValidationError as error:

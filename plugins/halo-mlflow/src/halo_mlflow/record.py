@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import hashlib
 import json
 import os
 import re
@@ -16,13 +15,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from halo_core.hashing import short_hash
 from halo_core.redact import redact
 from halo_core.store import read_json
 from halo_mlflow.keys import PlainStages, plain_stages
 from halo_mlflow.names import clean_name, flatten
 
 LONGEST_RUN_NAME = 16
-DIGEST_LENGTH = 16
 _NO_PARAMETERS = ("name", "tracking", "reports")
 # Okabe and Ito (2008): colours that colour-blind readers tell apart.
 _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -152,7 +151,7 @@ class RunRecord:
     def _spec_hash(self) -> str:
         path = self.folder / "spec.resolved.yaml"
         content = path.read_bytes() if path.exists() else b""
-        return hashlib.sha256(content).hexdigest()[:16]
+        return short_hash(content)
 
     def _plugins(self) -> list[str]:
         components = self.tree.get("components", ())
@@ -200,7 +199,7 @@ def colour(method: str) -> str:
 def _digest(source: Mapping[str, Any]) -> str:
     """Returns what names the content: of the whole identity, since a split is part of it."""
     text = json.dumps(source, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
+    return short_hash(text)
 
 
 def _user() -> str:

@@ -5,13 +5,13 @@ Of all pages of MLflow this is the one where two runs' completions stand side by
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from halo_core.hashing import short_hash
 from halo_mlflow.artifacts import prompt_text
 from halo_mlflow.judge_source import JudgeSource
 from halo_mlflow.verdict_spans import calls_of, cost_of, cost_split, verdict_spans
@@ -70,7 +70,7 @@ def send_verdicts(target: TraceTarget, verdicts: Iterable[Mapping[str, Any]], li
 def trace_id(target: TraceTarget, prompt_id: str) -> str:
     """Returns MLflow's id of the trace of a prompt: the same whenever it is sent."""
     text = f"{target.run_id} {target.stage} {prompt_id}"
-    return f"tr-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+    return f"tr-{short_hash(text, 32)}"
 
 
 def rationale(verdict: Mapping[str, Any]) -> str:

@@ -6,12 +6,12 @@ it is a span per order in which the texts were shown, with the judge's words, it
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from math import fsum
 from typing import TYPE_CHECKING, Any
 
+from halo_core.hashing import short_hash
 from halo_mlflow.artifacts import prompt_text
 from halo_mlflow.judge_source import JudgeSource
 
@@ -109,7 +109,7 @@ def _context(trace: int, name: str) -> SpanContext:
     """Returns a span's ids: the same whenever it is sent."""
     from opentelemetry.trace import SpanContext, TraceFlags
 
-    digest = hashlib.sha256(f"{trace:x} {name}".encode()).hexdigest()
+    digest = short_hash(f"{trace:x} {name}", 64)
     span = int(digest[:16], 16) if name else trace >> 64
     return SpanContext(trace, span, is_remote=False, trace_flags=TraceFlags(1))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.errors import PathError
+from halo_core.hashing import short_hash
 
 if TYPE_CHECKING:
     from halo_report.compare.comparison import Comparison
@@ -95,7 +95,7 @@ def _folder_name(found: Comparison) -> str:
     name = "+".join(labels)
     if len(name) <= LONGEST_FOLDER:
         return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    digest = short_hash(name, 8)
     return f"{labels[0][: LONGEST_FOLDER // 2]}+{len(labels) - 1}-more-{digest}"
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from halo_core.errors import PathError
+from halo_core.errors import PathError, did_you_mean
 
 SHOWN = 8
 """A message names so many of the runs and suites that are there."""
@@ -70,10 +69,8 @@ def find_target(name: str, workspace: Path) -> Target:
 def _there(name: str, known: Sequence[Target]) -> str:
     """Returns the nearest name and the first of those there, suites first."""
     names = [target.folder.name for target in known]
-    near = difflib.get_close_matches(name, names, n=1) or difflib.get_close_matches(
-        name, [found.rpartition("-")[0] for found in names], n=1
-    )
-    guess = f". Did you mean {near[0]!r}?" if near else "."
+    begun = [found.rpartition("-")[0] for found in names]
+    guess = did_you_mean(name, names) or did_you_mean(name, begun)
     more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
     shown = ", ".join(f"{target.kind} {target.folder.name}" for target in known[:SHOWN])
-    return f"{guess} There: {shown}{more}" if shown else "; there: nothing yet"
+    return f".{guess} There: {shown}{more}" if shown else "; there: nothing yet"

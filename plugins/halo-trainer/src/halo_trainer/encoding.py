@@ -5,7 +5,6 @@ The rules of rendering and truncation are in docs/explanation/encoding.md.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from filelock import FileLock
 from halo_core.chat_text import completion_end_id, control_pattern, protect, token_ids
 from halo_core.errors import DataError, UserError
 from halo_core.feedback import Feedback
+from halo_core.hashing import file_hash, short_hash
 from halo_core.rows import DataSet
 from halo_trainer.control_tokens import Suffixes
 from halo_trainer.encoded import (
@@ -112,7 +112,7 @@ def _fill(folder: Path, encoder: _Encoder) -> None:
 
 def cache_key(data: DataSet, tokenizer: Any, options: EncodingOptions) -> str:
     """Returns a name for what the rows, the tokenizer, its template and the options give."""
-    files = [_file_hash(path) for path in data.files]
+    files = [file_hash(path) for path in data.files]
     content = [
         ENCODER_VERSION,
         data.feedback,
@@ -121,12 +121,7 @@ def cache_key(data: DataSet, tokenizer: Any, options: EncodingOptions) -> str:
         tokenizer.chat_template,
         vars(options),
     ]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return short_hash(json.dumps(content, sort_keys=True), 32)
 
 
 def tokenizer_content(tokenizer: Any) -> str:
@@ -138,7 +133,7 @@ def tokenizer_content(tokenizer: Any) -> str:
         # Padding and truncation are left behind by whoever called the tokenizer last.
         rules = json.loads(backend.to_str()) | {"padding": None, "truncation": None}
     content = [rules, tokenizer.eos_token, tokenizer.bos_token, tokenizer.all_special_tokens]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return short_hash(json.dumps(content, sort_keys=True), 64)
 
 
 class _Encoder:
@@ -236,7 +231,7 @@ def completions_of(row: Mapping[str, Any], feedback: Feedback) -> list[tuple[str
 
 
 def _completion_id(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return short_hash(text)
 
 
 __all__ = [

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
+
+from halo_core.errors import did_you_mean
 
 OPTIMIZERS: Mapping[str, frozenset[str]] = {
     "Adadelta": frozenset({"rho", "eps"}),
@@ -35,21 +36,18 @@ def optimizer_name(name: str) -> str:
     names = {known.lower(): known for known in OPTIMIZERS}
     if name.lower() in names:
         return names[name.lower()]
-    raise ValueError(f"no optimizer named {name!r}. {_nearest(name.lower(), names)}")
+    raise ValueError(
+        f"no optimizer named {name!r}.{did_you_mean(name.lower(), names)} "
+        f"Known: {', '.join(sorted(names))}"
+    )
 
 
 def unknown_options(name: str, options: Iterable[str]) -> list[str]:
     """Returns one message per option that the optimiser does not have."""
     known = OPTIMIZERS[optimizer_name(name)]
     return [
-        f"{optimizer_name(name)} has no option {option!r}. {_nearest(option, known)}"
+        f"{optimizer_name(name)} has no option {option!r}.{did_you_mean(option, known)} "
+        f"Known: {', '.join(sorted(known))}"
         for option in options
         if option not in known
     ]
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
-    return f"{hint}Known: {', '.join(known)}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 
-from halo_core.errors import ModelError
+from halo_core.errors import ModelError, did_you_mean
 
 _ROPE = ("rope_theta", "rope_scaling", "partial_rotary_factor", "rotary_pct", "rotary_emb_base")
 """Older names for parts of `rope_parameters`, which transformers still takes."""
@@ -54,8 +53,7 @@ def make_config(options: Mapping[str, Any], tokenizer: Any) -> Any:
 
 
 def _unknown(what: str, given: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
-    guess = f" Did you mean {near[0]!r}?" if near else ""
+    guess = did_you_mean(given, known, cutoff=0.5)
     return f"there is no {what} {given!r}.{guess} The names are those of transformers"
 
 

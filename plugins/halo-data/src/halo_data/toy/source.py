@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from random import Random
 from typing import Literal, Self
@@ -10,6 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from halo_core.data import DataInfo, DataSource, Loaded
+from halo_core.hashing import short_hash
 from halo_data.outcome import Row
 from halo_data.splits import of_split
 from halo_data.toy.world import VERSION, Question, Split, dialogue, questions, ranked
@@ -61,7 +61,7 @@ class Toy(DataSource):
     def inspect(self) -> DataInfo:
         """Returns the kind, the splits train and test, and the hash of options and version."""
         options = f"toy {VERSION} {self.model_dump_json()}"
-        digest = hashlib.sha256(options.encode()).hexdigest()[:32]
+        digest = short_hash(options, 32)
         return DataInfo(self.feedback, ("train", "test"), digest)
 
     def load(self, split: str) -> Loaded:

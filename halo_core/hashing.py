@@ -1,0 +1,33 @@
+"""Hashes that name things: texts, JSON trees and files."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+
+def short_hash(content: str | bytes, digits: int = 16) -> str:
+    """Returns the first hexadecimal digits of the SHA-256 of a text (as UTF-8) or of bytes.
+
+    Keys, ids and cached results are named by it, in workspaces that exist: what it returns for a
+    content must never change.
+
+    Args:
+        content: What is named.
+        digits: How many digits to return, 1 to 64.
+
+    >>> short_hash("hi")
+    '8f434346648f6b96'
+    """
+    data = content.encode() if isinstance(content, str) else content
+    return hashlib.sha256(data).hexdigest()[:digits]
+
+
+def file_hash(path: Path) -> str:
+    """Returns the 64 hexadecimal digits of the SHA-256 of a file's bytes, read piece by piece.
+
+    Raises:
+        OSError: When the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
