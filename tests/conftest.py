@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-# Its tests need it installed: test_stranger_plugin.py does that and runs them.
-collect_ignore = ["stranger"]
+# The stranger's tests need it installed: test_stranger_plugin.py does that and runs them. The
+# scripts in golden are run by test_golden_stages.py and test_golden_quickstart.py.
+collect_ignore = ["stranger", "golden"]
 
 MADE = Path(__file__).with_name("made_components.py")
 
