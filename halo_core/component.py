@@ -6,9 +6,11 @@ its JSON schema documents it, and its options are part of the identity of every 
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Self
+from types import FunctionType
+from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
@@ -40,6 +42,25 @@ class Execution:
     """Marks an option that changes how fast or where, and never what: left out of the identity."""
 
 
+class Origin(NamedTuple):
+    """Where a component comes from.
+
+    Attributes:
+        name: The name that specs use: ``kto``, ``namespace/name`` or ``file:PATH:CLASS``.
+        distribution: The distribution that registered it; ``file:NAME`` for a local file.
+        version: The distribution's version.
+        file: The file of the module that registered it, or the local file.
+        target: ``module:attribute``, or ``file:PATH:CLASS``.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    file: str
+    target: str
+
+
+ComponentT = TypeVar("ComponentT", bound="Component")
 ModelRef = Annotated[str, Refers("model")]
 SamplesRef = Annotated[str, Refers("samples")]
 DataRef = Annotated[str | list[Any] | dict[str, Any], Refers("data")]
@@ -70,6 +91,13 @@ class Component(BaseModel):
     """Class variables that a component of this kind must set."""
     citation: ClassVar[str | None] = None
     """Author, year and title of what the component implements."""
+    results_version: ClassVar[int | None] = None
+    """Promises "same inputs, same results" while it stays the same.
+
+    Where it is set, it stands in the identity of a stage's output instead of the distribution's
+    version or the hash of its source. So a release that only changes messages or speed computes
+    nothing again. Raise it by 1 whenever a result changes.
+    """
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -94,6 +122,8 @@ class Component(BaseModel):
                     f"option {name!r} shadows a member of {interface.__name__}: rename it",
                     location=where,
                 )
+        _check_results_version(cls.results_version, where)
+        _check_method_names(cls, interface, where)
 
     @classmethod
     def __get_pydantic_core_schema__(
@@ -121,6 +151,17 @@ class Component(BaseModel):
             return handler(schema)
         return {"type": ["string", "object"], "description": f"a {cls.kind}", "x-halo": cls.kind}
 
+    @property
+    def spec_origin(self) -> Origin | None:
+        """Where the component comes from; None for one that was built by hand."""
+        origin: Origin | None = self.__dict__.get(_ORIGIN)
+        return origin
+
+    @property
+    def spec_name(self) -> str:
+        """The name by which a spec found it; its class's name where it was built by hand."""
+        return type(self).__qualname__ if self.spec_origin is None else self.spec_origin.name
+
     def file_digests(self) -> Mapping[str, str]:
         """Returns what the identity holds of the files that its options name: label to digest.
 
@@ -141,6 +182,44 @@ class Component(BaseModel):
             pydantic.ValidationError: When options are missing, unknown or of the wrong type.
         """
         return cls.model_validate_json(options, context={"components": components})
+
+
+_ORIGIN = "_spec_origin"
+"""Not an option: pydantic leaves it out of what is dumped and compared, and copies keep it."""
+
+
+def with_origin(component: ComponentT, origin: Origin) -> ComponentT:
+    """Returns a component that knows the name and the distribution that it was found by."""
+    named = component.model_copy()
+    named.__dict__[_ORIGIN] = origin
+    return named
+
+
+def _check_results_version(version: object, where: str) -> None:
+    if version is None or (isinstance(version, int) and version > 0 and version is not True):
+        return
+    raise PluginError(
+        f"results_version is {version!r}; expected a whole number from 1 on, or None",
+        location=where,
+    )
+
+
+def _check_method_names(cls: type[Component], interface: type[Component], where: str) -> None:
+    """Refuses a public method whose name is nearly that of one of the interface.
+
+    A misspelt method of an interface is never called, and nothing would say so.
+    """
+    known = [name for name, value in vars(interface).items() if isinstance(value, FunctionType)]
+    known = [name for name in known if not name.startswith("_")]
+    for name, value in vars(cls).items():
+        if not isinstance(value, FunctionType) or name.startswith("_") or hasattr(interface, name):
+            continue
+        if near := difflib.get_close_matches(name, known, n=1, cutoff=0.8):
+            raise PluginError(
+                f"{name}() is no method of {interface.__name__}, and nothing calls it. Did you "
+                f"mean {near[0]}()? A method of your own needs a name less like it, or a leading _",
+                location=where,
+            )
 
 
 def _serialize(component: Component) -> dict[str, Any]:

@@ -6,13 +6,13 @@ the seed. `done.json` is written last, by rank 0, and means that the output is w
 
 from __future__ import annotations
 
-import os
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
+from halo_core.blame import owns
 from halo_core.discovery import discover
 from halo_core.error_record import error_of, error_record, exit_code_of
 from halo_core.errors import HaloError, PluginError, UserError, WorkerError
@@ -171,22 +171,22 @@ def _run(resolved: Resolved, context: StageContext) -> StageResult:
 
 
 def _third_party(error: Exception, resolved: Resolved) -> tuple[Resolved, str] | None:
-    """Returns the stranger's component in whose code an error was raised, and where."""
-    frames = traceback.extract_tb(error.__traceback__)
-    for frame in reversed(frames):
-        for found in resolved.all():
-            registration = found.registration
-            owner = RESERVED[registration.kind].get(registration.name)
-            folder = os.path.dirname(registration.origin)
-            local = registration.target.startswith(FILE_PREFIX)
-            inside = (
-                frame.filename == registration.origin
-                if local
-                else (frame.filename.startswith(folder + os.sep))
-            )
-            if owner != registration.distribution and inside:
+    """Returns the stranger's component in whose files an error was raised, and where.
+
+    The innermost frame of a stranger decides: below it may be pydantic, torch or halo itself, which
+    only did what they were told.
+    """
+    strangers = [found for found in resolved.all() if not _is_built_in(found)]
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        for found in strangers:
+            if owns(found.component, frame.filename):
                 return found, f"{frame.filename}:{frame.lineno}"
     return None
+
+
+def _is_built_in(resolved: Resolved) -> bool:
+    registration = resolved.registration
+    return RESERVED[registration.kind].get(registration.name) == registration.distribution
 
 
 def write_error(folder: Path, error: BaseException) -> None:

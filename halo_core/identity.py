@@ -1,7 +1,8 @@
 """What a stage's output depends on, and the hash that names it in the store.
 
 In it: canonical names, options, the seed, the inputs' own keys, digests of data and model, and
-component versions (for an editable or ``file:`` origin the hash of its source). Not in it: options
+component versions (for an editable or ``file:`` origin the hash of its source; where a component
+promises a `results_version`, that instead). Not in it: options
 marked `Execution` (ranks, micro-batches, devices, intervals) and `Location` (folders).
 """
 
@@ -44,9 +45,14 @@ def component_identity(resolved: Resolved) -> dict[str, Any]:
     name = resolved.name
     if _is_file(resolved):  # where the file lies does not matter; its hash is the version
         name = f"{Path(resolved.registration.origin).name}:{resolved.short_name}"
-    found = {"use": name, "version": version(resolved.registration), "options": options}
+    found = {"use": name, "version": _results_version(resolved), "options": options}
     files = resolved.component.file_digests()
     return {**found, "files": dict(files)} if files else found
+
+
+def _results_version(resolved: Resolved) -> str:
+    promised = type(resolved.component).results_version
+    return version(resolved.registration) if promised is None else f"results {promised}"
 
 
 def _is_file(resolved: Resolved) -> bool:

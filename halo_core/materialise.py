@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from halo_core.blame import blaming, plugin_error
 from halo_core.data import Loaded
-from halo_core.errors import DataError, HaloError, PluginError
+from halo_core.errors import DataError, HaloError
 from halo_core.feedback import COLUMNS, Feedback, prompt_id
 from halo_core.hashing import short_hash
 from halo_core.identity import digest, source_identity
 from halo_core.lock import held
-from halo_core.registry import raised_at
 from halo_core.rows import arrow_schema
 from halo_core.spec.sources import Part, SetSpec, Source
 from halo_core.spec.stage_feedback import stages_in
@@ -93,7 +94,7 @@ def _write(source: Source, folder: Path) -> dict[str, Any]:
 
     feedback = _feedback(source)
     schema = arrow_schema(feedback)
-    loaded = _guarded(source, lambda: source.component.load(source.split))
+    loaded = _loaded(source)
     counts: Counter[str] = Counter()
     content = hashlib.sha256()
     folder.mkdir(parents=True, exist_ok=True)
@@ -142,39 +143,30 @@ def _nothing_left(dropped: Mapping[str, int], elsewhere: int) -> str:
     return f"no rows are left ({reasons or 'it is empty'}); expected at least one"
 
 
-def _guarded(source: Source, call: Any) -> Loaded:
-    try:
-        loaded = call()
-    except HaloError as error:
-        raise _placed(error, source) from error
-    except Exception as error:
-        raise _blamed(error, source) from error
+def _loaded(source: Source) -> Loaded:
+    with _loading(source):
+        loaded: object = source.component.load(source.split)
     if not isinstance(loaded, Loaded):
-        raise PluginError(
-            f"{source.resolved.name}.load() returned {type(loaded).__name__}; expected Loaded",
-            location=source.resolved.registration.origin,
-        )
+        what = f"returned {type(loaded).__name__}; expected Loaded"
+        raise plugin_error(source.component, "load", what)
     return loaded
 
 
 def _iterate(source: Source, loaded: Loaded) -> Iterator[Mapping[str, Any]]:
-    try:
+    with _loading(source):
         yield from loaded.rows
+
+
+@contextmanager
+def _loading(source: Source) -> Iterator[None]:
+    """Blames a source for what it raises by accident, and places what it raises on purpose."""
+    try:
+        with blaming(source.component, f"load({source.split!r})"):
+            yield
     except HaloError as error:
-        raise _placed(error, source) from error
-    except Exception as error:
-        raise _blamed(error, source) from error
-
-
-def _placed(error: HaloError, source: Source) -> HaloError:
-    return error if error.location else type(error)(error.message, location=_where(source))
-
-
-def _blamed(error: Exception, source: Source) -> PluginError:
-    return PluginError(
-        f"{source.resolved.name}.load({source.split!r}) raised {type(error).__name__}: {error}",
-        location=raised_at(error.__traceback__, source.resolved.registration.origin),
-    )
+        if error.location:
+            raise
+        raise type(error)(error.message, location=_where(source)) from error
 
 
 def _kept(

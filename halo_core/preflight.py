@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from halo_core.errors import HaloError, PluginError
+from halo_core.blame import blaming
+from halo_core.errors import HaloError
 from halo_core.plan import Plan, PlannedStage
-from halo_core.registry import raised_at
 from halo_core.spec.components import fields_by_alias
 from halo_core.spec.stages import BASE_MODEL
 from halo_core.stage import ModelInput
@@ -42,16 +42,11 @@ class Preflight:
 
     def _check(self, stage: PlannedStage, models: dict[str, ModelInput]) -> None:
         component = stage.spec.component
-        try:
-            component.preflight(models)
-        except HaloError as error:
-            raise type(error)(error.message, location=_place(stage, error.location)) from error
-        except Exception as error:
-            origin = stage.spec.resolved.registration.origin
-            where = raised_at(error.__traceback__, origin)
-            name = stage.spec.resolved.name
-            message = f"{name}.preflight() raised {type(error).__name__}: {error}"
-            raise PluginError(message, location=where) from error
+        with blaming(component, "preflight"):
+            try:
+                component.preflight(models)
+            except HaloError as error:
+                raise type(error)(error.message, location=_place(stage, error.location)) from error
 
     def _nearest(self, name: str | None) -> ModelInput | None:
         """Returns a stage's model, or that of the nearest stage before it which is there."""

@@ -141,10 +141,6 @@ class Registrar:
         )
 
     def _mistake(self, kind: str, name: str, target: str) -> str | None:
-        owner = RESERVED[kind].get(name)
-        if owner not in (None, normalised(self._distribution)):
-            own = namespace(self._distribution)
-            return f", a name of {owner}. Choose another; users will write {own}/NAME"
         if not _is_name(name):
             return "; expected letters, digits, '.', '_' and '-' only"
         if any((r.kind, r.name) == (kind, name) for r in self.registrations):

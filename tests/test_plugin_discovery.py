@@ -141,19 +141,25 @@ def test_one_broken_plugin_leaves_the_others_alone(site: Any, registers: Registe
     assert registry.names("judge") == ["good/fair"]
 
 
-def test_a_taken_name_breaks_the_plugin_that_takes_it(site: Any, registers: Registers) -> None:
-    module = site.add("halo-acme", registers("loss('kto', 'acme:KTO')"))
-    row = broken(site)
-    assert row.error == (
-        "PluginError: halo-acme registers the loss 'kto', a name of halo-methods. "
-        "Choose another; users will write acme/NAME"
+def test_a_built_in_name_is_free_behind_a_namespace(site: Any, registers: Registers) -> None:
+    site.add("halo-ema", registers("reference_point('mismatched-kl', 'ema:KL')"))
+    registry = loaded(site)
+    assert registry.names("reference_point") == ["ema/mismatched-kl"]
+    assert registry.find("reference_point", "ema/mismatched-kl").distribution == "halo-ema"
+
+
+def test_a_bare_built_in_name_never_means_a_stranger_s(site: Any, registers: Registers) -> None:
+    site.add("halo-ema", registers("loss('kto', 'ema:KTO')"))
+    assert message_of(loaded(site), "loss", "kto") == (
+        "the loss 'kto' is in halo-methods, which is not installed: pip install halo-methods"
     )
-    assert row.location == f"{site.folder / module}.py:6"
 
 
-def test_a_command_of_the_core_cannot_be_taken(site: Any, registers: Registers) -> None:
+def test_a_stranger_s_command_never_takes_the_place_of_the_core_s(
+    site: Any, registers: Registers
+) -> None:
     site.add("halo-acme", registers("command('run', 'acme:run', help='Mine.')"))
-    assert "the command 'run', a name of halo-core" in broken(site).error
+    assert loaded(site).names("command") == ["acme/run"]
 
 
 def test_a_name_of_another_kind_is_free(site: Any, registers: Registers) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,11 +14,21 @@ from typing import Any, Union, cast, get_args, get_origin
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from halo_core.component import Component, Execution, Location, Refers, interface_of, is_interface
+from halo_core.blame import class_place
+from halo_core.component import (
+    Component,
+    Execution,
+    Location,
+    Origin,
+    Refers,
+    interface_of,
+    is_interface,
+    with_origin,
+)
 from halo_core.data import DataSource
 from halo_core.errors import HaloError, PluginError, did_you_mean
 from halo_core.feedback import SPLIT_OF
-from halo_core.registry import Registration, Registry, import_target
+from halo_core.registry import Registration, Registry, import_target, raised_at
 from halo_core.spec.document import Keys, dotted
 from halo_core.spec.local_file import (
     FILE_PREFIX,
@@ -92,7 +103,25 @@ class Resolved:
         options = {name: _exchanged(item, exchange) for name, item in self.options.items()}
         slots: dict[str, Component] = {}
         encoded = json.dumps(_slotted(options, slots))
-        return replace(self, component=type(self.component).build(encoded, slots), options=options)
+        component = type(self.component).build(encoded, slots)
+        named = with_origin(component, origin_of(self.name, self.registration))
+        return replace(self, component=named, options=options)
+
+
+def origin_of(name: str, registration: Registration) -> Origin:
+    """Returns what a component is told of where it comes from.
+
+    Args:
+        name: Canonical.
+        registration: What the name means.
+    """
+    return Origin(
+        name,
+        registration.distribution,
+        registration.version,
+        registration.origin,
+        registration.target,
+    )
 
 
 def _components(value: Any, keys: Keys) -> Iterator[tuple[Keys, Resolved]]:
@@ -247,12 +276,12 @@ class Resolver:
             self._report(error, component_class, failed, keys)
             return None
         except Exception as error:
-            self.mistakes.take(keys, PluginError(f"{type(error).__name__}: {error}"))
+            self.mistakes.take(keys, _cannot_be_built(component_class, registration, error))
             return None
         if failed:
             return None
-        local = registration.target.startswith(FILE_PREFIX)
-        name = registration.target if local else registration.canonical
+        name = _name(registration)
+        component = with_origin(component, origin_of(name, registration))
         return Resolved(component, name, registration, options, keys)
 
     def _option(self, info: FieldInfo, value: Any, keys: Keys) -> Any:
@@ -305,6 +334,25 @@ class Resolver:
                     expected = _LENGTH.sub(r"expected \1", expected)
                     expected = f"got {problem['input']!r}; {expected}{_near_literal(problem)}"
                 self.mistakes.add(where, expected)
+
+
+def _name(registration: Registration) -> str:
+    local = registration.target.startswith(FILE_PREFIX)
+    return registration.target if local else registration.canonical
+
+
+def _cannot_be_built(
+    component_class: type[Component], registration: Registration, error: Exception
+) -> PluginError:
+    """Returns the error of a component whose own checks of its options raised by accident."""
+    place = raised_at(error.__traceback__, registration.origin)
+    if os.sep + "pydantic" in place:
+        place = class_place(component_class)
+    return PluginError(
+        f"{_name(registration)} ({registration.distribution} {registration.version}) could not "
+        f"check its options: it raised {type(error).__name__}: {error}",
+        location=place,
+    )
 
 
 def _splits(source: Component) -> tuple[str, ...]:

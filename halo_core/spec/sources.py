@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
+from halo_core.blame import blaming, plugin_error
 from halo_core.data import DataInfo, DataSource
-from halo_core.errors import HaloError, PluginError
+from halo_core.errors import HaloError
 from halo_core.feedback import COLUMNS, CONVERSIONS, Feedback, accepts
-from halo_core.registry import raised_at
 from halo_core.spec.components import Resolved, Resolver
 from halo_core.spec.document import Keys
 
@@ -96,18 +96,12 @@ def _resolve_source(resolver: Resolver, value: Any, keys: Keys) -> Source | None
 def _inspect(resolver: Resolver, resolved: Resolved, keys: Keys) -> DataInfo | None:
     source = cast(DataSource, resolved.component)
     try:
-        info = source.inspect()
+        with blaming(source, "inspect"):
+            info = source.inspect()
+        if not isinstance(info, DataInfo) or info.feedback not in (None, *COLUMNS):
+            raise plugin_error(source, "inspect", f"returned {info!r}; expected a DataInfo")
     except HaloError as error:
         resolver.mistakes.take(keys, error)
-        return None
-    except Exception as error:
-        where = raised_at(error.__traceback__, resolved.registration.origin)
-        message = f"{resolved.name}.inspect() raised {type(error).__name__}: {error}"
-        resolver.mistakes.take(keys, PluginError(message, location=where))
-        return None
-    if not isinstance(info, DataInfo) or info.feedback not in (None, *COLUMNS):
-        message = f"{resolved.name}.inspect() returned {info!r}; expected a DataInfo"
-        resolver.mistakes.take(keys, PluginError(message, location=resolved.registration.origin))
         return None
     return info
 

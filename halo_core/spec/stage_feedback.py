@@ -10,12 +10,12 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from halo_core.component import Location, Refers
+from halo_core.component import Location, Refers, with_origin
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.feedback import Feedback
 from halo_core.registry import Registration
-from halo_core.spec.components import Resolved
+from halo_core.spec.components import Resolved, origin_of
 from halo_core.spec.sources import Source
 from halo_core.store import stage_done
 
@@ -62,7 +62,9 @@ def feedback_of(stage: str, feedback: Feedback) -> Resolved:
 
     target = f"{__name__}:{StageFeedback.__name__}"
     registration = Registration("data", _NAME, target, "halo-core", halo_core.__version__, __file__)
-    component = StageFeedback(stage=stage, feedback=feedback)
+    component = with_origin(
+        StageFeedback(stage=stage, feedback=feedback), origin_of(_NAME, registration)
+    )
     options = {"stage": stage, "feedback": feedback}
     return Resolved(component, _NAME, registration, options, written=stage)
 

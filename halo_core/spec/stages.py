@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from halo_core.blame import blaming
 from halo_core.component import Component
-from halo_core.errors import PluginError, nearest
-from halo_core.registry import raised_at
+from halo_core.errors import HaloError, PluginError, nearest
 from halo_core.spec.components import Resolved, Resolver, fields_by_alias, refers_to
 from halo_core.spec.document import Keys
 from halo_core.spec.mistakes import unknown_name
@@ -166,11 +166,10 @@ class _Wiring:
     def _call(self, resolved: Resolved, method: str) -> Any:
         """Calls a method of the plugin's stage, guarded."""
         try:
-            return getattr(resolved.component, method)()
-        except Exception as error:
-            where = raised_at(error.__traceback__, resolved.registration.origin)
-            message = f"{resolved.name}.{method}() raised {type(error).__name__}: {error}"
-            self.mistakes.take(self.keys, PluginError(message, location=where))
+            with blaming(resolved.component, method):
+                return getattr(resolved.component, method)()
+        except HaloError as error:
+            self.mistakes.take(self.keys, error)
             return {}
 
     def _models(self, stage: Stage) -> dict[str, str]:

@@ -1,0 +1,115 @@
+"""Blames the right plugin: what a third party's code raised or gave back, and where in its files.
+
+Every call of a component's method from the core goes through `blaming`. What the method raises by
+accident becomes a `PluginError` that names the component, its distribution and a line of *its*
+source; what it raises on purpose (any `HaloError`) passes through.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import CodeType, TracebackType
+
+from halo_core.component import Component, Origin
+from halo_core.errors import HaloError, PluginError
+
+FILE_PREFIX = "file:"
+
+
+@contextmanager
+def blaming(component: Component, call: str) -> Iterator[None]:
+    """Turns what a component's method raises by accident into an error that blames its plugin.
+
+    Args:
+        component: Whose method is called within the `with` statement.
+        call: The call, for the message: ``load('train')``; parentheses are added where it has none.
+
+    Raises:
+        PluginError: In place of any exception that is no `HaloError`.
+    """
+    try:
+        yield
+    except HaloError:
+        raise
+    except Exception as error:
+        what = f"raised {type(error).__name__}: {error}"
+        raise plugin_error(component, call, what, trace=error.__traceback__) from error
+
+
+def plugin_error(
+    component: Component, call: str, what: str, *, trace: TracebackType | None = None
+) -> PluginError:
+    """Returns the error that blames a component for one of its methods.
+
+    Args:
+        component: Who is to blame.
+        call: The method, as for `blaming`.
+        what: What it did: ``returned None; expected a LossOutput``.
+        trace: Where it raised; the place is then the innermost line of the plugin's own files.
+    """
+    method, _, arguments = call.partition("(")
+    said = f"{component.spec_name}.{method}({arguments or ')'} {what}{_from(component.spec_origin)}"
+    place = raised_in(trace, component) or definition_of(component, method)
+    return PluginError(said, location=place)
+
+
+def _from(origin: Origin | None) -> str:
+    if origin is None or origin.distribution.startswith(FILE_PREFIX):
+        return ""
+    return f" ({origin.distribution} {origin.version})"
+
+
+def raised_in(trace: TracebackType | None, component: Component) -> str | None:
+    """Returns ``file:line`` of the innermost frame in a component's own files; None without one."""
+    for frame in reversed(traceback.extract_tb(trace)):
+        if owns(component, frame.filename):
+            return f"{frame.filename}:{frame.lineno}"
+    return None
+
+
+def owns(component: Component, file: str) -> bool:
+    """Returns whether a source file belongs to the package, or the file, of a component's class."""
+    if component.spec_origin is not None:
+        target = component.spec_origin.target
+        if target.startswith(FILE_PREFIX):
+            return file == component.spec_origin.file
+        if _is_in(file, target.partition(":")[0]):
+            return True
+    return _is_in(file, type(component).__module__)
+
+
+def _is_in(file: str, module: str) -> bool:
+    """Returns whether a file is one of the top-level package that a module belongs to."""
+    top = sys.modules.get(module.partition(".")[0])
+    if top is None:
+        return False
+    folders = [os.path.join(folder, "") for folder in getattr(top, "__path__", ())]
+    return file == getattr(top, "__file__", None) or file.startswith(tuple(folders))
+
+
+def definition_of(component: Component, method: str) -> str:
+    """Returns ``file:line`` where a component's class defines a method; else the class itself.
+
+    A method that is inherited from the core is not the plugin's: then the class is the place.
+    """
+    function = inspect.unwrap(getattr(type(component), method, blaming))
+    code = getattr(function, "__code__", None)
+    if isinstance(code, CodeType) and owns(component, code.co_filename):
+        return f"{code.co_filename}:{code.co_firstlineno}"
+    return class_place(type(component))
+
+
+def class_place(cls: type) -> str:
+    """Returns ``file:line`` of a class's definition; its dotted name where there is no source."""
+    try:
+        return f"{inspect.getsourcefile(cls)}:{inspect.getsourcelines(cls)[1]}"
+    except (OSError, TypeError):
+        return f"{cls.__module__}.{cls.__qualname__}"
+
+
+__all__ = ["blaming", "class_place", "definition_of", "owns", "plugin_error", "raised_in"]
