@@ -48,15 +48,7 @@ if TYPE_CHECKING:
     from halo_core.rows import DataSet
     from halo_core.scoring import Answer, Score, ScoringJudge, ScoringSession, compared_by_score
     from halo_core.stage import ModelInput, Stage, StageContext, StageResult
-    from halo_core.tracker import (
-        Report,
-        ReportTaker,
-        RunComparer,
-        RunKeeper,
-        SuiteTracker,
-        Tracker,
-        TrackerSession,
-    )
+    from halo_core.tracker import Report, Tracker, TrackerSession
 
 _HOMES = {
     "component": ["Component", "DataRef", "Execution", "Location", "ModelRef", "SamplesRef"],
@@ -90,17 +82,16 @@ _HOMES = {
     "rows": ["DataSet"],
     "scoring": ["Answer", "Score", "ScoringJudge", "ScoringSession", "compared_by_score"],
     "stage": ["ModelInput", "Stage", "StageContext", "StageResult"],
-    "tracker": [
-        "Report",
-        "ReportTaker",
-        "RunComparer",
-        "RunKeeper",
-        "SuiteTracker",
-        "Tracker",
-        "TrackerSession",
-    ],
+    "tracker": ["Report", "Tracker", "TrackerSession"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
+_GONE = {
+    "ReportTaker": "override Tracker.take_report instead",
+    "RunComparer": "override Tracker.compare_runs instead",
+    "RunKeeper": "override Tracker.has_run instead",
+    "SuiteTracker": "override Tracker.tell_suite instead",
+}
+"""Names that earlier versions had, and what to do now."""
 
 __version__ = "0.1.0"
 __all__ = [
@@ -144,9 +135,6 @@ __all__ = [
     "Quote",
     "RefPointEstimator",
     "Report",
-    "ReportTaker",
-    "RunComparer",
-    "RunKeeper",
     "SamplesRef",
     "Score",
     "ScoringJudge",
@@ -155,7 +143,6 @@ __all__ = [
     "StageContext",
     "StageResult",
     "Statistical",
-    "SuiteTracker",
     "Tracker",
     "TrackerSession",
     "UserError",
@@ -169,6 +156,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _GONE:
+        # No AttributeError: of that, `from halo_core import NAME` would not repeat the text.
+        raise ImportError(f"halo_core.{name} is gone: {_GONE[name]}")
     if name not in _HOME:
         raise AttributeError(f"module 'halo_core' has no attribute {name!r}")
     return getattr(importlib.import_module(f"halo_core.{_HOME[name]}"), name)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal
 
 from halo_core.component import Component
+from halo_core.errors import PluginError
 from halo_core.events import Event
 
 SuiteStatus = Literal["running", "done", "failed", "interrupted", "pending"]
@@ -21,9 +22,10 @@ class StartOver(Exception):
     """
 
 
-class TrackerSession(Protocol):
+class TrackerSession(ABC):
     """An opened tracker. Called from one thread that is not the training loop's."""
 
+    @abstractmethod
     def handle(self, events: Sequence[Event]) -> None:
         """Takes the next events, in order; none now and then, as a sign of life.
 
@@ -32,68 +34,90 @@ class TrackerSession(Protocol):
         Raises:
             StartOver: To be called with the run's first events next.
         """
-        ...
 
     def describe(self) -> Mapping[str, object]:
         """Returns what `halo run --json` adds: `links`, and ids of the tracker's own."""
-        ...
+        return {}
 
     def close(self) -> None:
         """Lets go of connections; all events were handled or given up."""
-        ...
+        return
 
 
 class Tracker(Component):
-    """Carries a run's events elsewhere. Handling an event twice must do no harm."""
+    """Carries a run's events elsewhere. Handling an event twice must do no harm.
+
+    A tracker must have `open`. The other methods are abilities: each stands for "not offered"
+    until it is overridden.
+
+    Raises:
+        PluginError: At class definition, when it has a method that was renamed.
+    """
 
     kind: ClassVar[str] = "tracker"
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if "keeps_run" in vars(cls):
+            raise PluginError(
+                "keeps_run() is called has_run() now: rename it, and return None where it cannot "
+                "be known",
+                location=f"{cls.__module__}.{cls.__qualname__}",
+            )
 
     @abstractmethod
     def open(self, run: Path, workspace: Path) -> TrackerSession:
         """Returns a session for the run in folder `run`; must not block or touch the network."""
 
+    def has_run(self, run: Path, workspace: Path) -> bool | None:
+        """Returns whether the store still has a run whose events were all taken.
 
-@runtime_checkable
-class SuiteTracker(Protocol):
-    """What a tracker may do besides: show a suite as one parent of its cells' runs."""
+        A suite that is run again passes over the finished cells that the store has.
 
-    def tell_suite(self, suite: Path, workspace: Path, status: SuiteStatus) -> Mapping[str, object]:
-        """Brings the parent up to date with the suite's `suite.json`.
+        Args:
+            run: The run's folder.
+            workspace: The workspace.
+
+        Returns:
+            True or False; None where it cannot be known: then what was taken once is believed to
+            be there.
+        """
+        return None
+
+    def tell_suite(
+        self, suite: Path, workspace: Path, status: SuiteStatus
+    ) -> Mapping[str, object] | None:
+        """Shows a suite as one parent of its cells' runs, up to date with its `suite.json`.
 
         Called again whenever a cell ends; calling it twice changes nothing.
 
         Args:
-            suite: The suite's folder.
+            suite: The suite's folder, ``<workspace>/suites/<name>``.
             workspace: The workspace.
             status: How far the suite is.
 
         Returns:
-            What a tracker's session says of itself: `links`, and ids of its own.
+            What a tracker's session says of itself: `links`, and ids of its own. None where it
+            shows no suites.
         """
-        ...
+        return None
 
-
-@runtime_checkable
-class ReportTaker(Protocol):
-    """An optional ability of a tracker: it takes a report that was made of a suite afterwards."""
-
-    def take_report(self, report: Path, suite: Path, workspace: Path) -> None:
+    def take_report(self, report: Path, suite: Path, workspace: Path) -> bool:
         """Shows the files of a report with the suite's parent; again, they are replaced.
 
         Args:
             report: The folder of the files.
             suite: The suite's folder, ``<workspace>/suites/<name>``.
             workspace: The workspace.
+
+        Returns:
+            Whether it took the report; False where it takes none.
         """
-        ...
+        return False
 
-
-@runtime_checkable
-class RunComparer(Protocol):
-    """An optional ability of a tracker: it has a page with several runs next to each other."""
-
-    def compare_runs(self, runs: Sequence[Path], workspace: Path) -> Mapping[str, object]:
-        """Returns where that page is; reads only what is on disk and asks no server.
+    def compare_runs(self, runs: Sequence[Path], workspace: Path) -> Mapping[str, object] | None:
+        """Returns where several runs are next to each other; reads only what is on disk.
 
         Args:
             runs: The folders of runs, each once.
@@ -102,22 +126,9 @@ class RunComparer(Protocol):
         Returns:
             What a tracker's session says of itself: `links`, and what makes them work (`ui`). And
             in `absent` the folders of those runs that are not on the page, since the tracker does
-            not have them.
+            not have them. None where it has no such page.
         """
-        ...
-
-
-@runtime_checkable
-class RunKeeper(Protocol):
-    """An optional ability of a tracker: it can tell whether its store still has a run.
-
-    A suite that is run again passes over the finished cells that the store has. Without this
-    ability, what a tracker took once it is believed to have.
-    """
-
-    def keeps_run(self, run: Path, workspace: Path) -> bool:
-        """Returns whether the store has a run whose events were all taken; False if not known."""
-        ...
+        return None
 
 
 class Report(Component):

@@ -40,6 +40,13 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         halo_core.Los  # noqa: B018
 
 
+@pytest.mark.parametrize("name", sorted(halo_core._GONE))
+def test_a_name_that_is_gone_says_what_to_do_now(name: str) -> None:
+    with pytest.raises(ImportError, match=f"^halo_core.{name} is gone: [a-zA-Z]"):
+        exec(f"from halo_core import {name}")
+    assert name not in halo_core.__all__
+
+
 @pytest.mark.parametrize("package", ["halo_core", "halo_core.testing"])
 def test_every_public_class_and_function_is_documented(package: str) -> None:
     module = importlib.import_module(package)

@@ -15,10 +15,10 @@ from halo_core.cli import call
 PARTS = '''
 from pydantic import Field
 
-from halo_core.tracker import Report, Tracker
+from halo_core.tracker import Report, Tracker, TrackerSession
 
 
-class Session:
+class Session(TrackerSession):
     def __init__(self, run):
         self.seen = run / "seen.txt"
 
@@ -41,7 +41,7 @@ class Keeps(Tracker):
     def open(self, run, workspace):
         return Session(run)
 
-    def keeps_run(self, run, workspace):
+    def has_run(self, run, workspace):
         if (run / "broken").exists():
             raise ConnectionError("no answer")
         return (run / "seen.txt").exists()

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from halo_core.tracker import Tracker
+from halo_core.tracker import Tracker, TrackerSession
 
 
-class Session:
+class Session(TrackerSession):
     def __init__(self, file, fails):
         self.file, self.fails = file, fails
 

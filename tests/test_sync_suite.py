@@ -15,10 +15,10 @@ from halo_core.events import EventLog
 TRACKER = '''
 from pydantic import Field
 
-from halo_core.tracker import Tracker
+from halo_core.tracker import Tracker, TrackerSession
 
 
-class Session:
+class Session(TrackerSession):
     def __init__(self, run, fails):
         self.run, self.fails = run, fails
 

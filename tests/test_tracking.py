@@ -11,12 +11,12 @@ import pytest
 from pydantic import PrivateAttr
 
 from halo_core.events import Event, EventLog
-from halo_core.tracker import StartOver, Tracker
+from halo_core.tracker import StartOver, Tracker, TrackerSession
 from halo_core.tracker_feed import make_feeds, read_batch
 from halo_core.tracking import Tracking
 
 
-class Recorder:
+class Recorder(TrackerSession):
     """A session that keeps what it was given; `before` may raise or hang first."""
 
     def __init__(self, before: Callable[[Sequence[Event]], None] = lambda events: None) -> None:

@@ -88,7 +88,6 @@ def _tell(
     """Tells the trackers of the first run that has any how far the suite is."""
     from halo_core.recorded_trackers import recorded_trees, resolve_trackers
     from halo_core.suite.folder import recorded_status
-    from halo_core.tracker import SuiteTracker
 
     told: dict[str, Any] = {"links": {}, "mlflow_run_id": None, "tracking_uri": None}
     failures: dict[str, HaloError] = {}
@@ -96,9 +95,10 @@ def _tell(
     for tree in recorded_trees(tracked) if tracked else ():
         try:
             ((_, tracker),) = resolve_trackers([tree], suite)
-            if not isinstance(tracker, SuiteTracker):
+            answer = tracker.tell_suite(suite, suite.parent.parent, recorded_status(record))
+            if answer is None:
                 continue
-            said = dict(tracker.tell_suite(suite, suite.parent.parent, recorded_status(record)))
+            said = dict(answer)
         except Exception as error:
             failures["the suite"] = HaloError(f"{tree.get('use')}: {one_line(error)}")
             continue

@@ -18,7 +18,7 @@ from halo_core.run_record import resolved_tree, to_yaml
 from halo_core.run_status import new_status
 from halo_core.store import read_json, stage_done
 from halo_core.suite.outcome import CellOutcome, ended
-from halo_core.tracker import RunKeeper, Tracker
+from halo_core.tracker import Tracker
 from halo_core.tracker_feed import make_feeds
 
 TAIL_BYTES = 65_536
@@ -100,14 +100,18 @@ def _trackers_are_up_to_date(plan: Plan, size: int) -> bool:
     root = plan.workspace.root
     feeds = make_feeds(trackers, plan.run_folder, root)
     return all(feed.offset == size for feed in feeds) and all(
-        _keeps_run(tracker, plan) for _, tracker in trackers if isinstance(tracker, RunKeeper)
+        _has_run(tracker, plan) for _, tracker in trackers
     )
 
 
-def _keeps_run(tracker: RunKeeper, plan: Plan) -> bool:
-    """Returns what a tracker says; one that raises does not know, and costs no cell its outcome."""
+def _has_run(tracker: Tracker, plan: Plan) -> bool:
+    """Returns whether a tracker still has a cell's run, which it took once.
+
+    One that cannot know is believed to have it. Where one raises, or answers nonsense, the cell is
+    gone through again, which costs seconds and loses nothing.
+    """
     try:
-        return tracker.keeps_run(plan.run_folder, plan.workspace.root)
+        return tracker.has_run(plan.run_folder, plan.workspace.root) in (None, True)
     except Exception:
         return False
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.redact import one_line
-from halo_core.tracker import SuiteStatus, SuiteTracker
+from halo_core.tracker import SuiteStatus, Tracker
 
 CLOSE_DEADLINE_S = 30.0
 ATTEMPTS = 3
@@ -20,7 +20,7 @@ class SuiteTracking:
     """Keeps trackers up to date with a suite.
 
     Args:
-        trackers: Names and trackers; those that know nothing of suites are left out.
+        trackers: Names and trackers; those that show no suites are told once and then left alone.
         suite: The suite's folder.
         workspace: The workspace.
         warn: Shows a warning.
@@ -31,13 +31,13 @@ class SuiteTracking:
 
     def __init__(
         self,
-        trackers: Sequence[tuple[str, object]],
+        trackers: Sequence[tuple[str, Tracker]],
         suite: Path,
         workspace: Path,
         warn: Callable[[str], None],
     ) -> None:
         self.told: dict[str, Any] = {"links": {}, "mlflow_run_id": None, "tracking_uri": None}
-        self._trackers = [(n, t) for n, t in trackers if isinstance(t, SuiteTracker)]
+        self._trackers = list(trackers)
         self._suite, self._workspace = suite, workspace
         self._warn = warn
         self._warned: set[str] = set()
@@ -73,7 +73,7 @@ class SuiteTracking:
             self._news.wait()
             self._news.clear()
             closing = self._closing.is_set()
-            for name, tracker in self._trackers:
+            for name, tracker in list(self._trackers):
                 if closing:
                     self._tell_end(name, tracker)
                 else:
@@ -81,7 +81,7 @@ class SuiteTracking:
             if closing:
                 return
 
-    def _tell_end(self, name: str, tracker: SuiteTracker) -> None:
+    def _tell_end(self, name: str, tracker: Tracker) -> None:
         for attempt in range(ATTEMPTS):
             time.sleep(attempt)
             if self._tell(name, tracker, self._status):
@@ -89,9 +89,13 @@ class SuiteTracking:
         what = f"{name}: it does not know how the suite ended; the same command tells it again"
         self._warn_once(f"{name} at the end", what)
 
-    def _tell(self, name: str, tracker: SuiteTracker, status: SuiteStatus) -> bool:
+    def _tell(self, name: str, tracker: Tracker, status: SuiteStatus) -> bool:
         try:
-            told = dict(tracker.tell_suite(self._suite, self._workspace, status))
+            answer = tracker.tell_suite(self._suite, self._workspace, status)
+            if answer is None:
+                self._trackers.remove((name, tracker))
+                return True
+            told = dict(answer)
         except (Exception, SystemExit) as error:
             self._warn_once(name, f"{name}: {one_line(error)}; the suite goes on without it")
             return False

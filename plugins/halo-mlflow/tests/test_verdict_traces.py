@@ -9,7 +9,6 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Trace
 
-from halo_core.tracker import RunComparer, RunKeeper
 from halo_mlflow.components import MLflow
 from halo_mlflow.judge_source import read_judge
 
@@ -144,7 +143,6 @@ def test_a_stage_without_a_record_is_named_by_its_folder(tracked_run: Any) -> No
 
 def test_the_comparison_opens_the_runs_that_the_store_has(tracked_run: Any, send: Any) -> None:
     tracker = MLflow()
-    assert isinstance(tracker, RunComparer)
     tracked_run.write_whole()
     told = send().describe()
     other = tracked_run.folder.with_name("other-1")
@@ -178,15 +176,14 @@ def test_a_run_is_kept_until_it_is_deleted(
     tracked_run: Any, send: Any, client: MlflowClient
 ) -> None:
     tracker = MLflow()
-    assert isinstance(tracker, RunKeeper)
-    assert not tracker.keeps_run(tracked_run.folder, tracked_run.workspace)
+    assert not tracker.has_run(tracked_run.folder, tracked_run.workspace)
     tracked_run.write_whole()
     run_id = send().describe()["mlflow_run_id"]
-    assert tracker.keeps_run(tracked_run.folder, tracked_run.workspace)
+    assert tracker.has_run(tracked_run.folder, tracked_run.workspace)
     client.delete_run(run_id)
-    assert not tracker.keeps_run(tracked_run.folder, tracked_run.workspace)
+    assert not tracker.has_run(tracked_run.folder, tracked_run.workspace)
     (tracked_run.workspace / "mlflow.db").unlink()
-    assert not tracker.keeps_run(tracked_run.folder, tracked_run.workspace)
+    assert not tracker.has_run(tracked_run.folder, tracked_run.workspace)
     assert not (tracked_run.workspace / "mlflow.db").exists()
 
 
@@ -194,4 +191,4 @@ def test_a_server_out_of_reach_keeps_no_run(tracked_run: Any) -> None:
     tracker = MLflow(uri="http://127.0.0.1:9", timeout_s=1)
     state = {"stores": {"http://127.0.0.1:9": {"run_id": "abc", "experiment_id": "1"}}}
     (tracked_run.folder / "mlflow.json").write_text(json.dumps(state))
-    assert not tracker.keeps_run(tracked_run.folder, tracked_run.workspace)
+    assert not tracker.has_run(tracked_run.folder, tracked_run.workspace)

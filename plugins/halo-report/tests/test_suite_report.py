@@ -270,6 +270,7 @@ class Takes(Tracker):
     def take_report(self, report, suite, workspace):
         names = sorted(path.name for path in report.iterdir() if path.suffix == '.html')
         (workspace / 'taken').write_text(f'{names} {report} {suite}')
+        return True
 
 
 class Breaks(Takes):
@@ -277,6 +278,13 @@ class Breaks(Takes):
 
     def take_report(self, report, suite, workspace):
         raise OSError('no route to http://ann:sesame@host')
+
+
+class Forgets(Takes):
+    '''Does not say whether it took it.'''
+
+    def take_report(self, report, suite, workspace):
+        return None
 
 
 class Ignores(Tracker):
@@ -292,7 +300,8 @@ def test_a_suite_s_trackers_get_the_report_and_a_broken_one_only_warns(
 ):
     path = tmp_path / "trackers.py"
     path.write_text(TRACKERS)
-    tracking = [{"use": f"file:{path}:{name}"} for name in ("Breaks", "Takes", "Ignores")]
+    names = ("Breaks", "Takes", "Forgets", "Ignores")
+    tracking = [{"use": f"file:{path}:{name}"} for name in names]
     record = {"name": "toy-kto-1M", "tracking": tracking}
     (suite.workspace / "runs" / "toy-kto-1M" / "run.json").write_text(json.dumps(record))
     code, found = report("toy")
@@ -300,9 +309,12 @@ def test_a_suite_s_trackers_get_the_report_and_a_broken_one_only_warns(
     assert [(t["use"].rpartition(":")[2], t["status"]) for t in found["trackers"]] == [
         ("Breaks", "failed"),
         ("Takes", "sent"),
+        ("Forgets", "failed"),
     ]
     assert "no route to" in found["trackers"][0]["why"]
     assert "sesame" not in found["trackers"][0]["why"]
+    why = "PluginError: take_report() returned None; expected True or False"
+    assert found["trackers"][2]["why"] == why
     taken = (suite.workspace / "taken").read_text()
     assert taken == f"['report.html'] {toy / 'report'} {toy}"
     assert call(["report", "toy", "--workspace", str(suite.workspace)]) == 0

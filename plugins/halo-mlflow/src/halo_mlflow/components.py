@@ -66,11 +66,12 @@ class MLflow(Tracker):
 
         return SuiteParent(self, suite, workspace).tell(status)
 
-    def take_report(self, report: Path, suite: Path, workspace: Path) -> None:
+    def take_report(self, report: Path, suite: Path, workspace: Path) -> bool:
         """Shows the files of a report as artifacts of the suite's run."""
         from halo_mlflow.suite import SuiteParent
 
         SuiteParent(self, suite, workspace).take_report(report)
+        return True
 
     def compare_runs(self, runs: Sequence[Path], workspace: Path) -> Mapping[str, object]:
         """Returns the link to MLflow's page that compares runs."""
@@ -78,8 +79,8 @@ class MLflow(Tracker):
 
         return compare_runs(self, runs, workspace)
 
-    def keeps_run(self, run: Path, workspace: Path) -> bool:
+    def has_run(self, run: Path, workspace: Path) -> bool:
         """Returns whether the store still has a run; False where it cannot be reached."""
-        from halo_mlflow.lifecycle import keeps_run
+        from halo_mlflow.lifecycle import has_run
 
-        return keeps_run(self, run, workspace)
+        return has_run(self, run, workspace)

@@ -85,7 +85,7 @@ def is_there(client: MlflowClient, run_id: str) -> bool:
     return bool(lifecycle == "active")
 
 
-def keeps_run(options: MLflow, run: Path, workspace: Path) -> bool:
+def has_run(options: MLflow, run: Path, workspace: Path) -> bool:
     """Returns whether a store has a run; False where it is not known.
 
     Args:

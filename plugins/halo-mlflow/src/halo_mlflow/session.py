@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from halo_core.errors import HaloError
 from halo_core.events import Event, read_events
 from halo_core.redact import one_line
-from halo_core.tracker import StartOver
+from halo_core.tracker import StartOver, TrackerSession
 from halo_mlflow.connection import connect
 from halo_mlflow.lifecycle import create_run, experiment_id, is_there, mark_dead_runs
 from halo_mlflow.links import run_links, ui_command
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 HEARTBEAT_S = 30.0
 
 
-class MLflowSession:
+class MLflowSession(TrackerSession):
     """Carries one run to MLflow. Connects when it is first given events.
 
     Args:

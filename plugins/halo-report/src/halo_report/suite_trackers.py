@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from halo_core.errors import PluginError
 from halo_core.recorded_trackers import recorded_trees, resolve_trackers
 from halo_core.redact import one_line
 from halo_core.store import read_json
-from halo_core.tracker import ReportTaker
 from halo_report.targets import Target
 
 
@@ -27,13 +27,13 @@ def hand_over(report: Path, suite: Target) -> list[dict[str, Any]]:
         use = str(tree.get("use"))
         try:
             ((_, tracker),) = resolve_trackers([tree], suite.folder)
-            if not isinstance(tracker, ReportTaker):
-                continue
-            tracker.take_report(report, suite.folder, suite.workspace)
+            taken = tracker.take_report(report, suite.folder, suite.workspace)
+            if not isinstance(taken, bool):
+                raise PluginError(f"take_report() returned {taken!r}; expected True or False")
         except Exception as error:
             told.append({"use": use, "status": "failed", "why": one_line(error)})
         else:
-            told.append({"use": use, "status": "sent", "why": None})
+            told += [{"use": use, "status": "sent", "why": None}] if taken else []
     return told
 
 

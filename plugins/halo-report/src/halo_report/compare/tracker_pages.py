@@ -8,7 +8,6 @@ from pathlib import Path
 
 from halo_core.recorded_trackers import recorded_trees, resolve_trackers
 from halo_core.redact import one_line
-from halo_core.tracker import RunComparer
 from halo_report.compare.entries import Entry
 
 
@@ -45,9 +44,9 @@ def tracker_pages(entries: Sequence[Entry]) -> TrackerPages:
         use = str(tree.get("use"))
         try:
             ((name, tracker),) = resolve_trackers([tree], tracked)
-            if not isinstance(tracker, RunComparer):
-                continue
             told = tracker.compare_runs(runs, tracked.parent.parent)
+            if told is None:
+                continue
         except Exception as error:
             notes.append(f"no link to {use}: {one_line(error)}")
             continue
