@@ -9,7 +9,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from halo_core.component import Component, DataRef, Execution, Location, ModelRef, SamplesRef
+    from halo_core.component import (
+        Added,
+        Component,
+        DataRef,
+        Execution,
+        Location,
+        ModelRef,
+        SamplesRef,
+    )
     from halo_core.data import DataInfo, DataSource, KnownSize, Loaded
     from halo_core.errors import DataError, HaloError, ModelError, PathError, PluginError, UserError
     from halo_core.feedback import Feedback, prompt_id
@@ -45,13 +53,22 @@ if TYPE_CHECKING:
         RefPointEstimator,
         WithinPair,
     )
+    from halo_core.reference_update import ReferenceUpdate
     from halo_core.rows import DataSet
     from halo_core.scoring import Answer, Score, ScoringJudge, ScoringSession, compared_by_score
     from halo_core.stage import ModelInput, Stage, StageContext, StageResult
     from halo_core.tracker import Report, Tracker, TrackerSession
 
 _HOMES = {
-    "component": ["Component", "DataRef", "Execution", "Location", "ModelRef", "SamplesRef"],
+    "component": [
+        "Added",
+        "Component",
+        "DataRef",
+        "Execution",
+        "Location",
+        "ModelRef",
+        "SamplesRef",
+    ],
     "data": ["DataInfo", "DataSource", "KnownSize", "Loaded"],
     "errors": ["DataError", "HaloError", "ModelError", "PathError", "PluginError", "UserError"],
     "feedback": ["Feedback", "prompt_id"],
@@ -79,6 +96,7 @@ _HOMES = {
         "RefPointEstimator",
         "WithinPair",
     ],
+    "reference_update": ["ReferenceUpdate"],
     "rows": ["DataSet"],
     "scoring": ["Answer", "Score", "ScoringJudge", "ScoringSession", "compared_by_score"],
     "stage": ["ModelInput", "Stage", "StageContext", "StageResult"],
@@ -95,6 +113,7 @@ _GONE = {
 
 __version__ = "0.1.0"
 __all__ = [
+    "Added",
     "Answer",
     "Candidate",
     "ClassCounts",
@@ -134,6 +153,7 @@ __all__ = [
     "PluginError",
     "Quote",
     "RefPointEstimator",
+    "ReferenceUpdate",
     "Report",
     "SamplesRef",
     "Score",

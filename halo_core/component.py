@@ -42,6 +42,14 @@ class Execution:
     """Marks an option that changes how fast or where, and never what: left out of the identity."""
 
 
+class Added:
+    """Marks an option that a component got after its results were first stored.
+
+    It is left out of the identity where it has its default, so that results of before are found
+    again. The default therefore means: as it was without the option; it can never change.
+    """
+
+
 class Origin(NamedTuple):
     """Where a component comes from.
 
@@ -232,6 +240,7 @@ def interface_of(cls: type[Component]) -> type[Component]:
         if "kind" in base.__dict__ and issubclass(base, Component):
             return base
     raise PluginError(
-        "a component subclasses Loss, RefPointEstimator, DataSource, Judge, Stage or Tracker",
+        "a component subclasses Loss, RefPointEstimator, ReferenceUpdate, DataSource, Judge, "
+        "Stage, Tracker or Report",
         location=f"{cls.__module__}.{cls.__qualname__}",
     )

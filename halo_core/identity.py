@@ -2,8 +2,9 @@
 
 In it: canonical names, options, the seed, the inputs' own keys, digests of data and model, and
 component versions (for an editable or ``file:`` origin the hash of its source; where a component
-promises a `results_version`, that instead). Not in it: options
-marked `Execution` (ranks, micro-batches, devices, intervals) and `Location` (folders).
+promises a `results_version`, that instead). Not in it: options marked `Execution` (ranks,
+micro-batches, devices, intervals) or `Location` (folders), and those marked `Added` where they have
+their default.
 """
 
 from __future__ import annotations
@@ -17,9 +18,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from halo_core.component import Added, Component
 from halo_core.hashing import file_hash, short_hash
 from halo_core.registry import Registration
-from halo_core.spec.components import Resolved, execution_options, fields_by_alias, refers_to
+from halo_core.spec.components import (
+    Resolved,
+    execution_options,
+    fields_by_alias,
+    marks,
+    refers_to,
+)
 from halo_core.spec.local_file import FILE_PREFIX
 from halo_core.spec.sources import SetSpec, Source
 
@@ -36,6 +44,7 @@ def component_identity(resolved: Resolved) -> dict[str, Any]:
     left_out = execution_options(component_class) | {
         alias for alias, info in fields_by_alias(component_class).items() if refers_to(info)
     }
+    left_out |= _unused_additions(resolved.component)
     children = dict(resolved.children())
     options = {
         option: _option_identity(children, (option,), value)
@@ -53,6 +62,16 @@ def component_identity(resolved: Resolved) -> dict[str, Any]:
 def _results_version(resolved: Resolved) -> str:
     promised = type(resolved.component).results_version
     return version(resolved.registration) if promised is None else f"results {promised}"
+
+
+def _unused_additions(component: Component) -> set[str]:
+    return {
+        info.alias or name
+        for name, info in type(component).model_fields.items()
+        if marks(info, Added)
+        and getattr(component, name)
+        == info.get_default(call_default_factory=True, validated_data={})
+    }
 
 
 def _is_file(resolved: Resolved) -> bool:

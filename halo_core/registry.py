@@ -108,6 +108,10 @@ class Registrar:
         """Registers a `halo_core.RefPointEstimator`."""
         self._add("reference_point", name, target)
 
+    def reference_update(self, name: str, target: str) -> None:
+        """Registers a `halo_core.ReferenceUpdate`."""
+        self._add("reference_update", name, target)
+
     def data(self, name: str, target: str) -> None:
         """Registers a `halo_core.DataSource`."""
         self._add("data", name, target)

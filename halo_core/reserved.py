@@ -29,6 +29,10 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
         "running-mean": "halo-methods",
         "zero": "halo-methods",
     },
+    "reference_update": {
+        "copy": "halo-methods",
+        "ema": "halo-methods",
+    },
     "data": {
         "binary-to-demonstration": "halo-data",
         "hh": "halo-data",

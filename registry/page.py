@@ -9,6 +9,7 @@ from typing import Any
 _TITLES = {
     "loss": "Losses",
     "reference_point": "Reference points",
+    "reference_update": "Reference updates",
     "data": "Data sources",
     "judge": "Judges",
     "stage": "Stages",

@@ -72,7 +72,8 @@ def test_the_table_fits_80_columns_but_for_paths(capsys: Captured) -> None:
     assert call(["plugins"]) == 0
     table, _, _ = capsys.readouterr().out.partition("From:")
     assert max(map(len, table.splitlines())) <= 80
-    assert "reference_point  mismatched-kl" in table
+    assert "reference_point   mismatched-kl" in table
+    assert "reference_update  copy" in table
 
 
 def test_broken_and_left_out_plugins_are_rows(site: Any, registers: Registers, halo: Halo) -> None:
@@ -121,6 +122,15 @@ def test_show_tells_options_needs_and_source(capsys: Captured) -> None:
     text = capsys.readouterr().out
     assert text.startswith("loss kto\n")
     assert f"beta: number, > 0, default {beta['default']}\n    " in text
+
+
+def test_show_tells_the_options_and_the_source_of_a_reference_update(capsys: Captured) -> None:
+    assert call(["plugins", "show", "ema", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["kind"], found["distribution"]) == ("reference_update", "halo-methods")
+    assert "arXiv 2404.09656" in found["facts"]["citation"]
+    (decay,) = found["options"]
+    assert (decay["name"], decay["constraint"], decay["required"]) == ("decay", "> 0, < 1", True)
 
 
 def test_show_a_stranger_s_component(site: Any, halo: Halo) -> None:

@@ -7,7 +7,16 @@ from typing import Any
 from halo_core.discovery import discover
 from halo_core.registry import Registration, Registry, import_target
 
-KINDS = ("loss", "reference_point", "data", "judge", "stage", "tracker", "report")
+KINDS = (
+    "loss",
+    "reference_point",
+    "reference_update",
+    "data",
+    "judge",
+    "stage",
+    "tracker",
+    "report",
+)
 
 
 def spec_schema() -> dict[str, Any]:

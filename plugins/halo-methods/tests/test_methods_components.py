@@ -23,6 +23,7 @@ from halo_methods.components import (
     CDPO,
     CSFT,
     DPO,
+    EMA,
     IPO,
     KTO,
     ORPO,
@@ -31,6 +32,7 @@ from halo_methods.components import (
     APODown,
     APOZero,
     BradleyTerry,
+    Copy,
     Dispreferred,
     KTOLogSigmoid,
     MatchedKL,
@@ -146,6 +148,8 @@ def test_the_built_in_reference_points_keep_the_rules(estimator):
         ("reference_point", "mismatched-kl", MismatchedKL),
         ("reference_point", "running-mean", RunningMean),
         ("reference_point", "zero", Zero),
+        ("reference_update", "copy", Copy),
+        ("reference_update", "ema", EMA),
     ],
 )
 def test_the_built_in_names_mean_the_built_in_components(kind, name, cls):
@@ -160,7 +164,7 @@ def test_every_component_of_the_distribution_is_registered_and_reserved():
     }
     reserved = {
         (kind, name)
-        for kind in ("loss", "reference_point")
+        for kind in ("loss", "reference_point", "reference_update")
         for name, owner in RESERVED[kind].items()
         if owner == "halo-methods"
     }

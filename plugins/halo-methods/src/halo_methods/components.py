@@ -1,4 +1,4 @@
-"""All losses and reference points of this distribution, for Python code.
+"""All losses, reference points and reference updates of this distribution, for Python code.
 
 The registry names the file that each is in, so that a run imports only what it uses.
 """
@@ -18,12 +18,14 @@ from halo_methods.reference_points import (
     RunningMean,
     Zero,
 )
+from halo_methods.reference_updates import EMA, Copy
 from halo_methods.reward_models import BradleyTerry
 
 __all__ = [
     "CDPO",
     "CSFT",
     "DPO",
+    "EMA",
     "IPO",
     "KTO",
     "ORPO",
@@ -32,6 +34,7 @@ __all__ = [
     "APODown",
     "APOZero",
     "BradleyTerry",
+    "Copy",
     "Dispreferred",
     "KTOLogSigmoid",
     "MatchedKL",

@@ -1,4 +1,4 @@
-"""Registers the losses and reference points; imports nothing heavy."""
+"""Registers the losses, reference points and reference updates; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ _REFERENCE_POINTS = {
     "running-mean": "reference_points:RunningMean",
     "zero": "reference_points:Zero",
 }
+_REFERENCE_UPDATES = {
+    "copy": "reference_updates:Copy",
+    "ema": "reference_updates:EMA",
+}
 
 
 @hookimpl
@@ -38,3 +42,5 @@ def halo_register(registry: Registrar) -> None:
         registry.loss(name, f"halo_methods.{target}")
     for name, target in _REFERENCE_POINTS.items():
         registry.reference_point(name, f"halo_methods.{target}")
+    for name, target in _REFERENCE_UPDATES.items():
+        registry.reference_update(name, f"halo_methods.{target}")
