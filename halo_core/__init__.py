@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from halo_core.reference_update import ReferenceUpdate
     from halo_core.rows import DataSet
     from halo_core.scoring import Answer, Score, ScoringJudge, ScoringSession, compared_by_score
-    from halo_core.stage import ModelInput, Stage, StageContext, StageResult
+    from halo_core.stage import Forecast, Known, ModelInput, Stage, StageContext, StageResult
     from halo_core.tracker import Report, Tracker, TrackerSession
 
 _HOMES = {
@@ -99,7 +99,7 @@ _HOMES = {
     "reference_update": ["ReferenceUpdate"],
     "rows": ["DataSet"],
     "scoring": ["Answer", "Score", "ScoringJudge", "ScoringSession", "compared_by_score"],
-    "stage": ["ModelInput", "Stage", "StageContext", "StageResult"],
+    "stage": ["Forecast", "Known", "ModelInput", "Stage", "StageContext", "StageResult"],
     "tracker": ["Report", "Tracker", "TrackerSession"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -130,10 +130,12 @@ __all__ = [
     "Estimate",
     "Execution",
     "Feedback",
+    "Forecast",
     "HaloError",
     "Head",
     "Judge",
     "JudgeSession",
+    "Known",
     "KnownSize",
     "Lagging",
     "Loaded",

@@ -1,4 +1,4 @@
-"""How many weights the models of a plan have, as far as that is known without torch."""
+"""How many weights a model has, by its name or its files, without torch."""
 
 from __future__ import annotations
 
@@ -8,25 +8,8 @@ import re
 import struct
 from pathlib import Path
 
-from halo_core.plan import Plan
-from halo_core.spec.stages import BASE_MODEL
-
 _SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)([bBmM])(?![A-Za-z0-9])")
 _SCALES = {"b": 1e9, "m": 1e6}
-
-
-def count_parameters(plan: Plan) -> dict[str, int | None]:
-    """Returns stage id to the weights of its model; None where it is not known yet."""
-    counts: dict[str, int | None] = {}
-    path = plan.spec.model.path
-    if plan.base_model is not None:
-        hub = plan.spec.model.hub
-        counts[BASE_MODEL] = folder_parameters(path) if path else parameters_in_name(hub or "")
-    for stage in plan.stages:
-        if stage.spec.component.produces == "model":
-            taken = counts.get(stage.spec.models.get("from", ""))
-            counts[stage.id] = stage.spec.component.parameters(taken)
-    return counts
 
 
 def parameters_in_name(name: str) -> int | None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from halo_core.errors import HaloError
 from halo_core.identity import component_identity, digest, folder_digest, set_identity
 from halo_core.spec.spec import Spec
 from halo_core.spec.stage_feedback import placed
@@ -71,17 +70,6 @@ class Plan:
     def stage(self, id_: str) -> PlannedStage:
         """Returns a stage by its id."""
         return next(stage for stage in self.stages if stage.id == id_)
-
-    def outlook(self, stage: PlannedStage) -> Mapping[str, str]:
-        """Returns what a stage says of the work ahead; nothing where it is done."""
-        if stage.state == "done":
-            return {}
-        sources = {option: self.stage(name) for option, name in stage.spec.inputs.items()}
-        inputs = {option: made.folder for option, made in sources.items() if made.state == "done"}
-        try:
-            return stage.spec.component.outlook(inputs, self.workspace.cache)
-        except HaloError as error:
-            return {"ahead": f"unknown: {error}"}
 
     def model(self, id_: str) -> ModelInput:
         """Returns the model that a stage makes, or the model the spec starts from."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from halo_core.data import KnownSize
 from halo_core.identity import digest, source_identity
 from halo_core.spec.sources import SetSpec, Source
-from halo_core.spec.stages import StageSpec
 from halo_core.store import Workspace, read_json
 
 
@@ -19,12 +18,6 @@ def about_rows(data: SetSpec, workspace: Workspace) -> int | None:
     counts = [_source_rows(source, workspace) for source in data.sources]
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
-
-
-def stage_rows(stage: StageSpec, workspace: Workspace) -> int | None:
-    """Returns about the rows of a stage's option `data`; None where unknown, or it has none."""
-    data = stage.data.get("data")
-    return None if data is None else about_rows(data, workspace)
 
 
 def _source_rows(source: Source, workspace: Workspace) -> int | None:

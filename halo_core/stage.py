@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from types import FunctionType
+from typing import Any, ClassVar, Literal, Protocol
 
 from halo_core.component import Component
-from halo_core.errors import Interrupted
+from halo_core.errors import Interrupted, PluginError
 from halo_core.events import EventLog
 from halo_core.feedback import Feedback
 from halo_core.rows import DataSet
@@ -126,6 +127,51 @@ class StageResult:
     headline: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What is known of a stage before it runs.
+
+    Attributes:
+        weights: Those of the model it starts from; None if unknown, or it starts from none.
+        learned: About the rows that it learns from; None if unknown, or it learns from none.
+        rows: Option name (``data``, ``evaluate.NAME``) to about the rows; None if unknown.
+        inputs: Option name to folder, of the stages it takes from that are done.
+        cache: The folder shared by all stages.
+        done: Whether it is done itself, so that no work is ahead.
+    """
+
+    weights: int | None = None
+    learned: int | None = None
+    rows: Mapping[str, int | None] = field(default_factory=dict)
+    inputs: Mapping[str, Path] = field(default_factory=dict)
+    cache: Path
+    done: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What a stage says of itself before it runs.
+
+    Attributes:
+        weights: Those of the model it makes; None if unknown, or it makes none.
+        size: How large the work is, as label to text, one line each: memory, hours.
+        ahead: What is still to do, as label to text: requests, cost. Not shown of a done stage.
+    """
+
+    weights: int | None = None
+    size: Mapping[str, str] = field(default_factory=dict)
+    ahead: Mapping[str, str] = field(default_factory=dict)
+
+
+_FORECAST = "return it from forecast(known), as Forecast({}=...)"
+_MOVED = {
+    "parameters": _FORECAST.format("weights"),
+    "size": _FORECAST.format("size"),
+    "outlook": _FORECAST.format("ahead"),
+}
+"""Methods that stages once had, and what to do instead."""
+
+
 class Stage(Component):
     """A step of a run. It can be killed at any moment and run again in the same folder.
 
@@ -136,6 +182,16 @@ class Stage(Component):
     kind: ClassVar[str] = "stage"
     required: ClassVar[tuple[str, ...]] = ("produces",)
     produces: ClassVar[Product]
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        for name, instead in _MOVED.items():
+            if isinstance(cls.__dict__.get(name), FunctionType):
+                raise PluginError(
+                    f"nothing calls the method {name}() of a stage any more: {instead}",
+                    location=f"{cls.__module__}.{cls.__qualname__}",
+                )
 
     def feedback_wanted(self) -> Mapping[str, Feedback]:
         """Returns the feedback each data option needs; options not named take any kind."""
@@ -161,34 +217,15 @@ class Stage(Component):
         """Returns options left out whose value is a component to be named in the plan."""
         return {}
 
-    def parameters(self, taken: int | None) -> int | None:
-        """Returns the weights of the model it makes, None if unknown; no torch here.
+    def forecast(self, known: Known) -> Forecast:
+        """Returns what `halo plan` says of the stage before it runs; no torch here, asks nothing.
 
-        Args:
-            taken: Those of the model it starts from, None if unknown.
-        """
-        return taken
-
-    def size(self, parameters: int | None, rows: int | None) -> Mapping[str, str]:
-        """Returns what `halo plan` says of the stage's size, as label to text; no torch here.
-
-        Args:
-            parameters: Weights of the model it starts from; None if unknown.
-            rows: About the rows of its option `data`; None if unknown.
-        """
-        return {}
-
-    def outlook(self, inputs: Mapping[str, Path], cache: Path) -> Mapping[str, str]:
-        """Returns what `halo plan` says of the work ahead, as label to text; asks nothing.
-
-        Args:
-            inputs: Option name to folder, of the stages it takes from that are done.
-            cache: The folder shared by all stages.
+        Left alone, the model it makes has the weights of the one that it starts from.
 
         Raises:
-            UserError: When what an input holds cannot be used.
+            UserError: When what an input holds cannot be used; the plan says so and goes on.
         """
-        return {}
+        return Forecast(weights=known.weights)
 
     def preflight(self, models: Mapping[str, ModelInput]) -> None:
         """Checks what can be checked before anything is trained, so that no training is in vain.

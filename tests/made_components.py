@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -18,7 +17,15 @@ from halo_core.errors import UserError
 from halo_core.feedback import Feedback
 from halo_core.judge import Judge
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
-from halo_core.stage import ModelInput, Product, Stage, StageContext, StageResult
+from halo_core.stage import (
+    Forecast,
+    Known,
+    ModelInput,
+    Product,
+    Stage,
+    StageContext,
+    StageResult,
+)
 
 
 def pair(question: str, good: str = "yes", bad: str = "no") -> dict[str, object]:
@@ -162,8 +169,9 @@ class Compare(Stage):
     of: SamplesRef = Field(description="samples")
     against: SamplesRef = Field(description="samples or target")
 
-    def outlook(self, inputs: Mapping[str, Path], cache: Path) -> Mapping[str, str]:
-        return {"requests": "2 to a judge" if "of" in inputs else f"known after {self.of}"}
+    def forecast(self, known: Known) -> Forecast:
+        told = "2 to a judge" if "of" in known.inputs else f"known after {self.of}"
+        return Forecast(ahead={"requests": told})
 
     def run(self, context: StageContext) -> StageResult:
         assert (context.inputs["of"] / "samples.jsonl").exists()

@@ -19,6 +19,7 @@ from halo_core.cli.spec_options import (
 if TYPE_CHECKING:
     from halo_core.plan import Plan, PlannedStage
     from halo_core.spec.sources import SetSpec
+    from halo_core.stage import Forecast
 
 
 @click.command()
@@ -79,15 +80,15 @@ def show_plan(
 def _plan_spec(
     spec_file: Path, overrides: Mapping[str, str], workspace: str, output: Output
 ) -> None:
-    from halo_core.model_size import count_parameters
+    from halo_core.forecast import forecasts
     from halo_core.plan import make_plan
     from halo_core.spec.spec import load_spec
     from halo_core.store import open_workspace
 
     spec = load_spec(spec_file, overrides)
     made = make_plan(spec, open_workspace(workspace))
-    weights = count_parameters(made)
-    stages = [_stage(made, stage, weights) for stage in made.stages]
+    said = forecasts(made)
+    stages = [_stage(made, stage, said[stage.id]) for stage in made.stages]
     if output.json:
         output.emit({"run": made.run_name, "folder": str(made.run_folder), "stages": stages})
         return
@@ -97,12 +98,10 @@ def _plan_spec(
             output.say(line)
 
 
-def _stage(made: Plan, stage: PlannedStage, weights: Mapping[str, int | None]) -> dict[str, Any]:
+def _stage(made: Plan, stage: PlannedStage, said: Forecast) -> dict[str, Any]:
     from halo_core.changes import what_changed
-    from halo_core.row_count import stage_rows
 
-    taken = weights.get(stage.spec.models.get("from", ""))
-    size = stage.spec.component.size(taken, stage_rows(stage.spec, made.workspace))
+    ahead = {} if stage.state == "done" else said.ahead
     return {
         "id": stage.id,
         "use": stage.spec.resolved.name,
@@ -111,7 +110,7 @@ def _stage(made: Plan, stage: PlannedStage, weights: Mapping[str, int | None]) -
         "takes": {**stage.spec.models, **stage.spec.inputs},
         "options": {k: v for k, v in stage.spec.resolved.tree().items() if k != "use"},
         "data": {o: _set(made, data) for o, data in stage.spec.data.items()},
-        "size": {**size, **made.outlook(stage)},
+        "size": {**said.size, **ahead},
         "changed": what_changed(made.workspace, stage) if stage.state == "new" else [],
     }
 

@@ -89,7 +89,7 @@ def _as_json(plan: SuitePlan) -> dict[str, Any]:
         "axes": {axis: list(names) for axis, names in plan.suite.matrix.axes.items()},
         "counts": _counts(plan),
         "cells": [_cell(id_, made) for id_, made in plan.plans.items()],
-        "stages": [_stage(shared) | {"ahead": _ahead(plan, shared)} for shared in plan.stages],
+        "stages": [_stage(shared) for shared in plan.stages],
     }
 
 
@@ -114,14 +114,14 @@ def _stage(shared: SharedStage) -> dict[str, Any]:
         "state": stage.state,
         "folder": str(stage.folder),
         "cells": list(shared.cells),
-        "parameters": _made(shared),
-        "size": dict(shared.size),
+        "parameters": _weights(shared),
+        "size": dict(shared.forecast.size),
+        "ahead": dict(shared.ahead),
     }
 
 
-def _made(shared: SharedStage) -> int | None:
-    component = shared.stage.spec.component
-    return component.parameters(shared.taken) if component.produces == "model" else None
+def _weights(shared: SharedStage) -> int | None:
+    return shared.forecast.weights if shared.stage.spec.component.produces == "model" else None
 
 
 def _states(plan: Plan) -> list[str]:
@@ -139,25 +139,22 @@ def _size_lines(plan: SuitePlan) -> list[str]:
     alike: dict[tuple[str, str], list[SharedStage]] = {}
     for shared in plan.stages:
         if shared.stage.spec.component.produces == "model":
-            weights = _made(shared)
+            weights = _weights(shared)
             texts = [] if weights is None else [f"{_many(weights)} weights"]
             # Its parts are shown by the plan of one spec, and the weights are there already.
-            sizes = [(k, v) for k, v in shared.size.items() if k != "weights" or weights is None]
+            told = shared.forecast.size.items()
+            sizes = [(k, v) for k, v in told if k != "weights" or weights is None]
             texts += [f"{label} {text.partition(' (')[0]}" for label, text in sizes]
             if texts:
                 alike.setdefault((shared.stage.id, ", ".join(texts)), []).append(shared)
     return _lines(alike, "models")
 
 
-def _ahead(plan: SuitePlan, shared: SharedStage) -> dict[str, str]:
-    return dict(plan.plans[shared.cells[0]].outlook(shared.stage))
-
-
 def _ahead_lines(plan: SuitePlan) -> list[str]:
     """Returns a line for all stages that have the same work ahead, of what a judge is paid for."""
     alike: dict[tuple[str, str], list[SharedStage]] = {}
     for shared in plan.todo:
-        text = ", ".join(f"{label} {said}" for label, said in _ahead(plan, shared).items())
+        text = ", ".join(f"{label} {said}" for label, said in shared.ahead.items())
         if text:
             alike.setdefault((shared.stage.id, text), []).append(shared)
     return _lines(alike, "stages")

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from halo_core.model_size import count_parameters
+from halo_core.forecast import forecasts
 from halo_core.plan import Plan, PlannedStage, make_plan
-from halo_core.row_count import stage_rows
 from halo_core.spec.suite import Suite
+from halo_core.stage import Forecast
 from halo_core.store import Workspace
 
 
@@ -20,19 +20,17 @@ class SharedStage:
     Attributes:
         stage: As the first of the cells has it.
         cells: Ids of the cells, in order; the first one computes it.
-        taken: Weights of the model it starts from; None if unknown.
-        rows: About the rows of its data; None if unknown.
+        forecast: What it says of itself.
     """
 
     stage: PlannedStage
     cells: Sequence[str]
-    taken: int | None
-    rows: int | None
+    forecast: Forecast
 
     @property
-    def size(self) -> Mapping[str, str]:
-        """What the stage says of its size, as label to text."""
-        return self.stage.spec.component.size(self.taken, self.rows)
+    def ahead(self) -> Mapping[str, str]:
+        """What is still to do, as label to text; nothing where the stage is done."""
+        return {} if self.stage.state == "done" else self.forecast.ahead
 
 
 @dataclass(frozen=True)
@@ -83,19 +81,17 @@ def make_suite_plan(suite: Suite, workspace: Workspace) -> SuitePlan:
     for spec in suite.specs:
         assert spec.cell is not None
         plans[spec.cell.id] = make_plan(spec, workspace)
-    return SuitePlan(suite, workspace, plans, _shared(plans, workspace))
+    return SuitePlan(suite, workspace, plans, _shared(plans))
 
 
-def _shared(plans: Mapping[str, Plan], workspace: Workspace) -> list[SharedStage]:
+def _shared(plans: Mapping[str, Plan]) -> list[SharedStage]:
     cells: dict[Path, list[str]] = {}
-    first: dict[Path, tuple[PlannedStage, int | None]] = {}
+    first: dict[Path, PlannedStage] = {}
+    said: dict[Path, Forecast] = {}
     for id_, plan in plans.items():
-        weights = count_parameters(plan)
+        asked = forecasts(plan, said)
         for stage in plan.stages:
-            taken = weights.get(stage.spec.models.get("from", ""))
-            first.setdefault(stage.folder, (stage, taken))
+            first.setdefault(stage.folder, stage)
+            said.setdefault(stage.folder, asked[stage.id])
             cells.setdefault(stage.folder, []).append(id_)
-    return [
-        SharedStage(stage, cells[folder], taken, stage_rows(stage.spec, workspace))
-        for folder, (stage, taken) in first.items()
-    ]
+    return [SharedStage(stage, cells[folder], said[folder]) for folder, stage in first.items()]

@@ -4,6 +4,7 @@ import pytest
 
 from halo_core.errors import DataError, PathError
 from halo_core.judge import Verdict
+from halo_core.stage import Known
 from halo_core.testing import ChatServer
 from halo_judge.components import JudgeStage, Longest
 from halo_judge.gpt4 import GPT4
@@ -14,6 +15,11 @@ def reply(body):
     return json.dumps({"comparison": "", "verdict": "A"})
 
 
+def ahead_of(stage, context, inputs=None, **more):
+    known = Known(inputs=context.inputs if inputs is None else inputs, cache=context.cache, **more)
+    return stage.forecast(known).ahead
+
+
 @pytest.fixture
 def samples(make_sample):
     return [make_sample(1, "good", "bad"), make_sample(2, "good", "bad"), make_sample(3, "x", "x")]
@@ -22,7 +28,7 @@ def samples(make_sample):
 def test_the_outlook_counts_requests_tokens_and_dollars_without_asking(judge_context, samples):
     context = judge_context(samples)
     stage = JudgeStage(judge=GPT4(max_tokens=100), of="answers")
-    ahead = stage.outlook(context.inputs, context.cache)
+    ahead = ahead_of(stage, context)
     assert ahead["requests"] == "4 to gpt-4-0613; 0 verdicts are there already"
     tokens = int(ahead["tokens"].split()[1])
     assert 4 * 300 < tokens < 4 * 700
@@ -44,14 +50,14 @@ def test_the_outlook_names_the_user_s_own_prices_and_their_date(judge_context, s
     ):
         file.write_text(json.dumps({**table, "as_of": as_of}), encoding="utf-8")
         judge = GPT4(model="own", prices=str(file))
-        ahead = JudgeStage(judge=judge, of="answers").outlook(context.inputs, context.cache)
+        ahead = ahead_of(JudgeStage(judge=judge, of="answers"), context)
         assert ahead["cost"].endswith(f" dollars ({said})")
 
 
 def test_counterbalanced_orders_take_half_the_requests(judge_context, samples):
     context = judge_context(samples)
     stage = JudgeStage(judge=GPT4(), of="answers", orders="counterbalanced")
-    assert stage.outlook(context.inputs, context.cache)["requests"].startswith("2 to gpt-4-0613")
+    assert ahead_of(stage, context)["requests"].startswith("2 to gpt-4-0613")
 
 
 def test_what_was_paid_for_is_not_ahead(judge_context, samples, monkeypatch):
@@ -60,7 +66,7 @@ def test_what_was_paid_for_is_not_ahead(judge_context, samples, monkeypatch):
         stage = JudgeStage(judge=GPT4(base_url=server.base_url, model="own"), of="answers")
         context = judge_context(samples)
         stage.run(context)
-        ahead = stage.outlook(context.inputs, context.cache)
+        ahead = ahead_of(stage, context)
     assert ahead == {
         "requests": "0 to own; 4 verdicts are there already",
         "tokens": "about 0 in, at most 0 out",
@@ -68,10 +74,18 @@ def test_what_was_paid_for_is_not_ahead(judge_context, samples, monkeypatch):
     }
 
 
+def test_nothing_is_ahead_of_a_stage_that_is_done(judge_context, samples):
+    context = judge_context(samples)
+    (context.inputs["of"] / "samples.jsonl").unlink()
+    assert ahead_of(JudgeStage(judge=GPT4(), of="answers"), context, done=True) == {}
+    label = Label(of="answers", against="target", feedback="paired", judge=GPT4())
+    assert ahead_of(label, context, done=True) == {}
+
+
 def test_the_outlook_waits_for_samples(judge_context):
     context = judge_context([])
     stage = JudgeStage(judge=GPT4(), of="answers", against="base")
-    assert stage.outlook({}, context.cache) == {
+    assert ahead_of(stage, context, {}) == {
         "requests": "known when answers and base is done; max_cost caps the cost"
     }
 
@@ -80,12 +94,12 @@ def test_samples_that_are_not_there_are_named(judge_context):
     context = judge_context([])
     (context.inputs["of"] / "samples.jsonl").unlink()
     with pytest.raises(PathError, match=r"samples\.jsonl: no such file"):
-        JudgeStage(judge=GPT4(), of="answers").outlook(context.inputs, context.cache)
+        ahead_of(JudgeStage(judge=GPT4(), of="answers"), context)
 
 
 def test_a_judge_that_costs_nothing_has_no_outlook(judge_context, samples):
     context = judge_context(samples)
-    assert JudgeStage(judge=Longest(), of="answers").outlook(context.inputs, context.cache) == {}
+    assert ahead_of(JudgeStage(judge=Longest(), of="answers"), context) == {}
 
 
 def test_calls_cost_and_weighted_wins_are_metrics(judge_context, samples, scripted):
@@ -126,16 +140,16 @@ def test_pairs_to_be_labelled_take_two_requests_each(judge_context, samples):
     context = judge_context(samples)
     options = {"feedback": "paired", "judge": GPT4(max_tokens=100)}
     stage = Label(of="answers", against="target", **options)
-    ahead = stage.outlook(context.inputs, context.cache)
+    ahead = ahead_of(stage, context)
     assert ahead["requests"] == "4 to gpt-4-0613; 0 verdicts are there already"
-    assert stage.outlook({}, context.cache) == {
+    assert ahead_of(stage, context, {}) == {
         "requests": "known when answers is done; max_cost caps the cost"
     }
-    assert Label(data="train", **options).outlook({}, context.cache) == {
+    assert ahead_of(Label(data="train", **options), context, {}) == {
         "requests": "two for each prompt of the data; max_cost caps the cost"
     }
     free = Label(of="answers", judge=Longest(), feedback="binary", threshold=1.0)
-    assert free.outlook(context.inputs, context.cache) == {}
+    assert ahead_of(free, context) == {}
 
 
 def test_calls_and_cost_of_labels_are_metrics(judge_context, samples, scripted):

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import pytest
 
+from halo_core.stage import Known
 from halo_methods.components import DPO, KTO
 from halo_trainer.gpu_time import gpu_hours
 from halo_trainer.train_stage import Train
 
 
+def size_of(stage: Train, rows: int | None) -> Mapping[str, str]:
+    return stage.forecast(Known(weights=10**9, learned=rows, cache=Path("cache"))).size
+
+
 def line(rows: int | None, **options: object) -> str:
     stage = Train(data="train", loss=KTO(), **options)
-    return stage.size(1_000_000_000, rows)["A100"].partition(" (")[0]
+    return size_of(stage, rows)["A100"].partition(" (")[0]
 
 
 def test_hours_are_for_all_steps_where_the_rows_are_known() -> None:
@@ -37,7 +45,8 @@ def test_hours_grow_with_the_steps() -> None:
 
 
 def test_a_pair_costs_two_completions() -> None:
-    pairs, single = (Train(data="train", loss=loss).size(10**9, 32_000) for loss in (DPO(), KTO()))
+    losses = (DPO(), KTO())
+    pairs, single = (size_of(Train(data="train", loss=loss), 32_000) for loss in losses)
     # 2 completions x (3 passes and the reference) against 1 x (these and two for each partner).
     ratio = float(pairs["A100"].split()[1]) / float(single["A100"].split()[1])
     assert ratio == pytest.approx(8 / 6, rel=0.1)

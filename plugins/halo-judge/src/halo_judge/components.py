@@ -12,7 +12,15 @@ from pydantic import Field
 from halo_core.component import SamplesRef
 from halo_core.judge import Judge, JudgeSession
 from halo_core.scoring import ScoringSession, compared_by_score
-from halo_core.stage import ModelInput, Product, Stage, StageContext, StageResult
+from halo_core.stage import (
+    Forecast,
+    Known,
+    ModelInput,
+    Product,
+    Stage,
+    StageContext,
+    StageResult,
+)
 
 
 class JudgeStage(Stage):
@@ -41,11 +49,11 @@ class JudgeStage(Stage):
         "claims; 'wilson' and 'bootstrap' are shorter and do so on average.",
     )
 
-    def outlook(self, inputs: Mapping[str, Path], cache: Path) -> Mapping[str, str]:
+    def forecast(self, known: Known) -> Forecast:
         """Returns the requests, tokens and dollars that a paid judge would take."""
         from halo_judge.outlook import outlook
 
-        return outlook(self, inputs, cache)
+        return Forecast(ahead={} if known.done else outlook(self, known.inputs, known.cache))
 
     def preflight(self, models: Mapping[str, ModelInput]) -> None:
         """Checks that the judge has what it needs, such as a key.

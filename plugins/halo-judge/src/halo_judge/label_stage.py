@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -12,7 +11,15 @@ from halo_core.component import DataRef, SamplesRef
 from halo_core.feedback import Feedback
 from halo_core.judge import Judge
 from halo_core.scoring import ScoringJudge
-from halo_core.stage import ModelInput, Product, Stage, StageContext, StageResult
+from halo_core.stage import (
+    Forecast,
+    Known,
+    ModelInput,
+    Product,
+    Stage,
+    StageContext,
+    StageResult,
+)
 
 
 class Label(Stage):
@@ -103,11 +110,11 @@ class Label(Stage):
         if self.feedback == "scored" and self.margin:
             yield "margin", "scored feedback keeps all scores; leave it out"
 
-    def outlook(self, inputs: Mapping[str, Path], cache: Path) -> Mapping[str, str]:
+    def forecast(self, known: Known) -> Forecast:
         """Returns the requests, tokens and dollars that a paid judge would take."""
         from halo_judge.outlook import label_outlook
 
-        return label_outlook(self, inputs, cache)
+        return Forecast(ahead={} if known.done else label_outlook(self, known.inputs, known.cache))
 
     def preflight(self, models: Mapping[str, ModelInput]) -> None:
         """Checks that the judge has what it needs, such as a key.

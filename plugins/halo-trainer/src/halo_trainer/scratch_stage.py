@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from halo_core.component import DataRef
-from halo_core.stage import Product, Stage, StageContext, StageResult
+from halo_core.stage import Forecast, Known, Product, Stage, StageContext, StageResult
 from halo_trainer.memory import llama_parameters
 
 _TOKENIZERS = ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id")
@@ -54,9 +54,9 @@ class Scratch(Stage):
             found.append(("config", f"model_type is {model_type!r}; expected a name such as llama"))
         return found
 
-    def parameters(self, taken: int | None) -> int | None:
+    def forecast(self, known: Known) -> Forecast:
         """Returns the weights of the new model, where its configuration is a Llama's."""
-        return llama_parameters(self.config, self.vocab_size)
+        return Forecast(weights=llama_parameters(self.config, self.vocab_size))
 
     def run(self, context: StageContext) -> StageResult:
         """Trains the tokenizer, draws the weights and writes ``model/``."""

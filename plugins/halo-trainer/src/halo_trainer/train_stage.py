@@ -14,7 +14,15 @@ from halo_core.component import DataRef, Execution, ModelRef, SamplesRef
 from halo_core.feedback import Feedback
 from halo_core.loss import Controlled, Loss, Need, Statistical
 from halo_core.reference_point import RefPointEstimator, WithinPair
-from halo_core.stage import ModelInput, Product, Stage, StageContext, StageResult
+from halo_core.stage import (
+    Forecast,
+    Known,
+    ModelInput,
+    Product,
+    Stage,
+    StageContext,
+    StageResult,
+)
 from halo_trainer.gpu_time import GPU, PER_STEPS, gpu_hours, gpu_hours_line
 from halo_trainer.lora_options import LoraOptions
 from halo_trainer.memory import memory_line
@@ -250,10 +258,13 @@ class Train(Stage):
         if self.evaluate_every is not None and not self.evaluate:
             yield "evaluate_every", "there is nothing to evaluate on; name sets under `evaluate`"
 
-    def size(self, parameters: int | None, rows: int | None) -> Mapping[str, str]:
+    def forecast(self, known: Known) -> Forecast:
         """Returns the memory that a device needs in each precision, and the time on a GPU."""
-        if parameters is None:
-            return {"memory": "unknown: the model is not here yet"}
+        if known.weights is None:
+            return Forecast(size={"memory": "unknown: the model is not here yet"})
+        return Forecast(weights=known.weights, size=self._size(known.weights, known.learned))
+
+    def _size(self, parameters: int, rows: int | None) -> Mapping[str, str]:
         found = {"weights": f"{parameters / 1e6:.2f}M"}
         for precision in ("float32", "bfloat16"):
             found[precision] = memory_line(
