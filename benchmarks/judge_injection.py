@@ -29,7 +29,7 @@ from typing import Any
 from injection.stand_ins import FIXED_MARK, STAND_INS, Seen, longest, reply
 
 from halo_core.errors import HaloError
-from halo_core.judge import Comparison, Verdict
+from halo_core.judge import Comparison, JudgeContext, Verdict
 from halo_core.testing import ChatServer
 from halo_judge.gpt4 import GPT4
 from halo_judge.orders import combine, outcome
@@ -127,7 +127,7 @@ def fixed_mark(folder: Path) -> Path:
 
 def ask(judge: GPT4, folder: Path, asked: Sequence[Comparison]) -> dict[str, Verdict]:
     """Returns verdicts by id."""
-    with judge.open(folder) as session:
+    with judge.open(JudgeContext(folder, folder)) as session:
         return {verdict.id: verdict for verdict in session.compare(asked)}
 
 

@@ -203,12 +203,13 @@ def session(base_url: str, folder: Path, comparisons: int, concurrency: int) -> 
     """Returns what the judge's session does alone, its verdicts looked at and forgotten."""
     import openai  # noqa: F401
 
+    from halo_core.judge import JudgeContext
     from halo_judge.gpt4 import GPT4
 
     judge = GPT4(base_url=base_url, api_key_env=None, concurrency=concurrency)
 
     def run() -> None:
-        with judge.open(folder) as opened:
+        with judge.open(JudgeContext(folder, folder)) as opened:
             assert all(verdict.winner == "A" for verdict in opened.compare(Lazy(comparisons)))
 
     return run

@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from halo_core.judge import (
         Comparison,
         Judge,
+        JudgeContext,
         JudgeSession,
-        ModelJudge,
-        PaidJudge,
         Quote,
         Verdict,
     )
@@ -73,7 +72,7 @@ _HOMES = {
     "errors": ["DataError", "HaloError", "ModelError", "PathError", "PluginError", "UserError"],
     "feedback": ["Feedback", "prompt_id"],
     "hooks": ["hookimpl"],
-    "judge": ["Comparison", "Judge", "JudgeSession", "ModelJudge", "PaidJudge", "Quote", "Verdict"],
+    "judge": ["Comparison", "Judge", "JudgeContext", "JudgeSession", "Quote", "Verdict"],
     "loss": [
         "ClassCounts",
         "Completions",
@@ -134,6 +133,7 @@ __all__ = [
     "HaloError",
     "Head",
     "Judge",
+    "JudgeContext",
     "JudgeSession",
     "Known",
     "KnownSize",
@@ -145,10 +145,8 @@ __all__ = [
     "LossOutput",
     "ModelError",
     "ModelInput",
-    "ModelJudge",
     "ModelRef",
     "Observed",
-    "PaidJudge",
     "Pair",
     "PairingPlan",
     "PathError",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol
 
-from halo_core.component import Component
+from halo_core.component import Component, interface_of
+from halo_core.errors import PluginError
 from halo_core.feedback import Prompt
 from halo_core.stage import ModelInput
 
@@ -78,6 +80,22 @@ class Quote:
     prices: str = ""
 
 
+@dataclass(frozen=True)
+class JudgeContext:
+    """Where a judge works.
+
+    Attributes:
+        folder: The judge's own, which exists: what it wants to keep between the runs of its stage.
+        shared: The workspace's folder of replies that were paid for, which need not exist yet: what
+            was paid for in any run is found there.
+        models: Option of the judge (``from``) to the model of the spec that it names.
+    """
+
+    folder: Path
+    shared: Path
+    models: Mapping[str, ModelInput] = field(default_factory=dict)
+
+
 class JudgeSession(Protocol):
     """An opened judge; it holds connections, stores and models."""
 
@@ -87,11 +105,23 @@ class JudgeSession(Protocol):
 
 
 class Judge(Component):
-    """Compares completions. Orders are swapped by the stage, not by the judge."""
+    """Compares completions. Orders are swapped by the stage, not by the judge.
+
+    A judge that scores single completions is a `halo_core.ScoringJudge`.
+
+    Raises:
+        PluginError: At class definition, when it is written for what was before `JudgeContext`.
+    """
 
     kind: ClassVar[str] = "judge"
     prompts_at_once: ClassVar[int] = 32
     """Prompts it gets in one call of `compare`; when it raises, so many verdicts are lost."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if mistake := _mistake(cls):
+            raise PluginError(mistake, location=f"{cls.__module__}.{cls.__qualname__}")
 
     def check_ready(self) -> None:
         """Checks what it needs beside its options, such as a key; asks nothing.
@@ -102,37 +132,58 @@ class Judge(Component):
             UserError: When it could not judge.
         """
 
+    def quote(self, comparisons: Sequence[Comparison], shared: Path) -> Quote | None:
+        """Returns what asking would take; None where it costs nothing, or that is not known.
+
+        It asks nothing, needs no key and writes nothing.
+
+        Args:
+            comparisons: What would be asked; with none, what kind of judge it is.
+            shared: As in `JudgeContext`.
+        """
+        return None
+
     @abstractmethod
-    def open(self, folder: Path) -> AbstractContextManager[JudgeSession]:
-        """Returns a session; what it wants to keep between runs goes into `folder`."""
+    def open(self, context: JudgeContext) -> AbstractContextManager[JudgeSession]:
+        """Returns a session.
 
-
-@runtime_checkable
-class ModelJudge(Protocol):
-    """What a judge has that may be a model of the spec, by an option that is a `ModelRef`."""
-
-    def with_models(self, models: Mapping[str, ModelInput]) -> Judge:
-        """Returns a copy that knows where its models are; the stage calls it before it opens.
-
-        Args:
-            models: Option of the judge (``from``) to the model that it names.
+        Raises:
+            UserError: When it cannot judge: no key, no such model.
         """
-        ...
 
 
-@runtime_checkable
-class PaidJudge(Protocol):
-    """What a judge does besides that is paid per request. The stage calls `open_shared`."""
+_GONE = {
+    "open_shared": "shared, the folder of replies that were paid for",
+    "with_models": "models, those that its options name",
+}
+"""Method that judges had before `JudgeContext` to what `open(context)` gives instead."""
 
-    def open_shared(self, folder: Path, shared: Path) -> AbstractContextManager[JudgeSession]:
-        """Returns a session that pays for nothing twice.
 
-        Args:
-            folder: The stage's; says on whose account a request goes.
-            shared: Of the workspace: what was paid for in any run is found there.
-        """
-        ...
+def _mistake(cls: type[Judge]) -> str | None:
+    """Returns what a judge's class has of the interface before `JudgeContext`, and what to do."""
+    if interface_of(cls) is Judge and inspect.getattr_static(cls, "open_scoring", None) is not None:
+        return (
+            "open_scoring() makes no judge that scores: subclass halo_core.ScoringJudge instead of "
+            "Judge, leave open() out and take context in place of a folder"
+        )
+    for name in ("open", "open_scoring"):
+        method = inspect.getattr_static(cls, name, None)
+        if callable(method) and (taken := _parameters(method)) not in (None, ["context"]):
+            return (
+                f"{name}() takes {taken}; expected {name}(self, context): context.folder is the "
+                "judge's own folder, see halo_core.JudgeContext"
+            )
+    for name, instead in _GONE.items():
+        if inspect.getattr_static(cls, name, None) is not None:
+            return (
+                f"{name}() is no longer called; leave it out: open(context) has context.{instead}"
+            )
+    return None
 
-    def quote(self, comparisons: Sequence[Comparison], shared: Path) -> Quote:
-        """Returns what asking would take; asks nothing, needs no key and writes nothing."""
-        ...
+
+def _parameters(method: Callable[..., object]) -> list[str] | None:
+    """Returns the names of what a method must be given; None where any would do."""
+    given = [*inspect.signature(method).parameters.values()][1:]
+    if any(each.kind is each.VAR_POSITIONAL for each in given):
+        return None
+    return [each.name for each in given if each.default is each.empty]

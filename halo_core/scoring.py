@@ -1,18 +1,19 @@
-"""What a judge can do besides that gives each completion a number, and comparing by it."""
+"""The interface of a judge that gives each completion a number, and comparing by it."""
 
 from __future__ import annotations
 
+import inspect
+from abc import abstractmethod
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from math import isfinite
-from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, final
 
 from halo_core.errors import PluginError
 from halo_core.feedback import Prompt, prompt_id
 from halo_core.hashing import short_hash
-from halo_core.judge import Comparison, JudgeSession, Verdict, Winner
+from halo_core.judge import Comparison, Judge, JudgeContext, JudgeSession, Verdict, Winner
 
 
 @dataclass(frozen=True)
@@ -55,20 +56,49 @@ class ScoringSession(Protocol):
         ...
 
 
-@runtime_checkable
-class ScoringJudge(Protocol):
-    """What a judge has that scores single completions: it can label, and it compares by scores."""
+class ScoringJudge(Judge):
+    """Gives each completion a number; compares two by it, and labels by it.
 
-    def open_scoring(self, folder: Path) -> AbstractContextManager[ScoringSession]:
-        """Returns a session; what it wants to keep between runs goes into `folder`."""
-        ...
+    Raises:
+        PluginError: At class definition, when it has an `open` of its own.
+    """
+
+    # Set again, so that this class is an interface too: an option must not shadow its members.
+    kind: ClassVar[str] = "judge"
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if inspect.getattr_static(cls, "open") is not ScoringJudge.open:
+            raise PluginError(
+                "a ScoringJudge compares by its scores: leave open() out, open_scoring(context) "
+                "gives its session",
+                location=f"{cls.__module__}.{cls.__qualname__}",
+            )
+
+    def tie_below(self) -> float:
+        """Returns by how much two scores differ at least where one is better."""
+        return 0.0
+
+    @final
+    def open(self, context: JudgeContext) -> AbstractContextManager[JudgeSession]:
+        """Returns a session that prefers the higher score."""
+        return compared_by_score(self.open_scoring(context), tie_below=self.tie_below())
+
+    @abstractmethod
+    def open_scoring(self, context: JudgeContext) -> AbstractContextManager[ScoringSession]:
+        """Returns a session that scores.
+
+        Raises:
+            UserError: When it cannot score: no key, no such model.
+        """
 
 
 @contextmanager
 def compared_by_score(
     opened: AbstractContextManager[ScoringSession], *, tie_below: float = 0.0
 ) -> Iterator[JudgeSession]:
-    """Opens a scoring session as one that compares: `Judge.open` of a scoring judge.
+    """Opens a scoring session as one that compares, as `ScoringJudge.open` does.
 
     Args:
         opened: From `ScoringJudge.open_scoring`.

@@ -207,7 +207,7 @@ class WrongLabel(Label):
 class Wise(Judge):
     from_: ModelRef | None = Field(default=None, alias="from", description="model")
 
-    def open(self, folder):  # type: ignore[no-untyped-def]
+    def open(self, context):  # type: ignore[no-untyped-def]
         raise NotImplementedError
 
 

@@ -36,7 +36,7 @@ class Fair(Judge):
     odds: float = Field(default=0.5, gt=0, lt=1, description="Of the first text.")
     names: list[str] = Field(min_length=1, description="Of the coin's sides.")
 
-    def open(self, folder):
+    def open(self, context):
         raise NotImplementedError
 
 

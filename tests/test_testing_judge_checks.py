@@ -3,14 +3,15 @@ from contextlib import contextmanager
 
 import pytest
 
-from halo_core import Judge, Verdict
-from halo_core.testing.judge import check_verdicts
+from halo_core import Judge, Quote, Verdict
+from halo_core.stage import ModelInput
+from halo_core.testing.judge import check_quote, check_verdicts
 
 
 def judge(compare):
     class Made(Judge):
         @contextmanager
-        def open(self, folder):
+        def open(self, context):
             yield Session()
 
     class Session:
@@ -59,3 +60,56 @@ def test_unscored_comparisons_with_a_reason_pass(tmp_path):
 def test_a_broken_rule_is_named(made, message, tmp_path):
     with pytest.raises(AssertionError, match=re.escape(message)):
         check_verdicts(made, tmp_path)
+
+
+def quoting(quote):
+    class Quoting(Judge):
+        def open(self, context):
+            raise NotImplementedError
+
+        def quote(self, comparisons, shared):
+            return quote(comparisons, shared)
+
+    return Quoting()
+
+
+def of(calls, kept=0):
+    return Quote(calls, kept, 0, 0, None, "m")
+
+
+def test_a_quote_of_what_is_asked_passes_and_so_does_none(tmp_path):
+    check_quote(quoting(lambda cs, shared: of(len(cs))), tmp_path)
+    check_quote(quoting(lambda cs, shared: None), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("quote", "message"),
+    [
+        (lambda cs, shared: of(len(cs)) if cs else None, "expected None for both, or for neither"),
+        (lambda cs, shared: of(-1), "expected a Quote without negative numbers, or None"),
+        (lambda cs, shared: 3.5, "quote() returned 3.5; expected a Quote"),
+        (lambda cs, shared: shared.mkdir(exist_ok=True), "expected nothing"),
+        (lambda cs, shared: of(1 // len(cs)), "quote() raised ZeroDivisionError"),
+    ],
+)
+def test_a_quote_that_breaks_a_rule_is_named(quote, message, tmp_path):
+    with pytest.raises(AssertionError, match=re.escape(message)):
+        check_quote(quoting(quote), tmp_path)
+
+
+def test_the_check_hands_models_and_two_folders_to_the_judge(tmp_path):
+    opened = []
+
+    class Looking(Judge):
+        @contextmanager
+        def open(self, context):
+            opened.append(context)
+            yield each(longest).open(context).__enter__()
+
+    models = {"from": ModelInput("a/b", "main", "")}
+    check_verdicts(Looking(), tmp_path, models=models)
+    first, second = opened
+    assert first == second
+    assert first.models == models
+    assert first.folder.is_dir()
+    assert not first.shared.exists()

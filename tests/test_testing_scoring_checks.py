@@ -3,18 +3,15 @@ from contextlib import contextmanager
 
 import pytest
 
-from halo_core import Judge, Score, compared_by_score
+from halo_core import Judge, Score, ScoringJudge
 from halo_core.testing import check_scoring_judge
 from halo_core.testing.scoring_judge import check_scores
 
 
 def judge(score):
-    class Made(Judge):
-        def open(self, folder):
-            return compared_by_score(self.open_scoring(folder))
-
+    class Made(ScoringJudge):
         @contextmanager
-        def open_scoring(self, folder):
+        def open_scoring(self, context):
             yield Session()
 
     class Session:
@@ -41,12 +38,12 @@ def test_unscored_answers_with_a_reason_pass(tmp_path):
 
 
 def test_the_check_of_a_scoring_judge_checks_its_verdicts_too(tmp_path):
-    class Broken(Judge):
-        def open(self, folder):
+    class Broken(ScoringJudge):
+        def tie_below(self):
             raise RuntimeError("cannot compare")
 
-        def open_scoring(self, folder):
-            return each(length).open_scoring(folder)
+        def open_scoring(self, context):
+            return each(length).open_scoring(context)
 
     check_scores(Broken(), tmp_path)
     with pytest.raises(AssertionError, match="cannot compare"):
@@ -55,10 +52,10 @@ def test_the_check_of_a_scoring_judge_checks_its_verdicts_too(tmp_path):
 
 def test_a_judge_that_only_compares_is_told_what_it_lacks(tmp_path):
     class Compares(Judge):
-        def open(self, folder):
+        def open(self, context):
             raise NotImplementedError
 
-    with pytest.raises(AssertionError, match=re.escape("has no open_scoring(folder)")):
+    with pytest.raises(AssertionError, match="is no judge that scores: subclass"):
         check_scores(Compares(), tmp_path)
 
 

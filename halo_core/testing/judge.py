@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from halo_core.feedback import Prompt
-from halo_core.judge import Comparison, Judge, Verdict
+from halo_core.judge import Comparison, Judge, JudgeContext, Quote, Verdict
+from halo_core.stage import ModelInput
 from halo_core.testing.component import check_component
 from halo_core.testing.expect import expect, must_not_raise
 
@@ -26,24 +27,68 @@ HARD_COMPARISONS: Sequence[Comparison] = tuple(
 
 
 def check_judge(
-    judge: Judge, folder: Path, *, comparisons: Sequence[Comparison] = HARD_COMPARISONS
+    judge: Judge,
+    folder: Path,
+    *,
+    comparisons: Sequence[Comparison] = HARD_COMPARISONS,
+    models: Mapping[str, ModelInput] | None = None,
 ) -> None:
-    """Runs `check_component` and `check_verdicts`.
+    """Runs `check_component`, `check_quote` and `check_verdicts`.
 
     Args:
         judge: One with the options it is used with; what it talks to must be there.
-        folder: An empty folder for the judge's own files.
+        folder: An empty folder for what the judge keeps.
         comparisons: What to judge.
+        models: Option of the judge to the model that it names, where it names one.
 
     Raises:
         AssertionError: At the first rule that is broken.
     """
     check_component(judge)
-    check_verdicts(judge, folder, comparisons=comparisons)
+    check_quote(judge, folder, comparisons=comparisons)
+    check_verdicts(judge, folder, comparisons=comparisons, models=models)
+
+
+def check_quote(
+    judge: Judge, folder: Path, *, comparisons: Sequence[Comparison] = HARD_COMPARISONS
+) -> None:
+    """Checks that a quote is one, or None, and that nothing is written for it.
+
+    Raises:
+        AssertionError: When the judge raises or writes, when a number is negative, or the quote
+            for no comparisons is one and that for some is None, or the other way round.
+    """
+    context = judge_context(folder)
+    with must_not_raise(judge, "quote()"):
+        of_none, of_all = judge.quote((), context.shared), judge.quote(comparisons, context.shared)
+    expect(not context.shared.exists(), judge, f"quote() wrote {context.shared}; expected nothing")
+    for quote in (of_none, of_all):
+        expect(
+            quote is None or (isinstance(quote, Quote) and quote.calls >= 0 and quote.kept >= 0),
+            judge,
+            f"quote() returned {quote!r}; expected a Quote without negative numbers, or None",
+        )
+    expect(
+        (of_none is None) == (of_all is None),
+        judge,
+        f"quote() returned {of_none!r} for no comparisons and {of_all!r} for some; expected None "
+        "for both, or for neither",
+    )
+
+
+def judge_context(folder: Path, models: Mapping[str, ModelInput] | None = None) -> JudgeContext:
+    """Returns a context whose folders lie in one folder; makes the judge's own."""
+    own = folder / "own"
+    own.mkdir(parents=True, exist_ok=True)
+    return JudgeContext(own, folder / "shared", models or {})
 
 
 def check_verdicts(
-    judge: Judge, folder: Path, *, comparisons: Sequence[Comparison] = HARD_COMPARISONS
+    judge: Judge,
+    folder: Path,
+    *,
+    comparisons: Sequence[Comparison] = HARD_COMPARISONS,
+    models: Mapping[str, ModelInput] | None = None,
 ) -> None:
     """Checks the verdicts of two sessions in one folder, and a call without comparisons.
 
@@ -51,8 +96,9 @@ def check_verdicts(
         AssertionError: When the judge raises, when there is not exactly one verdict per
             comparison, or a verdict is neither A, B, tie nor unscored with a reason.
     """
+    context = judge_context(folder, models)
     for opening in ("first", "second"):
-        with must_not_raise(judge, f"the {opening} session"), judge.open(folder) as session:
+        with must_not_raise(judge, f"the {opening} session"), judge.open(context) as session:
             none = list(session.compare([]))
             expect(none == [], judge, "no comparisons, but verdicts came back")
             verdicts = list(session.compare(comparisons))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from halo_core.judge import Judge
 from halo_core.scoring import Answer, Score, ScoringJudge, ScoringSession
+from halo_core.stage import ModelInput
 from halo_core.testing.expect import expect, must_not_raise
-from halo_core.testing.judge import HARD_COMPARISONS, check_judge
+from halo_core.testing.judge import HARD_COMPARISONS, check_judge, judge_context
 
 HARD_ANSWERS: Sequence[Answer] = tuple(
     Answer(f"{c.id}, {side}", c.prompt, text)
@@ -22,36 +23,50 @@ SAME_SCORE = 1e-4
 
 
 def check_scoring_judge(
-    judge: Judge, folder: Path, *, answers: Sequence[Answer] = HARD_ANSWERS
+    judge: Judge,
+    folder: Path,
+    *,
+    answers: Sequence[Answer] = HARD_ANSWERS,
+    models: Mapping[str, ModelInput] | None = None,
 ) -> None:
     """Runs `check_judge` and `check_scores`.
 
     Args:
         judge: One with the options it is used with; what it talks to must be there.
-        folder: An empty folder for the judge's own files.
+        folder: An empty folder for what the judge keeps.
         answers: What to score.
+        models: Option of the judge to the model that it names, where it names one.
 
     Raises:
         AssertionError: At the first rule that is broken.
     """
-    check_judge(judge, folder / "compared")
-    check_scores(judge, folder / "scored", answers=answers)
+    check_judge(judge, folder / "compared", models=models)
+    check_scores(judge, folder / "scored", answers=answers, models=models)
 
 
-def check_scores(judge: Judge, folder: Path, *, answers: Sequence[Answer] = HARD_ANSWERS) -> None:
+def check_scores(
+    judge: Judge,
+    folder: Path,
+    *,
+    answers: Sequence[Answer] = HARD_ANSWERS,
+    models: Mapping[str, ModelInput] | None = None,
+) -> None:
     """Checks the scores of two sessions in one folder, a call without answers, and the order.
 
     Raises:
-        AssertionError: When the judge has no `open_scoring` or raises, when there is not exactly
+        AssertionError: When the judge is no `ScoringJudge` or raises, when there is not exactly
             one score per answer, a score is neither finite nor None with a reason, or the order
             of the answers changes a score.
     """
     if not isinstance(judge, ScoringJudge):
-        expect(False, judge, "has no open_scoring(folder)")
+        expect(False, judge, "is no judge that scores: subclass halo_core.ScoringJudge")
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    context = judge_context(folder, models)
     for opening in ("first", "second"):
-        with must_not_raise(judge, f"the {opening} session"), judge.open_scoring(folder) as session:
+        with (
+            must_not_raise(judge, f"the {opening} session"),
+            judge.open_scoring(context) as session,
+        ):
             expect(not list(session.score([])), judge, "no answers, but scores came back")
             there = _scores(judge, session, answers)
             back = _scores(judge, session, answers[::-1])

@@ -4,17 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from halo_core.judge import Comparison, Verdict
+from halo_core.judge import Comparison, JudgeContext, Verdict
 from halo_core.scoring import Answer
 from halo_core.testing import check_scoring_judge
 from halo_data.components import Oracle
 
+UNUSED = JudgeContext(Path("unused"), Path("unused"))
 COW = ({"role": "user", "content": "What does a cow say?"},)
 STRANGE = ({"role": "user", "content": "Who are you?"},)
 
 
 def judged(a: str, b: str, prompt: tuple[dict[str, str], ...] = COW, **options: float) -> Verdict:
-    with Oracle(**options).open(Path("unused")) as session:
+    with Oracle(**options).open(UNUSED) as session:
         (verdict,) = session.compare([Comparison("7", prompt, a, b)])  # type: ignore[arg-type]
     return verdict
 
@@ -57,7 +58,7 @@ def test_prompt_outside_the_world_is_unscored_with_a_reason() -> None:
 
 def test_scores_are_utilities_and_there_is_none_outside_the_world() -> None:
     answers = [Answer("in", COW, "Moo."), Answer("out", STRANGE, "Moo.")]
-    with Oracle().open_scoring(Path("unused")) as session:
+    with Oracle().open_scoring(UNUSED) as session:
         inside, outside = session.score(answers)
     assert (inside.id, inside.value) == ("in", 0.98)
     assert (outside.id, outside.value) == ("out", None)
@@ -69,5 +70,5 @@ def test_oracle_keeps_the_rules_of_judges_that_score(tmp_path: Path) -> None:
 
 def test_one_verdict_per_comparison_in_order() -> None:
     comparisons = [Comparison(str(i), COW, "Moo.", "Woof.") for i in range(5)]  # type: ignore[arg-type]
-    with Oracle().open(Path("unused")) as session:
+    with Oracle().open(UNUSED) as session:
         assert [verdict.id for verdict in session.compare(comparisons)] == list("01234")

@@ -15,7 +15,7 @@ from pydantic import Field
 
 import halo_core.cli
 from halo_core.feedback import prompt_id
-from halo_core.judge import Comparison, Judge, Verdict
+from halo_core.judge import Comparison, Judge, JudgeContext, Verdict
 from halo_core.stage import StageContext
 from halo_core.testing.context import stage_context
 
@@ -24,12 +24,12 @@ class Scripted(Judge):
     """Answers with what a function says of each comparison, and remembers what it was asked."""
 
     asked: ClassVar[list[Comparison]] = []
-    opened: ClassVar[list[Path]] = []
+    opened: ClassVar[list[JudgeContext]] = []
 
     says: Callable = Field(description="Comparison to a winner, a reason or an error.")
 
-    def open(self, folder):
-        self.opened.append(folder)
+    def open(self, context):
+        self.opened.append(context)
         return nullcontext(_Session(self))
 
 

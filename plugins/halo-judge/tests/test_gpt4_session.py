@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from halo_core.errors import UserError
-from halo_core.judge import Comparison
+from halo_core.judge import Comparison, JudgeContext
 from halo_core.testing import ChatReply, ChatServer, check_judge
 from halo_judge.gpt4 import GPT4
 from halo_judge.reply_store import ReplyStore
@@ -40,7 +40,7 @@ def judge(server, **options) -> GPT4:
 
 
 def ask(judge: GPT4, folder: Path, asked: list[Comparison]):
-    with judge.open(folder) as session:
+    with judge.open(JudgeContext(folder, folder)) as session:
         return {verdict.id: verdict for verdict in session.compare(asked)}
 
 
@@ -126,7 +126,10 @@ class Counted(Sequence):
 
 def test_a_session_looks_no_further_ahead_than_what_it_keeps_under_way(tmp_path):
     asked = Counted(100)
-    with ChatServer(prefers_good) as server, judge(server, concurrency=3).open(tmp_path) as session:
+    with (
+        ChatServer(prefers_good) as server,
+        judge(server, concurrency=3).open(JudgeContext(tmp_path, tmp_path)) as session,
+    ):
         for given, _ in enumerate(session.compare(asked), start=1):
             assert asked.looked_at <= given + 2 * 3
     assert (given, asked.looked_at) == (100, 100)

@@ -11,6 +11,7 @@ import pytest
 
 from halo_core.cli import call
 from halo_core.errors import UserError
+from halo_core.judge import JudgeContext
 from halo_core.scoring import Answer
 from halo_core.testing import check_scoring_judge
 from halo_judge.http_endpoint import HttpEndpoint
@@ -101,7 +102,7 @@ def answers(*texts):
 
 
 def scored(judge, folder, *texts):
-    with judge.open_scoring(folder) as session:
+    with judge.open_scoring(JudgeContext(folder, folder)) as session:
         found = {given.id: given for given in session.score(answers(*texts))}
     return [found[answer.id] for answer in answers(*texts)]
 
@@ -162,7 +163,7 @@ def test_a_session_that_is_left_keeps_the_replies_under_way(serve, tmp_path):
     server = serve(lambda body: time.sleep(0.05) or length(body))
     judge = HttpJudge(url=server.url, concurrency=2)
     texts = [f"text {i}" for i in range(20)]
-    with judge.open_scoring(tmp_path) as session:
+    with judge.open_scoring(JudgeContext(tmp_path, tmp_path)) as session:
         scores = session.score(answers(*texts))
         next(iter(scores))
         scores.close()

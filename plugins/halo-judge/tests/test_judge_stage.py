@@ -193,7 +193,7 @@ class Odd(Judge):
 
     opens: Any = Field(description="What open() returns.")
 
-    def open(self, folder):
+    def open(self, context):
         return self.opens
 
 

@@ -33,7 +33,7 @@ class Always(Judge):
 
     says: Literal["A", "B", "tie"] = Field(default="A", description="What.")
 
-    def open(self, folder):
+    def open(self, context):
         def compare(comparisons):
             return (Verdict(c.id, self.says) for c in comparisons)
 
@@ -43,7 +43,7 @@ class Always(Judge):
 class Shortest(Judge):
     """Prefers the shorter text, and cannot read one with a question mark."""
 
-    def open(self, folder):
+    def open(self, context):
         def say(c):
             if "?" in c.a + c.b:
                 return Verdict(c.id, None, "cannot read it")

@@ -7,25 +7,22 @@ from pydantic import Field
 
 from halo_core.errors import DataError, Interrupted, PluginError, UserError
 from halo_core.feedback import COLUMNS, prompt_id
-from halo_core.judge import Judge, Verdict
+from halo_core.judge import Verdict
 from halo_core.rows import DataSet, arrow_schema
-from halo_core.scoring import Score, compared_by_score
+from halo_core.scoring import Score, ScoringJudge
 from halo_core.stage import StopFlag
 from halo_core.testing.context import stage_context
 from halo_judge.components import Longest
 from halo_judge.label_stage import Label
 
 
-class Scores(Judge):
+class Scores(ScoringJudge):
     """Scores a text by what a mapping says, and remembers what it was asked."""
 
     asked: ClassVar[list[str]] = []
     values: dict = Field(description="Text to score, reason or error.")
 
-    def open(self, folder):
-        return compared_by_score(self.open_scoring(folder))
-
-    def open_scoring(self, folder):
+    def open_scoring(self, context):
         return nullcontext(self)
 
     def score(self, answers):
@@ -321,7 +318,7 @@ def test_a_judge_that_breaks_its_interface_is_named(label):
     assert "Report it to the judge's author" in error.value.message
 
     class NoSession(Scores):
-        def open_scoring(self, folder):
+        def open_scoring(self, context):
             return 3
 
     with pytest.raises(PluginError, match="open_scoring\\(\\) returned 3"):

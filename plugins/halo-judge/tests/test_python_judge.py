@@ -1,11 +1,12 @@
 import re
+from pathlib import Path
 
 import pytest
 
 from halo_core.discovery import discover
 from halo_core.errors import PluginError
 from halo_core.identity import component_identity
-from halo_core.judge import Comparison
+from halo_core.judge import Comparison, JudgeContext
 from halo_core.scoring import Answer
 from halo_core.spec.components import Resolver
 from halo_core.spec.document import Document
@@ -13,6 +14,7 @@ from halo_core.spec.mistakes import Mistakes
 from halo_core.testing import check_scoring_judge
 from halo_judge.python_judge import PythonJudge
 
+UNUSED = JudgeContext(Path("unused"), Path("unused"))
 PROMPT = [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}]
 
 
@@ -28,7 +30,7 @@ def write(tmp_path):
 
 def scored(path, *texts, function="score"):
     answers = [Answer(str(i), PROMPT, text) for i, text in enumerate(texts)]
-    with PythonJudge(function=f"file:{path}:{function}").open_scoring(path.parent) as session:
+    with PythonJudge(function=f"file:{path}:{function}").open_scoring(UNUSED) as session:
         return list(session.score(answers))
 
 
@@ -48,7 +50,7 @@ def test_true_and_numpy_numbers_are_numbers(write):
 
 def test_it_compares_by_score(write, tmp_path):
     path = write("def score(prompt, completion): return -len(completion)\n")
-    with PythonJudge(function=f"file:{path}:score").open(tmp_path) as session:
+    with PythonJudge(function=f"file:{path}:score").open(UNUSED) as session:
         (verdict,) = session.compare([Comparison("1", PROMPT, "long", "no")])
     assert verdict.winner == "B"
 
@@ -144,7 +146,7 @@ def test_validation_does_not_run_the_file(write, tmp_path):
     found, mistakes = resolved(tmp_path, "file:judge.py:score")
     assert mistakes == []
     with pytest.raises(PluginError, match="RuntimeError: ran") as error:
-        found.component.open_scoring(tmp_path)
+        found.component.open_scoring(UNUSED)
     assert error.value.location == f"{tmp_path}/judge.py:1"
 
 

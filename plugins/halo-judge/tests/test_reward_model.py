@@ -11,7 +11,7 @@ from halo_core.discovery import discover
 from halo_core.errors import ModelError, UserError
 from halo_core.feedback import prompt_id
 from halo_core.identity import component_identity, folder_digest
-from halo_core.judge import Comparison
+from halo_core.judge import Comparison, JudgeContext
 from halo_core.rows import DataSet, arrow_schema
 from halo_core.scoring import Answer
 from halo_core.spec.components import Resolver
@@ -20,10 +20,11 @@ from halo_core.spec.mistakes import Mistakes
 from halo_core.stage import ModelInput
 from halo_core.testing import check_scoring_judge
 from halo_core.testing.context import stage_context
-from halo_judge.opening import with_models
+from halo_judge.opening import judge_context
 from halo_judge.reward_model import RewardModel
 
 TOLERANCE = 1e-5
+UNUSED = Path("unused")
 MARKS = ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>", "<|pad|>"]
 WORDS = "what does a cow dog duck say moo woof quack well please it is the answer".split()
 
@@ -138,10 +139,11 @@ def judge(folder, **options):
     return RewardModel(**{"path": str(folder), "device": "cpu"} | options)
 
 
-def score(made, *answers, folder=None):
+def score(made, *answers, models=None):
     """Returns the scores of (prompt, completion) in order."""
+    context = JudgeContext(UNUSED, UNUSED, models or {})
     asked = [Answer(str(i), prompt, text) for i, (prompt, text) in enumerate(answers)]
-    with made.open_scoring(folder) as session:
+    with made.open_scoring(context) as session:
         found = {given.id: given for given in session.score(asked)}
     return [found[answer.id] for answer in asked]
 
@@ -257,7 +259,7 @@ def test_the_reward_model_keeps_the_rules_of_judges_that_score(trained, tmp_path
 
 def test_it_compares_by_score(trained, tmp_path):
     row = PAIRS[0]
-    with judge(trained).open(tmp_path) as session:
+    with judge(trained).open(JudgeContext(UNUSED, UNUSED)) as session:
         (verdict,) = session.compare(
             [Comparison("1", row["prompt"], row["rejected"], row["chosen"])]
         )
@@ -467,14 +469,20 @@ def test_a_model_that_cannot_be_one_is_told(options, message):
     assert found.startswith(message)
 
 
-def test_a_stages_model_is_handed_over(trained):
+def test_a_stages_model_is_the_one_that_the_context_names(trained, tmp_path):
     named = RewardModel(**{"from": "rm", "device": "cpu"})
-    given = with_models(named, {"judge.from": ModelInput(str(trained), None, "key"), "from": None})
-    assert isinstance(given, RewardModel)
-    assert given.model() == ModelInput(str(trained), None, "")
-    assert score(given, ALL[0]) == score(judge(trained), ALL[0])
-    base = with_models(named, {"judge.from": ModelInput("a/b", "v1", "key")})
-    assert base.model() == ModelInput("a/b", "v1", "")
+    given = ModelInput(str(trained), None, "key")
+    other = ModelInput("a/b", "v1", "key")
+    context = judge_context(stage_context(tmp_path, models={"judge.from": given, "from": other}))
+    assert context.models == {"from": given}
+    assert context.folder == tmp_path / "judge"
+    assert score(named, ALL[0], models=context.models) == score(judge(trained), ALL[0])
+
+
+def test_a_model_of_its_own_goes_before_those_of_the_spec():
+    models = {"from": ModelInput("a/b", "v1", "key")}
+    assert RewardModel(hub="c/d").model(models) == ModelInput("c/d", "main", "")
+    assert RewardModel(**{"from": "rm"}).model(models) == models["from"]
 
 
 def test_a_stages_model_without_a_spec_is_told():

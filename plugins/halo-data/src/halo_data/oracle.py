@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 
 from pydantic import Field
 
-from halo_core.judge import Judge, JudgeSession
-from halo_core.scoring import Answer, Score, ScoringSession, compared_by_score
+from halo_core.judge import JudgeContext
+from halo_core.scoring import Answer, Score, ScoringJudge, ScoringSession
 from halo_data.toy.scoring import Utility, utility
 
 
-class Oracle(Judge):
+class Oracle(ScoringJudge):
     """Prefers the completion of higher utility; only for prompts of the toy world."""
 
     epsilon: float = Field(
         default=1e-6, gt=0, description="A difference of utility below this is a tie"
     )
 
-    def open(self, folder: Path) -> AbstractContextManager[JudgeSession]:
-        """Returns a session; nothing is kept in the folder."""
-        return compared_by_score(self.open_scoring(folder), tie_below=self.epsilon)
+    def tie_below(self) -> float:
+        """Returns `epsilon`."""
+        return self.epsilon
 
-    def open_scoring(self, folder: Path) -> AbstractContextManager[ScoringSession]:
-        """Returns a session whose scores are utilities; nothing is kept in the folder."""
+    def open_scoring(self, context: JudgeContext) -> AbstractContextManager[ScoringSession]:
+        """Returns a session whose scores are utilities; nothing is kept."""
         return nullcontext(OracleSession())
 
 

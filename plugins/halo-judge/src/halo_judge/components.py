@@ -10,8 +10,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from halo_core.component import SamplesRef
-from halo_core.judge import Judge, JudgeSession
-from halo_core.scoring import ScoringSession, compared_by_score
+from halo_core.judge import Judge, JudgeContext
+from halo_core.scoring import ScoringJudge, ScoringSession
 from halo_core.stage import (
     Forecast,
     Known,
@@ -76,7 +76,7 @@ class JudgeStage(Stage):
         return judge_samples(self, context)
 
 
-class Longest(Judge):
+class Longest(ScoringJudge):
     """Prefers the longer text, in characters: the baseline that every judge must beat.
 
     It agrees with people on 62.2 % of the pairs of AlpacaEval; GPT-4 does on 69.2 %, and people
@@ -88,11 +88,7 @@ class Longest(Judge):
         "human feedback"
     )
 
-    def open(self, folder: Path) -> AbstractContextManager[JudgeSession]:
-        """Returns a session; it keeps nothing in `folder`."""
-        return compared_by_score(self.open_scoring(folder))
-
-    def open_scoring(self, folder: Path) -> AbstractContextManager[ScoringSession]:
+    def open_scoring(self, context: JudgeContext) -> AbstractContextManager[ScoringSession]:
         """Returns a session whose scores are lengths in characters."""
         from contextlib import nullcontext
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from halo_core.component import Execution, Location
-from halo_core.judge import Comparison, Judge, JudgeSession, Quote
+from halo_core.judge import Comparison, Judge, JudgeContext, JudgeSession, Quote
 from halo_judge.secret import address_parts, check_without_key, variable_name
 
 if TYPE_CHECKING:
@@ -150,23 +150,15 @@ class GPT4(Judge):
 
         read_key(self.api_key_env, "the judge gpt-4")
 
-    def open(self, folder: Path) -> AbstractContextManager[JudgeSession]:
-        """Returns a session that keeps its replies in `folder`.
-
-        Raises:
-            UserError: When the key or the package `openai` is missing.
-        """
-        return self.open_shared(folder, folder)
-
-    def open_shared(self, folder: Path, shared: Path) -> AbstractContextManager[JudgeSession]:
-        """Returns a session that keeps its replies in `shared`, and its account by `folder`.
+    def open(self, context: JudgeContext) -> AbstractContextManager[JudgeSession]:
+        """Returns a session that keeps its replies in the shared folder, and pays for none twice.
 
         Raises:
             UserError: When the key or the package `openai` is missing.
         """
         from halo_judge.chat_session import open_session
 
-        return open_session(self, folder, shared)
+        return open_session(self, context.folder, context.shared)
 
     def quote(self, comparisons: Sequence[Comparison], shared: Path) -> Quote:
         """Returns how many requests the comparisons take, and about what they cost."""

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Annotated, Any, ClassVar
 from urllib.parse import parse_qsl
 
 from pydantic import Field, field_validator, model_validator
 
 from halo_core.component import Execution
-from halo_core.judge import Judge, JudgeSession
+from halo_core.judge import JudgeContext
 from halo_core.redact import is_secret
-from halo_core.scoring import ScoringSession, compared_by_score
+from halo_core.scoring import ScoringJudge, ScoringSession
 from halo_judge.secret import address_parts, check_without_key, variable_name
 
 
-class HttpJudge(Judge):
+class HttpJudge(ScoringJudge):
     """Scores with a JSON endpoint; a reply is kept and not asked for again.
 
     The key comes from an environment variable and from nowhere else.
@@ -100,16 +99,12 @@ class HttpJudge(Judge):
 
         read_key(self.api_key_env, "the judge http")
 
-    def open(self, folder: Path) -> AbstractContextManager[JudgeSession]:
-        """Returns a session that prefers the higher score; see `open_scoring`."""
-        return compared_by_score(self.open_scoring(folder))
-
-    def open_scoring(self, folder: Path) -> AbstractContextManager[ScoringSession]:
-        """Returns a session that keeps its replies in `folder`.
+    def open_scoring(self, context: JudgeContext) -> AbstractContextManager[ScoringSession]:
+        """Returns a session that keeps its replies in the judge's own folder.
 
         Raises:
             UserError: When the key or the package `requests` is missing.
         """
         from halo_judge.http_session import open_session
 
-        return open_session(self, folder)
+        return open_session(self, context.folder)

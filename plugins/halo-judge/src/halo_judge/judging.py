@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from halo_core.errors import DataError
-from halo_core.judge import Judge, JudgeSession, PaidJudge, Verdict
+from halo_core.judge import Judge, JudgeSession, Verdict
 from halo_core.stage import StageContext, StageResult
 from halo_judge.asking import ask, judge_name
 from halo_judge.components import JudgeStage
-from halo_judge.opening import open_judge, with_models
+from halo_judge.opening import is_paid, judge_context, open_judge
 from halo_judge.orders import Order, assign_orders, comparison, comparison_id
 from halo_judge.samples import Duel, pair_samples
 from halo_judge.summary import headline, summary_metrics
@@ -38,11 +38,10 @@ def judge_samples(stage: JudgeStage, context: StageContext) -> StageResult:
     """
     duels, alone = find_duels(stage, context)
     orders = assign_orders(duels, both=stage.orders == "both")
-    judge = with_models(stage.judge, context.models)
-    ordered = judge_and_keep(judge, context, duels, orders)
+    ordered = judge_and_keep(stage.judge, context, duels, orders)
     context.events.append("verdicts", stage=context.id, path=VERDICTS, count=len(ordered))
     _warn_of_failures(context, ordered)
-    paid = {"calls": 0} if isinstance(stage.judge, PaidJudge) else {}
+    paid = {"calls": 0} if is_paid(stage.judge, context.cache) else {}
     metrics = summary_metrics(ordered, confidence=stage.confidence, interval=stage.interval)
     return StageResult(paid | metrics | {"unpaired": alone}, _headline(stage, ordered))
 
@@ -109,7 +108,7 @@ def _judge_the_rest(
         return
     name = judge_name(judge)
     with (
-        open_judge(judge, context.folder / "judge", context.cache, name) as session,
+        open_judge(judge, judge_context(context), name) as session,
         context.progress.bar(context.id, len(duels), len(records)) as bar,
     ):
         for record in judge_duels(session, rest, orders, name, judge.prompts_at_once):

@@ -12,7 +12,7 @@ from halo_core.stage import ProgressBar, StageContext
 from halo_judge.asking import judge_name
 from halo_judge.candidates import Candidates, all_answers
 from halo_judge.judging import judge_duels
-from halo_judge.opening import open_judge, open_scoring
+from halo_judge.opening import judge_context, open_judge, open_scoring
 from halo_judge.orders import assign_orders
 from halo_judge.samples import Duel
 from halo_judge.scores import (
@@ -46,13 +46,13 @@ def ask_for_scores(
     write_scores(path, records.values())
     rest = {answer.id: answer for answer in answers if answer.id not in records}
     if rest:
-        name = judge_name(cast(Judge, judge))
+        name = judge_name(judge)
         with (
-            open_scoring(judge, context.folder / "judge", name) as session,
+            open_scoring(judge, judge_context(context), name) as session,
             context.progress.bar(context.id, len(answers), len(records)) as bar,
         ):
             asked = list(rest.values())
-            size = cast(Judge, judge).prompts_at_once
+            size = judge.prompts_at_once
             for start in range(0, len(asked), size):
                 for score in ask_scores(session, asked[start : start + size], name):
                     record = score_record(rest[score.id], score)
@@ -94,7 +94,7 @@ def ask_for_verdicts(
     if rest:
         name = judge_name(judge)
         with (
-            open_judge(judge, context.folder / "judge", context.cache, name) as session,
+            open_judge(judge, judge_context(context), name) as session,
             context.progress.bar(context.id, len(duels), len(records)) as bar,
         ):
             for record in judge_duels(session, rest, orders, name, judge.prompts_at_once):

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from halo_core.errors import DataError
-from halo_core.judge import PaidJudge
 from halo_core.scoring import ScoringJudge
 from halo_core.stage import StageContext, StageResult
 from halo_core.store import write_json, write_text
@@ -23,7 +22,7 @@ from halo_judge.feedback_rows import (
 )
 from halo_judge.label_asking import ask_for_scores, ask_for_verdicts
 from halo_judge.label_stage import Label
-from halo_judge.opening import with_models
+from halo_judge.opening import is_paid
 from halo_judge.summary import price
 
 FEEDBACK, COUNTS = "feedback.jsonl", "counts.json"
@@ -47,17 +46,16 @@ def label(
     """
     dropped: Counter[str] = Counter()
     candidates = find_candidates(stage, context, dropped)
-    judge = with_models(stage.judge, context.models)
     facts: dict[str, float] = {}
-    if isinstance(judge, ScoringJudge):
-        scores, failed = ask_for_scores(judge, context, candidates)
+    if isinstance(stage.judge, ScoringJudge):
+        scores, failed = ask_for_scores(stage.judge, context, candidates)
         rows = list(rows_of_scores(stage, candidates, scores, dropped))
         if stage.feedback == "binary":
             facts["threshold"] = threshold_of(stage, scores)
     else:
-        records, failed = ask_for_verdicts(judge, context, candidates, dropped)
+        records, failed = ask_for_verdicts(stage.judge, context, candidates, dropped)
         rows = list(rows_of_verdicts(records, dropped))
-        facts |= ({"calls": 0} if isinstance(judge, PaidJudge) else {}) | price(records)
+        facts |= ({"calls": 0} if is_paid(stage.judge, context.cache) else {}) | price(records)
     where, again = where or f"stages.{context.id}", again or f"--again {context.id}"
     _check(rows, dropped, failed, where)
     _warn(rows, dropped, failed, again, context)

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from halo_core.judge import PaidJudge, Quote
+from halo_core.judge import Judge, Quote
 from halo_judge.candidates import by_prompt, of_samples
 from halo_judge.components import JudgeStage
 from halo_judge.label_asking import find_duels
 from halo_judge.label_stage import Label
-from halo_judge.opening import shared_folder
+from halo_judge.opening import is_paid, shared_folder
 from halo_judge.orders import assign_orders, comparison
 from halo_judge.prices import dollars
 from halo_judge.samples import Duel, pair_samples
@@ -29,7 +29,7 @@ def outlook(stage: JudgeStage, inputs: Mapping[str, Path], cache: Path) -> dict[
         PathError: When samples are not there.
         DataError: When samples cannot be read.
     """
-    if not isinstance(stage.judge, PaidJudge):
+    if not is_paid(stage.judge, cache):
         return {}
     if lacking := _lacking(stage, inputs):
         return lacking
@@ -39,7 +39,7 @@ def outlook(stage: JudgeStage, inputs: Mapping[str, Path], cache: Path) -> dict[
 
 def label_outlook(stage: Label, inputs: Mapping[str, Path], cache: Path) -> dict[str, str]:
     """Returns the same of a label stage that a paid judge compares for."""
-    if not isinstance(stage.judge, PaidJudge):
+    if not is_paid(stage.judge, cache):
         return {}
     if stage.of is None:
         return {"requests": "two for each prompt of the data; max_cost caps the cost"}
@@ -62,10 +62,11 @@ def _lacking(stage: JudgeStage | Label, inputs: Mapping[str, Path]) -> dict[str,
     }
 
 
-def _quoted(judge: PaidJudge, duels: Sequence[Duel], cache: Path, *, both: bool) -> dict[str, str]:
+def _quoted(judge: Judge, duels: Sequence[Duel], cache: Path, *, both: bool) -> dict[str, str]:
     orders = assign_orders(duels, both=both)
     asked = [comparison(duel, order) for duel in duels for order in orders[duel.prompt_id]]
-    return describe(judge.quote(asked, shared_folder(cache)))
+    quote = judge.quote(asked, shared_folder(cache))
+    return {} if quote is None else describe(quote)
 
 
 def describe(quote: Quote) -> dict[str, str]:

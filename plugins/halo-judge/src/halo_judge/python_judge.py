@@ -5,20 +5,19 @@ from __future__ import annotations
 import symtable
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, field_validator
 
 from halo_core.component import Location
-from halo_core.judge import Judge, JudgeSession
-from halo_core.scoring import ScoringSession, compared_by_score, text_id
+from halo_core.judge import JudgeContext
+from halo_core.scoring import ScoringJudge, ScoringSession, text_id
 from halo_core.spec.local_file import FILE_PREFIX, file_and_attribute
 
 FORM = "expected file:PATH:FUNCTION, as in file:./judge.py:score"
 
 
-class PythonJudge(Judge):
+class PythonJudge(ScoringJudge):
     """Scores with a function in a Python file: ``score(prompt, completion)`` returns a number.
 
     `prompt` is a list of messages ``{"role", "content"}``, `completion` a text. What it raises, or
@@ -52,16 +51,8 @@ class PythonJudge(Judge):
         path, name = file_and_attribute(self.function)
         return {"function": f"{name} {text_id(path.read_text(encoding='utf-8'))}"}
 
-    def open(self, folder: Path) -> AbstractContextManager[JudgeSession]:
-        """Returns a session that prefers the higher score.
-
-        Raises:
-            PluginError: When the file cannot be imported.
-        """
-        return compared_by_score(self.open_scoring(folder))
-
-    def open_scoring(self, folder: Path) -> AbstractContextManager[ScoringSession]:
-        """Returns a session; it keeps nothing in `folder`.
+    def open_scoring(self, context: JudgeContext) -> AbstractContextManager[ScoringSession]:
+        """Returns a session; nothing is kept.
 
         Raises:
             PluginError: When the file cannot be imported.

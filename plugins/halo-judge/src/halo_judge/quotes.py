@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import Any
 
 from halo_core.cli.table import table
-from halo_core.judge import PaidJudge
 from halo_core.store import Workspace
 from halo_judge.bench import Work
 from halo_judge.opening import shared_folder
@@ -29,10 +28,11 @@ def quote_rows(works: Iterable[Work], workspace: Workspace) -> list[dict[str, An
 def _row(label: str, works: Sequence[Work], workspace: Workspace) -> dict[str, Any]:
     judge, asked = works[0].judge.judge, [each for work in works for each in work.comparisons()]
     row: dict[str, Any] = {"judge": label, "model": None, "comparisons": len(asked)}
-    if not isinstance(judge, PaidJudge):
+    quote = judge.quote(asked, shared_folder(workspace.cache))
+    if quote is None:
         kept = sum(len(work.orders[id_]) for work in works for id_ in work.kept_ids(workspace))
         return row | {"kept": kept, "calls": 0, "tokens_in": 0, "tokens_out": 0, "cost": 0.0}
-    return row | asdict(judge.quote(asked, shared_folder(workspace.cache)))
+    return row | asdict(quote)
 
 
 def quote_lines(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -19,7 +19,7 @@ def quote(judge: GPT4, comparisons: Sequence[Comparison], shared: Path) -> Quote
     Replies that have to be asked for once more are not counted.
     """
     template, price = judge.read_template(), judge.price()
-    keys = keys_kept(shared)
+    keys = keys_kept(shared) if comparisons else set()
     before, kept, tokens_in = len(keys), 0, 0
     for comparison in comparisons:
         shown = template.shown(comparison)

@@ -11,12 +11,12 @@ from pydantic import Field, field_validator, model_validator
 
 from halo_core.component import Execution, Location, ModelRef
 from halo_core.errors import UserError
-from halo_core.judge import Judge, JudgeSession
-from halo_core.scoring import ScoringSession, compared_by_score
+from halo_core.judge import JudgeContext
+from halo_core.scoring import ScoringJudge, ScoringSession
 from halo_core.stage import ModelInput
 
 
-class RewardModel(Judge):
+class RewardModel(ScoringJudge):
     """Scores with a sequence classifier: from a folder, the hub, or a train stage of the spec.
 
     Only safetensors are read, and no code of the model's is run.
@@ -99,34 +99,29 @@ class RewardModel(Judge):
 
         return {} if self.path is None else {"model": folder_digest(Path(self.path))}
 
-    def with_models(self, models: Mapping[str, ModelInput]) -> RewardModel:
-        """Returns a copy that has the place of the stage's model instead of its name."""
-        found = models["from"]
-        place = {"path": found.path} if found.revision is None else {"hub": found.path}
-        return self.model_copy(update={"from_": None, "revision": found.revision, **place})
-
-    def model(self) -> ModelInput:
+    def model(self, models: Mapping[str, ModelInput]) -> ModelInput:
         """Returns where the model is.
 
+        Args:
+            models: Those of the spec, as in `JudgeContext`.
+
         Raises:
-            UserError: When it is only named by a stage.
+            UserError: When it is a stage of a spec, and there is no spec.
         """
         if self.hub is not None:
             return ModelInput(self.hub, self.revision or "main", "")
-        if self.path is None:
-            raise UserError(
-                f"from: {self.from_} is a stage of a spec, and there is none here; give path, a "
-                "model's folder, or hub",
-                location="the judge reward-model",
-            )
-        return ModelInput(self.path, None, "")
+        if self.path is not None:
+            return ModelInput(self.path, None, "")
+        if "from" in models:
+            return models["from"]
+        raise UserError(
+            f"from: {self.from_} is a stage of a spec, and there is none here; give path, a "
+            "model's folder, or hub",
+            location="the judge reward-model",
+        )
 
-    def open(self, folder: Path) -> AbstractContextManager[JudgeSession]:
-        """Returns a session that prefers the higher score; see `open_scoring`."""
-        return compared_by_score(self.open_scoring(folder))
-
-    def open_scoring(self, folder: Path) -> AbstractContextManager[ScoringSession]:
-        """Returns a session with the model loaded; it keeps nothing in `folder`.
+    def open_scoring(self, context: JudgeContext) -> AbstractContextManager[ScoringSession]:
+        """Returns a session with the model loaded; nothing is kept.
 
         Raises:
             UserError: When torch or transformers is missing, or there is no model or GPU.
@@ -136,4 +131,4 @@ class RewardModel(Judge):
 
         from halo_judge.reward_session import RewardSession
 
-        return nullcontext(RewardSession(self))
+        return nullcontext(RewardSession(self, self.model(context.models)))

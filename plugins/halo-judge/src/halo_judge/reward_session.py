@@ -8,6 +8,7 @@ from typing import Any
 
 from halo_core.errors import ModelError, UserError
 from halo_core.scoring import Answer, Score
+from halo_core.stage import ModelInput
 from halo_judge.reward_model import RewardModel
 
 try:
@@ -31,15 +32,15 @@ class RewardSession:
 
     Args:
         judge: The options.
+        model: Where the classifier is.
 
     Raises:
         UserError: When a GPU is asked for that is not there.
         ModelError: When it is no classifier with weights, or has no such label.
     """
 
-    def __init__(self, judge: RewardModel) -> None:
+    def __init__(self, judge: RewardModel, model: ModelInput) -> None:
         device = pick_device(judge.device)
-        model = judge.model()
         loaded = load_classifier(model, dtype=pick_dtype(judge.precision, device), device=device)
         self._network, self._tokenizer = loaded.network, loaded.tokenizer
         self._device = device
