@@ -84,8 +84,8 @@ def is_interface(cls: type) -> bool:
 class Component(BaseModel):
     """Base of the kinds of component. Subclass one of the interfaces, not this class.
 
-    An interface is a direct subclass that sets `kind`; a component is a final subclass of an
-    interface, never overridden again. Each option needs a description.
+    An interface is a subclass that sets `kind`, also where it refines another interface, as
+    `ScoringJudge` does; a component is a final subclass of an interface, never overridden again. Each option needs a description.
 
     Raises:
         PluginError: At class definition, when a needed class variable is missing, an option has
@@ -217,7 +217,9 @@ def _check_method_names(cls: type[Component], interface: type[Component], where:
 
     A misspelt method of an interface is never called, and nothing would say so.
     """
-    known = [name for name, value in vars(interface).items() if isinstance(value, FunctionType)]
+    # An interface may refine another one, as ScoringJudge does.
+    members = [vars(base).items() for base in inspect.getmro(interface) if is_interface(base)]
+    known = [name for named in members for name, value in named if isinstance(value, FunctionType)]
     known = [name for name in known if not name.startswith("_")]
     for name, value in vars(cls).items():
         if not isinstance(value, FunctionType) or name.startswith("_") or hasattr(interface, name):

@@ -80,6 +80,13 @@ def test_a_judge_that_scores_opens_in_no_way_of_its_own() -> None:
     )
 
 
+@pytest.mark.parametrize(("misspelt", "meant"), [("tie_bellow", "tie_below"), ("quotes", "quote")])
+def test_a_misspelt_method_of_either_interface_is_refused(misspelt: str, meant: str) -> None:
+    message = refused(ScoringJudge, open_scoring=opens, **{misspelt: opens})
+    assert message.startswith(f"{misspelt}() is no method of ScoringJudge, and nothing calls it.")
+    assert f"Did you mean {meant}()?" in message
+
+
 def test_options_shadow_no_member_of_a_judge_that_scores() -> None:
     annotated = {"__annotations__": {"open_scoring": str}}
     field = Field(default="", description="What.")
