@@ -85,7 +85,8 @@ class Component(BaseModel):
     """Base of the kinds of component. Subclass one of the interfaces, not this class.
 
     An interface is a subclass that sets `kind`, also where it refines another interface, as
-    `ScoringJudge` does; a component is a final subclass of an interface, never overridden again. Each option needs a description.
+    `ScoringJudge` does; a component is a final subclass of an interface, never overridden again.
+    Each option needs a description.
 
     Raises:
         PluginError: At class definition, when a needed class variable is missing, an option has
