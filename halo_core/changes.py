@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from halo_core.errors import DataError
 from halo_core.plan import PlannedStage
-from halo_core.store import Workspace, read_json
+from halo_core.workspace.layout import Workspace
+from halo_core.workspace.records import DONE, STAGE, StageRecord
 
 SHOWN = 5
 
@@ -17,13 +20,21 @@ def what_changed(workspace: Workspace, stage: PlannedStage) -> list[str]:
     mine = dict(_leaves(stage.identity, ""))
     nearest: list[str] | None = None
     for folder in sorted((workspace.root / "stages").glob(f"{prefix}-*")):
-        record = read_json(folder / "stage.json")
-        if record is None or not (folder / "done.json").exists():
+        record = _recorded(folder)
+        if record is None or not (folder / DONE.name).exists():
             continue
         found = _differences(mine, dict(_leaves(record["identity"], "")))
         if nearest is None or len(found) < len(nearest):
             nearest = found
     return (nearest or [])[:SHOWN]
+
+
+def _recorded(folder: Path) -> StageRecord | None:
+    """Returns what a stage was asked to do; one that cannot be read is no reason to stop."""
+    try:
+        return STAGE.read(folder)
+    except DataError:
+        return None
 
 
 def _differences(mine: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

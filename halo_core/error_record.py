@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from halo_core import errors
 from halo_core.errors import HaloError, Interrupted, SpecErrors, SuiteErrors, UserError, WorkerError
+from halo_core.workspace.records import ErrorRecord
 
 
-def error_record(error: BaseException) -> dict[str, str | None]:
+def error_record(error: BaseException) -> ErrorRecord:
     """Returns type, message and location of an error.
 
     >>> error_record(UserError("no such cell", location="--cell x"))
@@ -33,7 +32,7 @@ def exit_code_of(error: BaseException) -> int:
     return error.exit_code if isinstance(error, HaloError) else 1
 
 
-def error_of(record: Mapping[str, str | None], exit_code: int) -> HaloError:
+def error_of(record: ErrorRecord, exit_code: int) -> HaloError:
     """Returns the error that a record was made of: of its class where that is one of halo's.
 
     Args:

@@ -5,7 +5,8 @@
     │   ├── SpecErrors            exit 2   all mistakes of one spec, together; 3 if all are plugins'
     │   ├── PathError             exit 2   a file or folder that is not there or not as expected
     │   ├── BusyError             exit 2   another process works on the same
-    │   ├── DataError             exit 2   rows that are not what they should be
+    │   ├── DataError             exit 2   rows or records that are not what they should be
+    │   │   └── VersionError      exit 2   a record that a newer halo wrote
     │   └── ModelError            exit 2   a model or tokenizer that cannot be used
     ├── PluginError               exit 3   a plugin raised, or broke its interface
     ├── NotFiniteError            exit 1   a loss or gradient that is not a number
@@ -79,7 +80,11 @@ class BusyError(UserError):
 
 
 class DataError(UserError):
-    """Rows that are not what their feedback kind or their reader expects."""
+    """Rows that are not what their feedback kind expects, or records that cannot be read."""
+
+
+class VersionError(DataError):
+    """A record on disk that a newer halo wrote."""
 
 
 class ModelError(UserError):

@@ -12,6 +12,7 @@ Every event has ``v`` (1), ``time`` (Unix seconds) and ``type``:
 | `checkpoint` | `stage`, `step`, `path`, `best` |
 | `samples` | `stage`, `path`, `count` |
 | `verdicts` | `stage`, `path`, `count` |
+| `feedback` | `stage`, `path`, `count` |
 | `warning` | `stage` or null, `message` |
 | `stage-ended` | `stage`, `use`, `folder`, `product`, `status`, `metrics`, `headline` |
 | `report` | `path` |
@@ -22,12 +23,15 @@ A step may appear twice after a resume; the last one holds.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from halo_core.errors import DataError
+from halo_core.workspace.files import append_lines
+from halo_core.workspace.records import EVENTS
 
 Event = Mapping[str, Any]
 
@@ -49,18 +53,20 @@ class EventLog:
         Raises:
             ValueError: When a field is not JSON or a number is not finite.
         """
-        event = {"v": 1, "time": time.time(), "type": type_, **fields}
-        line = json.dumps(event, ensure_ascii=False, allow_nan=False) + "\n"
+        event = {"v": EVENTS.version, "time": time.time(), "type": type_, **fields}
         with self._lock:
             for path in self._paths:
-                with path.open("a", encoding="utf-8") as file:
-                    file.write(line)
+                append_lines(path, [event])
 
 
 def read_events(path: Path, *, offset: int = 0) -> Iterator[tuple[Event, int]]:
     """Yields each whole event from a byte offset on, with the offset behind it.
 
     A last line that is not complete yet is left for the next call.
+
+    Raises:
+        DataError: When a line is no event, naming file and line.
+        VersionError: When a newer halo wrote it.
     """
     if not path.exists():
         return
@@ -69,5 +75,15 @@ def read_events(path: Path, *, offset: int = 0) -> Iterator[tuple[Event, int]]:
         for line in file:
             if not line.endswith(b"\n"):
                 return
+            event = _event(line, path, offset)
             offset += len(line)
-            yield json.loads(line), offset
+            yield event, offset
+
+
+def _event(line: bytes, path: Path, offset: int) -> Event:
+    try:
+        return EVENTS.parse(line, str(path))
+    except DataError as error:
+        with path.open("rb") as file:
+            number = file.read(offset).count(b"\n") + 1
+        raise type(error)(error.message, location=f"{path}:{number}") from None

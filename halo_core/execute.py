@@ -33,9 +33,17 @@ from halo_core.stage import (
     StageResult,
     StopFlag,
 )
-from halo_core.store import read_json, stage_done, write_json
-
-STAGE_FILE = "stage.json"
+from halo_core.workspace.records import (
+    DONE,
+    ERROR,
+    EVENTS,
+    STAGE,
+    ComponentRecord,
+    DoneRecord,
+    StageDataRecord,
+    StageRecord,
+    stage_done,
+)
 
 
 def write_stage(plan: Plan, stage: PlannedStage, rows: Mapping[str, Any]) -> None:
@@ -46,50 +54,49 @@ def write_stage(plan: Plan, stage: PlannedStage, rows: Mapping[str, Any]) -> Non
         stage: The stage.
         rows: Data option to the `halo_core.materialise.Rows` of its sources.
     """
-    record = {
-        "schema": 1,
-        "id": stage.id,
-        "key": stage.key,
-        "seed": plan.spec.seed,
-        "stage": stage.spec.resolved.tree(),
-        "models": {o: asdict(plan.model(name)) for o, name in stage.spec.models.items()},
-        "inputs": {o: str(plan.stage(name).folder) for o, name in stage.spec.inputs.items()},
-        "data": {
-            option: {
-                "name": stage.spec.data[option].name,
-                "feedback": sources[0].feedback,
-                "files": [str(source.file) for source in sources],
-            }
+    record = StageRecord(
+        id=stage.id,
+        key=stage.key,
+        seed=plan.spec.seed,
+        stage=stage.spec.resolved.tree(),
+        models={o: asdict(plan.model(name)) for o, name in stage.spec.models.items()},
+        inputs={o: str(plan.stage(name).folder) for o, name in stage.spec.inputs.items()},
+        data={
+            option: StageDataRecord(
+                name=stage.spec.data[option].name,
+                feedback=sources[0].feedback,
+                files=[str(source.file) for source in sources],
+            )
             for option, sources in rows.items()
         },
-        "cache": str(plan.workspace.cache),
-        "events": str(plan.run_folder / "events.jsonl"),
-        "identity": stage.identity,
-        "components": [component_record(found) for found in stage.spec.resolved.all()],
-    }
-    write_json(stage.folder / STAGE_FILE, record)
+        cache=str(plan.workspace.cache),
+        events=str(plan.run_folder / EVENTS.name),
+        identity=dict(stage.identity),
+        components=[component_record(found) for found in stage.spec.resolved.all()],
+    )
+    STAGE.write(stage.folder, record)
 
 
-def component_record(resolved: Resolved) -> dict[str, Any]:
+def component_record(resolved: Resolved) -> ComponentRecord:
     """Returns what a run records of a component: what it is and exactly where it came from."""
     from halo_core.identity import source_hash, version
 
     registration = resolved.registration
     local = registration.target.startswith(FILE_PREFIX)
-    return {
-        "kind": registration.kind,
-        "name": resolved.name,
-        "distribution": registration.distribution,
-        "version": registration.version,
-        "origin": registration.origin,
-        "source": version(registration) if local else source_hash(registration),
-        "options": {k: v for k, v in resolved.tree().items() if k != "use"},
-    }
+    return ComponentRecord(
+        kind=registration.kind,
+        name=resolved.name,
+        distribution=registration.distribution,
+        version=registration.version,
+        origin=registration.origin,
+        source=version(registration) if local else source_hash(registration),
+        options={k: v for k, v in resolved.tree().items() if k != "use"},
+    )
 
 
 def execute(
     folder: Path, *, stop: StopFlag, progress: Progress | None = None, main: bool = True
-) -> Mapping[str, Any]:
+) -> DoneRecord:
     """Runs the stage in a folder, or goes on with it, and returns what `done.json` holds.
 
     Args:
@@ -102,21 +109,21 @@ def execute(
         HaloError: Whatever the stage raises on purpose.
         PluginError: When code of a third party's component raises.
     """
-    record = read_json(folder / STAGE_FILE)
+    record = STAGE.read(folder)
     if record is None:
-        raise UserError(f"no {STAGE_FILE} here; expected a stage's folder", location=str(folder))
+        raise UserError(f"no {STAGE.name} here; expected a stage's folder", location=str(folder))
     resolved = _resolve(record)
-    log = EventLog(folder / "events.jsonl", Path(record["events"])) if main else EventLog()
+    log = EventLog(folder / EVENTS.name, Path(record["events"])) if main else EventLog()
     context = _context(record, folder, log, progress or SilentProgress(), stop)
     result = _run(resolved, context)
-    done = {"metrics": dict(result.metrics), "headline": result.headline}
+    done = DoneRecord(metrics=dict(result.metrics), headline=result.headline)
     if main:
-        write_json(folder / "done.json", done)
+        DONE.write(folder, done)
     return done
 
 
-def _resolve(record: Mapping[str, Any]) -> Resolved:
-    document = Document(STAGE_FILE, Path("/"), {"stage": record["stage"]})
+def _resolve(record: StageRecord) -> Resolved:
+    document = Document(STAGE.name, Path("/"), {"stage": record["stage"]})
     mistakes = Mistakes(document)
     resolved = Resolver(discover(), mistakes).resolve("stage", record["stage"], ("stage",))
     mistakes.raise_if_any()
@@ -125,7 +132,7 @@ def _resolve(record: Mapping[str, Any]) -> Resolved:
 
 
 def _context(
-    record: Mapping[str, Any], folder: Path, log: EventLog, progress: Progress, stop: StopFlag
+    record: StageRecord, folder: Path, log: EventLog, progress: Progress, stop: StopFlag
 ) -> StageContext:
     def warn(message: str) -> None:
         log.append("warning", stage=record["id"], message=message)
@@ -192,19 +199,19 @@ def _is_built_in(resolved: Resolved) -> bool:
 def write_error(folder: Path, error: BaseException) -> None:
     """Leaves an error for the controller to find; called by workers."""
     trace = "".join(traceback.format_exception(error))
-    left = {"exit_code": exit_code_of(error), "traceback": trace}
-    write_json(folder / "error.json", error_record(error) | left)
+    record = error_record(error)
+    ERROR.write(folder, {**record, "exit_code": exit_code_of(error), "traceback": trace})
 
 
 def read_error(folder: Path, exit_code: int) -> HaloError:
     """Returns the error that a worker left, or one that says how it ended."""
-    record = read_json(folder / "error.json")
+    record = ERROR.read(folder)
     if record is None:
         return WorkerError(_ended(exit_code), location=str(folder))
-    found = error_of(record, record["exit_code"])
+    found = error_of(record, record.get("exit_code", exit_code))
     if isinstance(found, WorkerError):
         return WorkerError(
-            f"internal error: {found.message}; the traceback is in error.json",
+            f"internal error: {found.message}; the traceback is in {ERROR.name}",
             location=str(folder),
         )
     return found

@@ -21,7 +21,8 @@ from halo_core.lock import held
 from halo_core.rows import arrow_schema
 from halo_core.spec.sources import Part, SetSpec, Source
 from halo_core.spec.stage_feedback import stages_in
-from halo_core.store import Workspace, read_json, write_json
+from halo_core.workspace.layout import Workspace
+from halo_core.workspace.records import DATA, ROWS, DataRecord
 
 CHUNK = 1024
 ROLES = ("system", "user", "assistant", "tool")
@@ -75,12 +76,12 @@ def materialise(source: Source, workspace: Workspace) -> Rows:
     # Rows of a stage are written again: the stage may have been computed again.
     steady = source.info.digest and not stages_in(source)
     with held(folder):
-        record = read_json(folder / "data.json") if steady else None
+        record = DATA.read(folder) if steady else None
         if record is None:
             record = _write(source, folder)
     return Rows(
         source.resolved.short_name,
-        folder / "rows.arrow",
+        folder / ROWS,
         record["feedback"],
         record["rows"],
         record["dropped"],
@@ -89,7 +90,7 @@ def materialise(source: Source, workspace: Workspace) -> Rows:
     )
 
 
-def _write(source: Source, folder: Path) -> dict[str, Any]:
+def _write(source: Source, folder: Path) -> DataRecord:
     import pyarrow as pa
 
     feedback = _feedback(source)
@@ -98,7 +99,7 @@ def _write(source: Source, folder: Path) -> dict[str, Any]:
     counts: Counter[str] = Counter()
     content = hashlib.sha256()
     folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / "rows.arrow.part"
+    beside = folder / f"{ROWS}.part"
     kept = _kept(source, feedback, _iterate(source, loaded), counts)
     with pa.OSFile(str(beside), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         while chunk := list(islice(kept, CHUNK)):
@@ -109,17 +110,17 @@ def _write(source: Source, folder: Path) -> dict[str, Any]:
     dropped = Counter(loaded.dropped) + Counter({"empty completion": counts["empty"]})
     if not counts["kept"]:
         raise DataError(_nothing_left(dropped, counts["elsewhere"]), location=_where(source))
-    beside.replace(folder / "rows.arrow")
-    record = {
-        "source": source.resolved.tree(),
-        "split": source.split,
-        "feedback": feedback,
-        "rows": counts["kept"],
-        "dropped": {reason: n for reason, n in sorted(dropped.items()) if n},
-        "held_elsewhere": counts["elsewhere"],
-        "digest": content.hexdigest()[:16],
-    }
-    write_json(folder / "data.json", record)
+    beside.replace(folder / ROWS)
+    record = DataRecord(
+        source=source.resolved.tree(),
+        split=source.split,
+        feedback=feedback,
+        rows=counts["kept"],
+        dropped={reason: n for reason, n in sorted(dropped.items()) if n},
+        held_elsewhere=counts["elsewhere"],
+        digest=content.hexdigest()[:16],
+    )
+    DATA.write(folder, record)
     return record
 
 

@@ -12,7 +12,8 @@ from halo_core.spec.spec import Spec
 from halo_core.spec.stage_feedback import placed
 from halo_core.spec.stages import BASE_MODEL, StageSpec
 from halo_core.stage import ModelInput
-from halo_core.store import Workspace, stage_done
+from halo_core.workspace.layout import Workspace
+from halo_core.workspace.records import stage_done
 
 State = Literal["done", "started", "new"]
 LONGEST_CELL = 80

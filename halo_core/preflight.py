@@ -10,7 +10,7 @@ from halo_core.plan import Plan, PlannedStage
 from halo_core.spec.components import fields_by_alias
 from halo_core.spec.stages import BASE_MODEL
 from halo_core.stage import ModelInput
-from halo_core.store import stage_done
+from halo_core.workspace.records import stage_done
 
 
 class Preflight:

@@ -10,14 +10,14 @@ from halo_core.discovery import discover
 from halo_core.spec.components import Resolver
 from halo_core.spec.document import Document
 from halo_core.spec.mistakes import Mistakes
-from halo_core.store import read_json
 from halo_core.tracker import Tracker
+from halo_core.workspace.records import RUN
 
 
 def recorded_trees(run: Path) -> Sequence[Mapping[str, Any]]:
     """Returns the trackers in a run's `run.json`: names and options, as in a spec."""
-    trees: Sequence[Mapping[str, Any]] = (read_json(run / "run.json") or {}).get("tracking", ())
-    return trees
+    record = RUN.read(run)
+    return record.get("tracking", []) if record else []
 
 
 def resolve_trackers(trees: Sequence[Mapping[str, Any]], folder: Path) -> list[tuple[str, Tracker]]:
@@ -30,7 +30,7 @@ def resolve_trackers(trees: Sequence[Mapping[str, Any]], folder: Path) -> list[t
     Raises:
         SpecErrors: When one is not installed, or an option is not as it should be.
     """
-    mistakes = Mistakes(Document("run.json", folder, {"tracking": list(trees)}))
+    mistakes = Mistakes(Document(RUN.name, folder, {"tracking": list(trees)}))
     resolver = Resolver(discover(), mistakes)
     found = [
         resolver.resolve("tracker", dict(tree), ("tracking", i)) for i, tree in enumerate(trees)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from halo_core.data import KnownSize
 from halo_core.identity import digest, source_identity
 from halo_core.spec.sources import SetSpec, Source
-from halo_core.store import Workspace, read_json
+from halo_core.workspace.layout import Workspace
+from halo_core.workspace.records import DATA
 
 
 def about_rows(data: SetSpec, workspace: Workspace) -> int | None:
@@ -22,10 +23,9 @@ def about_rows(data: SetSpec, workspace: Workspace) -> int | None:
 
 def _source_rows(source: Source, workspace: Workspace) -> int | None:
     if source.info.digest is not None:
-        record = read_json(workspace.data(digest(source_identity(source))) / "data.json")
+        record = DATA.read(workspace.data(digest(source_identity(source))))
         if record is not None:
-            counted: int = record["rows"]
-            return counted
+            return record["rows"]
     if not isinstance(source.component, KnownSize):
         return None
     about = source.component.about_rows(source.split)

@@ -12,22 +12,31 @@ from ruamel.yaml import YAML
 
 from halo_core.execute import component_record
 from halo_core.identity import set_identity
-from halo_core.plan import Plan
+from halo_core.plan import Plan, PlannedStage
 from halo_core.spec.sources import SetSpec
 from halo_core.spec.spec import Spec
 from halo_core.spec.stages import BASE_MODEL
-from halo_core.store import write_json, write_text
+from halo_core.workspace.files import write_text
+from halo_core.workspace.records import (
+    RESOLVED_SPEC,
+    RUN,
+    SPEC,
+    ComponentRecord,
+    RunCell,
+    RunRecord,
+    RunStage,
+)
 
 RECORDED = ("torch", "transformers", "accelerate", "tokenizers", "datasets", "mlflow", "peft")
 """Distributions whose versions are recorded and are not part of an identity."""
 
 
 def write_run(plan: Plan, command: Sequence[str]) -> None:
-    """Writes `spec.yaml`, `spec.resolved.yaml` and `run.json` into the run's folder."""
+    """Writes the spec, as it was given and resolved, and `run.json` into the run's folder."""
     folder = plan.run_folder
-    write_text(folder / "spec.yaml", to_yaml(plan.spec.document.tree))
-    write_text(folder / "spec.resolved.yaml", to_yaml(resolved_tree(plan.spec)))
-    write_json(folder / "run.json", _record(plan, command))
+    write_text(folder / SPEC, to_yaml(plan.spec.document.tree))
+    write_text(folder / RESOLVED_SPEC, to_yaml(resolved_tree(plan.spec)))
+    RUN.write(folder, _record(plan, command))
 
 
 def to_yaml(tree: Any) -> str:
@@ -96,55 +105,54 @@ def _model(spec: Spec) -> dict[str, Any]:
     return {"path": str(model.path)} if model.path is not None else {"stage": BASE_MODEL}
 
 
-def _record(plan: Plan, command: Sequence[str]) -> dict[str, Any]:
-    return {
-        "schema": 1,
-        "name": plan.run_name,
-        "recipe": plan.spec.name,
-        "suite": _suite(plan),
-        "seed": plan.spec.seed,
-        "command": list(command),
-        "stages": [
-            {
-                "id": stage.id,
-                "use": stage.spec.resolved.name,
-                "folder": plan.workspace.relative(stage.folder),
-                "key": stage.key,
-                "product": stage.spec.component.produces,
-                "models": dict(stage.spec.models),
-                "inputs": dict(stage.spec.inputs),
-                "feedback": stage.spec.feedback_from,
-                "loss": _loss_name(stage.spec.resolved.options.get("loss")),
-            }
-            for stage in plan.stages
-        ],
-        "data": {name: set_identity(data) for name, data in plan.spec.sets.items()},
-        "tracking": [tracker.tree() for tracker in plan.spec.tracking],
-        "components": _components(plan.spec),
-        "versions": _versions(),
-    }
+def _record(plan: Plan, command: Sequence[str]) -> RunRecord:
+    return RunRecord(
+        name=plan.run_name,
+        recipe=plan.spec.name,
+        suite=_suite(plan),
+        seed=plan.spec.seed,
+        command=list(command),
+        stages=[_stage(plan, stage) for stage in plan.stages],
+        data={name: set_identity(data) for name, data in plan.spec.sets.items()},
+        tracking=[tracker.tree() for tracker in plan.spec.tracking],
+        components=_components(plan.spec),
+        versions=_versions(),
+    )
 
 
-def _suite(plan: Plan) -> dict[str, Any] | None:
+def _stage(plan: Plan, stage: PlannedStage) -> RunStage:
+    return RunStage(
+        id=stage.id,
+        use=stage.spec.resolved.name,
+        folder=plan.workspace.relative(stage.folder),
+        key=stage.key,
+        product=stage.spec.component.produces,
+        models=dict(stage.spec.models),
+        inputs=dict(stage.spec.inputs),
+        feedback=list(stage.spec.feedback_from),
+        loss=_loss_name(stage.spec.resolved.options.get("loss")),
+    )
+
+
+def _suite(plan: Plan) -> RunCell | None:
     """Returns the suite's folder, relative to the workspace, and the run's cell in it."""
     cell = plan.spec.cell
     if cell is None:
         return None
     folder = plan.workspace.relative(plan.workspace.suite(cell.suite))
-    return {"folder": folder, "cell": cell.id, "axes": dict(cell.axes)}
+    return RunCell(folder=folder, cell=cell.id, axes=dict(cell.axes))
 
 
 def _loss_name(loss: Any) -> str | None:
     return getattr(loss, "name", None)
 
 
-def _components(spec: Spec) -> list[dict[str, Any]]:
+def _components(spec: Spec) -> list[ComponentRecord]:
     roots = [stage.resolved for stage in spec.stages]
     roots += [source.resolved for data in spec.sets.values() for source in data.sources]
     roots += [*spec.tracking, *spec.reports]
     records = [component_record(found) for root in roots for found in root.all()]
-    unique: dict[str, dict[str, Any]] = {str(record): record for record in records}
-    return list(unique.values())
+    return list({str(record): record for record in records}.values())
 
 
 def _versions() -> dict[str, str]:

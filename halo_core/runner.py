@@ -30,9 +30,9 @@ from halo_core.rows import DataSet
 from halo_core.run_record import write_run
 from halo_core.run_status import RunStatus, StageStatus, Status
 from halo_core.stage import Progress, StopFlag
-from halo_core.store import stage_done
 from halo_core.tracker import Report, Tracker
 from halo_core.tracking import Tracking
+from halo_core.workspace.records import ERROR, EVENTS, RESOLVED_SPEC, SPEC, DoneRecord, stage_done
 
 CLOSE_DEADLINE_S = 30.0
 GO_ON = "the same command goes on from there"
@@ -76,7 +76,7 @@ class Runner:
         self.command = list(command)
         self.say = say
         self._told_rows = set() if told_rows is None else told_rows
-        self.log = EventLog(plan.run_folder / "events.jsonl")
+        self.log = EventLog(plan.run_folder / EVENTS.name)
 
     def run(self, again: Sequence[str] = ()) -> None:
         """Runs every stage that is not in the store, then the reports.
@@ -129,8 +129,8 @@ class Runner:
             "run-started",
             name=self.plan.spec.name,
             run=self.plan.run_name,
-            spec="spec.yaml",
-            resolved="spec.resolved.yaml",
+            spec=SPEC,
+            resolved=RESOLVED_SPEC,
             command=self.command,
             stages=[stage.id for stage in self.plan.stages],
         )
@@ -244,7 +244,8 @@ class Runner:
         check_overlap(early, [d for name, d in tested.items() if name not in compared], self.warn)
 
     def _take_from_store(self, stage: PlannedStage, status: StageStatus) -> None:
-        done = stage_done(stage.folder) or {}
+        done = stage_done(stage.folder)
+        assert done is not None
         status.status = "cached"
         status.metrics, status.headline = done["metrics"], done["headline"]
         if not self._told(stage):
@@ -254,13 +255,13 @@ class Runner:
 
     def _replay(self, stage: PlannedStage) -> None:
         """Copies what a stage did in an earlier run into this run's events, with its times."""
-        for event, _ in read_events(stage.folder / "events.jsonl"):
+        for event, _ in read_events(stage.folder / EVENTS.name):
             if event["type"] != "stage-ended":
                 fields = {k: v for k, v in event.items() if k not in ("v", "type", "stage")}
                 self.log.append(event["type"], stage=stage.id, **fields, cached=True)
 
     def _end_stage(
-        self, log: EventLog, stage: PlannedStage, done: Mapping[str, Any], status: Status
+        self, log: EventLog, stage: PlannedStage, done: DoneRecord, status: Status
     ) -> None:
         log.append(
             "stage-ended",
@@ -269,12 +270,13 @@ class Runner:
             folder=self.plan.workspace.relative(stage.folder),
             product=stage.spec.component.produces,
             status=status,
-            **done,
+            metrics=done["metrics"],
+            headline=done["headline"],
         )
 
     def _told(self, stage: PlannedStage) -> bool:
         """Returns whether the run's events hold this stage's end already."""
-        events = read_events(self.plan.run_folder / "events.jsonl")
+        events = read_events(self.plan.run_folder / EVENTS.name)
         return any(
             event["type"] == "stage-ended" and event["stage"] == stage.id for event, _ in events
         )
@@ -293,7 +295,7 @@ class Runner:
             stage.folder.mkdir(parents=True, exist_ok=True)
             use = stage.spec.resolved.name
             write_stage(self.plan, stage, rows)
-            log = EventLog(stage.folder / "events.jsonl", self.plan.run_folder / "events.jsonl")
+            log = EventLog(stage.folder / EVENTS.name, self.plan.run_folder / EVENTS.name)
             folder = self.plan.workspace.relative(stage.folder)
             log.append("stage-started", stage=stage.id, use=use, folder=folder, resumed=resumed)
             self.say(
@@ -304,15 +306,15 @@ class Runner:
         status.status = "computed"
         status.metrics, status.headline = done["metrics"], done["headline"]
 
-    def _call(self, stage: PlannedStage) -> Mapping[str, Any]:
+    def _call(self, stage: PlannedStage) -> DoneRecord:
         command = stage.spec.component.command(stage.folder)
         if command is None:
             return execute(stage.folder, stop=self.stop, progress=self.progress)
         return self._launch(stage, command)
 
-    def _launch(self, stage: PlannedStage, command: Sequence[str]) -> Mapping[str, Any]:
+    def _launch(self, stage: PlannedStage, command: Sequence[str]) -> DoneRecord:
         """Runs a stage in workers; signals are passed on to them and they are waited for."""
-        (stage.folder / "error.json").unlink(missing_ok=True)
+        (stage.folder / ERROR.name).unlink(missing_ok=True)
         process = subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
         told = False
         try:
@@ -328,7 +330,7 @@ class Runner:
         done = stage_done(stage.folder)
         if done is not None:
             return done
-        if self.stop.is_set() and not (stage.folder / "error.json").exists():
+        if self.stop.is_set() and not (stage.folder / ERROR.name).exists():
             self.stop.raise_interrupted(f"the last checkpoint is kept; {GO_ON}")
         raise read_error(stage.folder, process.returncode)
 

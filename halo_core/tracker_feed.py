@@ -13,10 +13,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from halo_core.errors import PluginError
+from halo_core.errors import DataError, PluginError, VersionError
 from halo_core.events import Event, read_events
-from halo_core.store import read_json, write_json
 from halo_core.tracker import StartOver, Tracker, TrackerSession
+from halo_core.workspace.records import EVENTS, TRACKING, TrackingRecord
 
 BATCH = 200
 """Events handed over at once."""
@@ -28,13 +28,13 @@ class Offsets:
     """How many bytes of the events each tracker of a run took; shared by their threads.
 
     Args:
-        path: The file, `tracking.json` in the run's folder.
+        run: The run's folder, where `tracking.json` lies.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, run: Path) -> None:
+        self._run = run
         self._lock = threading.Lock()
-        self._offsets: dict[str, int] = _read_offsets(path)
+        self._offsets: dict[str, int] = _read_offsets(run)
 
     def get(self, name: str) -> int:
         """Returns the offset behind the last event that a tracker took."""
@@ -44,14 +44,14 @@ class Offsets:
         """Remembers an offset, on disk too."""
         with self._lock:
             self._offsets[name] = offset
-            write_json(self._path, {"schema": 1, "offsets": self._offsets})
+            TRACKING.write(self._run, TrackingRecord(offsets=self._offsets))
 
 
-def _read_offsets(path: Path) -> dict[str, int]:
+def _read_offsets(run: Path) -> dict[str, int]:
     try:
-        record = read_json(path) or {}
-        return {str(name): int(offset) for name, offset in record["offsets"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+        record = TRACKING.read(run)
+        return {str(k): int(v) for k, v in record["offsets"].items()} if record else {}
+    except (DataError, ValueError, TypeError, AttributeError):
         return {}  # Unreadable is as good as absent: handling an event twice does no harm.
 
 
@@ -78,7 +78,7 @@ class Feed:
         self.events = 0
         self._tracker = tracker
         self._run, self._workspace = run, workspace
-        self._file = run / "events.jsonl"
+        self._file = run / EVENTS.name
         self._offsets = offsets
         self._session: TrackerSession | None = None
         self._called = time.monotonic()
@@ -159,7 +159,9 @@ def read_batch(path: Path, offset: int, limit: int = BATCH) -> tuple[list[Event]
                 events.append(event)
                 offset = behind
             return events, offset
-        except ValueError:
+        except VersionError:
+            raise
+        except DataError:
             if not events:
                 offset = _behind_line(path, offset)
     return events, offset
@@ -200,7 +202,7 @@ def _behind_line(path: Path, offset: int) -> int:
 
 def make_feeds(trackers: Sequence[tuple[str, Tracker]], run: Path, workspace: Path) -> list[Feed]:
     """Returns a feed for each tracker; a second one of the same name is called ``name#2``."""
-    offsets = Offsets(run / "tracking.json")
+    offsets = Offsets(run)
     feeds: list[Feed] = []
     for name, tracker in trackers:
         same = sum(1 for feed in feeds if feed.name.partition("#")[0] == name)

@@ -17,6 +17,7 @@ from halo_core.execute import execute, write_error
 from halo_core.progress import stderr_progress
 from halo_core.stage import StopFlag
 from halo_core.threads import patient_threads
+from halo_core.workspace.records import ERROR
 
 
 def work(folder: Path) -> int:
@@ -35,7 +36,7 @@ def work(folder: Path) -> int:
         execute(folder, stop=stop, progress=progress, main=rank == 0)
     except Exception as error:
         # The first error is the cause; those of other ranks follow from it.
-        if not (folder / "error.json").exists():
+        if not (folder / ERROR.name).exists():
             write_error(folder, error)
         return error.exit_code if isinstance(error, HaloError) else 1
     return 0

@@ -12,7 +12,8 @@ from halo_core.forecast import forecasts
 from halo_core.plan import Plan, make_plan
 from halo_core.spec.spec import load_spec
 from halo_core.stage import Forecast, Stage
-from halo_core.store import Workspace, write_json
+from halo_core.workspace.files import write_json
+from halo_core.workspace.layout import Workspace
 
 GROW = """
 from typing import ClassVar

@@ -9,7 +9,7 @@ import pytest
 from halo_core.identity import folder_digest
 from halo_core.plan import Plan, make_plan
 from halo_core.spec.spec import load_spec
-from halo_core.store import Workspace
+from halo_core.workspace.layout import Workspace
 
 
 def keys(spec_file: Path, **changes: str) -> list[str]:

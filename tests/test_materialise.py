@@ -10,7 +10,7 @@ from halo_core.errors import DataError, PluginError
 from halo_core.materialise import materialise_set
 from halo_core.rows import DataSet
 from halo_core.spec.spec import load_spec
-from halo_core.store import Workspace
+from halo_core.workspace.layout import Workspace
 
 MADE = Path(__file__).with_name("made_components.py")
 

@@ -14,7 +14,7 @@ from halo_core.spec.components import Resolver
 from halo_core.spec.document import Document
 from halo_core.spec.mistakes import Mistakes
 from halo_core.spec.sources import Part, SetSpec, Source, resolve_set
-from halo_core.store import Workspace
+from halo_core.workspace.layout import Workspace
 
 MADE = Path(__file__).with_name("made_components.py")
 

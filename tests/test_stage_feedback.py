@@ -15,7 +15,7 @@ from halo_core.plan import make_plan
 from halo_core.rows import DataSet
 from halo_core.run_record import resolved_tree, to_yaml
 from halo_core.spec.spec import Spec, load_spec
-from halo_core.store import Workspace
+from halo_core.workspace.layout import Workspace
 
 Halo = Callable[..., Any]
 MADE = Path(__file__).with_name("made_components.py")

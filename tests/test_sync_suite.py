@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from halo_core.cli import call
 from halo_core.events import EventLog
+from halo_core.workspace.records import SUITE, SuiteCell, SuiteRecord
 
 TRACKER = '''
 from pydantic import Field
@@ -76,12 +77,14 @@ class Suite:
         tree = {"tracking": [{"use": self.use, **options}]}
         (self.workspace / "runs" / name / "run.json").write_text(json.dumps(tree))
 
-    def write(self, *cells: tuple[str, str | None, str]) -> None:
+    def write(self, *cells: tuple[str, str | None, Any]) -> None:
         listed = [
-            {"id": id_, "run": f"runs/{run}" if run else None, "status": status}
+            SuiteCell(
+                id=id_, axes={}, run=f"runs/{run}" if run else None, status=status, error=None
+            )
             for id_, run, status in cells
         ]
-        (self.folder / "suite.json").write_text(json.dumps({"cells": listed}))
+        SUITE.write(self.folder, SuiteRecord(name="toy", axes={}, cells=listed))
 
     def seen(self, name: str) -> list[str]:
         path = self.workspace / "runs" / name / "seen.txt"
@@ -173,6 +176,8 @@ def test_a_suite_without_a_begun_cell_has_nothing_to_send(suite: Suite, capsys: 
 def test_a_record_that_is_none_names_the_file(suite: Suite, capsys: Captured) -> None:
     (suite.folder / "suite.json").write_text('{"cells": [{}]}')
     assert call(["sync", "toy", "--workspace", "ws"]) == 2
-    assert "suite.json: is not a suite's record (KeyError: 'id'); halo run SUITE writes it" in (
-        capsys.readouterr().err
-    )
+    assert (
+        "suite.json: got '{\"cells\": [{}]}' without name, axes, cells[0].id, cells[0].axes, "
+        "cells[0].run, cells[0].status, cells[0].error; expected a JSON object with name, axes and "
+        "cells. Remove it; halo run SUITE writes it again"
+    ) in capsys.readouterr().err

@@ -28,10 +28,10 @@ def cell(
     from halo_core.progress import LineProgress
     from halo_core.spec.suite import load_suite
     from halo_core.stage import StopFlag
-    from halo_core.store import open_workspace
     from halo_core.suite.command import cell_command
     from halo_core.suite.in_place import InPlace
     from halo_core.threads import patient_threads
+    from halo_core.workspace.layout import open_workspace
 
     patient_threads()
     _end_with_parent()

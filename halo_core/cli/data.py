@@ -38,7 +38,7 @@ def data(source: str, options: Sequence[str], split: str | None, show: int, outp
     halo data examples/quickstart.yaml:train
     """  # noqa: D301 (click wants the backspace itself before a paragraph not to be wrapped)
     from halo_core.materialise import materialise_set
-    from halo_core.store import Workspace
+    from halo_core.workspace.layout import Workspace
 
     sets = _sets(source, options, split)
     with tempfile.TemporaryDirectory() as folder:

@@ -83,7 +83,7 @@ def _plan_spec(
     from halo_core.forecast import forecasts
     from halo_core.plan import make_plan
     from halo_core.spec.spec import load_spec
-    from halo_core.store import open_workspace
+    from halo_core.workspace.layout import open_workspace
 
     spec = load_spec(spec_file, overrides)
     made = make_plan(spec, open_workspace(workspace))

@@ -125,7 +125,7 @@ def _run_spec(
     from halo_core.runner import Runner
     from halo_core.spec.spec import load_spec
     from halo_core.stage import StopFlag
-    from halo_core.store import open_workspace
+    from halo_core.workspace.layout import open_workspace
 
     started = time.monotonic()
     spec = load_spec(spec_file, overrides)

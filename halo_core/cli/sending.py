@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from halo_core.errors import HaloError, UserError
 from halo_core.lock import locked
+from halo_core.workspace.records import RUN
 
 if TYPE_CHECKING:
     from halo_core.tracker_feed import Feed
@@ -61,7 +62,7 @@ def _feeds(folder: Path, workspace: Path) -> list[Feed]:
     if not trees:
         raise UserError(
             "this run has no trackers; add tracking: [{use: mlflow}] to its spec and run it again",
-            location=str(folder / "run.json"),
+            location=str(folder / RUN.name),
         )
     # A run of another workspace brings its own: <workspace>/runs/<name>.
     inside = folder.parent.name == "runs"

@@ -35,9 +35,10 @@ def plan_suite(
         output: Of the command.
     """
     from halo_core.spec.suite import load_suite
-    from halo_core.store import open_workspace, write_json
     from halo_core.suite.export import exported
     from halo_core.suite.plan import make_suite_plan
+    from halo_core.workspace.files import write_json
+    from halo_core.workspace.layout import open_workspace
 
     suite = load_suite(path, overrides, only=cells)
     plan = make_suite_plan(suite, open_workspace(workspace))

@@ -49,9 +49,9 @@ def run_suite(
     from halo_core.progress import stderr_progress
     from halo_core.spec.suite import load_suite
     from halo_core.stage import StopFlag
-    from halo_core.store import open_workspace
     from halo_core.suite.plan import make_suite_plan
     from halo_core.suite.run import SuiteRunner
+    from halo_core.workspace.layout import open_workspace
 
     started = time.monotonic()
     suite = load_suite(path, overrides, only=cells)

@@ -36,10 +36,10 @@ def submit_suite(
         UserError: When jobs cannot be submitted.
     """
     from halo_core.spec.suite import load_suite
-    from halo_core.store import open_workspace
     from halo_core.suite.plan import make_suite_plan
     from halo_core.suite.submit import submit
     from halo_core.tracking import shown_path
+    from halo_core.workspace.layout import open_workspace
 
     parsed = _parse(options)
     suite = load_suite(path, overrides, only=cells)

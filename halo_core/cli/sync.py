@@ -10,6 +10,7 @@ import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.errors import PathError, did_you_mean
+from halo_core.workspace.records import EVENTS, SUITE
 
 
 @click.command()
@@ -62,12 +63,12 @@ def find_suite(name: str, workspace: Path) -> Path | None:
     """
     suites = workspace / "suites"
     for folder in (Path(name), suites / name):
-        if (folder / "suite.json").is_file():
+        if (folder / SUITE.name).is_file():
             return folder.resolve()
     runs = (Path(name), workspace / "runs" / name)
-    if any((folder / "events.jsonl").is_file() for folder in runs):
+    if any((folder / EVENTS.name).is_file() for folder in runs):
         return None
-    known = [path.parent for path in suites.glob("*/suite.json")]
+    known = [path.parent for path in suites.glob(f"*/{SUITE.name}")]
     begun = [folder for folder in known if folder.name.startswith(name)]
     return begun[0].resolve() if len(begun) == 1 else None
 
@@ -84,9 +85,9 @@ def find_run(run: str, workspace: Path) -> Path:
     """
     runs = workspace / "runs"
     for folder in (Path(run), runs / run):
-        if (folder / "events.jsonl").is_file():
+        if (folder / EVENTS.name).is_file():
             return folder.resolve()
-    names = sorted(path.parent.name for path in runs.glob("*/events.jsonl"))
+    names = sorted(path.parent.name for path in runs.glob(f"*/{EVENTS.name}"))
     begun = [name for name in names if name.startswith(run)]
     if len(begun) == 1:
         return (runs / begun[0]).resolve()

@@ -8,9 +8,9 @@ from typing import Any
 
 from halo_core.cli.output import Output
 from halo_core.cli.sending import send_run
-from halo_core.errors import DataError, HaloError, SuiteErrors, UserError
+from halo_core.errors import HaloError, SuiteErrors, UserError
 from halo_core.redact import one_line
-from halo_core.store import read_json
+from halo_core.workspace.records import EVENTS, SUITE, SuiteRecord
 
 
 def sync_suite(suite: Path, output: Output) -> None:
@@ -26,11 +26,12 @@ def sync_suite(suite: Path, output: Output) -> None:
         SuiteErrors: When cells were not sent, or the suite was not; the others were.
     """
     workspace = suite.parent.parent
-    record = _read(suite)
+    record = SUITE.read(suite)
+    assert record is not None  # the suite was found by it
     begun = {
         str(cell["id"]): workspace / cell["run"]
         for cell in record["cells"]
-        if cell["run"] and (workspace / cell["run"] / "events.jsonl").is_file()
+        if cell["run"] and (workspace / cell["run"] / EVENTS.name).is_file()
     }
     if not begun:
         raise UserError(
@@ -53,20 +54,6 @@ def sync_suite(suite: Path, output: Output) -> None:
         output.say(f"  {name}: {link}")
 
 
-def _read(suite: Path) -> Mapping[str, Any]:
-    path = suite / "suite.json"
-    try:
-        record: Mapping[str, Any] = read_json(path)
-        for cell in record["cells"]:
-            cell["id"], cell["run"], cell["status"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"is not a suite's record ({type(error).__name__}: {error}); halo run SUITE writes it",
-            location=str(path),
-        ) from error
-    return record
-
-
 def _send_cell(id_: str, run: Path, workspace: Path) -> tuple[dict[str, Any], dict[str, HaloError]]:
     cell: dict[str, Any] = {"id": id_, "run": run.name, "trackers": []}
     try:
@@ -83,7 +70,7 @@ def _line(cell: Mapping[str, Any]) -> str:
 
 
 def _tell(
-    suite: Path, runs: Sequence[Path], record: Mapping[str, Any]
+    suite: Path, runs: Sequence[Path], record: SuiteRecord
 ) -> tuple[dict[str, Any], dict[str, HaloError]]:
     """Tells the trackers of the first run that has any how far the suite is."""
     from halo_core.recorded_trackers import recorded_trees, resolve_trackers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +16,8 @@ from halo_core.feedback import Feedback
 from halo_core.registry import Registration
 from halo_core.spec.components import Resolved, origin_of
 from halo_core.spec.sources import Source
-from halo_core.store import stage_done
+from halo_core.workspace.records import FEEDBACK, stage_done
 
-FILE = "feedback.jsonl"
-"""What a stage that produces feedback writes: rows with the columns of their kind."""
 _NAME = "stage-feedback"
 
 
@@ -47,13 +44,14 @@ class StageFeedback(DataSource):
         folder = None if self.folder is None else Path(self.folder)
         if folder is None or stage_done(folder) is None:
             raise DataError(f"known when {self.stage} is done")
-        return Loaded(_rows(folder / FILE))
+        return Loaded(_rows(folder))
 
 
-def _rows(file: Path) -> Iterator[Mapping[str, Any]]:
-    with file.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            yield {"id": f"{file.parent.name}:{number}", **json.loads(line)}
+def _rows(folder: Path) -> Iterator[Mapping[str, Any]]:
+    for number, line in enumerate(FEEDBACK.read(folder / FEEDBACK.name), start=1):
+        row = {"id": f"{folder.name}:{number}", **line}
+        row.pop("v", None)  # what a conversion sees does not depend on the version
+        yield row
 
 
 def feedback_of(stage: str, feedback: Feedback) -> Resolved:

@@ -7,19 +7,19 @@ the pages are newer than the stages, and the trackers took all events and still 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from halo_core.errors import DataError
 from halo_core.execute import component_record
 from halo_core.plan import Plan
 from halo_core.run_record import resolved_tree, to_yaml
 from halo_core.run_status import new_status
-from halo_core.store import read_json, stage_done
 from halo_core.suite.outcome import CellOutcome, ended
 from halo_core.tracker import Tracker
 from halo_core.tracker_feed import make_feeds
+from halo_core.workspace.records import DONE, EVENTS, RESOLVED_SPEC, RUN, RunRecord, stage_done
 
 TAIL_BYTES = 65_536
 """How far back the end of a run is looked for in its events."""
@@ -44,8 +44,8 @@ def finished(plan: Plan) -> CellOutcome | None:
 
 def _is_recorded(plan: Plan) -> bool:
     """Returns whether the run's files are those that would be written, by the same components."""
-    record = read_json(plan.run_folder / "run.json") or {}
-    resolved = plan.run_folder / "spec.resolved.yaml"
+    record = RUN.read(plan.run_folder) or RunRecord()
+    resolved = plan.run_folder / RESOLVED_SPEC
     wanted = [component_record(each) for each in (*plan.spec.tracking, *plan.spec.reports)]
     return (
         all(component in record.get("components", ()) for component in wanted)
@@ -56,10 +56,10 @@ def _is_recorded(plan: Plan) -> bool:
 
 def _is_told(plan: Plan) -> bool:
     """Returns whether pages and trackers have what the stages left, and the run has ended well."""
-    events = plan.run_folder / "events.jsonl"
+    events = plan.run_folder / EVENTS.name
     if not events.is_file():
         return False
-    newest = max(_changed(stage.folder / "done.json") for stage in plan.stages)
+    newest = max(_changed(stage.folder / DONE.name) for stage in plan.stages)
     pages = _pages(_last_events(events))
     return (
         pages is not None
@@ -77,8 +77,8 @@ def _last_events(path: Path) -> Iterator[Mapping[str, Any]]:
         lines = file.read().split(b"\n")
     for line in reversed(lines[:-1]):
         try:
-            yield json.loads(line)
-        except ValueError:
+            yield EVENTS.parse(line, str(path))
+        except DataError:
             return
 
 

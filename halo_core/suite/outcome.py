@@ -10,6 +10,7 @@ from typing import Any, Literal
 from halo_core.error_record import error_of, error_record, exit_code_of
 from halo_core.errors import BusyError, HaloError, Interrupted
 from halo_core.run_status import RunStatus
+from halo_core.workspace.records import ErrorRecord
 
 CellStatus = Literal["pending", "computed", "cached", "failed", "interrupted"]
 
@@ -31,7 +32,7 @@ class CellOutcome:
     run: str | None = None
     status: CellStatus = "pending"
     stages: Sequence[Mapping[str, Any]] = field(default=())
-    error: Mapping[str, str | None] | None = None
+    error: ErrorRecord | None = None
     exit_code: int = 0
 
     @property

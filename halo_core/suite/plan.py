@@ -10,7 +10,7 @@ from halo_core.forecast import forecasts
 from halo_core.plan import Plan, PlannedStage, make_plan
 from halo_core.spec.suite import Suite
 from halo_core.stage import Forecast
-from halo_core.store import Workspace
+from halo_core.workspace.layout import Workspace
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import IO, Any
 from halo_core.plan import Plan
 from halo_core.stage import StopFlag
 from halo_core.suite.outcome import CellOutcome
+from halo_core.workspace.records import ErrorRecord
 
 POLL_S = 0.05
 
@@ -109,11 +110,11 @@ def _outcome(plan: Plan, id_: str, exit_code: int, answer: bytes) -> CellOutcome
         return CellOutcome(
             id_, told["run"], told["status"], told["stages"], told["error"], exit_code
         )
-    error = told.get("error") or {
-        "type": "WorkerError",
-        "message": f"the process of the cell ended with exit code {exit_code}",
-        "location": str(plan.run_folder),
-    }
+    error = told.get("error") or ErrorRecord(
+        type="WorkerError",
+        message=f"the process of the cell ended with exit code {exit_code}",
+        location=str(plan.run_folder),
+    )
     return CellOutcome(id_, plan.run_name, "failed", (), error, max(1, exit_code))
 
 

@@ -16,13 +16,13 @@ from halo_core.errors import HaloError, Interrupted, SuiteErrors
 from halo_core.forget import forget_all
 from halo_core.plan import Plan
 from halo_core.stage import StopFlag
-from halo_core.store import stage_done
 from halo_core.suite.finished import finished
 from halo_core.suite.folder import SuiteFolder, recorded_status
 from halo_core.suite.outcome import CellOutcome
 from halo_core.suite.plan import SuitePlan
 from halo_core.suite.tracking import SuiteTracking
 from halo_core.tracker import SuiteStatus
+from halo_core.workspace.records import ErrorRecord, stage_done
 
 
 class RunCell(Protocol):
@@ -131,11 +131,9 @@ class SuiteRunner:
             if stage.folder in self._failed and stage_done(stage.folder) is None:
                 cell, error = self._failed[stage.folder]
                 message = f"the stage {stage.id!r} failed in the cell {cell}: {error.message}"
-                record = {
-                    "type": type(error).__name__,
-                    "message": message,
-                    "location": error.location,
-                }
+                record = ErrorRecord(
+                    type=type(error).__name__, message=message, location=error.location
+                )
                 return CellOutcome(id_, plan.run_name, "failed", (), record, error.exit_code)
         return None
 

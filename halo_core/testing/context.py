@@ -9,6 +9,7 @@ from halo_core.events import EventLog
 from halo_core.progress import SilentProgress
 from halo_core.rows import DataSet
 from halo_core.stage import ModelInput, StageContext, StopFlag
+from halo_core.workspace.records import EVENTS
 
 
 def stage_context(
@@ -43,7 +44,7 @@ def stage_context(
         inputs=inputs or {},
         data=data or {},
         cache=folder / "cache",
-        events=EventLog(folder / "events.jsonl"),
+        events=EventLog(folder / EVENTS.name),
         progress=SilentProgress(),
         stop=stop or StopFlag(),
         warn=warn or (lambda message: None),

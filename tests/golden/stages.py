@@ -40,7 +40,7 @@ def all_identities() -> dict[str, Any]:
     from halo_core.plan import make_plan
     from halo_core.spec.spec import load_spec
     from halo_core.spec.suite import is_suite, load_suite
-    from halo_core.store import Workspace
+    from halo_core.workspace.layout import Workspace
 
     digests: dict[str, Any] = {}
     trees: dict[str, Any] = {}

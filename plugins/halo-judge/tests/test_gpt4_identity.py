@@ -3,7 +3,7 @@ import sys
 
 from halo_core.plan import make_plan
 from halo_core.spec.spec import load_spec
-from halo_core.store import Workspace
+from halo_core.workspace.layout import Workspace
 from halo_judge.template import FOLDER
 
 SPEC = """

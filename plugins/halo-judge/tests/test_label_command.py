@@ -12,7 +12,7 @@ import pytest
 
 from halo_core.cli import call
 from halo_core.errors import BusyError
-from halo_core.store import write_json
+from halo_core.workspace.files import write_json
 
 CLASSES = "def score(prompt, completion):\n    return float(completion.count('o'))\n"
 

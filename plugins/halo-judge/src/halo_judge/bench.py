@@ -12,7 +12,8 @@ from halo_core.identity import component_identity, digest
 from halo_core.judge import Comparison
 from halo_core.lock import locked
 from halo_core.stage import Progress, StageContext, StopFlag
-from halo_core.store import Workspace, write_json
+from halo_core.workspace.files import write_json
+from halo_core.workspace.layout import Workspace
 from halo_judge.command_judges import NamedJudge
 from halo_judge.judging import judge_and_keep
 from halo_judge.orders import Order, assign_orders, comparison

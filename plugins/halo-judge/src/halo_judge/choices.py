@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from halo_core.errors import UserError
-from halo_core.store import Workspace, open_workspace
+from halo_core.workspace.layout import Workspace, open_workspace
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from halo_core.cli.signals import stopping
 from halo_core.errors import UserError
 from halo_core.progress import stderr_progress
 from halo_core.stage import StopFlag
-from halo_core.store import Workspace, write_json
+from halo_core.workspace.files import write_json
+from halo_core.workspace.layout import Workspace
 from halo_judge.bench import Work, do, make_work
 from halo_judge.choices import Choices
 from halo_judge.command_judges import judge_given

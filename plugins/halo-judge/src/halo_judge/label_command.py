@@ -79,7 +79,7 @@ def label(
         --data completions.jsonl --threshold 0.5 --out labels.jsonl
     """  # noqa: D301 (click wants the backspace itself before a paragraph not to be wrapped)
     from halo_core.cli.component_option import component_given
-    from halo_core.store import open_workspace
+    from halo_core.workspace.layout import open_workspace
     from halo_judge.label_sources import find_sources
     from halo_judge.label_stage import Label
 
@@ -157,7 +157,7 @@ def _run(
 
 def _counts(folder: Path) -> dict[str, Any]:
     """Returns the kind of feedback, and what was left out by reason."""
-    from halo_core.store import read_json
+    from halo_core.workspace.files import read_json
     from halo_judge.labelling import COUNTS
 
     counts: dict[str, Any] = read_json(folder / COUNTS)
@@ -165,7 +165,7 @@ def _counts(folder: Path) -> dict[str, Any]:
 
 
 def _write(folder: Path, out: Path) -> Path:
-    from halo_core.store import write_text
+    from halo_core.workspace.files import write_text
     from halo_judge.labelling import FEEDBACK
 
     try:

@@ -12,7 +12,8 @@ from halo_core.identity import component_identity, digest
 from halo_core.rows import DataSet
 from halo_core.spec.components import Resolved
 from halo_core.stage import Progress, StageContext, StopFlag
-from halo_core.store import Workspace, read_json
+from halo_core.workspace.files import read_json
+from halo_core.workspace.layout import Workspace
 from halo_judge.candidates import TARGET
 from halo_judge.label_stage import Label
 from halo_judge.output_files import read_outputs

@@ -10,7 +10,7 @@ from typing import Any
 from halo_core.errors import DataError
 from halo_core.scoring import ScoringJudge
 from halo_core.stage import StageContext, StageResult
-from halo_core.store import write_json, write_text
+from halo_core.workspace.files import write_json, write_text
 from halo_judge.asking import judge_name
 from halo_judge.candidates import Candidates, by_prompt, of_data, of_samples
 from halo_judge.feedback_rows import (

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from halo_core.cli.table import table
-from halo_core.store import Workspace
+from halo_core.workspace.layout import Workspace
 from halo_judge.bench import Work
 from halo_judge.opening import shared_folder
 from halo_judge.prices import SHIPPED, dollars

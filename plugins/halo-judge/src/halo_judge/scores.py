@@ -10,7 +10,7 @@ from typing import TypedDict
 from halo_core.errors import HaloError, PluginError
 from halo_core.redact import redact
 from halo_core.scoring import Answer, Score, ScoringSession, checked_score
-from halo_core.store import write_text
+from halo_core.workspace.files import write_text
 from halo_judge.asking import REASON_LENGTH
 
 

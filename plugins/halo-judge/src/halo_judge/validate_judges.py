@@ -13,7 +13,8 @@ import click
 
 from halo_core.cli.output import Output
 from halo_core.errors import UserError
-from halo_core.store import Workspace, write_json, write_text
+from halo_core.workspace.files import write_json, write_text
+from halo_core.workspace.layout import Workspace
 from halo_judge.bench import Work, make_work
 from halo_judge.choices import Choices
 from halo_judge.command_judges import FLOOR, NamedJudge, judges_given

@@ -9,7 +9,7 @@ from typing import NotRequired, TypedDict
 
 from halo_core.feedback import Prompt
 from halo_core.judge import Verdict, Winner
-from halo_core.store import write_text
+from halo_core.workspace.files import write_text
 from halo_judge.orders import Order, comparison_id, rule
 from halo_judge.samples import Duel
 from halo_report.statistics.win_rate import Result

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.redact import redact
-from halo_core.store import read_json, stage_done
+from halo_core.workspace.files import read_json
+from halo_core.workspace.records import stage_done
 from halo_mlflow.keys import final_key, plain_stages
 
 NOTE_ROWS = 100
@@ -49,8 +50,8 @@ def final_numbers(workspace: Path, cell: Mapping[str, Any]) -> dict[str, float]:
     for stage in stages:
         if stage["id"] not in (plain.method, plain.judge, plain.sample):
             continue
-        done = stage_done(workspace / stage["folder"]) or {"metrics": {}}
-        for name, value in done["metrics"].items():
+        done = stage_done(workspace / stage["folder"])
+        for name, value in (done["metrics"] if done else {}).items():
             key = final_key(plain, stage["id"], stage["product"], name)
             if key is not None:
                 found[key] = value

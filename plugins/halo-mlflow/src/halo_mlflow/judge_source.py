@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from halo_core.store import read_json
+from halo_core.workspace.files import read_json
 
 
 @dataclass(frozen=True)

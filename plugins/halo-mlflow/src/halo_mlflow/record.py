@@ -17,7 +17,7 @@ from typing import Any
 
 from halo_core.hashing import short_hash
 from halo_core.redact import redact
-from halo_core.store import read_json
+from halo_core.workspace.files import read_json
 from halo_mlflow.keys import PlainStages, plain_stages
 from halo_mlflow.names import clean_name, flatten
 

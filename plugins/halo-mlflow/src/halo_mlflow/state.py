@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from halo_core.store import read_json, write_json
+from halo_core.workspace.files import read_json, write_json
 
 STATE_FILE = "mlflow.json"
 _LOCK = threading.Lock()

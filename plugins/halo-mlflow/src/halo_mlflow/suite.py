@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from halo_core import __version__
 from halo_core.lock import held
 from halo_core.redact import redact
-from halo_core.store import read_json
 from halo_core.tracker import SuiteStatus
+from halo_core.workspace.files import read_json
 from halo_mlflow.cells import cell_table, note
 from halo_mlflow.connection import connect
 from halo_mlflow.lifecycle import experiment_id, is_there

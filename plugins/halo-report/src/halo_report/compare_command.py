@@ -102,7 +102,7 @@ def _folder_name(found: Comparison) -> str:
 def _write(
     found: Comparison, pages: TrackerPages, folder: Path, csv_file: Path | None
 ) -> list[Path]:
-    from halo_core.store import write_text
+    from halo_core.workspace.files import write_text
     from halo_report.compare.page import comparison_page
     from halo_report.compare.rows import as_csv, pair_rows, run_rows
     from halo_report.report_files import write_report

@@ -18,7 +18,7 @@ class Html(Report):
 
     def write(self, run: Path) -> Path:
         """Returns ``run/report.html``, which is whole or not there."""
-        from halo_core.store import write_text
+        from halo_core.workspace.files import write_text
         from halo_report.page import render_page
         from halo_report.run_data import read_run
 

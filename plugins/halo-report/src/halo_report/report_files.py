@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from halo_core.errors import PathError
-from halo_core.store import write_text
+from halo_core.workspace.files import write_text
 from halo_report.comparison_page import Page, render_comparison
 from halo_report.plot import as_file, inline, save
 

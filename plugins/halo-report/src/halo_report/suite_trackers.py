@@ -9,7 +9,7 @@ from typing import Any
 from halo_core.errors import PluginError
 from halo_core.recorded_trackers import recorded_trees, resolve_trackers
 from halo_core.redact import one_line
-from halo_core.store import read_json
+from halo_core.workspace.files import read_json
 from halo_report.targets import Target
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from halo_core.store import read_json
+from halo_core.workspace.files import read_json
 from halo_report.compare.entries import Entry
 from halo_report.compare.spec_difference import difference_text, differences
 

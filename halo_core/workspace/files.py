@@ -1,0 +1,159 @@
+"""Files and folders that are whole or not there, JSON files, and files with an object per line."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from halo_core.errors import DataError
+
+SHOWN = 80
+"""A message shows so many characters of a line that cannot be read."""
+AN_OBJECT = "a JSON object"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file beside its place and renames it, so that it is never half there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
+
+
+def write_json(path: Path, tree: Any) -> None:
+    """Writes a JSON file beside its place and renames it.
+
+    Raises:
+        ValueError: When a number is not finite.
+    """
+    write_text(path, json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, *, mend: str = "Remove it, or put the file back as it was") -> Any:
+    """Returns what a JSON file holds, or None where there is no file.
+
+    Args:
+        path: The file.
+        mend: What to do where it cannot be read, for the message.
+
+    Raises:
+        DataError: When it is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"is no JSON ({error.msg}); expected a JSON file as halo writes it. {mend}",
+            location=f"{path}:{error.lineno}",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"is no text ({error.reason}); expected a JSON file as halo writes it. {mend}",
+            location=str(path),
+        ) from error
+
+
+def json_line(tree: Mapping[str, Any]) -> str:
+    """Returns an object as a line of its own, with its end.
+
+    Raises:
+        ValueError: When a number is not finite.
+    """
+    return json.dumps(tree, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def append_lines(path: Path, trees: Iterable[Mapping[str, Any]]) -> None:
+    """Appends whole lines to a file, which is made where it is not there."""
+    text = "".join(map(json_line, trees))
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def write_lines(path: Path, trees: Iterable[Mapping[str, Any]]) -> None:
+    """Writes a file of lines beside its place and renames it."""
+    write_text(path, "".join(map(json_line, trees)))
+
+
+def read_lines(
+    path: Path, *, whole: bool = True, expected: str = AN_OBJECT
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields the number of each line, from 1, and its object; nothing where there is no file.
+
+    Empty lines are passed over.
+
+    Args:
+        path: The file.
+        whole: False for a file that is appended to: a last line without its end, which a killed
+            writer leaves, is passed over too.
+        expected: What a line should be and what to do where it is not, for the message.
+
+    Raises:
+        DataError: When a line is no JSON object, naming file and line.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip() and (whole or line.endswith(b"\n")):
+                yield number, parse_line(line, f"{path}:{number}", expected)
+
+
+def parse_line(line: bytes, where: str, expected: str = AN_OBJECT) -> dict[str, Any]:
+    """Returns the object of a line.
+
+    Args:
+        line: The line, as UTF-8.
+        where: File and line, for the message.
+        expected: What the line should be and what to do where it is not, for the message.
+
+    Raises:
+        DataError: When it is no JSON object.
+    """
+    try:
+        found = json.loads(line)
+    except ValueError:  # no JSON, or no UTF-8
+        found = None
+    if not isinstance(found, dict):
+        shown = shortened(line.decode("utf-8", "replace").strip())
+        raise DataError(f"got {shown!r}; expected {expected}", location=where)
+    return found
+
+
+def shortened(text: str) -> str:
+    """Returns the beginning of a text, as much as a message shows."""
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Yields an empty folder that takes the place of `folder` when the block ends well.
+
+    What an earlier, killed writer of the same folder left is removed; so two processes must not
+    write one folder at a time.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for remains in folder.parent.glob(f".{folder.name}.*.partial"):
+        shutil.rmtree(remains, ignore_errors=True)
+    mark = uuid.uuid4().hex[:8]
+    partial = folder.with_name(f".{folder.name}.{mark}.partial")
+    partial.mkdir()
+    try:
+        yield partial
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    if folder.exists():
+        replaced = folder.with_name(f".{folder.name}.{mark}.replaced.partial")
+        folder.rename(replaced)
+        partial.rename(folder)
+        shutil.rmtree(replaced)
+    else:
+        partial.rename(folder)

@@ -1,0 +1,215 @@
+"""The two forms that a record on disk has: a JSON object, or a file with an object per line.
+
+Both carry a version. What an older halo wrote lacks it and is of the first; what a newer one wrote
+is refused, as its fields may mean something else.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+from halo_core.errors import DataError, VersionError
+from halo_core.workspace.files import (
+    AN_OBJECT,
+    append_lines,
+    parse_line,
+    read_json,
+    read_lines,
+    shortened,
+    write_json,
+    write_lines,
+)
+
+Fields = TypeVar("Fields", bound=Mapping[str, Any])
+
+LINE_VERSION, OBJECT_VERSION = "v", "schema"
+"""The fields that hold the version of a line and of an object."""
+
+
+@dataclass(frozen=True)
+class LineFile(Generic[Fields]):
+    """A file with a JSON object per line.
+
+    Its methods take the file's path, as such a file may lie elsewhere under another name.
+
+    Attributes:
+        name: Its name in a folder of the workspace.
+        fields: The fields of a line, a TypedDict.
+        mend: What to do where a line cannot be read.
+        grows: Whether it is appended to while a stage works; a last line without its end, which a
+            killed writer leaves, is then passed over.
+        version: The version that is written, and the newest that is read.
+    """
+
+    name: str
+    fields: type[Fields]
+    mend: str
+    grows: bool = False
+    version: int = 1
+
+    def read(self, path: Path, *, needs: Sequence[str] = ()) -> Iterator[Fields]:
+        """Yields the lines; nothing where there is no file.
+
+        Args:
+            path: The file.
+            needs: Fields that a line may lack and that this reader needs.
+
+        Raises:
+            DataError: When a line is no such object or lacks a field.
+            VersionError: When a newer halo wrote it.
+        """
+        expected = f"{_with_fields((*_required(self.fields), *needs))}. {self.mend}"
+        for number, found in read_lines(path, whole=not self.grows, expected=expected):
+            where = f"{path}:{number}"
+            check_version(found.get(LINE_VERSION, 1), self.version, where)
+            _check_fields(found, self.fields, needs, where, expected)
+            yield cast(Fields, found)
+
+    def parse(self, line: bytes, where: str) -> Fields:
+        """Returns a single line.
+
+        Raises:
+            DataError: When it is no such object or lacks a field.
+            VersionError: When a newer halo wrote it.
+        """
+        expected = f"{_with_fields(_required(self.fields))}. {self.mend}"
+        found = parse_line(line, where, expected)
+        check_version(found.get(LINE_VERSION, 1), self.version, where)
+        _check_fields(found, self.fields, (), where, expected)
+        return cast(Fields, found)
+
+    def append(self, path: Path, lines: Iterable[Fields]) -> None:
+        """Appends whole lines.
+
+        Raises:
+            ValueError: When a number is not finite.
+        """
+        append_lines(path, map(self._versioned, lines))
+
+    def write(self, path: Path, lines: Iterable[Fields]) -> None:
+        """Writes the file anew, beside its place, and renames it.
+
+        Raises:
+            ValueError: When a number is not finite.
+        """
+        write_lines(path, map(self._versioned, lines))
+
+    def _versioned(self, line: Fields) -> dict[str, Any]:
+        return {LINE_VERSION: self.version, **line}
+
+
+@dataclass(frozen=True)
+class ObjectFile(Generic[Fields]):
+    """A file with one JSON object; its methods take the folder that it lies in.
+
+    Attributes:
+        name: Its name.
+        fields: The fields of the object, a TypedDict.
+        mend: What to do where it cannot be read.
+        version: The version that is written, and the newest that is read.
+    """
+
+    name: str
+    fields: type[Fields]
+    mend: str
+    version: int = 1
+
+    def read(self, folder: Path) -> Fields | None:
+        """Returns the object, or None where there is no file.
+
+        Raises:
+            DataError: When it is no such object or lacks a field.
+            VersionError: When a newer halo wrote it.
+        """
+        path = folder / self.name
+        found = read_json(path, mend=self.mend)
+        if found is None and not path.exists():
+            return None
+        expected = f"{_with_fields(_required(self.fields))}. {self.mend}"
+        if not isinstance(found, dict):
+            came = shortened(json.dumps(found))
+            raise DataError(f"got {came!r}; expected {expected}", location=str(path))
+        check_version(found.get(OBJECT_VERSION, 1), self.version, str(path))
+        _check_fields(found, self.fields, (), str(path), expected)
+        return cast(Fields, found)
+
+    def write(self, folder: Path, fields: Fields) -> None:
+        """Writes the object, beside the file's place, and renames it.
+
+        Raises:
+            ValueError: When a number is not finite.
+        """
+        write_json(folder / self.name, {OBJECT_VERSION: self.version, **fields})
+
+
+def check_version(given: object, newest: int, where: str) -> None:
+    """Refuses what a newer halo wrote.
+
+    Args:
+        given: The version that a record says.
+        newest: The newest version that can be read.
+        where: The file, and the line.
+
+    Raises:
+        VersionError: When it is no version up to the newest one.
+    """
+    if not isinstance(given, int) or not 1 <= given <= newest:
+        raise VersionError(
+            f"is of version {given!r}, which another halo wrote; this one reads up to version "
+            f"{newest}. Update halo: pip install -U halo-core",
+            location=where,
+        )
+
+
+def _check_fields(
+    found: Mapping[str, Any], fields: Any, needs: Sequence[str], where: str, expected: str
+) -> None:
+    missing = [name for name in (*_required(fields), *needs) if name not in found]
+    missing += _missing_within(found, fields)
+    if missing:
+        came = shortened(json.dumps(found, ensure_ascii=False))
+        raise DataError(
+            f"got {came!r} without {', '.join(missing)}; expected {expected}", location=where
+        )
+
+
+def _missing_within(found: Mapping[str, Any], fields: Any) -> Iterator[str]:
+    """Yields what the objects in an object's lists lack, as in ``cells[0].id``."""
+    for name, item_fields in _lists(fields).items():
+        for number, item in enumerate(found.get(name) or ()):
+            for field in _required(item_fields):
+                if not isinstance(item, Mapping) or field not in item:
+                    yield f"{name}[{number}].{field}"
+
+
+@functools.cache
+def _lists(fields: Any) -> dict[str, Any]:
+    """Returns the fields that are lists of objects, with the objects' fields."""
+    hints = typing.get_type_hints(fields).items()
+    items = {name: typing.get_args(hint) for name, hint in hints if typing.get_origin(hint) is list}
+    return {name: item for name, (item,) in items.items() if typing.is_typeddict(item)}
+
+
+@functools.cache
+def _required(fields: Any) -> tuple[str, ...]:
+    """Returns the fields that a TypedDict must have, in their order."""
+    required: frozenset[str] = fields.__required_keys__
+    return tuple(name for name in fields.__annotations__ if name in required)
+
+
+def _with_fields(names: Sequence[str]) -> str:
+    """Returns a JSON object and its fields in words.
+
+    >>> _with_fields(["id", "run", "status"])
+    'a JSON object with id, run and status'
+    """
+    if not names:
+        return AN_OBJECT
+    *first, last = names
+    return f"{AN_OBJECT} with {', '.join(first)}{' and ' if first else ''}{last}"
