@@ -20,14 +20,9 @@ from typing import Any
 
 from halo_core.component import Added, Component
 from halo_core.hashing import file_hash, short_hash
+from halo_core.option_fields import execution_options, fields_by_alias, marks, refers_to
 from halo_core.registry import Registration
-from halo_core.spec.components import (
-    Resolved,
-    execution_options,
-    fields_by_alias,
-    marks,
-    refers_to,
-)
+from halo_core.spec.components import Resolved
 from halo_core.spec.local_file import FILE_PREFIX
 from halo_core.spec.sources import SetSpec, Source
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from halo_core.blame import blaming
 from halo_core.errors import HaloError
+from halo_core.option_fields import fields_by_alias
 from halo_core.plan import Plan, PlannedStage
-from halo_core.spec.components import fields_by_alias
 from halo_core.spec.stages import BASE_MODEL
 from halo_core.stage import ModelInput
 from halo_core.workspace.records import stage_done

@@ -8,8 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, cast, get_args, get_origin
+from typing import Any, cast
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -17,17 +16,15 @@ from pydantic.fields import FieldInfo
 from halo_core.blame import class_place
 from halo_core.component import (
     Component,
-    Execution,
     Location,
     Origin,
-    Refers,
     interface_of,
-    is_interface,
     with_origin,
 )
 from halo_core.data import DataSource
 from halo_core.errors import HaloError, PluginError, did_you_mean
 from halo_core.feedback import SPLIT_OF
+from halo_core.option_fields import fields_by_alias, interface_kind, marks, takes_lists
 from halo_core.registry import Registration, Registry, import_target, raised_at
 from halo_core.spec.document import Keys, dotted
 from halo_core.spec.local_file import (
@@ -285,11 +282,11 @@ class Resolver:
         return Resolved(component, name, registration, options, keys)
 
     def _option(self, info: FieldInfo, value: Any, keys: Keys) -> Any:
-        kind = _interface_kind(info.annotation)
+        kind = interface_kind(info)
         if value is None:
             return None
         if kind is not None:
-            if isinstance(value, list) not in _takes_lists(info.annotation):
+            if isinstance(value, list) not in takes_lists(info):
                 one = not isinstance(value, list)
                 wanted = f"a list, each item {_form(kind)}" if one else _form(kind)
                 self.mistakes.add(keys, f"got {value!r}; expected {wanted}")
@@ -388,57 +385,7 @@ def _slotted(value: Any, slots: dict[str, Component]) -> Any:
     return value
 
 
-def fields_by_alias(component_class: type[Component]) -> dict[str, FieldInfo]:
-    """Returns a component's options by the names that specs use."""
-    return {info.alias or name: info for name, info in component_class.model_fields.items()}
-
-
-def _interface_kind(annotation: Any) -> str | None:
-    for part in _parts(annotation):
-        if isinstance(part, type) and issubclass(part, Component) and is_interface(part):
-            return part.kind
-    return None
-
-
 def _form(kind: str) -> str:
     """Returns how a component of a kind is written."""
     what = "data source" if kind == "data" else kind.replace("_", " ")
     return f"a {what}: NAME or {{use: NAME, ...}}"
-
-
-def _takes_lists(annotation: Any) -> set[bool]:
-    """Returns whether an option of components takes a list of them, or one: or both."""
-    if get_origin(annotation) in (Union, UnionType):
-        return {takes for part in get_args(annotation) for takes in _takes_lists(part)}
-    return set() if annotation is type(None) else {get_origin(annotation) is list}
-
-
-def marks(info: FieldInfo, marker: type) -> bool:
-    """Returns whether an option carries a marker such as `Location`, at any depth."""
-    return bool(_found(info, marker))
-
-
-def refers_to(info: FieldInfo) -> str | None:
-    """Returns what an option names (``model``, ``samples``, ``data``), or None."""
-    found = _found(info, Refers)
-    return found[0].product if found else None
-
-
-def _found(info: FieldInfo, marker: type) -> list[Any]:
-    nested = [m for part in _parts(info.annotation) for m in getattr(part, "__metadata__", ())]
-    return [m for m in (*info.metadata, *nested) if isinstance(m, marker) or m is marker]
-
-
-def _parts(annotation: Any) -> Iterator[Any]:
-    yield annotation
-    for argument in get_args(annotation):
-        yield from _parts(argument)
-
-
-def execution_options(component_class: type[Component]) -> set[str]:
-    """Returns the options that are left out of the identity: `Execution` and `Location`."""
-    return {
-        alias
-        for alias, info in fields_by_alias(component_class).items()
-        if marks(info, Execution) or marks(info, Location)
-    }

@@ -9,7 +9,8 @@ from typing import Any, cast
 from halo_core.blame import blaming
 from halo_core.component import Component
 from halo_core.errors import HaloError, PluginError, nearest
-from halo_core.spec.components import Resolved, Resolver, fields_by_alias, refers_to
+from halo_core.option_fields import fields_by_alias, refers_to
+from halo_core.spec.components import Resolved, Resolver
 from halo_core.spec.document import Keys
 from halo_core.spec.mistakes import unknown_name
 from halo_core.spec.sources import SetSpec, convert, resolve_set

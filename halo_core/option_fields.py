@@ -1,0 +1,80 @@
+"""What the type and the markers of a component's option say, read from its class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from halo_core.component import Component, Execution, Location, Refers, is_interface
+
+MarkerT = TypeVar("MarkerT")
+
+
+def fields_by_alias(component_class: type[Component]) -> dict[str, FieldInfo]:
+    """Returns a component's options by the names that specs use."""
+    return {info.alias or name: info for name, info in component_class.model_fields.items()}
+
+
+def values_by_alias(component: Component) -> dict[str, Any]:
+    """Returns the values of a component's options by the names that specs use."""
+    fields = type(component).model_fields
+    return {info.alias or name: getattr(component, name) for name, info in fields.items()}
+
+
+def marks(info: FieldInfo, marker: type) -> bool:
+    """Returns whether an option carries a marker such as `Location`, at any depth."""
+    return any(found is marker or isinstance(found, marker) for found in _metadata(info))
+
+
+def marker_of(info: FieldInfo, marker: type[MarkerT]) -> MarkerT | None:
+    """Returns the marker of a class that an option carries, at any depth; None without one."""
+    return next((found for found in _metadata(info) if isinstance(found, marker)), None)
+
+
+def refers_to(info: FieldInfo) -> str | None:
+    """Returns what an option names (``model``, ``samples``, ``data``), or None."""
+    reference = marker_of(info, Refers)
+    return reference.product if reference else None
+
+
+def interface_kind(info: FieldInfo) -> str | None:
+    """Returns the kind of component that an option takes (``loss``), or None."""
+    for part in _parts(info.annotation):
+        if isinstance(part, type) and issubclass(part, Component) and is_interface(part):
+            return part.kind
+    return None
+
+
+def takes_lists(info: FieldInfo) -> set[bool]:
+    """Returns whether an option of components takes a list of them, or one: or both."""
+    return _takes_lists(info.annotation)
+
+
+def execution_options(component_class: type[Component]) -> set[str]:
+    """Returns the options that are left out of the identity: `Execution` and `Location`."""
+    return {
+        alias
+        for alias, info in fields_by_alias(component_class).items()
+        if marks(info, Execution) or marks(info, Location)
+    }
+
+
+def _metadata(info: FieldInfo) -> Iterator[Any]:
+    yield from info.metadata
+    for part in _parts(info.annotation):
+        yield from getattr(part, "__metadata__", ())
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for argument in get_args(annotation):
+        yield from _parts(argument)
+
+
+def _takes_lists(annotation: Any) -> set[bool]:
+    if get_origin(annotation) in (Union, UnionType):
+        return {takes for part in get_args(annotation) for takes in _takes_lists(part)}
+    return set() if annotation is type(None) else {get_origin(annotation) is list}
