@@ -9,8 +9,9 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import FunctionType
-from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
@@ -18,17 +19,50 @@ from pydantic_core import CoreSchema, core_schema
 
 from halo_core.errors import PluginError
 
+Role = Literal["start", "learn", "test", "rival"]
+"""What a stage does with what an option names, where the core acts on it.
 
+``start``: the model that the stage starts from, or lets answer. ``learn``: rows that it learns
+from. ``test``: rows that it is tested on, which nothing may learn from. ``rival``: samples that
+others are compared with.
+"""
+
+
+@dataclass(frozen=True)
 class Refers:
     """Marks an option that names something of the spec: a model, samples, a data set.
 
-    Args:
+    Attributes:
         product: What the option names: ``"model"``, ``"samples"``, ``"verdicts"``, ``"feedback"``
             or ``"data"``.
+        role: What the stage does with it; None for anything that the core does not act on.
+        also: What may be written besides the id of a stage.
     """
 
-    def __init__(self, product: str) -> None:
-        self.product = product
+    product: str
+    role: Role | None = None
+    also: tuple[str, ...] = ()
+
+
+PREVIOUS = "previous"
+
+
+@dataclass(frozen=True)
+class Default:
+    """Marks a stage's option that, left out, stands for something else of the spec.
+
+    ``Annotated[StartRef | None, Default("previous")]`` is the model of the nearest earlier stage
+    that makes one, else the spec's. ``Annotated[ModelRef | None, Default("start")]`` is the model
+    that the stage's option `start` names. ``Annotated[RefPointEstimator | None,
+    Default("objective")]`` is the reference point that the loss in the option `objective` chooses.
+
+    Attributes:
+        of: ``"previous"``, or the name of another option as specs write it.
+        when: An attribute of the stage that must be true, else the option stays empty.
+    """
+
+    of: str
+    when: str | None = None
 
 
 class Location:
@@ -70,10 +104,21 @@ class Origin(NamedTuple):
 
 ComponentT = TypeVar("ComponentT", bound="Component")
 ModelRef = Annotated[str, Refers("model")]
+"""The id of an earlier stage that makes a model, or `model` for the one that the spec names."""
+StartRef = Annotated[str, Refers("model", role="start")]
+"""A `ModelRef`: the model that the stage starts from, or lets answer. A stage has at most one."""
 SamplesRef = Annotated[str, Refers("samples")]
+"""The id of an earlier stage that samples."""
+RivalRef = Annotated[str, Refers("samples", role="rival", also=("target",))]
+"""What samples are compared with: the id of a stage that samples, or `target`, the completion that
+the data holds for the prompt."""
 DataRef = Annotated[str | list[Any] | dict[str, Any], Refers("data")]
 """The name of a set under ``data:``, the id of an earlier stage that makes feedback, or sources
 written in place."""
+LearnRef = Annotated[str | list[Any] | dict[str, Any], Refers("data", role="learn")]
+"""A `DataRef` whose rows the stage learns from."""
+TestRef = Annotated[str | list[Any] | dict[str, Any], Refers("data", role="test")]
+"""A `DataRef` whose rows the stage is tested on: prompts to answer, or sets to evaluate on."""
 
 
 def is_interface(cls: type) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from halo_core.blame import blaming
@@ -29,7 +29,7 @@ def forecasts(plan: Plan, earlier: Mapping[Path, Forecast] | None = None) -> dic
     found: dict[str, Forecast] = {}
     for stage in plan.stages:
         known = (earlier or {}).get(stage.folder)
-        said = known or _forecast(plan, stage, weights.get(stage.spec.models.get("from", "")))
+        said = known or _forecast(plan, stage, weights.get(stage.spec.start or ""))
         found[stage.id] = said
         if stage.spec.component.produces == "model":
             weights[stage.id] = said.weights
@@ -57,9 +57,16 @@ def _known(plan: Plan, stage: PlannedStage, weights: int | None) -> Known:
     sources = {option: plan.stage(name) for option, name in stage.spec.inputs.items()}
     return Known(
         weights=weights,
-        learned=rows.get("data"),
+        learned=_together(rows[option] for option in stage.spec.learned),
         rows=rows,
         inputs={option: made.folder for option, made in sources.items() if made.state == "done"},
         cache=plan.workspace.cache,
         done=stage.state == "done",
     )
+
+
+def _together(rows: Iterable[int | None]) -> int | None:
+    """Returns the sum, or None where a part of it is unknown or there is none."""
+    counts = list(rows)
+    known = [count for count in counts if count is not None]
+    return sum(known) if known and len(known) == len(counts) else None

@@ -56,7 +56,7 @@ class Preflight:
             stage = self._plan.stage(name)
             if stage_done(stage.folder) is not None:
                 return self._plan.model(name)
-            name = stage.spec.models.get("from")
+            name = stage.spec.start
         return None
 
 

@@ -130,7 +130,8 @@ def _stage(plan: Plan, stage: PlannedStage) -> RunStage:
         models=dict(stage.spec.models),
         inputs=dict(stage.spec.inputs),
         feedback=list(stage.spec.feedback_from),
-        loss=_loss_name(stage.spec.resolved.options.get("loss")),
+        loss=stage.spec.loss.name if stage.spec.loss else None,
+        roles=dict(stage.spec.roles),
     )
 
 
@@ -141,10 +142,6 @@ def _suite(plan: Plan) -> RunCell | None:
         return None
     folder = plan.workspace.relative(plan.workspace.suite(cell.suite))
     return RunCell(folder=folder, cell=cell.id, axes=dict(cell.axes))
-
-
-def _loss_name(loss: Any) -> str | None:
-    return getattr(loss, "name", None)
 
 
 def _components(spec: Spec) -> list[ComponentRecord]:

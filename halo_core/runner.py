@@ -10,23 +10,20 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from halo_core.both_labels import warn_of_both_labels
-from halo_core.class_balance import warn_of_class_balance
+from halo_core.data_checks import check_data
 from halo_core.errors import Interrupted
 from halo_core.events import EventLog, read_events
 from halo_core.execute import execute, read_error, write_stage
 from halo_core.forget import forget
 from halo_core.lock import awaited, locked
 from halo_core.materialise import Rows, materialise_set
-from halo_core.overlap import check_overlap
 from halo_core.plan import Plan, PlannedStage
 from halo_core.preflight import Preflight
-from halo_core.rows import DataSet
 from halo_core.run_record import write_run
 from halo_core.run_status import RunStatus, StageStatus, Status
 from halo_core.stage import Progress, StopFlag
@@ -37,12 +34,6 @@ from halo_core.workspace.records import ERROR, EVENTS, RESOLVED_SPEC, SPEC, Done
 CLOSE_DEADLINE_S = 30.0
 GO_ON = "the same command goes on from there"
 BUSY = "this run is being worked on by another process; wait for it, or use another workspace"
-
-
-def _is_only_learned_from(plan: Plan, stage: PlannedStage) -> bool:
-    """Returns whether what a stage makes is only taken to learn from, as it is or labelled."""
-    takers = [s.spec.component for s in plan.stages if stage.id in s.spec.inputs.values()]
-    return bool(takers) and all(taker.produces in ("model", "feedback") for taker in takers)
 
 
 class Runner:
@@ -149,7 +140,8 @@ class Runner:
         todo = [stage for stage in self.plan.stages if stage_done(stage.folder) is None]
         rows = {stage.id: self._rows(stage) for stage in todo if self._rows_are_there(stage)}
         known = rows | (self._learned() if todo else {})
-        self._check_data({stage.id for stage in todo}, known, fresh=known)
+        ids = {stage.id for stage in todo}
+        check_data(self.plan, known, new=ids, fresh=known, warn=self.warn)
         preflight = Preflight(self.plan, todo)
         preflight.check()
         for stage, status in zip(self.plan.stages, self.status.stages, strict=True):
@@ -160,7 +152,8 @@ class Runner:
             try:
                 if stage.id not in rows:
                     known[stage.id] = rows[stage.id] = self._rows(stage)
-                    self._check_data({stage.id}, known, fresh={stage.id})
+                    only = {stage.id}
+                    check_data(self.plan, known, new=only, fresh=only, warn=self.warn)
                 self._compute(stage, rows[stage.id], status)
             except (Interrupted, KeyboardInterrupt):
                 status.status = "interrupted"
@@ -196,52 +189,13 @@ class Runner:
         return {
             stage.id: self._rows(stage)
             for stage in self.plan.stages
-            if stage.spec.component.produces == "model"
+            if stage.spec.learned
             and stage_done(stage.folder) is not None
             and self._rows_are_there(stage)
             and all(
                 source.info.digest for data in stage.spec.data.values() for source in data.sources
             )
         }
-
-    def _check_data(
-        self,
-        new: Collection[str],
-        rows: Mapping[str, Mapping[str, list[Rows]]],
-        *,
-        fresh: Collection[str],
-    ) -> None:
-        """Compares what is trained on with what is tested on, if one of the two is fresh.
-
-        Args:
-            new: Ids of the stages that are to be computed.
-            rows: Stage id to data option to rows, of all stages whose rows are known.
-            fresh: Ids of the stages whose rows were not compared yet.
-        """
-        trained: dict[str, DataSet] = {}
-        tested: dict[str, DataSet] = {}
-        compared: set[str] = set()
-        told: set[tuple[str, str]] = set()
-        for stage in self.plan.stages:
-            labels = stage.spec.component.produces == "feedback"
-            if labels or _is_only_learned_from(self.plan, stage):
-                continue  # such samples and labels are of the training prompts
-            for option, sources in rows.get(stage.id, {}).items():
-                name = stage.spec.data[option].name
-                learns = stage.spec.component.produces == "model" and option == "data"
-                group = trained if learns else tested
-                group[name] = DataSet(name, sources[0].feedback, [s.file for s in sources])
-                if stage.id not in fresh:
-                    compared.add(name)
-                if learns and stage.id in new and (name, sources[0].feedback) not in told:
-                    told.add((name, sources[0].feedback))
-                    warn_of_both_labels(group[name], self.warn)
-                if learns and stage.id in new:
-                    warn_of_class_balance(stage.spec, group[name], self.warn)
-        late = [data for name, data in trained.items() if name not in compared]
-        early = [data for name, data in trained.items() if name in compared]
-        check_overlap(late, list(tested.values()), self.warn)
-        check_overlap(early, [d for name, d in tested.items() if name not in compared], self.warn)
 
     def _take_from_store(self, stage: PlannedStage, status: StageStatus) -> None:
         done = stage_done(stage.folder)

@@ -9,13 +9,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FunctionType
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, get_args
 
-from halo_core.component import Component
+from halo_core.component import Component, is_interface
 from halo_core.errors import Interrupted, PluginError
 from halo_core.events import EventLog
 from halo_core.feedback import Feedback
+from halo_core.loss import Loss
+from halo_core.option_fields import values_by_alias
 from halo_core.rows import DataSet
+from halo_core.stage_options import check_options, roles_of
 
 Product = Literal["model", "samples", "verdicts", "feedback"]
 
@@ -168,6 +171,8 @@ _MOVED = {
     "parameters": _FORECAST.format("weights"),
     "size": _FORECAST.format("size"),
     "outlook": _FORECAST.format("ahead"),
+    "model_defaults": "mark the option, as in Annotated[StartRef | None, Default('previous')]",
+    "defaults": "mark the option, as in Annotated[RefPointEstimator | None, Default('loss')]",
 }
 """Methods that stages once had, and what to do instead."""
 
@@ -175,8 +180,13 @@ _MOVED = {
 class Stage(Component):
     """A step of a run. It can be killed at any moment and run again in the same folder.
 
+    Options that name something are marked with what the stage does with it (`StartRef`, `LearnRef`,
+    `TestRef`, `RivalRef`): by that, and never by the option's name, the core counts rows, looks for
+    what is both learned from and tested on, and connects stages.
+
     Class variables:
-        produces: What other stages find in its folder.
+        produces: What other stages find in its folder. A stage that makes ``"feedback"`` overrides
+            `feedback_given` too.
     """
 
     kind: ClassVar[str] = "stage"
@@ -186,36 +196,41 @@ class Stage(Component):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
+        if is_interface(cls):
+            return
+        where = f"{cls.__module__}.{cls.__qualname__}"
         for name, instead in _MOVED.items():
             if isinstance(cls.__dict__.get(name), FunctionType):
                 raise PluginError(
                     f"nothing calls the method {name}() of a stage any more: {instead}",
-                    location=f"{cls.__module__}.{cls.__qualname__}",
+                    location=where,
                 )
-
-    def feedback_wanted(self) -> Mapping[str, Feedback]:
-        """Returns the feedback each data option needs; options not named take any kind."""
-        return {}
+        if cls.produces not in get_args(Product):
+            raise PluginError(
+                f"produces is {cls.produces!r}; expected one of {', '.join(get_args(Product))}",
+                location=where,
+            )
+        check_options(cls, cls.produces)
 
     def feedback_given(self) -> Feedback | None:
         """Returns the kind of the rows in its ``feedback.jsonl``; None where it makes none."""
         return None
 
+    def feedback_wanted(self) -> Mapping[str, Feedback]:
+        """Returns option to the feedback that it needs; options not named take any kind.
+
+        Left alone, all that it learns from or is tested on (`LearnRef`, `TestRef`) is of the kind
+        of its loss, where it has one.
+        """
+        loss = next((v for v in values_by_alias(self).values() if isinstance(v, Loss)), None)
+        if loss is None:
+            return {}
+        roles = roles_of(type(self)).items()
+        return {option: loss.feedback for option, role in roles if role in ("learn", "test")}
+
     def mistakes(self) -> Sequence[tuple[str, str]]:
         """Returns (option, message) for options that contradict each other; no torch here."""
         return ()
-
-    def model_defaults(self) -> Mapping[str, str]:
-        """Returns what a model option left out means: ``previous`` or ``from``.
-
-        ``previous`` is the model of the nearest earlier stage that makes one, else the spec's;
-        ``from`` is the stage's own ``from``. An option not named stays empty.
-        """
-        return {"from": "previous"}
-
-    def defaults(self) -> Mapping[str, str]:
-        """Returns options left out whose value is a component to be named in the plan."""
-        return {}
 
     def forecast(self, known: Known) -> Forecast:
         """Returns what `halo plan` says of the stage before it runs; no torch here, asks nothing.

@@ -11,7 +11,18 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from halo_core.component import DataRef, Execution, Location, ModelRef, SamplesRef
+from halo_core.component import (
+    DataRef,
+    Default,
+    Execution,
+    LearnRef,
+    Location,
+    ModelRef,
+    RivalRef,
+    SamplesRef,
+    StartRef,
+    TestRef,
+)
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import UserError
 from halo_core.feedback import Feedback
@@ -87,21 +98,21 @@ class PairLoss(Loss):
         raise NotImplementedError
 
 
+Previous = Annotated[StartRef, Default("previous")]
+
+
 class Learn(Stage):
     """Writes a file instead of a model, once per call."""
 
     produces: ClassVar[Product] = "model"
-    from_: ModelRef | None = Field(default=None, alias="from", description="start")
-    data: DataRef = Field(description="what to learn from")
+    from_: Previous | None = Field(default=None, alias="from", description="start")
+    data: LearnRef = Field(description="what to learn from")
     loss: Loss = Field(description="the loss")
     rate: float = Field(default=1.0, gt=0, description="learning rate")
     workers: Annotated[int, Execution()] = Field(default=1, ge=1, description="processes")
     fail: Annotated[str, Execution()] = Field(default="", description="how to fail")
     seconds: Annotated[float, Execution()] = Field(default=0.0, ge=0, description="time it takes")
     refuses: str = Field(default="", description="text in the path of models that it cannot take")
-
-    def feedback_wanted(self) -> dict[str, Feedback]:
-        return {"data": self.loss.feedback}
 
     def preflight(self, models: Mapping[str, ModelInput]) -> None:
         if self.refuses == "bug":
@@ -156,8 +167,8 @@ class Learn(Stage):
 
 class Answer(Stage):
     produces: ClassVar[Product] = "samples"
-    from_: ModelRef | None = Field(default=None, alias="from", description="model")
-    prompts: DataRef = Field(description="prompts")
+    from_: Previous | None = Field(default=None, alias="from", description="model")
+    prompts: TestRef = Field(description="prompts")
 
     def run(self, context: StageContext) -> StageResult:
         (context.folder / "samples.jsonl").write_text("{}\n")
@@ -167,7 +178,7 @@ class Answer(Stage):
 class Compare(Stage):
     produces: ClassVar[Product] = "verdicts"
     of: SamplesRef = Field(description="samples")
-    against: SamplesRef = Field(description="samples or target")
+    against: RivalRef = Field(description="samples or target")
 
     def forecast(self, known: Known) -> Forecast:
         told = "2 to a judge" if "of" in known.inputs else f"known after {self.of}"

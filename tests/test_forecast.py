@@ -16,17 +16,19 @@ from halo_core.workspace.files import write_json
 from halo_core.workspace.layout import Workspace
 
 GROW = """
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from halo_core import DataError, DataRef, Forecast, Known, ModelRef, Stage, StageContext
+from halo_core import (
+    DataError, Default, Forecast, Known, LearnRef, Stage, StageContext, StartRef
+)
 
 
 class Grow(Stage):
     produces: ClassVar = "model"
-    from_: ModelRef | None = Field(default=None, alias="from", description="start")
-    data: DataRef = Field(description="rows")
+    start: Annotated[StartRef | None, Default("previous")] = Field(default=None, description="it")
+    corpus: LearnRef = Field(description="rows")
 
     def forecast(self, known: Known) -> Forecast:
         FORECAST
@@ -52,8 +54,8 @@ model: {{hub: someone/small-1b}}
 data:
   train: {{use: "{source}", count: 7}}
 stages:
-  one: {{use: "file:./grow.py:Grow", data: train}}
-  two: {{use: "file:./grow.py:Grow", data: train}}
+  one: {{use: "file:./grow.py:Grow", corpus: train}}
+  two: {{use: "file:./grow.py:Grow", corpus: train}}
 """
         )
         return make_plan(load_spec(tmp_path / "spec.yaml"), Workspace(tmp_path / "w"))
@@ -68,11 +70,11 @@ def test_the_weights_that_a_stage_makes_are_told_to_the_next(planned: Callable[.
 
 def test_a_stage_is_told_of_its_rows_where_they_are_known(planned: Callable[..., Plan]) -> None:
     plan = planned(TWICE)
-    assert forecasts(plan)["one"].size == {"rows": "None {'data': None}"}
+    assert forecasts(plan)["one"].size == {"rows": "None {'corpus': None}"}
     from halo_core.materialise import materialise_set
 
-    materialise_set(plan.stages[0].spec.data["data"], plan.workspace)
-    assert forecasts(plan)["one"].size == {"rows": "7 {'data': 7}"}
+    materialise_set(plan.stages[0].spec.data["corpus"], plan.workspace)
+    assert forecasts(plan)["one"].size == {"rows": "7 {'corpus': 7}"}
 
 
 def test_a_done_stage_is_told_so(planned: Callable[..., Plan]) -> None:
@@ -90,7 +92,7 @@ def test_what_a_stage_cannot_use_is_told_in_the_plan(planned: Callable[..., Plan
 def test_a_forecast_that_breaks_is_the_plugins_fault(planned: Callable[..., Plan]) -> None:
     with pytest.raises(PluginError, match=r"forecast\(\) raised ZeroDivisionError") as caught:
         forecasts(planned("return Forecast(weights=1 // 0)"))
-    assert str(caught.value.location).endswith("grow.py:15")
+    assert str(caught.value.location).endswith("grow.py:17")
 
 
 def test_a_stage_that_was_asked_for_another_cell_is_not_asked_again(

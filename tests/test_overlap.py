@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from halo_core.data_checks import is_only_learned_from
 from halo_core.errors import DataError
 from halo_core.feedback import Feedback, prompt_id
 from halo_core.overlap import check_overlap
 from halo_core.rows import DataSet, arrow_schema
-from halo_core.runner import _is_only_learned_from
 
 
 def data(folder: Path, name: str, feedback: Feedback, *rows: dict[str, Any]) -> DataSet:
@@ -71,4 +71,4 @@ def test_samples_that_only_models_learn_from_may_be_of_training_prompts(
 ) -> None:
     drawn = stage("samples", id="drawn")
     others = [stage(made, id=f"s{i}", samples="drawn") for i, made in enumerate(takers)]
-    assert _is_only_learned_from(SimpleNamespace(stages=[drawn, *others]), drawn) is only
+    assert is_only_learned_from(SimpleNamespace(stages=[drawn, *others]), drawn) is only

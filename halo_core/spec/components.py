@@ -13,9 +13,10 @@ from typing import Any, cast
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from halo_core.blame import class_place
+from halo_core.blame import blaming, class_place
 from halo_core.component import (
     Component,
+    Default,
     Location,
     Origin,
     interface_of,
@@ -24,7 +25,14 @@ from halo_core.component import (
 from halo_core.data import DataSource
 from halo_core.errors import HaloError, PluginError, did_you_mean
 from halo_core.feedback import SPLIT_OF
-from halo_core.option_fields import fields_by_alias, interface_kind, marks, takes_lists
+from halo_core.loss import Loss
+from halo_core.option_fields import (
+    fields_by_alias,
+    interface_kind,
+    marker_of,
+    marks,
+    takes_lists,
+)
 from halo_core.registry import Registration, Registry, import_target, raised_at
 from halo_core.spec.document import Keys, dotted
 from halo_core.spec.local_file import (
@@ -193,6 +201,12 @@ class Resolver:
             return None
         return self._build(component_class, registration, given, keys)
 
+    def class_of(self, kind: str, value: Any) -> type[Component] | None:
+        """Returns the class that a value of the spec names; None, and no mistake, without one."""
+        quiet = Resolver(self.registry, Mistakes(self.mistakes.document))
+        found = quiet._use(kind, value, ())
+        return None if found is None else quiet._import(kind, found[0], ())
+
     def _split_of(self, value: dict[str, Any], keys: Keys) -> Resolved | None:
         """Returns a source within another component that names the split to read of it."""
         split = value["split"]
@@ -265,6 +279,7 @@ class Resolver:
             options[option] = self._option(by_alias[option], value, (*keys, option))
             if len(self.mistakes.errors) > before:
                 failed.add(option)
+        self._choose(by_alias, options, failed, keys)
         slots: dict[str, Component] = {}
         encoded = json.dumps(_slotted(options, slots))
         try:
@@ -280,6 +295,29 @@ class Resolver:
         name = _name(registration)
         component = with_origin(component, origin_of(name, registration))
         return Resolved(component, name, registration, options, keys)
+
+    def _choose(
+        self,
+        by_alias: Mapping[str, FieldInfo],
+        options: dict[str, Any],
+        failed: set[str],
+        keys: Keys,
+    ) -> None:
+        """Adds the components that options left out stand for, as other options choose them."""
+        for option, info in by_alias.items():
+            default, kind = marker_of(info, Default), interface_kind(info)
+            left_out = options.get(option) is None and option not in failed
+            if default is None or kind is None or not left_out:
+                continue
+            before, chooser = len(self.mistakes.errors), options.get(default.of)
+            try:
+                name = chosen_by(chooser.component) if isinstance(chooser, Resolved) else None
+                if name is not None:
+                    options[option] = self.resolve(kind, name, (*keys, option))
+            except HaloError as error:
+                self.mistakes.take(keys, error)
+            if len(self.mistakes.errors) > before:
+                failed.add(option)
 
     def _option(self, info: FieldInfo, value: Any, keys: Keys) -> Any:
         kind = interface_kind(info)
@@ -331,6 +369,19 @@ class Resolver:
                     expected = _LENGTH.sub(r"expected \1", expected)
                     expected = f"got {problem['input']!r}; {expected}{_near_literal(problem)}"
                 self.mistakes.add(where, expected)
+
+
+def chosen_by(component: Component) -> str | None:
+    """Returns the reference point that a loss chooses for itself; None where it needs none.
+
+    Raises:
+        PluginError: When the loss raises.
+    """
+    if not isinstance(component, Loss):
+        return None
+    with blaming(component, "needed"):
+        needs_point = "reference_point" in component.needed()
+    return component.default_reference_point if needs_point else None
 
 
 def _name(registration: Registration) -> str:

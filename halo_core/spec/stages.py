@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from halo_core.blame import blaming
-from halo_core.component import Component
+from halo_core.component import PREVIOUS, Component, Default, Refers
 from halo_core.errors import HaloError, PluginError, nearest
-from halo_core.option_fields import fields_by_alias, refers_to
+from halo_core.option_fields import (
+    MarkerT,
+    fields_by_alias,
+    marker_of,
+    refers_to,
+    values_by_alias,
+)
 from halo_core.spec.components import Resolved, Resolver
 from halo_core.spec.document import Keys
 from halo_core.spec.mistakes import unknown_name
 from halo_core.spec.sources import SetSpec, convert, resolve_set
 from halo_core.spec.stage_feedback import feedback_of, stages_in
 from halo_core.stage import Stage
+from halo_core.stage_options import roles_of
 
 BASE_MODEL = "model"
-TARGET = "target"
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,7 @@ class StageSpec:
             Those of components within the stage are dotted: ``judge.from``.
         inputs: Option to the id of the stage whose samples or verdicts it takes.
         data: Option (``data``, ``evaluate.NAME``) to the data set, conversions inserted.
+        roles: Option to what the stage does with it (``learn``, ``loss``); see `roles_of`.
     """
 
     id: str
@@ -39,17 +46,49 @@ class StageSpec:
     models: Mapping[str, str]
     inputs: Mapping[str, str]
     data: Mapping[str, SetSpec]
+    roles: Mapping[str, str]
 
     @property
     def component(self) -> Stage:
         """The stage component."""
         return cast(Stage, self.resolved.component)
 
+    def role(self, option: str) -> str | None:
+        """Returns what the stage does with an option: ``learn`` for ``data``, None for no role.
+
+        Args:
+            option: As in `models`, `inputs` or `data`; one within a mapping (``evaluate.NAME``)
+                has the mapping's role.
+        """
+        return self.roles.get(option.partition(".")[0])
+
+    @property
+    def start(self) -> str | None:
+        """The id of the stage whose model it starts from, or lets answer."""
+        starts = [id_ for option, id_ in self.models.items() if self.role(option) == "start"]
+        return starts[0] if starts else None
+
+    @property
+    def learned(self) -> Mapping[str, SetSpec]:
+        """The data that it learns from, by option."""
+        return {name: data for name, data in self.data.items() if self.role(name) == "learn"}
+
+    @property
+    def loss(self) -> Resolved | None:
+        """The loss among its options."""
+        return loss_of(self.resolved)
+
     @property
     def feedback_from(self) -> list[str]:
         """The ids of the stages whose feedback is in its data."""
         sources = [source for data in self.data.values() for source in data.sources]
         return list(dict.fromkeys(id_ for source in sources for id_ in stages_in(source)))
+
+
+def loss_of(resolved: Resolved) -> Resolved | None:
+    """Returns the loss among the options of a stage, whatever the option is called."""
+    children = (child for _, child in resolved.children())
+    return next((child for child in children if child.registration.kind == "loss"), None)
 
 
 def resolve_stages(
@@ -123,9 +162,6 @@ class _Wiring:
         if resolved is None:
             self._check_names(value)
             return None
-        resolved = self._with_defaults(resolved)
-        if resolved is None:
-            return None
         stage = cast(Stage, resolved.component)
         for option, message in self._call(resolved, "mistakes"):
             self.mistakes.add((*self.keys, option), message)
@@ -134,7 +170,7 @@ class _Wiring:
         data = self._data(resolved)
         if len(self.mistakes.errors) > before:
             return None
-        return StageSpec(self.id, resolved, models, inputs, data)
+        return StageSpec(self.id, resolved, models, inputs, data, roles_of(type(stage)))
 
     def _missing_use(self) -> str:
         """Returns what to do, and the stage that may have been meant: ``--set`` makes a new one."""
@@ -146,23 +182,19 @@ class _Wiring:
 
     def _check_names(self, value: Any) -> None:
         """Reports references that lead nowhere even though the stage itself has a mistake."""
-        if not isinstance(value, dict):
+        stage_class = self.resolver.class_of("stage", value)
+        if stage_class is None or not isinstance(value, dict):
             return
-        for option in ("data", "prompts"):
-            name = value.get(option)
-            if isinstance(name, str) and not {name} & {*self.sets, *self.products}:
-                self.mistakes.unknown((*self.keys, option), "data set", name, self._data_names())
-        for option in ("from", "reference", "of"):
-            name = value.get(option)
-            if isinstance(name, str) and name not in self.products:
+        for option, info in fields_by_alias(stage_class).items():
+            name, reference = value.get(option), marker_of(info, Refers)
+            if reference is None or not isinstance(name, str):
+                continue
+            if name in self.products or name in reference.also:
+                continue
+            if reference.product != "data":
                 self.mistakes.unknown((*self.keys, option), "stage", name, self.products)
-
-    def _with_defaults(self, resolved: Resolved) -> Resolved | None:
-        added = self._call(resolved, "defaults")
-        if not added:
-            return resolved
-        options = {**resolved.options, **added, "use": resolved.name}
-        return self.resolver.resolve("stage", options, self.keys)
+            elif name not in self.sets:
+                self.mistakes.unknown((*self.keys, option), "data set", name, self._data_names())
 
     def _call(self, resolved: Resolved, method: str) -> Any:
         """Calls a method of the plugin's stage, guarded."""
@@ -174,17 +206,30 @@ class _Wiring:
             return {}
 
     def _models(self, stage: Stage) -> dict[str, str]:
-        found: dict[str, str] = {}
-        defaults = stage.model_defaults()
-        for option, value in _references(stage, "model"):
-            name = value or defaults.get(option)
-            if name == "previous":
-                name = self._previous()
-            elif name == "from":
-                name = found.get("from", self._previous())
+        given = dict(_references(stage, "model"))
+        found = {o: n for o, n in given.items() if n is not None and self._known(o, n, "model")}
+        empty = [option for option, name in given.items() if name is None]
+        defaults = {option: _marked(stage, option, Default) for option in empty}
+        # What stands for another option comes last: that option may be left out itself.
+        for option, default in sorted(defaults.items(), key=lambda item: _is_of_option(item[1])):
+            name = None if default is None else self._left_out(stage, default, found)
             if name is not None and self._known(option, name, "model"):
                 found[option] = name
-        return found
+        return {option: found[option] for option in given if option in found}
+
+    def _left_out(self, stage: Stage, default: Default, found: Mapping[str, str]) -> str | None:
+        """Returns the id that a model option which is left out stands for; None for no model."""
+        if default.when is not None and not self._is_true(stage, default.when):
+            return None
+        return found.get(default.of) if _is_of_option(default) else self._previous()
+
+    def _is_true(self, stage: Stage, attribute: str) -> bool:
+        try:
+            with blaming(stage, attribute):
+                return bool(getattr(stage, attribute))
+        except HaloError as error:
+            self.mistakes.take(self.keys, error)
+            return False
 
     def _models_within(self, resolved: Resolved) -> dict[str, str]:
         """Returns the models that components within the stage name; none is a default."""
@@ -201,12 +246,21 @@ class _Wiring:
 
     def _inputs(self, stage: Stage) -> dict[str, str]:
         return {
-            option: value
-            for option, value in _references(stage, "samples")
-            if value is not None and value != TARGET and self._known(option, value, "samples")
+            option: name
+            for product in ("samples", "verdicts")
+            for option, name in _references(stage, product)
+            if name not in (None, *(also := _also(stage, option)))
+            and self._known(option, name, product, also=also)
         }
 
-    def _known(self, option: str, name: str, product: str, within: Keys = ()) -> bool:
+    def _known(
+        self,
+        option: str,
+        name: str,
+        product: str,
+        within: Keys = (),
+        also: Sequence[str] = (),
+    ) -> bool:
         keys = (*self.keys, *within, option)
         if name in self.mistakes.document.removed:
             remover = self.mistakes.document.removed[name]
@@ -214,8 +268,7 @@ class _Wiring:
             return False
         if name not in self.products:
             fitting = [id_ for id_, made in self.products.items() if made == product]
-            fitting += [TARGET] if option == "against" else []
-            self.mistakes.add(keys, unknown_name("earlier stage", name, fitting))
+            self.mistakes.add(keys, unknown_name("earlier stage", name, [*fitting, *also]))
             return False
         if self.products[name] not in (product, None):
             message = f"the stage {name!r} makes {self.products[name]}; expected {product}"
@@ -226,8 +279,7 @@ class _Wiring:
     def _data(self, resolved: Resolved) -> dict[str, SetSpec]:
         stage = cast(Stage, resolved.component)
         wanted = self._call(resolved, "feedback_wanted")
-        loss = resolved.options.get("loss")
-        who = f"{loss.name}" if isinstance(loss, Resolved) else resolved.name
+        who = (loss_of(resolved) or resolved).name
         found = {}
         for option, value in _references(stage, "data"):
             keys = (*self.keys, *option.split("."))
@@ -280,12 +332,26 @@ class _Wiring:
 
 def _references(stage: Component, product: str) -> Iterator[tuple[str, Any]]:
     """Yields the options that name something, with what they name, mappings flattened."""
-    aliases = {info.alias or name: name for name, info in type(stage).model_fields.items()}
+    values = values_by_alias(stage)
     for alias, info in fields_by_alias(type(stage)).items():
         if refers_to(info) != product:
             continue
-        value = getattr(stage, aliases[alias])
+        value = values[alias]
         if isinstance(value, dict) and product == "data" and "use" not in value:
             yield from ((f"{alias}.{name}", item) for name, item in value.items())
         else:
             yield alias, value
+
+
+def _marked(stage: Component, option: str, marker: type[MarkerT]) -> MarkerT | None:
+    return marker_of(fields_by_alias(type(stage))[option], marker)
+
+
+def _also(stage: Component, option: str) -> tuple[str, ...]:
+    reference = _marked(stage, option, Refers)
+    return reference.also if reference else ()
+
+
+def _is_of_option(default: Default | None) -> bool:
+    """Returns whether a default is what another option of the stage names."""
+    return default is not None and default.of != PREVIOUS

@@ -205,6 +205,8 @@ class RunStage(TypedDict):
     """Stages whose feedback is in its data."""
     loss: NotRequired[str | None]
     """Name of the loss that it trains with."""
+    roles: NotRequired[dict[str, str]]
+    """Option to what the stage does with it: start, learn, test, rival; of a component its kind."""
 
 
 class RunCell(TypedDict):

@@ -135,7 +135,7 @@ def test_points_of_the_wrong_shape_are_the_plugins_fault(
 
 def test_a_point_within_pairs_makes_the_stage_read_pairs() -> None:
     stage = Train(data="d", loss=Gap(), reference_point=Rejected(), evaluate={"test": "d"})
-    assert stage.feedback_wanted() == {"data": "paired", "evaluate.test": "paired"}
+    assert stage.feedback_wanted() == {"data": "paired", "evaluate": "paired"}
     assert not stage.mistakes()
     from halo_methods.components import SFT
 

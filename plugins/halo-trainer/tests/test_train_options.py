@@ -3,6 +3,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -10,7 +11,8 @@ from pydantic import ValidationError
 
 from halo_core.feedback import Feedback
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
-from halo_methods.components import DPO, KTO, SFT, MismatchedKL, Zero
+from halo_core.spec.spec import load_spec
+from halo_methods.components import DPO, KTO, SFT, Zero
 from halo_trainer.optimizer_names import OPTIMIZERS
 from halo_trainer.train_stage import Train
 
@@ -101,15 +103,42 @@ def test_from_is_spelt_as_in_a_spec() -> None:
     assert stage.from_ == "sft"
 
 
-def test_the_loss_decides_feedback_reference_and_reference_point() -> None:
+def test_the_loss_decides_the_feedback_of_all_data() -> None:
     kto = Train(data="d", loss=KTO(), evaluate={"test": "t"})
-    assert kto.feedback_wanted() == {"data": "binary", "evaluate.test": "binary"}
-    assert kto.model_defaults() == {"from": "previous", "reference": "from"}
-    assert kto.defaults() == {"reference_point": "mismatched-kl"}
-    assert Train(data="d", loss=KTO(), reference_point=MismatchedKL()).defaults() == {}
-    sft = Train(data="d", loss=SFT())
-    assert sft.model_defaults() == {"from": "previous"}
-    assert sft.defaults() == {}
+    assert kto.feedback_wanted() == {"data": "binary", "evaluate": "binary"}
+
+
+TWO_STAGES = """\
+name: two
+seed: 1
+model: {hub: someone/small}
+data:
+  d: {use: toy, feedback: paired, size: 10}
+stages:
+  first: {use: train, data: d, loss: sft, reference_point: null}
+  second: {use: train, data: d, loss: LOSS, MORE}
+"""
+
+
+@pytest.mark.parametrize(
+    ("loss", "more", "models", "point"),
+    [
+        ("kto", "", {"from": "first", "reference": "first"}, "mismatched-kl"),
+        ("kto", "from: model", {"from": "model", "reference": "model"}, "mismatched-kl"),
+        ("kto", "reference: model", {"from": "first", "reference": "model"}, "mismatched-kl"),
+        ("kto", "reference_point: zero", {"from": "first", "reference": "first"}, "zero"),
+        ("kto", "reference_point: null", {"from": "first", "reference": "first"}, "mismatched-kl"),
+        ("sft", "", {"from": "first"}, None),
+    ],
+)
+def test_what_is_left_out_stands_for_what_the_stage_and_its_loss_say(
+    tmp_path: Path, loss: str, more: str, models: dict[str, str], point: str | None
+) -> None:
+    (tmp_path / "spec.yaml").write_text(TWO_STAGES.replace("LOSS", loss).replace("MORE", more))
+    _, stage = load_spec(tmp_path / "spec.yaml").stages
+    assert stage.models == models
+    chosen = stage.resolved.tree()["reference_point"]
+    assert (chosen and chosen["use"]) == point
 
 
 def test_one_process_needs_no_launcher_and_two_are_launched(tmp_path: Any) -> None:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from halo_core.component import SamplesRef
+from halo_core.component import RivalRef, SamplesRef
 from halo_core.judge import Judge, JudgeContext
 from halo_core.scoring import ScoringJudge, ScoringSession
 from halo_core.stage import (
@@ -29,7 +29,7 @@ class JudgeStage(Stage):
 
     judge: Judge = Field(description="Who compares.")
     of: SamplesRef = Field(description="The sampling stage whose completions are judged.")
-    against: SamplesRef = Field(
+    against: RivalRef = Field(
         default="target",
         description="The sampling stage they are compared with, or 'target': the completion "
         "that the data holds for the prompt.",

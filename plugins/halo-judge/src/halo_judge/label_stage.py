@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from halo_core.component import DataRef, SamplesRef
+from halo_core.component import DataRef, RivalRef, SamplesRef
 from halo_core.feedback import Feedback
 from halo_core.judge import Judge
 from halo_core.scoring import ScoringJudge
@@ -36,7 +36,7 @@ class Label(Stage):
     of: SamplesRef | None = Field(
         default=None, description="The sampling stage whose completions are labelled."
     )
-    against: SamplesRef | None = Field(
+    against: RivalRef | None = Field(
         default=None,
         description="With `of`, a sampling stage whose completions are labelled too, or 'target': "
         "the completion that the data holds for the prompt.",

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from halo_core.component import DataRef, Execution, ModelRef
+from halo_core.component import Default, Execution, StartRef, TestRef
 from halo_core.stage import Product, Stage, StageContext, StageResult
 
 
@@ -16,13 +16,13 @@ class Sample(Stage):
 
     produces: ClassVar[Product] = "samples"
 
-    from_: ModelRef | None = Field(
+    from_: Annotated[StartRef | None, Default("previous")] = Field(
         default=None,
         alias="from",
         description="The model to sample: a stage's id, or `model`. The preceding train stage "
         "when left out, else the model of the spec.",
     )
-    prompts: DataRef = Field(description="The set whose prompts are answered.")
+    prompts: TestRef = Field(description="The set whose prompts are answered.")
     n: int | None = Field(
         default=None,
         ge=1,

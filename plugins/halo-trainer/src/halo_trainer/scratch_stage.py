@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from halo_core.component import DataRef
+from halo_core.component import LearnRef
 from halo_core.stage import Forecast, Known, Product, Stage, StageContext, StageResult
 from halo_trainer.memory import llama_parameters
 
@@ -24,7 +24,7 @@ class Scratch(Stage):
         "fields, such as hidden_size, intermediate_size, num_hidden_layers, num_attention_heads "
         "and max_position_embeddings. What is left out is as in transformers, which is large."
     )
-    data: DataRef = Field(description="The set whose texts the tokenizer is trained on.")
+    data: LearnRef = Field(description="The set whose texts the tokenizer is trained on.")
     vocab_size: int = Field(
         8192,
         ge=260,

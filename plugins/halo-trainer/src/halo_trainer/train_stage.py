@@ -10,7 +10,15 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from halo_core.component import DataRef, Execution, ModelRef, SamplesRef
+from halo_core.component import (
+    Default,
+    Execution,
+    LearnRef,
+    ModelRef,
+    SamplesRef,
+    StartRef,
+    TestRef,
+)
 from halo_core.feedback import Feedback
 from halo_core.loss import Controlled, Loss, Need, Statistical
 from halo_core.reference_point import RefPointEstimator, WithinPair
@@ -43,23 +51,23 @@ class Train(Stage):
 
     produces: ClassVar[Product] = "model"
 
-    from_: ModelRef | None = Field(
+    from_: Annotated[StartRef | None, Default("previous")] = Field(
         default=None,
         alias="from",
         description="The model to start from: a stage's id, or `model`. The preceding train stage "
         "when left out, else the model of the spec.",
     )
-    reference: ModelRef | None = Field(
+    reference: Annotated[ModelRef | None, Default("from", when="needs_reference")] = Field(
         default=None,
         description="The frozen model that the policy is compared with; `from` when left out.",
     )
-    data: DataRef = Field(description="The feedback to learn from.")
-    evaluate: dict[str, DataRef] = Field(
+    data: LearnRef = Field(description="The feedback to learn from.")
+    evaluate: dict[str, TestRef] = Field(
         default_factory=dict,
         description="Sets whose loss is measured without learning from them, by name.",
     )
     loss: Loss = Field(description="What an example of feedback costs the policy.")
-    reference_point: RefPointEstimator | None = Field(
+    reference_point: Annotated[RefPointEstimator | None, Default("loss")] = Field(
         default=None,
         description="What rewards are compared with; the loss's own choice when left out.",
     )
@@ -178,19 +186,7 @@ class Train(Stage):
 
     def feedback_wanted(self) -> Mapping[str, Feedback]:
         """Returns the kind of feedback of the data and every evaluation set."""
-        options = ["data", *(f"evaluate.{name}" for name in self.evaluate)]
-        return dict.fromkeys(options, self.reads)
-
-    def model_defaults(self) -> Mapping[str, str]:
-        """Returns what `from` and, where the loss needs it, `reference` mean when left out."""
-        return {"from": "previous"} | ({"reference": "from"} if self.needs_reference else {})
-
-    def defaults(self) -> Mapping[str, str]:
-        """Returns the loss's own reference point, where it needs one and none is given."""
-        default = self.loss.default_reference_point
-        if "reference_point" in self.loss.needed() and self.reference_point is None and default:
-            return {"reference_point": default}
-        return {}
+        return dict.fromkeys(("data", "evaluate"), self.reads)
 
     def mistakes(self) -> Sequence[tuple[str, str]]:
         """Returns options that contradict each other, the loss or the optimiser."""
