@@ -21,9 +21,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint $(VENV)/constraints.txt
-PLUGINS := $(wildcard plugins/*)
-EDITABLE := --editable . $(addprefix --editable ./,$(PLUGINS))
-PROJECTS := pyproject.toml $(PLUGINS:=/pyproject.toml)
+PARTS := $(wildcard libraries/*) $(wildcard plugins/*)
+EDITABLE := --editable . $(addprefix --editable ./,$(PARTS))
+PROJECTS := pyproject.toml $(PARTS:=/pyproject.toml)
 
 .PHONY: help quickstart test slow lint format types imports docs catalogue wheels check clean FORCE
 
@@ -98,7 +98,7 @@ $(VENV)/.torch-installed: $(VENV)/constraints.txt
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.torch-installed $(PROJECTS)
-	@echo "Installing halo, its plugins and what they need (some minutes)"
+	@echo "Installing halo, its libraries and plugins, and what they need (some minutes)"
 	@$(PIP) --no-build-isolation $(EDITABLE)
 	@touch $@
 

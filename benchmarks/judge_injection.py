@@ -34,7 +34,7 @@ from halo_core.testing import ChatServer
 from halo_judge.gpt4 import GPT4
 from halo_judge.orders import combine, outcome
 from halo_judge.template import FOLDER, Template, read_template
-from halo_report.statistics import POINTS, length_controlled_rate
+from halo_statistics import POINTS, length_controlled_rate
 
 SET = Path(__file__).parent / "injection" / "attacks.toml"
 GUESSED_MARK = "0123456789ab"

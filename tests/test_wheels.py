@@ -13,8 +13,9 @@ import pytest
 from halo_core import __version__
 
 ROOT = Path(__file__).parents[1]
-PROJECTS = [ROOT, *sorted(ROOT.glob("plugins/halo-*"))]
-NEVER = {"plugins", "registry", "tests", "docs", "benchmarks", "examples", "src"}
+PARTS = sorted((*ROOT.glob("libraries/halo-*"), *ROOT.glob("plugins/halo-*")), key=lambda p: p.name)
+PROJECTS = [ROOT, *PARTS]
+NEVER = {"libraries", "plugins", "registry", "tests", "docs", "benchmarks", "examples", "src"}
 
 
 def project_of(folder: Path) -> dict[str, object]:
@@ -22,14 +23,20 @@ def project_of(folder: Path) -> dict[str, object]:
     return found
 
 
+def home_of(package: str) -> Path:
+    """Returns the folder that a package lies in."""
+    (found,) = (each for each in (ROOT, *(p / "src" for p in PARTS)) if (each / package).is_dir())
+    return found
+
+
 def test_all_distributions_have_one_version() -> None:
     assert {project_of(folder)["version"] for folder in PROJECTS} == {__version__}
 
 
-def test_all_brings_every_plugin_in_this_version() -> None:
+def test_all_brings_every_library_and_plugin_in_this_version() -> None:
     extras = project_of(ROOT)["optional-dependencies"]
     assert isinstance(extras, dict)
-    assert extras["all"] == [f"{folder.name}=={__version__}" for folder in PROJECTS[1:]]
+    assert extras["all"] == [f"{folder.name}=={__version__}" for folder in PARTS]
 
 
 @pytest.fixture(scope="module")
@@ -58,19 +65,23 @@ def test_a_wheel_holds_only_its_own_package(wheels: dict[str, zipfile.ZipFile]) 
 
 
 @pytest.mark.slow
-def test_a_wheel_is_typed_and_names_its_plugin(wheels: dict[str, zipfile.ZipFile]) -> None:
+def test_a_wheel_is_typed_and_only_a_plugin_s_names_a_plugin(
+    wheels: dict[str, zipfile.ZipFile],
+) -> None:
     for package, wheel in wheels.items():
         assert f"{package}/py.typed" in wheel.namelist()
-        entry_points = wheel.read(f"{package}-{__version__}.dist-info/entry_points.txt").decode()
+        file = f"{package}-{__version__}.dist-info/entry_points.txt"
+        if home_of(package).parent.parent.name == "libraries":
+            assert file not in wheel.namelist()
+            continue
         expected = "halo = halo_core.cli:main" if package == "halo_core" else f"{package}.plugin"
-        assert expected in entry_points
+        assert expected in wheel.read(file).decode()
 
 
 @pytest.mark.slow
 def test_a_wheel_has_every_file_of_its_package(wheels: dict[str, zipfile.ZipFile]) -> None:
     for package, wheel in wheels.items():
-        plugin = ROOT / "plugins" / package.replace("_", "-")
-        home = ROOT if package == "halo_core" else plugin / "src"
+        home = home_of(package)
         files = {
             str(path.relative_to(home))
             for path in (home / package).rglob("*")

@@ -4,7 +4,7 @@ import pytest
 
 from halo_judge.bias_metrics import ENOUGH, length_metrics, place_metrics
 from halo_judge.components import JudgeStage, Longest
-from halo_report.statistics import (
+from halo_statistics import (
     INTERVALS,
     bootstrap_rate,
     length_bias,

@@ -14,7 +14,7 @@ from halo_core.cli import call
 from halo_core.testing import ChatServer
 from halo_judge.command_judges import judge_given, judges_given
 from halo_judge.template import FOLDER
-from halo_report.statistics import proportion
+from halo_statistics import proportion
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from halo_core.events import read_events
 from halo_core.judge import Judge, Verdict
 from halo_core.stage import StopFlag
 from halo_judge.components import JudgeStage, Longest
-from halo_report.statistics.intervals import proportion
+from halo_statistics.intervals import proportion
 
 
 def by_text(comparison):

@@ -169,9 +169,9 @@ def test_scores_are_those_of_the_trainers_own_head_on_packed_sequences(trained, 
     from transformers import AutoModelForSequenceClassification, LlamaForCausalLM
 
     from halo_core.loss import Head
+    from halo_models.load import load_tokenizer
     from halo_trainer.encoding import EncodingOptions, encode
     from halo_trainer.loss_batch import collate
-    from halo_trainer.models import load_tokenizer
     from halo_trainer.probe import make_scorer
 
     tokenizer = load_tokenizer(ModelInput(str(trained), None, "t"), None)
@@ -204,8 +204,9 @@ def test_what_a_text_spells_is_no_control_token(trained):
     from transformers import AutoTokenizer
 
     from halo_judge.classifier_text import Reader
-    from halo_trainer.models import completion_end_id, load_tokenizer
-    from halo_trainer.prompts import PromptEncoder
+    from halo_models.load import load_tokenizer
+    from halo_models.prompts import PromptEncoder
+    from halo_models.tokenizers import completion_end_id
 
     notes = json.loads((trained / "halo.json").read_text())
     tokenizer = AutoTokenizer.from_pretrained(trained)

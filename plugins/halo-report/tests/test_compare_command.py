@@ -6,7 +6,7 @@ import json
 import pytest
 
 from halo_core.cli import call
-from halo_report.statistics import (
+from halo_statistics import (
     length_controlled_rate,
     mcnemar_exact,
     paired_difference,

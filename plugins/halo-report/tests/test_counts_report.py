@@ -7,8 +7,8 @@ import pytest
 from halo_core.cli import call
 from halo_report.claims import LLAMA, PYTHIA, check_claims
 from halo_report.counts_file import method_label, read_counts
-from halo_report.statistics.significance import p_text
-from halo_report.statistics.win_rate import WinRate
+from halo_statistics.significance import p_text
+from halo_statistics.win_rate import WinRate
 
 ROOT = Path(__file__).parents[3]
 DATA = Path(os.environ.get("HALO_TEST_DATA", ROOT.parent / "shared" / "data")) / "judge"

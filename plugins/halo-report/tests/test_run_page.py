@@ -7,7 +7,7 @@ from halo_core.testing.component import check_component
 from halo_report.components import Html
 from halo_report.page import number, render_page
 from halo_report.run_data import read_run
-from halo_report.statistics import proportion, rate_text
+from halo_statistics import proportion, rate_text
 
 SCRIPT = "<script>alert(1)</script>"
 

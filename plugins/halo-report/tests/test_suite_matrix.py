@@ -3,8 +3,8 @@ import pytest
 from halo_core.errors import UserError
 from halo_report.matrix import Cell
 from halo_report.run_cells import SuiteCells
-from halo_report.statistics.win_rate import WinRate
 from halo_report.suite_matrix import AxisChoice, kept_cells, parse_fraction, suite_matrix
+from halo_statistics.win_rate import WinRate
 
 
 def made(axes, *cells):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from halo_core.cli import call
-from halo_report.statistics.significance import fisher_exact, mcnemar_exact
+from halo_statistics.significance import fisher_exact, mcnemar_exact
 
 AXES = {"method": ["sft", "kto", "dpo", "ppo"], "size": ["1M", "10M"]}
 FAILED = {"type": "NotFiniteError", "message": "step 12: <b>nan</b>", "location": None}

@@ -13,14 +13,7 @@ from halo_core.feedback import Feedback, prompt_id
 from halo_core.progress import SilentProgress
 from halo_core.rows import DataSet, arrow_schema
 from halo_core.stage import ModelInput, StageContext, StopFlag
-
-MARKS = ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>"]
-CORPUS = [
-    "The cow says moo and the duck says quack.",
-    "An ant has six legs; coal is black, grass is green.",
-    "What is the capital of Peru? Lima is the capital of Peru.",
-    "Please tell me what a cow says. Kindly explain it to a child.",
-]
+from halo_models.testing import make_model, make_tokenizer
 
 
 @pytest.fixture(autouse=True)
@@ -33,53 +26,10 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def make_tokenizer() -> Any:
-    """Returns a byte-level BPE tokenizer of about 300 tokens; the EOS is <|endoftext|>."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=300,
-        special_tokens=[AddedToken(MARKS[0], special=True)],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    backend.train_from_iterator(CORPUS * 4, trainer)
-    backend.add_tokens([AddedToken(mark, normalized=False) for mark in MARKS[1:]])
-    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=MARKS[0])
-
-
-def make_model(vocabulary: int, **options: Any) -> Any:
-    """Returns a llama of two layers with weights that depend on nothing but the options."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    config = LlamaConfig(
-        **{
-            "vocab_size": vocabulary,
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "max_position_embeddings": 256,
-            "initializer_range": 0.2,
-            "bos_token_id": None,
-            "eos_token_id": 0,
-            **options,
-        }
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return LlamaForCausalLM(config).eval()
-
-
 @pytest.fixture(scope="session")
 def tiny_tokenizer() -> Any:
     """A tokenizer with the TULU 2 template; do not change it."""
-    from halo_trainer.chat import use_template
+    from halo_models.tokenizers import use_template
 
     tokenizer = make_tokenizer()
     use_template(tokenizer, None)
@@ -89,7 +39,7 @@ def tiny_tokenizer() -> Any:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Any) -> ModelInput:
     """A folder with a llama of two layers, hidden size 32, and `tiny_tokenizer`."""
-    from halo_trainer.models import save_model_folder
+    from halo_models.save import save_model_folder
 
     folder: Path = tmp_path_factory.mktemp("tiny") / "model"
     save_model_folder(folder, make_model(len(tiny_tokenizer)), tiny_tokenizer)

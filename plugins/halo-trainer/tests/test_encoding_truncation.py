@@ -9,9 +9,8 @@ import pytest
 from halo_core.errors import DataError
 from halo_core.feedback import Message, Prompt
 from halo_core.rows import DataSet
+from halo_models.prompts import PromptEncoder, cut_prompt
 from halo_trainer.encoding import EncodingOptions, encode
-from halo_trainer.prompt_truncation import cut_prompt
-from halo_trainer.prompts import PromptEncoder
 
 
 def words(prompt: Prompt) -> int:

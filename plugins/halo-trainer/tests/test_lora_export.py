@@ -9,9 +9,10 @@ from pydantic import ValidationError
 
 from halo_core.errors import ModelError
 from halo_core.stage import ModelInput
+from halo_models.load import load_model
+from halo_models.save import save_model_folder
 from halo_trainer.lora import apply_lora, merged, save_adapter
 from halo_trainer.lora_options import LoraOptions
-from halo_trainer.models import load_model, save_model_folder
 
 TOKENS = torch.tensor([[5, 6, 7, 8]])
 # Adding the update to the weights rounds once more than adding it to the outputs.

@@ -13,8 +13,9 @@ from halo_core.events import read_events
 from halo_core.feedback import prompt_id
 from halo_core.rows import DataSet
 from halo_core.stage import ModelInput, StageContext, StopFlag
+from halo_models.load import load_model, load_tokenizer
+from halo_models.save import save_model_folder
 from halo_trainer import sampling
-from halo_trainer.models import load_model, load_tokenizer, save_model_folder
 from halo_trainer.sample_loop import sample_lengths
 from halo_trainer.sample_stage import Sample
 

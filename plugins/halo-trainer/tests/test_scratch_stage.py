@@ -11,7 +11,7 @@ import torch
 from halo_core.errors import ModelError
 from halo_core.rows import DataSet
 from halo_core.stage import ModelInput, StageContext
-from halo_trainer.models import load_model, load_tokenizer
+from halo_models.load import load_model, load_tokenizer
 from halo_trainer.scratch_stage import Scratch
 from halo_trainer.scratch_tokenizer import MARKS, train_tokenizer
 

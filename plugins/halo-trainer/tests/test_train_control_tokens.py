@@ -18,12 +18,12 @@ from halo_core.loss import Loss, LossBatch, LossOutput, Need
 from halo_core.rows import DataSet
 from halo_core.stage import StageContext
 from halo_methods.components import SFT
+from halo_models.load import load_tokenizer
 from halo_trainer import sample_loop
 from halo_trainer.distributed import Ranks
 from halo_trainer.encoding import EncodingOptions
 from halo_trainer.lora_options import LoraOptions
 from halo_trainer.loss_batch import collate
-from halo_trainer.models import load_tokenizer
 from halo_trainer.sample_stage import Sample
 from halo_trainer.train_stage import Train
 from halo_trainer.training import set_up

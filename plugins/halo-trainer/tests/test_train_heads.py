@@ -18,10 +18,10 @@ from halo_core.errors import Interrupted
 from halo_core.feedback import Feedback
 from halo_core.loss import Head, Loss, LossBatch, LossOutput, Need
 from halo_core.stage import StageContext, StopFlag
+from halo_models.load import load_model, load_tokenizer
 from halo_trainer.batch_plan import BatchPlan
 from halo_trainer.heads import make_heads
 from halo_trainer.loss_batch import collate
-from halo_trainer.models import load_model, load_tokenizer
 from halo_trainer.probe import make_scorer
 from halo_trainer.scorer import Scorer
 from halo_trainer.step import backward

@@ -473,7 +473,8 @@ def test_a_reference_with_another_vocabulary_is_refused(
     tiny_tokenizer: Any,
     tmp_path: Path,
 ) -> None:
-    from halo_trainer.models import load_model, save_model_folder
+    from halo_models.load import load_model
+    from halo_models.save import save_model_folder
 
     other = copy.deepcopy(tiny_tokenizer)
     other.add_tokens(["<|good|>"])

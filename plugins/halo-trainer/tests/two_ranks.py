@@ -33,11 +33,11 @@ from halo_methods.components import (
     MismatchedKL,
     RunningMean,
 )
+from halo_models.load import load_model
 from halo_trainer.batch_plan import BatchPlan
 from halo_trainer.distributed import Ranks
 from halo_trainer.encoded import EncodedCompletion, EncodedExample
 from halo_trainer.heads import make_heads
-from halo_trainer.models import load_model
 from halo_trainer.probe import make_scorer
 from halo_trainer.scoring import Scoring
 from halo_trainer.step import backward

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from halo_judge.verdicts import Record
-from halo_report.statistics import POINTS, length_bias, length_controlled_rate, position_bias
-from halo_report.statistics.position import first_points
+from halo_statistics import POINTS, length_bias, length_controlled_rate, position_bias
+from halo_statistics.position import first_points
 
 ENOUGH = 30
 """Scored verdicts from which on lengths are looked at."""

@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from halo_core.chat_text import (
+from halo_core.errors import ModelError
+from halo_core.feedback import Message, Prompt
+from halo_core.scoring import Answer
+from halo_judge.template import prompt_text
+from halo_models.tokenizers import (
     completion_end_id,
     control_pattern,
     protect,
     render_prompt,
     token_ids,
 )
-from halo_core.errors import ModelError
-from halo_core.feedback import Message, Prompt
-from halo_core.scoring import Answer
-from halo_judge.template import prompt_text
 
 Reads = Literal["conversation", "completion"]
 

@@ -11,7 +11,7 @@ from halo_core.feedback import prompt_id
 from halo_judge.prices import dollars
 from halo_judge.summary import summary_metrics
 from halo_judge.verdicts import Record
-from halo_report.statistics import (
+from halo_statistics import (
     POINTS,
     Proportion,
     clustered_rate,

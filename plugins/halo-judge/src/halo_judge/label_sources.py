@@ -116,7 +116,7 @@ def _samples(name: str, option: str, workspace: Workspace) -> Path:
 
 
 def _stage_of_run(run: str, stage: str, option: str, workspace: Workspace) -> Path:
-    from halo_report.targets import find_target
+    from halo_core.workspace.targets import find_target
 
     target = find_target(run, workspace.root)
     record = read_json(target.folder / "run.json")

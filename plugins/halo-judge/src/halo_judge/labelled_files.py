@@ -16,7 +16,7 @@ from halo_core.json_objects import near_names, objects
 from halo_judge.output_files import Row, instruction_of, prompt_of
 from halo_judge.output_pairs import numbered
 from halo_judge.samples import Duel
-from halo_report.statistics import Result
+from halo_statistics import Result
 
 Choice = Result
 """What a person said of the first text: ``"win"``, ``"loss"`` or ``"tie"``; never unscored."""

@@ -14,7 +14,7 @@ from halo_judge.labelled_files import Choice, Labelled
 from halo_judge.orders import Outcome, outcome
 from halo_judge.summary import price
 from halo_judge.verdicts import Record
-from halo_report.statistics import (
+from halo_statistics import (
     POINTS,
     PairedDifference,
     calibration,

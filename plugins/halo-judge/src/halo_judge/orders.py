@@ -12,7 +12,7 @@ from typing import Literal
 
 from halo_core.judge import Comparison, Verdict
 from halo_judge.samples import Duel
-from halo_report.statistics.win_rate import Result
+from halo_statistics.win_rate import Result
 
 Order = Literal["AB", "BA"]
 """In AB the completion is shown first, in BA the baseline."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from halo_judge.labelled_files import Choice, Rated, majority_of
 from halo_judge.meta_evaluation import credit
-from halo_report.statistics import clustered_rate, cohen_kappa, krippendorff_alpha
+from halo_statistics import clustered_rate, cohen_kappa, krippendorff_alpha
 
 PAIRS = 10
 """Pairs of annotators whose kappas are told; more say nothing that alpha does not."""

@@ -8,7 +8,7 @@ from statistics import fmean, median
 
 from halo_judge.bias_metrics import length_metrics, place_metrics
 from halo_judge.verdicts import Record
-from halo_report.statistics import Interval, WinRate, rate_text, win_rate
+from halo_statistics import Interval, WinRate, rate_text, win_rate
 
 INTERVAL_NAMES: Mapping[Interval, str] = {
     "exact": "exact",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from halo_judge.prices import dollars
-from halo_report.statistics import Proportion, p_text, rate_text
+from halo_statistics import Proportion, p_text, rate_text
 
 
 def judge_header(confidence: float) -> list[str]:

@@ -12,7 +12,7 @@ from halo_core.judge import Verdict, Winner
 from halo_core.workspace.files import write_text
 from halo_judge.orders import Order, comparison_id, rule
 from halo_judge.samples import Duel
-from halo_report.statistics.win_rate import Result
+from halo_statistics.win_rate import Result
 
 VERDICTS = "verdicts.jsonl"
 

@@ -1,1 +1,1 @@
-"""Statistics, figures and run pages for halo."""
+"""Figures, pages and comparisons of runs and suites for halo."""

@@ -17,7 +17,7 @@ from typing import Literal
 from halo_report.counts_file import Counts, method_label, model_label
 from halo_report.matrix import Cell, Failures
 from halo_report.pairwise import PairTest, compare, corrected
-from halo_report.statistics.significance import p_text
+from halo_statistics.significance import p_text
 
 LEVEL = 0.05
 

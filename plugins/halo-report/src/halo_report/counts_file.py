@@ -22,7 +22,7 @@ from pathlib import Path
 from halo_core.errors import DataError, PathError
 from halo_report.imbalance import KeptCell
 from halo_report.matrix import Cell, Lengths, Matrix
-from halo_report.statistics.win_rate import WinRate
+from halo_statistics.win_rate import WinRate
 
 METHODS = ("unaligned", "sft", "csft", "ppo", "dpo", "slic", "kto")
 """In the order of the report; each but the first two again after ``sft+``."""

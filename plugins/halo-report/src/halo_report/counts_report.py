@@ -14,9 +14,9 @@ from halo_report.matrix import Cell
 from halo_report.matrix_blocks import above_half, length_block, win_block
 from halo_report.matrix_json import cell_fields, pair_fields, share_fields
 from halo_report.pairwise import PairTest, pairwise_tests
-from halo_report.statistics.significance import p_text
 from halo_report.value_figure import value_figure
 from halo_report.value_functions import dpo, rlhf, slic
+from halo_statistics.significance import p_text
 
 
 def counts_page(counts: Counts, source: str) -> tuple[Page, dict[str, Any]]:

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from halo_report.matrix import Cell, Failures, share_of
 from halo_report.palette import SERIES
 from halo_report.plot import Plot
-from halo_report.statistics.intervals import Proportion
 from halo_report.svg import INK
+from halo_statistics.intervals import Proportion
 
 
 @dataclass(frozen=True)

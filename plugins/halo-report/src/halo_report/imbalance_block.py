@@ -9,7 +9,7 @@ from halo_report.imbalance import KeptCell, imbalance_figure
 from halo_report.matrix import Cell, Failures, share_of
 from halo_report.matrix_blocks import READING, above_half
 from halo_report.pairwise import PairTest, compare, corrected
-from halo_report.statistics.significance import p_text
+from halo_statistics.significance import p_text
 
 
 def kept_tests(

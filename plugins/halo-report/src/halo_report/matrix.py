@@ -8,8 +8,8 @@ from statistics import fmean, median
 from typing import Literal
 
 from halo_report.run_data import StageData
-from halo_report.statistics.intervals import Proportion
-from halo_report.statistics.win_rate import Result, WinRate
+from halo_statistics.intervals import Proportion
+from halo_statistics.win_rate import Result, WinRate
 
 Failures = Literal["lost", "left out"]
 PENDING = "pending"

@@ -8,8 +8,8 @@ from halo_report.bar_figure import length_bars, win_bars
 from halo_report.comparison_page import Block, TableView
 from halo_report.matrix import Cell, Matrix, share_of
 from halo_report.pairwise import PairTest
-from halo_report.statistics.intervals import Proportion
-from halo_report.statistics.significance import p_text
+from halo_statistics.intervals import Proportion
+from halo_statistics.significance import p_text
 
 SIGNIFICANT = 0.05
 READING = {

@@ -6,7 +6,7 @@ from typing import Any
 
 from halo_report.matrix import Cell
 from halo_report.pairwise import PairTest
-from halo_report.statistics.intervals import Proportion
+from halo_statistics.intervals import Proportion
 
 
 def share_fields(share: Proportion | None) -> dict[str, Any]:

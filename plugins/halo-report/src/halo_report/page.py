@@ -17,9 +17,9 @@ from halo_report.lengths import completion_lengths, lengths_figure
 from halo_report.plot import inline
 from halo_report.run_data import RunData, StageData
 from halo_report.side_by_side import side_by_side
-from halo_report.statistics.win_rate import WinRate, rate_text, win_rate
 from halo_report.value_figure import value_figure
 from halo_report.win_figure import win_figure
+from halo_statistics.win_rate import WinRate, rate_text, win_rate
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Literal
 
 from halo_report.matrix import Cell, Failures, Matrix, share_of
-from halo_report.statistics.significance import fisher_exact, holm, mcnemar_exact, paired_counts
+from halo_statistics.significance import fisher_exact, holm, mcnemar_exact, paired_counts
 
 Test = Literal["fisher", "mcnemar"]
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from halo_core.errors import DataError, UserError
 from halo_core.workspace.files import read_json
+from halo_core.workspace.targets import Target
 from halo_report.matrix import Cell, lengths_of
 from halo_report.run_data import RunData, StageData, read_run
-from halo_report.statistics.win_rate import win_rate
-from halo_report.targets import Target
+from halo_statistics.win_rate import win_rate
 
 DONE = ("computed", "cached", "done")
 

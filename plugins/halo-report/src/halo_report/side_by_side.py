@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from halo_report.run_data import StageData
-from halo_report.statistics.win_rate import Result
+from halo_statistics.win_rate import Result
 
 
 @dataclass(frozen=True)

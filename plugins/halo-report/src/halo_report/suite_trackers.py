@@ -10,7 +10,7 @@ from halo_core.errors import PluginError
 from halo_core.recorded_trackers import recorded_trees, resolve_trackers
 from halo_core.redact import one_line
 from halo_core.workspace.files import read_json
-from halo_report.targets import Target
+from halo_core.workspace.targets import Target
 
 
 def hand_over(report: Path, suite: Target) -> list[dict[str, Any]]:

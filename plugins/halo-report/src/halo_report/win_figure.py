@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from matplotlib.axes import Axes
 
 from halo_report.palette import BLUE, ORANGE
-from halo_report.statistics.intervals import Proportion
-from halo_report.statistics.win_rate import WinRate
 from halo_report.svg import draw
+from halo_statistics.intervals import Proportion
+from halo_statistics.win_rate import WinRate
 
 
 def win_figure(rates: Mapping[str, WinRate]) -> str | None:

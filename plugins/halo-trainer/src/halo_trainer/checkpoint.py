@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from halo_trainer.folders import written_beside
+from halo_models.folders import written_beside
 from halo_trainer.metrics import Sums
 from halo_trainer.optimizers import Named, load_state, state_tensors
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from halo_core.errors import UserError
-from halo_trainer.device import pick_device
+from halo_models.device import pick_device
 
 
 class Ranks:

@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from halo_core.chat_text import completion_end_id, control_pattern, protect, token_ids
 from halo_core.errors import DataError, UserError
 from halo_core.feedback import Feedback
 from halo_core.hashing import file_hash, short_hash
 from halo_core.rows import DataSet
-from halo_trainer.control_tokens import Suffixes
+from halo_models.control_tokens import Suffixes
+from halo_models.folders import written_beside
+from halo_models.prompts import EncodedPrompt, PromptEncoder
+from halo_models.tokenizers import completion_end_id, control_pattern, protect, token_ids
 from halo_trainer.encoded import (
     Counts,
     EncodedCompletion,
@@ -30,8 +32,6 @@ from halo_trainer.encoded import (
     write,
     write_counts,
 )
-from halo_trainer.folders import written_beside
-from halo_trainer.prompts import EncodedPrompt, PromptEncoder
 
 ENCODER_VERSION = 1
 """Part of the cache's key: raised whenever the same rows would get other ids."""
@@ -77,7 +77,7 @@ def encode(data: DataSet, tokenizer: Any, *, options: EncodingOptions, cache: Pa
 
     Args:
         data: Rows of any kind but `scored`.
-        tokenizer: With a chat template inside: see `halo_trainer.models.load_tokenizer`.
+        tokenizer: With a chat template inside: see `halo_models.load.load_tokenizer`.
         options: Lengths.
         cache: A folder that is kept between calls.
 

@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from halo_core.chat_text import token_ids
 from halo_core.errors import UserError
 from halo_core.stage import StageContext, StageResult
-from halo_trainer.control_tokens import suffixes
-from halo_trainer.device import pick_device, pick_dtype
-from halo_trainer.model_notes import ModelNotes, read_notes
-from halo_trainer.models import context_length, end_ids, load_model, load_tokenizer
+from halo_models.control_tokens import suffixes
+from halo_models.device import pick_device, pick_dtype
+from halo_models.load import context_length, load_model, load_tokenizer
+from halo_models.notes import ModelNotes, read_notes
+from halo_models.prompts import EncodedPrompt, PromptEncoder
+from halo_models.tokenizers import end_ids, token_ids
 from halo_trainer.next_token import Choice
-from halo_trainer.prompts import EncodedPrompt, PromptEncoder
 from halo_trainer.sample_file import Record, SampleFile
 from halo_trainer.sample_prompts import SamplePrompt, select_prompts
 from halo_trainer.sampling import Generated, Sampler

@@ -62,8 +62,8 @@ class Scratch(Stage):
         """Trains the tokenizer, draws the weights and writes ``model/``."""
         import torch
 
-        from halo_trainer.chat import use_template
-        from halo_trainer.models import save_model_folder
+        from halo_models.save import save_model_folder
+        from halo_models.tokenizers import use_template
         from halo_trainer.scratch_model import make_config, make_model
         from halo_trainer.scratch_tokenizer import train_tokenizer
 

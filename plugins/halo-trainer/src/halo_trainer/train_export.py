@@ -10,12 +10,11 @@ from typing import Any
 from torch import nn
 
 from halo_core.loss import Head
-from halo_trainer.classifier import write_classifier
-from halo_trainer.folders import written_beside
+from halo_models.folders import written_beside
+from halo_models.notes import ModelNotes, write_notes
+from halo_models.save import write_classifier, write_model
 from halo_trainer.heads import write_heads
 from halo_trainer.lora import merged, save_adapter
-from halo_trainer.model_notes import ModelNotes, write_notes
-from halo_trainer.models import write_model
 from halo_trainer.training import Training
 
 

@@ -290,9 +290,9 @@ class Train(Stage):
             ModelError: When one is, or there is no tokenizer.
         """
         if isinstance(self.loss, Controlled):
-            from halo_trainer.control_tokens import check_control_tokens
-            from halo_trainer.model_notes import read_notes
-            from halo_trainer.models import load_tokenizer
+            from halo_models.control_tokens import check_control_tokens
+            from halo_models.load import load_tokenizer
+            from halo_models.notes import read_notes
 
             source = models["from"]
             tokenizer = load_tokenizer(source, self.template)

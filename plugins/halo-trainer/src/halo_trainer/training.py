@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from halo_core.stage import StageContext
+from halo_models.control_tokens import suffixes
+from halo_models.notes import ModelNotes
 from halo_trainer.batch_plan import BatchPlan
 from halo_trainer.checkpoint import Checkpoints
-from halo_trainer.control_tokens import suffixes
 from halo_trainer.distributed import Ranks
 from halo_trainer.encoded import EncodedExample
 from halo_trainer.encoding import EncodingOptions
-from halo_trainer.model_notes import ModelNotes
 from halo_trainer.optimizers import Named, make_optimizer, trainable
 from halo_trainer.scoring import Scoring
 from halo_trainer.training_data import counted, encoded_sets, encoding_options

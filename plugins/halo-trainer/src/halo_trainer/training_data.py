@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from halo_core.chat_text import completion_end_id
 from halo_core.errors import DataError, UserError
 from halo_core.loss import ClassCounts, Counted, Loss
 from halo_core.stage import StageContext
+from halo_models.tokenizers import completion_end_id
 from halo_trainer.encoded import EncodedExample
 from halo_trainer.encoding import EncodingOptions, encode
 from halo_trainer.reference_samples import WithSamples, read_samples

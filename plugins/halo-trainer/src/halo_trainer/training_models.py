@@ -9,14 +9,14 @@ import torch
 
 from halo_core.errors import ModelError
 from halo_core.stage import ModelInput, StageContext
-from halo_trainer.control_tokens import with_control_tokens
-from halo_trainer.device import pick_dtype
+from halo_models.control_tokens import with_control_tokens
+from halo_models.device import pick_dtype
+from halo_models.load import grow_vocabulary, load_model, load_tokenizer
+from halo_models.notes import ModelNotes, read_notes
 from halo_trainer.distributed import Ranks
 from halo_trainer.dropout import set_dropout
 from halo_trainer.heads import make_heads
 from halo_trainer.lora import apply_lora
-from halo_trainer.model_notes import ModelNotes, read_notes
-from halo_trainer.models import grow_vocabulary, load_model, load_tokenizer
 from halo_trainer.probe import make_scorer
 from halo_trainer.scorer import Scorer
 

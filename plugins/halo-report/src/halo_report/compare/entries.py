@@ -10,10 +10,10 @@ from pathlib import Path
 from halo_core.errors import UserError
 from halo_core.spec.mistakes import unknown_name
 from halo_core.workspace.files import read_json
+from halo_core.workspace.targets import Target, find_target
 from halo_report.matrix import Cell
 from halo_report.run_cells import read_suite, run_cell
 from halo_report.run_data import RunData, StageData, read_run
-from halo_report.targets import Target, find_target
 
 
 @dataclass(frozen=True)

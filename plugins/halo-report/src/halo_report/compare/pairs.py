@@ -9,7 +9,7 @@ from itertools import combinations
 from halo_report.compare.entries import Entry
 from halo_report.matrix import Cell
 from halo_report.pairwise import PairTest, compare, corrected
-from halo_report.statistics import POINTS, paired_difference
+from halo_statistics import POINTS, paired_difference
 
 FEW = 5
 """Entries up to which all pairs are tested; of more, each against the first."""

@@ -12,7 +12,7 @@ from halo_report.compare.comparison import Comparison
 from halo_report.compare.entries import Entry
 from halo_report.compare.pairs import Pair
 from halo_report.matrix_json import share_fields
-from halo_report.statistics import POINTS, length_controlled_rate
+from halo_statistics import POINTS, length_controlled_rate
 
 
 def run_rows(found: Comparison) -> list[dict[str, Any]]:

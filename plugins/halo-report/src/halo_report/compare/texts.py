@@ -9,7 +9,7 @@ from halo_report.compare.comparison import Comparison
 from halo_report.compare.pairs import FEW, LEVEL
 from halo_report.compare.rows import pair_rows, run_rows
 from halo_report.comparison_page import TableView
-from halo_report.statistics import p_text
+from halo_statistics import p_text
 
 DASH = "-"
 _ALWAYS = ("run", "method", "win rate", "n", "ties", "no verdict")

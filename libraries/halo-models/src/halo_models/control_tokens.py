@@ -1,0 +1,90 @@
+"""Tokens at the end of a prompt that tell a model which kind of completion is to follow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from halo_core.errors import ModelError
+from halo_core.loss import Controlled, Loss
+from halo_models.notes import ModelNotes
+
+Suffixes = tuple[int, int]
+"""The token ids that end the prompts of desirable and of undesirable completions."""
+
+
+def with_control_tokens(tokenizer: Any, loss: Loss, notes: ModelNotes) -> ModelNotes:
+    """Adds a loss's control tokens to a tokenizer; returns what the trained model will say.
+
+    A model that was trained with control tokens before keeps its own suffix under another loss.
+
+    Args:
+        tokenizer: Changed in place; the model's embeddings have to grow with it.
+        loss: The loss.
+        notes: Of the model that is trained.
+
+    Raises:
+        ModelError: When a token already means something else in the vocabulary.
+    """
+    if not isinstance(loss, Controlled):
+        return notes
+    check_control_tokens(tokenizer, loss, notes)
+    tokens = loss.control_tokens()
+    vocabulary = tokenizer.get_vocab()
+    _add(tokenizer, [token for token in tokens if token not in vocabulary])
+    known = dict.fromkeys([*notes.control_tokens, *tokens])
+    return ModelNotes(prompt_suffix=tokens[0], control_tokens=tuple(known))
+
+
+def check_control_tokens(tokenizer: Any, loss: Controlled, notes: ModelNotes) -> None:
+    """Checks that a loss's control tokens are free to mean what the loss wants.
+
+    Args:
+        tokenizer: Of a model; not changed.
+        loss: The loss.
+        notes: Of the model.
+
+    Raises:
+        ModelError: When a token already means something else in the vocabulary.
+    """
+    vocabulary = tokenizer.get_vocab()
+    for token in loss.control_tokens():
+        if token in vocabulary and token not in notes.control_tokens:
+            raise ModelError(
+                f"the control token {token!r} already means something: it is token "
+                f"{vocabulary[token]} of the model's vocabulary. Choose one that is not in it",
+                location="loss",
+            )
+
+
+def _add(tokenizer: Any, tokens: list[str]) -> None:
+    from tokenizers import AddedToken
+
+    added = [AddedToken(token, special=True, normalized=False) for token in tokens]
+    tokenizer.add_tokens(added, special_tokens=True)
+
+
+def suffixes(tokenizer: Any, loss: Loss | None, notes: ModelNotes) -> Suffixes | None:
+    """Returns the ids that end prompts: a loss's control tokens, else the model's own suffix.
+
+    Args:
+        tokenizer: Knows the tokens.
+        loss: The loss that is trained; None in sampling.
+        notes: Of the model.
+    """
+    if isinstance(loss, Controlled):
+        good, bad = loss.control_tokens()
+    elif notes.prompt_suffix is not None:
+        good = bad = notes.prompt_suffix
+    else:
+        return None
+    return _id(tokenizer, good, notes), _id(tokenizer, bad, notes)
+
+
+def _id(tokenizer: Any, token: str, notes: ModelNotes) -> int:
+    vocabulary: dict[str, int] = tokenizer.get_vocab()
+    if token not in vocabulary:
+        raise ModelError(
+            f"the model's prompts end with the control token {token!r}, which its tokenizer does "
+            "not know. Expected a model folder as train writes it"
+        )
+    return vocabulary[token]

@@ -1,0 +1,172 @@
+"""Models and tokenizers, loaded from a folder or the hub.
+
+Code from the hub is never run (``trust_remote_code`` is off).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from halo_core.errors import ModelError
+from halo_core.stage import ModelInput
+from halo_models.tokenizers import use_template
+
+T = TypeVar("T")
+
+_CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+"""How the names of architectures end that predict the next token."""
+
+
+def load_tokenizer(model: ModelInput, template: str | None) -> Any:
+    """Returns the tokenizer of a model, with a chat template inside.
+
+    Args:
+        model: A folder or a hub id.
+        template: See `halo_models.tokenizers.use_template`.
+
+    Raises:
+        ModelError: When there is no tokenizer, or it has no end-of-sequence token.
+    """
+    tokenizer = _read_tokenizer(model)
+    if tokenizer.eos_token_id is None:
+        raise ModelError(
+            "the tokenizer has no end-of-sequence token, so no completion could end. Set "
+            '"eos_token" in its tokenizer_config.json',
+            location=model.path,
+        )
+    use_template(tokenizer, template)
+    return tokenizer
+
+
+def _read_tokenizer(model: ModelInput) -> Any:
+    from transformers import AutoTokenizer
+
+    return _guarded(
+        model,
+        "tokenizer",
+        lambda: AutoTokenizer.from_pretrained(
+            model.path, revision=model.revision, trust_remote_code=False
+        ),
+    )
+
+
+def load_model(model: ModelInput, *, dtype: torch.dtype, device: torch.device | str) -> Any:
+    """Returns a causal language model in evaluation mode.
+
+    Where the tokenizer knows more tokens than the model, the embeddings grow; a new token starts
+    as the mean of the old ones. They never shrink.
+
+    Args:
+        model: A folder or a hub id.
+        dtype: Of the weights.
+        device: Where the weights go.
+
+    Raises:
+        ModelError: When it cannot be found, is not a causal language model, or lacks weights.
+    """
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    config = _read_config(model)
+    _check_causal(config, model)
+    network, report = _guarded(
+        model,
+        "weights",
+        lambda: AutoModelForCausalLM.from_pretrained(
+            model.path,
+            revision=model.revision,
+            config=config,
+            dtype=dtype,
+            output_loading_info=True,
+            trust_remote_code=False,
+        ),
+    )
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(
+            f"{len(missing)} weights are missing, among them {missing[0]!r}. Expected all weights "
+            f"of {type(network).__name__}: save or download the model again",
+            location=model.path,
+        )
+    grow_vocabulary(network, len(_read_tokenizer(model)))
+    return network.to(device).eval()
+
+
+def _read_config(model: ModelInput) -> Any:
+    from transformers import AutoConfig
+
+    return _guarded(
+        model,
+        "configuration",
+        lambda: AutoConfig.from_pretrained(
+            model.path, revision=model.revision, trust_remote_code=False
+        ),
+    )
+
+
+def _check_causal(config: Any, model: ModelInput) -> None:
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    named = (config.architectures or [None])[0]
+    known = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and not config.is_encoder_decoder
+    if not known or (named is not None and not named.endswith(_CAUSAL)):
+        raise ModelError(
+            f"{named or config.model_type} is not a causal language model. Expected one that "
+            "AutoModelForCausalLM loads, such as LlamaForCausalLM",
+            location=model.path,
+        )
+
+
+def context_length(network: Any) -> int | None:
+    """Returns how many tokens a model can take; None where it does not say."""
+    length = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+    return int(length) if length else None
+
+
+def grow_vocabulary(network: Any, size: int) -> None:
+    """Makes the embeddings hold at least `size` tokens; a new row is the mean of the old ones."""
+    known = network.get_input_embeddings().weight.shape[0]
+    if size <= known:
+        return
+    network.resize_token_embeddings(size, mean_resizing=False)
+    with torch.no_grad():
+        for layer in (network.get_input_embeddings(), network.get_output_embeddings()):
+            layer.weight[known:] = layer.weight[:known].float().mean(0).to(layer.weight.dtype)
+            if getattr(layer, "bias", None) is not None:
+                layer.bias[known:] = layer.bias[:known].mean()
+
+
+def _guarded(model: ModelInput, part: str, load: Callable[[], T]) -> T:
+    folder = Path(model.path)
+    local = folder.is_dir()
+    if not local and (model.revision is None and (folder.is_absolute() or folder.exists())):
+        raise ModelError(
+            "there is no such folder. Expected a transformers model folder with config.json",
+            location=model.path,
+        )
+    if local and not (folder / "config.json").exists():
+        raise ModelError(
+            "there is no config.json here. Expected a transformers model folder",
+            location=model.path,
+        )
+    try:
+        return load()
+    except Exception as error:
+        if not local:
+            # The text of a hub error may hold an address with credentials.
+            raise ModelError(
+                f"the {part} cannot be had from the hub ({type(error).__name__}). Check the id"
+                f"{f' and the revision {model.revision!r}' if model.revision else ''}, the "
+                "network, and for a gated model that you are logged in; or give a folder by path",
+                location=model.path,
+            ) from error
+        first = (str(error).strip().splitlines() or [""])[0][:300]
+        raise ModelError(
+            f"the {part} cannot be read: {type(error).__name__}: {first}. Expected a folder as "
+            "transformers' save_pretrained writes it",
+            location=model.path,
+        ) from error

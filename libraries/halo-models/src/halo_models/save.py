@@ -1,0 +1,98 @@
+"""Models, saved as plain folders of transformers."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from halo_core.errors import ModelError
+from halo_models.folders import written_beside
+from halo_models.load import grow_vocabulary
+from halo_models.tokenizers import completion_end_id, end_ids
+
+PAD = "<|pad|>"
+
+
+def save_model_folder(folder: Path, model: Any, tokenizer: Any) -> None:
+    """Writes a folder that transformers and vLLM load: weights, tokenizer, generation config.
+
+    It is written beside and renamed, in place of an older one.
+
+    Args:
+        folder: Where to; usually ``context.folder / "model"``.
+        model: A `PreTrainedModel`, not wrapped by anything.
+        tokenizer: Its tokenizer, with the chat template inside.
+    """
+    with written_beside(folder) as partial:
+        write_model(partial, model, tokenizer)
+
+
+def write_model(folder: Path, model: Any, tokenizer: Any) -> None:
+    """Writes a model into a folder that exists; see `save_model_folder`.
+
+    The generation config holds the tokens that end a completion, and nothing of how the model
+    was sampled before.
+    """
+    from transformers import GenerationConfig
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    ends = end_ids(tokenizer, model)
+    padding = tokenizer.pad_token_id
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=ends if len(ends) > 1 else ends[0],
+        pad_token_id=tokenizer.eos_token_id if padding is None else padding,
+    )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def write_classifier(folder: Path, model: Any, head: nn.Module, tokenizer: Any) -> None:
+    """Writes a model folder that `AutoModelForSequenceClassification` loads.
+
+    Its one label is the score of a prompt with its completion, read at the last token. So that the
+    last token is found in padded batches, the tokenizer gets a padding token of its own where it
+    pads with a token that completions end with.
+
+    Args:
+        folder: Exists.
+        model: The causal language model, not wrapped; its vocabulary may grow.
+        head: One linear layer without a bias, in a sequence.
+        tokenizer: The model's.
+
+    Raises:
+        ModelError: When transformers has no sequence classifier of this architecture.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    _own_padding(tokenizer)
+    grow_vocabulary(model, len(tokenizer))
+    config = copy.deepcopy(model.config)
+    config.num_labels = 1
+    config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    name = type(model).__name__
+    try:
+        classifier = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+        classifier.base_model.load_state_dict(model.base_model.state_dict())
+        layer = classifier.score
+    except (ValueError, RuntimeError, AttributeError) as error:
+        raise ModelError(
+            f"{name} has no sequence classifier in transformers that could hold its scores "
+            f"({type(error).__name__}); expected an architecture such as Llama, Qwen, Mistral, "
+            "Gemma or GPT-NeoX"
+        ) from error
+    with torch.no_grad():
+        layer.weight.copy_(next(head.parameters()))
+    classifier.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _own_padding(tokenizer: Any) -> None:
+    ends = {tokenizer.eos_token_id, completion_end_id(tokenizer)}
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id in ends:
+        tokenizer.add_special_tokens({"pad_token": PAD})

@@ -1,0 +1,96 @@
+"""Two models judged on the same prompts: how far apart they are, and whether they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import fsum
+
+from halo_statistics.bootstrap import bootstrap_ends
+from halo_statistics.intervals import check_points
+from halo_statistics.significance import mcnemar_exact
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """How two models differ on the prompts that both were judged on.
+
+    Attributes:
+        difference: Mean points of the first less those of the second, in [-1, 1].
+        low: Lower end of its interval.
+        high: Upper end of its interval.
+        p: Two-sided, of McNemar's exact test (with ties: the sign test).
+        first_better: Prompts on which the first scored more.
+        second_better: Prompts on which the second did.
+        n: Shared prompts.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    first_better: int
+    second_better: int
+    n: int
+
+
+def paired_difference(
+    first: Mapping[str, float],
+    second: Mapping[str, float],
+    *,
+    confidence: float = 0.9,
+    resamples: int = 9999,
+    seed: int = 0,
+) -> PairedDifference:
+    """Returns the difference of two models' points, over the prompts that both have.
+
+    The interval is the paired bootstrap: prompts are drawn with replacement, each with both of
+    its points, so the luck of the prompts cancels. The p-value is of another question: it counts
+    only which of the two scored more, so with many ties the two may disagree at the border.
+    Where the difference is the same on all prompts, resampling shows no spread; then the interval
+    is that of `constant_ends`.
+
+    Args:
+        first: Prompt id to points (1 win, 0.5 tie, 0 loss); unscored prompts are left out.
+        second: The same of the other model.
+        confidence: Probability that the interval covers, in (0, 1).
+        resamples: How many times the prompts are drawn again, at least 1.
+        seed: Of the drawing, at least 0.
+
+    Raises:
+        ValueError: When no prompt is shared, or a value is out of its range.
+
+    References:
+        Efron 1987, "Better bootstrap confidence intervals"; McNemar 1947, "Note on the sampling
+        error of the difference between correlated proportions or percentages".
+
+    >>> found = paired_difference({"a": 1, "b": 1, "c": 0}, {"a": 0, "b": 1, "c": 0.5})
+    >>> round(found.difference, 4), found.first_better, found.second_better, found.p
+    (0.1667, 1, 1, 1.0)
+    """
+    # Sorted, so that the interval does not depend on the order of the mappings.
+    pairs = [(first[id_], second[id_]) for id_ in sorted(first.keys() & second.keys())]
+    if not pairs:
+        raise ValueError(
+            f"expected prompts that both were judged on: none of {len(first)} and {len(second)} "
+            "is shared"
+        )
+    check_points([points for pair in pairs for points in pair])
+    differences = [a - b for a, b in pairs]
+    low, high = bootstrap_ends(
+        [[each] for each in differences],
+        (-1.0, 1.0),
+        confidence=confidence,
+        resamples=resamples,
+        seed=seed,
+    )
+    first_better, second_better = sum(a > b for a, b in pairs), sum(b > a for a, b in pairs)
+    return PairedDifference(
+        difference=fsum(differences) / len(differences),
+        low=low,
+        high=high,
+        p=mcnemar_exact(first_better, second_better),
+        first_better=first_better,
+        second_better=second_better,
+        n=len(pairs),
+    )

@@ -1,0 +1,93 @@
+"""Does the judge favour a place? From verdicts on the same texts in both orders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from halo_statistics.intervals import Proportion, proportion
+from halo_statistics.significance import mcnemar_exact
+
+FIRST_POINTS = {"A": 1.0, "tie": 0.5, "B": 0.0}
+"""What a verdict is worth for the text shown first: A is the place shown first, in either order."""
+
+
+@dataclass(frozen=True)
+class PositionBias:
+    """What verdicts in both orders say about the judge.
+
+    Attributes:
+        agreement: Share of prompts on which both orders say the same of the texts.
+        flips: Prompts on which the two orders prefer different texts, which is the same place.
+        first_shown: Share of the points that go to the text shown first; 0.5 without a bias.
+        first_favoured: Prompts on which the place shown first took more than half of the points.
+        second_favoured: Prompts on which the other place did.
+        p: Two-sided, of the exact sign test that either place is as often the favoured one.
+        n: Prompts.
+    """
+
+    agreement: float
+    flips: int
+    first_shown: Proportion
+    first_favoured: int
+    second_favoured: int
+    p: float
+    n: int
+
+
+def position_bias(verdicts: Sequence[tuple[str, str]], *, confidence: float = 0.9) -> PositionBias:
+    """Returns how far a judge goes by the place, from its verdicts in both orders.
+
+    ================  ==========  =====  ===================
+    AB and BA say     they agree  flip   place that is favoured
+    ================  ==========  =====  ===================
+    A, B or B, A      yes         no     none
+    tie, tie          yes         no     none
+    A, A              no          yes    first
+    B, B              no          yes    second
+    A, tie (any way)  no          no     first
+    B, tie (any way)  no          no     second
+    ================  ==========  =====  ===================
+
+    The two verdicts on a prompt are not independent, so a prompt is one trial of the interval of
+    `first_shown`, with the mean of its two points. That is cautious: a judge that never goes by
+    the place always gives each place one half. The test looks only at prompts with a favoured
+    place, and is the sharper of the two.
+
+    Args:
+        verdicts: Of each prompt, the winner in order AB and the winner in order BA. Winners are
+            places: ``"A"`` (shown first), ``"B"`` or ``"tie"``. Unscored prompts are left out.
+        confidence: Of the interval, in (0, 1).
+
+    Raises:
+        ValueError: When there are no verdicts, or one is none of the three.
+
+    >>> bias = position_bias([("A", "B"), ("A", "A"), ("A", "A"), ("B", "tie")])
+    >>> bias.agreement, bias.flips, bias.first_shown.rate
+    (0.25, 2, 0.6875)
+    """
+    if len(verdicts) == 0:
+        raise ValueError("expected verdicts on at least one prompt: got none")
+    shares = [(first_points(ab) + first_points(ba)) / 2 for ab, ba in verdicts]
+    first, second = sum(share > 0.5 for share in shares), sum(share < 0.5 for share in shares)
+    count = len(verdicts)
+    return PositionBias(
+        agreement=(count - first - second) / count,
+        flips=sum(share in (0.0, 1.0) for share in shares),
+        first_shown=proportion(sum(shares), count, confidence=confidence),
+        first_favoured=first,
+        second_favoured=second,
+        p=mcnemar_exact(first, second),
+        n=count,
+    )
+
+
+def first_points(winner: str) -> float:
+    """Returns what a verdict is worth for the text shown first.
+
+    Raises:
+        ValueError: When it is none of ``"A"``, ``"B"`` and ``"tie"``.
+    """
+    if winner not in FIRST_POINTS:
+        raise ValueError(f"unknown winner {winner!r}: expected 'A', 'B' or 'tie'")
+    return FIRST_POINTS[winner]
