@@ -12,6 +12,7 @@ _SECRET = (
 )
 _SECRET_NAME = re.compile(rf"(?i:{_SECRET})")
 _ASSIGNED = re.compile(rf"(?i:({_SECRET}['\"]?\s*[:=]\s*['\"]?))[^\s'\",}}\]&]+")
+_IN_QUERY = re.compile(r"(?i:([?&](?:token|key|sig|signature|auth)=))[^&#\s'\"]+")
 _USER_INFO = re.compile(r"(?<=://)[^/\s'\"]+@")
 
 
@@ -20,10 +21,13 @@ def redact(text: str) -> str:
 
     >>> redact("no answer from http://ann:sesame@host:5000/api")
     'no answer from http://***@host:5000/api'
+    >>> redact("http://host/page?run=3&token=sesame")
+    'http://host/page?run=3&token=***'
     >>> redact("judge: {use: gpt, api_key: sesame, tokens: 3}")
     'judge: {use: gpt, api_key: ***, tokens: 3}'
     """
     text = _USER_INFO.sub(f"{HIDDEN}@", text)
+    text = _IN_QUERY.sub(rf"\g<1>{HIDDEN}", text)
     return _ASSIGNED.sub(rf"\g<1>{HIDDEN}", text)
 
 

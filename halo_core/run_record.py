@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import io
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,10 +13,14 @@ from ruamel.yaml import YAML
 
 from halo_core.execute import component_record
 from halo_core.identity import set_identity
+from halo_core.installed import normalised
 from halo_core.plan import Plan, PlannedStage
+from halo_core.recorded_trackers import trackers_of
+from halo_core.spec.components import Resolved
 from halo_core.spec.sources import SetSpec
 from halo_core.spec.spec import Spec
 from halo_core.spec.stages import BASE_MODEL
+from halo_core.tracker_descriptions import kept
 from halo_core.workspace.files import write_text
 from halo_core.workspace.records import (
     RESOLVED_SPEC,
@@ -26,9 +31,6 @@ from halo_core.workspace.records import (
     RunRecord,
     RunStage,
 )
-
-RECORDED = ("torch", "transformers", "accelerate", "tokenizers", "datasets", "mlflow", "peft")
-"""Distributions whose versions are recorded and are not part of an identity."""
 
 
 def write_run(plan: Plan, command: Sequence[str]) -> None:
@@ -115,8 +117,10 @@ def _record(plan: Plan, command: Sequence[str]) -> RunRecord:
         stages=[_stage(plan, stage) for stage in plan.stages],
         data={name: set_identity(data) for name, data in plan.spec.sets.items()},
         tracking=[tracker.tree() for tracker in plan.spec.tracking],
+        # Stays until trackers say it again: a run that is killed keeps its links.
+        trackers=kept(RUN, plan.run_folder, trackers_of(plan.spec.tracking)),
         components=_components(plan.spec),
-        versions=_versions(),
+        versions=_versions(plan.spec),
     )
 
 
@@ -144,19 +148,39 @@ def _suite(plan: Plan) -> RunCell | None:
     return RunCell(folder=folder, cell=cell.id, axes=dict(cell.axes))
 
 
-def _components(spec: Spec) -> list[ComponentRecord]:
+def _used(spec: Spec) -> list[Resolved]:
+    """Returns all components of a spec, those within others too."""
     roots = [stage.resolved for stage in spec.stages]
     roots += [source.resolved for data in spec.sets.values() for source in data.sources]
     roots += [*spec.tracking, *spec.reports]
-    records = [component_record(found) for root in roots for found in root.all()]
+    return [found for root in roots for found in root.all()]
+
+
+def _components(spec: Spec) -> list[ComponentRecord]:
+    records = [component_record(found) for found in _used(spec)]
     return list({str(record): record for record in records}.values())
 
 
-def _versions() -> dict[str, str]:
+def _versions(spec: Spec) -> dict[str, str]:
+    """Returns the versions of the core, and of what the used distributions say they need.
+
+    They are recorded only; an identity holds the versions of the components themselves.
+    """
     versions = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in ("halo-core", *RECORDED):
+    used = {found.registration.distribution for found in _used(spec)}
+    needed = {normalised(name) for each in used for name in _requirements(each)}
+    for name in ("halo-core", *sorted(needed - {"halo-core"})):
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
+
+
+def _requirements(distribution: str) -> list[str]:
+    """Returns the names of what a distribution requires, with the extras that may not be there."""
+    try:
+        listed = importlib.metadata.requires(distribution) or []
+    except importlib.metadata.PackageNotFoundError:  # a component in a local file
+        return []
+    return [re.split(r"[^\w.-]", text.strip(), maxsplit=1)[0] for text in listed]

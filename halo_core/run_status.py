@@ -44,14 +44,14 @@ class RunStatus:
         name: The run's name, also that of its folder.
         folder: The run's folder.
         stages: One status per stage, in order.
-        tracking: What trackers say: links, ids, the tracking URI.
+        trackers: What trackers say of themselves, by their names.
         reports: Pages that were written.
     """
 
     name: str
     folder: Path
     stages: list[StageStatus]
-    tracking: Mapping[str, Any] = field(default_factory=dict)
+    trackers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     reports: list[Path] = field(default_factory=list)
 
     @property
@@ -62,14 +62,10 @@ class RunStatus:
 
     def as_json(self) -> dict[str, Any]:
         """Returns what `halo run --json` prints of it."""
-        tracking = dict(self.tracking)
         return {
             "run": self.name,
             "folder": str(self.folder),
-            "links": tracking.pop("links", {}),
-            "mlflow_run_id": tracking.pop("mlflow_run_id", None),
-            "tracking_uri": tracking.pop("tracking_uri", None),
-            **tracking,
+            "trackers": {name: dict(said) for name, said in self.trackers.items()},
             "reports": [str(path) for path in self.reports],
             "stages": [stage.as_json() for stage in self.stages],
         }

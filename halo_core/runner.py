@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from halo_core.data_checks import check_data
-from halo_core.errors import Interrupted
+from halo_core.errors import HaloError, Interrupted
 from halo_core.events import EventLog, read_events
 from halo_core.execute import execute, read_error, write_stage
 from halo_core.forget import forget
@@ -24,12 +24,22 @@ from halo_core.lock import awaited, locked
 from halo_core.materialise import Rows, materialise_set
 from halo_core.plan import Plan, PlannedStage
 from halo_core.preflight import Preflight
+from halo_core.recorded_trackers import trackers_of
 from halo_core.run_record import write_run
 from halo_core.run_status import RunStatus, StageStatus, Status
 from halo_core.stage import Progress, StopFlag
-from halo_core.tracker import Report, Tracker
+from halo_core.tracker import Report
+from halo_core.tracker_descriptions import Description, keep
 from halo_core.tracking import Tracking
-from halo_core.workspace.records import ERROR, EVENTS, RESOLVED_SPEC, SPEC, DoneRecord, stage_done
+from halo_core.workspace.records import (
+    ERROR,
+    EVENTS,
+    RESOLVED_SPEC,
+    RUN,
+    SPEC,
+    DoneRecord,
+    stage_done,
+)
 
 CLOSE_DEADLINE_S = 30.0
 GO_ON = "the same command goes on from there"
@@ -96,7 +106,7 @@ class Runner:
                 else:
                     self._ended(None)
                 finally:
-                    self.status.tracking = self._close(tracking)
+                    self.status.trackers = self._close(tracking)
 
     def warn(self, message: str) -> None:
         """Records and shows a warning."""
@@ -105,15 +115,19 @@ class Runner:
 
     @contextmanager
     def _tracking(self) -> Any:
-        trackers = [(r.name, cast(Tracker, r.component)) for r in self.plan.spec.tracking]
+        trackers = trackers_of(self.plan.spec.tracking)
         root = self.plan.workspace.root
         with Tracking(trackers, self.plan.run_folder, root, self.progress.warn) as tracking:
             yield tracking
 
-    def _close(self, tracking: Tracking) -> Mapping[str, Any]:
+    def _close(self, tracking: Tracking) -> Mapping[str, Description]:
         tracking.close(deadline_s=CLOSE_DEADLINE_S)
-        described: Mapping[str, Any] = tracking.describe()
-        return described
+        told = tracking.describe()
+        try:
+            keep(RUN, self.plan.run_folder, told)
+        except HaloError as error:
+            self.progress.warn(str(error))
+        return told
 
     def _started(self) -> None:
         self.log.append(

@@ -36,7 +36,17 @@ class TrackerSession(ABC):
         """
 
     def describe(self) -> Mapping[str, object]:
-        """Returns what `halo run --json` adds: `links`, and ids of the tracker's own."""
+        """Returns what the tracker says of itself, once all events were handled or given up.
+
+        It is shown at the end of `halo run`, and kept in `run.json` under the tracker's name.
+        Credentials in it are hidden. Nothing is shown of an empty one.
+
+        Returns:
+            JSON, with four keys that halo knows: `label`, what people call the tracker (its name
+            where left out); `url`, the page of the run; `ui`, a command that serves that page
+            where no server does; `links`, from names to addresses of further pages. All others
+            are the tracker's own.
+        """
         return {}
 
     def close(self) -> None:
@@ -98,8 +108,8 @@ class Tracker(Component):
             status: How far the suite is.
 
         Returns:
-            What a tracker's session says of itself: `links`, and ids of its own. None where it
-            shows no suites.
+            As `TrackerSession.describe`, with the page of the suite; it is kept in `suite.json`.
+            None where it shows no suites.
         """
         return None
 
@@ -124,9 +134,9 @@ class Tracker(Component):
             workspace: The workspace of the first of them.
 
         Returns:
-            What a tracker's session says of itself: `links`, and what makes them work (`ui`). And
-            in `absent` the folders of those runs that are not on the page, since the tracker does
-            not have them. None where it has no such page.
+            As `TrackerSession.describe`, with the page of the runs, and in `absent` the folders
+            (texts) of those that are not on it, since the tracker does not have them. None where
+            it has no such page.
         """
         return None
 

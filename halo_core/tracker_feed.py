@@ -11,9 +11,9 @@ import time
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from halo_core.errors import DataError, PluginError, VersionError
+from halo_core.blame import blaming, plugin_error
+from halo_core.errors import DataError, VersionError
 from halo_core.events import Event, read_events
 from halo_core.tracker import StartOver, Tracker, TrackerSession
 from halo_core.workspace.records import EVENTS, TRACKING, TrackingRecord
@@ -60,7 +60,7 @@ class Feed:
 
     Args:
         name: The tracker's, for messages and as the key of its offset.
-        tracker: The tracker.
+        tracker: The tracker. Whatever its session raises by accident blames the plugin it is from.
         run: The run's folder.
         workspace: The workspace.
         offsets: How far the trackers came.
@@ -76,7 +76,7 @@ class Feed:
         self.name = name
         self.delivered = False
         self.events = 0
-        self._tracker = tracker
+        self.tracker = tracker
         self._run, self._workspace = run, workspace
         self._file = run / EVENTS.name
         self._offsets = offsets
@@ -89,16 +89,12 @@ class Feed:
         Raises:
             Exception: Whatever the tracker raises; the next call hands it the same events.
         """
-        if self._session is None:
-            self._session = self._tracker.open(self._run, self._workspace)
+        session = self._session or self._open()
         events, offset = read_batch(self._file, self._offsets.get(self.name))
         if not events:
-            self._pulse(self._session)
+            self._pulse(session)
             return False
-        try:
-            self._session.handle(events)
-        except StartOver:
-            self._start_over()
+        if not self._hand_over(session, events):
             return True
         self._called = time.monotonic()
         self.delivered = True
@@ -122,25 +118,48 @@ class Feed:
         """
         last = last_start_or_end(self._file)
         if self._session is not None and last is not None and last["type"] == "run-started":
-            self._session.handle([_unsaid_end(last)])
+            self._hand_over(self._session, [_unsaid_end(last)])
 
-    def describe(self) -> Mapping[str, object]:
-        """Returns what the tracker says of itself; nothing while it is not open."""
-        return self._session.describe() if self._session else {}
+    def describe(self) -> object:
+        """Returns what the tracker says of itself, unchecked; None while it is not open."""
+        return self._session.describe() if self._session else None
 
     def close(self) -> None:
         """Closes the tracker's session."""
         if self._session is not None:
-            self._session.close()
+            with blaming(self.tracker, "close"):
+                self._session.close()
+
+    def _open(self) -> TrackerSession:
+        with blaming(self.tracker, "open"):
+            session: object = self.tracker.open(self._run, self._workspace)
+        if not isinstance(session, TrackerSession):
+            what = f"returned a {type(session).__name__}; expected a subclass of TrackerSession"
+            raise plugin_error(self.tracker, "open", what)
+        self._session = session
+        return session
+
+    def _hand_over(self, session: TrackerSession, events: Sequence[Event]) -> bool:
+        """Returns whether events were taken; else the tracker gets the run's first ones next."""
+        with blaming(self.tracker, "handle"):
+            try:
+                session.handle(events)
+            except StartOver:
+                pass
+            else:
+                return True
+        self._start_over()
+        return False
 
     def _pulse(self, session: TrackerSession) -> None:
         if time.monotonic() - self._called >= PULSE_S:
             self._called = time.monotonic()
-            session.handle(())
+            self._hand_over(session, ())
 
     def _start_over(self) -> None:
         if self._offsets.get(self.name) == 0:
-            raise PluginError(f"the tracker {self.name} asked for the first event and got it")
+            what = "raised StartOver, though it was given the run's first events"
+            raise plugin_error(self.tracker, "handle", what)
         self._offsets.set(self.name, 0)
 
 
@@ -200,28 +219,7 @@ def _behind_line(path: Path, offset: int) -> int:
         return file.tell()
 
 
-def make_feeds(trackers: Sequence[tuple[str, Tracker]], run: Path, workspace: Path) -> list[Feed]:
-    """Returns a feed for each tracker; a second one of the same name is called ``name#2``."""
+def make_feeds(trackers: Mapping[str, Tracker], run: Path, workspace: Path) -> list[Feed]:
+    """Returns a feed for each tracker, under its name."""
     offsets = Offsets(run)
-    feeds: list[Feed] = []
-    for name, tracker in trackers:
-        same = sum(1 for feed in feeds if feed.name.partition("#")[0] == name)
-        feeds.append(Feed(f"{name}#{same + 1}" if same else name, tracker, run, workspace, offsets))
-    return feeds
-
-
-def describe_all(feeds: Sequence[Feed]) -> dict[str, Any]:
-    """Returns ``{"links", "mlflow_run_id", "tracking_uri", ...}`` of all trackers together.
-
-    Without MLflow the two are None.
-    """
-    merged: dict[str, Any] = {"links": {}, "mlflow_run_id": None, "tracking_uri": None}
-    for feed in feeds:
-        told = dict(feed.describe())
-        links = told.pop("links", {})
-        merged = {**merged, **told, "links": {**merged["links"], **_mapping(links)}}
-    return merged
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return [Feed(name, tracker, run, workspace, offsets) for name, tracker in trackers.items()]

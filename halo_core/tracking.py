@@ -11,26 +11,29 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from halo_core.redact import one_line
 from halo_core.tracker import Tracker
-from halo_core.tracker_feed import Feed, describe_all, make_feeds
+from halo_core.tracker_descriptions import Description, describe_all
+from halo_core.tracker_feed import Feed, make_feeds
 
 POLL_S = 0.5
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 CLOSE_DEADLINE_S = 30.0
+LAST_WORDS_S = 2.0
+"""How long trackers that are given up may take to say where they show the run."""
 
 
 class Tracking:
     """Keeps the trackers of a run up to date while it is entered.
 
     Args:
-        trackers: Names and trackers.
+        trackers: By name.
         run: The run's folder.
         workspace: The workspace.
         warn: Shows a warning; called from the trackers' threads.
@@ -38,18 +41,18 @@ class Tracking:
 
     def __init__(
         self,
-        trackers: Sequence[tuple[str, Tracker]],
+        trackers: Mapping[str, Tracker],
         run: Path,
         workspace: Path,
         warn: Callable[[str], None],
     ) -> None:
         self._run = run
         self._warn = warn
-        self._feeds = make_feeds(trackers, run, workspace)
         self._closing = threading.Event()
         self._given_up = threading.Event()
         self._carriers = [
-            _Carrier(feed, self._closing, self._given_up, warn) for feed in self._feeds
+            _Carrier(feed, self._closing, self._given_up, warn)
+            for feed in make_feeds(trackers, run, workspace)
         ]
 
     def __enter__(self) -> Self:
@@ -80,7 +83,9 @@ class Tracking:
         for carrier in self._carriers:
             carrier.join(max(0.0, deadline - time.monotonic()))
         self._given_up.set()
+        last = time.monotonic() + LAST_WORDS_S
         for carrier in self._carriers:
+            carrier.join(max(0.0, last - time.monotonic()))
             if not carrier.drained:
                 name = carrier.feed.name
                 self._warn(
@@ -88,13 +93,9 @@ class Tracking:
                     f"halo sync {shown_path(self._run)} sends the rest"
                 )
 
-    def describe(self) -> dict[str, Any]:
-        """Returns ``{"links", "mlflow_run_id", "tracking_uri", ...}``; see `describe_all`."""
-        try:
-            return describe_all(self._feeds)
-        except Exception as error:
-            self._warn(f"a tracker cannot describe itself: {one_line(error)}")
-            return describe_all(())
+    def describe(self) -> dict[str, Description]:
+        """Returns what trackers said of themselves when they were closed, by their names."""
+        return {name: said for carrier in self._carriers for name, said in carrier.told.items()}
 
 
 class _Carrier(threading.Thread):
@@ -110,11 +111,19 @@ class _Carrier(threading.Thread):
         super().__init__(name=f"halo-tracking-{feed.name}", daemon=True)
         self.feed = feed
         self.drained = False
+        self.told: Mapping[str, Description] = {}
         self._closing, self._given_up = closing, given_up
         self._warn = warn
         self._pause_s = 0.0
 
     def run(self) -> None:
+        self._carry()
+        trackers = {self.feed.name: self.feed.tracker}
+        self.told = describe_all(trackers, "describe", lambda _: self.feed.describe(), self._mute)
+        with contextlib.suppress(Exception):  # All was said already; nothing is lost by this.
+            self.feed.close()
+
+    def _carry(self) -> None:
         while not (self._given_up.is_set() or self.drained):
             # Read before the step: what was appended before closing is then in the step's reach.
             closing = self._closing.is_set()
@@ -130,8 +139,9 @@ class _Carrier(threading.Thread):
             self.drained = closing and not more
             if not (more or self.drained):
                 self._closing.wait(POLL_S)
-        with contextlib.suppress(Exception):  # All was said already; nothing is lost by this.
-            self.feed.close()
+
+    def _mute(self, name: str, error: BaseException) -> None:
+        self._warn(f"{name}: {one_line(error)}; its links are not shown")
 
     def _failed(self, error: BaseException) -> None:
         if not self._pause_s:

@@ -20,10 +20,10 @@ FAMILY = "family-0a18b7"
 STUB = '''
 import json
 
-from halo_core.tracker import Tracker
+from halo_core.tracker import Tracker, TrackerSession
 
 
-class Session:
+class Session(TrackerSession):
     def __init__(self, file):
         self.file = file
 
@@ -205,11 +205,11 @@ def test_events_are_sent_to_a_tracker_of_today(
 ) -> None:
     stub(workspace)
     now = said_now(capsys, "sync", "alone", "--workspace", "ws")
-    assert (now["run"], now["trackers"][0]["events"]) == (ALONE, 41)
+    assert (now["run"], now["sent"][0]["events"]) == (ALONE, 41)
     events = lines(workspace / f"{ALONE}.seen")
     assert events == lines(workspace / "runs" / ALONE / "events.jsonl")
     now = said_now(capsys, "sync", "family", "--workspace", "ws")
-    sent = {cell["id"]: [each["events"] for each in cell["trackers"]] for cell in now["cells"]}
+    sent = {cell["id"]: [each["events"] for each in cell["sent"]] for cell in now["cells"]}
     assert sent == {"small/base": [15], "small/KTO": [19], "small/DPO": [19], "small/broken": [9]}
 
 
@@ -219,7 +219,10 @@ def test_mlflow_begins_a_new_run_where_its_store_is_gone(
     state = json.loads((workspace / "runs" / ALONE / "mlflow.json").read_text())
     (old,) = state["stores"].values()
     now = said_now(capsys, "sync", "alone", "--workspace", "ws")
-    assert now["trackers"] == [{"use": "mlflow", "status": "sent", "events": 41}]
+    assert now["sent"] == [{"use": "mlflow", "status": "sent", "events": 41}]
+    record = json.loads((workspace / "runs" / ALONE / "run.json").read_text())
+    assert record["trackers"] == now["trackers"]
+    assert now["trackers"]["mlflow"]["label"] == "MLflow"
     state = json.loads((workspace / "runs" / ALONE / "mlflow.json").read_text())
     (new,) = state["stores"].values()
     assert new["run_id"] not in (None, old["run_id"])

@@ -34,8 +34,7 @@ def test_a_run_writes_everything_under_the_workspace(halo: Halo, spec_file: Path
     assert done.json["schema"] == 1
     assert statuses(done.json) == ["computed", "computed", "computed"]
     assert done.json["stages"][0]["metrics"] == {"loss": 0.5, "rows": 4}
-    assert done.json["tracking_uri"] is None
-    assert done.json["mlflow_run_id"] is None
+    assert done.json["trackers"] == {}
     assert sorted(p.name for p in spec_file.parent.iterdir()) == ["spec.yaml", "workspace"]
     folder = Path(done.json["folder"])
     assert folder.parent == spec_file.parent / "workspace" / "runs"

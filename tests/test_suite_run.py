@@ -67,8 +67,7 @@ def test_a_suite_runs_every_cell_and_computes_shared_stages_once(
     statuses = [[stage["status"] for stage in cell["stages"]] for cell in done.json["cells"]]
     assert statuses[:2] == [["computed"] * 3, ["cached", *["computed"] * 3]]
     assert calls(workspace) == [1] * 6
-    assert done.json["links"] == {}
-    assert done.json["tracking_uri"] is None
+    assert done.json["trackers"] == {}
 
 
 def test_the_suites_folder_says_how_each_cell_ended_and_where_its_run_is(

@@ -37,11 +37,11 @@ class Teller(Silent):
     def tell_suite(self, suite: Path, workspace: Path, status: Any) -> Mapping[str, object]:
         self._before()
         self.told.append(status)
-        return {"links": {"suite": f"{workspace.name}/{suite.name}"}, "mlflow_run_id": "7"}
+        return {"label": "Board", "url": f"http://board/{workspace.name}/{suite.name}"}
 
 
 def track(tmp_path: Path, trackers: Mapping[str, Tracker], warnings: list[str]) -> SuiteTracking:
-    return SuiteTracking(list(trackers.items()), tmp_path / "suite", tmp_path, warnings.append)
+    return SuiteTracking(trackers, tmp_path / "suite", tmp_path, warnings.append)
 
 
 def test_the_end_is_told_last_and_once(tmp_path: Path) -> None:
@@ -51,11 +51,8 @@ def test_the_end_is_told_last_and_once(tmp_path: Path) -> None:
     tracking.close("failed")
     assert teller.told[-1] == "failed"
     assert teller.told.count("failed") == 1
-    assert tracking.told == {
-        "links": {"suite": f"{tmp_path.name}/suite"},
-        "mlflow_run_id": "7",
-        "tracking_uri": None,
-    }
+    url = f"http://board/{tmp_path.name}/suite"
+    assert tracking.told == {"t": {"label": "Board", "url": url}}
     assert warnings == []
 
 
@@ -64,7 +61,7 @@ def test_a_tracker_that_knows_nothing_of_suites_is_left_out(tmp_path: Path) -> N
     tracking = track(tmp_path, {"t": Silent()}, warnings)
     tracking.tell()
     tracking.close("done")
-    assert tracking.told["links"] == {}
+    assert tracking.told == {}
     assert warnings == []
 
 
@@ -81,10 +78,13 @@ def test_a_broken_tracker_leaves_the_others_alone_and_is_tried_again_at_the_end(
     tracking.close("done")
     assert good.told == ["done"]
     assert len(calls) == 3
-    assert warnings == [
-        "bad: ConnectionError: no answer from http://***@host; the suite goes on without it",
-        "bad: it does not know how the suite ended; the same command tells it again",
-    ]
+    first, last = warnings
+    assert first.startswith(f"bad: PluginError: {__file__}:")
+    assert first.endswith(
+        ": Teller.tell_suite() raised ConnectionError: no answer from http://***@host; "
+        "the suite goes on without it"
+    )
+    assert last == "bad: it does not know how the suite ended; the same command tells it again"
 
 
 def test_a_tracker_that_hangs_does_not_hold_the_suite(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ class Session(TrackerSession):
                 file.write(json.dumps(event) + "\\n")
 
     def describe(self):
-        return {"links": {"file": str(self.file)}}
+        return {"label": "File", "url": str(self.file)}
 
     def close(self):
         pass
@@ -89,15 +89,32 @@ def test_sync_sends_from_the_first_event_again(run: Path) -> None:
 def test_sync_prints_one_json_object(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["sync", "toy", "--workspace", "ws", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    (tracker,) = printed.pop("trackers")
-    assert (tracker["status"], tracker["events"]) == ("sent", 3)
+    use = f"file:{run.parents[2] / 'tracker.py'}:ToFile"
+    trackers = {use: {"label": "File", "url": str(run.parents[1] / "seen.jsonl")}}
     assert printed == {
         "schema": 1,
         "run": "toy-1a2b3c",
-        "links": {"file": str(run.parents[1] / "seen.jsonl")},
-        "mlflow_run_id": None,
-        "tracking_uri": None,
+        "sent": [{"use": use, "status": "sent", "events": 3}],
+        "trackers": trackers,
     }
+    assert json.loads((run / "run.json").read_text())["trackers"] == trackers
+
+
+def test_sync_ends_with_where_to_look(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["sync", "toy", "--workspace", "ws"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"  File    {run.parents[1] / 'seen.jsonl'}"
+
+
+def test_sync_fails_when_a_tracker_says_nonsense_of_itself_and_has_sent_all(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = run.parents[2] / "tracker.py"
+    path.write_text(TRACKER.replace('"url": str(self.file)', '"url": self.file'))
+    assert call(["sync", "toy", "--workspace", "ws"]) == 3
+    assert len(seen(run)) == 3
+    told = capsys.readouterr().err
+    assert "cannot say where it shows this run: PluginError: " in told
+    assert "ToFile.describe() returned 'url': a PosixPath; expected a text" in told
 
 
 def test_sync_ends_a_run_whose_process_ended_without_a_word(run: Path) -> None:
@@ -116,9 +133,11 @@ def test_sync_fails_when_a_tracker_does_and_still_feeds_the_others(
     write_trackers(run, {"use": use, "fails": True}, {"use": use})
     assert call(["sync", "toy", "--workspace", "ws", "--json"]) == 1
     printed = json.loads(capsys.readouterr().out)
-    assert [tracker["status"] for tracker in printed["trackers"]] == ["failed", "sent"]
+    assert [each["status"] for each in printed["sent"]] == ["failed", "sent"]
+    assert list(printed["trackers"]) == [use, f"{use}#2"]
+    assert "did not take all events: PluginError: " in printed["error"]["message"]
     assert printed["error"]["message"].endswith(
-        "did not take all events: ConnectionError: no answer from http://***@host; "
+        ":ToFile.handle() raised ConnectionError: no answer from http://***@host; "
         "look whether it can be reached, then try again"
     )
     assert len(seen(run)) == 3
@@ -149,9 +168,23 @@ def test_sync_refuses_the_beginning_of_two_names(
     assert message in capsys.readouterr().err
 
 
-def test_sync_says_when_a_run_has_no_trackers(
-    run: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("installed", "told"),
+    [
+        (["board/pins", "z/z"], "add tracking: [board/pins]"),
+        ([], "install one (halo plugins --available shows them), add it"),
+    ],
+)
+def test_sync_says_when_a_run_has_no_trackers_and_how_to_add_one(
+    run: Path,
+    installed: list[str],
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("halo_core.registry.Registry.names", lambda self, kind: installed)
     write_trackers(run)
     assert call(["sync", "toy", "--workspace", "ws"]) == 2
-    assert "this run has no trackers; add tracking: [{use: mlflow}]" in capsys.readouterr().err
+    assert f"this run has no trackers; {told} to its spec and run it again" in (
+        capsys.readouterr().err
+    )

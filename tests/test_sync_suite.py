@@ -30,7 +30,7 @@ class Session(TrackerSession):
             file.write("".join(event["type"] + "\\n" for event in events))
 
     def describe(self):
-        return {"links": {}}
+        return {}
 
     def close(self):
         pass
@@ -48,7 +48,8 @@ class Suites(Tracker):
         if self.fails == "suite":
             raise ConnectionError("no answer from http://ann:sesame@host")
         (suite / "told.txt").write_text(status)
-        return {"links": {"suite": f"http://host/{suite.name}"}, "mlflow_run_id": "7"}
+        links = {"cells": f"http://host/{suite.name}/cells"}
+        return {"label": "Board", "url": f"http://host/{suite.name}", "links": links, "pin": 7}
 '''
 
 
@@ -108,21 +109,31 @@ def test_every_cell_is_sent_and_then_the_suite(suite: Suite, name: str, capsys: 
         assert suite.seen(run) == ["run-started", "run-ended"]
     assert (suite.folder / "told.txt").read_text() == "done"
     told = json.loads(capsys.readouterr().out)
-    assert (told["suite"], told["mlflow_run_id"]) == ("toy-abcdef", "7")
-    assert told["links"] == {"suite": "http://host/toy-abcdef"}
+    assert told["suite"] == "toy-abcdef"
+    assert told["trackers"] == {
+        suite.use: {
+            "label": "Board",
+            "url": "http://host/toy-abcdef",
+            "links": {"cells": "http://host/toy-abcdef/cells"},
+            "pin": 7,
+        }
+    }
+    record = json.loads((suite.folder / "suite.json").read_text())
+    assert record["trackers"] == told["trackers"]
     assert [(cell["id"], cell["run"]) for cell in told["cells"]] == [
         ("dpo", "toy-dpo-1"),
         ("kto", "toy-kto-2"),
     ]
-    assert [cell["trackers"][0]["events"] for cell in told["cells"]] == [2, 2]
+    assert [cell["sent"][0]["events"] for cell in told["cells"]] == [2, 2]
 
 
 def test_people_read_a_line_per_cell_and_the_links(suite: Suite, capsys: Captured) -> None:
     assert call(["sync", "toy", "--workspace", "ws"]) == 0
-    dpo, kto, link = capsys.readouterr().out.splitlines()
+    dpo, kto, link, more = capsys.readouterr().out.splitlines()
     assert dpo.startswith("dpo: ")
     assert kto.endswith(": 2 events sent")
-    assert link == "  suite: http://host/toy-abcdef"
+    assert link == "  Board   http://host/toy-abcdef"
+    assert more == "          cells: http://host/toy-abcdef/cells"
 
 
 def test_a_run_of_the_whole_name_comes_before_a_suite_that_begins_so(suite: Suite) -> None:
@@ -148,7 +159,8 @@ def test_a_cell_that_cannot_be_sent_keeps_none_of_the_others(
     assert (suite.folder / "told.txt").read_text() == "done"
     told = capsys.readouterr().err
     assert "dpo: " in told
-    assert "did not take all events: ConnectionError: no answer from http://***@host" in told
+    assert "did not take all events: PluginError: " in told
+    assert "Suites.handle() raised ConnectionError: no answer from http://***@host" in told
     assert "1 of 2 cells failed." in told
 
 
@@ -162,7 +174,9 @@ def test_a_cell_that_is_running_is_left_to_its_process(suite: Suite, capsys: Cap
 def test_a_parent_that_cannot_be_told_is_an_error(suite: Suite, capsys: Captured) -> None:
     suite.track("toy-dpo-1", fails="suite")
     assert call(["sync", "toy", "--workspace", "ws"]) == 1
-    assert "the suite: " in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"the suite, {suite.use}: PluginError: " in told
+    assert "Suites.tell_suite() raised ConnectionError: no answer from http://***@host" in told
 
 
 def test_a_suite_without_a_begun_cell_has_nothing_to_send(suite: Suite, capsys: Captured) -> None:

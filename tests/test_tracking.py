@@ -12,6 +12,7 @@ from pydantic import PrivateAttr
 
 from halo_core.events import Event, EventLog
 from halo_core.tracker import StartOver, Tracker, TrackerSession
+from halo_core.tracker_descriptions import by_name
 from halo_core.tracker_feed import make_feeds, read_batch
 from halo_core.tracking import Tracking
 
@@ -29,7 +30,7 @@ class Recorder(TrackerSession):
         self.events.extend(events)
 
     def describe(self) -> Mapping[str, object]:
-        return {"links": {"run": "here"}, "mlflow_run_id": "1"}
+        return {"label": "Board", "url": "http://board/7", "pins": 3}
 
     def close(self) -> None:
         self.closed = True
@@ -70,7 +71,7 @@ def write_steps(log: EventLog, steps: range) -> None:
 
 
 def track(folder: Path, sessions: Mapping[str, Any], warnings: list[str]) -> Tracking:
-    trackers = [(name, Recording(session)) for name, session in sessions.items()]
+    trackers = {name: Recording(session) for name, session in sessions.items()}
     return Tracking(trackers, folder, folder, warnings.append)
 
 
@@ -114,9 +115,12 @@ def test_a_tracker_that_fails_for_a_while_loses_nothing_and_warns_once(
         write_steps(log, range(1, 5))
         wait_until(lambda: session.steps == [1, 2, 3, 4])
         tracking.close()
-    assert warnings == [
-        "r: ConnectionError: no answer from http://***@host; training goes on, trying again later"
-    ]
+    (warning,) = warnings
+    assert warning.startswith(f"r: PluginError: {__file__}:")
+    assert warning.endswith(
+        ": Recording.handle() raised ConnectionError: no answer from http://***@host; "
+        "training goes on, trying again later"
+    )
 
 
 def test_a_broken_tracker_leaves_the_others_alone(tmp_path: Path, log: EventLog) -> None:
@@ -130,8 +134,8 @@ def test_a_broken_tracker_leaves_the_others_alone(tmp_path: Path, log: EventLog)
         wait_until(lambda: good.steps == [1, 2, 3, 4])
         tracking.close(deadline_s=5)
     told = "\n".join(warnings)
-    assert "bad: RuntimeError: broken; training goes on" in told
-    assert "closed: ValueError: cannot open; training goes on" in told
+    assert "Recording.handle() raised RuntimeError: broken; training goes on" in told
+    assert "Recording.open() raised ValueError: cannot open; training goes on" in told
     assert f"bad: not everything reached bad; halo sync {tmp_path} sends the rest" in told
     assert "good" not in told
 
@@ -191,7 +195,8 @@ def test_a_tracker_that_always_starts_over_is_reported_and_does_not_spin(
     warnings: list[str] = []
     with track(tmp_path, {"r": Recorder(insist)}, warnings):
         pass
-    assert warnings[0].startswith("r: PluginError: the tracker r asked for the first event")
+    said = "Recording.handle() raised StartOver, though it was given the run's first events"
+    assert f": {said}; training goes on" in warnings[0]
 
 
 def test_a_damaged_line_is_passed_over(tmp_path: Path, log: EventLog) -> None:
@@ -239,25 +244,31 @@ def test_unreadable_offsets_mean_all_events_again(tmp_path: Path, log: EventLog)
     assert session.steps == [1, 2]
 
 
-def test_two_trackers_of_one_name_have_their_own_offsets(tmp_path: Path, log: EventLog) -> None:
-    trackers = [("r", Recording(Recorder())), ("r", Recording(Recorder()))]
-    assert [feed.name for feed in make_feeds(trackers, tmp_path, tmp_path)] == ["r", "r#2"]
+def test_two_trackers_of_one_name_have_their_own_offsets_and_entries(
+    tmp_path: Path, log: EventLog
+) -> None:
+    trackers = by_name([Recording(Recorder()), Recording(Recorder())])
+    assert list(trackers) == ["Recording", "Recording#2"]
+    feeds = make_feeds(trackers, tmp_path, tmp_path)
+    assert [feed.name for feed in feeds] == ["Recording", "Recording#2"]
+    write_steps(log, range(1, 2))
+    with Tracking(trackers, tmp_path, tmp_path, [].append) as tracking:
+        tracking.close()
+    assert list(tracking.describe()) == ["Recording", "Recording#2"]
 
 
-def test_describe_merges_what_the_trackers_say(tmp_path: Path, log: EventLog) -> None:
+def test_trackers_describe_themselves_when_they_are_closed(tmp_path: Path, log: EventLog) -> None:
     write_steps(log, range(1, 2))
     with track(tmp_path, {"r": Recorder()}, []) as tracking:
+        assert tracking.describe() == {}
         tracking.close()
-    assert tracking.describe() == {
-        "links": {"run": "here"},
-        "mlflow_run_id": "1",
-        "tracking_uri": None,
-    }
+    assert tracking.describe() == {"r": {"label": "Board", "url": "http://board/7", "pins": 3}}
 
 
-def test_without_trackers_describe_has_nulls(tmp_path: Path) -> None:
+def test_without_trackers_nothing_is_described(tmp_path: Path) -> None:
     with track(tmp_path, {}, []) as tracking:
-        assert tracking.describe() == {"links": {}, "mlflow_run_id": None, "tracking_uri": None}
+        tracking.close()
+        assert tracking.describe() == {}
 
 
 def test_silence_is_broken_by_a_pulse(

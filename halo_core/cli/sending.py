@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from halo_core.errors import HaloError, UserError
+from halo_core.errors import HaloError, PluginError, UserError
 from halo_core.lock import locked
 from halo_core.workspace.records import RUN
 
 if TYPE_CHECKING:
+    from halo_core.tracker_descriptions import Description
     from halo_core.tracker_feed import Feed
 
 ATTEMPTS = 3
@@ -24,13 +26,13 @@ class Sent:
     """What came of sending a run.
 
     Attributes:
-        trackers: Of each tracker `use`, `status` (``sent``, ``failed``) and `events`.
-        told: What the trackers say of themselves, their links above all.
-        failures: Why trackers did not take all.
+        results: Of each tracker `use`, `status` (``sent``, ``failed``) and `events`.
+        told: What the trackers say of themselves, by their names.
+        failures: Why trackers did not take all, or cannot say where they show it.
     """
 
-    trackers: Sequence[Mapping[str, Any]]
-    told: Mapping[str, Any]
+    results: Sequence[Mapping[str, Any]]
+    told: Mapping[str, Description]
     failures: Sequence[HaloError]
 
 
@@ -45,29 +47,60 @@ def send_run(folder: Path, workspace: Path) -> Sent:
         UserError: When the run is running, or has no trackers.
         SpecErrors: When a tracker is not installed.
     """
-    from halo_core.tracker_feed import describe_all
+    from halo_core.tracker_descriptions import keep
 
     with locked(folder, RUNNING):
         feeds = _feeds(folder, workspace)
         results: list[dict[str, Any]] = []
         failures = [error for feed in feeds if (error := _send(feed, folder, results))]
-    return Sent(results, describe_all(feeds), failures)
+        told = _described(feeds, folder, failures)
+        for feed in feeds:
+            with contextlib.suppress(Exception):  # All is sent; nothing is lost by this.
+                feed.close()
+        keep(RUN, folder, told)
+    return Sent(results, told, failures)
 
 
 def _feeds(folder: Path, workspace: Path) -> list[Feed]:
-    from halo_core.recorded_trackers import recorded_trees, resolve_trackers
+    from halo_core.recorded_trackers import recorded_trackers
     from halo_core.tracker_feed import make_feeds
 
-    trees = recorded_trees(folder)
-    if not trees:
+    trackers = recorded_trackers(folder)
+    if not trackers:
         raise UserError(
-            "this run has no trackers; add tracking: [{use: mlflow}] to its spec and run it again",
+            f"this run has no trackers; {_example()} to its spec and run it again",
             location=str(folder / RUN.name),
         )
     # A run of another workspace brings its own: <workspace>/runs/<name>.
     inside = folder.parent.name == "runs"
     root = folder.parent.parent if inside else workspace.resolve()
-    return make_feeds(resolve_trackers(trees, folder), folder, root)
+    return make_feeds(trackers, folder, root)
+
+
+def _example() -> str:
+    """Returns how a tracker is added to a spec, with the name of an installed one."""
+    from halo_core.discovery import discover
+
+    name = next(iter(discover().names("tracker")), None)
+    if name is None:
+        return "install one (halo plugins --available shows them), add it"
+    return f"add tracking: [{name}]"
+
+
+def _described(
+    feeds: Sequence[Feed], folder: Path, failures: list[HaloError]
+) -> dict[str, Description]:
+    """Returns what trackers say of themselves; adds why some cannot to the failures."""
+    from halo_core.redact import one_line
+    from halo_core.tracker_descriptions import describe_all
+
+    def failed(name: str, error: BaseException) -> None:
+        told = f"{name} cannot say where it shows this run: {one_line(error)}"
+        failures.append(PluginError(told, location=str(folder)))
+
+    by_name = {feed.name: feed for feed in feeds}
+    trackers = {name: feed.tracker for name, feed in by_name.items()}
+    return describe_all(trackers, "describe", lambda name: by_name[name].describe(), failed)
 
 
 def _send(feed: Feed, folder: Path, results: list[dict[str, Any]]) -> HaloError | None:
@@ -104,4 +137,3 @@ def _drain(feed: Feed) -> None:
                 raise
             time.sleep(failed)
     feed.finish()
-    feed.close()

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -110,10 +110,10 @@ def _run_cell(
 
 def _tracking(plan: SuitePlan, warn: Callable[[str], None]) -> SuiteTracking:
     """Returns what tells the trackers of the first cell; the others' are the same ones."""
+    from halo_core.recorded_trackers import trackers_of
     from halo_core.suite.tracking import SuiteTracking
-    from halo_core.tracker import Tracker
 
-    trackers = [(r.name, cast(Tracker, r.component)) for r in plan.suite.specs[0].tracking]
+    trackers = trackers_of(plan.suite.specs[0].tracking)
     return SuiteTracking(trackers, plan.folder, plan.workspace.root, warn)
 
 
@@ -121,6 +121,6 @@ def _as_json(plan: SuitePlan, runner: SuiteRunner, tracking: SuiteTracking) -> d
     return {
         "suite": plan.suite.name,
         "folder": str(plan.folder),
+        "trackers": dict(tracking.told),
         "cells": [outcome.as_json() for outcome in runner.outcomes.values()],
-        **tracking.told,
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from halo_core.cli.summary import time_text
 from halo_core.cli.table import table
+from halo_core.cli.tracker_lines import label_lines, tracker_rows
 from halo_core.tracking import shown_path
 
 if TYPE_CHECKING:
@@ -33,13 +34,10 @@ def suite_summary(
     lines = ["", f"{plan.folder.name}: {len(outcomes)} cells in {time_text(seconds)}: {counted}"]
     lines += ["", table(["cell", "status", "result"], [_row(each) for each in outcomes])]
     lines += ["", "Where to look next", ""]
-    lines.append(f"  suite   {shown_path(plan.folder)}")
     workspace = shown_path(plan.folder.parents[1])
-    lines.append(f"  figures halo report {plan.folder.name} --workspace {workspace}")
-    if "ui" in told:
-        lines.append(f"  MLflow  {told['ui']}")
-    lines += [f"          {name}: {link}" for name, link in told.get("links", {}).items()]
-    return "\n".join(lines)
+    figures = f"halo report {plan.folder.name} --workspace {workspace}"
+    rows = [("suite", shown_path(plan.folder)), ("figures", figures), *tracker_rows(told)]
+    return "\n".join([*lines, *label_lines(rows)])
 
 
 def _row(outcome: CellOutcome) -> list[str]:

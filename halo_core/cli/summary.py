@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from halo_core.cli.tracker_lines import label_lines, tracker_rows
 from halo_core.plan import Plan
 from halo_core.run_status import RunStatus
 from halo_core.tracking import shown_path
@@ -21,7 +22,7 @@ def summary(plan: Plan, status: RunStatus, seconds: float) -> str:
         note = "(in the store)" if stage.status == "cached" else f"({time_text(stage.seconds)})"
         lines.append(f"  {stage.id:<{width}}  {stage.headline or stage.use} {note}")
     lines += ["", "Where to look next", ""]
-    lines += [f"  {label:<8}{text}" for label, text in _next(plan, status)]
+    lines += label_lines(_next(plan, status))
     return "\n".join(lines)
 
 
@@ -30,13 +31,7 @@ def _next(plan: Plan, status: RunStatus) -> list[tuple[str, str]]:
     models = [s for s in plan.stages if s.spec.component.produces == "model"]
     if models:
         found.append(("model", shown_path(models[-1].folder / "model")))
-    links = status.tracking.get("links", {})
-    if str(status.tracking.get("tracking_uri") or "").startswith("sqlite"):
-        found.append(("MLflow", f"halo ui --workspace {shown_path(plan.workspace.root)}"))
-        found += [("", f"then {link}") for name, link in links.items() if name == "run"]
-    else:
-        found += [(str(name), str(link)) for name, link in links.items()]
-    return found
+    return found + tracker_rows(status.trackers)
 
 
 def time_text(seconds: float) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -34,23 +32,17 @@ def sync(run: str, workspace: str, output: Output) -> None:
 
 def _sync_run(folder: Path, workspace: Path, output: Output) -> None:
     from halo_core.cli.sending import send_run
+    from halo_core.cli.tracker_lines import label_lines, tracker_rows
 
     sent = send_run(folder, workspace)
-    output.attach(run=folder.name, trackers=list(sent.trackers))
+    output.attach(run=folder.name, sent=list(sent.results), trackers=dict(sent.told))
     if sent.failures:
         raise sent.failures[0]
-    output.emit({"run": folder.name, "trackers": list(sent.trackers), **sent.told})
-    for tracker in sent.trackers:
-        output.say(f"{tracker['use']}: {tracker['events']} events sent")
-    _say_links(sent.told, output)
-
-
-def _say_links(told: Mapping[str, Any], output: Output) -> None:
-    """Prints what trackers say of where to look."""
-    if "ui" in told:
-        output.say(f"  {told['ui']}")
-    for name, link in told["links"].items():
-        output.say(f"  {name}: {link}")
+    output.emit({"run": folder.name, "sent": list(sent.results), "trackers": dict(sent.told)})
+    for result in sent.results:
+        output.say(f"{result['use']}: {result['events']} events sent")
+    for line in label_lines(tracker_rows(sent.told)):
+        output.say(line)
 
 
 def find_suite(name: str, workspace: Path) -> Path | None:

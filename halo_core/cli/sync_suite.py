@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from halo_core.cli.output import Output
 from halo_core.cli.sending import send_run
+from halo_core.cli.tracker_lines import label_lines, tracker_rows
 from halo_core.errors import HaloError, SuiteErrors, UserError
 from halo_core.redact import one_line
 from halo_core.workspace.records import EVENTS, SUITE, SuiteRecord
+
+if TYPE_CHECKING:
+    from halo_core.tracker_descriptions import Description
 
 
 def sync_suite(suite: Path, output: Output) -> None:
@@ -46,49 +50,53 @@ def sync_suite(suite: Path, output: Output) -> None:
         output.say(_line(cell))
     told, failed = _tell(suite, list(begun.values()), record)
     failures |= failed
-    output.attach(suite=suite.name, cells=cells)
+    answer = {"suite": suite.name, "trackers": told, "cells": cells}
+    output.attach(**answer)
     if failures:
         raise SuiteErrors(failures, len(begun))
-    output.emit({"suite": suite.name, "cells": cells, **told})
-    for name, link in told["links"].items():
-        output.say(f"  {name}: {link}")
+    output.emit(answer)
+    for line in label_lines(tracker_rows(told)):
+        output.say(line)
 
 
 def _send_cell(id_: str, run: Path, workspace: Path) -> tuple[dict[str, Any], dict[str, HaloError]]:
-    cell: dict[str, Any] = {"id": id_, "run": run.name, "trackers": []}
+    cell: dict[str, Any] = {"id": id_, "run": run.name, "sent": []}
     try:
         sent = send_run(run, workspace)
     except HaloError as error:
         return cell, {id_: error}
-    cell["trackers"] = list(sent.trackers)
+    cell["sent"] = list(sent.results)
     return cell, {id_: sent.failures[0]} if sent.failures else {}
 
 
 def _line(cell: Mapping[str, Any]) -> str:
-    sent = [f"{t['use']}: {t['events']} events {t['status']}" for t in cell["trackers"]]
+    sent = [f"{t['use']}: {t['events']} events {t['status']}" for t in cell["sent"]]
     return f"{cell['id']}: {', '.join(sent) or 'not sent'}"
 
 
 def _tell(
     suite: Path, runs: Sequence[Path], record: SuiteRecord
-) -> tuple[dict[str, Any], dict[str, HaloError]]:
+) -> tuple[dict[str, Description], dict[str, HaloError]]:
     """Tells the trackers of the first run that has any how far the suite is."""
-    from halo_core.recorded_trackers import recorded_trees, resolve_trackers
+    from halo_core.lock import held
+    from halo_core.recorded_trackers import first_tracked, usable_trackers
     from halo_core.suite.folder import recorded_status
+    from halo_core.tracker_descriptions import describe_all, keep
 
-    told: dict[str, Any] = {"links": {}, "mlflow_run_id": None, "tracking_uri": None}
     failures: dict[str, HaloError] = {}
-    tracked = next((run for run in runs if recorded_trees(run)), None)
-    for tree in recorded_trees(tracked) if tracked else ():
-        try:
-            ((_, tracker),) = resolve_trackers([tree], suite)
-            answer = tracker.tell_suite(suite, suite.parent.parent, recorded_status(record))
-            if answer is None:
-                continue
-            said = dict(answer)
-        except Exception as error:
-            failures["the suite"] = HaloError(f"{tree.get('use')}: {one_line(error)}")
-            continue
-        links = said.pop("links", {})
-        told = {**told, **said, "links": {**told["links"], **dict(links)}}  # type: ignore[call-overload]
+
+    def failed(name: str, error: BaseException) -> None:
+        failures[f"the suite, {name}"] = HaloError(one_line(error))
+
+    tracked = first_tracked(runs)
+    trackers = usable_trackers(tracked, failed) if tracked else {}
+    workspace, status = suite.parent.parent, recorded_status(record)
+    told = describe_all(
+        trackers,
+        "tell_suite",
+        lambda name: trackers[name].tell_suite(suite, workspace, status),
+        failed,
+    )
+    with held(suite / SUITE.name):
+        keep(SUITE, suite, told)
     return told, failures

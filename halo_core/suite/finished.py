@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from halo_core.errors import DataError
 from halo_core.execute import component_record
 from halo_core.plan import Plan
+from halo_core.recorded_trackers import trackers_of
 from halo_core.run_record import resolved_tree, to_yaml
 from halo_core.run_status import new_status
 from halo_core.suite.outcome import CellOutcome, ended
@@ -96,11 +97,11 @@ def _pages(events: Iterator[Mapping[str, Any]]) -> Sequence[str] | None:
 
 
 def _trackers_are_up_to_date(plan: Plan, size: int) -> bool:
-    trackers = [(each.name, cast(Tracker, each.component)) for each in plan.spec.tracking]
+    trackers = trackers_of(plan.spec.tracking)
     root = plan.workspace.root
     feeds = make_feeds(trackers, plan.run_folder, root)
     return all(feed.offset == size for feed in feeds) and all(
-        _has_run(tracker, plan) for _, tracker in trackers
+        _has_run(tracker, plan) for tracker in trackers.values()
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from halo_core.lock import held
+from halo_core.recorded_trackers import trackers_of
 from halo_core.spec.matrix import Cell
 from halo_core.suite.outcome import CellOutcome, CellStatus
 from halo_core.suite.plan import SuitePlan
 from halo_core.tracker import SuiteStatus
+from halo_core.tracker_descriptions import Description, keep, kept
 from halo_core.workspace.files import write_text
 from halo_core.workspace.records import (
     SUITE,
@@ -49,7 +52,10 @@ class SuiteFolder:
             known = {cell["id"]: cell for cell in record["cells"]} if record else {}
             cells = [known.get(cell.id) or _new(cell) for cell in suite.matrix.cells]
             axes = {axis: list(names) for axis, names in suite.matrix.axes.items()}
-            SUITE.write(self.path, SuiteRecord(name=suite.name, axes=axes, cells=cells))
+            told = kept(SUITE, self.path, trackers_of(suite.specs[0].tracking))
+            SUITE.write(
+                self.path, SuiteRecord(name=suite.name, axes=axes, trackers=told, cells=cells)
+            )
 
     def begin(self, id_: str) -> None:
         """Notes that a cell is being run: it is pending and has a run."""
@@ -58,6 +64,11 @@ class SuiteFolder:
     def end(self, outcome: CellOutcome) -> None:
         """Notes how a cell ended."""
         self._update(outcome.id, outcome.status, outcome.error)
+
+    def describe(self, told: Mapping[str, Description]) -> None:
+        """Keeps what trackers say of themselves."""
+        with held(self._file):
+            keep(SUITE, self.path, told)
 
     def _update(self, id_: str, status: CellStatus, error: ErrorRecord | None) -> None:
         run = self._plan.workspace.relative(self._plan.plans[id_].run_folder)

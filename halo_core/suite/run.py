@@ -92,6 +92,7 @@ class SuiteRunner:
                 self._cells(jobs)
         finally:
             self._tracking.close(self._status())
+            self.folder.describe(self._tracking.told)
         self._raise()
 
     def _cells(self, jobs: int) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from halo_core.redact import one_line
 from halo_core.tracker import SuiteStatus, Tracker
+from halo_core.tracker_descriptions import Description, describe_all
 
 CLOSE_DEADLINE_S = 30.0
 ATTEMPTS = 3
@@ -20,24 +20,24 @@ class SuiteTracking:
     """Keeps trackers up to date with a suite.
 
     Args:
-        trackers: Names and trackers; those that show no suites are told once and then left alone.
+        trackers: By name; those that show no suites answer nothing.
         suite: The suite's folder.
         workspace: The workspace.
         warn: Shows a warning.
 
     Attributes:
-        told: What the trackers say of themselves.
+        told: What the trackers say of themselves, by their names.
     """
 
     def __init__(
         self,
-        trackers: Sequence[tuple[str, Tracker]],
+        trackers: Mapping[str, Tracker],
         suite: Path,
         workspace: Path,
         warn: Callable[[str], None],
     ) -> None:
-        self.told: dict[str, Any] = {"links": {}, "mlflow_run_id": None, "tracking_uri": None}
-        self._trackers = list(trackers)
+        self.told: Mapping[str, Description] = {}
+        self._trackers = trackers
         self._suite, self._workspace = suite, workspace
         self._warn = warn
         self._warned: set[str] = set()
@@ -73,36 +73,35 @@ class SuiteTracking:
             self._news.wait()
             self._news.clear()
             closing = self._closing.is_set()
-            for name, tracker in list(self._trackers):
+            for name in self._trackers:
                 if closing:
-                    self._tell_end(name, tracker)
+                    self._tell_end(name)
                 else:
-                    self._tell(name, tracker, "running")
+                    self._tell(name, "running")
             if closing:
                 return
 
-    def _tell_end(self, name: str, tracker: Tracker) -> None:
+    def _tell_end(self, name: str) -> None:
         for attempt in range(ATTEMPTS):
             time.sleep(attempt)
-            if self._tell(name, tracker, self._status):
+            if self._tell(name, self._status):
                 return
         what = f"{name}: it does not know how the suite ended; the same command tells it again"
         self._warn_once(f"{name} at the end", what)
 
-    def _tell(self, name: str, tracker: Tracker, status: SuiteStatus) -> bool:
-        try:
-            answer = tracker.tell_suite(self._suite, self._workspace, status)
-            if answer is None:
-                self._trackers.remove((name, tracker))
-                return True
-            told = dict(answer)
-        except (Exception, SystemExit) as error:
+    def _tell(self, name: str, status: SuiteStatus) -> bool:
+        failures: list[BaseException] = []
+        tracker = self._trackers[name]
+        told = describe_all(
+            {name: tracker},
+            "tell_suite",
+            lambda _: tracker.tell_suite(self._suite, self._workspace, status),
+            lambda _, error: failures.append(error),
+        )
+        self.told = {**self.told, **told}
+        for error in failures:
             self._warn_once(name, f"{name}: {one_line(error)}; the suite goes on without it")
-            return False
-        links = told.pop("links", {})
-        merged = dict(links) if isinstance(links, Mapping) else {}
-        self.told = {**self.told, **told, "links": {**self.told["links"], **merged}}
-        return True
+        return not failures
 
     def _warn_once(self, name: str, message: str) -> None:
         if name not in self._warned:

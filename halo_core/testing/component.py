@@ -18,7 +18,6 @@ HEAVY = (
     "accelerate",
     "datasets",
     "matplotlib",
-    "mlflow",
     "numpy",
     "openai",
     "pandas",

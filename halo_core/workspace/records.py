@@ -241,10 +241,12 @@ class RunRecord(TypedDict):
     """Data set to the identities of its sources."""
     tracking: NotRequired[list[dict[str, Any]]]
     """Trackers with their options, as in a spec."""
+    trackers: NotRequired[dict[str, dict[str, Any]]]
+    """Tracker to what it says of itself: label, url, ui, links, and keys of its own."""
     components: NotRequired[list[ComponentRecord]]
     """All components that were used."""
     versions: NotRequired[dict[str, str]]
-    """Versions of Python and of important distributions; they are not part of an identity."""
+    """Versions of Python and of what the used plugins require; not part of an identity."""
 
 
 class StageDataRecord(TypedDict):
@@ -339,6 +341,8 @@ class SuiteRecord(TypedDict):
     """Name of the suite."""
     axes: dict[str, list[str]]
     """Axis to the names of its values."""
+    trackers: NotRequired[dict[str, dict[str, Any]]]
+    """Tracker to what it says of itself: label, url, ui, links, and keys of its own."""
     cells: list[SuiteCell]
     """Cells in their order."""
 

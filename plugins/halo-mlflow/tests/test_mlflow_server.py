@@ -42,7 +42,7 @@ def test_a_server_that_comes_back_gets_every_point_once(tracked_run: Any, tmp_pa
     with served(command, environment, tmp_path, url, lambda: False):
         session.handle(tracked_run.events[taken:])
         client = MlflowClient(url)
-        run = client.get_run(str(session.describe()["mlflow_run_id"]))
+        run = client.get_run(str(session.describe()["run_id"]))
         history = client.get_metric_history(run.info.run_id, "train/loss")
         files = {file.path for file in client.list_artifacts(run.info.run_id)}
         traces = client.search_traces(locations=[run.info.experiment_id])

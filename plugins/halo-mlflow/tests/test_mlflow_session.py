@@ -337,7 +337,7 @@ def test_a_run_whose_process_is_gone_is_marked_failed_by_the_next_start(
     alive = client.create_run(experiment, tags={**tags, "halo.pid": str(os.getpid())}).info.run_id
     elsewhere = client.create_run(experiment, tags={"halo.host": "?", "halo.pid": str(gone.pid)})
     send()
-    own = str(session.describe()["mlflow_run_id"])
+    own = str(session.describe()["run_id"])
     status = {run.info.run_id: run.info.status for run in all_runs(client)}
     assert status == {
         own: "RUNNING",
@@ -388,13 +388,14 @@ def test_describe_tells_the_ui_command_and_links_for_a_database(
     tracked_run.write_whole()
     told = send().describe()
     run = only_run(client).info
-    assert told["mlflow_run_id"] == run.run_id
-    assert told["tracking_uri"] == f"sqlite:///{tracked_run.workspace / 'mlflow.db'}"
-    links = dict(told["links"])
+    assert told["label"] == "MLflow"
+    assert (told["run_id"], told["experiment_id"]) == (run.run_id, run.experiment_id)
+    assert told["store"] == f"sqlite:///{tracked_run.workspace / 'mlflow.db'}"
     assert told["ui"] == f"halo ui --workspace {tracked_run.workspace}"
     runs = f"http://127.0.0.1:5000/#/experiments/{run.experiment_id}/runs"
-    assert links["run"] == f"{runs}/{run.run_id}?workflowType=machine_learning"
-    assert links["compare"] == f"{runs}?workflowType=machine_learning&compareRunsMode=CHART"
+    assert told["url"] == f"{runs}/{run.run_id}?workflowType=machine_learning"
+    compared = f"{runs}?workflowType=machine_learning&compareRunsMode=CHART"
+    assert told["links"]["compare"] == compared
 
 
 def test_the_experiment_option_names_the_experiment(
@@ -418,7 +419,7 @@ def test_verdicts_are_traces_that_are_inputs_by_prompt_alone(
     assert span.outputs == {"completion": "Hi", "baseline": "Hi!"}
     (verdict,) = trace.info.assessments
     assert (verdict.name, verdict.value) == ("verdict", "win")
-    assert "/traces?workflowType=machine_learning" in dict(told["links"])["verdicts"]
+    assert "/traces?workflowType=machine_learning" in told["links"]["verdicts"]
 
 
 def test_verdict_traces_zero_sends_none(tracked_run: Any, send: Any, client: MlflowClient) -> None:

@@ -80,9 +80,8 @@ def test_a_dead_server_raises_at_once_without_the_password(fake_run: Any) -> Non
     assert "sesame" not in str(raised.value)
     assert raised.value.__cause__ is None
     assert session.describe() == {
-        "links": {},
-        "mlflow_run_id": None,
-        "tracking_uri": f"http://***@127.0.0.1:{port}",
+        "label": "MLflow",
+        "store": f"http://***@127.0.0.1:{port}",
     }
 
 
@@ -136,13 +135,13 @@ def test_tracking_to_a_dead_server_warns_and_names_sync(
     uri, _ = failing_server
     fake_run.write_whole()
     warnings: list[str] = []
-    trackers = [("mlflow", MLflow(uri=uri))]
+    trackers = {"mlflow": MLflow(uri=uri)}
     with Tracking(trackers, fake_run.folder, fake_run.workspace, warnings.append) as tracking:
         tracking.close()
     assert warnings[-1] == (
         f"mlflow: not everything reached mlflow; halo sync {fake_run.folder} sends the rest"
     )
-    assert tracking.describe()["tracking_uri"] == uri
+    assert tracking.describe() == {"mlflow": {"label": "MLflow", "store": uri}}
 
 
 def test_what_a_dead_server_missed_is_sent_to_a_database_later(
@@ -150,10 +149,10 @@ def test_what_a_dead_server_missed_is_sent_to_a_database_later(
 ) -> None:
     tracked_run.write_whole()
     for options in (MLflow(uri=failing_server[0]), MLflow()):
-        trackers = [("mlflow", options)]
+        trackers = {"mlflow": options}
         with Tracking(trackers, tracked_run.folder, tracked_run.workspace, print) as tracking:
             tracking.close()
-    run = client.get_run(tracking.describe()["mlflow_run_id"])
+    run = client.get_run(tracking.describe()["mlflow"]["run_id"])
     assert run.info.status == "FINISHED"
     assert run.data.metrics["bench/win"] == 0.6
 

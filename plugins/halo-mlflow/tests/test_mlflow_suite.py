@@ -138,8 +138,9 @@ def test_the_parent_has_the_suite_and_a_table_of_the_cells_final_numbers(
     write_suite(tracked_run, suite_folder, "computed", "failed")
     told = tell(suite_folder, "failed")
     parent = parent_of(client)
-    assert told["mlflow_run_id"] == parent.info.run_id
-    assert "suite" in told["links"]
+    assert told["run_id"] == parent.info.run_id
+    assert told["url"].endswith(f"/runs/{parent.info.run_id}?workflowType=machine_learning")
+    assert list(told["links"]) == ["compare"]
     assert json.loads(text_of(parent, "cells.json")) == {
         "columns": ["cell", "size", "method", "status", "bench/win", "bench/win_lo", "final/steps"],
         "data": [
@@ -193,7 +194,7 @@ def test_a_store_out_of_reach_only_warns(
     warnings: list[str] = []
     tracker = MLflow(uri="http://127.0.0.1:9", timeout_s=1)
     tracking = SuiteTracking(
-        [("mlflow", tracker)], suite_folder, suite_folder.parents[1], warnings.append
+        {"mlflow": tracker}, suite_folder, suite_folder.parents[1], warnings.append
     )
     tracking.tell()
     tracking.close("done", deadline_s=20)
@@ -215,10 +216,12 @@ def test_a_suite_that_runs_is_one_parent_with_a_child_per_cell(
         [*command, "--json"], cwd=tmp_path, capture_output=True, text=True, env={**os.environ}
     )
     assert done.returncode == 2, done.stderr
-    told = json.loads(done.stdout)
+    told = json.loads(done.stdout)["trackers"]["mlflow"]
+    (record,) = (tmp_path / "ws" / "suites").glob("*/suite.json")
+    assert json.loads(record.read_text())["trackers"] == {"mlflow": told}
     client = MlflowClient(f"sqlite:///{tmp_path}/ws/mlflow.db")
     parent = parent_of(client)
-    assert told["mlflow_run_id"] == parent.info.run_id
+    assert told["run_id"] == parent.info.run_id
     assert parent.info.status == "FAILED"
     children = [r for r in all_runs(client) if r.info.run_id != parent.info.run_id]
     assert {child.data.tags["mlflow.parentRunId"] for child in children} == {parent.info.run_id}

@@ -128,7 +128,8 @@ def served_run(
 ) -> Iterator[tuple[str, dict[str, str], subprocess.Popen[str]]]:
     """`halo ui` on a whole run: its address, the run's links, and its process."""
     tracked_run.write_whole()
-    links = send().describe()["links"]
+    told = send().describe()
+    links = {"run": told["url"], **told["links"]}
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "halo_core.cli", "ui", "--json"),
@@ -209,7 +210,7 @@ def test_the_comparisons_link_opens_the_same_runs_next_to_each_other(
     session.handle(tracked_run.events)
     session.close()
     found = MLflow().compare_runs([tracked_run.folder, other], tracked_run.workspace)
-    link = str(dict(found["links"])["compare"])  # type: ignore[call-overload]
+    link = str(found["url"])
     shots = Path(os.environ.get(SHOTS, tmp_path))
     with sync_api.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

@@ -153,13 +153,13 @@ def test_the_comparison_opens_the_runs_that_the_store_has(tracked_run: Any, send
     (other / "mlflow.json").write_text(json.dumps(state))
     gone = tracked_run.folder.with_name("gone-2")
     found = tracker.compare_runs([tracked_run.folder, other, gone], tracked_run.workspace)
-    first = told["mlflow_run_id"]
-    assert found["links"] == {
-        "compare": "http://127.0.0.1:5000/#/compare-runs"
+    first = told["run_id"]
+    assert found["url"] == (
+        "http://127.0.0.1:5000/#/compare-runs"
         f"?runs=%5B%22{first}%22%2C%22abc%22%5D&experiments=%5B%221%22%2C%229%22%5D"
         "&workflowType=machine_learning"
-    }
-    assert found["absent"] == [gone]
+    )
+    assert found["absent"] == [str(gone)]
     assert str(found["ui"]).startswith("halo ui --workspace ")
 
 
@@ -168,8 +168,8 @@ def test_one_run_alone_has_no_comparison(tracked_run: Any, send: Any) -> None:
     send()
     gone = tracked_run.folder.with_name("gone-2")
     found = MLflow().compare_runs([tracked_run.folder, gone], tracked_run.workspace)
-    assert (found["links"], found["absent"]) == ({}, [gone])
-    assert "ui" not in found
+    store = f"sqlite:///{tracked_run.workspace / 'mlflow.db'}"
+    assert found == {"label": "MLflow", "store": store, "absent": [str(gone)]}
 
 
 def test_a_run_is_kept_until_it_is_deleted(
@@ -178,7 +178,7 @@ def test_a_run_is_kept_until_it_is_deleted(
     tracker = MLflow()
     assert not tracker.has_run(tracked_run.folder, tracked_run.workspace)
     tracked_run.write_whole()
-    run_id = send().describe()["mlflow_run_id"]
+    run_id = send().describe()["run_id"]
     assert tracker.has_run(tracked_run.folder, tracked_run.workspace)
     client.delete_run(run_id)
     assert not tracker.has_run(tracked_run.folder, tracked_run.workspace)

@@ -26,8 +26,8 @@ class Shows(Tracker):
             raise ConnectionError("no answer from http://ann:sesame@host")
         here = [run for run in runs if run.parent.parent == workspace]
         link = "http://host/?" + "&".join(run.name for run in here)
-        absent = [run for run in runs if run not in here]
-        return {"links": {"page": link}, "tracking_uri": "db", "ui": "start it", "absent": absent}
+        absent = [str(run) for run in runs if run not in here]
+        return {"label": "Board", "url": link, "ui": "start it", "absent": absent}
 """
 
 
@@ -395,14 +395,14 @@ def track(workspace, run):
 def test_the_tracker_links_to_the_same_runs(two, suite, compare, told):
     track(suite.workspace, "good-1")
     _, found = compare("good", "bad")
-    ((label, link),) = found["links"].items()
-    assert label.endswith(":Shows: page")
-    assert link == "http://host/?good-1&bad-1"
+    ((name, said),) = found["trackers"].items()
+    assert name.endswith(":Shows")
+    assert (said["label"], said["url"]) == ("Board", "http://host/?good-1&bad-1")
     assert found["notes"] == []
     page = suite.workspace / "comparisons" / "good-1+bad-1" / "comparison.html"
-    assert 'href="http://host/?good-1&amp;bad-1"' in page.read_text()
+    assert '<a href="http://host/?good-1&amp;bad-1">Board</a>' in page.read_text()
     text = told("good", "bad")[1]
-    assert "http://host/?good-1&bad-1\n  where no server runs yet: start it" in text
+    assert "  Board   start it\n          then http://host/?good-1&bad-1\n" in text
 
 
 def test_a_run_of_another_workspace_is_compared_and_said_to_be_missing_on_the_page(
@@ -414,7 +414,7 @@ def test_a_run_of_another_workspace_is_compared_and_said_to_be_missing_on_the_pa
     assert code == 0
     assert [row["run"] for row in found["rows"]] == ["good-1", "toy-1234"]
     (note,) = found["notes"]
-    assert note.endswith("toy-1234 is not in db; halo sync RUN sends a run to its own tracker")
+    assert note.endswith("toy-1234 is not there; halo sync RUN sends a run to its own tracker")
 
 
 def test_a_broken_tracker_costs_its_link_and_shows_no_password(tmp_path, make_run, capsys):
@@ -429,8 +429,10 @@ def test_a_broken_tracker_costs_its_link_and_shows_no_password(tmp_path, make_ru
     assert call(arguments) == 0
     found = json.loads(capsys.readouterr().out)
     (note,) = found["notes"]
-    assert note.endswith("ConnectionError: no answer from http://***@host")
-    assert found["links"] == {}
+    assert note.endswith(
+        "Shows.compare_runs() raised ConnectionError: no answer from http://***@host"
+    )
+    assert found["trackers"] == {}
 
 
 def test_runs_of_one_name_in_two_workspaces_are_told_apart(make_run, tmp_path, capsys):

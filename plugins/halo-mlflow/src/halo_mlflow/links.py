@@ -11,15 +11,34 @@ from urllib.parse import quote
 from halo_core.tracking import shown_path
 from halo_mlflow.store import DATABASE, Store
 
+LABEL = "MLflow"
 LOCAL_SERVER = "http://127.0.0.1:5000"
 # Without it an experiment opens on a page about traces.
 MACHINE_LEARNING = "workflowType=machine_learning"
 
 
+def about_store(store: Store, workspace: Path) -> dict[str, str]:
+    """Returns what is the same of every page: the label, the store without credentials, and `ui`.
+
+    Args:
+        store: Where runs are.
+        workspace: The workspace, for the command that serves its database.
+    """
+    told = {"label": LABEL, "store": store.shown}
+    return told if store.is_server else {**told, "ui": ui_command(store, workspace)}
+
+
+def run_link(store: Store, experiment: str, run_id: str) -> str:
+    """Returns the page of a run, or of a suite; see `run_links`."""
+    return f"{_runs(store, experiment)}/{run_id}?{MACHINE_LEARNING}"
+
+
 def run_links(
     store: Store, experiment: str, run_id: str, *, traced: bool = False
 ) -> dict[str, str]:
-    """Returns name to link of a run's pages; where no server runs, as `ui_command` serves them.
+    """Returns name to link of further pages on a run.
+
+    Where no server runs, they are as `ui_command` serves them.
 
     Args:
         store: Where the run is.
@@ -31,7 +50,6 @@ def run_links(
     one = quote(f"attributes.run_id IN ('{run_id}')")
     compared = f"{runs}?{MACHINE_LEARNING}&searchFilter={one}&compareRunsMode"
     links = {
-        "run": f"{runs}/{run_id}?{MACHINE_LEARNING}",
         "compare": f"{runs}?{MACHINE_LEARNING}&compareRunsMode=CHART",
         "answers": f"{compared}=ARTIFACT",
     }
@@ -41,7 +59,7 @@ def run_links(
 
 
 def suite_links(store: Store, experiment: str, parent: str) -> dict[str, str]:
-    """Returns name to link of the pages of a suite: its run, and all its cells in one chart.
+    """Returns name to link of further pages on a suite: all its cells in one chart.
 
     Args:
         store: Where it is.
@@ -50,10 +68,7 @@ def suite_links(store: Store, experiment: str, parent: str) -> dict[str, str]:
     """
     runs = _runs(store, experiment)
     cells = quote(f"tags.mlflow.parentRunId = '{parent}'")
-    return {
-        "suite": f"{runs}/{parent}?{MACHINE_LEARNING}",
-        "compare": f"{runs}?{MACHINE_LEARNING}&searchFilter={cells}&compareRunsMode=CHART",
-    }
+    return {"compare": f"{runs}?{MACHINE_LEARNING}&searchFilter={cells}&compareRunsMode=CHART"}
 
 
 def comparison_link(store: Store, run_ids: Sequence[str], experiments: Sequence[str]) -> str:

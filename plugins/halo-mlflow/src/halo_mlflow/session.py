@@ -17,7 +17,7 @@ from halo_core.redact import one_line
 from halo_core.tracker import StartOver, TrackerSession
 from halo_mlflow.connection import connect
 from halo_mlflow.lifecycle import create_run, experiment_id, is_there, mark_dead_runs
-from halo_mlflow.links import run_links, ui_command
+from halo_mlflow.links import about_store, run_link, run_links
 from halo_mlflow.record import RunRecord
 from halo_mlflow.state import STATE_FILE, RunState, load_state, save_state
 from halo_mlflow.store import choose_store
@@ -77,18 +77,18 @@ class MLflowSession(TrackerSession):
             raise HaloError(one_line(error), location=self._store.shown) from None
 
     def describe(self) -> Mapping[str, object]:
-        """Returns links, MLflow's id of the run, and the tracking URI without credentials.
-
-        Where no server runs, `ui` is the command that makes the links work.
-        """
+        """Returns the run's page, further `links`, the store, and MLflow's ids of the run."""
         state, store = self._state, self._store
-        told: dict[str, object] = {"mlflow_run_id": state.run_id, "tracking_uri": store.shown}
-        if not store.is_server:
-            told["ui"] = ui_command(store, self._record.workspace)
+        told = about_store(store, self._record.workspace)
         if state.run_id is None or state.experiment_id is None:
-            return {**told, "links": {}}
-        links = run_links(store, state.experiment_id, state.run_id, traced=bool(state.traced))
-        return {**told, "links": links}
+            return told
+        return {
+            **told,
+            "url": run_link(store, state.experiment_id, state.run_id),
+            "links": run_links(store, state.experiment_id, state.run_id, traced=bool(state.traced)),
+            "run_id": state.run_id,
+            "experiment_id": state.experiment_id,
+        }
 
     def close(self) -> None:
         """Remembers how far it came."""

@@ -20,7 +20,7 @@ from halo_core.workspace.files import read_json
 from halo_mlflow.cells import cell_table, note
 from halo_mlflow.connection import connect
 from halo_mlflow.lifecycle import experiment_id, is_there
-from halo_mlflow.links import suite_links, ui_command
+from halo_mlflow.links import about_store, run_link, suite_links
 from halo_mlflow.record import process_tags
 from halo_mlflow.sender import Sender
 from halo_mlflow.source import git_tags
@@ -58,7 +58,7 @@ class SuiteParent:
         self._store = choose_store(options.uri, workspace)
 
     def tell(self, status: SuiteStatus) -> Mapping[str, object]:
-        """Brings the run up to date with `suite.json`, and returns its links and id."""
+        """Brings the run up to date with `suite.json`, and returns its page and id."""
         client = connect(self._store, timeout_s=self._options.timeout_s)
         run_id = self.find(client)
         record = self._record
@@ -71,11 +71,14 @@ class SuiteParent:
             client.update_run(run_id, status=STATUS[status])
         else:
             client.set_terminated(run_id, STATUS[status])
-        told: dict[str, object] = {"mlflow_run_id": run_id, "tracking_uri": self._store.shown}
-        if not self._store.is_server:
-            told["ui"] = ui_command(self._store, self._workspace)
         experiment = self._state().experiment_id or ""
-        return {**told, "links": suite_links(self._store, experiment, run_id)}
+        return {
+            **about_store(self._store, self._workspace),
+            "url": run_link(self._store, experiment, run_id),
+            "links": suite_links(self._store, experiment, run_id),
+            "run_id": run_id,
+            "experiment_id": experiment,
+        }
 
     def take_report(self, folder: Path) -> None:
         """Puts the files of a folder under ``report/`` of the run; again, they are replaced."""

@@ -102,12 +102,13 @@ def _folder_name(found: Comparison) -> str:
 def _write(
     found: Comparison, pages: TrackerPages, folder: Path, csv_file: Path | None
 ) -> list[Path]:
+    from halo_core.cli.tracker_lines import tracker_links
     from halo_core.workspace.files import write_text
     from halo_report.compare.page import comparison_page
     from halo_report.compare.rows import as_csv, pair_rows, run_rows
     from halo_report.report_files import write_report
 
-    files = write_report(comparison_page(found, pages.links), folder, PAGE)
+    files = write_report(comparison_page(found, tracker_links(pages.trackers)), folder, PAGE)
     runs = csv_file or folder / RUNS
     pairs = runs.with_name(f"{runs.stem}-{PAIRS}") if csv_file else folder / PAIRS
     for path, rows in ((runs, run_rows(found)), (pairs, pair_rows(found))):
@@ -132,20 +133,19 @@ def _payload(found: Comparison, pages: TrackerPages, files: Sequence[Path]) -> d
             {"path": each.path, "values": dict(each.values)} for each in found.differences
         ],
         "conclusion": found.conclusion,
-        "links": dict(pages.links),
+        "trackers": dict(pages.trackers),
         "notes": list(pages.notes),
         "files": [str(path) for path in files],
     }
 
 
 def _say_where(pages: TrackerPages, files: Sequence[Path], output: Output) -> None:
+    from halo_core.cli.tracker_lines import label_lines, tracker_rows
     from halo_core.tracking import shown_path
 
     output.say(f"page: {shown_path(files[0])}")
     output.say(f"CSV:  {', '.join(shown_path(path) for path in files[1:])}")
-    for label, link in pages.links.items():
-        output.say(f"{label}: {link}")
-    for command in pages.starts:
-        output.say(f"  where no server runs yet: {command}")
+    for line in label_lines(tracker_rows(pages.trackers)):
+        output.say(line)
     for note in pages.notes:
         output.say(note)

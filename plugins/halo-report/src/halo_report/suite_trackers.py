@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from halo_core.errors import PluginError
-from halo_core.recorded_trackers import recorded_trees, resolve_trackers
+from halo_core.blame import blaming, plugin_error
+from halo_core.recorded_trackers import first_tracked, usable_trackers
 from halo_core.redact import one_line
-from halo_core.workspace.files import read_json
+from halo_core.tracker import Tracker
+from halo_core.workspace.records import SUITE
 from halo_core.workspace.targets import Target
 
 
@@ -23,25 +23,25 @@ def hand_over(report: Path, suite: Target) -> list[dict[str, Any]]:
         suite: The suite.
     """
     told: list[dict[str, Any]] = []
-    for tree in _trackers(suite):
-        use = str(tree.get("use"))
+
+    def failed(name: str, error: BaseException) -> None:
+        told.append({"use": name, "status": "failed", "why": one_line(error)})
+
+    record = SUITE.read(suite.folder)
+    runs = [cell["run"] for cell in record["cells"]] if record else []
+    tracked = first_tracked(suite.workspace / run for run in runs if run)
+    for name, tracker in (usable_trackers(tracked, failed) if tracked else {}).items():
         try:
-            ((_, tracker),) = resolve_trackers([tree], suite.folder)
-            taken = tracker.take_report(report, suite.folder, suite.workspace)
-            if not isinstance(taken, bool):
-                raise PluginError(f"take_report() returned {taken!r}; expected True or False")
-        except Exception as error:
-            told.append({"use": use, "status": "failed", "why": one_line(error)})
-        else:
-            told += [{"use": use, "status": "sent", "why": None}] if taken else []
+            if _took(tracker, report, suite):
+                told.append({"use": name, "status": "sent", "why": None})
+        except (Exception, SystemExit) as error:
+            failed(name, error)
     return told
 
 
-def _trackers(suite: Target) -> Sequence[Mapping[str, Any]]:
-    """Returns the trackers of the suite's first run that has any."""
-    record = read_json(suite.folder / "suite.json") or {}
-    for cell in record.get("cells", ()):
-        found = recorded_trees(suite.workspace / str(cell.get("run")))
-        if found:
-            return found
-    return ()
+def _took(tracker: Tracker, report: Path, suite: Target) -> bool:
+    with blaming(tracker, "take_report"):
+        taken: object = tracker.take_report(report, suite.folder, suite.workspace)
+    if not isinstance(taken, bool):
+        raise plugin_error(tracker, "take_report", f"returned {taken!r}; expected True or False")
+    return taken

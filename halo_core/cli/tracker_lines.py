@@ -1,0 +1,54 @@
+"""Where trackers show things, as people are told at the end of a command."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+LABEL_WIDTH = 8
+
+
+def label_lines(rows: Sequence[tuple[str, str]]) -> list[str]:
+    """Returns labels and texts below each other.
+
+    >>> label_lines([("report", "report.html"), ("", "and more")])
+    ['  report  report.html', '          and more']
+    """
+    width = max([LABEL_WIDTH, *(len(label) + 1 for label, _ in rows)])
+    return [f"  {label:<{width}}{text}" for label, text in rows]
+
+
+def tracker_rows(trackers: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Returns the label and a text for each line on what trackers said of themselves.
+
+    Args:
+        trackers: Name to description, as `halo_core.tracker_descriptions.describe_all` gives it.
+    """
+    rows: list[tuple[str, str]] = []
+    for said in trackers.values():
+        texts = list(_texts(said))
+        labels = [str(said["label"]), *([""] * len(texts))]
+        rows += zip(labels, texts, strict=False)
+    return rows
+
+
+def tracker_links(trackers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Returns a label to the address of each page of trackers."""
+    links: dict[str, str] = {}
+    uses = Counter(said["label"] for said in trackers.values())
+    for name, said in trackers.items():
+        label = said["label"] if uses[said["label"]] == 1 else f"{said['label']} ({name})"
+        if said.get("url"):
+            links[label] = said["url"]
+        links |= {f"{label}: {page}": link for page, link in said.get("links", {}).items()}
+    return links
+
+
+def _texts(said: Mapping[str, Any]) -> Iterator[str]:
+    if said.get("ui"):
+        yield str(said["ui"])
+    if said.get("url"):
+        yield f"then {said['url']}" if said.get("ui") else str(said["url"])
+    for page, link in said.get("links", {}).items():
+        yield f"{page}: {link}"
