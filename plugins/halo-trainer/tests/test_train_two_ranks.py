@@ -129,6 +129,38 @@ def test_a_stop_on_one_rank_stops_all_and_goes_on_as_if_nothing_had_been(finishe
     assert curves(finished / "stopped") == curves(finished / "kto-2")
 
 
+@pytest.fixture(scope="module")
+def refreshed(finished: Path) -> Path:
+    """The same folder, in which one rank has done what two have with a changing reference."""
+    load_worker().train_refreshed(finished, Ranks("cpu"))
+    return finished
+
+
+@pytest.mark.parametrize("name", ["copy", "ema"])
+def test_a_changing_reference_is_the_same_on_all_ranks_and_that_of_one(
+    name: str, refreshed: Path
+) -> None:
+    one, *both = (
+        load_file(refreshed / f"{name}-{folder}" / "reference.safetensors")
+        for folder in ("1-reference-0", "2-reference-0", "2-reference-1")
+    )
+    started = load_file(refreshed / "model" / "model.safetensors")
+    for weight, expected in one.items():
+        assert torch.equal(both[0][weight], both[1][weight])
+        assert (both[0][weight] - expected).norm() <= 1e-4 * expected.norm()
+    assert not torch.equal(one["model.norm.weight"], started["model.norm.weight"])
+    folders = refreshed / f"{name}-1", refreshed / f"{name}-2"
+    one_curve, two = (curves(folder) for folder in folders)
+    assert two == pytest.approx(one_curve, rel=1e-3, abs=1e-4)
+    assert (4, "reference/age_steps") in two
+
+
+def test_a_changing_reference_goes_on_after_a_stop_as_if_nothing_had_been(refreshed: Path) -> None:
+    expected, found = weights(refreshed / "ema-2"), weights(refreshed / "ema-cut")
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in found.items())
+    assert curves(refreshed / "ema-cut") == curves(refreshed / "ema-2")
+
+
 def test_not_a_number_on_some_rank_stops_all_and_names_every_example(finished: Path) -> None:
     messages = [(finished / f"broken-{rank}.txt").read_text() for rank in (0, 1)]
     assert messages[0] == messages[1]

@@ -15,20 +15,23 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from halo_core.errors import HaloError
+from halo_core.errors import HaloError, Interrupted
 from halo_core.events import EventLog
 from halo_core.feedback import Feedback
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
 from halo_core.progress import SilentProgress
 from halo_core.reference_point import RefPointEstimator
+from halo_core.reference_update import ReferenceUpdate
 from halo_core.rows import DataSet
 from halo_core.stage import ModelInput, StageContext, StopFlag
 from halo_methods.components import (
     DPO,
+    EMA,
     KTO,
     PPO,
     SFT,
     BradleyTerry,
+    Copy,
     MatchedKL,
     MismatchedKL,
     RunningMean,
@@ -39,6 +42,7 @@ from halo_trainer.distributed import Ranks
 from halo_trainer.encoded import EncodedCompletion, EncodedExample
 from halo_trainer.heads import make_heads
 from halo_trainer.probe import make_scorer
+from halo_trainer.reference_refresh import RefreshedReference
 from halo_trainer.scoring import Scoring
 from halo_trainer.step import backward
 from halo_trainer.train_stage import Train
@@ -52,6 +56,7 @@ LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
     "ppo": (PPO(advantage="gae", whiten=True), None),
     "bradley-terry": (BradleyTerry(), None),
 }
+UPDATES: Mapping[str, ReferenceUpdate] = {"copy": Copy(every=2), "ema": EMA(decay=0.5)}
 SIZES = (5, 1)
 """Examples of the global batches: shared out unevenly, and fewer than ranks."""
 BUDGETS = (1000, 12)
@@ -144,7 +149,14 @@ def _load(root: Path) -> Any:
     return load_model(model, dtype=torch.float32, device="cpu")
 
 
-def train(root: Path, name: str, loss: Loss, rank: int, stop: StopFlag | None = None) -> None:
+def train(
+    root: Path,
+    name: str,
+    loss: Loss,
+    rank: int,
+    stop: StopFlag | None = None,
+    update: ReferenceUpdate | None = None,
+) -> None:
     """Runs a whole stage in ``FOLDER/name``."""
     folder = root / name
     folder.mkdir(exist_ok=True)
@@ -168,6 +180,7 @@ def train(root: Path, name: str, loss: Loss, rank: int, stop: StopFlag | None = 
         evaluate={"test": "train"},
         loss=loss,
         reference_point=MismatchedKL() if "reference_point" in loss.needs else None,
+        reference_update=update,
         batch_size=5,
         steps=4,
         learning_rate=0.05,
@@ -191,6 +204,30 @@ def all_gradients(root: Path, ranks: Ranks) -> dict[str, dict[str, torch.Tensor]
     }
 
 
+def train_refreshed(root: Path, ranks: Ranks) -> None:
+    """Runs stages with a reference that changes, one after a stop, and writes what it became."""
+    references: list[RefreshedReference] = []
+    before = RefreshedReference.before
+
+    def noted(self: RefreshedReference, step: int) -> None:
+        references.append(self)
+        before(self, step)
+
+    RefreshedReference.before = noted  # type: ignore[method-assign]
+    try:
+        for name, update in UPDATES.items():
+            train(root, f"{name}-{ranks.world}", KTO(), ranks.rank, update=update)
+            folder = root / f"{name}-{ranks.world}-reference-{ranks.rank}"
+            folder.mkdir()
+            references[-1].write(folder)
+    finally:
+        RefreshedReference.before = before  # type: ignore[method-assign]
+    if ranks.world > 1:
+        with suppress(Interrupted):
+            train(root, "ema-cut", KTO(), ranks.rank, StopOnLastRank(ranks.rank), UPDATES["ema"])
+        train(root, "ema-cut", KTO(), ranks.rank, update=UPDATES["ema"])
+
+
 def main(arguments: Sequence[str]) -> None:
     """Leaves gradients, stages and the messages of errors in the folder."""
     root = Path(arguments[0])
@@ -211,6 +248,7 @@ def main(arguments: Sequence[str]) -> None:
                 (root / f"{name}-{ranks.rank}.txt").write_text(f"{type(error).__name__}: {error}")
                 raise
     train(root, "stopped", KTO(), ranks.rank)
+    train_refreshed(root, ranks)
 
 
 if __name__ == "__main__":

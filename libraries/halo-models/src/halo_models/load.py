@@ -72,7 +72,7 @@ def load_model(model: ModelInput, *, dtype: torch.dtype, device: torch.device | 
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    config = _read_config(model)
+    config = read_config(model)
     _check_causal(config, model)
     network, report = _guarded(
         model,
@@ -96,7 +96,12 @@ def load_model(model: ModelInput, *, dtype: torch.dtype, device: torch.device | 
     return network.to(device).eval()
 
 
-def _read_config(model: ModelInput) -> Any:
+def read_config(model: ModelInput) -> Any:
+    """Returns the configuration of a model.
+
+    Raises:
+        ModelError: When it cannot be found or read.
+    """
     from transformers import AutoConfig
 
     return _guarded(

@@ -19,12 +19,12 @@ _TR_DPO = "Gorbatovski et al. (2024), Learn Your Reference Model, arXiv 2404.096
 class Copy(ReferenceUpdate):
     """Copies the policy into the reference after every K optimiser steps.
 
-    The copy is made before the steps K + 1, 2 K + 1, and so on, never between a step's scores and
-    its gradient: with K = 1 the first scores of every step have log-ratios of 0. This is the
-    reference of Humanline, and the hard update of TR-DPO.
+    The copy is made before the steps K + 1, 2 K + 1, and so on are scored: the log-ratios of those
+    steps are 0, and with K = 1 all are. This is the reference of Humanline, and the hard update of
+    TR-DPO.
 
     References:
-        Liu, Muennighoff & Ethayarajh (2025), Humanline: the reference is the policy of k steps ago.
+        Liu, Muennighoff & Ethayarajh (2025), Humanline: an earlier policy, renewed every k steps.
         Gorbatovski et al. (2024), Learn Your Reference Model: the hard update.
 
     >>> [Copy(every=2).mix(step) for step in range(1, 7)]
@@ -35,8 +35,8 @@ class Copy(ReferenceUpdate):
 
     every: int = Field(
         ge=1,
-        description="Optimiser steps from one copy to the next; 1 copies the policy before every "
-        "step, as Humanline does.",
+        description="Optimiser steps from one copy to the next (Humanline's k); with 1 the policy "
+        "equals its reference whenever it is scored.",
     )
 
     def mix(self, step: int) -> float:

@@ -1,8 +1,9 @@
 """Checkpoints: all that is needed to go on as if nothing had happened, without pickle.
 
 A checkpoint is a folder ``checkpoints/step-00000200`` with the trained weights, the optimiser's
-state and `state.json`. The data position, the batch plan and all chance are functions of the seed
-and the step, so that the step is all there is to keep of them.
+state, `state.json` and, where it changes in training, the reference. The data position, the batch
+plan and all chance are functions of the seed and the step, so that the step is all there is to keep
+of them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import Tensor
 from halo_models.folders import written_beside
 from halo_trainer.metrics import Sums
 from halo_trainer.optimizers import Named, load_state, state_tensors
+from halo_trainer.reference_refresh import RefreshedReference
 
 _WEIGHTS = "weights.safetensors"
 _OPTIMIZER = "optimizer.safetensors"
@@ -64,12 +66,20 @@ class Checkpoints:
     keep_last: int
     keep_best: int
 
-    def save(self, state: TrainState, parameters: Named, optimizer: torch.optim.Optimizer) -> Path:
+    def save(
+        self,
+        state: TrainState,
+        parameters: Named,
+        optimizer: torch.optim.Optimizer,
+        reference: RefreshedReference | None,
+    ) -> Path:
         """Writes a checkpoint, removes those that are not to be kept, and returns its folder."""
         folder = self._path(state.step)
         with written_beside(folder) as partial:
             save_file(_on_cpu(dict(parameters)), partial / _WEIGHTS)
             save_file(_on_cpu(state_tensors(optimizer, parameters)), partial / _OPTIMIZER)
+            if reference is not None:
+                reference.write(partial)
             (partial / _STATE).write_text(json.dumps(asdict(state)))
         keep = kept(self.scores(), self.keep_last, self.keep_best)
         for old in self.folder.glob(f"{_PREFIX}*"):
@@ -78,8 +88,13 @@ class Checkpoints:
                 shutil.rmtree(old)
         return folder
 
-    def restore(self, parameters: Named, optimizer: torch.optim.Optimizer) -> TrainState:
-        """Puts the latest checkpoint into weights and optimiser; returns a new state if none."""
+    def restore(
+        self,
+        parameters: Named,
+        optimizer: torch.optim.Optimizer,
+        reference: RefreshedReference | None,
+    ) -> TrainState:
+        """Puts the latest checkpoint back where it came from; returns a new state if none."""
         steps = sorted(self.scores())
         if not steps:
             return TrainState()
@@ -89,6 +104,8 @@ class Checkpoints:
             for name, parameter in parameters:
                 parameter.copy_(weights[name])
         load_state(optimizer, parameters, load_file(folder / _OPTIMIZER))
+        if reference is not None:
+            reference.read(folder)
         state = TrainState(**json.loads((folder / _STATE).read_text()))
         state.window = {name: (pair[0], pair[1]) for name, pair in state.window.items()}
         return state

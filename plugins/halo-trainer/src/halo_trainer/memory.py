@@ -26,12 +26,13 @@ def training_gigabytes(
     reference: bool,
     precision: str,
     trained_share: float = 1.0,
+    refreshed: bool = False,
 ) -> dict[str, float]:
     """Returns what a device holds during training besides activations, in GB (1e9 bytes).
 
     Trained weights, their gradients and the optimiser's state are float32 in both precisions;
     frozen ones, be it the reference or what low-rank factors leave alone, are held in the
-    precision computed in.
+    precision computed in. A reference that takes in the policy's weights is held as those are.
 
     Args:
         parameters: Weights of the model.
@@ -39,15 +40,17 @@ def training_gigabytes(
         reference: Whether a reference model is held beside the policy.
         precision: ``float32`` or ``bfloat16``.
         trained_share: Share of the weights that is trained; about 0 with low-rank factors.
+        refreshed: Whether the reference takes in the policy's weights.
     """
     trained = trained_share * parameters
     states = OPTIMIZER_STATES.get(optimizer, 2)
     frozen = 2 if precision == "bfloat16" else 4
+    weights = 4 * trained + frozen * (parameters - trained)
     return {
-        "weights": (4 * trained + frozen * (parameters - trained)) / 1e9,
+        "weights": weights / 1e9,
         "gradients": 4 * trained / 1e9,
         "optimizer": 4 * states * trained / 1e9,
-        "reference": frozen * parameters / 1e9 if reference else 0.0,
+        "reference": (weights if refreshed else frozen * parameters) / 1e9 if reference else 0.0,
     }
 
 
@@ -58,6 +61,7 @@ def memory_line(
     reference: bool,
     precision: str,
     trained_share: float = 1.0,
+    refreshed: bool = False,
 ) -> str:
     """Returns one line on the memory of a device; see `training_gigabytes`.
 
@@ -70,6 +74,7 @@ def memory_line(
         reference=reference,
         precision=precision,
         trained_share=trained_share,
+        refreshed=refreshed,
     )
     digits = 1 if sum(found.values()) >= 1 else 3
     parts = ", ".join(f"{name} {size:.{digits}f}" for name, size in found.items() if size)

@@ -69,7 +69,9 @@ class _Loop:
         self.context = context
         self.training = training
         self.ranks = training.scoring.ranks
-        self.state = training.checkpoints.restore(training.parameters, training.optimizer)
+        self.state = training.checkpoints.restore(
+            training.parameters, training.optimizer, training.refresh
+        )
         # The sums of all processes were kept as one; rank 0 carries them on.
         self.window = Metrics(self.state.window if self.ranks.main else None)
         self.watch = Stopwatch(self.ranks.device)
@@ -91,6 +93,8 @@ class _Loop:
         training, state = self.training, self.state
         step = state.step + 1
         seed_step(self.context.seed, step, self.ranks.rank)
+        if training.refresh is not None:
+            training.refresh.before(step)
         batch, rng = training.plan.batch(step), training.plan.rng(step, "pairs")
         try:
             prepared = training.scoring.prepare(training.data, batch, rng, state.estimator)
@@ -160,6 +164,8 @@ class _Loop:
         self.window = Metrics()
         metrics["train/lr"] = self._rate(self.state.step)
         metrics["train/examples"] = float(self.training.plan.examples_seen(self.state.step))
+        if self.training.refresh is not None:
+            metrics["reference/age_steps"] = self.training.refresh.age
         if self.state.first_loss is None:
             self.state.first_loss = metrics.get("train/loss")
         self._publish(metrics | self.watch.lap())
@@ -192,7 +198,9 @@ class _Loop:
         self.window = Metrics(self.state.window if self.ranks.main else None)
         training, state = self.training, self.state
         if self.ranks.main:
-            folder = training.checkpoints.save(state, training.parameters, training.optimizer)
+            folder = training.checkpoints.save(
+                state, training.parameters, training.optimizer, training.refresh
+            )
             self.context.events.append(
                 "checkpoint",
                 stage=self.context.id,

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from halo_core.component import (
+    Added,
     Default,
     Execution,
     LearnRef,
@@ -22,6 +23,7 @@ from halo_core.component import (
 from halo_core.feedback import Feedback
 from halo_core.loss import Controlled, Loss, Need, Statistical
 from halo_core.reference_point import RefPointEstimator, WithinPair
+from halo_core.reference_update import ReferenceUpdate
 from halo_core.stage import (
     Forecast,
     Known,
@@ -35,6 +37,7 @@ from halo_trainer.gpu_time import GPU, PER_STEPS, gpu_hours, gpu_hours_line
 from halo_trainer.lora_options import LoraOptions
 from halo_trainer.memory import memory_line
 from halo_trainer.optimizer_names import optimizer_name, unknown_options
+from halo_trainer.reference_shares import TRIED, UNMIXABLE, mixes_weights, shares_of
 
 PROVIDED = (
     "policy_logps",
@@ -59,7 +62,8 @@ class Train(Stage):
     )
     reference: Annotated[ModelRef | None, Default("from", when="needs_reference")] = Field(
         default=None,
-        description="The frozen model that the policy is compared with; `from` when left out.",
+        description="The model that the policy is compared with, frozen unless a "
+        "`reference_update` is given; `from` when left out.",
     )
     data: LearnRef = Field(description="The feedback to learn from.")
     evaluate: dict[str, TestRef] = Field(
@@ -70,6 +74,11 @@ class Train(Stage):
     reference_point: Annotated[RefPointEstimator | None, Default("loss")] = Field(
         default=None,
         description="What rewards are compared with; the loss's own choice when left out.",
+    )
+    reference_update: Annotated[ReferenceUpdate | None, Added()] = Field(
+        default=None,
+        description="When the reference takes in the weights of the policy; never when left out. "
+        "Evaluation compares with the reference of its step.",
     )
     samples: SamplesRef | None = Field(
         default=None,
@@ -201,6 +210,7 @@ class Train(Stage):
         if "statistics" in needs and not isinstance(self.loss, Statistical):
             yield "loss", "needs 'statistics', but has no method `statistics`"
         yield from self._reference_mistakes(needs)
+        yield from self._update_mistakes()
         yield from self._control_mistakes()
 
     def _reference_mistakes(self, needs: set[Need]) -> Iterator[tuple[str, str]]:
@@ -226,6 +236,15 @@ class Train(Stage):
             )
         if self.samples is not None and "reference_samples" not in needs:
             yield "samples", "the loss uses no samples of the reference; leave it out"
+
+    def _update_mistakes(self) -> Iterator[tuple[str, str]]:
+        if self.reference_update is None:
+            return
+        if not self.needs_reference:
+            yield "reference_update", "the loss uses no reference model; leave it out"
+        shares = shares_of(self.reference_update, self.steps or TRIED)
+        if self.lora is not None and mixes_weights(shares):
+            yield "reference_update", UNMIXABLE
 
     def _control_mistakes(self) -> Iterator[tuple[str, str]]:
         if not isinstance(self.loss, Controlled):
@@ -269,6 +288,7 @@ class Train(Stage):
                 reference=self.needs_reference,
                 precision=precision,
                 trained_share=0.0 if self.lora else 1.0,
+                refreshed=self.reference_update is not None,
             )
         steps = self.steps
         if steps is None and rows is not None:
@@ -284,11 +304,16 @@ class Train(Stage):
         return found | {GPU: gpu_hours_line(hours, steps)}
 
     def preflight(self, models: Mapping[str, ModelInput]) -> None:
-        """Checks that the control tokens of a loss that has some are not in the vocabulary yet.
+        """Checks control tokens, and a reference that is to take in the policy's weights.
 
         Raises:
-            ModelError: When one is, or there is no tokenizer.
+            ModelError: When a control token is in the vocabulary already, there is no tokenizer,
+                or the reference is of another architecture.
         """
+        if self.reference_update is not None and models["reference"] != models["from"]:
+            from halo_trainer.reference_refresh import check_architectures
+
+            check_architectures(models["from"], models["reference"])
         if isinstance(self.loss, Controlled):
             from halo_models.control_tokens import check_control_tokens
             from halo_models.load import load_tokenizer

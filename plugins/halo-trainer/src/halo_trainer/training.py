@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from halo_core.errors import UserError
 from halo_core.stage import StageContext
 from halo_models.control_tokens import suffixes
 from halo_models.notes import ModelNotes
@@ -18,6 +19,9 @@ from halo_trainer.distributed import Ranks
 from halo_trainer.encoded import EncodedExample
 from halo_trainer.encoding import EncodingOptions
 from halo_trainer.optimizers import Named, make_optimizer, trainable
+from halo_trainer.reference_refresh import RefreshedReference
+from halo_trainer.reference_shares import UNMIXABLE, mixes_weights, shares_of
+from halo_trainer.scorer import Scorer
 from halo_trainer.scoring import Scoring
 from halo_trainer.training_data import counted, encoded_sets, encoding_options
 from halo_trainer.training_models import LoadedModel, frozen_scorer, load_start, trained_scorer
@@ -39,6 +43,7 @@ class Training:
         heads: Beside the model's own, by name.
         notes: What the model will say of how it wants to be asked.
         remark: What the loss says of the data; empty where it says nothing.
+        refresh: Brings the reference up to date; None where it stays as it is.
         parameters: What is trained, by name.
         optimizer: Of these.
         data: The examples to learn from.
@@ -56,6 +61,7 @@ class Training:
     heads: nn.ModuleDict
     notes: ModelNotes
     remark: str
+    refresh: RefreshedReference | None
     parameters: Named
     optimizer: torch.optim.Optimizer
     data: Sequence[EncodedExample]
@@ -77,18 +83,20 @@ def set_up(stage: Train, context: StageContext, ranks: Ranks) -> Training:
     loss, remark = counted(stage, data)
     policy = trained_scorer(stage, context, loaded, ranks, options.max_length)
     parameters = trainable(policy.model) + [(f"heads.{n}", p) for n, p in trainable(policy.heads)]
+    reference = frozen_scorer(stage, context, loaded, ranks, options.max_length)
+    plan = BatchPlan(len(data), stage.batch_size, context.seed)
+    steps = _steps(stage, plan, context.warn)
     scoring = Scoring(
         loss=loss,
         estimator=stage.reference_point,
         policy=ranks.wrap(policy).train(),
-        reference=frozen_scorer(stage, context, loaded, ranks, options.max_length),
+        reference=reference,
         ranks=ranks,
         micro_batch_tokens=stage.micro_batch_tokens,
         max_length=options.max_length,
         seed=context.seed,
         dropout=stage.dropout > 0 or (stage.lora is not None and stage.lora.dropout > 0),
     )
-    plan = BatchPlan(len(data), stage.batch_size, context.seed)
     return Training(
         scoring=scoring,
         model=policy.model,
@@ -98,12 +106,13 @@ def set_up(stage: Train, context: StageContext, ranks: Ranks) -> Training:
         heads=policy.heads,
         notes=loaded.notes,
         remark=remark,
+        refresh=_refresh(stage, context, policy, reference, steps),
         parameters=parameters,
         optimizer=_optimizer(stage, parameters),
         data=data,
         evaluation=evaluation,
         plan=plan,
-        steps=_steps(stage, plan, context.warn),
+        steps=steps,
         checkpoints=Checkpoints(context.folder / "checkpoints", stage.keep_last, stage.keep_best),
     )
 
@@ -113,6 +122,22 @@ def _encoding(stage: Train, loaded: LoadedModel) -> EncodingOptions:
         encoding_options(stage.max_length, stage.max_prompt_length, loaded.model.config),
         suffixes=suffixes(loaded.tokenizer, stage.loss, loaded.notes),
     )
+
+
+def _refresh(
+    stage: Train, context: StageContext, policy: Scorer, reference: Scorer | None, steps: int
+) -> RefreshedReference | None:
+    if stage.reference_update is None or reference is None:
+        return None
+    shares = shares_of(stage.reference_update, steps)
+    if not any(shares):
+        context.warn(
+            f"reference_update leaves the reference as it is in all of the {steps} steps there are"
+        )
+    if stage.lora is not None and mixes_weights(shares):
+        raise UserError(UNMIXABLE, location="reference_update")
+    where = context.models["reference"].path
+    return RefreshedReference(policy.model, reference.model, shares, location=where)
 
 
 def _optimizer(stage: Train, parameters: Named) -> torch.optim.Optimizer:

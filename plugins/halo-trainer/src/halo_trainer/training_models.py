@@ -1,4 +1,4 @@
-"""The models of a training: the policy, loaded and made trainable, and the frozen reference."""
+"""The models of a training: the policy, loaded and made trainable, and its reference."""
 
 from __future__ import annotations
 
@@ -93,6 +93,9 @@ def frozen_scorer(
 ) -> Scorer | None:
     """Returns the reference, probed in float32, then frozen; None where nothing needs it.
 
+    One that is to take in the policy's weights gets adapters where the policy has some, and keeps
+    its dtype; see `RefreshedReference`.
+
     Args:
         stage: The options.
         context: Where the reference is.
@@ -110,8 +113,12 @@ def frozen_scorer(
     grow_vocabulary(model, len(loaded.tokenizer))
     compute = pick_dtype(stage.precision, ranks.device)
     scorer = make_scorer(model, compute_dtype=compute, max_length=max_length, warn=context.warn)
+    refreshed = stage.reference_update is not None
+    if refreshed and stage.lora is not None:
+        scorer.model = apply_lora(model, stage.lora, seed=context.seed)
     scorer.eval().requires_grad_(False)
-    _hold_frozen(scorer, compute)
+    if not refreshed:
+        _hold_frozen(scorer, compute)
     return scorer
 
 

@@ -1,0 +1,154 @@
+"""A reference that takes in the weights of the policy while the policy is trained.
+
+Its weights are held in the dtypes of the policy's: a trained weight in float32 in every precision.
+So a copy is exact, the two models then compute the same numbers, and an average keeps the small
+changes that bfloat16 would round away. Every process mixes the same weights in the same way.
+
+Heads that the loss adds belong to the policy alone. Buffers hold constants, and are left alone.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from halo_core.errors import ModelError
+from halo_core.stage import ModelInput
+from halo_models.load import read_config
+
+FILE = "reference.safetensors"
+"""What a checkpoint keeps of the reference."""
+
+
+class RefreshedReference:
+    """The reference of a training, and how old it is.
+
+    Args:
+        policy: The model that is trained; a peft model where it is adapted.
+        reference: The frozen one, of the same architecture; its weights are changed in place.
+        shares: Of the policy, in the reference, before each step.
+        location: Names the reference in messages.
+
+    Attributes:
+        age: How many optimiser steps old it is in the present step: of a copy the steps since it
+            was made, of an average the mean over the policies in it, by their weights. The
+            reference that training begins with is one of step 1.
+
+    Raises:
+        ModelError: When the two models do not have the same weights, or other constants.
+    """
+
+    def __init__(
+        self, policy: nn.Module, reference: nn.Module, shares: Sequence[float], *, location: str
+    ) -> None:
+        _check_alike(policy, reference, location)
+        self.age = 0.0
+        self._shares = shares
+        self._step = 0
+        theirs = dict(reference.named_parameters())
+        self._policy: dict[str, Tensor] = {}
+        self._reference: dict[str, Tensor] = {}
+        for name, weight in policy.named_parameters():
+            other = theirs[name]
+            other.data = other.data.to(weight.dtype)
+            # What is not trained and the same from the start, as under an adapter, stays the same.
+            if weight.requires_grad or not torch.equal(weight, other):
+                self._policy[name], self._reference[name] = weight, other
+
+    @torch.no_grad()
+    def before(self, step: int) -> None:
+        """Brings the reference up to date for a step; once for each, in order."""
+        if step == self._step:
+            return  # It was kept ready for this step, which then was not done.
+        share = self._shares[step - 1]
+        policy, reference = list(self._policy.values()), list(self._reference.values())
+        if share == 1:
+            torch._foreach_copy_(reference, policy)
+        elif share > 0:
+            torch._foreach_lerp_(reference, policy, share)
+        self.age = (1 - share) * (self.age + (step > 1))
+        self._step = step
+
+    def write(self, folder: Path) -> None:
+        """Writes what has changed, or may change, into a checkpoint."""
+        tensors = {name: weight.cpu().contiguous() for name, weight in self._reference.items()}
+        place = {"step": str(self._step), "age": repr(self.age)}
+        save_file(tensors, folder / FILE, metadata=place)
+
+    @torch.no_grad()
+    def read(self, folder: Path) -> None:
+        """Puts back what `write` wrote."""
+        tensors = load_file(folder / FILE)
+        for name, weight in self._reference.items():
+            weight.copy_(tensors[name])
+        with safe_open(folder / FILE, framework="pt") as file:
+            place: Mapping[str, str] = file.metadata()
+        self._step, self.age = int(place["step"]), float(place["age"])
+
+
+def check_architectures(policy: ModelInput, reference: ModelInput) -> None:
+    """Checks from their configurations that a reference can take in the weights of a policy.
+
+    The sizes of the vocabularies are not compared: training makes them equal.
+
+    Raises:
+        ModelError: When it cannot, or a configuration cannot be read.
+    """
+    configs = [copy.deepcopy(read_config(model)) for model in (policy, reference)]
+    size = max(config.get_text_config().vocab_size for config in configs)
+    ours, theirs = (_skeleton(config, size) for config in configs)
+    _refuse(_shapes_differ(ours, theirs), reference.path)
+
+
+def _skeleton(config: Any, vocabulary: int) -> nn.Module:
+    """Returns a model without weights: their names and shapes."""
+    from transformers import AutoModelForCausalLM
+
+    config.get_text_config().vocab_size = vocabulary
+    with torch.device("meta"):
+        model: nn.Module = AutoModelForCausalLM.from_config(config)
+    return model
+
+
+def _check_alike(policy: nn.Module, reference: nn.Module, location: str) -> None:
+    _refuse(_shapes_differ(policy, reference) or _constants_differ(policy, reference), location)
+
+
+def _refuse(difference: str | None, location: str) -> None:
+    if difference is not None:
+        raise ModelError(
+            f"the reference cannot take in the weights of the model that is trained: {difference}. "
+            "Give a reference of the same architecture and size, or leave reference_update out",
+            location=location,
+        )
+
+
+def _shapes_differ(policy: nn.Module, reference: nn.Module) -> str | None:
+    """Returns the first difference between the weights of two models; None where there is none."""
+    ours, theirs = (
+        {name: list(weight.shape) for name, weight in model.named_parameters()}
+        for model in (policy, reference)
+    )
+    for name in [*ours, *theirs]:
+        if ours.get(name) != theirs.get(name):
+            return f"{name} is {_shape(theirs.get(name))} in it, and {_shape(ours.get(name))} there"
+    return None
+
+
+def _shape(shape: list[int] | None) -> str:
+    return "missing" if shape is None else " x ".join(map(str, shape))
+
+
+def _constants_differ(policy: nn.Module, reference: nn.Module) -> str | None:
+    ours, theirs = dict(policy.named_buffers()), dict(reference.named_buffers())
+    for name in [*ours, *theirs]:
+        if name not in ours or name not in theirs or not torch.equal(ours[name], theirs[name]):
+            return f"the constant {name} is another one"
+    return None
