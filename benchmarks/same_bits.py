@@ -120,8 +120,9 @@ def weights(stage: Path) -> dict[str, Any]:
 
 
 def lines(file: Path) -> list[dict[str, Any]]:
-    """Returns the objects in a file of JSON lines."""
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    """Returns the objects in a file of JSON lines, without the version that newer ones carry."""
+    found = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return [{name: value for name, value in line.items() if name != "v"} for line in found]
 
 
 def digest(tree: Any) -> str:

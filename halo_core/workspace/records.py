@@ -24,7 +24,7 @@ ROWS = "rows.arrow"
 AGAIN = "Compute its stage again: halo run SPEC --again STAGE"
 
 
-class Sample(TypedDict):
+class SampleLine(TypedDict):
     """A line of `samples.jsonl`: a prompt and the completion that a model gave."""
 
     v: NotRequired[int]
@@ -35,8 +35,8 @@ class Sample(TypedDict):
     """Messages before the completion."""
     completion: str
     """Text of the model, control tokens included."""
-    tokens: int | None
-    """Length of the completion in tokens; null where it is not known."""
+    tokens: int
+    """Length of the completion in tokens."""
     target: NotRequired[str | None]
     """Demonstrated, chosen or desirable completion of the prompt in the data; null without one."""
     target_tokens: NotRequired[int | None]
@@ -155,9 +155,12 @@ class EventLine(TypedDict):
     """Type of the event."""
 
 
-SAMPLES = LineFile("samples.jsonl", Sample, AGAIN)
+SAMPLES = LineFile("samples.jsonl", SampleLine, AGAIN)
 PARTIAL_SAMPLES = LineFile(
-    "samples.partial.jsonl", Sample, "Remove the file; the same command samples again", grows=True
+    "samples.partial.jsonl",
+    SampleLine,
+    "Remove the file; the same command samples again",
+    grows=True,
 )
 VERDICTS = LineFile("verdicts.jsonl", VerdictLine, AGAIN, grows=True)
 SCORES = LineFile("scores.jsonl", ScoreLine, AGAIN, grows=True)

@@ -230,6 +230,9 @@ def sampled(
         rows = [
             {
                 "prompt_id": prompt_id(row["prompt"]),
+                "prompt": row["prompt"],
+                "completion": "",
+                "tokens": 2,
                 "token_ids": [5 + i, 6],
                 "finish": "stop" if i else "length",
             }
@@ -320,3 +323,15 @@ def test_a_loss_that_needs_statistics_must_make_them() -> None:
             raise NotImplementedError
 
     assert "has no method `statistics`" in str(Train(data="d", loss=Lacking()).mistakes())
+
+
+def test_samples_without_token_ids_are_named_by_file_and_line(
+    sampled: Callable[..., StageContext],
+) -> None:
+    context = sampled(len(PAIRS))
+    path = context.inputs["samples"] / "samples.jsonl"
+    path.write_text(path.read_text().replace('"token_ids"', '"ids"', 1))
+    stage = Train(data="d", loss=Regularised(), samples="answers", device="cpu", batch_size=4)
+    message = rf"^{path}:1: got .* without token_ids; expected a JSON object with .*finish\."
+    with pytest.raises(DataError, match=message):
+        stage.run(context)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from halo_core.errors import DataError
+from halo_core.workspace.records import SAMPLES
 from halo_trainer.encoded import EncodedCompletion, EncodedExample, Ids
-
-SAMPLES = "samples.jsonl"
 
 
 class WithSamples(Sequence[EncodedExample]):
@@ -68,12 +66,13 @@ def read_samples(folder: Path, end: int) -> dict[str, Ids]:
     Args:
         folder: Of the stage.
         end: The token that ends a completion; those that ended by themselves get it back.
+
+    Raises:
+        DataError: When a line is no sample with token ids.
     """
-    with (folder / SAMPLES).open(encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
     return {
-        row["prompt_id"]: np.array(
-            [*row["token_ids"], *([end] if row["finish"] == "stop" else [])], dtype=np.int32
+        sample["prompt_id"]: np.array(
+            [*sample["token_ids"], *([end] if sample["finish"] == "stop" else [])], dtype=np.int32
         )
-        for row in rows
+        for sample in SAMPLES.read(folder / SAMPLES.name, needs=("token_ids", "finish"))
     }

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
-Record = Mapping[str, Any]
+from halo_core.workspace.records import PARTIAL_SAMPLES, SAMPLES, SampleLine
 
 
 class SampleFile:
@@ -17,13 +15,16 @@ class SampleFile:
     Args:
         folder: The stage's folder.
         batches: The prompt ids of each batch, in the order in which they are sampled.
+
+    Raises:
+        DataError: When a sample of an earlier call cannot be read.
     """
 
     def __init__(self, folder: Path, batches: Sequence[Sequence[str]]) -> None:
         self._folder = folder
-        self._partial = folder / "samples.partial.jsonl"
+        self._partial = folder / PARTIAL_SAMPLES.name
         self._batches = batches
-        self.samples: list[Record] = []
+        self.samples: list[SampleLine] = []
         self.batches_done = 0
         self._resume()
 
@@ -31,36 +32,25 @@ class SampleFile:
         """Takes over the whole batches of an earlier call and drops what is behind them."""
         if not self._partial.exists():
             return
-        with self._partial.open("rb") as file:
-            lines = list(file)
-        kept = 0
+        lines = PARTIAL_SAMPLES.read(self._partial)
         for ids in self._batches:
-            part = lines[kept : kept + len(ids)]
-            samples = [json.loads(line) for line in part if line.endswith(b"\n")]
+            samples = list(islice(lines, len(ids)))
             if [sample["prompt_id"] for sample in samples] != list(ids):
                 break
-            kept += len(ids)
             self.samples.extend(samples)
             self.batches_done += 1
-        os.truncate(self._partial, sum(map(len, lines[:kept])))
+        PARTIAL_SAMPLES.write(self._partial, self.samples)
 
-    def append(self, samples: Sequence[Record]) -> None:
+    def append(self, samples: Sequence[SampleLine]) -> None:
         """Adds the next batch."""
-        with self._partial.open("ab") as file:
-            file.write(b"".join(map(_line, samples)))
+        PARTIAL_SAMPLES.append(self._partial, samples)
         self.samples.extend(samples)
         self.batches_done += 1
 
     def finish(self, order: Sequence[str]) -> Path:
-        """Returns ``samples.jsonl``, written beside and renamed, in the order of the prompt ids."""
+        """Returns ``samples.jsonl``, written whole, in the order of the prompt ids."""
         found = {sample["prompt_id"]: sample for sample in self.samples}
-        path = self._folder / "samples.jsonl"
-        beside = path.with_suffix(".part")
-        beside.write_bytes(b"".join(_line(found[id_]) for id_ in order))
-        beside.replace(path)
+        path = self._folder / SAMPLES.name
+        SAMPLES.write(path, (found[id_] for id_ in order))
         self._partial.unlink(missing_ok=True)
         return path
-
-
-def _line(sample: Record) -> bytes:
-    return json.dumps(sample, ensure_ascii=False).encode() + b"\n"

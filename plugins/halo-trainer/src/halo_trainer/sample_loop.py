@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from halo_core.errors import UserError
 from halo_core.stage import StageContext, StageResult
+from halo_core.workspace.records import SAMPLES, SampleLine
 from halo_models.control_tokens import suffixes
 from halo_models.device import pick_device, pick_dtype
 from halo_models.load import context_length, load_model, load_tokenizer
@@ -17,7 +18,7 @@ from halo_models.notes import ModelNotes, read_notes
 from halo_models.prompts import EncodedPrompt, PromptEncoder
 from halo_models.tokenizers import end_ids, token_ids
 from halo_trainer.next_token import Choice
-from halo_trainer.sample_file import Record, SampleFile
+from halo_trainer.sample_file import SampleFile
 from halo_trainer.sample_prompts import SamplePrompt, select_prompts
 from halo_trainer.sampling import Generated, Sampler
 
@@ -52,7 +53,7 @@ def sample(options: Sample, context: StageContext) -> StageResult:
     file = SampleFile(context.folder, [[prompt.id for prompt in batch] for batch in batches])
     _answer(batches, encoded, sampler, tokenizer, file, context)
     file.finish([prompt.id for prompt in prompts])
-    context.events.append("samples", stage=context.id, path="samples.jsonl", count=len(prompts))
+    context.events.append("samples", stage=context.id, path=SAMPLES.name, count=len(prompts))
     return _result(file.samples)
 
 
@@ -140,25 +141,25 @@ def _answer(
 
 def _records(
     batch: Sequence[SamplePrompt], answers: Sequence[Generated], tokenizer: Any
-) -> list[Record]:
+) -> list[SampleLine]:
     targets = token_ids(tokenizer, [prompt.target or "" for prompt in batch])
     return [
-        {
-            "prompt_id": prompt.id,
-            "prompt": list(prompt.prompt),
+        SampleLine(
+            prompt_id=prompt.id,
+            prompt=list(prompt.prompt),
             # Control tokens stay visible: they show that a model runs on as the user.
-            "completion": tokenizer.decode(answer.token_ids, skip_special_tokens=False),
-            "target": prompt.target,
-            "tokens": len(answer.token_ids),
-            "target_tokens": None if prompt.target is None else len(target),
-            "token_ids": answer.token_ids,
-            "finish": answer.finish,
-        }
+            completion=tokenizer.decode(answer.token_ids, skip_special_tokens=False),
+            target=prompt.target,
+            tokens=len(answer.token_ids),
+            target_tokens=None if prompt.target is None else len(target),
+            token_ids=answer.token_ids,
+            finish=answer.finish,
+        )
         for prompt, answer, target in zip(batch, answers, targets, strict=True)
     ]
 
 
-def _result(samples: Sequence[Record]) -> StageResult:
+def _result(samples: Sequence[SampleLine]) -> StageResult:
     lengths = [sample["tokens"] for sample in samples]
     stopped = statistics.fmean(sample["finish"] == "stop" for sample in samples)
     metrics = {
