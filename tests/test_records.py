@@ -30,10 +30,10 @@ def write(path: Path, *lines: Any) -> Path:
 
 def test_lines_are_read_as_they_were_written(tmp_path: Path) -> None:
     path = tmp_path / SCORES.name
-    SCORES.write(path, [{**SCORE, "reason": "größer"}])
+    SCORES.write(path, [{**SCORE, "reason": "größer\u2028"}])
     SCORES.append(path, [SCORE, {**SCORE, "id": "t"}])
     assert [line["id"] for line in SCORES.read(path)] == ["s", "s", "t"]
-    assert next(SCORES.read(path))["reason"] == "größer"
+    assert next(SCORES.read(path))["reason"] == "größer\u2028"
 
 
 def test_a_written_line_carries_its_version(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from halo_core.errors import PathError, did_you_mean
+from halo_core.workspace.records import EVENTS, SUITE
 
 SHOWN = 8
 """A message names so many of the runs and suites that are there."""
@@ -32,8 +33,8 @@ class Target:
 
 
 _MARKS: dict[Literal["run", "suite"], tuple[str, str]] = {
-    "suite": ("suites", "suite.json"),
-    "run": ("runs", "events.jsonl"),
+    "suite": ("suites", SUITE.name),
+    "run": ("runs", EVENTS.name),
 }
 
 

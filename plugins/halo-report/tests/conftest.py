@@ -8,6 +8,8 @@ import pytest
 
 from halo_core.events import EventLog
 
+PRODUCTS = {"train": "model", "sample": "samples", "judge": "verdicts"}
+
 
 @pytest.fixture(scope="session")
 def make_run():
@@ -77,7 +79,14 @@ def _write_record(run, stages):
         "name": run.name,
         "command": ["halo", "run", "toy.yaml"],
         "stages": [
-            {"id": id_, "use": use, "folder": f"stages/{use}-{id_}", "loss": loss}
+            {
+                "id": id_,
+                "use": use,
+                "folder": f"stages/{use}-{id_}",
+                "key": id_,
+                "product": PRODUCTS[use],
+                "loss": loss,
+            }
             for id_, use, loss in stages
         ],
         "components": [
@@ -87,6 +96,8 @@ def _write_record(run, stages):
                 "distribution": "halo-methods",
                 "version": "0.1.0",
                 "origin": "/site-packages/halo_methods/components.py",
+                "source": "0123456789abcdef",
+                "options": {},
             }
         ],
         "versions": {"python": "3.11.2", "halo-core": "0.1.0"},
@@ -174,8 +185,7 @@ class SuiteWriter:
         self._stage(log, name, loss, "train", lambda folder: _log_curves(log, loss, loss, 5))
         for judge in judges:
             verdicts = [
-                {"prompt_id": f"p{i}", "result": result, "tokens": tokens + i % 3, "flip": False}
-                for i, result in enumerate(results)
+                self.verdict(i, result, tokens=tokens + i % 3) for i, result in enumerate(results)
             ]
             self._stage(
                 log,
@@ -188,6 +198,19 @@ class SuiteWriter:
         options = f"stages: {{a: {{use: train, loss: {{use: {loss}}}}}}}\n"
         (run / "spec.resolved.yaml").write_text(options, encoding="utf-8")
         return f"runs/{name}"
+
+    def verdict(self, number, result, tokens=5, completion="", baseline=""):
+        """Returns a line of ``verdicts.jsonl``."""
+        return {
+            "prompt_id": f"p{number}",
+            "prompt": [],
+            "completion": completion,
+            "baseline": baseline,
+            "result": result,
+            "flip": False,
+            "orders": [],
+            "tokens": tokens,
+        }
 
     def _stage(self, log, run, id_, use, work):
         folder = self.workspace / "stages" / f"{run}-{id_}"

@@ -65,11 +65,12 @@ def two(suite):
 def record(suite, run, judge=None, sampler=None, verdicts=None, **judging):
     """Writes what the stages `a` (train), `answers` and `win` of a run record of themselves."""
     stages = suite.workspace / "stages"
+    made = [("a", "kto", "train"), ("answers", "answers", "sample"), ("win", "win", "judge")]
     listed = [
-        {"id": "a", "folder": f"stages/{run}-kto", "use": "train", "loss": "kto"},
-        {"id": "answers", "folder": f"stages/{run}-answers", "use": "sample", "models": {}},
-        {"id": "win", "folder": f"stages/{run}-win", "use": "judge", "inputs": {}},
+        {"id": id_, "folder": f"stages/{run}-{name}", "use": use, "key": id_, "product": "x"}
+        for id_, name, use in made
     ]
+    listed[0]["loss"] = "kto"
     listed[1]["models"] = {"from": "a"}
     listed[2]["inputs"] = {"of": "answers"}
     (suite.workspace / "runs" / run / "run.json").write_text(json.dumps({"stages": listed}))
@@ -87,8 +88,9 @@ def record(suite, run, judge=None, sampler=None, verdicts=None, **judging):
 def write_stage(folder, tree, options):
     folder.mkdir(exist_ok=True)
     identity = {"stage": {"options": options}, "data": {}}
-    text = json.dumps({"seed": 1, "stage": tree, "identity": identity})
-    (folder / "stage.json").write_text(text)
+    nothing = {"models": {}, "inputs": {}, "data": {}, "cache": "", "events": ""}
+    told = {"id": "", "key": "", "seed": 1, "stage": tree, "identity": identity}
+    (folder / "stage.json").write_text(json.dumps(told | nothing))
 
 
 def points(suite, run):
@@ -138,10 +140,7 @@ def test_the_length_controlled_interval_has_the_confidence_that_was_asked_for(su
         record(
             suite,
             run,
-            verdicts=[
-                {"prompt_id": f"p{i}", "result": result, "tokens": 5, "flip": False, **texts[i]}
-                for i, result in enumerate(results)
-            ],
+            verdicts=[suite.verdict(i, result, **texts[i]) for i, result in enumerate(results)],
         )
         events = suite.workspace / "runs" / run / "events.jsonl"
         told = '"metrics": {"win_lc": 0.1, "win_lc_lo": 0.0, "win_lc_hi": 0.9}'
@@ -230,10 +229,7 @@ def test_the_same_circumstances_are_no_warning(two, suite, compare):
 def test_prompts_that_were_judged_against_other_texts_are_counted(suite, compare):
     for run, texts in (("a", "xyz"), ("b", "xyw")):
         suite.run(run, suite.results(2, 1))
-        verdicts = [
-            {"prompt_id": f"p{i}", "result": "win", "tokens": 1, "flip": False, "baseline": text}
-            for i, text in enumerate(texts)
-        ]
+        verdicts = [suite.verdict(i, "win", baseline=text) for i, text in enumerate(texts)]
         record(suite, run, verdicts=verdicts)
     _, found = compare("a", "b")
     assert found["unlike"] == ["the rival's texts differ: on 1 of 3 prompts"]

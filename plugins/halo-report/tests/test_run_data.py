@@ -1,8 +1,7 @@
-import json
-
 import pytest
 
-from halo_report.run_data import read_curves, read_lines, read_run, stage_options
+from halo_core.errors import DataError
+from halo_report.run_data import read_curves, read_run, stage_options
 
 
 def metrics(step, **values):
@@ -93,15 +92,31 @@ def test_a_run_without_its_record_is_read_from_its_events(write_run):
     ]
 
 
-def test_a_line_that_was_cut_off_is_left_out(tmp_path):
-    path = tmp_path / "samples.jsonl"
-    path.write_text(json.dumps({"a": "b\u2028c"}, ensure_ascii=False) + '\n{"a": ', "utf-8")
-    assert read_lines(path) == [{"a": "b\u2028c"}]
+def test_a_verdict_that_was_cut_off_is_left_out(write_run):
+    run = write_run()
+    path = run.parent.parent / "stages" / "judge-win-kto" / "verdicts.jsonl"
+    before = read_run(run).stages[-1].verdicts
+    path.write_text(path.read_text(encoding="utf-8")[:-1], encoding="utf-8")
+    assert read_run(run).stages[-1].verdicts == before[:-1]
 
 
-@pytest.mark.parametrize("name", ["samples.jsonl", "verdicts.jsonl"])
-def test_missing_lines_are_no_lines(tmp_path, name):
-    assert read_lines(tmp_path / name) == []
+def test_a_damaged_verdict_is_named_by_file_and_line(write_run):
+    run = write_run()
+    path = run.parent.parent / "stages" / "judge-win-kto" / "verdicts.jsonl"
+    path.write_text(path.read_text(encoding="utf-8").replace('"flip"', '"flop"', 1), "utf-8")
+    with pytest.raises(DataError, match=rf"^{path}:1: got .* without flip; expected a JSON object"):
+        read_run(run)
+
+
+@pytest.mark.parametrize(
+    ("id_", "name"),
+    [("after", "sample-after/samples.jsonl"), ("win-kto", "judge-win-kto/verdicts.jsonl")],
+)
+def test_missing_lines_are_no_lines(write_run, id_, name):
+    run = write_run()
+    (run.parent.parent / "stages" / name).unlink()
+    (stage,) = [stage for stage in read_run(run).stages if stage.id == id_]
+    assert (list(stage.samples), list(stage.verdicts)) == ([], [])
 
 
 def test_stages_have_the_options_of_the_resolved_spec(write_run):

@@ -104,7 +104,7 @@ def test_cells_judged_on_other_prompts_are_compared_by_their_counts(suite, repor
     first = suite.run("a", suite.results(9, 3))
     second = suite.run("b", suite.results(2, 10))
     path = suite.workspace / "stages" / "b-win" / "verdicts.jsonl"
-    path.write_text(path.read_text().replace('"p', '"q').replace('"qrompt_id', '"prompt_id'))
+    path.write_text(path.read_text().replace('"prompt_id": "p', '"prompt_id": "q'))
     cells = [(("sft", "1M"), first, "computed", None), (("kto", "1M"), second, "computed", None)]
     suite.write("other", AXES, cells)
     _, found = report("other")
@@ -231,14 +231,13 @@ def test_a_beginning_of_a_name_is_enough_where_only_one_begins_so(toy, suite, re
     assert found["error"]["message"] == ("'to' is the beginning of 2 names: town-1234, toy-1234")
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", "{", '{"axes": {"a": ["b"]}, "cells": [{}]}'])
+@pytest.mark.parametrize("text", ["{}", "[]", '{"axes": {"a": ["b"]}, "cells": [{}]}'])
 def test_a_record_that_is_no_suite_s_is_told(toy, report, text):
     (toy / "suite.json").write_text(text)
     code, found = report("toy")
     assert code == 2
     assert found["error"]["location"] == str(toy / "suite.json")
-    assert "is not a suite's record" in found["error"]["message"]
-    assert "expected name, axes and cells. halo run SUITE writes it" in found["error"]["message"]
+    assert found["error"]["message"].endswith("Remove it; halo run SUITE writes it again")
 
 
 def test_options_without_effect_are_told(toy, report, tmp_path):

@@ -25,8 +25,9 @@ def completion_lengths(stages: Sequence[StageData]) -> dict[str, list[int]]:
         if stage.samples:
             lengths[stage.id] = [sample["tokens"] for sample in stage.samples]
         for sample in stage.samples:
-            if sample.get("target_tokens") is not None:
-                targets.setdefault(sample["prompt_id"], sample["target_tokens"])
+            tokens = sample.get("target_tokens")
+            if tokens is not None:
+                targets.setdefault(sample["prompt_id"], tokens)
     return {**lengths, TARGET: list(targets.values())} if targets else lengths
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from halo_core.errors import DataError, UserError
-from halo_core.workspace.files import read_json
+from halo_core.errors import UserError
+from halo_core.workspace.records import EVENTS, SUITE, SuiteCell
 from halo_core.workspace.targets import Target
 from halo_report.matrix import Cell, lengths_of
 from halo_report.run_data import RunData, StageData, read_run
@@ -46,35 +45,24 @@ def read_suite(target: Target, judge_stage: str | None) -> SuiteCells:
         DataError: When its `suite.json` is not as expected.
         UserError: When no run has the judge stage.
     """
-    path = target.folder / "suite.json"
-    try:
-        record: Any = read_json(path)
-        axes = {str(axis): [str(name) for name in names] for axis, names in record["axes"].items()}
-        listed = [(dict(entry["axes"]), entry) for entry in record["cells"]]
-        name = str(record["name"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"is not a suite's record ({type(error).__name__}: {error}); expected name, axes and "
-            "cells. halo run SUITE writes it",
-            location=str(path),
-        ) from error
-    found = [(named, *_suite_cell(entry, target, judge_stage)) for named, entry in listed]
+    record = SUITE.read(target.folder)
+    assert record is not None  # the suite was found by it
+    found = [(entry["axes"], *_suite_cell(entry, target, judge_stage)) for entry in record["cells"]]
     _check_judge_stage(judge_stage, [cell for _, cell, _ in found])
     specs = list(dict.fromkeys(run.resolved for _, _, run in found if run and run.resolved))
     cells = [(named, cell) for named, cell, _ in found]
-    return SuiteCells(name, axes, cells, specs, [run for _, _, run in found])
+    return SuiteCells(record["name"], record["axes"], cells, specs, [run for _, _, run in found])
 
 
 def _suite_cell(
-    entry: Mapping[str, Any], target: Target, judge_stage: str | None
+    entry: SuiteCell, target: Target, judge_stage: str | None
 ) -> tuple[Cell, RunData | None]:
-    status, error = str(entry.get("status") or "missing"), entry.get("error")
-    why = str(error.get("message") if isinstance(error, Mapping) else error or "")
-    run = entry.get("run")
-    if not run:
+    status, error, run = entry["status"], entry["error"], entry["run"]
+    why = (error["message"] if error else None) or ""
+    if run is None:
         return Cell("", "", status="missing" if status in DONE else status, why=why), None
-    folder = target.workspace / str(run)
-    if not (folder / "events.jsonl").is_file():
+    folder = target.workspace / run
+    if not (folder / EVENTS.name).is_file():
         gone = why or f"no run in {folder}"
         return Cell("", "", folder.name, "missing" if status in DONE else status, gone), None
     data = read_run(folder)
@@ -132,7 +120,10 @@ def _tokens(run: RunData, judge: StageData | None) -> Iterator[int]:
     """Yields the lengths of what was judged, else of the last samples."""
     sampled = [stage for stage in run.stages if stage.samples and stage.ended]
     lines = judge.verdicts if judge else sampled[-1].samples if sampled else ()
-    yield from (line["tokens"] for line in lines if line.get("tokens") is not None)
+    for line in lines:
+        tokens = line.get("tokens")
+        if tokens is not None:
+            yield tokens
 
 
 def _check_judge_stage(judge_stage: str | None, cells: Sequence[Cell]) -> None:

@@ -5,7 +5,6 @@ Whatever is missing, because the run failed or is still going on, is left empty.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,18 @@ from typing import Any
 from halo_core.errors import UserError
 from halo_core.events import Event, read_events
 from halo_core.spec.document import parse_value
+from halo_core.workspace.records import (
+    EVENTS,
+    RESOLVED_SPEC,
+    RUN,
+    SAMPLES,
+    SPEC,
+    VERDICTS,
+    ComponentRecord,
+    RunRecord,
+    SampleLine,
+    VerdictLine,
+)
 
 Curve = Mapping[int, float]
 """Step (>= 1) to value, in the order of the steps."""
@@ -43,8 +54,8 @@ class StageData:
     headline: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     curves: Mapping[str, Curve] = field(default_factory=dict)
-    samples: Sequence[Mapping[str, Any]] = ()
-    verdicts: Sequence[Mapping[str, Any]] = ()
+    samples: Sequence[SampleLine] = ()
+    verdicts: Sequence[VerdictLine] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -87,7 +98,7 @@ class RunData:
     warnings: Sequence[tuple[str, str]]
     spec: str
     resolved: str
-    components: Sequence[Mapping[str, Any]]
+    components: Sequence[ComponentRecord]
     versions: Mapping[str, str]
 
 
@@ -96,12 +107,15 @@ def read_run(folder: Path) -> RunData:
 
     Args:
         folder: A folder under ``runs/`` of a workspace. Of repeated steps the last one holds.
+
+    Raises:
+        DataError: When a file cannot be read, naming file and line.
     """
-    record = _read_object(folder / "run.json")
-    events = [event for event, _ in read_events(folder / "events.jsonl")]
+    record = RUN.read(folder) or RunRecord()
+    events = [event for event, _ in read_events(folder / EVENTS.name)]
     ended = _last_of(events, "run-started", "run-ended")
     outcome = ended.get("status")
-    resolved = _read_text(folder / "spec.resolved.yaml")
+    resolved = _read_text(folder / RESOLVED_SPEC)
     stages = _read_stages(folder, record, events, outcome, stage_options(resolved))
     if outcome is None:  # reports are written just before a run ends
         outcome = "done" if stages and all(stage.ended for stage in stages) else "running"
@@ -118,7 +132,7 @@ def read_run(folder: Path) -> RunData:
         ended=max((event["time"] for event in events), default=None),
         stages=stages,
         warnings=_read_warnings(events),
-        spec=_read_text(folder / "spec.yaml"),
+        spec=_read_text(folder / SPEC),
         resolved=resolved,
         components=record.get("components", ()),
         versions=record.get("versions", {}),
@@ -159,27 +173,19 @@ def spec_tree(resolved_spec: str) -> Mapping[str, Any]:
     return tree if isinstance(tree, Mapping) else {}
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Returns the objects of a JSON-lines file; [] without one, less an unfinished last line."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    return [json.loads(line) for line in lines if line.strip()]
-
-
 def _read_stages(
     run: Path,
-    record: Mapping[str, Any],
+    record: RunRecord,
     events: Sequence[Event],
     outcome: str | None,
     options: Mapping[str, Mapping[str, Any]],
 ) -> list[StageData]:
-    listed = {stage["id"]: stage for stage in record.get("stages", ())}
+    listed: dict[str, Mapping[str, Any]] = {s["id"]: s for s in record.get("stages", ())}
     seen = {event["stage"]: event for event in events if event["type"] == "stage-started"}
     workspace = run.parent.parent
     return [
         _read_stage(
-            entry | {"id": id_, "outcome": outcome, "options": options.get(id_, {})},
+            {**entry, "id": id_, "outcome": outcome, "options": options.get(id_, {})},
             [event for event in events if event.get("stage") == id_],
             workspace / entry["folder"],
         )
@@ -199,8 +205,8 @@ def _read_stage(entry: Mapping[str, Any], events: Sequence[Event], folder: Path)
         headline=str(ended.get("headline") or ""),
         metrics=ended.get("metrics") or {},
         curves=read_curves(events),
-        samples=read_lines(folder / "samples.jsonl"),
-        verdicts=read_lines(folder / "verdicts.jsonl"),
+        samples=list(SAMPLES.read(folder / SAMPLES.name)),
+        verdicts=list(VERDICTS.read(folder / VERDICTS.name)),
         options=entry["options"],
     )
 
@@ -223,10 +229,6 @@ def _last_of(events: Iterable[Event], begins: str, ends: str) -> Event:
         elif event["type"] == ends:
             found = event
     return found
-
-
-def _read_object(path: Path) -> Mapping[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
 def _read_text(path: Path) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from halo_core.feedback import Prompt
+from halo_core.workspace.records import SampleLine
 from halo_report.run_data import StageData
 from halo_statistics.win_rate import Result
 
@@ -34,7 +35,7 @@ class Column:
 class Card:
     """A prompt and what was said to it."""
 
-    prompt: Sequence[Mapping[str, str]]
+    prompt: Prompt
     columns: Sequence[Column]
 
 
@@ -62,7 +63,7 @@ def side_by_side(stages: Sequence[StageData], count: int) -> list[Card]:
 
 def _card(
     prompt_id: str,
-    sampled: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    sampled: Mapping[str, Mapping[str, SampleLine]],
     badges: Mapping[tuple[str, str], Sequence[Badge]],
 ) -> Card:
     samples = {stage: of_stage[prompt_id] for stage, of_stage in sampled.items()}
@@ -77,8 +78,9 @@ def _card(
         for stage, sample in samples.items()
     ]
     some = next(iter(samples.values()))
-    if some.get("target") is not None:
-        columns.append(Column("target", some["target"], some.get("target_tokens"), "", ()))
+    target = some.get("target")
+    if target is not None:
+        columns.append(Column("target", target, some.get("target_tokens"), "", ()))
     return Card(some["prompt"], columns)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from halo_core.workspace.files import read_json
+from halo_core.workspace.records import RUN, STAGE, RunRecord, RunStage
 from halo_report.compare.entries import Entry
 from halo_report.compare.spec_difference import difference_text, differences
 
@@ -41,18 +41,19 @@ def circumstances(entry: Entry) -> Circumstances:
     """Returns how an entry's model was judged, as far as its stages recorded it."""
     workspace = entry.run.folder.parent.parent
     stages = {stage["id"]: stage for stage in _run_record(entry.run.folder).get("stages", ())}
-    judge = stages.get(entry.judge.id, {})
+    judge = stages.get(entry.judge.id)
     told = _stage_record(workspace, judge)
     options = _mapping(told.get("stage"))
-    sampler = stages.get(_mapping(judge.get("inputs")).get("of"), {})
-    model = stages.get(_mapping(sampler.get("models")).get("from"), {})
+    sampler = stages.get(judge.get("inputs", {}).get("of", "")) if judge else None
+    model = stages.get(sampler.get("models", {}).get("from", "")) if sampler else None
+    method = (model.get("loss") if model else None) or ""
     return Circumstances(
         judge=_component(_options(told).get("judge")),
         orders=str(options.get("orders") or ""),
         against=str(options.get("against") or ""),
         sampler=_sampler(_stage_record(workspace, sampler)),
-        method=str(model.get("loss") or ""),
-        trained=str(model.get("id") or "") if model.get("loss") else "",
+        method=method,
+        trained=model["id"] if model and method else "",
     )
 
 
@@ -93,13 +94,12 @@ def _rivals_texts(entries: Sequence[Entry]) -> list[str]:
     return [f"the rival's texts differ: on {changed} of {len(texts)} prompts"]
 
 
-def _run_record(run: Path) -> Mapping[str, Any]:
-    return _mapping(read_json(run / "run.json"))
+def _run_record(run: Path) -> RunRecord:
+    return RUN.read(run) or RunRecord()
 
 
-def _stage_record(workspace: Path, stage: Mapping[str, Any]) -> Mapping[str, Any]:
-    folder = stage.get("folder")
-    return _mapping(read_json(workspace / folder / "stage.json")) if folder else {}
+def _stage_record(workspace: Path, stage: RunStage | None) -> Mapping[str, Any]:
+    return (STAGE.read(workspace / stage["folder"]) if stage else None) or {}
 
 
 def _options(record: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from halo_core.errors import UserError
 from halo_core.spec.mistakes import unknown_name
-from halo_core.workspace.files import read_json
+from halo_core.workspace.records import RUN
 from halo_core.workspace.targets import Target, find_target
 from halo_report.matrix import Cell
 from halo_report.run_cells import read_suite, run_cell
@@ -137,8 +137,9 @@ def _cells(target: Target, judge_stage: str | None) -> tuple[list[_Named], list[
 
 def _cell_id(run: Path) -> str:
     """Returns the cell of a suite that a run is, or ""."""
-    record = read_json(run / "run.json") or {}
-    return str((record.get("suite") or {}).get("cell", ""))
+    record = RUN.read(run)
+    cell = record.get("suite") if record else None
+    return cell["cell"] if cell else ""
 
 
 def _judge_of(named: _Named) -> StageData:
