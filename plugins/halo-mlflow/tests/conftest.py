@@ -30,11 +30,23 @@ stages:
 tracking: [{use: mlflow, uri: "http://ann:sesame@host:5000"}]
 """
 STAGES = [
-    {"id": "sft", "use": "train", "product": "model", "loss": "sft", "folder": "stages/sft"},
-    {"id": "kto", "use": "train", "product": "model", "loss": "kto", "folder": "stages/kto"},
-    {"id": "answers", "use": "sample", "product": "samples", "folder": "stages/answers"},
-    {"id": "win", "use": "judge", "product": "verdicts", "folder": "stages/win"},
+    {"id": id_, "use": use, "folder": f"stages/{id_}", "key": id_, "product": product, "loss": loss}
+    for id_, use, product, loss in (
+        ("sft", "train", "model", "sft"),
+        ("kto", "train", "model", "kto"),
+        ("answers", "sample", "samples", None),
+        ("win", "judge", "verdicts", None),
+    )
 ]
+COMPONENT = {
+    "kind": "loss",
+    "name": "kto",
+    "distribution": "halo-methods",
+    "version": "0.1.0",
+    "origin": "halo_methods/kto.py",
+    "source": "0123456789abcdef",
+    "options": {},
+}
 RECORD = {
     "schema": 1,
     "name": RUN,
@@ -44,7 +56,7 @@ RECORD = {
     "stages": STAGES,
     "data": {"train": [{"component": {"use": "toy", "options": {}}, "digest": "d", "split": "x"}]},
     "tracking": [{"use": "mlflow"}],
-    "components": [{"distribution": "halo-methods", "version": "0.1.0"}],
+    "components": [COMPONENT],
     "versions": {"halo-core": "0.1.0", "python": "3.11"},
 }
 
@@ -130,8 +142,9 @@ def make_run(workspace: Path) -> FakeRun:
     (run.folder / "spec.resolved.yaml").write_text(RESOLVED)
     (run.folder / "spec.yaml").write_text('tracking: [{use: mlflow, uri: "http://a:sesame@h"}]\n')
     message = [{"role": "user", "content": "Hello?"}]
-    sample = {"prompt_id": "p1", "prompt": message, "completion": "Hi", "target": "Hi!"}
-    verdict = {**sample, "baseline": "Hi!", "result": "win", "flip": False, "orders": []}
+    shown = {"prompt_id": "p1", "prompt": message, "completion": "Hi", "tokens": 1}
+    sample = {**shown, "target": "Hi!"}
+    verdict = {**shown, "baseline": "Hi!", "result": "win", "flip": False, "orders": []}
     for stage, name, row in (
         ("answers", "samples.jsonl", {**sample, "tokens": 2, "finish": "stop"}),
         ("win", "verdicts.jsonl", verdict),

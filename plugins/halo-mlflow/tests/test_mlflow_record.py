@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from halo_core.workspace.records import RunStage
 from halo_mlflow.keys import PlainStages, curve_key, final_key, plain_stages
 from halo_mlflow.record import RunRecord, colour
 
@@ -14,6 +15,10 @@ def record(fake_run: Any, **changes: Any) -> RunRecord:
     path = fake_run.folder / "run.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     return RunRecord(fake_run.folder, fake_run.workspace)
+
+
+def stage(id_: str, product: str, loss: str | None = None) -> RunStage:
+    return RunStage(id=id_, use="x", folder=f"stages/{id_}", key=id_, product=product, loss=loss)
 
 
 @pytest.mark.parametrize(
@@ -26,12 +31,12 @@ def record(fake_run: Any, **changes: Any) -> RunRecord:
     ],
 )
 def test_a_run_is_called_by_its_method_beta_and_seed(fake_run: Any, loss: str, name: str) -> None:
-    stages = [{"id": "kto", "product": "model", "loss": loss}]
+    stages = [stage("kto", "model", loss)]
     assert record(fake_run, stages=stages).run_name == name
 
 
 def test_a_run_that_trains_nothing_is_called_by_its_recipe(fake_run: Any) -> None:
-    stages = [{"id": "win", "product": "verdicts"}]
+    stages = [stage("win", "verdicts")]
     assert record(fake_run, stages=stages).run_name == "toy-s2"
 
 
@@ -56,13 +61,13 @@ def test_methods_have_different_colours_that_stay() -> None:
 
 def test_the_last_stage_with_a_loss_is_the_method_and_not_a_generated_model() -> None:
     stages = [
-        {"id": "model", "product": "model", "loss": None},
-        {"id": "sft", "product": "model", "loss": "sft"},
-        {"id": "kto", "product": "model", "loss": "kto"},
-        {"id": "merged", "product": "model", "loss": None},
-        {"id": "a", "product": "samples"},
-        {"id": "b", "product": "samples"},
-        {"id": "win", "product": "verdicts"},
+        stage("model", "model"),
+        stage("sft", "model", "sft"),
+        stage("kto", "model", "kto"),
+        stage("merged", "model"),
+        stage("a", "samples"),
+        stage("b", "samples"),
+        stage("win", "verdicts"),
     ]
     assert plain_stages(stages) == PlainStages(method="kto", judge="win", sample="b")
     assert plain_stages([]) == PlainStages()

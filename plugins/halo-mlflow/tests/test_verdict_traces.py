@@ -9,6 +9,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Trace
 
+from halo_core.workspace.records import STAGE, StageRecord
 from halo_mlflow.components import MLflow
 from halo_mlflow.judge_source import read_judge
 
@@ -24,7 +25,21 @@ def judge_with(run: Any, judge: Any, orders: list[dict[str, Any]], **metrics: fl
     folder = run.workspace / "stages" / "win"
     verdict = json.loads((folder / "verdicts.jsonl").read_text())
     (folder / "verdicts.jsonl").write_text(json.dumps({**verdict, "orders": orders}) + "\n")
-    (folder / "stage.json").write_text(json.dumps({"stage": {"use": "judge", "judge": judge}}))
+    STAGE.write(
+        folder,
+        StageRecord(
+            id="win",
+            key="win",
+            seed=0,
+            stage={"use": "judge", "judge": judge},
+            models={},
+            inputs={},
+            data={},
+            cache="",
+            events="",
+            identity={},
+        ),
+    )
     run.start()
     run.end_stage("win", win=0.6, win_lo=0.5, win_hi=0.7, unscored_share=0.0, **metrics)
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from halo_core.feedback import Prompt
 from halo_core.redact import redact
+from halo_core.workspace.records import (
+    FEEDBACK,
+    RESOLVED_SPEC,
+    SAMPLES,
+    SPEC,
+    VERDICTS,
+    SampleLine,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -16,11 +25,7 @@ if TYPE_CHECKING:
 TABLE = "samples.json"
 TABLE_ROWS = 1000
 _COLUMNS = ("prompt", "completion", "target", "tokens", "finish", "prompt_id")
-_PRODUCTS = {
-    "samples": "samples.jsonl",
-    "verdicts": "verdicts.jsonl",
-    "feedback": "feedback.jsonl",
-}
+_PRODUCTS = {"samples": SAMPLES.name, "verdicts": VERDICTS.name, "feedback": FEEDBACK.name}
 _ENVIRONMENT = ("command", "versions", "components", "data")
 
 
@@ -37,8 +42,8 @@ class Artifacts:
         self._run_id = run_id
 
     def spec(self, run: Path, record: Mapping[str, Any]) -> None:
-        """Sends `spec.yaml` and `spec.resolved.yaml` without credentials, and `env.json`."""
-        for name in ("spec.yaml", "spec.resolved.yaml"):
+        """Sends the spec as given and resolved, without credentials, and `env.json`."""
+        for name in (SPEC, RESOLVED_SPEC):
             if (run / name).exists():
                 self._text(name, redact((run / name).read_text(encoding="utf-8")))
         environment = {key: record[key] for key in _ENVIRONMENT if key in record}
@@ -75,21 +80,14 @@ class Artifacts:
 
     def _table(self, samples: Path) -> None:
         """Sends samples as MLflow's table format, whole: its own function would append."""
-        rows = [_row(sample) for sample in islice(read_lines(samples), TABLE_ROWS)]
+        rows = [_row(sample) for sample in islice(SAMPLES.read(samples), TABLE_ROWS)]
         table = {"columns": list(_COLUMNS), "data": rows}
         self._text(TABLE, json.dumps(table, ensure_ascii=False))
         tag = json.dumps([{"path": TABLE, "type": "table"}])
         self._client.set_tag(self._run_id, "mlflow.loggedArtifacts", tag)
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yields the objects of a JSON Lines file."""
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            yield json.loads(line)
-
-
-def prompt_text(prompt: Sequence[Mapping[str, str]]) -> str:
+def prompt_text(prompt: Prompt) -> str:
     """Returns a prompt as text: a single message plainly, several with their roles.
 
     >>> prompt_text([{"role": "user", "content": "Hello"}])
@@ -100,5 +98,5 @@ def prompt_text(prompt: Sequence[Mapping[str, str]]) -> str:
     return "\n\n".join(f"{message['role']}: {message['content']}" for message in prompt)
 
 
-def _row(sample: Mapping[str, Any]) -> list[Any]:
-    return [prompt_text(sample.get("prompt", ())), *(sample.get(name) for name in _COLUMNS[1:])]
+def _row(sample: SampleLine) -> list[Any]:
+    return [prompt_text(sample["prompt"]), *(sample.get(name) for name in _COLUMNS[1:])]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from halo_core.workspace.files import read_json
+from halo_core.workspace.records import STAGE
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def read_judge(stage: Path, metrics: Mapping[str, Any]) -> JudgeSource:
         stage: The stage's folder, whose `stage.json` has the judge with its options.
         metrics: The stage's final numbers; those of a paid judge have `calls`.
     """
-    record = read_json(stage / "stage.json") or {}
-    tree = record.get("stage", {}).get("judge")
+    record = STAGE.read(stage)
+    tree = record["stage"].get("judge") if record else None
     options = tree if isinstance(tree, Mapping) else {"use": tree or stage.name}
     return JudgeSource(str(options.get("use")), str(options.get("model") or ""), "calls" in metrics)

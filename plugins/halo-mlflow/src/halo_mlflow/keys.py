@@ -18,10 +18,11 @@ curve's last value and not sent again, which would double every chart.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from halo_core.workspace.records import RunStage
 from halo_mlflow.names import clean_name
 
 
@@ -40,7 +41,7 @@ class PlainStages:
     sample: str | None = None
 
 
-def plain_stages(stages: Sequence[Mapping[str, Any]]) -> PlainStages:
+def plain_stages(stages: Sequence[RunStage]) -> PlainStages:
     """Returns which stages of `run.json` have plain sections."""
     trained = _last(stages, "model", lambda stage: bool(stage.get("loss")))
     return PlainStages(
@@ -48,8 +49,8 @@ def plain_stages(stages: Sequence[Mapping[str, Any]]) -> PlainStages:
     )
 
 
-def _last(stages: Sequence[Mapping[str, Any]], product: str, holds: Any = bool) -> str | None:
-    found = [str(s["id"]) for s in stages if s.get("product") == product and holds(s)]
+def _last(stages: Sequence[RunStage], product: str, holds: Any = bool) -> str | None:
+    found = [s["id"] for s in stages if s["product"] == product and holds(s)]
     return found[-1] if found else None
 
 

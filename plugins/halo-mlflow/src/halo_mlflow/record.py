@@ -17,7 +17,7 @@ from typing import Any
 
 from halo_core.hashing import short_hash
 from halo_core.redact import redact
-from halo_core.workspace.files import read_json
+from halo_core.workspace import records
 from halo_mlflow.keys import PlainStages, plain_stages
 from halo_mlflow.names import clean_name, flatten
 
@@ -42,23 +42,23 @@ class RunRecord:
     workspace: Path
 
     @cached_property
-    def tree(self) -> Mapping[str, Any]:
+    def tree(self) -> records.RunRecord:
         """What `run.json` holds."""
-        return read_json(self.folder / "run.json") or {}
+        return records.RUN.read(self.folder) or records.RunRecord()
 
     @cached_property
     def resolved(self) -> Mapping[str, Any]:
-        """What `spec.resolved.yaml` holds."""
+        """What the resolved spec holds."""
         from ruamel.yaml import YAML
 
-        path = self.folder / "spec.resolved.yaml"
+        path = self.folder / records.RESOLVED_SPEC
         tree = YAML(typ="safe", pure=True).load(path) if path.exists() else None
         return tree if isinstance(tree, dict) else {}
 
     @property
-    def stages(self) -> Sequence[Mapping[str, Any]]:
+    def stages(self) -> Sequence[records.RunStage]:
         """The run's stages in order."""
-        return list(self.tree.get("stages", ()))
+        return self.tree.get("stages", [])
 
     @cached_property
     def plain(self) -> PlainStages:
@@ -85,8 +85,9 @@ class RunRecord:
     @property
     def run_name(self) -> str:
         """At most 16 characters, the most telling first: ``kto-b0.1-s2``; of a cell its names."""
-        if self.suite is not None:
-            return cell_name(self.tree["suite"]["axes"], self.method)
+        suite = self.tree.get("suite")
+        if suite:
+            return cell_name(suite["axes"], self.method)
         loss = self.resolved.get("stages", {}).get(self.plain.method, {}).get("loss")
         beta = loss.get("beta") if isinstance(loss, dict) else None
         short = re.split("[/:]", self.method)[-1]  # namespace/name, file:path:Class
@@ -149,7 +150,7 @@ class RunRecord:
         return next((word for word in words if word.endswith((".yaml", ".yml"))), "halo")
 
     def _spec_hash(self) -> str:
-        path = self.folder / "spec.resolved.yaml"
+        path = self.folder / records.RESOLVED_SPEC
         content = path.read_bytes() if path.exists() else b""
         return short_hash(content)
 

@@ -15,6 +15,7 @@ from halo_core.errors import HaloError
 from halo_core.events import Event, read_events
 from halo_core.redact import one_line
 from halo_core.tracker import StartOver, TrackerSession
+from halo_core.workspace.records import EVENTS
 from halo_mlflow.connection import connect
 from halo_mlflow.lifecycle import create_run, experiment_id, is_there, mark_dead_runs
 from halo_mlflow.links import about_store, run_link, run_links
@@ -128,7 +129,7 @@ class MLflowSession(TrackerSession):
 
     def _create(self, client: MlflowClient, first: Event) -> None:
         self._state = RunState()
-        beginning, _ = next(read_events(self._record.folder / "events.jsonl"))
+        beginning, _ = next(read_events(self._record.folder / EVENTS.name))
         if first != beginning:
             raise StartOver
         recipe = self._record.recipe

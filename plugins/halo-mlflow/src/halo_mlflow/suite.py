@@ -10,13 +10,13 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from halo_core import __version__
 from halo_core.lock import held
 from halo_core.redact import redact
 from halo_core.tracker import SuiteStatus
-from halo_core.workspace.files import read_json
+from halo_core.workspace.records import SUITE, SUITE_SPEC, SuiteRecord
 from halo_mlflow.cells import cell_table, note
 from halo_mlflow.connection import connect
 from halo_mlflow.lifecycle import experiment_id, is_there
@@ -96,15 +96,15 @@ class SuiteParent:
         return state.run_id
 
     @property
-    def _record(self) -> Mapping[str, Any]:
-        record: Mapping[str, Any] = read_json(self._suite / "suite.json") or {}
-        return record
+    def _record(self) -> SuiteRecord:
+        record = SUITE.read(self._suite)
+        return record or SuiteRecord(name=self._suite.name, axes={}, cells=[])
 
     def _state(self) -> RunState:
         return load_state(self._suite / STATE_FILE, self._store.shown)
 
     def _create(self, client: MlflowClient) -> RunState:
-        name = str(self._record.get("name", self._suite.name))
+        name = self._record["name"]
         experiment = experiment_id(
             client, self._options.experiment or f"halo/{name}", name, self._store
         )
@@ -114,7 +114,7 @@ class SuiteParent:
             "halo.suite": self._suite.name,
             "halo.run_dir": str(self._suite),
             "halo.version": __version__,
-            "mlflow.source.name": "suite.yaml",
+            "mlflow.source.name": SUITE_SPEC,
             "mlflow.source.type": "LOCAL",
             **process_tags(time.time()),
             **git_tags(Path.cwd()),
@@ -122,8 +122,8 @@ class SuiteParent:
         run = client.create_run(experiment, tags=tags, run_name=name)
         return RunState(experiment_id=experiment, run_id=str(run.info.run_id))
 
-    def _send_files(self, client: MlflowClient, run_id: str, record: Mapping[str, Any]) -> None:
-        for name in ("suite.yaml", "suite.json"):
+    def _send_files(self, client: MlflowClient, run_id: str, record: SuiteRecord) -> None:
+        for name in (SUITE_SPEC, SUITE.name):
             text = (self._suite / name).read_text(encoding="utf-8")
             client.log_text(run_id, redact(text), name)
         table = cell_table(self._workspace, record)
@@ -131,7 +131,7 @@ class SuiteParent:
         tag = json.dumps([{"path": TABLE, "type": "table"}])
         client.set_tag(run_id, "mlflow.loggedArtifacts", tag)
 
-    def _adopt(self, client: MlflowClient, run_id: str, record: Mapping[str, Any]) -> None:
+    def _adopt(self, client: MlflowClient, run_id: str, record: SuiteRecord) -> None:
         """Makes this run the parent of cells that were sent before it was there."""
         for cell in record.get("cells", ()):
             if cell["run"] is None:

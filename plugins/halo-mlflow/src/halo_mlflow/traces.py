@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from halo_core.hashing import short_hash
+from halo_core.workspace.records import VerdictLine
 from halo_mlflow.artifacts import prompt_text
 from halo_mlflow.judge_source import JudgeSource
 from halo_mlflow.verdict_spans import calls_of, cost_of, cost_split, verdict_spans
@@ -46,7 +47,7 @@ class TraceTarget:
     judge: JudgeSource
 
 
-def send_verdicts(target: TraceTarget, verdicts: Iterable[Mapping[str, Any]], limit: int) -> None:
+def send_verdicts(target: TraceTarget, verdicts: Iterable[VerdictLine], limit: int) -> None:
     """Sends verdicts as traces; sending one again replaces it.
 
     Args:
@@ -73,26 +74,26 @@ def trace_id(target: TraceTarget, prompt_id: str) -> str:
     return f"tr-{short_hash(text, 32)}"
 
 
-def rationale(verdict: Mapping[str, Any]) -> str:
+def rationale(verdict: VerdictLine) -> str:
     """Returns the judge's reasons, one line per order.
 
     >>> rationale({"orders": [{"order": "AB", "winner": "A", "reason": "shorter"}]})
     'AB: A: shorter'
     """
     lines = [
-        f"{each['order']}: {each.get('winner') or 'unscored'}: {each.get('reason') or ''}"
-        for each in verdict.get("orders", ())
+        f"{each['order']}: {each['winner'] or 'unscored'}: {each['reason']}"
+        for each in verdict["orders"]
     ]
     return "\n".join(line.removesuffix(": ") for line in lines)
 
 
-def _urgency(verdict: Mapping[str, Any]) -> int:
-    if verdict.get("flip"):
+def _urgency(verdict: VerdictLine) -> int:
+    if verdict["flip"]:
         return 0
     return 1 if verdict["result"] == "unscored" else 2
 
 
-def _info(target: TraceTarget, verdict: Mapping[str, Any], id_: str) -> TraceInfo:
+def _info(target: TraceTarget, verdict: VerdictLine, id_: str) -> TraceInfo:
     from mlflow.entities import TraceInfo, TraceLocation, TraceState
 
     return TraceInfo(
@@ -102,18 +103,18 @@ def _info(target: TraceTarget, verdict: Mapping[str, Any], id_: str) -> TraceInf
         execution_duration=0,
         state=TraceState.OK,
         request_preview=prompt_text(verdict["prompt"])[:PREVIEW],
-        response_preview=str(verdict["completion"])[:PREVIEW],
+        response_preview=verdict["completion"][:PREVIEW],
         trace_metadata={
             "mlflow.sourceRun": target.run_id,
             "mlflow.trace_schema.version": SCHEMA_VERSION,
             **_trace_cost(verdict),
         },
-        tags={"mlflow.traceName": target.stage, "halo.prompt_id": str(verdict["prompt_id"])},
+        tags={"mlflow.traceName": target.stage, "halo.prompt_id": verdict["prompt_id"]},
         assessments=[_feedback(target, verdict, id_)],
     )
 
 
-def _feedback(target: TraceTarget, verdict: Mapping[str, Any], id_: str) -> Assessment:
+def _feedback(target: TraceTarget, verdict: VerdictLine, id_: str) -> Assessment:
     from mlflow.entities import AssessmentSource, AssessmentSourceType, Feedback
 
     moment, judge = int(target.time_s * 1000), target.judge
@@ -133,14 +134,14 @@ def _feedback(target: TraceTarget, verdict: Mapping[str, Any], id_: str) -> Asse
     return feedback
 
 
-def _trace_cost(verdict: Mapping[str, Any]) -> dict[str, str]:
+def _trace_cost(verdict: VerdictLine) -> dict[str, str]:
     """Returns what the list of traces shows as their cost; nothing for a judge that is not paid."""
     cost = cost_of(verdict)
     return {} if cost is None else {"mlflow.trace.cost": json.dumps(cost_split(cost))}
 
 
-def _feedback_facts(verdict: Mapping[str, Any], judge: JudgeSource) -> dict[str, str]:
-    facts = {"flip": str(bool(verdict.get("flip"))).lower(), "judge": judge.name}
+def _feedback_facts(verdict: VerdictLine, judge: JudgeSource) -> dict[str, str]:
+    facts = {"flip": str(verdict["flip"]).lower(), "judge": judge.name}
     if judge.model:
         facts["model"] = judge.model
     if judge.paid:

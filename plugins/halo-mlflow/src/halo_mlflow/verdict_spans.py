@@ -12,6 +12,7 @@ from math import fsum
 from typing import TYPE_CHECKING, Any
 
 from halo_core.hashing import short_hash
+from halo_core.workspace.records import OrderVerdict, VerdictLine
 from halo_mlflow.artifacts import prompt_text
 from halo_mlflow.judge_source import JudgeSource
 
@@ -23,7 +24,7 @@ MODEL, COST = "mlflow.llm.model", "mlflow.llm.cost"
 
 
 def verdict_spans(
-    verdict: Mapping[str, Any], trace_id: str, stage: str, judge: JudgeSource, moment_ns: int
+    verdict: VerdictLine, trace_id: str, stage: str, judge: JudgeSource, moment_ns: int
 ) -> list[Span]:
     """Returns the root span of a verdict and one for each order.
 
@@ -51,7 +52,7 @@ def verdict_spans(
             moment_ns,
         )
     ]
-    for said in verdict.get("orders", ()):
+    for said in verdict["orders"]:
         order = str(said["order"])
         values = {"mlflow.traceRequestId": trace_id, **_order_values(said, texts, judge)}
         if cost_of(verdict) is not None:  # MLflow would take the sum of a part for the whole.
@@ -62,13 +63,13 @@ def verdict_spans(
     return spans
 
 
-def cost_of(verdict: Mapping[str, Any]) -> float | None:
+def cost_of(verdict: VerdictLine) -> float | None:
     """Returns the dollars that all orders of a verdict cost; None where one is not known.
 
     >>> cost_of({"orders": [{"calls": 1, "cost": 0.25}, {"calls": 1, "cost": 0.5}]})
     0.75
     """
-    paid = [said for said in verdict.get("orders", ()) if said.get("calls")]
+    paid = [said for said in verdict["orders"] if said.get("calls")]
     costs = [said["cost"] for said in paid if said.get("cost") is not None]
     return fsum(costs) if costs and len(costs) == len(paid) else None
 
@@ -81,13 +82,13 @@ def cost_split(dollars: float) -> dict[str, float]:
     return {"input_cost": 0.0, "output_cost": 0.0, "total_cost": dollars}
 
 
-def calls_of(verdict: Mapping[str, Any]) -> int:
+def calls_of(verdict: VerdictLine) -> int:
     """Returns the paid requests behind a verdict."""
-    return sum(int(said.get("calls") or 0) for said in verdict.get("orders", ()))
+    return sum(int(said.get("calls") or 0) for said in verdict["orders"])
 
 
 def _order_values(
-    said: Mapping[str, Any], texts: Mapping[str, Any], judge: JudgeSource
+    said: OrderVerdict, texts: Mapping[str, Any], judge: JudgeSource
 ) -> dict[str, Any]:
     shown = list(texts.values()) if said["order"] == "AB" else list(texts.values())[::-1]
     told = {key: value for key, value in said.items() if key != "order"}
@@ -101,7 +102,7 @@ def _order_values(
     return values
 
 
-def _cost_value(said: Mapping[str, Any]) -> dict[str, Any]:
+def _cost_value(said: OrderVerdict) -> dict[str, Any]:
     return {} if said.get("cost") is None else {COST: cost_split(said["cost"])}
 
 

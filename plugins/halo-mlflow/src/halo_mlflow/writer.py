@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from halo_core.events import Event
 from halo_core.redact import redact
-from halo_mlflow.artifacts import Artifacts, read_lines
+from halo_core.workspace.records import EVENTS, VERDICTS
+from halo_mlflow.artifacts import Artifacts
 from halo_mlflow.judge_source import read_judge
 from halo_mlflow.keys import curve_key, final_key
 from halo_mlflow.lifecycle import STATUS
@@ -126,7 +127,7 @@ class RunWriter:
 
     def _run_ended(self, event: Event) -> None:
         self.flush()
-        events = self._record.folder / "events.jsonl"
+        events = self._record.folder / EVENTS.name
         self.sender.best_effort("the events", lambda: self._artifacts.file(events, "logs"))
         headline = event.get("headline") or ""
         self.sender.tags(
@@ -191,7 +192,7 @@ class RunWriter:
                 folder, stage, product, plain=stage in (plain.judge, plain.sample)
             )
         if stage == plain.judge and self._options.verdict_traces:
-            self._send_traces(folder / "verdicts.jsonl", stage, event)
+            self._send_traces(folder / VERDICTS.name, stage, event)
 
     def _send_traces(self, verdicts: Path, stage: str, event: Event) -> None:
         if not verdicts.exists():
@@ -204,7 +205,7 @@ class RunWriter:
             time_s=milliseconds(event) / 1000,
             judge=read_judge(verdicts.parent, event["metrics"]),
         )
-        send_verdicts(target, read_lines(verdicts), self._options.verdict_traces)
+        send_verdicts(target, VERDICTS.read(verdicts), self._options.verdict_traces)
         if stage not in self._state.traced:
             self._state.traced.append(stage)
 
