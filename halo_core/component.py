@@ -6,7 +6,6 @@ its JSON schema documents it, and its options are part of the identity of every 
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaH
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from halo_core.errors import PluginError
+from halo_core.errors import PluginError, nearest
 
 Role = Literal["start", "learn", "test", "rival"]
 """What a stage does with what an option names, where the core acts on it.
@@ -270,7 +269,7 @@ def _check_method_names(cls: type[Component], interface: type[Component], where:
     for name, value in vars(cls).items():
         if not isinstance(value, FunctionType) or name.startswith("_") or hasattr(interface, name):
             continue
-        if near := difflib.get_close_matches(name, known, n=1, cutoff=0.8):
+        if near := nearest(name, known, cutoff=0.8):
             raise PluginError(
                 f"{name}() is no method of {interface.__name__}, and nothing calls it. Did you "
                 f"mean {near[0]}()? A method of your own needs a name less like it, or a leading _",
