@@ -13,7 +13,7 @@ from halo_core.plan import make_plan
 from halo_core.spec.document import read_document
 from halo_core.spec.json_schema import spec_schema
 from halo_core.spec.spec import load_spec
-from halo_core.store import Workspace
+from halo_core.workspace.layout import Workspace
 
 Halo = Callable[..., Any]
 
