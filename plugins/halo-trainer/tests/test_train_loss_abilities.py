@@ -20,6 +20,7 @@ from halo_core.loss import ClassCounts, Loss, LossBatch, LossOutput, Need
 from halo_core.reference_point import Estimate, Observed, Pair, PairingPlan, RefPointEstimator
 from halo_core.rows import DataSet
 from halo_core.stage import StageContext
+from halo_methods.components import KTO, MismatchedKL
 from halo_trainer.batch_plan import BatchPlan
 from halo_trainer.distributed import Ranks
 from halo_trainer.fixed_partners import fixed_partner
@@ -194,6 +195,24 @@ def test_an_estimator_gets_the_same_fixed_partners_in_every_epoch(
     ]
     assert partners[0] == partners[1]
     assert len(partners[0]) == 8
+
+
+def test_fixed_partners_are_scored_at_every_step_as_their_description_says(
+    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+) -> None:
+    examples = make_examples("binary", 8)
+    rows: dict[str, list[int]] = {}
+    for pairing in ("batch", "fixed"):
+        scoring = make_scoring(KTO(), MismatchedKL(pairing=pairing))
+        scored = rows.setdefault(pairing, [])
+        scoring.reference.register_forward_hook(lambda *_, scored=scored: scored.append(1))
+        plan = BatchPlan(8, 8, seed=0)
+        for step in (1, 2, 3):
+            scoring.prepare(examples, plan.batch(step), plan.rng(step, "pairs"), {})
+    assert rows == {"batch": [1, 1, 1], "fixed": [1, 1, 1]}
+    description = MismatchedKL.model_fields["pairing"].description
+    assert description is not None
+    assert description.endswith("policy and reference score the pairs at every step.")
 
 
 class Regularised(Loss):

@@ -33,8 +33,8 @@ class MismatchedKL(RefPointEstimator):
     pairing: Literal["batch", "fixed"] = Field(
         default="batch",
         description="A prompt's partner is another completion of its batch, new at every step, as "
-        "in the report; or one fixed for the whole training, whose reference log-probabilities "
-        "then are computed only once.",
+        "in the report; or one fixed for the whole training. Both cost the same: policy and "
+        "reference score the pairs at every step.",
     )
 
     @property
