@@ -38,14 +38,11 @@ if TYPE_CHECKING:
     from halo_core.loss import (
         ClassCounts,
         Completions,
-        Controlled,
-        Counted,
         Head,
         Loss,
         LossBatch,
         LossOutput,
-        Statistical,
-        ValueFunction,
+        Settled,
     )
     from halo_core.reference_point import (
         Candidate,
@@ -86,14 +83,11 @@ _HOMES = {
     "loss": [
         "ClassCounts",
         "Completions",
-        "Controlled",
-        "Counted",
         "Head",
         "Loss",
         "LossBatch",
         "LossOutput",
-        "Statistical",
-        "ValueFunction",
+        "Settled",
     ],
     "reference_point": [
         "Candidate",
@@ -113,10 +107,14 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _GONE = {
+    "Controlled": "override Loss.control_tokens instead",
+    "Counted": "override Loss.settle instead, which returns Settled(loss, remark, caution)",
     "ReportTaker": "override Tracker.take_report instead",
     "RunComparer": "override Tracker.compare_runs instead",
     "RunKeeper": "override Tracker.has_run instead",
+    "Statistical": "override Loss.statistics instead",
     "SuiteTracker": "override Tracker.tell_suite instead",
+    "ValueFunction": "override Loss.value instead; it returns None where a loss has none",
 }
 """Names that earlier versions had, and what to do now."""
 
@@ -129,8 +127,6 @@ __all__ = [
     "Comparison",
     "Completions",
     "Component",
-    "Controlled",
-    "Counted",
     "DataError",
     "DataInfo",
     "DataRef",
@@ -172,16 +168,15 @@ __all__ = [
     "Score",
     "ScoringJudge",
     "ScoringSession",
+    "Settled",
     "Stage",
     "StageContext",
     "StageResult",
     "StartRef",
-    "Statistical",
     "TestRef",
     "Tracker",
     "TrackerSession",
     "UserError",
-    "ValueFunction",
     "Verdict",
     "WithinPair",
     "compared_by_score",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from halo_core.errors import PluginError
-from halo_core.loss import ClassCounts, Counted
-from halo_core.registry import raised_at
+from halo_core.blame import blaming
+from halo_core.loss import ClassCounts, Loss
+from halo_core.loss_calls import settled
 from halo_core.rows import DataSet
 from halo_core.spec.components import Resolved
 from halo_core.spec.stages import StageSpec
@@ -34,23 +34,22 @@ def warn_of_class_balance(stage: StageSpec, data: DataSet, warn: Callable[[str],
         warn: Told of it.
 
     Raises:
-        PluginError: When the loss's `caution` raises.
+        PluginError: When the loss's `settle` raises, or gives back something else.
     """
     counts = class_counts(data)
     if counts is None:
         return
-    for resolved in stage.resolved.all():
-        if caution := _caution(resolved, counts):
+    for loss in _losses(stage.resolved):
+        with blaming(loss, "settle"):
+            caution = settled(loss, counts).caution
+        if caution:
             warn(f"{stage.id}: {caution}")
 
 
-def _caution(resolved: Resolved, counts: ClassCounts) -> str | None:
-    loss = resolved.component
-    if not isinstance(loss, Counted):
-        return None
-    try:
-        return loss.caution(counts)
-    except Exception as error:
-        where = raised_at(error.__traceback__, resolved.registration.origin)
-        message = f"{resolved.name}.caution() raised {type(error).__name__}: {error}"
-        raise PluginError(message, location=where) from error
+def _losses(resolved: Resolved) -> Iterator[Loss]:
+    """Yields the losses within a component; one that is wrapped speaks through its wrapper."""
+    for _, child in resolved.children():
+        if isinstance(child.component, Loss):
+            yield child.component
+        else:
+            yield from _losses(child)

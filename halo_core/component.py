@@ -172,7 +172,8 @@ class Component(BaseModel):
                 )
             if hasattr(interface, name):
                 raise PluginError(
-                    f"option {name!r} shadows a member of {interface.__name__}: rename it",
+                    f"option {name!r} shadows a member of {interface.__name__}: call it {name}_, "
+                    f"and keep the name in specs with {name}_: ... = Field(alias={name!r}, ...)",
                     location=where,
                 )
         _check_results_version(cls.results_version, where)

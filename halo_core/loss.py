@@ -6,9 +6,10 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from halo_core.component import Component
+from halo_core.errors import PluginError
 from halo_core.feedback import Feedback
 
 if TYPE_CHECKING:
@@ -73,8 +74,8 @@ class LossBatch:
             for samples of the reference.
         reference_token_logps: As `policy_token_logps` under the reference, no gradient [N].
         reference_point: What rewards are compared with, in nats of log-ratio: one for the global
-            batch, no gradient []; or, from an estimator that is `WithinPair`, one per completion,
-            with a gradient [B].
+            batch, no gradient []; or, from an estimator that observes each pair, one per
+            completion, with a gradient [B].
         sampled: Whether a completion is a sample of the reference [B] bool; None where none is.
         heads: Name of each of the loss's heads to what it gives, [N] or [B].
         statistics: The sums of the loss's `statistics` over the whole global batch, no gradient.
@@ -154,48 +155,24 @@ class LossOutput:
     Both sums run over the whole global batch.
 
     Attributes:
-        losses: One value per example [E].
-        weights: How much each example counts, no gradient [E].
-        rewards: Implied reward of each completion, detached [B]; None where there is none.
-        metrics: Name to (sum, count), each a detached tensor []; logged as sum / count.
+        losses: One value per example, with a gradient [E].
+        weights: How much each example counts, no gradient [E]; None where each counts once.
+        rewards: Implied reward of each completion, detached by the trainer [B]; None where there
+            is none.
+        metrics: Name to (sum, count), each a number or a tensor []; logged as sum / count.
     """
 
     losses: Tensor
-    weights: Tensor
+    weights: Tensor | None = None
     rewards: Tensor | None = None
-    metrics: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    metrics: Mapping[str, tuple[Tensor | float, Tensor | float]] = field(default_factory=dict)
 
-
-class Loss(Component):
-    """A human-aware loss: what an example of feedback costs the policy.
-
-    Class variables:
-        feedback: The kind of feedback it learns from.
-        needs: What may have to be computed for it; nothing else is.
-        default_reference_point: Name of the reference point used when the spec names none;
-            needed when `needs` names ``reference_point``.
-
-    Some losses have abilities beside: see `Counted`, `Controlled`, `Statistical`, `ValueFunction`.
-    """
-
-    kind: ClassVar[str] = "loss"
-    required: ClassVar[tuple[str, ...]] = ("feedback", "needs")
-
-    feedback: ClassVar[Feedback]
-    needs: ClassVar[tuple[Need, ...]]
-    default_reference_point: ClassVar[str | None] = None
-
-    def needed(self) -> tuple[Need, ...]:
-        """Returns what has to be computed with these options, a part of `needs`."""
-        return self.needs
-
-    def heads(self) -> Sequence[Head]:
-        """Returns the heads it wants beside the model's own."""
-        return ()
-
-    @abstractmethod
-    def __call__(self, batch: LossBatch) -> LossOutput:
-        """Returns one loss per example of the batch."""
+    @property
+    def counts(self) -> Tensor:
+        """How much each example counts: its weight, or 1, no gradient [E]."""
+        if self.weights is None:
+            return self.losses.detach().new_ones(self.losses.shape)
+        return self.weights
 
 
 class ClassCounts(NamedTuple):
@@ -210,55 +187,126 @@ class ClassCounts(NamedTuple):
     undesirable: int
 
 
-@runtime_checkable
-class Counted(Protocol):
-    """A loss whose options depend on how many completions are desirable."""
+class Settled(NamedTuple):
+    """What a loss makes of the numbers of desirable and undesirable completions.
 
-    def counted(self, counts: ClassCounts) -> Loss:
-        """Returns a copy that knows the counts, with every option that was left open settled."""
-        ...
+    Attributes:
+        loss: The loss with every option that was left open settled; itself where none was.
+        remark: A sentence that shows what the counts mean for the options. The run shows it where
+            an option was left open, or there is a caution.
+        caution: What the user should be warned of before anything is trained; None where all is
+            well.
+    """
 
-    def remark(self, counts: ClassCounts) -> str:
-        """Returns a sentence that shows what the counts mean for the options."""
-        ...
-
-    def caution(self, counts: ClassCounts) -> str | None:
-        """Returns what the user should be warned of; None where all is well."""
-        ...
+    loss: Loss
+    remark: str = ""
+    caution: str | None = None
 
 
-@runtime_checkable
-class Controlled(Protocol):
-    """A loss that tells the model what a completion is by a token at the end of its prompt."""
+class Loss(Component):
+    """A human-aware loss: what an example of feedback costs the policy.
 
-    def control_tokens(self) -> tuple[str, str]:
-        """Returns the tokens of desirable and of undesirable completions.
+    Class variables:
+        feedback: The kind of feedback it learns from.
+        needs: What may have to be computed for it; nothing else is.
+        default_reference_point: Name of the reference point used when the spec names none;
+            needed when `needs` names ``reference_point``.
 
-        The trainer adds them to the vocabulary. The first one goes with the model: it ends the
-        prompts of all later training and sampling of that model.
+    Only `__call__` must be written. Every other method says something that most losses do not
+    want, and its default says that this one does not want it.
+
+    Raises:
+        PluginError: At class definition, when it has the methods of an earlier version, or needs
+            what it does not say.
+    """
+
+    kind: ClassVar[str] = "loss"
+    required: ClassVar[tuple[str, ...]] = ("feedback", "needs")
+
+    feedback: ClassVar[Feedback]
+    needs: ClassVar[tuple[Need, ...]]
+    default_reference_point: ClassVar[str | None] = None
+
+    @abstractmethod
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        """Returns one loss per example of the batch."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if wrong := _wrong_class(cls):
+            raise PluginError(wrong, location=f"{cls.__module__}.{cls.__qualname__}")
+
+    def resolved_feedback(self) -> Feedback:
+        """Returns the kind of feedback it learns from with these options."""
+        return self.feedback
+
+    def needed(self) -> tuple[Need, ...]:
+        """Returns what has to be computed with these options, a part of `needs`."""
+        return self.needs
+
+    def resolved_reference_point(self) -> str | None:
+        """Returns the name of its own reference point with these options; None without one."""
+        return self.default_reference_point
+
+    def heads(self) -> Sequence[Head]:
+        """Returns the heads it wants beside the model's own."""
+        return ()
+
+    def control_tokens(self) -> tuple[str, str] | None:
+        """Returns the tokens that tell the model what a completion is: desirable, undesirable.
+
+        They end the prompts, and the trainer adds them to the vocabulary. The first one goes with
+        the model: it ends the prompts of all later training and sampling of that model. None
+        leaves the prompts as they are.
         """
-        ...
+        return None
 
+    def settle(self, counts: ClassCounts) -> Settled:
+        """Returns the loss with the options settled that depend on how much data there is.
 
-@runtime_checkable
-class Statistical(Protocol):
-    """A loss whose examples depend on the whole global batch, through sums over its examples."""
+        Args:
+            counts: Of the data that it learns from; a pair has one completion of each class.
+        """
+        return Settled(self)
 
     def statistics(self, batch: LossBatch) -> Mapping[str, Tensor]:
         """Returns sums over a micro-batch, no gradient, each []; the trainer adds them all up.
 
-        They are computed before any gradient, for a loss that needs ``statistics``.
+        They are computed before any gradient, for a loss that needs ``statistics``: its examples
+        then may depend on the whole global batch.
         """
-        ...
+        return {}
 
+    def value(self, gain: float) -> float | None:
+        """Returns the value that people give to a reward `gain` above the reference point.
 
-@runtime_checkable
-class ValueFunction(Protocol):
-    """A loss that declares what it imputes to people."""
-
-    def value(self, gain: float) -> float:
-        """Returns the value of a completion whose reward is `gain` above the reference point.
-
-        Rewards are beta times log-ratios, so the gain has no unit.
+        Rewards are beta times log-ratios, so the gain has no unit. None, for every gain, imputes
+        nothing to people.
         """
-        ...
+        return None
+
+    def change_logratios(self, token_logratios: Tensor) -> Tensor:
+        """Returns the log-ratios that the loss and its reference point see, token by token [N].
+
+        A gradient flows through the change. The same tensor changes nothing.
+
+        Args:
+            token_logratios: Policy minus reference log-probability of some completion tokens,
+                nats; of which ones must not matter [N].
+        """
+        return token_logratios
+
+
+def _wrong_class(cls: type[Loss]) -> str | None:
+    """What is wrong with a class of losses beyond the rules for all components."""
+    if "counted" in vars(cls):
+        return (
+            "nothing calls counted(), remark() and caution() of a loss any more: settle(counts) "
+            "returns all three, as Settled(loss, remark, caution)"
+        )
+    if isinstance(cls.needs, str):
+        return f"needs is {cls.needs!r}; expected a tuple, as in ({cls.needs!r},)"
+    if "statistics" in cls.needs and cls.statistics is Loss.statistics:
+        return "needs names 'statistics': write statistics(batch), which gives the sums"
+    return None

@@ -322,13 +322,19 @@ def import_target(registration: Registration) -> Any:
 
 
 def raised_at(trace: TracebackType | None, fallback: str) -> str:
-    """Returns ``file:line`` of the innermost frame that is neither halo's core nor importlib's."""
+    """Returns ``file:line`` of the innermost frame that does not only pass an error on.
+
+    halo's core, importlib, pluggy and pydantic do: pydantic is what makes a component's class.
+    """
     import traceback
 
     own = os.path.join(os.path.dirname(__file__), "")
     passed_through = (own, "<frozen", os.path.dirname(importlib.__file__))
     for frame in reversed(traceback.extract_tb(trace)):
-        if not frame.filename.startswith(passed_through) and "/pluggy/" not in frame.filename:
+        within = frame.filename.startswith(passed_through) or any(
+            folder in frame.filename for folder in ("/pluggy/", "/pydantic/")
+        )
+        if not within:
             return f"{frame.filename}:{frame.lineno}"
     return fallback
 

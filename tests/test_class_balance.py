@@ -13,7 +13,7 @@ Halo = Callable[..., Any]
 
 WEIGHING = """
 from typing import ClassVar
-from halo_core import ClassCounts, Loss, LossBatch, LossOutput
+from halo_core import ClassCounts, Loss, LossBatch, LossOutput, Settled
 
 
 class Weighing(Loss):
@@ -23,13 +23,10 @@ class Weighing(Loss):
     def __call__(self, batch: LossBatch) -> LossOutput:
         raise NotImplementedError
 
-    def counted(self, counts: ClassCounts) -> Loss:
-        return self
+    def settle(self, counts: ClassCounts) -> Settled:
+        return Settled(self, "counted", self._caution(counts))
 
-    def remark(self, counts: ClassCounts) -> str:
-        return "counted"
-
-    def caution(self, counts: ClassCounts) -> str | None:
+    def _caution(self, counts: ClassCounts) -> str | None:
         {caution}
 """
 ROWS = [{"prompt": f"{i}?", "completion": "Yes.", "label": i > 0} for i in range(5)]
@@ -85,5 +82,5 @@ def test_a_loss_that_fails_to_judge_the_counts_is_named(
 ) -> None:
     done = halo(*weighing('raise KeyError("a bug of a stranger")'))
     assert done.code == 3
-    assert "caution() raised KeyError: 'a bug of a stranger'" in done.out
-    assert "weighing.py:20" in done.out
+    assert "settle() raised KeyError: 'a bug of a stranger'" in done.out
+    assert "weighing.py:17" in done.out

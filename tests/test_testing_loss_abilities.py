@@ -8,7 +8,7 @@ import pytest
 import torch
 from pydantic import Field
 
-from halo_core import ClassCounts, Head, Loss, LossBatch, LossOutput, RefPointEstimator
+from halo_core import ClassCounts, Head, Loss, LossBatch, LossOutput, RefPointEstimator, Settled
 from halo_core.testing import LOSS_CHECKS, check_reference_point, loss_batch, paired_batch
 from halo_core.testing.reference_point import check_within_pair
 
@@ -78,14 +78,9 @@ class Open(Loss):
 
     weight: float | Literal["auto"] = Field(default="auto", description="A factor.")
 
-    def counted(self, counts: ClassCounts):
-        return self.model_copy(update={"weight": float(counts.desirable + 1)})
-
-    def remark(self, counts: ClassCounts) -> str:
-        return f"{counts.desirable} desirable"
-
-    def caution(self, counts: ClassCounts) -> str | None:
-        return None
+    def settle(self, counts: ClassCounts):
+        settled = self.model_copy(update={"weight": float(counts.desirable + 1)})
+        return Settled(settled, f"{counts.desirable} desirable")
 
     def __call__(self, batch: LossBatch) -> LossOutput:
         return plain(-self.weight * batch.policy_logps)
@@ -159,13 +154,6 @@ class AttachedStatistics(Centred):
         return {**super().statistics(batch), "extra": batch.policy_token_logps.sum()}
 
 
-class NoStatistics(Loss):
-    feedback: ClassVar = "binary"
-    needs: ClassVar = ("policy_logps", "statistics")
-
-    def __call__(self, batch): ...
-
-
 class UnneededSamples(Sampled):
     def needed(self):
         return ("policy_logps",)
@@ -177,23 +165,29 @@ class OwnMean(Centred):
 
 
 class CountsAway(Open):
-    def counted(self, counts):
-        return Scored()
+    def settle(self, counts):
+        return Settled(Scored(), "counted")
 
 
 class CannotCountNone(Open):
-    def counted(self, counts):
-        return self.model_copy(update={"weight": counts.desirable / counts.undesirable})
+    def settle(self, counts):
+        weight = counts.desirable / counts.undesirable
+        return Settled(self.model_copy(update={"weight": weight}), "counted")
+
+
+class Unwrapped(Open):
+    def settle(self, counts):
+        return super().settle(counts).loss
 
 
 class Silent(Open):
-    def remark(self, counts):
-        return ""
+    def settle(self, counts):
+        return super().settle(counts)._replace(remark="")
 
 
 class EmptyCaution(Open):
-    def caution(self, counts):
-        return ""
+    def settle(self, counts):
+        return super().settle(counts)._replace(caution="")
 
 
 class SameTokens(Open):
@@ -216,6 +210,11 @@ class RaisingValue(Open):
         return gain**-1.0
 
 
+class ValueOfGainsOnly(Open):
+    def value(self, gain):
+        return gain if gain > 0 else None
+
+
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
@@ -229,17 +228,18 @@ class RaisingValue(Open):
         (MeanStatistics(), "Return sums, not means"),
         (VectorStatistics(), "'each' has the shape (4,); expected [], detached"),
         (AttachedStatistics(), "'extra' has the shape (); expected [], detached"),
-        (NoStatistics(), "needs names 'statistics'; expected a method statistics()"),
         (UnneededSamples(), "samples: the loss does not name reference_samples in `needs`"),
         (OwnMean(), "example 0 alone, losses are"),
         (CountsAway(), "gave Scored(); expected its like"),
-        (CannotCountNone(), "counted(ClassCounts(desirable=2, undesirable=0)) raised ZeroDivision"),
-        (Silent(), "is ''; expected a sentence"),
-        (EmptyCaution(), "is ''; expected None or a sentence"),
+        (CannotCountNone(), "settle(ClassCounts(desirable=2, undesirable=0)) raised ZeroDivision"),
+        (Unwrapped(), "returned Unwrapped; expected Settled(loss, remark, caution)"),
+        (Silent(), "gives the remark ''; expected a sentence"),
+        (EmptyCaution(), "gives the caution ''; expected None or a sentence"),
         (SameTokens(), "control_tokens() gave ('<a>', '<a>'); expected two texts that differ"),
         (BlankToken(), "control_tokens() gave ('<a>', ' '); expected two texts that differ"),
         (InfiniteValue(), "value(10000) is inf; expected a finite float"),
         (RaisingValue(), "value(0) raised ZeroDivisionError"),
+        (ValueOfGainsOnly(), "value(-10000) is None; expected a finite float"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Loss) else "",
 )

@@ -59,6 +59,20 @@ def test_a_good_loss_passes(check):
     check(Good())
 
 
+@pytest.mark.parametrize("check", LOSS_CHECKS)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda batch, out: replace(out, weights=None),
+        lambda batch, out: replace(out, rewards=batch.logratios),
+        lambda batch, out: replace(out, metrics={"m": (out.losses.sum(), 4)}),
+    ],
+    ids=["without weights", "rewards with a gradient", "a number as a count"],
+)
+def test_what_the_trainer_does_itself_need_not_be_done(check, change):
+    check(bad_loss(change))
+
+
 BROKEN = {
     "a number comes back": (
         lambda batch, out: out.losses.sum(),
@@ -88,21 +102,17 @@ BROKEN = {
         lambda batch, out: replace(out, weights=-out.weights),
         "expected finite values of at least 0",
     ),
-    "rewards carry a gradient": (
-        lambda batch, out: replace(out, rewards=batch.logratios),
-        "rewards: expected no gradient; use .detach()",
-    ),
     "rewards are by example of one class": (
         lambda batch, out: replace(out, rewards=out.rewards[batch.desirable]),
         "rewards: the shape is (2,); expected (4,)",
     ),
-    "a metric carries a gradient": (
-        lambda batch, out: replace(out, metrics={"m": (out.losses.sum(), torch.tensor(1.0))}),
-        "the sum of metric 'm': expected no gradient",
-    ),
     "a metric is a vector": (
         lambda batch, out: replace(out, metrics={"m": (torch.tensor(1.0), out.weights)}),
-        "the count of metric 'm': the shape is (4,); expected ()",
+        "it gave the count of the metric 'm' of the shape (4,); expected []",
+    ),
+    "a metric is one number": (
+        lambda batch, out: replace(out, metrics={"m": out.losses.sum()}),
+        "it gave the metric 'm' as Tensor; expected a pair (sum, count)",
     ),
     "the gradient is not the derivative": (
         lambda batch, out: replace(out, losses=squared_by_hand(out.losses)),
@@ -162,7 +172,7 @@ def test_unknown_needs_are_named():
 
         def __call__(self, batch: LossBatch) -> LossOutput: ...
 
-    with pytest.raises(AssertionError, match="needs names 'logits'; known:"):
+    with pytest.raises(AssertionError, match="needs 'logits'; known:"):
         run_checks(Greedy())
 
 

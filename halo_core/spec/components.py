@@ -381,7 +381,7 @@ def chosen_by(component: Component) -> str | None:
         return None
     with blaming(component, "needed"):
         needs_point = "reference_point" in component.needed()
-    return component.default_reference_point if needs_point else None
+    return component.resolved_reference_point() if needs_point else None
 
 
 def _name(registration: Registration) -> str:

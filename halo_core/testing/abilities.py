@@ -1,73 +1,77 @@
-"""Checks what losses with abilities of their own promise: counts, control tokens, sums, values."""
+"""Checks what losses promise beside their values: counts, control tokens, sums, values."""
 
 from __future__ import annotations
 
 import math
 
-from halo_core.loss import (
-    ClassCounts,
-    Controlled,
-    Counted,
-    Loss,
-    Statistical,
-    ValueFunction,
-)
+from halo_core.loss import ClassCounts, Loss
+from halo_core.loss_calls import settled
 from halo_core.testing.cases import mixed_case
 from halo_core.testing.expect import expect, must_not_raise
-from halo_core.testing.inputs import batch_alone, counted, inputs_of
+from halo_core.testing.inputs import batch_alone, inputs_of, settled_loss
 
 SAME_SUM = 1e-9
 """Relative tolerance in float64 for sums that are added in another order."""
 
 
 def check_abilities(loss: Loss) -> None:
-    """Checks the protocols that the loss has: `Counted`, `Controlled`, `Statistical`, ...
+    """Checks what `settle`, `control_tokens`, `value`, `statistics` and `change_logratios` give.
 
     Raises:
         AssertionError: At the first rule that is broken.
     """
-    if isinstance(loss, Counted):
-        for counts in (ClassCounts(3, 1), ClassCounts(1, 3), ClassCounts(2, 0), ClassCounts(0, 2)):
-            _check_counted(loss, counts)
-    if isinstance(loss, Controlled):
-        tokens = loss.control_tokens()
-        expect(
-            len(set(tokens)) == 2 and all(token.strip() for token in tokens),
-            loss,
-            f"control_tokens() gave {tokens!r}; expected two texts that differ",
-        )
-    if isinstance(loss, ValueFunction):
-        for gain in (-1e4, -1.0, -1e-9, 0.0, 1e-9, 1.0, 1e4):
-            with must_not_raise(loss, f"value({gain:g})"):
-                value = loss.value(gain)
-            expect(
-                isinstance(value, float) and math.isfinite(value),
-                loss,
-                f"value({gain:g}) is {value!r}; expected a finite float",
-            )
-    if "statistics" in loss.needed():
-        _check_statistics(counted(loss))
-
-
-def _check_counted(loss: Counted, counts: ClassCounts) -> None:
-    with must_not_raise(loss, f"counted({counts})"):
-        copy = loss.counted(counts)
+    for counts in (ClassCounts(3, 1), ClassCounts(1, 3), ClassCounts(2, 0), ClassCounts(0, 2)):
+        _check_settled(loss, counts)
+    tokens = loss.control_tokens()
     expect(
-        isinstance(copy, type(loss)), loss, f"counted({counts}) gave {copy!r}; expected its like"
-    )
-    with must_not_raise(loss, f"remark({counts}) and caution({counts})"):
-        remark, caution = loss.remark(counts), loss.caution(counts)
-    expect(bool(remark), loss, f"remark({counts}) is {remark!r}; expected a sentence")
-    expect(
-        caution is None or bool(caution),
+        tokens is None or (len(set(tokens)) == 2 and all(token.strip() for token in tokens)),
         loss,
-        f"caution({counts}) is {caution!r}; expected None or a sentence",
+        f"control_tokens() gave {tokens!r}; expected two texts that differ, or None",
     )
+    _check_values(loss)
+    if "statistics" in loss.needed():
+        _check_statistics(settled_loss(loss))
+
+
+def _check_settled(loss: Loss, counts: ClassCounts) -> None:
+    with must_not_raise(loss, f"settle({counts})"):
+        made = settled(loss, counts)
+    expect(
+        isinstance(made.loss, type(loss)),
+        loss,
+        f"settle({counts}) gave {made.loss!r}; expected its like",
+    )
+    expect(
+        made.loss == loss or bool(made.remark),
+        loss,
+        f"settle({counts}) settles options and gives the remark {made.remark!r}; expected a "
+        "sentence that shows what they are",
+    )
+    expect(
+        made.caution is None or bool(made.caution),
+        loss,
+        f"settle({counts}) gives the caution {made.caution!r}; expected None or a sentence",
+    )
+
+
+def _check_values(loss: Loss) -> None:
+    """Checks that a loss has a value for every gain, or for none."""
+    values = {}
+    for gain in (-1e4, -1.0, -1e-9, 0.0, 1e-9, 1.0, 1e4):
+        with must_not_raise(loss, f"value({gain:g})"):
+            values[gain] = loss.value(gain)
+    if all(value is None for value in values.values()):
+        return
+    for gain, value in values.items():
+        expect(
+            isinstance(value, float) and math.isfinite(value),
+            loss,
+            f"value({gain:g}) is {value!r}; expected a finite float",
+        )
 
 
 def _check_statistics(loss: Loss) -> None:
     """Checks that sums over parts add up to those over the whole."""
-    assert isinstance(loss, Statistical)
     case = mixed_case(loss)
     batch = batch_alone(loss, case)
     inputs_of(loss, batch)  # gradients are asked for, and must not be there

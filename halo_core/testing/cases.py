@@ -65,7 +65,8 @@ def mixed_case(loss: Loss) -> Case:
     """Returns four examples of different lengths, of both classes where there are two."""
     rng = random.Random(0)
     samples = "reference_samples" in loss.needed()
-    width = COMPLETIONS[loss.feedback] + samples
+    feedback = loss.resolved_feedback()
+    width = COMPLETIONS[feedback] + samples
     lengths = [rng.randint(1, 4) for _ in range(4 * width)]
 
     def tokens(low: float, high: float) -> list[list[float]]:
@@ -82,7 +83,7 @@ def mixed_case(loss: Loss) -> Case:
         outputs=outputs,
         points=[rng.uniform(-1.0, 1.0) for _ in lengths],
         desirable=[
-            not is_sample and _is_desirable(loss.feedback, example, place)
+            not is_sample and _is_desirable(feedback, example, place)
             for (example, place), is_sample in zip(places, sampled, strict=True)
         ],
         sampled=sampled,
@@ -103,7 +104,7 @@ def ordinary_cases(loss: Loss) -> list[Case]:
         mixed.take([1], "one example"),
         replace(mixed, name="a policy that equals its reference", policy=mixed.reference),
     ]
-    if loss.feedback == "binary":
+    if loss.resolved_feedback() == "binary":
         cases.append(mixed.take([0, 2], "a batch with desirable examples only"))
         cases.append(mixed.take([1, 3], "a batch with undesirable examples only"))
     return cases

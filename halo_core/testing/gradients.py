@@ -12,8 +12,8 @@ from halo_core.testing.inputs import (
     TOKENS,
     batch_of,
     call,
-    counted,
     inputs_of,
+    settled_loss,
     with_inputs,
 )
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def check_gradient(loss: Loss) -> None:
     """Checks the gradient of the losses against finite differences, in float64."""
-    loss = counted(loss)
+    loss = settled_loss(loss)
     for case in ordinary_cases(loss):
         _check_derivative(loss, case, batch_of(loss, case))
 
@@ -32,7 +32,7 @@ def check_heads(loss: Loss) -> None:
     """Checks that the losses depend on each of the heads they want."""
     import torch
 
-    loss = counted(loss)
+    loss = settled_loss(loss)
     case = mixed_case(loss)
     batch = batch_of(loss, case)
     inputs = inputs_of(loss, batch)
@@ -54,7 +54,7 @@ def check_own_points(loss: Loss) -> None:
 
     Such points come from an estimator that is `WithinPair`.
     """
-    loss = counted(loss)
+    loss = settled_loss(loss)
     if "reference_point" not in loss.needed():
         return
     case = mixed_case(loss)
@@ -96,7 +96,7 @@ def _check_derivative(loss: Loss, case: Case, batch: LossBatch, when: str = "") 
 
 def check_extremes(loss: Loss) -> None:
     """Checks that losses and gradients are finite, in float32, at log-ratios of +-1e4."""
-    loss = counted(loss)
+    loss = settled_loss(loss)
     for case in extreme_cases(loss):
         batch = batch_of(loss, case, dtype="float32")
         inputs = inputs_of(loss, batch)
@@ -106,7 +106,7 @@ def check_extremes(loss: Loss) -> None:
             loss,
             f"on {case.name}: losses are {output.losses.tolist()}; expected finite values",
         )
-        (output.losses * output.weights).sum().backward()  # type: ignore[no-untyped-call]
+        (output.losses * output.counts).sum().backward()  # type: ignore[no-untyped-call]
         for name, tensor in inputs.items():
             expect(
                 tensor.grad is not None and bool(tensor.grad.isfinite().all()),

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from halo_core.loss import ClassCounts, Counted, Loss, LossBatch, LossOutput, Statistical
+from halo_core.loss import ClassCounts, Loss, LossBatch, LossOutput
+from halo_core.loss_calls import settled
 from halo_core.testing.batches import loss_batch
 from halo_core.testing.cases import Case
-from halo_core.testing.expect import expect, must_not_raise
+from halo_core.testing.expect import must_not_raise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,12 +22,10 @@ HEAD = "heads."
 _POINT = "reference_point"
 
 
-def counted(loss: Loss) -> Loss:
-    """Returns the loss as the trainer calls it: once the data are counted, where it wants that."""
-    if not isinstance(loss, Counted):
-        return loss
-    with must_not_raise(loss, "counted()"):
-        return loss.counted(ClassCounts(desirable=2, undesirable=2))
+def settled_loss(loss: Loss) -> Loss:
+    """Returns the loss as the trainer calls it: with the options settled that depend on data."""
+    with must_not_raise(loss, "settle()"):
+        return settled(loss, ClassCounts(desirable=2, undesirable=2)).loss
 
 
 def batch_of(
@@ -40,7 +39,7 @@ def batch_of(
     """Returns the batch, with only what the loss needs.
 
     Args:
-        loss: Already `counted`.
+        loss: Already settled.
         case: The examples.
         whole: The global batch that statistics are computed on; the case itself when left out.
         own_points: Whether each completion has a reference point of its own.
@@ -82,10 +81,6 @@ def call(loss: Loss, batch: LossBatch, case: Case) -> LossOutput:
 
 
 def _statistics(loss: Loss, batch: LossBatch) -> Mapping[str, Tensor]:
-    expect(
-        isinstance(loss, Statistical), loss, "needs 'statistics'; expected a method statistics()"
-    )
-    assert isinstance(loss, Statistical)
     with must_not_raise(loss, "statistics()"):
         return loss.statistics(batch)
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, get_args
 
-from halo_core.loss import Head, Loss, LossBatch, LossOutput, Need, Statistical
+from halo_core.loss import Head, Loss, LossBatch, LossOutput, Need
+from halo_core.loss_calls import wrong_metrics
 from halo_core.testing.abilities import check_abilities
 from halo_core.testing.cases import (
     COMPLETIONS,
@@ -23,7 +24,7 @@ from halo_core.testing.gradients import (
     check_heads,
     check_own_points,
 )
-from halo_core.testing.inputs import batch_of, call, counted, inputs_of
+from halo_core.testing.inputs import batch_of, call, inputs_of, settled_loss
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,33 +53,30 @@ def check_loss(loss: Loss) -> None:
 
 
 def check_declaration(loss: Loss) -> None:
-    """Checks `feedback`, `needs`, `needed` and `heads`, and a default for the reference point."""
+    """Checks the kind of feedback, what is needed, the heads and the default reference point."""
+    feedback, needed = loss.resolved_feedback(), loss.needed()
     expect(
-        loss.feedback in COMPLETIONS,
+        feedback in COMPLETIONS,
         loss,
-        f"feedback is {loss.feedback!r}; expected one of {', '.join(COMPLETIONS)}",
+        f"feedback is {feedback!r}; expected one of {', '.join(COMPLETIONS)}",
     )
-    unknown = set(loss.needs) - KNOWN_NEEDS
+    declared = getattr(type(loss), "needs", needed)
+    unknown = {*needed, *declared} - KNOWN_NEEDS
     expect(
         not unknown,
         loss,
-        f"needs names {', '.join(map(repr, sorted(unknown)))}; known: {sorted(KNOWN_NEEDS)}",
+        f"needs {', '.join(map(repr, sorted(unknown)))}; known: {sorted(KNOWN_NEEDS)}",
     )
     expect(
-        "reference_point" not in loss.needs or loss.default_reference_point is not None,
+        "reference_point" not in needed or loss.resolved_reference_point() is not None,
         loss,
-        "needs names 'reference_point'; set default_reference_point, for specs that name none",
+        "needs 'reference_point'; set default_reference_point, for specs that name none",
     )
-    more = set(loss.needed()) - set(loss.needs)
+    more = set(needed) - set(declared)
     expect(
         not more,
         loss,
         f"needed() names {', '.join(map(repr, sorted(more)))}, which `needs` does not",
-    )
-    expect(
-        "statistics" not in loss.needs or isinstance(loss, Statistical),
-        loss,
-        "needs names 'statistics'; expected a method statistics()",
     )
     heads = list(loss.heads())
     expect(
@@ -91,7 +89,7 @@ def check_declaration(loss: Loss) -> None:
 
 def check_output(loss: Loss) -> None:
     """Checks the shapes, types and gradients of what comes back, on each kind of batch."""
-    loss = counted(loss)
+    loss = settled_loss(loss)
     for case in ordinary_cases(loss):
         batch = batch_of(loss, case)
         inputs_of(loss, batch)
@@ -107,12 +105,14 @@ def check_output(loss: Loss) -> None:
 
 def _check_losses_and_weights(loss: Loss, case: Case, output: LossOutput) -> None:
     _expect_shape(loss, case, "losses", output.losses, (case.size,))
-    _expect_shape(loss, case, "weights", output.weights, (case.size,))
     expect(
         output.losses.requires_grad,
         loss,
         f"on {case.name}: losses have no gradient; they must depend on the policy",
     )
+    if output.weights is None:
+        return
+    _expect_shape(loss, case, "weights", output.weights, (case.size,))
     _expect_detached(loss, case, "weights", output.weights)
     weights = output.weights.tolist()
     expect(
@@ -125,18 +125,15 @@ def _check_losses_and_weights(loss: Loss, case: Case, output: LossOutput) -> Non
 def _check_rewards_and_metrics(loss: Loss, case: Case, output: LossOutput) -> None:
     if output.rewards is not None:
         _expect_shape(loss, case, "rewards", output.rewards, (len(case.policy),))
-        _expect_detached(loss, case, "rewards", output.rewards)
-    for name, pair in output.metrics.items():
-        for part, value in zip(("sum", "count"), pair, strict=True):
-            _expect_shape(loss, case, f"the {part} of metric {name!r}", value, ())
-            _expect_detached(loss, case, f"the {part} of metric {name!r}", value)
+    wrong = wrong_metrics(output.metrics)
+    expect(wrong is None, loss, f"on {case.name}: it {wrong}")
 
 
 def check_untouched(loss: Loss) -> None:
     """Checks that a call changes neither the batch nor the random state, and repeats itself."""
     import torch
 
-    loss = counted(loss)
+    loss = settled_loss(loss)
     case = mixed_case(loss)
     batch, before = batch_of(loss, case), batch_of(loss, case)
     states = random.getstate(), torch.get_rng_state()
@@ -158,14 +155,14 @@ def check_untouched(loss: Loss) -> None:
 
 def check_permutation(loss: Loss) -> None:
     """Checks that the order of the examples makes no difference to any of them."""
-    loss = counted(loss)
+    loss = settled_loss(loss)
     case = mixed_case(loss)
     order = [2, 0, 3, 1]
     output = call(loss, batch_of(loss, case), case)
     moved_case = case.take(order, "a reordered batch")
     moved = call(loss, batch_of(loss, moved_case, whole=case), moved_case)
     _expect_same(loss, "in another order, losses", moved.losses, output.losses[order])
-    _expect_same(loss, "in another order, weights", moved.weights, output.weights[order])
+    _expect_same(loss, "in another order, weights", moved.counts, output.counts[order])
     if output.rewards is not None and moved.rewards is not None:
         width = case.width
         rows = [example * width + offset for example in order for offset in range(width)]
@@ -177,7 +174,7 @@ def check_split(loss: Loss) -> None:
 
     The trainer cuts a global batch as memory allows, which must not change what is learned.
     """
-    loss = counted(loss)
+    loss = settled_loss(loss)
     case = mixed_case(loss)
     whole = call(loss, batch_of(loss, case), case)
     for example in range(case.size):
@@ -185,7 +182,7 @@ def check_split(loss: Loss) -> None:
         alone = call(loss, batch_of(loss, alone_case, whole=case), alone_case)
         one = slice(example, example + 1)
         _expect_same(loss, f"example {example} alone, losses", alone.losses, whole.losses[one])
-        _expect_same(loss, f"example {example} alone, weights", alone.weights, whole.weights[one])
+        _expect_same(loss, f"example {example} alone, weights", alone.counts, whole.counts[one])
 
 
 LOSS_CHECKS: Sequence[Callable[[Loss], None]] = (

@@ -13,7 +13,7 @@ EVERY_LOSS = pytest.mark.parametrize("cls", LOSSES)
 
 
 def settled(cls, counts, **weights):
-    loss = cls(**weights).counted(ClassCounts(*counts))
+    loss = cls(**weights).settle(ClassCounts(*counts)).loss
     return loss.desirable_weight, loss.undesirable_weight
 
 
@@ -47,7 +47,7 @@ def test_auto_without_a_second_class_is_as_the_other_weight(counts):
 
 
 def test_counting_changes_nothing_but_the_weights():
-    loss = KTO(beta=0.3, desirable_weight="auto").counted(ClassCounts(10, 30))
+    loss = KTO(beta=0.3, desirable_weight="auto").settle(ClassCounts(10, 30)).loss
 
     assert loss == KTO(beta=0.3, desirable_weight=3.0)
 
@@ -55,7 +55,10 @@ def test_counting_changes_nothing_but_the_weights():
 @EVERY_LOSS
 @pytest.mark.parametrize("name", ["desirable_weight", "undesirable_weight"])
 def test_an_uncounted_auto_says_what_to_do(cls, name):
-    expected = f"{name} is 'auto', which stands for a number once the data are counted: call the"
+    expected = (
+        f"{name} is 'auto', which stands for a number once the data are counted: call "
+        "settle(ClassCounts(desirable=..., undesirable=...)).loss, or give a number"
+    )
     with pytest.raises(ValueError, match=re.escape(expected)):
         cls(**{name: "auto"})(BATCH)
 
@@ -70,7 +73,7 @@ def test_auto_and_numbers_survive_json(cls):
 
 @EVERY_LOSS
 def test_the_remark_shows_counts_weights_and_ratio(cls):
-    remark = cls(undesirable_weight="auto").remark(ClassCounts(120, 10))
+    remark = cls(undesirable_weight="auto").settle(ClassCounts(120, 10)).remark
 
     assert remark == (
         "120 desirable and 10 undesirable completions; desirable_weight 1 and undesirable_weight "
@@ -79,7 +82,7 @@ def test_the_remark_shows_counts_weights_and_ratio(cls):
 
 
 def test_the_remark_without_a_ratio_shows_the_rest():
-    assert KTO().remark(ClassCounts(12, 0)) == (
+    assert KTO().settle(ClassCounts(12, 0)).remark == (
         "12 desirable and 0 undesirable completions; desirable_weight 1 and undesirable_weight 1"
     )
 
@@ -102,7 +105,7 @@ def test_the_remark_without_a_ratio_shows_the_rest():
 def test_weights_within_the_advised_interval_raise_no_caution(cls, weights, counts):
     loss = cls(desirable_weight=weights[0], undesirable_weight=weights[1])
 
-    assert loss.caution(ClassCounts(*counts)) is None
+    assert loss.settle(ClassCounts(*counts)).caution is None
 
 
 @EVERY_LOSS
@@ -113,7 +116,7 @@ def test_weights_within_the_advised_interval_raise_no_caution(cls, weights, coun
 def test_weights_outside_of_it_do(cls, weights, counts, ratio):
     loss = cls(desirable_weight=weights[0], undesirable_weight=weights[1])
 
-    assert loss.caution(ClassCounts(*counts)) == (
+    assert loss.settle(ClassCounts(*counts)).caution == (
         f"{counts[0]} desirable and {counts[1]} undesirable completions: lambda_D n_D / (lambda_U "
         f"n_U) is {ratio}; the report advises [1, 4/3]. Set desirable_weight or undesirable_weight "
         "to auto"
@@ -130,7 +133,7 @@ def test_weights_outside_of_it_do(cls, weights, counts, ratio):
 def test_absurd_ratios_are_worded_more_strongly(weights, counts, text):
     loss = KTO(desirable_weight=weights[0], undesirable_weight=weights[1])
 
-    caution = loss.caution(ClassCounts(*counts))
+    caution = loss.settle(ClassCounts(*counts)).caution
 
     assert text in caution
     assert "will teach next to nothing" in caution
@@ -148,11 +151,11 @@ def test_absurd_ratios_are_worded_more_strongly(weights, counts, text):
 def test_a_class_that_teaches_nothing_is_named(weights, counts, text):
     loss = KTO(desirable_weight=weights[0], undesirable_weight=weights[1])
 
-    assert loss.caution(ClassCounts(*counts)).startswith(text)
+    assert loss.settle(ClassCounts(*counts)).caution.startswith(text)
 
 
 def test_the_reports_example_of_a_tenth_of_the_desirable_data_lies_between_ten_and_four_thirds():
     for weight, fits in ((9.0, False), (10.0, True), (13.33, True), (14.0, False)):
-        caution = KTO(desirable_weight=weight).caution(ClassCounts(100, 1000))
+        caution = KTO(desirable_weight=weight).settle(ClassCounts(100, 1000)).caution
 
         assert (caution is None) == fits

@@ -138,5 +138,5 @@ def test_the_component_is_the_function():
         logps, ref_logps, torch.tensor([True, False]), point, beta=0.7, **WEIGHTS
     )
     torch.testing.assert_close(output.losses, expected, **EXACT)
-    assert output.weights.tolist() == [1.0, 1.0]
+    assert output.weights is None
     assert output.rewards.tolist() == pytest.approx([0.7, -0.7])

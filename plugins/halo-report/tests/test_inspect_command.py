@@ -30,7 +30,7 @@ class Bare(Loss):
 
     feedback = "paired"
     needs = ("policy_logps",)
-    value: float = Field(default=1.0, description="Not a function.")
+    value_: float = Field(default=1.0, alias="value", description="Not a function.")
 
     def __call__(self, batch):
         raise NotImplementedError
@@ -46,7 +46,7 @@ class Torn(Loss):
         raise NotImplementedError
 
     def value(self, gain):
-        return None
+        return "much"
 """
 
 
@@ -161,7 +161,7 @@ def test_a_value_function_that_returns_no_number_names_its_loss(inspect, mine):
     code, found = inspect(f"file:{mine}:Torn")
     assert code == 3
     assert found["error"]["location"] == "the loss Torn"
-    assert found["error"]["message"] == "value(-4) returned None; expected a float"
+    assert found["error"]["message"] == "value(-4) returned 'much'; expected a float"
 
 
 def test_people_are_told_qualities_reasons_and_saturation(mine, capsys):

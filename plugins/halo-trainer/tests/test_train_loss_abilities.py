@@ -16,20 +16,21 @@ from torch import Tensor
 from halo_core import ModelInput
 from halo_core.errors import DataError, PluginError
 from halo_core.feedback import Feedback
-from halo_core.loss import ClassCounts, Loss, LossBatch, LossOutput, Need
+from halo_core.loss import ClassCounts, Loss, LossBatch, LossOutput, Need, Settled
 from halo_core.reference_point import Estimate, Observed, Pair, PairingPlan, RefPointEstimator
 from halo_core.rows import DataSet
 from halo_core.stage import StageContext
 from halo_methods.components import KTO, MismatchedKL
 from halo_trainer.batch_plan import BatchPlan
 from halo_trainer.distributed import Ranks
+from halo_trainer.encoding import EncodingOptions, encode
 from halo_trainer.fixed_partners import fixed_partner
 from halo_trainer.metrics import means
 from halo_trainer.reference_samples import WithSamples
 from halo_trainer.step import Gradient, backward
 from halo_trainer.train_stage import Train
 from halo_trainer.training import set_up
-from halo_trainer.training_data import counted
+from halo_trainer.training_data import settled_loss
 
 RELATIVE = 1e-5
 
@@ -310,14 +311,9 @@ def test_samples_and_the_losses_that_want_them_go_together() -> None:
 class Weighing(Centred):
     """Takes its weight from the counts."""
 
-    def counted(self, counts: ClassCounts) -> Loss:
-        return Gap()
-
-    def remark(self, counts: ClassCounts) -> str:
-        return f"{counts.desirable} to {counts.undesirable}"
-
-    def caution(self, counts: ClassCounts) -> str | None:
-        return "too few" if counts.undesirable < 2 else None
+    def settle(self, counts: ClassCounts) -> Settled:
+        caution = "too few" if counts.undesirable < 2 else None
+        return Settled(Gap(), f"{counts.desirable} to {counts.undesirable}", caution)
 
 
 @pytest.mark.parametrize("rows", [2, 6])
@@ -325,23 +321,19 @@ def test_a_loss_is_told_the_counts_of_the_data(
     rows: int, make_examples: Callable[..., Any]
 ) -> None:
     examples = make_examples("binary", rows)
-    loss, remark = counted(Train(data="d", loss=Weighing()), examples)
+    loss, remark = settled_loss(Weighing(), "binary", examples)
     undesirable = sum(not e.completions[0].desirable for e in examples)
     assert isinstance(loss, Gap)
     assert remark == f"{rows - undesirable} to {undesirable}"
 
 
-def test_a_loss_that_needs_statistics_must_make_them() -> None:
-    class Lacking(Loss):
-        """Needs what it does not make."""
+def test_a_pair_has_one_completion_of_each_class(make_examples: Callable[..., Any]) -> None:
+    assert settled_loss(Weighing(), "paired", make_examples("paired", 3))[1] == "3 to 3"
 
-        feedback: ClassVar[Feedback] = "demonstration"
-        needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "statistics")
 
-        def __call__(self, batch: LossBatch) -> LossOutput:
-            raise NotImplementedError
-
-    assert "has no method `statistics`" in str(Train(data="d", loss=Lacking()).mistakes())
+def test_data_without_classes_are_not_counted(make_examples: Callable[..., Any]) -> None:
+    loss = Weighing()
+    assert settled_loss(loss, "demonstration", make_examples("demonstration", 3)) == (loss, "")
 
 
 def test_samples_without_token_ids_are_named_by_file_and_line(
@@ -354,3 +346,16 @@ def test_samples_without_token_ids_are_named_by_file_and_line(
     message = rf"^{path}:1: got .* without token_ids; expected a JSON object with .*finish\."
     with pytest.raises(DataError, match=message):
         stage.run(context)
+
+
+def test_encoded_data_are_counted_as_their_examples_are(
+    make_data: Callable[..., DataSet], tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    rows = [
+        {"prompt": [{"role": "user", "content": f"{i}?"}], "completion": "moo", "desirable": i < 2}
+        for i in range(5)
+    ]
+    options = EncodingOptions(max_length=60, max_prompt_length=30)
+    encoded = encode(make_data("binary", rows), tiny_tokenizer, options=options, cache=tmp_path)
+    assert settled_loss(Weighing(), "binary", encoded)[1] == "2 to 3"
+    assert settled_loss(Weighing(), "binary", list(encoded))[1] == "2 to 3"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from halo_core.errors import ModelError
-from halo_core.loss import Controlled, Loss
+from halo_core.loss import Loss
+from halo_core.loss_calls import control_tokens_of
 from halo_models.notes import ModelNotes
 
 Suffixes = tuple[int, int]
@@ -25,29 +27,29 @@ def with_control_tokens(tokenizer: Any, loss: Loss, notes: ModelNotes) -> ModelN
     Raises:
         ModelError: When a token already means something else in the vocabulary.
     """
-    if not isinstance(loss, Controlled):
+    tokens = control_tokens_of(loss)
+    if tokens is None:
         return notes
-    check_control_tokens(tokenizer, loss, notes)
-    tokens = loss.control_tokens()
+    check_control_tokens(tokenizer, tokens, notes)
     vocabulary = tokenizer.get_vocab()
     _add(tokenizer, [token for token in tokens if token not in vocabulary])
     known = dict.fromkeys([*notes.control_tokens, *tokens])
     return ModelNotes(prompt_suffix=tokens[0], control_tokens=tuple(known))
 
 
-def check_control_tokens(tokenizer: Any, loss: Controlled, notes: ModelNotes) -> None:
+def check_control_tokens(tokenizer: Any, tokens: Sequence[str], notes: ModelNotes) -> None:
     """Checks that a loss's control tokens are free to mean what the loss wants.
 
     Args:
         tokenizer: Of a model; not changed.
-        loss: The loss.
+        tokens: The loss's control tokens.
         notes: Of the model.
 
     Raises:
         ModelError: When a token already means something else in the vocabulary.
     """
     vocabulary = tokenizer.get_vocab()
-    for token in loss.control_tokens():
+    for token in tokens:
         if token in vocabulary and token not in notes.control_tokens:
             raise ModelError(
                 f"the control token {token!r} already means something: it is token "
@@ -71,8 +73,9 @@ def suffixes(tokenizer: Any, loss: Loss | None, notes: ModelNotes) -> Suffixes |
         loss: The loss that is trained; None in sampling.
         notes: Of the model.
     """
-    if isinstance(loss, Controlled):
-        good, bad = loss.control_tokens()
+    tokens = None if loss is None else control_tokens_of(loss)
+    if tokens is not None:
+        good, bad = tokens
     elif notes.prompt_suffix is not None:
         good = bad = notes.prompt_suffix
     else:

@@ -93,6 +93,31 @@ def settled(desirable: float | Auto, undesirable: float | Auto, counts: ClassCou
     return Weights(desirable, undesirable)
 
 
+class SettledWeights(NamedTuple):
+    """What the numbers of both classes make of two weights.
+
+    Attributes:
+        weights: As numbers.
+        remark: The counts, the weights and their ratio in a sentence.
+        caution: What is wrong with them; None when all is well.
+    """
+
+    weights: Weights
+    remark: str
+    caution: str | None
+
+
+def settle(
+    desirable: float | Auto, undesirable: float | Auto, counts: ClassCounts
+) -> SettledWeights:
+    """Returns both weights as numbers, with what a loss says of them."""
+    return SettledWeights(
+        settled(desirable, undesirable, counts),
+        remark(desirable, undesirable, counts),
+        caution(desirable, undesirable, counts),
+    )
+
+
 def numbers(desirable: float | Auto, undesirable: float | Auto) -> Weights:
     """Returns both weights, when they are numbers.
 
@@ -102,8 +127,8 @@ def numbers(desirable: float | Auto, undesirable: float | Auto) -> Weights:
     if isinstance(desirable, str) or isinstance(undesirable, str):
         name = "desirable_weight" if desirable == "auto" else "undesirable_weight"
         raise ValueError(
-            f"{name} is 'auto', which stands for a number once the data are counted: call the copy "
-            "that counted(ClassCounts(desirable=..., undesirable=...)) returns, or give a number"
+            f"{name} is 'auto', which stands for a number once the data are counted: call "
+            "settle(ClassCounts(desirable=..., undesirable=...)).loss, or give a number"
         )
     return Weights(desirable, undesirable)
 

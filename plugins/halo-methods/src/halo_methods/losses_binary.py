@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from halo_core.feedback import Feedback
-from halo_core.loss import Loss, LossBatch, LossOutput, Need
-from halo_methods import class_weight_methods, values
+from halo_core.loss import ClassCounts, Loss, LossBatch, LossOutput, Need, Settled
+from halo_methods import class_weights, values
 from halo_methods.citations import HALOS
 from halo_methods.class_weights import DESIRABLE, UNDESIRABLE, ClassWeight
-from halo_methods.equal_weights import equally_weighted
 from halo_methods.relative import relative_to_point
 
 _NEEDS: tuple[Need, ...] = ("policy_logps", "reference_logps", "reference_point")
@@ -34,11 +33,15 @@ class KTO(Loss):
     desirable_weight: ClassWeight = Field(default=1.0, description=DESIRABLE)
     undesirable_weight: ClassWeight = Field(default=1.0, description=UNDESIRABLE)
 
-    _something_is_learned = model_validator(mode="after")(class_weight_methods.checked)
+    @model_validator(mode="after")
+    def _something_is_learned(self) -> Self:
+        class_weights.check_weights(self.desirable_weight, self.undesirable_weight)
+        return self
 
-    counted = class_weight_methods.counted
-    remark = class_weight_methods.remark
-    caution = class_weight_methods.caution
+    def settle(self, counts: ClassCounts) -> Settled:
+        """Returns a copy whose weights are numbers, and what the counts say of them."""
+        made = class_weights.settle(self.desirable_weight, self.undesirable_weight, counts)
+        return Settled(self.model_copy(update=made.weights._asdict()), made.remark, made.caution)
 
     def value(self, gain: float) -> float:
         """Returns ``sigmoid(g)``: the loss is the weight times 1 less this."""
@@ -52,9 +55,9 @@ class KTO(Loss):
         """
         from halo_methods.kto import kto_loss
 
-        weights = class_weight_methods.numbers(self)
+        weights = class_weights.numbers(self.desirable_weight, self.undesirable_weight)
         losses = kto_loss(*relative_to_point(batch, "KTO"), beta=self.beta, **weights._asdict())
-        return equally_weighted(losses, rewards=self.beta * batch.logratios)
+        return LossOutput(losses, rewards=self.beta * batch.logratios)
 
 
 class KTOLogSigmoid(Loss):
@@ -71,11 +74,15 @@ class KTOLogSigmoid(Loss):
     desirable_weight: ClassWeight = Field(default=1.0, description=DESIRABLE)
     undesirable_weight: ClassWeight = Field(default=1.0, description=UNDESIRABLE)
 
-    _something_is_learned = model_validator(mode="after")(class_weight_methods.checked)
+    @model_validator(mode="after")
+    def _something_is_learned(self) -> Self:
+        class_weights.check_weights(self.desirable_weight, self.undesirable_weight)
+        return self
 
-    counted = class_weight_methods.counted
-    remark = class_weight_methods.remark
-    caution = class_weight_methods.caution
+    def settle(self, counts: ClassCounts) -> Settled:
+        """Returns a copy whose weights are numbers, and what the counts say of them."""
+        made = class_weights.settle(self.desirable_weight, self.undesirable_weight, counts)
+        return Settled(self.model_copy(update=made.weights._asdict()), made.remark, made.caution)
 
     def value(self, gain: float) -> float:
         """Returns ``log sigmoid(g)``: the loss is the weight times its negative."""
@@ -89,7 +96,7 @@ class KTOLogSigmoid(Loss):
         """
         from halo_methods.kto import kto_log_sigmoid_loss
 
-        weights = class_weight_methods.numbers(self)
+        weights = class_weights.numbers(self.desirable_weight, self.undesirable_weight)
         relative = relative_to_point(batch, "KTO with log-sigmoid")
         losses = kto_log_sigmoid_loss(*relative, beta=self.beta, **weights._asdict())
-        return equally_weighted(losses, rewards=self.beta * batch.logratios)
+        return LossOutput(losses, rewards=self.beta * batch.logratios)

@@ -81,4 +81,4 @@ def _negative_log_likelihood(batch: LossBatch, per: Per) -> LossOutput:
 
     if per == "token":
         return LossOutput(*sft_token_loss(batch.policy_logps, batch.lengths))
-    return LossOutput(*sft_sequence_loss(batch.policy_logps))
+    return LossOutput(sft_sequence_loss(batch.policy_logps))

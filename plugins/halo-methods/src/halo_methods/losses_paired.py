@@ -9,7 +9,6 @@ from pydantic import Field
 from halo_core.feedback import Feedback
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
 from halo_methods import values
-from halo_methods.equal_weights import equally_weighted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -113,7 +112,7 @@ class IPO(Loss):
         if self.per == "token":
             policy, reference = policy / batch.lengths, reference / batch.lengths
         losses = ipo_loss(*_by_side(batch, policy), *_by_side(batch, reference), tau=self.tau)
-        return equally_weighted(losses, rewards=self.tau * (policy - reference))
+        return LossOutput(losses, rewards=self.tau * (policy - reference))
 
 
 class APOZero(Loss):
@@ -134,7 +133,7 @@ class APOZero(Loss):
         from halo_methods.apo import apo_zero_loss
 
         losses = apo_zero_loss(*_logps(batch), beta=self.beta)
-        return equally_weighted(losses, rewards=self.beta * batch.logratios)
+        return LossOutput(losses, rewards=self.beta * batch.logratios)
 
 
 class APODown(Loss):
@@ -151,14 +150,14 @@ class APODown(Loss):
         from halo_methods.apo import apo_down_loss
 
         losses = apo_down_loss(*_logps(batch), beta=self.beta)
-        return equally_weighted(losses, rewards=self.beta * batch.logratios)
+        return LossOutput(losses, rewards=self.beta * batch.logratios)
 
 
 def _dpo(batch: LossBatch, beta: float, label_smoothing: float) -> LossOutput:
     from halo_methods.dpo import dpo_loss
 
     losses = dpo_loss(*_logps(batch), beta=beta, label_smoothing=label_smoothing)
-    return equally_weighted(losses, rewards=beta * batch.logratios)
+    return LossOutput(losses, rewards=beta * batch.logratios)
 
 
 def _smoothed_log_logistic(gain: float, label_smoothing: float) -> float:

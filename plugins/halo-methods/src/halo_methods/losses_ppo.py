@@ -150,7 +150,7 @@ class PPO(Loss):
         sums = sums.index_add(0, batch.sequence_index, token_losses)
         if self.per == "token":
             return LossOutput(sums / batch.lengths, batch.lengths, metrics=metrics)
-        return LossOutput(sums, sums.detach().new_ones(sums.shape), metrics=metrics)
+        return LossOutput(sums, metrics=metrics)
 
 
 def _token_logratios(batch: LossBatch) -> Tensor:

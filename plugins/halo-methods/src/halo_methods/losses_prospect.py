@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from halo_core.feedback import Feedback
-from halo_core.loss import Loss, LossBatch, LossOutput, Need
-from halo_methods import class_weight_methods, values
+from halo_core.loss import ClassCounts, Loss, LossBatch, LossOutput, Need, Settled
+from halo_methods import class_weights, values
 from halo_methods.citations import HALOS
 from halo_methods.class_weights import DESIRABLE, UNDESIRABLE, ClassWeight
-from halo_methods.equal_weights import equally_weighted
 from halo_methods.ineffective import refuse_ineffective
 from halo_methods.relative import relative_to_point
 
@@ -68,13 +67,14 @@ class Prospect(Loss):
 
     @model_validator(mode="after")
     def _options_have_effect(self) -> Self:
-        class_weight_methods.checked(self)
+        class_weights.check_weights(self.desirable_weight, self.undesirable_weight)
         refuse_ineffective(self, "value_function", _OPTIONS)
         return self
 
-    counted = class_weight_methods.counted
-    remark = class_weight_methods.remark
-    caution = class_weight_methods.caution
+    def settle(self, counts: ClassCounts) -> Settled:
+        """Returns a copy whose weights are numbers, and what the counts say of them."""
+        made = class_weights.settle(self.desirable_weight, self.undesirable_weight, counts)
+        return Settled(self.model_copy(update=made.weights._asdict()), made.remark, made.caution)
 
     def value(self, gain: float) -> float:
         """Returns the value function chosen: the loss is the weight times 1 less this."""
@@ -94,10 +94,10 @@ class Prospect(Loss):
         """
         from halo_methods.prospect import prospect_loss
 
-        weights = class_weight_methods.numbers(self)
+        weights = class_weights.numbers(self.desirable_weight, self.undesirable_weight)
         relative = relative_to_point(batch, "prospect")
         losses = prospect_loss(*relative, self._shortfall(), beta=self.beta, **weights._asdict())
-        return equally_weighted(losses, rewards=self.beta * batch.logratios)
+        return LossOutput(losses, rewards=self.beta * batch.logratios)
 
     def _shortfall(self) -> Callable[[Tensor], Tensor]:
         from halo_methods import value_functions as of

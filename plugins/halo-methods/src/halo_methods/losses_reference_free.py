@@ -10,7 +10,6 @@ from halo_core.feedback import Feedback
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
 from halo_methods import values
 from halo_methods.citations import HALOS
-from halo_methods.equal_weights import equally_weighted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,7 +84,7 @@ class SLiC(Loss):
             beta=self.beta,
             regulariser_weight=self.regulariser_weight,
         )
-        return equally_weighted(losses, rewards=batch.policy_logps)
+        return LossOutput(losses, rewards=batch.policy_logps)
 
 
 class SimPO(Loss):
@@ -119,7 +118,7 @@ class SimPO(Loss):
         from halo_methods.simpo import simpo_loss
 
         losses = simpo_loss(*_logps_and_lengths(batch), beta=self.beta, gamma=self.gamma)
-        return equally_weighted(losses, rewards=self.beta * batch.policy_logps / batch.lengths)
+        return LossOutput(losses, rewards=self.beta * batch.policy_logps / batch.lengths)
 
 
 class ORPO(Loss):
@@ -143,7 +142,7 @@ class ORPO(Loss):
         from halo_methods.orpo import log_odds, orpo_loss
 
         losses = orpo_loss(*_logps_and_lengths(batch), odds_ratio_weight=self.odds_ratio_weight)
-        return equally_weighted(losses, rewards=log_odds(batch.policy_logps / batch.lengths))
+        return LossOutput(losses, rewards=log_odds(batch.policy_logps / batch.lengths))
 
 
 def _logps_and_lengths(batch: LossBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:

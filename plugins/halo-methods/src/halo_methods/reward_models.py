@@ -7,7 +7,6 @@ from typing import ClassVar
 from halo_core.feedback import Feedback
 from halo_core.loss import Head, Loss, LossBatch, LossOutput, Need
 from halo_methods.citations import HALOS
-from halo_methods.equal_weights import equally_weighted
 
 SCORE = "score"
 
@@ -31,4 +30,4 @@ class BradleyTerry(Loss):
 
         scores = batch.heads[SCORE]
         losses = bradley_terry_loss(scores[batch.desirable], scores[~batch.desirable])
-        return equally_weighted(losses, rewards=scores)
+        return LossOutput(losses, rewards=scores)

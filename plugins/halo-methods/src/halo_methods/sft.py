@@ -11,7 +11,6 @@ functions differ in what that fraction becomes:
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 
@@ -33,7 +32,8 @@ def sft_token_loss(policy_logps: Tensor, lengths: Tensor) -> tuple[Tensor, Tenso
     References:
         Human-Aware Loss Functions (2024), section 2.
 
-    >>> sft_token_loss(torch.tensor([-6.0, -1.0]), torch.tensor([3.0, 1.0]))
+    >>> from torch import tensor
+    >>> sft_token_loss(tensor([-6.0, -1.0]), tensor([3.0, 1.0]))
     (tensor([2., 1.]), tensor([3., 1.]))
     """
     if policy_logps.ndim != 1 or lengths.shape != policy_logps.shape:
@@ -44,8 +44,8 @@ def sft_token_loss(policy_logps: Tensor, lengths: Tensor) -> tuple[Tensor, Tenso
     return -policy_logps / lengths, lengths.detach()
 
 
-def sft_sequence_loss(policy_logps: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns each completion's summed negative log-likelihood, and its weight, 1.
+def sft_sequence_loss(policy_logps: Tensor) -> Tensor:
+    """Returns each completion's summed negative log-likelihood, to be counted once.
 
     ``loss = -S(log pi(y|x))``
 
@@ -53,7 +53,7 @@ def sft_sequence_loss(policy_logps: Tensor) -> tuple[Tensor, Tensor]:
         policy_logps: Summed log-probability of each completion, nats [B].
 
     Returns:
-        Losses in nats per completion [B], and weights without gradient [B].
+        Losses in nats per completion [B].
 
     Raises:
         ValueError: When the shape is not [B].
@@ -61,12 +61,13 @@ def sft_sequence_loss(policy_logps: Tensor) -> tuple[Tensor, Tensor]:
     References:
         Human-Aware Loss Functions (2024), section 2.
 
-    >>> sft_sequence_loss(torch.tensor([-6.0, -1.0]))
-    (tensor([6., 1.]), tensor([1., 1.]))
+    >>> from torch import tensor
+    >>> sft_sequence_loss(tensor([-6.0, -1.0]))
+    tensor([6., 1.])
     """
     if policy_logps.ndim != 1:
         raise ValueError(
             f"sft_sequence_loss: policy_logps {tuple(policy_logps.shape)} must have the shape [B], "
             "one value per completion"
         )
-    return -policy_logps, torch.ones_like(policy_logps, requires_grad=False)
+    return -policy_logps

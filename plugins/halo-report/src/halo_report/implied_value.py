@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from halo_core.discovery import discover
 from halo_core.errors import HaloError, SpecErrors, UserError
-from halo_core.loss import ValueFunction
+from halo_core.loss import Loss
 from halo_core.spec.components import Resolved, Resolver
 from halo_core.spec.document import Document, apply_overrides, parse_value
 from halo_core.spec.mistakes import Mistakes
@@ -110,8 +110,7 @@ def implied_value(resolved: Resolved) -> ImpliedValue:
     """Returns the value function of a resolved loss, if it declares one."""
     component, options = resolved.component, resolved.tree()
     del options["use"]
-    declared = getattr(component, "value", None) if isinstance(component, ValueFunction) else None
-    function = declared if callable(declared) else None
+    function = _declared(component) if isinstance(component, Loss) else None
     defaults = {
         name: info.get_default(call_default_factory=True, validated_data={})
         for name, info in type(component).model_fields.items()
@@ -124,6 +123,19 @@ def implied_value(resolved: Resolved) -> ImpliedValue:
     )
     label = f"{resolved.short_name} ({given})" if given else resolved.short_name
     return ImpliedValue(label, resolved.name, options, function)
+
+
+def _declared(loss: Loss) -> Value | None:
+    """Returns a loss's value function; None where it has none.
+
+    One that raises is there: what is wrong with it is told where it is evaluated.
+    """
+    try:
+        if loss.value(0.0) is None:
+            return None
+    except Exception:
+        pass
+    return cast(Value, loss.value)
 
 
 def _resolve(

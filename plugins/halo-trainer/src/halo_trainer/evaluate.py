@@ -57,7 +57,7 @@ def _add(scoring: Scoring, prepared: Prepared, metrics: Metrics) -> None:
         micro = scoring.micro_batch(prepared, call)
         batch, output = scoring.output(micro, prepared, prepared.computed.get(call))
         if places:
-            metrics.add_output(scoring.loss.feedback, batch, output)
+            metrics.add_output(scoring.loss.resolved_feedback(), batch, output)
 
 
 def add_batch(
@@ -71,7 +71,7 @@ def add_batch(
         metrics: Where to.
         steps: What a count of examples is divided by: 1 gives examples per step.
     """
-    if scoring.loss.feedback == "binary":
+    if scoring.loss.resolved_feedback() == "binary":
         desirable = sum(e.completions[0].desirable for e in prepared.examples)
         metrics.add("counts/desirable", desirable, steps)
         metrics.add("counts/undesirable", len(prepared.examples) - desirable, steps)

@@ -40,14 +40,14 @@ class Metrics:
 
     def add_output(self, feedback: Feedback, batch: LossBatch, output: LossOutput) -> None:
         """Adds what a micro-batch says: its loss, rewards, lengths and the loss's own metrics."""
-        weights = output.weights.double()
+        weights = output.counts.double()
         self.add("train/loss", (output.losses.detach().double() * weights).sum(), weights.sum())
         given = torch.ones_like(batch.desirable) if batch.sampled is None else ~batch.sampled
         self.add("policy/lengths", batch.lengths[given].sum(), given.sum())
         if output.rewards is not None:
             self._add_rewards(feedback, batch, output.rewards.detach())
         for name, (total, count) in output.metrics.items():
-            self.add(name, total.detach(), count)
+            self.add(name, _detached(total), _detached(count))
 
     def _add_rewards(self, feedback: Feedback, batch: LossBatch, rewards: Tensor) -> None:
         desirable = batch.desirable
@@ -64,6 +64,10 @@ class Metrics:
     def sums(self) -> Sums:
         """Returns (sum, count) by name, as numbers."""
         return {name: (float(a), float(b)) for name, (a, b) in self._sums.items()}
+
+
+def _detached(value: Value) -> Value:
+    return value.detach() if isinstance(value, Tensor) else value
 
 
 def _double(value: Value) -> Value:

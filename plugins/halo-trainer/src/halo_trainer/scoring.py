@@ -11,8 +11,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from halo_core.errors import PluginError
-from halo_core.loss import Loss, LossBatch, LossOutput, Statistical
+from halo_core.loss import Loss, LossBatch, LossOutput
+from halo_core.loss_calls import heads_of, output_of, statistics_of
 from halo_core.reference_point import Estimate, Lagging, RefPointEstimator, WithinPair
 from halo_trainer.batch_plan import GlobalBatch
 from halo_trainer.dealing import deal
@@ -113,13 +113,12 @@ class Scoring:
 
     def _statistics(self, prepared: Prepared) -> dict[str, Tensor]:
         """The loss's sums over the global batch, the same on every process, without dropout."""
-        assert isinstance(self.loss, Statistical)
         sums: dict[str, Tensor] = {}
         with torch.no_grad(), evaluating(self.policy):
             for call, places in enumerate(prepared.places):
                 micro = self.micro_batch(prepared, call)
                 batch = self._batch(micro, prepared, prepared.computed.get(call))
-                for name, value in self.loss.statistics(batch).items():
+                for name, value in statistics_of(self.loss, batch).items():
                     # An empty micro-batch is computed, for the other processes, and not counted.
                     share = value.double() * bool(places)
                     sums[name] = sums[name] + share if name in sums else share
@@ -136,7 +135,7 @@ class Scoring:
 
     def collate(self, examples: Sequence[EncodedExample]) -> MicroBatch:
         """Returns examples as a micro-batch on this process's device."""
-        ends = any(head.at == "end" for head in self.loss.heads())
+        ends = any(head.at == "end" for head in heads_of(self.loss))
         return collate(examples, ends=ends).to(self.ranks.device)
 
     def output(
@@ -150,14 +149,12 @@ class Scoring:
             computed: What is known of the micro-batch already.
 
         Raises:
-            PluginError: When the loss gives back other shapes than one value per example.
+            PluginError: When the loss gives back anything but one loss per example.
         """
         batch = self._batch(micro, prepared, computed)
         if isinstance(self.estimator, WithinPair):
             batch = chosen_against_pair(batch, self.estimator)
-        output = self.loss(batch)
-        _check(self.loss, output, len(micro.examples))
-        return batch, output
+        return batch, output_of(self.loss, batch, examples=len(micro.examples))
 
     def _batch(self, micro: MicroBatch, prepared: Prepared, computed: Computed | None) -> LossBatch:
         scores = None if computed is None else computed.scores
@@ -177,14 +174,3 @@ class Scoring:
         with torch.no_grad(), evaluating(self.policy):
             policy: Tensor = self.policy(row).token_logps
             return row.summed(policy - self.reference(row).token_logps)
-
-
-def _check(loss: Loss, output: LossOutput, examples: int) -> None:
-    for name in ("losses", "weights"):
-        shape = tuple(getattr(output, name).shape)
-        if shape != (examples,):
-            raise PluginError(
-                f"{type(loss).__name__} gave {name} of the shape {shape} for {examples} examples; "
-                f"expected ({examples},), one value per example",
-                location=f"{type(loss).__module__}.{type(loss).__qualname__}",
-            )

@@ -103,16 +103,16 @@ def _backward_one(
 ) -> Tensor:
     micro = scoring.micro_batch(prepared, call)
     batch, output = scoring.output(micro, prepared, prepared.computed.get(call))
-    loss = (output.losses * output.weights).sum()
+    loss = (output.losses * output.counts).sum()
     if not prepared.places[call]:
         # Some example is computed for nothing: all processes make the same calls.
         (loss * 0).backward()  # type: ignore[no-untyped-call]
         return torch.zeros(2, dtype=torch.float64, device=scoring.ranks.device)
     loss.backward()  # type: ignore[no-untyped-call]
-    metrics.add_output(scoring.loss.feedback, batch, output)
+    metrics.add_output(scoring.loss.resolved_feedback(), batch, output)
     if own is not None:
         own.add(call, batch.logratios)
-    return torch.stack([loss.detach(), output.weights.sum()]).double()
+    return torch.stack([loss.detach(), output.counts.sum()]).double()
 
 
 def _settled(settle: Settle, logratios: Sequence[float], parameters: Sequence[Tensor]) -> Estimate:
@@ -147,7 +147,7 @@ def _finite_alone(
 ) -> bool:
     _drop(parameters)
     _, output = scoring.output(scoring.collate([example]), prepared)
-    loss = (output.losses * output.weights).sum()
+    loss = (output.losses * output.counts).sum()
     loss.backward()  # type: ignore[no-untyped-call]
     gradients = [p.grad for p in parameters if p.grad is not None]
     return bool(torch.isfinite(loss + torch.nn.utils.get_total_norm(gradients)))

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from halo_core.loss import Head
+from halo_core.loss_calls import heads_of
 from halo_models.folders import written_beside
 from halo_models.notes import ModelNotes, write_notes
 from halo_models.save import write_classifier, write_model
@@ -41,7 +42,7 @@ def export(training: Training, folder: Path) -> None:
 
 
 def _write(folder: Path, model: Any, training: Training) -> ModelNotes:
-    heads, wanted = training.heads, training.scoring.loss.heads()
+    heads, wanted = training.heads, heads_of(training.scoring.loss)
     scoring = _scoring_head(heads, wanted)
     if scoring is not None:
         write_classifier(folder, model, scoring, training.tokenizer)

@@ -21,7 +21,8 @@ from halo_core.component import (
     TestRef,
 )
 from halo_core.feedback import Feedback
-from halo_core.loss import Controlled, Loss, Need, Statistical
+from halo_core.loss import Loss, Need
+from halo_core.loss_calls import control_tokens_of
 from halo_core.reference_point import RefPointEstimator, WithinPair
 from halo_core.reference_update import ReferenceUpdate
 from halo_core.stage import (
@@ -191,7 +192,11 @@ class Train(Stage):
     @property
     def reads(self) -> Feedback:
         """The kind of feedback it reads: pairs where the reference point is within them."""
-        return "paired" if isinstance(self.reference_point, WithinPair) else self.loss.feedback
+        return (
+            "paired"
+            if isinstance(self.reference_point, WithinPair)
+            else self.loss.resolved_feedback()
+        )
 
     def feedback_wanted(self) -> Mapping[str, Feedback]:
         """Returns the kind of feedback of the data and every evaluation set."""
@@ -205,10 +210,8 @@ class Train(Stage):
         needs = set(self.loss.needed())
         for need in sorted(needs - set(PROVIDED)):
             yield "loss", f"needs {need!r}, which train cannot compute; it has {PROVIDED}"
-        if self.loss.feedback == "scored":
+        if self.loss.resolved_feedback() == "scored":
             yield "loss", "learns from scored feedback, which train cannot read yet"
-        if "statistics" in needs and not isinstance(self.loss, Statistical):
-            yield "loss", "needs 'statistics', but has no method `statistics`"
         yield from self._reference_mistakes(needs)
         yield from self._update_mistakes()
         yield from self._control_mistakes()
@@ -218,11 +221,11 @@ class Train(Stage):
             yield "reference_point", "the loss uses no reference point; leave it out"
         if self.reference is not None and not self.needs_reference:
             yield "reference", "the loss uses no reference model; leave it out"
-        lacking = self.reference_point is None and not self.loss.default_reference_point
+        lacking = self.reference_point is None and not self.loss.resolved_reference_point()
         if "reference_point" in needs and lacking:
             yield "reference_point", "the loss needs one and has no default; name one"
         within = isinstance(self.reference_point, WithinPair)
-        if within and (self.loss.feedback != "binary" or "reference_logps" not in needs):
+        if within and (self.loss.resolved_feedback() != "binary" or "reference_logps" not in needs):
             yield (
                 "reference_point",
                 "takes the point from within pairs, for a loss on binary feedback that compares "
@@ -247,7 +250,7 @@ class Train(Stage):
             yield "reference_update", UNMIXABLE
 
     def _control_mistakes(self) -> Iterator[tuple[str, str]]:
-        if not isinstance(self.loss, Controlled):
+        if control_tokens_of(self.loss) is None:
             return
         if self.reads == "paired":
             yield "loss", "puts a control token behind each prompt, which a pair shares"
@@ -314,14 +317,14 @@ class Train(Stage):
             from halo_trainer.reference_refresh import check_architectures
 
             check_architectures(models["from"], models["reference"])
-        if isinstance(self.loss, Controlled):
+        if (tokens := control_tokens_of(self.loss)) is not None:
             from halo_models.control_tokens import check_control_tokens
             from halo_models.load import load_tokenizer
             from halo_models.notes import read_notes
 
             source = models["from"]
             tokenizer = load_tokenizer(source, self.template)
-            check_control_tokens(tokenizer, self.loss, read_notes(source))
+            check_control_tokens(tokenizer, tokens, read_notes(source))
 
     def command(self, folder: Path) -> Sequence[str] | None:
         """Returns the command that starts the processes when there are several."""

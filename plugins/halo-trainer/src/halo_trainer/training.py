@@ -23,7 +23,7 @@ from halo_trainer.reference_refresh import RefreshedReference
 from halo_trainer.reference_shares import UNMIXABLE, mixes_weights, shares_of
 from halo_trainer.scorer import Scorer
 from halo_trainer.scoring import Scoring
-from halo_trainer.training_data import counted, encoded_sets, encoding_options
+from halo_trainer.training_data import encoded_sets, encoding_options, settled_loss
 from halo_trainer.training_models import LoadedModel, frozen_scorer, load_start, trained_scorer
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def set_up(stage: Train, context: StageContext, ranks: Ranks) -> Training:
     loaded = load_start(stage, context, ranks)
     options = _encoding(stage, loaded)
     data, evaluation = encoded_sets(context, loaded.tokenizer, options)
-    loss, remark = counted(stage, data)
+    loss, remark = settled_loss(stage.loss, stage.reads, data)
     policy = trained_scorer(stage, context, loaded, ranks, options.max_length)
     parameters = trainable(policy.model) + [(f"heads.{n}", p) for n, p in trainable(policy.heads)]
     reference = frozen_scorer(stage, context, loaded, ranks, options.max_length)

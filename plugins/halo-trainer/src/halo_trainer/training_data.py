@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from halo_core.errors import DataError, UserError
-from halo_core.loss import ClassCounts, Counted, Loss
+from halo_core.feedback import Feedback
+from halo_core.loss import ClassCounts, Loss
+from halo_core.loss_calls import settled
 from halo_core.stage import StageContext
 from halo_models.tokenizers import completion_end_id
-from halo_trainer.encoded import EncodedExample
+from halo_trainer.encoded import EncodedData, EncodedExample
 from halo_trainer.encoding import EncodingOptions, encode
 from halo_trainer.reference_samples import WithSamples, read_samples
-
-if TYPE_CHECKING:
-    from halo_trainer.train_stage import Train
 
 LONGEST = 2048
 """The default of `max_length`, as in the report."""
@@ -82,21 +81,31 @@ def _tell_cuts(warn: Callable[[str], None], name: str, prompts: int, completions
         )
 
 
-def counted(stage: Train, data: Sequence[EncodedExample]) -> tuple[Loss, str]:
+def settled_loss(
+    loss: Loss, feedback: Feedback, data: Sequence[EncodedExample]
+) -> tuple[Loss, str]:
     """Returns the loss with the options settled that depend on the data, and what it says of them.
 
     It says nothing where nothing was left open and nothing is wrong. The runner warned of what is
     wrong before the first stage.
 
     Args:
-        stage: The options.
-        data: The examples to learn from. A pair has one completion of each class.
+        loss: As the spec gives it.
+        feedback: The kind of the examples; only pairs and labelled completions have classes.
+        data: The examples to learn from.
     """
-    loss = stage.loss
-    if not isinstance(loss, Counted):
+    if feedback not in ("binary", "paired"):
         return loss, ""
-    desirable = sum(c.desirable for example in data for c in example.completions)
-    undesirable = sum(not c.desirable for example in data for c in example.completions)
-    counts = ClassCounts(desirable, undesirable)
-    settled, caution = loss.counted(counts), loss.caution(counts)
-    return settled, loss.remark(counts) if caution or settled != loss else ""
+    made = settled(loss, _class_counts(feedback, data))
+    return made.loss, made.remark if made.caution or made.loss != loss else ""
+
+
+def _class_counts(feedback: Feedback, data: Sequence[EncodedExample]) -> ClassCounts:
+    """How many completions of each class there are; a pair has one of each."""
+    if feedback == "paired":
+        return ClassCounts(len(data), len(data))
+    if isinstance(data, EncodedData):
+        desirable = data.counts.desirable  # counted when it was encoded
+    else:
+        desirable = sum(example.completions[0].desirable for example in data)
+    return ClassCounts(desirable, len(data) - desirable)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from halo_core.errors import ModelError
+from halo_core.loss_calls import heads_of
 from halo_core.stage import ModelInput, StageContext
 from halo_models.control_tokens import with_control_tokens
 from halo_models.device import pick_dtype
@@ -73,7 +74,7 @@ def trained_scorer(
     model = loaded.model
     compute = pick_dtype(stage.precision, ranks.device)
     scorer = make_scorer(model, compute_dtype=compute, max_length=max_length, warn=context.warn)
-    wanted = stage.loss.heads()
+    wanted = heads_of(stage.loss)
     scorer.add_heads(
         wanted,
         make_heads(wanted, model, seed=context.seed),

@@ -24,4 +24,4 @@ class Hinge(Loss):
         rewards = self.beta * batch.logratios
         margins = rewards[batch.desirable] - rewards[~batch.desirable]
         losses = (1 - margins).clamp(min=0)
-        return LossOutput(losses, losses.detach().new_ones(losses.shape), rewards.detach())
+        return LossOutput(losses, rewards=rewards)
