@@ -47,12 +47,10 @@ if TYPE_CHECKING:
     from halo_core.reference_point import (
         Candidate,
         Estimate,
-        Lagging,
         Observed,
         Pair,
         PairingPlan,
         RefPointEstimator,
-        WithinPair,
     )
     from halo_core.reference_update import ReferenceUpdate
     from halo_core.rows import DataSet
@@ -92,12 +90,10 @@ _HOMES = {
     "reference_point": [
         "Candidate",
         "Estimate",
-        "Lagging",
         "Observed",
         "Pair",
         "PairingPlan",
         "RefPointEstimator",
-        "WithinPair",
     ],
     "reference_update": ["ReferenceUpdate"],
     "rows": ["DataSet"],
@@ -109,12 +105,14 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _GONE = {
     "Controlled": "override Loss.control_tokens instead",
     "Counted": "override Loss.settle instead, which returns Settled(loss, remark, caution)",
+    "Lagging": "set lagged = True on the RefPointEstimator instead",
     "ReportTaker": "override Tracker.take_report instead",
     "RunComparer": "override Tracker.compare_runs instead",
     "RunKeeper": "override Tracker.has_run instead",
     "Statistical": "override Loss.statistics instead",
     "SuiteTracker": "override Tracker.tell_suite instead",
     "ValueFunction": "override Loss.value instead; it returns None where a loss has none",
+    "WithinPair": "set observes = 'pair' on the RefPointEstimator instead",
 }
 """Names that earlier versions had, and what to do now."""
 
@@ -144,7 +142,6 @@ __all__ = [
     "JudgeSession",
     "Known",
     "KnownSize",
-    "Lagging",
     "LearnRef",
     "Loaded",
     "Location",
@@ -178,7 +175,6 @@ __all__ = [
     "TrackerSession",
     "UserError",
     "Verdict",
-    "WithinPair",
     "compared_by_score",
     "hookimpl",
     "prompt_id",

@@ -18,7 +18,8 @@ from halo_core.component import Component
 from halo_core.errors import PluginError
 from halo_core.registry import Registration, import_target
 
-_FACTS = ("feedback", "needs", "produces", "default_reference_point", "citation")
+FACTS = ("feedback", "needs", "default_reference_point", "observes", "produces", "citation")
+"""The class variables that say what a component works with, in the order they are shown in."""
 _BOUNDS = {
     "minimum": ">= {}",
     "exclusiveMinimum": "> {}",
@@ -75,7 +76,7 @@ def summary_of(documented: object) -> str:
 
 def facts_of(component: type[Component]) -> dict[str, Any]:
     """Returns the class variables that say what a component works with, without empty ones."""
-    found = {name: getattr(component, name, None) for name in _FACTS}
+    found = {name: getattr(component, name, None) for name in FACTS}
     # A property belongs to a component with its options, not to the class.
     known = {k: v for k, v in found.items() if v and not isinstance(v, property)}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in known.items()}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from halo_core.component import Component
+from halo_core.errors import PluginError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Observes = Literal["nothing", "own", "mismatched", "pair"]
+"""What a reference point is made from; see `RefPointEstimator`."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ class PairingPlan:
         following: The completions of the next examples of the epoch, nearest first; empty at the
             end of an epoch.
         fixed: For each completion of the batch one of another prompt, the same in every epoch; the
-            completion itself where the data have no other prompt. Empty unless the estimator
-            `wants_fixed`.
+            completion itself where the data have no other prompt. Empty unless the estimator's
+            `partners` are fixed.
     """
 
     batch: Sequence[Candidate]
@@ -61,9 +64,10 @@ class Observed:
     """What was computed for the whole global batch, in global order, the same on every rank.
 
     Attributes:
-        logratios: Policy minus reference log-probability of each pair asked for, nats [pairs].
-        lengths: Completion tokens of each of these pairs [pairs].
-        pairs: The pairs asked for [pairs].
+        logratios: Policy minus reference log-probability of each pair, nats [pairs].
+        lengths: Completion tokens of each pair [pairs].
+        pairs: What the estimator observes: the pairs it made; each prompt of the batch with its own
+            completion; or nothing [pairs].
         batch_size: The completions of the global batch, which have the smaller positions.
     """
 
@@ -89,31 +93,64 @@ class Estimate:
 
 
 class RefPointEstimator(Component):
-    """Estimates, once per global batch, the point that separates gains from losses."""
+    """Estimates the point that separates gains from losses, once per global batch.
+
+    Class variables:
+        observes: What the point is made from, which decides the methods that are called:
+
+            * ``"nothing"``: no log-ratio, as for a constant or a schedule over steps; `estimate`;
+            * ``"own"``: the log-ratios of the batch's own completions; `estimate`;
+            * ``"mismatched"``: those of prompts with completions of other prompts; `pairs` and
+              `estimate`;
+            * ``"pair"``: each chosen completion has a point of its own, from its pair;
+              `within_pair`. A loss on binary feedback then learns from pairs: it sees the chosen
+              completions, and points through which a gradient flows.
+        lagged: Whether the point comes from earlier steps alone; `point_from` gives it. Own
+            log-ratios then need no pass before the gradient's: `estimate` gets those it gave.
+
+    What is not written gives 0: a gain is then what is above the reference model itself.
+
+    Raises:
+        PluginError: At class definition, when it does not say what it observes, lacks a method that
+            goes with it, or has one that is never called.
+    """
 
     kind: ClassVar[str] = "reference_point"
 
-    @property
-    def wants_fixed(self) -> bool:
-        """Whether `pairs` is to be given `PairingPlan.fixed`."""
-        return False
+    observes: ClassVar[Observes]
+    lagged: ClassVar[bool] = False
 
-    @abstractmethod
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if wrong := _wrong_class(cls):
+            raise PluginError(wrong, location=f"{cls.__module__}.{cls.__qualname__}")
+
     def pairs(self, plan: PairingPlan, rng: random.Random) -> Sequence[Pair]:
-        """Returns the extra sequences to score, as positions; none for a constant."""
+        """Returns the mismatched pairs to score, as positions.
 
-    @abstractmethod
+        Args:
+            plan: What they can be made of.
+            rng: The only source of chance.
+        """
+        return ()
+
+    def partners(self) -> Literal["batch", "fixed"]:
+        """Returns whether `pairs` is to be given `PairingPlan.fixed`."""
+        return "batch"
+
     def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
-        """Returns the reference point of this global batch and the state for the next."""
+        """Returns the reference point of this global batch, and the state for the next.
 
+        Args:
+            observed: What was asked for.
+            state: What came back at the step before; empty at first.
+        """
+        return Estimate(0.0)
 
-@runtime_checkable
-class WithinPair(Protocol):
-    """An estimator that takes the point of each chosen completion from its own pair.
-
-    With it a loss on binary feedback learns from pairs: it sees the chosen completions, and points
-    through which a gradient flows. `pairs` and `estimate` are not called.
-    """
+    def point_from(self, state: Mapping[str, float]) -> float:
+        """Returns the value that `estimate` has with this state, whatever is observed."""
+        return 0.0
 
     def within_pair(self, chosen_logratios: Tensor, rejected_logratios: Tensor) -> Tensor:
         """Returns the reference point of each chosen completion, in nats of log-ratio [P].
@@ -122,18 +159,43 @@ class WithinPair(Protocol):
             chosen_logratios: Policy minus reference log-probability, nats [P].
             rejected_logratios: The same of the rejected completions [P].
         """
-        ...
+        return chosen_logratios.new_zeros(chosen_logratios.shape)
 
 
-@runtime_checkable
-class Lagging(Protocol):
-    """An estimator whose point comes from earlier steps alone.
+_CALLED: Mapping[Observes, tuple[str, ...]] = {
+    "nothing": ("estimate",),
+    "own": ("estimate",),
+    "mismatched": ("pairs", "partners", "estimate"),
+    "pair": ("within_pair",),
+}
+_MAY_BE_LEFT_OUT = {("nothing", "estimate"), ("mismatched", "partners")}
 
-    Where its `pairs` are the completions of the batch itself, they need no pass of their own: the
-    trainer asks for the point first, and calls `estimate` with the log-ratios that the gradient
-    pass gave.
-    """
 
-    def point_from(self, state: Mapping[str, float]) -> float:
-        """Returns the value that `estimate` has with this state, whatever is observed."""
-        ...
+def _wrong_class(cls: type[RefPointEstimator]) -> str | None:
+    """What is wrong with a class of estimators beyond the rules for all components."""
+    observes = getattr(cls, "observes", None)
+    if observes not in get_args(Observes):
+        return (
+            'a reference point says what it observes: observes = "nothing", "own" (the '
+            'batch\'s completions), "mismatched" (what pairs() makes) or "pair" '
+            f"(within_pair()); got {observes!r}"
+        )
+    if "wants_fixed" in vars(cls):
+        return 'nothing asks a reference point wants_fixed any more: return "fixed" from partners()'
+    if cls.lagged and observes not in ("own", "mismatched"):
+        return f"lagged has no effect on a reference point that observes {observes!r}"
+    return _wrong_methods(cls, observes)
+
+
+def _wrong_methods(cls: type[RefPointEstimator], observes: Observes) -> str | None:
+    """What a class lacks of the methods that are called, or has of those that never are."""
+    called = _CALLED[observes] + (("point_from",) if cls.lagged else ())
+    methods = dict.fromkeys(name for names in _CALLED.values() for name in names)
+    what = f"a reference point that observes {observes!r}" + (" and is lagged" * cls.lagged)
+    for name in (*methods, "point_from"):
+        written = getattr(cls, name) is not getattr(RefPointEstimator, name)
+        if name in called and not written and (observes, name) not in _MAY_BE_LEFT_OUT:
+            return f"{what} needs a method {name}()"
+        if written and name not in called:
+            return f"{what} is never asked for {name}(); leave it out"
+    return None

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from halo_core.describe import FACTS
+
 _TITLES = {
     "loss": "Losses",
     "reference_point": "Reference points",
@@ -45,7 +47,7 @@ def components_page(index: Mapping[str, Any]) -> str:
 def _section(component: Mapping[str, Any], distribution: str) -> str:
     lines = [f"### {component['name']}\n", f"{_escaped(component['summary'])}\n"]
     facts = {"in": distribution}
-    for name in ("feedback", "needs", "default_reference_point", "produces", "citation"):
+    for name in FACTS:
         if name in component:
             value = component[name]
             text = ", ".join(value) if isinstance(value, list) else value

@@ -283,16 +283,21 @@ def test_a_loss_that_takes_no_point_of_each_completion_is_named(treats, message)
         run_checks(Pointed(treats=treats))
 
 
-class Within:
+def within(function):
     """An estimator within pairs, by a function."""
 
-    def __init__(self, function):
-        self.within_pair = function
+    class Within(RefPointEstimator):
+        observes: ClassVar = "pair"
+
+        def within_pair(self, chosen_logratios, rejected_logratios):
+            return function(chosen_logratios, rejected_logratios)
+
+    return Within()
 
 
 def test_good_points_within_pairs_pass():
-    check_within_pair(Within(lambda chosen, rejected: rejected))
-    check_within_pair(Within(lambda chosen, rejected: (chosen + rejected).detach() / 2))
+    check_within_pair(within(lambda chosen, rejected: rejected))
+    check_within_pair(within(lambda chosen, rejected: (chosen + rejected).detach() / 2))
 
 
 @pytest.mark.parametrize(
@@ -307,27 +312,16 @@ def test_good_points_within_pairs_pass():
 )
 def test_points_within_pairs_that_break_a_rule_are_named(function, message):
     with pytest.raises(AssertionError, match=re.escape(message)):
-        check_within_pair(Within(function))
+        check_within_pair(within(function))
 
 
-class Rejected(RefPointEstimator):
-    """Takes its points within pairs only."""
-
-    def within_pair(self, chosen_logratios, rejected_logratios):
-        return rejected_logratios
-
-    def pairs(self, plan, rng):
-        raise NotImplementedError
-
-    def estimate(self, observed, state):
-        raise NotImplementedError
-
-
-def test_an_estimator_within_pairs_is_not_asked_for_pairs(monkeypatch):
+def test_an_estimator_within_pairs_is_checked_there(monkeypatch):
     # this module imports torch at its top, which a component's module must not
     monkeypatch.setattr("halo_core.testing.reference_point.check_component", lambda component: None)
 
-    check_reference_point(Rejected())
+    check_reference_point(within(lambda chosen, rejected: rejected))
+    with pytest.raises(AssertionError, match="within_pair\\(\\): the shape is"):
+        check_reference_point(within(lambda chosen, rejected: rejected.mean()))
 
 
 def test_batches_hold_samples_heads_statistics_and_points():

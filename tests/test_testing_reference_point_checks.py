@@ -1,5 +1,6 @@
 import random
 import re
+from typing import ClassVar
 
 import pytest
 
@@ -20,6 +21,8 @@ def running_mean(observed, state):
 
 def estimator(pairs=shifted, estimate=running_mean):
     class Made(RefPointEstimator):
+        observes: ClassVar = "mismatched"
+
         def pairs(self, plan, rng):
             return made_pairs(plan, rng)
 
@@ -105,8 +108,8 @@ def test_estimates_that_break_a_rule_are_named(estimate, message):
 class Lagged(RefPointEstimator):
     """The sum of all earlier steps."""
 
-    def pairs(self, plan, rng):
-        return [Pair(i, i) for i in range(len(plan.batch))]
+    observes: ClassVar = "own"
+    lagged: ClassVar = True
 
     def estimate(self, observed, state):
         after = state.get("sum", 0.0) + sum(observed.logratios)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from halo_core.loss import Loss, LossBatch
-from halo_core.reference_point import WithinPair
+from halo_core.reference_point import RefPointEstimator
 from halo_trainer.within_pair import chosen_against_pair
 
 
@@ -67,7 +67,7 @@ class Ours:
         texts: Sequence[Text],
         desirable: Tensor | None = None,
         *,
-        point: float | WithinPair | None = None,
+        point: float | RefPointEstimator | None = None,
     ) -> Tensor:
         """Returns what the trainer minimises, ``sum(losses * weights) / sum(weights)`` [].
 
@@ -75,16 +75,16 @@ class Ours:
             loss: Of halo.
             texts: A global batch; for a loss on pairs chosen and rejected ones in turn.
             desirable: Of each text; all where left out, and chosen ones in pairs [B] bool.
-            point: The reference point, nats.
+            point: The reference point, nats; or an estimator that observes each pair.
         """
-        pairs = loss.feedback == "paired" or isinstance(point, WithinPair)
+        pairs = loss.resolved_feedback() == "paired" or isinstance(point, RefPointEstimator)
         batch = self._batch(texts, desirable, pairs=pairs)
-        if isinstance(point, WithinPair):
+        if isinstance(point, RefPointEstimator):
             batch = chosen_against_pair(batch, point)
         elif point is not None:
             batch = replace(batch, reference_point=torch.tensor(point, dtype=torch.float64))
         output = loss(batch)
-        return (output.losses * output.weights).sum() / output.weights.sum()
+        return (output.losses * output.counts).sum() / output.counts.sum()
 
     def logratios(self, texts: Sequence[Text]) -> list[float]:
         """Returns policy minus reference log-probability of each completion, nats."""

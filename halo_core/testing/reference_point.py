@@ -12,12 +12,10 @@ from dataclasses import replace
 from halo_core.reference_point import (
     Candidate,
     Estimate,
-    Lagging,
     Observed,
     Pair,
     PairingPlan,
     RefPointEstimator,
-    WithinPair,
 )
 from halo_core.testing.component import check_component
 from halo_core.testing.expect import expect, must_not_raise
@@ -26,6 +24,8 @@ from halo_core.testing.expect import expect, must_not_raise
 def check_reference_point(estimator: RefPointEstimator) -> None:
     """Runs `check_component`, and `check_pairs_and_estimates` or `check_within_pair`.
 
+    What the estimator observes decides which.
+
     Args:
         estimator: One with the options it is used with.
 
@@ -33,13 +33,13 @@ def check_reference_point(estimator: RefPointEstimator) -> None:
         AssertionError: At the first rule that is broken.
     """
     check_component(estimator)
-    if isinstance(estimator, WithinPair):
+    if estimator.observes == "pair":
         check_within_pair(estimator)
     else:
         check_pairs_and_estimates(estimator)
 
 
-def check_within_pair(estimator: WithinPair) -> None:
+def check_within_pair(estimator: RefPointEstimator) -> None:
     """Checks an estimator that takes the point of each chosen completion from its own pair.
 
     Raises:
@@ -77,13 +77,18 @@ def check_within_pair(estimator: WithinPair) -> None:
 def check_pairs_and_estimates(estimator: RefPointEstimator) -> None:
     """Checks pairs and estimates for batches of all sizes, and that nothing else plays a part.
 
+    One that observes mismatched pairs makes them; one that observes its own completions is shown
+    those, and one that observes nothing is shown none.
+
     Raises:
         AssertionError: When pairs lie outside the plan or depend on more than plan and rng, when
-            an estimate is not finite or not repeatable, a state does not survive JSON, or one that
-            is `Lagging` has another value than its state says.
+            an estimate is not finite or not repeatable, a state does not survive JSON, or a lagged
+            one has another value than its state says.
     """
-    for name, plan in _plans(estimator.wants_fixed).items():
-        pairs = _check_pairs(estimator, name, plan)
+    for name, plan in _plans(estimator.partners() == "fixed").items():
+        pairs = [Pair(i, i) for i in range(len(plan.batch))] if estimator.observes == "own" else []
+        if estimator.observes == "mismatched":
+            pairs = _check_pairs(estimator, name, plan)
         _check_estimates(estimator, name, plan, pairs)
 
 
@@ -154,7 +159,7 @@ def _check_estimates(
             estimator,
             f"{where}: the state through JSON gives {again}; expected {estimate}",
         )
-        if isinstance(estimator, Lagging):
+        if estimator.lagged:
             known = estimator.point_from(kept)
             expect(
                 known == estimate.value,

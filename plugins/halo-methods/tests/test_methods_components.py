@@ -400,10 +400,9 @@ def test_fixed_pairing_takes_the_partners_that_are_fixed():
         [Candidate("s", "d"), Candidate("t", "e")],
     )
 
-    assert MismatchedKL(pairing="fixed").wants_fixed
+    assert MismatchedKL(pairing="fixed").partners() == "fixed"
     assert MismatchedKL(pairing="fixed").pairs(plan, random.Random(0)) == [Pair(0, 3), Pair(1, 4)]
-    assert not MismatchedKL().wants_fixed
-    assert not Zero().wants_fixed
+    assert MismatchedKL().partners() == Zero().partners() == "batch"
 
 
 def test_fixed_pairing_counts_missing_partners_and_borrows_none():
@@ -416,10 +415,9 @@ def test_fixed_pairing_counts_missing_partners_and_borrows_none():
 
 
 def test_matched_kl_is_the_clamped_mean_over_the_batchs_own_completions():
-    plan = PairingPlan([Candidate("p", "a"), Candidate("p", "b")], [Candidate("r", "c")])
-    pairs = MatchedKL().pairs(plan, random.Random(0))
+    pairs = [Pair(0, 0), Pair(1, 1)]
 
-    assert pairs == [Pair(0, 0), Pair(1, 1)]
+    assert MatchedKL.observes == "own"
     assert MatchedKL().estimate(Observed([4.0, -1.0], [1, 1], pairs, 2), {}).value == 1.5
     below = MatchedKL().estimate(Observed([-4.0, 1.0], [1, 1], pairs, 2), {})
     assert (below.value, below.metrics) == (0.0, {"policy/kl": (-3.0, 2.0)})
@@ -434,12 +432,8 @@ def test_dispreferred_is_the_rejected_log_ratio_with_its_gradient():
     assert torch.autograd.grad(points.sum(), rejected)[0].tolist() == [1.0, 1.0]
 
 
-def test_dispreferred_has_no_point_for_a_whole_batch():
-    plan = PairingPlan([Candidate("p", "a")], [])
-
-    assert list(Dispreferred().pairs(plan, random.Random(0))) == []
-    with pytest.raises(ValueError, match="each chosen completion has its own, from within_pair"):
-        Dispreferred().estimate(Observed([], [], [], 1), {})
+def test_dispreferred_observes_each_pair():
+    assert Dispreferred.observes == "pair"
 
 
 def test_cdpo_is_dpo_with_its_smoothing():

@@ -1,6 +1,6 @@
 import pytest
 
-from halo_core.reference_point import Candidate, Observed, Pair, PairingPlan
+from halo_core.reference_point import Observed, Pair
 from halo_methods.components import RunningMean
 from halo_methods.running_mean import running_mean
 
@@ -57,7 +57,5 @@ def test_a_step_without_completions_changes_nothing(decay):
     assert running_mean({}, [], decay=decay) == {}
 
 
-def test_it_scores_the_batchs_own_completions():
-    plan = PairingPlan([Candidate("p", "a"), Candidate("q", "b")], [Candidate("r", "c")])
-
-    assert RunningMean().pairs(plan, None) == [Pair(0, 0), Pair(1, 1)]
+def test_it_observes_the_batchs_own_completions_and_lags_behind():
+    assert (RunningMean.observes, RunningMean.lagged) == ("own", True)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -17,7 +17,14 @@ from halo_core import ModelInput
 from halo_core.errors import DataError, PluginError
 from halo_core.feedback import Feedback
 from halo_core.loss import ClassCounts, Loss, LossBatch, LossOutput, Need, Settled
-from halo_core.reference_point import Estimate, Observed, Pair, PairingPlan, RefPointEstimator
+from halo_core.reference_point import (
+    Estimate,
+    Observed,
+    Observes,
+    Pair,
+    PairingPlan,
+    RefPointEstimator,
+)
 from halo_core.rows import DataSet
 from halo_core.stage import StageContext
 from halo_methods.components import KTO, MismatchedKL
@@ -95,11 +102,7 @@ class Gap(Loss):
 class Rejected(RefPointEstimator):
     """The log-ratio of the rejected completion."""
 
-    def pairs(self, plan: PairingPlan, rng: Any) -> Sequence[Pair]:
-        raise AssertionError("not called")
-
-    def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
-        raise AssertionError("not called")
+    observes: ClassVar[Observes] = "pair"
 
     def within_pair(self, chosen_logratios: Tensor, rejected_logratios: Tensor) -> Tensor:
         return rejected_logratios
@@ -148,11 +151,11 @@ def test_a_point_within_pairs_makes_the_stage_read_pairs() -> None:
 class Fixed(RefPointEstimator):
     """Joins each prompt with its fixed partner, and keeps what it was given."""
 
+    observes: ClassVar[Observes] = "mismatched"
     seen: ClassVar[list[PairingPlan]] = []
 
-    @property
-    def wants_fixed(self) -> bool:
-        return True
+    def partners(self) -> Literal["batch", "fixed"]:
+        return "fixed"
 
     def pairs(self, plan: PairingPlan, rng: Any) -> Sequence[Pair]:
         self.seen.append(plan)

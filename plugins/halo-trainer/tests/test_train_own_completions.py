@@ -13,7 +13,14 @@ from torch import nn
 from halo_core.errors import NotFiniteError
 from halo_core.feedback import Feedback
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
-from halo_core.reference_point import Estimate, Observed, Pair, PairingPlan, RefPointEstimator
+from halo_core.reference_point import (
+    Estimate,
+    Observed,
+    Observes,
+    Pair,
+    PairingPlan,
+    RefPointEstimator,
+)
 from halo_methods.components import KTO, MatchedKL, RunningMean
 from halo_trainer.batch_plan import BatchPlan
 from halo_trainer.dropout import set_dropout
@@ -63,6 +70,7 @@ def step_of(
 class Apart(RefPointEstimator):
     """Another estimator's, of the same pairs in another order, which get a pass of their own."""
 
+    observes: ClassVar[Observes] = "mismatched"
     of: ClassVar[RefPointEstimator]
 
     def pairs(self, plan: PairingPlan, rng: Any) -> Sequence[Pair]:
@@ -232,8 +240,7 @@ def test_the_gradient_does_not_depend_on_how_the_batch_is_cut(
 class ByPlace(RefPointEstimator):
     """Keeps the log-ratio and the length of every place."""
 
-    def pairs(self, plan: PairingPlan, rng: Any) -> Sequence[Pair]:
-        return [Pair(i, i) for i in range(len(plan.batch))]
+    observes: ClassVar[Observes] = "own"
 
     def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
         ratios = {f"ratio {i}": ratio for i, ratio in enumerate(observed.logratios)}
@@ -242,6 +249,8 @@ class ByPlace(RefPointEstimator):
 
 class ByPlaceAfterwards(ByPlace):
     """The same after the gradient pass."""
+
+    lagged: ClassVar[bool] = True
 
     def point_from(self, state: Mapping[str, float]) -> float:
         return 0.0

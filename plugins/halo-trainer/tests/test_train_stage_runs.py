@@ -20,7 +20,7 @@ from halo_core.errors import DataError, Interrupted, ModelError, NotFiniteError,
 from halo_core.events import EventLog, read_events
 from halo_core.feedback import Feedback
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
-from halo_core.reference_point import Estimate, Observed, PairingPlan, RefPointEstimator
+from halo_core.reference_point import Estimate, Observed, Observes, RefPointEstimator
 from halo_core.stage import StageContext, StageResult, StopFlag
 from halo_methods.components import DPO, KTO, SFT, MatchedKL, MismatchedKL, RunningMean
 from halo_trainer.distributed import Ranks
@@ -186,8 +186,7 @@ def same(cut: Path, whole: Path, found: StageResult, expected: StageResult) -> N
 class RunningTotal(RefPointEstimator):
     """Counts its calls, as a state that must survive."""
 
-    def pairs(self, plan: PairingPlan, rng: Any) -> Any:
-        return ()
+    observes: ClassVar[Observes] = "nothing"
 
     def estimate(self, observed: Observed, state: Any) -> Estimate:
         calls = state.get("calls", 0.0) + 1

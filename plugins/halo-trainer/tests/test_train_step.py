@@ -14,7 +14,14 @@ import torch.nn.functional as F
 from halo_core.errors import NotFiniteError, PluginError
 from halo_core.feedback import Feedback
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
-from halo_core.reference_point import Estimate, Observed, Pair, PairingPlan, RefPointEstimator
+from halo_core.reference_point import (
+    Estimate,
+    Observed,
+    Observes,
+    Pair,
+    PairingPlan,
+    RefPointEstimator,
+)
 from halo_methods.components import DPO, KTO, SFT, MismatchedKL
 from halo_trainer.batch_plan import BatchPlan
 from halo_trainer.metrics import means
@@ -243,8 +250,7 @@ def test_a_loss_or_gradient_that_is_not_a_number_names_the_examples(
 class Lost(RefPointEstimator):
     """Estimates nothing that is a number."""
 
-    def pairs(self, plan: PairingPlan, rng: Any) -> Any:
-        return ()
+    observes: ClassVar[Observes] = "nothing"
 
     def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
         return Estimate(float("nan"))
@@ -311,6 +317,7 @@ def test_weights_that_sum_to_zero_give_no_gradient(
 class Watching(RefPointEstimator):
     """Keeps what it was shown."""
 
+    observes: ClassVar[Observes] = "mismatched"
     seen: ClassVar[list[Observed]] = []
 
     def pairs(self, plan: PairingPlan, rng: Any) -> Any:
@@ -342,5 +349,7 @@ class Astray(Watching):
 def test_a_pair_outside_the_plan_is_the_plugins_fault(
     make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
 ) -> None:
-    with pytest.raises(PluginError, match=r"Astray asked for Pair\(prompt=0, completion=99\)"):
+    with pytest.raises(
+        PluginError, match=r"Astray\.pairs\(\) asked for Pair\(prompt=0, completion=99\)"
+    ):
         gradient_of(make_scoring(KTO(), Astray()), make_examples("binary", 2))

@@ -13,6 +13,7 @@ from halo_core.reference_point import (
     Candidate,
     Estimate,
     Observed,
+    Observes,
     Pair,
     PairingPlan,
     RefPointEstimator,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 class MismatchedKL(RefPointEstimator):
     """The KL divergence from the reference, estimated on mismatched pairs of the global batch."""
 
+    observes: ClassVar[Observes] = "mismatched"
     citation: ClassVar[str | None] = HALOS + ", estimate of the KL term below eq. 8"
 
     pairing: Literal["batch", "fixed"] = Field(
@@ -37,10 +39,9 @@ class MismatchedKL(RefPointEstimator):
         "reference score the pairs at every step.",
     )
 
-    @property
-    def wants_fixed(self) -> bool:
-        """Whether the partners are fixed."""
-        return self.pairing == "fixed"
+    def partners(self) -> Literal["batch", "fixed"]:
+        """Returns whether the partners are fixed."""
+        return self.pairing
 
     def pairs(self, plan: PairingPlan, rng: random.Random) -> Sequence[Pair]:
         """Returns one pair per completion of the batch, where a partner exists."""
@@ -63,11 +64,8 @@ class MismatchedKL(RefPointEstimator):
 class MatchedKL(RefPointEstimator):
     """The KL divergence from the reference, estimated on the batch's own completions."""
 
+    observes: ClassVar[Observes] = "own"
     citation: ClassVar[str | None] = HALOS + ", eq. 8, with each prompt's own completion"
-
-    def pairs(self, plan: PairingPlan, rng: random.Random) -> Sequence[Pair]:
-        """Returns each prompt of the batch with its own completion."""
-        return [Pair(i, i) for i in range(len(plan.batch))]
 
     def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
         """Returns the mean log-ratio of the batch, or 0 where it is negative."""
@@ -77,6 +75,8 @@ class MatchedKL(RefPointEstimator):
 class RunningMean(RefPointEstimator):
     """The mean log-ratio of the completions of all earlier steps; 0 at the first."""
 
+    observes: ClassVar[Observes] = "own"
+    lagged: ClassVar[bool] = True
     citation: ClassVar[str | None] = (
         "Jung et al. (2024), Binary Classifier Optimization for Large Language Model Alignment"
     )
@@ -88,10 +88,6 @@ class RunningMean(RefPointEstimator):
         description="Of an exponential moving average over steps; the mean of all earlier "
         "completions when left out.",
     )
-
-    def pairs(self, plan: PairingPlan, rng: random.Random) -> Sequence[Pair]:
-        """Returns each prompt of the batch with its own completion."""
-        return [Pair(i, i) for i in range(len(plan.batch))]
 
     def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
         """Returns the mean before this step, and the one after it as the state."""
@@ -106,38 +102,18 @@ class RunningMean(RefPointEstimator):
 class Zero(RefPointEstimator):
     """A reference point of 0: gains and losses are relative to the reference model itself."""
 
-    def pairs(self, plan: PairingPlan, rng: random.Random) -> Sequence[Pair]:
-        """Returns none: nothing has to be scored."""
-        return ()
-
-    def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
-        """Returns 0."""
-        return Estimate(0.0)
+    observes: ClassVar[Observes] = "nothing"
 
 
 class Dispreferred(RefPointEstimator):
     """The rejected completion's log-ratio, for the chosen one of its pair; it is differentiated."""
 
+    observes: ClassVar[Observes] = "pair"
     citation: ClassVar[str | None] = HALOS + ", section 4"
 
     def within_pair(self, chosen_logratios: Tensor, rejected_logratios: Tensor) -> Tensor:
         """Returns the log-ratios of the rejected completions, with their gradient [P]."""
         return rejected_logratios
-
-    def pairs(self, plan: PairingPlan, rng: random.Random) -> Sequence[Pair]:
-        """Returns none: the pair's own completions are scored anyway."""
-        return ()
-
-    def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
-        """Has no point for a whole batch.
-
-        Raises:
-            ValueError: Always.
-        """
-        raise ValueError(
-            "dispreferred has no reference point for a whole batch: each chosen completion has its "
-            "own, from within_pair, in paired feedback"
-        )
 
 
 def _ids(candidates: Sequence[Candidate]) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The reference point of a global batch: pairs made, scored on all processes, estimated."""
+"""The reference point of a global batch: what it observes, scored on all processes, estimated."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from halo_core.errors import NotFiniteError, PluginError
+from halo_core.errors import NotFiniteError
 from halo_core.reference_point import (
     Candidate,
     Estimate,
@@ -19,6 +19,7 @@ from halo_core.reference_point import (
     PairingPlan,
     RefPointEstimator,
 )
+from halo_core.reference_point_calls import estimate_of, pairs_of
 from halo_trainer.dealing import deal
 from halo_trainer.distributed import Ranks
 from halo_trainer.encoded import EncodedCompletion, EncodedExample
@@ -58,12 +59,12 @@ class Logratios:
 
 @dataclass(frozen=True)
 class Asked:
-    """The pairs that an estimator wants scored for a global batch.
+    """What an estimator observes of a global batch.
 
     Attributes:
         estimator: Who asks.
         pool: The completions that the pairs are made of, with their examples.
-        pairs: Positions in the pool.
+        pairs: Positions in the pool; none where it observes nothing.
         batch_size: The completions of the global batch, which have the smaller positions.
     """
 
@@ -71,11 +72,6 @@ class Asked:
     pool: Sequence[tuple[EncodedExample, EncodedCompletion]]
     pairs: Sequence[Pair]
     batch_size: int
-
-    @property
-    def own(self) -> bool:
-        """Whether they are the batch's own completions, each once and in order."""
-        return list(self.pairs) == [Pair(i, i) for i in range(self.batch_size)]
 
     def sequences(self, max_length: int) -> list[Scored]:
         """Returns what has to be scored; a longer pair loses the end of its completion."""
@@ -101,9 +97,9 @@ class Asked:
         if bad:
             raise NotFiniteError(self._not_a_number(bad))
         observed = Observed(ratios, lengths, self.pairs, self.batch_size)
-        estimate = self.estimator.estimate(observed, state)
+        estimate = estimate_of(self.estimator, observed, state)
         if not math.isfinite(estimate.value):
-            raise NotFiniteError(f"{type(self.estimator).__name__} estimated {estimate.value}")
+            raise NotFiniteError(f"{self.estimator.spec_name} estimated {estimate.value}")
         return estimate
 
     def own_estimate(self, ratios: Sequence[float], *, state: Mapping[str, float]) -> Estimate:
@@ -117,7 +113,7 @@ class Asked:
 
     def _not_a_number(self, bad: Sequence[Pair]) -> str:
         named = [(self.pool[p.prompt][0].id, self.pool[p.completion][0].id) for p in bad[:NAMED]]
-        if self.own:
+        if self.estimator.observes == "own":
             names = ", ".join(row for row, _ in named)
             return f"the log-ratio of {len(bad)} completions is not a number: {names}"
         names = ", ".join(f"{prompt} with {completion}" for prompt, completion in named)
@@ -126,14 +122,14 @@ class Asked:
         )
 
 
-def asked_of(
+def mismatched_pairs(
     estimator: RefPointEstimator,
     examples: Sequence[EncodedExample],
     following: Iterable[EncodedExample],
     fixed: Iterable[EncodedExample],
     rng: random.Random,
 ) -> Asked:
-    """Returns the pairs that an estimator wants scored for a global batch.
+    """Returns the pairs that an estimator makes of a global batch.
 
     Args:
         estimator: Chooses the pairs and makes one number of their log-ratios.
@@ -148,9 +144,18 @@ def asked_of(
     parts = [_completions(part) for part in (examples, following, fixed)]
     plan = PairingPlan(*([Candidate(e.prompt_id, c.completion_id) for e, c in p] for p in parts))
     pool = [completion for part in parts for completion in part]
-    pairs = estimator.pairs(plan, rng)
-    _check(estimator, pairs, len(pool))
-    return Asked(estimator, pool, pairs, len(parts[0]))
+    return Asked(estimator, pool, pairs_of(estimator, plan, rng), len(parts[0]))
+
+
+def own_completions(estimator: RefPointEstimator, examples: Sequence[EncodedExample]) -> Asked:
+    """Returns each prompt of a global batch with its own completion, in global order."""
+    pool = _completions(examples)
+    return Asked(estimator, pool, [Pair(i, i) for i in range(len(pool))], len(pool))
+
+
+def nothing(estimator: RefPointEstimator, examples: Sequence[EncodedExample]) -> Asked:
+    """Returns what an estimator observes that observes nothing of a global batch."""
+    return Asked(estimator, (), (), sum(len(example.completions) for example in examples))
 
 
 def _completions(
@@ -162,12 +167,3 @@ def _completions(
 def _joined(prompt: EncodedCompletion, completion: EncodedCompletion, max_length: int) -> Scored:
     room = max(1, max_length - len(prompt.prompt_ids))
     return Scored(prompt.prompt_ids, completion.completion_ids[:room])
-
-
-def _check(estimator: RefPointEstimator, pairs: Sequence[Pair], size: int) -> None:
-    for pair in pairs:
-        if not (0 <= pair.prompt < size and 0 <= pair.completion < size):
-            raise PluginError(
-                f"{type(estimator).__name__} asked for {pair}; positions go from 0 to {size - 1}",
-                location=f"{type(estimator).__module__}.{type(estimator).__qualname__}",
-            )

@@ -1,7 +1,7 @@
 """The log-ratios of a batch's own completions, out of passes that are made anyway.
 
 A reference point that is estimated on the batch's own completions needs what the gradient pass
-computes. Where it comes from earlier steps alone (`Lagging`), that pass serves it afterwards. Where
+computes. Where it is lagged, from earlier steps alone, that pass serves it afterwards. Where
 it has to be known before the loss, a first pass is needed, and what of it can be kept is not
 computed again: all that the reference gave, and what the policy gave for one micro-batch, whose
 backward follows at once. To keep the policy's for several would be to hold the activations of all

@@ -13,14 +13,21 @@ from torch import Tensor, nn
 
 from halo_core.loss import Loss, LossBatch, LossOutput
 from halo_core.loss_calls import heads_of, output_of, statistics_of
-from halo_core.reference_point import Estimate, Lagging, RefPointEstimator, WithinPair
+from halo_core.reference_point import Estimate, RefPointEstimator
+from halo_core.reference_point_calls import known_point
 from halo_trainer.batch_plan import GlobalBatch
 from halo_trainer.dealing import deal
 from halo_trainer.distributed import Ranks
 from halo_trainer.encoded import EncodedExample
 from halo_trainer.fixed_partners import fixed_partner
 from halo_trainer.loss_batch import MicroBatch, collate, loss_batch, tokens_of
-from halo_trainer.mismatched import Asked, Logratios, asked_of
+from halo_trainer.mismatched import (
+    Asked,
+    Logratios,
+    mismatched_pairs,
+    nothing,
+    own_completions,
+)
 from halo_trainer.own_completions import first_pass
 from halo_trainer.packing import PackedRow
 from halo_trainer.prepared import Computed, Prepared
@@ -76,30 +83,61 @@ class Scoring:
         sizes = [tokens_of(example) for example in examples]
         dealt = deal(sizes, budget=self.micro_batch_tokens, ranks=self.ranks.world)
         prepared = Prepared(examples, dealt[self.ranks.rank], sum(sizes))
-        if self.estimator is not None and not isinstance(self.estimator, WithinPair):
-            wants_fixed = self.estimator.wants_fixed
-            fixed = (fixed_partner(data, i, self.seed) for i in batch.indices if wants_fixed)
-            following = (data[i] for i in batch.following)
-            asked = asked_of(self.estimator, examples, following, (data[i] for i in fixed), rng)
-            prepared = self._with_point(prepared, asked, state)
+        if self.estimator is not None:
+            prepared = self._with_point(self.estimator, prepared, data, batch, rng, state)
         if "statistics" in self.loss.needed():
             return replace(prepared, statistics=self._statistics(prepared))
         return prepared
 
-    def _with_point(self, prepared: Prepared, asked: Asked, state: Mapping[str, float]) -> Prepared:
-        """Out of passes that are made anyway, where they give what is asked for."""
+    def _with_point(
+        self,
+        estimator: RefPointEstimator,
+        prepared: Prepared,
+        data: Sequence[EncodedExample],
+        batch: GlobalBatch,
+        rng: random.Random,
+        state: Mapping[str, float],
+    ) -> Prepared:
+        if estimator.observes == "pair":
+            return prepared  # each micro-batch has its points
+        if estimator.observes == "own":
+            asked = own_completions(estimator, prepared.examples)
+            return self._with_own_point(estimator, prepared, asked, state)
+        if estimator.observes == "nothing":
+            asked = nothing(estimator, prepared.examples)
+        else:
+            fixed = batch.indices if estimator.partners() == "fixed" else ()
+            asked = mismatched_pairs(
+                estimator,
+                prepared.examples,
+                (data[i] for i in batch.following),
+                (data[fixed_partner(data, i, self.seed)] for i in fixed),
+                rng,
+            )
+        return replace(prepared, estimate=self._estimate(asked, state))
+
+    def _estimate(self, asked: Asked, state: Mapping[str, float]) -> Estimate:
+        """From a pass of its own."""
+        sequences = asked.sequences(self.max_length)
+        ratios = Logratios(self.logratios, self.ranks, self.micro_batch_tokens).of(sequences)
+        lengths = [len(sequence.completion_ids) for sequence in sequences]
+        return asked.estimate(ratios, lengths, state)
+
+    def _with_own_point(
+        self,
+        estimator: RefPointEstimator,
+        prepared: Prepared,
+        asked: Asked,
+        state: Mapping[str, float],
+    ) -> Prepared:
+        """Out of passes that are made anyway, where they give the log-ratios."""
         scored_anyway = {"policy_logps", "reference_logps"} <= set(self.loss.needed())
         undisturbed = not (self.dropout and self.policy.training)
-        if not (asked.own and scored_anyway and undisturbed):
-            sequences = asked.sequences(self.max_length)
-            ratios = Logratios(self.logratios, self.ranks, self.micro_batch_tokens).of(sequences)
-            lengths = [len(sequence.completion_ids) for sequence in sequences]
-            return replace(prepared, estimate=asked.estimate(ratios, lengths, state))
+        if not (scored_anyway and undisturbed):
+            return replace(prepared, estimate=self._estimate(asked, state))
         settle = partial(asked.own_estimate, state=state)
-        if isinstance(self.estimator, Lagging) and torch.is_grad_enabled():
-            return replace(
-                prepared, estimate=Estimate(self.estimator.point_from(state)), settle=settle
-            )
+        if estimator.lagged and torch.is_grad_enabled():
+            return replace(prepared, estimate=known_point(estimator, state), settle=settle)
         assert self.reference is not None
         computed, ratios = first_pass(
             prepared,
@@ -152,7 +190,7 @@ class Scoring:
             PluginError: When the loss gives back anything but one loss per example.
         """
         batch = self._batch(micro, prepared, computed)
-        if isinstance(self.estimator, WithinPair):
+        if self.estimator is not None and self.estimator.observes == "pair":
             batch = chosen_against_pair(batch, self.estimator)
         return batch, output_of(self.loss, batch, examples=len(micro.examples))
 

@@ -23,7 +23,7 @@ from halo_core.component import (
 from halo_core.feedback import Feedback
 from halo_core.loss import Loss, Need
 from halo_core.loss_calls import control_tokens_of
-from halo_core.reference_point import RefPointEstimator, WithinPair
+from halo_core.reference_point import RefPointEstimator
 from halo_core.reference_update import ReferenceUpdate
 from halo_core.stage import (
     Forecast,
@@ -192,11 +192,11 @@ class Train(Stage):
     @property
     def reads(self) -> Feedback:
         """The kind of feedback it reads: pairs where the reference point is within them."""
-        return (
-            "paired"
-            if isinstance(self.reference_point, WithinPair)
-            else self.loss.resolved_feedback()
-        )
+        return "paired" if self._point_within_pairs else self.loss.resolved_feedback()
+
+    @property
+    def _point_within_pairs(self) -> bool:
+        return self.reference_point is not None and self.reference_point.observes == "pair"
 
     def feedback_wanted(self) -> Mapping[str, Feedback]:
         """Returns the kind of feedback of the data and every evaluation set."""
@@ -224,8 +224,8 @@ class Train(Stage):
         lacking = self.reference_point is None and not self.loss.resolved_reference_point()
         if "reference_point" in needs and lacking:
             yield "reference_point", "the loss needs one and has no default; name one"
-        within = isinstance(self.reference_point, WithinPair)
-        if within and (self.loss.resolved_feedback() != "binary" or "reference_logps" not in needs):
+        suits = self.loss.resolved_feedback() == "binary" and "reference_logps" in needs
+        if self._point_within_pairs and not suits:
             yield (
                 "reference_point",
                 "takes the point from within pairs, for a loss on binary feedback that compares "

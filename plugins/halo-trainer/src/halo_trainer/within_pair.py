@@ -6,31 +6,24 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from halo_core.errors import PluginError
 from halo_core.loss import LossBatch
-from halo_core.reference_point import WithinPair
+from halo_core.reference_point import RefPointEstimator
+from halo_core.reference_point_calls import points_within
 
 
-def chosen_against_pair(batch: LossBatch, estimator: WithinPair) -> LossBatch:
+def chosen_against_pair(batch: LossBatch, estimator: RefPointEstimator) -> LossBatch:
     """Returns the chosen completions of a batch of pairs, with a reference point for each.
 
     Args:
         batch: Pairs.
-        estimator: Gives the points; a gradient flows through them.
+        estimator: One that observes each pair; a gradient flows through its points.
 
     Raises:
         PluginError: When it gives another number of points than there are pairs.
     """
     chosen = batch.desirable
     ratios = batch.logratios
-    point = estimator.within_pair(ratios[chosen], ratios[~chosen])
-    pairs = int(chosen.sum())
-    if tuple(point.shape) != (pairs,):
-        raise PluginError(
-            f"{type(estimator).__name__} gave points of the shape {tuple(point.shape)} for {pairs} "
-            f"pairs; expected ({pairs},), one for each chosen completion",
-            location=f"{type(estimator).__module__}.{type(estimator).__qualname__}",
-        )
+    point = points_within(estimator, ratios[chosen], ratios[~chosen])
     kept = chosen[batch.sequence_index]
     return replace(
         batch,
