@@ -184,7 +184,7 @@ def _wrong_class(cls: type[RefPointEstimator]) -> str | None:
         return 'nothing asks a reference point wants_fixed any more: return "fixed" from partners()'
     if cls.lagged and observes not in ("own", "mismatched"):
         return f"lagged has no effect on a reference point that observes {observes!r}"
-    return _wrong_methods(cls, observes)
+    return _wrong_methods(cls, cls.observes)
 
 
 def _wrong_methods(cls: type[RefPointEstimator], observes: Observes) -> str | None:

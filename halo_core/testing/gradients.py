@@ -52,7 +52,7 @@ def check_heads(loss: Loss) -> None:
 def check_own_points(loss: Loss) -> None:
     """Checks a loss with a reference point where each completion has its own, with a gradient.
 
-    Such points come from an estimator that is `WithinPair`.
+    Such points come from an estimator that observes each pair.
     """
     loss = settled_loss(loss)
     if "reference_point" not in loss.needed():
