@@ -225,8 +225,8 @@ class Stage(Component):
         loss = next((v for v in values_by_alias(self).values() if isinstance(v, Loss)), None)
         if loss is None:
             return {}
-        roles = roles_of(type(self)).items()
-        return {option: loss.feedback for option, role in roles if role in ("learn", "test")}
+        feedback, roles = loss.resolved_feedback(), roles_of(type(self)).items()
+        return {option: feedback for option, role in roles if role in ("learn", "test")}
 
     def mistakes(self) -> Sequence[tuple[str, str]]:
         """Returns (option, message) for options that contradict each other; no torch here."""

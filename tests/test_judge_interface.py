@@ -92,7 +92,10 @@ def test_options_shadow_no_member_of_a_judge_that_scores() -> None:
     field = Field(default="", description="What.")
     with pytest.warns(UserWarning, match="shadows"):
         message = refused(ScoringJudge, **annotated, open_scoring=field)
-    assert message == "option 'open_scoring' shadows a member of ScoringJudge: rename it"
+    assert message == (
+        "option 'open_scoring' shadows a member of ScoringJudge: call it open_scoring_, and keep "
+        "the name in specs with open_scoring_: ... = Field(alias='open_scoring', ...)"
+    )
 
 
 def test_a_decorated_open_is_taken_by_what_it_wraps() -> None:
