@@ -71,7 +71,7 @@ class Checkpoints:
         state: TrainState,
         parameters: Named,
         optimizer: torch.optim.Optimizer,
-        reference: RefreshedReference | None,
+        reference: RefreshedReference | None = None,
     ) -> Path:
         """Writes a checkpoint, removes those that are not to be kept, and returns its folder."""
         folder = self._path(state.step)
@@ -92,7 +92,7 @@ class Checkpoints:
         self,
         parameters: Named,
         optimizer: torch.optim.Optimizer,
-        reference: RefreshedReference | None,
+        reference: RefreshedReference | None = None,
     ) -> TrainState:
         """Puts the latest checkpoint back where it came from; returns a new state if none."""
         steps = sorted(self.scores())
