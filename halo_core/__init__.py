@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     )
     from halo_core.reference_update import ReferenceUpdate
     from halo_core.rows import DataSet
-    from halo_core.scoring import Answer, Score, ScoringJudge, ScoringSession, compared_by_score
+    from halo_core.scoring import Answer, Score, ScoringJudge, ScoringSession
     from halo_core.stage import Forecast, Known, ModelInput, Stage, StageContext, StageResult
     from halo_core.tracker import Report, Tracker, TrackerSession
 
@@ -97,7 +97,7 @@ _HOMES = {
     ],
     "reference_update": ["ReferenceUpdate"],
     "rows": ["DataSet"],
-    "scoring": ["Answer", "Score", "ScoringJudge", "ScoringSession", "compared_by_score"],
+    "scoring": ["Answer", "Score", "ScoringJudge", "ScoringSession"],
     "stage": ["Forecast", "Known", "ModelInput", "Stage", "StageContext", "StageResult"],
     "tracker": ["Report", "Tracker", "TrackerSession"],
 }
@@ -175,13 +175,22 @@ __all__ = [
     "TrackerSession",
     "UserError",
     "Verdict",
-    "compared_by_score",
     "hookimpl",
     "prompt_id",
 ]
 
 
+_GONE = {
+    "ModelJudge": "open(context) of a Judge has context.models",
+    "PaidJudge": "every Judge has quote(), and open(context) has context.shared",
+    "compared_by_score": "subclass ScoringJudge, which compares by its scores itself",
+}
+"""Name that plugins imported before to what there is instead."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in _GONE:
+        raise ImportError(f"halo_core.{name} is gone: {_GONE[name]}")
     if name in _GONE:
         # No AttributeError: of that, `from halo_core import NAME` would not repeat the text.
         raise ImportError(f"halo_core.{name} is gone: {_GONE[name]}")

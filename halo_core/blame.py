@@ -11,9 +11,11 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from math import isfinite
 from types import CodeType, TracebackType
+from typing import Any, TypeGuard
 
 from halo_core.component import Component, Origin
 from halo_core.errors import HaloError, PluginError
@@ -42,7 +44,12 @@ def blaming(component: Component, call: str) -> Iterator[None]:
 
 
 def plugin_error(
-    component: Component, call: str, what: str, *, trace: TracebackType | None = None
+    component: Component,
+    call: str,
+    what: str,
+    *,
+    trace: TracebackType | None = None,
+    function: Callable[..., object] | None = None,
 ) -> PluginError:
     """Returns the error that blames a component for one of its methods.
 
@@ -51,10 +58,11 @@ def plugin_error(
         call: The method, as for `blaming`.
         what: What it did: ``returned None; expected a LossOutput``.
         trace: Where it raised; the place is then the innermost line of the plugin's own files.
+        function: What was called, where it is no method of the component but of what it opened.
     """
     method, _, arguments = call.partition("(")
     said = f"{component.spec_name}.{method}({arguments or ')'} {what}{_from(component.spec_origin)}"
-    place = raised_in(trace, component) or definition_of(component, method)
+    place = raised_in(trace, component) or definition_of(component, method, function)
     return PluginError(said, location=place)
 
 
@@ -92,13 +100,20 @@ def _is_in(file: str, module: str) -> bool:
     return file == getattr(top, "__file__", None) or file.startswith(tuple(folders))
 
 
-def definition_of(component: Component, method: str) -> str:
+def definition_of(
+    component: Component, method: str, function: Callable[..., object] | None = None
+) -> str:
     """Returns ``file:line`` where a component's class defines a method; else the class itself.
 
     A method that is inherited from the core is not the plugin's: then the class is the place.
+
+    Args:
+        component: Whose files are looked at.
+        method: Its name.
+        function: The method itself, where it is of what the component opened.
     """
-    function = inspect.unwrap(getattr(type(component), method, blaming))
-    code = getattr(function, "__code__", None)
+    called: Any = getattr(type(component), method, blaming) if function is None else function
+    code = getattr(inspect.unwrap(called), "__code__", None)
     if isinstance(code, CodeType) and owns(component, code.co_filename):
         return f"{code.co_filename}:{code.co_firstlineno}"
     return class_place(type(component))
@@ -112,4 +127,35 @@ def class_place(cls: type) -> str:
         return f"{cls.__module__}.{cls.__qualname__}"
 
 
-__all__ = ["blaming", "class_place", "definition_of", "owns", "plugin_error", "raised_in"]
+def first_wrong(given: object, right: Mapping[str, bool]) -> str | None:
+    """Returns the first value of an object that cannot be, for a message; None without one.
+
+    Args:
+        given: What a plugin gave.
+        right: Name of an attribute to whether its value can be.
+    """
+    wrong = [name for name, holds in right.items() if not holds]
+    return f"the {wrong[0]} {getattr(given, wrong[0])!r}" if wrong else None
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Returns whether a value is a finite Python number; truth values are none.
+
+    >>> is_number(0.5), is_number(float("nan")), is_number(True), is_number("1")
+    (True, False, False, False)
+    """
+    if isinstance(value, float):
+        return isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+__all__ = [
+    "blaming",
+    "class_place",
+    "definition_of",
+    "first_wrong",
+    "is_number",
+    "owns",
+    "plugin_error",
+    "raised_in",
+]

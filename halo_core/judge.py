@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, get_args
 
+from halo_core.blame import first_wrong, is_number
 from halo_core.component import Component, interface_of
 from halo_core.errors import PluginError
 from halo_core.feedback import Prompt
+from halo_core.sessions import Form
 from halo_core.stage import ModelInput
 
 Winner = Literal["A", "B", "tie"]
@@ -56,6 +58,34 @@ class Verdict:
     calls: int = 0
     cost: float | None = None
 
+    def fault(self) -> str | None:
+        """Returns which of its values no verdict can have; None where it is one.
+
+        >>> Verdict("1", "A", preference=1.5).fault()
+        'the preference 1.5'
+        """
+        share, cost = self.preference, self.cost
+        right = {
+            "id": isinstance(self.id, str),
+            "winner": self.winner is None or self.winner in get_args(Winner),
+            "reason": isinstance(self.reason, str),
+            "preference": share is None or (is_number(share) and 0 <= share <= 1),
+            "calls": isinstance(self.calls, int) and is_number(self.calls) and self.calls >= 0,
+            "cost": cost is None or (is_number(cost) and cost >= 0),
+        }
+        return first_wrong(self, right)
+
+
+VERDICT_FORM = Form(
+    "open",
+    "compare",
+    Verdict,
+    "one Verdict per comparison, with its id, a winner 'A', 'B', 'tie' or None, a preference in "
+    "[0, 1] or None, and calls and a cost of at least 0",
+    lambda id_, reason: Verdict(id_, None, reason),
+)
+"""What `JudgeSession.compare` gives."""
+
 
 @dataclass(frozen=True)
 class Quote:
@@ -78,6 +108,15 @@ class Quote:
     cost: float | None
     model: str
     prices: str = ""
+
+    def fault(self) -> str | None:
+        """Returns which of its values no quote can have; None where it is one."""
+        counts = ("calls", "kept", "tokens_in", "tokens_out")
+        right = {name: is_number(getattr(self, name)) for name in counts}
+        right |= {name: right[name] and getattr(self, name) >= 0 for name in counts}
+        right["cost"] = self.cost is None or (is_number(self.cost) and self.cost >= 0)
+        right |= {name: isinstance(getattr(self, name), str) for name in ("model", "prices")}
+        return first_wrong(self, right)
 
 
 @dataclass(frozen=True)
@@ -115,7 +154,11 @@ class Judge(Component):
 
     kind: ClassVar[str] = "judge"
     prompts_at_once: ClassVar[int] = 32
-    """Prompts it gets in one call of `compare`; when it raises, so many verdicts are lost."""
+    """Prompts it gets in one call of `compare`.
+
+    When that raises, what it did not answer is asked again, one by one. So many failures in a row
+    (8 at least) end the asking.
+    """
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -160,7 +203,7 @@ _GONE = {
 
 
 def _mistake(cls: type[Judge]) -> str | None:
-    """Returns what a judge's class has of the interface before `JudgeContext`, and what to do."""
+    """Returns what is wrong with a judge's class, and what to do."""
     if interface_of(cls) is Judge and inspect.getattr_static(cls, "open_scoring", None) is not None:
         return (
             "open_scoring() makes no judge that scores: subclass halo_core.ScoringJudge instead of "
@@ -173,6 +216,9 @@ def _mistake(cls: type[Judge]) -> str | None:
                 f"{name}() takes {taken}; expected {name}(self, context): context.folder is the "
                 "judge's own folder, see halo_core.JudgeContext"
             )
+    size: object = cls.prompts_at_once
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        return f"prompts_at_once is {size!r}; expected a whole number from 1 on"
     for name, instead in _GONE.items():
         if inspect.getattr_static(cls, name, None) is not None:
             return (

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any, ClassVar, Protocol, final
 
+from halo_core.blame import blaming, first_wrong, is_number, plugin_error
+from halo_core.component import Component
 from halo_core.errors import PluginError
 from halo_core.feedback import Prompt, prompt_id
 from halo_core.hashing import short_hash
 from halo_core.judge import Comparison, Judge, JudgeContext, JudgeSession, Verdict, Winner
+from halo_core.sessions import Form, checked_replies, opened
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,30 @@ class Score:
     value: float | None
     reason: str = ""
     cut: bool = False
+
+    def fault(self) -> str | None:
+        """Returns which of its values no score can have; None where it is one.
+
+        >>> Score("1", float("inf")).fault()
+        'the value inf'
+        """
+        right = {
+            "id": isinstance(self.id, str),
+            "value": self.value is None or (isinstance(self.value, float) and isfinite(self.value)),
+            "reason": isinstance(self.reason, str),
+            "cut": isinstance(self.cut, bool),
+        }
+        return first_wrong(self, right)
+
+
+SCORE_FORM = Form(
+    "open_scoring",
+    "score",
+    Score,
+    "one Score per answer, with its id and a finite float or None",
+    lambda id_, reason: Score(id_, None, reason),
+)
+"""What `ScoringSession.score` gives."""
 
 
 class ScoringSession(Protocol):
@@ -82,8 +109,12 @@ class ScoringJudge(Judge):
 
     @final
     def open(self, context: JudgeContext) -> AbstractContextManager[JudgeSession]:
-        """Returns a session that prefers the higher score."""
-        return compared_by_score(self.open_scoring(context), tie_below=self.tie_below())
+        """Returns a session that prefers the higher score.
+
+        Raises:
+            PluginError: When `open_scoring` or `tie_below` gives something else than it should.
+        """
+        return _comparing(self, context)
 
     @abstractmethod
     def open_scoring(self, context: JudgeContext) -> AbstractContextManager[ScoringSession]:
@@ -95,30 +126,29 @@ class ScoringJudge(Judge):
 
 
 @contextmanager
-def compared_by_score(
-    opened: AbstractContextManager[ScoringSession], *, tie_below: float = 0.0
-) -> Iterator[JudgeSession]:
-    """Opens a scoring session as one that compares, as `ScoringJudge.open` does.
-
-    Args:
-        opened: From `ScoringJudge.open_scoring`.
-        tie_below: Scores that differ by less are a tie; equal ones are in any case.
-    """
-    with opened as session:
-        yield ScoreComparisons(session, tie_below)
+def _comparing(judge: ScoringJudge, context: JudgeContext) -> Iterator[JudgeSession]:
+    with blaming(judge, "tie_below"):
+        gap: object = judge.tie_below()
+    if not (is_number(gap) and gap >= 0):
+        expected = "expected a number of at least 0"
+        raise plugin_error(judge, "tie_below", f"returned {gap!r}; {expected}")
+    with opened(judge, SCORE_FORM, lambda: judge.open_scoring(context)) as session:
+        yield ScoreComparisons(judge, session, gap)
 
 
 class ScoreComparisons:
-    """Prefers the text of the higher score; see `compared_by_score`.
+    """Prefers the text of the higher score; what `ScoringJudge.open` opens.
 
     Each text of a prompt is scored once per session, however often it is compared.
 
     Args:
+        judge: Who opened the session.
         session: What scores.
-        tie_below: Scores that differ by less are a tie.
+        tie_below: Scores that differ by less are a tie; equal ones are in any case.
     """
 
-    def __init__(self, session: ScoringSession, tie_below: float = 0.0) -> None:
+    def __init__(self, judge: Component, session: ScoringSession, tie_below: float = 0.0) -> None:
+        self._judge = judge
         self._session = session
         self._tie_below = tie_below
         self._known: dict[str, Score] = {}
@@ -138,14 +168,18 @@ class ScoreComparisons:
             for id_ in lacking:
                 waiting.setdefault(id_, []).append(comparison)
             asked |= lacking
-        for given in self._session.score(list(asked.values())) if asked else ():
-            score = checked_score(given, waiting)
+        for score in self._scores(list(asked.values())):
             self._known[score.id] = score
             for comparison in waiting.pop(score.id):
                 if all(answer.id in self._known for answer in _answers(comparison)):
                     yield self._verdict(comparison)
         passed_over = {each.id: each for found in waiting.values() for each in found}
         yield from map(self._verdict, passed_over.values())
+
+    def _scores(self, asked: Sequence[Answer]) -> Iterable[Score]:
+        if not asked:
+            return ()
+        return checked_replies(self._judge, self._session.score, asked, SCORE_FORM)
 
     def _verdict(self, comparison: Comparison) -> Verdict:
         a, b = (self._known.get(each.id, _PASSED_OVER) for each in _answers(comparison))
@@ -186,24 +220,6 @@ def text_id(text: str) -> str:
     '2d8bd7d9bb5f85ba'
     """
     return short_hash(text)
-
-
-def checked_score(score: object, waiting: Container[str]) -> Score:
-    """Returns what a session gave, when it is a score of an answer that waits for one.
-
-    Raises:
-        PluginError: When it is something else, or its value is no finite number.
-    """
-    if not isinstance(score, Score) or score.id not in waiting:
-        came = repr(score)
-    elif score.value is not None and not (isinstance(score.value, float) and isfinite(score.value)):
-        came = f"the value {score.value!r}"
-    else:
-        return score
-    raise PluginError(
-        f"score() gave {came}; expected one Score per answer, with its id and a finite float or "
-        "None. Report it to the judge's author"
-    )
 
 
 def _answers(comparison: Comparison) -> tuple[Answer, Answer]:

@@ -73,6 +73,20 @@ def test_a_judge_that_scores_without_being_one_is_told_which_class_to_take(
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("compared_by_score", "subclass ScoringJudge, which compares by its scores itself"),
+        ("ModelJudge", "open(context) of a Judge has context.models"),
+        ("PaidJudge", "every Judge has quote(), and open(context) has context.shared"),
+    ],
+)
+def test_what_old_judges_import_is_told_what_there_is_instead(name: str, instead: str) -> None:
+    with pytest.raises(ImportError) as error:
+        exec(f"from halo_core import {name}")
+    assert str(error.value) == f"halo_core.{name} is gone: {instead}"
+
+
 def test_a_judge_that_scores_opens_in_no_way_of_its_own() -> None:
     assert refused(ScoringJudge, open=opens, open_scoring=opens) == (
         "a ScoringJudge compares by its scores: leave open() out, open_scoring(context) gives its "

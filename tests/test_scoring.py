@@ -1,12 +1,32 @@
+import re
 from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import Field
 
 from halo_core.errors import PluginError
-from halo_core.judge import Comparison
-from halo_core.scoring import Score, ScoreComparisons, answer_id, compared_by_score
+from halo_core.judge import Comparison, JudgeContext
+from halo_core.scoring import Score, ScoreComparisons, ScoringJudge, answer_id
 
 PROMPT = ({"role": "user", "content": "q"},)
+
+
+UNUSED = JudgeContext(Path("unused"), Path("unused"))
+
+
+class Scoring(ScoringJudge):
+    """Opens whatever it is given."""
+
+    session: Any = Field(default=None, description="What open_scoring() opens.")
+    gap: Any = Field(default=0.0, description="What tie_below() returns.")
+
+    def tie_below(self):
+        return self.gap
+
+    def open_scoring(self, context):
+        return self.session
 
 
 class Session:
@@ -32,7 +52,7 @@ class Session:
 
 def compare(session, *pairs, tie_below=0.0):
     comparisons = [Comparison(f"{i}", PROMPT, a, b) for i, (a, b) in enumerate(pairs)]
-    with compared_by_score(nullcontext(session), tie_below=tie_below) as opened:
+    with Scoring(session=nullcontext(session), gap=tie_below).open(UNUSED) as opened:
         return {verdict.id: verdict for verdict in opened.compare(comparisons)}
 
 
@@ -50,7 +70,7 @@ def test_scores_that_differ_by_less_than_the_option_are_a_tie():
 
 def test_each_text_is_scored_once_in_a_session():
     session = Session({"x": 1.0, "y": 2.0, "z": 3.0})
-    opened = ScoreComparisons(session)
+    opened = ScoreComparisons(Scoring(), session)
     first = [Comparison("1", PROMPT, "x", "y"), Comparison("2", PROMPT, "y", "x")]
     assert [v.winner for v in opened.compare(first)] == ["B", "A"]
     second = [Comparison("3", PROMPT, "x", "z"), Comparison("4", PROMPT, "x", "x")]
@@ -62,7 +82,7 @@ def test_the_same_text_after_another_prompt_is_scored_again():
     session = Session({"x": 1.0, "y": 2.0})
     other = ({"role": "user", "content": "another"},)
     comparisons = [Comparison("1", PROMPT, "x", "y"), Comparison("2", other, "x", "y")]
-    assert len(list(ScoreComparisons(session).compare(comparisons))) == 2
+    assert len(list(ScoreComparisons(Scoring(), session).compare(comparisons))) == 2
     assert session.asked == ["x", "y", "x", "y"]
 
 
@@ -80,7 +100,7 @@ def test_a_text_that_is_passed_over_makes_its_comparisons_unscored():
 
 def test_verdicts_come_before_the_session_fails():
     session = Session({"x": 1.0, "y": 2.0, "z": ZeroDivisionError("a bug")})
-    verdicts = ScoreComparisons(session).compare(
+    verdicts = ScoreComparisons(Scoring(), session).compare(
         [Comparison("1", PROMPT, "x", "y"), Comparison("2", PROMPT, "x", "z")]
     )
     assert next(verdicts).winner == "B"
@@ -91,17 +111,45 @@ def test_verdicts_come_before_the_session_fails():
 @pytest.mark.parametrize(
     ("values", "also", "came"),
     [
-        ({"x": 1.0, "y": float("nan")}, (), "score() gave the value nan"),
-        ({"x": 1, "y": 2.0}, (), "score() gave the value 1;"),
-        ({"x": 1.0, "y": 2.0}, ("ten",), "score() gave 'ten'"),
-        ({"x": 1.0, "y": 2.0}, (Score("else", 1.0),), "score() gave Score(id='else'"),
-        ({"x": 1.0, "y": 2.0}, (Score(answer_id(PROMPT, "x"), 1.0),), "score() gave Score(id="),
+        ({"x": 1.0, "y": float("nan")}, (), "the value nan"),
+        ({"x": 1, "y": 2.0}, (), "the value 1"),
+        ({"x": 1.0, "y": 2.0}, ("ten",), "'ten'"),
+        ({"x": 1.0, "y": 2.0}, (Score("else", 1.0),), "a Score of 'else', which waits for none"),
+        (
+            {"x": 1.0, "y": 2.0},
+            (Score(answer_id(PROMPT, "x"), 1.0),),
+            f"a Score of '{answer_id(PROMPT, 'x')}', which waits for none",
+        ),
+        ({"x": 1.0, "y": 2.0}, (Score("", 1.0, None),), "the reason None"),
+        ({"x": 1.0, "y": 2.0}, (Score("", 1.0, cut="yes"),), "the cut 'yes'"),
+        ({"x": 1.0, "y": 2.0}, (Score(3, 1.0),), "the id 3"),
     ],
 )
 def test_what_is_no_score_of_an_answer_is_its_authors_fault(values, also, came):
-    with pytest.raises(PluginError, match="expected one Score per answer") as error:
+    with pytest.raises(PluginError) as error:
         compare(Session(values, also), ("x", "y"))
-    assert error.value.message.startswith(came)
+    assert error.value.message == (
+        f"Scoring.score() gave {came}; expected one Score per answer, with its id and a finite "
+        "float or None"
+    )
+    assert re.fullmatch(rf"{__file__}:\d+", error.value.location)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"session": 3}, "open_scoring() returned 3; expected a context manager that gives a ses"),
+        ({"session": nullcontext(3)}, "open_scoring() gave 3; expected a session that has score()"),
+        ({"gap": "a"}, "tie_below() returned 'a'; expected a number of at least 0"),
+        ({"gap": -1.0}, "tie_below() returned -1.0; expected a number of at least 0"),
+        ({"gap": float("nan")}, "tie_below() returned nan; expected a number of at least 0"),
+    ],
+)
+def test_a_judge_that_opens_no_session_is_blamed(options, message):
+    with pytest.raises(PluginError) as error, Scoring(**options).open(UNUSED):
+        pass
+    assert error.value.message.startswith(f"Scoring.{message}")
+    assert error.value.location.startswith(f"{__file__}:")
 
 
 def test_a_text_that_was_too_long_is_named_in_the_reason():

@@ -1,5 +1,6 @@
 import json
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -69,7 +70,7 @@ def test_headline_names_the_rate_the_rival_the_count_and_the_judge(judge_context
     result = stage(Longest()).run(judge_context(mixed))
     assert result.headline == (
         "win rate 0.500 [0.128, 0.872] against the SFT target, n=5, 0 % unscored "
-        "(exact 90 % interval; longest)"
+        "(exact 90 % interval; Longest)"
     )
 
 
@@ -178,14 +179,30 @@ def test_a_comparison_without_a_verdict_is_unscored(judge_context, scripted, mix
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        (Verdict("nobody", "A"), "a verdict on 'nobody'"),
+        (Verdict("nobody", "A"), "a Verdict of 'nobody', which waits for none"),
         (Verdict("q", "C"), "the winner 'C'"),
+        (Verdict("q", "A", preference=float("nan")), "the preference nan"),
+        (Verdict("q", "A", preference=1.01), "the preference 1.01"),
+        (Verdict("q", "A", preference=True), "the preference True"),
+        (Verdict("q", "A", calls=-1), "the calls -1"),
+        (Verdict("q", "A", calls=1.0), "the calls 1.0"),
+        (Verdict("q", "A", cost=-0.01), "the cost -0.01"),
+        (Verdict("q", "A", cost=float("inf")), "the cost inf"),
+        (Verdict("q", "A", reason=None), "the reason None"),
+        (Verdict(7, "A"), "the id 7"),
     ],
 )
 def test_a_judge_that_breaks_its_interface_is_named(judge_context, scripted, mixed, said, message):
-    with pytest.raises(PluginError, match=message) as caught:
+    with pytest.raises(PluginError) as caught:
         stage(scripted(lambda c: said)).run(judge_context(mixed))
-    assert str(caught.value).startswith("the judge Scripted: compare() gave")
+    assert caught.value.message == (
+        f"Scripted.compare() gave {message}; expected one Verdict per comparison, with its id, a "
+        "winner 'A', 'B', 'tie' or None, a preference in [0, 1] or None, and calls and a cost of "
+        "at least 0"
+    )
+    file = Path(__file__).with_name("conftest.py")
+    before, _, _ = file.read_text().partition("def compare(")
+    assert caught.value.location == f"{file}:{len(before.splitlines())}"
 
 
 class Odd(Judge):
@@ -204,14 +221,47 @@ def session(verdicts):
 @pytest.mark.parametrize(
     ("opened", "message"),
     [
-        (None, r"the judge Odd: open\(\) returned None; expected a context manager"),
-        (session(None), r"the judge Odd: compare\(\) gave None"),
-        (session(["A"]), r"the judge Odd: compare\(\) gave 'A'"),
+        (None, "open() returned None; expected a context manager that gives a session"),
+        (nullcontext(3), "open() gave 3; expected a session that has compare()"),
+        (session(None), "compare() gave None; expected one Verdict per comparison"),
+        (session(["A"]), "compare() gave 'A'; expected one Verdict per comparison"),
     ],
 )
 def test_a_judge_of_the_wrong_shape_is_named(judge_context, mixed, opened, message):
-    with pytest.raises(PluginError, match=message):
+    with pytest.raises(PluginError) as caught:
         stage(Odd(opens=opened)).run(judge_context(mixed))
+    assert caught.value.message.startswith(f"Odd.{message}")
+    assert caught.value.location.startswith(f"{__file__}:")
+
+
+class Failing:
+    """A context manager that raises on entering or on leaving."""
+
+    def __init__(self, on):
+        self.on = on
+
+    def __enter__(self):
+        if self.on == "enter":
+            raise OSError("no room")
+        return SimpleNamespace(compare=lambda asked: [Verdict(each.id, "A") for each in asked])
+
+    def __exit__(self, *error):
+        if self.on == "exit":
+            raise OSError("no room")
+
+
+@pytest.mark.parametrize("on", ["enter", "exit"])
+def test_what_a_session_raises_when_it_is_entered_or_left_is_its_authors_fault(
+    judge_context, mixed, on
+):
+    context = judge_context(mixed)
+    with pytest.raises(PluginError) as caught:
+        stage(Odd(opens=Failing(on))).run(context)
+    assert caught.value.message == "Odd.open() raised OSError: no room"
+    lines = Path(__file__).read_text().split("\n")
+    assert 'raise OSError("no room")' in lines[int(caught.value.location.rpartition(":")[2]) - 1]
+    kept = len(records(context)) if on == "exit" else 0
+    assert kept == (5 if on == "exit" else 0)
 
 
 def test_verdicts_in_other_orders_do_not_hold(judge_context, scripted, mixed):

@@ -279,11 +279,11 @@ def test_what_a_judge_that_raises_did_not_score_is_unscored(label, scores):
     warnings = []
     judge = scores(a=1.0, b=ZeroDivisionError("a bug"), c=2.0)
     folder, result = label(judge, *"abc", feedback="binary", threshold=1.0, warnings=warnings)
-    assert rows(folder, "completion") == [("a",)]
-    assert result.metrics["unscored"] == 2
+    assert rows(folder, "completion") == [("a",), ("c",)]
+    assert result.metrics["unscored"] == 1
     assert "the first: Scores raised ZeroDivisionError: a bug" in warnings[0]
     kept = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
-    assert [record["score"] for record in kept] == [1.0, None, None]
+    assert [record["score"] for record in kept] == [1.0, None, 2.0]
 
 
 def test_credentials_in_what_a_judge_raises_are_not_kept(label, scores):
@@ -313,9 +313,13 @@ def test_a_judge_that_breaks_its_interface_is_named(label):
         def score(self, answers):
             return [Score("another", 1.0)]
 
-    with pytest.raises(PluginError, match="the judge Wrong: score\\(\\) gave Score") as error:
+    with pytest.raises(PluginError) as error:
         label(Wrong(values={}), "a", feedback="binary", threshold=1.0)
-    assert "Report it to the judge's author" in error.value.message
+    assert error.value.message.endswith(
+        "Wrong.score() gave a Score of 'another', which waits for none; expected one Score per "
+        "answer, with its id and a finite float or None"
+    )
+    assert error.value.location.startswith(f"{__file__}:")
 
     class NoSession(Scores):
         def open_scoring(self, context):

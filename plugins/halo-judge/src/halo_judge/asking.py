@@ -1,88 +1,139 @@
-"""Asks a judge, and keeps its failures apart from its verdicts.
+"""Asks an opened judge for verdicts or scores, and keeps its failures apart from its replies.
 
-A judge that is out of reach costs the verdicts it did not give, never the run, and never counts
-as a result. A judge that breaks its interface is a fault of its author and stops the run.
+A judge that raises costs what it cannot answer, never the run, and never counts as a result: what
+it left open is asked again, one by one and once, and what raises again is unscored. After many
+failures in a row nothing is asked any more. A judge that breaks its interface is a fault of its
+author and stops the run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import get_args
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import Any, Generic, TypeVar
 
-from halo_core.discovery import discover
-from halo_core.errors import HaloError, PluginError
-from halo_core.judge import Comparison, Judge, JudgeSession, Verdict, Winner
+from halo_core.errors import HaloError
+from halo_core.judge import Judge
 from halo_core.redact import redact
+from halo_core.sessions import Form, ItemT, ReplyT, checked_replies
 
+T = TypeVar("T")
 REASON_LENGTH = 300
 """Characters of an error that are kept as the reason."""
+PATIENCE = 8
+"""Failures in a row that are borne at least, also of a judge that gets one prompt at a time."""
 
 
-def judge_name(judge: Judge) -> str:
-    """Returns the name that a judge has in a spec, or its class's name when it has none.
+def name_of(judge: Judge) -> str:
+    """Returns what a judge is called: its name in the spec, without the path of a file.
 
     >>> from halo_judge.components import Longest
-    >>> judge_name(Longest())
-    'longest'
+    >>> name_of(Longest())
+    'Longest'
     """
-    made = type(judge)
-    package = made.__module__.partition(".")[0]
-    for registration in discover().registrations:
-        module, _, attribute = registration.target.partition(":")
-        if (registration.kind, attribute) == ("judge", made.__qualname__):
-            # A package may export the class from another module than the one it is written in.
-            if module.partition(".")[0] == package:
-                return registration.canonical
-    return made.__name__
+    return judge.spec_name.rpartition(":")[2]
 
 
-def ask(session: JudgeSession, comparisons: Sequence[Comparison], name: str) -> Iterator[Verdict]:
-    """Yields exactly one verdict per comparison, as soon as the judge gives it.
+def ask(
+    judge: Judge,
+    session: object,
+    form: Form[ReplyT],
+    batches: Iterable[Sequence[ItemT]],
+    pause: Callable[[], None],
+) -> Iterator[ReplyT]:
+    """Yields exactly one reply per item, as soon as the judge gives it.
 
     Args:
-        session: An opened judge.
-        comparisons: What to ask.
-        name: The judge's name, for messages.
+        judge: Who opened the session.
+        session: Of the kind that `form` says.
+        form: `VERDICT_FORM` or `SCORE_FORM`.
+        batches: What to ask, by what goes into one call; the ids are unique.
+        pause: Called before an item is asked again; may raise.
 
     Raises:
-        PluginError: When the judge returns something else than one verdict per comparison.
+        PluginError: When the judge gives something else than one reply per item.
         HaloError: When the judge raises one on purpose (a missing key, say).
     """
-    waiting = {comparison.id: comparison for comparison in comparisons}
-    reason = f"{name} gave no verdict"
-    try:
-        for verdict in _verdicts(session, comparisons, name):
-            if waiting.pop(_checked(verdict, name).id, None) is None:
-                raise _broken(name, f"a verdict on {verdict.id!r}, which is not waiting for one")
-            yield verdict
-    except HaloError:
-        raise
-    except Exception as error:
-        reason = redact(f"{name} raised {type(error).__name__}: {error}")[:REASON_LENGTH]
-    for id_ in waiting:
-        yield Verdict(id_, None, reason)
+    asking = _Asking(judge, getattr(session, form.method), form, pause)
+    for batch in batches:
+        yield from asking.batch(batch)
 
 
-def _verdicts(
-    session: JudgeSession, comparisons: Sequence[Comparison], name: str
-) -> Iterable[Verdict]:
-    verdicts: object = session.compare(comparisons)
-    if not isinstance(verdicts, Iterable):
-        raise _broken(name, f"{verdicts!r}")
-    return verdicts
+def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Yields items in their order, so many at a time.
+
+    >>> list(batches([1, 2, 3], 2))
+    [[1, 2], [3]]
+    """
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
-def _checked(verdict: object, name: str) -> Verdict:
-    if not isinstance(verdict, Verdict):
-        raise _broken(name, repr(verdict))
-    if verdict.winner is not None and verdict.winner not in get_args(Winner):
-        raise _broken(name, f"the winner {verdict.winner!r}")
-    return verdict
+class _Asking(Generic[ItemT, ReplyT]):
+    """Asks, and counts the items in a row for which the judge raised."""
 
+    def __init__(
+        self,
+        judge: Judge,
+        method: Callable[[Sequence[ItemT]], Any],
+        form: Form[ReplyT],
+        pause: Callable[[], None],
+    ) -> None:
+        self._judge = judge
+        self._name = name_of(judge)
+        self._method = method
+        self._form = form
+        self._pause = pause
+        self._patience = max(PATIENCE, judge.prompts_at_once)
+        self._failures = 0
+        self._last = ""
 
-def _broken(name: str, came: str) -> PluginError:
-    return PluginError(
-        f"compare() gave {came}; expected one Verdict per comparison, with its id and a winner "
-        "'A', 'B', 'tie' or None. Report it to the judge's author",
-        location=f"the judge {name}",
-    )
+    def batch(self, items: Sequence[ItemT]) -> Iterator[ReplyT]:
+        """Yields a reply for each item: together first, and what that leaves open by itself."""
+        waiting = {item.id: item for item in items}
+        if not waiting:
+            return
+        if not self._given_up() and not (yield from self._call(items, waiting)):
+            yield from (self._form.unscored(id_, self._nothing()) for id_ in waiting)
+            return
+        for item in list(waiting.values()):
+            if self._given_up():
+                yield self._form.unscored(item.id, self._given_up())
+            else:
+                self._pause()
+                yield from self._alone(item)
+
+    def _alone(self, item: ItemT) -> Iterator[ReplyT]:
+        waiting = {item.id: item}
+        raised = yield from self._call([item], waiting)
+        if raised and waiting:
+            self._failures += 1
+            self._last = raised
+        else:
+            self._failures = 0
+        if waiting:
+            yield self._form.unscored(item.id, raised or self._nothing())
+
+    def _call(
+        self, items: Sequence[ItemT], waiting: dict[str, ItemT]
+    ) -> Generator[ReplyT, None, str]:
+        """Yields what one call gives, taking it out of `waiting`; returns what it raised, or ""."""
+        try:
+            for reply in checked_replies(self._judge, self._method, items, self._form):
+                del waiting[reply.id]
+                self._failures = 0
+                yield reply
+        except HaloError:
+            raise
+        except Exception as error:
+            return redact(f"{self._name} raised {type(error).__name__}: {error}")[:REASON_LENGTH]
+        return ""
+
+    def _nothing(self) -> str:
+        return f"{self._name} gave no {self._form.reply.__name__.lower()}"
+
+    def _given_up(self) -> str:
+        """Returns why nothing is asked any more; "" while it is."""
+        if self._failures < self._patience:
+            return ""
+        why = f"given up after {self._failures} failures in a row, the last: {self._last}"
+        return why[:REASON_LENGTH]

@@ -18,7 +18,7 @@ from halo_judge.command_judges import NamedJudge
 from halo_judge.judging import judge_and_keep
 from halo_judge.orders import Order, assign_orders, comparison
 from halo_judge.samples import Duel
-from halo_judge.verdicts import VERDICTS, Record, kept_records
+from halo_judge.verdicts import Record, verdict_lines
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Work:
 
     def kept_ids(self, workspace: Workspace) -> set[str]:
         """Returns the ids of the duels that have a line which is kept."""
-        return set(kept_records(self.folder(workspace) / VERDICTS, self.duels, self.orders))
+        return set(verdict_lines(self.folder(workspace), self.duels, self.orders).read())
 
     def comparisons(self) -> list[Comparison]:
         """Returns what the judge is shown, all in all."""

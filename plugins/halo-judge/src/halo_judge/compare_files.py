@@ -19,12 +19,13 @@ from halo_judge.bench import Work, do, make_work
 from halo_judge.choices import Choices
 from halo_judge.command_judges import judge_given
 from halo_judge.files_summary import files_lines, files_summary
+from halo_judge.kept_lines import write_lines
 from halo_judge.output_files import OutputFile, found_file, read_outputs
 from halo_judge.output_pairs import Pairing, pair_outputs, pair_with_targets, subset
 from halo_judge.prices import dollars
 from halo_judge.quotes import quote_lines, quote_rows
 from halo_judge.tables import pairs_table, print_table
-from halo_judge.verdicts import VERDICTS, Record, write_records
+from halo_judge.verdicts import VERDICTS, Record, first_failure
 
 TARGET = "target"
 
@@ -107,12 +108,11 @@ def judged(work: Work, workspace: Workspace, quote: Mapping[str, Any]) -> list[R
             records = do(work, workspace, progress, stop)
     except KeyboardInterrupt:
         stop.raise_interrupted(f"the same command goes on from what is kept in {folder}")
-    failed = [record for record in records if record["result"] == "unscored"]
+    failed = sum(record["result"] == "unscored" for record in records)
     if failed:
-        reasons = [said["reason"] for said in failed[0]["orders"] if said["winner"] is None]
         progress.warn(
-            f"{len(failed)} of {len(records)} comparisons are unscored; the first: {reasons[0]}. "
-            "The same command asks for them again"
+            f"{failed} of {len(records)} comparisons are unscored; the first: "
+            f"{first_failure(records)}. The same command asks for them again"
         )
     return records
 
@@ -173,9 +173,9 @@ def _write(place: Path | None, records: Sequence[Record], payload: Mapping[str, 
     if place is None:
         return []
     if place.suffix == ".jsonl" and not place.is_dir():
-        write_records(place, records)
+        write_lines(place, records)
         return [place]
-    write_records(place / VERDICTS, records)
+    write_lines(place / VERDICTS, records)
     write_json(place / "summary.json", payload)
     return [place / VERDICTS, place / "summary.json"]
 

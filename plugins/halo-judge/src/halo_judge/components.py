@@ -60,7 +60,9 @@ class JudgeStage(Stage):
         Raises:
             UserError: When it has not.
         """
-        self.judge.check_ready()
+        from halo_judge.opening import check_ready
+
+        check_ready(self.judge)
 
     def run(self, context: StageContext) -> StageResult:
         """Judges what is not judged yet and returns the win rate.

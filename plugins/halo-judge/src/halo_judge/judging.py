@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 from halo_core.errors import DataError
-from halo_core.judge import Judge, JudgeSession, Verdict
+from halo_core.judge import VERDICT_FORM, Judge, JudgeSession, Verdict
+from halo_core.sessions import opened
 from halo_core.stage import StageContext, StageResult
-from halo_judge.asking import ask, judge_name
+from halo_judge.asking import ask, batches, name_of
 from halo_judge.components import JudgeStage
-from halo_judge.opening import is_paid, judge_context, open_judge
+from halo_judge.kept_lines import Lines, Pause
+from halo_judge.opening import is_paid, judge_context
 from halo_judge.orders import Order, assign_orders, comparison, comparison_id
 from halo_judge.samples import Duel, pair_samples
 from halo_judge.summary import headline, summary_metrics
-from halo_judge.verdicts import (
-    VERDICTS,
-    Record,
-    append_record,
-    kept_records,
-    make_record,
-    write_records,
-)
+from halo_judge.verdicts import VERDICTS, Record, first_failure, make_record, verdict_lines
 
 
 def judge_samples(stage: JudgeStage, context: StageContext) -> StageResult:
@@ -72,6 +66,8 @@ def judge_and_keep(
     context: StageContext,
     duels: Sequence[Duel],
     orders: Mapping[str, Sequence[Order]],
+    *,
+    lengths: bool = True,
 ) -> list[Record]:
     """Returns the line of each duel, in their order; judges those that the folder has none of.
 
@@ -80,88 +76,69 @@ def judge_and_keep(
         context: Its folder keeps the lines, each as soon as it is there.
         duels: What to judge.
         orders: Prompt id to the orders in which it is judged.
+        lengths: Whether the lines have the numbers of tokens.
 
     Raises:
         PluginError: When the judge breaks its interface.
         Interrupted: When asked to stop; verdicts are kept.
     """
-    path = context.folder / VERDICTS
-    records = kept_records(path, duels, orders)
-    write_records(path, records.values())
-    _judge_the_rest(judge, context, path, duels, orders, records)
-    ordered = [records[duel.prompt_id] for duel in duels]
-    write_records(path, ordered)
-    return ordered
 
+    def ask_for(session: JudgeSession, lacking: set[str], pause: Pause) -> Lines[Record]:
+        rest = [duel for duel in duels if duel.prompt_id in lacking]
+        return judge_duels(judge, session, rest, orders, pause, lengths=lengths)
 
-def _judge_the_rest(
-    judge: Judge,
-    context: StageContext,
-    path: Path,
-    duels: Sequence[Duel],
-    orders: Mapping[str, Sequence[Order]],
-    records: dict[str, Record],
-) -> None:
-    """Adds to `records` (and to the file) those that it lacks."""
-    rest = [duel for duel in duels if duel.prompt_id not in records]
-    if not rest:
-        return
-    name = judge_name(judge)
-    with (
-        open_judge(judge, judge_context(context), name) as session,
-        context.progress.bar(context.id, len(duels), len(records)) as bar,
-    ):
-        for record in judge_duels(session, rest, orders, name, judge.prompts_at_once):
-            append_record(path, record)
-            records[record["prompt_id"]] = record
-            bar.advance()
-            if context.stop.is_set():
-                kept = f"{len(records)} of {len(duels)} verdicts are kept; the same command goes on"
-                context.stop.raise_interrupted(kept)
+    ids = [duel.prompt_id for duel in duels]
+    session = opened(judge, VERDICT_FORM, lambda: judge.open(judge_context(context)))
+    lines = verdict_lines(context.folder, duels, orders)
+    return lines.complete(ids, session, ask_for, context)
 
 
 def judge_duels(
+    judge: Judge,
     session: JudgeSession,
     duels: Sequence[Duel],
     orders: Mapping[str, Sequence[Order]],
-    name: str,
-    at_once: int,
-) -> Iterator[Record]:
+    pause: Pause,
+    *,
+    lengths: bool,
+) -> Lines[Record]:
     """Yields the line of each duel as soon as all its orders are judged.
 
     Args:
+        judge: Who opened the session.
         session: An opened judge.
         duels: What to judge.
         orders: Prompt id to the orders in which it is judged; none for identical texts.
-        name: The judge's name, for messages.
-        at_once: Prompts that the judge gets at a time.
+        pause: Called before a comparison is asked again.
+        lengths: Whether the lines have the numbers of tokens.
 
     Raises:
         PluginError: When the judge breaks its interface.
     """
-    for start in range(0, len(duels), at_once):
-        batch = duels[start : start + at_once]
-        yield from (make_record(duel, (), {}) for duel in batch if not orders[duel.prompt_id])
-        asked = [(duel, order) for duel in batch for order in orders[duel.prompt_id]]
-        owners = {comparison_id(duel, order): duel for duel, order in asked}
-        verdicts: dict[str, Verdict] = {}
-        for verdict in ask(session, [comparison(*pair) for pair in asked], name):
-            verdicts[verdict.id] = verdict
-            duel = owners[verdict.id]
-            own = orders[duel.prompt_id]
-            if all(comparison_id(duel, order) in verdicts for order in own):
-                yield make_record(duel, own, verdicts)
+    for duel in duels:
+        if not orders[duel.prompt_id]:
+            yield make_record(duel, (), {}, lengths=lengths)
+    parts = batches(duels, judge.prompts_at_once)
+    asked = (
+        [comparison(d, order) for d in part for order in orders[d.prompt_id]] for part in parts
+    )
+    owners = {comparison_id(d, order): d for d in duels for order in orders[d.prompt_id]}
+    verdicts: dict[str, Verdict] = {}
+    for verdict in ask(judge, session, VERDICT_FORM, asked, pause):
+        verdicts[verdict.id] = verdict
+        duel = owners[verdict.id]
+        own = orders[duel.prompt_id]
+        if all(comparison_id(duel, order) in verdicts for order in own):
+            yield make_record(duel, own, verdicts, lengths=lengths)
 
 
 def _warn_of_failures(context: StageContext, records: Sequence[Record]) -> None:
-    failed = [record for record in records if record["result"] == "unscored"]
-    if not failed:
-        return
-    reasons = [said["reason"] for said in failed[0]["orders"] if said["winner"] is None]
-    context.warn(
-        f"{len(failed)} of {len(records)} comparisons are unscored; the first: {reasons[0]}. "
-        f"To ask again: --again {context.id}"
-    )
+    failed = sum(record["result"] == "unscored" for record in records)
+    if failed:
+        context.warn(
+            f"{failed} of {len(records)} comparisons are unscored; the first: "
+            f"{first_failure(records)}. To ask again: --again {context.id}"
+        )
 
 
 def _headline(stage: JudgeStage, records: Sequence[Record]) -> str:
@@ -169,7 +146,7 @@ def _headline(stage: JudgeStage, records: Sequence[Record]) -> str:
     return headline(
         records,
         rival=rival,
-        judge=judge_name(stage.judge),
+        judge=name_of(stage.judge),
         confidence=stage.confidence,
         interval=stage.interval,
     )

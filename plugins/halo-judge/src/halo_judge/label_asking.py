@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import cast
+from collections.abc import Sequence
 
 from halo_core.judge import Judge
-from halo_core.scoring import ScoringJudge
-from halo_core.stage import ProgressBar, StageContext
-from halo_judge.asking import judge_name
+from halo_core.scoring import SCORE_FORM, ScoringJudge, ScoringSession
+from halo_core.sessions import opened
+from halo_core.stage import StageContext
+from halo_judge.asking import ask, batches
 from halo_judge.candidates import Candidates, all_answers
-from halo_judge.judging import judge_duels
-from halo_judge.opening import judge_context, open_judge, open_scoring
+from halo_judge.judging import judge_and_keep
+from halo_judge.kept_lines import Lines, Pause
+from halo_judge.opening import judge_context
 from halo_judge.orders import assign_orders
 from halo_judge.samples import Duel
-from halo_judge.scores import (
-    ScoreRecord,
-    append_score,
-    ask_scores,
-    kept_scores,
-    score_record,
-    write_scores,
-)
-from halo_judge.verdicts import Record, append_record, kept_records, write_records
+from halo_judge.scores import ScoreRecord, score_lines, score_record
+from halo_judge.verdicts import Record, first_failure
 
 ALONE = "only one completion of the prompt"
 THIRD = "third and later completion"
@@ -40,37 +34,24 @@ def ask_for_scores(
         PluginError: When the judge breaks its interface.
         Interrupted: When asked to stop.
     """
-    answers = all_answers(candidates)
-    path = context.folder / "scores.jsonl"
-    records = kept_scores(path, answers)
-    write_scores(path, records.values())
-    rest = {answer.id: answer for answer in answers if answer.id not in records}
-    if rest:
-        name = judge_name(judge)
-        with (
-            open_scoring(judge, judge_context(context), name) as session,
-            context.progress.bar(context.id, len(answers), len(records)) as bar,
-        ):
-            asked = list(rest.values())
-            size = judge.prompts_at_once
-            for start in range(0, len(asked), size):
-                for score in ask_scores(session, asked[start : start + size], name):
-                    record = score_record(rest[score.id], score)
-                    append_score(path, record)
-                    records[score.id] = record
-                    _go_on(context, bar, len(records), len(answers), "scores")
-    write_scores(path, [records[answer.id] for answer in answers])
-    if cut := sum(record["cut"] for record in records.values()):
+    answers = {answer.id: answer for answer in all_answers(candidates)}
+
+    def ask_for(session: ScoringSession, lacking: set[str], pause: Pause) -> Lines[ScoreRecord]:
+        rest = [answer for answer in answers.values() if answer.id in lacking]
+        parts = batches(rest, judge.prompts_at_once)
+        for score in ask(judge, session, SCORE_FORM, parts, pause):
+            yield score_record(answers[score.id], score)
+
+    session = opened(judge, SCORE_FORM, lambda: judge.open_scoring(judge_context(context)))
+    lines = score_lines(context.folder, answers.values())
+    records = lines.complete(list(answers), session, ask_for, context)
+    if cut := sum(record["cut"] for record in records):
         context.warn(
             f"{cut} of {len(answers)} completions were too long for the judge with their prompt: "
             'it saw a part of them ("cut" in scores.jsonl)'
         )
-    scores = {id_: r["score"] for id_, r in records.items() if r["score"] is not None}
-    return scores, _first(r for r in records.values() if r["score"] is None)
-
-
-def _first(unscored: Iterable[ScoreRecord]) -> str:
-    return next((record["reason"] for record in unscored), "")
+    scores = {record["id"]: record["score"] for record in records if record["score"] is not None}
+    return scores, next((r["reason"] for r in records if r["score"] is None), "")
 
 
 def ask_for_verdicts(
@@ -87,30 +68,8 @@ def ask_for_verdicts(
     """
     duels = find_duels(candidates, dropped)
     orders = assign_orders(duels, both=True)
-    path = context.folder / "verdicts.jsonl"
-    records = kept_records(path, duels, orders)
-    write_records(path, records.values())
-    rest = [duel for duel in duels if duel.prompt_id not in records]
-    if rest:
-        name = judge_name(judge)
-        with (
-            open_judge(judge, judge_context(context), name) as session,
-            context.progress.bar(context.id, len(duels), len(records)) as bar,
-        ):
-            for record in judge_duels(session, rest, orders, name, judge.prompts_at_once):
-                records[record["prompt_id"]] = _without_lengths(record)
-                append_record(path, records[record["prompt_id"]])
-                _go_on(context, bar, len(records), len(duels), "verdicts")
-    ordered = [records[duel.prompt_id] for duel in duels]
-    write_records(path, ordered)
-    failed = [said["reason"] for r in ordered for said in r["orders"] if said["winner"] is None]
-    return ordered, failed[0] if failed else ""
-
-
-def _without_lengths(record: Record) -> Record:
-    """Returns a line without the numbers of tokens, which are not known here."""
-    kept = {k: v for k, v in record.items() if k not in ("tokens", "baseline_tokens")}
-    return cast(Record, kept)
+    records = judge_and_keep(judge, context, duels, orders, lengths=False)
+    return records, first_failure(records)
 
 
 def find_duels(candidates: Sequence[Candidates], dropped: Counter[str]) -> list[Duel]:
@@ -124,11 +83,3 @@ def find_duels(candidates: Sequence[Candidates], dropped: Counter[str]) -> list[
         first, second = each.texts[:2]
         duels.append(Duel(each.prompt_id, each.prompt, first, second, 0, None))
     return duels
-
-
-def _go_on(context: StageContext, bar: ProgressBar, done: int, total: int, what: str) -> None:
-    bar.advance()
-    if context.stop.is_set():
-        context.stop.raise_interrupted(
-            f"{done} of {total} {what} are kept; the same command goes on"
-        )

@@ -122,7 +122,9 @@ class Label(Stage):
         Raises:
             UserError: When it has not.
         """
-        self.judge.check_ready()
+        from halo_judge.opening import check_ready
+
+        check_ready(self.judge)
 
     def run(self, context: StageContext) -> StageResult:
         """Asks what is not asked yet and writes ``feedback.jsonl``.

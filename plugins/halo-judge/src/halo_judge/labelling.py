@@ -11,7 +11,7 @@ from halo_core.errors import DataError
 from halo_core.scoring import ScoringJudge
 from halo_core.stage import StageContext, StageResult
 from halo_core.workspace.files import write_json, write_text
-from halo_judge.asking import judge_name
+from halo_judge.asking import name_of
 from halo_judge.candidates import Candidates, by_prompt, of_data, of_samples
 from halo_judge.feedback_rows import (
     UNSCORED,
@@ -113,7 +113,7 @@ def _write(
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
     write_text(context.folder / FEEDBACK, "".join(lines))
     left_out = {reason: n for reason, n in sorted(dropped.items()) if n}
-    name = judge_name(stage.judge)
+    name = name_of(stage.judge)
     summary: dict[str, Any] = {"feedback": stage.feedback, "judge": name, "rows": len(rows)}
     write_json(context.folder / COUNTS, {**summary, **facts, "dropped": left_out})
     context.events.append("feedback", stage=context.id, path=FEEDBACK, count=len(rows))

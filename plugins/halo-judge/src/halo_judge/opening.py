@@ -1,14 +1,12 @@
-"""Opens judges, and checks what they open."""
+"""Where judges work, and what they say before they are asked, guarded."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from halo_core.errors import PluginError
-from halo_core.judge import Judge, JudgeContext, JudgeSession
-from halo_core.scoring import ScoringJudge, ScoringSession
+from halo_core.blame import blaming, plugin_error
+from halo_core.judge import Comparison, Judge, JudgeContext, Quote
 from halo_core.stage import StageContext
 
 OPTION = "judge"
@@ -37,47 +35,39 @@ def shared_folder(cache: Path) -> Path:
     return cache / "judge"
 
 
-def is_paid(judge: Judge, cache: Path) -> bool:
-    """Returns whether a judge is paid by request.
+def check_ready(judge: Judge) -> None:
+    """Checks that a judge has what it needs beside its options; asks nothing.
+
+    Raises:
+        UserError: When it has not.
+        PluginError: When it raises by accident.
+    """
+    with blaming(judge, "check_ready"):
+        judge.check_ready()
+
+
+def quoted(judge: Judge, comparisons: Sequence[Comparison], cache: Path) -> Quote | None:
+    """Returns what asking would take; None of a judge that costs nothing.
 
     Args:
         judge: Who.
+        comparisons: What would be asked.
         cache: The workspace's.
-    """
-    return judge.quote((), shared_folder(cache)) is not None
-
-
-def open_judge(
-    judge: Judge, context: JudgeContext, name: str
-) -> AbstractContextManager[JudgeSession]:
-    """Returns a session that compares.
-
-    Args:
-        judge: Who.
-        context: Where it works.
-        name: The judge's name, for messages.
 
     Raises:
-        PluginError: When it opens something else.
+        PluginError: When the judge raises by accident, or returns something else than a quote.
     """
-    return _checked(judge.open(context), "open()", name)
+    with blaming(judge, "quote"):
+        quote: object = judge.quote(comparisons, shared_folder(cache))
+    if quote is None:
+        return None
+    fault = quote.fault() if isinstance(quote, Quote) else repr(quote)
+    if not isinstance(quote, Quote) or fault is not None:
+        expected = "expected None or a Quote, whose numbers are at least 0"
+        raise plugin_error(judge, "quote", f"returned {fault}; {expected}")
+    return quote
 
 
-def open_scoring(
-    judge: ScoringJudge, context: JudgeContext, name: str
-) -> AbstractContextManager[ScoringSession]:
-    """Returns a session that scores; see `open_judge`.
-
-    Raises:
-        PluginError: When it opens something else.
-    """
-    return _checked(judge.open_scoring(context), "open_scoring()", name)
-
-
-def _checked(opened: object, call: str, name: str) -> AbstractContextManager[Any]:
-    if not isinstance(opened, AbstractContextManager):
-        raise PluginError(
-            f"{call} returned {opened!r}; expected a context manager that gives a session",
-            location=f"the judge {name}",
-        )
-    return opened
+def is_paid(judge: Judge, cache: Path) -> bool:
+    """Returns whether a judge is paid by request; see `quoted`."""
+    return quoted(judge, (), cache) is not None

@@ -11,7 +11,7 @@ from halo_judge.candidates import by_prompt, of_samples
 from halo_judge.components import JudgeStage
 from halo_judge.label_asking import find_duels
 from halo_judge.label_stage import Label
-from halo_judge.opening import is_paid, shared_folder
+from halo_judge.opening import is_paid, quoted
 from halo_judge.orders import assign_orders, comparison
 from halo_judge.prices import dollars
 from halo_judge.samples import Duel, pair_samples
@@ -65,7 +65,7 @@ def _lacking(stage: JudgeStage | Label, inputs: Mapping[str, Path]) -> dict[str,
 def _quoted(judge: Judge, duels: Sequence[Duel], cache: Path, *, both: bool) -> dict[str, str]:
     orders = assign_orders(duels, both=both)
     asked = [comparison(duel, order) for duel in duels for order in orders[duel.prompt_id]]
-    quote = judge.quote(asked, shared_folder(cache))
+    quote = quoted(judge, asked, cache)
     return {} if quote is None else describe(quote)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from halo_core.cli.table import table
 from halo_core.workspace.layout import Workspace
 from halo_judge.bench import Work
-from halo_judge.opening import shared_folder
+from halo_judge.opening import quoted
 from halo_judge.prices import SHIPPED, dollars
 
 
@@ -28,7 +28,7 @@ def quote_rows(works: Iterable[Work], workspace: Workspace) -> list[dict[str, An
 def _row(label: str, works: Sequence[Work], workspace: Workspace) -> dict[str, Any]:
     judge, asked = works[0].judge.judge, [each for work in works for each in work.comparisons()]
     row: dict[str, Any] = {"judge": label, "model": None, "comparisons": len(asked)}
-    quote = judge.quote(asked, shared_folder(workspace.cache))
+    quote = quoted(judge, asked, workspace.cache)
     if quote is None:
         kept = sum(len(work.orders[id_]) for work in works for id_ in work.kept_ids(workspace))
         return row | {"kept": kept, "calls": 0, "tokens_in": 0, "tokens_out": 0, "cost": 0.0}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
 from halo_core.feedback import Prompt
 from halo_core.judge import Verdict, Winner
-from halo_core.workspace.files import write_text
+from halo_judge.kept_lines import KeptLines
 from halo_judge.orders import Order, comparison_id, rule
 from halo_judge.samples import Duel
 from halo_statistics.win_rate import Result
@@ -29,7 +28,10 @@ class OrderVerdict(TypedDict):
 
 
 class Record(TypedDict):
-    """A line of `verdicts.jsonl`. `orders` is empty where both texts are the same."""
+    """A line of `verdicts.jsonl`. `orders` is empty where both texts are the same.
+
+    What the stage `label` asks has no numbers of tokens.
+    """
 
     prompt_id: str
     prompt: Prompt
@@ -38,21 +40,24 @@ class Record(TypedDict):
     result: Result
     flip: bool
     orders: list[OrderVerdict]
-    tokens: int | None
-    baseline_tokens: int | None
+    tokens: NotRequired[int | None]
+    baseline_tokens: NotRequired[int | None]
 
 
-def make_record(duel: Duel, orders: Sequence[Order], verdicts: Mapping[str, Verdict]) -> Record:
+def make_record(
+    duel: Duel, orders: Sequence[Order], verdicts: Mapping[str, Verdict], *, lengths: bool = True
+) -> Record:
     """Returns the line for a duel whose orders have all been judged.
 
     Args:
         duel: What was judged.
         orders: In which orders.
         verdicts: Comparison id to verdict.
+        lengths: Whether the line has the numbers of tokens, which may be null.
     """
     ruling = rule(duel, orders, verdicts)
     said = [(order, verdicts[comparison_id(duel, order)]) for order in orders]
-    return Record(
+    record = Record(
         prompt_id=duel.prompt_id,
         prompt=duel.prompt,
         completion=duel.completion,
@@ -60,9 +65,10 @@ def make_record(duel: Duel, orders: Sequence[Order], verdicts: Mapping[str, Verd
         result=ruling.result,
         flip=ruling.flip,
         orders=[_order_verdict(order, verdict) for order, verdict in said],
-        tokens=duel.tokens,
-        baseline_tokens=duel.baseline_tokens,
     )
+    if lengths:
+        record |= {"tokens": duel.tokens, "baseline_tokens": duel.baseline_tokens}
+    return record
 
 
 def _order_verdict(order: Order, verdict: Verdict) -> OrderVerdict:
@@ -76,47 +82,39 @@ def _order_verdict(order: Order, verdict: Verdict) -> OrderVerdict:
     return found
 
 
-def kept_records(
-    path: Path, duels: Iterable[Duel], orders: Mapping[str, Sequence[Order]]
-) -> dict[str, Record]:
-    """Returns prompt id to the line that an earlier call left and that holds still.
+def verdict_lines(
+    folder: Path, duels: Iterable[Duel], orders: Mapping[str, Sequence[Order]]
+) -> KeptLines[Record]:
+    """Returns the file of the verdicts on some duels.
 
-    Lines on other texts or orders do not hold, and unscored ones are asked for again. A last
-    line that was cut off is left out.
+    Lines on other texts or orders do not hold, and unscored ones are asked for again.
+
+    Args:
+        folder: Where the file is, or will be.
+        duels: What is judged.
+        orders: Prompt id to the orders in which it is judged.
     """
-    found = {record["prompt_id"]: record for record in _read(path)}
-    return {
-        duel.prompt_id: found[duel.prompt_id]
-        for duel in duels
-        if duel.prompt_id in found and _holds(found[duel.prompt_id], duel, orders)
-    }
+    asked = {duel.prompt_id: duel for duel in duels}
+
+    def holds(record: Record) -> bool:
+        duel = asked.get(record["prompt_id"])
+        return (
+            duel is not None
+            and record["result"] != "unscored"
+            and (record["completion"], record["baseline"]) == (duel.completion, duel.baseline)
+            and [said["order"] for said in record["orders"]] == list(orders[duel.prompt_id])
+        )
+
+    return KeptLines(folder / VERDICTS, "prompt_id", holds)
 
 
-def _read(path: Path) -> list[Record]:
-    if not path.exists():
-        return []
-    whole_lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    return [json.loads(line) for line in whole_lines]
-
-
-def _holds(record: Record, duel: Duel, orders: Mapping[str, Sequence[Order]]) -> bool:
-    return (
-        record["result"] != "unscored"
-        and (record["completion"], record["baseline"]) == (duel.completion, duel.baseline)
-        and [said["order"] for said in record["orders"]] == list(orders[duel.prompt_id])
+def first_failure(records: Iterable[Record]) -> str:
+    """Returns why the first comparison that is unscored has no verdict; "" where all have one."""
+    reasons = (
+        said["reason"]
+        for record in records
+        if record["result"] == "unscored"
+        for said in record["orders"]
+        if said["winner"] is None
     )
-
-
-def write_records(path: Path, records: Iterable[Record]) -> None:
-    """Writes all lines, beside the file's place, and renames."""
-    write_text(path, "".join(_line(record) for record in records))
-
-
-def append_record(path: Path, record: Record) -> None:
-    """Appends a whole line."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(_line(record))
-
-
-def _line(record: Record) -> str:
-    return json.dumps(record, ensure_ascii=False) + "\n"
+    return next(reasons, "")
