@@ -5,8 +5,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import nullcontext
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
@@ -182,3 +184,62 @@ class Judged:
 def judged(tmp_path):
     """Makes a folder with a spec that judges fixed texts."""
     return lambda name="project": Judged(tmp_path / name)
+
+
+class _Server(ThreadingHTTPServer):
+    """Answers with what a function says of a body: a reply, or (status, headers, text)."""
+
+    daemon_threads = True
+
+    def __init__(self, says):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.says = says
+        self.bodies = []
+        self.headers = []
+        self.lock = threading.Lock()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}/score"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with self.server.lock:
+            self.server.bodies.append(body)
+            self.server.headers.append(dict(self.headers))
+        said = self.server.says(body)
+        if said == "hang up":
+            self.close_connection = True
+            self.connection.close()
+            return
+        status, headers, text = said if isinstance(said, tuple) else (200, {}, json.dumps(said))
+        raw = text.encode()
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(raw))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def serve():
+    """Serves what a function makes of the bodies, on this machine; keeps bodies and headers."""
+    servers = []
+
+    def go(says):
+        server = _Server(says)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        servers.append(server)
+        return server
+
+    yield go
+    for server in servers:
+        server.shutdown()
+        server.server_close()

@@ -1,4 +1,5 @@
 import threading
+import time
 
 import pytest
 
@@ -68,16 +69,27 @@ def test_a_429_halves_the_pace_even_when_the_client_tries_again_by_itself():
     assert (reply["content"], reply["finish"], pace.limit) == ("well", "stop", 4)
 
 
-def test_an_endpoint_that_is_left_sends_nothing_more():
+def test_nothing_is_sent_while_the_pace_is_held_and_again_afterwards():
+    pace, asked = Pace(1), ("m", [{"role": "user", "content": "hi"}], {})
     with ChatServer(lambda body: "well") as server:
         endpoint = Endpoint(
-            server.base_url, Secret("none"), timeout_s=5, retries=9, pace=Pace(1), judge="judge"
+            server.base_url, Secret("none"), timeout_s=5, retries=9, pace=pace, judge="judge"
         )
-        endpoint.leave()
+        pace.hold()
         with pytest.raises(Unreachable, match="stopped"):
-            endpoint.ask("m", [{"role": "user", "content": "hi"}], {})
+            endpoint.ask(*asked)
+        assert server.requests == []
+        pace.go_on()
+        assert endpoint.ask(*asked)["content"] == "well"
         endpoint.close()
-    assert server.requests == []
+
+
+def test_a_rest_ends_when_the_pace_is_held():
+    pace = Pace(1)
+    pace.hold()
+    begin = time.monotonic()
+    pace.rest(60)
+    assert time.monotonic() - begin < 10
 
 
 def test_a_budget_never_passes_its_cap():

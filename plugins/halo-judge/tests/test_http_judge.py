@@ -4,7 +4,6 @@ import json
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -22,67 +21,9 @@ PROMPT = [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}]
 KEY = "sesame-open-0815"
 
 
-class Server(ThreadingHTTPServer):
-    """Answers with what a function says of a body: a reply, or (status, headers, text)."""
-
-    daemon_threads = True
-
-    def __init__(self, says):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.says = says
-        self.bodies = []
-        self.headers = []
-        self.lock = threading.Lock()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}/score"
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with self.server.lock:
-            self.server.bodies.append(body)
-            self.server.headers.append(dict(self.headers))
-        said = self.server.says(body)
-        if said == "hang up":
-            self.close_connection = True
-            self.connection.close()
-            return
-        status, headers, text = said if isinstance(said, tuple) else (200, {}, json.dumps(said))
-        raw = text.encode()
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(raw))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(raw)
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture(autouse=True)
 def _no_proxy(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-@pytest.fixture
-def serve():
-    servers = []
-
-    def go(says):
-        server = Server(says)
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        servers.append(server)
-        return server
-
-    yield go
-    for server in servers:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ class Endpoint:
         key: Its key.
         timeout_s: Seconds for one request.
         retries: How often a failed request is sent again.
-        pace: Told of every 429.
+        pace: Told of every 429; while it is held, nothing is sent.
         judge: The judge's name, for messages.
 
     Raises:
@@ -74,7 +74,6 @@ class Endpoint:
         self._base_url = base_url
         self._pace = pace
         self._sent = threading.local()
-        self._leaving = threading.Event()
         hooks: dict[str, list[Callable[[Any], None]]] = {}
         hooks |= {"request": [self._before], "response": [self._after]}
         self._client = openai.OpenAI(
@@ -85,16 +84,12 @@ class Endpoint:
             http_client=openai.DefaultHttpxClient(event_hooks=hooks),
         )
 
-    def leave(self) -> None:
-        """Lets requests under way come back, and sends no more, not even retries."""
-        self._leaving.set()
-
     def close(self) -> None:
         """Closes all connections."""
         self._client.close()
 
     def _before(self, request: Any) -> None:
-        if self._leaving.is_set():
+        if self._pace.held:
             raise self._openai.OpenAIError("stopped")  # Of this class, so that it is not retried.
         self._sent.round = self._pace.round
 

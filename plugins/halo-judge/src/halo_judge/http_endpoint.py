@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import random
-import threading
 from typing import TYPE_CHECKING, Any
 
 from halo_core.errors import UserError
@@ -40,7 +39,7 @@ class HttpEndpoint:
     Args:
         judge: The options.
         key: The key; None for none.
-        pace: Told of every 429.
+        pace: Told of every 429; while it is held, nothing is sent.
 
     Raises:
         UserError: When the package `requests` is not there.
@@ -59,14 +58,9 @@ class HttpEndpoint:
         self._judge = judge
         self._key = key
         self._pace = pace
-        self._leaving = threading.Event()
         self._client = requests.Session()
         for scheme in ("http://", "https://"):
             self._client.mount(scheme, HTTPAdapter(pool_maxsize=judge.concurrency))
-
-    def leave(self) -> None:
-        """Lets requests under way come back, and sends no more, not even retries."""
-        self._leaving.set()
 
     def close(self) -> None:
         """Closes all connections."""
@@ -81,7 +75,7 @@ class HttpEndpoint:
             UserError: When it would take none: a wrong key or address.
         """
         for attempt in range(self._judge.retries + 1):
-            if self._leaving.is_set():
+            if self._pace.held:
                 raise Unreachable("stopped")
             round_ = self._pace.round
             wait = min(LONGEST_WAIT_S, 0.5 * 2**attempt) * random.uniform(0.5, 1.0)
@@ -101,7 +95,7 @@ class HttpEndpoint:
         raise Unreachable(failure)
 
     def _pause(self, seconds: float) -> None:
-        self._leaving.wait(seconds)
+        self._pace.rest(seconds)
 
     def _send(self, body: Any) -> requests.Response:
         return self._client.post(

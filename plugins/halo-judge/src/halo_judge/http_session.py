@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,12 @@ from typing import Any
 from halo_core.scoring import Answer, Score
 from halo_judge.http_endpoint import JUDGE, MESSAGE_LENGTH, HttpEndpoint
 from halo_judge.http_judge import HttpJudge
-from halo_judge.outage import Outage, Rejected, Unreachable
+from halo_judge.outage import Rejected, Unreachable
 from halo_judge.pace import Pace
-from halo_judge.reply_store import Kept, ReplyStore, request_key
+from halo_judge.reply_store import Kept
 from halo_judge.secret import read_key
 from halo_judge.template import prompt_text
+from halo_judge.traffic import Traffic, open_traffic
 
 _PLACE = re.compile(r"\{(prompt|completion)\}")
 Read = tuple[float | None, str]
@@ -30,38 +30,22 @@ def open_session(judge: HttpJudge, folder: Path) -> Iterator[HttpSession]:
 
     Raises:
         UserError: When the key or the package `requests` is missing.
+        PathError: When replies cannot be kept.
     """
     key = None if judge.api_key_env is None else read_key(judge.api_key_env, JUDGE)
     pace = Pace(judge.concurrency)
     endpoint = HttpEndpoint(judge, key, pace)
-    store = ReplyStore(folder)
-    threads = ThreadPoolExecutor(judge.concurrency, thread_name_prefix="http-judge")
-    try:
-        yield HttpSession(judge, endpoint, store, threads, pace)
-    finally:
-        endpoint.leave()
-        threads.shutdown(wait=True, cancel_futures=True)
-        endpoint.close()
-        store.close()
+    with closing(endpoint), open_traffic(folder, pace, "http-judge") as traffic:
+        yield HttpSession(judge, endpoint, traffic)
 
 
 class HttpSession:
     """See `open_session`."""
 
-    def __init__(
-        self,
-        judge: HttpJudge,
-        endpoint: HttpEndpoint,
-        store: ReplyStore,
-        threads: ThreadPoolExecutor,
-        pace: Pace,
-    ) -> None:
+    def __init__(self, judge: HttpJudge, endpoint: HttpEndpoint, traffic: Traffic) -> None:
         self._judge = judge
         self._endpoint = endpoint
-        self._store = store
-        self._threads = threads
-        self._pace = pace
-        self._outage = Outage(judge.concurrency)
+        self._traffic = traffic
 
     def score(self, answers: Sequence[Answer]) -> Iterator[Score]:
         """Yields one score per answer, as the replies come.
@@ -69,26 +53,17 @@ class HttpSession:
         Raises:
             UserError: When the endpoint takes no request of ours.
         """
-        waiting: dict[str, tuple[dict[str, Any], list[str]]] = {}
-        for answer in answers:
-            request = {"url": self._judge.url, "body": filled(self._judge.body, answer)}
-            waiting.setdefault(request_key(request), (request, []))[1].append(answer.id)
-        futures = {
-            self._threads.submit(self._read, key, request): ids
-            for key, (request, ids) in waiting.items()
-        }
-        try:
-            for future in as_completed(futures):
-                value, reason = future.result()
-                for id_ in futures[future]:
-                    yield Score(id_, value, reason)
-        finally:
-            for future in futures:
-                future.cancel()
+        answered = self._traffic.answered(answers, self._request, self._read)
+        with closing(answered):
+            for answer, (value, reason) in answered:
+                yield Score(answer.id, value, reason)
+
+    def _request(self, answer: Answer) -> dict[str, Any]:
+        return {"url": self._judge.url, "body": filled(self._judge.body, answer)}
 
     def _read(self, key: str, request: Mapping[str, Any]) -> Read:
         """Returns what a request gives; runs in a thread."""
-        kept = self._store.get(key, 0)
+        kept = self._traffic.store.get(key, 0)
         try:
             reply = kept.reply["reply"] if kept else self._ask(key, request)
         except (Unreachable, Rejected) as error:
@@ -96,16 +71,9 @@ class HttpSession:
         return number_at(reply, self._judge.score)
 
     def _ask(self, key: str, request: Mapping[str, Any]) -> Any:
-        with self._pace.slot():
-            self._outage.check()
-            try:
-                reply = self._endpoint.ask(request["body"])
-            except Unreachable as error:
-                self._outage.note(str(error))
-                raise
-            self._outage.over()
-            self._store.put(key, 0, request, Kept({"reply": reply}, None), account="")
-        self._pace.speed_up()
+        with self._traffic.slot():
+            reply = self._endpoint.ask(request["body"])
+            self._traffic.store.put(key, 0, request, Kept({"reply": reply}, None), account="")
         return reply
 
 

@@ -12,14 +12,18 @@ class Pace:
 
     Args:
         most: Requests at once, at most and to begin with.
+
+    Attributes:
+        most: The same.
     """
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
         self._limit = float(most)
         self._under_way = 0
         self._round = 0
         self._free = threading.Condition()
+        self._held = threading.Event()
 
     @property
     def limit(self) -> int:
@@ -30,6 +34,23 @@ class Pace:
     def round(self) -> int:
         """How often it was slowed down; a request carries it, see `slow_down`."""
         return self._round
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing is sent now, not even again."""
+        return self._held.is_set()
+
+    def hold(self) -> None:
+        """Lets requests under way come back, and sends no more, until `go_on`."""
+        self._held.set()
+
+    def go_on(self) -> None:
+        """Ends what `hold` began."""
+        self._held.clear()
+
+    def rest(self, seconds: float) -> None:
+        """Waits, or until it is held."""
+        self._held.wait(seconds)
 
     @contextmanager
     def slot(self) -> Iterator[None]:
@@ -54,5 +75,5 @@ class Pace:
     def speed_up(self) -> None:
         """Takes note of a reply: the limit grows by one for as many replies as it is large."""
         with self._free:
-            self._limit = min(float(self._most), self._limit + 1 / self._limit)
+            self._limit = min(float(self.most), self._limit + 1 / self._limit)
             self._free.notify_all()

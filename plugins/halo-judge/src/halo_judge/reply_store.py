@@ -6,11 +6,13 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from halo_core.errors import PathError
 from halo_core.hashing import short_hash
 
 FILE = "replies.sqlite"
@@ -49,19 +51,26 @@ def request_key(request: Mapping[str, Any]) -> str:
 class ReplyStore:
     """An opened store; threads and processes may share the file.
 
+    A reply that cannot be kept would be paid for again, so that is an error that stops the run.
+
     Args:
         folder: Where the file is, or will be.
+
+    Raises:
+        PathError: Here and in every method, when the file cannot be read or written.
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / FILE
         self._lock = threading.Lock()
-        self._db = sqlite3.connect(
-            folder / FILE, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
-        )
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.execute(_TABLE)
+        with _usable(self._path):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(
+                self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+            )
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute(_TABLE)
 
     def close(self) -> None:
         """Closes the file."""
@@ -71,7 +80,7 @@ class ReplyStore:
     def get(self, key: str, attempt: int) -> Kept | None:
         """Returns the reply to a request, or None when it was never given."""
         query = "SELECT reply, cost FROM replies WHERE key = ? AND attempt = ?"
-        with self._lock:
+        with self._lock, _usable(self._path):
             row = self._db.execute(query, (key, attempt)).fetchone()
         return None if row is None else Kept(json.loads(row[0]), row[1])
 
@@ -80,7 +89,7 @@ class ReplyStore:
     ) -> None:
         """Keeps a reply; when this returns, it outlives the process."""
         row = (key, attempt, json.dumps(request), json.dumps(kept.reply), kept.cost, account)
-        with self._lock:
+        with self._lock, _usable(self._path):
             self._db.execute(
                 "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, time.time())
             )
@@ -88,17 +97,34 @@ class ReplyStore:
     def spent(self, account: str) -> float:
         """Returns the dollars paid on an account, in all runs."""
         query = "SELECT TOTAL(cost) FROM replies WHERE account = ?"
-        with self._lock:
+        with self._lock, _usable(self._path):
             total: float = self._db.execute(query, (account,)).fetchone()[0]
         return total
 
 
 def keys_kept(folder: Path) -> set[str]:
-    """Returns the keys of all requests that have a reply; writes nothing."""
-    if not (folder / FILE).exists():
+    """Returns the keys of all requests that have a reply; writes nothing.
+
+    Raises:
+        PathError: When the file cannot be read.
+    """
+    path = folder / FILE
+    if not path.exists():
         return set()
-    db = sqlite3.connect(f"{(folder / FILE).resolve().as_uri()}?mode=ro", uri=True)
+    with _usable(path):
+        db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        with closing(db):
+            return {key for (key,) in db.execute("SELECT key FROM replies WHERE attempt = 0")}
+
+
+@contextmanager
+def _usable(path: Path) -> Iterator[None]:
+    """Says which file it is that cannot be used, and that nothing is asked without it."""
     try:
-        return {key for (key,) in db.execute("SELECT key FROM replies WHERE attempt = 0")}
-    finally:
-        db.close()
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise PathError(
+            f"cannot be used: {error}. What is paid for is kept there, so nothing more is asked. "
+            "Free space, give yourself the right to write, or move the file away",
+            location=str(path),
+        ) from error

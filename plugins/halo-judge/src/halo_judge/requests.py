@@ -9,7 +9,7 @@ from halo_core.judge import Comparison
 from halo_judge.gpt4 import GPT4
 from halo_judge.template import Template
 
-Request = dict[str, Any]
+Request = Mapping[str, Any]
 """`endpoint`, `template` (its hash), `model`, `parameters` and `messages`."""
 
 
