@@ -134,7 +134,7 @@ def test_the_interval_is_the_one_asked_for_in_metrics_and_sentence(
     assert (judged.metrics["win_lo"], judged.metrics["win_hi"]) == (share.low, share.high)
     assert judged.headline == (
         f"win rate 0.500 [{share.low:.3f}, {share.high:.3f}] against the SFT target, n=9, "
-        f"0 % unscored ({name} 80 % interval; longest)"
+        f"0 % unscored ({name} 80 % interval; Longest)"
     )
 
 
