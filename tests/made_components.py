@@ -37,6 +37,7 @@ from halo_core.stage import (
     StageContext,
     StageResult,
 )
+from halo_core.workspace.records import SAMPLES, SampleLine
 
 
 def pair(question: str, good: str = "yes", bad: str = "no") -> dict[str, object]:
@@ -171,7 +172,9 @@ class Answer(Stage):
     prompts: TestRef = Field(description="prompts")
 
     def run(self, context: StageContext) -> StageResult:
-        (context.folder / "samples.jsonl").write_text("{}\n")
+        prompt = [{"role": "user", "content": "hello?"}]
+        sample = SampleLine(prompt_id="p", prompt=prompt, completion="hi", tokens=1)
+        SAMPLES.write(context.folder / SAMPLES.name, [sample])
         return StageResult({"n": len(context.data["prompts"])}, "answered")
 
 

@@ -20,6 +20,7 @@ from halo_core.testing.loss import LOSS_CHECKS, check_loss
 from halo_core.testing.reference_point import check_reference_point
 from halo_core.testing.reference_update import check_reference_update
 from halo_core.testing.scoring_judge import check_scoring_judge
+from halo_core.testing.tracker import check_tracker
 
 __all__ = [
     "FAULTS",
@@ -33,6 +34,7 @@ __all__ = [
     "check_reference_point",
     "check_reference_update",
     "check_scoring_judge",
+    "check_tracker",
     "loss_batch",
     "paired_batch",
     "planned_faults",

@@ -3,16 +3,20 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from halo_core.testing import check_tracker
 from halo_core.tracker import StartOver
+from halo_mlflow.components import MLflow
 from halo_mlflow.session import MLflowSession
 
 
@@ -396,6 +400,14 @@ def test_describe_tells_the_ui_command_and_links_for_a_database(
     assert told["url"] == f"{runs}/{run.run_id}?workflowType=machine_learning"
     compared = f"{runs}?workflowType=machine_learning&compareRunsMode=CHART"
     assert told["links"]["compare"] == compared
+
+
+def test_mlflow_keeps_the_rules_of_a_tracker(
+    migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copy(migrated, tmp_path / "mlflow.db")
+    check_tracker(MLflow(), tmp_path)
 
 
 def test_the_experiment_option_names_the_experiment(

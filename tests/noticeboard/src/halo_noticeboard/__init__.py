@@ -1,0 +1,1 @@
+"""A tracker that pins a note about each run to a board."""

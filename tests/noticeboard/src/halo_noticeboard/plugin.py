@@ -1,0 +1,12 @@
+"""Registers the tracker; imports nothing heavy."""
+
+from __future__ import annotations
+
+from halo_core.hooks import hookimpl
+from halo_core.registry import Registrar
+
+
+@hookimpl
+def halo_register(registry: Registrar) -> None:
+    """Registers the component of this distribution."""
+    registry.tracker("board", "halo_noticeboard.board:Board")
