@@ -13,18 +13,23 @@ import functools
 import importlib.metadata
 import importlib.util
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from halo_core.component import Added, Component
 from halo_core.hashing import file_hash, short_hash
+from halo_core.installed import normalised
 from halo_core.option_fields import execution_options, fields_by_alias, marks, refers_to
 from halo_core.registry import Registration
 from halo_core.spec.components import Resolved
 from halo_core.spec.local_file import FILE_PREFIX
 from halo_core.spec.sources import SetSpec, Source
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+"""The name that a requirement begins with."""
 
 
 def digest(tree: Any) -> str:
@@ -117,8 +122,44 @@ def _is_editable(distribution: str) -> bool:
 
 
 def source_hash(registration: Registration) -> str:
-    """Returns 16 hexadecimal digits of the hash of all Python files of a component's package."""
-    return _package_hash(registration.target.partition(":")[0].partition(".")[0])
+    """Returns 16 hexadecimal digits of the hash of the Python files that a component depends on.
+
+    They are those of its package, and of all packages that its distribution requires and whose
+    source may change freely as well, such as halo's libraries. The core's are left out: it hands
+    rows and models on, and its releases are told by the version.
+    """
+    own = _package_hash(registration.target.partition(":")[0].partition(".")[0])
+    others = [_package_hash(package) for package in _editable_packages(registration.distribution)]
+    return digest([own, *others]) if others else own
+
+
+@functools.cache
+def _editable_packages(distribution: str) -> Sequence[str]:
+    """Returns the packages of what is required and editable, of extras too; the core's not.
+
+    A package is taken to have its distribution's name, as those of halo have.
+    """
+    found: dict[str, str] = {}
+    waiting = [distribution]
+    while waiting:
+        for requirement in _requirements(waiting.pop()):
+            if requirement not in found and requirement != "halo-core" and _may_change(requirement):
+                found[requirement] = requirement.replace("-", "_")
+                waiting.append(requirement)
+    return sorted(found.values())
+
+
+def _requirements(distribution: str) -> Iterator[str]:
+    for text in importlib.metadata.requires(distribution) or ():
+        if name := _NAME.match(text):
+            yield normalised(name[0])
+
+
+def _may_change(distribution: str) -> bool:
+    try:
+        return _is_editable(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False  # required by an extra that is not installed
 
 
 @functools.cache

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from halo_core.identity import folder_digest
+from halo_core.identity import folder_digest, source_hash
 from halo_core.plan import Plan, make_plan
+from halo_core.registry import Registration
 from halo_core.spec.spec import load_spec
 from halo_core.workspace.layout import Workspace
 
@@ -82,6 +85,68 @@ def test_two_classes_of_one_local_file_have_two_keys(spec_file: Path, tmp_path: 
         for name in ("PairLoss", "Other")
     )
     assert pair[0] != other[0]
+
+
+def distribution(site: Path, name: str, *requires: str, editable: bool = True) -> Registration:
+    """Writes the metadata of a distribution whose component is in the module `component_of`."""
+    info = site / f"{name.replace('-', '_')}-1.0.dist-info"
+    info.mkdir()
+    lines = ["Metadata-Version: 2.4", f"Name: {name}", "Version: 1.0"]
+    lines += [f"Requires-Dist: {requirement}" for requirement in requires]
+    (info / "METADATA").write_text("\n".join(lines) + "\n")
+    url = {"url": "file:///home/ann", "dir_info": {"editable": editable}}
+    (info / "direct_url.json").write_text(json.dumps(url))
+    return Registration("loss", "x", "component_of:X", name, "1.0", "")
+
+
+def test_the_source_of_a_component_is_that_of_the_editable_packages_it_requires_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for module in ("component_of", "lib_a", "lib_b", "lib_c"):
+        (tmp_path / f"{module}.py").write_text(f"# {module}\n")
+    distribution(tmp_path, "lib-a", "Lib_B>=1")
+    distribution(tmp_path, "lib-b", "lib-a")
+    distribution(tmp_path, "lib-c", editable=False)
+    core = "halo-core==0.1.0"
+    wanted = {
+        "alone": [core],
+        "with-c": [core, "lib-c"],
+        "with-absent": [core, "lib-absent; extra == 'more'"],
+        "with-b": [core, "lib-b; extra == 'more'"],
+        "with-a": [core, "lib-a[more] (>=1)"],
+    }
+    found = {name: source_hash(distribution(tmp_path, name, *r)) for name, r in wanted.items()}
+    assert found["alone"] == found["with-c"] == found["with-absent"]
+    assert found["with-a"] == found["with-b"] != found["alone"]
+
+
+def test_the_content_of_a_required_editable_package_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A hash is kept for as long as a process lives, so each content is a package of its own.
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "component_of.py").touch()
+    found = []
+    for letter, content in (("x", "one = 1"), ("y", "one = 1"), ("z", "one = 2")):
+        (tmp_path / f"lib_{letter}").mkdir()
+        (tmp_path / f"lib_{letter}" / "__init__.py").write_text(content)
+        distribution(tmp_path, f"lib-{letter}")
+        found.append(source_hash(distribution(tmp_path, f"with-{letter}", f"lib-{letter}==1")))
+    assert found[0] == found[1] != found[2]
+
+
+def test_the_stages_of_halo_depend_on_the_libraries_that_they_compute_with() -> None:
+    for plugin, library in (
+        ("halo-trainer", "halo-models"),
+        ("halo-judge", "halo-models"),
+        ("halo-judge", "halo-statistics"),
+    ):
+        file = Path(__file__).parents[1] / "plugins" / plugin / "pyproject.toml"
+        project = tomllib.loads(file.read_text())["project"]
+        extras = project.get("optional-dependencies", {}).values()
+        required = [*project["dependencies"], *(name for extra in extras for name in extra)]
+        assert f"{library}==0.1.0" in required
 
 
 def test_a_model_folder_is_named_by_its_content(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ import torch
 
 from halo_core.errors import ModelError
 from halo_core.stage import ModelInput
-from halo_models.folders import written_beside
+from halo_core.workspace.files import whole_folder
 from halo_models.load import (
     grow_vocabulary,
+    load_classifier,
     load_model,
     load_tokenizer,
 )
@@ -62,7 +63,7 @@ def test_older_folder_is_replaced_whole(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     (folder / "old").mkdir(parents=True)
     (tmp_path / ".model.dead.partial").mkdir()
-    with written_beside(folder) as partial:
+    with whole_folder(folder) as partial:
         (partial / "new").touch()
         assert (folder / "old").exists()
     assert [path.name for path in folder.iterdir()] == ["new"]
@@ -75,7 +76,7 @@ def test_failed_writer_leaves_the_older_folder(tmp_path: Path) -> None:
     (folder / "old").touch()
 
     def fail() -> None:
-        with written_beside(folder) as partial:
+        with whole_folder(folder) as partial:
             (partial / "new").touch()
             raise KeyboardInterrupt
 
@@ -93,6 +94,19 @@ def test_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 def test_folder_without_a_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"there is no config.json here"):
         load_tokenizer(ModelInput(str(tmp_path), None, ""), None)
+
+
+def test_language_model_is_no_classifier(tiny_model: ModelInput) -> None:
+    with pytest.raises(ModelError, match=r"among them 'score.weight': it is no sequence class"):
+        load_classifier(tiny_model, dtype=torch.float32, device=torch.device("cpu"))
+
+
+def test_folder_without_safetensors_is_no_classifier(copied: Path) -> None:
+    (copied / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"Expected a folder with a sequence classifier in safet"):
+        load_classifier(
+            ModelInput(str(copied), None, ""), dtype=torch.float32, device=torch.device("cpu")
+        )
 
 
 def test_hub_id_out_of_reach_is_an_error_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

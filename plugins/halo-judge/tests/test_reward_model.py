@@ -22,6 +22,7 @@ from halo_core.testing import check_scoring_judge
 from halo_core.testing.context import stage_context
 from halo_judge.opening import judge_context
 from halo_judge.reward_model import RewardModel
+from halo_models import testing
 
 TOLERANCE = 1e-5
 UNUSED = Path("unused")
@@ -41,22 +42,7 @@ PAIRS = [
 
 
 def make_tokenizer():
-    """A byte-level tokenizer of about 300 tokens."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=300,
-        special_tokens=[AddedToken(MARKS[0], special=True)],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    backend.train_from_iterator([" ".join(WORDS)] * 4, trainer)
-    backend.add_tokens([AddedToken(mark, normalized=False) for mark in MARKS[1:]])
-    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=MARKS[0])
+    return testing.make_tokenizer([" ".join(WORDS)], MARKS)
 
 
 def tiny_config(**options):
@@ -205,10 +191,11 @@ def test_what_a_text_spells_is_no_control_token(trained):
 
     from halo_judge.classifier_text import Reader
     from halo_models.load import load_tokenizer
+    from halo_models.notes import read_notes
     from halo_models.prompts import PromptEncoder
     from halo_models.tokenizers import completion_end_id
 
-    notes = json.loads((trained / "halo.json").read_text())
+    notes = read_notes(ModelInput(str(trained), None, ""))
     tokenizer = AutoTokenizer.from_pretrained(trained)
     reader = Reader(tokenizer, notes, reads="conversation", limit=128)
     theirs = load_tokenizer(ModelInput(str(trained), None, "t"), None)
@@ -339,9 +326,10 @@ def test_without_a_template_it_reads_a_pair_of_texts(tmp_path):
 @pytest.mark.parametrize("limit", [128, 12])
 def test_what_a_plain_text_spells_is_no_control_token_either(reads, limit):
     from halo_judge.classifier_text import Reader
+    from halo_models.notes import ModelNotes
 
     tokenizer = make_tokenizer()
-    reader = Reader(tokenizer, {}, reads=reads, limit=limit)
+    reader = Reader(tokenizer, ModelNotes(), reads=reads, limit=limit)
     text = "moo<|endoftext|>well"
     read = reader.read(Answer("1", question("<|endoftext|>"), text))
     assert read.cut == (limit == 12)
@@ -429,8 +417,32 @@ def test_a_gpu_that_is_not_there_is_told(trained):
 
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    with pytest.raises(UserError, match="device is cuda, but torch sees no GPU"):
+    with pytest.raises(UserError, match=r"reward-model: torch sees no GPU. Use device: cpu"):
         score(judge(trained, device="cuda"), ALL[0])
+
+
+class Loading(Exception):
+    """Stands for a model that is loaded."""
+
+
+def test_a_gpu_that_only_emulates_bfloat16_computes_in_float32_as_in_training(trained, monkeypatch):
+    import torch
+
+    from halo_models.device import pick_dtype
+
+    def load(model, *, dtype, device):
+        raise Loading(dtype)
+
+    def supported(including_emulation=True):
+        return including_emulation
+
+    monkeypatch.setattr("halo_judge.reward_session.load_classifier", load)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    with pytest.raises(Loading) as loaded:
+        score(judge(trained, device="auto"), ALL[0])
+    assert loaded.value.args == (torch.float32,)
+    assert pick_dtype("auto", torch.device("cuda")) == torch.float32
 
 
 # Where the model comes from.

@@ -80,10 +80,15 @@ def suffixes(tokenizer: Any, loss: Loss | None, notes: ModelNotes) -> Suffixes |
         good = bad = notes.prompt_suffix
     else:
         return None
-    return _id(tokenizer, good, notes), _id(tokenizer, bad, notes)
+    return token_id(tokenizer, good), token_id(tokenizer, bad)
 
 
-def _id(tokenizer: Any, token: str, notes: ModelNotes) -> int:
+def token_id(tokenizer: Any, token: str) -> int:
+    """Returns the id of a control token with which a model wants to be asked.
+
+    Raises:
+        ModelError: When the tokenizer does not know it.
+    """
     vocabulary: dict[str, int] = tokenizer.get_vocab()
     if token not in vocabulary:
         raise ModelError(

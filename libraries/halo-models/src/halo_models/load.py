@@ -5,20 +5,36 @@ Code from the hub is never run (``trust_remote_code`` is off).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 from halo_core.errors import ModelError
 from halo_core.stage import ModelInput
+from halo_models.notes import ModelNotes, read_notes
 from halo_models.tokenizers import use_template
-
-T = TypeVar("T")
 
 _CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 """How the names of architectures end that predict the next token."""
+_CLASSIFIER = "a sequence classifier in safetensors"
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A loaded sequence classifier.
+
+    Attributes:
+        network: The classifier, in evaluation mode.
+        tokenizer: Its tokenizer, with the template that it came with, if any.
+        notes: What its folder says of it; empty for one that was made elsewhere.
+    """
+
+    network: Any
+    tokenizer: Any
+    notes: ModelNotes
 
 
 def load_tokenizer(model: ModelInput, template: str | None) -> Any:
@@ -45,13 +61,7 @@ def load_tokenizer(model: ModelInput, template: str | None) -> Any:
 def _read_tokenizer(model: ModelInput) -> Any:
     from transformers import AutoTokenizer
 
-    return _guarded(
-        model,
-        "tokenizer",
-        lambda: AutoTokenizer.from_pretrained(
-            model.path, revision=model.revision, trust_remote_code=False
-        ),
-    )
+    return _read(model, "tokenizer", AutoTokenizer, {})
 
 
 def load_model(model: ModelInput, *, dtype: torch.dtype, device: torch.device | str) -> Any:
@@ -74,18 +84,8 @@ def load_model(model: ModelInput, *, dtype: torch.dtype, device: torch.device | 
     logging.disable_progress_bar()
     config = read_config(model)
     _check_causal(config, model)
-    network, report = _guarded(
-        model,
-        "weights",
-        lambda: AutoModelForCausalLM.from_pretrained(
-            model.path,
-            revision=model.revision,
-            config=config,
-            dtype=dtype,
-            output_loading_info=True,
-            trust_remote_code=False,
-        ),
-    )
+    given = {"config": config, "dtype": dtype, "output_loading_info": True}
+    network, report = _read(model, "weights", AutoModelForCausalLM, given)
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
             f"{len(missing)} weights are missing, among them {missing[0]!r}. Expected all weights "
@@ -104,13 +104,41 @@ def read_config(model: ModelInput) -> Any:
     """
     from transformers import AutoConfig
 
-    return _guarded(
-        model,
-        "configuration",
-        lambda: AutoConfig.from_pretrained(
-            model.path, revision=model.revision, trust_remote_code=False
-        ),
-    )
+    return _read(model, "configuration", AutoConfig, {})
+
+
+def load_classifier(model: ModelInput, *, dtype: torch.dtype, device: torch.device) -> Classifier:
+    """Returns a sequence classifier with its tokenizer. Only safetensors are read.
+
+    Args:
+        model: A folder or a hub id.
+        dtype: Of the weights.
+        device: Where the weights go.
+
+    Raises:
+        ModelError: When it cannot be found, is no sequence classifier, or lacks weights.
+    """
+    from transformers import AutoModelForSequenceClassification
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # Its report of missing weights: the error below says it.
+    given = {"dtype": dtype, "use_safetensors": True, "output_loading_info": True}
+    try:
+        network, report = _read(
+            model, "weights", AutoModelForSequenceClassification, given, _CLASSIFIER
+        )
+    finally:
+        logging.set_verbosity(verbosity)
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(
+            f"{len(missing)} weights are missing, among them {missing[0]!r}: it is no sequence "
+            "classifier. Expected a model with a head that scores, such as a train stage with "
+            "loss: bradley-terry makes",
+            location=model.path,
+        )
+    return Classifier(network.to(device).eval(), _read_tokenizer(model), read_notes(model))
 
 
 def _check_causal(config: Any, model: ModelInput) -> None:
@@ -145,7 +173,21 @@ def grow_vocabulary(network: Any, size: int) -> None:
                 layer.bias[known:] = layer.bias[:known].mean()
 
 
-def _guarded(model: ModelInput, part: str, load: Callable[[], T]) -> T:
+def _read(
+    model: ModelInput, part: str, kind: Any, options: Mapping[str, Any], wanted: str | None = None
+) -> Any:
+    """Returns what transformers reads of a model; runs none of its code.
+
+    Args:
+        model: A folder or a hub id.
+        part: What is read, for messages.
+        kind: A class of transformers with `from_pretrained`.
+        options: More of its arguments.
+        wanted: What the model has to be, for messages; any model when left out.
+
+    Raises:
+        ModelError: When it cannot be had.
+    """
     folder = Path(model.path)
     local = folder.is_dir()
     if not local and (model.revision is None and (folder.is_absolute() or folder.exists())):
@@ -159,19 +201,22 @@ def _guarded(model: ModelInput, part: str, load: Callable[[], T]) -> T:
             location=model.path,
         )
     try:
-        return load()
+        return kind.from_pretrained(
+            model.path, revision=model.revision, trust_remote_code=False, **options
+        )
     except Exception as error:
         if not local:
             # The text of a hub error may hold an address with credentials.
             raise ModelError(
                 f"the {part} cannot be had from the hub ({type(error).__name__}). Check the id"
                 f"{f' and the revision {model.revision!r}' if model.revision else ''}, the "
-                "network, and for a gated model that you are logged in; or give a folder by path",
+                "network, and for a gated model that you are logged in; or give a folder by path"
+                f"{f'. It has to be {wanted}' if wanted else ''}",
                 location=model.path,
             ) from error
         first = (str(error).strip().splitlines() or [""])[0][:300]
         raise ModelError(
-            f"the {part} cannot be read: {type(error).__name__}: {first}. Expected a folder as "
-            "transformers' save_pretrained writes it",
+            f"the {part} cannot be read: {type(error).__name__}: {first}. Expected a folder "
+            f"{f'with {wanted}, ' if wanted else ''}as transformers' save_pretrained writes it",
             location=model.path,
         ) from error

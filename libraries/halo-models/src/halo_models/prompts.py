@@ -9,7 +9,7 @@ from typing import Any
 
 from halo_core.errors import DataError
 from halo_core.feedback import Message, Prompt
-from halo_models.tokenizers import control_pattern, protect, render_prompt, token_ids
+from halo_models.tokenizers import control_pattern, protected, refusal, render_prompt, token_ids
 
 
 @dataclass(frozen=True)
@@ -70,23 +70,17 @@ class PromptEncoder:
     def _text(self, prompt: Prompt, place: str) -> str:
         import jinja2
 
-        roles = ", ".join(message["role"] for message in prompt)
         try:
-            text = render_prompt(self._tokenizer, self._protected(prompt))
+            text = render_prompt(self._tokenizer, protected(prompt, self._control))
         except (jinja2.TemplateError, ValueError, TypeError) as error:
             raise DataError(
-                f"the chat template refuses the prompt, whose roles are {roles}: {error}. "
-                "Mend the row, or give a template that knows these roles",
+                f"{refusal(prompt, error)}. Mend the row, or give a template that knows these "
+                "roles",
                 location=place,
             ) from error
         if not text:
             raise DataError("the chat template makes nothing of the prompt", location=place)
         return text
-
-    def _protected(self, prompt: Prompt) -> list[Message]:
-        return [
-            {"role": m["role"], "content": protect(m["content"], self._control)} for m in prompt
-        ]
 
 
 def cut_prompt(prompt: Prompt, limit: int, length: Callable[[Prompt], int]) -> list[Message]:

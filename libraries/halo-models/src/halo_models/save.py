@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from halo_core.errors import ModelError
-from halo_models.folders import written_beside
+from halo_core.workspace.files import whole_folder
 from halo_models.load import grow_vocabulary
 from halo_models.tokenizers import completion_end_id, end_ids
 
@@ -27,7 +27,7 @@ def save_model_folder(folder: Path, model: Any, tokenizer: Any) -> None:
         model: A `PreTrainedModel`, not wrapped by anything.
         tokenizer: Its tokenizer, with the chat template inside.
     """
-    with written_beside(folder) as partial:
+    with whole_folder(folder) as partial:
         write_model(partial, model, tokenizer)
 
 

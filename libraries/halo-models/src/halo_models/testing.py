@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 MARKS = ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>"]
@@ -13,8 +14,13 @@ CORPUS = [
 ]
 
 
-def make_tokenizer() -> Any:
-    """Returns a byte-level BPE tokenizer of about 300 tokens; the EOS is <|endoftext|>."""
+def make_tokenizer(corpus: Sequence[str] = CORPUS, marks: Sequence[str] = MARKS) -> Any:
+    """Returns a byte-level BPE tokenizer of about 300 tokens, without a chat template.
+
+    Args:
+        corpus: Texts that it is trained on.
+        marks: Its added tokens, the first of which ends texts.
+    """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -23,13 +29,13 @@ def make_tokenizer() -> Any:
     backend.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=300,
-        special_tokens=[AddedToken(MARKS[0], special=True)],
+        special_tokens=[AddedToken(marks[0], special=True)],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    backend.train_from_iterator(CORPUS * 4, trainer)
-    backend.add_tokens([AddedToken(mark, normalized=False) for mark in MARKS[1:]])
-    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=MARKS[0])
+    backend.train_from_iterator([*corpus] * 4, trainer)
+    backend.add_tokens([AddedToken(mark, normalized=False) for mark in marks[1:]])
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=marks[0])
 
 
 def make_model(vocabulary: int, **options: Any) -> Any:

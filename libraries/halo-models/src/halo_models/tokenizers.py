@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from halo_core.errors import ModelError
-from halo_core.feedback import Prompt
+from halo_core.feedback import Message, Prompt
 
 TULU_2 = (
     "{%- for message in messages -%}"
@@ -38,6 +38,12 @@ def render_prompt(tokenizer: Any, prompt: Prompt) -> str:
     messages = [{"role": m["role"], "content": m["content"]} for m in prompt]
     text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     return text
+
+
+def refusal(prompt: Prompt, error: Exception) -> str:
+    """Returns what people are told of a prompt that a chat template cannot render."""
+    roles = ", ".join(message["role"] for message in prompt)
+    return f"the chat template refuses the prompt, whose roles are {roles}: {error}"
 
 
 def control_pattern(tokenizer: Any) -> re.Pattern[str]:
@@ -65,6 +71,11 @@ def protect(text: str, control: re.Pattern[str]) -> str:
         return name[: len(name) // 2] + CUT + name[len(name) // 2 :]
 
     return control.sub(halves, text.replace(CUT, ""))
+
+
+def protected(prompt: Prompt, control: re.Pattern[str]) -> list[Message]:
+    """Returns messages whose contents are protected: see `protect`."""
+    return [{"role": m["role"], "content": protect(m["content"], control)} for m in prompt]
 
 
 def token_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:

@@ -11,14 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from halo_core.errors import ModelError
-from halo_core.feedback import Message, Prompt
+from halo_core.feedback import Message
 from halo_core.scoring import Answer
 from halo_judge.template import prompt_text
+from halo_models.control_tokens import token_id
+from halo_models.notes import ModelNotes
 from halo_models.tokenizers import (
     completion_end_id,
     control_pattern,
     protect,
+    protected,
+    refusal,
     render_prompt,
     token_ids,
 )
@@ -46,31 +49,24 @@ class Reader:
 
     Args:
         tokenizer: The classifier's.
-        notes: What its folder says of it; see `classifier_files.NOTES`.
+        notes: What its folder says of it.
         reads: What the model sees.
         limit: Most tokens.
+
+    Raises:
+        ModelError: When the tokenizer does not know the model's control token.
     """
 
-    def __init__(self, tokenizer: Any, notes: dict[str, Any], *, reads: Reads, limit: int) -> None:
+    def __init__(self, tokenizer: Any, notes: ModelNotes, *, reads: Reads, limit: int) -> None:
         self._tokenizer = tokenizer
         self._limit = limit
         self._control = control_pattern(tokenizer)
-        self._ours = notes.get("score_at") == "completion-end"
+        self._ours = notes.score_at == "completion-end"
         self._alone = reads == "completion"
         templated = bool(tokenizer.chat_template)
         self._templated = templated and not self._alone
-        self._suffix = self._control_token(notes.get("prompt_suffix"))
-
-    def _control_token(self, name: str | None) -> list[int]:
-        if name is None:
-            return []
-        vocabulary: dict[str, int] = self._tokenizer.get_vocab()
-        if name not in vocabulary:
-            raise ModelError(
-                f"its prompts end with the control token {name!r}, which its tokenizer does not "
-                "know. Expected a model folder as train writes it"
-            )
-        return [vocabulary[name]]
+        suffix = notes.prompt_suffix
+        self._suffix = [] if suffix is None else [token_id(tokenizer, suffix)]
 
     def read(self, answer: Answer) -> Read:
         """Returns the ids of an answer.
@@ -85,13 +81,10 @@ class Reader:
         try:
             return self._as_in_training(answer) if self._ours else self._conversation(answer)
         except (jinja2.TemplateError, TypeError) as error:
-            roles = ", ".join(message["role"] for message in answer.prompt)
-            raise ValueError(
-                f"the chat template refuses the prompt, whose roles are {roles}: {error}"
-            ) from error
+            raise ValueError(refusal(answer.prompt, error)) from error
 
     def _as_in_training(self, answer: Answer) -> Read:
-        text = render_prompt(self._tokenizer, self._protected(answer.prompt))
+        text = render_prompt(self._tokenizer, protected(answer.prompt, self._control))
         texts = [text, protect(answer.completion, self._control)]
         prompt, completion = token_ids(self._tokenizer, texts)
         end = completion_end_id(self._tokenizer)
@@ -102,7 +95,9 @@ class Reader:
             *answer.prompt,
             {"role": "assistant", "content": answer.completion},
         ]
-        text: str = self._tokenizer.apply_chat_template(self._protected(messages), tokenize=False)
+        text: str = self._tokenizer.apply_chat_template(
+            protected(messages, self._control), tokenize=False
+        )
         (ids,) = token_ids(self._tokenizer, [text])
         return Read(ids[-self._limit :], cut=len(ids) > self._limit)
 
@@ -116,11 +111,6 @@ class Reader:
         found = self._tokenizer(*texts, truncation="longest_first", max_length=self._limit, **given)
         types = list(found.get("token_type_ids", []))
         return Read(list(found["input_ids"]), types, whole > self._limit)
-
-    def _protected(self, prompt: Prompt) -> list[Message]:
-        return [
-            {"role": m["role"], "content": protect(m["content"], self._control)} for m in prompt
-        ]
 
 
 def fitted(prompt: Sequence[int], completion: Sequence[int], limit: int) -> Read:

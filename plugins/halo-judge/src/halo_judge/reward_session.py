@@ -11,16 +11,19 @@ from halo_core.scoring import Answer, Score
 from halo_core.stage import ModelInput
 from halo_judge.reward_model import RewardModel
 
+JUDGE = "the judge reward-model"
+
 try:
     import torch
     from torch import Tensor
 
-    from halo_judge.classifier_files import JUDGE, load_classifier, pick_device, pick_dtype
     from halo_judge.classifier_text import Read, Reader
+    from halo_models.device import pick_device, pick_dtype
+    from halo_models.load import context_length, load_classifier
 except ModuleNotFoundError as missing:
     raise UserError(
         f"needs torch and transformers ({missing}): pip install 'halo-judge[models]'",
-        location="the judge reward-model",
+        location=JUDGE,
     ) from None
 
 LONGEST = 4096
@@ -40,7 +43,10 @@ class RewardSession:
     """
 
     def __init__(self, judge: RewardModel, model: ModelInput) -> None:
-        device = pick_device(judge.device)
+        try:
+            device = pick_device(judge.device)
+        except UserError as error:
+            raise UserError(error.message, location=JUDGE) from error
         loaded = load_classifier(model, dtype=pick_dtype(judge.precision, device), device=device)
         self._network, self._tokenizer = loaded.network, loaded.tokenizer
         self._device = device
@@ -114,8 +120,7 @@ class RewardSession:
 
 def _context(network: Any, tokenizer: Any) -> int:
     """Returns how many tokens a model can take, `LONGEST` where neither of both says."""
-    positions = getattr(network.config.get_text_config(), "max_position_embeddings", None)
-    known = [n for n in (positions, tokenizer.model_max_length) if n and n < 10**6]
+    known = [n for n in (context_length(network), tokenizer.model_max_length) if n and n < 10**6]
     return min([int(n) for n in known] or [LONGEST])
 
 

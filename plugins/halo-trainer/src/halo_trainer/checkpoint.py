@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from halo_models.folders import written_beside
+from halo_core.workspace.files import whole_folder
 from halo_trainer.metrics import Sums
 from halo_trainer.optimizers import Named, load_state, state_tensors
 from halo_trainer.reference_refresh import RefreshedReference
@@ -75,7 +75,7 @@ class Checkpoints:
     ) -> Path:
         """Writes a checkpoint, removes those that are not to be kept, and returns its folder."""
         folder = self._path(state.step)
-        with written_beside(folder) as partial:
+        with whole_folder(folder) as partial:
             save_file(_on_cpu(dict(parameters)), partial / _WEIGHTS)
             save_file(_on_cpu(state_tensors(optimizer, parameters)), partial / _OPTIMIZER)
             if reference is not None:

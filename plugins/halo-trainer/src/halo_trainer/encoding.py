@@ -19,8 +19,8 @@ from halo_core.errors import DataError, UserError
 from halo_core.feedback import Feedback
 from halo_core.hashing import file_hash, short_hash
 from halo_core.rows import DataSet
+from halo_core.workspace.files import whole_folder
 from halo_models.control_tokens import Suffixes
-from halo_models.folders import written_beside
 from halo_models.prompts import EncodedPrompt, PromptEncoder
 from halo_models.tokenizers import completion_end_id, control_pattern, protect, token_ids
 from halo_trainer.encoded import (
@@ -100,7 +100,7 @@ def encode(data: DataSet, tokenizer: Any, *, options: EncodingOptions, cache: Pa
 
 
 def _fill(folder: Path, encoder: _Encoder) -> None:
-    with written_beside(folder) as partial:
+    with whole_folder(folder) as partial:
         counts = write(partial, encoder.examples())
         counts = replace(
             counts,

@@ -11,7 +11,7 @@ from torch import nn
 
 from halo_core.loss import Head
 from halo_core.loss_calls import heads_of
-from halo_models.folders import written_beside
+from halo_core.workspace.files import whole_folder
 from halo_models.notes import ModelNotes, write_notes
 from halo_models.save import write_classifier, write_model
 from halo_trainer.heads import write_heads
@@ -34,7 +34,7 @@ def export(training: Training, folder: Path) -> None:
     """
     base = training.model.get_base_model() if training.adapted else training.model
     base.set_attn_implementation(training.attention)
-    with written_beside(folder) as partial:
+    with whole_folder(folder) as partial:
         if training.adapted:
             save_adapter(partial, training.model)
             base = merged(training.model)
