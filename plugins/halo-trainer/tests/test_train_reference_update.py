@@ -525,13 +525,13 @@ class MixesLate(ReferenceUpdate):
     """Mixes after the steps that a check of the spec tries."""
 
     def mix(self, step: int) -> float:
-        return 0.5 * (step > 1001)
+        return 0.5 * (step > 10_001)
 
 
 def test_an_average_of_factors_that_the_spec_s_check_did_not_see_is_refused_before_training(
     start: Start,
 ) -> None:
-    stage, context = start(DPO(), MixesLate(), lora={"rank": 2}, steps=None, epochs=600)
+    stage, context = start(DPO(), MixesLate(), lora={"rank": 2}, steps=None, epochs=4_000)
     assert not stage.mistakes()
     with pytest.raises(UserError, match="reference_update: mixes weights, but low-rank"):
         stage.run(context)
@@ -582,6 +582,23 @@ def test_a_reference_with_other_positions_is_refused(
     stage, context = start(DPO(), Copy(every=2), reference=other)
     with pytest.raises(ModelError, match=r"the constant \S*inv_freq is another one"):
         stage.run(context)
+
+
+class Counting(ReferenceUpdate):
+    """Counts how often it is asked."""
+
+    asked: ClassVar[list[int]] = []
+
+    def mix(self, step: int) -> float:
+        self.asked.append(step)
+        return 1.0
+
+
+@pytest.mark.parametrize(("steps", "asked"), [(3, 3), (None, 10_000), (10**9, 10_000)])
+def test_the_check_of_a_spec_asks_for_so_many_steps(steps: int | None, asked: int) -> None:
+    Counting.asked.clear()
+    assert not Train(data="d", loss=DPO(), reference_update=Counting(), steps=steps).mistakes()
+    assert Counting.asked == list(range(1, asked + 1))
 
 
 class Faulty(ReferenceUpdate):

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from halo_core.blame import blaming, plugin_error
 from halo_core.reference_update import ReferenceUpdate
 
-TRIED = 1000
-"""Steps that a spec's check asks for where the number of steps is not known."""
+TRIED = 10_000
+"""Most steps that a spec's check asks for: a suite has many stages, and a check is quick."""
 
 
 UNMIXABLE = (

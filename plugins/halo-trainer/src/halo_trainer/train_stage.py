@@ -245,7 +245,7 @@ class Train(Stage):
             return
         if not self.needs_reference:
             yield "reference_update", "the loss uses no reference model; leave it out"
-        shares = shares_of(self.reference_update, self.steps or TRIED)
+        shares = shares_of(self.reference_update, min(self.steps or TRIED, TRIED))
         if self.lora is not None and mixes_weights(shares):
             yield "reference_update", UNMIXABLE
 
