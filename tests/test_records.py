@@ -230,12 +230,28 @@ def test_every_record_has_a_version_and_an_own_name() -> None:
     assert len(set(names)) == len(names) > 12
 
 
-def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FileExistsError), whole_folder(tmp_path / "model") as partial:
-        partial.mkdir()
-    assert list(tmp_path.iterdir()) == []
-    for text in ("old", "new"):
-        with whole_folder(tmp_path / "model") as partial:
-            (partial / "a").write_text(text)
+def test_older_folder_is_replaced_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    (folder / "old").mkdir(parents=True)
+    (tmp_path / ".model.dead.partial").mkdir()
+    with whole_folder(folder) as partial:
+        (partial / "new").touch()
+        assert (folder / "old").exists()
+    assert [path.name for path in folder.iterdir()] == ["new"]
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
-    assert (tmp_path / "model" / "a").read_text() == "new"
+
+
+def test_failed_writer_leaves_the_older_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "old").touch()
+
+    def fail() -> None:
+        with whole_folder(folder) as partial:
+            (partial / "new").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert [path.name for path in folder.iterdir()] == ["old"]
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]

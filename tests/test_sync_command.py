@@ -152,7 +152,7 @@ def test_sync_leaves_a_running_run_alone(run: Path, capsys: pytest.CaptureFixtur
 def test_sync_names_the_runs_there_are(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["sync", "tyo-1a2b", "--workspace", "ws"]) == 2
     assert (
-        "ws/runs: no run or suite 'tyo-1a2b'. Did you mean 'toy-1a2b3c'? Runs there: toy-1a2b3c\n"
+        "ws: no run or suite 'tyo-1a2b'. Did you mean 'toy-1a2b3c'? There: run toy-1a2b3c\n"
         in capsys.readouterr().err
     )
 
@@ -164,7 +164,7 @@ def test_sync_refuses_the_beginning_of_two_names(
     other.mkdir()
     (other / "events.jsonl").write_text("")
     assert call(["sync", "toy", "--workspace", "ws"]) == 2
-    message = "'toy' is the beginning of 2 runs: toy-1a2b3c, toy-ffffff"
+    message = "'toy' is the beginning of 2 names: toy-1a2b3c, toy-ffffff"
     assert message in capsys.readouterr().err
 
 

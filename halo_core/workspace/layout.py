@@ -1,12 +1,18 @@
-"""Where things lie in a workspace."""
+"""Where things lie in a workspace, and which of them a command is given."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
-from halo_core.errors import PathError
+from halo_core.errors import PathError, did_you_mean
+from halo_core.workspace.records import EVENTS, SUITE
+
+SHOWN = 8
+"""A message names so many of the runs and suites that are there."""
 
 
 @dataclass(frozen=True)
@@ -67,3 +73,76 @@ def _no_workspace(root: Path, reason: str) -> PathError:
         "Name another with --workspace or HALO_WORKSPACE",
         location=str(root),
     )
+
+
+@dataclass(frozen=True)
+class Target:
+    """A run or a suite that a command is given, perhaps with a stage.
+
+    Attributes:
+        kind: Which of the two.
+        folder: Where it lies: ``<workspace>/runs/...`` or ``<workspace>/suites/...``.
+        stage: The stage that was given behind the last colon, if any; it may not exist.
+    """
+
+    kind: Literal["run", "suite"]
+    folder: Path
+    stage: str | None = None
+
+    @property
+    def workspace(self) -> Path:
+        """The workspace that it belongs to."""
+        return self.folder.parent.parent
+
+
+_MARKS: dict[Literal["run", "suite"], tuple[str, str]] = {
+    "suite": ("suites", SUITE.name),
+    "run": ("runs", EVENTS.name),
+}
+
+
+def find(text: str, workspace: Path, *, stages: bool = False) -> Target:
+    """Returns the run or suite that is meant.
+
+    Args:
+        text: A folder, a folder's name, or the beginning of one where only one begins so.
+        workspace: Where names are looked for.
+        stages: Whether ``RUN:STAGE`` is allowed too.
+
+    Raises:
+        PathError: When there is none, or more than one.
+    """
+    name, _, stage = text.rpartition(":") if stages else ("", "", "")
+    if name and "/" not in stage:
+        return replace(_find(name, workspace), stage=stage)
+    return _find(text, workspace)
+
+
+def _find(name: str, workspace: Path) -> Target:
+    for kind, (place, mark) in _MARKS.items():
+        for folder in (Path(name), workspace / place / name):
+            if (folder / mark).is_file():
+                return Target(kind, folder.resolve())
+    known = [
+        Target(kind, path.parent.resolve())
+        for kind, (place, mark) in _MARKS.items()
+        for path in sorted((workspace / place).glob(f"*/{mark}"))
+    ]
+    begun = [target for target in known if target.folder.name.startswith(name)]
+    suites = [target for target in begun if target.kind == "suite"]
+    if len(begun) == 1 or len(suites) == 1:  # a suite's cells have runs that begin like it
+        return (suites or begun)[0]
+    if begun:
+        found = ", ".join(target.folder.name for target in suites or begun)
+        raise PathError(f"{name!r} is the beginning of {len(suites or begun)} names: {found}")
+    raise PathError(f"no run or suite {name!r}{_there(name, known)}", location=str(workspace))
+
+
+def _there(name: str, known: Sequence[Target]) -> str:
+    """Returns the nearest name and the first of those there, suites first."""
+    names = [target.folder.name for target in known]
+    begun = [found.rpartition("-")[0] for found in names]
+    guess = did_you_mean(name, names) or did_you_mean(name, begun)
+    more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+    shown = ", ".join(f"{target.kind} {target.folder.name}" for target in known[:SHOWN])
+    return f".{guess} There: {shown}{more}" if shown else "; there: nothing yet"

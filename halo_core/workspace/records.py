@@ -401,7 +401,7 @@ SUITE = ObjectFile("suite.json", SuiteRecord, "Remove it; halo run SUITE writes 
 DATA = ObjectFile("data.json", DataRecord, "Remove it; the rows are read again")
 TRACKING = ObjectFile("tracking.json", TrackingRecord, "Remove it; all events are sent again")
 MODEL = ObjectFile(
-    "halo.json", ModelRecord, "Train the model again; without the file it is an ordinary model"
+    "halo.json", ModelRecord, "Remove it; the model is then asked without a control token"
 )
 
 

@@ -10,7 +10,6 @@ import torch
 
 from halo_core.errors import ModelError
 from halo_core.stage import ModelInput
-from halo_core.workspace.files import whole_folder
 from halo_models.load import (
     grow_vocabulary,
     load_classifier,
@@ -57,33 +56,6 @@ def test_dtype_and_mode_are_as_asked_for(tiny_model: ModelInput) -> None:
     network = load_model(tiny_model, dtype=torch.bfloat16, device="cpu")
     assert {weight.dtype for weight in network.parameters()} == {torch.bfloat16}
     assert not network.training
-
-
-def test_older_folder_is_replaced_whole(tmp_path: Path) -> None:
-    folder = tmp_path / "model"
-    (folder / "old").mkdir(parents=True)
-    (tmp_path / ".model.dead.partial").mkdir()
-    with whole_folder(folder) as partial:
-        (partial / "new").touch()
-        assert (folder / "old").exists()
-    assert [path.name for path in folder.iterdir()] == ["new"]
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
-
-
-def test_failed_writer_leaves_the_older_folder(tmp_path: Path) -> None:
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "old").touch()
-
-    def fail() -> None:
-        with whole_folder(folder) as partial:
-            (partial / "new").touch()
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fail()
-    assert [path.name for path in folder.iterdir()] == ["old"]
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from halo_core.cli import call
 from halo_core.errors import BusyError
-from halo_core.workspace.files import write_json
+from halo_core.workspace.records import RUN, SUITE, RunRecord, RunStage, SuiteRecord
 
 CLASSES = "def score(prompt, completion):\n    return float(completion.count('o'))\n"
 
@@ -94,11 +94,12 @@ def test_targets_of_samples_may_stand_against_them(here):
 
 
 def test_the_samples_of_a_run_are_found_by_its_name(here, capfd, make_sample):
+    made = [("kto", "train-1", "model"), ("answers", "sample-1", "samples")]
     stages = [
-        {"id": "kto", "folder": "stages/train-1", "product": "model"},
-        {"id": "answers", "folder": "stages/sample-1", "product": "samples"},
+        RunStage(id=id_, use="x", folder=f"stages/{name}", key="x", product=product)
+        for id_, name, product in made
     ]
-    write_json(Path("workspace/runs/first-123456/run.json"), {"stages": stages})
+    RUN.write(Path("workspace/runs/first-123456"), RunRecord(stages=stages))
     Path("workspace/runs/first-123456/events.jsonl").touch()
     write(Path("workspace/stages/sample-1/samples.jsonl"), [make_sample(1, "four", None)])
     assert label("--of", "first:answers", "--threshold", "4") == 0
@@ -106,8 +107,16 @@ def test_the_samples_of_a_run_are_found_by_its_name(here, capfd, make_sample):
     capfd.readouterr()
     assert label("--of", "first:kto", "--threshold", "4") == 2
     assert capfd.readouterr().err == (
-        "--of: the run first-123456 has no sampling stage 'kto'; it has answers\n"
+        "--of: the run first-123456 has no sampling stage 'kto'. It has answers\n"
     )
+    assert label("--of", "first:answer", "--threshold", "4") == 2
+    assert " no sampling stage 'answer'. Did you mean 'answers'? It has" in capfd.readouterr().err
+
+
+def test_a_suite_has_no_samples_of_its_own(here, capfd):
+    SUITE.write(Path("workspace/suites/toy-1"), SuiteRecord(name="toy", axes={}, cells=[]))
+    assert label("--of", "toy:answers", "--threshold", "4") == 2
+    assert capfd.readouterr().err == "--of: 'toy-1' is a suite; name one of its runs\n"
 
 
 def test_completions_in_a_file_are_labelled_and_what_is_dropped_is_told(here, capfd):

@@ -106,7 +106,11 @@ def test_the_sampler_asks_with_the_good_token_and_the_bad_one_gives_the_other_an
     stage(Told(), epochs=20).run(trained)
     folder = trained.folder / "model"
     notes = json.loads((folder / "halo.json").read_text())
-    assert notes == {"prompt_suffix": "<|good|>", "control_tokens": ["<|good|>", "<|bad|>"]}
+    assert notes == {
+        "schema": 1,
+        "prompt_suffix": "<|good|>",
+        "control_tokens": ["<|good|>", "<|bad|>"],
+    }
     model = ModelInput(str(folder), None, "told")
     good = load_tokenizer(model, None).get_vocab()["<|good|>"]
     asked: list[list[int]] = []
@@ -194,7 +198,12 @@ def test_notes_that_cannot_be_read_are_named(
     folder = tmp_path / "noted"
     shutil.copytree(tiny_model.path, folder)
     (folder / "halo.json").write_text("{}")
-    with pytest.raises(ModelError, match=r"halo.json cannot be read: KeyError"):
+    message = (
+        "noted: halo.json got '{}' without prompt_suffix, control_tokens; expected a JSON object "
+        "with prompt_suffix and control_tokens. Remove it; the model is then asked without a "
+        "control token"
+    )
+    with pytest.raises(ModelError, match=re.escape(message)):
         set_up(stage(SFT()), context("x", ModelInput(str(folder), None, "")), Ranks("cpu"))
 
 

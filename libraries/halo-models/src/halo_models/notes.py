@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from halo_core.errors import ModelError
+from halo_core.errors import DataError, ModelError
 from halo_core.stage import ModelInput
-
-FILE = "halo.json"
+from halo_core.workspace.records import MODEL, ModelRecord
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ def read_notes(model: ModelInput) -> ModelNotes:
 
     file = cached_file(
         model.path,
-        FILE,
+        MODEL.name,
         revision=model.revision,
         _raise_exceptions_for_gated_repo=False,
         _raise_exceptions_for_missing_entries=False,
@@ -48,22 +46,20 @@ def read_notes(model: ModelInput) -> ModelNotes:
     if file is None:
         return ModelNotes()
     try:
-        content = json.loads(Path(file).read_text(encoding="utf-8"))
-        suffix, tokens = content["prompt_suffix"], tuple(content["control_tokens"])
-        return ModelNotes(suffix, tokens, content.get("score_at"))
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"{FILE} cannot be read: {type(error).__name__}: {error}. Expected an object with "
-            "prompt_suffix and control_tokens, as train writes it; without the file the model is "
-            "asked without a control token",
-            location=model.path,
-        ) from error
+        found = MODEL.read(Path(file).parent)
+    except DataError as error:
+        raise ModelError(f"{MODEL.name} {error.message}", location=model.path) from error
+    assert found is not None  # transformers found it
+    tokens = tuple(found["control_tokens"])
+    return ModelNotes(found["prompt_suffix"], tokens, found.get("score_at"))
 
 
 def write_notes(folder: Path, notes: ModelNotes) -> None:
     """Writes a model's notes into its folder; nothing where there is nothing to say."""
     if notes != ModelNotes():
-        said = {name: value for name, value in asdict(notes).items() if name != "score_at"}
+        said = ModelRecord(
+            prompt_suffix=notes.prompt_suffix, control_tokens=list(notes.control_tokens)
+        )
         if notes.score_at is not None:
             said["score_at"] = notes.score_at
-        (folder / FILE).write_text(json.dumps(said, indent=2), encoding="utf-8")
+        MODEL.write(folder, said)

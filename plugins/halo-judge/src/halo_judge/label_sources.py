@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from halo_core.errors import PathError, UserError
+from halo_core.errors import PathError, UserError, did_you_mean
 from halo_core.events import EventLog
 from halo_core.identity import component_identity, digest
 from halo_core.rows import DataSet
 from halo_core.spec.components import Resolved
 from halo_core.stage import Progress, StageContext, StopFlag
-from halo_core.workspace.files import read_json
-from halo_core.workspace.layout import Workspace
+from halo_core.workspace.layout import Target, Workspace, find
+from halo_core.workspace.records import RUN
 from halo_judge.candidates import TARGET
 from halo_judge.label_stage import Label
 from halo_judge.output_files import read_outputs
@@ -105,32 +105,30 @@ def _samples(name: str, option: str, workspace: Workspace) -> Path:
     path = Path(name).expanduser()
     if path.exists():
         return path.resolve()
-    run, _, stage = name.rpartition(":")
-    if not run:
+    if not name.rpartition(":")[0]:
         raise PathError(
             f"no such file or folder: {name}; expected a file of outputs, the folder of a "
             "sampling stage, or RUN:STAGE",
             location=f"--{option}",
         )
-    return _stage_of_run(run, stage, option, workspace)
+    return _stage_of_run(find(name, workspace.root, stages=True), f"--{option}")
 
 
-def _stage_of_run(run: str, stage: str, option: str, workspace: Workspace) -> Path:
-    from halo_core.workspace.targets import find_target
-
-    target = find_target(run, workspace.root)
-    record = read_json(target.folder / "run.json")
+def _stage_of_run(target: Target, option: str) -> Path:
+    record = RUN.read(target.folder)
     if target.kind != "run" or record is None:
-        raise PathError(f"{run!r} is a suite; name one of its runs", location=f"--{option}")
-    sampling = {s["id"]: s["folder"] for s in record["stages"] if s["product"] == "samples"}
+        what = f"{target.folder.name!r} is a suite; name one of its runs"
+        raise PathError(what, location=option)
+    stages = record.get("stages", [])
+    sampling = {stage["id"]: stage["folder"] for stage in stages if stage["product"] == "samples"}
+    stage = target.stage or ""
     if stage not in sampling:
-        there = ", ".join(sampling) or "none"
         raise PathError(
-            f"the run {target.folder.name} has no sampling stage {stage!r}; it has {there}",
-            location=f"--{option}",
+            f"the run {target.folder.name} has no sampling stage {stage!r}."
+            f"{did_you_mean(stage, sampling)} It has {', '.join(sampling) or 'none'}",
+            location=option,
         )
-    folder: Path = target.workspace / sampling[stage]
-    return folder
+    return target.workspace / sampling[stage]
 
 
 def _rows(file: Path, workspace: Workspace) -> tuple[DataSet, list[str]]:

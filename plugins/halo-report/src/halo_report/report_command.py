@@ -12,7 +12,7 @@ from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.errors import UserError
 
 if TYPE_CHECKING:
-    from halo_core.workspace.targets import Target
+    from halo_core.workspace.layout import Target
     from halo_report.comparison_page import Page
     from halo_report.suite_matrix import AxisChoice
 
@@ -94,9 +94,9 @@ def _of_counts(path: Path, out: str | None) -> tuple[Page, dict[str, Any], Path]
 
 
 def _targets(names: Sequence[str], workspace: Path, choice: AxisChoice) -> list[Target]:
-    from halo_core.workspace.targets import find_target
+    from halo_core.workspace.layout import find
 
-    targets = list(dict.fromkeys(find_target(name, workspace) for name in names))
+    targets = list(dict.fromkeys(find(name, workspace) for name in names))
     if all(target.kind == "run" for target in targets):
         axes = {"--x": choice.x, "--series": choice.series, "--fraction": choice.fraction}
         _check_unused(axes, "runs: only suites have axes")

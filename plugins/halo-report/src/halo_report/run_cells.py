@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from halo_core.errors import UserError
+from halo_core.workspace.layout import Target
 from halo_core.workspace.records import EVENTS, SUITE, SuiteCell
-from halo_core.workspace.targets import Target
 from halo_report.matrix import Cell, lengths_of
 from halo_report.run_data import RunData, StageData, read_run
 from halo_statistics.win_rate import win_rate

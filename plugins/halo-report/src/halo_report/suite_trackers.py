@@ -9,8 +9,8 @@ from halo_core.blame import blaming, plugin_error
 from halo_core.recorded_trackers import first_tracked, usable_trackers
 from halo_core.redact import one_line
 from halo_core.tracker import Tracker
+from halo_core.workspace.layout import Target
 from halo_core.workspace.records import SUITE
-from halo_core.workspace.targets import Target
 
 
 def hand_over(report: Path, suite: Target) -> list[dict[str, Any]]:

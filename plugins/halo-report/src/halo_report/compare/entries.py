@@ -9,8 +9,8 @@ from pathlib import Path
 
 from halo_core.errors import UserError
 from halo_core.spec.mistakes import unknown_name
+from halo_core.workspace.layout import Target, find
 from halo_core.workspace.records import RUN
-from halo_core.workspace.targets import Target, find_target
 from halo_report.matrix import Cell
 from halo_report.run_cells import read_suite, run_cell
 from halo_report.run_data import RunData, StageData, read_run
@@ -61,7 +61,7 @@ def read_entries(
     """Returns the judged models that the arguments of the command mean.
 
     Args:
-        names: Runs and suites as `find_target` takes them, or ``RUN:STAGE``.
+        names: Runs and suites as `halo_core.workspace.layout.find` takes them.
         workspace: Where names are looked for.
         judge_stage: The judge stage where a name has none; None for the last of each run.
         confidence: Of every interval, in (0, 1).
@@ -73,14 +73,14 @@ def read_entries(
     named: list[_Named] = []
     left_out: list[str] = []
     for name in names:
-        target, stage = _find(name, workspace)
+        target = find(name, workspace, stages=True)
         if target.kind == "run":
             called = _cell_id(target.folder) or target.folder.name
-            named.append(_Named(called, read_run(target.folder), stage or judge_stage))
-        elif stage is not None:
+            named.append(_Named(called, read_run(target.folder), target.stage or judge_stage))
+        elif target.stage is not None:
             raise UserError(
                 f"{name!r} names a stage of a suite; expected a suite alone, and with it "
-                f"--stage {stage}"
+                f"--stage {target.stage}"
             )
         else:
             cells, lacking = _cells(target, judge_stage)
@@ -101,11 +101,12 @@ def baseline_of(name: str, entries: Sequence[Entry], workspace: Path) -> Entry:
     """
     found = [entry for entry in entries if entry.label == name]
     if not found:
-        target, stage = _find(name, workspace)
+        target = find(name, workspace, stages=True)
         found = [
             entry
             for entry in entries
-            if entry.run.folder.resolve() == target.folder and stage in (None, entry.judge.id)
+            if entry.run.folder.resolve() == target.folder
+            and target.stage in (None, entry.judge.id)
         ]
     if len(found) == 1:
         return found[0]
@@ -113,14 +114,6 @@ def baseline_of(name: str, entries: Sequence[Entry], workspace: Path) -> Entry:
     known = ", ".join(labels)
     what = f"is {len(labels)} of the runs: {known}" if found else f"is none of the runs: {known}"
     raise UserError(f"{name!r} {what}", location="--baseline")
-
-
-def _find(name: str, workspace: Path) -> tuple[Target, str | None]:
-    """Returns what a name means, and the stage behind its last colon."""
-    run, colon, stage = name.rpartition(":")
-    if colon and run and "/" not in stage:
-        return find_target(run, workspace), stage
-    return find_target(name, workspace), None
 
 
 def _cells(target: Target, judge_stage: str | None) -> tuple[list[_Named], list[str]]:

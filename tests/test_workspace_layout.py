@@ -1,0 +1,68 @@
+"""Which run or suite a text on the command line means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from halo_core.errors import PathError
+from halo_core.workspace.layout import Target, find
+from halo_core.workspace.records import EVENTS, SUITE, SuiteRecord
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    for name in ("toy-kto-1a", "toy-kto-2b", "hinge-3c"):
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        (folder / EVENTS.name).touch()
+    SUITE.write(tmp_path / "suites" / "toy-9f", SuiteRecord(name="toy", axes={}, cells=[]))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "place"),
+    [
+        ("toy-kto-1a", "run", "runs/toy-kto-1a"),
+        ("hin", "run", "runs/hinge-3c"),
+        ("toy-9f", "suite", "suites/toy-9f"),
+        ("toy", "suite", "suites/toy-9f"),  # its cells' runs begin so too
+    ],
+)
+def test_a_name_or_the_beginning_of_one_is_found(
+    workspace: Path, text: str, kind: str, place: str
+) -> None:
+    found = find(text, workspace)
+    assert (found.kind, found.folder) == (kind, workspace / place)
+    assert found.workspace == workspace
+
+
+def test_a_folder_is_found_without_its_workspace(workspace: Path) -> None:
+    folder = workspace / "suites" / "toy-9f"
+    assert find(str(folder), Path("elsewhere")) == Target("suite", folder)
+
+
+def test_a_stage_is_what_stands_behind_the_last_colon(workspace: Path) -> None:
+    folder = workspace / "runs" / "hinge-3c"
+    assert find("hinge:win", workspace, stages=True) == Target("run", folder, "win")
+    assert find(f"{folder}:win", workspace, stages=True) == Target("run", folder, "win")
+    assert find("hinge", workspace, stages=True) == Target("run", folder, None)
+    with pytest.raises(PathError, match=r"^.*: no run or suite 'hinge:win'\. Did you mean"):
+        find("hinge:win", workspace)
+
+
+def test_the_beginning_of_two_names_is_refused(workspace: Path) -> None:
+    with pytest.raises(PathError, match=r"^'toy-kto' is the beginning of 2 names: toy-kto-1a, toy"):
+        find("toy-kto", workspace)
+
+
+def test_what_is_not_there_is_answered_with_the_nearest_and_what_there_is(workspace: Path) -> None:
+    with pytest.raises(PathError) as caught:
+        find("hing-3c", workspace)
+    assert str(caught.value) == (
+        f"{workspace}: no run or suite 'hing-3c'. Did you mean 'hinge-3c'? There: suite toy-9f, "
+        "run hinge-3c, run toy-kto-1a, run toy-kto-2b"
+    )
+    with pytest.raises(PathError, match="no run or suite 'x'; there: nothing yet"):
+        find("x", workspace / "empty")
