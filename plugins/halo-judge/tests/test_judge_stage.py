@@ -83,6 +83,7 @@ def test_verdicts_have_the_documented_fields(judge_context, scripted, mixed):
     context = judge_context(mixed)
     stage(scripted(by_text)).run(context)
     assert records(context)[0] == {
+        "v": 1,
         "prompt_id": mixed[0]["prompt_id"],
         "prompt": mixed[0]["prompt"],
         "completion": "good",
@@ -374,7 +375,7 @@ def test_a_line_that_is_no_sample_is_named(judge_context, make_sample):
     context = judge_context([make_sample(1, "good", "bad")])
     path = context.inputs["of"] / "samples.jsonl"
     path.write_text('{"prompt_id": "x"}\n', encoding="utf-8")
-    with pytest.raises(DataError, match=r"samples.jsonl:1: got .* expected an object with"):
+    with pytest.raises(DataError, match=r"samples.jsonl:1: got .* without prompt, compl"):
         stage(Longest()).run(context)
 
 
@@ -394,3 +395,24 @@ def test_many_prompts_are_asked_in_batches_and_all_answered(judge_context, scrip
     samples = [make_sample(i, "good", "bad") for i in range(70)]
     result = stage(scripted(by_text)).run(judge_context(samples))
     assert result.metrics["wins"] == 70
+
+
+def test_a_damaged_line_of_verdicts_is_named_and_not_judged_over(judge_context, scripted, mixed):
+    context = judge_context(mixed)
+    stage(scripted(by_text)).run(context)
+    path = context.folder / "verdicts.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join([lines[0], "{damaged\n", *lines[2:]]), encoding="utf-8")
+    with pytest.raises(DataError, match=r"verdicts\.jsonl:2: got '\{damaged'; expected a JSON obj"):
+        stage(scripted(by_text)).run(context)
+
+
+def test_verdicts_of_an_older_halo_hold(judge_context, scripted, mixed):
+    context = judge_context(mixed)
+    stage(scripted(by_text)).run(context)
+    path = context.folder / "verdicts.jsonl"
+    path.write_text(path.read_text(encoding="utf-8").replace('"v": 1, ', ""), encoding="utf-8")
+    judge = scripted(by_text)
+    stage(judge).run(context)
+    assert judge.asked == []
+    assert {record["v"] for record in records(context)} == {1}

@@ -14,11 +14,12 @@ from halo_core.lock import locked
 from halo_core.stage import Progress, StageContext, StopFlag
 from halo_core.workspace.files import write_json
 from halo_core.workspace.layout import Workspace
+from halo_core.workspace.records import VerdictLine
 from halo_judge.command_judges import NamedJudge
 from halo_judge.judging import judge_and_keep
 from halo_judge.orders import Order, assign_orders, comparison
 from halo_judge.samples import Duel
-from halo_judge.verdicts import Record, verdict_lines
+from halo_judge.verdicts import verdict_lines
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def make_work(
     return Work(judge, duels, assign_orders(duels, both=both), about)
 
 
-def do(work: Work, workspace: Workspace, progress: Progress, stop: StopFlag) -> list[Record]:
+def do(work: Work, workspace: Workspace, progress: Progress, stop: StopFlag) -> list[VerdictLine]:
     """Returns the line of each duel; judges what has none that is kept.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from halo_judge.verdicts import Record
+from halo_core.workspace.records import VerdictLine
 from halo_statistics import POINTS, length_bias, length_controlled_rate, position_bias
 from halo_statistics.position import first_points
 
@@ -13,7 +13,7 @@ ENOUGH = 30
 """Scored verdicts from which on lengths are looked at."""
 
 
-def place_metrics(records: Sequence[Record]) -> dict[str, float]:
+def place_metrics(records: Sequence[VerdictLine]) -> dict[str, float]:
     """Returns `first_shown` and, for prompts judged in both orders, `agreement`.
 
     Args:
@@ -26,12 +26,12 @@ def place_metrics(records: Sequence[Record]) -> dict[str, float]:
     return metrics | ({"agreement": position_bias(twice).agreement} if twice else {})
 
 
-def _winners(record: Record) -> list[str]:
+def _winners(record: VerdictLine) -> list[str]:
     """Returns the winning place of each order; the first order is always AB where there are two."""
     return [said["winner"] for said in record["orders"] if said["winner"] is not None]
 
 
-def length_metrics(records: Sequence[Record], *, confidence: float) -> dict[str, float]:
+def length_metrics(records: Sequence[VerdictLine], *, confidence: float) -> dict[str, float]:
     """Returns the length-controlled win rate (halo) with its interval, and `length_bias`.
 
     Lengths are characters, which are known of both sides. There are none with fewer than

@@ -15,17 +15,17 @@ from halo_core.progress import stderr_progress
 from halo_core.stage import StopFlag
 from halo_core.workspace.files import write_json
 from halo_core.workspace.layout import Workspace
+from halo_core.workspace.records import VERDICTS, VerdictLine
 from halo_judge.bench import Work, do, make_work
 from halo_judge.choices import Choices
 from halo_judge.command_judges import judge_given
 from halo_judge.files_summary import files_lines, files_summary
-from halo_judge.kept_lines import write_lines
 from halo_judge.output_files import OutputFile, found_file, read_outputs
 from halo_judge.output_pairs import Pairing, pair_outputs, pair_with_targets, subset
 from halo_judge.prices import dollars
 from halo_judge.quotes import quote_lines, quote_rows
 from halo_judge.tables import pairs_table, print_table
-from halo_judge.verdicts import VERDICTS, Record, first_failure
+from halo_judge.verdicts import first_failure
 
 TARGET = "target"
 
@@ -88,10 +88,10 @@ def compare_files(
     if not output.json:
         title = f"{ours.name} against {theirs.name if theirs else 'the targets'}"
         _print(title, files_lines(summary, records, confidence=choices.confidence), named.label)
-        output.say(f"verdicts: {files[0] if files else folder / VERDICTS}")
+        output.say(f"verdicts: {files[0] if files else folder / VERDICTS.name}")
 
 
-def judged(work: Work, workspace: Workspace, quote: Mapping[str, Any]) -> list[Record]:
+def judged(work: Work, workspace: Workspace, quote: Mapping[str, Any]) -> list[VerdictLine]:
     """Returns the verdicts; says where they are kept, what they cost, and which failed.
 
     Raises:
@@ -169,15 +169,17 @@ def _notes(ours: OutputFile, theirs: OutputFile | None, pairing: Pairing) -> lis
     return lines
 
 
-def _write(place: Path | None, records: Sequence[Record], payload: Mapping[str, Any]) -> list[Path]:
+def _write(
+    place: Path | None, records: Sequence[VerdictLine], payload: Mapping[str, Any]
+) -> list[Path]:
     if place is None:
         return []
     if place.suffix == ".jsonl" and not place.is_dir():
-        write_lines(place, records)
+        VERDICTS.write(place, records)
         return [place]
-    write_lines(place / VERDICTS, records)
+    VERDICTS.write(place / VERDICTS.name, records)
     write_json(place / "summary.json", payload)
-    return [place / VERDICTS, place / "summary.json"]
+    return [place / VERDICTS.name, place / "summary.json"]
 
 
 def _print(title: str, lines: Sequence[tuple[str, str]], judge: str) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
-from typing import Any
+from typing import TypeAlias
 
 from halo_core.scoring import answer_id
+from halo_core.workspace.records import FeedbackLine, VerdictLine
 from halo_judge.candidates import Candidates
 from halo_judge.label_asking import ALONE
 from halo_judge.label_stage import Label
-from halo_judge.verdicts import Record
 
 UNSCORED = "unscored"
 NEAR = "nearer to the threshold than the margin"
@@ -20,7 +20,7 @@ CLOSE = "scores that differ by less than the margin"
 TIE = "tie"
 FLIP = "the two orders preferred different texts"
 
-Row = dict[str, Any]
+Row: TypeAlias = FeedbackLine
 Scores = Mapping[str, float]
 """Answer id to score, of those that have one."""
 
@@ -111,7 +111,7 @@ def _scored_texts(
             dropped[UNSCORED] += 1
 
 
-def rows_of_verdicts(records: Sequence[Record], dropped: Counter[str]) -> Iterator[Row]:
+def rows_of_verdicts(records: Sequence[VerdictLine], dropped: Counter[str]) -> Iterator[Row]:
     """Yields a pair for each duel that both orders decide alike; counts the others by reason."""
     for record in records:
         each = Candidates(record["prompt_id"], record["prompt"], ())

@@ -8,9 +8,9 @@ from statistics import median
 from typing import Any
 
 from halo_core.feedback import prompt_id
+from halo_core.workspace.records import VerdictLine
 from halo_judge.prices import dollars
 from halo_judge.summary import summary_metrics
-from halo_judge.verdicts import Record
 from halo_statistics import (
     POINTS,
     Proportion,
@@ -22,7 +22,7 @@ from halo_statistics import (
 )
 
 
-def files_summary(records: Sequence[Record], *, confidence: float) -> dict[str, Any]:
+def files_summary(records: Sequence[VerdictLine], *, confidence: float) -> dict[str, Any]:
     """Returns the numbers of a comparison of two files, as `--json` has them.
 
     `metrics` are those of the stage `judge`. Where a prompt has several comparisons, `win_lo` and
@@ -53,7 +53,7 @@ def files_summary(records: Sequence[Record], *, confidence: float) -> dict[str, 
     }
 
 
-def position(scored: Sequence[Record], confidence: float) -> dict[str, Any] | None:
+def position(scored: Sequence[VerdictLine], confidence: float) -> dict[str, Any] | None:
     """Returns what is known of the judge's favour for a place; None where it was asked once."""
     twice = [record["orders"] for record in scored if len(record["orders"]) == 2]
     pairs = [(str(first["winner"]), str(second["winner"])) for first, second in twice]
@@ -61,7 +61,7 @@ def position(scored: Sequence[Record], confidence: float) -> dict[str, Any] | No
 
 
 def files_lines(
-    summary: dict[str, Any], records: Sequence[Record], *, confidence: float
+    summary: dict[str, Any], records: Sequence[VerdictLine], *, confidence: float
 ) -> list[tuple[str, str]]:
     """Returns the numbers for people, as (what, how much)."""
     metrics = summary["metrics"]

@@ -8,6 +8,7 @@ from halo_core.errors import DataError
 from halo_core.judge import VERDICT_FORM, Judge, JudgeSession, Verdict
 from halo_core.sessions import opened
 from halo_core.stage import StageContext, StageResult
+from halo_core.workspace.records import VERDICTS, VerdictLine
 from halo_judge.asking import ask, batches, name_of
 from halo_judge.components import JudgeStage
 from halo_judge.kept_lines import Lines, Pause
@@ -15,7 +16,7 @@ from halo_judge.opening import is_paid, judge_context
 from halo_judge.orders import Order, assign_orders, comparison, comparison_id
 from halo_judge.samples import Duel, pair_samples
 from halo_judge.summary import headline, summary_metrics
-from halo_judge.verdicts import VERDICTS, Record, first_failure, make_record, verdict_lines
+from halo_judge.verdicts import first_failure, make_record, verdict_lines
 
 
 def judge_samples(stage: JudgeStage, context: StageContext) -> StageResult:
@@ -33,7 +34,7 @@ def judge_samples(stage: JudgeStage, context: StageContext) -> StageResult:
     duels, alone = find_duels(stage, context)
     orders = assign_orders(duels, both=stage.orders == "both")
     ordered = judge_and_keep(stage.judge, context, duels, orders)
-    context.events.append("verdicts", stage=context.id, path=VERDICTS, count=len(ordered))
+    context.events.append("verdicts", stage=context.id, path=VERDICTS.name, count=len(ordered))
     _warn_of_failures(context, ordered)
     paid = {"calls": 0} if is_paid(stage.judge, context.cache) else {}
     metrics = summary_metrics(ordered, confidence=stage.confidence, interval=stage.interval)
@@ -68,7 +69,7 @@ def judge_and_keep(
     orders: Mapping[str, Sequence[Order]],
     *,
     lengths: bool = True,
-) -> list[Record]:
+) -> list[VerdictLine]:
     """Returns the line of each duel, in their order; judges those that the folder has none of.
 
     Args:
@@ -83,7 +84,7 @@ def judge_and_keep(
         Interrupted: When asked to stop; verdicts are kept.
     """
 
-    def ask_for(session: JudgeSession, lacking: set[str], pause: Pause) -> Lines[Record]:
+    def ask_for(session: JudgeSession, lacking: set[str], pause: Pause) -> Lines[VerdictLine]:
         rest = [duel for duel in duels if duel.prompt_id in lacking]
         return judge_duels(judge, session, rest, orders, pause, lengths=lengths)
 
@@ -101,7 +102,7 @@ def judge_duels(
     pause: Pause,
     *,
     lengths: bool,
-) -> Lines[Record]:
+) -> Lines[VerdictLine]:
     """Yields the line of each duel as soon as all its orders are judged.
 
     Args:
@@ -132,7 +133,7 @@ def judge_duels(
             yield make_record(duel, own, verdicts, lengths=lengths)
 
 
-def _warn_of_failures(context: StageContext, records: Sequence[Record]) -> None:
+def _warn_of_failures(context: StageContext, records: Sequence[VerdictLine]) -> None:
     failed = sum(record["result"] == "unscored" for record in records)
     if failed:
         context.warn(
@@ -141,7 +142,7 @@ def _warn_of_failures(context: StageContext, records: Sequence[Record]) -> None:
         )
 
 
-def _headline(stage: JudgeStage, records: Sequence[Record]) -> str:
+def _headline(stage: JudgeStage, records: Sequence[VerdictLine]) -> str:
     rival = "the SFT target" if stage.against == "target" else f"'{stage.against}'"
     return headline(
         records,

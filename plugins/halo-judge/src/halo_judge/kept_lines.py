@@ -6,15 +6,14 @@ hold, asks for the others, and puts all of them in order at the end.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from halo_core.stage import StageContext
-from halo_core.workspace.files import write_text
+from halo_core.workspace.formats import LineFile
 
 LineT = TypeVar("LineT", bound=Mapping[str, Any])
 SessionT = TypeVar("SessionT")
@@ -28,31 +27,24 @@ class KeptLines(Generic[LineT]):
     """The file.
 
     Attributes:
+        file: What it is.
         path: Where it is, or will be.
         key: The field of a line that names its item.
         holds: Whether a line that an earlier call left says what would be asked now.
     """
 
+    file: LineFile[LineT]
     path: Path
     key: str
     holds: Callable[[LineT], bool]
 
     def read(self) -> dict[str, LineT]:
-        """Returns item to line, of those that hold; a last line that was cut off is left out."""
-        if not self.path.exists():
-            return {}
-        whole_lines = self.path.read_text(encoding="utf-8").split("\n")[:-1]
-        lines: list[LineT] = [json.loads(line) for line in whole_lines]
-        return {line[self.key]: line for line in lines if self.holds(line)}
+        """Returns item to line, of those that hold; a last line that was cut off is left out.
 
-    def append(self, line: LineT) -> None:
-        """Appends a whole line."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(_text(line))
-
-    def write(self, lines: Iterable[LineT]) -> None:
-        """Writes all lines, beside the file's place, and renames."""
-        write_lines(self.path, lines)
+        Raises:
+            DataError: When a line is damaged.
+        """
+        return {line[self.key]: line for line in self.file.read(self.path) if self.holds(line)}
 
     def complete(
         self,
@@ -74,10 +66,10 @@ class KeptLines(Generic[LineT]):
         """
         read = self.read()
         found = {item: read[item] for item in items if item in read}
-        self.write(found.values())
+        self.file.write(self.path, found.values())
         if len(found) < len(items):
             self._ask(items, found, opened, ask, context)
-            self.write(found[item] for item in items)
+            self.file.write(self.path, (found[item] for item in items))
         return [found[item] for item in items]
 
     def _ask(
@@ -99,16 +91,7 @@ class KeptLines(Generic[LineT]):
             # Closed before the session is, so that it can wait for what is under way.
             with closing(ask(session, set(items) - found.keys(), pause)) as lines:
                 for line in lines:
-                    self.append(line)
+                    self.file.append(self.path, [line])
                     found[line[self.key]] = line
                     bar.advance()
                     pause()
-
-
-def write_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
-    """Writes a file of lines, beside its place, and renames it."""
-    write_text(path, "".join(map(_text, lines)))
-
-
-def _text(line: Mapping[str, Any]) -> str:
-    return json.dumps(line, ensure_ascii=False) + "\n"

@@ -9,6 +9,7 @@ from halo_core.judge import Judge
 from halo_core.scoring import SCORE_FORM, ScoringJudge, ScoringSession
 from halo_core.sessions import opened
 from halo_core.stage import StageContext
+from halo_core.workspace.records import ScoreLine, VerdictLine
 from halo_judge.asking import ask, batches
 from halo_judge.candidates import Candidates, all_answers
 from halo_judge.judging import judge_and_keep
@@ -16,8 +17,8 @@ from halo_judge.kept_lines import Lines, Pause
 from halo_judge.opening import judge_context
 from halo_judge.orders import assign_orders
 from halo_judge.samples import Duel
-from halo_judge.scores import ScoreRecord, score_lines, score_record
-from halo_judge.verdicts import Record, first_failure
+from halo_judge.scores import score_lines, score_record
+from halo_judge.verdicts import first_failure
 
 ALONE = "only one completion of the prompt"
 THIRD = "third and later completion"
@@ -36,7 +37,7 @@ def ask_for_scores(
     """
     answers = {answer.id: answer for answer in all_answers(candidates)}
 
-    def ask_for(session: ScoringSession, lacking: set[str], pause: Pause) -> Lines[ScoreRecord]:
+    def ask_for(session: ScoringSession, lacking: set[str], pause: Pause) -> Lines[ScoreLine]:
         rest = [answer for answer in answers.values() if answer.id in lacking]
         parts = batches(rest, judge.prompts_at_once)
         for score in ask(judge, session, SCORE_FORM, parts, pause):
@@ -56,7 +57,7 @@ def ask_for_scores(
 
 def ask_for_verdicts(
     judge: Judge, context: StageContext, candidates: Sequence[Candidates], dropped: Counter[str]
-) -> tuple[list[Record], str]:
+) -> tuple[list[VerdictLine], str]:
     """Returns the verdicts on the first two completions of each prompt, in both orders.
 
     All of it is kept in ``verdicts.jsonl`` as it comes; besides, it returns why the first

@@ -166,10 +166,10 @@ def _counts(folder: Path) -> dict[str, Any]:
 
 def _write(folder: Path, out: Path) -> Path:
     from halo_core.workspace.files import write_text
-    from halo_judge.labelling import FEEDBACK
+    from halo_core.workspace.records import FEEDBACK
 
     try:
-        write_text(out, (folder / FEEDBACK).read_text(encoding="utf-8"))
+        write_text(out, (folder / FEEDBACK.name).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot be written: {error.strerror}", location=f"--out {out}") from None
     return out.resolve()

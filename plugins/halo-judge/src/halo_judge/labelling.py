@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 from halo_core.errors import DataError
 from halo_core.scoring import ScoringJudge
 from halo_core.stage import StageContext, StageResult
-from halo_core.workspace.files import write_json, write_text
+from halo_core.workspace.files import write_json
+from halo_core.workspace.records import FEEDBACK
 from halo_judge.asking import name_of
 from halo_judge.candidates import Candidates, by_prompt, of_data, of_samples
 from halo_judge.feedback_rows import (
@@ -25,7 +25,7 @@ from halo_judge.label_stage import Label
 from halo_judge.opening import is_paid
 from halo_judge.summary import price
 
-FEEDBACK, COUNTS = "feedback.jsonl", "counts.json"
+COUNTS = "counts.json"
 
 
 def label(
@@ -110,13 +110,12 @@ def _write(
     dropped: Counter[str],
     facts: Mapping[str, float],
 ) -> StageResult:
-    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
-    write_text(context.folder / FEEDBACK, "".join(lines))
+    FEEDBACK.write(context.folder / FEEDBACK.name, rows)
     left_out = {reason: n for reason, n in sorted(dropped.items()) if n}
     name = name_of(stage.judge)
     summary: dict[str, Any] = {"feedback": stage.feedback, "judge": name, "rows": len(rows)}
     write_json(context.folder / COUNTS, {**summary, **facts, "dropped": left_out})
-    context.events.append("feedback", stage=context.id, path=FEEDBACK, count=len(rows))
+    context.events.append("feedback", stage=context.id, path=FEEDBACK.name, count=len(rows))
     metrics = {"n": len(rows), "dropped": sum(left_out.values()), "unscored": dropped[UNSCORED]}
     parts = ""
     if stage.feedback == "binary":

@@ -9,11 +9,11 @@ from statistics import fmean
 from typing import Any
 
 from halo_core.feedback import prompt_id
+from halo_core.workspace.records import VerdictLine
 from halo_judge.files_summary import position
 from halo_judge.labelled_files import Choice, Labelled
 from halo_judge.orders import Outcome, outcome
 from halo_judge.summary import price
-from halo_judge.verdicts import Record
 from halo_statistics import (
     POINTS,
     PairedDifference,
@@ -36,7 +36,7 @@ class Judged:
 
     id: str
     labelled: Labelled
-    record: Record
+    record: VerdictLine
 
     @property
     def points(self) -> float | None:
@@ -147,7 +147,7 @@ def _calibration(right: Sequence[Judged], confidence: float) -> dict[str, Any] |
     return asdict(calibration(preferences, outcomes, confidence=confidence))
 
 
-def _preference(record: Record) -> float | None:
+def _preference(record: VerdictLine) -> float | None:
     """Returns how sure the judge is of the first text, in both orders; None if it never says."""
     said = record["orders"]
     if not said or not all("preference" in each for each in said):

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from halo_core.errors import DataError, PathError
+from halo_core.errors import PathError
 from halo_core.feedback import Prompt
-
-Sample = Mapping[str, Any]
-"""A line of `samples.jsonl`."""
+from halo_core.workspace.records import SAMPLES, SampleLine
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class Duel:
     baseline_tokens: int | None
 
 
-def read_samples(folder: Path) -> dict[str, Sample]:
+def read_samples(folder: Path) -> dict[str, SampleLine]:
     """Returns prompt id to sample, in the order of the file.
 
     Args:
@@ -46,28 +42,10 @@ def read_samples(folder: Path) -> dict[str, Sample]:
         PathError: When there is no such file.
         DataError: When a line is not an object with a prompt id, a prompt and a completion.
     """
-    path = folder if folder.is_file() else folder / "samples.jsonl"
+    path = folder if folder.is_file() else folder / SAMPLES.name
     if not path.exists():
         raise PathError("no such file; expected what a sampling stage wrote", location=str(path))
-    samples = {}
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            sample = _parse(line, f"{path}:{number}")
-            samples[sample["prompt_id"]] = sample
-    return samples
-
-
-def _parse(line: str, where: str) -> Sample:
-    try:
-        sample: Sample = json.loads(line)
-        sample["prompt_id"], sample["prompt"], sample["completion"], sample["tokens"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise DataError(
-            f"got {line.strip()[:80]!r}; expected an object with prompt_id, prompt, completion "
-            "and tokens. Compute the sampling stage again: halo run SPEC --again STAGE",
-            location=where,
-        ) from error
-    return sample
+    return {sample["prompt_id"]: sample for sample in SAMPLES.read(path)}
 
 
 def pair_samples(folder: Path, against: Path | None) -> tuple[list[Duel], int]:
@@ -86,16 +64,18 @@ def pair_samples(folder: Path, against: Path | None) -> tuple[list[Duel], int]:
     return duels, len(samples) - len(duels)
 
 
-def against_targets(samples: Mapping[str, Sample]) -> list[Duel]:
+def against_targets(samples: Mapping[str, SampleLine]) -> list[Duel]:
     """Returns a duel for each sample whose prompt has a target in the data."""
     return [
-        _duel(sample, sample["target"], sample.get("target_tokens"))
+        _duel(sample, target, sample.get("target_tokens"))
         for sample in samples.values()
-        if sample.get("target") is not None
+        if (target := sample.get("target")) is not None
     ]
 
 
-def against_samples(samples: Mapping[str, Sample], baselines: Mapping[str, Sample]) -> list[Duel]:
+def against_samples(
+    samples: Mapping[str, SampleLine], baselines: Mapping[str, SampleLine]
+) -> list[Duel]:
     """Returns a duel for each prompt that is in both."""
     return [
         _duel(sample, baselines[id_]["completion"], baselines[id_]["tokens"])
@@ -104,7 +84,7 @@ def against_samples(samples: Mapping[str, Sample], baselines: Mapping[str, Sampl
     ]
 
 
-def _duel(sample: Sample, baseline: str, baseline_tokens: int | None) -> Duel:
+def _duel(sample: SampleLine, baseline: str, baseline_tokens: int | None) -> Duel:
     return Duel(
         sample["prompt_id"],
         sample["prompt"],

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypedDict
 
 from halo_core.scoring import Answer, Score
+from halo_core.workspace.records import SCORES, ScoreLine
 from halo_judge.kept_lines import KeptLines
 
-SCORES = "scores.jsonl"
 
-
-class ScoreRecord(TypedDict):
-    """A line of `scores.jsonl`; its score is null where the judge failed."""
-
-    id: str
-    completion: str
-    score: float | None
-    reason: str
-    cut: bool
-
-
-def score_record(answer: Answer, score: Score) -> ScoreRecord:
+def score_record(answer: Answer, score: Score) -> ScoreLine:
     """Returns the line of an answer."""
-    return ScoreRecord(
+    return ScoreLine(
         id=answer.id,
         completion=answer.completion,
         score=score.value,
@@ -33,7 +21,7 @@ def score_record(answer: Answer, score: Score) -> ScoreRecord:
     )
 
 
-def score_lines(folder: Path, answers: Iterable[Answer]) -> KeptLines[ScoreRecord]:
+def score_lines(folder: Path, answers: Iterable[Answer]) -> KeptLines[ScoreLine]:
     """Returns the file of the scores of some answers, whose ids say what their texts are.
 
     Unscored ones are asked for again.
@@ -44,5 +32,8 @@ def score_lines(folder: Path, answers: Iterable[Answer]) -> KeptLines[ScoreRecor
     """
     asked = {answer.id for answer in answers}
     return KeptLines(
-        folder / SCORES, "id", lambda line: line["id"] in asked and line["score"] is not None
+        SCORES,
+        folder / SCORES.name,
+        "id",
+        lambda line: line["id"] in asked and line["score"] is not None,
     )

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import fsum
 from statistics import fmean, median
 
+from halo_core.workspace.records import VerdictLine
 from halo_judge.bias_metrics import length_metrics, place_metrics
-from halo_judge.verdicts import Record
 from halo_statistics import Interval, WinRate, rate_text, win_rate
 
 INTERVAL_NAMES: Mapping[Interval, str] = {
@@ -18,7 +18,7 @@ INTERVAL_NAMES: Mapping[Interval, str] = {
 
 
 def summary_metrics(
-    records: Sequence[Record], *, confidence: float, interval: Interval = "exact"
+    records: Sequence[VerdictLine], *, confidence: float, interval: Interval = "exact"
 ) -> dict[str, float]:
     """Returns the final numbers of the stage; those that nothing stands behind are left out.
 
@@ -65,17 +65,17 @@ def summary_metrics(
     return metrics | _lengths(records) | _weighted(records) | price(records)
 
 
-def _rate(records: Iterable[Record], confidence: float, interval: Interval) -> WinRate:
+def _rate(records: Iterable[VerdictLine], confidence: float, interval: Interval) -> WinRate:
     results = (record["result"] for record in records)
     return win_rate(results, confidence=confidence, interval=interval)
 
 
-def _flip(records: Iterable[Record]) -> dict[str, float]:
+def _flip(records: Iterable[VerdictLine]) -> dict[str, float]:
     twice = [r["flip"] for r in records if len(r["orders"]) == 2 and r["result"] != "unscored"]
     return {"flip": sum(twice) / len(twice)} if twice else {}
 
 
-def _lengths(records: Sequence[Record]) -> dict[str, float]:
+def _lengths(records: Sequence[VerdictLine]) -> dict[str, float]:
     sides = {
         "len": [record["tokens"] for record in records],
         "baseline_len": [record["baseline_tokens"] for record in records],
@@ -84,7 +84,7 @@ def _lengths(records: Sequence[Record]) -> dict[str, float]:
     return {name: float(median(t)) for name, t in known.items() if t and len(t) == len(records)}
 
 
-def _weighted(records: Iterable[Record]) -> dict[str, float]:
+def _weighted(records: Iterable[VerdictLine]) -> dict[str, float]:
     """Returns the mean of what weighted verdicts say of the completion; same texts are 1/2."""
     shares = []
     scored = [record for record in records if record["result"] != "unscored"]
@@ -98,7 +98,7 @@ def _weighted(records: Iterable[Record]) -> dict[str, float]:
     return {"win_weighted": fmean(shares)} if shares and asked else {}
 
 
-def price(records: Iterable[Record]) -> dict[str, float]:
+def price(records: Iterable[VerdictLine]) -> dict[str, float]:
     """Returns `calls` and `cost`; without calls nothing, and no cost where one is not known."""
     said = [each for record in records for each in record["orders"] if "calls" in each]
     if not said:
@@ -109,7 +109,7 @@ def price(records: Iterable[Record]) -> dict[str, float]:
 
 
 def headline(
-    records: Sequence[Record],
+    records: Sequence[VerdictLine],
     *,
     rival: str,
     judge: str,

@@ -4,60 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NotRequired, TypedDict
 
-from halo_core.feedback import Prompt
-from halo_core.judge import Verdict, Winner
+from halo_core.judge import Verdict
+from halo_core.workspace.records import VERDICTS, OrderVerdict, VerdictLine
 from halo_judge.kept_lines import KeptLines
 from halo_judge.orders import Order, comparison_id, rule
 from halo_judge.samples import Duel
-from halo_statistics.win_rate import Result
-
-VERDICTS = "verdicts.jsonl"
-
-
-class OrderVerdict(TypedDict):
-    """What the judge said in one order; the last three only where the judge says them."""
-
-    order: Order
-    winner: Winner | None
-    reason: str
-    preference: NotRequired[float]
-    calls: NotRequired[int]
-    cost: NotRequired[float]
-
-
-class Record(TypedDict):
-    """A line of `verdicts.jsonl`. `orders` is empty where both texts are the same.
-
-    What the stage `label` asks has no numbers of tokens.
-    """
-
-    prompt_id: str
-    prompt: Prompt
-    completion: str
-    baseline: str
-    result: Result
-    flip: bool
-    orders: list[OrderVerdict]
-    tokens: NotRequired[int | None]
-    baseline_tokens: NotRequired[int | None]
 
 
 def make_record(
     duel: Duel, orders: Sequence[Order], verdicts: Mapping[str, Verdict], *, lengths: bool = True
-) -> Record:
+) -> VerdictLine:
     """Returns the line for a duel whose orders have all been judged.
 
     Args:
         duel: What was judged.
         orders: In which orders.
         verdicts: Comparison id to verdict.
-        lengths: Whether the line has the numbers of tokens, which may be null.
+        lengths: Whether the line has the numbers of tokens, which may be null; what the stage
+            `label` asks has none.
     """
     ruling = rule(duel, orders, verdicts)
     said = [(order, verdicts[comparison_id(duel, order)]) for order in orders]
-    record = Record(
+    record = VerdictLine(
         prompt_id=duel.prompt_id,
         prompt=duel.prompt,
         completion=duel.completion,
@@ -84,7 +53,7 @@ def _order_verdict(order: Order, verdict: Verdict) -> OrderVerdict:
 
 def verdict_lines(
     folder: Path, duels: Iterable[Duel], orders: Mapping[str, Sequence[Order]]
-) -> KeptLines[Record]:
+) -> KeptLines[VerdictLine]:
     """Returns the file of the verdicts on some duels.
 
     Lines on other texts or orders do not hold, and unscored ones are asked for again.
@@ -96,7 +65,7 @@ def verdict_lines(
     """
     asked = {duel.prompt_id: duel for duel in duels}
 
-    def holds(record: Record) -> bool:
+    def holds(record: VerdictLine) -> bool:
         duel = asked.get(record["prompt_id"])
         return (
             duel is not None
@@ -105,10 +74,10 @@ def verdict_lines(
             and [said["order"] for said in record["orders"]] == list(orders[duel.prompt_id])
         )
 
-    return KeptLines(folder / VERDICTS, "prompt_id", holds)
+    return KeptLines(VERDICTS, folder / VERDICTS.name, "prompt_id", holds)
 
 
-def first_failure(records: Iterable[Record]) -> str:
+def first_failure(records: Iterable[VerdictLine]) -> str:
     """Returns why the first comparison that is unscored has no verdict; "" where all have one."""
     reasons = (
         said["reason"]
