@@ -35,6 +35,13 @@ def test_a_run_is_called_by_its_method_beta_and_seed(fake_run: Any, loss: str, n
     assert record(fake_run, stages=stages).run_name == name
 
 
+def test_beta_is_that_of_the_loss_whatever_its_option_is_called(fake_run: Any) -> None:
+    path = fake_run.folder / "spec.resolved.yaml"
+    path.write_text("stages: {kto: {objective: {use: acme/kto, beta: 0.3}, loss: {beta: 7}}}")
+    recorded = {**stage("kto", "model", "acme/kto"), "roles": {"objective": "loss"}}
+    assert record(fake_run, stages=[recorded]).run_name == "kto-b0.3-s2"
+
+
 def test_a_run_that_trains_nothing_is_called_by_its_recipe(fake_run: Any) -> None:
     stages = [stage("win", "verdicts")]
     assert record(fake_run, stages=stages).run_name == "toy-s2"

@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Trace
 
-from halo_core.workspace.records import STAGE, StageRecord
+from halo_core.workspace.records import STAGE, ComponentRecord, StageRecord
 from halo_mlflow.components import MLflow
 from halo_mlflow.judge_source import read_judge
 
@@ -25,19 +25,24 @@ def judge_with(run: Any, judge: Any, orders: list[dict[str, Any]], **metrics: fl
     folder = run.workspace / "stages" / "win"
     verdict = json.loads((folder / "verdicts.jsonl").read_text())
     (folder / "verdicts.jsonl").write_text(json.dumps({**verdict, "orders": orders}) + "\n")
+    options = {name: value for name, value in judge.items() if name != "use"}
+    judging = {"kind": "judge", "name": judge["use"], "options": options}
+    whence = {"distribution": "", "version": "", "origin": "", "source": ""}
+    told = {"kind": "stage", "name": "judge", "options": {}, **whence}
     STAGE.write(
         folder,
         StageRecord(
             id="win",
             key="win",
             seed=0,
-            stage={"use": "judge", "judge": judge},
+            stage={"use": "judge", "referee": judge},
             models={},
             inputs={},
             data={},
             cache="",
             events="",
             identity={},
+            components=[ComponentRecord(**told), ComponentRecord(**judging, **whence)],
         ),
     )
     run.start()

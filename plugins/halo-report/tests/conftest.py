@@ -65,7 +65,7 @@ def synthetic_run(
         log.append(
             "stage-ended",
             **where,
-            product="model",
+            product=PRODUCTS[use],
             status="computed",
             metrics=metrics,
             headline=f"{id_} is done",
@@ -218,7 +218,8 @@ class SuiteWriter:
         where = {"stage": id_, "use": use, "folder": f"stages/{folder.name}"}
         log.append("stage-started", **where, resumed=False)
         work(folder)
-        log.append("stage-ended", **where, status="computed", metrics={}, headline="")
+        ended = {"product": PRODUCTS[use], "status": "computed", "metrics": {}, "headline": ""}
+        log.append("stage-ended", **where, **ended)
 
     def write(self, name, axes, cells) -> Path:
         """Writes ``suite.json``: cells are (names of the axes' cells, run, status, error)."""

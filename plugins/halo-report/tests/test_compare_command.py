@@ -220,6 +220,22 @@ def test_judge_orders_rival_and_sampler_that_differ_are_named(two, suite, compar
     assert [row["method"] for row in found["rows"]] == ["kto", "kto"]
 
 
+def test_circumstances_are_found_by_roles_whatever_the_options_are_called(two, suite, compare):
+    for run, foes in (("good-1", "target"), ("bad-1", "others")):
+        record(suite, run)
+        path = suite.workspace / "runs" / run / "run.json"
+        trained, answers, win = json.loads(path.read_text())["stages"]
+        answers |= {"models": {"speaker": "a"}, "roles": {"speaker": "start"}}
+        win |= {"inputs": {"foes": "others", "texts": "answers"}}
+        win |= {"roles": {"foes": "rival", "referee": "judge"}}
+        path.write_text(json.dumps({"stages": [trained, answers, win]}))
+        judge = {"referee": {"use": "acme/wise", "version": "1", "options": {}}}
+        write_stage(suite.workspace / "stages" / f"{run}-win", {"foes": foes}, judge)
+    _, found = compare("good", "bad")
+    assert found["unlike"] == ["the rival differs: target -> others"]
+    assert [(row["judge"], row["method"]) for row in found["rows"]] == [("acme/wise", "kto")] * 2
+
+
 def test_the_same_circumstances_are_no_warning(two, suite, compare):
     for run in ("good-1", "bad-1"):
         record(suite, run)

@@ -128,8 +128,8 @@ RESOLVED = """\
 name: toy
 stages:
   sft: {use: train, loss: {use: sft, per: token}}
-  kto: {use: train, loss: {use: kto, beta: 0.1}}
-  again: {use: train, loss: {use: kto, beta: 0.1}}
+  kto: {use: acme/train, objective: {use: kto, beta: 0.1}}
+  again: {use: acme/train, objective: {use: kto, beta: 0.1}}
   gone: {use: train, loss: {use: gone/loss}}
   win: {use: judge}
 """

@@ -38,6 +38,7 @@ def read_judge(stage: Path, metrics: Mapping[str, Any]) -> JudgeSource:
         metrics: The stage's final numbers; those of a paid judge have `calls`.
     """
     record = STAGE.read(stage)
-    tree = record["stage"].get("judge") if record else None
-    options = tree if isinstance(tree, Mapping) else {"use": tree or stage.name}
-    return JudgeSource(str(options.get("use")), str(options.get("model") or ""), "calls" in metrics)
+    components = record.get("components", []) if record else []
+    judge = next((each for each in components if each["kind"] == "judge"), None)
+    name, options = (judge["name"], judge["options"]) if judge else (stage.name, {})
+    return JudgeSource(name, str(options.get("model") or ""), "calls" in metrics)

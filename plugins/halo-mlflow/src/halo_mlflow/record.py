@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.hashing import short_hash
+from halo_core.recorded_roles import option_with
 from halo_core.redact import redact
 from halo_core.workspace import records
 from halo_mlflow.keys import PlainStages, plain_stages
@@ -88,7 +89,9 @@ class RunRecord:
         suite = self.tree.get("suite")
         if suite:
             return cell_name(suite["axes"], self.method)
-        loss = self.resolved.get("stages", {}).get(self.plain.method, {}).get("loss")
+        recorded = [stage for stage in self.stages if stage["id"] == self.plain.method]
+        options = self.resolved.get("stages", {}).get(self.plain.method, {})
+        loss = options.get(option_with(recorded[0], "loss")) if recorded else None
         beta = loss.get("beta") if isinstance(loss, dict) else None
         short = re.split("[/:]", self.method)[-1]  # namespace/name, file:path:Class
         parts = [short, f"b{beta:g}" if isinstance(beta, int | float) else ""]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -97,13 +97,22 @@ def run_values(resolved_spec: str) -> list[ImpliedValue]:
     tree = parse_value(resolved_spec) or {}
     found: dict[str, ImpliedValue] = {}
     for stage in (tree.get("stages") or {}).values():
-        loss = stage.get("loss") if isinstance(stage, dict) else None
-        resolved = _resolve(loss, {}, Path.cwd(), "the run's spec", []) if loss else None
-        if resolved is not None:
+        for resolved in _losses(stage):
             value = implied_value(resolved)
             if value.function is not None:
                 found.setdefault(json.dumps([value.name, value.options], sort_keys=True), value)
     return _apart(list(found.values()))
+
+
+def _losses(stage: Any) -> Iterator[Resolved]:
+    """Yields the losses among a stage's options, whatever the options are called."""
+    options = stage.values() if isinstance(stage, dict) else ()
+    for value in options:
+        # A component of another kind is no loss of that name and those options.
+        if isinstance(value, dict) and "use" in value:
+            resolved = _resolve(value, {}, Path.cwd(), "the run's spec", [])
+            if resolved is not None:
+                yield resolved
 
 
 def implied_value(resolved: Resolved) -> ImpliedValue:

@@ -21,7 +21,7 @@ def judge_biases(stages: Sequence[StageData]) -> dict[str, list[str]]:
     return {
         stage.id: [_text(stage.metrics, name) for name in COLUMNS]
         for stage in stages
-        if stage.use == "judge" and COLUMNS.keys() & stage.metrics.keys()
+        if stage.product == "verdicts" and COLUMNS.keys() & stage.metrics.keys()
     }
 
 

@@ -92,7 +92,7 @@ def run_cell(run: RunData, judge_stage: str | None, status: str, why: str) -> Ce
     """
     judges = [s for s in run.stages if s.verdicts and judge_stage in (None, s.id)]
     judge = judges[-1] if judges and judges[-1].ended else None
-    trained = [stage for stage in run.stages if stage.use == "train" and stage.curves]
+    trained = [stage for stage in run.stages if stage.product == "model" and stage.curves]
     verdicts = judge.verdicts if judge else ()
     state, reason = ("done", "") if judge else _absence(run, judge_stage, status, why)
     return Cell(

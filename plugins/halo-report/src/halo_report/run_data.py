@@ -37,6 +37,7 @@ class StageData:
     Attributes:
         id: Its id in the spec.
         use: Its component (``train``, ``sample``, ``judge``).
+        product: What it makes: ``model``, ``samples``, ``verdicts``, ``feedback``, or "".
         status: ``computed``, ``cached``, ``failed``, ``interrupted``, ``running`` or ``pending``.
         loss: The name of its loss, or "".
         headline: Its sentence for the summary, or "".
@@ -50,6 +51,7 @@ class StageData:
     id: str
     use: str
     status: str = "pending"
+    product: str = ""
     loss: str = ""
     headline: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -201,6 +203,7 @@ def _read_stage(entry: Mapping[str, Any], events: Sequence[Event], folder: Path)
         id=entry["id"],
         use=str(entry.get("use") or ""),
         status=str(ended.get("status") or unfinished),
+        product=str(entry.get("product") or ended.get("product") or ""),
         loss=str(entry.get("loss") or ""),
         headline=str(ended.get("headline") or ""),
         metrics=ended.get("metrics") or {},

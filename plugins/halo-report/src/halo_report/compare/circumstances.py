@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from halo_core.recorded_roles import option_with, started_from, taken_from
 from halo_core.workspace.records import RUN, STAGE, RunRecord, RunStage
 from halo_report.compare.entries import Entry
 from halo_report.compare.spec_difference import difference_text, differences
@@ -44,13 +45,14 @@ def circumstances(entry: Entry) -> Circumstances:
     judge = stages.get(entry.judge.id)
     told = _stage_record(workspace, judge)
     options = _mapping(told.get("stage"))
-    sampler = stages.get(judge.get("inputs", {}).get("of", "")) if judge else None
-    model = stages.get(sampler.get("models", {}).get("from", "")) if sampler else None
+    sampler = stages.get(taken_from(judge)) if judge else None
+    model = stages.get(started_from(sampler)) if sampler else None
     method = (model.get("loss") if model else None) or ""
+    by, rival = (option_with(judge, role) if judge else "" for role in ("judge", "rival"))
     return Circumstances(
-        judge=_component(_options(told).get("judge")),
+        judge=_component(_options(told).get(by)),
         orders=str(options.get("orders") or ""),
-        against=str(options.get("against") or ""),
+        against=str(options.get(rival) or ""),
         sampler=_sampler(_stage_record(workspace, sampler)),
         method=method,
         trained=model["id"] if model and method else "",
@@ -125,7 +127,8 @@ def _sampler(record: Mapping[str, Any]) -> Mapping[str, Any]:
 def _data(record: Mapping[str, Any]) -> list[str]:
     """Returns the sources of the prompts; their contents are compared prompt by prompt."""
     data = _mapping(_mapping(record.get("identity")).get("data"))
-    return [f"{each['component']['use']} {each['split']}" for each in data.get("prompts", ())]
+    sources = [source for found in data.values() for source in found]
+    return [f"{each['component']['use']} {each['split']}" for each in sources]
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
