@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
-
-from halo_core.hashing import short_hash
 
 Feedback = Literal["text", "demonstration", "binary", "paired", "scored"]
 
@@ -32,15 +29,6 @@ COLUMNS: Mapping[Feedback, Mapping[str, str]] = {
 `text` is raw text to pretrain on: a demonstration without a prompt, trained on whole.
 """
 
-CONVERSIONS: Mapping[tuple[Feedback, Feedback], str] = {
-    ("paired", "binary"): "paired-to-binary",
-    ("paired", "demonstration"): "paired-to-demonstration",
-}
-"""The conversions that the runner inserts by itself, by the names of their data components."""
-
-SPLIT_OF = "split-of"
-"""The data component that a source with a ``split`` within another component stands for."""
-
 
 def accepts(wanted: Feedback, given: Feedback) -> bool:
     """Returns whether a loss on `wanted` feedback can take `given` feedback as it is."""
@@ -53,6 +41,11 @@ def prompt_id(prompt: Prompt) -> str:
     >>> prompt_id([{"role": "user", "content": "hi"}])
     '897be8e1f0370e7f'
     """
+    # Every `halo` command imports this module, and these two cost it milliseconds.
+    import json
+
+    from halo_core.hashing import short_hash
+
     content = [[message["role"], message["content"]] for message in prompt]
     encoded = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
     return short_hash(encoded)

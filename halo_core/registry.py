@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from halo_core.errors import PluginError, UserError, nearest
+from halo_core.feedback import COLUMNS, Feedback
 from halo_core.installed import normalised
 from halo_core.reserved import KINDS, RESERVED
 
@@ -28,6 +29,10 @@ class Registration(NamedTuple):
         version: Its version.
         origin: The file of the module that registered it.
         help: One line; commands only.
+        converts: The kinds of feedback from which and to which it converts; data sources only.
+        picks_split: Its option that names the split which it reads of another; data sources only.
+        makes_base_model: Whether a spec may have it under ``model:``; stages only.
+        by_default: Whether a run has it whose spec names none; reports only.
     """
 
     kind: str
@@ -37,6 +42,10 @@ class Registration(NamedTuple):
     version: str
     origin: str
     help: str = ""
+    converts: tuple[Feedback, Feedback] | None = None
+    picks_split: str | None = None
+    makes_base_model: bool = False
+    by_default: bool = False
 
     @property
     def canonical(self) -> str:
@@ -112,36 +121,74 @@ class Registrar:
         """Registers a `halo_core.ReferenceUpdate`."""
         self._add("reference_update", name, target)
 
-    def data(self, name: str, target: str) -> None:
-        """Registers a `halo_core.DataSource`."""
-        self._add("data", name, target)
+    def data(
+        self,
+        name: str,
+        target: str,
+        *,
+        converts: tuple[Feedback, Feedback] | None = None,
+        picks_split: str | None = None,
+    ) -> None:
+        """Registers a `halo_core.DataSource`.
+
+        One that wraps another source (it has exactly one option that takes a `DataSource`) may be
+        inserted into specs that do not name it. Where several plugins offer the same, the built-in
+        one is inserted; without a built-in one, a spec must name the one it wants.
+
+        Args:
+            name: As specs write it.
+            target: ``module:attribute``.
+            converts: Kinds of feedback: where a source of the first one is given and the second one
+                is needed, it is inserted. It needs no option but the source.
+            picks_split: The option that names a split: it is inserted where a source within another
+                component has a ``split`` of its own.
+        """
+        if converts is not None and not (len(converts) == 2 and {*converts} <= {*COLUMNS}):
+            raise PluginError(
+                f"{self._distribution} registers the data source {name!r} with converts="
+                f"{converts!r}; expected two of {', '.join(COLUMNS)}"
+            )
+        self._add("data", name, target, converts=converts, picks_split=picks_split)
 
     def judge(self, name: str, target: str) -> None:
         """Registers a `halo_core.Judge`."""
         self._add("judge", name, target)
 
-    def stage(self, name: str, target: str) -> None:
-        """Registers a `halo_core.Stage`."""
-        self._add("stage", name, target)
+    def stage(self, name: str, target: str, *, makes_base_model: bool = False) -> None:
+        """Registers a `halo_core.Stage`.
+
+        Args:
+            name: As specs write it.
+            target: ``module:attribute``.
+            makes_base_model: Whether a spec may have it as its model, ``model: {NAME: {...}}``: it
+                then runs before all other stages, and they start from what it makes.
+        """
+        self._add("stage", name, target, makes_base_model=makes_base_model)
 
     def tracker(self, name: str, target: str) -> None:
         """Registers a `halo_core.Tracker`."""
         self._add("tracker", name, target)
 
-    def report(self, name: str, target: str) -> None:
-        """Registers a `halo_core.Report`."""
-        self._add("report", name, target)
+    def report(self, name: str, target: str, *, by_default: bool = False) -> None:
+        """Registers a `halo_core.Report`.
+
+        Args:
+            name: As specs write it.
+            target: ``module:attribute``.
+            by_default: Whether a run has it whose spec has no ``reports:``.
+        """
+        self._add("report", name, target, by_default=by_default)
 
     def command(self, name: str, target: str, *, help: str) -> None:
         """Registers a command of the command line: a `click.Command`, imported when it is run."""
-        self._add("command", name, target, help)
+        self._add("command", name, target, help=help)
 
-    def _add(self, kind: str, name: str, target: str, help: str = "") -> None:
+    def _add(self, kind: str, name: str, target: str, **more: Any) -> None:
         mistake = self._mistake(kind, name, target)
         if mistake:
             raise PluginError(f"{self._distribution} registers the {words(kind)} {name!r}{mistake}")
         self.registrations.append(
-            Registration(kind, name, target, self._distribution, self._version, self.origin, help)
+            Registration(kind, name, target, self._distribution, self._version, self.origin, **more)
         )
 
     def _mistake(self, kind: str, name: str, target: str) -> str | None:
@@ -201,6 +248,10 @@ class Registry:
     def names(self, kind: str) -> list[str]:
         """Returns the names of the installed components of a kind as specs write them, sorted."""
         return sorted(self.written(r) for r in self.registrations if r.kind == kind)
+
+    def is_built_in(self, registration: Registration) -> bool:
+        """Returns whether a registration is one of halo's own, which bare names belong to."""
+        return registration.name == registration.canonical
 
     def written(self, registration: Registration) -> str:
         """Returns the name by which `find` finds a registration in this environment."""

@@ -23,8 +23,7 @@ from halo_core.component import (
     with_origin,
 )
 from halo_core.data import DataSource
-from halo_core.errors import HaloError, PluginError, did_you_mean
-from halo_core.feedback import SPLIT_OF
+from halo_core.errors import HaloError, PluginError, UserError, did_you_mean
 from halo_core.loss import Loss
 from halo_core.option_fields import (
     fields_by_alias,
@@ -35,6 +34,7 @@ from halo_core.option_fields import (
 )
 from halo_core.registry import Registration, Registry, import_target, raised_at
 from halo_core.spec.document import Keys, dotted
+from halo_core.spec.inserted import source_option, split_picker
 from halo_core.spec.local_file import (
     FILE_PREFIX,
     absolute_name,
@@ -220,7 +220,37 @@ class Resolver:
         if splits and split not in splits:
             self.mistakes.unknown((*keys, "split"), "split", split, splits)
             return None
-        return self.resolve("data", {"use": SPLIT_OF, "source": source, "name": split}, keys)
+        try:
+            picker = split_picker(self.registry)
+        except UserError as error:
+            self.mistakes.take((*keys, "split"), error)
+            return None
+        if picker is None or picker.picks_split is None:
+            told = "no plugin is installed that reads one split of another source; leave it out"
+            self.mistakes.add((*keys, "split"), told)
+            return None
+        return self.wrapped(picker, source, {picker.picks_split: split}, keys)
+
+    def wrapped(
+        self, wrapper: Registration, source: Resolved, options: Mapping[str, Any], keys: Keys
+    ) -> Resolved | None:
+        """Returns a data source within another one that a spec does not name.
+
+        Args:
+            wrapper: What wraps it.
+            source: What is wrapped.
+            options: Of the wrapper, besides the source.
+            keys: Where the source stands.
+        """
+        component_class = self._import("data", wrapper, keys)
+        if component_class is None:
+            return None
+        try:
+            option = source_option(component_class, wrapper)
+        except PluginError as error:
+            self.mistakes.take(keys, error)
+            return None
+        return self._build(component_class, wrapper, {option: source, **options}, keys)
 
     def _use(self, kind: str, value: Any, keys: Keys) -> tuple[Registration, dict[str, Any]] | None:
         given = {"use": value} if isinstance(value, str) else value

@@ -6,6 +6,7 @@ from typing import Any
 
 from halo_core.discovery import discover
 from halo_core.registry import Registration, Registry, import_target
+from halo_core.spec.inserted import base_model_stages
 
 KINDS = (
     "loss",
@@ -35,7 +36,7 @@ def spec_schema() -> dict[str, Any]:
         "properties": {
             "name": {"type": "string"},
             "seed": {"type": "integer", "minimum": 0},
-            "model": _model(),
+            "model": _model(registry),
             "data": {
                 "type": "object",
                 "properties": {
@@ -52,7 +53,7 @@ def spec_schema() -> dict[str, Any]:
     }
 
 
-def _model() -> dict[str, Any]:
+def _model(registry: Registry) -> dict[str, Any]:
     return {
         "type": "object",
         "additionalProperties": False,
@@ -60,7 +61,7 @@ def _model() -> dict[str, Any]:
             "hub": {"type": "string"},
             "revision": {"type": "string"},
             "path": {"type": "string"},
-            "scratch": {"type": "object"},
+            **{name: {"type": "object"} for name in base_model_stages(registry)},
         },
     }
 

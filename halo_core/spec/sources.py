@@ -7,10 +7,11 @@ from typing import Any, Literal, cast
 
 from halo_core.blame import blaming, plugin_error
 from halo_core.data import DataInfo, DataSource
-from halo_core.errors import HaloError
-from halo_core.feedback import COLUMNS, CONVERSIONS, Feedback, accepts
+from halo_core.errors import HaloError, UserError
+from halo_core.feedback import COLUMNS, Feedback, accepts
 from halo_core.spec.components import Resolved, Resolver
 from halo_core.spec.document import Keys
+from halo_core.spec.inserted import conversion
 
 
 @dataclass(frozen=True)
@@ -142,8 +143,12 @@ def _convert(
     if given is None or accepts(wanted, given):
         return source
     loss, name = who
-    conversion = CONVERSIONS.get((given, wanted))
-    if conversion is None:
+    try:
+        found = conversion(resolver.registry, given, wanted)
+    except UserError as error:
+        resolver.mistakes.take(keys, error)
+        return None
+    if found is None:
         resolver.mistakes.add(
             keys,
             f"{loss} learns from {wanted} feedback, but the data {name!r} "
@@ -151,8 +156,8 @@ def _convert(
             "halo data shows what a source holds",
         )
         return None
-    resolved = resolver.resolve("data", {"use": conversion, "source": source.resolved}, keys)
+    resolved = resolver.wrapped(found, source.resolved, {}, keys)
     info = None if resolved is None else _inspect(resolver, resolved, keys)
     if resolved is None or info is None:
         return None
-    return replace(source, resolved=resolved, info=info, converted=conversion)
+    return replace(source, resolved=resolved, info=info, converted=resolved.name)

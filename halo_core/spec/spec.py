@@ -10,8 +10,10 @@ from typing import Any, cast
 
 from halo_core.discovery import discover
 from halo_core.registry import Registry
+from halo_core.spec.base_model import BaseModel, read_base_model
 from halo_core.spec.components import Resolved, Resolver
 from halo_core.spec.document import Document, apply_overrides, read_document
+from halo_core.spec.inserted import default_reports
 from halo_core.spec.matrix import KEY as MATRIX
 from halo_core.spec.mistakes import Mistakes
 from halo_core.spec.sources import SetSpec, held_out, resolve_set
@@ -20,24 +22,6 @@ from halo_core.stage import Stage
 
 TOP_LEVEL = ("name", "seed", "model", "data", "stages", "tracking", "reports", MATRIX)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-HUB_NAME = re.compile(r"([\w.-]+/)?[\w.-]+")
-
-
-@dataclass(frozen=True)
-class BaseModel:
-    """The model that a run starts from: exactly one of hub, path and scratch.
-
-    Attributes:
-        hub: An id on the model hub.
-        revision: Its revision.
-        path: A transformers folder.
-        scratch: Whether the first stage makes it.
-    """
-
-    hub: str | None = None
-    revision: str | None = None
-    path: Path | None = None
-    scratch: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,11 +110,11 @@ def check_spec(document: Document, registry: Registry, cell: SuiteCell | None = 
         )
     name = _name(tree, mistakes)
     seed = _seed(tree, mistakes)
-    model, scratch = _model(tree, mistakes)
+    model = read_base_model(tree, registry, mistakes)
     sets = _sets(tree, resolver)
-    stages = resolve_stages(resolver, _stages(tree, scratch, mistakes), sets)
+    stages = resolve_stages(resolver, _stages(tree, model, mistakes), sets, model.made_by or "")
     tracking = _components(resolver, tree, "tracking", "tracker")
-    reports = _components(resolver, tree, "reports", "report", default=_default_reports(registry))
+    reports = _components(resolver, tree, "reports", "report", default=default_reports(registry))
     mistakes.raise_if_any()
     return Spec(name, seed, model, cast(Any, sets), stages, tracking, reports, document, cell)
 
@@ -150,54 +134,6 @@ def _seed(tree: Mapping[str, Any], mistakes: Mistakes) -> int:
         mistakes.add(("seed",), f"got {seed!r}; expected a whole number from 0 to 2147483647")
         return 0
     return seed
-
-
-def _model(tree: Mapping[str, Any], mistakes: Mistakes) -> tuple[BaseModel, Any]:
-    """Returns the model and, for a generated one, the options of its stage."""
-    given = tree.get("model")
-    forms = "expected exactly one of hub:, path: and scratch:"
-    if not isinstance(given, dict):
-        what = "'model' is missing" if given is None else f"got {given!r}"
-        mistakes.add(("model",), f"{what}; {forms}, as in model: {{hub: EleutherAI/pythia-1.4b}}")
-        return BaseModel(scratch=True), None
-    for key in given:
-        if key not in ("hub", "revision", "path", "scratch"):
-            mistakes.unknown(("model", key), "key", key, ["hub", "path", "revision", "scratch"])
-    present = [key for key in ("hub", "path", "scratch") if key in given]
-    if len(present) != 1:
-        mistakes.add(("model",), f"got {', '.join(present) or 'none'}; {forms}")
-        return BaseModel(scratch=True), None
-    if "revision" in given and present != ["hub"]:
-        mistakes.add(("model", "revision"), "only a model from the hub has a revision")
-    if present == ["scratch"]:
-        return BaseModel(scratch=True), given["scratch"]
-    if present == ["path"]:
-        return _model_path(given["path"], mistakes), None
-    return _model_hub(given, mistakes), None
-
-
-def _model_path(value: Any, mistakes: Mistakes) -> BaseModel:
-    keys = ("model", "path")
-    if not isinstance(value, str):
-        mistakes.add(keys, f"got {value!r}; expected a folder")
-        return BaseModel(scratch=True)
-    path = (mistakes.document.folder_of(keys) / Path(value).expanduser()).resolve()
-    if not path.is_dir():
-        mistakes.add(keys, f"no such folder: {path}")
-    elif not (path / "config.json").is_file():
-        mistakes.add(keys, f"{path} has no config.json; expected a folder saved by transformers")
-    return BaseModel(path=path)
-
-
-def _model_hub(given: Mapping[str, Any], mistakes: Mistakes) -> BaseModel:
-    hub, revision = given["hub"], given.get("revision", "main")
-    if not isinstance(hub, str) or not HUB_NAME.fullmatch(hub):
-        mistakes.add(("model", "hub"), f"got {hub!r}; expected an id such as owner/name")
-        return BaseModel(hub="unknown")
-    if not isinstance(revision, str):
-        mistakes.add(("model", "revision"), f"got {revision!r}; expected a branch, tag or commit")
-        return BaseModel(hub=hub)
-    return BaseModel(hub=hub, revision=revision)
 
 
 def _sets(tree: Mapping[str, Any], resolver: Resolver) -> dict[str, SetSpec | None]:
@@ -233,7 +169,7 @@ def _hold_out(
         sets["test"] = None
 
 
-def _stages(tree: Mapping[str, Any], scratch: Any, mistakes: Mistakes) -> dict[str, Any]:
+def _stages(tree: Mapping[str, Any], model: BaseModel, mistakes: Mistakes) -> dict[str, Any]:
     """Returns the stages as written, the one that makes the model first."""
     given = tree.get("stages")
     if not isinstance(given, dict) or not given:
@@ -245,12 +181,9 @@ def _stages(tree: Mapping[str, Any], scratch: Any, mistakes: Mistakes) -> dict[s
     for name in given:
         if not NAME.fullmatch(name) or "." in name or name in (BASE_MODEL, "target"):
             mistakes.add(("stages", name), f"the id {name!r} is reserved or not plain letters")
-    if scratch is None:
+    if model.made_by is None:
         return dict(given)
-    if not isinstance(scratch, dict):
-        mistakes.add(("model", "scratch"), f"got {scratch!r}; expected config, data, vocab_size")
-        return dict(given)
-    return {BASE_MODEL: {"use": "scratch", **scratch}, **given}
+    return {BASE_MODEL: {"use": model.made_by, **model.options}, **given}
 
 
 def _components(
@@ -261,10 +194,6 @@ def _components(
         given = [given]
     found = [resolver.resolve(kind, value, (key, i)) for i, value in enumerate(given)]
     return [component for component in found if component is not None]
-
-
-def _default_reports(registry: Registry) -> list[str]:
-    return [name for name in registry.names("report") if name == "html"]
 
 
 __all__ = ["BaseModel", "Spec", "Stage", "SuiteCell", "check_spec", "load_spec"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from halo_core.blame import blaming
+from halo_core.blame import blaming, class_place
 from halo_core.component import PREVIOUS, Component, Default, Refers
 from halo_core.errors import HaloError, PluginError, nearest
 from halo_core.option_fields import (
@@ -92,7 +92,10 @@ def loss_of(resolved: Resolved) -> Resolved | None:
 
 
 def resolve_stages(
-    resolver: Resolver, given: Mapping[str, Any], sets: Mapping[str, SetSpec | None]
+    resolver: Resolver,
+    given: Mapping[str, Any],
+    sets: Mapping[str, SetSpec | None],
+    made_by: str = "",
 ) -> list[StageSpec]:
     """Returns the stages in order; those with a mistake are left out.
 
@@ -100,15 +103,21 @@ def resolve_stages(
         resolver: Resolves components and collects mistakes.
         given: Stage id to what the spec says of it, in order.
         sets: The data sets by name; None for one that has a mistake.
+        made_by: Of the stage `BASE_MODEL`, the key under which the spec has it in ``model:``.
     """
     products: dict[str, str | None] = {}
     if BASE_MODEL not in given:
         products[BASE_MODEL] = "model"
     stages = []
     for id_, value in given.items():
-        keys: Keys = ("model", "scratch") if id_ == BASE_MODEL else ("stages", id_)
+        keys: Keys = ("model", made_by) if id_ == BASE_MODEL else ("stages", id_)
         stage = _Wiring(resolver, id_, keys, products, sets).resolve(value)
         products[id_] = stage.component.produces if stage else None
+        if stage is not None and id_ == BASE_MODEL and products[id_] != "model":
+            told = f"{made_by} is registered with makes_base_model, and makes {products[id_]}"
+            resolver.mistakes.take(
+                keys, PluginError(told, location=class_place(type(stage.component)))
+            )
         if stage is not None:
             stages.append(stage)
             _offer_feedback(resolver, stage, keys, sets)

@@ -17,8 +17,14 @@ def halo_register(registry: Registrar) -> None:
     registry.data("jsonl", "halo_data.components:Jsonl")
     registry.data("hub", "halo_data.components:Hub")
     registry.data("toy", "halo_data.components:Toy")
-    registry.data("paired-to-binary", "halo_data.components:PairedToBinary")
-    registry.data("paired-to-demonstration", "halo_data.components:PairedToDemonstration")
+    registry.data(
+        "paired-to-binary", "halo_data.components:PairedToBinary", converts=("paired", "binary")
+    )
+    registry.data(
+        "paired-to-demonstration",
+        "halo_data.components:PairedToDemonstration",
+        converts=("paired", "demonstration"),
+    )
     registry.data("binary-to-demonstration", "halo_data.components:BinaryToDemonstration")
     registry.data("settle-labels", "halo_data.components:SettleLabels")
     registry.data("scored-to-paired", "halo_data.components:ScoredToPaired")
@@ -26,5 +32,5 @@ def halo_register(registry: Registrar) -> None:
     registry.data("keep-fraction", "halo_data.components:KeepFraction")
     registry.data("label-noise", "halo_data.components:LabelNoise")
     registry.data("mixture", "halo_data.components:Mixture")
-    registry.data("split-of", "halo_data.components:SplitOf")
+    registry.data("split-of", "halo_data.components:SplitOf", picks_split="name")
     registry.judge("oracle", "halo_data.components:Oracle")

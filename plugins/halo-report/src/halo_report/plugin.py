@@ -9,7 +9,7 @@ from halo_core.registry import Registrar
 @hookimpl
 def halo_register(registry: Registrar) -> None:
     """Registers the components of this distribution."""
-    registry.report("html", "halo_report.components:Html")
+    registry.report("html", "halo_report.components:Html", by_default=True)
     registry.command(
         "compare",
         "halo_report.compare_command:compare",

@@ -11,4 +11,4 @@ def halo_register(registry: Registrar) -> None:
     """Registers the components of this distribution."""
     registry.stage("train", "halo_trainer.train_stage:Train")
     registry.stage("sample", "halo_trainer.sample_stage:Sample")
-    registry.stage("scratch", "halo_trainer.scratch_stage:Scratch")
+    registry.stage("scratch", "halo_trainer.scratch_stage:Scratch", makes_base_model=True)

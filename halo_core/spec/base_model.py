@@ -1,0 +1,106 @@
+"""The model that a run starts from: on the hub, in a folder, or made by a stage."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from halo_core.registry import Registry
+from halo_core.reserved import RESERVED
+from halo_core.spec.inserted import base_model_stages
+from halo_core.spec.mistakes import Mistakes
+
+HUB_NAME = re.compile(r"([\w.-]+/)?[\w.-]+")
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """The model that a run starts from: exactly one of hub, path and made_by.
+
+    Attributes:
+        hub: An id on the model hub.
+        revision: Its revision.
+        path: A transformers folder.
+        made_by: The name of the stage that makes it before all others.
+        options: Of that stage, as the spec has them.
+    """
+
+    hub: str | None = None
+    revision: str | None = None
+    path: Path | None = None
+    made_by: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_base_model(tree: Mapping[str, Any], registry: Registry, mistakes: Mistakes) -> BaseModel:
+    """Returns the model of a spec; one without anything after a mistake."""
+    given = tree.get("model")
+    makers = base_model_stages(registry)
+    forms = _forms(makers)
+    if not isinstance(given, dict):
+        what = "'model' is missing" if given is None else f"got {given!r}"
+        mistakes.add(("model",), f"{what}; {forms}, as in model: {{hub: EleutherAI/pythia-1.4b}}")
+        return BaseModel()
+    # A stage of a plugin that is not installed is told of when it is resolved.
+    makers += [key for key in given if _is_elsewhere(key, registry)]
+    known = ["hub", "path", "revision", *makers]
+    for key in given:
+        if key not in known:
+            mistakes.unknown(("model", key), "key", key, known)
+    present = [key for key in ("hub", "path", *makers) if key in given]
+    if len(present) != 1:
+        mistakes.add(("model",), f"got {', '.join(present) or 'none'}; {forms}")
+        return BaseModel()
+    if "revision" in given and present != ["hub"]:
+        mistakes.add(("model", "revision"), "only a model from the hub has a revision")
+    if present == ["hub"]:
+        return _on_hub(given, mistakes)
+    if present == ["path"]:
+        return _in_folder(given["path"], mistakes)
+    return _made(present[0], given[present[0]], mistakes)
+
+
+def _forms(makers: Sequence[str]) -> str:
+    *first, last = ("hub:", "path:", *(f"{name}:" for name in makers))
+    return f"expected exactly one of {', '.join(first)} and {last}"
+
+
+def _is_elsewhere(name: object, registry: Registry) -> bool:
+    """Returns whether a name is that of a stage which is not installed."""
+    looks_so = isinstance(name, str) and (name in RESERVED["stage"] or "/" in name)
+    return looks_so and name not in registry.names("stage")
+
+
+def _made(name: str, options: Any, mistakes: Mistakes) -> BaseModel:
+    if isinstance(options, dict):
+        return BaseModel(made_by=name, options=options)
+    told = f"got {options!r}; expected the options of the stage {name}"
+    mistakes.add(("model", name), f"{told}: halo plugins show {name}")
+    return BaseModel()
+
+
+def _in_folder(value: Any, mistakes: Mistakes) -> BaseModel:
+    keys = ("model", "path")
+    if not isinstance(value, str):
+        mistakes.add(keys, f"got {value!r}; expected a folder")
+        return BaseModel()
+    path = (mistakes.document.folder_of(keys) / Path(value).expanduser()).resolve()
+    if not path.is_dir():
+        mistakes.add(keys, f"no such folder: {path}")
+    elif not (path / "config.json").is_file():
+        mistakes.add(keys, f"{path} has no config.json; expected a folder saved by transformers")
+    return BaseModel(path=path)
+
+
+def _on_hub(given: Mapping[str, Any], mistakes: Mistakes) -> BaseModel:
+    hub, revision = given["hub"], given.get("revision", "main")
+    if not isinstance(hub, str) or not HUB_NAME.fullmatch(hub):
+        mistakes.add(("model", "hub"), f"got {hub!r}; expected an id such as owner/name")
+        return BaseModel(hub="unknown")
+    if not isinstance(revision, str):
+        mistakes.add(("model", "revision"), f"got {revision!r}; expected a branch, tag or commit")
+        return BaseModel(hub=hub)
+    return BaseModel(hub=hub, revision=revision)

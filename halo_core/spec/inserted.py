@@ -1,0 +1,73 @@
+"""What a spec gets without naming it: conversions, splits, the stage of a new model, reports.
+
+Which component does it is said by the registrations, so that nothing is imported to find it. Where
+several can, the built-in one is taken; without a built-in one a spec must name the one it wants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from halo_core.component import Component
+from halo_core.errors import PluginError, UserError
+from halo_core.feedback import Feedback
+from halo_core.option_fields import fields_by_alias, interface_kind, takes_lists
+from halo_core.registry import Registration, Registry
+
+
+def conversion(registry: Registry, given: Feedback, wanted: Feedback) -> Registration | None:
+    """Returns what turns one kind of feedback into another; None where nothing does.
+
+    Raises:
+        UserError: When several do, and none of them is built in.
+    """
+    found = [r for r in registry.registrations if r.converts == (given, wanted)]
+    return _only(registry, found, f"turn {given} into {wanted} feedback")
+
+
+def split_picker(registry: Registry) -> Registration | None:
+    """Returns what stands for a source with a ``split`` within another component.
+
+    Raises:
+        UserError: When several do, and none of them is built in.
+    """
+    found = [r for r in registry.registrations if r.picks_split]
+    return _only(registry, found, "read one split of another source")
+
+
+def _only(registry: Registry, found: Sequence[Registration], what: str) -> Registration | None:
+    chosen = [r for r in found if registry.is_built_in(r)] or found
+    if len(chosen) > 1:
+        names = sorted(map(registry.written, chosen))
+        raise UserError(
+            f"{' and '.join(names)} {what}; name the one you want, as in "
+            f"{{use: {names[0]}, ...}}, or leave one out with HALO_PLUGINS"
+        )
+    return chosen[0] if chosen else None
+
+
+def source_option(component_class: type[Component], registration: Registration) -> str:
+    """Returns the option of a wrapping data source that takes what it wraps.
+
+    Raises:
+        PluginError: When it has none, or several.
+    """
+    fields = fields_by_alias(component_class).items()
+    found = [name for name, info in fields if interface_kind(info) == "data"]
+    if len(found) != 1 or takes_lists(dict(fields)[found[0]]) != {False}:
+        raise PluginError(
+            f"{registration.canonical} is registered as what wraps a data source, so it needs "
+            f"exactly one option that takes one; it has {', '.join(found) or 'none'}",
+            location=registration.origin,
+        )
+    return found[0]
+
+
+def base_model_stages(registry: Registry) -> list[str]:
+    """Returns the names of the stages that a spec may have under ``model:``."""
+    return sorted(registry.written(r) for r in registry.registrations if r.makes_base_model)
+
+
+def default_reports(registry: Registry) -> list[str]:
+    """Returns the names of the reports that a run has whose spec names none."""
+    return sorted(registry.written(r) for r in registry.registrations if r.by_default)
