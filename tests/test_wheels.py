@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -37,6 +38,20 @@ def test_all_brings_every_library_and_plugin_in_this_version() -> None:
     extras = project_of(ROOT)["optional-dependencies"]
     assert isinstance(extras, dict)
     assert extras["all"] == [f"{folder.name}=={__version__}" for folder in PARTS]
+
+
+def test_a_judge_installs_nothing_that_draws_or_renders() -> None:
+    """Its statistics are a library; extras for models and endpoints are asked for by name."""
+    projects = {str(project["name"]): project for project in map(project_of, PROJECTS)}
+    required, waiting = set(), ["halo-judge"]
+    while waiting:
+        dependencies = projects.get(waiting.pop(), {}).get("dependencies", [])
+        assert isinstance(dependencies, list)
+        names = {re.split(r"[<>=~! ]", text)[0] for text in dependencies}
+        waiting += names - required
+        required |= names
+    assert "halo-statistics" in required
+    assert not required & {"halo-report", "jinja2", "matplotlib", "statsmodels", "torch"}
 
 
 @pytest.fixture(scope="module")

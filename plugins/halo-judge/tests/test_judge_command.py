@@ -372,3 +372,26 @@ def test_another_command_on_the_same_is_told(halo, files):
     assert err.splitlines()[-1] == (
         f"{folder.resolve()}: another halo judge works on the same; wait for it, or stop it"
     )
+
+
+WITHOUT = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        absent = ("jinja2", "matplotlib", "statsmodels", "torch")
+        if name.partition(".")[0] in absent:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+from halo_core.cli import call
+sys.exit(call(sys.argv[1:]))
+"""
+
+
+def test_it_judges_where_nothing_draws_renders_or_trains(files):
+    command = [sys.executable, "-c", WITHOUT, "judge", *files, *LONGEST, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    metrics = json.loads(done.stdout)["metrics"]
+    assert (metrics["wins"], metrics["losses"], metrics["ties"]) == (2, 1, 2)
