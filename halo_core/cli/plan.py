@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.cli.spec_options import (
+    RunRequest,
     cell_option,
     parse_overrides,
     refuse_for_spec,
@@ -42,51 +43,34 @@ def plan(
     output: Output,
 ) -> None:
     """Show what a run would do: stages, what is there already, rows, conversions, sizes."""
-    show_plan(Path(spec_file), parse_overrides(overrides), workspace, cells, export, output)
+    request = RunRequest(Path(spec_file), parse_overrides(overrides), workspace, cells)
+    show_plan(request, export, output)
 
 
-def show_plan(
-    spec_file: Path,
-    overrides: Mapping[str, str],
-    workspace: str,
-    cells: Sequence[str],
-    export: str | None,
-    output: Output,
-) -> None:
+def show_plan(request: RunRequest, export: str | None, output: Output) -> None:
     """Shows the plan of a spec or a suite, with what its judges would cost.
 
     Args:
-        spec_file: The spec.
-        overrides: From ``--set``.
-        workspace: The workspace's folder.
-        cells: Of a suite only these; all when empty.
-        export: Of a suite: the file to write the plan to, if any.
+        request: What is planned.
+        export: The file to write the plan of a suite to, if any.
         output: Of the command.
 
     Raises:
         UserError: When the spec has mistakes, or an option is for suites only.
     """
-    from halo_core.spec.suite import is_suite
-
-    if is_suite(spec_file, overrides):
+    if request.is_suite():
         from halo_core.cli.suite_plan import plan_suite
 
-        plan_suite(spec_file, overrides, workspace, cells, export, output)
+        plan_suite(request, export, output)
         return
-    refuse_for_spec(cell=cells, export=export)
-    _plan_spec(spec_file, overrides, workspace, output)
+    refuse_for_spec(cell=request.cells, export=export)
+    _plan_spec(request, output)
 
 
-def _plan_spec(
-    spec_file: Path, overrides: Mapping[str, str], workspace: str, output: Output
-) -> None:
+def _plan_spec(request: RunRequest, output: Output) -> None:
     from halo_core.forecast import forecasts
-    from halo_core.plan import make_plan
-    from halo_core.spec.spec import load_spec
-    from halo_core.workspace.layout import open_workspace
 
-    spec = load_spec(spec_file, overrides)
-    made = make_plan(spec, open_workspace(workspace))
+    made = request.plan()
     said = forecasts(made)
     stages = [_stage(made, stage, said[stage.id]) for stage in made.stages]
     if output.json:

@@ -13,6 +13,7 @@ import click
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.cli.signals import stopping
 from halo_core.cli.spec_options import (
+    RunRequest,
     cell_option,
     parse_overrides,
     refuse_for_spec,
@@ -69,16 +70,15 @@ def run(
 
     Ctrl-C keeps the state; the same command goes on from there. A second Ctrl-C stops at once.
     """
-    from halo_core.spec.suite import is_suite
     from halo_core.threads import patient_threads
 
-    given = parse_overrides(overrides)
+    request = RunRequest(Path(spec_file), parse_overrides(overrides), workspace, cells, again)
     if dry_run:
         refused = {"again": again, "submit": submit, "submit-option": submit_options}
-        _show_plan(Path(spec_file), given, workspace, cells, output, refused)
+        _show_plan(request, output, refused)
         return
     patient_threads()
-    if is_suite(Path(spec_file), given):
+    if request.is_suite():
         from halo_core.cli.suite_run import run_suite
         from halo_core.cli.suite_submit import submit_suite
 
@@ -88,48 +88,31 @@ def run(
             if jobs > 1 or again:
                 option = "--jobs" if jobs > 1 else "--again"
                 raise UserError(f"{option} does not go with --submit", location="--submit")
-            submit_suite(Path(spec_file), given, workspace, cells, submit, submit_options, output)
+            submit_suite(request, submit, submit_options, output)
             return
-        run_suite(Path(spec_file), given, workspace, again, cells, jobs, output)
+        run_suite(request, jobs, output)
         return
     refuse_for_spec(cell=cells, jobs=jobs > 1, submit=submit, submit_option=submit_options)
-    _run_spec(Path(spec_file), given, workspace, again, output)
+    _run_spec(request, output)
 
 
-def _show_plan(
-    spec_file: Path,
-    overrides: Mapping[str, str],
-    workspace: str,
-    cells: Sequence[str],
-    output: Output,
-    refused: Mapping[str, object],
-) -> None:
+def _show_plan(request: RunRequest, output: Output, refused: Mapping[str, object]) -> None:
     from halo_core.cli.plan import show_plan
 
     for option, value in refused.items():
         if value:
             raise UserError("has no effect with --dry-run; leave it out", location=f"--{option}")
-    show_plan(spec_file, overrides, workspace, cells, None, output)
+    show_plan(request, None, output)
 
 
-def _run_spec(
-    spec_file: Path,
-    overrides: Mapping[str, str],
-    workspace: str,
-    again: Sequence[str],
-    output: Output,
-) -> None:
-    from halo_core.plan import make_plan
+def _run_spec(request: RunRequest, output: Output) -> None:
     from halo_core.progress import stderr_progress
     from halo_core.run_status import new_status
     from halo_core.runner import Runner
-    from halo_core.spec.spec import load_spec
     from halo_core.stage import StopFlag
-    from halo_core.workspace.layout import open_workspace
 
     started = time.monotonic()
-    spec = load_spec(spec_file, overrides)
-    plan = make_plan(spec, open_workspace(workspace))
+    plan = request.plan()
     status = new_status(plan)
     stop = StopFlag()
     runner = Runner(
@@ -143,7 +126,7 @@ def _run_spec(
     click.echo(f"run {plan.run_name}: {len(plan.stages)} stages", err=True)
     try:
         with stopping(stop):
-            runner.run(again)
+            runner.run(request.again)
     except KeyboardInterrupt:
         stop.raise_interrupted("the same command goes on from what was saved before")
     finally:

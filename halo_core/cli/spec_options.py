@@ -2,12 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from halo_core.errors import UserError
+
+if TYPE_CHECKING:
+    from halo_core.plan import Plan
+    from halo_core.suite.plan import SuitePlan
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """Which spec a command is asked to plan or run, and where.
+
+    Attributes:
+        spec_file: The file of a spec or a suite.
+        overrides: Dotted path to YAML text, from ``--set``.
+        workspace: The workspace's folder.
+        cells: Cells of a suite to take; all when empty.
+        again: Stages to compute again.
+    """
+
+    spec_file: Path
+    overrides: Mapping[str, str]
+    workspace: str
+    cells: Sequence[str] = ()
+    again: Sequence[str] = ()
+
+    def is_suite(self) -> bool:
+        """Returns whether the file holds a suite.
+
+        Raises:
+            UserError: When it cannot be read.
+        """
+        from halo_core.spec.suite import is_suite
+
+        return is_suite(self.spec_file, self.overrides)
+
+    def plan(self) -> Plan:
+        """Returns the plan of a spec.
+
+        Raises:
+            UserError: When the spec has mistakes, or the workspace cannot be written to.
+        """
+        from halo_core.plan import make_plan
+        from halo_core.spec.spec import load_spec
+        from halo_core.workspace.layout import open_workspace
+
+        spec = load_spec(self.spec_file, self.overrides)
+        return make_plan(spec, open_workspace(self.workspace))
+
+    def suite_plan(self) -> SuitePlan:
+        """Returns the plan of a suite.
+
+        Raises:
+            UserError: When the suite has mistakes, or the workspace cannot be written to.
+        """
+        from halo_core.spec.suite import load_suite
+        from halo_core.suite.plan import make_suite_plan
+        from halo_core.workspace.layout import open_workspace
+
+        suite = load_suite(self.spec_file, self.overrides, only=self.cells)
+        return make_suite_plan(suite, open_workspace(self.workspace))
 
 
 def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halo_core.cli.output import Output
+from halo_core.cli.spec_options import RunRequest
 from halo_core.cli.table import table
 
 if TYPE_CHECKING:
@@ -16,32 +17,18 @@ if TYPE_CHECKING:
 CELLS_SHOWN = 3
 
 
-def plan_suite(
-    path: Path,
-    overrides: Mapping[str, str],
-    workspace: str,
-    cells: Sequence[str],
-    export: str | None,
-    output: Output,
-) -> None:
+def plan_suite(request: RunRequest, export: str | None, output: Output) -> None:
     """Shows what a run of a suite would do, and writes it to a file for other schedulers.
 
     Args:
-        path: The suite's file.
-        overrides: From ``--set``.
-        workspace: The workspace's folder.
-        cells: The cells to plan; all when empty.
+        request: What is planned.
         export: The file to write, if any.
         output: Of the command.
     """
-    from halo_core.spec.suite import load_suite
     from halo_core.suite.export import exported
-    from halo_core.suite.plan import make_suite_plan
     from halo_core.workspace.files import write_json
-    from halo_core.workspace.layout import open_workspace
 
-    suite = load_suite(path, overrides, only=cells)
-    plan = make_suite_plan(suite, open_workspace(workspace))
+    plan = request.suite_plan()
     output.emit(_as_json(plan))
     if not output.json:
         for line in plan_lines(plan):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from halo_core.cli.output import Output
 from halo_core.cli.signals import stopping
+from halo_core.cli.spec_options import RunRequest
 
 if TYPE_CHECKING:
     from halo_core.stage import Progress, StopFlag
@@ -20,23 +20,11 @@ if TYPE_CHECKING:
     from halo_core.suite.tracking import SuiteTracking
 
 
-def run_suite(
-    path: Path,
-    overrides: Mapping[str, str],
-    workspace: str,
-    again: Sequence[str],
-    cells: Sequence[str],
-    jobs: int,
-    output: Output,
-) -> None:
+def run_suite(request: RunRequest, jobs: int, output: Output) -> None:
     """Runs the cells of a suite, and tells what came out.
 
     Args:
-        path: The suite's file.
-        overrides: From ``--set``.
-        workspace: The workspace's folder.
-        again: Stages to compute again.
-        cells: The cells to run; all when empty.
+        request: What is run.
         jobs: Cells at a time.
         output: Of the command.
 
@@ -47,25 +35,21 @@ def run_suite(
     from halo_core.cli.suite_plan import plan_lines
     from halo_core.cli.suite_summary import suite_summary
     from halo_core.progress import stderr_progress
-    from halo_core.spec.suite import load_suite
     from halo_core.stage import StopFlag
-    from halo_core.suite.plan import make_suite_plan
     from halo_core.suite.run import SuiteRunner
-    from halo_core.workspace.layout import open_workspace
 
     started = time.monotonic()
-    suite = load_suite(path, overrides, only=cells)
-    plan = make_suite_plan(suite, open_workspace(workspace))
+    plan = request.suite_plan()
     say = _whole_lines()
     for line in plan_lines(plan):
         say(line)
     stop, progress = StopFlag(), stderr_progress()
     tracking = _tracking(plan, progress.warn)
-    run_cell = _run_cell(plan, workspace, jobs, stop, progress, say)
+    run_cell = _run_cell(plan, request.workspace, jobs, stop, progress, say)
     runner = SuiteRunner(plan, run_cell, tracking=tracking, stop=stop, say=say)
     try:
         with stopping(stop):
-            runner.run(again=again, jobs=jobs)
+            runner.run(again=request.again, jobs=jobs)
     finally:
         output.attach(**_as_json(plan, runner, tracking))
         if not output.json:
