@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         StartRef,
         TestRef,
     )
-    from halo_core.data import DataInfo, DataSource, KnownSize, Loaded
+    from halo_core.data import DataInfo, DataSource, Loaded
     from halo_core.errors import DataError, HaloError, ModelError, PathError, PluginError, UserError
     from halo_core.feedback import Feedback, prompt_id
     from halo_core.hooks import hookimpl
@@ -73,7 +73,7 @@ _HOMES = {
         "StartRef",
         "TestRef",
     ],
-    "data": ["DataInfo", "DataSource", "KnownSize", "Loaded"],
+    "data": ["DataInfo", "DataSource", "Loaded"],
     "errors": ["DataError", "HaloError", "ModelError", "PathError", "PluginError", "UserError"],
     "feedback": ["Feedback", "prompt_id"],
     "hooks": ["hookimpl"],
@@ -141,7 +141,6 @@ __all__ = [
     "JudgeContext",
     "JudgeSession",
     "Known",
-    "KnownSize",
     "LearnRef",
     "Loaded",
     "Location",

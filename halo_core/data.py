@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 from halo_core.component import Component
 from halo_core.feedback import Feedback
@@ -67,14 +67,10 @@ class DataSource(Component):
             DataError: When there is no such split, or a row cannot be read.
         """
 
-
-@runtime_checkable
-class KnownSize(Protocol):
-    """What a source does besides whose size was published, so that it is known before a download.
-
-    `halo plan` tells steps and hours by it; nothing that is computed depends on it.
-    """
-
     def about_rows(self, split: str) -> int | None:
-        """Returns about how many rows `load` would give; None where that is not known."""
-        ...
+        """Returns about how many rows `load` would give; None where that is not known.
+
+        For a source whose size was published, so that it is known before a download: `halo plan`
+        tells steps and hours by it. Nothing that is computed depends on it.
+        """
+        return None

@@ -18,7 +18,7 @@ from halo_core.error_record import error_of, error_record, exit_code_of
 from halo_core.errors import HaloError, PluginError, UserError, WorkerError
 from halo_core.events import EventLog
 from halo_core.plan import Plan, PlannedStage
-from halo_core.progress import SilentProgress
+from halo_core.progress import Progress, SilentProgress
 from halo_core.reserved import RESERVED
 from halo_core.rows import DataSet
 from halo_core.spec.components import Resolved, Resolver
@@ -27,7 +27,6 @@ from halo_core.spec.local_file import FILE_PREFIX
 from halo_core.spec.mistakes import Mistakes
 from halo_core.stage import (
     ModelInput,
-    Progress,
     Stage,
     StageContext,
     StageResult,
@@ -138,9 +137,9 @@ def _context(
         log.append("warning", stage=record["id"], message=message)
         progress.warn(message)
 
-    return StageContext(
-        id=record["id"],
-        folder=folder,
+    return StageContext.for_folder(
+        folder,
+        id_=record["id"],
         seed=record["seed"],
         models={option: ModelInput(**model) for option, model in record["models"].items()},
         inputs={option: Path(path) for option, path in record["inputs"].items()},

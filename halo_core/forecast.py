@@ -44,10 +44,10 @@ def _base_weights(plan: Plan) -> int | None:
 
 
 def _forecast(plan: Plan, stage: PlannedStage, weights: int | None) -> Forecast:
-    component = stage.spec.component
+    component, known = stage.spec.component, _known(plan, stage, weights)
     with blaming(component, "forecast"):
         try:
-            return component.forecast(_known(plan, stage, weights))
+            return component.forecast(known)
         except HaloError as error:
             return Forecast(ahead={"ahead": f"unknown: {error}"})
 

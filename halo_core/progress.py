@@ -5,11 +5,30 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-
-from halo_core.stage import Progress, ProgressBar
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
 
 LINE_EVERY_S = 10.0
+
+
+class ProgressBar(Protocol):
+    """A progress bar that is being shown."""
+
+    def advance(self, amount: int = 1, **fields: str) -> None:
+        """Moves on by `amount`; `fields` are short texts to show beside it (loss, tok/s)."""
+        ...
+
+
+class Progress(Protocol):
+    """Makes progress bars; a silent one makes bars that show nothing."""
+
+    def bar(self, label: str, total: int, done: int = 0) -> AbstractContextManager[ProgressBar]:
+        """Returns a bar to be used in a `with` statement."""
+        ...
+
+    def warn(self, message: str) -> None:
+        """Shows a warning without disturbing a bar."""
+        ...
 
 
 class SilentProgress:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from halo_core.data import KnownSize
+from halo_core.blame import blaming, plugin_error
 from halo_core.identity import digest, source_identity
 from halo_core.spec.sources import SetSpec, Source
 from halo_core.workspace.layout import Workspace
@@ -26,10 +26,18 @@ def _source_rows(source: Source, workspace: Workspace) -> int | None:
         record = DATA.read(workspace.data(digest(source_identity(source))))
         if record is not None:
             return record["rows"]
-    if not isinstance(source.component, KnownSize):
-        return None
-    about = source.component.about_rows(source.split)
+    about = _about(source)
     if about is None or source.part is None:
         return about
     share = source.part.fraction if source.part.side == "held" else 1 - source.part.fraction
     return round(about * share)
+
+
+def _about(source: Source) -> int | None:
+    component = source.component
+    with blaming(component, "about_rows"):
+        about: object = component.about_rows(source.split)
+    if about is None or (isinstance(about, int) and not isinstance(about, bool) and about >= 0):
+        return about
+    what = f"returned {about!r}; expected a number of rows, or None"
+    raise plugin_error(component, "about_rows", what)

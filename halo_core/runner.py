@@ -24,10 +24,11 @@ from halo_core.lock import awaited, locked
 from halo_core.materialise import Rows, materialise_set
 from halo_core.plan import Plan, PlannedStage
 from halo_core.preflight import Preflight
+from halo_core.progress import Progress
 from halo_core.recorded_trackers import trackers_of
 from halo_core.run_record import write_run
 from halo_core.run_status import RunStatus, StageStatus, Status
-from halo_core.stage import Progress, StopFlag
+from halo_core.stage import StopFlag
 from halo_core.tracker import Report
 from halo_core.tracker_descriptions import Description, keep
 from halo_core.tracking import Tracking

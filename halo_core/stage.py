@@ -5,11 +5,10 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FunctionType
-from typing import Any, ClassVar, Literal, Protocol, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from halo_core.component import Component, is_interface
 from halo_core.errors import Interrupted, PluginError
@@ -17,6 +16,7 @@ from halo_core.events import EventLog
 from halo_core.feedback import Feedback
 from halo_core.loss import Loss
 from halo_core.option_fields import values_by_alias
+from halo_core.progress import Progress, SilentProgress
 from halo_core.rows import DataSet
 from halo_core.stage_options import check_options, roles_of
 
@@ -36,26 +36,6 @@ class ModelInput:
     path: str
     revision: str | None
     digest: str
-
-
-class ProgressBar(Protocol):
-    """A progress bar that is being shown."""
-
-    def advance(self, amount: int = 1, **fields: str) -> None:
-        """Moves on by `amount`; `fields` are short texts to show beside it (loss, tok/s)."""
-        ...
-
-
-class Progress(Protocol):
-    """Makes progress bars; a silent one makes bars that show nothing."""
-
-    def bar(self, label: str, total: int, done: int = 0) -> AbstractContextManager[ProgressBar]:
-        """Returns a bar to be used in a `with` statement."""
-        ...
-
-    def warn(self, message: str) -> None:
-        """Shows a warning without disturbing a bar."""
-        ...
 
 
 class StopFlag:
@@ -115,6 +95,53 @@ class StageContext:
     progress: Progress
     stop: StopFlag
     warn: Callable[[str], None]
+
+    @classmethod
+    def for_folder(
+        cls,
+        folder: Path,
+        *,
+        id_: str = "stage",
+        seed: int = 0,
+        models: Mapping[str, ModelInput] | None = None,
+        inputs: Mapping[str, Path] | None = None,
+        data: Mapping[str, DataSet] | None = None,
+        cache: Path | None = None,
+        events: EventLog | None = None,
+        progress: Progress | None = None,
+        stop: StopFlag | None = None,
+        warn: Callable[[str], None] | None = None,
+    ) -> StageContext:
+        """Returns a context outside of a run: without inputs, silent, never asked to stop.
+
+        Args:
+            folder: The stage's folder.
+            id_: The stage's id.
+            seed: The seed.
+            models: Option name to model.
+            inputs: Option name to the folder of the stage it names.
+            data: Option name to rows.
+            cache: The folder of what can be computed again; ``cache`` within `folder` when left
+                out.
+            events: Where metrics go; they are dropped when left out.
+            progress: Where bars are shown.
+            stop: Set it to ask the stage to stop.
+            warn: Takes warnings; `progress` shows them when left out.
+        """
+        shown = progress or SilentProgress()
+        return cls(
+            id=id_,
+            folder=folder,
+            seed=seed,
+            models=models or {},
+            inputs=inputs or {},
+            data=data or {},
+            cache=cache or folder / "cache",
+            events=events or EventLog(),
+            progress=shown,
+            stop=stop or StopFlag(),
+            warn=warn or shown.warn,
+        )
 
 
 @dataclass(frozen=True)

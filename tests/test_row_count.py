@@ -6,8 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.discovery import discover
+from halo_core.errors import PluginError
 from halo_core.materialise import materialise
 from halo_core.row_count import about_rows
 from halo_core.spec.components import Resolver
@@ -17,6 +20,21 @@ from halo_core.spec.sources import Part, SetSpec, Source, resolve_set
 from halo_core.workspace.layout import Workspace
 
 MADE = Path(__file__).with_name("made_components.py")
+
+SIZED = """
+from halo_core import DataInfo, DataSource, Loaded
+
+
+class Sized(DataSource):
+    def inspect(self) -> DataInfo:
+        return DataInfo("paired", ("train",), None)
+
+    def load(self, split: str) -> Loaded:
+        raise NotImplementedError
+
+    def about_rows(self, split: str) -> int | None:
+        return SAID
+"""
 
 
 def made_set(**options: Any) -> SetSpec:
@@ -67,3 +85,23 @@ def test_one_unknown_source_makes_the_set_unknown(tmp_path: Path) -> None:
     workspace, unknown = Workspace(tmp_path), made_set(count=7).sources[0]
     assert about_rows(SetSpec("d", (published(), published())), workspace) == 2000
     assert about_rows(SetSpec("d", (published(), unknown)), workspace) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("1 // 0", "raised ZeroDivisionError"),
+        ("'many'", "returned 'many'; expected a number of rows, or None"),
+        ("-1", "returned -1; expected a number of rows, or None"),
+        ("True", "returned True; expected a number of rows, or None"),
+    ],
+)
+def test_a_size_that_is_none_is_the_plugins_fault(tmp_path: Path, said: str, message: str) -> None:
+    path = tmp_path / "sized.py"
+    path.write_text(SIZED.replace("SAID", said))
+    document = Document("x", tmp_path, {})
+    found = resolve_set(Resolver(discover(), Mistakes(document)), "d", f"file:{path}:Sized", ())
+    assert found is not None
+    with pytest.raises(PluginError, match=rf"Sized\.about_rows\(\) {message}") as caught:
+        about_rows(found, Workspace(tmp_path))
+    assert str(caught.value.location).startswith(f"{path}:")

@@ -14,7 +14,8 @@ from halo_core.cli.signals import stopping
 from halo_core.cli.spec_options import RunRequest
 
 if TYPE_CHECKING:
-    from halo_core.stage import Progress, StopFlag
+    from halo_core.progress import Progress
+    from halo_core.stage import StopFlag
     from halo_core.suite.plan import SuitePlan
     from halo_core.suite.run import RunCell, SuiteRunner
     from halo_core.suite.tracking import SuiteTracking

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from halo_core.plan import Plan
+from halo_core.progress import Progress
 from halo_core.run_status import new_status
 from halo_core.runner import Runner
-from halo_core.stage import Progress, StopFlag
+from halo_core.stage import StopFlag
 from halo_core.suite.outcome import CellOutcome, ended
 
 

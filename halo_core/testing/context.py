@@ -6,10 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from halo_core.events import EventLog
-from halo_core.progress import SilentProgress
 from halo_core.rows import DataSet
 from halo_core.stage import ModelInput, StageContext, StopFlag
-from halo_core.workspace.records import EVENTS
 
 
 def stage_context(
@@ -36,16 +34,14 @@ def stage_context(
         warn: Takes warnings; they are dropped when left out.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    return StageContext(
-        id=id_,
-        folder=folder,
+    return StageContext.for_folder(
+        folder,
+        id_=id_,
         seed=seed,
-        models=models or {},
-        inputs=inputs or {},
-        data=data or {},
-        cache=folder / "cache",
-        events=EventLog(folder / EVENTS.name),
-        progress=SilentProgress(),
-        stop=stop or StopFlag(),
-        warn=warn or (lambda message: None),
+        models=models,
+        inputs=inputs,
+        data=data,
+        events=EventLog(folder / "events.jsonl"),
+        stop=stop,
+        warn=warn,
     )

@@ -10,7 +10,6 @@ import pytest
 
 from halo_core.events import EventLog
 from halo_core.feedback import Feedback, prompt_id
-from halo_core.progress import SilentProgress
 from halo_core.rows import DataSet, arrow_schema
 from halo_core.stage import ModelInput, StageContext, StopFlag
 from halo_models.testing import make_model, make_tokenizer
@@ -82,17 +81,15 @@ def make_context(tmp_path: Path) -> Callable[..., StageContext]:
     ) -> StageContext:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
-        return StageContext(
-            id=name,
-            folder=folder,
+        return StageContext.for_folder(
+            folder,
+            id_=name,
             seed=seed,
-            models=models or {},
-            inputs={},
+            models=models,
             data=data,
             cache=tmp_path / "cache",
             events=EventLog(folder / "events.jsonl"),
-            progress=SilentProgress(),
-            stop=stop or StopFlag(),
+            stop=stop,
             warn=(warnings if warnings is not None else []).append,
         )
 

@@ -19,7 +19,6 @@ from halo_core.errors import HaloError, Interrupted
 from halo_core.events import EventLog
 from halo_core.feedback import Feedback
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
-from halo_core.progress import SilentProgress
 from halo_core.reference_point import RefPointEstimator
 from halo_core.reference_update import ReferenceUpdate
 from halo_core.rows import DataSet
@@ -162,17 +161,15 @@ def train(
     folder.mkdir(exist_ok=True)
     rows = DataSet("train", loss.feedback, [root / f"train-{loss.feedback}.arrow"])
     model = ModelInput(str(root / "model"), None, "m")
-    context = StageContext(
-        id=name,
-        folder=folder,
+    context = StageContext.for_folder(
+        folder,
+        id_=name,
         seed=1,
         models={"from": model, "reference": model},
-        inputs={},
         data={"data": rows, "evaluate.test": rows},
         cache=root / "cache",
         events=EventLog(folder / "events.jsonl") if rank == 0 else EventLog(),
-        progress=SilentProgress(),
-        stop=stop or StopFlag(),
+        stop=stop,
         warn=print,
     )
     stage = Train(

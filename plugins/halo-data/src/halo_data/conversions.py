@@ -11,7 +11,7 @@ from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.feedback import prompt_id
 from halo_data.labels import CONFLICTS_DESCRIPTION, Conflicts, settled
 from halo_data.outcome import UNDESIRABLE, Dropped, Row
-from halo_data.wrapping import converted, rows_of, start_of, unique, wrapped_info
+from halo_data.wrapping import converted, start_of, unique, wrapped_info
 
 Take = Literal["never-rejected", "first", "all"]
 REJECTED_ELSEWHERE = Dropped("rejected in another pair")
@@ -33,7 +33,7 @@ class PairedToBinary(DataSource):
 
     def about_rows(self, split: str) -> int | None:
         """Returns twice what the source says: what is dropped is not known before."""
-        pairs = rows_of(self.source, split)
+        pairs = self.source.about_rows(split)
         return None if pairs is None else 2 * pairs
 
     def load(self, split: str) -> Loaded:
@@ -69,7 +69,7 @@ class PairedToDemonstration(DataSource):
 
     def about_rows(self, split: str) -> int | None:
         """Returns what the source says: what is dropped is not known before."""
-        return rows_of(self.source, split)
+        return self.source.about_rows(split)
 
     def load(self, split: str) -> Loaded:
         """Returns the chosen side of each pair; duplicates are dropped and counted."""

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from halo_core.data import DataInfo, DataSource, KnownSize, Loaded
+from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.feedback import COLUMNS, Feedback, prompt_id
 from halo_core.hashing import short_hash
@@ -49,11 +49,6 @@ def wrapped_info(
     check_kind(info.feedback, name, wanted)
     digest = None if info.digest is None else digest_of_parts(name, options, info.digest)
     return DataInfo(given or info.feedback, info.splits, digest)
-
-
-def rows_of(source: DataSource, split: str) -> int | None:
-    """Returns about how many rows a wrapped source has; None where it does not know."""
-    return source.about_rows(split) if isinstance(source, KnownSize) else None
 
 
 def check_kind(feedback: Feedback | None, name: str, wanted: tuple[Feedback, ...]) -> None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from halo_core.events import EventLog
 from halo_core.identity import component_identity, digest
 from halo_core.judge import Comparison
 from halo_core.lock import locked
-from halo_core.stage import Progress, StageContext, StopFlag
+from halo_core.progress import Progress
+from halo_core.stage import StageContext, StopFlag
 from halo_core.workspace.files import write_json
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.records import VerdictLine
@@ -75,18 +75,12 @@ def do(work: Work, workspace: Workspace, progress: Progress, stop: StopFlag) -> 
         Interrupted: When asked to stop; verdicts are kept.
     """
     folder = work.folder(workspace)
-    context = StageContext(
-        id=work.judge.resolved.short_name,
-        folder=folder,
-        seed=0,
-        models={},
-        inputs={},
-        data={},
+    context = StageContext.for_folder(
+        folder,
+        id_=work.judge.resolved.short_name,
         cache=workspace.cache,
-        events=EventLog(),
         progress=progress,
         stop=stop,
-        warn=progress.warn,
     )
     with locked(folder, "another halo judge works on the same; wait for it, or stop it"):
         write_json(folder / "about.json", {**work.about, "judge": work.judge.resolved.tree()})

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from halo_core.errors import PathError, UserError, did_you_mean
-from halo_core.events import EventLog
 from halo_core.identity import component_identity, digest
+from halo_core.progress import Progress
 from halo_core.rows import DataSet
 from halo_core.spec.components import Resolved
-from halo_core.stage import Progress, StageContext, StopFlag
+from halo_core.stage import StageContext, StopFlag
 from halo_core.workspace.layout import Target, Workspace, find
 from halo_core.workspace.records import RUN
 from halo_judge.candidates import TARGET
@@ -43,18 +43,14 @@ class Sources:
 
     def context(self, folder: Path, stop: StopFlag, progress: Progress) -> StageContext:
         """Returns the context in which the stage labels."""
-        return StageContext(
-            id="label",
-            folder=folder,
-            seed=0,
-            models={},
+        return StageContext.for_folder(
+            folder,
+            id_="label",
             inputs=self.inputs,
             data=self.data,
             cache=self.workspace.cache,
-            events=EventLog(),
             progress=progress,
             stop=stop,
-            warn=progress.warn,
         )
 
 
