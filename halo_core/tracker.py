@@ -44,8 +44,8 @@ class TrackerSession(ABC):
         Returns:
             JSON, with four keys that halo knows: `label`, what people call the tracker (its name
             where left out); `url`, the page of the run; `ui`, a command that serves that page
-            where no server does; `links`, from names to addresses of further pages. All others
-            are the tracker's own.
+            where no server does; `links`, from names to addresses of further pages, printed
+            where there is no `ui`. All others are the tracker's own.
         """
         return {}
 

@@ -173,18 +173,18 @@ TWO = {
         "url": "http://b/7",
         "links": {"all": "http://b"},
     },
-    "acme/board#2": {"label": "Board", "url": "http://c/7"},
+    "acme/board#2": {"label": "Board", "url": "http://c/7", "links": {"all": "http://c"}},
     "quiet": {"label": "Quiet", "store": "somewhere"},
 }
 
 
-def test_people_read_the_command_the_page_and_the_further_pages() -> None:
+def test_people_read_the_command_and_the_page_and_of_a_server_further_pages() -> None:
     assert label_lines([("report", "r.html"), *tracker_rows(TWO)]) == [
         "  report  r.html",
         "  Board   acme-board serve",
         "          then http://b/7",
-        "          all: http://b",
         "  Board   http://c/7",
+        "          all: http://c",
     ]
 
 
@@ -199,6 +199,7 @@ def test_pages_of_one_label_are_told_apart() -> None:
         "Board (acme/board)": "http://b/7",
         "Board (acme/board): all": "http://b",
         "Board (acme/board#2)": "http://c/7",
+        "Board (acme/board#2): all": "http://c",
     }
 
 

@@ -47,8 +47,12 @@ def tracker_links(trackers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 
 def _texts(said: Mapping[str, Any]) -> Iterator[str]:
     if said.get("ui"):
+        # Nothing serves the pages yet: the first of them is enough to begin with.
         yield str(said["ui"])
+        if said.get("url"):
+            yield f"then {said['url']}"
+        return
     if said.get("url"):
-        yield f"then {said['url']}" if said.get("ui") else str(said["url"])
+        yield str(said["url"])
     for page, link in said.get("links", {}).items():
         yield f"{page}: {link}"
