@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from halo_core.errors import PluginError
+
 HIDDEN = "***"
 # A lone "token" is no secret here: eos_token and the like are everywhere.
 _SECRET = (
@@ -41,6 +43,10 @@ def is_secret(name: str) -> bool:
 
 
 def one_line(error: BaseException) -> str:
-    """Returns an error on one line, without credentials."""
-    text = (str(error).strip().splitlines() or [""])[0]
+    """Returns an error on one line, without credentials: its first, but all of a plugin's.
+
+    What blames a plugin stands at the end of its error.
+    """
+    lines = str(error).strip().splitlines() or [""]
+    text = " ".join(lines) if isinstance(error, PluginError) else lines[0]
     return redact(f"{type(error).__name__}: {text}" if text else type(error).__name__)

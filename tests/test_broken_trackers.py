@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from halo_core.cli import call
+from halo_core.errors import PluginError
+from halo_core.redact import one_line
 
 TRACKER = """\
 from halo_core import Tracker, TrackerSession
@@ -93,6 +95,12 @@ def test_a_fault_of_a_tracker_is_told_at_its_line_and_the_run_is_done(
     if line is not None:
         assert f"{tmp_path / 'board.py'}:{line}: " in told
     assert "internal error" not in told
+
+
+def test_an_error_of_several_lines_still_names_the_distribution(tmp_path: Path) -> None:
+    error = PluginError("x/y.handle() raised E: first\nsecond (x 1.0)", location="y.py:3")
+    assert one_line(error) == "PluginError: y.py:3: x/y.handle() raised E: first second (x 1.0)"
+    assert one_line(OSError("first\nsecond")) == "OSError: first"
 
 
 def test_a_tracker_that_cannot_describe_itself_keeps_what_it_said_before(

@@ -44,6 +44,8 @@ class Keeps(Tracker):
     def has_run(self, run, workspace):
         if (run / "broken").exists():
             raise ConnectionError("no answer")
+        if (run / "unsure").exists():
+            return None
         return (run / "seen.txt").exists()
 
 
@@ -159,6 +161,14 @@ def test_a_tracker_that_raises_when_asked_brings_its_cell_back(run: Run, tmp_pat
     run()
     (cells(tmp_path)[0] / "broken").touch()
     assert run() == [2, 1]
+
+
+def test_a_tracker_that_cannot_know_is_believed_to_have_what_it_took(
+    run: Run, tmp_path: Path
+) -> None:
+    run()
+    (cells(tmp_path)[0] / "unsure").touch()
+    assert run() == [1, 1]
 
 
 def test_a_run_that_did_not_end_brings_its_cell_back(run: Run, tmp_path: Path) -> None:

@@ -16,10 +16,22 @@ import pytest
 
 from halo_core.errors import SpecErrors
 from halo_core.spec.spec import load_spec
+from halo_core.spec.suite import load_suite
+from halo_core.suite.folder import SuiteFolder
+from halo_core.suite.plan import make_suite_plan
+from halo_core.workspace.layout import open_workspace
 
 Halo = Callable[..., Any]
 ALL = ["small/none", "small/weak", "small/strong", "large/none", "large/weak", "large/strong"]
 
+BOARD = """\
+from halo_core import Tracker
+
+
+class Board(Tracker):
+    def open(self, run, workspace):
+        raise NotImplementedError
+"""
 ONE_METHOD = "matrix.method={none: {stages.align: null}}"
 SLOW_AND_APART = ["--set", ONE_METHOD, "--set", "stages.base.seconds=60"]
 
@@ -53,6 +65,22 @@ def change(suite_file: Path, old: str, new: str) -> None:
     text = suite_file.read_text()
     assert old in text
     suite_file.write_text(text.replace(old, new))
+
+
+def test_what_trackers_of_a_suite_said_is_kept_until_they_say_it_again(
+    suite_file: Path, workspace: Path
+) -> None:
+    board = suite_file.with_name("board.py")
+    board.write_text(BOARD)
+    name = f"file:{board}:Board"
+    change(suite_file, "reports: []\n", f'reports: []\ntracking: [{{use: "{name}"}}]\n')
+    plan = make_suite_plan(load_suite(suite_file, {}, only=()), open_workspace(str(workspace)))
+    folder = SuiteFolder(plan)
+    folder.prepare()
+    assert suite_json(workspace)["trackers"] == {}
+    folder.describe({name: {"label": "Board"}, "gone": {"label": "Gone"}})
+    folder.prepare()
+    assert suite_json(workspace)["trackers"] == {name: {"label": "Board"}}
 
 
 def test_a_suite_runs_every_cell_and_computes_shared_stages_once(

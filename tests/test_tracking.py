@@ -118,7 +118,7 @@ def test_a_tracker_that_fails_for_a_while_loses_nothing_and_warns_once(
     (warning,) = warnings
     assert warning.startswith(f"r: PluginError: {__file__}:")
     assert warning.endswith(
-        ": Recording.handle() raised ConnectionError: no answer from http://***@host; "
+        ": Recording.handle() raised ConnectionError: no answer from http://***@host second line; "
         "training goes on, trying again later"
     )
 
@@ -263,6 +263,24 @@ def test_trackers_describe_themselves_when_they_are_closed(tmp_path: Path, log: 
         assert tracking.describe() == {}
         tracking.close()
     assert tracking.describe() == {"r": {"label": "Board", "url": "http://board/7", "pins": 3}}
+
+
+def test_a_tracker_that_is_given_up_still_says_where_it_shows_the_run(
+    tmp_path: Path, log: EventLog
+) -> None:
+    def fail_later(events: Sequence[Event]) -> None:
+        if events and events[-1]["step"] > 1:
+            time.sleep(0.2)
+            raise ConnectionError("away")
+
+    session = Recorder(fail_later)
+    write_steps(log, range(1, 2))
+    with track(tmp_path, {"r": session}, []) as tracking:
+        wait_until(lambda: session.steps == [1])
+        write_steps(log, range(2, 3))
+        tracking.close(deadline_s=0.1)
+        assert tracking.describe()["r"]["url"] == "http://board/7"
+    assert session.closed
 
 
 def test_without_trackers_nothing_is_described(tmp_path: Path) -> None:
