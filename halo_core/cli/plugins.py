@@ -8,7 +8,7 @@ import click
 
 from halo_core.catalogue import Entry, catalogue
 from halo_core.cli.output import Output, output_options
-from halo_core.cli.table import table
+from halo_core.cli.terminal import table
 from halo_core.discovery import discover
 from halo_core.errors import HaloError, UserError, did_you_mean
 from halo_core.installed import normalised

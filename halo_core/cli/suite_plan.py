@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from halo_core.cli.output import Output
 from halo_core.cli.spec_options import RunRequest
-from halo_core.cli.table import table
+from halo_core.cli.terminal import table
 
 if TYPE_CHECKING:
     from halo_core.plan import Plan

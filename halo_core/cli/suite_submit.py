@@ -8,7 +8,7 @@ from typing import Any, Literal
 from halo_core.cli.output import Output
 from halo_core.cli.spec_options import RunRequest, parse_overrides
 from halo_core.cli.suite_plan import plan_lines
-from halo_core.cli.table import table
+from halo_core.cli.terminal import table
 
 
 def submit_suite(

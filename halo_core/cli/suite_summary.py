@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from halo_core.cli.summary import time_text
-from halo_core.cli.table import table
+from halo_core.cli.terminal import table
 from halo_core.cli.tracker_lines import label_lines, tracker_rows
 from halo_core.tracking import shown_path
 

@@ -10,6 +10,7 @@ import click
 
 from halo_core.cli.output import Output
 from halo_core.cli.signals import stopping
+from halo_core.cli.terminal import drawn, listing
 from halo_core.errors import UserError
 from halo_core.progress import stderr_progress
 from halo_core.stage import StopFlag
@@ -24,7 +25,6 @@ from halo_judge.output_files import OutputFile, found_file, read_outputs
 from halo_judge.output_pairs import Pairing, pair_outputs, pair_with_targets, subset
 from halo_judge.prices import dollars
 from halo_judge.quotes import quote_lines, quote_rows
-from halo_judge.tables import pairs_table, print_table
 from halo_judge.verdicts import first_failure
 
 TARGET = "target"
@@ -87,7 +87,8 @@ def compare_files(
     output.emit({**payload, "files": [str(path) for path in files]})
     if not output.json:
         title = f"{ours.name} against {theirs.name if theirs else 'the targets'}"
-        _print(title, files_lines(summary, records, confidence=choices.confidence), named.label)
+        lines = files_lines(summary, records, confidence=choices.confidence)
+        output.say(drawn(listing(f"{title} ({named.label})", lines)).rstrip("\n"))
         output.say(f"verdicts: {files[0] if files else folder / VERDICTS.name}")
 
 
@@ -180,7 +181,3 @@ def _write(
     VERDICTS.write(place / VERDICTS.name, records)
     write_json(place / "summary.json", payload)
     return [place / VERDICTS.name, place / "summary.json"]
-
-
-def _print(title: str, lines: Sequence[tuple[str, str]], judge: str) -> None:
-    print_table(pairs_table(f"{title} ({judge})", lines))

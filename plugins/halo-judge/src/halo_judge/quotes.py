@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from halo_core.cli.table import table
+from halo_core.cli.terminal import table
 from halo_core.workspace.layout import Workspace
 from halo_judge.bench import Work
 from halo_judge.opening import quoted

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from halo_core.cli.output import Output
+from halo_core.cli.terminal import drawn
 from halo_core.errors import UserError
 from halo_core.workspace.files import write_json, write_text
 from halo_core.workspace.layout import Workspace
@@ -24,7 +25,7 @@ from halo_judge.meta_evaluation import Judged, against_floor, beats, evaluation
 from halo_judge.output_pairs import subset
 from halo_judge.people import people
 from halo_judge.quotes import quote_lines, quote_rows
-from halo_judge.tables import print_table, rows_table
+from halo_judge.tables import rows_table
 from halo_judge.validation_rows import flat, judge_cells, judge_header, people_cells
 
 ALL = "all files"
@@ -193,8 +194,7 @@ def _print(payload: Mapping[str, Any], output: Output) -> None:
             rows.append(people_cells(told["people"]))
         count = next(row["n"] for row in payload["rows"] if row["file"] == file)
         title = f"{told['name']}: {count} comparisons"
-        print_table(rows_table(title, judge_header(payload["confidence"]), rows))
-        output.say()
+        output.say(drawn(rows_table(title, judge_header(payload["confidence"]), rows)))
         for line in _sentences(told, [row for row in payload["rows"] if row["file"] == file]):
             output.say(line)
     for line in LEGEND:

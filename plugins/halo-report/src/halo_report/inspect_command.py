@@ -10,6 +10,7 @@ import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.cli.spec_options import parse_overrides
+from halo_core.cli.terminal import drawn, grid
 from halo_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def inspect(
     _draw(found, span, path)
     output.emit({"losses": rows, "yardsticks": known, "span": span, "file": str(path)})
     if not output.json:
-        _print([*rows, *known], span)
+        output.say(_text([*rows, *known], span).rstrip("\n"))
         output.say(f"figure: {path}")
 
 
@@ -135,35 +136,35 @@ def _quality(quality: Quality) -> dict[str, str]:
     return {"holds": quality.holds, "why": quality.why}
 
 
-def _print(rows: Sequence[dict[str, Any]], span: float) -> None:
-    from rich.console import Console
-    from rich.markup import escape
+def _text(rows: Sequence[dict[str, Any]], span: float) -> str:
+    from rich.text import Text
 
     declared = [row for row in rows if row["declares_value"]]
-    console = Console(highlight=False, soft_wrap=False)
-    console.print(_answers(rows))
-    console.print(_gradients(declared))
+    parts: list[Any] = [_answers(rows), _gradients(declared)]
     for row in declared:
-        console.print(f"{escape(row['label'])}", style="bold")
+        parts.append(Text(row["label"], style="bold"))
         for name, quality in row["qualities"].items():
-            console.print(f"  {QUALITIES[name]}: {quality['holds']}, {escape(quality['why'])}")
-        for note in row["notes"]:
-            console.print(f"  note: {escape(note)}")
-    console.print(f"\nChecked for gains from {-span:g} to {span:g}, in reward units.")
+            parts.append(f"  {QUALITIES[name]}: {quality['holds']}, {quality['why']}")
+        parts += [f"  note: {note}" for note in row["notes"]]
+    return drawn(*parts, f"\nChecked for gains from {-span:g} to {span:g}, in reward units.")
 
 
 def _answers(rows: Sequence[dict[str, Any]]) -> Any:
-    table = _table("loss")
-    for heading in ("reference\npoint", "concave in gains,\nconvex in losses", "loss\naversion"):
-        table.add_column(heading)
-    table.add_column("slope below a tenth\nof that at 0")
+    header = (
+        "loss",
+        "reference\npoint",
+        "concave in gains,\nconvex in losses",
+        "loss\naversion",
+        "slope below a tenth\nof that at 0",
+    )
+    lines = []
     for row in rows:
         answers = ["-", "declares no value", "-", "-"]
         if row["declares_value"]:
             answers = [quality["holds"] for quality in row["qualities"].values()]
             answers.append(_saturation(row["saturates"]))
-        table.add_row(row["label"], *answers)
-    return table
+        lines.append([row["label"], *answers])
+    return grid("", header, lines, texts=len(header))
 
 
 def _saturation(saturates: dict[str, float | None]) -> str:
@@ -172,19 +173,10 @@ def _saturation(saturates: dict[str, float | None]) -> str:
 
 
 def _gradients(rows: Sequence[dict[str, Any]]) -> Any:
-    table = _table("slope at a gain of")
-    for point in rows[0]["gradient"]:
-        table.add_column(f"{point['gain']:g}", justify="right", no_wrap=True)
+    gains = [f"{point['gain']:g}" for point in rows[0]["gradient"]]
+    lines = []
     for row in rows:
         sizes = (point["size"] for point in row["gradient"])
-        table.add_row(row["label"], *("-" if size is None else f"{size:.2g}" for size in sizes))
-    return table
-
-
-def _table(first: str) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column(first, overflow="fold")
-    return table
+        shown = ("-" if size is None else f"{size:.2g}" for size in sizes)
+        lines.append([row["label"], *shown])
+    return grid("", ["slope at a gain of", *gains], lines)

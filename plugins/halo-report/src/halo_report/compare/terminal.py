@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import shutil
-import sys
 from collections.abc import Sequence
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-
+from halo_core.cli.terminal import drawn, grid
 from halo_report.compare.comparison import Comparison
 from halo_report.compare.spec_difference import difference_text
 from halo_report.compare.texts import pairs_table, runs_table
 from halo_report.comparison_page import TableView
 
 SHOWN_DIFFERENCES = 12
-PIPED_WIDTH = 160
-"""Columns where the output is no terminal, so that rows stay whole in a file."""
 
 
 def comparison_text(found: Comparison) -> str:
@@ -43,22 +35,10 @@ def _lines(title: str, lines: Sequence[str]) -> list[str]:
 
 
 def _table(view: TableView) -> str:
-    table = Table(title=view.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
-    table.pad_edge, table.padding = False, (0, 1, 0, 0)
-    for place, title in enumerate(view.header):
-        if place < view.texts:
-            table.add_column(title, overflow="fold")
-        else:  # Numbers are never broken; what has no room is the titles' loss, and the names'.
-            table.add_column(title.replace(" ", "\n"), justify="right", no_wrap=True)
-    for row in view.rows:
-        table.add_row(*row)
-    written = io.StringIO()
-    terminal = sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if terminal else PIPED_WIDTH
-    console = Console(
-        file=written, width=width, force_terminal=terminal, markup=False, highlight=False
-    )
-    console.print(table)
-    if view.note:
-        console.print(view.note, style="dim" if terminal else None)
-    return written.getvalue()
+    from rich.text import Text
+
+    # What has no room is the loss of the numbers' titles.
+    numbers = [title.replace(" ", "\n") for title in view.header[view.texts :]]
+    header = [*view.header[: view.texts], *numbers]
+    table = grid(view.title, header, view.rows, texts=view.texts)
+    return drawn(table, *([Text(view.note, style="dim")] if view.note else []), "")

@@ -1,0 +1,50 @@
+"""Tables for people: aligned, folded where there is no room, and never taken for marks."""
+
+from __future__ import annotations
+
+import pytest
+
+from halo_core.cli.terminal import drawn, grid, listing, table
+
+
+def test_a_plain_table_is_aligned_and_has_no_trailing_spaces() -> None:
+    assert table(["cell", "done"], [["small/kto", ""], ["a", "b"]]) == (
+        "CELL       DONE\nsmall/kto\na          b"
+    )
+
+
+def test_a_plain_table_may_have_no_header() -> None:
+    assert table([], [["a", "b"]]) == "a  b"
+
+
+def lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.splitlines()]
+
+
+def test_numbers_stand_to_the_right_under_their_titles() -> None:
+    shown = drawn(grid("Rates", ["run", "rate"], [["kto", "0.5"], ["a-longer-name", "12.25"]]))
+    assert lines(shown) == [
+        "Rates",
+        "run             rate",
+        "────────────────────",
+        "kto              0.5",
+        "a-longer-name  12.25",
+    ]
+
+
+def test_what_looks_like_a_mark_is_text() -> None:
+    shown = drawn(grid("[b]x[/b]", ["[a]"], [["[red]kto and more"]]), listing("", [("[b]", "[c]")]))
+    for text in ("[b]x[/b]", "[a]", "[red]kto and more", "[b]", "[c]"):
+        assert text in shown
+
+
+def test_no_row_is_broken_in_a_file_and_texts_are_folded_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [["a name of many words that takes room", "0.123456789"]]
+    assert len(drawn(grid("", ["run", "rate"], rows)).splitlines()) == 3
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "30")
+    narrow = drawn(grid("", ["run", "rate"], rows)).splitlines()
+    assert len(narrow) > 3
+    assert any("0.123456789" in line for line in narrow)
