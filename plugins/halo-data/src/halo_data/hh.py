@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -12,14 +11,11 @@ from pydantic import Field, model_validator
 from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
-from halo_core.json_objects import objects
 from halo_data import published_sizes
 from halo_data.forms import Record
-from halo_data.hub_access import commit_of, digest_of, hub_records
-from halo_data.local_files import content_digest
+from halo_data.local_files import check_one_origin
 from halo_data.outcome import Dropped, Row, kept
-from halo_data.part_files import first_object, part_files
-from halo_data.splits import of_split
+from halo_data.parted import Parted
 from halo_data.transcript import is_transcript, transcript_pair
 
 Subset = Literal["helpful-base", "helpful-online", "helpful-rejection-sampled", "harmless-base"]
@@ -56,60 +52,30 @@ class HH(DataSource):
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        if self.path is not None and (self.revision is not None or self.hub != HUB):
-            raise ValueError("path reads local files; hub and revision have no effect: leave out")
+        check_one_origin(self.path, self.revision, self.hub, HUB)
         return self
 
     def inspect(self) -> DataInfo:
         """Returns the splits and the hash of the files, or the commit on the hub."""
-        if self.path is None:
-            digest = digest_of(self.hub, commit_of(self.hub, self.revision), self.subset)
-            return DataInfo("paired", SPLITS, digest)
-        splits = _local_files(Path(self.path), self.subset)
-        paths = sorted({path for files in splits.values() for _, path in files})
-        for path in paths:
-            _check(path)
-        return DataInfo("paired", tuple(splits), content_digest(paths))
+        return self._parted().info(_outcome)
 
     def load(self, split: str) -> Loaded:
         """Returns the pairs of a split by the rules of `halo_data.transcript`."""
         dropped: Counter[str] = Counter()
-        records = self._hub_records(split) if self.path is None else self._local_records(split)
-        return Loaded(kept(map(_outcome, records), dropped), dropped)
+        records = self._parted().records(split, self._subsets())
+        return Loaded(kept(map(_outcome, records()), dropped), dropped)
 
     def about_rows(self, split: str) -> int | None:
         """Returns the published number of pairs; None for local files and other hub ids."""
         if self.path is not None or self.hub != HUB:
             return None
-        subsets = SUBSETS if self.subset is None else (self.subset,)
-        return sum(published_sizes.HH[subset].get(split, 0) for subset in subsets)
+        return sum(published_sizes.HH[subset].get(split, 0) for subset in self._subsets())
 
-    def _local_records(self, split: str) -> Iterator[Record]:
-        splits = _local_files(Path(str(self.path)), self.subset)
-        return (
-            Record(f"{subset}/{split}:{number}", f"{path}:{number}", given)
-            for subset, path in of_split(splits, split, str(self.path))
-            for number, given in objects(path)
-        )
+    def _subsets(self) -> Sequence[Subset]:
+        return SUBSETS if self.subset is None else (self.subset,)
 
-    def _hub_records(self, split: str) -> Iterator[Record]:
-        of_split(dict.fromkeys(SPLITS), split, self.hub)
-        return (
-            record
-            for subset in (SUBSETS if self.subset is None else (self.subset,))
-            for record in hub_records(
-                self.hub, split=split, revision=self.revision, data_dir=subset, prefix=subset
-            )
-        )
-
-
-def _local_files(path: Path, subset: str | None) -> Mapping[str, list[tuple[str, Path]]]:
-    return part_files(path, subset, parts=SUBSETS, splits=SPLITS, word="subset")
-
-
-def _check(path: Path) -> None:
-    number, given = first_object(path)
-    _outcome(Record("first", f"{path}:{number}", given))
+    def _parted(self) -> Parted:
+        return Parted(self.path, self.hub, self.revision, self.subset, SUBSETS, SPLITS, "subset")
 
 
 def _outcome(record: Record) -> Row | Dropped:

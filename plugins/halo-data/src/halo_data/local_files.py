@@ -13,6 +13,24 @@ from halo_core.hashing import file_hash
 from halo_core.json_objects import ENDINGS, near_names
 
 
+def check_one_origin(
+    path: str | None, revision: str | None, hub: str | None, usual_hub: str | None
+) -> None:
+    """Refuses options that name the hub beside local files.
+
+    Args:
+        path: The local files; None for the hub.
+        revision: A branch, tag or commit on the hub.
+        hub: The data set's id on the hub.
+        usual_hub: The id when the option is left out.
+
+    Raises:
+        ValueError: When both are given.
+    """
+    if path is not None and (revision is not None or hub != usual_hub):
+        raise ValueError("path reads local files; hub and revision have no effect: leave out")
+
+
 def split_files(path: Path) -> Mapping[str, Path]:
     """Returns split to file, for a folder of ``<split>.jsonl`` or a single file.
 

@@ -17,7 +17,7 @@ from halo_core.json_objects import objects
 from halo_data import published_sizes
 from halo_data.forms import Record
 from halo_data.hub_access import commit_of, digest_of, hub_records
-from halo_data.local_files import content_digest, split_files
+from halo_data.local_files import check_one_origin, content_digest, split_files
 from halo_data.oasst_trees import OasstMessage, ReplyGroup, messages_of, reply_groups
 from halo_data.outcome import EMPTY_COMPLETION, Dropped, Row, kept
 from halo_data.pairs import pair
@@ -78,8 +78,7 @@ class OASST(DataSource):
 
     @model_validator(mode="after")
     def _all_have_effect(self) -> Self:
-        if self.path is not None and (self.revision is not None or self.hub != HUB):
-            raise ValueError("path reads local files; hub and revision have no effect: leave out")
+        check_one_origin(self.path, self.revision, self.hub, HUB)
         if self.path is None and self.holdout is not None:
             raise ValueError("holdout splits a lone file; the hub has the split validation already")
         if self.feedback == "scored" and self.pairs != "adjacent":

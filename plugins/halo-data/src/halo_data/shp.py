@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
 from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
-from halo_core.json_objects import objects
 from halo_data import published_sizes
-from halo_data.forms import Record
-from halo_data.hub_access import commit_of, digest_of, hub_records
-from halo_data.local_files import content_digest
+from halo_data.local_files import check_one_origin
 from halo_data.outcome import kept
-from halo_data.part_files import first_object, part_files
-from halo_data.shp_pairs import Records, check_columns, pairs_of_posts
-from halo_data.splits import of_split
+from halo_data.parted import Parted
+from halo_data.shp_pairs import check_columns, pairs_of_posts
 
 Domain = Literal[
     "askacademia",
@@ -81,26 +75,18 @@ class SHP(DataSource):
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        if self.path is not None and (self.revision is not None or self.hub != HUB):
-            raise ValueError("path reads local files; hub and revision have no effect: leave out")
+        check_one_origin(self.path, self.revision, self.hub, HUB)
         return self
 
     def inspect(self) -> DataInfo:
         """Returns the splits and the hash of the files, or the commit on the hub."""
         rules = f"{self.min_ratio} {self.max_pairs} {self.filtered}"
-        if self.path is None:
-            commit = commit_of(self.hub, self.revision)
-            return DataInfo("paired", SPLITS, digest_of(self.hub, commit, self.domain, rules))
-        splits = self._files()
-        paths = sorted({path for files in splits.values() for _, path in files})
-        for path in paths:
-            _check(path)
-        return DataInfo("paired", tuple(splits), content_digest(paths, rules))
+        return self._parted().info(check_columns, rules)
 
     def load(self, split: str) -> Loaded:
         """Returns the pairs of a split; those of a post together, its best comment first."""
         dropped: Counter[str] = Counter()
-        records = self._hub_records(split) if self.path is None else self._local_records(split)
+        records = self._parted().records(split, (self.domain,))
         filtered = self.filtered == "all" or split == "train"
         min_ratio, max_pairs = (self.min_ratio, self.max_pairs) if filtered else (1.0, None)
         return Loaded(kept(pairs_of_posts(records, min_ratio, max_pairs), dropped), dropped)
@@ -116,29 +102,5 @@ class SHP(DataSource):
         usual = (self.min_ratio, self.max_pairs) == (2.0, 5) and split == "train"
         return published_sizes.SHP_FILTERED if usual else None
 
-    def _files(self) -> Mapping[str, list[tuple[str, Path]]]:
-        path = Path(str(self.path))
-        return part_files(path, self.domain, parts=DOMAINS, splits=SPLITS, word="domain")
-
-    def _local_records(self, split: str) -> Records:
-        files = of_split(self._files(), split, str(self.path))
-        return lambda: (
-            Record(f"{domain}/{split}:{number}", f"{path}:{number}", given)
-            for domain, path in files
-            for number, given in objects(path)
-        )
-
-    def _hub_records(self, split: str) -> Records:
-        of_split(dict.fromkeys(SPLITS), split, self.hub)
-        return lambda: hub_records(
-            self.hub,
-            split=split,
-            revision=self.revision,
-            data_dir=self.domain,
-            prefix=self.domain,
-        )
-
-
-def _check(path: Path) -> None:
-    number, given = first_object(path)
-    check_columns(Record("first", f"{path}:{number}", given))
+    def _parted(self) -> Parted:
+        return Parted(self.path, self.hub, self.revision, self.domain, DOMAINS, SPLITS, "domain")

@@ -17,7 +17,7 @@ from halo_core.json_objects import objects
 from halo_data import published_sizes
 from halo_data.forms import Record
 from halo_data.hub_access import commit_of, digest_of, hub_records
-from halo_data.local_files import content_digest, split_files
+from halo_data.local_files import check_one_origin, content_digest, split_files
 from halo_data.messages import completion_text, prompt_messages
 from halo_data.outcome import EMPTY_COMPLETION, EMPTY_PROMPT, EQUAL_SCORES, Dropped, Row, kept
 from halo_data.pairs import pair
@@ -72,8 +72,7 @@ class UltraFeedback(DataSource):
 
     @model_validator(mode="after")
     def _all_have_effect(self) -> Self:
-        if self.path is not None and (self.revision is not None or self.hub is not None):
-            raise ValueError("path reads local files; hub and revision have no effect: leave out")
+        check_one_origin(self.path, self.revision, self.hub, None)
         if self.feedback == "paired" and self.score != "overall_score":
             raise ValueError("score only has an effect with feedback: scored")
         return self

@@ -1,0 +1,94 @@
+"""A data set that comes in parts, read from local files or from the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from halo_core.data import DataInfo
+from halo_core.json_objects import objects
+from halo_data.forms import Record
+from halo_data.hub_access import commit_of, digest_of, hub_records
+from halo_data.local_files import content_digest
+from halo_data.part_files import first_object, part_files
+from halo_data.splits import of_split
+
+
+@dataclass(frozen=True)
+class Parted:
+    """Where such a data set is, and which of it is wanted.
+
+    Attributes:
+        path: A folder of parts, the folder of one part, or one file; None for the hub.
+        hub: The id on the hub.
+        revision: A branch, tag or commit on the hub.
+        part: The part wanted; None for all.
+        parts: All parts there are.
+        splits: All splits there are.
+        word: What a part is called, for messages.
+    """
+
+    path: str | None
+    hub: str
+    revision: str | None
+    part: str | None
+    parts: Sequence[str]
+    splits: Sequence[str]
+    word: str
+
+    def info(self, check: Callable[[Record], object], *rules: str) -> DataInfo:
+        """Returns the splits and the hash of the files, or the commit on the hub.
+
+        Args:
+            check: Raises where the first row of a file is not what was expected.
+            rules: What else decides on the rows.
+
+        Raises:
+            DataError: When a file cannot be read.
+            PathError: When there is no file of a split.
+        """
+        if self.path is None:
+            commit = commit_of(self.hub, self.revision)
+            digest = digest_of(self.hub, commit, self.part, *rules)
+            return DataInfo("paired", tuple(self.splits), digest)
+        files = self._files(self.path)
+        paths = sorted({path for held in files.values() for _, path in held})
+        for path in paths:
+            number, given = first_object(path)
+            check(Record("first", f"{path}:{number}", given))
+        return DataInfo("paired", tuple(files), content_digest(paths, *rules))
+
+    def records(
+        self, split: str, hub_parts: Sequence[str | None]
+    ) -> Callable[[], Iterator[Record]]:
+        """Returns what reads the rows of a split, anew at each call.
+
+        Args:
+            split: One of the splits.
+            hub_parts: The folders to read on the hub, one after the other; None for all at once.
+
+        Raises:
+            DataError: When there is no such split.
+        """
+        if self.path is None:
+            of_split(dict.fromkeys(self.splits), split, self.hub)
+            return lambda: (
+                record for part in hub_parts for record in self._hub_records(split, part)
+            )
+        files = of_split(self._files(self.path), split, self.path)
+        return lambda: (
+            Record(f"{part}/{split}:{number}", f"{path}:{number}", given)
+            for part, path in files
+            for number, given in objects(path)
+        )
+
+    def _hub_records(self, split: str, part: str | None) -> Iterator[Record]:
+        return hub_records(
+            self.hub, split=split, revision=self.revision, data_dir=part, prefix=part
+        )
+
+    def _files(self, path: str) -> Mapping[str, list[tuple[str, Path]]]:
+        return part_files(
+            Path(path), self.part, parts=self.parts, splits=self.splits, word=self.word
+        )
