@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from halo_mlflow.components import MLflow
-from halo_mlflow.connection import connect
-from halo_mlflow.session import MLflowSession
-from halo_mlflow.store import choose_store
+from halo_mlflow.options import MLflow
+from halo_mlflow.runs.session import MLflowSession
+from halo_mlflow.store.store import choose_store, connect
 
 RUN = "toy-1a2b3c"
 RESOLVED = """\

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from halo_core.workspace.records import RunStage
-from halo_mlflow.keys import PlainStages, curve_key, final_key, plain_stages
-from halo_mlflow.record import RunRecord, colour
+from halo_mlflow.runs.record import RunRecord, colour
+from halo_mlflow.store.names import PlainStages, curve_key, final_key, plain_stages
 
 
 def record(fake_run: Any, **changes: Any) -> RunRecord:

@@ -11,10 +11,10 @@ import pytest
 from mlflow import MlflowClient
 
 from halo_core.errors import HaloError
-from halo_mlflow.components import MLflow
-from halo_mlflow.server import served, server_command, server_environment
-from halo_mlflow.session import MLflowSession
-from halo_mlflow.store import choose_store
+from halo_mlflow.options import MLflow
+from halo_mlflow.runs.session import MLflowSession
+from halo_mlflow.store.store import choose_store
+from halo_mlflow.ui.server import served, server_command, server_environment
 
 pytestmark = pytest.mark.slow
 

@@ -16,8 +16,8 @@ from mlflow.entities import Run
 
 from halo_core.testing import check_tracker
 from halo_core.tracker import StartOver
-from halo_mlflow.components import MLflow
-from halo_mlflow.session import MLflowSession
+from halo_mlflow.options import MLflow
+from halo_mlflow.runs.session import MLflowSession
 
 
 def only_run(client: MlflowClient) -> Run:
@@ -291,7 +291,7 @@ def test_a_rejected_key_is_left_out_and_the_others_are_sent(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("halo_mlflow.keys.clean_name", lambda name: name)
+    monkeypatch.setattr("halo_mlflow.store.names.clean_name", lambda name: name)
     tracked_run.start()
     tracked_run.append(
         "metrics", stage="kto", step=1, metrics={"a": 1.0, "b": 2.0, "no[brackets]": 3.0, "c": 4.0}
@@ -354,7 +354,7 @@ def test_a_run_whose_process_is_gone_is_marked_failed_by_the_next_start(
 
 
 def test_no_events_are_a_heartbeat(tracked_run: Any, client: MlflowClient) -> None:
-    from halo_mlflow.components import MLflow
+    from halo_mlflow.options import MLflow
 
     times = iter([100.0, 110.0, 140.0])
     tracked_run.start()

@@ -16,11 +16,10 @@ from halo_core.discovery import discover
 from halo_core.errors import HaloError
 from halo_core.registry import import_target
 from halo_core.tracking import Tracking
-from halo_mlflow.components import MLflow
-from halo_mlflow.connection import connect
-from halo_mlflow.links import run_links
-from halo_mlflow.session import MLflowSession
-from halo_mlflow.store import choose_store
+from halo_mlflow.options import MLflow
+from halo_mlflow.runs.session import MLflowSession
+from halo_mlflow.store.links import run_links
+from halo_mlflow.store.store import choose_store, connect
 
 
 def test_the_uri_of_the_spec_comes_before_the_environment(

@@ -16,9 +16,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from halo_core.suite.tracking import SuiteTracking
-from halo_mlflow.components import MLflow
-from halo_mlflow.record import RunRecord
-from halo_mlflow.session import MLflowSession
+from halo_mlflow.options import MLflow
+from halo_mlflow.runs.record import RunRecord
+from halo_mlflow.runs.session import MLflowSession
 
 MADE = Path(__file__).parents[3] / "tests" / "made_components.py"
 SUITE = f"""\

@@ -16,11 +16,11 @@ import pytest
 
 from halo_core.cli import call
 from halo_core.errors import HaloError
-from halo_mlflow.components import MLflow
-from halo_mlflow.server import served, server_command, server_environment
-from halo_mlflow.session import MLflowSession
-from halo_mlflow.store import choose_store
-from halo_mlflow.ui import start_page
+from halo_mlflow.options import MLflow
+from halo_mlflow.runs.session import MLflowSession
+from halo_mlflow.store.store import choose_store
+from halo_mlflow.ui.command import start_page
+from halo_mlflow.ui.server import served, server_command, server_environment
 
 CHROMIUM = "/usr/bin/chromium"
 SHOTS = "HALO_SCREENSHOTS"

@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Trace
 
 from halo_core.workspace.records import STAGE, ComponentRecord, StageRecord
-from halo_mlflow.components import MLflow
-from halo_mlflow.judge_source import read_judge
+from halo_mlflow.options import MLflow
+from halo_mlflow.runs.traces import read_judge
 
 ORDERS = [
     {"order": "AB", "winner": "A", "reason": "A is kind", "calls": 1, "cost": 0.01},

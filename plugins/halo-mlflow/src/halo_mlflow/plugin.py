@@ -9,5 +9,7 @@ from halo_core.registry import Registrar
 @hookimpl
 def halo_register(registry: Registrar) -> None:
     """Registers the components of this distribution."""
-    registry.tracker("mlflow", "halo_mlflow.components:MLflow")
-    registry.command("ui", "halo_mlflow.ui:ui", help="Open this workspace's runs in MLflow.")
+    registry.tracker("mlflow", "halo_mlflow.options:MLflow")
+    registry.command(
+        "ui", "halo_mlflow.ui.command:ui", help="Open this workspace's runs in MLflow."
+    )

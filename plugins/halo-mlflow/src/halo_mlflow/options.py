@@ -1,4 +1,4 @@
-"""The tracker `mlflow`: its options. What it does is in `halo_mlflow.session`."""
+"""The tracker `mlflow`: its options. What it does is in `halo_mlflow.runs.session`."""
 
 from __future__ import annotations
 
@@ -56,31 +56,31 @@ class MLflow(Tracker):
 
     def open(self, run: Path, workspace: Path) -> TrackerSession:
         """Returns a session that connects when it is first given events."""
-        from halo_mlflow.session import MLflowSession
+        from halo_mlflow.runs.session import MLflowSession
 
         return MLflowSession(self, run, workspace)
 
     def tell_suite(self, suite: Path, workspace: Path, status: SuiteStatus) -> Mapping[str, object]:
         """Shows a suite as one run, the parent of its cells' runs."""
-        from halo_mlflow.suite import SuiteParent
+        from halo_mlflow.runs.suite_parent import SuiteParent
 
         return SuiteParent(self, suite, workspace).tell(status)
 
     def take_report(self, report: Path, suite: Path, workspace: Path) -> bool:
         """Shows the files of a report as artifacts of the suite's run."""
-        from halo_mlflow.suite import SuiteParent
+        from halo_mlflow.runs.suite_parent import SuiteParent
 
         SuiteParent(self, suite, workspace).take_report(report)
         return True
 
     def compare_runs(self, runs: Sequence[Path], workspace: Path) -> Mapping[str, object]:
         """Returns the link to MLflow's page that compares runs."""
-        from halo_mlflow.comparing import compare_runs
+        from halo_mlflow.runs.comparison import compare_runs
 
         return compare_runs(self, runs, workspace)
 
     def has_run(self, run: Path, workspace: Path) -> bool:
         """Returns whether the store still has a run; False where it cannot be reached."""
-        from halo_mlflow.lifecycle import has_run
+        from halo_mlflow.runs.lifecycle import has_run
 
         return has_run(self, run, workspace)

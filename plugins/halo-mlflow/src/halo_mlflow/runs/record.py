@@ -19,8 +19,7 @@ from halo_core.hashing import short_hash
 from halo_core.recorded_roles import option_with
 from halo_core.redact import redact
 from halo_core.workspace import records
-from halo_mlflow.keys import PlainStages, plain_stages
-from halo_mlflow.names import clean_name, flatten
+from halo_mlflow.store.names import PlainStages, clean_name, flatten, plain_stages
 
 LONGEST_RUN_NAME = 16
 _NO_PARAMETERS = ("name", "tracking", "reports")

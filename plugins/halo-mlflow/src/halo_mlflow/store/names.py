@@ -1,29 +1,64 @@
-"""Under which key each number of a run appears in MLflow.
-
-A chart's section is everything before the last slash. The stages that a reader compares runs by
-have plain sections, so that runs with other stage ids line up: the last stage with a loss (the
-run's method), the last judge stage and the last sample stage. Other stages' sections begin with
-their id:
-
-| number | of the method's, last judge or last sample stage | of another stage |
-|---|---|---|
-| curve `train/loss` | `train/loss` | `sft.train/loss` |
-| final number of a judge `win` | `bench/win` | `bench.win_sft/win` |
-| final number of a sampler `len` | `samples/len` | `samples.answers_sft/len` |
-| final number of a trainer `steps` | `final/steps` | `sft.final/steps` |
-
-A trainer's final number that is named as one of its curves (`train/lr`, `lr` or `train_lr`) is the
-curve's last value and not sent again, which would double every chart.
-"""
+"""Names and keys that MLflow takes for what halo calls by others."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from halo_core.redact import is_secret, redact
 from halo_core.workspace.records import RunStage
-from halo_mlflow.names import clean_name
+
+LONGEST_NAME = 250
+LONGEST_VALUE = 6000
+_NOT_ALLOWED = re.compile(r"[^A-Za-z0-9_\-. :/]")
+_EMPTY_PARTS = re.compile(r"/{2,}")
+
+
+def clean_name(name: str) -> str:
+    """Returns a name with letters, digits and ``_-. :/`` only, that reads as a relative path.
+
+    One name that MLflow does not take would reject the whole batch it is in.
+
+    >>> clean_name("eval/test[0]/loss")
+    'eval/test_0_/loss'
+    >>> clean_name("/../a//b/")
+    '_/a/b'
+    """
+    name = _EMPTY_PARTS.sub("/", _NOT_ALLOWED.sub("_", name)).strip("/")[:LONGEST_NAME].rstrip("/")
+    parts = ["_" if part in (".", "..") else part for part in name.split("/")]
+    return "/".join(parts) or "_"
+
+
+def flatten(tree: Any) -> dict[str, str]:
+    """Returns a tree's leaves by dotted path, as MLflow's parameters: no None and no secrets.
+
+    >>> flatten({"train": {"beta": 0.1, "seed": None}, "data": [{"use": "hh"}]})
+    {'train.beta': '0.1', 'data.0.use': 'hh'}
+    """
+    return {
+        clean_name(path).replace("/", "."): redact(_text(value))[:LONGEST_VALUE]
+        for path, value in _leaves(tree, "")
+        if value is not None and value != "" and not is_secret(path)
+    }
+
+
+def _leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
+    items: Any = None
+    if isinstance(tree, Mapping):
+        items = tree.items()
+    elif isinstance(tree, list):
+        items = enumerate(tree)
+    if items is None:
+        yield path, tree
+        return
+    for key, value in items:
+        yield from _leaves(value, f"{path}.{key}" if path else str(key))
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @dataclass(frozen=True)

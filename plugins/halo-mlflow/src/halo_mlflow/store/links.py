@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from halo_core.tracking import shown_path
-from halo_mlflow.store import DATABASE, Store
+from halo_mlflow.store.store import DATABASE, Store
 
 LABEL = "MLflow"
 LOCAL_SERVER = "http://127.0.0.1:5000"

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from halo_core.hashing import short_hash
 from halo_core.workspace.records import OrderVerdict, VerdictLine
-from halo_mlflow.artifacts import prompt_text
-from halo_mlflow.judge_source import JudgeSource
+from halo_mlflow.runs.artifacts import prompt_text
+from halo_mlflow.runs.traces import JudgeSource
 
 if TYPE_CHECKING:
     from mlflow.entities import Span

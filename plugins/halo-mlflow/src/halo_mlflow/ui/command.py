@@ -14,15 +14,15 @@ import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.errors import HaloError, PathError, PluginError, UserError
-from halo_mlflow.links import MACHINE_LEARNING, experiment_link
-from halo_mlflow.server import (
+from halo_mlflow.store.links import MACHINE_LEARNING, experiment_link
+from halo_mlflow.store.store import Store, choose_store
+from halo_mlflow.ui.server import (
     LOOPBACK,
     check_port,
     served,
     server_command,
     server_environment,
 )
-from halo_mlflow.store import Store, choose_store
 
 PASSWORD_VARIABLE = "MLFLOW_AUTH_ADMIN_PASSWORD"
 POLL_S = 0.5

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from halo_core.redact import one_line
-from halo_mlflow.connection import http_status
+from halo_mlflow.store.store import http_status
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

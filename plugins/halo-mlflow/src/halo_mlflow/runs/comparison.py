@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from halo_mlflow.links import LABEL, about_store, comparison_link
-from halo_mlflow.state import STATE_FILE, load_state
-from halo_mlflow.store import choose_store
+from halo_mlflow.store.links import LABEL, about_store, comparison_link
+from halo_mlflow.store.state import STATE_FILE, load_state
+from halo_mlflow.store.store import choose_store
 
 if TYPE_CHECKING:
-    from halo_mlflow.components import MLflow
+    from halo_mlflow.options import MLflow
 
 
 def compare_runs(options: MLflow, runs: Sequence[Path], workspace: Path) -> Mapping[str, object]:

@@ -16,19 +16,18 @@ from halo_core.events import Event, read_events
 from halo_core.redact import one_line
 from halo_core.tracker import StartOver, TrackerSession
 from halo_core.workspace.records import EVENTS
-from halo_mlflow.connection import connect
-from halo_mlflow.lifecycle import create_run, experiment_id, is_there, mark_dead_runs
-from halo_mlflow.links import about_store, run_link, run_links
-from halo_mlflow.record import RunRecord
-from halo_mlflow.state import STATE_FILE, RunState, load_state, save_state
-from halo_mlflow.store import choose_store
-from halo_mlflow.suite import SuiteParent
-from halo_mlflow.writer import RunWriter
+from halo_mlflow.runs.lifecycle import create_run, experiment_id, is_there, mark_dead_runs
+from halo_mlflow.runs.record import RunRecord
+from halo_mlflow.runs.suite_parent import SuiteParent
+from halo_mlflow.runs.writer import RunWriter
+from halo_mlflow.store.links import about_store, run_link, run_links
+from halo_mlflow.store.state import STATE_FILE, RunState, load_state, save_state
+from halo_mlflow.store.store import choose_store, connect
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from halo_mlflow.components import MLflow
+    from halo_mlflow.options import MLflow
 
 HEARTBEAT_S = 30.0
 

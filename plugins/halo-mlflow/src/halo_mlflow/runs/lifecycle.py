@@ -5,21 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from halo_mlflow.connection import connect, http_status
-from halo_mlflow.record import RunRecord, process_tags
-from halo_mlflow.source import git_tags
-from halo_mlflow.state import STATE_FILE, load_state
-from halo_mlflow.store import Store, choose_store
+from halo_mlflow.runs.record import RunRecord, process_tags
+from halo_mlflow.store.state import STATE_FILE, load_state
+from halo_mlflow.store.store import Store, choose_store, connect, http_status
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow import MlflowClient
 
-    from halo_mlflow.components import MLflow
+    from halo_mlflow.options import MLflow
+
 
 STATUS = {"done": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 """How a run ended to what MLflow calls it."""
@@ -135,3 +136,33 @@ def _is_alive(pid: str) -> bool:
         except ProcessLookupError:
             return False
     return True
+
+
+LIMIT_S = 5.0
+
+
+def git_tags(folder: Path) -> dict[str, str]:
+    """Returns MLflow's tags for the commit of a folder; empty where there is none."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if not commit:
+        return {}
+    # Untracked files do not count: the workspace itself is one, more often than not.
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return {
+        "mlflow.source.git.commit": commit,
+        "mlflow.source.git.dirty": "false" if changes == "" else "true",
+    }
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -13,20 +13,19 @@ from typing import TYPE_CHECKING, Any
 from halo_core.events import Event
 from halo_core.redact import redact
 from halo_core.workspace.records import EVENTS, VERDICTS
-from halo_mlflow.artifacts import Artifacts
-from halo_mlflow.judge_source import read_judge
-from halo_mlflow.keys import curve_key, final_key
-from halo_mlflow.lifecycle import STATUS
-from halo_mlflow.record import RunRecord, process_tags
-from halo_mlflow.sender import Sender
-from halo_mlflow.state import RunState
-from halo_mlflow.traces import TraceTarget, send_verdicts
+from halo_mlflow.runs.artifacts import Artifacts
+from halo_mlflow.runs.lifecycle import STATUS
+from halo_mlflow.runs.record import RunRecord, process_tags
+from halo_mlflow.runs.sender import Sender
+from halo_mlflow.runs.traces import TraceTarget, read_judge, send_verdicts
+from halo_mlflow.store.names import curve_key, final_key
+from halo_mlflow.store.state import RunState
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-    from halo_mlflow.components import MLflow
+    from halo_mlflow.options import MLflow
 
 
 class RunWriter:

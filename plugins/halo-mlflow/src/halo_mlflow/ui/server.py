@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from halo_core.errors import HaloError, UserError
-from halo_mlflow.store import Store
+from halo_mlflow.store.store import Store
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 START_LIMIT_S = 120.0

@@ -1,0 +1,1 @@
+"""A run, or a suite, of halo as runs of MLflow."""

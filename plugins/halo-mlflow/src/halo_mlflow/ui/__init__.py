@@ -1,0 +1,1 @@
+"""The command `halo ui`, and the server behind it."""
