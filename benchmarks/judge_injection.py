@@ -30,10 +30,10 @@ from injection.stand_ins import FIXED_MARK, STAND_INS, Seen, longest, reply
 
 from halo_core.errors import HaloError
 from halo_core.judge import Comparison, JudgeContext, Verdict
-from halo_core.testing import ChatServer
 from halo_judge.gpt4 import GPT4
 from halo_judge.orders import combine, outcome
 from halo_judge.template import FOLDER, Template, read_template
+from halo_judge.testing import ChatServer
 from halo_statistics import POINTS, length_controlled_rate
 
 SET = Path(__file__).parent / "injection" / "attacks.toml"

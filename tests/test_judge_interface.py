@@ -176,3 +176,12 @@ class Priced(Lengths):
 def test_a_judge_may_be_quoted() -> None:
     quote = Priced().quote([Comparison("1", PROMPT, "a", "b")], Path("shared"))
     assert quote == Quote(1, 0, 0, 0, 1.0, "m")
+
+
+@pytest.mark.parametrize("name", ["ChatServer", "ChatReply", "FAULTS", "planned_faults"])
+def test_the_chat_server_is_told_to_be_in_the_distribution_of_judges(name: str) -> None:
+    with pytest.raises(ImportError) as error:
+        exec(f"from halo_core.testing import {name}")
+    assert (
+        str(error.value) == f"{name} is in halo_judge.testing now, of the distribution halo-judge"
+    )

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from halo_core.testing import FAULTS, ChatServer, planned_faults
+from halo_judge.testing import FAULTS, ChatServer, planned_faults
 
 KEY = "sk-planted-0123456789"
 SHARE = 0.3

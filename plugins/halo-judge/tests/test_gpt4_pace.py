@@ -3,11 +3,11 @@ import time
 
 import pytest
 
-from halo_core.testing import ChatServer
 from halo_judge.budget import Budget, CapReached
 from halo_judge.endpoint import Endpoint, Unreachable
 from halo_judge.pace import Pace
 from halo_judge.secret import Secret, read_key
+from halo_judge.testing import ChatServer
 
 
 def test_the_limit_is_halved_once_per_round_and_grows_slowly():

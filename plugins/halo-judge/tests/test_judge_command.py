@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from halo_core.cli import call
-from halo_core.testing import ChatServer
 from halo_judge.command_judges import judge_given, judges_given
 from halo_judge.template import FOLDER
+from halo_judge.testing import ChatServer
 from halo_statistics import proportion
 
 

@@ -5,10 +5,10 @@ import pytest
 from halo_core.errors import DataError, PathError
 from halo_core.judge import Verdict
 from halo_core.stage import Known
-from halo_core.testing import ChatServer
 from halo_judge.components import JudgeStage, Longest
 from halo_judge.gpt4 import GPT4
 from halo_judge.label_stage import Label
+from halo_judge.testing import ChatServer
 
 
 def reply(body):

@@ -10,11 +10,11 @@ import pytest
 
 from halo_core.cli import call
 from halo_core.judge import Comparison
-from halo_core.testing import ChatServer
-from halo_core.testing.chat_server import ChatReply
 from halo_judge.labelled_files import read_labelled
 from halo_judge.people import people
 from halo_judge.template import read_template
+from halo_judge.testing import ChatServer
+from halo_judge.testing.chat_server import ChatReply
 
 DATA = Path(os.environ.get("HALO_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
 

@@ -16,11 +16,11 @@ from pydantic import Field
 from halo_core.errors import PathError
 from halo_core.judge import Judge
 from halo_core.scoring import ScoringJudge
-from halo_core.testing import ChatServer
 from halo_judge.components import JudgeStage
 from halo_judge.gpt4 import GPT4
 from halo_judge.http_judge import HttpJudge
 from halo_judge.label_stage import Label
+from halo_judge.testing import ChatServer
 
 PROMPTS = 12
 

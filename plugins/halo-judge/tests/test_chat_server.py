@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from halo_core.testing import FAULTS, ChatReply, ChatServer, planned_faults
+from halo_judge.testing import FAULTS, ChatReply, ChatServer, planned_faults
 
 BODY = {"model": "m", "messages": [{"role": "user", "content": "How are you?"}]}
 
