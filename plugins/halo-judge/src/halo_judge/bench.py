@@ -17,7 +17,7 @@ from halo_core.workspace.layout import Workspace
 from halo_core.workspace.records import VerdictLine
 from halo_judge.command_judges import NamedJudge
 from halo_judge.judging import judge_and_keep
-from halo_judge.orders import Order, assign_orders, comparison
+from halo_judge.orders import Order, assign_orders, comparisons
 from halo_judge.samples import Duel
 from halo_judge.verdicts import verdict_lines
 
@@ -56,7 +56,7 @@ class Work:
 
     def comparisons(self) -> list[Comparison]:
         """Returns what the judge is shown, all in all."""
-        return [comparison(duel, o) for duel in self.duels for o in self.orders[duel.prompt_id]]
+        return comparisons(self.duels, self.orders)
 
 
 def make_work(

@@ -85,7 +85,9 @@ def judges_given(texts: Sequence[str], overrides: Sequence[str]) -> list[NamedJu
             location=f"--set {overrides[0]}",
         )
     given = [judge_given(text, overrides) for text in texts]
-    others = [judge for judge in given if judge.label != FLOOR]
+    others = [judge for judge in given if judge.resolved.name != FLOOR]
+    # A class of a file may be called like the judge that is always there.
+    others = [NamedJudge(j.resolved, j.resolved.name) if j.label == FLOOR else j for j in others]
     if len({judge.label for judge in others}) < len(others):
         others = [NamedJudge(j.resolved, _label(j.resolved, sys.maxsize)) for j in others]
     labels = [judge.label for judge in others]

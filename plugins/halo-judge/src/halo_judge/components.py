@@ -50,9 +50,16 @@ class JudgeStage(Stage):
 
     def forecast(self, known: Known) -> Forecast:
         """Returns the requests, tokens and dollars that a paid judge would take."""
-        from halo_judge.outlook import outlook
+        from halo_judge.outlook import judge_forecast, waits_for
+        from halo_judge.samples import pair_samples
 
-        return Forecast(ahead={} if known.done else outlook(self, known.inputs, known.cache))
+        return judge_forecast(
+            self.judge,
+            known,
+            waits_for(known, {"of": self.of, "against": self.against}),
+            lambda: pair_samples(known.inputs["of"], known.inputs.get("against"))[0],
+            both=self.orders == "both",
+        )
 
     def preflight(self, models: Mapping[str, ModelInput]) -> None:
         """Checks that the judge has what it needs, such as a key.

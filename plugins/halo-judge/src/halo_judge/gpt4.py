@@ -11,7 +11,8 @@ from pydantic import Field, field_validator, model_validator
 
 from halo_core.component import Execution, Location
 from halo_core.judge import Comparison, Judge, JudgeContext, JudgeSession, Quote
-from halo_judge.secret import address_parts, check_without_key, variable_name
+from halo_judge.endpoint_options import AtOnce, KeyVariable, Retries, Seconds
+from halo_judge.secret import address_parts, check_without_key
 
 if TYPE_CHECKING:
     from halo_judge.prices import Price
@@ -63,31 +64,16 @@ class GPT4(Judge):
     top_logprobs: int = Field(
         default=5, ge=2, le=20, description="With `weighted`, how many per token."
     )
-    api_key_env: Annotated[str | None, Execution()] = Field(
-        default="OPENAI_API_KEY",
-        min_length=1,
-        description="The environment variable that holds the key; null for none.",
-    )
-    concurrency: Annotated[int, Execution()] = Field(
-        default=16, ge=1, le=512, description="Requests at once, at most; fewer after a 429."
-    )
-    timeout_s: Annotated[float, Execution()] = Field(
-        default=120.0, gt=0, description="For one request, in seconds."
-    )
-    retries: Annotated[int, Execution()] = Field(
-        default=6, ge=0, le=100, description="How often a request that failed is sent again."
-    )
+    api_key_env: KeyVariable = "OPENAI_API_KEY"
+    concurrency: AtOnce = 16
+    timeout_s: Seconds = 120.0
+    retries: Retries = 6
     max_cost: Annotated[float | None, Execution()] = Field(
         default=None, gt=0, description="Dollars that the stage may spend, over all its runs."
     )
     prices: Annotated[str | None, Location()] = Field(
         default=None, description="A JSON file of prices that goes before the shipped table."
     )
-
-    @field_validator("api_key_env", mode="before")
-    @classmethod
-    def _no_key(cls, value: object) -> object:
-        return variable_name(value)
 
     @field_validator("base_url")
     @classmethod

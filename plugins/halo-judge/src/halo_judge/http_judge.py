@@ -13,7 +13,8 @@ from halo_core.component import Execution
 from halo_core.judge import JudgeContext
 from halo_core.redact import is_secret
 from halo_core.scoring import ScoringJudge, ScoringSession
-from halo_judge.secret import address_parts, check_without_key, variable_name
+from halo_judge.endpoint_options import AtOnce, KeyVariable, Retries, Seconds
+from halo_judge.secret import address_parts, check_without_key
 
 
 class HttpJudge(ScoringJudge):
@@ -37,30 +38,16 @@ class HttpJudge(ScoringJudge):
         "{prompt} for the prompt as one text; a text that is just {messages} becomes the prompt's "
         "list of messages, and {conversation} that list with the completion at its end.",
     )
-    api_key_env: Annotated[str | None, Execution()] = Field(
-        default=None,
-        description="The environment variable that holds the key; null for none.",
-    )
+    api_key_env: KeyVariable = None
     api_key_header: Annotated[str, Execution()] = Field(
         default="Authorization", pattern="^[A-Za-z0-9-]+$", description="The header of the key."
     )
     api_key_prefix: Annotated[str, Execution()] = Field(
         default="Bearer ", description="What stands before the key in its header."
     )
-    concurrency: Annotated[int, Execution()] = Field(
-        default=8, ge=1, le=512, description="Requests at once, at most; fewer after a 429."
-    )
-    timeout_s: Annotated[float, Execution()] = Field(
-        default=60.0, gt=0, description="Of waiting for an answer to a request, in seconds."
-    )
-    retries: Annotated[int, Execution()] = Field(
-        default=5, ge=0, le=100, description="How often a request that failed is sent again."
-    )
-
-    @field_validator("api_key_env", mode="before")
-    @classmethod
-    def _no_key(cls, value: object) -> object:
-        return variable_name(value)
+    concurrency: AtOnce = 8
+    timeout_s: Seconds = 60.0
+    retries: Retries = 5
 
     @field_validator("url")
     @classmethod

@@ -13,7 +13,7 @@ from halo_judge.asking import ask, batches, name_of
 from halo_judge.components import JudgeStage
 from halo_judge.kept_lines import Lines, Pause
 from halo_judge.opening import is_paid, judge_context
-from halo_judge.orders import Order, assign_orders, comparison, comparison_id
+from halo_judge.orders import Order, assign_orders, comparison_id, comparisons
 from halo_judge.samples import Duel, pair_samples
 from halo_judge.summary import headline, summary_metrics
 from halo_judge.verdicts import first_failure, make_record, verdict_lines
@@ -119,18 +119,16 @@ def judge_duels(
     for duel in duels:
         if not orders[duel.prompt_id]:
             yield make_record(duel, (), {}, lengths=lengths)
-    parts = batches(duels, judge.prompts_at_once)
-    asked = (
-        [comparison(d, order) for d in part for order in orders[d.prompt_id]] for part in parts
-    )
+    asked = (comparisons(part, orders) for part in batches(duels, judge.prompts_at_once))
     owners = {comparison_id(d, order): d for d in duels for order in orders[d.prompt_id]}
     verdicts: dict[str, Verdict] = {}
     for verdict in ask(judge, session, VERDICT_FORM, asked, pause):
         verdicts[verdict.id] = verdict
         duel = owners[verdict.id]
-        own = orders[duel.prompt_id]
-        if all(comparison_id(duel, order) in verdicts for order in own):
-            yield make_record(duel, own, verdicts, lengths=lengths)
+        own = {comparison_id(duel, order) for order in orders[duel.prompt_id]}
+        if own <= verdicts.keys():
+            said = {id_: verdicts.pop(id_) for id_ in own}
+            yield make_record(duel, orders[duel.prompt_id], said, lengths=lengths)
 
 
 def _warn_of_failures(context: StageContext, records: Sequence[VerdictLine]) -> None:

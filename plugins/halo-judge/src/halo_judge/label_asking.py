@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from halo_core.judge import Judge
 from halo_core.scoring import SCORE_FORM, ScoringJudge, ScoringSession
@@ -11,7 +12,7 @@ from halo_core.sessions import opened
 from halo_core.stage import StageContext
 from halo_core.workspace.records import ScoreLine, VerdictLine
 from halo_judge.asking import ask, batches
-from halo_judge.candidates import Candidates, all_answers
+from halo_judge.candidates import Candidates, all_answers, by_prompt, of_samples
 from halo_judge.judging import judge_and_keep
 from halo_judge.kept_lines import Lines, Pause
 from halo_judge.opening import judge_context
@@ -71,6 +72,11 @@ def ask_for_verdicts(
     orders = assign_orders(duels, both=True)
     records = judge_and_keep(judge, context, duels, orders, lengths=False)
     return records, first_failure(records)
+
+
+def duels_of_samples(of: Path, against: str | None, other: Path | None) -> list[Duel]:
+    """Returns what a judge that compares is asked of samples; see `of_samples`."""
+    return find_duels(by_prompt(of_samples(of, against, other), Counter()), Counter())
 
 
 def find_duels(candidates: Sequence[Candidates], dropped: Counter[str]) -> list[Duel]:

@@ -112,9 +112,17 @@ class Label(Stage):
 
     def forecast(self, known: Known) -> Forecast:
         """Returns the requests, tokens and dollars that a paid judge would take."""
-        from halo_judge.outlook import label_outlook
+        from halo_judge.label_asking import duels_of_samples
+        from halo_judge.outlook import judge_forecast, waits_for
 
-        return Forecast(ahead={} if known.done else label_outlook(self, known.inputs, known.cache))
+        unknown = waits_for(known, {"of": self.of, "against": self.against})
+        return judge_forecast(
+            self.judge,
+            known,
+            "two for each prompt of the data" if self.of is None else unknown,
+            lambda: duels_of_samples(known.inputs["of"], self.against, known.inputs.get("against")),
+            both=True,
+        )
 
     def preflight(self, models: Mapping[str, ModelInput]) -> None:
         """Checks that the judge has what it needs, such as a key.

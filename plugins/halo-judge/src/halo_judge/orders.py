@@ -59,6 +59,16 @@ def comparison(duel: Duel, order: Order) -> Comparison:
     return Comparison(comparison_id(duel, order), duel.prompt, a, b)
 
 
+def comparisons(duels: Sequence[Duel], orders: Mapping[str, Sequence[Order]]) -> list[Comparison]:
+    """Returns what the judge is shown of some duels, all in all.
+
+    Args:
+        duels: What is judged.
+        orders: Prompt id to the orders in which it is judged.
+    """
+    return [comparison(duel, order) for duel in duels for order in orders[duel.prompt_id]]
+
+
 def comparison_id(duel: Duel, order: Order) -> str:
     """Returns the name of a duel in one order."""
     return f"{duel.prompt_id}-{order}"

@@ -2,71 +2,61 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 
 from halo_core.judge import Judge, Quote
-from halo_judge.candidates import by_prompt, of_samples
-from halo_judge.components import JudgeStage
-from halo_judge.label_asking import find_duels
-from halo_judge.label_stage import Label
+from halo_core.stage import Forecast, Known
 from halo_judge.opening import is_paid, quoted
-from halo_judge.orders import assign_orders, comparison
+from halo_judge.orders import assign_orders, comparisons
 from halo_judge.prices import dollars
-from halo_judge.samples import Duel, pair_samples
+from halo_judge.samples import Duel
 
 
-def outlook(stage: JudgeStage, inputs: Mapping[str, Path], cache: Path) -> dict[str, str]:
-    """Returns label to text; nothing for a judge that costs nothing.
+def judge_forecast(
+    judge: Judge,
+    known: Known,
+    unknown: str,
+    find: Callable[[], Sequence[Duel]],
+    *,
+    both: bool,
+) -> Forecast:
+    """Returns what a stage says of asking its judge; nothing of a judge that costs nothing.
 
     Args:
-        stage: The options.
-        inputs: The folders of the sampling stages that are done.
-        cache: The workspace's.
+        judge: The stage's.
+        known: As in `Stage.forecast`.
+        unknown: How many requests it takes, where that is not known yet; else empty.
+        find: Returns what is to be judged, where that is known.
+        both: Whether each duel is judged in both orders.
 
     Raises:
         PathError: When samples are not there.
         DataError: When samples cannot be read.
+        PluginError: When the judge's quote is none.
     """
-    if not is_paid(stage.judge, cache):
-        return {}
-    if lacking := _lacking(stage, inputs):
-        return lacking
-    duels, _ = pair_samples(inputs["of"], inputs.get("against"))
-    return _quoted(stage.judge, duels, cache, both=stage.orders == "both")
+    if known.done or not is_paid(judge, known.cache):
+        return Forecast()
+    if unknown:
+        return Forecast(ahead={"requests": f"{unknown}; max_cost caps the cost"})
+    duels = find()
+    asked = comparisons(duels, assign_orders(duels, both=both))
+    quote = quoted(judge, asked, known.cache)
+    return Forecast(ahead={} if quote is None else describe(quote))
 
 
-def label_outlook(stage: Label, inputs: Mapping[str, Path], cache: Path) -> dict[str, str]:
-    """Returns the same of a label stage that a paid judge compares for."""
-    if not is_paid(stage.judge, cache):
-        return {}
-    if stage.of is None:
-        return {"requests": "two for each prompt of the data; max_cost caps the cost"}
-    if lacking := _lacking(stage, inputs):
-        return lacking
-    rows = of_samples(inputs["of"], stage.against, inputs.get("against"))
-    duels = find_duels(by_prompt(rows, Counter()), Counter())
-    return _quoted(stage.judge, duels, cache, both=True)
+def waits_for(known: Known, sampling: Mapping[str, str | None]) -> str:
+    """Returns which sampling stages are not done; empty where all are.
 
-
-def _lacking(stage: JudgeStage | Label, inputs: Mapping[str, Path]) -> dict[str, str]:
-    named = (("of", stage.of), ("against", stage.against))
+    Args:
+        known: As in `Stage.forecast`.
+        sampling: Option to the sampling stage that it names, ``target`` or None.
+    """
     lacking = [
-        name for option, name in named if name not in (None, "target") and option not in inputs
+        name
+        for option, name in sampling.items()
+        if name not in (None, "target") and option not in known.inputs
     ]
-    if not lacking:
-        return {}
-    return {
-        "requests": f"known when {' and '.join(map(str, lacking))} is done; max_cost caps the cost"
-    }
-
-
-def _quoted(judge: Judge, duels: Sequence[Duel], cache: Path, *, both: bool) -> dict[str, str]:
-    orders = assign_orders(duels, both=both)
-    asked = [comparison(duel, order) for duel in duels for order in orders[duel.prompt_id]]
-    quote = quoted(judge, asked, cache)
-    return {} if quote is None else describe(quote)
+    return f"known when {' and '.join(map(str, lacking))} is done" if lacking else ""
 
 
 def describe(quote: Quote) -> dict[str, str]:

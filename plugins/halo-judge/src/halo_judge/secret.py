@@ -57,9 +57,7 @@ class Secret:
 
 
 def variable_name(value: object) -> object:
-    """Returns the name of a key's variable; to be called before the option's type is looked at.
-
-    A mistake in the type would be shown with the value, which may be the key itself.
+    """Returns the name of a key's variable; a check of an option.
 
     Raises:
         ValueError: When it is no such name; the message does not show it.
