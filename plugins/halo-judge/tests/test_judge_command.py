@@ -395,3 +395,10 @@ def test_it_judges_where_nothing_draws_renders_or_trains(files):
     assert done.returncode == 0, done.stdout + done.stderr
     metrics = json.loads(done.stdout)["metrics"]
     assert (metrics["wins"], metrics["losses"], metrics["ties"]) == (2, 1, 2)
+
+
+def test_a_judge_of_a_file_that_is_called_longest_is_another_one(tmp_path):
+    source = "from halo_judge.components import Longest\n\n\nclass longest(Longest):\n    pass\n"
+    (tmp_path / "mine.py").write_text(source, encoding="utf-8")
+    name = f"file:{tmp_path / 'mine.py'}:longest"
+    assert [judge.label for judge in judges_given([name, "longest"], ())] == ["longest", name]
