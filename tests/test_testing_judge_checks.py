@@ -46,7 +46,10 @@ def test_unscored_comparisons_with_a_reason_pass(tmp_path):
     ("made", "message"),
     [
         (each(lambda c: Verdict(c.id, None)), "is unscored without a reason; say why"),
-        (each(lambda c: Verdict(c.id, "C")), "winner is 'C'; expected 'A', 'B', 'tie' or None"),
+        (each(lambda c: Verdict(c.id, "C")), "compare() gave the winner 'C'; expected one Verdict"),
+        (each(lambda c: Verdict(c.id, "A", preference=2.0)), "compare() gave the preference 2.0"),
+        (each(lambda c: Verdict(c.id, "A", cost=-1.0)), "compare() gave the cost -1.0; expected"),
+        (each(lambda c: "A"), "compare() gave 'A'; expected one Verdict per comparison"),
         (each(lambda c: Verdict("plain", "A")), "expected one for each of"),
         (judge(lambda cs: [longest(c) for c in cs if c.a]), "expected one for each of"),
         (judge(lambda cs: [longest(c) for c in cs] * 2), "expected one for each of"),
@@ -86,8 +89,8 @@ def test_a_quote_of_what_is_asked_passes_and_so_does_none(tmp_path):
     ("quote", "message"),
     [
         (lambda cs, shared: of(len(cs)) if cs else None, "expected None for both, or for neither"),
-        (lambda cs, shared: of(-1), "expected a Quote without negative numbers, or None"),
-        (lambda cs, shared: 3.5, "quote() returned 3.5; expected a Quote"),
+        (lambda cs, shared: of(-1), "quote() returned the calls -1; expected None or a Quote"),
+        (lambda cs, shared: 3.5, "quote() returned 3.5; expected None or a Quote, whose numbers"),
         (lambda cs, shared: shared.mkdir(exist_ok=True), "expected nothing"),
         (lambda cs, shared: of(1 // len(cs)), "quote() raised ZeroDivisionError"),
     ],

@@ -68,8 +68,11 @@ def counted(values):
     ("made", "message"),
     [
         (each(lambda a: Score(a.id, None)), "is unscored without a reason; say why"),
-        (each(lambda a: Score(a.id, 1)), "value is 1; expected a finite float or None"),
-        (each(lambda a: Score(a.id, float("inf"))), "value is inf; expected a finite float"),
+        (each(lambda a: Score(a.id, 1)), "score() gave the value 1; expected one Score"),
+        (
+            each(lambda a: Score(a.id, float("inf"))),
+            "score() gave the value inf; expected",
+        ),
         (judge(lambda a: [length(x) for x in a if x.completion]), "expected one for each of"),
         (judge(lambda a: [length(x) for x in a] * 2), "expected one for each of"),
         (judge(lambda a: [Score("x", 1.0)]), "no answers, but scores came back"),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from halo_core.feedback import Prompt
-from halo_core.judge import Comparison, Judge, JudgeContext, Quote, Verdict
+from halo_core.judge import VERDICT_FORM, Comparison, Judge, JudgeContext, Quote, Verdict
+from halo_core.sessions import Form
 from halo_core.stage import ModelInput
 from halo_core.testing.component import check_component
 from halo_core.testing.expect import expect, must_not_raise
@@ -63,10 +65,11 @@ def check_quote(
         of_none, of_all = judge.quote((), context.shared), judge.quote(comparisons, context.shared)
     expect(not context.shared.exists(), judge, f"quote() wrote {context.shared}; expected nothing")
     for quote in (of_none, of_all):
+        fault = repr(quote) if not isinstance(quote, Quote | None) else quote and quote.fault()
         expect(
-            quote is None or (isinstance(quote, Quote) and quote.calls >= 0 and quote.kept >= 0),
+            fault is None,
             judge,
-            f"quote() returned {quote!r}; expected a Quote without negative numbers, or None",
+            f"quote() returned {fault}; expected None or a Quote, whose numbers are at least 0",
         )
     expect(
         (of_none is None) == (of_all is None),
@@ -94,7 +97,7 @@ def check_verdicts(
 
     Raises:
         AssertionError: When the judge raises, when there is not exactly one verdict per
-            comparison, or a verdict is neither A, B, tie nor unscored with a reason.
+            comparison, a verdict has an impossible value, or is unscored without a reason.
     """
     context = judge_context(folder, models)
     for opening in ("first", "second"):
@@ -108,17 +111,24 @@ def check_verdicts(
 def _check_each(
     judge: Judge, verdicts: Sequence[Verdict], comparisons: Sequence[Comparison]
 ) -> None:
+    check_form(judge, verdicts, VERDICT_FORM)
     came = sorted(verdict.id for verdict in verdicts)
     asked = sorted(comparison.id for comparison in comparisons)
     expect(came == asked, judge, f"verdicts for {came}; expected one for each of {asked}")
     for verdict in verdicts:
         expect(
-            verdict.winner in ("A", "B", "tie", None),
-            judge,
-            f"{verdict.id!r}: winner is {verdict.winner!r}; expected 'A', 'B', 'tie' or None",
-        )
-        expect(
             verdict.winner is not None or verdict.reason != "",
             judge,
             f"{verdict.id!r} is unscored without a reason; say why",
         )
+
+
+def check_form(judge: Judge, replies: Sequence[Any], form: Form[Any]) -> None:
+    """Checks that replies are of a form, and hold nothing that cannot be.
+
+    Raises:
+        AssertionError: When one is not.
+    """
+    for reply in replies:
+        fault = reply.fault() if isinstance(reply, form.reply) else repr(reply)
+        expect(fault is None, judge, f"{form.method}() gave {fault}; expected {form.expected}")

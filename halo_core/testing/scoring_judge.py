@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from halo_core.judge import Judge
-from halo_core.scoring import Answer, Score, ScoringJudge, ScoringSession
+from halo_core.scoring import SCORE_FORM, Answer, Score, ScoringJudge, ScoringSession
 from halo_core.stage import ModelInput
 from halo_core.testing.expect import expect, must_not_raise
-from halo_core.testing.judge import HARD_COMPARISONS, check_judge, judge_context
+from halo_core.testing.judge import HARD_COMPARISONS, check_form, check_judge, judge_context
 
 HARD_ANSWERS: Sequence[Answer] = tuple(
     Answer(f"{c.id}, {side}", c.prompt, text)
@@ -75,15 +75,11 @@ def check_scores(
 
 def _scores(judge: Judge, session: ScoringSession, answers: Sequence[Answer]) -> dict[str, Score]:
     scores = list(session.score(answers))
+    check_form(judge, scores, SCORE_FORM)
     came = sorted(score.id for score in scores)
     asked = sorted(answer.id for answer in answers)
     expect(came == asked, judge, f"scores for {came}; expected one for each of {asked}")
     for score in scores:
-        expect(
-            score.value is None or (isinstance(score.value, float) and math.isfinite(score.value)),
-            judge,
-            f"{score.id!r}: value is {score.value!r}; expected a finite float or None",
-        )
         expect(
             score.value is not None or score.reason != "",
             judge,
