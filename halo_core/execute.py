@@ -32,6 +32,7 @@ from halo_core.stage import (
     StageResult,
     StopFlag,
 )
+from halo_core.stage_calls import check_product, checked_result
 from halo_core.workspace.records import (
     DONE,
     ERROR,
@@ -117,6 +118,7 @@ def execute(
     result = _run(resolved, context)
     done = DoneRecord(metrics=dict(result.metrics), headline=result.headline)
     if main:
+        check_product(cast(Stage, resolved.component), folder)
         DONE.write(folder, done)
     return done
 
@@ -171,9 +173,7 @@ def _run(resolved: Resolved, context: StageContext) -> StageResult:
             f"{found.short_name} ({origin}) raised {type(error).__name__}: {error}",
             location=location,
         ) from error
-    if not isinstance(result, StageResult):
-        raise PluginError(f"{resolved.name}.run() returned {result!r}; expected a StageResult")
-    return result
+    return checked_result(stage, result)
 
 
 def _third_party(error: Exception, resolved: Resolved) -> tuple[Resolved, str] | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from halo_core.blame import blaming
-from halo_core.errors import HaloError
+from halo_core.errors import HaloError, PluginError
 from halo_core.model_size import folder_parameters, parameters_in_name
 from halo_core.plan import Plan, PlannedStage
 from halo_core.row_count import about_rows
 from halo_core.spec.stages import BASE_MODEL
 from halo_core.stage import Forecast, Known
+from halo_core.stage_calls import forecast_of
 
 
 def forecasts(plan: Plan, earlier: Mapping[Path, Forecast] | None = None) -> dict[str, Forecast]:
@@ -45,11 +45,12 @@ def _base_weights(plan: Plan) -> int | None:
 
 def _forecast(plan: Plan, stage: PlannedStage, weights: int | None) -> Forecast:
     component, known = stage.spec.component, _known(plan, stage, weights)
-    with blaming(component, "forecast"):
-        try:
-            return component.forecast(known)
-        except HaloError as error:
-            return Forecast(ahead={"ahead": f"unknown: {error}"})
+    try:
+        return forecast_of(component, known)
+    except PluginError:
+        raise
+    except HaloError as error:
+        return Forecast(ahead={"ahead": f"unknown: {error}"})
 
 
 def _known(plan: Plan, stage: PlannedStage, weights: int | None) -> Known:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from halo_core.blame import blaming
-from halo_core.errors import HaloError
+from halo_core.errors import HaloError, PluginError
 from halo_core.option_fields import fields_by_alias
 from halo_core.plan import Plan, PlannedStage
 from halo_core.spec.stages import BASE_MODEL
 from halo_core.stage import ModelInput
+from halo_core.stage_calls import preflight_of
 from halo_core.workspace.records import stage_done
 
 
@@ -41,12 +41,12 @@ class Preflight:
                 self._check(stage, there)
 
     def _check(self, stage: PlannedStage, models: dict[str, ModelInput]) -> None:
-        component = stage.spec.component
-        with blaming(component, "preflight"):
-            try:
-                component.preflight(models)
-            except HaloError as error:
-                raise type(error)(error.message, location=_place(stage, error.location)) from error
+        try:
+            preflight_of(stage.spec.component, models)
+        except PluginError:
+            raise
+        except HaloError as error:
+            raise type(error)(error.message, location=_place(stage, error.location)) from error
 
     def _nearest(self, name: str | None) -> ModelInput | None:
         """Returns a stage's model, or that of the nearest stage before it which is there."""

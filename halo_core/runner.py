@@ -29,6 +29,7 @@ from halo_core.recorded_trackers import trackers_of
 from halo_core.run_record import write_run
 from halo_core.run_status import RunStatus, StageStatus, Status
 from halo_core.stage import StopFlag
+from halo_core.stage_calls import command_of
 from halo_core.tracker import Report
 from halo_core.tracker_descriptions import Description, keep
 from halo_core.tracking import Tracking
@@ -276,7 +277,7 @@ class Runner:
         status.metrics, status.headline = done["metrics"], done["headline"]
 
     def _call(self, stage: PlannedStage) -> DoneRecord:
-        command = stage.spec.component.command(stage.folder)
+        command = command_of(stage.spec.component, stage.folder)
         if command is None:
             return execute(stage.folder, stop=self.stop, progress=self.progress)
         return self._launch(stage, command)

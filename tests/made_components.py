@@ -189,6 +189,7 @@ class Compare(Stage):
 
     def run(self, context: StageContext) -> StageResult:
         assert (context.inputs["of"] / "samples.jsonl").exists()
+        (context.folder / "verdicts.jsonl").touch()
         return StageResult({"win": 0.5}, "compared")
 
 
@@ -231,4 +232,5 @@ class CompareWith(Stage):
     judge: Judge = Field(description="who")
 
     def run(self, context: StageContext) -> StageResult:
+        (context.folder / "verdicts.jsonl").touch()
         return StageResult({}, context.models["judge.from"].path)

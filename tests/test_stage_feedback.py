@@ -164,7 +164,10 @@ def test_a_source_may_wrap_labels(rounds: Path, tmp_path: Path) -> None:
         ({"align__data": "drawn"}, "the stage 'drawn' makes samples; expected feedback"),
         ({"align__data": "sft"}, "the stage 'sft' makes model; expected feedback"),
         ({"sft__data": "labels"}, "unknown data set 'labels'. Known: test, train"),
-        ({"labels__use": f'"file:{MADE}:WrongLabel"'}, "but feedback_given() returned None"),
+        (
+            {"labels__use": f'"file:{MADE}:WrongLabel"'},
+            "feedback_given() returned None, but it makes",
+        ),
         ({"labels__kind_of_rows": "scored"}, "learns from paired feedback, but the data 'labels'"),
     ],
 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from halo_core.blame import blaming, class_place
 from halo_core.component import PREVIOUS, Component, Default, Refers
@@ -22,9 +22,11 @@ from halo_core.spec.mistakes import unknown_name
 from halo_core.spec.sources import SetSpec, convert, resolve_set
 from halo_core.spec.stage_feedback import feedback_of, stages_in
 from halo_core.stage import Stage
+from halo_core.stage_calls import feedback_given_of, feedback_wanted_of, mistakes_of
 from halo_core.stage_options import roles_of
 
 BASE_MODEL = "model"
+AnswerT = TypeVar("AnswerT")
 
 
 @dataclass(frozen=True)
@@ -130,12 +132,12 @@ def _offer_feedback(
     """Lets later stages take the feedback of a stage as data, by its id."""
     if stage.component.produces != "feedback":
         return
-    feedback = stage.component.feedback_given()
-    if feedback is None:
-        message = f"{stage.resolved.name} makes feedback, but feedback_given() returned None"
-        origin = stage.resolved.registration.origin
-        resolver.mistakes.take(keys, PluginError(message, location=origin))
-    elif stage.id in sets or stage.id in resolver.registry.names("data"):
+    try:
+        feedback = feedback_given_of(stage.component)
+    except HaloError as error:
+        resolver.mistakes.take(keys, error)
+        return
+    if stage.id in sets or stage.id in resolver.registry.names("data"):
         what = "a data set" if stage.id in sets else "a data source"
         resolver.mistakes.add(
             keys, f"{stage.id!r} is {what} too, so data: {stage.id} could mean both; rename it"
@@ -172,7 +174,7 @@ class _Wiring:
             self._check_names(value)
             return None
         stage = cast(Stage, resolved.component)
-        for option, message in self._call(resolved, "mistakes"):
+        for option, message in self._asked(mistakes_of, stage) or ():
             self.mistakes.add((*self.keys, option), message)
         models = self._models(stage) | self._models_within(resolved)
         inputs = self._inputs(stage)
@@ -205,14 +207,13 @@ class _Wiring:
             elif name not in self.sets:
                 self.mistakes.unknown((*self.keys, option), "data set", name, self._data_names())
 
-    def _call(self, resolved: Resolved, method: str) -> Any:
-        """Calls a method of the plugin's stage, guarded."""
+    def _asked(self, call: Callable[[Stage], AnswerT], stage: Stage) -> AnswerT | None:
+        """Returns what a stage says; None, and its mistake, where it breaks its interface."""
         try:
-            with blaming(resolved.component, method):
-                return getattr(resolved.component, method)()
+            return call(stage)
         except HaloError as error:
             self.mistakes.take(self.keys, error)
-            return {}
+            return None
 
     def _models(self, stage: Stage) -> dict[str, str]:
         given = dict(_references(stage, "model"))
@@ -233,12 +234,11 @@ class _Wiring:
         return found.get(default.of) if _is_of_option(default) else self._previous()
 
     def _is_true(self, stage: Stage, attribute: str) -> bool:
-        try:
+        def ask(stage: Stage) -> bool:
             with blaming(stage, attribute):
                 return bool(getattr(stage, attribute))
-        except HaloError as error:
-            self.mistakes.take(self.keys, error)
-            return False
+
+        return bool(self._asked(ask, stage))
 
     def _models_within(self, resolved: Resolved) -> dict[str, str]:
         """Returns the models that components within the stage name; none is a default."""
@@ -287,7 +287,7 @@ class _Wiring:
 
     def _data(self, resolved: Resolved) -> dict[str, SetSpec]:
         stage = cast(Stage, resolved.component)
-        wanted = self._call(resolved, "feedback_wanted")
+        wanted = self._asked(feedback_wanted_of, stage) or {}
         who = (loss_of(resolved) or resolved).name
         found = {}
         for option, value in _references(stage, "data"):
