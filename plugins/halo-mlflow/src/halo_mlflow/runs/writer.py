@@ -17,7 +17,8 @@ from halo_mlflow.runs.artifacts import Artifacts
 from halo_mlflow.runs.lifecycle import STATUS
 from halo_mlflow.runs.record import RunRecord, process_tags
 from halo_mlflow.runs.sender import Sender
-from halo_mlflow.runs.traces import TraceTarget, read_judge, send_verdicts
+from halo_mlflow.runs.spans import read_judge
+from halo_mlflow.runs.traces import TraceTarget, send_verdicts
 from halo_mlflow.store.names import curve_key, final_key
 from halo_mlflow.store.state import RunState
 
