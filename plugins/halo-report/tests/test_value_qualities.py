@@ -5,8 +5,8 @@ import pytest
 
 from halo_core.errors import PluginError
 from halo_report.sampled_value import sample_value
-from halo_report.value_functions import dpo, kahneman_tversky, kto, slic
 from halo_report.value_qualities import check_qualities
+from halo_report.yardsticks import kahneman_tversky
 
 SPAN = 4.0
 CELL = SPAN / 400
@@ -20,6 +20,18 @@ def holds(function, span=SPAN):
     found = check(function, span)
     qualities = (found.reference_point, found.diminishing_sensitivity, found.loss_aversion)
     return tuple(quality.holds for quality in qualities)
+
+
+def kto(gain):
+    return 1.0 / (1.0 + math.exp(-gain))
+
+
+def dpo(gain):
+    return math.log(kto(gain))
+
+
+def slic(gain, *, beta=1.0):
+    return min(0.0, gain - beta)
 
 
 def straight(gain):

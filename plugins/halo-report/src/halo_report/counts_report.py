@@ -9,13 +9,12 @@ from halo_report.claims import LEVEL, Finding, Verdict, check_claims
 from halo_report.comparison_page import Block, Page, TableView
 from halo_report.counts_file import Counts
 from halo_report.imbalance_block import imbalance_block, kept_tests
-from halo_report.implied_value import ImpliedValue
 from halo_report.matrix import Cell
 from halo_report.matrix_blocks import above_half, length_block, win_block
 from halo_report.matrix_json import cell_fields, pair_fields, share_fields
 from halo_report.pairwise import PairTest, pairwise_tests
 from halo_report.value_figure import value_figure
-from halo_report.value_functions import dpo, rlhf, slic
+from halo_report.yardsticks import figure_4
 from halo_statistics.significance import p_text
 
 
@@ -53,11 +52,11 @@ def baselines(counts: Counts) -> dict[str, Cell]:
     return {f"DPO, {counts.matrix.label(m)}": cell for m, cell in cells.items() if cell}
 
 
-def _value_block() -> Block:
+def _value_block() -> Block | None:
     """Returns the report's Figure 4, which is of closed forms and not of counts."""
-    forms = {"RLHF": rlhf, "DPO": dpo, "SLiC": slic}
-    plot = value_figure([ImpliedValue(name, name, {}, form) for name, form in forms.items()])
-    assert plot is not None
+    plot = value_figure(figure_4())
+    if plot is None:
+        return None
     note = "Closed forms (SLiC with a margin of 1); to check those of losses: halo inspect LOSS..."
     return Block("Value functions", [plot], [], note)
 

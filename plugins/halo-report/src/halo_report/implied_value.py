@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,10 +14,7 @@ from halo_core.loss import Loss
 from halo_core.spec.components import Resolved, Resolver
 from halo_core.spec.document import Document, apply_overrides, parse_value
 from halo_core.spec.mistakes import Mistakes
-from halo_report.sampled_value import SampledValue, sample_value
-from halo_report.value_functions import ALPHA, LOSS_AVERSION, Value, kahneman_tversky, kto
-
-YARDSTICK = "Kahneman-Tversky"
+from halo_report.sampled_value import SampledValue, Value, sample_value
 
 
 @dataclass(frozen=True)
@@ -40,19 +36,6 @@ class ImpliedValue:
     def sampled(self, span: float) -> SampledValue | None:
         """Returns the function on a grid from ``-span`` to ``span``, or None without one."""
         return None if self.function is None else sample_value(self.function, span, self.label)
-
-
-def yardsticks(values: Sequence[ImpliedValue]) -> list[ImpliedValue]:
-    """Returns what every figure shows too: the human's value function, and KTO's own.
-
-    Args:
-        values: What the figure shows; KTO's is not added where the loss ``kto`` is among them.
-    """
-    options = {"alpha": ALPHA, "loss_aversion": LOSS_AVERSION}
-    human = ImpliedValue(YARDSTICK, YARDSTICK, options, partial(kahneman_tversky, **options))
-    if any(value.name == "kto" for value in values):
-        return [human]
-    return [human, ImpliedValue("KTO's sigmoid", "kto", {}, kto)]
 
 
 def named_values(losses: Sequence[str], overrides: Mapping[str, str]) -> list[ImpliedValue]:
@@ -84,6 +67,17 @@ def named_values(losses: Sequence[str], overrides: Mapping[str, str]) -> list[Im
     if errors:
         raise SpecErrors(errors)
     return _apart(found)
+
+
+def loss_value(label: str, tree: Mapping[str, Any]) -> ImpliedValue | None:
+    """Returns the value function of a loss under a label; None where it is not installed.
+
+    Args:
+        label: What it is called in figures.
+        tree: The loss as in a spec.
+    """
+    resolved = _resolve(dict(tree), {}, Path.cwd(), label, [])
+    return None if resolved is None else replace(implied_value(resolved), label=label)
 
 
 def run_values(resolved_spec: str) -> list[ImpliedValue]:

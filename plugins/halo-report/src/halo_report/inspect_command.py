@@ -62,7 +62,8 @@ def inspect(
     halo inspect kto dpo
     halo inspect kto "{use: dpo, label_smoothing: 0.1}" file:./mine.py:MyLoss --out values.png
     """  # noqa: D301 (click wants the backspace itself before a paragraph not to be wrapped)
-    from halo_report.implied_value import named_values, yardsticks
+    from halo_report.implied_value import named_values
+    from halo_report.yardsticks import yardsticks
 
     path = _figure_path(out, Path(workspace))
     found = named_values(losses, parse_overrides(options))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 from halo_core.errors import PluginError
-from halo_report.value_functions import Value
 
 STEPS = 400
 """Cells of the grid on each side of the reference point."""
@@ -18,6 +17,8 @@ ROUNDING = 1e-9
 ABRUPT = 0.2
 """A slope that changes by this share of the steepest within one cell is a kink."""
 
+Value = Callable[[float], float]
+"""Gain to value."""
 Shape = Literal["concave", "convex", "linear", "neither concave nor convex"]
 
 

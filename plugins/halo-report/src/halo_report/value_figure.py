@@ -8,11 +8,12 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from halo_report.implied_value import ImpliedValue, yardsticks
+from halo_report.implied_value import ImpliedValue
 from halo_report.palette import SERIES
 from halo_report.plot import Plot
 from halo_report.sampled_value import SampledValue
 from halo_report.svg import INK
+from halo_report.yardsticks import yardsticks
 
 SPAN = 4.0
 """The largest gain of a figure, in reward units."""
