@@ -6,8 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from halo_core.cli import call
 from halo_core.errors import PathError, SpecErrors, UserError
-from halo_core.spec.document import apply_overrides, parse_document, parse_value, read_document
+from halo_core.spec.document import (
+    Document,
+    apply_overrides,
+    parse_document,
+    parse_value,
+    read_document,
+)
 
 
 def parse(text: str):  # type: ignore[no-untyped-def]
@@ -108,3 +115,22 @@ def test_missing_file_names_the_nearest(tmp_path: Path) -> None:
         read_document(tmp_path / "quikstart.yaml")
     with pytest.raises(PathError, match="this is a folder"):
         read_document(tmp_path)
+
+
+@pytest.mark.parametrize("command", ["validate", "plan", "data", "run"])
+@pytest.mark.parametrize("file", ["spec_file", "suite_file"])
+def test_a_command_reads_its_spec_once(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, command: str, file: str
+) -> None:
+    path: Path = request.getfixturevalue(file)
+    monkeypatch.chdir(path.parent)
+    read: list[str] = []
+
+    def counted(text: str, *, name: str, folder: Path) -> Document:
+        read.append(name)
+        return parse_document(text, name=name, folder=folder)
+
+    monkeypatch.setattr("halo_core.spec.document.parse_document", counted)
+    arguments = [command, path.name, *(["--dry-run"] if command == "run" else [])]
+    assert call(arguments) == 0
+    assert read == [path.name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from halo_core.cli.output import Output, output_options
-from halo_core.cli.spec_options import parse_overrides
+from halo_core.cli.spec_options import RunRequest, parse_overrides
 from halo_core.errors import SpecErrors, UserError
 
 if TYPE_CHECKING:
     from halo_core.materialise import Rows
     from halo_core.spec.sources import SetSpec
+    from halo_core.spec.suite import Suite
 
 
 @click.command()
@@ -74,30 +75,27 @@ def _sets(source: str, options: Sequence[str], split: str | None) -> list[SetSpe
 
 def _spec_sets(path: str, wanted: str, options: Sequence[str]) -> list[SetSpec]:
     from halo_core.spec.mistakes import unknown_name
-    from halo_core.spec.spec import load_spec
-    from halo_core.spec.suite import is_suite
 
-    given = parse_overrides(options)
-    if is_suite(Path(path), given):
-        named = _suite_sets(path, given)
+    request = RunRequest(Path(path), parse_overrides(options))
+    if request.is_suite():
+        named = _suite_sets(request.suite())
     else:
-        named = list(load_spec(Path(path), given).sets.items())
+        named = list(request.spec().sets.items())
     names = list(dict.fromkeys(name for name, _ in named))
     if wanted and wanted not in names:
         raise UserError(unknown_name("data set", wanted, names), location=path)
     return [found for name, found in named if wanted in ("", name)]
 
 
-def _suite_sets(path: str, overrides: Mapping[str, str]) -> list[tuple[str, SetSpec]]:
+def _suite_sets(suite: Suite) -> list[tuple[str, SetSpec]]:
     """Returns the sets of a suite's cells by name, each content once.
 
     Where cells have other contents under one name, a set is called after its first cell too.
     """
     from halo_core.identity import set_identity
-    from halo_core.spec.suite import load_suite
 
     contents: dict[str, dict[str, tuple[SetSpec, str]]] = {}
-    for spec in load_suite(Path(path), overrides).specs:
+    for spec in suite.specs:
         for name, found in spec.sets.items():
             content = json.dumps(set_identity(found), sort_keys=True, default=str)
             cell = spec.cell.id if spec.cell else ""

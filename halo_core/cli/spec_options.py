@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,26 +14,35 @@ from halo_core.errors import UserError
 
 if TYPE_CHECKING:
     from halo_core.plan import Plan
+    from halo_core.spec.document import Document
+    from halo_core.spec.spec import Spec
+    from halo_core.spec.suite import Suite
     from halo_core.suite.plan import SuitePlan
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """Which spec a command is asked to plan or run, and where.
+    """Which spec a command is asked to check, plan or run, and where. The file is read once.
 
     Attributes:
         spec_file: The file of a spec or a suite.
         overrides: Dotted path to YAML text, from ``--set``.
-        workspace: The workspace's folder.
+        workspace: The workspace's folder; "" where none is needed.
         cells: Cells of a suite to take; all when empty.
         again: Stages to compute again.
     """
 
     spec_file: Path
     overrides: Mapping[str, str]
-    workspace: str
+    workspace: str = ""
     cells: Sequence[str] = ()
     again: Sequence[str] = ()
+
+    @cached_property
+    def _document(self) -> Document:
+        from halo_core.spec.document import read_document
+
+        return read_document(self.spec_file)
 
     def is_suite(self) -> bool:
         """Returns whether the file holds a suite.
@@ -42,7 +52,28 @@ class RunRequest:
         """
         from halo_core.spec.suite import is_suite
 
-        return is_suite(self.spec_file, self.overrides)
+        return is_suite(self._document, self.overrides)
+
+    def spec(self) -> Spec:
+        """Returns the checked spec, from the file as it was read first.
+
+        Raises:
+            UserError: When it has mistakes.
+        """
+        from halo_core.spec.spec import load_spec
+
+        return load_spec(self.spec_file, self.overrides, document=self._document)
+
+    def suite(self) -> Suite:
+        """Returns the checked suite, from the file as it was read first.
+
+        Raises:
+            UserError: When it has mistakes.
+        """
+        from halo_core.spec.suite import load_suite
+
+        file, cells = self.spec_file, self.cells
+        return load_suite(file, self.overrides, only=cells, document=self._document)
 
     def plan(self) -> Plan:
         """Returns the plan of a spec.
@@ -51,11 +82,9 @@ class RunRequest:
             UserError: When the spec has mistakes, or the workspace cannot be written to.
         """
         from halo_core.plan import make_plan
-        from halo_core.spec.spec import load_spec
         from halo_core.workspace.layout import open_workspace
 
-        spec = load_spec(self.spec_file, self.overrides)
-        return make_plan(spec, open_workspace(self.workspace))
+        return make_plan(self.spec(), open_workspace(self.workspace))
 
     def suite_plan(self) -> SuitePlan:
         """Returns the plan of a suite.
@@ -63,12 +92,10 @@ class RunRequest:
         Raises:
             UserError: When the suite has mistakes, or the workspace cannot be written to.
         """
-        from halo_core.spec.suite import load_suite
         from halo_core.suite.plan import make_suite_plan
         from halo_core.workspace.layout import open_workspace
 
-        suite = load_suite(self.spec_file, self.overrides, only=self.cells)
-        return make_suite_plan(suite, open_workspace(self.workspace))
+        return make_suite_plan(self.suite(), open_workspace(self.workspace))
 
 
 def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:

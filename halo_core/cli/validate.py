@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import click
 
 from halo_core.cli.output import Output, output_options
 from halo_core.cli.spec_options import (
+    RunRequest,
     cell_option,
     parse_overrides,
     refuse_for_spec,
@@ -28,37 +29,32 @@ def validate(
 
     Nothing is trained, torch is not used.
     """
-    from halo_core.spec.suite import is_suite
-
-    given = parse_overrides(overrides)
-    if is_suite(Path(spec_file), given):
-        _validate_suite(Path(spec_file), given, cells, output)
+    request = RunRequest(Path(spec_file), parse_overrides(overrides), cells=cells)
+    if request.is_suite():
+        _validate_suite(request, output)
         return
     refuse_for_spec(cell=cells)
-    _validate_spec(Path(spec_file), given, output)
+    _validate_spec(request, output)
 
 
-def _validate_spec(spec_file: Path, overrides: Mapping[str, str], output: Output) -> None:
+def _validate_spec(request: RunRequest, output: Output) -> None:
     from halo_core.run_record import resolved_tree, to_yaml
-    from halo_core.spec.spec import load_spec
 
-    spec = load_spec(spec_file, overrides)
+    spec = request.spec()
     if output.json:
         stages = [{"id": s.id, "use": s.resolved.name} for s in spec.stages]
         output.emit({"name": spec.name, "stages": stages, "resolved": resolved_tree(spec)})
         return
     output.say(to_yaml(resolved_tree(spec)).rstrip())
     output.say()
-    output.say(f"{spec_file} is valid: {len(spec.stages)} stages. Next: halo plan {spec_file}")
+    file = request.spec_file
+    output.say(f"{file} is valid: {len(spec.stages)} stages. Next: halo plan {file}")
 
 
-def _validate_suite(
-    spec_file: Path, overrides: Mapping[str, str], cells: Sequence[str], output: Output
-) -> None:
+def _validate_suite(request: RunRequest, output: Output) -> None:
     from halo_core.run_record import resolved_tree, to_yaml
-    from halo_core.spec.suite import load_suite
 
-    suite = load_suite(spec_file, overrides, only=cells)
+    suite = request.suite()
     found: list[dict[str, Any]] = []
     for spec in suite.specs:
         assert spec.cell is not None
@@ -74,4 +70,5 @@ def _validate_suite(
         output.say()
     for cell in found:
         output.say(f"  {cell['id']}: {', '.join(stage['id'] for stage in cell['stages'])}")
-    output.say(f"{spec_file} is valid: {len(found)} cells. Next: halo plan {spec_file}")
+    file = request.spec_file
+    output.say(f"{file} is valid: {len(found)} cells. Next: halo plan {file}")

@@ -67,7 +67,11 @@ class Spec:
 
 
 def load_spec(
-    path: Path, overrides: Mapping[str, str] | None = None, *, registry: Registry | None = None
+    path: Path,
+    overrides: Mapping[str, str] | None = None,
+    *,
+    registry: Registry | None = None,
+    document: Document | None = None,
 ) -> Spec:
     """Returns the checked spec in a file.
 
@@ -75,12 +79,13 @@ def load_spec(
         path: The YAML file.
         overrides: Dotted paths and YAML values, as ``--set`` gives them.
         registry: What is installed; found out when left out.
+        document: What the file holds, where it was read already; it is changed.
 
     Raises:
         PathError: When the file cannot be read.
         SpecErrors: With every mistake found.
     """
-    document = read_document(path)
+    document = document or read_document(path)
     apply_overrides(document, overrides or {})
     return check_spec(document, registry or discover())
 

@@ -44,14 +44,9 @@ class Suite:
     specs: Sequence[Spec]
 
 
-def is_suite(path: Path, overrides: Mapping[str, str]) -> bool:
-    """Returns whether the spec in a file has a matrix.
-
-    Raises:
-        PathError: When the file cannot be read.
-        SpecErrors: When it is not YAML.
-    """
-    return KEY in read_document(path).tree or any(_of_matrix(name) for name in overrides)
+def is_suite(document: Document, overrides: Mapping[str, str]) -> bool:
+    """Returns whether a spec has a matrix, or gets one from its overrides."""
+    return KEY in document.tree or any(_of_matrix(name) for name in overrides)
 
 
 def _of_matrix(path: str) -> bool:
@@ -64,6 +59,7 @@ def load_suite(
     *,
     only: Sequence[str] = (),
     registry: Registry | None = None,
+    document: Document | None = None,
 ) -> Suite:
     """Returns the checked suite in a file.
 
@@ -73,6 +69,7 @@ def load_suite(
             ``matrix`` change the matrix, the others every cell.
         only: Ids of the cells to check, with ``*`` for any text; all when left out.
         registry: What is installed; found out when left out.
+        document: What the file holds, where it was read already; it is changed.
 
     Raises:
         PathError: When the file cannot be read.
@@ -80,7 +77,7 @@ def load_suite(
         UserError: When `only` names no cell.
     """
     overrides = overrides or {}
-    document = read_document(path)
+    document = document or read_document(path)
     apply_overrides(document, {p: text for p, text in overrides.items() if _of_matrix(p)})
     matrix = read_matrix(document)
     rest = {p: text for p, text in overrides.items() if not _of_matrix(p)}

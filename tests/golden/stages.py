@@ -38,6 +38,7 @@ def all_identities() -> dict[str, Any]:
     A suite has many cells that differ little: of those the digests are enough.
     """
     from halo_core.plan import make_plan
+    from halo_core.spec.document import read_document
     from halo_core.spec.spec import load_spec
     from halo_core.spec.suite import is_suite, load_suite
     from halo_core.workspace.layout import Workspace
@@ -47,7 +48,7 @@ def all_identities() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(Path(folder))
         for file in sorted((ROOT / "examples").glob("*.yaml")):
-            if is_suite(file, {}):
+            if is_suite(read_document(file), {}):
                 plans = [make_plan(spec, workspace) for spec in load_suite(file).specs]
                 digests[file.name] = {p.spec.cell.id: _digests(p) for p in plans if p.spec.cell}
             else:
