@@ -8,7 +8,7 @@ from typing import Any
 
 from halo_core.feedback import Feedback, prompt_id
 from halo_core.rows import DataSet, arrow_schema
-from halo_data.hh import HH
+from halo_data.sources.hh import HH
 from halo_models.save import save_model_folder
 from halo_models.tokenizers import use_template
 

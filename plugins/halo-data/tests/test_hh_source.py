@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from halo_core.errors import DataError, PathError
 from halo_data.components import HH
-from halo_data.transcript import conversation, transcript_pair
+from halo_data.rows.transcript import conversation, transcript_pair
 
 HUMAN = "\n\nHuman: "
 ASSISTANT = "\n\nAssistant: "

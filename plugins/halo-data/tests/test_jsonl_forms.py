@@ -11,7 +11,7 @@ import pytest
 
 from halo_core.feedback import COLUMNS
 from halo_data.components import Jsonl
-from halo_data.implicit_prompt import shared_prompt
+from halo_data.rows.pairs import shared_prompt
 
 Write = Callable[..., str]
 USER = {"role": "user", "content": "Sky?"}

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from halo_core.errors import DataError
 from halo_data.components import Jsonl, KeepFraction, Toy
-from halo_data.shares import count_of_share
+from halo_data.conversions.fractions import count_of_share
 
 Write = Callable[..., str]
 

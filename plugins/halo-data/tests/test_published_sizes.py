@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from halo_core.data import DataSource
-from halo_data.conversions import PairedToBinary, PairedToDemonstration
-from halo_data.hh import HH
-from halo_data.oasst import OASST
-from halo_data.shp import SHP
-from halo_data.ultrafeedback import UltraFeedback
+from halo_data.conversions.of_pairs import PairedToBinary, PairedToDemonstration
+from halo_data.sources.hh import HH
+from halo_data.sources.oasst import OASST
+from halo_data.sources.shp import SHP
+from halo_data.sources.ultrafeedback import UltraFeedback
 
 
 @pytest.mark.parametrize(

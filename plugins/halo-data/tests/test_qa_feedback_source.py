@@ -11,7 +11,7 @@ import pytest
 from halo_core.errors import DataError
 from halo_core.testing import check_data_source
 from halo_data.components import QAFeedback, ScoredToPaired
-from halo_data.qa_feedback import net_wins
+from halo_data.sources.qa_feedback import net_wins
 
 Write = Callable[..., str]
 

@@ -9,7 +9,7 @@ import pytest
 
 from halo_core.errors import DataError
 from halo_data.components import OASST, Jsonl, ScoredToBinary, ScoredToPaired, Toy
-from halo_data.scored import index_pairs
+from halo_data.conversions.of_scores import index_pairs
 
 Write = Callable[..., str]
 

@@ -1,25 +1,24 @@
-"""The components of this distribution, under the names by which the registry imports them."""
+"""The public names of this distribution's components; each has a file of its own."""
 
-from halo_data.conversions import (
+from halo_data.conversions.fractions import KeepFraction, LabelNoise
+from halo_data.conversions.mixture import Mixture
+from halo_data.conversions.of_pairs import (
     BinaryToDemonstration,
     PairedToBinary,
     PairedToDemonstration,
     SettleLabels,
 )
-from halo_data.hh import HH
-from halo_data.hub import Hub
-from halo_data.jsonl import Jsonl
-from halo_data.keep_fraction import KeepFraction
-from halo_data.label_noise import LabelNoise
-from halo_data.mixture import Mixture
-from halo_data.oasst import OASST
-from halo_data.oracle import Oracle
-from halo_data.qa_feedback import QAFeedback
-from halo_data.scored import ScoredToBinary, ScoredToPaired
-from halo_data.shp import SHP
-from halo_data.split_of import SplitOf
+from halo_data.conversions.of_scores import ScoredToBinary, ScoredToPaired
+from halo_data.conversions.split_of import SplitOf
+from halo_data.sources.hh import HH
+from halo_data.sources.hub import Hub
+from halo_data.sources.jsonl import Jsonl
+from halo_data.sources.oasst import OASST
+from halo_data.sources.qa_feedback import QAFeedback
+from halo_data.sources.shp import SHP
+from halo_data.sources.ultrafeedback import UltraFeedback
+from halo_data.toy.oracle import Oracle
 from halo_data.toy.source import Toy
-from halo_data.ultrafeedback import UltraFeedback
 
 __all__ = [
     "HH",

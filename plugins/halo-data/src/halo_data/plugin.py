@@ -9,28 +9,30 @@ from halo_core.registry import Registrar
 @hookimpl
 def halo_register(registry: Registrar) -> None:
     """Registers the components of this distribution."""
-    registry.data("hh", "halo_data.components:HH")
-    registry.data("shp", "halo_data.components:SHP")
-    registry.data("oasst", "halo_data.components:OASST")
-    registry.data("ultrafeedback", "halo_data.components:UltraFeedback")
-    registry.data("qa-feedback", "halo_data.components:QAFeedback")
-    registry.data("jsonl", "halo_data.components:Jsonl")
-    registry.data("hub", "halo_data.components:Hub")
-    registry.data("toy", "halo_data.components:Toy")
+    registry.data("hh", "halo_data.sources.hh:HH")
+    registry.data("shp", "halo_data.sources.shp:SHP")
+    registry.data("oasst", "halo_data.sources.oasst:OASST")
+    registry.data("ultrafeedback", "halo_data.sources.ultrafeedback:UltraFeedback")
+    registry.data("qa-feedback", "halo_data.sources.qa_feedback:QAFeedback")
+    registry.data("jsonl", "halo_data.sources.jsonl:Jsonl")
+    registry.data("hub", "halo_data.sources.hub:Hub")
+    registry.data("toy", "halo_data.toy.source:Toy")
     registry.data(
-        "paired-to-binary", "halo_data.components:PairedToBinary", converts=("paired", "binary")
+        "paired-to-binary",
+        "halo_data.conversions.of_pairs:PairedToBinary",
+        converts=("paired", "binary"),
     )
     registry.data(
         "paired-to-demonstration",
-        "halo_data.components:PairedToDemonstration",
+        "halo_data.conversions.of_pairs:PairedToDemonstration",
         converts=("paired", "demonstration"),
     )
-    registry.data("binary-to-demonstration", "halo_data.components:BinaryToDemonstration")
-    registry.data("settle-labels", "halo_data.components:SettleLabels")
-    registry.data("scored-to-paired", "halo_data.components:ScoredToPaired")
-    registry.data("scored-to-binary", "halo_data.components:ScoredToBinary")
-    registry.data("keep-fraction", "halo_data.components:KeepFraction")
-    registry.data("label-noise", "halo_data.components:LabelNoise")
-    registry.data("mixture", "halo_data.components:Mixture")
-    registry.data("split-of", "halo_data.components:SplitOf", picks_split="name")
-    registry.judge("oracle", "halo_data.components:Oracle")
+    registry.data("binary-to-demonstration", "halo_data.conversions.of_pairs:BinaryToDemonstration")
+    registry.data("settle-labels", "halo_data.conversions.of_pairs:SettleLabels")
+    registry.data("scored-to-paired", "halo_data.conversions.of_scores:ScoredToPaired")
+    registry.data("scored-to-binary", "halo_data.conversions.of_scores:ScoredToBinary")
+    registry.data("keep-fraction", "halo_data.conversions.fractions:KeepFraction")
+    registry.data("label-noise", "halo_data.conversions.fractions:LabelNoise")
+    registry.data("mixture", "halo_data.conversions.mixture:Mixture")
+    registry.data("split-of", "halo_data.conversions.split_of:SplitOf", picks_split="name")
+    registry.judge("oracle", "halo_data.toy.oracle:Oracle")

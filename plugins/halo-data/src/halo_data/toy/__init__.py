@@ -1,6 +1,6 @@
 """The toy world: generated prompts and completions whose utility is known."""
 
 from halo_data.toy.facts import FACTS, Fact
-from halo_data.toy.scoring import Utility, utility
+from halo_data.toy.utility import Utility, utility
 
 __all__ = ["FACTS", "Fact", "Utility", "utility"]

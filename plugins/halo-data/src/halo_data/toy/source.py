@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.hashing import short_hash
-from halo_data.outcome import Row
-from halo_data.splits import of_split
+from halo_data.files.local import of_split
+from halo_data.rows.dropped import Row
 from halo_data.toy.world import VERSION, Question, Split, dialogue, questions, ranked
 
 Kind = Literal["text", "demonstration", "binary", "paired"]

@@ -19,7 +19,7 @@ from halo_data.toy.language import (
     PLAIN_ANSWERS,
     REQUESTS,
 )
-from halo_data.toy.scoring import utility
+from halo_data.toy.utility import utility
 
 Split = Literal["train", "test"]
 VERSION = 1

@@ -10,9 +10,7 @@ from typing import Any
 
 from halo_core.errors import DataError, nearest
 from halo_core.feedback import Feedback
-from halo_data.implicit_prompt import shared_prompt
-from halo_data.messages import completion_text, messages, prompt_messages
-from halo_data.outcome import (
+from halo_data.rows.dropped import (
     EMPTY_COMPLETION,
     EMPTY_PROMPT,
     EMPTY_TEXT,
@@ -20,8 +18,9 @@ from halo_data.outcome import (
     Dropped,
     Row,
 )
-from halo_data.pairs import pair, pair_of_conversations
-from halo_data.transcript import is_transcript, transcript_pair
+from halo_data.rows.messages import completion_text, messages, prompt_messages
+from halo_data.rows.pairs import pair, pair_of_conversations, shared_prompt
+from halo_data.rows.transcript import is_transcript, transcript_pair
 
 Given = Mapping[str, Any]
 """A row as it came."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from halo_core.errors import DataError, UserError
 from halo_core.hashing import short_hash
-from halo_data.forms import Record
+from halo_data.rows.forms import Record
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TIMEOUT = 10.0

@@ -10,10 +10,10 @@ from typing import Literal
 from pydantic import Field
 
 from halo_core.data import DataInfo, DataSource, Loaded
-from halo_data.labels import settled
-from halo_data.outcome import EQUAL_SCORES, Dropped, Row
-from halo_data.pairs import pair
-from halo_data.wrapping import converted, start_of, unique, wrapped_info
+from halo_data.conversions.of_pairs import settled
+from halo_data.conversions.wrapping import converted, start_of, unique, wrapped_info
+from halo_data.rows.dropped import EQUAL_SCORES, Dropped, Row
+from halo_data.rows.pairs import pair
 
 Pairs = Literal["all", "adjacent", "best-worst"]
 GAP_TOO_SMALL = Dropped("gap below min_gap")

@@ -8,11 +8,9 @@ from pathlib import Path
 
 from halo_core.data import DataInfo
 from halo_core.json_objects import objects
-from halo_data.forms import Record
-from halo_data.hub_access import commit_of, digest_of, hub_records
-from halo_data.local_files import content_digest
-from halo_data.part_files import first_object, part_files
-from halo_data.splits import of_split
+from halo_data.files.hub import commit_of, digest_of, hub_records
+from halo_data.files.local import content_digest, first_object, of_split, part_files
+from halo_data.rows.forms import Record
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from halo_core.errors import DataError
-from halo_data.forms import Record
-from halo_data.messages import prompt_messages
-from halo_data.outcome import Dropped, Row
-from halo_data.pairs import pair
+from halo_data.rows.dropped import Dropped, Row
+from halo_data.rows.forms import Record
+from halo_data.rows.messages import prompt_messages
+from halo_data.rows.pairs import pair
 
 RATIO_TOO_SMALL = Dropped("score ratio below min_ratio")
 BEYOND_MAX_PAIRS = Dropped("beyond max_pairs of the post")

@@ -11,10 +11,10 @@ from pydantic import Field
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.feedback import Feedback
-from halo_data.forms import Given, read_records, recognise, standard
-from halo_data.hub_access import commit_of, digest_of, glimpse, hub_records
-from halo_data.jsonl import COLUMNS_DESCRIPTION, Columns
-from halo_data.outcome import kept
+from halo_data.files.hub import commit_of, digest_of, glimpse, hub_records
+from halo_data.rows.dropped import kept
+from halo_data.rows.forms import Given, read_records, recognise, standard
+from halo_data.sources.jsonl import COLUMNS_DESCRIPTION, Columns
 
 
 class Hub(DataSource):

@@ -14,11 +14,9 @@ from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.json_objects import objects
-from halo_data.forms import Record
-from halo_data.local_files import content_digest, split_files
-from halo_data.outcome import EMPTY_COMPLETION, Dropped, Row, kept
-from halo_data.part_files import first_object
-from halo_data.splits import of_split, with_train
+from halo_data.files.local import content_digest, first_object, of_split, split_files, with_train
+from halo_data.rows.dropped import EMPTY_COMPLETION, Dropped, Row, kept
+from halo_data.rows.forms import Record
 
 ANSWERS = tuple(f"prediction {number}" for number in range(1, 5))
 PAIRS = tuple(combinations(range(4), 2))

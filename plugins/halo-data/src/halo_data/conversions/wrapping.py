@@ -11,7 +11,7 @@ from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.feedback import COLUMNS, Feedback, prompt_id
 from halo_core.hashing import short_hash
-from halo_data.outcome import DUPLICATE, Dropped, Row, kept
+from halo_data.rows.dropped import DUPLICATE, Dropped, Row, kept
 
 CARRIED = ("group", "copy")
 """Columns that a conversion hands on beside the prompt, where they are there: what must stay on one

@@ -9,11 +9,11 @@ from pydantic import Field, model_validator
 
 from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
-from halo_data import published_sizes
-from halo_data.local_files import check_one_origin
-from halo_data.outcome import kept
-from halo_data.parted import Parted
-from halo_data.shp_pairs import check_columns, pairs_of_posts
+from halo_data.files.local import check_one_origin
+from halo_data.files.parted import Parted
+from halo_data.rows.dropped import kept
+from halo_data.sources import published_sizes
+from halo_data.sources.shp_pairs import check_columns, pairs_of_posts
 
 Domain = Literal[
     "askacademia",

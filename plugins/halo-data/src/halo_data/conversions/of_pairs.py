@@ -1,7 +1,8 @@
-"""The conversions of pairs and of labels: data sources that wrap another one."""
+"""Conversions of pairs and of labelled completions: to binary feedback, to demonstrations."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
@@ -9,13 +10,20 @@ from pydantic import Field
 
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.feedback import prompt_id
-from halo_data.labels import CONFLICTS_DESCRIPTION, Conflicts, settled
-from halo_data.outcome import UNDESIRABLE, Dropped, Row
-from halo_data.wrapping import converted, start_of, unique, wrapped_info
+from halo_data.conversions.wrapping import completion_key, converted, start_of, unique, wrapped_info
+from halo_data.rows.dropped import CONFLICTING_LABELS, UNDESIRABLE, Dropped, Row
 
 Take = Literal["never-rejected", "first", "all"]
 REJECTED_ELSEWHERE = Dropped("rejected in another pair")
 NOT_THE_FIRST = Dropped("not the first of its prompt")
+
+Conflicts = Literal["drop", "majority", "desirable", "undesirable"]
+CONFLICTS_DESCRIPTION = (
+    "What becomes of a completion that is desirable in one place and undesirable in another one of "
+    "the same prompt: drop leaves it out, majority takes the label it has more often (and leaves "
+    "it out when both are as frequent), desirable and undesirable take that label. Each row that "
+    "goes is counted as 'conflicting labels'"
+)
 
 
 class PairedToBinary(DataSource):
@@ -145,3 +153,25 @@ def _demonstrated(row: Row) -> Row | Dropped:
     if not row["desirable"]:
         return UNDESIRABLE
     return {name: value for name, value in row.items() if name != "desirable"}
+
+
+def settled(rows: Iterable[Row], conflicts: Conflicts) -> Iterator[Row | Dropped]:
+    """Yields rows in order, those with the label that lost as dropped.
+
+    Args:
+        rows: Rows of binary feedback; held in memory.
+        conflicts: Which label stays where a completion has both.
+    """
+    held = list(rows)
+    votes = Counter((completion_key(row), row["desirable"]) for row in held)
+    for row in held:
+        key, label = completion_key(row), row["desirable"]
+        for_it, against = votes[key, label], votes[key, not label]
+        stays = not against or _wins(label, for_it, against, conflicts)
+        yield row if stays else CONFLICTING_LABELS
+
+
+def _wins(label: bool, for_it: int, against: int, conflicts: Conflicts) -> bool:
+    if conflicts == "majority":
+        return for_it > against
+    return conflicts != "drop" and label == (conflicts == "desirable")

@@ -11,10 +11,10 @@ from pydantic import Field, model_validator
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.feedback import Feedback
-from halo_data.outcome import Dropped, Row
-from halo_data.shares import count_of_share, in_order
-from halo_data.splits import of_split
-from halo_data.wrapping import digest_of_parts
+from halo_data.conversions.fractions import count_of_share, in_order
+from halo_data.conversions.wrapping import digest_of_parts
+from halo_data.files.local import of_split
+from halo_data.rows.dropped import Dropped, Row
 
 NAME = "mixture"
 NOT_DRAWN = Dropped("not drawn by its weight")

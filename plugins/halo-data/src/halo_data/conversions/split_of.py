@@ -6,8 +6,8 @@ from pydantic import Field
 
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
-from halo_data.splits import of_split
-from halo_data.wrapping import digest_of_parts
+from halo_data.conversions.wrapping import digest_of_parts
+from halo_data.files.local import of_split
 
 NAME = "split-of"
 SERVED = "train"

@@ -14,16 +14,21 @@ from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.hashing import short_hash
 from halo_core.json_objects import objects
-from halo_data import published_sizes
-from halo_data.forms import Record
-from halo_data.hub_access import commit_of, digest_of, hub_records
-from halo_data.local_files import check_one_origin, content_digest, split_files
-from halo_data.oasst_trees import OasstMessage, ReplyGroup, messages_of, reply_groups
-from halo_data.outcome import EMPTY_COMPLETION, Dropped, Row, kept
-from halo_data.pairs import pair
-from halo_data.part_files import first_object
-from halo_data.scored import index_pairs
-from halo_data.splits import of_split, with_train
+from halo_data.conversions.of_scores import index_pairs
+from halo_data.files.hub import commit_of, digest_of, hub_records
+from halo_data.files.local import (
+    check_one_origin,
+    content_digest,
+    first_object,
+    of_split,
+    split_files,
+    with_train,
+)
+from halo_data.rows.dropped import EMPTY_COMPLETION, Dropped, Row, kept
+from halo_data.rows.forms import Record
+from halo_data.rows.pairs import pair
+from halo_data.sources import published_sizes
+from halo_data.sources.oasst_trees import OasstMessage, ReplyGroup, messages_of, reply_groups
 
 HUB = "OpenAssistant/oasst1"
 SPLITS = ("train", "validation")

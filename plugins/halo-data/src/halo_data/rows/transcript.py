@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable
 
 from halo_core.feedback import Message
-from halo_data.outcome import Dropped, Row
-from halo_data.pairs import pair_of_conversations
+from halo_data.rows.dropped import Dropped, Row
+from halo_data.rows.pairs import pair_of_conversations
 
 _MARKER = re.compile(r"\n\n(Human|Assistant):")
 _ROLES = {"Human": "user", "Assistant": "assistant"}

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from halo_core.judge import JudgeContext
 from halo_core.scoring import Answer, Score, ScoringJudge, ScoringSession
-from halo_data.toy.scoring import Utility, utility
+from halo_data.toy.utility import Utility, utility
 
 
 class Oracle(ScoringJudge):

@@ -13,7 +13,7 @@ from typing import Any
 
 from halo_core.errors import DataError
 from halo_core.feedback import Message
-from halo_data.forms import Record
+from halo_data.rows.forms import Record
 
 ROLES: Mapping[str, str] = {"prompter": "user", "assistant": "assistant"}
 READY = "ready_for_export"

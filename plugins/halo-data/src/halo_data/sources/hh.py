@@ -11,12 +11,12 @@ from pydantic import Field, model_validator
 from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
-from halo_data import published_sizes
-from halo_data.forms import Record
-from halo_data.local_files import check_one_origin
-from halo_data.outcome import Dropped, Row, kept
-from halo_data.parted import Parted
-from halo_data.transcript import is_transcript, transcript_pair
+from halo_data.files.local import check_one_origin
+from halo_data.files.parted import Parted
+from halo_data.rows.dropped import Dropped, Row, kept
+from halo_data.rows.forms import Record
+from halo_data.rows.transcript import is_transcript, transcript_pair
+from halo_data.sources import published_sizes
 
 Subset = Literal["helpful-base", "helpful-online", "helpful-rejection-sampled", "harmless-base"]
 SUBSETS: tuple[Subset, ...] = (
@@ -60,7 +60,7 @@ class HH(DataSource):
         return self._parted().info(_outcome)
 
     def load(self, split: str) -> Loaded:
-        """Returns the pairs of a split by the rules of `halo_data.transcript`."""
+        """Returns the pairs of a split by the rules of `halo_data.rows.transcript`."""
         dropped: Counter[str] = Counter()
         records = self._parted().records(split, self._subsets())
         return Loaded(kept(map(_outcome, records()), dropped), dropped)

@@ -15,10 +15,9 @@ from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.feedback import Feedback
 from halo_core.json_objects import objects
-from halo_data.forms import FORMS, Record, read_records, recognise, standard
-from halo_data.local_files import content_digest, split_files
-from halo_data.outcome import kept
-from halo_data.splits import of_split, with_train
+from halo_data.files.local import content_digest, of_split, split_files, with_train
+from halo_data.rows.dropped import kept
+from halo_data.rows.forms import FORMS, Record, read_records, recognise, standard
 
 
 def _known(columns: dict[str, str]) -> dict[str, str]:

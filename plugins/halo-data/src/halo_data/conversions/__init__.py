@@ -1,0 +1,1 @@
+"""Data components that take other sources and give their rows in another form."""

@@ -1,0 +1,152 @@
+"""Conversions that act on an exact share of the rows: `keep-fraction` and `label-noise`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+
+from pydantic import Field
+
+from halo_core.data import DataInfo, DataSource, Loaded
+from halo_core.errors import DataError
+from halo_core.feedback import COLUMNS, prompt_id
+from halo_data.conversions.wrapping import converted, kind_of, wrapped_info
+from halo_data.rows.dropped import Dropped, Row
+
+
+def count_of_share(share: float, of: int) -> int:
+    """Returns share x of to the nearest whole number, halves upwards.
+
+    The share is taken as the decimal number it is written as, so 0.1 is exactly a tenth.
+
+    >>> [count_of_share(0.1, n) for n in (4, 5, 25)]
+    [0, 1, 3]
+    """
+    return int(Fraction(str(share)) * of + Fraction(1, 2))
+
+
+def in_order(rows: Sequence[Row], seed: int, purpose: str) -> list[int]:
+    """Returns the positions of rows in an order that only their content and a seed decide.
+
+    The first ten of it are among the first fifty, and more rows do not change the order of those
+    there were. Equal rows have places of their own, the first of them always the same.
+
+    Args:
+        rows: Rows of any kind.
+        seed: Another seed gives another order.
+        purpose: What the order is for; another purpose gives an independent one.
+    """
+    seen: Counter[str] = Counter()
+    keys = []
+    for row in rows:
+        content = _content(row)
+        seen[content] += 1
+        text = f"{purpose}/{seed}/{seen[content]}/{content}"
+        keys.append(hashlib.sha256(text.encode()).digest())
+    return sorted(range(len(rows)), key=lambda i: (keys[i], i))
+
+
+def _content(row: Row) -> str:
+    """Returns what names a row; its label does not count, so that it may change."""
+    kind = kind_of(row)
+    names = [n for n, type_ in COLUMNS[kind].items() if type_ in ("string", "strings")]
+    texts = sorted(str(row[name]) for name in names)
+    return "\x00".join([prompt_id(row["prompt"]) if "prompt" in row else "", *texts])
+
+
+KEEP_FRACTION = "keep-fraction"
+REASONS = {
+    True: Dropped("desirable beyond the fraction"),
+    False: Dropped("undesirable beyond the fraction"),
+}
+
+
+class KeepFraction(DataSource):
+    """Exactly a fraction of the desirable and of the undesirable rows, to the nearest whole row.
+
+    Which rows is decided by their content and the seed: a smaller fraction is a part of a larger
+    one, and neither the order of the rows nor the other class matters.
+    """
+
+    source: DataSource = Field(description="The source of binary feedback")
+    desirable: float = Field(
+        default=1.0, gt=0, le=1, description="Share of the desirable rows to keep"
+    )
+    undesirable: float = Field(
+        default=1.0, gt=0, le=1, description="Share of the undesirable rows to keep"
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of the choice")
+
+    def inspect(self) -> DataInfo:
+        """Returns what the source says."""
+        options = f"{self.desirable} {self.undesirable} {self.seed}"
+        return wrapped_info(self.source, KEEP_FRACTION, ("binary",), "binary", options)
+
+    def load(self, split: str) -> Loaded:
+        """Returns the rows that are kept, in the source's order; the others are counted."""
+        return converted(self.source, split, ("binary",), self._kept)
+
+    def _kept(self, rows: Iterable[Row]) -> Iterator[Row | Dropped]:
+        held = list(rows)
+        keep = self._chosen(held, True) | self._chosen(held, False)
+        for position, row in enumerate(held):
+            yield row if position in keep else REASONS[row["desirable"]]
+
+    def _chosen(self, rows: list[Row], label: bool) -> set[int]:
+        share = self.desirable if label else self.undesirable
+        positions = [i for i, row in enumerate(rows) if row["desirable"] == label]
+        count = count_of_share(share, len(positions))
+        if share < 1 and not count:
+            name = "desirable" if label else "undesirable"
+            raise DataError(
+                f"{name}: {share} of {len(positions)} {name} rows leaves none; expected at least "
+                "one: take a larger fraction or more data",
+                location=KEEP_FRACTION,
+            )
+        order = in_order([rows[i] for i in positions], self.seed, KEEP_FRACTION)
+        return {positions[i] for i in order[:count]}
+
+
+LABEL_NOISE = "label-noise"
+
+
+class LabelNoise(DataSource):
+    """Binary or paired feedback with exactly a share of its labels or pairs turned round.
+
+    The share is rounded to the nearest whole row. Which rows is decided by their content and the
+    seed: what a smaller share turns round, a larger one does too.
+    """
+
+    source: DataSource = Field(description="The source of binary or paired feedback")
+    share: float = Field(ge=0, le=1, description="Share of the rows that are turned round")
+    seed: int = Field(default=0, ge=0, description="Seed of the choice")
+
+    def inspect(self) -> DataInfo:
+        """Returns what the source says."""
+        options = f"{self.share} {self.seed}"
+        return wrapped_info(self.source, LABEL_NOISE, ("binary", "paired"), None, options)
+
+    def load(self, split: str) -> Loaded:
+        """Returns all rows of a split in their order, some of them turned round."""
+        return converted(self.source, split, ("binary", "paired"), self._turned)
+
+    def _turned(self, rows: Iterable[Row]) -> Iterator[Row]:
+        held = list(rows)
+        count = count_of_share(self.share, len(held))
+        if self.share and held and not count:
+            raise DataError(
+                f"share: {self.share} of {len(held)} rows turns none round; expected at least one: "
+                "take a larger share, more data, or 0",
+                location=LABEL_NOISE,
+            )
+        turned = set(in_order(held, self.seed, LABEL_NOISE)[:count])
+        for position, row in enumerate(held):
+            yield _turn(row) if position in turned else row
+
+
+def _turn(row: Row) -> Row:
+    if "desirable" in row:
+        return {**row, "desirable": not row["desirable"]}
+    return {**row, "chosen": row["rejected"], "rejected": row["chosen"]}

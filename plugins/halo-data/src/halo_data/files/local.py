@@ -1,0 +1,200 @@
+"""Files of a data set on this machine: by split, in parts, and the digest of what they hold."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+from halo_core.errors import DataError, PathError, did_you_mean
+from halo_core.hashing import file_hash
+from halo_core.json_objects import ENDINGS, near_names, objects
+
+
+def check_one_origin(
+    path: str | None, revision: str | None, hub: str | None, usual_hub: str | None
+) -> None:
+    """Refuses options that name the hub beside local files.
+
+    Args:
+        path: The local files; None for the hub.
+        revision: A branch, tag or commit on the hub.
+        hub: The data set's id on the hub.
+        usual_hub: The id when the option is left out.
+
+    Raises:
+        ValueError: When both are given.
+    """
+    if path is not None and (revision is not None or hub != usual_hub):
+        raise ValueError("path reads local files; hub and revision have no effect: leave out")
+
+
+def split_files(path: Path) -> Mapping[str, Path]:
+    """Returns split to file, for a folder of ``<split>.jsonl`` or a single file.
+
+    A single file is the split that its name says, if that is a usual one, else ``train``.
+
+    Args:
+        path: A ``.jsonl``, ``.jsonl.gz``, ``.json`` or ``.json.gz`` file, or a folder of them.
+
+    Raises:
+        PathError: When there is no such file or folder, or no file of these endings in it.
+    """
+    if path.is_dir():
+        return _files_of_folder(path)
+    if not path.exists():
+        raise PathError(f"there is no such file or folder.{near_names(path)}", location=str(path))
+    name = _split_name(path)
+    if name is None:
+        raise PathError(f"expected a file that ends in {', '.join(ENDINGS)}", location=str(path))
+    return {name if name in ("test", "validation") else "train": path}
+
+
+def _files_of_folder(folder: Path) -> Mapping[str, Path]:
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        name = _split_name(path)
+        if name is None or not path.is_file():
+            continue
+        if name in files:
+            raise PathError(
+                f"{files[name].name} and {path.name} both hold the split {name!r}: remove one",
+                location=str(folder),
+            )
+        files[name] = path
+    if not files:
+        raise PathError(
+            f"the folder holds no file that ends in {', '.join(ENDINGS)}; "
+            "expected train.jsonl, test.jsonl or the like",
+            location=str(folder),
+        )
+    return files
+
+
+def _split_name(path: Path) -> str | None:
+    ending = next((e for e in ENDINGS if path.name.endswith(e)), None)
+    return path.name.removesuffix(ending) if ending else None
+
+
+def content_digest(files: Sequence[Path], also: str = "") -> str:
+    """Returns 32 hexadecimal digits that name the bytes of some files, in order.
+
+    Args:
+        files: Files; their names and folders do not count.
+        also: What else decides on the rows, for example options.
+    """
+    whole = hashlib.sha256(also.encode())
+    for path in files:
+        stat = os.stat(path)
+        whole.update(_file_digest(path, stat.st_size, stat.st_mtime_ns).encode())
+    return whole.hexdigest()[:32]
+
+
+@lru_cache(maxsize=256)
+def _file_digest(path: Path, size: int, modified: int) -> str:
+    del size, modified  # they tell the cache that the file is another one
+    return file_hash(path)
+
+
+def part_files(
+    path: Path, part: str | None, *, parts: Sequence[str], splits: Sequence[str], word: str
+) -> Mapping[str, list[tuple[str, Path]]]:
+    """Returns split to its files, each with the name of its part.
+
+    Args:
+        path: A folder of parts, the folder of one part, or one file.
+        part: The part wanted; None for all that are there.
+        parts: All parts there are.
+        splits: The splits to look for.
+        word: What a part is called, for messages.
+
+    Raises:
+        PathError: When there is no file of a split, or it is of another part than asked for.
+    """
+    holder = path if path.is_dir() else path.parent
+    if part is not None and holder.name in parts and holder.name != part:
+        raise PathError(
+            f"this is the {word} {holder.name!r}, but {word} is {part!r}: leave one out",
+            location=str(path),
+        )
+    if not path.is_dir():
+        files = split_files(path).items()
+        return with_train({split: [(part or holder.name, file)] for split, file in files})
+    found: dict[str, list[tuple[str, Path]]] = {}
+    for folder in _folders(path, part, parts):
+        for split, file in split_files(folder).items():
+            if split in splits:
+                found.setdefault(split, []).append((folder.name, file))
+    if not found:
+        raise PathError(_nothing(path, part, parts, splits, word), location=str(path))
+    return with_train(found)
+
+
+def _folders(path: Path, part: str | None, parts: Sequence[str]) -> list[Path]:
+    wanted = parts if part is None else (part,)
+    found = [path / name for name in wanted if (path / name).is_dir()]
+    of_parts = any((path / name).is_dir() for name in parts)
+    return found if found or of_parts else [path]
+
+
+def _nothing(
+    path: Path, part: str | None, parts: Sequence[str], splits: Sequence[str], word: str
+) -> str:
+    there = [name for name in parts if (path / name).is_dir()]
+    if part is not None and there:
+        return f"there is no {word} {part!r} here; there is {', '.join(there)}"
+    wanted = parts if part is None else (part,)
+    shown = " or ".join(wanted[:4]) + (" or the like" if len(wanted) > 4 else "")
+    return (
+        f"neither {' nor '.join(f'{split}.jsonl(.gz)' for split in splits)}, "
+        f"nor a folder {shown} with one"
+    )
+
+
+def first_object(path: Path) -> tuple[int, dict[str, object]]:
+    """Returns position and content of the first object of a file.
+
+    Raises:
+        DataError: When it is empty.
+    """
+    first = next(objects(path), None)
+    if first is None:
+        raise DataError("the file is empty; expected at least one row", location=str(path))
+    return first
+
+
+T = TypeVar("T")
+
+
+def with_train(splits: Mapping[str, T]) -> Mapping[str, T]:
+    """Returns splits, where one that is the only one is also called ``train``.
+
+    So a lone ``test.jsonl`` is read with and without ``split: test``.
+
+    >>> with_train({"test": 1})
+    {'train': 1, 'test': 1}
+    """
+    return {"train": next(iter(splits.values())), **splits} if len(splits) == 1 else splits
+
+
+def of_split(splits: Mapping[str, T], name: str, where: str) -> T:
+    """Returns what a split's name stands for.
+
+    Args:
+        splits: Split to what it stands for.
+        name: The split asked for.
+        where: What has these splits, for the message.
+
+    Raises:
+        DataError: When there is no such split, naming those that are there.
+    """
+    if name in splits:
+        return splits[name]
+    guess = did_you_mean(name, splits)
+    raise DataError(
+        f"no split {name!r}.{guess} There is: {', '.join(sorted(splits))}. Choose with split: NAME",
+        location=where,
+    )
