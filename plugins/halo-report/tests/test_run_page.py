@@ -5,7 +5,8 @@ import pytest
 
 from halo_core.testing.component import check_component
 from halo_report.components import Html
-from halo_report.page import number, render_page
+from halo_report.html import number
+from halo_report.page import render_page
 from halo_report.run_data import read_run
 from halo_statistics import proportion, rate_text
 

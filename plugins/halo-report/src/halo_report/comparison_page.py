@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
+from halo_report.html import render
 from halo_report.plot import Plot
 
 
@@ -84,14 +82,4 @@ def render_comparison(page: Page, drawn: Mapping[str, str]) -> str:
         page: What to show.
         drawn: Name of each of its figures to the ``<svg>`` element.
     """
-    environment = Environment(
-        loader=PackageLoader("halo_report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    elements = {name: Markup(element) for name, element in drawn.items()}
-    template = environment.get_template("comparison.html.j2")
-    document: str = template.render(page=page, drawn=elements)
-    return document
+    return render("comparison.html.j2", {"page": page, "drawn": drawn})

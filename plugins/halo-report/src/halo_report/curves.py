@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from matplotlib.axes import Axes
 
 from halo_report.palette import MEANINGS, SERIES
+from halo_report.plot import Plot, on_axes
 from halo_report.run_data import Curve, StageData
-from halo_report.svg import draw
 
-SIZE = {"width": 3.6, "height": 2.3}
+WIDTH, HEIGHT = 3.6, 2.3
+"""In inches of 72 points."""
 FEW = 30
 """Curves of so few points show the points."""
 
@@ -18,34 +19,50 @@ NATS = frozenset({"sft", "dpo"})
 """Losses that are negative log-probabilities."""
 
 
-def loss_figure(stage: StageData) -> str | None:
+def curve_figures(stage: StageData) -> list[Plot]:
+    """Returns the figures of what a stage logged over its steps."""
+    figures = (loss_figure(stage), rewards_figure(stage), reference_point_figure(stage))
+    return [figure for figure in figures if figure]
+
+
+def loss_figure(stage: StageData) -> Plot | None:
     """Returns the loss in training and evaluation over the steps, or None without one."""
     unit = " (nats)" if stage.loss in NATS else ""
     names = {"train/loss": "train"}
     for name in stage.curves:
         if name.startswith("eval/") and name.endswith("/loss"):
             names[name] = name.removesuffix("/loss").removeprefix("eval/")
-    return _figure(f"{stage.id} loss", _pick(stage, names), f"{stage.loss} loss{unit}".strip())
+    return _figure(stage, "loss", _pick(stage, names), f"{stage.loss} loss{unit}".strip())
 
 
-def rewards_figure(stage: StageData) -> str | None:
+def rewards_figure(stage: StageData) -> Plot | None:
     """Returns the rewards of both sides over the steps, or None without any."""
     sides = ("desirable", "undesirable", "chosen", "rejected")
     curves = _pick(stage, {f"rewards/{side}": side for side in sides})
-    return _figure(f"{stage.id} rewards", curves, "implied reward (beta x nats)", zero=True)
+    return _figure(
+        stage, "rewards", curves, "implied reward (beta x nats)", "implied rewards", zero=True
+    )
 
 
-def reference_point_figure(stage: StageData) -> str | None:
+def reference_point_figure(stage: StageData) -> Plot | None:
     """Returns the reference point over the steps, or None without one."""
     curves = _pick(stage, {"policy/reference_point": "reference point"})
-    return _figure(f"{stage.id} reference point", curves, "reference point (nats)", zero=True)
+    return _figure(stage, "reference point", curves, "reference point (nats)", zero=True)
 
 
 def _pick(stage: StageData, names: Mapping[str, str]) -> dict[str, Curve]:
     return {label: stage.curves[name] for name, label in names.items() if name in stage.curves}
 
 
-def _figure(name: str, curves: Mapping[str, Curve], unit: str, *, zero: bool = False) -> str | None:
+def _figure(
+    stage: StageData,
+    name: str,
+    curves: Mapping[str, Curve],
+    unit: str,
+    caption: str = "",
+    *,
+    zero: bool = False,
+) -> Plot | None:
     if not curves:
         return None
 
@@ -67,4 +84,5 @@ def _figure(name: str, curves: Mapping[str, Curve], unit: str, *, zero: bool = F
         if len(curves) > 1:
             axes.legend()
 
-    return draw(name, paint, **SIZE)
+    caption = f"{stage.id}: {caption or name}"
+    return Plot(f"{stage.id} {name}", caption, on_axes(paint), WIDTH, HEIGHT)

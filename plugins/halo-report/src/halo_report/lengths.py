@@ -8,8 +8,8 @@ from statistics import median
 from matplotlib.axes import Axes
 
 from halo_report.palette import SERIES
+from halo_report.plot import Plot, on_axes
 from halo_report.run_data import StageData
-from halo_report.svg import draw
 
 TARGET = "target"
 
@@ -31,7 +31,7 @@ def completion_lengths(stages: Sequence[StageData]) -> dict[str, list[int]]:
     return {**lengths, TARGET: list(targets.values())} if targets else lengths
 
 
-def lengths_figure(lengths: Mapping[str, Sequence[int]]) -> str | None:
+def lengths_figure(lengths: Mapping[str, Sequence[int]]) -> Plot | None:
     """Returns a box per stage: quartiles, whiskers from 5 % to 95 %; None without samples."""
     if not lengths:
         return None
@@ -54,4 +54,4 @@ def lengths_figure(lengths: Mapping[str, Sequence[int]]) -> str | None:
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("tokens per completion (box: middle half; whiskers: 5 % to 95 %)")
 
-    return draw("lengths", paint, width=6.2, height=1.0 + 0.42 * len(lengths))
+    return Plot("lengths", "Lengths", on_axes(paint), 6.2, 1.0 + 0.42 * len(lengths))

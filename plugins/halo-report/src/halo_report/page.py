@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from halo_core.errors import HaloError
-from halo_report.curves import loss_figure, reference_point_figure, rewards_figure
+from halo_report.curves import curve_figures
+from halo_report.html import render
 from halo_report.implied_value import run_values
 from halo_report.judge_biases import COLUMNS, judge_biases
 from halo_report.lengths import completion_lengths, lengths_figure
-from halo_report.plot import inline
+from halo_report.plot import Plot
 from halo_report.run_data import RunData, StageData
 from halo_report.side_by_side import side_by_side
 from halo_report.value_figure import value_figure
 from halo_report.win_figure import win_figure
-from halo_statistics.win_rate import WinRate, rate_text, win_rate
-
-
-@dataclass(frozen=True)
-class FigureView:
-    """An SVG element and what it shows."""
-
-    caption: str
-    svg: Markup
+from halo_statistics.win_rate import WinRate, win_rate
 
 
 def render_page(run: RunData, *, samples: int = 20) -> str:
@@ -39,28 +28,22 @@ def render_page(run: RunData, *, samples: int = 20) -> str:
         run: What the run left.
         samples: Prompts to show with their completions side by side.
     """
-    environment = Environment(
-        loader=PackageLoader("halo_report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "rate": rate_text}
     rates = win_rates(run.stages)
-    page: str = environment.get_template("run.html.j2").render(
-        run=run,
-        facts=run_facts(run),
-        rates=rates,
-        win=_figure("Win rates", win_figure(rates)),
-        bias_columns=list(COLUMNS.values()),
-        biases=judge_biases(run.stages),
-        curves={stage.id: views for stage in run.stages if (views := curve_figures(stage))},
-        values=value_view(run.resolved),
-        lengths=_figure("Lengths", lengths_figure(completion_lengths(run.stages))),
-        cards=side_by_side(run.stages, samples),
+    return render(
+        "run.html.j2",
+        {
+            "run": run,
+            "facts": run_facts(run),
+            "rates": rates,
+            "win": win_figure(rates),
+            "bias_columns": list(COLUMNS.values()),
+            "biases": judge_biases(run.stages),
+            "curves": {stage.id: plots for stage in run.stages if (plots := curve_figures(stage))},
+            "values": run_value_figure(run.resolved),
+            "lengths": lengths_figure(completion_lengths(run.stages)),
+            "cards": side_by_side(run.stages, samples),
+        },
     )
-    return page
 
 
 def win_rates(stages: Sequence[StageData]) -> dict[str, WinRate]:
@@ -76,30 +59,15 @@ def _win_rate(stage: StageData) -> WinRate:
     )
 
 
-def curve_figures(stage: StageData) -> list[FigureView]:
-    """Returns the figures of what a stage logged over its steps."""
-    drawn = {
-        f"{stage.id}: loss": loss_figure(stage),
-        f"{stage.id}: implied rewards": rewards_figure(stage),
-        f"{stage.id}: reference point": reference_point_figure(stage),
-    }
-    return [FigureView(caption, Markup(svg)) for caption, svg in drawn.items() if svg]
-
-
-def value_view(resolved_spec: str) -> FigureView | None:
+def run_value_figure(resolved_spec: str) -> Plot | None:
     """Returns the value functions of a run's losses; None where none of them declares one.
 
     A plugin that is gone or broken costs the page this figure, not the page.
     """
     try:
-        plot = value_figure(run_values(resolved_spec))
+        return value_figure(run_values(resolved_spec))
     except HaloError:
         return None
-    return FigureView(plot.caption, Markup(inline(plot))) if plot else None
-
-
-def _figure(caption: str, svg: str | None) -> FigureView | None:
-    return FigureView(caption, Markup(svg)) if svg else None
 
 
 def run_facts(run: RunData) -> Mapping[str, str]:
@@ -113,15 +81,6 @@ def run_facts(run: RunData) -> Mapping[str, str]:
         "Versions": ", ".join(f"{name} {version}" for name, version in run.versions.items()),
     }
     return {label: text for label, text in facts.items() if text}
-
-
-def number(value: float) -> str:
-    """Returns a number with as many digits as a reader needs.
-
-    >>> number(200), number(12345.0), number(0.59512), number(5e-7)
-    ('200', '12345', '0.5951', '5e-07')
-    """
-    return str(int(value)) if value == int(value) else f"{value:.4g}"
 
 
 def _moment(seconds: float | None) -> str:

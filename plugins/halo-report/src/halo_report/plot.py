@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from halo_report.svg import INK, NO_METADATA, STYLE, draw_figure
+from halo_report.svg import INK, NO_METADATA, STYLE, draw
 
 FORMATS = ("svg", "png", "pdf")
 DPI = 160
@@ -42,9 +43,14 @@ class Plot:
     height: float
 
 
+def on_axes(paint: Callable[[Axes], None]) -> Callable[[Figure], None]:
+    """Returns what paints a figure of a single pair of axes."""
+    return lambda figure: paint(figure.add_subplot())
+
+
 def inline(plot: Plot) -> str:
     """Returns the plot as an ``<svg>`` element for a page, in the page's text colour."""
-    return draw_figure(plot.name, plot.paint, width=plot.width, height=plot.height)
+    return draw(plot.name, plot.paint, width=plot.width, height=plot.height)
 
 
 def as_file(element: str) -> str:

@@ -1,4 +1,4 @@
-"""Axes that become SVG text for a page, readable on a light and on a dark background.
+"""Figures that become SVG text for a page, readable on a light and on a dark background.
 
 No pyplot: a figure is an object and leaves no state behind.
 """
@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 from matplotlib import rc_context
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 INK = "#010203"
@@ -44,20 +43,15 @@ STYLE = {
 NO_METADATA = {"Creator": None, "Date": None, "Format": None, "Type": None}
 
 
-def draw(name: str, paint: Callable[[Axes], None], *, width: float, height: float) -> str:
+def draw(name: str, paint: Callable[[Figure], None], *, width: float, height: float) -> str:
     """Returns an ``<svg>`` element in which the ink is the page's text colour.
 
     Args:
         name: Unique within the page; the ids in the SVG are derived from it.
-        paint: Draws on the axes.
+        paint: Adds axes to the figure and draws on them.
         width: In inches of 72 points.
         height: In inches of 72 points.
     """
-    return draw_figure(name, lambda figure: paint(figure.add_subplot()), width=width, height=height)
-
-
-def draw_figure(name: str, paint: Callable[[Figure], None], *, width: float, height: float) -> str:
-    """Returns the same for a figure of several axes, which `paint` adds."""
     settings: Any = {**STYLE, "svg.hashsalt": name}
     with rc_context(settings):
         figure = Figure(figsize=(width, height), layout="constrained")

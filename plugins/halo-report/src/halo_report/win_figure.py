@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from matplotlib.axes import Axes
 
 from halo_report.palette import BLUE, ORANGE
-from halo_report.svg import draw
+from halo_report.plot import Plot, on_axes
 from halo_statistics.intervals import Proportion
 from halo_statistics.win_rate import WinRate
 
 
-def win_figure(rates: Mapping[str, WinRate]) -> str | None:
+def win_figure(rates: Mapping[str, WinRate]) -> Plot | None:
     """Returns the win rate of each judge stage with its interval, or None without any.
 
     Args:
@@ -39,7 +39,7 @@ def win_figure(rates: Mapping[str, WinRate]) -> str | None:
         if failed:
             axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 
-    return draw("win rate", paint, width=6.2, height=1.2 + 0.45 * len(shown))
+    return Plot("win rate", "Win rates", on_axes(paint), 6.2, 1.2 + 0.45 * len(shown))
 
 
 def _bar(
