@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         LossOutput,
         Settled,
     )
+    from halo_core.loss_wrapper import LossWrapper
     from halo_core.reference_point import (
         Candidate,
         Estimate,
@@ -87,6 +88,7 @@ _HOMES = {
         "LossOutput",
         "Settled",
     ],
+    "loss_wrapper": ["LossWrapper"],
     "reference_point": [
         "Candidate",
         "Estimate",
@@ -147,6 +149,7 @@ __all__ = [
     "Loss",
     "LossBatch",
     "LossOutput",
+    "LossWrapper",
     "ModelError",
     "ModelInput",
     "ModelRef",

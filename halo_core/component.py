@@ -142,6 +142,8 @@ class Component(BaseModel):
     kind: ClassVar[str]
     required: ClassVar[tuple[str, ...]] = ()
     """Class variables that a component of this kind must set."""
+    described: ClassVar[Mapping[str, str]] = {}
+    """What is shown in place of class variables that depend on the options: name to words."""
     citation: ClassVar[str | None] = None
     """Author, year and title of what the component implements."""
     results_version: ClassVar[int | None] = None

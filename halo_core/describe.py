@@ -76,7 +76,8 @@ def summary_of(documented: object) -> str:
 
 def facts_of(component: type[Component]) -> dict[str, Any]:
     """Returns the class variables that say what a component works with, without empty ones."""
-    found = {name: getattr(component, name, None) for name in FACTS}
+    declared = {name: getattr(component, name, None) for name in FACTS}
+    found = {name: component.described.get(name) or value for name, value in declared.items()}
     # A property belongs to a component with its options, not to the class.
     known = {k: v for k, v in found.items() if v and not isinstance(v, property)}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in known.items()}

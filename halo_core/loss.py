@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
@@ -143,6 +143,34 @@ class LossBatch:
             raise ValueError("samples: the loss does not name reference_samples in `needs`")
         return self._where(self.sampled)
 
+    def only(self, wanted: Tensor) -> LossBatch:
+        """Returns the batch with some of its completions only; the examples keep their numbers.
+
+        Args:
+            wanted: Which ones [B] bool.
+        """
+        tokens = wanted[self.sequence_index]
+
+        def kept(values: Tensor) -> Tensor:
+            if values.ndim == 0:
+                return values
+            return values[tokens if len(values) == len(tokens) else wanted]
+
+        def kept_if_there(values: Tensor | None) -> Tensor | None:
+            return None if values is None else kept(values)
+
+        return replace(
+            self,
+            policy_token_logps=self.policy_token_logps[tokens],
+            sequence_index=(wanted.cumsum(0) - 1)[self.sequence_index[tokens]],
+            example_index=self.example_index[wanted],
+            desirable=self.desirable[wanted],
+            reference_token_logps=kept_if_there(self.reference_token_logps),
+            reference_point=kept_if_there(self.reference_point),
+            sampled=kept_if_there(self.sampled),
+            heads={name: kept(values) for name, values in self.heads.items()},
+        )
+
     def _where(self, mask: Tensor) -> Completions:
         reference = None if self.reference_token_logps is None else self.reference_logps[mask]
         return Completions(self.policy_logps[mask], reference, self.lengths[mask])
@@ -249,6 +277,10 @@ class Loss(Component):
         """Returns the name of its own reference point with these options; None without one."""
         return self.default_reference_point
 
+    def weighs_examples(self) -> bool:
+        """Returns whether its outputs have weights; only a sum of losses has to know before."""
+        return False
+
     def heads(self) -> Sequence[Head]:
         """Returns the heads it wants beside the model's own."""
         return ()
@@ -305,8 +337,12 @@ def _wrong_class(cls: type[Loss]) -> str | None:
             "nothing calls counted(), remark() and caution() of a loss any more: settle(counts) "
             "returns all three, as Settled(loss, remark, caution)"
         )
-    if isinstance(cls.needs, str):
-        return f"needs is {cls.needs!r}; expected a tuple, as in ({cls.needs!r},)"
-    if "statistics" in cls.needs and cls.statistics is Loss.statistics:
+    needs = getattr(cls, "needs", ())
+    if isinstance(needs, str):
+        return f"needs is {needs!r}; expected a tuple, as in ({needs!r},)"
+    if "statistics" in needs and cls.statistics is Loss.statistics:
         return "needs names 'statistics': write statistics(batch), which gives the sums"
+    changes = cls.change_logratios is not Loss.change_logratios
+    if needs and changes and "reference_logps" not in needs:
+        return "change_logratios() has none to change: needs does not name 'reference_logps'"
     return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeGuard
 
 from halo_core.blame import plugin_error
@@ -133,6 +134,42 @@ def wrong_metrics(metrics: object) -> str | None:
     return None
 
 
+def changed_logratios(loss: Loss, token_logratios: Tensor) -> Tensor:
+    """Returns the log-ratios of tokens as a loss and its reference point see them, nats [N].
+
+    Raises:
+        PluginError: When the loss gives back anything but one number per token.
+    """
+    changed: object = loss.change_logratios(token_logratios)
+    if not is_tensor(changed):
+        what = f"returned {_kind(changed)}; expected a tensor, one log-ratio per token"
+        raise plugin_error(loss, "change_logratios", what)
+    if changed.shape != token_logratios.shape:
+        came, expected = tuple(changed.shape), tuple(token_logratios.shape)
+        what = f"gave log-ratios of the shape {came}; expected {expected}, one per token"
+        raise plugin_error(loss, "change_logratios", what)
+    return changed
+
+
+def with_changed_logratios(loss: Loss, batch: LossBatch) -> LossBatch:
+    """Returns a batch as a loss sees it: with its change of the log-ratios, token by token.
+
+    The policy's log-probabilities become those that have the changed log-ratios. A loss that
+    changes nothing gets the batch as it is.
+
+    Raises:
+        PluginError: When the loss gives back anything but one log-ratio per token.
+    """
+    reference = batch.reference_token_logps
+    if reference is None:
+        return batch
+    token_logratios = batch.policy_token_logps - reference
+    changed = changed_logratios(loss, token_logratios)
+    if changed is token_logratios:
+        return batch
+    return replace(batch, policy_token_logps=reference + changed)
+
+
 def heads_of(loss: Loss) -> tuple[Head, ...]:
     """Returns the heads that a loss wants.
 
@@ -207,6 +244,7 @@ def _kind(value: object) -> str:
 
 
 __all__ = [
+    "changed_logratios",
     "checked_output",
     "control_tokens_of",
     "heads_of",
@@ -215,5 +253,6 @@ __all__ = [
     "output_of",
     "settled",
     "statistics_of",
+    "with_changed_logratios",
     "wrong_metrics",
 ]

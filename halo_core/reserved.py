@@ -12,6 +12,7 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
         "cdpo": "halo-methods",
         "csft": "halo-methods",
         "dpo": "halo-methods",
+        "humanline": "halo-methods",
         "ipo": "halo-methods",
         "kto": "halo-methods",
         "kto-log-sigmoid": "halo-methods",
@@ -21,6 +22,7 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
         "sft": "halo-methods",
         "simpo": "halo-methods",
         "slic": "halo-methods",
+        "weighted-sum": "halo-methods",
     },
     "reference_point": {
         "dispreferred": "halo-methods",

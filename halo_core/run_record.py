@@ -134,9 +134,15 @@ def _stage(plan: Plan, stage: PlannedStage) -> RunStage:
         models=dict(stage.spec.models),
         inputs=dict(stage.spec.inputs),
         feedback=list(stage.spec.feedback_from),
-        loss=stage.spec.loss.name if stage.spec.loss else None,
+        loss=loss_title(stage.spec.loss) if stage.spec.loss else None,
         roles=dict(stage.spec.roles),
     )
+
+
+def loss_title(loss: Resolved) -> str:
+    """Returns a loss's name, with those of the losses that it holds: ``humanline(kto)``."""
+    held = [child for _, child in loss.children() if child.registration.kind == "loss"]
+    return f"{loss.name}({', '.join(map(loss_title, held))})" if held else loss.name
 
 
 def _suite(plan: Plan) -> RunCell | None:

@@ -18,6 +18,7 @@ from halo_core.testing.component import check_component
 from halo_core.testing.data import check_data_source
 from halo_core.testing.judge import check_judge
 from halo_core.testing.loss import LOSS_CHECKS, check_loss
+from halo_core.testing.loss_wrapper import check_loss_wrapper
 from halo_core.testing.reference_point import check_reference_point
 from halo_core.testing.reference_update import check_reference_update
 from halo_core.testing.scoring_judge import check_scoring_judge
@@ -29,6 +30,7 @@ __all__ = [
     "check_data_source",
     "check_judge",
     "check_loss",
+    "check_loss_wrapper",
     "check_reference_point",
     "check_reference_update",
     "check_scoring_judge",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from halo_core.loss import ClassCounts, Loss
-from halo_core.loss_calls import settled
+from halo_core.loss_calls import changed_logratios, settled, with_changed_logratios
 from halo_core.testing.cases import mixed_case
 from halo_core.testing.expect import expect, must_not_raise
 from halo_core.testing.inputs import batch_alone, inputs_of, settled_loss
@@ -29,6 +29,8 @@ def check_abilities(loss: Loss) -> None:
         f"control_tokens() gave {tokens!r}; expected two texts that differ, or None",
     )
     _check_values(loss)
+    if "reference_logps" in loss.needed():
+        _check_changed_logratios(loss)
     if "statistics" in loss.needed():
         _check_statistics(settled_loss(loss))
 
@@ -70,14 +72,38 @@ def _check_values(loss: Loss) -> None:
         )
 
 
+def _check_changed_logratios(loss: Loss) -> None:
+    """Checks that the change of a token's log-ratio depends on that token alone."""
+    import torch
+
+    given = torch.tensor([-1e4, -2.0, -0.5, -0.1, 0.0, 0.1, 0.5, 2.0, 1e4], dtype=torch.float64)
+    kept = given.clone()
+    with must_not_raise(loss, "change_logratios()"):
+        changed = changed_logratios(loss, given)
+        parts = [changed_logratios(loss, given[i : i + 1]) for i in range(len(given))]
+    expect(
+        torch.equal(given, kept),
+        loss,
+        "change_logratios() changes what it is given in place; work on a copy",
+    )
+    expect(
+        torch.equal(torch.cat(parts), changed),
+        loss,
+        f"change_logratios() gives {changed.tolist()} for tokens together and "
+        f"{torch.cat(parts).tolist()} for each alone; expected the same",
+    )
+
+
 def _check_statistics(loss: Loss) -> None:
     """Checks that sums over parts add up to those over the whole."""
     case = mixed_case(loss)
     batch = batch_alone(loss, case)
     inputs_of(loss, batch)  # gradients are asked for, and must not be there
-    whole = loss.statistics(batch)
+    whole = loss.statistics(with_changed_logratios(loss, batch))
     parts = [
-        loss.statistics(batch_alone(loss, case.take(part, f"examples {part}")))
+        loss.statistics(
+            with_changed_logratios(loss, batch_alone(loss, case.take(part, f"examples {part}")))
+        )
         for part in ([0], [3, 1], [2])
     ]
     for name, value in whole.items():

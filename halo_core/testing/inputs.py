@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from halo_core.loss import ClassCounts, Loss, LossBatch, LossOutput
-from halo_core.loss_calls import settled
+from halo_core.loss_calls import settled, with_changed_logratios
 from halo_core.testing.batches import loss_batch
 from halo_core.testing.cases import Case
 from halo_core.testing.expect import must_not_raise
@@ -75,14 +75,17 @@ def batch_alone(
 
 
 def call(loss: Loss, batch: LossBatch, case: Case) -> LossOutput:
-    """Returns what the loss says of a batch; the case names it where the call raises."""
+    """Returns what the loss says of a batch with its change of the log-ratios, as in training.
+
+    The case names it where the call raises.
+    """
     with must_not_raise(loss, f"a call on {case.name}"):
-        return loss(batch)
+        return loss(with_changed_logratios(loss, batch))
 
 
 def _statistics(loss: Loss, batch: LossBatch) -> Mapping[str, Tensor]:
     with must_not_raise(loss, "statistics()"):
-        return loss.statistics(batch)
+        return loss.statistics(with_changed_logratios(loss, batch))
 
 
 def _heads(loss: Loss, case: Case) -> dict[str, list[float]]:

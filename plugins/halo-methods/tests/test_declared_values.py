@@ -13,7 +13,9 @@ from halo_methods.components import (
     DPO,
     IPO,
     KTO,
+    PPO,
     APOZero,
+    Humanline,
     KTOLogSigmoid,
     Prospect,
     SimPO,
@@ -124,10 +126,16 @@ def test_losses_without_an_honest_closed_form_in_the_gain_declare_none():
         name
         for name in components.__all__
         if issubclass(getattr(components, name), Loss)
+        and name not in ("Humanline", "WeightedSum")  # whose value is that of others, or none
         and getattr(components, name)().value(0.0) is None
     }
 
     assert silent == {"SFT", "CSFT", "PPO", "ORPO", "APODown", "BradleyTerry"}
+
+
+def test_the_value_of_humanline_is_that_of_its_loss():
+    assert Humanline(loss=KTO()).value(0.3) == KTO().value(0.3)
+    assert Humanline(loss=PPO()).value(0.3) is None
 
 
 @pytest.mark.parametrize("loss", [*PAIRED, *SHORTFALL, KTOLogSigmoid(), APOZero()], ids=repr)

@@ -34,6 +34,7 @@ from halo_methods.components import (
     BradleyTerry,
     Copy,
     Dispreferred,
+    Humanline,
     KTOLogSigmoid,
     MatchedKL,
     MismatchedKL,
@@ -41,6 +42,7 @@ from halo_methods.components import (
     RunningMean,
     SimPO,
     SLiC,
+    WeightedSum,
     Zero,
 )
 from halo_methods.dpo import dpo_loss
@@ -76,6 +78,10 @@ LOSSES = [
     BradleyTerry(),
     PPO(kl_coefficient=0.0),
     PPO(kl_coefficient=0.0, per="sequence", clip=0.2),
+    Humanline(loss=KTO(desirable_weight="auto")),
+    Humanline(loss=DPO(), log_epsilon_p=-0.2, log_epsilon_r=0.3),
+    WeightedSum(losses=[DPO(), SimPO()], weights=[1.0, 0.5]),
+    WeightedSum(losses=[CSFT(), CSFT(per="sequence")], weights=[0.5, 2.0]),
 ]
 # Advantages are not differentiated, which a check against finite differences cannot know.
 DETACHED = [
@@ -134,6 +140,7 @@ def test_the_built_in_reference_points_keep_the_rules(estimator):
         ("loss", "cdpo", CDPO),
         ("loss", "csft", CSFT),
         ("loss", "dpo", DPO),
+        ("loss", "humanline", Humanline),
         ("loss", "ipo", IPO),
         ("loss", "kto", KTO),
         ("loss", "kto-log-sigmoid", KTOLogSigmoid),
@@ -143,6 +150,7 @@ def test_the_built_in_reference_points_keep_the_rules(estimator):
         ("loss", "sft", SFT),
         ("loss", "simpo", SimPO),
         ("loss", "slic", SLiC),
+        ("loss", "weighted-sum", WeightedSum),
         ("reference_point", "dispreferred", Dispreferred),
         ("reference_point", "matched-kl", MatchedKL),
         ("reference_point", "mismatched-kl", MismatchedKL),
@@ -173,7 +181,7 @@ def test_every_component_of_the_distribution_is_registered_and_reserved():
     assert set(registered.values()) == {getattr(components, name) for name in components.__all__}
 
 
-@pytest.mark.parametrize("name", sorted(set(components.__all__) - {"Zero"}))
+@pytest.mark.parametrize("name", sorted(set(components.__all__) - {"WeightedSum", "Zero"}))
 def test_published_methods_are_cited(name):
     assert re.search(r"\((19|20)\d\d\)", getattr(components, name).citation)
 

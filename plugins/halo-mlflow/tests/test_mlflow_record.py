@@ -27,6 +27,7 @@ def stage(id_: str, product: str, loss: str | None = None) -> RunStage:
         ("kto", "kto-b0.1-s2"),
         ("acme/kto", "kto-b0.1-s2"),
         ("file:/home/a/my_loss.py:Hinge", "Hinge-b0.1-s2"),
+        ("acme/warm(stranger/hinge)", "warm(hinge)-b0.1"),
         ("acme/a-very-long-name-of-a-loss", "a-very-long-name"),
     ],
 )

@@ -31,9 +31,11 @@ from halo_methods.components import (
     SFT,
     BradleyTerry,
     Copy,
+    Humanline,
     MatchedKL,
     MismatchedKL,
     RunningMean,
+    WeightedSum,
 )
 from halo_models.load import load_model
 from halo_trainer.batch_plan import BatchPlan
@@ -54,6 +56,11 @@ LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
     "sft": (SFT(), None),
     "ppo": (PPO(advantage="gae", whiten=True), None),
     "bradley-terry": (BradleyTerry(), None),
+    "humanline": (Humanline(loss=KTO(), log_epsilon_p=-0.1, log_epsilon_r=0.1), MismatchedKL()),
+    "weighted-sum": (
+        WeightedSum(losses=[PPO(advantage="gae"), KTO()], weights=[1.0, 2.0]),
+        MismatchedKL(),
+    ),
 }
 UPDATES: Mapping[str, ReferenceUpdate] = {"copy": Copy(every=2), "ema": EMA(decay=0.5)}
 SIZES = (5, 1)
@@ -132,7 +139,7 @@ def gradient(
     heads = make_heads(loss.heads(), policy, seed=1)
     made[0].add_heads(loss.heads(), heads, tokens="policy_logps" in loss.needed())
     scoring = Scoring(loss, estimator, ranks.wrap(made[0]), made[1], ranks, budget, 64)
-    examples = make_examples(loss.feedback, count)
+    examples = make_examples(loss.resolved_feedback(), count)
     plan = BatchPlan(count, count, seed=0, shuffled=False)
     prepared = scoring.prepare(examples, plan.batch(1), plan.rng(1, "pairs"), {})
     named = dict(policy.named_parameters()) | {f"h.{n}": p for n, p in heads.named_parameters()}

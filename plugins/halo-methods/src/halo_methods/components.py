@@ -5,6 +5,7 @@ The registry names the file that each is in, so that a run imports only what it 
 
 from __future__ import annotations
 
+from halo_methods.humanline import Humanline
 from halo_methods.losses_binary import KTO, KTOLogSigmoid
 from halo_methods.losses_likelihood import CSFT, SFT
 from halo_methods.losses_paired import CDPO, DPO, IPO, APODown, APOZero
@@ -20,6 +21,7 @@ from halo_methods.reference_points import (
 )
 from halo_methods.reference_updates import EMA, Copy
 from halo_methods.reward_models import BradleyTerry
+from halo_methods.weighted_sum import WeightedSum
 
 __all__ = [
     "CDPO",
@@ -36,6 +38,7 @@ __all__ = [
     "BradleyTerry",
     "Copy",
     "Dispreferred",
+    "Humanline",
     "KTOLogSigmoid",
     "MatchedKL",
     "MismatchedKL",
@@ -43,5 +46,6 @@ __all__ = [
     "RunningMean",
     "SLiC",
     "SimPO",
+    "WeightedSum",
     "Zero",
 ]

@@ -26,6 +26,10 @@ class SFT(Loss):
 
     per: Per = Field(default="token", description=PER)
 
+    def weighs_examples(self) -> bool:
+        """Returns whether long completions count more."""
+        return self.per == "token"
+
     def __call__(self, batch: LossBatch) -> LossOutput:
         """Returns one loss per demonstration."""
         return _negative_log_likelihood(batch, self.per)
@@ -70,6 +74,10 @@ class CSFT(Loss):
     def control_tokens(self) -> tuple[str, str]:
         """Returns the tokens of desirable and of undesirable completions."""
         return self.good_token, self.bad_token
+
+    def weighs_examples(self) -> bool:
+        """Returns whether long completions count more."""
+        return self.per == "token"
 
     def __call__(self, batch: LossBatch) -> LossOutput:
         """Returns one loss per completion, whichever its class."""

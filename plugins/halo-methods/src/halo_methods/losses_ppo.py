@@ -92,6 +92,10 @@ class PPO(Loss):
         """Returns both models' log-probabilities, and statistics where it whitens."""
         return self.needs if self.whiten else ("policy_logps", "reference_logps")
 
+    def weighs_examples(self) -> bool:
+        """Returns whether long completions count more."""
+        return self.per == "token"
+
     def heads(self) -> tuple[Head, ...]:
         """Returns the critic, a perceptron of 3 layers that does not move the policy."""
         if self.advantage == "plain":

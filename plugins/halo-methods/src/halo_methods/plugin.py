@@ -12,6 +12,7 @@ _LOSSES = {
     "cdpo": "losses_paired:CDPO",
     "csft": "losses_likelihood:CSFT",
     "dpo": "losses_paired:DPO",
+    "humanline": "humanline:Humanline",
     "ipo": "losses_paired:IPO",
     "kto": "losses_binary:KTO",
     "kto-log-sigmoid": "losses_binary:KTOLogSigmoid",
@@ -21,6 +22,7 @@ _LOSSES = {
     "sft": "losses_likelihood:SFT",
     "simpo": "losses_reference_free:SimPO",
     "slic": "losses_reference_free:SLiC",
+    "weighted-sum": "weighted_sum:WeightedSum",
 }
 _REFERENCE_POINTS = {
     "dispreferred": "reference_points:Dispreferred",

@@ -124,7 +124,11 @@ def implied_value(resolved: Resolved) -> ImpliedValue:
         for name, value in options.items()
         if not isinstance(value, dict | list) and value != defaults.get(name)
     )
-    label = f"{resolved.short_name} ({given})" if given else resolved.short_name
+    held = [child for _, child in resolved.children() if isinstance(child.component, Loss)]
+    name = resolved.short_name
+    if held:
+        name += f"({', '.join(implied_value(child).label for child in held)})"
+    label = f"{name} ({given})" if given else name
     return ImpliedValue(label, resolved.name, options, function)
 
 

@@ -55,6 +55,7 @@ def first_pass(
     *,
     micro_batch: Callable[[int], MicroBatch],
     synchronised: Callable[[int], AbstractContextManager[None]],
+    change: Callable[[Tensor], Tensor],
 ) -> tuple[dict[int, Computed], list[float]]:
     """Returns what can be kept of each micro-batch, and the log-ratio of each completion.
 
@@ -67,6 +68,7 @@ def first_pass(
         reference: The frozen one.
         micro_batch: Gives a micro-batch of this process by its number.
         synchronised: The context that the gradient of a micro-batch is computed in.
+        change: The loss's, of the log-ratios of tokens, nats [N].
     """
     own = OwnLogratios(prepared, ranks)
     computed = {}
@@ -81,6 +83,7 @@ def first_pass(
                 scores = policy(micro.row)
         with torch.no_grad():
             reference_logps = reference(micro.row).token_logps
-        own.add(call, micro.row.summed(scores.token_logps.detach() - reference_logps))
+        token_logratios = scores.token_logps.detach() - reference_logps
+        own.add(call, micro.row.summed(change(token_logratios)))
         computed[call] = Computed(None if learning and call > 0 else scores, reference_logps)
     return computed, own.of_all()

@@ -12,7 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from halo_core.loss import Loss, LossBatch, LossOutput
-from halo_core.loss_calls import heads_of, output_of, statistics_of
+from halo_core.loss_calls import (
+    changed_logratios,
+    heads_of,
+    output_of,
+    statistics_of,
+    with_changed_logratios,
+)
 from halo_core.reference_point import Estimate, RefPointEstimator
 from halo_core.reference_point_calls import known_point
 from halo_trainer.batch_plan import GlobalBatch
@@ -146,6 +152,7 @@ class Scoring:
             self.reference,
             micro_batch=lambda call: self.micro_batch(prepared, call),
             synchronised=lambda call: self.synchronised(prepared, call),
+            change=partial(changed_logratios, self.loss),
         )
         return replace(prepared, estimate=settle(ratios), computed=computed)
 
@@ -190,8 +197,6 @@ class Scoring:
             PluginError: When the loss gives back anything but one loss per example.
         """
         batch = self._batch(micro, prepared, computed)
-        if self.estimator is not None and self.estimator.observes == "pair":
-            batch = chosen_against_pair(batch, self.estimator)
         return batch, output_of(self.loss, batch, examples=len(micro.examples))
 
     def _batch(self, micro: MicroBatch, prepared: Prepared, computed: Computed | None) -> LossBatch:
@@ -204,11 +209,16 @@ class Scoring:
             with torch.no_grad():
                 reference_logps = self.reference(micro.row).token_logps
         point = None if prepared.estimate is None else prepared.estimate.value
-        return loss_batch(micro, scores, reference_logps, point, prepared.statistics)
+        batch = loss_batch(micro, scores, reference_logps, point, prepared.statistics)
+        batch = with_changed_logratios(self.loss, batch)
+        if self.estimator is not None and self.estimator.observes == "pair":
+            return chosen_against_pair(batch, self.estimator)
+        return batch
 
     def logratios(self, row: PackedRow) -> Tensor:
-        """Returns policy minus reference log-probability of each completion, no gradient [B]."""
+        """Returns the log-ratio of each completion as the loss changes it, no gradient [B]."""
         assert self.reference is not None
         with torch.no_grad(), evaluating(self.policy):
             policy: Tensor = self.policy(row).token_logps
-            return row.summed(policy - self.reference(row).token_logps)
+            token_logratios = policy - self.reference(row).token_logps
+        return row.summed(changed_logratios(self.loss, token_logratios))

@@ -92,7 +92,8 @@ class RunRecord:
         options = self.resolved.get("stages", {}).get(self.plain.method, {})
         loss = options.get(option_with(recorded[0], "loss")) if recorded else None
         beta = loss.get("beta") if isinstance(loss, dict) else None
-        short = re.split("[/:]", self.method)[-1]  # namespace/name, file:path:Class
+        # namespace/name, file:path:Class; within another loss, too: tempered(acme/hinge)
+        short = re.sub("[^(,]*[/:]", "", self.method)
         parts = [short, f"b{beta:g}" if isinstance(beta, int | float) else ""]
         parts.append(f"s{self.tree.get('seed', 0)}")
         return "-".join(part for part in parts if part)[:LONGEST_RUN_NAME]

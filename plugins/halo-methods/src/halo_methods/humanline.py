@@ -1,0 +1,55 @@
+"""Humanline: a loss on likelihood ratios whose extreme ratios are clipped, token by token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field, field_validator
+
+from halo_core.loss import Loss
+from halo_core.loss_wrapper import LossWrapper
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Humanline(LossWrapper):
+    """The humanline variant of a loss: each token's log-ratio is clamped before it is summed.
+
+    With ``r_t = log pi_theta - log pi_ref`` of a token, the loss and its reference point see
+    ``min(max(r_t, log_epsilon_p), log_epsilon_r)``. A token outside of the bounds passes no
+    gradient. The authors refresh the reference too, so that it is the policy of some steps ago:
+    ``reference_update: {use: copy, every: 1}``.
+    """
+
+    citation: ClassVar[str | None] = (
+        "Liu, Muennighoff & Ethayarajh (2025), Humanline: Online Alignment as Perceptual Loss, "
+        "arXiv 2509.24207"
+    )
+
+    log_epsilon_p: float = Field(
+        default=-1.0,
+        lt=0,
+        description="Least log-ratio of a token that counts, nats, below 0 (the authors' default).",
+    )
+    log_epsilon_r: float = Field(
+        default=1.5,
+        gt=0,
+        description="Largest log-ratio of a token that counts, nats, above 0 (the authors' "
+        "default).",
+    )
+
+    @field_validator("loss")
+    @classmethod
+    def _has_ratios(cls, loss: Loss) -> Loss:
+        if "reference_logps" not in loss.needed():
+            raise ValueError(
+                f"{loss.spec_name} does not compare the policy with a reference, so there are no "
+                "ratios to clip; wrap a loss that needs reference_logps, such as dpo or kto"
+            )
+        return loss
+
+    def change_logratios(self, token_logratios: Tensor) -> Tensor:
+        """Returns the log-ratios within the bounds, then as the wrapped loss changes them [N]."""
+        clamped = token_logratios.clamp(self.log_epsilon_p, self.log_epsilon_r)
+        return self.loss.change_logratios(clamped)
