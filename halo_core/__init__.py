@@ -10,104 +10,105 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from halo_core.component import (
-        Added,
-        Component,
-        DataRef,
-        Default,
-        Execution,
-        LearnRef,
-        Location,
-        ModelRef,
-        RivalRef,
-        SamplesRef,
-        StartRef,
-        TestRef,
+        Added as Added,
+        Component as Component,
+        DataRef as DataRef,
+        Default as Default,
+        Execution as Execution,
+        LearnRef as LearnRef,
+        Location as Location,
+        ModelRef as ModelRef,
+        RivalRef as RivalRef,
+        SamplesRef as SamplesRef,
+        StartRef as StartRef,
+        TestRef as TestRef,
     )
-    from halo_core.data import DataInfo, DataSource, Loaded
-    from halo_core.errors import DataError, HaloError, ModelError, PathError, PluginError, UserError
-    from halo_core.feedback import Feedback, prompt_id
-    from halo_core.hooks import hookimpl
+    from halo_core.data import DataInfo as DataInfo, DataSource as DataSource, Loaded as Loaded
+    from halo_core.errors import (
+        DataError as DataError,
+        HaloError as HaloError,
+        ModelError as ModelError,
+        PathError as PathError,
+        PluginError as PluginError,
+        UserError as UserError,
+    )
+    from halo_core.feedback import Feedback as Feedback, prompt_id as prompt_id
+    from halo_core.hooks import hookimpl as hookimpl
     from halo_core.judge import (
-        Comparison,
-        Judge,
-        JudgeContext,
-        JudgeSession,
-        Quote,
-        Verdict,
+        Comparison as Comparison,
+        Judge as Judge,
+        JudgeContext as JudgeContext,
+        JudgeSession as JudgeSession,
+        Quote as Quote,
+        Verdict as Verdict,
     )
     from halo_core.loss import (
-        ClassCounts,
-        Completions,
-        Head,
-        Loss,
-        LossBatch,
-        LossOutput,
-        Settled,
+        ClassCounts as ClassCounts,
+        Completions as Completions,
+        Head as Head,
+        Loss as Loss,
+        LossBatch as LossBatch,
+        LossOutput as LossOutput,
+        Settled as Settled,
     )
-    from halo_core.loss_wrapper import LossWrapper
+    from halo_core.loss_wrapper import LossWrapper as LossWrapper
     from halo_core.reference_point import (
-        Candidate,
-        Estimate,
-        Observed,
-        Pair,
-        PairingPlan,
-        RefPointEstimator,
+        Candidate as Candidate,
+        Estimate as Estimate,
+        Observed as Observed,
+        Pair as Pair,
+        PairingPlan as PairingPlan,
+        RefPointEstimator as RefPointEstimator,
     )
-    from halo_core.reference_update import ReferenceUpdate
-    from halo_core.rows import DataSet
-    from halo_core.scoring import Answer, Score, ScoringJudge, ScoringSession
-    from halo_core.stage import Forecast, Known, ModelInput, Stage, StageContext, StageResult
-    from halo_core.tracker import Report, Tracker, TrackerSession
+    from halo_core.reference_update import ReferenceUpdate as ReferenceUpdate
+    from halo_core.rows import DataSet as DataSet
+    from halo_core.scoring import (
+        Answer as Answer,
+        Score as Score,
+        ScoringJudge as ScoringJudge,
+        ScoringSession as ScoringSession,
+    )
+    from halo_core.stage import (
+        Forecast as Forecast,
+        Known as Known,
+        ModelInput as ModelInput,
+        Stage as Stage,
+        StageContext as StageContext,
+        StageResult as StageResult,
+    )
+    from halo_core.tracker import (
+        Report as Report,
+        Tracker as Tracker,
+        TrackerSession as TrackerSession,
+    )
 
-_HOMES = {
-    "component": [
-        "Added",
-        "Component",
-        "DataRef",
-        "Default",
-        "Execution",
-        "LearnRef",
-        "Location",
-        "ModelRef",
-        "RivalRef",
-        "SamplesRef",
-        "StartRef",
-        "TestRef",
-    ],
-    "data": ["DataInfo", "DataSource", "Loaded"],
-    "errors": ["DataError", "HaloError", "ModelError", "PathError", "PluginError", "UserError"],
-    "feedback": ["Feedback", "prompt_id"],
-    "hooks": ["hookimpl"],
-    "judge": ["Comparison", "Judge", "JudgeContext", "JudgeSession", "Quote", "Verdict"],
-    "loss": [
-        "ClassCounts",
-        "Completions",
-        "Head",
-        "Loss",
-        "LossBatch",
-        "LossOutput",
-        "Settled",
-    ],
-    "loss_wrapper": ["LossWrapper"],
-    "reference_point": [
-        "Candidate",
-        "Estimate",
-        "Observed",
-        "Pair",
-        "PairingPlan",
-        "RefPointEstimator",
-    ],
-    "reference_update": ["ReferenceUpdate"],
-    "rows": ["DataSet"],
-    "scoring": ["Answer", "Score", "ScoringJudge", "ScoringSession"],
-    "stage": ["Forecast", "Known", "ModelInput", "Stage", "StageContext", "StageResult"],
-    "tracker": ["Report", "Tracker", "TrackerSession"],
+_PUBLIC = {
+    "component": (
+        "Added Component DataRef Default Execution LearnRef Location ModelRef RivalRef SamplesRef "
+        "StartRef TestRef"
+    ),
+    "data": "DataInfo DataSource Loaded",
+    "errors": "DataError HaloError ModelError PathError PluginError UserError",
+    "feedback": "Feedback prompt_id",
+    "hooks": "hookimpl",
+    "judge": "Comparison Judge JudgeContext JudgeSession Quote Verdict",
+    "loss": "ClassCounts Completions Head Loss LossBatch LossOutput Settled",
+    "loss_wrapper": "LossWrapper",
+    "reference_point": "Candidate Estimate Observed Pair PairingPlan RefPointEstimator",
+    "reference_update": "ReferenceUpdate",
+    "rows": "DataSet",
+    "scoring": "Answer Score ScoringJudge ScoringSession",
+    "stage": "Forecast Known ModelInput Stage StageContext StageResult",
+    "tracker": "Report Tracker TrackerSession",
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
+"""Module to the public names that it holds; type checkers read the imports above instead."""
+_HOME = {name: home for home, names in _PUBLIC.items() for name in names.split()}
 _GONE = {
     "Controlled": "override Loss.control_tokens instead",
     "Counted": "override Loss.settle instead, which returns Settled(loss, remark, caution)",
     "Lagging": "set lagged = True on the RefPointEstimator instead",
+    "ModelJudge": "open(context) of a Judge has context.models",
+    "PaidJudge": "every Judge has quote(), and open(context) has context.shared",
     "ReportTaker": "override Tracker.take_report instead",
     "RunComparer": "override Tracker.compare_runs instead",
     "RunKeeper": "override Tracker.has_run instead",
@@ -115,87 +116,22 @@ _GONE = {
     "SuiteTracker": "override Tracker.tell_suite instead",
     "ValueFunction": "override Loss.value instead; it returns None where a loss has none",
     "WithinPair": "set observes = 'pair' on the RefPointEstimator instead",
+    "compared_by_score": "subclass ScoringJudge, which compares by its scores itself",
 }
 """Names that earlier versions had, and what to do now."""
 
 __version__ = "0.1.0"
-__all__ = [
-    "Added",
-    "Answer",
-    "Candidate",
-    "ClassCounts",
-    "Comparison",
-    "Completions",
-    "Component",
-    "DataError",
-    "DataInfo",
-    "DataRef",
-    "DataSet",
-    "DataSource",
-    "Default",
-    "Estimate",
-    "Execution",
-    "Feedback",
-    "Forecast",
-    "HaloError",
-    "Head",
-    "Judge",
-    "JudgeContext",
-    "JudgeSession",
-    "Known",
-    "LearnRef",
-    "Loaded",
-    "Location",
-    "Loss",
-    "LossBatch",
-    "LossOutput",
-    "LossWrapper",
-    "ModelError",
-    "ModelInput",
-    "ModelRef",
-    "Observed",
-    "Pair",
-    "PairingPlan",
-    "PathError",
-    "PluginError",
-    "Quote",
-    "RefPointEstimator",
-    "ReferenceUpdate",
-    "Report",
-    "RivalRef",
-    "SamplesRef",
-    "Score",
-    "ScoringJudge",
-    "ScoringSession",
-    "Settled",
-    "Stage",
-    "StageContext",
-    "StageResult",
-    "StartRef",
-    "TestRef",
-    "Tracker",
-    "TrackerSession",
-    "UserError",
-    "Verdict",
-    "hookimpl",
-    "prompt_id",
-]
-
-
-_GONE = {
-    "ModelJudge": "open(context) of a Judge has context.models",
-    "PaidJudge": "every Judge has quote(), and open(context) has context.shared",
-    "compared_by_score": "subclass ScoringJudge, which compares by its scores itself",
-}
-"""Name that plugins imported before to what there is instead."""
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _GONE:
-        raise ImportError(f"halo_core.{name} is gone: {_GONE[name]}")
     if name in _GONE:
         # No AttributeError: of that, `from halo_core import NAME` would not repeat the text.
         raise ImportError(f"halo_core.{name} is gone: {_GONE[name]}")
     if name not in _HOME:
         raise AttributeError(f"module 'halo_core' has no attribute {name!r}")
     return getattr(importlib.import_module(f"halo_core.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

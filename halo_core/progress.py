@@ -89,8 +89,13 @@ class RichProgress:
     def bar(self, label: str, total: int, done: int = 0) -> Iterator[ProgressBar]:
         """Yields a bar drawn by rich."""
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bars
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress as Bars,
+            TextColumn,
+            TimeRemainingColumn,
+        )
 
         columns = (
             TextColumn("  {task.description:<16}"),

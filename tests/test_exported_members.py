@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,12 @@ def test_every_exported_name_can_be_imported(name: str) -> None:
     member = getattr(halo_core, name)
     home = importlib.import_module(f"halo_core.{halo_core._HOME[name]}")
     assert member is getattr(home, name)
+
+
+def test_dir_lists_the_names_before_they_are_imported() -> None:
+    code = "import halo_core; print(set(halo_core.__all__) <= set(dir(halo_core)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from halo_core.errors import SpecErrors, UserError
 from halo_core.spec.document import Document, parse_document
