@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from halo_core.workspace.files import read_json, read_lines, whole_folder
 from halo_core.workspace.formats import LineFile, ObjectFile
 from halo_core.workspace.records import DONE, EVENTS, RUN, SAMPLES, SCORES, SUITE, VERDICTS
 
+ROOT = Path(__file__).parents[1]
 SAMPLE: dict[str, Any] = {"prompt_id": "p", "prompt": [], "completion": "c", "tokens": 1}
 SCORE: dict[str, Any] = {"id": "s", "completion": "c", "score": 1.0, "reason": "", "cut": False}
 
@@ -209,8 +212,6 @@ def test_a_damaged_event_is_named_by_its_line_from_any_offset(tmp_path: Path) ->
 
 
 def test_every_field_of_every_record_is_described() -> None:
-    import ast
-
     tree = ast.parse(Path(records.__file__).read_text(encoding="utf-8"))
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
@@ -255,3 +256,26 @@ def test_failed_writer_leaves_the_older_folder(tmp_path: Path) -> None:
         fail()
     assert [path.name for path in folder.iterdir()] == ["old"]
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def literals(source: Path) -> Iterator[tuple[int, str]]:
+    """Yields the line and value of each text in a file that is no docstring."""
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in alone:
+            yield node.lineno, node.value
+
+
+def test_the_names_of_records_stand_in_their_file_alone() -> None:
+    names = {file.name for file in (*LINE_FILES, *OBJECT_FILES)}
+    names |= {records.SPEC, records.RESOLVED_SPEC, records.SUITE_SPEC, records.ROWS}
+    elsewhere = [
+        f"{path.relative_to(ROOT)}:{line}: {text}"
+        for folder in ("halo_core", "libraries", "plugins")
+        for path in (ROOT / folder).rglob("*.py")
+        if "tests" not in path.relative_to(ROOT).parts and path != Path(records.__file__)
+        for line, text in literals(path)
+        if text in names
+    ]
+    assert elsewhere == []

@@ -8,6 +8,7 @@ from pathlib import Path
 from halo_core.events import EventLog
 from halo_core.rows import DataSet
 from halo_core.stage import ModelInput, StageContext, StopFlag
+from halo_core.workspace.records import EVENTS
 
 
 def stage_context(
@@ -41,7 +42,7 @@ def stage_context(
         models=models,
         inputs=inputs,
         data=data,
-        events=EventLog(folder / "events.jsonl"),
+        events=EventLog(folder / EVENTS.name),
         stop=stop,
         warn=warn,
     )

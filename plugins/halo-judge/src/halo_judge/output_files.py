@@ -11,11 +11,11 @@ from typing import Any
 from halo_core.errors import DataError, PathError
 from halo_core.feedback import Message, Prompt
 from halo_core.json_objects import near_names, objects
+from halo_core.workspace.records import SAMPLES
 
 Row = Mapping[str, Any]
 
 NO_TEXT = "an output that is no text"
-SAMPLES = "samples.jsonl"
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def read_outputs(given: str) -> OutputFile:
         raise DataError(
             f"no outputs in it ({_counted(dropped)}); expected at least one", location=str(path)
         )
-    stem = path.parent.name if path.name == SAMPLES else path.name
+    stem = path.parent.name if path.name == SAMPLES.name else path.name
     name = generators.pop() if len(generators) == 1 else ""
     return OutputFile(path, name or stem, outputs, dropped)
 
@@ -94,13 +94,13 @@ def found_file(given: str) -> Path:
     """
     path = Path(given).expanduser()
     if path.is_dir():
-        if not (path / SAMPLES).exists():
+        if not (path / SAMPLES.name).exists():
             raise PathError(
-                f"the folder holds no {SAMPLES}; expected a file of outputs, or the folder of a "
-                "sampling stage",
+                f"the folder holds no {SAMPLES.name}; expected a file of outputs, or the folder "
+                "of a sampling stage",
                 location=given,
             )
-        return path / SAMPLES
+        return path / SAMPLES.name
     if not path.exists():
         raise PathError(f"there is no such file.{near_names(path)}", location=given)
     return path
