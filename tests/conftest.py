@@ -14,7 +14,7 @@ import pytest
 
 # The stranger's tests need it installed: test_stranger_plugin.py does that and runs them. The
 # scripts in golden are run by test_golden_stages.py and test_golden_quickstart.py.
-collect_ignore = ["stranger", "noticeboard", "golden"]
+collect_ignore = ["stranger", "noticeboard", "drill", "golden"]
 
 MADE = Path(__file__).with_name("made_components.py")
 

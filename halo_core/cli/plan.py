@@ -71,8 +71,10 @@ def _plan_spec(request: RunRequest, output: Output) -> None:
     from halo_core.forecast import forecasts
 
     made = request.plan()
+    # Rows come first: by their number a stage tells how long it takes.
+    data = {stage.id: _sets(made, stage) for stage in made.stages}
     said = forecasts(made)
-    stages = [_stage(made, stage, said[stage.id]) for stage in made.stages]
+    stages = [_stage(made, stage, data[stage.id], said[stage.id]) for stage in made.stages]
     if output.json:
         output.emit({"run": made.run_name, "folder": str(made.run_folder), "stages": stages})
         return
@@ -82,7 +84,11 @@ def _plan_spec(request: RunRequest, output: Output) -> None:
             output.say(line)
 
 
-def _stage(made: Plan, stage: PlannedStage, said: Forecast) -> dict[str, Any]:
+def _sets(made: Plan, stage: PlannedStage) -> dict[str, Any]:
+    return {option: _set(made, data) for option, data in stage.spec.data.items()}
+
+
+def _stage(made: Plan, stage: PlannedStage, data: dict[str, Any], said: Forecast) -> dict[str, Any]:
     from halo_core.changes import what_changed
 
     ahead = {} if stage.state == "done" else said.ahead
@@ -93,7 +99,7 @@ def _stage(made: Plan, stage: PlannedStage, said: Forecast) -> dict[str, Any]:
         "folder": str(stage.folder),
         "takes": {**stage.spec.models, **stage.spec.inputs},
         "options": {k: v for k, v in stage.spec.resolved.tree().items() if k != "use"},
-        "data": {o: _set(made, data) for o, data in stage.spec.data.items()},
+        "data": data,
         "size": {**said.size, **ahead},
         "changed": what_changed(made.workspace, stage) if stage.state == "new" else [],
     }

@@ -1,0 +1,1 @@
+"""A stage that trains one completion after the other."""

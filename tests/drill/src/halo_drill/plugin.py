@@ -1,0 +1,12 @@
+"""Registers the stage; imports nothing heavy."""
+
+from __future__ import annotations
+
+from halo_core.hooks import hookimpl
+from halo_core.registry import Registrar
+
+
+@hookimpl
+def halo_register(registry: Registrar) -> None:
+    """Registers the component of this distribution."""
+    registry.stage("drill", "halo_drill.stage:Drill")
