@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from halo_core.errors import DataError
 from halo_core.workspace.files import read_json, write_json
 
 STATE_FILE = "mlflow.json"
@@ -59,5 +60,5 @@ def save_state(path: Path, store: str, state: RunState) -> None:
 def _stores(path: Path) -> dict[str, Any]:
     try:
         return dict((read_json(path) or {}).get("stores", {}))
-    except (ValueError, AttributeError):
+    except (DataError, TypeError, ValueError, AttributeError):
         return {}
