@@ -1,6 +1,6 @@
 """Generates `registry/index.json` from the entries and from what the installed plugins offer.
 
-    python registry/build.py            write the index, and docs/reference/components.md
+    python registry/build.py            write the index and two pages of docs/reference
     python registry/build.py --check    exit 1 when they are not what would be written
 
 A distribution that is not installed keeps what the index says of it.
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+from formats_page import formats_page
 from page import components_page
 
 from halo_core.describe import component_class, facts_of, options_of, summary_of
@@ -25,7 +26,9 @@ from halo_core.registry import Registration, Registry
 
 FOLDER = Path(__file__).parent
 INDEX = FOLDER / "index.json"
-PAGE = FOLDER.parent / "docs" / "reference" / "components.md"
+REFERENCE = FOLDER.parent / "docs" / "reference"
+PAGE = REFERENCE / "components.md"
+FORMATS = REFERENCE / "formats.md"
 
 
 def read_entries(folder: Path = FOLDER) -> list[dict[str, Any]]:
@@ -104,6 +107,7 @@ def main(arguments: Sequence[str]) -> int:
     files = {
         INDEX: json.dumps(index, indent=2, ensure_ascii=False) + "\n",
         PAGE: components_page(index),
+        FORMATS: formats_page(),
     }
     if "--check" in arguments:
         old = [file for file, text in files.items() if _read(file) != text]
