@@ -1,4 +1,4 @@
-"""A stranger's plugin, really installed with pip: found, checked, and used by `halo run`."""
+"""Strangers' plugins, really installed with pip: found, checked, and used by `halo run`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ import pytest
 Halo = Callable[..., Any]
 
 STRANGER = Path(__file__).with_name("stranger")
+WRAPPER = Path(__file__).with_name("stranger_wrapper")
+ESTIMATOR = Path(__file__).with_name("stranger_estimator")
+FLOODED = "{use: flooding/flooding, level: 1.5, loss: {use: stranger/hinge, beta: 0.2}}"
 
 SPEC = """\
 name: manners
@@ -37,11 +40,13 @@ tracking: []
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Returns the environment in which halo-stranger is installed, in a folder of its own."""
+    """Returns the environment in which the strangers are installed, in a folder of its own."""
     target = tmp_path_factory.mktemp("installed")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*pip, "--target", str(target), str(STRANGER)], check=True, timeout=120)
-    return {"PYTHONPATH": str(target)}
+    folders = map(str, (STRANGER, WRAPPER, ESTIMATOR))
+    subprocess.run([*pip, "--target", str(target), *folders], check=True, timeout=120)
+    path = [str(target), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(path)}
 
 
 @pytest.fixture
@@ -60,7 +65,8 @@ def test_a_stranger_s_plugin_is_listed_with_its_version(
         ("loss", "stranger/hinge", "1.2.3"),
         ("data", "stranger/greetings", "1.2.3"),
     ]
-    assert all(row["origin"].startswith(installed["PYTHONPATH"]) for row in found)
+    target = installed["PYTHONPATH"].split(os.pathsep)[0]
+    assert all(row["origin"].startswith(target) for row in found)
 
 
 def test_a_stranger_s_component_is_shown_with_its_citation(
@@ -111,11 +117,106 @@ def test_a_stranger_s_loss_and_data_train_a_model(
     assert used["stranger/hinge"]["source"]
 
 
+def test_a_stranger_s_wrapper_goes_around_another_stranger_s_loss(
+    halo: Halo, installed: dict[str, str], spec: Path
+) -> None:
+    shown = halo("plugins", "show", "flooding/flooding", "--json", env=installed).json
+    assert shown["facts"]["feedback"] == "that of the wrapped loss"
+    assert [option["name"] for option in shown["options"]] == ["loss", "level"]
+    done = halo("run", str(spec), "--set", f"stages.hinge.loss={FLOODED}", "--json", env=installed)
+    assert done.code == 0, done.err
+    # The hinge is 1 where the policy is its reference, 0.5 below the level.
+    assert done.json["stages"][-1]["metrics"]["loss_first"] == 2.0
+    record = json.loads((Path(done.json["folder"]) / "run.json").read_text())
+    assert record["stages"][-1]["loss"] == "flooding/flooding(stranger/hinge)"
+    used = {(c["name"], c["version"]) for c in record["components"] if c["kind"] == "loss"}
+    assert used == {("flooding/flooding", "0.3.0"), ("stranger/hinge", "1.2.3")}
+
+
+def test_a_mistake_within_a_stranger_s_wrapper_is_found_at_its_place(
+    halo: Halo, installed: dict[str, str], spec: Path
+) -> None:
+    changes = ["--set", f"stages.hinge.loss={FLOODED}", "--set", "stages.hinge.loss.loss.bta=1"]
+    wrong = halo("validate", str(spec), *changes, env=installed)
+    assert wrong.code == 2
+    assert "stages.hinge.loss.loss.bta: unknown option 'bta'. Did you mean 'beta'?" in wrong.err
+
+
+def test_a_stranger_s_reference_point_serves_a_built_in_loss(
+    halo: Halo, installed: dict[str, str], spec: Path
+) -> None:
+    changes = [
+        "--set",
+        "stages.hinge.loss=kto",
+        "--set",
+        "stages.hinge.reference_point=median/median",
+    ]
+    done = halo("run", str(spec), *changes, "--json", env=installed)
+    assert done.code == 0, done.err
+    metrics = done.json["stages"][-1]["metrics"]
+    assert metrics["loss_first"] == 0.5
+    assert metrics["reference_point"] >= 0
+    facts = halo("plugins", "show", "median/median", "--json", env=installed).json["facts"]
+    assert facts == {"observes": "own"}
+
+
+FAULTY = """\
+from halo_core import Loss, RefPointEstimator
+
+
+class Tuple(Loss):
+    feedback = "paired"
+    needs = ("policy_logps",)
+
+    def __call__(self, batch):
+        return -batch.chosen.policy_logps, batch.chosen.lengths
+
+
+class Number(RefPointEstimator):
+    observes = "own"
+
+    def estimate(self, observed, state):
+        return sum(observed.logratios)
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "line", "message"),
+    [
+        ({"loss": "Tuple"}, 8, "Tuple.__call__() returned tuple; expected LossOutput(losses)"),
+        (
+            {"loss": "kto", "reference_point": "Number"},
+            15,
+            "Number.estimate() returned 0.0; expected Estimate(value)",
+        ),
+    ],
+)
+def test_what_a_file_s_component_should_not_give_back_is_told_at_its_own_line(
+    options: dict[str, str],
+    line: int,
+    message: str,
+    halo: Halo,
+    installed: dict[str, str],
+    spec: Path,
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "faulty.py"
+    file.write_text(FAULTY)
+    named = {k: f"file:{file}:{v}" if v[0].isupper() else v for k, v in options.items()}
+    changes = [o for k, v in named.items() for o in ("--set", f"stages.hinge.{k}={v}")]
+    done = halo("run", str(spec), *changes, "--json", env=installed)
+    assert done.code == 3
+    assert done.json["error"]["location"] == f"{file}:{line}"
+    assert message in done.json["error"]["message"]
+    assert "internal error" not in done.out + done.err
+
+
 @pytest.mark.slow
-def test_the_stranger_s_own_tests_pass(installed: dict[str, str]) -> None:
+@pytest.mark.parametrize(("folder", "passed"), [(STRANGER, 2), (WRAPPER, 4), (ESTIMATOR, 3)])
+def test_the_strangers_own_tests_pass(folder: Path, passed: int, installed: dict[str, str]) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull]
     done = subprocess.run(
-        [*command, str(STRANGER / "tests")],
+        [*command, str(folder / "tests")],
         env={**os.environ, **installed},
         capture_output=True,
         text=True,
@@ -123,4 +224,4 @@ def test_the_stranger_s_own_tests_pass(installed: dict[str, str]) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    assert "2 passed" in done.stdout
+    assert f"{passed} passed" in done.stdout

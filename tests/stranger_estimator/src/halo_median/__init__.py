@@ -1,0 +1,1 @@
+"""The median of the batch's log-ratios as a reference point."""

@@ -1,0 +1,12 @@
+"""Registers the reference point; imports nothing heavy."""
+
+from __future__ import annotations
+
+from halo_core.hooks import hookimpl
+from halo_core.registry import Registrar
+
+
+@hookimpl
+def halo_register(registry: Registrar) -> None:
+    """Registers the reference point of this distribution."""
+    registry.reference_point("median", "halo_median.median:Median")

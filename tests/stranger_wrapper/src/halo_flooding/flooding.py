@@ -1,0 +1,23 @@
+"""A floor under a loss: an example that is below it is unlearned until it is back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pydantic import Field
+
+from halo_core import LossBatch, LossOutput, LossWrapper
+
+
+class Flooding(LossWrapper):
+    """``|loss - level| + level`` for each example of the wrapped loss."""
+
+    citation = (
+        "Ishida et al. (2020), Do We Need Zero Training Loss After Achieving Zero Training Error?"
+    )
+
+    level: float = Field(gt=0, description="Least loss of an example, in the loss's own unit.")
+
+    def change_output(self, batch: LossBatch, output: LossOutput) -> LossOutput:
+        """Returns the output with losses that are nowhere below the level."""
+        return replace(output, losses=(output.losses - self.level).abs() + self.level)

@@ -1,0 +1,12 @@
+"""Registers the wrapper; imports nothing heavy."""
+
+from __future__ import annotations
+
+from halo_core.hooks import hookimpl
+from halo_core.registry import Registrar
+
+
+@hookimpl
+def halo_register(registry: Registrar) -> None:
+    """Registers the loss of this distribution."""
+    registry.loss("flooding", "halo_flooding.flooding:Flooding")
