@@ -12,7 +12,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from halo_core.loss import ClassCounts
+from halo_core.loss import ClassCounts, Loss, Settled
 from halo_methods.one_message import one_message
 
 Auto = Literal["auto"]
@@ -93,26 +93,19 @@ def settled(desirable: float | Auto, undesirable: float | Auto, counts: ClassCou
     return Weights(desirable, undesirable)
 
 
-class SettledWeights(NamedTuple):
-    """What the numbers of both classes make of two weights.
-
-    Attributes:
-        weights: As numbers.
-        remark: The counts, the weights and their ratio in a sentence.
-        caution: What is wrong with them; None when all is well.
-    """
-
-    weights: Weights
-    remark: str
-    caution: str | None
-
-
 def settle(
-    desirable: float | Auto, undesirable: float | Auto, counts: ClassCounts
-) -> SettledWeights:
-    """Returns both weights as numbers, with what a loss says of them."""
-    return SettledWeights(
-        settled(desirable, undesirable, counts),
+    loss: Loss, desirable: float | Auto, undesirable: float | Auto, counts: ClassCounts
+) -> Settled:
+    """Returns a copy of a loss whose weights are numbers, and what the counts say of them.
+
+    Args:
+        loss: A loss with the options `desirable_weight` and `undesirable_weight`.
+        desirable: The first of the two.
+        undesirable: The second.
+        counts: Completions of each class.
+    """
+    return Settled(
+        loss.model_copy(update=settled(desirable, undesirable, counts)._asdict()),
         remark(desirable, undesirable, counts),
         caution(desirable, undesirable, counts),
     )

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from halo_methods.shapes import check_completions
+from halo_methods.relative import gains_above_point
 
 
 def kto_loss(
@@ -58,10 +58,9 @@ def kto_loss(
     >>> kto_loss(logps, ref_logps, tensor(desirable), tensor(0.5), beta=1.0)
     tensor([0.3775, 0.6225])
     """
-    check_completions("kto_loss", policy_logps, ref_logps, desirable, reference_point)
-    logratios = policy_logps - ref_logps
-    rewards_above_point = beta * (logratios - reference_point.detach())  # report eq. 8: g
-    gains = torch.where(desirable, rewards_above_point, -rewards_above_point)
+    gains = gains_above_point(  # report eq. 8: g
+        "kto_loss", policy_logps, ref_logps, desirable, reference_point, beta
+    )
     shortfalls = torch.sigmoid(-gains)  # 1 - sigmoid(gains), exact where sigmoid rounds to 1
     return torch.where(  # report eq. 7, with the w of eq. 8
         desirable, desirable_weight * shortfalls, undesirable_weight * shortfalls
@@ -110,9 +109,8 @@ def kto_log_sigmoid_loss(
     >>> kto_log_sigmoid_loss(logps, ref_logps, tensor(desirable), tensor(0.5), beta=1.0)
     tensor([0.4741, 0.9741])
     """
-    function = "kto_log_sigmoid_loss"
-    check_completions(function, policy_logps, ref_logps, desirable, reference_point)
-    rewards_above_point = beta * (policy_logps - ref_logps - reference_point.detach())
-    gains = torch.where(desirable, rewards_above_point, -rewards_above_point)
+    gains = gains_above_point(
+        "kto_log_sigmoid_loss", policy_logps, ref_logps, desirable, reference_point, beta
+    )
     surprises = -F.logsigmoid(gains)
     return torch.where(desirable, desirable_weight * surprises, undesirable_weight * surprises)

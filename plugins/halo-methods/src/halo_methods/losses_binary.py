@@ -40,8 +40,7 @@ class KTO(Loss):
 
     def settle(self, counts: ClassCounts) -> Settled:
         """Returns a copy whose weights are numbers, and what the counts say of them."""
-        made = class_weights.settle(self.desirable_weight, self.undesirable_weight, counts)
-        return Settled(self.model_copy(update=made.weights._asdict()), made.remark, made.caution)
+        return class_weights.settle(self, self.desirable_weight, self.undesirable_weight, counts)
 
     def value(self, gain: float) -> float:
         """Returns ``sigmoid(g)``: the loss is the weight times 1 less this."""
@@ -81,8 +80,7 @@ class KTOLogSigmoid(Loss):
 
     def settle(self, counts: ClassCounts) -> Settled:
         """Returns a copy whose weights are numbers, and what the counts say of them."""
-        made = class_weights.settle(self.desirable_weight, self.undesirable_weight, counts)
-        return Settled(self.model_copy(update=made.weights._asdict()), made.remark, made.caution)
+        return class_weights.settle(self, self.desirable_weight, self.undesirable_weight, counts)
 
     def value(self, gain: float) -> float:
         """Returns ``log sigmoid(g)``: the loss is the weight times its negative."""

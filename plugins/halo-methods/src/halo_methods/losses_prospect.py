@@ -73,8 +73,7 @@ class Prospect(Loss):
 
     def settle(self, counts: ClassCounts) -> Settled:
         """Returns a copy whose weights are numbers, and what the counts say of them."""
-        made = class_weights.settle(self.desirable_weight, self.undesirable_weight, counts)
-        return Settled(self.model_copy(update=made.weights._asdict()), made.remark, made.caution)
+        return class_weights.settle(self, self.desirable_weight, self.undesirable_weight, counts)
 
     def value(self, gain: float) -> float:
         """Returns the value function chosen: the loss is the weight times 1 less this."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from halo_methods.shapes import check_completions
+from halo_methods.relative import gains_above_point
 
 
 def prospect_loss(
@@ -59,7 +59,8 @@ def prospect_loss(
     >>> prospect_loss(logps, ref_logps, desirable, point, log_logistic_shortfall, beta=1.0)
     tensor([1.4741, 1.9741])
     """
-    check_completions("prospect_loss", policy_logps, ref_logps, desirable, reference_point)
-    rewards_above_point = beta * (policy_logps - ref_logps - reference_point.detach())
-    shortfalls = shortfall(torch.where(desirable, rewards_above_point, -rewards_above_point))
+    gains = gains_above_point(
+        "prospect_loss", policy_logps, ref_logps, desirable, reference_point, beta
+    )
+    shortfalls = shortfall(gains)
     return torch.where(desirable, desirable_weight * shortfalls, undesirable_weight * shortfalls)

@@ -10,6 +10,39 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def gains_above_point(
+    function: str,
+    policy_logps: Tensor,
+    ref_logps: Tensor,
+    desirable: Tensor,
+    reference_point: Tensor,
+    beta: float,
+) -> Tensor:
+    """Returns ``beta (r - z0)`` of desirable completions and ``beta (z0 - r)`` of the others [B].
+
+    Args:
+        function: The loss function, for messages.
+        policy_logps: Summed log-probability of each completion, nats [B].
+        ref_logps: The same under the reference [B].
+        desirable: Whether each completion is desirable [B] bool.
+        reference_point: z0, nats [] or [B]; no gradient flows through it.
+        beta: Scale from nats of log-ratio to reward, above 0.
+
+    Raises:
+        ValueError: When a shape is not as above, or `desirable` is not bool.
+
+    References:
+        Human-Aware Loss Functions (2024), eq. 8.
+    """
+    import torch
+
+    from halo_methods.shapes import check_completions
+
+    check_completions(function, policy_logps, ref_logps, desirable, reference_point)
+    rewards_above_point = beta * (policy_logps - ref_logps - reference_point.detach())
+    return torch.where(desirable, rewards_above_point, -rewards_above_point)
+
+
 def relative_to_point(batch: LossBatch, loss: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Returns the first four arguments of a loss that has a reference point.
 
