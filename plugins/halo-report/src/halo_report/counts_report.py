@@ -8,7 +8,7 @@ from typing import Any
 from halo_report.claims import LEVEL, Finding, Verdict, check_claims
 from halo_report.comparison_page import Block, Page, TableView
 from halo_report.counts_file import Counts
-from halo_report.imbalance_block import imbalance_block, kept_tests
+from halo_report.imbalance_block import imbalance_block, imbalance_fields
 from halo_report.matrix import Cell
 from halo_report.matrix_blocks import above_half, length_block, win_block
 from halo_report.matrix_json import cell_fields, pair_fields, share_fields
@@ -109,24 +109,11 @@ def _payload(
     verdicts: Sequence[Verdict],
     lines: Mapping[str, Cell],
 ) -> dict[str, Any]:
-    kept = kept_tests(counts.kept, lines, counts.matrix.failures)
     return {
         "rows": [_row(cell) for cell in counts.matrix.ordered()],
         "tests": [{"model": t.a.series, **pair_fields(t)} for t in tests],
         "claims": [_claim(verdict) for verdict in verdicts],
-        "imbalance": [
-            {
-                "data": each.side,
-                "fraction": each.fraction,
-                **_row(each.cell),
-                "against": [
-                    {"line": line, **pair_fields(test)}
-                    for (own, line), test in kept.items()
-                    if own == place
-                ],
-            }
-            for place, each in enumerate(counts.kept)
-        ],
+        "imbalance": imbalance_fields(counts.kept, lines, counts.matrix.failures, _row),
         "others": [{"name": cell.x, **_counted(cell)} for cell in counts.others],
     }
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from halo_report.comparison_page import Block, TableView
 from halo_report.imbalance import KeptCell, imbalance_figure
 from halo_report.matrix import Cell, Failures, share_of
 from halo_report.matrix_blocks import READING, above_half
+from halo_report.matrix_json import pair_fields
 from halo_report.pairwise import PairTest, compare, corrected
 from halo_statistics.significance import p_text
 
@@ -35,6 +37,36 @@ def kept_tests(
     tests = corrected([compare(*pair, failures) for pair in pairs.values()])
     found = dict(zip(pairs, tests, strict=True))
     return {place: found[key] for place, key in places.items()}
+
+
+def imbalance_fields(
+    kept: Sequence[KeptCell],
+    lines: Mapping[str, Cell],
+    failures: Failures,
+    counts: Callable[[Cell], dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Returns the curves as `--json` has them: each cell's counts, and its tests.
+
+    Args:
+        kept: The cells of the curves.
+        lines: Label to the cell of a horizontal line.
+        failures: How comparisons without a verdict count.
+        counts: What is said of a cell besides.
+    """
+    tests = kept_tests(kept, lines, failures)
+    return [
+        {
+            "data": each.side,
+            "fraction": each.fraction,
+            **counts(each.cell),
+            "against": [
+                {"line": line, **pair_fields(test)}
+                for (own, line), test in tests.items()
+                if own == place
+            ],
+        }
+        for place, each in enumerate(kept)
+    ]
 
 
 def imbalance_block(

@@ -10,7 +10,7 @@ from typing import Any
 from halo_core.errors import HaloError
 from halo_report.comparison_page import Block, Page
 from halo_report.imbalance import KeptCell
-from halo_report.imbalance_block import imbalance_block, kept_tests
+from halo_report.imbalance_block import imbalance_block, imbalance_fields
 from halo_report.implied_value import run_values
 from halo_report.matrix import Cell, Matrix
 from halo_report.matrix_blocks import length_block, win_block
@@ -116,24 +116,15 @@ def _named(blocks: Sequence[Block], part: str) -> list[Block]:
 
 def _payload(part: Part, tests: Sequence[PairTest]) -> dict[str, list[Any]]:
     matrix = part.matrix
-    kept = kept_tests(part.kept, part.lines, matrix.failures)
     return {
         "rows": [_row(matrix, cell) for cell in matrix.ordered()],
         "tests": [{**_series(matrix, test.a), **pair_fields(test)} for test in tests],
-        "imbalance": [
-            {
-                "of": matrix.name,
-                "data": each.side,
-                "fraction": each.fraction,
-                **_counts(each.cell),
-                "against": [
-                    {"line": line, **pair_fields(test)}
-                    for (own, line), test in kept.items()
-                    if own == place
-                ],
-            }
-            for place, each in enumerate(part.kept)
-        ],
+        "imbalance": imbalance_fields(
+            part.kept,
+            part.lines,
+            matrix.failures,
+            lambda cell: {"of": matrix.name, **_counts(cell)},
+        ),
         "missing": [_missing(matrix, cell) for cell in matrix.ordered() if cell.rate is None],
     }
 

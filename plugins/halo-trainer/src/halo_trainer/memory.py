@@ -54,31 +54,17 @@ def training_gigabytes(
     }
 
 
-def memory_line(
-    parameters: int,
-    *,
-    optimizer: str,
-    reference: bool,
-    precision: str,
-    trained_share: float = 1.0,
-    refreshed: bool = False,
-) -> str:
-    """Returns one line on the memory of a device; see `training_gigabytes`.
+def memory_line(gigabytes: Mapping[str, float]) -> str:
+    """Returns one line on what `training_gigabytes` says.
 
-    >>> memory_line(1_000_000_000, optimizer="AdamW", reference=True, precision="bfloat16")
+    >>> held = training_gigabytes(10**9, optimizer="AdamW", reference=True, precision="bfloat16")
+    >>> memory_line(held)
     '18.0 GB and activations (weights 4.0, gradients 4.0, optimizer 8.0, reference 2.0)'
     """
-    found = training_gigabytes(
-        parameters,
-        optimizer=optimizer,
-        reference=reference,
-        precision=precision,
-        trained_share=trained_share,
-        refreshed=refreshed,
-    )
-    digits = 1 if sum(found.values()) >= 1 else 3
-    parts = ", ".join(f"{name} {size:.{digits}f}" for name, size in found.items() if size)
-    return f"{sum(found.values()):.{digits}f} GB and activations ({parts})"
+    total = sum(gigabytes.values())
+    digits = 1 if total >= 1 else 3
+    parts = ", ".join(f"{name} {size:.{digits}f}" for name, size in gigabytes.items() if size)
+    return f"{total:.{digits}f} GB and activations ({parts})"
 
 
 def llama_parameters(config: Mapping[str, Any], vocab_size: int) -> int | None:

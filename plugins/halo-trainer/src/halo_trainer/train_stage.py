@@ -36,7 +36,7 @@ from halo_core.stage import (
 )
 from halo_trainer.gpu_time import GPU, PER_STEPS, gpu_hours, gpu_hours_line
 from halo_trainer.lora_options import LoraOptions
-from halo_trainer.memory import memory_line
+from halo_trainer.memory import memory_line, training_gigabytes
 from halo_trainer.optimizer_names import optimizer_name, unknown_options
 from halo_trainer.reference_shares import TRIED, UNMIXABLE, mixes_weights, shares_of
 
@@ -285,7 +285,7 @@ class Train(Stage):
     def _size(self, parameters: int, rows: int | None) -> Mapping[str, str]:
         found = {"weights": f"{parameters / 1e6:.2f}M"}
         for precision in ("float32", "bfloat16"):
-            found[precision] = memory_line(
+            held = training_gigabytes(
                 parameters,
                 optimizer=self.optimizer,
                 reference=self.needs_reference,
@@ -293,6 +293,7 @@ class Train(Stage):
                 trained_share=0.0 if self.lora else 1.0,
                 refreshed=self.reference_update is not None,
             )
+            found[precision] = memory_line(held)
         steps = self.steps
         if steps is None and rows is not None:
             steps = (self.epochs or 1) * ceil(rows / self.batch_size)

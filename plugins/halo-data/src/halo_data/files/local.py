@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +12,7 @@ from typing import TypeVar
 from halo_core.errors import DataError, PathError, did_you_mean
 from halo_core.hashing import file_hash
 from halo_core.json_objects import ENDINGS, near_names, objects
+from halo_data.rows.forms import Record
 
 
 def check_one_origin(
@@ -154,16 +155,22 @@ def _nothing(
     )
 
 
-def first_object(path: Path) -> tuple[int, dict[str, object]]:
-    """Returns position and content of the first object of a file.
+def check_first_rows(paths: Iterable[Path], check: Callable[[Record], object]) -> None:
+    """Checks the first row of each file, so that a wrong file is named before anything is read.
+
+    Args:
+        paths: The files.
+        check: Raises where a row is not what was expected.
 
     Raises:
-        DataError: When it is empty.
+        DataError: When a file is empty or cannot be read, or its row is not what was expected.
     """
-    first = next(objects(path), None)
-    if first is None:
-        raise DataError("the file is empty; expected at least one row", location=str(path))
-    return first
+    for path in paths:
+        first = next(objects(path), None)
+        if first is None:
+            raise DataError("the file is empty; expected at least one row", location=str(path))
+        number, given = first
+        check(Record("first", f"{path}:{number}", given))
 
 
 T = TypeVar("T")

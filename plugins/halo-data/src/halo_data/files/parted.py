@@ -9,7 +9,7 @@ from pathlib import Path
 from halo_core.data import DataInfo
 from halo_core.json_objects import objects
 from halo_data.files.hub import commit_of, digest_of, hub_records
-from halo_data.files.local import content_digest, first_object, of_split, part_files
+from halo_data.files.local import check_first_rows, content_digest, of_split, part_files
 from halo_data.rows.forms import Record
 
 
@@ -52,9 +52,7 @@ class Parted:
             return DataInfo("paired", tuple(self.splits), digest)
         files = self._files(self.path)
         paths = sorted({path for held in files.values() for _, path in held})
-        for path in paths:
-            number, given = first_object(path)
-            check(Record("first", f"{path}:{number}", given))
+        check_first_rows(paths, check)
         return DataInfo("paired", tuple(files), content_digest(paths, *rules))
 
     def records(

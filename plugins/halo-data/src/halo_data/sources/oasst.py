@@ -17,9 +17,9 @@ from halo_core.json_objects import objects
 from halo_data.conversions.of_scores import index_pairs
 from halo_data.files.hub import commit_of, digest_of, hub_records
 from halo_data.files.local import (
+    check_first_rows,
     check_one_origin,
     content_digest,
-    first_object,
     of_split,
     split_files,
     with_train,
@@ -97,11 +97,9 @@ class OASST(DataSource):
             digest = digest_of(self.hub, commit_of(self.hub, self.revision), rules)
             return DataInfo(self.feedback, SPLITS, digest)
         files = self._files()
-        for path in sorted(set(files.values())):
-            number, given = first_object(path)
-            next(messages_of([Record("first", f"{path}:{number}", given)]))
-        digest = content_digest(sorted(set(files.values())), rules)
-        return DataInfo(self.feedback, tuple(files), digest)
+        paths = sorted(set(files.values()))
+        check_first_rows(paths, lambda record: next(messages_of([record])))
+        return DataInfo(self.feedback, tuple(files), content_digest(paths, rules))
 
     def load(self, split: str) -> Loaded:
         """Returns the pairs or groups of a split, prompt by prompt, the best reply first."""

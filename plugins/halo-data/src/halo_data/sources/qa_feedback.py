@@ -14,7 +14,13 @@ from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.json_objects import objects
-from halo_data.files.local import content_digest, first_object, of_split, split_files, with_train
+from halo_data.files.local import (
+    check_first_rows,
+    content_digest,
+    of_split,
+    split_files,
+    with_train,
+)
 from halo_data.rows.dropped import EMPTY_COMPLETION, Dropped, Row, kept
 from halo_data.rows.forms import Record
 
@@ -48,9 +54,7 @@ class QAFeedback(DataSource):
         """Returns the kind, the splits and the hash of the files."""
         files = with_train(split_files(Path(self.path)))
         paths = sorted(set(files.values()))
-        for path in paths:
-            number, given = first_object(path)
-            _check(Record("first", f"{path}:{number}", given))
+        check_first_rows(paths, _check)
         return DataInfo("scored", tuple(files), content_digest(paths, str(self.passages)))
 
     def load(self, split: str) -> Loaded:

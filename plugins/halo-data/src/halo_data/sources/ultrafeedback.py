@@ -16,9 +16,9 @@ from halo_core.errors import DataError
 from halo_core.json_objects import objects
 from halo_data.files.hub import commit_of, digest_of, hub_records
 from halo_data.files.local import (
+    check_first_rows,
     check_one_origin,
     content_digest,
-    first_object,
     of_split,
     split_files,
     with_train,
@@ -89,11 +89,9 @@ class UltraFeedback(DataSource):
             digest = digest_of(self._hub, commit_of(self._hub, self.revision), rules)
             return DataInfo(self.feedback, tuple(HUB_SPLITS[self.feedback]), digest)
         files = with_train(split_files(Path(self.path)))
-        for path in sorted(set(files.values())):
-            number, given = first_object(path)
-            self._check(Record("first", f"{path}:{number}", given))
-        digest = content_digest(sorted(set(files.values())), rules)
-        return DataInfo(self.feedback, tuple(files), digest)
+        paths = sorted(set(files.values()))
+        check_first_rows(paths, self._check)
+        return DataInfo(self.feedback, tuple(files), content_digest(paths, rules))
 
     def load(self, split: str) -> Loaded:
         """Returns the pairs or groups of a split; pairs of equal scores are dropped and counted."""
