@@ -53,6 +53,11 @@ def takes_lists(info: FieldInfo) -> set[bool]:
     return _takes_lists(info.annotation)
 
 
+def is_collection(info: FieldInfo) -> bool:
+    """Returns whether an option takes a list or a mapping, of whatever."""
+    return any(get_origin(part) in (list, dict, tuple, set) for part in _parts(info.annotation))
+
+
 def execution_options(component_class: type[Component]) -> set[str]:
     """Returns the options that are left out of the identity: `Execution` and `Location`."""
     return {

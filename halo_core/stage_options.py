@@ -6,7 +6,13 @@ from pydantic.fields import FieldInfo
 
 from halo_core.component import PREVIOUS, Component, Default, Refers
 from halo_core.errors import PluginError
-from halo_core.option_fields import fields_by_alias, interface_kind, marker_of, refers_to
+from halo_core.option_fields import (
+    fields_by_alias,
+    interface_kind,
+    is_collection,
+    marker_of,
+    refers_to,
+)
 
 MUST_SAY = ("model", "samples")
 """Products of stages that must say of rows whether they learn from them or are tested on them."""
@@ -52,6 +58,13 @@ def check_options(stage_class: type[Component], produces: str) -> None:
             "mark what it learns from as LearnRef, and what it is tested on as TestRef",
             location=where,
         )
+    many = [alias for alias, info in fields.items() if refers_to(info) and _is_many(info)]
+    if many:
+        raise PluginError(
+            f"{_list(many)}: a model, samples or verdicts are named one by one; expected an option "
+            "for each",
+            location=where,
+        )
     for alias, info in fields.items():
         default = marker_of(info, Default)
         problem = default and _problem(stage_class, alias, default)
@@ -75,6 +88,11 @@ def _problem(stage_class: type[Component], alias: str, default: Default) -> str 
         losses = [a for a, i in fields.items() if interface_kind(i) == "loss"]
         return None if default.of in losses else f"expected an option for a loss: {_list(losses)}"
     return "only an option that names a model, or takes a reference point, can have it"
+
+
+def _is_many(info: FieldInfo) -> bool:
+    """Returns whether an option names several things at once; rows may be named so."""
+    return refers_to(info) != "data" and is_collection(info)
 
 
 def _names_a_model(info: FieldInfo) -> bool:

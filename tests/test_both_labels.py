@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from halo_core.both_labels import completions_with_both_labels, warn_of_both_labels
-from halo_core.rows import DataSet, arrow_schema
+from halo_core.rows import DataSet
+from halo_core.testing import data_set
 
 
 def row(prompt: str, completion: str, desirable: bool) -> dict[str, Any]:
@@ -17,12 +17,7 @@ def row(prompt: str, completion: str, desirable: bool) -> dict[str, Any]:
 
 
 def data(folder: Path, *rows: dict[str, Any]) -> DataSet:
-    schema = arrow_schema("binary")
-    path = folder / "rows.arrow"
-    full = [{"id": "", "source": "", "prompt": [], **given} for given in rows]
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        writer.write_table(pa.Table.from_pylist(full, schema=schema))
-    return DataSet("train", "binary", [path])
+    return data_set(folder, "binary", [{"prompt": [], **given} for given in rows])
 
 
 def test_only_a_completion_of_one_prompt_with_both_labels_counts() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field
 
-from halo_core.component import DataRef, Default, LearnRef, ModelRef, StartRef, TestRef
+from halo_core.component import DataRef, Default, LearnRef, ModelRef, SamplesRef, StartRef, TestRef
 from halo_core.errors import PluginError, SpecErrors
 from halo_core.loss import Loss
 from halo_core.reference_point import RefPointEstimator
@@ -31,10 +31,10 @@ from halo_core import (
 
 class Distil(Stage):
     produces: ClassVar = "model"
-    student: Annotated[StartRef | None, Default("previous")] = Field(default=None, description="a")
     teacher: Annotated[ModelRef | None, Default("student", when="WHEN")] = Field(
         default=None, description="b"
     )
+    student: Annotated[StartRef | None, Default("previous")] = Field(default=None, description="a")
     corpus: LearnRef = Field(description="c")
     exams: dict[str, TestRef] = Field(default_factory=dict, description="d")
     objective: Loss = Field(description="e")
@@ -176,6 +176,10 @@ GIVEN = Field(description="x")
     ("options", "message"),
     [
         ({"a": (StartRef, GIVEN), "b": (StartRef, GIVEN)}, "the options 'a', 'b' are all StartRef"),
+        (
+            {"a": (list[SamplesRef], GIVEN)},
+            "'a': a model, samples or verdicts are named one",
+        ),
         ({"corpus": (DataRef, GIVEN)}, "does not say what it does with the rows of 'corpus': mark"),
         (
             {"a": (Annotated[ModelRef, Default("previous")], GIVEN)},

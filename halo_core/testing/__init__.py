@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING
 
 from halo_core.testing.batches import loss_batch, paired_batch
 from halo_core.testing.component import check_component
+from halo_core.testing.context import stage_context
 from halo_core.testing.data import check_data_source
 from halo_core.testing.judge import check_judge
 from halo_core.testing.loss import LOSS_CHECKS, check_loss
 from halo_core.testing.loss_wrapper import check_loss_wrapper
 from halo_core.testing.reference_point import check_reference_point
 from halo_core.testing.reference_update import check_reference_update
+from halo_core.testing.rows import data_set
 from halo_core.testing.scoring_judge import check_scoring_judge
+from halo_core.testing.stage import check_stage
 from halo_core.testing.tracker import check_tracker
 
 __all__ = [
@@ -34,9 +37,12 @@ __all__ = [
     "check_reference_point",
     "check_reference_update",
     "check_scoring_judge",
+    "check_stage",
     "check_tracker",
+    "data_set",
     "loss_batch",
     "paired_batch",
+    "stage_context",
 ]
 
 if not TYPE_CHECKING:  # A checker of types would take every name for one of the module's.

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from halo_core.events import EventLog
-from halo_core.feedback import Feedback, prompt_id
-from halo_core.rows import DataSet, arrow_schema
+from halo_core.feedback import Feedback
+from halo_core.rows import DataSet
 from halo_core.stage import ModelInput, StageContext, StopFlag
+from halo_core.testing import data_set
 from halo_models.testing import make_model, make_tokenizer
 
 
@@ -50,18 +51,7 @@ def make_data(tmp_path: Path) -> Callable[..., DataSet]:
     """Returns a function that writes rows to Arrow; ids and prompt ids are filled in."""
 
     def make(feedback: Feedback, rows: list[dict[str, Any]], name: str = "train") -> DataSet:
-        import pyarrow as pa
-
-        schema = arrow_schema(feedback)
-        whole = [
-            {"id": f"{name}-{i}", "prompt_id": prompt_id(row.get("prompt", [])), "source": "test"}
-            | row
-            for i, row in enumerate(rows)
-        ]
-        path = tmp_path / f"{name}-{feedback}.arrow"
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-            writer.write_table(pa.Table.from_pylist(whole, schema=schema))
-        return DataSet(name, feedback, [path])
+        return data_set(tmp_path, feedback, rows, name=name)
 
     return make
 

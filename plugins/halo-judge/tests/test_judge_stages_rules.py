@@ -1,0 +1,16 @@
+"""The stages keep the rules that the test kit holds all stages to."""
+
+from halo_core.testing import check_stage
+from halo_judge.components import JudgeStage, Longest
+from halo_judge.label_stage import Label
+
+
+def test_judge_keeps_the_rules_of_a_stage(judge_context, make_sample):
+    context = judge_context([make_sample(i, "longer text", "text") for i in range(3)])
+    check_stage(JudgeStage(judge=Longest(), of="answers"), context)
+
+
+def test_label_keeps_the_rules_of_a_stage(judge_context, make_sample):
+    context = judge_context([make_sample(i, "text " * (i + 1), "text") for i in range(4)])
+    options = {"feedback": "binary", "threshold": "median"}
+    check_stage(Label(judge=Longest(), of="answers", **options), context)
