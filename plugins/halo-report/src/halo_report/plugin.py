@@ -9,19 +9,19 @@ from halo_core.registry import Registrar
 @hookimpl
 def halo_register(registry: Registrar) -> None:
     """Registers the components of this distribution."""
-    registry.report("html", "halo_report.components:Html", by_default=True)
+    registry.report("html", "halo_report.options:Html", by_default=True)
     registry.command(
         "compare",
-        "halo_report.compare_command:compare",
+        "halo_report.commands.compare:compare",
         help="Compare runs in one table: intervals, paired tests, what differs.",
     )
     registry.command(
         "inspect",
-        "halo_report.inspect_command:inspect",
+        "halo_report.commands.inspect:inspect",
         help="Show what losses impute to people: their value functions.",
     )
     registry.command(
         "report",
-        "halo_report.report_command:report",
+        "halo_report.commands.report:report",
         help="Draw runs and suites on one page: figures, intervals and tests.",
     )

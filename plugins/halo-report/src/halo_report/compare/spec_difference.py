@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from halo_core.redact import is_secret, redact
-from halo_report.run_data import spec_tree
+from halo_report.read.run_data import spec_tree
 
 NOTHING = "none"
 NAMED = 3

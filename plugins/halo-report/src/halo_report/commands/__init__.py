@@ -1,0 +1,1 @@
+"""The commands of halo-report; what they print for people and as JSON."""

@@ -1,0 +1,151 @@
+"""`halo compare RUN RUN...`: the numbers of runs in one table, with the tests between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from halo_core.cli.output import Output, output_options, workspace_option
+from halo_core.errors import PathError
+from halo_core.hashing import short_hash
+
+if TYPE_CHECKING:
+    from halo_report.compare.run_comparison import Comparison
+    from halo_report.trackers import TrackerPages
+
+PAGE, RUNS, PAIRS = "comparison.html", "comparison.csv", "pairs.csv"
+LONGEST_FOLDER = 80
+
+
+@click.command()
+@click.argument("names", metavar="RUN...", nargs=-1, required=True)
+@click.option(
+    "--stage",
+    "--judge-stage",
+    "judge_stage",
+    metavar="ID",
+    help="The judge stage of runs without one of their own; default the last.",
+)
+@click.option("--baseline", metavar="RUN", help="Test all others against this one.")
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.9,
+    show_default=True,
+    help="Of every interval, as a probability.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Where the page and the CSV files go; default comparisons/ in the workspace.",
+)
+@click.option(
+    "--csv",
+    "csv_file",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Where the table of runs goes; that of the tests goes beside it.",
+)
+@workspace_option
+@output_options
+def compare(
+    names: Sequence[str],
+    judge_stage: str | None,
+    baseline: str | None,
+    confidence: float,
+    out: str | None,
+    csv_file: str | None,
+    workspace: str,
+    output: Output,
+) -> None:
+    """Compare judged runs in one table: win rates, intervals, paired tests, what differs.
+
+    RUN is a run's name, the beginning of one, or a folder; RUN:STAGE takes one of its judge stages;
+    a suite stands for its cells. For figures: halo report.
+
+    \b
+    halo compare first-run second-run
+    halo compare quickstart:sft-win quickstart:kto-win
+    halo compare my-suite --baseline small/sft
+    """  # noqa: D301 (click wants the backspace itself before a paragraph not to be wrapped)
+    from halo_report.compare.comparison_text import comparison_text
+    from halo_report.compare.run_comparison import compare_runs
+    from halo_report.trackers import tracker_pages
+
+    found = compare_runs(
+        names, Path(workspace), judge_stage=judge_stage, baseline=baseline, confidence=confidence
+    )
+    pages = tracker_pages(found.entries)
+    folder = Path(out) if out else Path(workspace) / "comparisons" / _folder_name(found)
+    files = _write(found, pages, folder, Path(csv_file) if csv_file else None)
+    output.emit(_payload(found, pages, files))
+    if not output.json:
+        output.say(comparison_text(found))
+        output.say()
+        _say_where(pages, files, output)
+
+
+def _folder_name(found: Comparison) -> str:
+    """Returns a name that says what is compared; where that is long, a short one of its own."""
+    labels = [entry.label.replace("/", "-").replace(":", "-") for entry in found.entries]
+    name = "+".join(labels)
+    if len(name) <= LONGEST_FOLDER:
+        return name
+    digest = short_hash(name, 8)
+    return f"{labels[0][: LONGEST_FOLDER // 2]}+{len(labels) - 1}-more-{digest}"
+
+
+def _write(
+    found: Comparison, pages: TrackerPages, folder: Path, csv_file: Path | None
+) -> list[Path]:
+    from halo_core.cli.tracker_lines import tracker_links
+    from halo_core.workspace.files import write_text
+    from halo_report.compare.comparison_page import comparison_page
+    from halo_report.compare.comparison_tables import as_csv, pair_rows, run_rows
+    from halo_report.pages.html import write_report
+
+    files = write_report(comparison_page(found, tracker_links(pages.trackers)), folder, PAGE)
+    runs = csv_file or folder / RUNS
+    pairs = runs.with_name(f"{runs.stem}-{PAIRS}") if csv_file else folder / PAIRS
+    for path, rows in ((runs, run_rows(found)), (pairs, pair_rows(found))):
+        try:
+            write_text(path, as_csv(rows))
+        except OSError as error:
+            told = f"cannot be written: {error.strerror or error}; name another with --csv"
+            raise PathError(told, location=str(path)) from error
+    return [*files, runs, pairs]
+
+
+def _payload(found: Comparison, pages: TrackerPages, files: Sequence[Path]) -> dict[str, Any]:
+    from halo_report.compare.comparison_tables import pair_rows, run_rows
+
+    return {
+        "rows": run_rows(found),
+        "tests": pair_rows(found),
+        "baseline": found.baseline.label if found.baseline else None,
+        "unlike": list(found.unlike),
+        "left_out": list(found.left_out),
+        "differences": [
+            {"path": each.path, "values": dict(each.values)} for each in found.differences
+        ],
+        "conclusion": found.conclusion,
+        "trackers": dict(pages.trackers),
+        "notes": list(pages.notes),
+        "files": [str(path) for path in files],
+    }
+
+
+def _say_where(pages: TrackerPages, files: Sequence[Path], output: Output) -> None:
+    from halo_core.cli.tracker_lines import label_lines, tracker_rows
+    from halo_core.tracking import shown_path
+
+    output.say(f"page: {shown_path(files[0])}")
+    output.say(f"CSV:  {', '.join(shown_path(path) for path in files[1:])}")
+    for line in label_lines(tracker_rows(pages.trackers)):
+        output.say(line)
+    for note in pages.notes:
+        output.say(note)

@@ -1,0 +1,218 @@
+"""The tables of a comparison: rows of plain values for files, and texts for people."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from halo_report.compare.conditions import Circumstances
+from halo_report.compare.judged_models import Entry
+from halo_report.compare.pair_tests import FEW, LEVEL, Pair
+from halo_report.compare.run_comparison import Comparison
+from halo_report.pages.html import TableView
+from halo_report.pages.json_fields import share_fields
+from halo_statistics import POINTS, length_controlled_rate, p_text
+
+
+def run_rows(found: Comparison) -> list[dict[str, Any]]:
+    """Returns a row per judged model; a number that is not known is None."""
+    return [
+        _run_row(entry, judged) for entry, judged in zip(found.entries, found.judged, strict=True)
+    ]
+
+
+def _run_row(entry: Entry, judged: Circumstances) -> dict[str, Any]:
+    rate, lengths, told = entry.cell.rate, entry.cell.lengths, entry.judge.metrics
+    assert rate is not None
+    lost = share_fields(rate.failures_lost)
+    return {
+        "label": entry.label,
+        "run": entry.run.folder.name,
+        "stage": entry.judge.id,
+        "method": judged.method or None,
+        "trained_by": judged.trained or None,
+        "judge": judge_text(judged) or None,
+        "n": rate.scored,
+        "wins": rate.wins,
+        "losses": rate.losses,
+        "ties": rate.ties,
+        "unscored": rate.unscored,
+        "confidence": rate.confidence,
+        **share_fields(rate.main),
+        **{f"{name}_failures_lost": value for name, value in lost.items()},
+        **{f"{name}_length_controlled": v for name, v in _at_equal_lengths(entry).items()},
+        "flip": told.get("flip"),
+        "length_median": lengths.median if lengths else None,
+        "baseline_length_median": told.get("baseline_len"),
+        "calls": told.get("calls"),
+        "cost": told.get("cost"),
+    }
+
+
+def _at_equal_lengths(entry: Entry) -> dict[str, float | None]:
+    """Returns the length-controlled win rate where the judge stage tells one.
+
+    Its interval is made anew: the stage's has the confidence that the stage was given.
+    """
+    if "win_lc" not in entry.judge.metrics:
+        return dict.fromkeys(("rate", "low", "high"))
+    scored = [each for each in entry.judge.verdicts if each["result"] != "unscored"]
+    assert entry.cell.rate is not None
+    found = length_controlled_rate(
+        [POINTS[each["result"]] for each in scored],
+        [len(each["completion"]) for each in scored],
+        [len(each["baseline"]) for each in scored],
+        confidence=entry.cell.rate.confidence,
+    )
+    return {"rate": found.rate, "low": found.low, "high": found.high}
+
+
+def judge_text(judged: Circumstances) -> str:
+    """Returns the judge's name, with the model that it asks; "" where it is not known."""
+    name, model = judged.judge.get("use", ""), judged.judge.get("model")
+    return f"{name} ({model})" if model and model != name else str(name)
+
+
+def pair_rows(found: Comparison) -> list[dict[str, Any]]:
+    """Returns a row per test; the ends of an interval are None where prompts are not paired."""
+    return [_pair_row(pair, found.confidence) for pair in found.pairs]
+
+
+def _pair_row(pair: Pair, confidence: float) -> dict[str, Any]:
+    return {
+        "first": pair.first.label,
+        "second": pair.second.label,
+        "test": pair.test.test,
+        "n": pair.test.n,
+        "confidence": confidence,
+        "difference": pair.difference,
+        "low": pair.low,
+        "high": pair.high,
+        "p": pair.test.p,
+        "p_holm": pair.test.p_holm,
+        "p_failures_lost": pair.test.p_other,
+        "shown": pair.is_shown,
+    }
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Returns rows as CSV with a header; None is an empty field, and "" without rows."""
+    if not rows:
+        return ""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+DASH = "-"
+_ALWAYS = ("run", "method", "win rate", "n", "ties", "no verdict")
+
+
+def runs_table(found: Comparison) -> TableView:
+    """Returns a row per judged model; columns of which nothing is known are left out."""
+    rows = run_rows(found)
+    columns: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+        "run": lambda row: str(row["label"]),
+        "method": lambda row: row["method"] or DASH,
+        "win rate": lambda row: _share(row, ""),
+        "failures lost": lambda row: _share(row, "_failures_lost") if row["unscored"] else DASH,
+        "n": lambda row: str(row["n"]),
+        "ties": lambda row: str(row["ties"]),
+        "no verdict": lambda row: str(row["unscored"]),
+        "length controlled": lambda row: _number(row["rate_length_controlled"], ".3f"),
+        "flips": lambda row: _number(row["flip"], ".1%"),
+        "length": _length,
+        "cost": lambda row: _number(row["cost"], ".2f"),
+    }
+    texts = {title: [text(row) for row in rows] for title, text in columns.items()}
+    shown = [t for t, of in texts.items() if t in _ALWAYS or any(text != DASH for text in of)]
+    return TableView(
+        f"Win rates with exact {_percent(found.confidence)} intervals",
+        shown,
+        [list(row) for row in zip(*(texts[title] for title in shown), strict=True)],
+        texts=2,
+        note=_runs_note(shown),
+    )
+
+
+def _runs_note(shown: Sequence[str]) -> str:
+    parts = ["Ties are half points; comparisons without a verdict are left out"]
+    if "failures lost" in shown:
+        parts[0] += ", and are losses in the column 'failures lost'"
+    if "length" in shown:
+        parts.append("Lengths are medians in tokens, of the model and of what it is judged against")
+    if "length controlled" in shown:
+        parts.append("Length controlled: the win rate at equal lengths, as far as a fit tells")
+    if "flips" in shown:
+        parts.append("A flip: the two orders preferred different texts")
+    if "cost" in shown:
+        parts.append("Costs are dollars")
+    return ". ".join(parts) + "."
+
+
+def pairs_table(found: Comparison) -> TableView:
+    """Returns a row per test."""
+    header = ["first", "second", "test", "n", "difference", "p", "p (Holm)"]
+    tested = ["p", "p_holm"]
+    if any(entry.cell.rate and entry.cell.rate.unscored for entry in found.entries):
+        header.append("p (failures lost)")
+        tested.append("p_failures_lost")
+    rows = [
+        [
+            *(str(row[name]) for name in ("first", "second", "test", "n")),
+            _difference(row),
+            *(p_text(row[name]) for name in tested),
+        ]
+        for row in pair_rows(found)
+    ]
+    shown = sum(pair.is_shown for pair in found.pairs)
+    level = f"{LEVEL * 100:g} % level"
+    title = f"{shown} of {len(rows)} pairs differ at the {level} after Holm's correction"
+    return TableView(title, header, rows, texts=3, note=_pairs_note(found))
+
+
+def _pairs_note(found: Comparison) -> str:
+    tests = {pair.test.test for pair in found.pairs}
+    parts = []
+    if "mcnemar" in tests:
+        parts.append(
+            "McNemar's exact test on the prompts that both were judged on, and in brackets the "
+            f"bootstrap {_percent(found.confidence)} interval of the difference over them"
+        )
+    if "fisher" in tests:
+        parts.append(
+            "Fisher's exact test where the prompts are not the same: it knows nothing of the luck "
+            "of the prompts, and counts a tie as no win"
+        )
+    if found.baseline is None and len(found.entries) > FEW:
+        first = found.entries[0].label
+        parts.append(f"All are tested against the first, {first}; choose with --baseline")
+    return ". ".join(parts) + "." if parts else ""
+
+
+def _share(row: Mapping[str, Any], suffix: str) -> str:
+    rate, low, high = (row[f"{name}{suffix}"] for name in ("rate", "low", "high"))
+    return DASH if rate is None else f"{rate:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _difference(row: Mapping[str, Any]) -> str:
+    if row["low"] is None:
+        return f"{row['difference']:+.3f}"
+    return f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+
+
+def _length(row: Mapping[str, Any]) -> str:
+    own, against = row["length_median"], row["baseline_length_median"]
+    return _number(own, "g") if against is None else f"{_number(own, 'g')} : {against:g}"
+
+
+def _number(value: float | None, form: str) -> str:
+    return DASH if value is None else format(value, form)
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:g} %"

@@ -1,0 +1,200 @@
+"""What `halo compare` compares: the judged models that its arguments name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from halo_core.errors import UserError
+from halo_core.spec.mistakes import unknown_name
+from halo_core.workspace.layout import Target, find
+from halo_core.workspace.records import RUN
+from halo_report.read.cell_matrix import Cell
+from halo_report.read.run_data import RunData, StageData, read_run
+from halo_report.read.suite_cells import read_suite, run_cell
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One judged model.
+
+    Attributes:
+        label: What it is called: no two entries are called the same.
+        run: What its run left.
+        judge: The judge stage that is taken.
+        cell: Its counts, results by prompt and lengths; its `x` is the label.
+    """
+
+    label: str
+    run: RunData
+    judge: StageData
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class Entries:
+    """What the arguments name.
+
+    Attributes:
+        entries: In the order of the arguments, a suite's cells in their own; each once.
+        left_out: A sentence for each cell of a suite that has no verdicts.
+    """
+
+    entries: Sequence[Entry]
+    left_out: Sequence[str]
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A run with the judge stage that was asked for, as the arguments call it."""
+
+    name: str
+    run: RunData
+    stage: str | None
+
+
+def read_entries(
+    names: Sequence[str], workspace: Path, judge_stage: str | None, confidence: float
+) -> Entries:
+    """Returns the judged models that the arguments of the command mean.
+
+    Args:
+        names: Runs and suites as `halo_core.workspace.layout.find` takes them.
+        workspace: Where names are looked for.
+        judge_stage: The judge stage where a name has none; None for the last of each run.
+        confidence: Of every interval, in (0, 1).
+
+    Raises:
+        PathError: When there is no such run or suite.
+        UserError: When a run that was named has no verdicts, or nothing is left to compare.
+    """
+    named: list[_Named] = []
+    left_out: list[str] = []
+    for name in names:
+        target = find(name, workspace, stages=True)
+        if target.kind == "run":
+            called = _cell_id(target.folder) or target.folder.name
+            named.append(_Named(called, read_run(target.folder), target.stage or judge_stage))
+        elif target.stage is not None:
+            raise UserError(
+                f"{name!r} names a stage of a suite; expected a suite alone, and with it "
+                f"--stage {target.stage}"
+            )
+        else:
+            cells, lacking = _cells(target, judge_stage)
+            named += cells
+            left_out += lacking
+    unique = {(each.run.folder, _judge_of(each).id): each for each in named}
+    found = Entries(list(_labelled(list(unique.values()), confidence)), left_out)
+    if len(found.entries) < 2:
+        raise _too_few(found)
+    return found
+
+
+def baseline_of(name: str, entries: Sequence[Entry], workspace: Path) -> Entry:
+    """Returns the entry that ``--baseline`` means: by its label, else by its run.
+
+    Raises:
+        UserError: When it is none of the entries, or more than one.
+    """
+    found = [entry for entry in entries if entry.label == name]
+    if not found:
+        target = find(name, workspace, stages=True)
+        found = [
+            entry
+            for entry in entries
+            if entry.run.folder.resolve() == target.folder
+            and target.stage in (None, entry.judge.id)
+        ]
+    if len(found) == 1:
+        return found[0]
+    labels = [entry.label for entry in found or entries]
+    known = ", ".join(labels)
+    what = f"is {len(labels)} of the runs: {known}" if found else f"is none of the runs: {known}"
+    raise UserError(f"{name!r} {what}", location="--baseline")
+
+
+def _cells(target: Target, judge_stage: str | None) -> tuple[list[_Named], list[str]]:
+    suite = read_suite(target, judge_stage)
+    named, lacking = [], []
+    for (axes, cell), run in zip(suite.cells, suite.runs, strict=True):
+        id_ = "/".join(axes.values())
+        if run is None or cell.rate is None:
+            lacking.append(f"{id_}: {cell.status}{f': {cell.why}' if cell.why else ''}")
+        else:
+            named.append(_Named(id_, run, judge_stage))
+    return named, lacking
+
+
+def _cell_id(run: Path) -> str:
+    """Returns the cell of a suite that a run is, or ""."""
+    record = RUN.read(run)
+    cell = record.get("suite") if record else None
+    return cell["cell"] if cell else ""
+
+
+def _judge_of(named: _Named) -> StageData:
+    """Returns the judge stage of a run.
+
+    Raises:
+        UserError: When it has no verdicts of it.
+    """
+    judges = _judges(named.run)
+    chosen = [stage for stage in judges if named.stage in (None, stage.id)]
+    if chosen:
+        return chosen[-1]
+    if judges:
+        assert named.stage is not None
+        raise UserError(
+            unknown_name("judge stage", named.stage, [stage.id for stage in judges]),
+            location=named.name,
+        )
+    stages = ", ".join(f"{stage.id} ({stage.status})" for stage in named.run.stages) or "none"
+    raise UserError(
+        f"this run has no verdicts, so there is nothing to compare; its stages: {stages}. Add a "
+        "stage {use: judge} to its spec, or go on with the run",
+        location=named.name,
+    )
+
+
+def _judges(run: RunData) -> list[StageData]:
+    return [stage for stage in run.stages if stage.verdicts and stage.ended]
+
+
+def _labelled(named: Sequence[_Named], confidence: float) -> Iterator[Entry]:
+    """Yields the entries; the stage tells those of one run apart."""
+    names = _run_labels(named)
+    counts = Counter(each.run.folder for each in named)
+    for each in named:
+        judge = _judge_of(each)
+        label = names[each.run.folder]
+        if counts[each.run.folder] > 1:
+            label = f"{label}:{judge.id}"
+        cell = run_cell(each.run, judge.id, each.run.status, each.run.error)
+        assert cell.rate is not None
+        rate = replace(cell.rate, confidence=confidence)
+        yield Entry(label, each.run, judge, replace(cell, x=label, rate=rate))
+
+
+def _run_labels(named: Sequence[_Named]) -> dict[Path, str]:
+    """Returns what each run is called: by its cell where that is enough, else by its folder."""
+    cells = {each.run.folder: each.name for each in named}
+    for called in (cells, {folder: folder.name for folder in cells}):
+        if len(set(called.values())) == len(called):
+            return called
+    return {folder: str(folder) for folder in cells}
+
+
+def _too_few(found: Entries) -> UserError:
+    if not found.entries:
+        reasons: Mapping[str, None] = dict.fromkeys(found.left_out)
+        return UserError(f"no cell of the suite has verdicts; {'; '.join(reasons)}")
+    (entry,) = found.entries
+    run = entry.run.folder.name
+    judges = [f"{run}:{stage.id}" for stage in _judges(entry.run)]
+    more = f", or its judge stages: {' '.join(judges)}" if len(judges) > 1 else ""
+    return UserError(
+        f"one run is nothing to compare: {entry.label}; expected two or more. Name another{more}"
+    )

@@ -1,0 +1,136 @@
+"""The whole of a comparison: judged models, tests, what was unlike, what can be concluded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from halo_report.compare.conditions import Circumstances, circumstances, unlike
+from halo_report.compare.judged_models import Entry, baseline_of, read_entries
+from halo_report.compare.pair_tests import LEVEL, Pair, pair_tests
+from halo_report.compare.spec_difference import Difference, spec_differences
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `halo compare` tells.
+
+    Attributes:
+        entries: The judged models.
+        judged: How each of them was judged.
+        baseline: What all are tested against; None where pairs are chosen otherwise.
+        confidence: Of every interval.
+        pairs: The tests.
+        unlike: A sentence for each circumstance that is not the same for all.
+        left_out: A sentence for each cell of a suite without verdicts.
+        differences: Where the runs' resolved specs differ.
+        conclusion: What can be concluded, and what cannot.
+    """
+
+    entries: Sequence[Entry]
+    judged: Sequence[Circumstances]
+    baseline: Entry | None
+    confidence: float
+    pairs: Sequence[Pair]
+    unlike: Sequence[str]
+    left_out: Sequence[str]
+    differences: Sequence[Difference]
+    conclusion: str
+
+
+def compare_runs(
+    names: Sequence[str],
+    workspace: Path,
+    *,
+    judge_stage: str | None,
+    baseline: str | None,
+    confidence: float,
+) -> Comparison:
+    """Returns the comparison of runs.
+
+    Args:
+        names: Runs, suites and ``RUN:STAGE``, as the command is given them.
+        workspace: Where names are looked for.
+        judge_stage: The judge stage where a name has none; None for the last of each run.
+        baseline: The run that all others are tested against; None for all pairs of a few.
+        confidence: Of every interval, in (0, 1).
+
+    Raises:
+        PathError: When there is no such run or suite.
+        UserError: When there are no two judged models, or the baseline is none of them.
+    """
+    found = read_entries(names, workspace, judge_stage, confidence)
+    entries = found.entries
+    against = baseline_of(baseline, entries, workspace) if baseline is not None else None
+    pairs = pair_tests(entries, against, confidence)
+    warnings = unlike(entries)
+    return Comparison(
+        entries=entries,
+        judged=[circumstances(entry) for entry in entries],
+        baseline=against,
+        confidence=confidence,
+        pairs=pairs,
+        unlike=warnings,
+        left_out=found.left_out,
+        differences=spec_differences({entry.label: entry.run.resolved for entry in entries}),
+        conclusion=conclusion(pairs, alike=not warnings),
+    )
+
+
+NAMED = 4
+"""Pairs that are named one by one; of more, their number is told."""
+
+
+def conclusion(pairs: Sequence[Pair], *, alike: bool) -> str:
+    """Returns what can be concluded, and what cannot.
+
+    Args:
+        pairs: The tests, of which a difference counts as shown at the level of 5 % after Holm's
+            correction.
+        alike: Whether all were sampled and judged in the same way.
+    """
+    if not pairs:
+        return "Nothing can be concluded: no two of the runs have a scored comparison."
+    shown = [pair for pair in pairs if pair.is_shown]
+    parts = [_shown(shown, len(pairs)), _not_shown([pair for pair in pairs if pair not in shown])]
+    text = "; ".join(part for part in parts if part)
+    if not alike:
+        text += "; and as they were not sampled and judged alike, a difference may come from that"
+    return f"{text}."
+
+
+def _shown(pairs: Sequence[Pair], tests: int) -> str:
+    how = f"{LEVEL * 100:g} % level" + (
+        f", Holm's correction for {tests} tests" if tests > 1 else ""
+    )
+    if not pairs:
+        return f"No difference is shown ({how})"
+    if len(pairs) > NAMED:
+        return f"{len(pairs)} of {tests} pairs differ ({how})"
+    return f"{', '.join(_better(pair) for pair in pairs)} ({how})"
+
+
+def _better(pair: Pair) -> str:
+    better, worse = (pair.first, pair.second)
+    if pair.difference < 0:
+        better, worse = worse, better
+    return f"{better.label} beats {worse.label} by {abs(pair.difference):.3f}"
+
+
+def _not_shown(pairs: Sequence[Pair]) -> str:
+    """Returns what stays open: a difference that is not shown may be there all the same."""
+    if not pairs:
+        return ""
+    if len(pairs) <= NAMED:
+        return f"{', '.join(_open(pair) for pair in pairs)}"
+    ends = [abs(end) for pair in pairs for end in (pair.low, pair.high) if end is not None]
+    possible = f" (differences of up to {max(ends):.3f} stay possible)" if ends else ""
+    return f"the other {len(pairs)} pairs are not told apart{possible}"
+
+
+def _open(pair: Pair) -> str:
+    names = f"{pair.first.label} and {pair.second.label} are not told apart"
+    if pair.low is None or pair.high is None:
+        return names
+    return f"{names} ({pair.low:+.3f} to {pair.high:+.3f} stays possible)"

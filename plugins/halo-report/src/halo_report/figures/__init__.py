@@ -1,0 +1,1 @@
+"""Figures of runs, suites and losses, drawn with matplotlib without pyplot."""

@@ -1,0 +1,167 @@
+"""Win rates with intervals, of a run's judge stages and per method and size; lengths alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from halo_report.figures.colours import BLUE, ORANGE, series_colours
+from halo_report.figures.plot import INK, Plot, on_axes
+from halo_report.read.cell_matrix import Cell, Matrix
+from halo_statistics.intervals import Proportion
+from halo_statistics.win_rate import WinRate
+
+
+def win_figure(rates: Mapping[str, WinRate]) -> Plot | None:
+    """Returns the win rate of each judge stage with its interval, or None without any.
+
+    Args:
+        rates: Stage id to win rate; drawn from top to bottom.
+    """
+    shown = {id_: rate for id_, rate in rates.items() if rate.main}
+    if not shown:
+        return None
+    failed = any(rate.unscored for rate in shown.values())
+
+    def paint(axes: Axes) -> None:
+        axes.axvline(0.5, color="#888888", linewidth=0.8)
+        for place, rate in enumerate(shown.values()):
+            _bar(axes, place, rate.main, BLUE, "failures left out", place == 0)
+            if failed:
+                _bar(
+                    axes, place + 0.22, rate.failures_lost, ORANGE, "failures as losses", place == 0
+                )
+        axes.set_yticks(range(len(shown)), list(shown))
+        axes.set_ylim(len(shown) - 0.4, -0.6)
+        axes.set_xlim(0, 1)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel("win rate (ties are half a win)")
+        if failed:
+            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+
+    return Plot("win rate", "Win rates", on_axes(paint), 6.2, 1.2 + 0.45 * len(shown))
+
+
+def _bar(
+    axes: Axes, place: float, share: Proportion | None, colour: str, label: str, named: bool
+) -> None:
+    if share is None:
+        return
+    reach = [[share.rate - share.low], [share.high - share.rate]]
+    axes.errorbar(
+        [share.rate],
+        [place],
+        xerr=reach,
+        fmt="o",
+        color=colour,
+        capsize=3,
+        markersize=5,
+        label=label if named else None,
+    )
+
+
+GROUP = 0.84
+"""Share of a column's width that its bars take."""
+LEVEL = 0.5
+
+
+def win_bars(matrix: Matrix) -> Plot | None:
+    """Returns win rate - 0.5 with intervals as bars, or None where nothing was judged."""
+    if not matrix.judged:
+        return None
+
+    def draw(axes: Axes, places: Sequence[float], width: float, cells: Bars, colour: str) -> None:
+        shares = [share for cell in cells if (share := matrix.share(cell)) is not None]
+        heights = [share.rate - LEVEL for share in shares]
+        reach = [[s.rate - s.low for s in shares], [s.high - s.rate for s in shares]]
+        axes.bar(places, heights, width, color=colour)
+        axes.errorbar(places, heights, yerr=reach, fmt="none", ecolor=INK, elinewidth=0.8)
+
+    caption = "Win rate - 0.5 with exact 90 % intervals"
+    there = {key for key, cell in matrix.cells.items() if matrix.share(cell) is not None}
+    return _bars(matrix, "win-rates", caption, "win rate - 0.5", there, draw)
+
+
+def length_bars(matrix: Matrix) -> Plot | None:
+    """Returns lengths as bars: the median, with the mean as a stroke; None without lengths.
+
+    Where no median is known the bar is the mean.
+    """
+    there = {key for key, cell in matrix.cells.items() if cell.lengths}
+    if not there:
+        return None
+
+    def draw(axes: Axes, places: Sequence[float], width: float, cells: Bars, colour: str) -> None:
+        lengths = [cell.lengths for cell in cells if cell.lengths]
+        heights = [each.mean if each.median is None else each.median for each in lengths]
+        axes.bar(places, heights, width, color=colour)
+        if medians:
+            means = [each.mean for each in lengths]
+            axes.plot(places, means, "_", color=INK, markersize=7, markeredgewidth=1.4)
+
+    medians = any(cell.lengths and cell.lengths.median is not None for cell in matrix.ordered())
+    what = "median (bar) and mean (stroke)" if medians else "mean"
+    caption = f"Length of the completions in tokens: {what}"
+    return _bars(matrix, "lengths", caption, "tokens per completion", there, draw)
+
+
+Bars = Sequence[Cell]
+Draw = Callable[[Axes, Sequence[float], float, Bars, str], None]
+"""Draws the bars of a series: places, width, cells and colour."""
+
+
+def _bars(
+    matrix: Matrix, name: str, caption: str, unit: str, there: Set[tuple[str, str]], draw: Draw
+) -> Plot:
+    """Returns a plot in which the cells of `there` have a bar, and the others a cross."""
+    colours = series_colours(matrix.series)
+    count = len(matrix.series)
+    width = GROUP / count
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.axhline(0, color=INK, linewidth=0.8)
+        absent = []
+        for rank, series in enumerate(matrix.series):
+            aside = (rank - (count - 1) / 2) * width
+            places = {x: column + aside for column, x in enumerate(matrix.xs)}
+            shown = [x for x in matrix.xs if (x, series) in there]
+            cells = [matrix.cells[x, series] for x in shown]
+            draw(axes, [places[x] for x in shown], 0.92 * width, cells, colours[series])
+            asked = {x for x, of in matrix.cells if of == series}
+            absent += [places[x] for x in matrix.xs if x in asked and x not in shown]
+        _legend(figure, axes, matrix, colours, absent)
+        axes.set_ylabel(unit)
+        axes.set_xlim(-0.6, len(matrix.xs) - 0.4)
+        axes.grid(visible=False, axis="x")
+        labels = [matrix.label(x) for x in matrix.xs]
+        axes.set_xticks(range(len(labels)), labels, **_slant(labels))
+
+    columns = max(len(matrix.xs), 3)
+    inches = min(12.0, max(5.2, 1.4 + columns * (0.25 + 0.1 * count)))
+    return Plot(name, caption, paint, width=inches, height=4.0)
+
+
+def _legend(
+    figure: Figure, axes: Axes, matrix: Matrix, colours: dict[str, str], absent: Sequence[float]
+) -> None:
+    handles: list[Artist] = []
+    if len(matrix.series) > 1:
+        handles += [Patch(color=colours[s], label=matrix.label(s)) for s in matrix.series]
+    if absent:
+        zeros = [0.0] * len(absent)
+        handles += axes.plot(
+            absent, zeros, "x", color=INK, markersize=5, clip_on=False, label="no result"
+        )
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 8))
+
+
+def _slant(labels: Sequence[str]) -> dict[str, Any]:
+    crowded = sum(len(label) for label in labels) > 90 or max(map(len, labels)) > 14
+    return {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if crowded else {}

@@ -1,0 +1,62 @@
+"""The colours of figures and pages: Okabe and Ito's, told apart by colour-blind readers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from matplotlib.colors import to_hex, to_rgb
+
+BLUE = "#0072b2"
+VERMILION = "#d55e00"
+GREEN = "#009e73"
+ORANGE = "#e69f00"
+PURPLE = "#cc79a7"
+SKY = "#56b4e9"
+
+SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+"""In the order of use."""
+
+MEANINGS = {
+    "desirable": BLUE,
+    "chosen": BLUE,
+    "undesirable": VERMILION,
+    "rejected": VERMILION,
+}
+"""What always has the same colour."""
+
+
+PALEST = 0.6
+"""How far the first of a family is from its hue to white."""
+
+
+def series_colours(names: Sequence[str]) -> dict[str, str]:
+    """Returns a colour for each name.
+
+    Names that begin with the same letters (``pythia1-4b``, ``pythia2-8b``) are a family.
+    Where there are as few families as colours, each has a hue, light for its first member and dark
+    for its last; names without a common beginning are told apart by hue.
+
+    >>> list(series_colours(["a", "b"]).values())
+    ['#0072b2', '#d55e00']
+    """
+    families: dict[str, list[str]] = {}
+    for name in names:
+        families.setdefault(_family(name), []).append(name)
+    colours = {}
+    for place, members in enumerate(families.values()):
+        hue = SERIES[place % len(SERIES)]
+        for rank, name in enumerate(members):
+            pale = PALEST * (1 - rank / (len(members) - 1)) if len(members) > 1 else 0.0
+            colours[name] = _paler(hue, pale)
+    return colours
+
+
+def _family(name: str) -> str:
+    found = re.match(r"[A-Za-z]*", name)
+    return found[0].lower() if found else ""
+
+
+def _paler(colour: str, share: float) -> str:
+    red, green, blue = (channel + share * (1 - channel) for channel in to_rgb(colour))
+    return to_hex((red, green, blue))

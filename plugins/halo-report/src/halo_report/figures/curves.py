@@ -1,0 +1,193 @@
+"""Learning curves over the steps: of one stage, and of methods next to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from halo_report.figures.colours import MEANINGS, SERIES, series_colours
+from halo_report.figures.plot import INK, Plot, on_axes
+from halo_report.read.cell_matrix import Matrix
+from halo_report.read.run_data import Curve, StageData
+
+WIDTH, HEIGHT = 3.6, 2.3
+"""In inches of 72 points."""
+FEW = 30
+"""Curves of so few points show the points."""
+
+NATS = frozenset({"sft", "dpo"})
+"""Losses that are negative log-probabilities."""
+
+
+def curve_figures(stage: StageData) -> list[Plot]:
+    """Returns the figures of what a stage logged over its steps."""
+    figures = (loss_figure(stage), rewards_figure(stage), reference_point_figure(stage))
+    return [figure for figure in figures if figure]
+
+
+def loss_figure(stage: StageData) -> Plot | None:
+    """Returns the loss in training and evaluation over the steps, or None without one."""
+    unit = " (nats)" if stage.loss in NATS else ""
+    names = {"train/loss": "train"}
+    for name in stage.curves:
+        if name.startswith("eval/") and name.endswith("/loss"):
+            names[name] = name.removesuffix("/loss").removeprefix("eval/")
+    return _figure(stage, "loss", _pick(stage, names), f"{stage.loss} loss{unit}".strip())
+
+
+def rewards_figure(stage: StageData) -> Plot | None:
+    """Returns the rewards of both sides over the steps, or None without any."""
+    sides = ("desirable", "undesirable", "chosen", "rejected")
+    curves = _pick(stage, {f"rewards/{side}": side for side in sides})
+    return _figure(
+        stage, "rewards", curves, "implied reward (beta x nats)", "implied rewards", zero=True
+    )
+
+
+def reference_point_figure(stage: StageData) -> Plot | None:
+    """Returns the reference point over the steps, or None without one."""
+    curves = _pick(stage, {"policy/reference_point": "reference point"})
+    return _figure(stage, "reference point", curves, "reference point (nats)", zero=True)
+
+
+def _pick(stage: StageData, names: Mapping[str, str]) -> dict[str, Curve]:
+    return {label: stage.curves[name] for name, label in names.items() if name in stage.curves}
+
+
+def _figure(
+    stage: StageData,
+    name: str,
+    curves: Mapping[str, Curve],
+    unit: str,
+    caption: str = "",
+    *,
+    zero: bool = False,
+) -> Plot | None:
+    if not curves:
+        return None
+
+    def paint(axes: Axes) -> None:
+        if zero:
+            axes.axhline(0, color="#888888", linewidth=0.8)
+        for (label, curve), colour in zip(curves.items(), SERIES * len(curves), strict=False):
+            axes.plot(
+                list(curve),
+                list(curve.values()),
+                color=MEANINGS.get(label, colour),
+                linewidth=1.4,
+                marker="o" if len(curve) <= FEW else None,
+                markersize=3,
+                label=label,
+            )
+        axes.set_xlabel("optimiser step")
+        axes.set_ylabel(unit)
+        if len(curves) > 1:
+            axes.legend()
+
+    caption = f"{stage.id}: {caption or name}"
+    return Plot(f"{stage.id} {name}", caption, on_axes(paint), WIDTH, HEIGHT)
+
+
+PANEL_WIDTH = 3.3
+"""Of a panel of a method, in inches."""
+POINTS = 300
+"""A curve of more points is thinned out to about so many."""
+PANELS: Mapping[str, Sequence[str]] = {
+    "loss": ("train/loss",),
+    "implied reward": (
+        "rewards/desirable",
+        "rewards/chosen",
+        "rewards/undesirable",
+        "rewards/rejected",
+    ),
+    "reference point (nats)": ("policy/reference_point",),
+}
+"""Label of the y axis to the metrics of a panel."""
+LOSING = ("rewards/undesirable", "rewards/rejected")
+"""Shown as dashes."""
+
+
+def curve_plots(matrix: Matrix) -> list[Plot]:
+    """Returns a figure for each column whose cells were trained, with a line per series."""
+    plots = []
+    for x in matrix.xs:
+        trained = {
+            series: cell.trained
+            for series in matrix.series
+            if (cell := matrix.cells.get((x, series))) and cell.trained
+        }
+        plot = _plot(matrix, x, trained) if trained else None
+        plots += [plot] if plot else []
+    return plots
+
+
+def _plot(matrix: Matrix, x: str, trained: Mapping[str, StageData]) -> Plot | None:
+    panels = {
+        unit: names
+        for unit, names in PANELS.items()
+        if any(name in stage.curves for stage in trained.values() for name in names)
+    }
+    if not panels:
+        return None
+    colours = series_colours(matrix.series)
+
+    def paint(figure: Figure) -> None:
+        found = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axes, (unit, names) in zip(found, panels.items(), strict=True):
+            for series, stage in trained.items():
+                _lines(axes, stage, names, colours[series])
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+            axes.set_xlabel("optimiser step")
+            axes.set_ylabel(_unit(unit, trained))
+        _legend(figure, matrix, {series: colours[series] for series in trained}, panels)
+
+    losses = ", ".join(dict.fromkeys(stage.loss for stage in trained.values() if stage.loss))
+    caption = f"{matrix.label(x)}: the last train stage{f' ({losses})' if losses else ''}"
+    return Plot(f"curves-{_file_name(x)}", caption, paint, PANEL_WIDTH * len(panels), 2.9)
+
+
+def _lines(axes: Axes, stage: StageData, names: Sequence[str], colour: str) -> None:
+    for name in names:
+        if name in stage.curves:
+            curve = thinned(stage.curves[name])
+            style = "--" if name in LOSING else "-"
+            axes.plot(list(curve), list(curve.values()), style, color=colour, linewidth=1.1)
+
+
+def _unit(unit: str, trained: Mapping[str, StageData]) -> str:
+    in_nats = unit == "loss" and all(stage.loss in NATS for stage in trained.values())
+    return f"{unit} (nats)" if in_nats else unit
+
+
+def thinned(curve: Curve) -> Curve:
+    """Returns every so manieth point of a curve, the last one always."""
+    stride = max(1, len(curve) // POINTS)
+    points = list(curve.items())
+    return dict([*points[:-1:stride], *points[-1:]])
+
+
+def _legend(
+    figure: Figure, matrix: Matrix, colours: Mapping[str, str], panels: Mapping[str, Sequence[str]]
+) -> None:
+    handles = [
+        Line2D([], [], color=colour, label=matrix.label(series))
+        for series, colour in colours.items()
+        if series
+    ]
+    if "implied reward" in panels:
+        handles += [
+            Line2D([], [], color=INK, label="desirable, chosen"),
+            Line2D([], [], color=INK, linestyle="--", label="undesirable, rejected"),
+        ]
+    if handles:
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=min(2 * len(panels), len(handles))
+        )
+
+
+def _file_name(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "+-." else "-" for c in text)

@@ -1,0 +1,70 @@
+"""Figure 6: the win rate over the fraction of the desirable or undesirable data kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from halo_report.figures.colours import SERIES
+from halo_report.figures.plot import INK, Plot
+from halo_report.read.cell_matrix import Cell, Failures, KeptCell, share_of
+from halo_statistics.intervals import Proportion
+
+
+def imbalance_figure(
+    kept: Sequence[KeptCell], lines: Mapping[str, Cell], failures: Failures
+) -> Plot | None:
+    """Returns the curves with their intervals, or None without a judged cell.
+
+    Args:
+        kept: The cells of all curves.
+        lines: Label to a cell that is drawn as a horizontal line over its interval.
+        failures: How comparisons without a verdict count.
+    """
+    curves: dict[str, list[tuple[float, Proportion]]] = {}
+    for each in sorted(kept, key=lambda each: each.fraction):
+        share = share_of(each.cell, failures)
+        if share is not None:
+            curves.setdefault(each.side, []).append((each.fraction, share))
+    if not curves:
+        return None
+    levels = {name: s for name, cell in lines.items() if (s := share_of(cell, failures))}
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        for place, (side, points) in enumerate(sorted(curves.items())):
+            _curve(axes, points, f"{side} data kept", place, len(curves))
+        for name, share in levels.items():
+            axes.axhspan(share.low, share.high, color=INK, alpha=0.08, linewidth=0)
+            axes.axhline(share.rate, color=INK, linestyle="--", linewidth=1.2, label=name)
+        fractions = sorted({each.fraction for each in kept})
+        axes.set_xscale("log")
+        axes.set_xticks(fractions, [f"{fraction:g}" for fraction in fractions])
+        axes.minorticks_off()
+        axes.set_xlabel("fraction kept (logarithmic)")
+        axes.set_ylabel("win rate")
+        axes.legend(loc="best")
+
+    caption = "Win rate over the fraction of the data kept"
+    return Plot("imbalance", caption, paint, width=6.2, height=3.6)
+
+
+def _curve(
+    axes: Axes, points: Sequence[tuple[float, Proportion]], label: str, place: int, count: int
+) -> None:
+    aside = 1 + 0.05 * (place - (count - 1) / 2)
+    shares = [share for _, share in points]
+    reach = [[s.rate - s.low for s in shares], [s.high - s.rate for s in shares]]
+    axes.errorbar(
+        [fraction * aside for fraction, _ in points],
+        [share.rate for share in shares],
+        yerr=reach,
+        fmt="o-",
+        color=SERIES[place % len(SERIES)],
+        capsize=3,
+        markersize=4,
+        linewidth=1.4,
+        label=label,
+    )

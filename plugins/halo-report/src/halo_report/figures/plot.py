@@ -1,0 +1,142 @@
+"""Figures that stand within a page as SVG text and are written to files of their own."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK = "#010203"
+"""Stands for the page's text colour; no series has it."""
+
+STYLE = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.family": "sans-serif",
+    "font.size": 9.0,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": INK,
+    "grid.alpha": 0.12,
+    "grid.linewidth": 0.6,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "boxplot.boxprops.color": INK,
+    "boxplot.capprops.color": INK,
+    "boxplot.medianprops.color": INK,
+    "boxplot.whiskerprops.color": INK,
+}
+NO_METADATA = {"Creator": None, "Date": None, "Format": None, "Type": None}
+
+
+def draw(name: str, paint: Callable[[Figure], None], *, width: float, height: float) -> str:
+    """Returns an ``<svg>`` element in which the ink is the page's text colour.
+
+    Args:
+        name: Unique within the page; the ids in the SVG are derived from it.
+        paint: Adds axes to the figure and draws on them.
+        width: In inches of 72 points.
+        height: In inches of 72 points.
+    """
+    settings: Any = {**STYLE, "svg.hashsalt": name}
+    with rc_context(settings):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        paint(figure)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", transparent=True, metadata=NO_METADATA)
+    return _inline(text.getvalue(), name)
+
+
+def _inline(document: str, name: str) -> str:
+    """Returns the SVG element of a document, its ids made unique, to stand within a page."""
+    element = document[document.index("<svg") :].replace(INK, "currentColor")
+    prefix = re.sub(r"[^A-Za-z0-9]+", "-", name)
+    element = re.sub(r'\bid="', f'id="{prefix}-', element)
+    element = re.sub(r'href="#', f'href="#{prefix}-', element)
+    element = element.replace("url(#", f"url(#{prefix}-")
+    return element.replace("<svg ", '<svg role="img" ', 1)
+
+
+FORMATS = ("svg", "png", "pdf")
+DPI = 160
+PAPER, PAPER_INK = "#ffffff", "#1b1f24"
+_METADATA: dict[str, dict[str, None]] = {
+    "svg": NO_METADATA,
+    "png": {"Software": None},
+    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure before it is drawn.
+
+    Attributes:
+        name: Of its files, without an ending; unique within a page.
+        caption: What it shows, for people.
+        paint: Adds axes to a figure and draws on them.
+        width: In inches of 72 points.
+        height: In inches of 72 points.
+    """
+
+    name: str
+    caption: str
+    paint: Callable[[Figure], None]
+    width: float
+    height: float
+
+
+def on_axes(paint: Callable[[Axes], None]) -> Callable[[Figure], None]:
+    """Returns what paints a figure of a single pair of axes."""
+    return lambda figure: paint(figure.add_subplot())
+
+
+def inline(plot: Plot) -> str:
+    """Returns the plot as an ``<svg>`` element for a page, in the page's text colour."""
+    return draw(plot.name, plot.paint, width=plot.width, height=plot.height)
+
+
+def as_file(element: str) -> str:
+    """Returns an element that `inline` made as an SVG file, on white paper."""
+    paper = f'<svg style="background: {PAPER}" '
+    return element.replace("<svg ", paper, 1).replace("currentColor", PAPER_INK)
+
+
+def save(plot: Plot, path: Path) -> Path:
+    """Returns the file that the plot was written to, on white paper; it is whole or not there.
+
+    Args:
+        plot: What to draw.
+        path: Its ending is one of `FORMATS`. The same plot gives the same bytes.
+
+    Raises:
+        ValueError: When the ending is none of these.
+    """
+    kind = path.suffix.removeprefix(".").lower()
+    if kind not in FORMATS:
+        raise ValueError(f"{path.name}: expected a name that ends in .{', .'.join(FORMATS)}")
+    ink = {key: PAPER_INK if value == INK else value for key, value in STYLE.items()}
+    settings: Any = {**ink, "svg.hashsalt": plot.name}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{os.getpid()}.{path.name}")
+    with rc_context(settings):
+        figure = Figure(figsize=(plot.width, plot.height), layout="constrained", facecolor=PAPER)
+        plot.paint(figure)
+        figure.savefig(beside, format=kind, dpi=DPI, metadata=_METADATA[kind])
+    beside.replace(path)
+    return path

@@ -1,0 +1,246 @@
+"""The blocks of a page that cells give: win rates, lengths and imbalance, with their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from halo_report.figures.bars import length_bars, win_bars
+from halo_report.figures.imbalance import imbalance_figure
+from halo_report.pages.html import Block, TableView
+from halo_report.pages.json_fields import pair_fields
+from halo_report.read.cell_matrix import Cell, Failures, KeptCell, Matrix, share_of
+from halo_report.read.pairwise import PairTest, compare, corrected
+from halo_statistics.intervals import Proportion
+from halo_statistics.significance import p_text
+
+SIGNIFICANT = 0.05
+READING = {
+    "lost": "comparisons without a verdict count as losses",
+    "left out": "comparisons without a verdict are left out",
+}
+
+
+def win_block(matrix: Matrix, tests: Sequence[PairTest]) -> Block | None:
+    """Returns the win rates with counts, intervals and tests; None where nothing was judged."""
+    plot = win_bars(matrix)
+    if plot is None:
+        return None
+    tables = [wins_table(matrix)] if len(matrix.series) > 1 else []
+    tables += [counts_table(matrix), *([tests_table(matrix, tests)] if tests else [])]
+    note = f"Ties are half points; in the bars, {READING[matrix.failures]}."
+    return Block("Win rates", [plot], tables, note)
+
+
+def wins_table(matrix: Matrix) -> TableView:
+    """Returns the wins at one glance: a row per column of the figure, a column per series."""
+    rows = [
+        [matrix.label(x), *(_wins(matrix.cells.get((x, series))) for series in matrix.series)]
+        for x in matrix.xs
+    ]
+    totals = {cell.rate.total for cell in matrix.cells.values() if cell.rate}
+    of = f" of {totals.pop()}" if len(totals) == 1 else ""
+    return TableView(f"Wins{of}", [matrix.x_axis, *map(matrix.label, matrix.series)], rows)
+
+
+def _wins(cell: Cell | None) -> str:
+    if cell is None:
+        return ""
+    return str(cell.rate.wins) if cell.rate else cell.status
+
+
+def counts_table(matrix: Matrix) -> TableView:
+    """Returns the table of counts and intervals, with failures counted both ways."""
+    return TableView(
+        "Counts and exact 90 % intervals, of win rate - 0.5",
+        [
+            *_axis_titles(matrix),
+            *("wins", "losses", "ties", "no verdict", "failures as losses", "failures left out"),
+        ],
+        [[*names(matrix, cell), *_counts(cell)] for cell in matrix.ordered()],
+        texts=2 if matrix.series_axis else 1,
+        folded=len(matrix.cells) > 24,
+        note="In brackets the Clopper-Pearson interval.",
+    )
+
+
+def _counts(cell: Cell) -> list[str]:
+    if cell.rate is None:
+        return ["-", "-", "-", "-", cell.status, cell.status]
+    rate = cell.rate
+    counts = (rate.wins, rate.losses, rate.ties, rate.unscored)
+    shares = (share_of(cell, "lost"), share_of(cell, "left out"))
+    return [*map(str, counts), *map(above_half, shares)]
+
+
+def above_half(share: Proportion | None) -> str:
+    """Returns win rate - 0.5 with its interval, as the report gives it; "none" without one."""
+    if share is None:
+        return "none"
+    rate, low, high = (value - 0.5 for value in (share.rate, share.low, share.high))
+    return f"{rate:+.4f} [{low:+.4f}, {high:+.4f}]"
+
+
+def tests_table(matrix: Matrix, tests: Sequence[PairTest]) -> TableView:
+    """Returns the table of pairwise tests of one figure."""
+    differ = sum(test.p_holm < SIGNIFICANT for test in tests)
+    where = f" at the same {matrix.series_axis}" if matrix.series_axis else ""
+    return TableView(
+        f"Pairs{where}: {differ} of {len(tests)} differ at {SIGNIFICANT} after Holm's correction",
+        [
+            *([matrix.series_axis] if matrix.series_axis else []),
+            *(
+                "first",
+                "second",
+                "test",
+                "n",
+                "difference",
+                "p",
+                "p (Holm)",
+                "p (failures the other way)",
+            ),
+        ],
+        [_test_row(matrix, test) for test in tests],
+        texts=4 if matrix.series_axis else 3,
+        folded=len(tests) > 12,
+        note="Fisher's exact test for counts of wins, where a tie is no win; McNemar's exact test "
+        "where both were judged on the same prompts. Two-sided. Holm's correction is for all "
+        "tests of this table.",
+    )
+
+
+def _test_row(matrix: Matrix, test: PairTest) -> list[str]:
+    series = [matrix.label(test.a.series)] if matrix.series_axis else []
+    numbers = (p_text(test.p), p_text(test.p_holm), p_text(test.p_other))
+    pair = [matrix.label(test.a.x), matrix.label(test.b.x), test.test]
+    return [*series, *pair, str(test.n), f"{test.difference:+.4f}", *numbers]
+
+
+def length_block(matrix: Matrix) -> Block | None:
+    """Returns the lengths with their table, or None where none are known."""
+    plot = length_bars(matrix)
+    if plot is None:
+        return None
+    rows = [[*names(matrix, cell), *_lengths(cell)] for cell in matrix.ordered()]
+    table = TableView(
+        "Tokens per completion",
+        [*_axis_titles(matrix), "median", "mean"],
+        rows,
+        texts=2 if matrix.series_axis else 1,
+        folded=len(rows) > 24,
+    )
+    return Block("Output lengths", [plot], [table])
+
+
+def _lengths(cell: Cell) -> list[str]:
+    if cell.lengths is None:
+        return ["-", "-"]
+    median = cell.lengths.median
+    return ["not known" if median is None else f"{median:g}", f"{cell.lengths.mean:.1f}"]
+
+
+def _axis_titles(matrix: Matrix) -> list[str]:
+    return [matrix.series_axis, matrix.x_axis] if matrix.series_axis else [matrix.x_axis]
+
+
+def names(matrix: Matrix, cell: Cell) -> list[str]:
+    """Returns the first columns of a cell's row in a table."""
+    x = matrix.label(cell.x)
+    return [matrix.label(cell.series), x] if matrix.series_axis else [x]
+
+
+def kept_tests(
+    kept: Sequence[KeptCell], lines: Mapping[str, Cell], failures: Failures
+) -> dict[tuple[int, str], PairTest]:
+    """Returns the tests of every cell of the curves against every line: one family.
+
+    The keys are the cell's place in `kept`, and the line.
+
+    Args:
+        kept: The cells of the curves.
+        lines: Label to the cell of a horizontal line.
+        failures: How comparisons without a verdict count.
+    """
+    places = {
+        (place, name): (id(each.cell), name)
+        for place, each in enumerate(kept)
+        for name, cell in lines.items()
+        if share_of(each.cell, failures) and share_of(cell, failures)
+    }
+    # A cell that ends both curves is tested once.
+    pairs = {key: (kept[place].cell, lines[name]) for (place, name), key in places.items()}
+    tests = corrected([compare(*pair, failures) for pair in pairs.values()])
+    found = dict(zip(pairs, tests, strict=True))
+    return {place: found[key] for place, key in places.items()}
+
+
+def imbalance_fields(
+    kept: Sequence[KeptCell],
+    lines: Mapping[str, Cell],
+    failures: Failures,
+    counts: Callable[[Cell], dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Returns the curves as `--json` has them: each cell's counts, and its tests.
+
+    Args:
+        kept: The cells of the curves.
+        lines: Label to the cell of a horizontal line.
+        failures: How comparisons without a verdict count.
+        counts: What is said of a cell besides.
+    """
+    tests = kept_tests(kept, lines, failures)
+    return [
+        {
+            "data": each.side,
+            "fraction": each.fraction,
+            **counts(each.cell),
+            "against": [
+                {"line": line, **pair_fields(test)}
+                for (own, line), test in tests.items()
+                if own == place
+            ],
+        }
+        for place, each in enumerate(kept)
+    ]
+
+
+def imbalance_block(
+    kept: Sequence[KeptCell], lines: Mapping[str, Cell], failures: Failures
+) -> Block | None:
+    """Returns the curve with counts, intervals and tests against the lines, or None."""
+    plot = imbalance_figure(kept, lines, failures)
+    if plot is None:
+        return None
+    kept = sorted(kept, key=lambda each: (each.side, each.fraction))
+    tests = kept_tests(kept, lines, failures)
+    rows = []
+    for place, each in enumerate(kept):
+        told = [_tested(tests.get((place, name))) for name in lines]
+        rows.append([each.side, f"{each.fraction:g}", *_kept_counts(each.cell), *told])
+    rows += [
+        ["line", name, *_kept_counts(cell), *["-"] * len(lines)] for name, cell in lines.items()
+    ]
+    table = TableView(
+        "Counts, exact 90 % intervals of win rate - 0.5, and tests against the lines",
+        [
+            *("data", "kept", "wins", "n", "no verdict", "failures as losses"),
+            *("failures left out", *(f"p against {name} (Holm)" for name in lines)),
+        ],
+        rows,
+        note="Two-sided; in brackets the p-value after Holm's correction for all tests of this "
+        "table.",
+    )
+    note = f"Ties are half points; in the figure, {READING[failures]}."
+    return Block("Imbalanced data", [plot], [table], note)
+
+
+def _tested(test: PairTest | None) -> str:
+    return f"{p_text(test.p)} ({p_text(test.p_holm)})" if test else "-"
+
+
+def _kept_counts(cell: Cell) -> list[str]:
+    if cell.rate is None:
+        return ["-", "-", "-", cell.status, cell.status]
+    rate = cell.rate
+    shares = (share_of(cell, "lost"), share_of(cell, "left out"))
+    return [str(rate.wins), str(rate.total), str(rate.unscored), *map(above_half, shares)]

@@ -1,0 +1,234 @@
+"""The report's claims about its 77 models, and which of them the authors' counts support.
+
+A claim is a list of comparisons, each with what the claim says of it. At `LEVEL`, two-sided:
+
+* ``better``: the first has the higher win rate, and the difference is significant;
+* ``not better``: the first is not significantly better. That is what such counts can say of "no
+  advantage"; it does not say that both are equal;
+* ``not worse``: the first is not significantly worse ("competitive", "as good as").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from halo_report.read.cell_matrix import Cell, Failures
+from halo_report.read.counts_file import Counts, method_label, model_label
+from halo_report.read.pairwise import PairTest, compare, corrected
+from halo_statistics.significance import p_text
+
+LEVEL = 0.05
+
+Says = Literal["better", "not better", "not worse"]
+Pair = tuple[str, str, str, Says]
+"""The first method, the second, the model, and what the claim says of the first."""
+
+PYTHIA = ("pythia1-4b", "pythia2-8b", "pythia6-9b", "pythia12-0b")
+LLAMA = ("llama7b", "llama13b", "llama30b")
+SMALL = (*PYTHIA[:3], "llama7b")
+"""Models of at most 7B parameters."""
+FIGURE_2 = ("csft", "slic", "ppo", "dpo")
+"""What the report's section 3 compares with SFT."""
+DROPPED = 0.1
+"""The fraction kept of which the report says that it still exceeds DPO."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the report says.
+
+    Attributes:
+        id: For `--json`.
+        text: The claim.
+        source: Where the report makes it.
+        pairs: What follows from it.
+    """
+
+    id: str
+    text: str
+    source: str
+    pairs: Sequence[Pair]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A comparison of a claim and what came out.
+
+    Attributes:
+        label: What was compared, for people.
+        says: What the claim says of the first.
+        test: The test; its family is the claim.
+    """
+
+    label: str
+    says: Says
+    test: PairTest
+
+    def holds(self, *, with_holm: bool = False) -> bool:
+        """Returns whether what the claim says came out."""
+        p = self.test.p_holm if with_holm else self.test.p
+        if self.says == "better":
+            return self.test.difference > 0 and p < LEVEL
+        differs_badly = (
+            self.test.difference > 0 if self.says == "not better" else self.test.difference < 0
+        )
+        return not (differs_badly and p < LEVEL)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim with its findings.
+
+    Attributes:
+        claim: What the report says.
+        findings: What the counts say of each of its comparisons.
+    """
+
+    claim: Claim
+    findings: Sequence[Finding]
+
+    def outcome(self, *, with_holm: bool = False) -> str:
+        """Returns ``supported``, ``partly supported`` or ``not supported``."""
+        held = [finding.holds(with_holm=with_holm) for finding in self.findings]
+        return "supported" if all(held) else "partly supported" if any(held) else "not supported"
+
+    @property
+    def summary(self) -> str:
+        """Returns in how many comparisons it holds, and why not in the others."""
+        failed = [finding for finding in self.findings if not finding.holds()]
+        total = len(self.findings)
+        told = f"holds in {total - len(failed)} of {total} comparisons"
+        return f"{told}; not: {'; '.join(map(_reason, failed))}" if failed else told
+
+
+def check_claims(counts: Counts) -> list[Verdict]:
+    """Returns the verdicts on the claims of which the counts have every comparison.
+
+    Args:
+        counts: Counts in which the models and methods have the authors' names.
+    """
+    cells = counts.matrix.cells
+    failures = counts.matrix.failures
+    verdicts = [
+        _judge(claim, [_found(cells, *pair) for pair in claim.pairs], failures)
+        for claim in CLAIMS
+        if all((x, model) in cells for a, b, model, _ in claim.pairs for x in (a, b))
+    ]
+    dropped = {each.side: each.cell for each in counts.kept if each.fraction == DROPPED}
+    dpo = cells.get(("dpo", "llama7b"))
+    if dpo and {"desirable", "undesirable"} <= dropped.keys():
+        found: list[tuple[str, Cell, Cell, Says]] = [
+            (f"KTO with 10 % of the {side} data against DPO, Llama 7B", cell, dpo, "better")
+            for side, cell in sorted(dropped.items())
+        ]
+        verdicts.append(_judge(IMBALANCE, found, failures))
+    return verdicts
+
+
+def _found(
+    cells: Mapping[tuple[str, str], Cell], a: str, b: str, model: str, says: Says
+) -> tuple[str, Cell, Cell, Says]:
+    label = f"{method_label(a)} against {method_label(b)}, {model_label(model)}"
+    return label, cells[a, model], cells[b, model], says
+
+
+def _judge(
+    claim: Claim, found: Sequence[tuple[str, Cell, Cell, Says]], failures: Failures
+) -> Verdict:
+    tests = corrected([compare(a, b, failures) for _, a, b, _ in found])
+    findings = [
+        Finding(label, says, test) for (label, _, _, says), test in zip(found, tests, strict=True)
+    ]
+    return Verdict(claim, findings)
+
+
+def _reason(finding: Finding) -> str:
+    points = f"{100 * finding.test.difference:+.1f} points, p {p_text(finding.test.p)}"
+    return f"{finding.label} ({points})"
+
+
+CLAIMS = (
+    Claim(
+        "kto-beats-dpo",
+        "KTO alone is significantly better than DPO alone for Llama 7B, 13B and 30B",
+        "section 5, result 2",
+        [("kto", "dpo", model, "better") for model in LLAMA],
+    ),
+    Claim(
+        "kto-as-good-as-dpo",
+        "KTO is as good or better than DPO at all scales, both with and without SFT before",
+        "Figure 5",
+        [(f"{b}kto", f"{b}dpo", m, "not worse") for b in ("", "sft+") for m in PYTHIA + LLAMA],
+    ),
+    Claim(
+        "sft-kto-competitive",
+        "SFT+KTO is competitive with SFT+DPO at all scales",
+        "section 5, result 1",
+        [("sft+kto", "sft+dpo", model, "not worse") for model in PYTHIA + LLAMA],
+    ),
+    Claim(
+        "kto-needs-no-sft",
+        "KTO alone is competitive with SFT+KTO for Llama 13B and 30B",
+        "section 5, result 2",
+        [("kto", "sft+kto", model, "not worse") for model in LLAMA[1:]],
+    ),
+    Claim(
+        "only-kto-needs-no-sft",
+        "No other method is competitive with its SFT+ counterpart for Llama 13B and 30B",
+        "section 5, result 2",
+        [(f"sft+{x}", x, model, "better") for x in FIGURE_2 for model in LLAMA[1:]],
+    ),
+    Claim(
+        "dpo-no-better-than-ppo",
+        "DPO has no significant advantage over offline PPO below 30B",
+        "section 3.4, finding 2",
+        [
+            (f"{before}dpo", f"{before}ppo", model, "not better")
+            for before in ("", "sft+")
+            for model in (*PYTHIA, *LLAMA[:2])
+        ],
+    ),
+    Claim(
+        "sft-dpo-best-at-30b",
+        "At 30B, DPO after SFT is significantly better than offline PPO after SFT",
+        "section 3.4, finding 2, and Figure 2",
+        [("sft+dpo", "sft+ppo", "llama30b", "better")],
+    ),
+    Claim(
+        "no-gain-over-sft-when-small",
+        "At 7B and below, aligning has no advantage over SFT alone",
+        "section 3.4, finding 1",
+        [
+            (f"{before}{x}", "sft", model, "not better")
+            for before in ("", "sft+")
+            for x in FIGURE_2
+            for model in SMALL
+        ],
+    ),
+    Claim(
+        "ppo-dpo-gain-when-large",
+        "Aligning after SFT improves Llama 13B and 30B significantly with offline PPO and with DPO",
+        "section 3.4, finding 1",
+        [(f"sft+{x}", "sft", model, "better") for x in ("ppo", "dpo") for model in LLAMA[1:]],
+    ),
+    Claim(
+        "only-ppo-dpo-gain",
+        "Aligning after SFT improves Llama 13B and 30B with neither CSFT nor SLiC",
+        "section 3.4, finding 1",
+        [(f"sft+{x}", "sft", m, "not better") for x in ("csft", "slic") for m in LLAMA[1:]],
+    ),
+    Claim(
+        "sft-first",
+        "Offline PPO and DPO are significantly better with SFT first",
+        "section 3.4, finding 3",
+        [(f"sft+{x}", x, m, "better") for x in ("ppo", "dpo") for m in PYTHIA + LLAMA],
+    ),
+)
+IMBALANCE = Claim(
+    "drop-nine-tenths",
+    "With 90 % of the desirable or of the undesirable data dropped, KTO still exceeds DPO",
+    "section 5, result 3, and Figure 6",
+    [],
+)

@@ -1,0 +1,163 @@
+"""The page and the JSON object that a file of counts gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from halo_report.figures.value_functions import value_figure
+from halo_report.pages.blocks import (
+    above_half,
+    imbalance_block,
+    imbalance_fields,
+    length_block,
+    win_block,
+)
+from halo_report.pages.claims import LEVEL, Finding, Verdict, check_claims
+from halo_report.pages.html import Block, Page, TableView
+from halo_report.pages.json_fields import cell_fields, pair_fields, share_fields
+from halo_report.read.cell_matrix import Cell
+from halo_report.read.counts_file import Counts
+from halo_report.read.pairwise import PairTest, pairwise_tests
+from halo_report.values.yardsticks import figure_4
+from halo_statistics.significance import p_text
+
+
+def counts_page(counts: Counts, source: str) -> tuple[Page, dict[str, Any]]:
+    """Returns the page of a file of counts, and what `--json` prints of it.
+
+    Args:
+        counts: What the file holds.
+        source: The file, for the page.
+    """
+    matrix = counts.matrix
+    tests = pairwise_tests(matrix)
+    verdicts = check_claims(counts)
+    lines = baselines(counts)
+    blocks = [
+        win_block(matrix, tests),
+        _claims_block(verdicts) if verdicts else None,
+        _value_block(),
+        imbalance_block(counts.kept, lines, matrix.failures),
+        length_block(matrix),
+        _others_block(counts.others) if counts.others else None,
+    ]
+    page = Page(
+        f"Counts of {matrix.name}",
+        [block for block in blocks if block],
+        facts={"Counts": source},
+    )
+    return page, _payload(counts, tests, verdicts, lines)
+
+
+def baselines(counts: Counts) -> dict[str, Cell]:
+    """Returns the lines of the imbalance curve: DPO on all data, of the same model."""
+    models = dict.fromkeys(each.cell.series for each in counts.kept)
+    cells = {model: counts.matrix.cells.get(("dpo", model)) for model in models}
+    return {f"DPO, {counts.matrix.label(m)}": cell for m, cell in cells.items() if cell}
+
+
+def _value_block() -> Block | None:
+    """Returns the report's Figure 4, which is of closed forms and not of counts."""
+    plot = value_figure(figure_4())
+    if plot is None:
+        return None
+    note = "Closed forms (SLiC with a margin of 1); to check those of losses: halo inspect LOSS..."
+    return Block("Value functions", [plot], [], note)
+
+
+def _claims_block(verdicts: Sequence[Verdict]) -> Block:
+    header = ["claim", "where", "with these counts", "and after Holm's correction", "how"]
+    rows = [
+        [v.claim.text, v.claim.source, v.outcome(), v.outcome(with_holm=True), v.summary]
+        for v in verdicts
+    ]
+    note = (
+        f"A difference counts where a two-sided exact test gives p < {LEVEL}; Holm's correction "
+        "is within each claim. Where a claim says that there is no difference, counts can only "
+        "fail to show one: that is not the same as showing that there is none."
+    )
+    claims = TableView("Verdicts", header, rows, texts=5, note=note)
+    details = TableView(
+        "Every comparison of the claims",
+        ["claim", "comparison", "expected", "holds", "difference", "p", "p (Holm)"],
+        [[v.claim.id, *_finding_row(f)] for v in verdicts for f in v.findings],
+        texts=4,
+        folded=True,
+    )
+    return Block("The report's claims on these counts", [], [claims, details])
+
+
+def _finding_row(finding: Finding) -> list[str]:
+    test = finding.test
+    held = "yes" if finding.holds() else "no"
+    numbers = (f"{test.difference:+.4f}", p_text(test.p), p_text(test.p_holm))
+    return [finding.label, finding.says, held, *numbers]
+
+
+def _others_block(others: Sequence[Cell]) -> Block:
+    rows = []
+    for cell in others:
+        rate = cell.rate
+        assert rate is not None
+        shares = (rate.failures_lost, rate.main)
+        counts = (str(rate.wins), str(rate.total), str(rate.unscored))
+        rows.append([cell.x, *counts, *map(above_half, shares)])
+    header = ["row", "wins", "n", "no verdict", "failures as losses", "failures left out"]
+    table = TableView("Counts and exact 90 % intervals, of win rate - 0.5", header, rows)
+    return Block("Rows of no figure", [], [table])
+
+
+def _payload(
+    counts: Counts,
+    tests: Sequence[PairTest],
+    verdicts: Sequence[Verdict],
+    lines: Mapping[str, Cell],
+) -> dict[str, Any]:
+    return {
+        "rows": [_row(cell) for cell in counts.matrix.ordered()],
+        "tests": [{"model": t.a.series, **pair_fields(t)} for t in tests],
+        "claims": [_claim(verdict) for verdict in verdicts],
+        "imbalance": imbalance_fields(counts.kept, lines, counts.matrix.failures, _row),
+        "others": [{"name": cell.x, **_counted(cell)} for cell in counts.others],
+    }
+
+
+def _row(cell: Cell) -> dict[str, Any]:
+    return {"model": cell.series, "method": cell.x, **_counted(cell)}
+
+
+def _counted(cell: Cell) -> dict[str, Any]:
+    rate = cell.rate
+    assert rate is not None
+    return {
+        "wins": rate.wins,
+        "n": rate.total,
+        **share_fields(rate.failures_lost),
+        "unparsed": rate.unscored,
+        "losses": rate.losses,
+        "unparsed_left_out": {"n": rate.scored, **share_fields(rate.main)},
+        "mean_tokens": cell.lengths.mean if cell.lengths else None,
+    }
+
+
+def _claim(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "id": verdict.claim.id,
+        "claim": verdict.claim.text,
+        "source": verdict.claim.source,
+        "verdict": verdict.outcome(),
+        "verdict_holm": verdict.outcome(with_holm=True),
+        "summary": verdict.summary,
+        "comparisons": [
+            {
+                "label": finding.label,
+                "expected": finding.says,
+                "holds": finding.holds(),
+                "holds_holm": finding.holds(with_holm=True),
+                **pair_fields(finding.test),
+                "cells": [cell_fields(c) for c in (finding.test.a, finding.test.b)],
+            }
+            for finding in verdict.findings
+        ],
+    }

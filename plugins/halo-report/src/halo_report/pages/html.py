@@ -1,0 +1,159 @@
+"""HTML documents of the package's templates, and the files that a page and its figures make."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from halo_core.errors import PathError
+from halo_core.workspace.files import write_text
+from halo_report.figures.plot import Plot, as_file, inline, save
+from halo_statistics.win_rate import rate_text
+
+
+def render(template: str, values: Mapping[str, object]) -> str:
+    """Returns the document that a template gives.
+
+    Args:
+        template: Its file in the package's folder ``templates``.
+        values: Name to value. Text is escaped; figures are put in with the filter ``svg``.
+    """
+    document: str = _environment().get_template(template).render(values)
+    return document
+
+
+def number(value: float) -> str:
+    """Returns a number with as many digits as a reader needs.
+
+    >>> number(200), number(12345.0), number(0.59512), number(5e-7)
+    ('200', '12345', '0.5951', '5e-07')
+    """
+    return str(int(value)) if value == int(value) else f"{value:.4g}"
+
+
+def svg(figure: Plot | str) -> Markup:
+    """Returns a figure, or one that is drawn already, as an element that is not escaped."""
+    return Markup(figure if isinstance(figure, str) else inline(figure))
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("halo_report.pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "rate": rate_text, "svg": svg}
+    return environment
+
+
+@dataclass(frozen=True)
+class TableView:
+    """A table under a figure.
+
+    Attributes:
+        title: What it shows; the line that unfolds it where it is folded.
+        header: Titles of the columns.
+        rows: As many texts per row as there are titles.
+        texts: The first so many columns are text, the others numbers.
+        folded: Whether it is shown only when asked for.
+        note: How to read it, or "".
+    """
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    texts: int = 1
+    folded: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A figure and what stands under it.
+
+    Attributes:
+        title: The heading.
+        plots: The figures; none for tables alone.
+        tables: Under them.
+        note: Over the figures, or "".
+    """
+
+    title: str
+    plots: Sequence[Plot] = ()
+    tables: Sequence[TableView] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a page shows.
+
+    Attributes:
+        title: The heading of all.
+        blocks: In order.
+        warnings: What is missing, and why.
+        facts: Label to text, at the end.
+        warned: The heading of the warnings.
+        lead: A sentence under the heading of all, or "".
+        links: Label to address of other pages on the same.
+    """
+
+    title: str
+    blocks: Sequence[Block]
+    warnings: Sequence[str] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    warned: str = "Not in the figures"
+    lead: str = ""
+    links: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def plots(self) -> list[Plot]:
+        """Returns all figures, in order."""
+        return [plot for block in self.blocks for plot in block.plots]
+
+
+def render_comparison(page: Page, drawn: Mapping[str, str]) -> str:
+    """Returns the HTML document. Everything is escaped; it loads nothing and runs nothing.
+
+    Args:
+        page: What to show.
+        drawn: Name of each of its figures to the ``<svg>`` element.
+    """
+    return render("comparison.html.j2", {"page": page, "drawn": drawn})
+
+
+PAGE = "report.html"
+
+
+def write_report(page: Page, folder: Path, name: str = PAGE) -> list[Path]:
+    """Returns the files: the page, ``report.html``, and each figure as PNG and SVG.
+
+    Args:
+        page: The page.
+        folder: Where they go; made if need be.
+        name: What the page's file is called.
+
+    Raises:
+        PathError: When the folder cannot be written to.
+    """
+    files = [folder / name]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        drawn = {plot.name: inline(plot) for plot in page.plots}
+        for plot in page.plots:
+            files.append(save(plot, folder / f"{plot.name}.png"))
+            files.append(folder / f"{plot.name}.svg")
+            write_text(files[-1], as_file(drawn[plot.name]))
+        write_text(files[0], render_comparison(page, drawn))
+    except OSError as error:
+        told = f"cannot be written to: {error.strerror or error}; name another with --out"
+        raise PathError(told, location=str(folder)) from error
+    return files

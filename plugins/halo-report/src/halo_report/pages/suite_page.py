@@ -1,0 +1,174 @@
+"""The page and the JSON object that suites and runs give."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from halo_core.errors import HaloError
+from halo_report.figures.curves import curve_plots
+from halo_report.figures.value_functions import value_figure
+from halo_report.pages.blocks import imbalance_block, imbalance_fields, length_block, win_block
+from halo_report.pages.html import Block, Page
+from halo_report.pages.json_fields import pair_fields, share_fields
+from halo_report.read.cell_matrix import Cell, KeptCell, Matrix
+from halo_report.read.pairwise import PairTest, pairwise_tests
+from halo_report.read.suite_axes import AxisChoice, kept_cells, suite_matrix
+from halo_report.read.suite_cells import SuiteCells
+from halo_report.values.declared import run_values
+
+NAMED = 6
+"""A sentence on more cells names so many of them."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A suite, or some runs, as they are reported.
+
+    Attributes:
+        matrix: All cells.
+        kept: Those of an imbalance curve.
+        lines: Those that are lines across it.
+        specs: Resolved specs, for value functions.
+    """
+
+    matrix: Matrix
+    kept: Sequence[KeptCell]
+    lines: Mapping[str, Cell]
+    specs: Sequence[str]
+
+
+def suite_part(suite: SuiteCells, choice: AxisChoice) -> Part:
+    """Returns a suite as it is reported; raises as `suite_matrix` and `kept_cells` do."""
+    kept, lines = kept_cells(suite, choice)
+    return Part(suite_matrix(suite, choice), kept, lines, suite.specs)
+
+
+def runs_part(cells: Sequence[Cell], specs: Sequence[str]) -> Part:
+    """Returns runs side by side as they are reported."""
+    xs = [cell.x for cell in cells]
+    placed = {(cell.x, ""): cell for cell in cells}
+    name = xs[0] if len(xs) == 1 else f"{len(xs)} runs"
+    return Part(Matrix(name, "run", "", xs, [""], placed, "left out"), [], {}, specs)
+
+
+def parts_page(parts: Sequence[Part], facts: Mapping[str, str]) -> tuple[Page, dict[str, Any]]:
+    """Returns the page of some suites and runs, and what `--json` prints of it.
+
+    Args:
+        parts: In the order of the page.
+        facts: Label to text, for the end of the page.
+    """
+    blocks: list[Block] = []
+    payload: dict[str, list[Any]] = {"rows": [], "tests": [], "imbalance": [], "missing": []}
+    for part in parts:
+        tests = pairwise_tests(part.matrix)
+        blocks += _named(_blocks(part, tests), part.matrix.name if len(parts) > 1 else "")
+        for key, found in _payload(part, tests).items():
+            payload[key] += found
+    title = ", ".join(part.matrix.name for part in parts)
+    return Page(title, blocks, _warnings(payload["missing"]), facts), payload
+
+
+def _blocks(part: Part, tests: Sequence[PairTest]) -> list[Block]:
+    matrix = part.matrix.begun()
+    curves = curve_plots(matrix)
+    found = [
+        win_block(matrix, tests),
+        imbalance_block(part.kept, part.lines, matrix.failures) if part.kept else None,
+        length_block(matrix),
+        _value_block(part.specs),
+        Block("Learning curves", curves) if curves else None,
+    ]
+    return [block for block in found if block]
+
+
+def _value_block(specs: Sequence[str]) -> Block | None:
+    values = {value.label: value for spec in specs for value in run_values(spec)}
+    try:
+        plot = value_figure(list(values.values()))
+    except HaloError:
+        return None
+    if plot is None:
+        return None
+    note = "Of the losses used that declare one; to check its qualities: halo inspect LOSS..."
+    return Block("Value functions", [plot], [], note)
+
+
+def _named(blocks: Sequence[Block], part: str) -> list[Block]:
+    """Returns the blocks with titles and files that say of which part they are."""
+    if not part:
+        return list(blocks)
+    slug = re.sub(r"[^A-Za-z0-9.+-]+", "-", part)
+    return [
+        replace(
+            block,
+            title=f"{part}: {block.title}",
+            plots=[replace(plot, name=f"{slug}-{plot.name}") for plot in block.plots],
+        )
+        for block in blocks
+    ]
+
+
+def _payload(part: Part, tests: Sequence[PairTest]) -> dict[str, list[Any]]:
+    matrix = part.matrix
+    return {
+        "rows": [_row(matrix, cell) for cell in matrix.ordered()],
+        "tests": [{**_series(matrix, test.a), **pair_fields(test)} for test in tests],
+        "imbalance": imbalance_fields(
+            part.kept,
+            part.lines,
+            matrix.failures,
+            lambda cell: {"of": matrix.name, **_counts(cell)},
+        ),
+        "missing": [_missing(matrix, cell) for cell in matrix.ordered() if cell.rate is None],
+    }
+
+
+def _series(matrix: Matrix, cell: Cell) -> dict[str, str]:
+    return {"of": matrix.name} | ({matrix.series_axis: cell.series} if matrix.series_axis else {})
+
+
+def _row(matrix: Matrix, cell: Cell) -> dict[str, Any]:
+    return {**_series(matrix, cell), matrix.x_axis: cell.x, "run": cell.run or None} | _counts(cell)
+
+
+def _counts(cell: Cell) -> dict[str, Any]:
+    rate, lengths = cell.rate, cell.lengths
+    counts = {
+        "wins": rate.wins if rate else None,
+        "losses": rate.losses if rate else None,
+        "ties": rate.ties if rate else None,
+        "unscored": rate.unscored if rate else None,
+        "n": rate.scored if rate else 0,
+        **share_fields(rate.main if rate else None),
+        "failures_lost": {
+            "n": rate.total if rate else 0,
+            **share_fields(rate.failures_lost if rate else None),
+        },
+        "length_median": lengths.median if lengths else None,
+        "length_mean": lengths.mean if lengths else None,
+    }
+    return {"status": cell.status, "why": cell.why or None, **counts}
+
+
+def _missing(matrix: Matrix, cell: Cell) -> dict[str, str]:
+    parts = [part for part in (cell.series, cell.x) if part]
+    return {"of": matrix.name, "name": " ".join(parts), "status": cell.status, "why": cell.why}
+
+
+def _warnings(missing: Sequence[Mapping[str, str]]) -> list[str]:
+    """Returns a sentence for all cells that lack a result for the same reason."""
+    named: dict[str, list[str]] = {}
+    for each in missing:
+        reason = f"{each['status']}: {each['why']}" if each["why"] else each["status"]
+        named.setdefault(reason, []).append(each["name"])
+    return [f"{_listed(names)}: {reason}" for reason, names in named.items()]
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) <= NAMED:
+        return ", ".join(names)
+    return f"{len(names)} cells ({', '.join(names[:NAMED])}, ...)"

@@ -1,0 +1,144 @@
+"""What a comparison is made of: cells, each a model judged, in columns (x) and series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import fmean, median
+from typing import Literal
+
+from halo_report.read.run_data import StageData
+from halo_statistics.intervals import Proportion
+from halo_statistics.win_rate import Result, WinRate
+
+Failures = Literal["lost", "left out"]
+PENDING = "pending"
+"""The status of a suite's cell that has not ended; without a run it was never begun."""
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long the completions of a cell are, in tokens.
+
+    Attributes:
+        mean: The mean.
+        median: The median; None where only the mean is known.
+    """
+
+    mean: float
+    median: float | None
+
+
+def lengths_of(tokens: Sequence[int]) -> Lengths | None:
+    """Returns the lengths of some completions, or None without any."""
+    return Lengths(fmean(tokens), float(median(tokens))) if tokens else None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model that was judged, or should have been.
+
+    Attributes:
+        x: Its place on the x axis, usually the method.
+        series: Its series, usually the size of the model.
+        run: The run's folder name, or "".
+        status: ``done``, or why there is nothing: ``missing``, ``failed``, ``running``,
+            ``pending``.
+        why: What is known of that.
+        rate: Its counts; None where nothing was judged.
+        results: Prompt id to result, where they are known one by one.
+        lengths: Of its completions; None where they are not known.
+        trained: Its last train stage, for curves.
+    """
+
+    x: str
+    series: str
+    run: str = ""
+    status: str = "done"
+    why: str = ""
+    rate: WinRate | None = None
+    results: Mapping[str, Result] = field(default_factory=dict)
+    lengths: Lengths | None = None
+    trained: StageData | None = None
+
+
+@dataclass(frozen=True)
+class KeptCell:
+    """A model trained on a part of the data.
+
+    Attributes:
+        side: What the curve is about, for example ``desirable``.
+        fraction: The share of it that was kept, in (0, 1].
+        cell: The model.
+    """
+
+    side: str
+    fraction: float
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Cells in the order in which they are shown.
+
+    Attributes:
+        name: Of the suite, the runs or the file.
+        x_axis: What the columns are, for example ``method``.
+        series_axis: What the series are, for example ``size``; "" with one series.
+        xs: The columns, in order.
+        series: The series, in order.
+        cells: By column and series. One that is not there was not asked for.
+        failures: How the figures count comparisons without a verdict.
+        labels: Names to what figures call them; others stand for themselves.
+    """
+
+    name: str
+    x_axis: str
+    series_axis: str
+    xs: Sequence[str]
+    series: Sequence[str]
+    cells: Mapping[tuple[str, str], Cell]
+    failures: Failures
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def label(self, name: str) -> str:
+        """Returns what figures and tables call a column or a series."""
+        return self.labels.get(name, name)
+
+    def ordered(self) -> Iterator[Cell]:
+        """Yields the cells, one series after the other."""
+        for series in self.series:
+            for x in self.xs:
+                if (x, series) in self.cells:
+                    yield self.cells[x, series]
+
+    def begun(self) -> Matrix:
+        """Returns the matrix without the columns and series of which no cell was ever begun.
+
+        Where none was, everything stays. So a suite of which some cells were run with ``--cell``
+        is shown as these cells, and one that failed or is still to come beside others is shown as
+        missing.
+        """
+        begun = {at for at, cell in self.cells.items() if cell.run or cell.status != PENDING}
+        if not begun:
+            return self
+        xs = [x for x in self.xs if any(x == at for at, _ in begun)]
+        series = [name for name in self.series if any(name == of for _, of in begun)]
+        cells = {(x, of): cell for (x, of), cell in self.cells.items() if x in xs and of in series}
+        return replace(self, xs=xs, series=series, cells=cells)
+
+    def share(self, cell: Cell) -> Proportion | None:
+        """Returns the win rate that figures show."""
+        return share_of(cell, self.failures)
+
+    @property
+    def judged(self) -> bool:
+        """Returns whether any cell has a win rate."""
+        return any(self.share(cell) for cell in self.cells.values())
+
+
+def share_of(cell: Cell, failures: Failures) -> Proportion | None:
+    """Returns a cell's win rate with failures counted in one of the two ways."""
+    if cell.rate is None:
+        return None
+    return cell.rate.failures_lost if failures == "lost" else cell.rate.main

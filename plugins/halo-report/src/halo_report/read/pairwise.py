@@ -1,0 +1,92 @@
+"""Tests of every two columns of a matrix within the same series, corrected for their number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Literal
+
+from halo_report.read.cell_matrix import Cell, Failures, Matrix, share_of
+from halo_statistics.significance import fisher_exact, holm, mcnemar_exact, paired_counts
+
+Test = Literal["fisher", "mcnemar"]
+
+SHARED = 0.5
+"""Share of the smaller set of prompts from which on two cells are compared on those they share."""
+
+
+@dataclass(frozen=True)
+class PairTest:
+    """A test of whether two cells differ.
+
+    Attributes:
+        a: The first cell.
+        b: The second cell.
+        test: McNemar's where both were judged on the same prompts, else Fisher's.
+        difference: Win rate of `a` less that of `b`.
+        n: Comparisons behind it: the prompts they share, or those of both together.
+        p: Two-sided, with failures counted as the figure counts them.
+        p_holm: The same, corrected by Holm for all tests of the figure.
+        p_other: As `p`, with failures counted the other way.
+    """
+
+    a: Cell
+    b: Cell
+    test: Test
+    difference: float
+    n: int
+    p: float
+    p_holm: float
+    p_other: float
+
+
+def pairwise_tests(matrix: Matrix) -> list[PairTest]:
+    """Returns the tests of all pairs of judged columns within each series: one family."""
+    pairs: list[tuple[Cell, Cell]] = []
+    for series in matrix.series:
+        judged = [c for c in matrix.ordered() if c.series == series and matrix.share(c)]
+        pairs += combinations(judged, 2)
+    return corrected([compare(a, b, matrix.failures) for a, b in pairs])
+
+
+def corrected(tests: Sequence[PairTest]) -> list[PairTest]:
+    """Returns the same tests with `p_holm` of all of them as one family."""
+    family = holm([test.p for test in tests])
+    return [replace(test, p_holm=p) for test, p in zip(tests, family, strict=True)]
+
+
+def compare(a: Cell, b: Cell, failures: Failures) -> PairTest:
+    """Returns the test of two judged cells, as a family of one.
+
+    Args:
+        a: A cell with a win rate.
+        b: Another one.
+        failures: How comparisons without a verdict count.
+    """
+    first, second = share_of(a, failures), share_of(b, failures)
+    assert first is not None
+    assert second is not None
+    test: Test = "mcnemar" if share_prompts(a, b) else "fisher"
+    p, n = _p_value(a, b, test, failures)
+    other, _ = _p_value(a, b, test, "left out" if failures == "lost" else "lost")
+    return PairTest(a, b, test, first.rate - second.rate, n, p, p, other)
+
+
+def share_prompts(a: Cell, b: Cell) -> bool:
+    """Returns whether two cells were judged on so many of the same prompts that they are paired."""
+    shared = len(a.results.keys() & b.results.keys())
+    return shared > 0 and shared >= SHARED * min(len(a.results), len(b.results))
+
+
+def _p_value(a: Cell, b: Cell, test: Test, failures: Failures) -> tuple[float, int]:
+    """Returns the p-value and the number of comparisons behind it."""
+    if test == "mcnemar":
+        lost = failures == "lost"
+        more, less, shared = paired_counts(a.results, b.results, failures_lost=lost)
+        return mcnemar_exact(more, less), shared
+    assert a.rate is not None
+    assert b.rate is not None
+    trials = tuple(r.total if failures == "lost" else r.scored for r in (a.rate, b.rate))
+    # Fisher's test needs whole counts: a tie is not a win.
+    return fisher_exact((a.rate.wins, b.rate.wins), (trials[0], trials[1])), sum(trials)

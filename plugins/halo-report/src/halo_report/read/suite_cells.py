@@ -1,0 +1,135 @@
+"""Reads runs as cells of a matrix: a suite's, or some runs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from halo_core.errors import UserError
+from halo_core.workspace.layout import Target
+from halo_core.workspace.records import EVENTS, SUITE, SuiteCell
+from halo_report.read.cell_matrix import Cell, lengths_of
+from halo_report.read.run_data import RunData, StageData, read_run
+from halo_statistics.win_rate import win_rate
+
+DONE = ("computed", "cached", "done")
+
+
+@dataclass(frozen=True)
+class SuiteCells:
+    """The cells of a suite, as its `suite.json` lists them.
+
+    Attributes:
+        name: The suite's.
+        axes: Axis to the names of its cells, in order.
+        cells: The axes' cells, and what was found.
+        specs: The resolved specs of the runs that are there, each text once.
+        runs: What the run of each cell left; None where there is none.
+    """
+
+    name: str
+    axes: Mapping[str, Sequence[str]]
+    cells: Sequence[tuple[Mapping[str, str], Cell]]
+    specs: Sequence[str]
+    runs: Sequence[RunData | None] = ()
+
+
+def read_suite(target: Target, judge_stage: str | None) -> SuiteCells:
+    """Returns a suite's cells; one that failed or was not run says so.
+
+    Args:
+        target: The suite.
+        judge_stage: The judge stage to take; None for the last of each run.
+
+    Raises:
+        DataError: When its `suite.json` is not as expected.
+        UserError: When no run has the judge stage.
+    """
+    record = SUITE.read(target.folder)
+    assert record is not None  # the suite was found by it
+    found = [(entry["axes"], *_suite_cell(entry, target, judge_stage)) for entry in record["cells"]]
+    _check_judge_stage(judge_stage, [cell for _, cell, _ in found])
+    specs = list(dict.fromkeys(run.resolved for _, _, run in found if run and run.resolved))
+    cells = [(named, cell) for named, cell, _ in found]
+    return SuiteCells(record["name"], record["axes"], cells, specs, [run for _, _, run in found])
+
+
+def _suite_cell(
+    entry: SuiteCell, target: Target, judge_stage: str | None
+) -> tuple[Cell, RunData | None]:
+    status, error, run = entry["status"], entry["error"], entry["run"]
+    why = (error["message"] if error else None) or ""
+    if run is None:
+        return Cell("", "", status="missing" if status in DONE else status, why=why), None
+    folder = target.workspace / run
+    if not (folder / EVENTS.name).is_file():
+        gone = why or f"no run in {folder}"
+        return Cell("", "", folder.name, "missing" if status in DONE else status, gone), None
+    data = read_run(folder)
+    return run_cell(data, judge_stage, status, why), data
+
+
+def read_runs(targets: Sequence[Target], judge_stage: str | None) -> tuple[list[Cell], list[str]]:
+    """Returns a cell per run, named by the run as its `x`, and their resolved specs.
+
+    Raises:
+        UserError: When no run has the judge stage.
+    """
+    runs = [read_run(target.folder) for target in targets]
+    cells = [run_cell(run, judge_stage, run.status, run.error) for run in runs]
+    _check_judge_stage(judge_stage, cells)
+    return cells, list(dict.fromkeys(run.resolved for run in runs if run.resolved))
+
+
+def run_cell(run: RunData, judge_stage: str | None, status: str, why: str) -> Cell:
+    """Returns what a run says as a cell; its `x` is the run's name.
+
+    Args:
+        run: What the run left.
+        judge_stage: The judge stage to take; None for the last.
+        status: How the run or the cell ended.
+        why: What went wrong, or "".
+    """
+    judges = [s for s in run.stages if s.verdicts and judge_stage in (None, s.id)]
+    judge = judges[-1] if judges and judges[-1].ended else None
+    trained = [stage for stage in run.stages if stage.product == "model" and stage.curves]
+    verdicts = judge.verdicts if judge else ()
+    state, reason = ("done", "") if judge else _absence(run, judge_stage, status, why)
+    return Cell(
+        x=run.folder.name,
+        series="",
+        run=run.folder.name,
+        status=state,
+        why=reason,
+        rate=win_rate(verdict["result"] for verdict in verdicts) if judge else None,
+        results={verdict["prompt_id"]: verdict["result"] for verdict in verdicts},
+        lengths=lengths_of(list(_tokens(run, judge))),
+        trained=trained[-1] if trained else None,
+    )
+
+
+def _absence(run: RunData, judge_stage: str | None, status: str, why: str) -> tuple[str, str]:
+    if status not in DONE:
+        return status, why or run.error
+    wanted = f"no verdicts of a stage {judge_stage!r}" if judge_stage else "no verdicts"
+    stages = ", ".join(stage.id for stage in run.stages) or "none"
+    return "not judged", f"{wanted}; its stages: {stages}"
+
+
+def _tokens(run: RunData, judge: StageData | None) -> Iterator[int]:
+    """Yields the lengths of what was judged, else of the last samples."""
+    sampled = [stage for stage in run.stages if stage.samples and stage.ended]
+    lines = judge.verdicts if judge else sampled[-1].samples if sampled else ()
+    for line in lines:
+        tokens = line.get("tokens")
+        if tokens is not None:
+            yield tokens
+
+
+def _check_judge_stage(judge_stage: str | None, cells: Sequence[Cell]) -> None:
+    if judge_stage is not None and not any(cell.rate for cell in cells):
+        raise UserError(
+            f"no run has verdicts of a stage {judge_stage!r}; expected the id of a judge stage, as "
+            "in the specs. Without the option each run's last one is taken",
+            location="--judge-stage",
+        )

@@ -1,0 +1,101 @@
+"""Hands reports to trackers, and asks them where they show some runs next to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from halo_core.blame import blaming, plugin_error
+from halo_core.recorded_trackers import first_tracked, usable_trackers
+from halo_core.redact import one_line
+from halo_core.tracker import Tracker
+from halo_core.tracker_descriptions import describe_all
+from halo_core.workspace.layout import Target
+from halo_core.workspace.records import SUITE
+from halo_report.compare.judged_models import Entry
+
+
+@dataclass(frozen=True)
+class TrackerPages:
+    """What trackers say.
+
+    Attributes:
+        trackers: By name, what each says of its page.
+        notes: What is not there, and what to do about it.
+    """
+
+    trackers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+def tracker_pages(entries: Sequence[Entry]) -> TrackerPages:
+    """Returns the pages of the trackers of the first run that has any.
+
+    A tracker that is broken or gone costs its link, and a note says so.
+    """
+    runs = list(dict.fromkeys(entry.run.folder.resolve() for entry in entries))
+    if len(runs) < 2:
+        return TrackerPages()
+    tracked = first_tracked(runs)
+    if tracked is None:
+        return TrackerPages(notes=["no link: none of the runs has a tracker in its spec"])
+    notes: list[str] = []
+
+    def failed(name: str, error: BaseException) -> None:
+        notes.append(f"no link to {name}: {one_line(error)}")
+
+    trackers = usable_trackers(tracked, failed)
+    workspace = tracked.parent.parent
+    told = describe_all(
+        trackers, "compare_runs", lambda name: trackers[name].compare_runs(runs, workspace), failed
+    )
+    notes += [note for name, said in told.items() if (note := _absent(name, said, len(runs)))]
+    return TrackerPages(told, notes)
+
+
+def _absent(name: str, said: Mapping[str, Any], count: int) -> str | None:
+    """Returns which of some runs a tracker does not have, if any."""
+    absent = said.get("absent")
+    if not isinstance(absent, list) or not absent:
+        return None
+    which = "none of the runs is"
+    if len(absent) < count:
+        names = ", ".join(Path(str(run)).name for run in absent)
+        which = f"{names} {'is' if len(absent) == 1 else 'are'} not"
+    return f"{name}: {which} there; halo sync RUN sends a run to its own tracker"
+
+
+def hand_over(report: Path, suite: Target) -> list[dict[str, Any]]:
+    """Returns what came of it: for each tracker ``use``, ``status`` and ``why``.
+
+    The files stay where they are; a tracker that is broken or out of reach costs nothing else.
+
+    Args:
+        report: The folder of the files.
+        suite: The suite.
+    """
+    told: list[dict[str, Any]] = []
+
+    def failed(name: str, error: BaseException) -> None:
+        told.append({"use": name, "status": "failed", "why": one_line(error)})
+
+    record = SUITE.read(suite.folder)
+    runs = [cell["run"] for cell in record["cells"]] if record else []
+    tracked = first_tracked(suite.workspace / run for run in runs if run)
+    for name, tracker in (usable_trackers(tracked, failed) if tracked else {}).items():
+        try:
+            if _took(tracker, report, suite):
+                told.append({"use": name, "status": "sent", "why": None})
+        except (Exception, SystemExit) as error:
+            failed(name, error)
+    return told
+
+
+def _took(tracker: Tracker, report: Path, suite: Target) -> bool:
+    with blaming(tracker, "take_report"):
+        taken: object = tracker.take_report(report, suite.folder, suite.workspace)
+    if not isinstance(taken, bool):
+        raise plugin_error(tracker, "take_report", f"returned {taken!r}; expected True or False")
+    return taken

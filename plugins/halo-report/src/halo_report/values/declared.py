@@ -1,0 +1,176 @@
+"""The value functions that losses declare: a loss named or found in a run, and its `value`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from halo_core.discovery import discover
+from halo_core.errors import HaloError, SpecErrors, UserError
+from halo_core.loss import Loss
+from halo_core.spec.components import Resolved, Resolver
+from halo_core.spec.document import Document, apply_overrides, parse_value
+from halo_core.spec.mistakes import Mistakes
+from halo_report.values.sampled import SampledValue, Value, sample_value
+
+
+@dataclass(frozen=True)
+class ImpliedValue:
+    """What a loss imputes to people.
+
+    Attributes:
+        label: For figures: the loss's name and the options that were given.
+        name: The loss's canonical name.
+        options: All its options, with defaults.
+        function: Gain to value; None where the loss declares none.
+    """
+
+    label: str
+    name: str
+    options: Mapping[str, Any]
+    function: Value | None
+
+    def sampled(self, span: float) -> SampledValue | None:
+        """Returns the function on a grid from ``-span`` to ``span``, or None without one."""
+        return None if self.function is None else sample_value(self.function, span, self.label)
+
+
+def named_values(losses: Sequence[str], overrides: Mapping[str, str]) -> list[ImpliedValue]:
+    """Returns the value functions of losses as the command line names them.
+
+    Args:
+        losses: Each ``NAME`` or ``{use: NAME, ...options}``.
+        overrides: ``NAME.OPTION`` to YAML text; the class's name stands for a ``file:``.
+
+    Raises:
+        SpecErrors: With every mistake in names and options.
+    """
+    trees = [parse_value(text) if text.startswith("{") else {"use": text} for text in losses]
+    own: list[dict[str, str]] = [{} for _ in trees]
+    errors: list[HaloError] = []
+    for path, text in overrides.items():
+        hits = [i for i, tree in enumerate(trees) if path.startswith(f"{_short(tree)}.")]
+        if not hits:
+            known = ", ".join(dict.fromkeys(_short(tree) for tree in trees))
+            told = f"expected LOSS.OPTION=VALUE with a loss of this call: {known}"
+            errors.append(UserError(told, location=f"--set {path}={text}"))
+        for i in hits:
+            own[i][path.removeprefix(f"{_short(trees[i])}.")] = text
+    found = []
+    for tree, options in zip(trees, own, strict=True):
+        resolved = _resolve(tree, options, Path.cwd(), "halo inspect", errors)
+        if resolved is not None:
+            found.append(implied_value(resolved))
+    if errors:
+        raise SpecErrors(errors)
+    return _apart(found)
+
+
+def loss_value(label: str, tree: Mapping[str, Any]) -> ImpliedValue | None:
+    """Returns the value function of a loss under a label; None where it is not installed.
+
+    Args:
+        label: What it is called in figures.
+        tree: The loss as in a spec.
+    """
+    resolved = _resolve(dict(tree), {}, Path.cwd(), label, [])
+    return None if resolved is None else replace(implied_value(resolved), label=label)
+
+
+def run_values(resolved_spec: str) -> list[ImpliedValue]:
+    """Returns the value functions of the losses in a run's resolved spec, each once.
+
+    A loss that is not installed any more, or that declares none, is left out.
+
+    Args:
+        resolved_spec: The text of ``spec.resolved.yaml``.
+    """
+    tree = parse_value(resolved_spec) or {}
+    found: dict[str, ImpliedValue] = {}
+    for stage in (tree.get("stages") or {}).values():
+        for resolved in _losses(stage):
+            value = implied_value(resolved)
+            if value.function is not None:
+                found.setdefault(json.dumps([value.name, value.options], sort_keys=True), value)
+    return _apart(list(found.values()))
+
+
+def _losses(stage: Any) -> Iterator[Resolved]:
+    """Yields the losses among a stage's options, whatever the options are called."""
+    options = stage.values() if isinstance(stage, dict) else ()
+    for value in options:
+        # A component of another kind is no loss of that name and those options.
+        if isinstance(value, dict) and "use" in value:
+            resolved = _resolve(value, {}, Path.cwd(), "the run's spec", [])
+            if resolved is not None:
+                yield resolved
+
+
+def implied_value(resolved: Resolved) -> ImpliedValue:
+    """Returns the value function of a resolved loss, if it declares one."""
+    component, options = resolved.component, resolved.tree()
+    del options["use"]
+    function = _declared(component) if isinstance(component, Loss) else None
+    defaults = {
+        name: info.get_default(call_default_factory=True, validated_data={})
+        for name, info in type(component).model_fields.items()
+        if not info.is_required()
+    }
+    given = ", ".join(
+        f"{name} {value}"
+        for name, value in options.items()
+        if not isinstance(value, dict | list) and value != defaults.get(name)
+    )
+    held = [child for _, child in resolved.children() if isinstance(child.component, Loss)]
+    name = resolved.short_name
+    if held:
+        name += f"({', '.join(implied_value(child).label for child in held)})"
+    label = f"{name} ({given})" if given else name
+    return ImpliedValue(label, resolved.name, options, function)
+
+
+def _declared(loss: Loss) -> Value | None:
+    """Returns a loss's value function; None where it has none.
+
+    One that raises is there: what is wrong with it is told where it is evaluated.
+    """
+    try:
+        if loss.value(0.0) is None:
+            return None
+    except Exception:
+        pass
+    return cast(Value, loss.value)
+
+
+def _resolve(
+    tree: Any, options: Mapping[str, str], folder: Path, where: str, errors: list[HaloError]
+) -> Resolved | None:
+    """Returns the loss, or None after adding its mistakes."""
+    document = Document(where, folder, tree if isinstance(tree, dict) else {"use": tree})
+    mistakes = Mistakes(document)
+    try:
+        apply_overrides(document, options)
+        resolved = Resolver(discover(), mistakes).resolve("loss", document.tree, ())
+        mistakes.raise_if_any()
+    except SpecErrors as error:
+        errors.extend(error.errors)
+        return None
+    return resolved
+
+
+def _short(tree: Any) -> str:
+    return str(tree.get("use") if isinstance(tree, dict) else tree).rpartition(":")[2]
+
+
+def _apart(values: list[ImpliedValue]) -> list[ImpliedValue]:
+    """Returns the values with labels that differ: a repeated one gets a number."""
+    seen: dict[str, int] = {}
+    apart = []
+    for value in values:
+        count = seen[value.label] = seen.get(value.label, 0) + 1
+        label = value.label if count == 1 else f"{value.label} #{count}"
+        apart.append(ImpliedValue(label, value.name, value.options, value.function))
+    return apart

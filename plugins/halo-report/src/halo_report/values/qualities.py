@@ -1,0 +1,219 @@
+"""The three qualities of a human value function, checked numerically, and its saturation.
+
+The report names them in section 4. Here each is a check on a grid of gains (`sampled_value`), and
+the answer is about that range alone:
+
+1. **A reference point.** Something happens at a gain of 0: the slope jumps there, or the curve
+   bends one way below and another way above. ``partly`` where nothing happens at 0, but the slope
+   depends on the distance from it, so that moving the reference point would change the gradient.
+   ``no`` for a straight line, whose gradient knows of no reference point.
+2. **Diminishing sensitivity.** Concave in gains and convex in losses, and not straight on either
+   side; ``partly`` where one of the two holds.
+3. **Loss aversion.** Steeper at a loss than at a gain of the same size: ``yes`` at every distance,
+   ``partly`` at some.
+
+References:
+    Human-Aware Loss Functions (2024), section 4.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from halo_report.values.sampled import STEPS, SampledValue, evaluate
+
+Holds = Literal["yes", "partly", "no", "unknown"]
+
+NEAR = 4
+"""Cells on each side in which "at the reference point" is looked for: 1 % of the range."""
+REFINED = 8
+"""A kink is a jump of the slope that does not shrink with cells this many times smaller."""
+EQUAL = 1e-6
+"""Slopes that differ by a smaller share are equal."""
+SATURATED = 0.1
+"""A slope below this share of the one at the reference point counts as saturated."""
+SHOWN = (-1.0, -0.5, -0.2, 0.0, 0.2, 0.5, 1.0)
+"""Shares of the range at which the gradient's size is shown."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """The answer to one check.
+
+    Attributes:
+        holds: ``unknown`` where too few values are finite.
+        why: A sentence without a full stop.
+    """
+
+    holds: Holds
+    why: str
+
+
+@dataclass(frozen=True)
+class Qualities:
+    """What was found out about a value function.
+
+    Attributes:
+        reference_point: See the top of this file.
+        diminishing_sensitivity: The same.
+        loss_aversion: The same.
+        gradient: Gain to the size of the slope there; None where it is not finite.
+        saturates: ``gains`` and ``losses`` to the distance from which on the slope is below a
+            tenth of that at the reference point, None where it is not within the range.
+        notes: What else a reader should know.
+    """
+
+    reference_point: Quality
+    diminishing_sensitivity: Quality
+    loss_aversion: Quality
+    gradient: dict[float, float | None]
+    saturates: dict[str, float | None]
+    notes: tuple[str, ...]
+
+
+def check_qualities(value: SampledValue, name: str) -> Qualities:
+    """Returns which qualities of a human value function hold.
+
+    Args:
+        value: The function on its grid.
+        name: Whose it is, for messages.
+    """
+    return Qualities(
+        reference_point=_reference_point(value, name),
+        diminishing_sensitivity=_diminishing_sensitivity(value),
+        loss_aversion=_loss_aversion(value),
+        gradient={share * value.span: _slope_at(value, share) for share in SHOWN},
+        saturates={"gains": _saturates(value, 1), "losses": _saturates(value, -1)},
+        notes=tuple(_notes(value, name)),
+    )
+
+
+def _reference_point(value: SampledValue, name: str) -> Quality:
+    near = [*value.loss_side(NEAR), *value.gain_side(NEAR)]
+    if not all(math.isfinite(v) for v in near):
+        return Quality("unknown", "the value is not finite next to a gain of 0")
+    below, above = value.shape(value.loss_side(NEAR)), value.shape(value.gain_side(NEAR))
+    if _slope_jumps(value, name):
+        return Quality("yes", "the slope jumps at a gain of 0")
+    if below != above:
+        return Quality("yes", f"the curve is {below} just below a gain of 0 and {above} above")
+    if value.shape(value.values) == "linear":
+        return Quality("no", "a straight line: where the reference point lies changes no gradient")
+    if value.kinks:
+        places = ", ".join(f"{gain:.3g}" for gain in value.kinks[:3])
+        return Quality("partly", f"the slope changes at a gain of {places}, not at 0")
+    return Quality("partly", "the slope depends on the distance from it, yet nothing changes at 0")
+
+
+def _slope_jumps(value: SampledValue, name: str) -> bool:
+    coarse = _jump(value, value.step, name)
+    fine = _jump(value, value.step / REFINED, name)
+    return fine > EQUAL * value.steepest and fine > coarse / 2
+
+
+def _jump(value: SampledValue, step: float, name: str) -> float:
+    below, middle, above = (evaluate(value.function, gain, name) for gain in (-step, 0.0, step))
+    return abs(above - 2 * middle + below) / step
+
+
+def _diminishing_sensitivity(value: SampledValue) -> Quality:
+    if value.not_finite:
+        return Quality("unknown", "the value is not finite everywhere")
+    in_gains, in_losses = value.shape(value.gain_side()), value.shape(value.loss_side())
+    held = [in_gains == "concave", in_losses == "convex"]
+    straight = " (straight between kinks)" if _is_piecewise_linear(value) else ""
+    why = f"{in_gains} in gains, {in_losses} in losses{straight}"
+    return Quality("yes" if all(held) else "partly" if any(held) else "no", why)
+
+
+def _is_piecewise_linear(value: SampledValue) -> bool:
+    """Returns whether it bends at few points of the grid only: two around a kink, and at 0."""
+    bends = [abs(b - a) * value.step > value.tolerance for a, b in pairwise(value.slopes)]
+    return 0 < sum(bends) <= 2 * (len(value.kinks) + 1)
+
+
+def _loss_aversion(value: SampledValue) -> Quality:
+    losses = [abs(slope) for slope in reversed(value.slopes[:STEPS])]
+    gains = [abs(slope) for slope in value.slopes[STEPS:]]
+    flat = EQUAL * value.steepest
+    pairs = [
+        (loss, gain)
+        for loss, gain in zip(losses, gains, strict=True)
+        if math.isfinite(loss) and math.isfinite(gain) and max(loss, gain) > flat
+    ]
+    if not pairs and value.not_finite:
+        return Quality("unknown", "too few values are finite to compare slopes")
+    if not pairs:
+        return Quality("no", "flat on both sides")
+    steeper = sum(loss > gain * (1 + EQUAL) + flat * EQUAL for loss, gain in pairs)
+    milder = sum(gain > loss * (1 + EQUAL) + flat * EQUAL for loss, gain in pairs)
+    if steeper == len(pairs):
+        return Quality("yes", f"a loss weighs {_times(pairs)} a gain of the same size")
+    if steeper == 0 and milder == 0:
+        return Quality("no", "gains and losses of the same size weigh the same")
+    if steeper == 0:
+        return Quality("no", "nowhere steeper in losses, and steeper in gains at some distances")
+    share = f"steeper in losses at {steeper / len(pairs):.0%} of the distances"
+    rest = "steeper in gains at others" if milder else "the same at the others"
+    return Quality("partly", f"{share}, {rest}")
+
+
+def _times(pairs: list[tuple[float, float]]) -> str:
+    ratios = [loss / gain if gain > 0 else math.inf for loss, gain in pairs]
+    low, high = min(ratios), max(ratios)
+    if high - low < 0.01 * low:
+        return f"{low:.3g} times as much as"
+    if not math.isfinite(high):
+        return "more than"
+    return f"{low:.3g} to {high:.{0 if high >= 100 else 1}f} times as much as"
+
+
+def _slope_at(value: SampledValue, share: float) -> float | None:
+    """Returns the size of the slope, in the middle of the two cells around a gain."""
+    place = STEPS + round(share * STEPS)
+    around = value.slopes[max(0, place - 1) : place + 1]
+    size = abs(sum(around)) / len(around)
+    return size if math.isfinite(size) else None
+
+
+def _saturates(value: SampledValue, side: int) -> float | None:
+    at_point = _slope_at(value, 0.0)
+    if not at_point:
+        return None
+    for cell in range(STEPS):
+        slope = value.slopes[STEPS + cell if side > 0 else STEPS - 1 - cell]
+        if abs(slope) < SATURATED * at_point:
+            return (cell + 0.5) * value.step
+    return None
+
+
+def _notes(value: SampledValue, name: str) -> list[str]:
+    notes = []
+    if value.not_finite:
+        share = f"{len(value.not_finite)} of {len(value.values)} gains"
+        notes.append(f"not finite at {share}, the first at {value.not_finite[0]:.3g}")
+    if value.steepest == 0:
+        notes.append("constant: it imputes the same value to every completion")
+    least = EQUAL * value.steepest
+    falling = [i for i, slope in enumerate(value.slopes) if slope < -least]
+    if falling:
+        where = (
+            f"between gains of {value.gains[falling[0]]:.3g} and {value.gains[falling[-1] + 1]:.3g}"
+        )
+        notes.append(f"falls as the gain rises, {where}")
+    if _is_unbounded(value, name):
+        notes.append(
+            f"the slope grows without bound towards 0; shown is that within {value.step:.3g} of it"
+        )
+    return notes
+
+
+def _is_unbounded(value: SampledValue, name: str) -> bool:
+    coarse, fine = (
+        abs(evaluate(value.function, step, name) - evaluate(value.function, -step, name)) / step
+        for step in (value.step, value.step / REFINED**5)
+    )
+    return fine > 1.5 * coarse > 0
