@@ -87,7 +87,11 @@ def test_options_that_only_change_how_are_not_part_of_the_identity(
 
 
 def test_plan_says_what_changed(halo: Halo, spec_file: Path) -> None:
-    halo("run", str(spec_file))
+    made = halo("run", str(spec_file), "--json").json["stages"][0]["folder"]
+    newer = Path(made.rpartition("-")[0] + "-0")
+    newer.mkdir()
+    (newer / "stage.json").write_text('{"schema": 2}')  # of a newer halo: nothing to compare with
+    (newer / "done.json").touch()
     plan = halo("plan", str(spec_file), "--set", "stages.learn.loss.beta=0.2", "--json").json
     assert [stage["state"] for stage in plan["stages"]] == ["new", "new", "new"]
     assert plan["stages"][0]["changed"] == ["stage.options.loss.options.beta: 0.1 -> 0.2"]

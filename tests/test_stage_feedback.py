@@ -15,7 +15,9 @@ from halo_core.plan import make_plan
 from halo_core.rows import DataSet
 from halo_core.run_record import resolved_tree, to_yaml
 from halo_core.spec.spec import Spec, load_spec
+from halo_core.spec.stage_feedback import StageFeedback
 from halo_core.workspace.layout import Workspace
+from halo_core.workspace.records import DONE, FEEDBACK
 
 Halo = Callable[..., Any]
 MADE = Path(__file__).with_name("made_components.py")
@@ -232,3 +234,13 @@ def test_a_component_within_a_stage_may_name_a_model(
     assert "the stage 'drawn' makes samples; expected model" in mistakes(
         rounds, win__judge__from="drawn"
     )
+
+
+def test_rows_do_not_depend_on_the_version_of_their_lines(tmp_path: Path) -> None:
+    row = {"prompt": [{"role": "user", "content": "q"}], "completion": "a", "desirable": True}
+    DONE.write(tmp_path, {"metrics": {}, "headline": ""})
+    source = StageFeedback(stage="labels", feedback="binary", folder=str(tmp_path))
+    FEEDBACK.write(tmp_path / FEEDBACK.name, [row])
+    new = list(source.load("train").rows)
+    (tmp_path / FEEDBACK.name).write_text(json.dumps(row) + "\n")
+    assert new == list(source.load("train").rows) == [{"id": f"{tmp_path.name}:1", **row}]

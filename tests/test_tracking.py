@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import PrivateAttr
 
+from halo_core.errors import VersionError
 from halo_core.events import Event, EventLog
 from halo_core.tracker import StartOver, Tracker, TrackerSession
 from halo_core.tracker_descriptions import by_name
@@ -208,6 +209,18 @@ def test_a_damaged_line_is_passed_over(tmp_path: Path, log: EventLog) -> None:
     with track(tmp_path, {"r": session}, []):
         pass
     assert session.steps == [1, 2, 3, 4]
+
+
+def test_events_of_a_newer_halo_are_refused_and_not_passed_over(
+    tmp_path: Path, log: EventLog
+) -> None:
+    log.append("run-started", run="r")
+    file = tmp_path / "events.jsonl"
+    file.write_text(file.read_text() + '{"v": 2, "kind": "run-started"}\n')
+    events, offset = read_batch(file, 0, limit=1)
+    assert [event["type"] for event in events] == ["run-started"]
+    with pytest.raises(VersionError, match=r"events\.jsonl:2: is of version 2, which another halo"):
+        read_batch(file, offset)
 
 
 def test_a_line_that_is_not_complete_waits(tmp_path: Path, log: EventLog) -> None:

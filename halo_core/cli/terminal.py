@@ -45,32 +45,28 @@ def grid(
     Args:
         title: The line above; "" for none.
         header: Titles of the columns.
-        rows: As many cells per row as there are titles; what looks like rich's marks is text.
+        rows: As many cells per row as there are titles.
         texts: How many columns are texts, from the left; the others are numbers.
     """
-    from rich.text import Text
-
     found = _framed(title)
     for place, name in enumerate(header):
         if place < texts:
-            found.add_column(Text(name), overflow="fold", min_width=NARROWEST)
+            found.add_column(name, overflow="fold", min_width=NARROWEST)
         else:
-            found.add_column(Text(name), justify="right", no_wrap=True)
+            found.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        found.add_row(*map(Text, row))
+        found.add_row(*row)
     return found
 
 
 def listing(title: str, pairs: Sequence[tuple[str, str]]) -> Table:
     """Returns a table of (what, how much), whose second column is folded where it has no room."""
-    from rich.text import Text
-
     found = _framed(title)
     found.show_header = False
     found.add_column(no_wrap=True)
     found.add_column(overflow="fold")
     for what, much in pairs:
-        found.add_row(Text(what), Text(much))
+        found.add_row(what, much)
     return found
 
 
@@ -91,6 +87,8 @@ def _framed(title: str) -> Table:
 
 def drawn(*parts: RenderableType) -> str:
     """Returns tables and texts as they are shown on this terminal, a line's end behind each.
+
+    What looks like rich's marks is text: labels have brackets.
 
     Args:
         parts: Tables of this module, plain texts, or rich's `Text` for those with a style.
