@@ -10,7 +10,7 @@ from torch import Tensor
 
 from halo_core.loss import Loss, LossBatch
 from halo_core.reference_point import RefPointEstimator
-from halo_trainer.within_pair import chosen_against_pair
+from halo_trainer.train.reference_point import chosen_against_pair
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from halo_core.rows import DataSet
 from halo_core.stage import ModelInput
 from halo_core.testing.context import stage_context
 from halo_methods.components import DPO, KTO, SFT, MismatchedKL
-from halo_trainer.train_stage import Train
+from halo_trainer.train.options import Train
 from speed.workload import MAX_LENGTH
 
 LEARNING_RATE = 1e-6

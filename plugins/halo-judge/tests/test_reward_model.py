@@ -110,7 +110,7 @@ def data(tmp_path_factory):
 def trained(tmp_path_factory, causal, data):
     """The folder of a reward model that the stage `train` made."""
     from halo_methods.components import BradleyTerry
-    from halo_trainer.train_stage import Train
+    from halo_trainer.train.options import Train
 
     folder = tmp_path_factory.mktemp("reward")
     context = stage_context(
@@ -156,9 +156,9 @@ def test_scores_are_those_of_the_trainers_own_head_on_packed_sequences(trained, 
 
     from halo_core.loss import Head
     from halo_models.load import load_tokenizer
-    from halo_trainer.encoding import EncodingOptions, encode
-    from halo_trainer.loss_batch import collate
-    from halo_trainer.probe import make_scorer
+    from halo_trainer.encode.rows_to_tokens import EncodingOptions, encode
+    from halo_trainer.batch.micro_batch import collate
+    from halo_trainer.model.probe import make_scorer
 
     tokenizer = load_tokenizer(ModelInput(str(trained), None, "t"), None)
     options = EncodingOptions(max_length=128, max_prompt_length=64)

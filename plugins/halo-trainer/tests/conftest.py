@@ -91,7 +91,7 @@ def make_examples() -> Callable[..., list[Any]]:
     """Returns a function that makes encoded examples of random tokens and lengths."""
     import numpy as np
 
-    from halo_trainer.encoded import EncodedCompletion, EncodedExample
+    from halo_trainer.encode.examples import EncodedCompletion, EncodedExample
 
     def make(feedback: Feedback, count: int, *, vocabulary: int = 60, longest: int = 12) -> Any:
         rng = np.random.Generator(np.random.PCG64(7))
@@ -118,9 +118,9 @@ def make_scoring() -> Callable[..., Any]:
     """Returns a function that scores with a tiny llama and, as reference, a shifted copy of it."""
     import torch
 
-    from halo_trainer.distributed import Ranks
-    from halo_trainer.probe import make_scorer
-    from halo_trainer.scoring import Scoring
+    from halo_trainer.model.probe import make_scorer
+    from halo_trainer.train.objective import Scoring
+    from halo_trainer.train.ranks import Ranks
 
     def scorer(model: Any) -> Any:
         return make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=pytest.fail)

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from halo_trainer.lora_options import LoraOptions
-from halo_trainer.sample_stage import Sample
-from halo_trainer.scratch_stage import Scratch
-from halo_trainer.train_stage import Train
+from halo_trainer.model.lora_options import LoraOptions
+from halo_trainer.sample.options import Sample
+from halo_trainer.scratch.options import Scratch
+from halo_trainer.train.options import Train
 
 README = Path(__file__).parents[1] / "README.md"
 

@@ -10,9 +10,9 @@ from halo_core.rows import DataSet
 from halo_core.stage import ModelInput
 from halo_core.testing import check_stage, stage_context
 from halo_methods.components import KTO, Zero
-from halo_trainer.sample_stage import Sample
-from halo_trainer.scratch_stage import Scratch
-from halo_trainer.train_stage import Train
+from halo_trainer.sample.options import Sample
+from halo_trainer.scratch.options import Scratch
+from halo_trainer.train.options import Train
 
 SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
 HEADS = {"num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 128}

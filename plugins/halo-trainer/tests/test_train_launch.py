@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from halo_methods.components import SFT
-from halo_trainer.train_stage import Train
+from halo_trainer.train.options import Train
 
 PROCESS = """\
 import os, pathlib, signal, sys, time

@@ -1,0 +1,90 @@
+"""Low-rank adaptation through peft, and its export: merged weights with the adapter beside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from halo_core.errors import ModelError
+from halo_trainer.model.lora_options import LoraOptions
+
+ADAPTER = "adapter"
+"""The folder inside a model folder that holds the adapter."""
+
+
+def apply_lora(model: Any, options: LoraOptions, *, seed: int) -> Any:
+    """Returns a `PeftModel` around a model; only its low-rank factors require a gradient.
+
+    The update is zero at first, so the logits are the model's.
+
+    Args:
+        model: A causal language model; its layers are replaced in place.
+        options: See `LoraOptions`.
+        seed: Of the factors that do not start as zero.
+
+    Raises:
+        ModelError: When the model has no layer of a name among the targets.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    _check_targets(model, options)
+    config = LoraConfig(
+        r=options.rank,
+        lora_alpha=options.alpha,
+        lora_dropout=options.dropout,
+        target_modules=options.targets,
+        task_type="CAUSAL_LM",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return get_peft_model(model, config)
+
+
+def _check_targets(model: Any, options: LoraOptions) -> None:
+    if isinstance(options.targets, str):
+        return
+    # gpt2's linear layers are no nn.Linear: any other module with a matrix counts.
+    layers = {
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if not isinstance(module, torch.nn.Embedding)
+        and getattr(module, "weight", None) is not None
+        and module.weight.ndim == 2
+    }
+    if missing := [name for name in options.targets if name not in layers]:
+        raise ModelError(
+            f"the model has no linear layer named {missing[0]!r}. "
+            f"It has: {', '.join(sorted(layers))}",
+            location="lora.targets",
+        )
+
+
+def save_adapter(folder: Path, peft_model: Any) -> None:
+    """Writes the adapter alone into ``adapter/`` of a model folder that exists."""
+    # Saving embeddings would ask the hub whether they changed.
+    peft_model.save_pretrained(folder / ADAPTER, save_embedding_layers=False)
+
+
+def merged(peft_model: Any) -> Any:
+    """Returns the model with the update added to its weights.
+
+    It is added in float32 and stays so: in bfloat16 a small update would be rounded away.
+    `peft_model` is merged in place and must not be trained any further.
+
+    Args:
+        peft_model: What `apply_lora` returned, trained.
+    """
+    _untie_adapted_head(peft_model.get_base_model())
+    return peft_model.float().merge_and_unload()
+
+
+def _untie_adapted_head(model: Any) -> None:
+    """Gives an adapted output head weights of its own, so that merging leaves the embedding."""
+    head = model.get_output_embeddings()
+    base = getattr(head, "base_layer", None)
+    if base is None or not model.config.tie_word_embeddings:
+        return
+    base.weight = torch.nn.Parameter(base.weight.detach().clone(), requires_grad=False)
+    model.config.tie_word_embeddings = False

@@ -1,0 +1,102 @@
+"""Finds out whether a model can be trusted with packed sequences, by trying."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from halo_core.errors import ModelError
+from halo_trainer.batch.packing import PackedRow, Scored, pack
+from halo_trainer.model.scorer import Route, Scorer, token_logps, use_packed_attention
+
+PROBE_LENGTHS = ((3, 9), (1, 4), (17, 6))
+"""Prompt and completion tokens of the sequences that are tried."""
+
+RELATIVE_TOLERANCE = 1e-4
+"""Largest difference of a token's log-probability that is rounding, in float32, relative to the
+largest of them plus 1 nat."""
+
+
+def make_scorer(
+    model: Any, *, compute_dtype: torch.dtype, max_length: int, warn: Callable[[str], None]
+) -> Scorer:
+    """Returns a scorer that agrees with the model's own logits, token by token.
+
+    Sequences are packed where a probe gives what the model gives for each alone; else they are
+    padded, with a warning. The probe is computed in float32, where a wrong mask cannot hide behind
+    rounding.
+
+    Args:
+        model: A causal language model of transformers in float32, in evaluation mode, not wrapped.
+        compute_dtype: What the scorer computes in.
+        max_length: No probe is longer.
+        warn: Told when the sequences will be padded.
+
+    Raises:
+        ModelError: When the padded path does not agree either.
+    """
+    original = model.config._attn_implementation
+    row, expected = _alone(model, _probes(model, max_length))
+    if use_packed_attention(model) and _agrees(model, "packed", row, expected):
+        return Scorer(model, route="packed", compute_dtype=compute_dtype)
+    model.set_attn_implementation(original)
+    if not _agrees(model, "padded", row, expected):
+        raise ModelError(
+            f"{type(model).__name__} gives other log-probabilities for several sequences than for "
+            "each alone, so it cannot be trained; expected a causal language model that takes "
+            "attention_mask and logits_to_keep"
+        )
+    warn(
+        f"{type(model).__name__} does not give the same log-probabilities with packed sequences, "
+        "so they are padded; the results are right, but training is slower"
+    )
+    return Scorer(model, route="padded", compute_dtype=compute_dtype)
+
+
+def _agrees(model: nn.Module, route: Route, row: PackedRow, expected: Tensor) -> bool:
+    scorer = Scorer(model, route=route, compute_dtype=torch.float32)
+    try:
+        with torch.no_grad():
+            found = scorer(row).token_logps
+    except (TypeError, ValueError, RuntimeError, IndexError):
+        return False
+    tolerance = RELATIVE_TOLERANCE * (1 + expected.abs().max())
+    return bool((found - expected).abs().max() <= tolerance)
+
+
+def _alone(model: Any, sequences: list[Scored]) -> tuple[PackedRow, Tensor]:
+    """The sequences packed, and their log-probabilities by the model itself, one at a time."""
+    row = pack(sequences).to(next(model.parameters()).device)
+    logps = []
+    with torch.no_grad():
+        for sequence in sequences:
+            ids = np.concatenate([sequence.prompt_ids, sequence.completion_ids])
+            tokens = torch.from_numpy(ids.astype(np.int64)).to(row.input_ids.device)
+            logits = model(input_ids=tokens[None, :-1], use_cache=False).logits[0]
+            start = len(sequence.prompt_ids)
+            logps.append(token_logps(logits[start - 1 :], tokens[start:]))
+    return row, torch.cat(logps)
+
+
+def _probes(model: Any, max_length: int) -> list[Scored]:
+    """Random sequences, one of them longer than what a token sees, where training has such."""
+    config = model.config.get_text_config()
+    lengths = list(PROBE_LENGTHS)
+    for name in ("sliding_window", "attention_chunk_size"):
+        if 0 < (getattr(config, name, None) or 0) < max_length:
+            lengths.append((getattr(config, name), 5))
+    rng = np.random.Generator(np.random.PCG64(0))
+    return [
+        _cut(rng.integers(0, config.vocab_size, prompt + completion), prompt, max_length)
+        for prompt, completion in lengths
+    ]
+
+
+def _cut(ids: Any, prompt: int, max_length: int) -> Scored:
+    ids = ids[:max_length].astype(np.int32)
+    prompt = min(prompt, len(ids) - 1)
+    return Scored(ids[:prompt], ids[prompt:])

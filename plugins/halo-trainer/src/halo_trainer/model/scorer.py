@@ -1,0 +1,201 @@
+"""The one module through which all computation of a model goes, to log-probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from halo_core.loss import Head
+from halo_trainer.batch import attention
+from halo_trainer.batch.micro_batch import Scores
+from halo_trainer.batch.packing import PackedRow
+from halo_trainer.model.heads import read_head
+
+Route = Literal["packed", "padded"]
+
+
+class Scorer(nn.Module):
+    """A language model as a function from packed sequences to token log-probabilities.
+
+    Nothing outside touches a parameter or a submodule, so that whatever wraps it (DDP) or is
+    inside (tied heads, adapters, models that transform their logits) just works. Only completion
+    positions reach the output head.
+
+    Args:
+        model: A causal language model of transformers, or a peft model around one.
+        route: ``packed`` computes no padding, and needs `attention.NAME` as the model's
+            attention; ``padded`` works for every model.
+        compute_dtype: What matrix products are computed in, by autocast where the weights are
+            float32.
+
+    Attributes:
+        wanted: The heads beside the model's own; see `add_heads`.
+        heads: Their layers.
+        scores_tokens: Whether the log-probabilities of tokens are wanted; without them only the
+            states at the ends of sequences reach the output head.
+    """
+
+    def __init__(self, model: nn.Module, *, route: Route, compute_dtype: torch.dtype) -> None:
+        super().__init__()
+        self.model = model
+        self.route = route
+        self.compute_dtype = compute_dtype
+        self.wanted: tuple[Head, ...] = ()
+        self.heads = nn.ModuleDict()
+        self.scores_tokens = True
+
+    def add_heads(self, wanted: Sequence[Head], heads: nn.ModuleDict, *, tokens: bool) -> None:
+        """Puts heads beside the model's own.
+
+        Args:
+            wanted: What they are.
+            heads: Their layers by name.
+            tokens: Whether log-probabilities of tokens are wanted too.
+        """
+        self.wanted = tuple(wanted)
+        self.heads = heads
+        self.scores_tokens = tokens
+
+    def forward(self, row: PackedRow) -> Scores:
+        """Returns the log-probability of each completion token of a row, and what the heads give.
+
+        A head that looks at ends gives nothing for a row without `ends`.
+        """
+        logits = self._packed_logits if self.route == "packed" else self._padded_logits
+        device = row.input_ids.device.type
+        reduced = self.compute_dtype != torch.float32
+        ends = row.ends is not None and any(head.at == "end" for head in self.wanted)
+        tokens = self.scores_tokens or not ends
+        places = _places(row, tokens=tokens, ends=ends)
+        with _states(self.model, self.wanted) as captured:
+            with torch.autocast(device, self.compute_dtype, enabled=reduced):
+                scores = logits(row, places)
+        if not self.wanted:
+            return Scores(token_logps(scores, row.targets), {})
+        states = self._at(captured[0], row, places)
+        parts = {"end": states[-row.sequences :]} if ends else {}
+        if not tokens:
+            # Nothing of the output head, but so that every weight has a gradient.
+            values = self._head_values(parts, scores.float().sum() * 0)
+            return Scores(scores.new_zeros(len(row.targets), dtype=torch.float32), values)
+        parts["tokens"] = states[: len(row.targets)]
+        logps = token_logps(scores[: len(row.targets)], row.targets)
+        return Scores(logps, self._head_values(parts, logps.new_zeros(())))
+
+    def _head_values(self, states: Mapping[str, Tensor], nothing: Tensor) -> dict[str, Tensor]:
+        return {
+            head.name: read_head(self.heads[head.name], head, states[head.at]) + nothing
+            for head in self.wanted
+            if head.at in states
+        }
+
+    def _packed_logits(self, row: PackedRow, places: Tensor) -> Tensor:
+        output = self.model(
+            input_ids=row.input_ids[None],
+            position_ids=row.position_ids[None],
+            logits_to_keep=places,
+            use_cache=False,
+            packed=row.layout,
+        )
+        logits: Tensor = output.logits[0]
+        return logits
+
+    def _padded_logits(self, row: PackedRow, places: Tensor) -> Tensor:
+        """Returns the same from right-padded sequences; causality keeps the padding out."""
+        sequence, position = row.sequence_ids, row.position_ids
+        ids = row.input_ids.new_zeros(int(sequence[-1]) + 1, int(position.max()) + 1)
+        ids[sequence, position] = row.input_ids
+        mask = torch.zeros_like(ids)
+        mask[sequence, position] = 1
+        first = int(position[places].min())
+        kept = torch.arange(first, ids.shape[1], device=ids.device)
+        output = self.model(
+            input_ids=ids, attention_mask=mask, logits_to_keep=kept, use_cache=False
+        )
+        return self._at(output.logits, row, places)
+
+    def _at(self, kept: Tensor, row: PackedRow, places: Tensor) -> Tensor:
+        """What stands at these places, of what the model kept of a row [places, ...]."""
+        if self.route == "packed":
+            return kept[0]
+        position = row.position_ids[places]
+        return kept[row.sequence_ids[places], position - position.min()]
+
+
+def _places(row: PackedRow, *, tokens: bool, ends: bool) -> Tensor:
+    """The positions of a row that reach the output head."""
+    if not ends or row.ends is None:
+        return row.scored
+    return torch.cat([row.scored, row.ends]) if tokens else row.ends
+
+
+@contextmanager
+def _states(model: Any, wanted: Sequence[Head]) -> Iterator[list[Tensor]]:
+    """Yields a list that gets what reaches the output head: the last hidden states."""
+    captured: list[Tensor] = []
+    if not wanted:
+        yield captured
+        return
+    layer = model.get_output_embeddings()
+    handle = layer.register_forward_pre_hook(lambda _, inputs: captured.append(inputs[0]))
+    try:
+        yield captured
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Computes without dropout, whatever a module did before and does afterwards."""
+    was_training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(was_training)
+
+
+def use_packed_attention(model: Any) -> bool:
+    """Returns whether a model took the packed attention; False where it cannot."""
+    attention.register()
+    try:
+        model.set_attn_implementation(attention.NAME)
+    except (ValueError, ImportError, NotImplementedError):
+        return False
+    return bool(model.config._attn_implementation == attention.NAME)
+
+
+class _TokenLogps(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
+        scores = logits.float()
+        normalisers = scores.logsumexp(dim=-1)
+        ctx.save_for_backward(logits, normalisers, targets)
+        return scores.gather(1, targets[:, None])[:, 0] - normalisers
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        logits, normalisers, targets = ctx.saved_tensors
+        grad = grads[0][:, None]
+        # d logp / d logits = one_hot(target) - softmax
+        out = torch.sub(logits, normalisers[:, None]).exp_().mul_(-grad)
+        at_targets = out.gather(1, targets[:, None]) + grad
+        out.scatter_(1, targets[:, None], at_targets)
+        return out.to(logits.dtype), None
+
+
+def token_logps(logits: Tensor, targets: Tensor) -> Tensor:
+    """Returns log softmax(logits)[targets], in nats and float32 [N].
+
+    The gradient's only array of the size of the logits is the gradient itself.
+
+    Args:
+        logits: Scores of the whole vocabulary, in any floating-point type [N, V].
+        targets: The tokens [N].
+    """
+    values: Tensor = _TokenLogps.apply(logits, targets)  # type: ignore[no-untyped-call]
+    return values

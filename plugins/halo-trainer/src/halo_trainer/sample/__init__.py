@@ -1,0 +1,1 @@
+"""The stage `sample`: a model's answers to prompts."""

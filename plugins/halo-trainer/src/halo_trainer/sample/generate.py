@@ -1,0 +1,191 @@
+"""Answers of a model to a batch of prompts, token by token, and the choice of the next token."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A completion that a model made.
+
+    Attributes:
+        token_ids: Without the token that ended it.
+        finish: ``stop`` when the model ended it, ``length`` when it was cut off.
+    """
+
+    token_ids: list[int]
+    finish: Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A model with all that decides what it answers to a prompt.
+
+    Attributes:
+        model: A transformers causal language model.
+        ends: Ids of the tokens that end a completion.
+        choice: How a token is chosen.
+        max_new_tokens: Length at which a completion is cut off.
+        seed: Of the numbers that tokens are drawn with.
+        stopped: Whether to give up, asked after every token.
+    """
+
+    model: Any
+    ends: Sequence[int]
+    choice: Choice
+    max_new_tokens: int
+    seed: int
+    stopped: Callable[[], bool] = lambda: False
+
+    def batch(self, prompts: Sequence[tuple[str, Sequence[int]]]) -> list[Generated] | None:
+        """Returns a completion of each prompt; None when it was given up.
+
+        Args:
+            prompts: Prompt id and token ids of each.
+        """
+        tokens, mask = _left_padded([ids for _, ids in prompts], self.ends[0])
+        numbers = np.stack([uniforms(self.seed, id_, self.max_new_tokens) for id_, _ in prompts])
+        device = self.model.device
+        chosen = _Chosen(torch.from_numpy(numbers).to(device), tokens.shape[1], self.choice)
+        with torch.inference_mode():
+            output = self.model.generate(
+                input_ids=tokens.to(device),
+                attention_mask=mask.to(device),
+                generation_config=self._config(),
+                logits_processor=[chosen],
+                stopping_criteria=[_Stopped(self.stopped)],
+            )
+        if self.stopped():
+            return None
+        return [self._ended(row[tokens.shape[1] :].tolist()) for row in output.cpu()]
+
+    def _config(self) -> Any:
+        from transformers import GenerationConfig
+
+        # What the model's folder says of sampling must not mix with our options.
+        self.model.generation_config = GenerationConfig()
+        return GenerationConfig(
+            max_new_tokens=self.max_new_tokens,
+            do_sample=False,
+            eos_token_id=list(self.ends),
+            pad_token_id=self.ends[0],
+            use_cache=True,
+        )
+
+    def _ended(self, ids: list[int]) -> Generated:
+        for position, token in enumerate(ids):
+            if token in self.ends:
+                return Generated(ids[:position], "stop")
+        return Generated(ids, "length")
+
+
+class _Chosen:
+    """Leaves only the chosen token possible, so that greedy generation takes it."""
+
+    def __init__(self, numbers: Tensor, prompt_length: int, choice: Choice) -> None:
+        self._numbers = numbers
+        self._prompt_length = prompt_length
+        self._choice = choice
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        position = input_ids.shape[1] - self._prompt_length
+        tokens = choose(scores, self._numbers[:, position], self._choice)
+        only = torch.full_like(scores, -torch.inf)
+        return only.scatter(1, tokens.unsqueeze(1), 0.0)
+
+
+class _Stopped:
+    """Ends all sequences when asked to."""
+
+    def __init__(self, stopped: Callable[[], bool]) -> None:
+        self._stopped = stopped
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        shape = input_ids.shape[:1]
+        return torch.full(shape, self._stopped(), device=input_ids.device, dtype=torch.bool)
+
+
+def _left_padded(prompts: Sequence[Sequence[int]], padding: int) -> tuple[Tensor, Tensor]:
+    """Returns token ids and attention mask [prompts, longest prompt]."""
+    width = max(map(len, prompts))
+    tokens = torch.full((len(prompts), width), padding)
+    mask = torch.zeros((len(prompts), width), dtype=torch.long)
+    for row, ids in enumerate(prompts):
+        tokens[row, width - len(ids) :] = torch.tensor(ids)
+        mask[row, width - len(ids) :] = 1
+    return tokens, mask
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a token is chosen from a distribution.
+
+    Attributes:
+        temperature: Divides the logits; 0 takes the most probable token.
+        top_p: Keeps the fewest most probable tokens whose probabilities reach this sum, (0, 1].
+        top_k: Keeps this many most probable tokens; 0 keeps all.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+
+
+def uniforms(seed: int, prompt_id: str, count: int) -> npt.NDArray[np.float64]:
+    """Returns one number in [0, 1) per position of a completion [count].
+
+    The number at a position depends on the seed, the prompt and the position, and on nothing
+    else: not on `count`, the batch or the order of prompts.
+    """
+    stream = hashlib.shake_256(f"{seed}/{prompt_id}".encode()).digest(8 * count)
+    bits = np.frombuffer(stream, dtype="<u8") >> np.uint64(12)
+    # 52 bits: a float64 sum times the largest of them is less than the sum.
+    return np.ldexp(bits.astype(np.float64), -52)
+
+
+def choose(logits: Tensor, numbers: Tensor, choice: Choice) -> Tensor:
+    """Returns the token where each row's cumulative distribution passes its number.
+
+    Tokens are taken in the order of the vocabulary, so that two that are almost equally probable
+    cannot change places between batches.
+
+    Args:
+        logits: Of the next token [B, V].
+        numbers: In [0, 1), float64 [B].
+        choice: Temperature, top-p and top-k; top-k comes first.
+
+    Returns:
+        Token ids [B].
+
+    References:
+        Holtzman et al. 2020, The Curious Case of Neural Text Degeneration, for top-p.
+    """
+    if choice.temperature == 0:
+        return logits.argmax(-1)
+    scaled = logits.double() / choice.temperature
+    if 0 < choice.top_k < scaled.shape[-1]:
+        least = scaled.topk(choice.top_k).values[..., -1:]
+        scaled = scaled.masked_fill(scaled < least, -torch.inf)
+    probabilities = scaled.softmax(-1)
+    if choice.top_p < 1:
+        probabilities = _nucleus(probabilities, choice.top_p)
+    cumulative = probabilities.cumsum(-1)
+    points = numbers.unsqueeze(-1) * cumulative[..., -1:]
+    return (cumulative <= points).sum(-1)
+
+
+def _nucleus(probabilities: Tensor, top_p: float) -> Tensor:
+    """Returns probabilities with the tail set to 0; tokens tied with the last kept one stay."""
+    ordered = probabilities.sort(-1, descending=True).values
+    mass_before = ordered.cumsum(-1) - ordered
+    least = ordered.masked_fill(mass_before >= top_p, torch.inf).amin(-1, keepdim=True)
+    return probabilities.masked_fill(probabilities < least, 0)

@@ -1,0 +1,94 @@
+"""The stage `sample`: what it is asked to do. How it does it is in `sample_loop`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from halo_core.component import Default, Execution, StartRef, TestRef
+from halo_core.stage import Product, Stage, StageContext, StageResult
+
+
+class Sample(Stage):
+    """Lets a model answer prompts; the completions are the stage's output."""
+
+    produces: ClassVar[Product] = "samples"
+
+    from_: Annotated[StartRef | None, Default("previous")] = Field(
+        default=None,
+        alias="from",
+        description="The model to sample: a stage's id, or `model`. The preceding train stage "
+        "when left out, else the model of the spec.",
+    )
+    prompts: TestRef = Field(description="The set whose prompts are answered.")
+    n: int | None = Field(
+        default=None,
+        ge=1,
+        description="How many distinct prompts, drawn with the run's seed; all when left out.",
+    )
+    temperature: float = Field(
+        default=1.0, ge=0, description="Divides the logits; 0 takes the most probable token."
+    )
+    top_p: float = Field(
+        default=0.95,
+        gt=0,
+        le=1,
+        description="Draw from the fewest tokens whose probabilities reach this sum (the report's "
+        "0.95); 1 draws from all.",
+    )
+    top_k: int = Field(
+        default=0, ge=0, description="Draw from this many most probable tokens; 0 draws from all."
+    )
+    max_new_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description="Tokens at which a completion is cut off; when left out what "
+        "max_prompt_length leaves of 2048, or of what the model can take if that is less.",
+    )
+    max_prompt_length: int | None = Field(
+        default=None,
+        ge=1,
+        description="Most tokens of the prompt; when left out 1024, or half of what the model can "
+        "take if that is less, as in training.",
+    )
+    batch_size: int = Field(
+        default=32,
+        ge=1,
+        description="Prompts answered at a time. It can change samples by rounding, so it is "
+        "part of what the samples are stored under.",
+    )
+    template: str | None = Field(
+        default=None,
+        description="Chat template: tulu or Jinja; the tokenizer's own when left out.",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="Of weights and computation; auto is bfloat16 on a GPU that has it, else "
+        "float32.",
+    )
+    device: Annotated[Literal["auto", "cpu", "cuda"], Execution()] = Field(
+        default="auto", description="Where to compute; auto is a GPU where there is one."
+    )
+
+    def mistakes(self) -> Sequence[tuple[str, str]]:
+        """Returns options that have no effect when the most probable token is taken."""
+        if self.temperature > 0:
+            return []
+        return [
+            (option, "has no effect when temperature is 0; leave it out")
+            for option in ("top_p", "top_k")
+            if getattr(self, option) != type(self).model_fields[option].default
+        ]
+
+    def run(self, context: StageContext) -> StageResult:
+        """Answers the prompts, or goes on behind the last whole batch.
+
+        Raises:
+            UserError: When the data have no prompts, or the model cannot be used.
+            Interrupted: When asked to stop; the whole batches are kept.
+        """
+        from halo_trainer.sample.answer_prompts import sample
+
+        return sample(self, context)

@@ -1,0 +1,1 @@
+"""The stage `scratch`: a small new model with a tokenizer of its own."""

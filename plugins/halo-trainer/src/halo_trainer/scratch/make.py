@@ -1,0 +1,141 @@
+"""A new model of a configuration, and a tokenizer trained on texts."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+
+from halo_core.errors import ModelError, did_you_mean
+from halo_core.feedback import COLUMNS, Feedback
+from halo_core.rows import DataSet
+
+_ROPE = ("rope_theta", "rope_scaling", "partial_rotary_factor", "rotary_pct", "rotary_emb_base")
+"""Older names for parts of `rope_parameters`, which transformers still takes."""
+
+
+def make_config(options: Mapping[str, Any], tokenizer: Any) -> Any:
+    """Returns the transformers configuration that options describe, fitted to a tokenizer.
+
+    Args:
+        options: Fields of the configuration class, and its `model_type` (``llama``).
+        tokenizer: Gives the size of the vocabulary and the special tokens.
+
+    Raises:
+        ModelError: When there is no such model type, a key is unknown (transformers would ignore
+            it), or a value does not fit.
+    """
+    from transformers import CONFIG_MAPPING
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    fields = dict(options)
+    model_type = fields.pop("model_type", "llama")
+    if model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise ModelError(
+            _unknown("causal language model", model_type, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES),
+            location="config.model_type",
+        )
+    config_class = CONFIG_MAPPING[model_type]
+    names = [*inspect.signature(config_class).parameters, *config_class.attribute_map, *_ROPE]
+    for key in fields:
+        if key not in names:
+            raise ModelError(_unknown("key", key, names), location=f"config.{key}")
+    special = {
+        "vocab_size": len(tokenizer),
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    try:
+        return config_class(**fields, **special)
+    except Exception as error:
+        raise ModelError(" ".join(str(error).split()), location="config") from error
+
+
+def _unknown(what: str, given: str, known: Iterable[str]) -> str:
+    guess = did_you_mean(given, known, cutoff=0.5)
+    return f"there is no {what} {given!r}.{guess} The names are those of transformers"
+
+
+def make_model(config: Any, *, seed: int, dtype: torch.dtype) -> Any:
+    """Returns a causal language model whose weights depend only on the seed and the configuration.
+
+    Raises:
+        ModelError: When the numbers of the configuration do not go together.
+    """
+    from transformers import AutoModelForCausalLM
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            return AutoModelForCausalLM.from_config(config, dtype=torch.float32).to(dtype)
+        except Exception as error:
+            raise ModelError(
+                f"no {config.model_type} can be made of it: {' '.join(str(error).split())}",
+                location="config",
+            ) from error
+
+
+END = "<|endoftext|>"
+"""Ends a text or a completion, and stands before a text."""
+
+MARKS = ("<|user|>", "<|assistant|>", "<|system|>")
+"""The control marks of TULU 2, one token each; visible when a completion is decoded."""
+
+BYTES = 256
+SMALLEST = BYTES + 1 + len(MARKS)
+"""A vocabulary holds all bytes, the end and the marks."""
+
+
+def train_tokenizer(data: DataSet, vocab_size: int) -> Any:
+    """Returns a transformers tokenizer of at most `vocab_size` tokens, without a chat template.
+
+    The same rows in the same order give the same tokenizer. It is smaller than `vocab_size` where
+    the rows hold too few different words.
+
+    Args:
+        data: Rows of any kind; all their texts are used.
+        vocab_size: Tokens, `SMALLEST` or more.
+
+    References:
+        Sennrich et al. 2016, Neural Machine Translation of Rare Words with Subword Units;
+        Radford et al. 2019 for the bytes.
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size - len(MARKS),
+        special_tokens=[AddedToken(END, special=True, normalized=False)],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator(texts(data), trainer)
+    # Not special: a decoder that skips special tokens would hide that a model runs on as the user.
+    backend.add_tokens([AddedToken(mark, special=False, normalized=False) for mark in MARKS])
+    # No padding token: torch leaves the embedding of one untrained, and here it would be the end.
+    return PreTrainedTokenizerFast(tokenizer_object=backend, bos_token=END, eos_token=END)
+
+
+def texts(data: DataSet) -> Iterator[str]:
+    """Yields the texts of all rows, cut where they hold a control mark."""
+    control = re.compile("|".join(map(re.escape, (END, *MARKS))))
+    for row in data:
+        for text in _row_texts(row, data.feedback):
+            yield from filter(None, control.split(text))
+
+
+def _row_texts(row: Mapping[str, Any], feedback: Feedback) -> Iterator[str]:
+    for name, type_ in COLUMNS[feedback].items():
+        if type_ == "string":
+            yield row[name]
+        elif type_ == "strings":
+            yield from row[name]
+        elif type_ == "messages":
+            yield from (message["content"] for message in row[name])

@@ -1,0 +1,79 @@
+"""The stage `scratch`: a small new model, with a tokenizer trained on the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from halo_core.component import LearnRef
+from halo_core.stage import Forecast, Known, Product, Stage, StageContext, StageResult
+from halo_trainer.train.memory_and_time import llama_parameters
+
+_TOKENIZERS = ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id")
+
+
+class Scratch(Stage):
+    """Makes a model with random weights and a byte-level BPE tokenizer."""
+
+    produces: ClassVar[Product] = "model"
+
+    config: dict[str, Any] = Field(
+        description="A transformers configuration: model_type (llama when left out) and its "
+        "fields, such as hidden_size, intermediate_size, num_hidden_layers, num_attention_heads "
+        "and max_position_embeddings. What is left out is as in transformers, which is large."
+    )
+    data: LearnRef = Field(description="The set whose texts the tokenizer is trained on.")
+    vocab_size: int = Field(
+        8192,
+        ge=260,
+        le=1_000_000,
+        description="Tokens of the vocabulary, bytes and marks included.",
+    )
+    template: str | None = Field(
+        None, description="Chat template: Jinja source, or tulu, which is the default."
+    )
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="In which the weights are saved."
+    )
+
+    def mistakes(self) -> Sequence[tuple[str, str]]:
+        """Returns keys of the configuration that the tokenizer decides."""
+        found = [
+            (
+                "config",
+                f"{key!r} follows from the tokenizer: leave it out"
+                + (", and set the option vocab_size" if key == "vocab_size" else ""),
+            )
+            for key in _TOKENIZERS
+            if key in self.config
+        ]
+        model_type = self.config.get("model_type", "llama")
+        if not isinstance(model_type, str):
+            found.append(("config", f"model_type is {model_type!r}; expected a name such as llama"))
+        return found
+
+    def forecast(self, known: Known) -> Forecast:
+        """Returns the weights of the new model, where its configuration is a Llama's."""
+        return Forecast(weights=llama_parameters(self.config, self.vocab_size))
+
+    def run(self, context: StageContext) -> StageResult:
+        """Trains the tokenizer, draws the weights and writes ``model/``."""
+        import torch
+
+        from halo_models.save import save_model_folder
+        from halo_models.tokenizers import use_template
+        from halo_trainer.scratch.make import make_config, make_model, train_tokenizer
+
+        tokenizer = train_tokenizer(context.data["data"], self.vocab_size)
+        use_template(tokenizer, self.template)
+        config = make_config(self.config, tokenizer)
+        model = make_model(config, seed=context.seed, dtype=getattr(torch, self.dtype))
+        save_model_folder(context.folder / "model", model, tokenizer)
+        parameters = sum(weight.numel() for weight in model.parameters())
+        return StageResult(
+            {"parameters": parameters, "vocabulary": len(tokenizer)},
+            f"a new {config.model_type} of {parameters / 1e6:.2f}M parameters, "
+            f"with a vocabulary of {len(tokenizer)} tokens",
+        )

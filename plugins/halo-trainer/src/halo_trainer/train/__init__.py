@@ -1,0 +1,1 @@
+"""The stage `train`: from examples to weights."""

@@ -1,0 +1,149 @@
+"""Checkpoints: all that is needed to go on as if nothing had happened, without pickle.
+
+A checkpoint is a folder ``checkpoints/step-00000200`` with the trained weights, the optimiser's
+state, `state.json` and, where it changes in training, the reference. The data position, the batch
+plan and all chance are functions of the seed and the step, so that the step is all there is to keep
+of them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from halo_core.workspace.files import whole_folder
+from halo_trainer.train.metrics import Sums
+from halo_trainer.train.optimizers import Named, load_state, state_tensors
+from halo_trainer.train.reference_refresh import RefreshedReference
+
+_WEIGHTS = "weights.safetensors"
+_OPTIMIZER = "optimizer.safetensors"
+_STATE = "state.json"
+_PREFIX = "step-"
+
+
+@dataclass
+class TrainState:
+    """Where a training stands, beside weights and optimiser.
+
+    Attributes:
+        step: Optimiser steps done.
+        tokens: Tokens computed so far.
+        estimator: What the reference point's estimator wants back.
+        window: Sums of metrics since they were last logged, over all processes.
+        first_loss: What was logged first.
+        last: The latest value of each curve.
+        score: Loss on the first evaluation set at this step; None where it was not measured.
+    """
+
+    step: int = 0
+    tokens: int = 0
+    estimator: dict[str, float] = field(default_factory=dict)
+    window: Sums = field(default_factory=dict)
+    first_loss: float | None = None
+    last: dict[str, float] = field(default_factory=dict)
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of a training.
+
+    Attributes:
+        folder: Where they are.
+        keep_last: Number of the latest ones to keep, at least 1.
+        keep_best: Number of those with the lowest scores to keep.
+    """
+
+    folder: Path
+    keep_last: int
+    keep_best: int
+
+    def save(
+        self,
+        state: TrainState,
+        parameters: Named,
+        optimizer: torch.optim.Optimizer,
+        reference: RefreshedReference | None = None,
+    ) -> Path:
+        """Writes a checkpoint, removes those that are not to be kept, and returns its folder."""
+        folder = self._path(state.step)
+        with whole_folder(folder) as partial:
+            save_file(_on_cpu(dict(parameters)), partial / _WEIGHTS)
+            save_file(_on_cpu(state_tensors(optimizer, parameters)), partial / _OPTIMIZER)
+            if reference is not None:
+                reference.write(partial)
+            (partial / _STATE).write_text(json.dumps(asdict(state)))
+        keep = kept(self.scores(), self.keep_last, self.keep_best)
+        for old in self.folder.glob(f"{_PREFIX}*"):
+            if _step(old) not in keep:
+                (old / _STATE).unlink(missing_ok=True)  # without it, half a folder counts as none
+                shutil.rmtree(old)
+        return folder
+
+    def restore(
+        self,
+        parameters: Named,
+        optimizer: torch.optim.Optimizer,
+        reference: RefreshedReference | None = None,
+    ) -> TrainState:
+        """Puts the latest checkpoint back where it came from; returns a new state if none."""
+        steps = sorted(self.scores())
+        if not steps:
+            return TrainState()
+        folder = self._path(steps[-1])
+        weights = load_file(folder / _WEIGHTS)
+        with torch.no_grad():
+            for name, parameter in parameters:
+                parameter.copy_(weights[name])
+        load_state(optimizer, parameters, load_file(folder / _OPTIMIZER))
+        if reference is not None:
+            reference.read(folder)
+        state = TrainState(**json.loads((folder / _STATE).read_text()))
+        state.window = {name: (pair[0], pair[1]) for name, pair in state.window.items()}
+        return state
+
+    def scores(self) -> dict[int, float | None]:
+        """Returns the score of each checkpoint by step."""
+        states = self.folder.glob(f"{_PREFIX}*/{_STATE}")
+        return {_step(path.parent): json.loads(path.read_text())["score"] for path in states}
+
+    def is_best(self, score: float | None) -> bool:
+        """Returns whether a checkpoint with this score would be among the best."""
+        if score is None:
+            return False
+        better = [s for s in self.scores().values() if s is not None and s <= score]
+        return len(better) < self.keep_best
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"{_PREFIX}{step:08d}"
+
+
+def _step(folder: Path) -> int:
+    return int(folder.name.removeprefix(_PREFIX))
+
+
+def kept(scores: Mapping[int, float | None], keep_last: int, keep_best: int) -> set[int]:
+    """Returns which checkpoints to keep: the latest, and those with the lowest scores.
+
+    Args:
+        scores: Step to score; of equal scores the earlier is better.
+        keep_last: Number of the latest ones.
+        keep_best: Number of the best ones.
+
+    >>> sorted(kept({10: 0.5, 20: 0.4, 30: 0.6, 40: None}, keep_last=1, keep_best=1))
+    [20, 40]
+    """
+    scored = sorted((score, step) for step, score in scores.items() if score is not None)
+    return {*sorted(scores)[-keep_last:], *(step for _, step in scored[:keep_best])}
+
+
+def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

@@ -1,0 +1,108 @@
+"""What a training leaves: the model as a plain transformers folder, and the numbers it reports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from halo_core.loss import Head
+from halo_core.loss_calls import heads_of
+from halo_core.stage import StageResult
+from halo_core.workspace.files import whole_folder
+from halo_models.notes import ModelNotes, write_notes
+from halo_models.save import write_classifier, write_model
+from halo_trainer.batch.batch_plan import BatchPlan
+from halo_trainer.model.heads import write_heads
+from halo_trainer.model.lora import merged, save_adapter
+from halo_trainer.train.checkpoint import TrainState
+from halo_trainer.train.setup import Training
+
+
+def export(training: Training, folder: Path) -> None:
+    """Writes the policy; with LoRA the merged weights, and the adapter inside.
+
+    A model with one linear head at the ends of completions becomes a sequence classifier; other
+    heads lie beside the model.
+
+    Args:
+        training: One that has ended: its policy is not to be trained any further.
+        folder: Where to; written beside and renamed.
+
+    Raises:
+        ModelError: When the model should become a sequence classifier and cannot.
+    """
+    base = training.model.get_base_model() if training.adapted else training.model
+    base.set_attn_implementation(training.attention)
+    with whole_folder(folder) as partial:
+        if training.adapted:
+            save_adapter(partial, training.model)
+            base = merged(training.model)
+        write_notes(partial, _write(partial, base, training))
+
+
+def _write(folder: Path, model: Any, training: Training) -> ModelNotes:
+    heads, wanted = training.heads, heads_of(training.scoring.loss)
+    scoring = _scoring_head(heads, wanted)
+    if scoring is not None:
+        write_classifier(folder, model, scoring, training.tokenizer)
+        return replace(training.notes, score_at="completion-end")
+    write_model(folder, model, training.tokenizer)
+    write_heads(folder, heads)
+    return training.notes
+
+
+def _scoring_head(heads: nn.ModuleDict, wanted: Sequence[Head]) -> nn.Module | None:
+    if len(wanted) == 1 and wanted[0].at == "end" and wanted[0].hidden_layers == 0:
+        return heads[wanted[0].name]
+    return None
+
+
+def result(state: TrainState, plan: BatchPlan, remark: str) -> StageResult:
+    """Returns the last value of each curve by a short name, and a sentence on the loss.
+
+    Args:
+        state: At the end.
+        plan: Of the batches.
+        remark: What the loss says of the data.
+    """
+    examples = plan.examples_seen(state.step)
+    first = state.first_loss if state.first_loss is not None else state.last["train/loss"]
+    metrics = {short_name(name): value for name, value in state.last.items()}
+    metrics |= {
+        "loss_first": first,
+        "steps": float(state.step),
+        "examples": float(examples),
+        "tokens": float(state.tokens),
+    }
+    headline = _headline(state, examples, first, metrics["loss"])
+    return StageResult(metrics, f"{headline}; {remark}" if remark else headline)
+
+
+def short_name(curve: str) -> str:
+    """Returns the name of a curve's last value.
+
+    >>> short_name("train/loss"), short_name("rewards/chosen"), short_name("eval/test/loss")
+    ('loss', 'rewards_chosen', 'eval_test_loss')
+    """
+    for prefix in ("train/", "policy/", "perf/"):
+        curve = curve.removeprefix(prefix)
+    return curve.replace("/", "_")
+
+
+def _headline(state: TrainState, examples: int, first: float, last: float) -> str:
+    text = (
+        f"learned from {_many(examples, 'example')} in {_many(state.step, 'step')}; "
+        f"the loss went from {first:.3f} to {last:.3f}"
+    )
+    for name, value in state.last.items():
+        if name.startswith("eval/") and name.endswith("/loss"):
+            text += f", {value:.3f} on {name.removeprefix('eval/').removesuffix('/loss')}"
+    return text
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"

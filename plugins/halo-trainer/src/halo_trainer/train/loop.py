@@ -1,0 +1,214 @@
+"""The training loop: batch, gradient, step, and what is logged, measured and kept between."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import torch
+
+from halo_core.errors import NotFiniteError
+from halo_core.stage import StageContext, StageResult
+from halo_trainer.batch.micro_batch import Prepared
+from halo_trainer.train.evaluate import add_batch, evaluate
+from halo_trainer.train.export import export, result
+from halo_trainer.train.learning_rate import learning_rate
+from halo_trainer.train.metrics import Metrics, Stopwatch, means, total
+from halo_trainer.train.optimizers import set_learning_rate
+from halo_trainer.train.ranks import Ranks
+from halo_trainer.train.setup import Training, set_up
+from halo_trainer.train.step import Gradient, backward
+
+if TYPE_CHECKING:
+    from halo_trainer.train.options import Train
+
+
+def train(stage: Train, context: StageContext) -> StageResult:
+    """Trains a model, or goes on from the latest checkpoint, and writes it to ``model/``.
+
+    Args:
+        stage: The options.
+        context: What the stage reads and writes.
+
+    Raises:
+        UserError: When the data or the model cannot be used.
+        NotFiniteError: When a loss or gradient is not a number; the state before is kept.
+        Interrupted: When asked to stop; the state is kept.
+    """
+    ranks = Ranks(stage.device)
+    try:
+        with _deterministic(stage.deterministic):
+            return _Loop(stage, context, set_up(stage, context, ranks)).run()
+    finally:
+        ranks.leave()
+
+
+@contextmanager
+def _deterministic(wanted: bool) -> Iterator[None]:
+    before = torch.are_deterministic_algorithms_enabled()
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+class _Loop:
+    """One training and where it stands."""
+
+    def __init__(self, stage: Train, context: StageContext, training: Training) -> None:
+        self.stage = stage
+        self.context = context
+        self.training = training
+        self.ranks = training.scoring.ranks
+        self.state = training.checkpoints.restore(
+            training.parameters, training.optimizer, training.refresh
+        )
+        # The sums of all processes were kept as one; rank 0 carries them on.
+        self.window = Metrics(self.state.window if self.ranks.main else None)
+        self.watch = Stopwatch(self.ranks.device)
+
+    def run(self) -> StageResult:
+        """Does the steps that are left and writes the model."""
+        steps, state = self.training.steps, self.state
+        with self.context.progress.bar(self.context.id, steps, state.step) as bar:
+            while state.step < steps:
+                gradient = self._step()
+                self._after_step(gradient)
+                bar.advance(1, loss=f"{gradient.loss:.4f}")
+        if self.ranks.main:
+            export(self.training, self.context.folder / "model")
+        self.ranks.wait()
+        return result(state, self.training.plan, self.training.remark)
+
+    def _step(self) -> Gradient:
+        training, state = self.training, self.state
+        step = state.step + 1
+        seed_step(self.context.seed, step, self.ranks.rank)
+        if training.refresh is not None:
+            training.refresh.before(step)
+        batch, rng = training.plan.batch(step), training.plan.rng(step, "pairs")
+        try:
+            prepared = training.scoring.prepare(training.data, batch, rng, state.estimator)
+            gradient = backward(
+                training.scoring,
+                prepared,
+                [parameter for _, parameter in training.parameters],
+                stop=self.context.stop.is_set(),
+                max_norm=self.stage.max_grad_norm,
+            )
+        except NotFiniteError as error:
+            if state.step > 0:
+                self._save()
+            raise NotFiniteError(f"step {step}: {error}", location=self.context.id) from error
+        set_learning_rate(training.optimizer, self._rate(step))
+        training.optimizer.step()
+        training.optimizer.zero_grad(set_to_none=True)
+        self._count(replace(prepared, estimate=gradient.estimate), gradient)
+        return gradient
+
+    def _rate(self, step: int) -> float:
+        return learning_rate(
+            step,
+            peak=self.stage.learning_rate,
+            warmup_steps=self.stage.warmup_steps,
+            total_steps=self.training.steps,
+            schedule=self.stage.schedule,
+        )
+
+    def _count(self, prepared: Prepared, gradient: Gradient) -> None:
+        """Takes a finished step into the state."""
+        state = self.state
+        state.step += 1
+        state.score = None
+        state.tokens += prepared.tokens
+        if prepared.estimate is not None:
+            state.estimator = dict(prepared.estimate.state)
+        self.window.merge(gradient.metrics)
+        if self.ranks.main:
+            add_batch(self.training.scoring, prepared, self.window)
+            self.window.add("train/grad_norm", gradient.norm, 1)
+        self.watch.count(prepared.tokens)
+
+    def _after_step(self, gradient: Gradient) -> None:
+        """Logs, evaluates and keeps what is due, and stops if asked to."""
+        stage, step, last = self.stage, self.state.step, self.training.steps
+        if step == 1 or step % stage.log_every == 0 or step == last:
+            self._log()
+        with self.watch.paused():
+            self._measure_and_keep(stopping=gradient.stop and step < last)
+        if gradient.stop and step < last:
+            self.context.stop.raise_interrupted(
+                f"step {step} of {last} is kept; the same command goes on from there"
+            )
+
+    def _measure_and_keep(self, *, stopping: bool) -> None:
+        stage, step = self.stage, self.state.step
+        due = stage.evaluate_every is not None and step % stage.evaluate_every == 0
+        if due or step == self.training.steps:
+            self._evaluate()
+        best = self.training.checkpoints.is_best(self.state.score)
+        if best or stopping or step % stage.checkpoint_every == 0:
+            self._save(best=best)
+
+    def _log(self) -> None:
+        metrics = means(total(self.ranks.gather(self.window.sums())))
+        self.window = Metrics()
+        metrics["train/lr"] = self._rate(self.state.step)
+        metrics["train/examples"] = float(self.training.plan.examples_seen(self.state.step))
+        if self.training.refresh is not None:
+            metrics["reference/age_steps"] = self.training.refresh.age
+        if self.state.first_loss is None:
+            self.state.first_loss = metrics.get("train/loss")
+        self._publish(metrics | self.watch.lap())
+
+    def _evaluate(self) -> None:
+        for name, data in self.training.evaluation.items():
+            found = evaluate(
+                self.training.scoring,
+                data,
+                batch_size=self.stage.batch_size,
+                seed=self.context.seed,
+                state=self.state.estimator,
+            )
+            self._publish({f"eval/{name}/{metric}": value for metric, value in found.items()})
+            if self.state.score is None:
+                self.state.score = found.get("loss")
+
+    def _publish(self, metrics: dict[str, float]) -> None:
+        self.state.last |= metrics
+        self.context.events.append(
+            "metrics",
+            stage=self.context.id,
+            step=self.state.step,
+            metrics=metrics,
+            examples=self.training.plan.examples_seen(self.state.step),
+        )
+
+    def _save(self, *, best: bool = False) -> None:
+        self.state.window = total(self.ranks.gather(self.window.sums()))
+        self.window = Metrics(self.state.window if self.ranks.main else None)
+        training, state = self.training, self.state
+        if self.ranks.main:
+            folder = training.checkpoints.save(
+                state, training.parameters, training.optimizer, training.refresh
+            )
+            self.context.events.append(
+                "checkpoint",
+                stage=self.context.id,
+                step=state.step,
+                path=str(folder.relative_to(self.context.folder)),
+                best=best,
+            )
+        self.ranks.wait()
+
+
+def seed_step(seed: int, step: int, rank: int) -> None:
+    """Makes all of torch's chance in a step a function of the step, so that none is kept."""
+    torch.manual_seed(int.from_bytes(sha256(f"{seed}:{step}:{rank}".encode()).digest()[:8]))

@@ -1,0 +1,137 @@
+"""Metrics as exact sums over the examples seen, never as means of means; speed and memory."""
+
+from __future__ import annotations
+
+import math
+import resource
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from halo_core.feedback import Feedback
+from halo_core.loss import LossBatch, LossOutput
+
+Value = Tensor | float
+Sums = dict[str, tuple[float, float]]
+"""Metric name to (sum, count)."""
+
+
+class Metrics:
+    """Sums and counts of this process by name, in float64, without waiting for the device.
+
+    Args:
+        sums: What has been summed before.
+    """
+
+    def __init__(self, sums: Mapping[str, Sequence[float]] | None = None) -> None:
+        self._sums: dict[str, tuple[Value, Value]] = {
+            name: (float(pair[0]), float(pair[1])) for name, pair in (sums or {}).items()
+        }
+
+    def add(self, name: str, total: Value, count: Value) -> None:
+        """Adds a sum and the number of things summed."""
+        old = self._sums.get(name, (0.0, 0.0))
+        self._sums[name] = (old[0] + _double(total), old[1] + _double(count))
+
+    def merge(self, other: Metrics) -> None:
+        """Adds all of another's sums."""
+        for name, (total, count) in other._sums.items():
+            self.add(name, total, count)
+
+    def add_output(self, feedback: Feedback, batch: LossBatch, output: LossOutput) -> None:
+        """Adds what a micro-batch says: its loss, rewards, lengths and the loss's own metrics."""
+        weights = output.counts.double()
+        self.add("train/loss", (output.losses.detach().double() * weights).sum(), weights.sum())
+        given = torch.ones_like(batch.desirable) if batch.sampled is None else ~batch.sampled
+        self.add("policy/lengths", batch.lengths[given].sum(), given.sum())
+        if output.rewards is not None:
+            self._add_rewards(feedback, batch, output.rewards.detach())
+        for name, (total, count) in output.metrics.items():
+            self.add(name, _detached(total), _detached(count))
+
+    def _add_rewards(self, feedback: Feedback, batch: LossBatch, rewards: Tensor) -> None:
+        desirable = batch.desirable
+        if batch.sampled is not None:
+            desirable, rewards = desirable[~batch.sampled], rewards[~batch.sampled]
+        names = ("chosen", "rejected") if feedback == "paired" else ("desirable", "undesirable")
+        for name, mask in zip(names, (desirable, ~desirable), strict=True):
+            self.add(f"rewards/{name}", torch.where(mask, rewards, 0).sum(), mask.sum())
+        if feedback == "paired":
+            margins = rewards[desirable] - rewards[~desirable]
+            self.add("rewards/margins", margins.sum(), len(margins))
+            self.add("rewards/accuracies", (margins > 0).sum(), len(margins))
+
+    def sums(self) -> Sums:
+        """Returns (sum, count) by name, as numbers."""
+        return {name: (float(a), float(b)) for name, (a, b) in self._sums.items()}
+
+
+def _detached(value: Value) -> Value:
+    return value.detach() if isinstance(value, Tensor) else value
+
+
+def _double(value: Value) -> Value:
+    return value.double() if isinstance(value, Tensor) else value
+
+
+def total(parts: Sequence[Sums]) -> Sums:
+    """Returns the sums of several processes, added in the order of ranks."""
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {
+        name: (
+            math.fsum(part[name][0] for part in parts if name in part),
+            math.fsum(part[name][1] for part in parts if name in part),
+        )
+        for name in names
+    }
+
+
+def means(sums: Sums) -> dict[str, float]:
+    """Returns sum / count by name, without those that counted nothing or are not finite."""
+    values = {name: total / count for name, (total, count) in sums.items() if count != 0}
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+class Stopwatch:
+    """Measures steps between two calls of `lap`.
+
+    Args:
+        device: Where training computes.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._start = time.perf_counter()
+        self._tokens = 0
+        self._steps = 0
+
+    def count(self, tokens: int) -> None:
+        """Adds a step of so many tokens, over all processes."""
+        self._tokens += tokens
+        self._steps += 1
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leaves out what is done in a `with` statement."""
+        began = time.perf_counter()
+        yield
+        self._start += time.perf_counter() - began
+
+    def lap(self) -> dict[str, float]:
+        """Returns ``perf/*`` of the steps since the last call, and starts anew."""
+        now = time.perf_counter()
+        seconds, tokens, steps = now - self._start, self._tokens, max(1, self._steps)
+        self._start, self._tokens, self._steps = now, 0, 0
+        return {
+            "perf/tok_s": tokens / seconds,
+            "perf/step_s": seconds / steps,
+            "perf/peak_gb": self._peak_bytes() / 1e9,
+        }
+
+    def _peak_bytes(self) -> int:
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from halo_core.errors import ModelError
+from halo_trainer.batch.packing import Scored, pack
+from halo_trainer.model.probe import make_scorer
+from halo_trainer.model.scorer import Scorer
+
+RELATIVE = 1e-5
+VOCABULARY = 60
+SIZES = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "initializer_range": 0.3,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+    "pad_token_id": 0,
+}
+GROUPED = SIZES | {"num_key_value_heads": 2, "head_dim": 8}
+GPT2 = {"vocab_size": VOCABULARY, "n_embd": 32, "n_layer": 2, "n_head": 4, "initializer_range": 0.3}
+ENDS = {"bos_token_id": 0, "eos_token_id": 1}
+EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
+PACKED: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("llama", GROUPED),
+    "llama with tied head": ("llama", GROUPED | {"tie_word_embeddings": True}),
+    "gpt_neox": ("gpt_neox", SIZES),
+    "qwen2": ("qwen2", GROUPED),
+    "mistral with a short window": ("mistral", GROUPED | {"sliding_window": 5}),
+    "gemma2 with soft caps": (
+        "gemma2",
+        GROUPED
+        | {"sliding_window": 6, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0},
+    ),
+    "granite with scaled logits": ("granite", SIZES | {"logits_scaling": 4.0}),
+    "gpt2": ("gpt2", GPT2 | ENDS),
+    "gpt_oss with sinks": ("gpt_oss", GROUPED | {"sliding_window": 6} | EXPERTS),
+}
+PADDED: dict[str, tuple[str, dict[str, Any]]] = {
+    "bloom": ("bloom", {"vocab_size": VOCABULARY, "hidden_size": 32, "n_layer": 2, "n_head": 4}),
+    "llama4 with chunks": (
+        "llama4_text",
+        GROUPED | {"attention_chunk_size": 8, "intermediate_size_mlp": 48} | EXPERTS,
+    ),
+}
+
+
+def make(kind: str, options: dict[str, Any]) -> Any:
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **options))
+    return model.float().eval()
+
+
+def sequences() -> list[Scored]:
+    rng = np.random.Generator(np.random.PCG64(1))
+    lengths = [(3, 5), (1, 1), (20, 17), (1, 40), (7, 2), (2, 30)]
+    return [
+        Scored(
+            rng.integers(0, VOCABULARY, prompt).astype(np.int32),
+            rng.integers(0, VOCABULARY, completion).astype(np.int32),
+        )
+        for prompt, completion in lengths
+    ]
+
+
+def alone(model: Any) -> torch.Tensor:
+    """Each sequence by itself, by the model's own attention and log_softmax."""
+    logps = []
+    for sequence in sequences():
+        ids = torch.tensor(np.concatenate([sequence.prompt_ids, sequence.completion_ids])).long()
+        found = model(input_ids=ids[None]).logits[0, :-1].log_softmax(-1)
+        chosen = found[torch.arange(len(ids) - 1), ids[1:]]
+        logps.append(chosen[len(sequence.prompt_ids) - 1 :])
+    return torch.cat(logps)
+
+
+def gradients(model: Any, logps: torch.Tensor) -> dict[str, torch.Tensor]:
+    model.zero_grad()
+    (logps * torch.linspace(-1, 1, len(logps))).sum().backward()
+    return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
+def check_same_as_alone(model: Any, scorer: Scorer, attention: str) -> None:
+    packed = scorer(pack(sequences())).token_logps
+    found = gradients(model, packed)
+    taken = model.config._attn_implementation
+    model.set_attn_implementation(attention)
+    expected_logps = alone(model)
+    expected = gradients(model, expected_logps)
+    model.set_attn_implementation(taken)
+    assert (packed - expected_logps).norm() <= RELATIVE * expected_logps.norm()
+    assert found.keys() == expected.keys()
+    largest = max(gradient.norm() for gradient in expected.values())
+    for name, gradient in expected.items():
+        # Some gradients are zero in exact arithmetic: softmax ignores a bias of the keys.
+        error = (found[name] - gradient).norm()
+        assert error <= RELATIVE * max(gradient.norm(), 1e-3 * largest), name
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_packed_log_probabilities_and_gradients_are_those_of_each_sequence_alone(name: str) -> None:
+    kind, options = PACKED[name]
+    model = make(kind, options)
+    attention = model.config._attn_implementation
+    scorer = make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=pytest.fail)
+    assert scorer.route == "packed"
+    check_same_as_alone(model, scorer, attention)
+
+
+@pytest.mark.parametrize("name", PADDED)
+def test_a_model_that_cannot_pack_is_padded_with_a_warning(name: str) -> None:
+    kind, options = PADDED[name]
+    model = make(kind, options)
+    warnings: list[str] = []
+    attention = model.config._attn_implementation
+    scorer = make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=warnings.append)
+    assert scorer.route == "padded"
+    assert len(warnings) == 1
+    assert type(model).__name__ in warnings[0]
+    check_same_as_alone(model, scorer, attention)
+
+
+def test_a_sequence_does_not_feel_its_neighbours() -> None:
+    model = make("llama", GROUPED)
+    scorer = make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=pytest.fail)
+    first, *rest = sequences()
+    others = [Scored(s.prompt_ids[::-1], (s.completion_ids + 1) % VOCABULARY) for s in rest]
+    size = len(first.completion_ids)
+    with torch.no_grad():
+        before, after = (
+            scorer(pack([first, *rest])).token_logps,
+            scorer(pack([first, *others])).token_logps,
+        )
+    assert torch.equal(before[:size], after[:size])
+    assert not torch.equal(before[size:], after[size:])
+
+
+def test_only_completion_positions_reach_the_output_head() -> None:
+    model = make("llama", GROUPED)
+    scorer = make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=pytest.fail)
+    rows = []
+    model.lm_head.register_forward_hook(lambda *call: rows.append(call[1][0].shape[1]))
+    scorer(pack(sequences()))
+    assert rows == [sum(len(s.completion_ids) for s in sequences())]
+
+
+def test_no_padding_is_computed_outside_attention() -> None:
+    model = make("llama", GROUPED)
+    scorer = make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=pytest.fail)
+    tokens = []
+    model.model.layers[0].mlp.register_forward_hook(lambda *call: tokens.append(call[1][0].shape))
+    scorer(pack(sequences()))
+    assert tokens == [(1, sum(s.tokens for s in sequences()), 32)]
+
+
+def test_gradient_checkpointing_changes_nothing() -> None:
+    model = make("llama", GROUPED)
+    scorer = make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=pytest.fail)
+    before = gradients(model, scorer(pack(sequences())).token_logps)
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    model.train()
+    after = gradients(model, scorer(pack(sequences())).token_logps)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_the_bfloat16_scorer_is_near_the_float32_one() -> None:
+    model = make("llama", GROUPED | {"initializer_range": 0.05})
+    scorer = make_scorer(model, compute_dtype=torch.bfloat16, max_length=64, warn=pytest.fail)
+    with torch.no_grad():
+        found = scorer(pack(sequences())).token_logps
+        expected = alone(make("llama", GROUPED | {"initializer_range": 0.05}))
+    assert found.dtype == torch.float32
+    assert 0 < (found - expected).abs().max() < 0.05
+
+
+def test_a_model_that_agrees_on_neither_path_is_refused() -> None:
+    model = make("llama", GROUPED)
+    forward = model.forward
+
+    def alone_only(**inputs: Any) -> Any:
+        if "logits_to_keep" in inputs:
+            raise TypeError("unexpected keyword")
+        return forward(**inputs)
+
+    model.forward = alone_only
+    with pytest.raises(ModelError, match="LlamaForCausalLM gives other log-probabilities"):
+        make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=pytest.fail)

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from halo_trainer.sample.generate import Choice, choose, uniforms
+
+LOGITS = torch.log(torch.tensor([[0.1, 0.4, 0.2, 0.3]]))
+
+
+def drawn(choice: Choice, number: float, logits: torch.Tensor = LOGITS) -> int:
+    return int(choose(logits, torch.tensor([number], dtype=torch.float64), choice))
+
+
+def test_number_of_a_position_depends_on_seed_prompt_and_position_only() -> None:
+    numbers = uniforms(1, "a", 10)
+    assert np.array_equal(uniforms(1, "a", 1000)[:10], numbers)
+    assert len({*numbers, *uniforms(1, "b", 10), *uniforms(2, "a", 10)}) == 30
+
+
+def test_numbers_are_uniform() -> None:
+    numbers = np.concatenate([uniforms(1, f"prompt {i}", 500) for i in range(20)])
+    assert numbers.min() >= 0
+    assert numbers.max() < 1
+    counts = np.histogram(numbers, bins=10, range=(0, 1))[0]
+    # Chi-square with 9 degrees of freedom: 27.9 is its 99.9 % quantile.
+    assert ((counts - 1000) ** 2 / 1000).sum() < 27.9
+
+
+@pytest.mark.parametrize(
+    ("number", "token"), [(0.0, 0), (0.0999, 0), (0.1001, 1), (0.4999, 1), (0.55, 2), (0.99, 3)]
+)
+def test_number_falls_into_a_tokens_share(number: float, token: int) -> None:
+    assert drawn(Choice(), number) == token
+
+
+def test_temperature_zero_takes_the_most_probable() -> None:
+    assert {drawn(Choice(temperature=0), number) for number in (0.0, 0.5, 0.999)} == {1}
+
+
+def test_low_temperature_sharpens() -> None:
+    # p^2 normalised: .01 .16 .04 .09, sum .30
+    half = Choice(temperature=0.5)
+    assert drawn(half, 0.01 / 0.30 - 1e-6) == 0
+    assert drawn(half, 0.01 / 0.30 + 1e-6) == 1
+    assert drawn(half, 0.21 / 0.30 + 1e-6) == 3
+
+
+@pytest.mark.parametrize(
+    ("choice", "tokens"),
+    [
+        (Choice(top_k=1), {1}),
+        (Choice(top_k=2), {1, 3}),
+        (Choice(top_k=9), {0, 1, 2, 3}),
+        (Choice(top_p=0.4), {1}),
+        (Choice(top_p=0.69), {1, 3}),
+        (Choice(top_p=0.71), {1, 2, 3}),
+        (Choice(top_p=0.91), {0, 1, 2, 3}),
+        (Choice(top_p=1e-9), {1}),
+        (Choice(top_k=3, top_p=0.7), {1, 3}),
+    ],
+)
+def test_kept_tokens_are_the_most_probable_ones(choice: Choice, tokens: set[int]) -> None:
+    grid = [i / 200 for i in range(200)]
+    assert {drawn(choice, number) for number in grid} == tokens
+
+
+def test_shares_of_kept_tokens_keep_their_proportion() -> None:
+    numbers = torch.from_numpy(uniforms(0, "share", 20_000))
+    tokens = choose(LOGITS.expand(20_000, 4), numbers, Choice(top_k=2))
+    share = (tokens == 1).double().mean().item()
+    # Four standard errors of a share of 4/7 in 20,000 draws.
+    assert abs(share - 4 / 7) < 4 * math.sqrt(4 / 7 * 3 / 7 / 20_000)
+
+
+def test_tokens_without_probability_are_never_drawn() -> None:
+    logits = torch.tensor([[-torch.inf, 0.0, -torch.inf, 0.0, -torch.inf]])
+    extremes = (0.0, 0.5 - 1e-12, 0.5, float(np.nextafter(1, 0)), 1 - 2.0**-52)
+    assert [drawn(Choice(), number, logits) for number in extremes[:3]] == [1, 1, 3]
+    assert drawn(Choice(), 1 - 2.0**-52, logits) == 3
+
+
+def test_rounding_of_almost_equal_tokens_does_not_change_the_draw() -> None:
+    logits = torch.zeros(1, 50)
+    noise = 1e-6 * torch.randn(1, 50, generator=torch.Generator().manual_seed(0))
+    for number in (0.111, 0.333, 0.777):
+        nucleus = Choice(top_p=0.999)
+        assert drawn(Choice(), number, logits) == drawn(Choice(), number, logits + noise)
+        assert drawn(nucleus, number, logits) == int(number * 50)

@@ -1,0 +1,334 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from halo_core.errors import DataError, Interrupted, UserError
+from halo_core.events import read_events
+from halo_core.feedback import prompt_id
+from halo_core.rows import DataSet
+from halo_core.stage import ModelInput, StageContext, StopFlag
+from halo_models.load import load_model, load_tokenizer
+from halo_models.save import save_model_folder
+from halo_trainer.sample import generate as sampling
+from halo_trainer.sample.answer_prompts import sample_lengths
+from halo_trainer.sample.options import Sample
+
+MakeData = Callable[..., DataSet]
+Run = Callable[..., list[dict[str, Any]]]
+
+
+def ask(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]
+
+
+ROWS = [
+    {"prompt": ask("moo " * (i % 4 + 1) + str(i)), "completion": f"answer {i}"} for i in range(11)
+]
+
+
+@pytest.fixture
+def data(make_data: MakeData) -> DataSet:
+    return make_data("demonstration", ROWS, name="test")
+
+
+@pytest.fixture
+def context(
+    data: DataSet, tiny_model: ModelInput, make_context: Callable[..., StageContext]
+) -> Callable[..., StageContext]:
+    def make(name: str = "answers", **options: Any) -> StageContext:
+        inputs = {"data": {"prompts": data}, "models": {"from": tiny_model}}
+        return make_context(**(inputs | {"name": name} | options))
+
+    return make
+
+
+def build(**options: Any) -> Sample:
+    given = {"prompts": "test", "max_new_tokens": 12, "batch_size": 4, "device": "cpu"}
+    return Sample.build(json.dumps(given | options), {})
+
+
+def read(context: StageContext) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (context.folder / "samples.jsonl").open()]
+
+
+def test_every_prompt_gets_one_sample_with_its_target(
+    context: Callable[..., StageContext], tiny_model: ModelInput
+) -> None:
+    here = context()
+    result = build().run(here)
+    samples = read(here)
+    tokenizer = load_tokenizer(tiny_model, None)
+    assert {s["prompt_id"] for s in samples} == {prompt_id(row["prompt"]) for row in ROWS}
+    assert all(s["prompt_id"] == prompt_id(s["prompt"]) for s in samples)
+    targets = {prompt_id(row["prompt"]): row["completion"] for row in ROWS}
+    assert all(s["target"] == targets[s["prompt_id"]] for s in samples)
+    for s in samples:
+        assert s["tokens"] == len(s["token_ids"]) <= 12
+        assert s["completion"] == tokenizer.decode(s["token_ids"])
+        assert s["target_tokens"] == len(tokenizer(s["target"])["input_ids"])
+        assert (s["finish"] == "length") == (s["tokens"] == 12)
+        assert tokenizer.eos_token_id not in s["token_ids"]
+    assert result.metrics["n"] == 11
+    lengths = sorted(s["tokens"] for s in samples)
+    assert result.metrics["len"] == lengths[5]
+    assert result.metrics["len_mean"] == pytest.approx(sum(lengths) / 11)
+    assert "11 completions" in result.headline
+    events = [event for event, _ in read_events(here.folder / "events.jsonl")]
+    assert [(e["type"], e["stage"], e["count"]) for e in events] == [("samples", "answers", 11)]
+    assert not (here.folder / "samples.partial.jsonl").exists()
+
+
+def test_samples_do_not_depend_on_batches_or_on_other_prompts(
+    context: Callable[..., StageContext], make_data: MakeData
+) -> None:
+    whole, single, fewer, turned = (context(name) for name in ("a", "b", "c", "d"))
+    build().run(whole)
+    build(batch_size=1).run(single)
+    build(n=5).run(fewer)
+    backwards = make_data("demonstration", ROWS[::-1], name="backwards")
+    turned = context("d", data={"prompts": backwards})
+    build(batch_size=3).run(turned)
+    assert read(single) == read(whole)
+    assert read(turned) == read(whole)
+    assert read(fewer) == read(whole)[:5]
+
+
+def test_seed_changes_samples_and_order(context: Callable[..., StageContext]) -> None:
+    one, two = context("a", seed=1), context("b", seed=2)
+    build().run(one)
+    build().run(two)
+    ids = [[s["prompt_id"] for s in read(c)] for c in (one, two)]
+    assert ids[0] != ids[1]
+    assert sorted(ids[0]) == sorted(ids[1])
+    texts = [{s["prompt_id"]: s["completion"] for s in read(c)} for c in (one, two)]
+    assert texts[0] != texts[1]
+
+
+def test_greedy_samples_are_the_models_most_probable_tokens(
+    context: Callable[..., StageContext], tiny_model: ModelInput
+) -> None:
+    here = context()
+    build(temperature=0.0, n=3).run(here)
+    model = load_model(tiny_model, dtype=torch.float32, device="cpu")
+    tokenizer = load_tokenizer(tiny_model, None)
+    for sample in read(here):
+        text = tokenizer.apply_chat_template(
+            sample["prompt"], tokenize=False, add_generation_prompt=True
+        )
+        ids = tokenizer(text)["input_ids"]
+        for token in sample["token_ids"]:
+            assert model(torch.tensor([ids])).logits[0, -1].argmax() == token
+            ids.append(token)
+
+
+def test_sampling_stops_at_the_end_token(
+    context: Callable[..., StageContext], tiny_model: ModelInput, tmp_path: Path
+) -> None:
+    model = load_model(tiny_model, dtype=torch.float32, device="cpu")
+    tokenizer = load_tokenizer(tiny_model, None)
+    with torch.no_grad():
+        model.lm_head.weight[:] = 0
+    save_model_folder(tmp_path / "flat", model, tokenizer)
+    flat = {"from": ModelInput(str(tmp_path / "flat"), None, "")}
+    here = context(models=flat)
+    # All tokens are equally probable: with temperature 0 the first one wins, which is the end.
+    result = build(temperature=0.0).run(here)
+    assert {(s["finish"], s["tokens"], s["completion"]) for s in read(here)} == {("stop", 0, "")}
+    assert result.metrics["stopped"] == 1
+    assert "100% ended" in result.headline
+
+
+def _stop_after(batches: int, stop: StopFlag, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sets the flag within the batch that follows; returns the sizes of the batches done."""
+    sizes: list[int] = []
+    whole = sampling.Sampler.batch
+
+    def batch(self: Any, prompts: Any) -> Any:
+        if len(sizes) == batches:
+            stop.set(2)
+        sizes.append(len(prompts))
+        return whole(self, prompts)
+
+    monkeypatch.setattr(sampling.Sampler, "batch", batch)
+    return sizes
+
+
+def test_interrupted_stage_keeps_whole_batches_and_goes_on(
+    context: Callable[..., StageContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = context("whole")
+    build().run(whole)
+    stop = StopFlag()
+    with monkeypatch.context() as patch:
+        _stop_after(2, stop, patch)
+        with pytest.raises(Interrupted, match="8 of 11 samples are kept; the same command goes on"):
+            build().run(context("killed", stop=stop))
+    again = context("killed")
+    partial = again.folder / "samples.partial.jsonl"
+    assert len(partial.read_text().splitlines()) == 8
+    assert not (again.folder / "samples.jsonl").exists()
+    sizes = _stop_after(99, StopFlag(), monkeypatch)
+    build().run(again)
+    assert sizes == [3]
+    assert read(again) == read(whole)
+
+
+def test_torn_line_costs_its_batch_and_nothing_else(
+    context: Callable[..., StageContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = context("whole")
+    build().run(whole)
+    stop = StopFlag()
+    with monkeypatch.context() as patch:
+        _stop_after(2, stop, patch)
+        with pytest.raises(Interrupted):
+            build().run(context("killed", stop=stop))
+    again = context("killed")
+    partial = again.folder / "samples.partial.jsonl"
+    partial.write_bytes(partial.read_bytes()[:-9])
+    sizes = _stop_after(99, StopFlag(), monkeypatch)
+    build().run(again)
+    assert sizes == [4, 3]
+    assert read(again) == read(whole)
+
+
+def test_long_prompts_are_cut_and_said_to_be(
+    context: Callable[..., StageContext], make_data: MakeData
+) -> None:
+    rows = [*ROWS, {"prompt": ask("moo " * 90), "completion": "a"}]
+    warnings: list[str] = []
+    here = context(data={"prompts": make_data("demonstration", rows)}, warnings=warnings)
+    build(max_prompt_length=30).run(here)
+    assert warnings == [
+        "1 of 12 prompts were longer than max_prompt_length 30 and lost their beginning"
+    ]
+    assert len(read(here)) == 12
+
+
+@pytest.mark.parametrize(
+    ("feedback", "rows", "targets"),
+    [
+        (
+            "paired",
+            [{"chosen": "good", "rejected": "bad"}, {"chosen": "later", "rejected": "bad"}],
+            "good",
+        ),
+        (
+            "binary",
+            [
+                {"completion": "bad", "desirable": False},
+                {"completion": "good", "desirable": True},
+                {"completion": "later", "desirable": True},
+            ],
+            "good",
+        ),
+        ("binary", [{"completion": "bad", "desirable": False}], None),
+        ("scored", [{"completions": ["bad", "good"], "scores": [0.1, 0.7]}], "good"),
+    ],
+)
+def test_target_is_what_people_preferred(
+    context: Callable[..., StageContext],
+    make_data: MakeData,
+    feedback: str,
+    rows: list[dict[str, Any]],
+    targets: str | None,
+) -> None:
+    given = make_data(feedback, [{"prompt": ask("moo?")} | row for row in rows], name="kind")
+    here = context(data={"prompts": given})
+    build().run(here)
+    (sample,) = read(here)
+    assert sample["target"] == targets
+    assert (sample["target_tokens"] is None) == (targets is None)
+
+
+def test_raw_text_has_no_prompts(context: Callable[..., StageContext], make_data: MakeData) -> None:
+    here = context(data={"prompts": make_data("text", [{"text": "moo"}], name="corpus")})
+    with pytest.raises(DataError, match="data set 'corpus': is raw text, which has no prompts"):
+        build().run(here)
+
+
+def test_options_without_effect_are_mistakes() -> None:
+    greedy = build(temperature=0.0, top_p=0.9)
+    assert list(greedy.mistakes()) == [
+        ("top_p", "has no effect when temperature is 0; leave it out")
+    ]
+    assert list(build(temperature=0.0).mistakes()) == []
+    assert list(build(top_p=0.9, top_k=4).mistakes()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ((None, None, None), (1024, 1024)),
+        ((None, None, 256), (128, 128)),
+        ((None, None, 100_000), (1024, 1024)),
+        ((None, 200, 256), (56, 200)),
+        ((None, 64, 256), (128, 64)),
+        ((30, None, 256), (30, 226)),
+        ((4000, 2000, 8192), (4000, 2000)),
+    ],
+)
+def test_lengths_left_out_follow_from_the_model(given: Any, expected: tuple[int, int]) -> None:
+    assert sample_lengths(*given) == expected
+
+
+@pytest.mark.parametrize("given", [(200, 100, 256), (None, 300, 256), (300, None, 256)])
+def test_lengths_that_do_not_fit_are_an_error(given: Any) -> None:
+    with pytest.raises(UserError, match="do not fit into the 256 tokens that the model can take"):
+        sample_lengths(*given)
+
+
+def test_control_tokens_of_a_completion_stay_visible(
+    context: Callable[..., StageContext], tiny_model: ModelInput, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = load_tokenizer(tiny_model, None).convert_tokens_to_ids("<|user|>")
+    made = sampling.Generated([mark, mark], "length")
+    monkeypatch.setattr(sampling.Sampler, "batch", lambda _, prompts: [made] * len(prompts))
+    here = context()
+    build().run(here)
+    assert {s["completion"] for s in read(here)} == {"<|user|><|user|>"}
+
+
+def test_bfloat16_samples_repeat(context: Callable[..., StageContext]) -> None:
+    one, two = context("a"), context("b")
+    build(precision="bfloat16").run(one)
+    build(precision="bfloat16").run(two)
+    assert read(one) == read(two)
+
+
+OTHERS = {
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64},
+    "gpt_neox": {"num_attention_heads": 2, "intermediate_size": 64},
+    "qwen3": {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16},
+    "opt": {"ffn_dim": 64, "num_attention_heads": 2, "word_embed_proj_dim": 32},
+}
+SHARED = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "max_position_embeddings": 64,
+    "initializer_range": 0.2,
+}
+
+
+@pytest.mark.parametrize("model_type", sorted(OTHERS))
+def test_left_padding_changes_no_sample_of_other_architectures(
+    model_type: str, tiny_tokenizer: Any
+) -> None:
+    from halo_trainer.scratch.make import make_config, make_model
+
+    shared = {} if model_type == "gpt2" else SHARED
+    if model_type == "opt":
+        shared = {k: v for k, v in SHARED.items() if k != "initializer_range"} | {"init_std": 0.2}
+    config = make_config({"model_type": model_type} | shared | OTHERS[model_type], tiny_tokenizer)
+    model = make_model(config, seed=0, dtype=torch.float32).eval()
+    sampler = sampling.Sampler(model, [0], sampling.Choice(), 10, 1)
+    prompts = [("a", [5]), ("b", [5, 6, 7, 8, 9, 10, 11, 12]), ("c", [40, 41, 42])]
+    together = sampler.batch(prompts)
+    assert together == [made for one in prompts for made in sampler.batch([one]) or []]
+    assert any(len(set(made.token_ids)) > 1 for made in together or [])

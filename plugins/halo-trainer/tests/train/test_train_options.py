@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from pydantic import ValidationError
+
+from halo_core.feedback import Feedback
+from halo_core.loss import Loss, LossBatch, LossOutput, Need
+from halo_core.spec.spec import load_spec
+from halo_methods.components import DPO, KTO, SFT, Zero
+from halo_trainer.train.optimizer_names import OPTIMIZERS
+from halo_trainer.train.options import Train
+
+
+def mistakes(loss: Loss | None = None, **options: Any) -> dict[str, str]:
+    return dict(Train(data="d", loss=loss or SFT(), **options).mistakes())
+
+
+def test_the_defaults_hold_no_mistake() -> None:
+    assert mistakes() == mistakes(DPO()) == mistakes(KTO()) == {}
+
+
+def test_the_module_needs_no_torch() -> None:
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['torch', 'transformers', 'accelerate']));"
+        "import halo_trainer.train.options"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "option", "message"),
+    [
+        ({"epochs": 1, "steps": 2}, "steps", "epochs and steps are both given"),
+        ({"steps": 2, "warmup_steps": 3}, "warmup_steps", "3 is more than the 2 steps"),
+        ({"max_length": 8, "max_prompt_length": 8}, "max_prompt_length", "leaves no room"),
+        ({"reference_point": Zero()}, "reference_point", "uses no reference point"),
+        ({"reference": "sft"}, "reference", "uses no reference model"),
+        ({"evaluate_every": 5}, "evaluate_every", "nothing to evaluate on"),
+        (
+            {"optimizer_options": {"momentun": 0.9}, "optimizer": "sgd"},
+            "optimizer_options",
+            "SGD has no option 'momentun'. Did you mean 'momentum'?",
+        ),
+    ],
+)
+def test_options_that_contradict_each_other_are_mistakes(
+    options: dict[str, Any], option: str, message: str
+) -> None:
+    found = mistakes(**options)
+    assert list(found) == [option]
+    assert message in found[option]
+
+
+class Wants(Loss):
+    """Needs what nobody has."""
+
+    feedback: ClassVar[Feedback] = "scored"
+    needs: ClassVar[tuple[Any, ...]] = ("telepathy", "reference_point")
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        raise NotImplementedError
+
+
+def test_a_loss_that_cannot_be_served_is_a_mistake() -> None:
+    found = [message for _, message in Train(data="d", loss=Wants()).mistakes()]
+    assert any("'telepathy', which train cannot compute" in message for message in found)
+    assert any("scored feedback" in message for message in found)
+    assert any("has no default" in message for message in found)
+
+
+def test_a_misspelt_optimizer_is_named_with_the_nearest() -> None:
+    with pytest.raises(ValidationError, match=r"no optimizer named 'adamv'. Did you mean 'adam"):
+        Train(data="d", loss=SFT(), optimizer="adamv")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_size": 0},
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+        {"schedule": "cosin"},
+        {"dropout": 1.0},
+        {"keep_last": 0},
+        {"bach_size": 3},
+        {"precision": "float16"},
+        {"max_grad_norm": 0.0},
+    ],
+)
+def test_an_option_out_of_range_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Train(data="d", loss=SFT(), **options)
+
+
+def test_from_is_spelt_as_in_a_spec() -> None:
+    stage = Train.build('{"from": "sft", "data": "d", "loss": "L"}', {"L": SFT()})
+    assert stage.from_ == "sft"
+
+
+def test_the_loss_decides_the_feedback_of_all_data() -> None:
+    kto = Train(data="d", loss=KTO(), evaluate={"test": "t"})
+    assert kto.feedback_wanted() == {"data": "binary", "evaluate": "binary"}
+
+
+TWO_STAGES = """\
+name: two
+seed: 1
+model: {hub: someone/small}
+data:
+  d: {use: toy, feedback: paired, size: 10}
+stages:
+  first: {use: train, data: d, loss: sft, reference_point: null}
+  second: {use: train, data: d, loss: LOSS, MORE}
+"""
+
+
+@pytest.mark.parametrize(
+    ("loss", "more", "models", "point"),
+    [
+        ("kto", "", {"from": "first", "reference": "first"}, "mismatched-kl"),
+        ("kto", "from: model", {"from": "model", "reference": "model"}, "mismatched-kl"),
+        ("kto", "reference: model", {"from": "first", "reference": "model"}, "mismatched-kl"),
+        ("kto", "reference_point: zero", {"from": "first", "reference": "first"}, "zero"),
+        ("kto", "reference_point: null", {"from": "first", "reference": "first"}, "mismatched-kl"),
+        ("sft", "", {"from": "first"}, None),
+    ],
+)
+def test_what_is_left_out_stands_for_what_the_stage_and_its_loss_say(
+    tmp_path: Path, loss: str, more: str, models: dict[str, str], point: str | None
+) -> None:
+    (tmp_path / "spec.yaml").write_text(TWO_STAGES.replace("LOSS", loss).replace("MORE", more))
+    _, stage = load_spec(tmp_path / "spec.yaml").stages
+    assert stage.models == models
+    chosen = stage.resolved.tree()["reference_point"]
+    assert (chosen and chosen["use"]) == point
+
+
+def test_one_process_needs_no_launcher_and_two_are_launched(tmp_path: Any) -> None:
+    assert Train(data="d", loss=SFT()).command(tmp_path) is None
+    command = Train(data="d", loss=SFT(), processes=2).command(tmp_path)
+    assert command is not None
+    assert command[:3] == [sys.executable, "-m", "halo_trainer.launch"]
+    assert command[-3:] == ["-m", "halo_core.worker", str(tmp_path)]
+    assert command[command.index("--num_processes") + 1] == "2"
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_known_options_are_those_of_torch(name: str) -> None:
+    import torch
+
+    general = {"params", "lr", "weight_decay", "decoupled_weight_decay"}
+    kernels = {"foreach", "fused", "capturable", "differentiable", "maximize"}
+    names = set(inspect.signature(getattr(torch.optim, name)).parameters)
+    assert names - general - kernels == OPTIMIZERS[name]
+    assert "weight_decay" in names
+
+
+def test_needs_are_those_of_the_core() -> None:
+    from typing import get_args
+
+    from halo_trainer.train.options import PROVIDED
+
+    assert set(get_args(Need)) == set(PROVIDED)

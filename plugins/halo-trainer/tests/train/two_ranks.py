@@ -1,0 +1,259 @@
+"""What the ranks of `test_train_two_ranks.py` do; the test itself does the same as one process.
+
+Run by a launcher as ``two_ranks.py FOLDER`` with the model and the rows already in the folder.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from halo_core.errors import HaloError, Interrupted
+from halo_core.events import EventLog
+from halo_core.feedback import Feedback
+from halo_core.loss import Loss, LossBatch, LossOutput, Need
+from halo_core.reference_point import RefPointEstimator
+from halo_core.reference_update import ReferenceUpdate
+from halo_core.rows import DataSet
+from halo_core.stage import ModelInput, StageContext, StopFlag
+from halo_methods.components import (
+    DPO,
+    EMA,
+    KTO,
+    PPO,
+    SFT,
+    BradleyTerry,
+    Copy,
+    Humanline,
+    MatchedKL,
+    MismatchedKL,
+    RunningMean,
+    WeightedSum,
+)
+from halo_models.load import load_model
+from halo_trainer.batch.batch_plan import BatchPlan
+from halo_trainer.encode.examples import EncodedCompletion, EncodedExample
+from halo_trainer.model.heads import make_heads
+from halo_trainer.model.probe import make_scorer
+from halo_trainer.train.objective import Scoring
+from halo_trainer.train.options import Train
+from halo_trainer.train.ranks import Ranks
+from halo_trainer.train.reference_refresh import RefreshedReference
+from halo_trainer.train.step import backward
+
+LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
+    "kto": (KTO(), MismatchedKL()),
+    "matched-kl": (KTO(), MatchedKL()),
+    "running-mean": (KTO(), RunningMean()),
+    "dpo": (DPO(), None),
+    "sft": (SFT(), None),
+    "ppo": (PPO(advantage="gae", whiten=True), None),
+    "bradley-terry": (BradleyTerry(), None),
+    "humanline": (Humanline(loss=KTO(), log_epsilon_p=-0.1, log_epsilon_r=0.1), MismatchedKL()),
+    "weighted-sum": (
+        WeightedSum(losses=[PPO(advantage="gae"), KTO()], weights=[1.0, 2.0]),
+        MismatchedKL(),
+    ),
+}
+UPDATES: Mapping[str, ReferenceUpdate] = {"copy": Copy(every=2), "ema": EMA(decay=0.5)}
+SIZES = (5, 1)
+"""Examples of the global batches: shared out unevenly, and fewer than ranks."""
+BUDGETS = (1000, 12)
+"""Tokens of a micro-batch: one for each rank, and several."""
+
+
+class Broken(Loss):
+    """Not a number for completions of seven or more tokens."""
+
+    feedback: ClassVar[Feedback] = "demonstration"
+    needs: ClassVar[tuple[Need, ...]] = ("policy_logps",)
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        """Returns losses of which one is not a number."""
+        broken = batch.lengths >= 7
+        losses = torch.where(broken, torch.nan, -batch.policy_logps)
+        return LossOutput(losses, torch.ones_like(losses))
+
+
+class StopOnLastRank(StopFlag):
+    """Asks to stop in the second step, on one rank only."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        self.left = 2 if rank == 1 else -1
+
+    def is_set(self) -> bool:
+        """Returns whether it is time."""
+        self.left -= 1
+        return self.left == 0
+
+
+def make_examples(feedback: Feedback, count: int) -> list[EncodedExample]:
+    """Returns examples of random tokens."""
+    rng = np.random.Generator(np.random.PCG64(7))
+
+    def ids(size: int) -> Any:
+        return rng.integers(0, 200, size).astype(np.int32)
+
+    def classes(i: int) -> list[bool]:
+        return [True, False] if feedback == "paired" else [feedback != "binary" or i % 2 == 0]
+
+    return [
+        EncodedExample(
+            f"row-{i}",
+            f"prompt-{i}",
+            tuple(
+                EncodedCompletion(ids(3 + i), ids(2 + i + k), good, f"{i}.{k}")
+                for k, good in enumerate(classes(i))
+            ),
+        )
+        for i in range(count)
+    ]
+
+
+def gradient(
+    root: Path,
+    ranks: Ranks,
+    loss: Loss,
+    estimator: RefPointEstimator | None,
+    *,
+    count: int,
+    budget: int,
+) -> dict[str, torch.Tensor]:
+    """Returns the gradient of a global batch, its loss, and the state of its reference point."""
+    policy, reference = (_load(root) for _ in range(2))
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            parameter.mul_(1.05)
+    made = [
+        make_scorer(m, compute_dtype=torch.float32, max_length=64, warn=print)
+        for m in (policy, reference)
+    ]
+    heads = make_heads(loss.heads(), policy, seed=1)
+    made[0].add_heads(loss.heads(), heads, tokens="policy_logps" in loss.needed())
+    scoring = Scoring(loss, estimator, ranks.wrap(made[0]), made[1], ranks, budget, 64)
+    examples = make_examples(loss.resolved_feedback(), count)
+    plan = BatchPlan(count, count, seed=0, shuffled=False)
+    prepared = scoring.prepare(examples, plan.batch(1), plan.rng(1, "pairs"), {})
+    named = dict(policy.named_parameters()) | {f"h.{n}": p for n, p in heads.named_parameters()}
+    found = backward(scoring, prepared, list(named.values()), stop=False, max_norm=None)
+    gradients = {n: p.grad.clone() for n, p in named.items() if p.grad is not None}
+    kept = found.estimate.state if found.estimate is not None else {}
+    numbers = {"loss": found.loss} | {f"state.{name}": value for name, value in kept.items()}
+    return gradients | {n: torch.tensor([v], dtype=torch.float64) for n, v in numbers.items()}
+
+
+def _load(root: Path) -> Any:
+    model = ModelInput(str(root / "model"), None, "m")
+    return load_model(model, dtype=torch.float32, device="cpu")
+
+
+def train(
+    root: Path,
+    name: str,
+    loss: Loss,
+    rank: int,
+    stop: StopFlag | None = None,
+    update: ReferenceUpdate | None = None,
+) -> None:
+    """Runs a whole stage in ``FOLDER/name``."""
+    folder = root / name
+    folder.mkdir(exist_ok=True)
+    rows = DataSet("train", loss.feedback, [root / f"train-{loss.feedback}.arrow"])
+    model = ModelInput(str(root / "model"), None, "m")
+    context = StageContext.for_folder(
+        folder,
+        id_=name,
+        seed=1,
+        models={"from": model, "reference": model},
+        data={"data": rows, "evaluate.test": rows},
+        cache=root / "cache",
+        events=EventLog(folder / "events.jsonl") if rank == 0 else EventLog(),
+        stop=stop,
+        warn=print,
+    )
+    stage = Train(
+        data="train",
+        evaluate={"test": "train"},
+        loss=loss,
+        reference_point=MismatchedKL() if "reference_point" in loss.needs else None,
+        reference_update=update,
+        batch_size=5,
+        steps=4,
+        learning_rate=0.05,
+        optimizer="sgd",
+        log_every=2,
+        micro_batch_tokens=60,
+        device="cpu",
+    )
+    stage.run(context)
+
+
+def all_gradients(root: Path, ranks: Ranks) -> dict[str, dict[str, torch.Tensor]]:
+    """Returns the gradients of all losses, batch sizes and budgets."""
+    return {
+        f"{name}-{count}-{budget}": gradient(
+            root, ranks, loss, estimator, count=count, budget=budget
+        )
+        for name, (loss, estimator) in LOSSES.items()
+        for count in SIZES
+        for budget in BUDGETS
+    }
+
+
+def train_refreshed(root: Path, ranks: Ranks) -> None:
+    """Runs stages with a reference that changes, one after a stop, and writes what it became."""
+    references: list[RefreshedReference] = []
+    before = RefreshedReference.before
+
+    def noted(self: RefreshedReference, step: int) -> None:
+        references.append(self)
+        before(self, step)
+
+    RefreshedReference.before = noted  # type: ignore[method-assign]
+    try:
+        for name, update in UPDATES.items():
+            train(root, f"{name}-{ranks.world}", KTO(), ranks.rank, update=update)
+            folder = root / f"{name}-{ranks.world}-reference-{ranks.rank}"
+            folder.mkdir()
+            references[-1].write(folder)
+    finally:
+        RefreshedReference.before = before  # type: ignore[method-assign]
+    if ranks.world > 1:
+        with suppress(Interrupted):
+            train(root, "ema-cut", KTO(), ranks.rank, StopOnLastRank(ranks.rank), UPDATES["ema"])
+        train(root, "ema-cut", KTO(), ranks.rank, update=UPDATES["ema"])
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Leaves gradients, stages and the messages of errors in the folder."""
+    root = Path(arguments[0])
+    torch.set_num_threads(1)
+    ranks = Ranks("cpu")
+    Ranks.leave = lambda self: None  # type: ignore[method-assign]  # several stages share a group
+    for name, found in all_gradients(root, ranks).items():
+        save_file(found, root / f"gradient-{name}-{ranks.rank}.safetensors")
+    train(root, "kto-2", KTO(), ranks.rank)
+    for name, loss, stop in (
+        ("stopped", KTO(), StopOnLastRank(ranks.rank)),
+        ("broken", Broken(), None),
+    ):
+        with suppress(HaloError):
+            try:
+                train(root, name, loss, ranks.rank, stop)
+            except HaloError as error:
+                (root / f"{name}-{ranks.rank}.txt").write_text(f"{type(error).__name__}: {error}")
+                raise
+    train(root, "stopped", KTO(), ranks.rank)
+    train_refreshed(root, ranks)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
