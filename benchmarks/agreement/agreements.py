@@ -30,7 +30,7 @@ from halo_methods.components import (
     SimPO,
     SLiC,
 )
-from halo_methods.mismatched_kl import mismatched_kl
+from halo_methods.reference_points import mismatched_kl
 
 BETA = 0.1
 EPS = 0.1

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from halo_methods.gae import gae_advantages, last_tokens, token_positions
+from halo_methods.advantages import gae_advantages, last_tokens, token_positions
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 LENGTHS = [3, 1, 5, 2]

@@ -3,7 +3,7 @@ from collections import Counter
 
 import pytest
 
-from halo_methods.mismatched_kl import fixed_pairs, make_pairs, mismatched_kl
+from halo_methods.reference_points import fixed_pairs, make_pairs, mismatched_kl
 
 SEEDS = range(100)
 

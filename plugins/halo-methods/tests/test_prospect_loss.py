@@ -7,7 +7,7 @@ import torch
 from halo_methods.dpo import dpo_loss
 from halo_methods.kto import kto_log_sigmoid_loss, kto_loss
 from halo_methods.prospect import prospect_loss
-from halo_methods.value_functions import (
+from halo_methods.shared.values import (
     CHORD,
     hinge_shortfall,
     kahneman_tversky_shortfall,

@@ -2,7 +2,7 @@ import pytest
 
 from halo_core.reference_point import Observed, Pair
 from halo_methods.components import RunningMean
-from halo_methods.running_mean import running_mean
+from halo_methods.reference_points import running_mean
 
 STEPS = [[1.0, 3.0], [-4.0], [2.0, 2.0, 5.0]]
 

@@ -2,10 +2,57 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
-from halo_methods.logratios import pair_logratios
+from pydantic import Field
+
+from halo_core.feedback import Feedback
+from halo_core.loss import Loss, LossBatch, LossOutput, Need
+from halo_methods.shared import values
+from halo_methods.shared.from_batch import logps_of_pairs
+from halo_methods.shared.logratios import pair_logratios
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_APO = (
+    "D'Oosterlinck et al. (2024), Anchored Preference Optimization and Contrastive Revisions: "
+    "Addressing Underspecification in Alignment"
+)
+
+
+class APOZero(Loss):
+    """Anchored preference optimisation: chosen up, rejected down, for good chosen completions."""
+
+    feedback: ClassVar[Feedback] = "paired"
+    needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps")
+    citation: ClassVar[str | None] = _APO
+
+    beta: float = Field(default=0.1, gt=0, description="Reward per nat of log-ratio.")
+
+    def value(self, gain: float) -> float:
+        """Returns ``sigmoid(g)``, where each completion's gain is its own reward."""
+        return values.logistic(gain)
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        """Returns one loss per pair."""
+        losses = apo_zero_loss(*logps_of_pairs(batch), beta=self.beta)
+        return LossOutput(losses, rewards=self.beta * batch.logratios)
+
+
+class APODown(Loss):
+    """Anchored preference optimisation: both down, for pairs that the policy already surpasses."""
+
+    feedback: ClassVar[Feedback] = "paired"
+    needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps")
+    citation: ClassVar[str | None] = _APO
+
+    beta: float = Field(default=0.1, gt=0, description="Reward per nat of log-ratio.")
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        """Returns one loss per pair."""
+        losses = apo_down_loss(*logps_of_pairs(batch), beta=self.beta)
+        return LossOutput(losses, rewards=self.beta * batch.logratios)
 
 
 def apo_zero_loss(
@@ -46,6 +93,8 @@ def apo_zero_loss(
     >>> apo_zero_loss(tensor([-1.0]), tensor([-4.0]), tensor([-2.0]), tensor([-3.0]), beta=1.0)
     tensor([0.5379])
     """
+    import torch
+
     chosen_logratios, rejected_logratios = pair_logratios(
         "apo_zero_loss",
         policy_chosen_logps,
@@ -94,6 +143,8 @@ def apo_down_loss(
     >>> apo_down_loss(tensor([-1.0]), tensor([-4.0]), tensor([-2.0]), tensor([-3.0]), beta=1.0)
     tensor([0.8503])
     """
+    import torch
+
     chosen_logratios, rejected_logratios = pair_logratios(
         "apo_down_loss",
         policy_chosen_logps,

@@ -5,13 +5,15 @@ The registry names the file that each is in, so that a run imports only what it 
 
 from __future__ import annotations
 
+from halo_methods.apo import APODown, APOZero
+from halo_methods.bradley_terry import BradleyTerry
+from halo_methods.dpo import CDPO, DPO
 from halo_methods.humanline import Humanline
-from halo_methods.losses_binary import KTO, KTOLogSigmoid
-from halo_methods.losses_likelihood import CSFT, SFT
-from halo_methods.losses_paired import CDPO, DPO, IPO, APODown, APOZero
-from halo_methods.losses_ppo import PPO
-from halo_methods.losses_prospect import Prospect
-from halo_methods.losses_reference_free import ORPO, SimPO, SLiC
+from halo_methods.ipo import IPO
+from halo_methods.kto import KTO, KTOLogSigmoid
+from halo_methods.orpo import ORPO
+from halo_methods.ppo import PPO
+from halo_methods.prospect import Prospect
 from halo_methods.reference_points import (
     Dispreferred,
     MatchedKL,
@@ -20,7 +22,9 @@ from halo_methods.reference_points import (
     Zero,
 )
 from halo_methods.reference_updates import EMA, Copy
-from halo_methods.reward_models import BradleyTerry
+from halo_methods.sft import CSFT, SFT
+from halo_methods.simpo import SimPO
+from halo_methods.slic import SLiC
 from halo_methods.weighted_sum import WeightedSum
 
 __all__ = [

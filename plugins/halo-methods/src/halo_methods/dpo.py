@@ -2,10 +2,87 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
-from halo_methods.logratios import pair_logratios
+from pydantic import Field
+
+from halo_core.feedback import Feedback
+from halo_core.loss import Loss, LossBatch, LossOutput, Need
+from halo_methods.shared import values
+from halo_methods.shared.from_batch import logps_of_pairs
+from halo_methods.shared.logratios import pair_logratios
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_BETA = "Reward per nat of log-ratio; larger keeps the policy nearer to the reference"
+
+
+class DPO(Loss):
+    """Direct preference optimisation: prefer the chosen completion, relative to the reference."""
+
+    feedback: ClassVar[Feedback] = "paired"
+    needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps")
+    citation: ClassVar[str | None] = (
+        "Rafailov, Sharma, Mitchell, Ermon, Manning & Finn (2023), Direct Preference Optimization"
+    )
+
+    beta: float = Field(
+        default=0.1,
+        gt=0,
+        description=_BETA + " (HALOs report eq. 4; Archangel used 0.1).",
+    )
+    label_smoothing: float = Field(
+        default=0.0,
+        ge=0,
+        lt=0.5,
+        description="Assumed share of pairs labelled the wrong way round; above 0 this is "
+        "conservative DPO (Mitchell 2023, eq. 3).",
+    )
+
+    def value(self, gain: float) -> float:
+        """Returns ``log sigmoid(g)``, smoothed: the loss is its negative."""
+        return _smoothed_log_logistic(gain, self.label_smoothing)
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        """Returns one loss per pair."""
+        return _dpo(batch, self.beta, self.label_smoothing)
+
+
+class CDPO(Loss):
+    """Conservative DPO: as `dpo`, when some of the labels are assumed to be wrong."""
+
+    feedback: ClassVar[Feedback] = "paired"
+    needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps")
+    citation: ClassVar[str | None] = (
+        "Mitchell (2023), A note on DPO with noisy preferences and relationship to IPO"
+    )
+
+    beta: float = Field(default=0.1, gt=0, description=_BETA + ", as in DPO.")
+    label_smoothing: float = Field(
+        default=0.1,
+        gt=0,
+        lt=0.5,
+        description="Assumed share of pairs labelled the wrong way round (Mitchell 2023, eq. 3).",
+    )
+
+    def value(self, gain: float) -> float:
+        """Returns ``log sigmoid(g)``, smoothed: the loss is its negative."""
+        return _smoothed_log_logistic(gain, self.label_smoothing)
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        """Returns one loss per pair."""
+        return _dpo(batch, self.beta, self.label_smoothing)
+
+
+def _dpo(batch: LossBatch, beta: float, label_smoothing: float) -> LossOutput:
+    losses = dpo_loss(*logps_of_pairs(batch), beta=beta, label_smoothing=label_smoothing)
+    return LossOutput(losses, rewards=beta * batch.logratios)
+
+
+def _smoothed_log_logistic(gain: float, label_smoothing: float) -> float:
+    kept = (1 - label_smoothing) * values.log_logistic(gain)
+    return kept + label_smoothing * values.log_logistic(-gain)
 
 
 def dpo_loss(
@@ -58,6 +135,8 @@ def dpo_loss(
     >>> dpo_loss(chosen, rejected, ref_chosen, ref_rejected, beta=0.1, label_smoothing=0.1)
     tensor([0.6931, 0.4133])
     """
+    import torch.nn.functional as F
+
     chosen_logratios, rejected_logratios = pair_logratios(
         "dpo_loss",
         policy_chosen_logps,

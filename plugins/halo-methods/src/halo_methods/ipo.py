@@ -2,9 +2,52 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from halo_methods.logratios import pair_logratios
+from pydantic import Field
+
+from halo_core.feedback import Feedback
+from halo_core.loss import Loss, LossBatch, LossOutput, Need
+from halo_methods.shared.from_batch import by_side
+from halo_methods.shared.logratios import pair_logratios
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class IPO(Loss):
+    """Identity preference optimisation: a preference is worth a finite margin, and no more."""
+
+    feedback: ClassVar[Feedback] = "paired"
+    needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps")
+    citation: ClassVar[str | None] = (
+        "Azar et al. (2023), A General Theoretical Paradigm to Understand Learning from Human "
+        "Preferences, eq. 17"
+    )
+
+    tau: float = Field(
+        default=0.1,
+        gt=0,
+        description="Strength of the regularisation, per nat: the log-ratio margin aimed at is "
+        "1 / (2 tau).",
+    )
+    per: Literal["sequence", "token"] = Field(
+        default="sequence",
+        description="Log-ratios are sums over a completion's tokens (Azar et al.), or their means, "
+        "which are small: choose a larger tau then.",
+    )
+
+    def value(self, gain: float) -> float:
+        """Returns ``-((g - 1/2) / tau)^2``, the loss's negative, where rewards are tau times r."""
+        return -(((gain - 0.5) / self.tau) ** 2)
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        """Returns one loss per pair."""
+        policy, reference = batch.policy_logps, batch.reference_logps
+        if self.per == "token":
+            policy, reference = policy / batch.lengths, reference / batch.lengths
+        losses = ipo_loss(*by_side(batch, policy), *by_side(batch, reference), tau=self.tau)
+        return LossOutput(losses, rewards=self.tau * (policy - reference))
 
 
 def ipo_loss(

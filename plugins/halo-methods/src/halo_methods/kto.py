@@ -2,11 +2,100 @@
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from halo_methods.relative import gains_above_point
+from pydantic import Field, model_validator
+
+from halo_core.feedback import Feedback
+from halo_core.loss import ClassCounts, Loss, LossBatch, LossOutput, Need, Settled
+from halo_methods import HALOS
+from halo_methods.shared import class_weights, values
+from halo_methods.shared.class_weights import DESIRABLE, UNDESIRABLE, ClassWeight
+from halo_methods.shared.from_batch import relative_to_point
+from halo_methods.shared.logratios import gains_above_point
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class KTO(Loss):
+    """Kahneman-Tversky optimisation: raise what is desirable above the reference point."""
+
+    feedback: ClassVar[Feedback] = "binary"
+    needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps", "reference_point")
+    default_reference_point: ClassVar[str | None] = "mismatched-kl"
+    citation: ClassVar[str | None] = HALOS + ", eq. 7 and 8"
+
+    beta: float = Field(
+        default=0.1,
+        gt=0,
+        description="Reward per nat of log-ratio above the reference point; larger saturates "
+        "sooner (HALOs report eq. 8; Archangel used 0.1).",
+    )
+    desirable_weight: ClassWeight = Field(default=1.0, description=DESIRABLE)
+    undesirable_weight: ClassWeight = Field(default=1.0, description=UNDESIRABLE)
+
+    @model_validator(mode="after")
+    def _something_is_learned(self) -> Self:
+        class_weights.check_weights(self.desirable_weight, self.undesirable_weight)
+        return self
+
+    def settle(self, counts: ClassCounts) -> Settled:
+        """Returns a copy whose weights are numbers, and what the counts say of them."""
+        return class_weights.settle(self, self.desirable_weight, self.undesirable_weight, counts)
+
+    def value(self, gain: float) -> float:
+        """Returns ``sigmoid(g)``: the loss is the weight times 1 less this."""
+        return values.logistic(gain)
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        """Returns one loss per completion.
+
+        Raises:
+            ValueError: When the batch has no reference point, or a weight is still ``auto``.
+        """
+        weights = class_weights.numbers(self.desirable_weight, self.undesirable_weight)
+        losses = kto_loss(*relative_to_point(batch, "KTO"), beta=self.beta, **weights._asdict())
+        return LossOutput(losses, rewards=self.beta * batch.logratios)
+
+
+class KTOLogSigmoid(Loss):
+    """KTO with DPO's value function: log sigmoid, which never saturates, in place of sigmoid."""
+
+    feedback: ClassVar[Feedback] = "binary"
+    needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps", "reference_point")
+    default_reference_point: ClassVar[str | None] = "mismatched-kl"
+    citation: ClassVar[str | None] = HALOS + ", eq. 7 and 8 with the value function of DPO"
+
+    beta: float = Field(
+        default=0.1, gt=0, description="Reward per nat of log-ratio above the reference point."
+    )
+    desirable_weight: ClassWeight = Field(default=1.0, description=DESIRABLE)
+    undesirable_weight: ClassWeight = Field(default=1.0, description=UNDESIRABLE)
+
+    @model_validator(mode="after")
+    def _something_is_learned(self) -> Self:
+        class_weights.check_weights(self.desirable_weight, self.undesirable_weight)
+        return self
+
+    def settle(self, counts: ClassCounts) -> Settled:
+        """Returns a copy whose weights are numbers, and what the counts say of them."""
+        return class_weights.settle(self, self.desirable_weight, self.undesirable_weight, counts)
+
+    def value(self, gain: float) -> float:
+        """Returns ``log sigmoid(g)``: the loss is the weight times its negative."""
+        return values.log_logistic(gain)
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        """Returns one loss per completion.
+
+        Raises:
+            ValueError: When the batch has no reference point, or a weight is still ``auto``.
+        """
+        weights = class_weights.numbers(self.desirable_weight, self.undesirable_weight)
+        relative = relative_to_point(batch, "KTO with log-sigmoid")
+        losses = kto_log_sigmoid_loss(*relative, beta=self.beta, **weights._asdict())
+        return LossOutput(losses, rewards=self.beta * batch.logratios)
 
 
 def kto_loss(
@@ -58,6 +147,8 @@ def kto_loss(
     >>> kto_loss(logps, ref_logps, tensor(desirable), tensor(0.5), beta=1.0)
     tensor([0.3775, 0.6225])
     """
+    import torch
+
     gains = gains_above_point(  # report eq. 8: g
         "kto_loss", policy_logps, ref_logps, desirable, reference_point, beta
     )
@@ -109,8 +200,13 @@ def kto_log_sigmoid_loss(
     >>> kto_log_sigmoid_loss(logps, ref_logps, tensor(desirable), tensor(0.5), beta=1.0)
     tensor([0.4741, 0.9741])
     """
+    import torch
+    import torch.nn.functional as F
+
     gains = gains_above_point(
         "kto_log_sigmoid_loss", policy_logps, ref_logps, desirable, reference_point, beta
     )
     surprises = -F.logsigmoid(gains)
-    return torch.where(desirable, desirable_weight * surprises, undesirable_weight * surprises)
+    return torch.where(  # report eq. 7 and 8, with -log v for 1 - v
+        desirable, desirable_weight * surprises, undesirable_weight * surprises
+    )

@@ -3,38 +3,44 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from pydantic import Field
 
-from halo_methods.shapes import check_pairs
+from halo_core.feedback import Feedback
+from halo_core.loss import Loss, LossBatch, LossOutput, Need
+from halo_methods.shared.from_batch import logps_and_lengths_of_pairs
+from halo_methods.shared.shapes import check_pairs
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CERTAIN = -1e-4
 """Mean log-probability per token, nats, above which the log-odds go on as a straight line."""
 
 
-def log_odds(mean_logps: Tensor) -> Tensor:
-    """Returns the log-odds of a probability, finite also at 1.
+class ORPO(Loss):
+    """Odds ratio preference optimisation: fine-tuning that pushes the rejected completion away."""
 
-    ``log(p / (1 - p)) = x - log(1 - exp(x))`` with ``x = log p``. Where p comes near 1 that tends
-    to infinity and so does its slope ``1 / (1 - p)``; from `CERTAIN` (p = 0.9999) on it is
-    continued by its tangent, which is finite and keeps pulling.
+    feedback: ClassVar[Feedback] = "paired"
+    needs: ClassVar[tuple[Need, ...]] = ("policy_logps",)
+    citation: ClassVar[str | None] = (
+        "Hong, Lee & Thorne (2024), ORPO: Monolithic Preference Optimization without Reference "
+        "Model, eq. 6 and 7"
+    )
 
-    ``log(1 - exp(x))`` is computed as ``log(-expm1(x))``: without cancellation near 0, and far
-    below 0, where it is lost in ``x``, exact to one rounding of 1.
+    odds_ratio_weight: float = Field(
+        default=0.1,
+        gt=0,
+        description="Factor of the odds-ratio term beside the likelihood (lambda of the paper).",
+    )
 
-    Args:
-        mean_logps: Log of the probability, nats, at most 0 [...].
-
-    >>> log_odds(torch.tensor([0.5, 0.9]).log()).exp()
-    tensor([1.0000, 9.0000])
-    >>> log_odds(torch.tensor([0.0, -1e4]))
-    tensor([    10.2103, -10000.0000])
-    """
-    inside = mean_logps.clamp(max=CERTAIN)
-    slope = 1 / -math.expm1(CERTAIN)
-    return inside - torch.log(-torch.expm1(inside)) + slope * (mean_logps - inside)
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        """Returns one loss per pair; rewards are log-odds, as the odds-ratio term compares them."""
+        losses = orpo_loss(
+            *logps_and_lengths_of_pairs(batch), odds_ratio_weight=self.odds_ratio_weight
+        )
+        return LossOutput(losses, rewards=log_odds(batch.policy_logps / batch.lengths))
 
 
 def orpo_loss(
@@ -74,10 +80,13 @@ def orpo_loss(
 
     Two completions that are alike lose their likelihood and lambda log 2:
 
+    >>> import torch
     >>> logps, lengths = torch.tensor([-4.0]), torch.tensor([2.0])
     >>> orpo_loss(logps, logps, lengths, lengths, odds_ratio_weight=0.1)
     tensor([2.0693])
     """
+    import torch.nn.functional as F
+
     check_pairs(
         "orpo_loss",
         policy_chosen_logps=policy_chosen_logps,
@@ -89,3 +98,29 @@ def orpo_loss(
     log_odds_ratios = log_odds(chosen_means) - log_odds(policy_rejected_logps / rejected_lengths)
     odds_ratio_losses = -F.logsigmoid(log_odds_ratios)  # Hong et al. eq. 7
     return -chosen_means + odds_ratio_weight * odds_ratio_losses  # eq. 6
+
+
+def log_odds(mean_logps: Tensor) -> Tensor:
+    """Returns the log-odds of a probability, finite also at 1.
+
+    ``log(p / (1 - p)) = x - log(1 - exp(x))`` with ``x = log p``. Where p comes near 1 that tends
+    to infinity and so does its slope ``1 / (1 - p)``; from `CERTAIN` (p = 0.9999) on it is
+    continued by its tangent, which is finite and keeps pulling.
+
+    ``log(1 - exp(x))`` is computed as ``log(-expm1(x))``: without cancellation near 0, and far
+    below 0, where it is lost in ``x``, exact to one rounding of 1.
+
+    Args:
+        mean_logps: Log of the probability, nats, at most 0 [...].
+
+    >>> import torch
+    >>> log_odds(torch.tensor([0.5, 0.9]).log()).exp()
+    tensor([1.0000, 9.0000])
+    >>> log_odds(torch.tensor([0.0, -1e4]))
+    tensor([    10.2103, -10000.0000])
+    """
+    import torch
+
+    inside = mean_logps.clamp(max=CERTAIN)
+    slope = 1 / -math.expm1(CERTAIN)
+    return inside - torch.log(-torch.expm1(inside)) + slope * (mean_logps - inside)

@@ -6,31 +6,173 @@ policy of the step before, from which PPO measures its steps, is the frozen refe
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from halo_methods.gae import last_tokens
-from halo_methods.shapes import check_tokens
+from pydantic import Field, Strict, model_validator
 
+from halo_core.feedback import Feedback
+from halo_core.loss import Head, Loss, LossBatch, LossOutput, Need
+from halo_methods import HALOS
+from halo_methods.advantages import gae_advantages, last_tokens
+from halo_methods.shared.fields import PER, Per, one_message, refuse_ineffective
+from halo_methods.shared.shapes import check_tokens
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+VALUE = "value"
+_OF_THE_CRITIC = ("gamma", "gae_lambda", "critic_coefficient")
 LARGEST_LOGRATIO = 20.0
 """Log-ratio of one token, nats, above which its ratio goes on as a straight line."""
 TINY_VARIANCE = 1e-8
 
+Clip = Annotated[
+    float | Annotated[tuple[float, float], Strict(False)],  # JSON has lists only
+    one_message("two numbers, [least, largest] ratio, or one, an epsilon"),
+]
 
-def ratios(token_logratios: Tensor) -> Tensor:
-    """Returns policy / reference probability of each token, finite everywhere.
 
-    ``exp(x)``, and from `LARGEST_LOGRATIO` on its tangent: a ratio that is never clipped (that of a
-    token with a negative advantage) neither overflows nor loses its gradient.
+class PPO(Loss):
+    """Offline PPO: push tokens of good completions up and of bad ones down, within a clip."""
 
-    Args:
-        token_logratios: Policy minus reference log-probability, nats [...].
+    feedback: ClassVar[Feedback] = "binary"
+    needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps", "statistics")
+    citation: ClassVar[str | None] = (
+        "Schulman, Wolski, Dhariwal, Radford & Klimov (2017), Proximal Policy Optimization "
+        "Algorithms; " + HALOS + ", section 3.3"
+    )
 
-    >>> ratios(torch.tensor([0.0, -1e4, 1e4]))
-    tensor([1.0000e+00, 0.0000e+00, 4.8424e+12])
-    """
-    inside = token_logratios.clamp(max=LARGEST_LOGRATIO)
-    return inside.exp() * (1 + (token_logratios - inside))
+    advantage: Literal["plain", "gae"] = Field(
+        default="plain",
+        description="Of a token: its completion's +1 or -1 (plain), or estimated with a critic, a "
+        "head that is trained beside the policy (gae; Schulman et al. 2016).",
+    )
+    clip: Clip = Field(
+        default=(0.5, 2.0),
+        description="Ratios policy / reference of a token that still count, [least, largest]; or "
+        "a number epsilon for the report's [1 - epsilon, 1 + epsilon]. Archangel used [0.5, 2].",
+    )
+    kl_coefficient: float = Field(
+        default=0.1,
+        ge=0,
+        description="Penalty per nat of log-ratio of a token, in the token's reward (gae) or "
+        "advantage (plain).",
+    )
+    whiten: bool = Field(
+        default=False,
+        description="Shift and scale the advantages to mean 0 and variance 1 over all tokens of "
+        "the global batch.",
+    )
+    per: Per = Field(default="token", description=PER)
+    gamma: float = Field(
+        default=0.99, ge=0, le=1, description="Discount of rewards per token; for gae."
+    )
+    gae_lambda: float = Field(
+        default=0.95,
+        ge=0,
+        le=1,
+        description="How far advantages look ahead: 0 to the next token, 1 to the end; for gae.",
+    )
+    critic_coefficient: float = Field(
+        default=0.01,
+        gt=0,
+        description="Factor of the critic's squared error beside the policy's loss; for gae.",
+    )
+
+    @model_validator(mode="after")
+    def _options_make_sense(self) -> Self:
+        refuse_ineffective(self, "advantage", {"gae": _OF_THE_CRITIC})
+        if not isinstance(self.clip, tuple):
+            if not 0 < self.clip <= 1:
+                raise ValueError(f"clip is {self.clip:g}; an epsilon must be above 0 and at most 1")
+            return self
+        low, high = self.clip
+        if not (0 <= low <= 1 <= high and low < high):
+            raise ValueError(
+                f"clip is [{low:g}, {high:g}]; expected [least, largest] ratio with 1, where "
+                "training starts, in between, as in [0.5, 2]"
+            )
+        return self
+
+    def needed(self) -> tuple[Need, ...]:
+        """Returns both models' log-probabilities, and statistics where it whitens."""
+        return self.needs if self.whiten else ("policy_logps", "reference_logps")
+
+    def weighs_examples(self) -> bool:
+        """Returns whether long completions count more."""
+        return self.per == "token"
+
+    def heads(self) -> tuple[Head, ...]:
+        """Returns the critic, a perceptron of 3 layers that does not move the policy."""
+        if self.advantage == "plain":
+            return ()
+        return (Head(VALUE, at="tokens", hidden_layers=2, detached=True),)
+
+    def statistics(self, batch: LossBatch) -> Mapping[str, Tensor]:
+        """Returns the sums of the advantages, of their squares, and the number of tokens."""
+        advantages = self._raw_advantages(batch).double()
+        return {
+            "total": advantages.sum(),
+            "squares": (advantages**2).sum(),
+            "count": advantages.new_tensor(float(len(advantages))),
+        }
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        """Returns one loss per completion."""
+        raw = advantages = self._raw_advantages(batch)
+        if self.whiten:
+            advantages = whitened(raw, **batch.statistics)
+        low, high = self._bounds()
+        logratios = _token_logratios(batch)
+        losses = ppo_token_loss(logratios, advantages, clip_low=low, clip_high=high)
+        metrics = {"policy/clipped": _counted(_clipped(logratios, advantages, low, high))}
+        if self.advantage == "gae":
+            critic = batch.heads[VALUE]
+            errors = critic_token_loss(critic, raw + critic)  # returns = advantages + values
+            losses = losses + self.critic_coefficient * errors
+            metrics["critic/squared_error"] = _counted(errors.detach())
+        return self._by_completion(batch, losses, metrics)
+
+    def _raw_advantages(self, batch: LossBatch) -> Tensor:
+        logratios, index = _token_logratios(batch), batch.sequence_index
+        kl = self.kl_coefficient
+        if self.advantage == "plain":
+            return plain_advantages(logratios, index, batch.desirable, kl_coefficient=kl)
+        rewards = token_rewards(logratios, index, batch.desirable, kl_coefficient=kl)
+        return gae_advantages(
+            rewards, batch.heads[VALUE], index, gamma=self.gamma, gae_lambda=self.gae_lambda
+        )
+
+    def _bounds(self) -> tuple[float, float]:
+        if isinstance(self.clip, tuple):
+            return self.clip
+        return 1 - self.clip, 1 + self.clip
+
+    def _by_completion(
+        self, batch: LossBatch, token_losses: Tensor, metrics: Mapping[str, tuple[Tensor, Tensor]]
+    ) -> LossOutput:
+        sums = token_losses.new_zeros(batch.desirable.shape)
+        sums = sums.index_add(0, batch.sequence_index, token_losses)
+        if self.per == "token":
+            return LossOutput(sums / batch.lengths, batch.lengths, metrics=metrics)
+        return LossOutput(sums, metrics=metrics)
+
+
+def _token_logratios(batch: LossBatch) -> Tensor:
+    if batch.reference_token_logps is None:
+        raise ValueError("PPO needs the reference's log-probabilities, and the batch has none")
+    return batch.policy_token_logps - batch.reference_token_logps
+
+
+def _clipped(logratios: Tensor, advantages: Tensor, low: float, high: float) -> Tensor:
+    """Whether each token has left the clip in the direction of its advantage, as 0 or 1."""
+    q = logratios.detach().exp()
+    return (((advantages > 0) & (q > high)) | ((advantages < 0) & (q < low))).to(advantages)
+
+
+def _counted(of_each: Tensor) -> tuple[Tensor, Tensor]:
+    return of_each.sum(), of_each.new_tensor(float(len(of_each)))
 
 
 def ppo_token_loss(
@@ -62,10 +204,13 @@ def ppo_token_loss(
         Human-Aware Loss Functions (2024), section 3.3; Schulman et al. (2017), Proximal Policy
         Optimization Algorithms, eq. 7.
 
+    >>> import torch
     >>> logratios, advantages = torch.tensor([0.0, 3.0, 3.0]), torch.tensor([1.0, 1.0, -1.0])
     >>> ppo_token_loss(logratios, advantages, clip_low=0.5, clip_high=2.0)
     tensor([-1.0000, -2.0000, 20.0855])
     """
+    import torch
+
     if token_logratios.ndim != 1 or advantages.shape != token_logratios.shape:
         raise ValueError(
             f"ppo_token_loss: token_logratios {tuple(token_logratios.shape)} and advantages "
@@ -75,6 +220,23 @@ def ppo_token_loss(
     q = ratios(token_logratios)
     clipped = q.clamp(clip_low, clip_high)
     return -torch.minimum(q * advantages, clipped * advantages)  # Schulman et al. eq. 7
+
+
+def ratios(token_logratios: Tensor) -> Tensor:
+    """Returns policy / reference probability of each token, finite everywhere.
+
+    ``exp(x)``, and from `LARGEST_LOGRATIO` on its tangent: a ratio that is never clipped (that of a
+    token with a negative advantage) neither overflows nor loses its gradient.
+
+    Args:
+        token_logratios: Policy minus reference log-probability, nats [...].
+
+    >>> import torch
+    >>> ratios(torch.tensor([0.0, -1e4, 1e4]))
+    tensor([1.0000e+00, 0.0000e+00, 4.8424e+12])
+    """
+    inside = token_logratios.clamp(max=LARGEST_LOGRATIO)
+    return inside.exp() * (1 + (token_logratios - inside))
 
 
 def plain_advantages(
@@ -102,6 +264,7 @@ def plain_advantages(
     References:
         Human-Aware Loss Functions (2024), section 3.3.
 
+    >>> import torch
     >>> logratios, index = torch.tensor([0.0, 2.0, 1.0]), torch.tensor([0, 0, 1])
     >>> plain_advantages(logratios, index, torch.tensor([True, False]), kl_coefficient=0.1)
     tensor([ 1.0000,  0.8000, -1.1000])
@@ -131,10 +294,13 @@ def token_rewards(
     References:
         Human-Aware Loss Functions (2024), section 3.3: dummy rewards of +1 and -1.
 
+    >>> import torch
     >>> logratios, index = torch.tensor([0.0, 2.0, 1.0]), torch.tensor([0, 0, 1])
     >>> token_rewards(logratios, index, torch.tensor([True, False]), kl_coefficient=0.1)
     tensor([ 0.0000,  0.8000, -1.1000])
     """
+    import torch
+
     check_tokens("token_rewards", sequence_index, token_logratios=token_logratios)
     labels = _labels(token_logratios, desirable)
     earned = torch.where(last_tokens(sequence_index, len(desirable)), labels[sequence_index], 0.0)
@@ -150,10 +316,13 @@ def whitened(advantages: Tensor, total: Tensor, squares: Tensor, count: Tensor) 
         squares: Sum of their squares [].
         count: Its tokens [].
 
+    >>> import torch
     >>> a = torch.tensor([1.0, 1.0, -1.0, -1.0])
     >>> whitened(a + 5.0, (a + 5.0).sum(), ((a + 5.0) ** 2).sum(), torch.tensor(4.0))
     tensor([ 1.,  1., -1., -1.])
     """
+    import torch
+
     mean = total / count
     variance = (squares / count - mean**2).clamp(min=0)  # rounding can make it negative
     return (advantages - mean.to(advantages)) * torch.rsqrt(variance + TINY_VARIANCE).to(advantages)
@@ -181,6 +350,8 @@ def critic_token_loss(values: Tensor, returns: Tensor) -> Tensor:
 
 
 def _labels(like: Tensor, desirable: Tensor) -> Tensor:
+    import torch
+
     if desirable.ndim != 1 or desirable.dtype != torch.bool:
         raise ValueError(
             f"desirable is {desirable.dtype} {tuple(desirable.shape)}; expected torch.bool [B], "

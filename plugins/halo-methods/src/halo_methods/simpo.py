@@ -2,10 +2,50 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
-from halo_methods.shapes import check_pairs
+from pydantic import Field
+
+from halo_core.feedback import Feedback
+from halo_core.loss import Loss, LossBatch, LossOutput, Need
+from halo_methods.shared import values
+from halo_methods.shared.from_batch import logps_and_lengths_of_pairs
+from halo_methods.shared.shapes import check_pairs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class SimPO(Loss):
+    """Simple preference optimisation: mean log-probabilities, a margin, and no reference."""
+
+    feedback: ClassVar[Feedback] = "paired"
+    needs: ClassVar[tuple[Need, ...]] = ("policy_logps",)
+    citation: ClassVar[str | None] = (
+        "Meng, Xia & Chen (2024), SimPO: Simple Preference Optimization with a Reference-Free "
+        "Reward, eq. 6"
+    )
+
+    beta: float = Field(
+        default=2.0,
+        gt=0,
+        description="Reward per nat of mean log-probability (the authors used 2 to 2.5).",
+    )
+    gamma: float = Field(
+        default=1.0,
+        ge=0,
+        description="Margin of reward that the chosen completion must be ahead (the authors' gamma "
+        "/ beta was mostly about 0.5).",
+    )
+
+    def value(self, gain: float) -> float:
+        """Returns ``log sigmoid(g - gamma)``: the loss is its negative."""
+        return values.log_logistic(gain - self.gamma)
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        """Returns one loss per pair."""
+        losses = simpo_loss(*logps_and_lengths_of_pairs(batch), beta=self.beta, gamma=self.gamma)
+        return LossOutput(losses, rewards=self.beta * batch.policy_logps / batch.lengths)
 
 
 def simpo_loss(
@@ -48,6 +88,8 @@ def simpo_loss(
     >>> simpo_loss(*logps, *lengths, beta=2.0, gamma=0.0)
     tensor([0.6931])
     """
+    import torch.nn.functional as F
+
     check_pairs(
         "simpo_loss",
         policy_chosen_logps=policy_chosen_logps,

@@ -2,9 +2,88 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from halo_methods.shapes import check_pairs
+from pydantic import Field, model_validator
+
+from halo_core.feedback import Feedback
+from halo_core.loss import Loss, LossBatch, LossOutput, Need
+from halo_methods import HALOS
+from halo_methods.shared import values
+from halo_methods.shared.shapes import check_pairs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class SLiC(Loss):
+    """Sequence likelihood calibration: a margin within each pair, and a likelihood to keep."""
+
+    feedback: ClassVar[Feedback] = "paired"
+    needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_samples")
+    citation: ClassVar[str | None] = (
+        "Zhao et al. (2023), SLiC-HF: Sequence Likelihood Calibration with Human Feedback; "
+        + HALOS
+        + ", eq. 5"
+    )
+
+    beta: float = Field(
+        default=1.0,
+        gt=0,
+        description="Margin between the two log-probabilities, nats (HALOs report eq. 5).",
+    )
+    regulariser_weight: float = Field(
+        default=0.1,
+        ge=0,
+        description="Factor of the negative log-likelihood that keeps the policy near the "
+        "reference (lambda_reg, HALOs report after eq. 5).",
+    )
+    regulariser: Literal["chosen", "samples"] = Field(
+        default="chosen",
+        description="Whose likelihood is kept: the chosen completion's, as the report did, or that "
+        "of real samples of the reference, as its equation says, which have to be drawn first.",
+    )
+    regulariser_per: Literal["sequence", "token"] = Field(
+        default="sequence",
+        description="That likelihood is the sum over the completion's tokens (the equation), or "
+        "their mean.",
+    )
+
+    @model_validator(mode="after")
+    def _samples_are_used(self) -> Self:
+        if self.regulariser == "samples" and self.regulariser_weight == 0:
+            raise ValueError(
+                "regulariser is samples and regulariser_weight is 0, so samples would be drawn for "
+                "nothing; leave regulariser out or set regulariser_weight above 0"
+            )
+        return self
+
+    def needed(self) -> tuple[Need, ...]:
+        """Returns the policy's log-probabilities, and samples where they regularise."""
+        return self.needs if self.regulariser == "samples" else ("policy_logps",)
+
+    def value(self, gain: float) -> float:
+        """Returns ``min(0, g - beta)``, where rewards are the policy's log-probabilities.
+
+        The loss is its negative plus the regulariser, which is no part of the comparison.
+        """
+        return values.hinge(gain, self.beta)
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        """Returns one loss per pair."""
+        chosen, rejected = batch.chosen, batch.rejected
+        kept = batch.samples if self.regulariser == "samples" else chosen
+        kept_logps = kept.policy_logps
+        if self.regulariser_per == "token":
+            kept_logps = kept_logps / kept.lengths
+        losses = slic_loss(
+            chosen.policy_logps,
+            rejected.policy_logps,
+            kept_logps,
+            beta=self.beta,
+            regulariser_weight=self.regulariser_weight,
+        )
+        return LossOutput(losses, rewards=batch.policy_logps)
 
 
 def slic_loss(

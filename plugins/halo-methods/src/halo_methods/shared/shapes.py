@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def check_pairs(function: str, **values: Tensor) -> None:
@@ -41,6 +43,8 @@ def check_completions(
     Raises:
         ValueError: When a shape is another, or `desirable` is not bool.
     """
+    import torch
+
     expected = tuple(policy_logps.shape)
     for name, values in {"ref_logps": ref_logps, "desirable": desirable}.items():
         if len(expected) != 1 or tuple(values.shape) != expected:

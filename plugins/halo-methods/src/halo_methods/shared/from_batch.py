@@ -1,4 +1,4 @@
-"""Log-probabilities relative to a reference point, whether a gradient flows through it or not."""
+"""Takes from a `LossBatch` what the functions of losses want, in their order."""
 
 from __future__ import annotations
 
@@ -10,37 +10,30 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def gains_above_point(
-    function: str,
-    policy_logps: Tensor,
-    ref_logps: Tensor,
-    desirable: Tensor,
-    reference_point: Tensor,
-    beta: float,
-) -> Tensor:
-    """Returns ``beta (r - z0)`` of desirable completions and ``beta (z0 - r)`` of the others [B].
+def logps_of_pairs(batch: LossBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Returns the first four arguments of a loss that compares pairs with the reference.
 
-    Args:
-        function: The loss function, for messages.
-        policy_logps: Summed log-probability of each completion, nats [B].
-        ref_logps: The same under the reference [B].
-        desirable: Whether each completion is desirable [B] bool.
-        reference_point: z0, nats [] or [B]; no gradient flows through it.
-        beta: Scale from nats of log-ratio to reward, above 0.
-
-    Raises:
-        ValueError: When a shape is not as above, or `desirable` is not bool.
-
-    References:
-        Human-Aware Loss Functions (2024), eq. 8.
+    Returns:
+        Log-probabilities of chosen and of rejected completions under the policy, then the same
+        under the reference, nats, each [P].
     """
-    import torch
+    return *by_side(batch, batch.policy_logps), *by_side(batch, batch.reference_logps)
 
-    from halo_methods.shapes import check_completions
 
-    check_completions(function, policy_logps, ref_logps, desirable, reference_point)
-    rewards_above_point = beta * (policy_logps - ref_logps - reference_point.detach())
-    return torch.where(desirable, rewards_above_point, -rewards_above_point)
+def by_side(batch: LossBatch, of_each: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns what belongs to the chosen completions, and to the rejected ones, each [P]."""
+    return of_each[batch.desirable], of_each[~batch.desirable]
+
+
+def logps_and_lengths_of_pairs(batch: LossBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Returns the first four arguments of a loss that takes means over tokens, and no reference.
+
+    Returns:
+        Log-probabilities of chosen and of rejected completions, nats, then the tokens of each, all
+        [P].
+    """
+    chosen, rejected = batch.chosen, batch.rejected
+    return chosen.policy_logps, rejected.policy_logps, chosen.lengths, rejected.lengths
 
 
 def relative_to_point(batch: LossBatch, loss: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -1,10 +1,37 @@
-"""Refuses options that a choice made elsewhere leaves without effect."""
+"""Options that several losses have, and what their mistakes are told."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 
 from halo_core.component import Component
+
+Per = Literal["token", "sequence"]
+PER = (
+    "What counts once in the mean over the global batch: each completion token (long completions "
+    "count more), or each completion with its sum over tokens."
+)
+
+
+def one_message(expected: str) -> WrapValidator:
+    """Returns a validator that says what was expected when no type of a union fits.
+
+    Args:
+        expected: For example ``a number of at least 0, or 'auto'``.
+    """
+
+    def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValueError as error:
+            message = f"Input should be {expected}"
+            raise PydanticCustomError("no_type_fits", "{message}", {"message": message}) from error
+
+    return WrapValidator(validate)
 
 
 def refuse_ineffective(

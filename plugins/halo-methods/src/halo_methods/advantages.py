@@ -2,40 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from halo_methods.shapes import check_tokens
+from halo_methods.shared.shapes import check_tokens
 
-
-def token_positions(sequence_index: Tensor, completions: int) -> tuple[Tensor, Tensor]:
-    """Returns where each token stands in its completion, and how long each completion is.
-
-    Args:
-        sequence_index: The completion, 0..B-1, of each token [N].
-        completions: B.
-
-    Returns:
-        Positions from 0 [N], and lengths [B], both integers.
-
-    >>> token_positions(torch.tensor([0, 0, 0, 1, 2, 2]), 3)
-    (tensor([0, 1, 2, 0, 0, 1]), tensor([3, 1, 2]))
-    """
-    lengths = torch.bincount(sequence_index, minlength=completions)
-    order = torch.argsort(sequence_index, stable=True)
-    in_order = torch.arange(len(sequence_index), device=sequence_index.device)
-    starts = (lengths.cumsum(0) - lengths)[sequence_index[order]]
-    return torch.empty_like(order).scatter(0, order, in_order - starts), lengths
-
-
-def last_tokens(sequence_index: Tensor, completions: int) -> Tensor:
-    """Returns whether each token is the last one of its completion [N] bool.
-
-    >>> last_tokens(torch.tensor([0, 0, 0, 1, 2, 2]), 3).tolist()
-    [False, False, True, True, False, True]
-    """
-    positions, lengths = token_positions(sequence_index, completions)
-    return positions == lengths[sequence_index] - 1
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def gae_advantages(
@@ -68,10 +40,13 @@ def gae_advantages(
         Schulman, Moritz, Levine, Jordan & Abbeel (2016), High-Dimensional Continuous Control Using
         Generalized Advantage Estimation, eq. 16.
 
+    >>> import torch
     >>> rewards, values = torch.tensor([0.0, 1.0, -1.0]), torch.tensor([0.5, 0.5, 0.0])
     >>> gae_advantages(rewards, values, torch.tensor([0, 0, 1]), gamma=1.0, gae_lambda=0.5)
     tensor([ 0.2500,  0.5000, -1.0000])
     """
+    import torch
+
     check_tokens("gae_advantages", sequence_index, rewards=rewards, values=values)
     completions = int(sequence_index.max()) + 1
     positions, lengths = token_positions(sequence_index, completions)
@@ -86,3 +61,37 @@ def gae_advantages(
         ahead = column + gamma * gae_lambda * ahead  # Schulman et al. eq. 16
         columns.append(ahead)
     return torch.stack(columns[::-1], dim=1)[places]
+
+
+def token_positions(sequence_index: Tensor, completions: int) -> tuple[Tensor, Tensor]:
+    """Returns where each token stands in its completion, and how long each completion is.
+
+    Args:
+        sequence_index: The completion, 0..B-1, of each token [N].
+        completions: B.
+
+    Returns:
+        Positions from 0 [N], and lengths [B], both integers.
+
+    >>> import torch
+    >>> token_positions(torch.tensor([0, 0, 0, 1, 2, 2]), 3)
+    (tensor([0, 1, 2, 0, 0, 1]), tensor([3, 1, 2]))
+    """
+    import torch
+
+    lengths = torch.bincount(sequence_index, minlength=completions)
+    order = torch.argsort(sequence_index, stable=True)
+    in_order = torch.arange(len(sequence_index), device=sequence_index.device)
+    starts = (lengths.cumsum(0) - lengths)[sequence_index[order]]
+    return torch.empty_like(order).scatter(0, order, in_order - starts), lengths
+
+
+def last_tokens(sequence_index: Tensor, completions: int) -> Tensor:
+    """Returns whether each token is the last one of its completion [N] bool.
+
+    >>> import torch
+    >>> last_tokens(torch.tensor([0, 0, 0, 1, 2, 2]), 3).tolist()
+    [False, False, True, True, False, True]
+    """
+    positions, lengths = token_positions(sequence_index, completions)
+    return positions == lengths[sequence_index] - 1

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from halo_core.loss import ClassCounts, Loss, Settled
-from halo_methods.one_message import one_message
+from halo_methods.shared.fields import one_message
 
 Auto = Literal["auto"]
 RATIO = "lambda_D n_D / (lambda_U n_U)"

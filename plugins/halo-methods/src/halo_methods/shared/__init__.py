@@ -1,0 +1,1 @@
+"""What several methods share: value functions, class weights, arguments and their checks."""
