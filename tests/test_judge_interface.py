@@ -185,3 +185,10 @@ def test_the_chat_server_is_told_to_be_in_the_distribution_of_judges(name: str) 
     assert (
         str(error.value) == f"{name} is in halo_judge.testing now, of the distribution halo-judge"
     )
+
+
+@pytest.mark.parametrize("size", [0, -1, True, 2.0, "32"])
+def test_a_judge_takes_one_prompt_at_once_at_least(size: object) -> None:
+    assert refused(Judge, open=opens, prompts_at_once=size) == (
+        f"prompts_at_once is {size!r}; expected a whole number from 1 on"
+    )
