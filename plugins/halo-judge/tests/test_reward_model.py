@@ -156,8 +156,8 @@ def test_scores_are_those_of_the_trainers_own_head_on_packed_sequences(trained, 
 
     from halo_core.loss import Head
     from halo_models.load import load_tokenizer
-    from halo_trainer.encode.rows_to_tokens import EncodingOptions, encode
     from halo_trainer.batch.micro_batch import collate
+    from halo_trainer.encode.rows_to_tokens import EncodingOptions, encode
     from halo_trainer.model.probe import make_scorer
 
     tokenizer = load_tokenizer(ModelInput(str(trained), None, "t"), None)
