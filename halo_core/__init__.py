@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     )
     from halo_core.reference_update import ReferenceUpdate as ReferenceUpdate
     from halo_core.rows import DataSet as DataSet
-    from halo_core.scoring import (
+    from halo_core.scoring_judge import (
         Answer as Answer,
         Score as Score,
         ScoringJudge as ScoringJudge,
@@ -97,7 +97,7 @@ _PUBLIC = {
     "reference_point": "Candidate Estimate Observed Pair PairingPlan RefPointEstimator",
     "reference_update": "ReferenceUpdate",
     "rows": "DataSet",
-    "scoring": "Answer Score ScoringJudge ScoringSession",
+    "scoring_judge": "Answer Score ScoringJudge ScoringSession",
     "stage": "Forecast Known ModelInput Stage StageContext StageResult",
     "tracker": "Report Tracker TrackerSession",
 }
@@ -106,6 +106,7 @@ _HOME = {name: home for home, names in _PUBLIC.items() for name in names.split()
 _GONE = {
     "Controlled": "override Loss.control_tokens instead",
     "Counted": "override Loss.settle instead, which returns Settled(loss, remark, caution)",
+    "KnownSize": "override DataSource.about_rows instead",
     "Lagging": "set lagged = True on the RefPointEstimator instead",
     "ModelJudge": "open(context) of a Judge has context.models",
     "PaidJudge": "every Judge has quote(), and open(context) has context.shared",

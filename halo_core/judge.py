@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, get_args
 
-from halo_core.blame import first_wrong, is_number
 from halo_core.component import Component, interface_of
 from halo_core.errors import PluginError
 from halo_core.feedback import Prompt
-from halo_core.sessions import Form
+from halo_core.guarded.blame import first_wrong, is_number
+from halo_core.guarded.judge_calls import Form
 from halo_core.stage import ModelInput
 
 Winner = Literal["A", "B", "tie"]

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from pydantic import Field
 
-from halo_core.blame import plugin_error
 from halo_core.errors import PluginError
 from halo_core.feedback import Feedback
+from halo_core.guarded.blame import plugin_error
+from halo_core.guarded.loss_calls import checked_output, output_of, settled, statistics_of
 from halo_core.loss import ClassCounts, Head, Loss, LossBatch, LossOutput, Need, Settled
-from halo_core.loss_calls import checked_output, output_of, settled, statistics_of
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,10 +13,10 @@ from pathlib import Path
 from types import FrameType
 
 from halo_core.errors import HaloError
-from halo_core.execute import execute, write_error
 from halo_core.progress import stderr_progress
+from halo_core.run.execute import execute, write_error
+from halo_core.run.threads import patient_threads
 from halo_core.stage import StopFlag
-from halo_core.threads import patient_threads
 from halo_core.workspace.records import ERROR
 
 

@@ -20,9 +20,9 @@ import jsonschema
 from formats_page import formats_page
 from page import components_page
 
-from halo_core.describe import component_class, facts_of, options_of, summary_of
-from halo_core.discovery import discover
-from halo_core.registry import Registration, Registry
+from halo_core.plugins.describe import component_class, facts_of, options_of, summary_of
+from halo_core.plugins.discovery import discover
+from halo_core.plugins.registry import Registration, Registry
 
 FOLDER = Path(__file__).parent
 INDEX = FOLDER / "index.json"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from halo_core.describe import FACTS
+from halo_core.plugins.describe import FACTS
 
 _TITLES = {
     "loss": "Losses",

@@ -9,9 +9,9 @@ import pytest
 from pydantic import Field
 
 from halo_core.component import Added
-from halo_core.identity import component_identity
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
-from halo_core.registry import Registration
+from halo_core.plugins.registry import Registration
+from halo_core.run.identity import component_identity
 from halo_core.spec.components import Resolved
 
 
@@ -32,7 +32,7 @@ class After(Before):
 
 @pytest.fixture(autouse=True)
 def _one_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("halo_core.identity.version", lambda registration: "1")
+    monkeypatch.setattr("halo_core.run.identity.version", lambda registration: "1")
 
 
 def identity(loss: Loss, **children: Resolved) -> dict[str, object]:

@@ -10,15 +10,15 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import BaseModel, Field
 
-from halo_core.blame import blaming, definition_of, owns, plugin_error
 from halo_core.component import Component, with_origin
 from halo_core.data import DataInfo, DataSource, Loaded
-from halo_core.discovery import load
 from halo_core.errors import PluginError, UserError
-from halo_core.identity import component_identity
-from halo_core.installed import announcements
+from halo_core.guarded.blame import blaming, definition_of, owns, plugin_error
 from halo_core.loss import Loss
-from halo_core.registry import Registry
+from halo_core.plugins.discovery import load
+from halo_core.plugins.entry_points import announcements
+from halo_core.plugins.registry import Registry
+from halo_core.run.identity import component_identity
 from halo_core.spec.components import Resolved, Resolver
 from halo_core.spec.document import Document
 from halo_core.spec.mistakes import Mistakes

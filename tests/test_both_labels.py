@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from halo_core.both_labels import completions_with_both_labels, warn_of_both_labels
 from halo_core.rows import DataSet
+from halo_core.run.data_checks import completions_with_both_labels, warn_of_both_labels
 from halo_core.testing import data_set
 
 

@@ -39,8 +39,8 @@ Run = Callable[[str, str], tuple[dict[str, Any], str]]
 def run(spec_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Run:
     """Runs a spec with a tracker that has a part exchanged; returns its JSON and what was told."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("halo_core.tracking.FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr("halo_core.runner.CLOSE_DEADLINE_S", 1.0)
+    monkeypatch.setattr("halo_core.tracking.carrier.FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("halo_core.run.controller.CLOSE_DEADLINE_S", 1.0)
 
     def go(old: str, new: str) -> tuple[dict[str, Any], str]:
         assert old in TRACKER

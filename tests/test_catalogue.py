@@ -10,10 +10,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from halo_core.catalogue import catalogue, read_index
 from halo_core.errors import UserError
-from halo_core.registry import Registry
-from halo_core.reserved import RESERVED
+from halo_core.plugins.builtin_names import RESERVED
+from halo_core.plugins.catalogue import catalogue, read_index
+from halo_core.plugins.registry import Registry
 
 FOLDER = Path(__file__).parents[1] / "registry"
 DISTRIBUTIONS = sorted(path.name for path in FOLDER.parent.glob("plugins/halo-*"))
@@ -68,7 +68,7 @@ def test_a_catalogued_name_that_is_not_installed_says_what_to_install(
     }
     file = tmp_path / "index.json"
     file.write_text(json.dumps({"schema": 1, "distributions": [entry]}))
-    monkeypatch.setattr("halo_core.catalogue.catalogue", lambda: read_index(str(file)))
+    monkeypatch.setattr("halo_core.plugins.catalogue.catalogue", lambda: read_index(str(file)))
     with pytest.raises(UserError) as caught:
         Registry([]).find("loss", "acme/soft")
     assert str(caught.value) == (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from halo_core.cli.component_option import component_given
+from halo_core.cli.options import component_given
 from halo_core.errors import SpecErrors, UserError
 
 

@@ -73,8 +73,8 @@ def test_an_example_is_validated_without_a_heavy_module(spec: Path) -> None:
 def test_no_component_imports_a_heavy_module_at_its_top() -> None:
     code = (
         "import sys\n"
-        "from halo_core.describe import component_class\n"
-        "from halo_core.discovery import discover\n"
+        "from halo_core.plugins.describe import component_class\n"
+        "from halo_core.plugins.discovery import discover\n"
         "for r in discover().registrations:\n"
         "    if r.kind != 'command':\n"
         "        component_class(r)\n"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from halo_core.errors import PluginError
-from halo_core.forecast import forecasts
-from halo_core.plan import Plan, make_plan
+from halo_core.run.forecast import forecasts
+from halo_core.run.plan import Plan, make_plan
 from halo_core.spec.spec import load_spec
 from halo_core.stage import Forecast, Stage
 from halo_core.workspace.files import write_json
@@ -71,7 +71,7 @@ def test_the_weights_that_a_stage_makes_are_told_to_the_next(planned: Callable[.
 def test_a_stage_is_told_of_its_rows_where_they_are_known(planned: Callable[..., Plan]) -> None:
     plan = planned(TWICE)
     assert forecasts(plan)["one"].size == {"rows": "None {'corpus': None}"}
-    from halo_core.materialise import materialise_set
+    from halo_core.run.materialise import materialise_set
 
     materialise_set(plan.stages[0].spec.data["corpus"], plan.workspace)
     assert forecasts(plan)["one"].size == {"rows": "7 {'corpus': 7}"}

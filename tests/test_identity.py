@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from halo_core.identity import folder_digest, source_hash
-from halo_core.plan import Plan, make_plan
-from halo_core.registry import Registration
+from halo_core.plugins.registry import Registration
+from halo_core.run.identity import folder_digest, source_hash
+from halo_core.run.plan import Plan, make_plan
 from halo_core.spec.spec import load_spec
 from halo_core.workspace.layout import Workspace
 
@@ -70,7 +70,7 @@ def test_a_change_in_a_local_file_changes_the_key(spec_file: Path, tmp_path: Pat
     (tmp_path / "mine.py").write_text(source)
     changes = {"stages__learn__loss": f"'file:{tmp_path}/mine.py:PairLoss'"}
     first = keys(spec_file, **changes)
-    from halo_core.identity import version
+    from halo_core.run.identity import version
 
     version.cache_clear()
     (tmp_path / "mine.py").write_text(source + "\n# changed\n")

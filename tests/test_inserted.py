@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from halo_core.discovery import load
 from halo_core.errors import SpecErrors
-from halo_core.installed import announcements
-from halo_core.registry import Registry
-from halo_core.run_record import resolved_tree
+from halo_core.plugins.discovery import load
+from halo_core.plugins.entry_points import announcements
+from halo_core.plugins.registry import Registry
+from halo_core.run.record import resolved_tree
 from halo_core.spec.document import parse_document
 from halo_core.spec.json_schema import spec_schema
 from halo_core.spec.spec import Spec, check_spec

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from halo_core.errors import BusyError, Interrupted
-from halo_core.lock import awaited, held, locked
 from halo_core.stage import StopFlag
+from halo_core.workspace.lock import awaited, held, locked
 
 
 def test_a_folder_that_is_locked_is_busy(tmp_path: Path) -> None:
@@ -34,14 +35,14 @@ def test_waiting_goes_on_when_the_lock_is_free_and_is_told_once(tmp_path: Path) 
     thread = threading.Thread(target=hold)
     thread.start()
     taken.wait()
-    with awaited(tmp_path / "a", StopFlag(), lambda: told.append("waits")):
+    with awaited(tmp_path / "a", first=lambda: told.append("waits"), check=lambda: None):
         assert told == ["waits"]
     thread.join()
 
 
 def test_waiting_ends_when_asked_to_stop(tmp_path: Path) -> None:
-    stop = StopFlag()
+    check = partial(StopFlag().raise_interrupted, "nothing was lost")
     with held(tmp_path / "a"):
         with pytest.raises(Interrupted, match="nothing was lost"):
-            with awaited(tmp_path / "a", stop, lambda: stop.set(15)):
+            with awaited(tmp_path / "a", first=lambda: None, check=check):
                 pass

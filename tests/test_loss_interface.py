@@ -12,7 +12,7 @@ from pydantic import Field
 
 from halo_core import Loss, LossBatch, LossOutput
 from halo_core.errors import PluginError
-from halo_core.spec.local_file import import_file
+from halo_core.plugins.local_file import import_file
 from halo_core.testing import check_loss
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from halo_core.errors import DataError, PluginError
-from halo_core.materialise import materialise_set
 from halo_core.rows import DataSet
+from halo_core.run.materialise import materialise_set
 from halo_core.spec.spec import load_spec
 from halo_core.workspace.layout import Workspace
 

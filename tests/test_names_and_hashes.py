@@ -59,5 +59,5 @@ def test_no_other_module_shortens_hashes() -> None:
     assert using == {
         "hashing.py",
         "materialise.py",  # of rows as they come
-        "local_files.py",  # of many files
+        "local.py",  # of many files
     }

@@ -58,7 +58,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             file.write_text(text.replace(PLACE, str(folder)), encoding="utf-8")
     versions = dict(_versions(folder))
     monkeypatch.setattr(
-        "halo_core.identity.version", lambda found: versions.get(found.name, "none")
+        "halo_core.run.identity.version", lambda found: versions.get(found.name, "none")
     )
     monkeypatch.chdir(tmp_path)
     return folder

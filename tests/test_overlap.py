@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from halo_core.data_checks import is_only_learned_from
 from halo_core.errors import DataError
 from halo_core.feedback import Feedback
-from halo_core.overlap import check_overlap
 from halo_core.rows import DataSet
+from halo_core.run.data_checks import check_overlap, is_only_learned_from
 from halo_core.testing import data_set
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from halo_core import __version__
-from halo_core.discovery import load
 from halo_core.errors import HaloError, PluginError, UserError
-from halo_core.installed import GROUP, announcements, normalised
-from halo_core.registry import BrokenPlugin, Registry, import_target
+from halo_core.plugins.discovery import load
+from halo_core.plugins.entry_points import GROUP, announcements, normalised
+from halo_core.plugins.registry import BrokenPlugin, Registry, import_target
 
 ROOT = Path(__file__).parents[1]
 Registers = Callable[..., str]

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from halo_core.catalogue import catalogue
 from halo_core.cli import call
-from halo_core.discovery import discover
+from halo_core.plugins.catalogue import catalogue
+from halo_core.plugins.discovery import discover
 
 Halo = Callable[..., Any]
 Registers = Callable[..., str]
@@ -176,7 +176,7 @@ def test_show_an_absent_built_in_says_what_to_install(halo: Halo) -> None:
 def test_available_lists_only_what_is_not_installed(
     capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from halo_core.registry import Registry
+    from halo_core.plugins.registry import Registry
 
     assert call(["plugins", "--available"]) == 0
     assert capsys.readouterr().out == (

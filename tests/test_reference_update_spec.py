@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from halo_core.plan import make_plan
+from halo_core.run.plan import make_plan
 from halo_core.spec.document import read_document
 from halo_core.spec.json_schema import spec_schema
 from halo_core.spec.spec import load_spec

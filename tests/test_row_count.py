@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from halo_core.data import DataInfo, DataSource, Loaded
-from halo_core.discovery import discover
 from halo_core.errors import PluginError
-from halo_core.materialise import materialise
-from halo_core.row_count import about_rows
+from halo_core.plugins.discovery import discover
+from halo_core.run.forecast import about_rows
+from halo_core.run.materialise import materialise
 from halo_core.spec.components import Resolver
+from halo_core.spec.data_sets import Part, SetSpec, Source, resolve_set
 from halo_core.spec.document import Document
 from halo_core.spec.mistakes import Mistakes
-from halo_core.spec.sources import Part, SetSpec, Source, resolve_set
 from halo_core.workspace.layout import Workspace
 
 MADE = Path(__file__).with_name("made_components.py")

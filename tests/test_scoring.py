@@ -8,7 +8,7 @@ from pydantic import Field
 
 from halo_core.errors import PluginError
 from halo_core.judge import Comparison, JudgeContext
-from halo_core.scoring import Score, ScoreComparisons, ScoringJudge, answer_id
+from halo_core.scoring_judge import Score, ScoreComparisons, ScoringJudge, answer_id
 
 PROMPT = ({"role": "user", "content": "q"},)
 

@@ -8,13 +8,8 @@ from typing import Any
 
 import pytest
 
-from halo_core.discovery import discover
 from halo_core.errors import PluginError, UserError
-from halo_core.spec.components import Resolver
-from halo_core.spec.document import Document
-from halo_core.spec.mistakes import Mistakes
-from halo_core.stage import Known, Stage
-from halo_core.stage_calls import (
+from halo_core.guarded.stage_calls import (
     check_product,
     checked_result,
     command_of,
@@ -24,6 +19,11 @@ from halo_core.stage_calls import (
     mistakes_of,
     preflight_of,
 )
+from halo_core.plugins.discovery import discover
+from halo_core.spec.components import Resolver
+from halo_core.spec.document import Document
+from halo_core.spec.mistakes import Mistakes
+from halo_core.stage import Known, Stage
 
 Halo = Callable[..., Any]
 

@@ -11,8 +11,8 @@ from hypothesis import given, strategies as st
 
 from halo_core.errors import SpecErrors, UserError
 from halo_core.spec.document import Document, parse_document
-from halo_core.spec.expand import expand
 from halo_core.spec.matrix import Matrix, read_matrix
+from halo_core.spec.matrix_cell import expand
 from halo_core.spec.suite import Suite, load_suite
 
 BASE = """\

@@ -17,8 +17,8 @@ import pytest
 from halo_core.errors import SpecErrors
 from halo_core.spec.spec import load_spec
 from halo_core.spec.suite import load_suite
-from halo_core.suite.folder import SuiteFolder
 from halo_core.suite.plan import make_suite_plan
+from halo_core.suite.state import SuiteFolder
 from halo_core.workspace.layout import open_workspace
 
 Halo = Callable[..., Any]

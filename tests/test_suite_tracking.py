@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import PrivateAttr
 
-from halo_core.suite.tracking import SuiteTracking
 from halo_core.tracker import Tracker, TrackerSession
+from halo_core.tracking.suite_tracking import SuiteTracking
 
 
 class Silent(Tracker):

@@ -51,7 +51,7 @@ class ToFile(Tracker):
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A finished run of the workspace `ws` in the current folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("halo_core.cli.sending.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("halo_core.tracking.send.time.sleep", lambda seconds: None)
     folder = tmp_path / "ws" / "runs" / "toy-1a2b3c"
     folder.mkdir(parents=True)
     (tmp_path / "tracker.py").write_text(TRACKER)
@@ -182,7 +182,7 @@ def test_sync_says_when_a_run_has_no_trackers_and_how_to_add_one(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("halo_core.registry.Registry.names", lambda self, kind: installed)
+    monkeypatch.setattr("halo_core.plugins.registry.Registry.names", lambda self, kind: installed)
     write_trackers(run)
     assert call(["sync", "toy", "--workspace", "ws"]) == 2
     assert f"this run has no trackers; {told} to its spec and run it again" in (

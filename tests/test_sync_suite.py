@@ -95,7 +95,7 @@ class Suite:
 @pytest.fixture
 def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("halo_core.cli.sending.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("halo_core.tracking.send.time.sleep", lambda seconds: None)
     return Suite(tmp_path)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from halo_core import Judge, Quote, Verdict
 from halo_core.stage import ModelInput
-from halo_core.testing.judge import check_quote, check_verdicts
+from halo_core.testing.judges import check_quote, check_verdicts
 
 
 def judge(compare):

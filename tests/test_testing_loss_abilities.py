@@ -10,7 +10,7 @@ from pydantic import Field
 
 from halo_core import ClassCounts, Head, Loss, LossBatch, LossOutput, RefPointEstimator, Settled
 from halo_core.testing import LOSS_CHECKS, check_reference_point, loss_batch, paired_batch
-from halo_core.testing.reference_point import check_within_pair
+from halo_core.testing.reference_points import check_within_pair
 
 torch.set_num_threads(1)
 EVERY_CHECK = pytest.mark.parametrize("check", LOSS_CHECKS)
@@ -317,7 +317,9 @@ def test_points_within_pairs_that_break_a_rule_are_named(function, message):
 
 def test_an_estimator_within_pairs_is_checked_there(monkeypatch):
     # this module imports torch at its top, which a component's module must not
-    monkeypatch.setattr("halo_core.testing.reference_point.check_component", lambda component: None)
+    monkeypatch.setattr(
+        "halo_core.testing.reference_points.check_component", lambda component: None
+    )
 
     check_reference_point(within(lambda chosen, rejected: rejected))
     with pytest.raises(AssertionError, match="within_pair\\(\\): the shape is"):

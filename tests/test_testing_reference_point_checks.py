@@ -5,7 +5,7 @@ from typing import ClassVar
 import pytest
 
 from halo_core import Candidate, Estimate, Pair, RefPointEstimator
-from halo_core.testing.reference_point import check_pairs_and_estimates
+from halo_core.testing.reference_points import check_pairs_and_estimates
 
 
 def shifted(plan, rng):

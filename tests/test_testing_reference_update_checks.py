@@ -4,7 +4,7 @@ import re
 import pytest
 
 from halo_core.reference_update import ReferenceUpdate
-from halo_core.testing.reference_update import check_reference_update, check_shares
+from halo_core.testing.reference_updates import check_reference_update, check_shares
 
 
 def update(share):

@@ -5,7 +5,7 @@ import pytest
 
 from halo_core import Judge, Score, ScoringJudge
 from halo_core.testing import check_scoring_judge
-from halo_core.testing.scoring_judge import check_scores
+from halo_core.testing.judges import check_scores
 
 
 def judge(score):

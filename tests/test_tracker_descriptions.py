@@ -14,7 +14,7 @@ import halo_core
 from halo_core.cli.tracker_lines import label_lines, tracker_links, tracker_rows
 from halo_core.errors import DataError, PathError, PluginError
 from halo_core.tracker import Tracker, TrackerSession
-from halo_core.tracker_descriptions import by_name, describe_all, keep, kept
+from halo_core.tracking.descriptions import by_name, describe_all, keep, kept
 from halo_core.workspace.records import RUN
 
 
@@ -207,4 +207,4 @@ def test_the_core_knows_no_tracker_by_name_but_whose_bare_name_it_is() -> None:
     folder = Path(halo_core.__file__).parent
     command = ["grep", "-rliE", "mlflow|tracking_uri", str(folder), "--include=*.py"]
     found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
-    assert found == [str(folder / "reserved.py")]
+    assert found == [str(folder / "plugins" / "builtin_names.py")]

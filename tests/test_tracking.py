@@ -13,9 +13,9 @@ from pydantic import PrivateAttr
 from halo_core.errors import VersionError
 from halo_core.events import Event, EventLog
 from halo_core.tracker import StartOver, Tracker, TrackerSession
-from halo_core.tracker_descriptions import by_name
-from halo_core.tracker_feed import make_feeds, read_batch
-from halo_core.tracking import Tracking
+from halo_core.tracking.carrier import Tracking
+from halo_core.tracking.descriptions import by_name
+from halo_core.tracking.feed import make_feeds, read_batch
 
 
 class Recorder(TrackerSession):
@@ -56,9 +56,9 @@ class Recording(Tracker):
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("halo_core.tracking.POLL_S", 0.01)
-    monkeypatch.setattr("halo_core.tracking.FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr("halo_core.tracking.LONGEST_PAUSE_S", 0.05)
+    monkeypatch.setattr("halo_core.tracking.carrier.POLL_S", 0.01)
+    monkeypatch.setattr("halo_core.tracking.carrier.FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("halo_core.tracking.carrier.LONGEST_PAUSE_S", 0.05)
 
 
 @pytest.fixture
@@ -305,7 +305,7 @@ def test_without_trackers_nothing_is_described(tmp_path: Path) -> None:
 def test_silence_is_broken_by_a_pulse(
     tmp_path: Path, log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("halo_core.tracker_feed.PULSE_S", 0.0)
+    monkeypatch.setattr("halo_core.tracking.feed.PULSE_S", 0.0)
     batches: list[int] = []
     session = Recorder(lambda events: batches.append(len(events)))
     write_steps(log, range(1, 2))

@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from halo_core.errors import SpecErrors
-from halo_core.plan import make_plan
+from halo_core.run.plan import make_plan
 from halo_core.spec.document import read_document
 from halo_core.spec.json_schema import spec_schema
 from halo_core.spec.spec import Spec, load_spec

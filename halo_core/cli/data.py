@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from halo_core.cli.options import RunRequest, parse_overrides
 from halo_core.cli.output import Output, output_options
-from halo_core.cli.spec_options import RunRequest, parse_overrides
 from halo_core.errors import SpecErrors, UserError
 
 if TYPE_CHECKING:
-    from halo_core.materialise import Rows
-    from halo_core.spec.sources import SetSpec
+    from halo_core.run.materialise import Rows
+    from halo_core.spec.data_sets import SetSpec
     from halo_core.spec.suite import Suite
 
 
@@ -38,7 +38,7 @@ def data(source: str, options: Sequence[str], split: str | None, show: int, outp
     halo data hh --set path=hh-rlhf/helpful-base --split test
     halo data examples/quickstart.yaml:train
     """  # noqa: D301 (click wants the backspace itself before a paragraph not to be wrapped)
-    from halo_core.materialise import materialise_set
+    from halo_core.run.materialise import materialise_set
     from halo_core.workspace.layout import Workspace
 
     sets = _sets(source, options, split)
@@ -92,7 +92,7 @@ def _suite_sets(suite: Suite) -> list[tuple[str, SetSpec]]:
 
     Where cells have other contents under one name, a set is called after its first cell too.
     """
-    from halo_core.identity import set_identity
+    from halo_core.run.identity import set_identity
 
     contents: dict[str, dict[str, tuple[SetSpec, str]]] = {}
     for spec in suite.specs:
@@ -108,11 +108,11 @@ def _suite_sets(suite: Suite) -> list[tuple[str, SetSpec]]:
 
 
 def _named(name: str, options: Sequence[str], split: str | None) -> SetSpec:
-    from halo_core.discovery import discover
+    from halo_core.plugins.discovery import discover
     from halo_core.spec.components import Resolver
+    from halo_core.spec.data_sets import resolve_set
     from halo_core.spec.document import Document, apply_overrides
     from halo_core.spec.mistakes import Mistakes
-    from halo_core.spec.sources import resolve_set
 
     document = Document(
         "halo data", Path.cwd(), {"use": name} | ({"split": split} if split else {})
@@ -158,7 +158,7 @@ def _repeated(rows: Any) -> int:
 
 def _labels(feedback: str, rows: Any) -> dict[str, dict[str, int]]:
     """Returns how many rows have each label, and how many completions of a prompt have both."""
-    from halo_core.both_labels import completions_with_both_labels
+    from halo_core.run.data_checks import completions_with_both_labels
 
     if feedback != "binary":
         return {}

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from halo_core.errors import HaloError, PluginError, UserError
-from halo_core.registry import raised_at
-from halo_core.reserved import RESERVED
+from halo_core.plugins.builtin_names import RESERVED
+from halo_core.plugins.registry import raised_at
 
 if TYPE_CHECKING:
-    from halo_core.registry import Registry
+    from halo_core.plugins.registry import Registry
 
 COMMANDS = {
     "run": ("halo_core.cli.run:run", "Run a spec; what is there already is not computed again."),
@@ -23,11 +23,11 @@ COMMANDS = {
     "data": ("halo_core.cli.data:data", "Preview a data source: rows, lengths, what is dropped."),
     "plugins": ("halo_core.cli.plugins:plugins", "List, show and find plugins."),
     "sync": ("halo_core.cli.sync:sync", "Send a run's events to its trackers again."),
-    "schema": ("halo_core.cli.schema:schema", "Print the JSON schema of specs, for editors."),
+    "schema": ("halo_core.cli.validate:schema", "Print the JSON schema of specs, for editors."),
 }
 """Name to import string and one line of help."""
 
-HIDDEN = {"cell": "halo_core.cli.cell:cell", "worker": "halo_core.cli.worker:worker"}
+HIDDEN = {"cell": "halo_core.cli.hidden:cell", "worker": "halo_core.cli.hidden:worker"}
 """Commands that halo starts by itself."""
 
 
@@ -88,7 +88,7 @@ class LazyGroup(click.Group):
 
 
 def _registry() -> Registry:
-    from halo_core.discovery import discover
+    from halo_core.plugins.discovery import discover
 
     return discover()
 
@@ -106,7 +106,7 @@ def _plugin_command(name: str) -> click.Command | None:
     registry = _registry()
     if name not in _plugin_helps(registry):
         return None
-    from halo_core.registry import import_target
+    from halo_core.plugins.registry import import_target
 
     registration = registry.find("command", name)
     command = import_target(registration)

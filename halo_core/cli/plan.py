@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from halo_core.cli.output import Output, output_options, workspace_option
-from halo_core.cli.spec_options import (
+from halo_core.cli.options import (
     RunRequest,
     cell_option,
     parse_overrides,
     refuse_for_spec,
     spec_options,
 )
+from halo_core.cli.output import Output, output_options, workspace_option
 
 if TYPE_CHECKING:
-    from halo_core.plan import Plan, PlannedStage
-    from halo_core.spec.sources import SetSpec
+    from halo_core.run.plan import Plan, PlannedStage
+    from halo_core.spec.data_sets import SetSpec
     from halo_core.stage import Forecast
 
 
@@ -59,7 +59,7 @@ def show_plan(request: RunRequest, export: str | None, output: Output) -> None:
         UserError: When the spec has mistakes, or an option is for suites only.
     """
     if request.is_suite():
-        from halo_core.cli.suite_plan import plan_suite
+        from halo_core.cli.plan_suite import plan_suite
 
         plan_suite(request, export, output)
         return
@@ -68,7 +68,7 @@ def show_plan(request: RunRequest, export: str | None, output: Output) -> None:
 
 
 def _plan_spec(request: RunRequest, output: Output) -> None:
-    from halo_core.forecast import forecasts
+    from halo_core.run.forecast import forecasts
 
     made = request.plan()
     # Rows come first: by their number a stage tells how long it takes.
@@ -89,7 +89,7 @@ def _sets(made: Plan, stage: PlannedStage) -> dict[str, Any]:
 
 
 def _stage(made: Plan, stage: PlannedStage, data: dict[str, Any], said: Forecast) -> dict[str, Any]:
-    from halo_core.changes import what_changed
+    from halo_core.run.forecast import what_changed
 
     ahead = {} if stage.state == "done" else said.ahead
     return {
@@ -107,7 +107,7 @@ def _stage(made: Plan, stage: PlannedStage, data: dict[str, Any], said: Forecast
 
 def _set(made: Plan, data: SetSpec) -> dict[str, Any]:
     from halo_core.errors import DataError, HaloError
-    from halo_core.materialise import materialise
+    from halo_core.run.materialise import materialise
 
     sources = []
     for source in data.sources:

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from halo_core.catalogue import Entry, catalogue
 from halo_core.cli.output import Output, output_options
 from halo_core.cli.terminal import table
-from halo_core.discovery import discover
 from halo_core.errors import HaloError, UserError, did_you_mean
-from halo_core.installed import normalised
-from halo_core.reserved import KINDS, RESERVED
+from halo_core.plugins.builtin_names import KINDS, RESERVED
+from halo_core.plugins.catalogue import Entry, catalogue
+from halo_core.plugins.discovery import discover
+from halo_core.plugins.entry_points import normalised
 
 if TYPE_CHECKING:
-    from halo_core.registry import BrokenPlugin, Registration, Registry
+    from halo_core.plugins.registry import BrokenPlugin, Registration, Registry
 
 
 @click.group(invoke_without_command=True)

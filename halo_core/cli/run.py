@@ -10,15 +10,15 @@ from typing import Literal
 
 import click
 
-from halo_core.cli.output import Output, output_options, workspace_option
-from halo_core.cli.signals import stopping
-from halo_core.cli.spec_options import (
+from halo_core.cli.options import (
     RunRequest,
     cell_option,
     parse_overrides,
     refuse_for_spec,
     spec_options,
 )
+from halo_core.cli.output import Output, output_options, workspace_option
+from halo_core.cli.terminal import stopping
 from halo_core.errors import UserError
 
 
@@ -70,7 +70,7 @@ def run(
 
     Ctrl-C keeps the state; the same command goes on from there. A second Ctrl-C stops at once.
     """
-    from halo_core.threads import patient_threads
+    from halo_core.run.threads import patient_threads
 
     request = RunRequest(Path(spec_file), parse_overrides(overrides), workspace, cells, again)
     if dry_run:
@@ -79,8 +79,7 @@ def run(
         return
     patient_threads()
     if request.is_suite():
-        from halo_core.cli.suite_run import run_suite
-        from halo_core.cli.suite_submit import submit_suite
+        from halo_core.cli.run_suite import run_suite, submit_suite
 
         if submit_options and submit is None:
             raise UserError("only for jobs; add --submit", location="--submit-option")
@@ -107,8 +106,8 @@ def _show_plan(request: RunRequest, output: Output, refused: Mapping[str, object
 
 def _run_spec(request: RunRequest, output: Output) -> None:
     from halo_core.progress import stderr_progress
-    from halo_core.run_status import new_status
-    from halo_core.runner import Runner
+    from halo_core.run.controller import Runner
+    from halo_core.run.status import new_status
     from halo_core.stage import StopFlag
 
     started = time.monotonic()

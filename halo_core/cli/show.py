@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from halo_core.describe import component_class, facts_of, options_of, summary_of
-from halo_core.registry import Registration, import_target
+from halo_core.plugins.describe import component_class, facts_of, options_of, summary_of
+from halo_core.plugins.registry import Registration, import_target
 
 _WIDTH = 80
 
@@ -21,7 +21,7 @@ def component_fields(registration: Registration) -> dict[str, Any]:
     Raises:
         PluginError: When it cannot be imported or is no component.
     """
-    from halo_core.identity import source_hash
+    from halo_core.run.identity import source_hash
 
     fields: dict[str, Any] = {
         "kind": registration.kind,

@@ -2,11 +2,106 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
+from halo_core.cli.tracker_lines import label_lines, tracker_rows
+from halo_core.errors import HaloError, SuiteErrors, UserError
+from halo_core.redact import one_line
+from halo_core.tracking.send import send_run
+from halo_core.workspace.records import EVENTS, SUITE, SuiteRecord
+
+if TYPE_CHECKING:
+    from halo_core.tracking.descriptions import Description
+
+
+def sync_suite(suite: Path, output: Output) -> None:
+    """Sends what the trackers of a suite's cells may lack; one that fails keeps none of the others.
+
+    Args:
+        suite: The suite's folder, ``<workspace>/suites/<name>``.
+        output: Of the command.
+
+    Raises:
+        DataError: When its `suite.json` is not as expected.
+        UserError: When no cell was begun.
+        SuiteErrors: When cells were not sent, or the suite was not; the others were.
+    """
+    workspace = suite.parent.parent
+    record = SUITE.read(suite)
+    assert record is not None  # the suite was found by it
+    begun = {
+        str(cell["id"]): workspace / cell["run"]
+        for cell in record["cells"]
+        if cell["run"] and (workspace / cell["run"] / EVENTS.name).is_file()
+    }
+    if not begun:
+        raise UserError(
+            "no cell of this suite was begun; there is nothing to send", location=str(suite)
+        )
+    cells: list[dict[str, Any]] = []
+    failures: dict[str, HaloError] = {}
+    for id_, run in begun.items():
+        cell, failed = _send_cell(id_, run, workspace)
+        cells.append(cell)
+        failures |= failed
+        output.say(_line(cell))
+    told, failed = _tell(suite, list(begun.values()), record)
+    failures |= failed
+    answer = {"suite": suite.name, "trackers": told, "cells": cells}
+    output.attach(**answer)
+    if failures:
+        raise SuiteErrors(failures, len(begun))
+    output.emit(answer)
+    for line in label_lines(tracker_rows(told)):
+        output.say(line)
+
+
+def _send_cell(id_: str, run: Path, workspace: Path) -> tuple[dict[str, Any], dict[str, HaloError]]:
+    cell: dict[str, Any] = {"id": id_, "run": run.name, "sent": []}
+    try:
+        sent = send_run(run, workspace)
+    except HaloError as error:
+        return cell, {id_: error}
+    cell["sent"] = list(sent.results)
+    return cell, {id_: sent.failures[0]} if sent.failures else {}
+
+
+def _line(cell: Mapping[str, Any]) -> str:
+    sent = [f"{t['use']}: {t['events']} events {t['status']}" for t in cell["sent"]]
+    return f"{cell['id']}: {', '.join(sent) or 'not sent'}"
+
+
+def _tell(
+    suite: Path, runs: Sequence[Path], record: SuiteRecord
+) -> tuple[dict[str, Description], dict[str, HaloError]]:
+    """Tells the trackers of the first run that has any how far the suite is."""
+    from halo_core.suite.state import recorded_status
+    from halo_core.tracking.descriptions import describe_all, keep
+    from halo_core.tracking.send import first_tracked, usable_trackers
+    from halo_core.workspace.lock import held
+
+    failures: dict[str, HaloError] = {}
+
+    def failed(name: str, error: BaseException) -> None:
+        failures[f"the suite, {name}"] = HaloError(one_line(error))
+
+    tracked = first_tracked(runs)
+    trackers = usable_trackers(tracked, failed) if tracked else {}
+    workspace, status = suite.parent.parent, recorded_status(record)
+    told = describe_all(
+        trackers,
+        "tell_suite",
+        lambda name: trackers[name].tell_suite(suite, workspace, status),
+        failed,
+    )
+    with held(suite / SUITE.name):
+        keep(SUITE, suite, told)
+    return told, failures
 
 
 @click.command()
@@ -23,16 +118,14 @@ def sync(run: str, workspace: str, output: Output) -> None:
 
     target = find(run, Path(workspace))
     if target.kind == "suite":
-        from halo_core.cli.sync_suite import sync_suite
-
         sync_suite(target.folder, output)
         return
     _sync_run(target.folder, Path(workspace), output)
 
 
 def _sync_run(folder: Path, workspace: Path, output: Output) -> None:
-    from halo_core.cli.sending import send_run
     from halo_core.cli.tracker_lines import label_lines, tracker_rows
+    from halo_core.tracking.send import send_run
 
     sent = send_run(folder, workspace)
     output.attach(run=folder.name, sent=list(sent.results), trackers=dict(sent.told))

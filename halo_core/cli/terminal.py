@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import io
 import shutil
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING
+
+import click
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+
+    from halo_core.stage import StopFlag
+
 
 PIPED_WIDTH = 160
 """Columns where the output is no terminal, so that rows stay whole in a file."""
@@ -106,3 +114,23 @@ def drawn(*parts: RenderableType) -> str:
     for part in parts:
         console.print(part)
     return written.getvalue()
+
+
+@contextmanager
+def stopping(stop: StopFlag) -> Iterator[None]:
+    """Turns the first Ctrl-C or SIGTERM into a request to stop; a second Ctrl-C is one at once."""
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        click.echo(f"\n{name}: saving the state; once more to stop at once", err=True)
+        stop.set(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, on_signal) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -23,7 +23,7 @@ def tracker_rows(trackers: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, s
     """Returns the label and a text for each line on what trackers said of themselves.
 
     Args:
-        trackers: Name to description, as `halo_core.tracker_descriptions.describe_all` gives it.
+        trackers: Name to description, as `halo_core.tracking.descriptions.describe_all` gives it.
     """
     rows: list[tuple[str, str]] = []
     for said in trackers.values():

@@ -8,14 +8,14 @@ from typing import Any
 
 import click
 
-from halo_core.cli.output import Output, output_options
-from halo_core.cli.spec_options import (
+from halo_core.cli.options import (
     RunRequest,
     cell_option,
     parse_overrides,
     refuse_for_spec,
     spec_options,
 )
+from halo_core.cli.output import Output, output_options
 
 
 @click.command()
@@ -38,7 +38,7 @@ def validate(
 
 
 def _validate_spec(request: RunRequest, output: Output) -> None:
-    from halo_core.run_record import resolved_tree, to_yaml
+    from halo_core.run.record import resolved_tree, to_yaml
 
     spec = request.spec()
     if output.json:
@@ -52,7 +52,7 @@ def _validate_spec(request: RunRequest, output: Output) -> None:
 
 
 def _validate_suite(request: RunRequest, output: Output) -> None:
-    from halo_core.run_record import resolved_tree, to_yaml
+    from halo_core.run.record import resolved_tree, to_yaml
 
     suite = request.suite()
     found: list[dict[str, Any]] = []
@@ -72,3 +72,18 @@ def _validate_suite(request: RunRequest, output: Output) -> None:
         output.say(f"  {cell['id']}: {', '.join(stage['id'] for stage in cell['stages'])}")
     file = request.spec_file
     output.say(f"{file} is valid: {len(found)} cells. Next: halo plan {file}")
+
+
+@click.command()
+@output_options
+def schema(output: Output) -> None:
+    """Print the JSON schema of specs, made from the installed components."""
+    import json
+
+    from halo_core.spec.json_schema import spec_schema
+
+    found = spec_schema()
+    if output.json:
+        output.emit({"spec": found})
+    else:
+        output.say(json.dumps(found, indent=2, ensure_ascii=False))

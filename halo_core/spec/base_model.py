@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from halo_core.registry import Registry
-from halo_core.reserved import RESERVED
+from halo_core.plugins.builtin_names import RESERVED
+from halo_core.plugins.registry import Registry
 from halo_core.spec.inserted import base_model_stages
 from halo_core.spec.mistakes import Mistakes
 

@@ -13,7 +13,6 @@ from typing import Any, cast
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from halo_core.blame import blaming, class_place
 from halo_core.component import (
     Component,
     Default,
@@ -24,6 +23,7 @@ from halo_core.component import (
 )
 from halo_core.data import DataSource
 from halo_core.errors import HaloError, PluginError, UserError, did_you_mean
+from halo_core.guarded.blame import blaming, class_place
 from halo_core.loss import Loss
 from halo_core.option_fields import (
     fields_by_alias,
@@ -32,15 +32,15 @@ from halo_core.option_fields import (
     marks,
     takes_lists,
 )
-from halo_core.registry import Registration, Registry, import_target, raised_at
-from halo_core.spec.document import Keys, dotted
-from halo_core.spec.inserted import source_option, split_picker
-from halo_core.spec.local_file import (
+from halo_core.plugins.local_file import (
     FILE_PREFIX,
     absolute_name,
     local_class,
     local_registration,
 )
+from halo_core.plugins.registry import Registration, Registry, import_target, raised_at
+from halo_core.spec.document import Keys, dotted
+from halo_core.spec.inserted import source_option, split_picker
 from halo_core.spec.mistakes import Mistakes, unknown_name
 
 _LENGTH = re.compile(r"\w+ should have (at (?:least|most) \d+ \w+)(?: after validation, not .*)?")

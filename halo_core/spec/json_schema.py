@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from halo_core.discovery import discover
-from halo_core.registry import Registration, Registry, import_target
+from halo_core.plugins.discovery import discover
+from halo_core.plugins.registry import Registration, Registry, import_target
 from halo_core.spec.inserted import base_model_stages
 
 KINDS = (

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from halo_core.blame import blaming, class_place
 from halo_core.component import PREVIOUS, Component, Default, Refers
 from halo_core.errors import HaloError, PluginError, nearest
+from halo_core.guarded.blame import blaming, class_place
+from halo_core.guarded.stage_calls import feedback_given_of, feedback_wanted_of, mistakes_of
 from halo_core.option_fields import (
     MarkerT,
     fields_by_alias,
@@ -17,12 +18,11 @@ from halo_core.option_fields import (
     values_by_alias,
 )
 from halo_core.spec.components import Resolved, Resolver
+from halo_core.spec.data_sets import SetSpec, convert, resolve_set
 from halo_core.spec.document import Keys
 from halo_core.spec.mistakes import unknown_name
-from halo_core.spec.sources import SetSpec, convert, resolve_set
 from halo_core.spec.stage_feedback import feedback_of, stages_in
 from halo_core.stage import Stage
-from halo_core.stage_calls import feedback_given_of, feedback_wanted_of, mistakes_of
 from halo_core.stage_options import roles_of
 
 BASE_MODEL = "model"

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from halo_core.discovery import discover
 from halo_core.errors import HaloError, SpecErrors, UserError
 from halo_core.hashing import short_hash
-from halo_core.registry import Registry
+from halo_core.plugins.discovery import discover
+from halo_core.plugins.registry import Registry
 from halo_core.spec.document import Document, apply_overrides, read_document
-from halo_core.spec.expand import check_overrides, expand
 from halo_core.spec.matrix import KEY, Cell, Matrix, read_matrix
+from halo_core.spec.matrix_cell import check_overrides, expand
 from halo_core.spec.mistakes import Mistakes, unknown_name
 from halo_core.spec.spec import Spec, SuiteCell, check_spec
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.errors import DataError
-from halo_core.execute import component_record
-from halo_core.plan import Plan
-from halo_core.recorded_trackers import trackers_of
-from halo_core.run_record import resolved_tree, to_yaml
-from halo_core.run_status import new_status
-from halo_core.suite.outcome import CellOutcome, ended
+from halo_core.run.execute import component_record
+from halo_core.run.plan import Plan
+from halo_core.run.record import resolved_tree, to_yaml
+from halo_core.run.status import new_status
+from halo_core.suite.state import CellOutcome, ended
 from halo_core.tracker import Tracker
-from halo_core.tracker_feed import make_feeds
+from halo_core.tracking.feed import make_feeds
+from halo_core.tracking.send import trackers_of
 from halo_core.workspace.records import DONE, EVENTS, RESOLVED_SPEC, RUN, RunRecord, stage_done
 
 TAIL_BYTES = 65_536

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from halo_core.forecast import forecasts
-from halo_core.plan import Plan, PlannedStage, make_plan
+from halo_core.run.forecast import forecasts
+from halo_core.run.plan import Plan, PlannedStage, make_plan
 from halo_core.spec.suite import Suite
 from halo_core.stage import Forecast
 from halo_core.workspace.layout import Workspace

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from halo_core.errors import UserError, WorkerError
-from halo_core.suite.export import absolute_command
-from halo_core.suite.folder import SuiteFolder
+from halo_core.suite.commands import absolute_command
 from halo_core.suite.plan import SuitePlan
+from halo_core.suite.state import SuiteFolder
 from halo_core.workspace.files import write_json
 
 if TYPE_CHECKING:

@@ -17,15 +17,14 @@ from halo_core.testing.batches import loss_batch, paired_batch
 from halo_core.testing.component import check_component
 from halo_core.testing.context import stage_context
 from halo_core.testing.data import check_data_source
-from halo_core.testing.judge import check_judge
-from halo_core.testing.loss import LOSS_CHECKS, check_loss
-from halo_core.testing.loss_wrapper import check_loss_wrapper
-from halo_core.testing.reference_point import check_reference_point
-from halo_core.testing.reference_update import check_reference_update
+from halo_core.testing.judges import check_judge, check_scoring_judge
+from halo_core.testing.loss_wrappers import check_loss_wrapper
+from halo_core.testing.losses import LOSS_CHECKS, check_loss
+from halo_core.testing.reference_points import check_reference_point
+from halo_core.testing.reference_updates import check_reference_update
 from halo_core.testing.rows import data_set
-from halo_core.testing.scoring_judge import check_scoring_judge
-from halo_core.testing.stage import check_stage
-from halo_core.testing.tracker import check_tracker
+from halo_core.testing.stages import check_stage
+from halo_core.testing.trackers import check_tracker
 
 __all__ = [
     "LOSS_CHECKS",

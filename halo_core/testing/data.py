@@ -9,8 +9,7 @@ from typing import Any
 from halo_core.data import DataInfo, DataSource
 from halo_core.errors import DataError
 from halo_core.feedback import COLUMNS, Feedback
-from halo_core.testing.component import check_component
-from halo_core.testing.expect import expect, must_not_raise
+from halo_core.testing.component import check_component, expect, must_not_raise
 
 
 def check_data_source(source: DataSource, *, rows: int = 1000) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from halo_core.loss import Loss, LossBatch
-from halo_core.testing.cases import Case, extreme_cases, mixed_case, ordinary_cases
-from halo_core.testing.expect import expect, must_not_raise
-from halo_core.testing.inputs import (
+from halo_core.testing.component import expect, must_not_raise
+from halo_core.testing.loss_cases import (
     HEAD,
     TOKENS,
+    Case,
     batch_of,
     call,
+    extreme_cases,
     inputs_of,
+    mixed_case,
+    ordinary_cases,
     settled_loss,
     with_inputs,
 )

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from differences import differences
 
 if TYPE_CHECKING:
-    from halo_core.plan import Plan
+    from halo_core.run.plan import Plan
 
 ROOT = Path(__file__).parents[2]
 KEPT = Path(__file__).with_suffix(".json")
@@ -37,7 +37,7 @@ def all_identities() -> dict[str, Any]:
 
     A suite has many cells that differ little: of those the digests are enough.
     """
-    from halo_core.plan import make_plan
+    from halo_core.run.plan import make_plan
     from halo_core.spec.document import read_document
     from halo_core.spec.spec import load_spec
     from halo_core.spec.suite import is_suite, load_suite

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from halo_core.judge import Comparison, JudgeContext, Verdict
-from halo_core.scoring import Answer
+from halo_core.scoring_judge import Answer
 from halo_core.testing import check_scoring_judge
 from halo_data.components import Oracle
 

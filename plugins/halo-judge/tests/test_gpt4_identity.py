@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-from halo_core.plan import make_plan
+from halo_core.run.plan import make_plan
 from halo_core.spec.spec import load_spec
 from halo_core.workspace.layout import Workspace
 from halo_judge.template import FOLDER

@@ -11,7 +11,7 @@ import pytest
 from halo_core.cli import call
 from halo_core.errors import UserError
 from halo_core.judge import JudgeContext
-from halo_core.scoring import Answer
+from halo_core.scoring_judge import Answer
 from halo_core.testing import check_scoring_judge
 from halo_judge.http_endpoint import HttpEndpoint
 from halo_judge.http_judge import HttpJudge

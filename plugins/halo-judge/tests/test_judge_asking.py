@@ -13,7 +13,7 @@ from pydantic import Field
 from halo_core.cli import call
 from halo_core.errors import Interrupted, PluginError, UserError
 from halo_core.judge import Comparison, Judge, Verdict
-from halo_core.scoring import Answer, Score, ScoringJudge
+from halo_core.scoring_judge import Answer, Score, ScoringJudge
 from halo_core.stage import StopFlag
 from halo_judge.components import JudgeStage
 from halo_judge.label_stage import Label

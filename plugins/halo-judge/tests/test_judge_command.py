@@ -362,7 +362,7 @@ def test_a_mistake_is_one_message_and_nothing_is_judged(halo, files, arguments, 
 
 
 def test_another_command_on_the_same_is_told(halo, files):
-    from halo_core.lock import locked
+    from halo_core.workspace.lock import locked
 
     halo(*files, *LONGEST)
     (folder,) = Path("workspace/judgements").glob("longest-*")

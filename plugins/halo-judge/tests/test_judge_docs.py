@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from halo_core.judge import Comparison, JudgeContext
-from halo_core.spec.local_file import import_file
+from halo_core.plugins.local_file import import_file
 from halo_core.testing import check_judge, check_scoring_judge
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "write-a-judge.md"

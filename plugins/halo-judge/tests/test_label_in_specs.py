@@ -8,9 +8,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from halo_core.cli import call
+from halo_core.plugins.local_file import import_file
 from halo_core.rows import DataSet
-from halo_core.run_record import to_yaml
-from halo_core.spec.local_file import import_file
+from halo_core.run.record import to_yaml
 from halo_core.spec.spec import load_spec
 
 ROOT = Path(__file__).parents[3]

@@ -9,7 +9,7 @@ from halo_core.errors import DataError, Interrupted, PluginError, UserError
 from halo_core.feedback import COLUMNS, prompt_id
 from halo_core.judge import Verdict
 from halo_core.rows import DataSet, arrow_schema
-from halo_core.scoring import Score, ScoringJudge
+from halo_core.scoring_judge import Score, ScoringJudge
 from halo_core.stage import StopFlag
 from halo_core.testing.context import stage_context
 from halo_judge.components import Longest

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from halo_core.errors import PathError
 from halo_core.judge import Judge
-from halo_core.scoring import ScoringJudge
+from halo_core.scoring_judge import ScoringJudge
 from halo_judge.components import JudgeStage
 from halo_judge.gpt4 import GPT4
 from halo_judge.http_judge import HttpJudge

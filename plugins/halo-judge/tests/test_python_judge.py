@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from halo_core.discovery import discover
 from halo_core.errors import PluginError
-from halo_core.identity import component_identity
 from halo_core.judge import Comparison, JudgeContext
-from halo_core.scoring import Answer
+from halo_core.plugins.discovery import discover
+from halo_core.run.identity import component_identity
+from halo_core.scoring_judge import Answer
 from halo_core.spec.components import Resolver
 from halo_core.spec.document import Document
 from halo_core.spec.mistakes import Mistakes

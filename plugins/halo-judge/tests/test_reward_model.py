@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from halo_core.discovery import discover
 from halo_core.errors import ModelError, UserError
 from halo_core.feedback import prompt_id
-from halo_core.identity import component_identity, folder_digest
 from halo_core.judge import Comparison, JudgeContext
+from halo_core.plugins.discovery import discover
 from halo_core.rows import DataSet, arrow_schema
-from halo_core.scoring import Answer
+from halo_core.run.identity import component_identity, folder_digest
+from halo_core.scoring_judge import Answer
 from halo_core.spec.components import Resolver
 from halo_core.spec.document import Document
 from halo_core.spec.mistakes import Mistakes

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from halo_core.loss_calls import with_changed_logratios
+from halo_core.guarded.loss_calls import with_changed_logratios
 from halo_core.testing import check_loss_wrapper, loss_batch, paired_batch
 from halo_methods.components import (
     DPO,

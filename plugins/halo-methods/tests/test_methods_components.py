@@ -6,10 +6,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from halo_core.discovery import discover
+from halo_core.plugins.builtin_names import RESERVED
+from halo_core.plugins.discovery import discover
+from halo_core.plugins.registry import import_target
 from halo_core.reference_point import Candidate, Observed, Pair, PairingPlan
-from halo_core.registry import import_target
-from halo_core.reserved import RESERVED
 from halo_core.testing import (
     LOSS_CHECKS,
     check_component,

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from halo_core.discovery import discover
 from halo_core.errors import HaloError
-from halo_core.registry import import_target
-from halo_core.tracking import Tracking
+from halo_core.plugins.discovery import discover
+from halo_core.plugins.registry import import_target
+from halo_core.tracking.carrier import Tracking
 from halo_mlflow.options import MLflow
 from halo_mlflow.runs.session import MLflowSession
 from halo_mlflow.store.links import run_links

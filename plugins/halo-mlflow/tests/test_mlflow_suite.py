@@ -15,7 +15,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from halo_core.suite.tracking import SuiteTracking
+from halo_core.tracking.suite_tracking import SuiteTracking
 from halo_mlflow.options import MLflow
 from halo_mlflow.runs.record import RunRecord
 from halo_mlflow.runs.session import MLflowSession

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from halo_core.errors import ModelError
+from halo_core.guarded.loss_calls import control_tokens_of
 from halo_core.loss import Loss
-from halo_core.loss_calls import control_tokens_of
 from halo_models.notes import ModelNotes
 
 Suffixes = tuple[int, int]

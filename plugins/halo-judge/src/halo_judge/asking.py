@@ -12,9 +12,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from halo_core.errors import HaloError
+from halo_core.guarded.judge_calls import Form, ItemT, ReplyT, checked_replies
 from halo_core.judge import Judge
 from halo_core.redact import redact
-from halo_core.sessions import Form, ItemT, ReplyT, checked_replies
 
 T = TypeVar("T")
 REASON_LENGTH = 300

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from halo_core.identity import component_identity, digest
 from halo_core.judge import Comparison
-from halo_core.lock import locked
 from halo_core.progress import Progress
+from halo_core.run.identity import component_identity, digest
 from halo_core.stage import StageContext, StopFlag
 from halo_core.workspace.files import write_json
 from halo_core.workspace.layout import Workspace
+from halo_core.workspace.lock import locked
 from halo_core.workspace.records import VerdictLine
 from halo_judge.command_judges import NamedJudge
 from halo_judge.judging import judge_and_keep

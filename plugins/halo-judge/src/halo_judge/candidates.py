@@ -10,7 +10,7 @@ from pathlib import Path
 from halo_core.errors import DataError
 from halo_core.feedback import Prompt, prompt_id
 from halo_core.rows import DataSet
-from halo_core.scoring import Answer, answer_id
+from halo_core.scoring_judge import Answer, answer_id
 from halo_judge.output_files import read_outputs
 from halo_judge.samples import read_samples
 

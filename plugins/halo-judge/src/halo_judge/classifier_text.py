@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from halo_core.feedback import Message
-from halo_core.scoring import Answer
+from halo_core.scoring_judge import Answer
 from halo_judge.template import prompt_text
 from halo_models.control_tokens import token_id
 from halo_models.notes import ModelNotes

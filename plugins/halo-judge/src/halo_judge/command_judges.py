@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from halo_core.cli.component_option import component_given
+from halo_core.cli.options import component_given
 from halo_core.errors import UserError
 from halo_core.judge import Judge
 

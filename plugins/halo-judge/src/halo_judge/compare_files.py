@@ -9,8 +9,7 @@ from typing import Any, Literal
 import click
 
 from halo_core.cli.output import Output
-from halo_core.cli.signals import stopping
-from halo_core.cli.terminal import drawn, listing
+from halo_core.cli.terminal import drawn, listing, stopping
 from halo_core.errors import UserError
 from halo_core.progress import stderr_progress
 from halo_core.stage import StopFlag

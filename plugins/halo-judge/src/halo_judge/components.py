@@ -10,7 +10,7 @@ from pydantic import Field
 
 from halo_core.component import RivalRef, SamplesRef
 from halo_core.judge import Judge, JudgeContext
-from halo_core.scoring import ScoringJudge, ScoringSession
+from halo_core.scoring_judge import ScoringJudge, ScoringSession
 from halo_core.stage import (
     Forecast,
     Known,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import TypeAlias
 
-from halo_core.scoring import answer_id
+from halo_core.scoring_judge import answer_id
 from halo_core.workspace.records import FeedbackLine, VerdictLine
 from halo_judge.candidates import Candidates
 from halo_judge.label_asking import ALONE

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from halo_core.component import Execution
 from halo_core.judge import JudgeContext
 from halo_core.redact import is_secret
-from halo_core.scoring import ScoringJudge, ScoringSession
+from halo_core.scoring_judge import ScoringJudge, ScoringSession
 from halo_judge.endpoint_options import AtOnce, KeyVariable, Retries, Seconds
 from halo_judge.secret import address_parts, check_without_key
 

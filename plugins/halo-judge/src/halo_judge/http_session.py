@@ -9,7 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from halo_core.scoring import Answer, Score
+from halo_core.scoring_judge import Answer, Score
 from halo_judge.http_endpoint import JUDGE, MESSAGE_LENGTH, HttpEndpoint
 from halo_judge.http_judge import HttpJudge
 from halo_judge.outage import Rejected, Unreachable

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from halo_core.errors import DataError
+from halo_core.guarded.judge_calls import opened
 from halo_core.judge import VERDICT_FORM, Judge, JudgeSession, Verdict
-from halo_core.sessions import opened
 from halo_core.stage import StageContext, StageResult
 from halo_core.workspace.records import VERDICTS, VerdictLine
 from halo_judge.asking import ask, batches, name_of

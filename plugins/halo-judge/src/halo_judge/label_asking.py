@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from halo_core.guarded.judge_calls import opened
 from halo_core.judge import Judge
-from halo_core.scoring import SCORE_FORM, ScoringJudge, ScoringSession
-from halo_core.sessions import opened
+from halo_core.scoring_judge import SCORE_FORM, ScoringJudge, ScoringSession
 from halo_core.stage import StageContext
 from halo_core.workspace.records import ScoreLine, VerdictLine
 from halo_judge.asking import ask, batches

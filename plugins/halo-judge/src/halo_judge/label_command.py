@@ -78,7 +78,7 @@ def label(
     halo label --judge '{use: python, function: "file:./judge.py:score"}' \\
         --data completions.jsonl --threshold 0.5 --out labels.jsonl
     """  # noqa: D301 (click wants the backspace itself before a paragraph not to be wrapped)
-    from halo_core.cli.component_option import component_given
+    from halo_core.cli.options import component_given
     from halo_core.workspace.layout import open_workspace
     from halo_judge.label_sources import find_sources
     from halo_judge.label_stage import Label
@@ -135,10 +135,10 @@ def _run(
     Another threshold is another process's feedback in the same folder, so the folder stays locked
     until this one's is copied.
     """
-    from halo_core.cli.signals import stopping
-    from halo_core.lock import locked
+    from halo_core.cli.terminal import stopping
     from halo_core.progress import stderr_progress
     from halo_core.stage import StopFlag
+    from halo_core.workspace.lock import locked
     from halo_judge.labelling import label as label_completions
 
     stop = StopFlag()

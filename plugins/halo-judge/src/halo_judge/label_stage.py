@@ -10,7 +10,7 @@ from pydantic import Field
 from halo_core.component import DataRef, RivalRef, SamplesRef
 from halo_core.feedback import Feedback
 from halo_core.judge import Judge
-from halo_core.scoring import ScoringJudge
+from halo_core.scoring_judge import ScoringJudge
 from halo_core.stage import (
     Forecast,
     Known,

@@ -12,7 +12,7 @@ from typing import Any
 
 from halo_core.errors import DataError, PathError
 from halo_core.feedback import Prompt, prompt_id
-from halo_core.json_objects import near_names, objects
+from halo_core.workspace.json_files import near_names, objects
 from halo_judge.output_files import Row, instruction_of, prompt_of
 from halo_judge.output_pairs import numbered
 from halo_judge.samples import Duel

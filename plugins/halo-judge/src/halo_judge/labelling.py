@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from halo_core.errors import DataError
-from halo_core.scoring import ScoringJudge
+from halo_core.scoring_judge import ScoringJudge
 from halo_core.stage import StageContext, StageResult
 from halo_core.workspace.files import write_json
 from halo_core.workspace.records import FEEDBACK

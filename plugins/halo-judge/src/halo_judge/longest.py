@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from halo_core.scoring import Answer, Score
+from halo_core.scoring_judge import Answer, Score
 
 
 class LengthSession:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from halo_core.blame import blaming, plugin_error
+from halo_core.guarded.blame import blaming, plugin_error
 from halo_core.judge import Comparison, Judge, JudgeContext, Quote
 from halo_core.stage import StageContext
 

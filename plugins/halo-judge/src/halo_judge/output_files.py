@@ -10,7 +10,7 @@ from typing import Any
 
 from halo_core.errors import DataError, PathError
 from halo_core.feedback import Message, Prompt
-from halo_core.json_objects import near_names, objects
+from halo_core.workspace.json_files import near_names, objects
 from halo_core.workspace.records import SAMPLES
 
 Row = Mapping[str, Any]

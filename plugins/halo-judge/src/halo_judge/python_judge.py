@@ -11,8 +11,8 @@ from pydantic import Field, field_validator
 
 from halo_core.component import Location
 from halo_core.judge import JudgeContext
-from halo_core.scoring import ScoringJudge, ScoringSession, text_id
-from halo_core.spec.local_file import FILE_PREFIX, file_and_attribute
+from halo_core.plugins.local_file import FILE_PREFIX, file_and_attribute
+from halo_core.scoring_judge import ScoringJudge, ScoringSession, text_id
 
 FORM = "expected file:PATH:FUNCTION, as in file:./judge.py:score"
 

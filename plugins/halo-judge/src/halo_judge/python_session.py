@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.errors import PluginError
+from halo_core.plugins.local_file import import_file
 from halo_core.redact import redact
-from halo_core.scoring import Answer, Score
-from halo_core.spec.local_file import import_file
+from halo_core.scoring_judge import Answer, Score
 from halo_judge.asking import REASON_LENGTH
 
 

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from halo_core.component import Execution, Location, ModelRef
 from halo_core.errors import UserError
 from halo_core.judge import JudgeContext
-from halo_core.scoring import ScoringJudge, ScoringSession
+from halo_core.scoring_judge import ScoringJudge, ScoringSession
 from halo_core.stage import ModelInput
 
 
@@ -95,7 +95,7 @@ class RewardModel(ScoringJudge):
 
     def file_digests(self) -> Mapping[str, str]:
         """Returns the digest of the model's folder, where it is given by its path."""
-        from halo_core.identity import folder_digest
+        from halo_core.run.identity import folder_digest
 
         return {} if self.path is None else {"model": folder_digest(Path(self.path))}
 

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any
 
 from halo_core.errors import ModelError, UserError
-from halo_core.scoring import Answer, Score
+from halo_core.scoring_judge import Answer, Score
 from halo_core.stage import ModelInput
 from halo_judge.reward_model import RewardModel
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from halo_core.scoring import Answer, Score
+from halo_core.scoring_judge import Answer, Score
 from halo_core.workspace.records import SCORES, ScoreLine
 from halo_judge.kept_lines import KeptLines
 

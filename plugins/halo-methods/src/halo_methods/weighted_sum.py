@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, get_args
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from halo_core.blame import plugin_error
 from halo_core.feedback import Feedback
+from halo_core.guarded.blame import plugin_error
+from halo_core.guarded.loss_calls import output_of, settled, statistics_of
 from halo_core.loss import ClassCounts, Head, Loss, LossBatch, LossOutput, Need, Settled
-from halo_core.loss_calls import output_of, settled, statistics_of
 from halo_core.loss_wrapper import changes_logratios
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from halo_core.blame import blaming, plugin_error
-from halo_core.recorded_trackers import first_tracked, usable_trackers
+from halo_core.guarded.blame import blaming, plugin_error
 from halo_core.redact import one_line
 from halo_core.tracker import Tracker
-from halo_core.tracker_descriptions import describe_all
+from halo_core.tracking.descriptions import describe_all
+from halo_core.tracking.send import first_tracked, usable_trackers
 from halo_core.workspace.layout import Target
 from halo_core.workspace.records import SUITE
 from halo_report.compare.judged_models import Entry

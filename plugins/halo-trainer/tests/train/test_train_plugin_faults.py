@@ -14,8 +14,8 @@ import torch
 
 from halo_core.errors import PluginError
 from halo_core.feedback import Feedback
+from halo_core.guarded.loss_calls import control_tokens_of, heads_of
 from halo_core.loss import ClassCounts, Head, Loss, LossBatch, LossOutput, Need, Settled
-from halo_core.loss_calls import control_tokens_of, heads_of
 from halo_core.reference_point import (
     Estimate,
     Observed,

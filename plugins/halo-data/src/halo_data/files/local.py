@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from halo_core.errors import DataError, PathError, did_you_mean
 from halo_core.hashing import file_hash
-from halo_core.json_objects import ENDINGS, near_names, objects
+from halo_core.workspace.json_files import ENDINGS, near_names, objects
 from halo_data.rows.forms import Record
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from halo_core.data import DataInfo
-from halo_core.json_objects import objects
+from halo_core.workspace.json_files import objects
 from halo_data.files.hub import commit_of, digest_of, hub_records
 from halo_data.files.local import check_first_rows, content_digest, of_split, part_files
 from halo_data.rows.forms import Record

@@ -14,7 +14,7 @@ from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.feedback import Feedback
-from halo_core.json_objects import objects
+from halo_core.workspace.json_files import objects
 from halo_data.files.local import content_digest, of_split, split_files, with_train
 from halo_data.rows.dropped import kept
 from halo_data.rows.forms import FORMS, Record, read_records, recognise, standard

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pydantic import Field
 
 from halo_core.judge import JudgeContext
-from halo_core.scoring import Answer, Score, ScoringJudge, ScoringSession
+from halo_core.scoring_judge import Answer, Score, ScoringJudge, ScoringSession
 from halo_data.toy.utility import Utility, utility
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.hashing import short_hash
-from halo_core.recorded_roles import option_with
 from halo_core.redact import redact
 from halo_core.workspace import records
+from halo_core.workspace.recorded_roles import option_with
 from halo_mlflow.store.names import PlainStages, clean_name, flatten, plain_stages
 
 LONGEST_RUN_NAME = 16

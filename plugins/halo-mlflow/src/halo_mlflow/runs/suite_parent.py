@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halo_core import __version__
-from halo_core.lock import held
 from halo_core.redact import redact
 from halo_core.tracker import SuiteStatus
+from halo_core.workspace.lock import held
 from halo_core.workspace.records import RUN, SUITE, SUITE_SPEC, SuiteCell, SuiteRecord, stage_done
 from halo_mlflow.runs.lifecycle import experiment_id, git_tags, is_there
 from halo_mlflow.runs.record import process_tags

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from halo_core.tracking import shown_path
+from halo_core.tracking.carrier import shown_path
 from halo_mlflow.store.store import DATABASE, Store
 
 LABEL = "MLflow"

@@ -141,7 +141,7 @@ def _payload(found: Comparison, pages: TrackerPages, files: Sequence[Path]) -> d
 
 def _say_where(pages: TrackerPages, files: Sequence[Path], output: Output) -> None:
     from halo_core.cli.tracker_lines import label_lines, tracker_rows
-    from halo_core.tracking import shown_path
+    from halo_core.tracking.carrier import shown_path
 
     output.say(f"page: {shown_path(files[0])}")
     output.say(f"CSV:  {', '.join(shown_path(path) for path in files[1:])}")

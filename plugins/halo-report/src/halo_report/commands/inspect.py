@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from halo_core.cli.options import parse_overrides
 from halo_core.cli.output import Output, output_options, workspace_option
-from halo_core.cli.spec_options import parse_overrides
 from halo_core.cli.terminal import drawn, grid
 from halo_core.errors import UserError
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from halo_core.discovery import discover
 from halo_core.errors import HaloError, SpecErrors, UserError
 from halo_core.loss import Loss
+from halo_core.plugins.discovery import discover
 from halo_core.spec.components import Resolved, Resolver
 from halo_core.spec.document import Document, apply_overrides, parse_value
 from halo_core.spec.mistakes import Mistakes

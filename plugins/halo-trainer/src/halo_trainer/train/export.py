@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import nn
 
+from halo_core.guarded.loss_calls import heads_of
 from halo_core.loss import Head
-from halo_core.loss_calls import heads_of
 from halo_core.stage import StageResult
 from halo_core.workspace.files import whole_folder
 from halo_models.notes import ModelNotes, write_notes

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from halo_core.errors import ModelError
-from halo_core.loss_calls import heads_of
+from halo_core.guarded.loss_calls import heads_of
 from halo_core.stage import ModelInput, StageContext
 from halo_models.control_tokens import with_control_tokens
 from halo_models.device import pick_dtype

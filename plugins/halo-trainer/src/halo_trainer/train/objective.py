@@ -11,16 +11,16 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from halo_core.loss import Loss, LossBatch, LossOutput
-from halo_core.loss_calls import (
+from halo_core.guarded.loss_calls import (
     changed_logratios,
     heads_of,
     output_of,
     statistics_of,
     with_changed_logratios,
 )
+from halo_core.guarded.reference_point_calls import known_point
+from halo_core.loss import Loss, LossBatch, LossOutput
 from halo_core.reference_point import Estimate, RefPointEstimator
-from halo_core.reference_point_calls import known_point
 from halo_trainer.batch.batch_plan import GlobalBatch
 from halo_trainer.batch.deal import deal
 from halo_trainer.batch.micro_batch import (

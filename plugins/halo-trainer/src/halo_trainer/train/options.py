@@ -21,8 +21,8 @@ from halo_core.component import (
     TestRef,
 )
 from halo_core.feedback import Feedback
+from halo_core.guarded.loss_calls import control_tokens_of
 from halo_core.loss import Loss, Need
-from halo_core.loss_calls import control_tokens_of
 from halo_core.reference_point import RefPointEstimator
 from halo_core.reference_update import ReferenceUpdate
 from halo_core.stage import (

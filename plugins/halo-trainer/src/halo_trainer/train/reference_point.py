@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from halo_core.errors import NotFiniteError
+from halo_core.guarded.reference_point_calls import estimate_of, pairs_of, points_within
 from halo_core.loss import LossBatch
 from halo_core.reference_point import (
     Candidate,
@@ -20,7 +21,6 @@ from halo_core.reference_point import (
     PairingPlan,
     RefPointEstimator,
 )
-from halo_core.reference_point_calls import estimate_of, pairs_of, points_within
 from halo_trainer.batch.deal import deal
 from halo_trainer.batch.packing import PackedRow, Scored, pack
 from halo_trainer.encode.examples import EncodedCompletion, EncodedExample

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-from halo_core.blame import blaming, plugin_error
+from halo_core.guarded.blame import blaming, plugin_error
 from halo_core.reference_update import ReferenceUpdate
 
 TRIED = 10_000

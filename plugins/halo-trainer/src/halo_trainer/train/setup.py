@@ -11,8 +11,8 @@ from torch import nn
 
 from halo_core.errors import DataError, UserError
 from halo_core.feedback import Feedback
+from halo_core.guarded.loss_calls import settled
 from halo_core.loss import ClassCounts, Loss
-from halo_core.loss_calls import settled
 from halo_core.stage import StageContext
 from halo_models.control_tokens import suffixes
 from halo_models.notes import ModelNotes

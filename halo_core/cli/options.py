@@ -1,0 +1,205 @@
+"""Options that several commands share: a spec with its overrides, and components."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from halo_core.errors import SpecErrors, UserError
+
+if TYPE_CHECKING:
+    from halo_core.run.plan import Plan
+    from halo_core.spec.components import Resolved
+    from halo_core.spec.document import Document
+    from halo_core.spec.spec import Spec
+    from halo_core.spec.suite import Suite
+    from halo_core.suite.plan import SuitePlan
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """Which spec a command is asked to check, plan or run, and where. The file is read once.
+
+    Attributes:
+        spec_file: The file of a spec or a suite.
+        overrides: Dotted path to YAML text, from ``--set``.
+        workspace: The workspace's folder; "" where none is needed.
+        cells: Cells of a suite to take; all when empty.
+        again: Stages to compute again.
+    """
+
+    spec_file: Path
+    overrides: Mapping[str, str]
+    workspace: str = ""
+    cells: Sequence[str] = ()
+    again: Sequence[str] = ()
+
+    @cached_property
+    def _document(self) -> Document:
+        from halo_core.spec.document import read_document
+
+        return read_document(self.spec_file)
+
+    def is_suite(self) -> bool:
+        """Returns whether the file holds a suite.
+
+        Raises:
+            UserError: When it cannot be read.
+        """
+        from halo_core.spec.suite import is_suite
+
+        return is_suite(self._document, self.overrides)
+
+    def spec(self) -> Spec:
+        """Returns the checked spec, from the file as it was read first.
+
+        Raises:
+            UserError: When it has mistakes.
+        """
+        from halo_core.spec.spec import load_spec
+
+        return load_spec(self.spec_file, self.overrides, document=self._document)
+
+    def suite(self) -> Suite:
+        """Returns the checked suite, from the file as it was read first.
+
+        Raises:
+            UserError: When it has mistakes.
+        """
+        from halo_core.spec.suite import load_suite
+
+        file, cells = self.spec_file, self.cells
+        return load_suite(file, self.overrides, only=cells, document=self._document)
+
+    def plan(self) -> Plan:
+        """Returns the plan of a spec.
+
+        Raises:
+            UserError: When the spec has mistakes, or the workspace cannot be written to.
+        """
+        from halo_core.run.plan import make_plan
+        from halo_core.workspace.layout import open_workspace
+
+        return make_plan(self.spec(), open_workspace(self.workspace))
+
+    def suite_plan(self) -> SuitePlan:
+        """Returns the plan of a suite.
+
+        Raises:
+            UserError: When the suite has mistakes, or the workspace cannot be written to.
+        """
+        from halo_core.suite.plan import make_suite_plan
+        from halo_core.workspace.layout import open_workspace
+
+        return make_suite_plan(self.suite(), open_workspace(self.workspace))
+
+
+def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the argument `spec_file` and ``--set PATH=VALUE``, given as `overrides`."""
+    command = click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="PATH=VALUE",
+        help="Set a value of the spec, as in --set stages.kto.loss.beta=0.2. Repeatable.",
+    )(command)
+    return click.argument("spec_file", metavar="SPEC", type=click.Path())(command)
+
+
+def cell_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds ``--cell ID``, given to the command as `cells`."""
+    return click.option(
+        "--cell",
+        "cells",
+        multiple=True,
+        metavar="ID",
+        help="Of a suite only this cell, as in small/kto; * stands for any text, ? for one "
+        "character. Repeatable.",
+    )(command)
+
+
+def refuse_for_spec(**given: Any) -> None:
+    """Refuses options that only a suite has.
+
+    Args:
+        given: Option without its dashes, to what was given.
+
+    Raises:
+        UserError: When one was given.
+    """
+    for name, value in given.items():
+        if value:
+            raise UserError(
+                "this spec is no suite: it has no matrix. Leave the option out, or add one",
+                location=f"--{name.replace('_', '-')}",
+            )
+
+
+def parse_overrides(overrides: Sequence[str]) -> dict[str, str]:
+    """Returns dotted path to YAML text.
+
+    Raises:
+        UserError: When one is not PATH=VALUE.
+    """
+    parsed = {}
+    for text in overrides:
+        path, equals, value = text.partition("=")
+        if not equals or not path:
+            raise UserError("expected PATH=VALUE, as in seed=2", location=f"--set {text}")
+        parsed[path] = value
+    return parsed
+
+
+def component_given(
+    kind: str, text: str, *, option: str, overrides: Sequence[str] = ()
+) -> Resolved:
+    """Returns the component that ``NAME`` or ``{use: NAME, ...options}`` describes.
+
+    Relative paths among its options are relative to the current folder.
+
+    Args:
+        kind: The kind wanted, such as ``judge``.
+        text: A name, or a mapping in YAML.
+        option: The option that it was given to, such as ``--judge``, for messages.
+        overrides: ``PATH=VALUE`` texts that go before what `text` says, each with a path below
+            the option's name without dashes: ``judge.model=gpt-4o``.
+
+    Raises:
+        SpecErrors: With every mistake, when it is no such component.
+        UserError: When `text` is no YAML, or an override leads elsewhere.
+
+    >>> component_given("judge", "longest", option="--judge").name
+    'longest'
+    """
+    from halo_core.plugins.discovery import discover
+    from halo_core.spec.components import Resolver
+    from halo_core.spec.document import Document, apply_overrides, parse_value
+    from halo_core.spec.mistakes import Mistakes
+
+    slot = option.lstrip("-")
+    try:
+        document = Document(option, Path.cwd(), {slot: parse_value(text)})
+    except UserError as error:
+        raise UserError(error.message, location=f"{option} {text}") from None
+    given = document.tree[slot]
+    if isinstance(given, dict):
+        document.places.update({(slot, name): option for name in given})
+    parsed = parse_overrides(overrides)
+    for path in parsed:
+        if path.partition(".")[0] != slot:
+            raise UserError(
+                f"expected a path below {slot}, as in {slot}.OPTION=VALUE",
+                location=f"--set {path}={parsed[path]}",
+            )
+    apply_overrides(document, parsed)
+    mistakes = Mistakes(document)
+    found = Resolver(discover(), mistakes).resolve(kind, document.tree[slot], (slot,))
+    mistakes.raise_if_any(option)
+    if found is None:
+        raise SpecErrors([])
+    return found

@@ -1,0 +1,167 @@
+"""What `halo plan` does with a suite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from halo_core.cli.options import RunRequest
+from halo_core.cli.output import Output
+from halo_core.cli.terminal import table
+
+if TYPE_CHECKING:
+    from halo_core.run.plan import Plan
+    from halo_core.suite.plan import SharedStage, SuitePlan
+
+CELLS_SHOWN = 3
+
+
+def plan_suite(request: RunRequest, export: str | None, output: Output) -> None:
+    """Shows what a run of a suite would do, and writes it to a file for other schedulers.
+
+    Args:
+        request: What is planned.
+        export: The file to write, if any.
+        output: Of the command.
+    """
+    from halo_core.suite.commands import exported
+    from halo_core.workspace.files import write_json
+
+    plan = request.suite_plan()
+    output.emit(_as_json(plan))
+    if not output.json:
+        for line in plan_lines(plan):
+            output.say(line)
+    if export is not None:
+        write_json(Path(export), exported(plan))
+        output.say(f"\n{export} has a command per cell, and what each waits for.")
+
+
+def plan_lines(plan: SuitePlan) -> list[str]:
+    """Returns the counts, a line per cell, and lines for models and for judging that is alike."""
+    lines = [f"suite {plan.suite.folder_name} in {plan.workspace.root}", _counts_line(plan), ""]
+    rows = [[id_, *_states(made)] for id_, made in plan.plans.items()]
+    lines.append(table(["cell", "done", "to do"], rows))
+    for title, found in (("models", _size_lines(plan)), ("ahead", _ahead_lines(plan))):
+        lines += ["", title, *found] if found else []
+    return lines
+
+
+def _counts_line(plan: SuitePlan) -> str:
+    counts = _counts(plan)
+    shared = f" ({counts['shared']} shared)" if counts["shared"] else ""
+    begun = f", {counts['started']} of them begun" if counts["started"] else ""
+    return (
+        f"{counts['cells']} cells, {counts['total']} stages of which {counts['distinct']} are "
+        f"distinct{shared}: {counts['done']} in the store, {counts['to_do']} to do{begun}"
+    )
+
+
+def _counts(plan: SuitePlan) -> dict[str, int]:
+    return {
+        "cells": len(plan.plans),
+        "total": plan.total,
+        "distinct": len(plan.stages),
+        "shared": sum(len(shared.cells) > 1 for shared in plan.stages),
+        "done": len(plan.stages) - len(plan.todo),
+        "to_do": len(plan.todo),
+        "started": sum(shared.stage.state == "started" for shared in plan.todo),
+    }
+
+
+def _as_json(plan: SuitePlan) -> dict[str, Any]:
+    return {
+        "suite": plan.suite.name,
+        "folder": str(plan.folder),
+        "axes": {axis: list(names) for axis, names in plan.suite.matrix.axes.items()},
+        "counts": _counts(plan),
+        "cells": [_cell(id_, made) for id_, made in plan.plans.items()],
+        "stages": [_stage(shared) for shared in plan.stages],
+    }
+
+
+def _cell(id_: str, plan: Plan) -> dict[str, Any]:
+    assert plan.spec.cell is not None
+    return {
+        "id": id_,
+        "axes": dict(plan.spec.cell.axes),
+        "run": plan.run_name,
+        "stages": [
+            {"id": s.id, "use": s.spec.resolved.name, "state": s.state, "folder": str(s.folder)}
+            for s in plan.stages
+        ],
+    }
+
+
+def _stage(shared: SharedStage) -> dict[str, Any]:
+    stage = shared.stage
+    return {
+        "id": stage.id,
+        "use": stage.spec.resolved.name,
+        "state": stage.state,
+        "folder": str(stage.folder),
+        "cells": list(shared.cells),
+        "parameters": _weights(shared),
+        "size": dict(shared.forecast.size),
+        "ahead": dict(shared.ahead),
+    }
+
+
+def _weights(shared: SharedStage) -> int | None:
+    return shared.forecast.weights if shared.stage.spec.component.produces == "model" else None
+
+
+def _states(plan: Plan) -> list[str]:
+    done = [stage.id for stage in plan.stages if stage.state == "done"]
+    todo = [
+        f"{stage.id} (begun)" if stage.state == "started" else stage.id
+        for stage in plan.stages
+        if stage.state != "done"
+    ]
+    return [" ".join(done) or "-", " ".join(todo) or "-"]
+
+
+def _size_lines(plan: SuitePlan) -> list[str]:
+    """Returns a line for all models that are alike in stage, weights and size."""
+    alike: dict[tuple[str, str], list[SharedStage]] = {}
+    for shared in plan.stages:
+        if shared.stage.spec.component.produces == "model":
+            weights = _weights(shared)
+            texts = [] if weights is None else [f"{_many(weights)} weights"]
+            # Its parts are shown by the plan of one spec, and the weights are there already.
+            told = shared.forecast.size.items()
+            sizes = [(k, v) for k, v in told if k != "weights" or weights is None]
+            texts += [f"{label} {text.partition(' (')[0]}" for label, text in sizes]
+            if texts:
+                alike.setdefault((shared.stage.id, ", ".join(texts)), []).append(shared)
+    return _lines(alike, "models")
+
+
+def _ahead_lines(plan: SuitePlan) -> list[str]:
+    """Returns a line for all stages that have the same work ahead, of what a judge is paid for."""
+    alike: dict[tuple[str, str], list[SharedStage]] = {}
+    for shared in plan.todo:
+        text = ", ".join(f"{label} {said}" for label, said in shared.ahead.items())
+        if text:
+            alike.setdefault((shared.stage.id, text), []).append(shared)
+    return _lines(alike, "stages")
+
+
+def _lines(alike: Mapping[tuple[str, str], Sequence[SharedStage]], what: str) -> list[str]:
+    return [f"  {id_} ({_cells(found, what)}): {text}" for (id_, text), found in alike.items()]
+
+
+def _cells(found: Sequence[SharedStage], what: str) -> str:
+    cells = [cell for shared in found for cell in shared.cells]
+    named = ", ".join(cells[:CELLS_SHOWN]) + (", ..." if len(cells) > CELLS_SHOWN else "")
+    return named if len(found) == 1 else f"{len(found)} {what}: {named}"
+
+
+def _many(weights: int) -> str:
+    """Returns a number of weights as people say it.
+
+    >>> _many(92_400), _many(1_400_000_000)
+    ('0.0924M', '1.4B')
+    """
+    return f"{weights / 1e9:.3g}B" if weights >= 1e9 else f"{weights / 1e6:.3g}M"

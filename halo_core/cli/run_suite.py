@@ -1,0 +1,159 @@
+"""What `halo run` does with a suite."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from halo_core.cli.options import RunRequest, parse_overrides
+from halo_core.cli.output import Output
+from halo_core.cli.plan_suite import plan_lines
+from halo_core.cli.terminal import stopping, table
+
+if TYPE_CHECKING:
+    from halo_core.progress import Progress
+    from halo_core.stage import StopFlag
+    from halo_core.suite.plan import SuitePlan
+    from halo_core.suite.runner import RunCell, SuiteRunner
+    from halo_core.tracking.suite_tracking import SuiteTracking
+
+
+def run_suite(request: RunRequest, jobs: int, output: Output) -> None:
+    """Runs the cells of a suite, and tells what came out.
+
+    Args:
+        request: What is run.
+        jobs: Cells at a time.
+        output: Of the command.
+
+    Raises:
+        SuiteErrors: When cells failed.
+        Interrupted: When asked to stop.
+    """
+    from halo_core.cli.plan_suite import plan_lines
+    from halo_core.cli.summary import suite_summary
+    from halo_core.progress import stderr_progress
+    from halo_core.stage import StopFlag
+    from halo_core.suite.runner import SuiteRunner
+
+    started = time.monotonic()
+    plan = request.suite_plan()
+    say = _whole_lines()
+    for line in plan_lines(plan):
+        say(line)
+    stop, progress = StopFlag(), stderr_progress()
+    tracking = _tracking(plan, progress.warn)
+    run_cell = _run_cell(plan, request.workspace, jobs, stop, progress, say)
+    runner = SuiteRunner(plan, run_cell, tracking=tracking, stop=stop, say=say)
+    try:
+        with stopping(stop):
+            runner.run(again=request.again, jobs=jobs)
+    finally:
+        output.attach(**_as_json(plan, runner, tracking))
+        if not output.json:
+            click.echo(suite_summary(plan, runner, tracking.told, time.monotonic() - started))
+    output.emit(_as_json(plan, runner, tracking))
+
+
+def _whole_lines() -> Callable[[str], None]:
+    """Returns a way to print whole lines on stderr from several threads."""
+    lock = threading.Lock()
+
+    def say(line: str) -> None:
+        with lock:
+            click.echo(line, err=True)
+
+    return say
+
+
+def _run_cell(
+    plan: SuitePlan,
+    workspace: str,
+    jobs: int,
+    stop: StopFlag,
+    progress: Progress,
+    say: Callable[[str], None],
+) -> RunCell:
+    from halo_core.suite.cells import InPlace, Processes
+    from halo_core.suite.commands import cell_command, part_command
+
+    if jobs == 1:
+        return InPlace(
+            progress=progress,
+            stop=stop,
+            command=lambda id_: ["halo", *cell_command(plan.suite, workspace, id_)],
+            say=say,
+        )
+    return Processes(
+        lambda id_: part_command(plan.suite, workspace, id_), jobs=jobs, stop=stop, say=say
+    )
+
+
+def _tracking(plan: SuitePlan, warn: Callable[[str], None]) -> SuiteTracking:
+    """Returns what tells the trackers of the first cell; the others' are the same ones."""
+    from halo_core.tracking.send import trackers_of
+    from halo_core.tracking.suite_tracking import SuiteTracking
+
+    trackers = trackers_of(plan.suite.specs[0].tracking)
+    return SuiteTracking(trackers, plan.folder, plan.workspace.root, warn)
+
+
+def _as_json(plan: SuitePlan, runner: SuiteRunner, tracking: SuiteTracking) -> dict[str, Any]:
+    return {
+        "suite": plan.suite.name,
+        "folder": str(plan.folder),
+        "trackers": dict(tracking.told),
+        "cells": [outcome.as_json() for outcome in runner.outcomes.values()],
+    }
+
+
+def submit_suite(
+    request: RunRequest,
+    cluster: Literal["slurm", "local"],
+    options: Sequence[str],
+    output: Output,
+) -> None:
+    """Submits the cells of a suite as jobs, and tells their ids.
+
+    Args:
+        request: What is run.
+        cluster: Where.
+        options: ``NAME=VALUE`` of each job.
+        output: Of the command.
+
+    Raises:
+        UserError: When jobs cannot be submitted.
+    """
+    from halo_core.suite.submit import submit
+    from halo_core.tracking.carrier import shown_path
+
+    parsed = _parse(options)
+    plan = request.suite_plan()
+    for line in plan_lines(plan):
+        output.say(line)
+    jobs = submit(plan, cluster, parsed)
+    output.emit({"suite": plan.suite.name, "folder": str(plan.folder), "jobs": jobs})
+    output.say()
+    output.say(table(["cell", "job"], list(jobs.items())) if jobs else "Every cell is done.")
+    output.say()
+    output.say(f"What jobs say is in {shown_path(plan.folder / 'jobs')}. How far they are:")
+    output.say(f"  halo plan {request.spec_file} --workspace {shown_path(plan.workspace.root)}")
+
+
+def _parse(options: Sequence[str]) -> dict[str, Any]:
+    from halo_core.errors import UserError
+    from halo_core.spec.document import parse_value
+
+    found = {}
+    for name, text in parse_overrides(options).items():
+        value = parse_value(text)
+        if not isinstance(value, str | int | float | bool):
+            raise UserError(
+                f"got {text!r}; expected a text or number", location=f"--submit-option {name}"
+            )
+        found[name] = value
+    return found

@@ -1,0 +1,258 @@
+"""Calls a loss's methods, and refuses what a loss should not give back, in the plugin's own name.
+
+A loss is somebody else's code. What it gives is checked here, before anything is done with it, so
+that a mistake is an error about the loss and its file, and not one about halo. Nothing is checked
+that would make a GPU wait.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeGuard
+
+from halo_core.guarded.blame import plugin_error
+from halo_core.loss import ClassCounts, Head, Loss, LossBatch, LossOutput, Settled
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def is_tensor(value: object) -> TypeGuard[Tensor]:
+    """Returns whether a value is a tensor; the core never imports torch to find out."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Returns whether a value is a plain number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def output_of(loss: Loss, batch: LossBatch, *, examples: int | None = None) -> LossOutput:
+    """Returns what a loss gives back for a batch.
+
+    Args:
+        loss: The loss.
+        batch: What it sees.
+        examples: The examples of the batch; None where nobody has counted them.
+
+    Raises:
+        PluginError: When it gives back anything but a `LossOutput` with one loss per example.
+    """
+    return checked_output(loss, "__call__", loss(batch), batch, examples=examples)
+
+
+def checked_output(
+    loss: Loss, method: str, output: object, batch: LossBatch, *, examples: int | None = None
+) -> LossOutput:
+    """Returns an output that is one.
+
+    Args:
+        loss: Whose method gave it.
+        method: That method.
+        output: What it gave.
+        batch: What it was given.
+        examples: The examples of the batch; None where nobody has counted them.
+
+    Raises:
+        PluginError: When it is none.
+    """
+    if not isinstance(output, LossOutput):
+        raise plugin_error(
+            loss,
+            method,
+            f"returned {_kind(output)}; expected LossOutput(losses), with one value per example",
+        )
+    wrong = _wrong_losses(output, batch, examples) or _wrong_extras(output, batch)
+    if wrong:
+        raise plugin_error(loss, method, wrong)
+    return output
+
+
+def _wrong_losses(output: LossOutput, batch: LossBatch, examples: int | None) -> str | None:
+    losses, weights = output.losses, output.weights
+    wrong = _wrong_values("losses", losses, examples)
+    if wrong is not None:
+        return wrong
+    learned = [batch.policy_token_logps, *batch.heads.values()]
+    if not losses.requires_grad and any(values.requires_grad for values in learned):
+        return "gave losses without a gradient; they must depend on the policy or a head"
+    if weights is None:
+        return None
+    wrong = _wrong_values("weights", weights, len(losses))
+    if wrong is None and weights.requires_grad:
+        return (
+            "gave weights that carry a gradient, which would be wrong: their sum is only known "
+            "when all gradients are; use .detach(), or multiply the losses"
+        )
+    return wrong
+
+
+def _wrong_values(name: str, values: object, examples: int | None) -> str | None:
+    if not is_tensor(values):
+        return f"gave {name} that are {_kind(values)}; expected a tensor, one value per example"
+    if values.ndim != 1 or (examples is not None and len(values) != examples):
+        came = f"gave {name} of the shape {tuple(values.shape)}"
+        if examples is None:
+            return f"{came}; expected [E], one value per example"
+        return f"{came} for {examples} examples; expected ({examples},), one value per example"
+    if not values.is_floating_point():
+        return f"gave {name} of {values.dtype}; expected floats, as the batch has them"
+    return None
+
+
+def _wrong_extras(output: LossOutput, batch: LossBatch) -> str | None:
+    rewards, expected = output.rewards, tuple(batch.desirable.shape)
+    if rewards is not None and not is_tensor(rewards):
+        return f"gave rewards that are {_kind(rewards)}; expected a tensor or None"
+    if rewards is not None and tuple(rewards.shape) != expected:
+        return (
+            f"gave rewards of the shape {tuple(rewards.shape)}; expected {expected}, one per "
+            "completion"
+        )
+    return wrong_metrics(output.metrics)
+
+
+def wrong_metrics(metrics: object) -> str | None:
+    """Returns what is wrong with metrics, name to (sum, count); None where nothing is."""
+    if not isinstance(metrics, Mapping):
+        return f"gave metrics that are {_kind(metrics)}; expected name to (sum, count)"
+    for name, pair in metrics.items():
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            return f"gave the metric {name!r} as {_kind(pair)}; expected a pair (sum, count)"
+        for part, value in zip(("sum", "count"), pair, strict=True):
+            if is_tensor(value) and value.ndim > 0:
+                shape = tuple(value.shape)
+                return f"gave the {part} of the metric {name!r} of the shape {shape}; expected []"
+            if not is_tensor(value) and not is_number(value):
+                return (
+                    f"gave the {part} of the metric {name!r} as {_kind(value)}; expected a number "
+                    "or a tensor []"
+                )
+    return None
+
+
+def changed_logratios(loss: Loss, token_logratios: Tensor) -> Tensor:
+    """Returns the log-ratios of tokens as a loss and its reference point see them, nats [N].
+
+    Raises:
+        PluginError: When the loss gives back anything but one number per token.
+    """
+    changed: object = loss.change_logratios(token_logratios)
+    if not is_tensor(changed):
+        what = f"returned {_kind(changed)}; expected a tensor, one log-ratio per token"
+        raise plugin_error(loss, "change_logratios", what)
+    if changed.shape != token_logratios.shape:
+        came, expected = tuple(changed.shape), tuple(token_logratios.shape)
+        what = f"gave log-ratios of the shape {came}; expected {expected}, one per token"
+        raise plugin_error(loss, "change_logratios", what)
+    return changed
+
+
+def with_changed_logratios(loss: Loss, batch: LossBatch) -> LossBatch:
+    """Returns a batch as a loss sees it: with its change of the log-ratios, token by token.
+
+    The policy's log-probabilities become those that have the changed log-ratios. A loss that
+    changes nothing gets the batch as it is.
+
+    Raises:
+        PluginError: When the loss gives back anything but one log-ratio per token.
+    """
+    reference = batch.reference_token_logps
+    if reference is None:
+        return batch
+    token_logratios = batch.policy_token_logps - reference
+    changed = changed_logratios(loss, token_logratios)
+    if changed is token_logratios:
+        return batch
+    return replace(batch, policy_token_logps=reference + changed)
+
+
+def heads_of(loss: Loss) -> tuple[Head, ...]:
+    """Returns the heads that a loss wants.
+
+    Raises:
+        PluginError: When it gives anything but heads with names of their own.
+    """
+    heads: object = loss.heads()
+    if not isinstance(heads, Sequence) or not all(isinstance(head, Head) for head in heads):
+        came = _kind(heads) if not isinstance(heads, list | tuple) else repr(list(heads))
+        raise plugin_error(loss, "heads", f"returned {came}; expected Heads, as in (Head(...),)")
+    names = [head.name for head in heads]
+    if len(set(names)) < len(names):
+        raise plugin_error(loss, "heads", f"named {names}; expected each with a name of its own")
+    return tuple(heads)
+
+
+def control_tokens_of(loss: Loss) -> tuple[str, str] | None:
+    """Returns a loss's tokens for desirable and undesirable completions; None without any.
+
+    Raises:
+        PluginError: When it gives anything but None or two texts that differ.
+    """
+    tokens: object = loss.control_tokens()
+    if tokens is None:
+        return None
+    texts = isinstance(tokens, tuple | list) and all(isinstance(token, str) for token in tokens)
+    if not (texts and isinstance(tokens, tuple | list) and len(set(tokens)) == 2 == len(tokens)):
+        what = f"returned {tokens!r}; expected two texts that differ, or None"
+        raise plugin_error(loss, "control_tokens", what)
+    desirable, undesirable = tokens
+    return desirable, undesirable
+
+
+def settled(loss: Loss, counts: ClassCounts) -> Settled:
+    """Returns what a loss makes of the numbers of desirable and undesirable completions.
+
+    Raises:
+        PluginError: When it gives anything but a `Settled` with a loss and texts.
+    """
+    made: object = loss.settle(counts)
+    if not isinstance(made, Settled):
+        what = f"returned {_kind(made)}; expected Settled(loss, remark, caution)"
+        raise plugin_error(loss, "settle", what)
+    if not isinstance(made.loss, Loss):
+        raise plugin_error(loss, "settle", f"gave a loss that is {_kind(made.loss)}")
+    if not isinstance(made.remark, str) or not isinstance(made.caution, str | None):
+        what = f"gave the remark {made.remark!r} and the caution {made.caution!r}; expected texts"
+        raise plugin_error(loss, "settle", what)
+    return made
+
+
+def statistics_of(loss: Loss, batch: LossBatch) -> Mapping[str, Tensor]:
+    """Returns a loss's sums over a micro-batch.
+
+    Raises:
+        PluginError: When it gives anything but single numbers by name, without a gradient.
+    """
+    sums: object = loss.statistics(batch)
+    if not isinstance(sums, Mapping):
+        what = f"returned {_kind(sums)}; expected name to a tensor []"
+        raise plugin_error(loss, "statistics", what)
+    for name, value in sums.items():
+        if not is_tensor(value) or value.ndim > 0 or value.requires_grad:
+            came = f"the shape {tuple(value.shape)}" if is_tensor(value) else _kind(value)
+            what = f"gave {name!r} of {came}; expected a tensor [], detached: a sum over examples"
+            raise plugin_error(loss, "statistics", what)
+    return sums
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else type(value).__name__
+
+
+__all__ = [
+    "changed_logratios",
+    "checked_output",
+    "control_tokens_of",
+    "heads_of",
+    "is_number",
+    "is_tensor",
+    "output_of",
+    "settled",
+    "statistics_of",
+    "with_changed_logratios",
+    "wrong_metrics",
+]

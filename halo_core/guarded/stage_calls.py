@@ -1,0 +1,146 @@
+"""Calls the methods of a stage: what one raises by accident, or gives back wrongly, is its fault.
+
+Each function here calls one method and returns what the core can rely on. What a stage raises on
+purpose (any `HaloError`) passes through.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import cast
+
+from halo_core.errors import PluginError
+from halo_core.feedback import COLUMNS, Feedback
+from halo_core.guarded.blame import blaming, plugin_error
+from halo_core.option_fields import fields_by_alias, refers_to
+from halo_core.stage import Forecast, Known, ModelInput, Product, Stage, StageResult
+from halo_core.workspace.records import FEEDBACK, SAMPLES, VERDICTS
+
+PROMISED: Mapping[Product, str] = {
+    "model": "model",
+    "samples": SAMPLES.name,
+    "verdicts": VERDICTS.name,
+    "feedback": FEEDBACK.name,
+}
+"""What a stage leaves in its folder, by what it makes."""
+
+
+def mistakes_of(stage: Stage) -> list[tuple[str, str]]:
+    """Returns the options that contradict each other, each with a message."""
+    with blaming(stage, "mistakes"):
+        said: object = stage.mistakes()
+        found: list[object] = list(said) if isinstance(said, Iterable) else [said]
+    for pair in found:
+        if not (isinstance(pair, tuple) and len(pair) == 2 and _are_texts(pair)):
+            raise _wrong(stage, "mistakes", repr(pair), "pairs of an option and a message")
+    return [(option, message) for option, message in cast(list[tuple[str, str]], found)]
+
+
+def feedback_wanted_of(stage: Stage) -> Mapping[str, Feedback]:
+    """Returns data option to the feedback that it needs."""
+    with blaming(stage, "feedback_wanted"):
+        wanted: object = stage.feedback_wanted()
+    if not isinstance(wanted, Mapping):
+        raise _wrong(stage, "feedback_wanted", repr(wanted), "option to kind of feedback")
+    options = [a for a, info in fields_by_alias(type(stage)).items() if refers_to(info) == "data"]
+    for option, kind in wanted.items():
+        if str(option).partition(".")[0] not in options:
+            what = f"names {option!r}, which is no option for data; it has {', '.join(options)}"
+            raise plugin_error(stage, "feedback_wanted", what)
+        if kind not in COLUMNS:
+            what = f"names {kind!r} for {option!r}; expected one of {', '.join(COLUMNS)}"
+            raise plugin_error(stage, "feedback_wanted", what)
+    return wanted
+
+
+def feedback_given_of(stage: Stage) -> Feedback:
+    """Returns the kind of the rows of a stage that makes feedback."""
+    with blaming(stage, "feedback_given"):
+        given = stage.feedback_given()
+    if given is None or given not in COLUMNS:
+        what = f"returned {given!r}, but it makes feedback; expected one of {', '.join(COLUMNS)}"
+        raise plugin_error(stage, "feedback_given", what)
+    return given
+
+
+def forecast_of(stage: Stage, known: Known) -> Forecast:
+    """Returns what a stage says of itself before it runs."""
+    with blaming(stage, "forecast"):
+        said: object = stage.forecast(known)
+    if not isinstance(said, Forecast):
+        raise _wrong(stage, "forecast", repr(said), "Forecast(...)")
+    if said.weights is not None and not _is_number(said.weights, int):
+        raise _wrong(stage, "forecast", f"weights={said.weights!r}", "a whole number or None")
+    for name, lines in (("size", said.size), ("ahead", said.ahead)):
+        if not (isinstance(lines, Mapping) and _are_texts([*lines, *lines.values()])):
+            raise _wrong(stage, "forecast", f"{name}={lines!r}", "label to text")
+    return said
+
+
+def preflight_of(stage: Stage, models: Mapping[str, ModelInput]) -> None:
+    """Lets a stage look at the models that are there."""
+    with blaming(stage, "preflight"):
+        returned: object = stage.preflight(models)  # type: ignore[func-returns-value]
+    if returned is not None:
+        expected = "None: what cannot work is raised, as a UserError"
+        raise _wrong(stage, "preflight", repr(returned), expected)
+
+
+def command_of(stage: Stage, folder: Path) -> Sequence[str] | None:
+    """Returns the command that runs a stage in workers; None to run it in place."""
+    with blaming(stage, "command"):
+        command: object = stage.command(folder)
+    if command is None:
+        return None
+    words = command if isinstance(command, Sequence) and not isinstance(command, str) else ()
+    if not words or not _are_texts(words):
+        raise _wrong(stage, "command", repr(command), "a program and its arguments, or None")
+    return words
+
+
+def checked_result(stage: Stage, result: object) -> StageResult:
+    """Returns what a stage's `run` returned.
+
+    Raises:
+        PluginError: When it is no `StageResult` with finite numbers.
+    """
+    if not isinstance(result, StageResult):
+        raise _wrong(stage, "run", repr(result), "StageResult(...)")
+    if not isinstance(result.headline, str):
+        raise _wrong(stage, "run", f"headline={result.headline!r}", "a sentence")
+    if not isinstance(result.metrics, Mapping):
+        raise _wrong(stage, "run", f"metrics={result.metrics!r}", "name to number")
+    for name, value in result.metrics.items():
+        if not (isinstance(name, str) and _is_number(value, int | float) and math.isfinite(value)):
+            raise _wrong(stage, "run", f"the metric {name!r}: {value!r}", "a finite number")
+    return result
+
+
+def check_product(stage: Stage, folder: Path) -> None:
+    """Checks that a stage left what others take from it.
+
+    Raises:
+        PluginError: When it did not.
+    """
+    promised = folder / PROMISED[stage.produces]
+    there = any(promised.iterdir()) if promised.is_dir() else promised.is_file()
+    if there and promised.is_dir() == (stage.produces == "model"):
+        return
+    name = f"{promised.name}/" if stage.produces == "model" else promised.name
+    what = f"ended without {name} in its folder; a stage that makes {stage.produces} writes it"
+    raise plugin_error(stage, "run", what)
+
+
+def _is_number(value: object, kinds: type | UnionType) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+def _are_texts(values: Iterable[object]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _wrong(stage: Stage, method: str, came: str, expected: str) -> PluginError:
+    return plugin_error(stage, method, f"returned {came}; expected {expected}")

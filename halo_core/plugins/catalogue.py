@@ -1,0 +1,77 @@
+"""The public catalogue of plugins: what exists, whether it is installed or not.
+
+Its source is the folder ``registry/`` of the repository; a wheel holds its generated index.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import NamedTuple
+
+
+class CataloguedComponent(NamedTuple):
+    """A component of a distribution in the catalogue.
+
+    Attributes:
+        kind: One of `halo_core.plugins.builtin_names.KINDS`.
+        name: As specs write it.
+        summary: The first line of its documentation.
+    """
+
+    kind: str
+    name: str
+    summary: str
+
+
+class Entry(NamedTuple):
+    """A distribution in the catalogue.
+
+    Attributes:
+        distribution: Its name on the package index.
+        version: The version that was looked into.
+        summary: What it holds, in one line.
+        homepage: Where it is developed.
+        components: What it registers.
+    """
+
+    distribution: str
+    version: str
+    summary: str
+    homepage: str
+    components: tuple[CataloguedComponent, ...]
+
+
+@functools.cache
+def catalogue() -> tuple[Entry, ...]:
+    """Returns the entries of the catalogue that came with this core; none if there is no file."""
+    for file in _candidates():
+        if os.path.isfile(file):
+            return read_index(file)
+    return ()
+
+
+def read_index(file: str) -> tuple[Entry, ...]:
+    """Returns the entries of an ``index.json``."""
+    import json
+
+    with open(file, encoding="utf-8") as lines:
+        index = json.load(lines)
+    return tuple(
+        Entry(
+            entry["distribution"],
+            entry["version"],
+            entry["summary"],
+            entry["homepage"],
+            tuple(
+                CataloguedComponent(c["kind"], c["name"], c["summary"]) for c in entry["components"]
+            ),
+        )
+        for entry in index["distributions"]
+    )
+
+
+def _candidates() -> tuple[str, str]:
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    checkout = os.path.join(os.path.dirname(package), "registry", "index.json")
+    return os.path.join(package, "registry_index.json"), checkout

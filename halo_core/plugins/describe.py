@@ -1,0 +1,159 @@
+"""Describes a component from its class: summary, facts and options, as plain values.
+
+`halo plugins show` prints it and the catalogue's index is made of it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
+
+from halo_core.component import Component
+from halo_core.errors import PluginError
+from halo_core.plugins.registry import Registration, import_target
+
+FACTS = ("feedback", "needs", "default_reference_point", "observes", "produces", "citation")
+"""The class variables that say what a component works with, in the order they are shown in."""
+_BOUNDS = {
+    "minimum": ">= {}",
+    "exclusiveMinimum": "> {}",
+    "maximum": "<= {}",
+    "exclusiveMaximum": "< {}",
+    "minLength": "at least {} characters",
+    "maxLength": "at most {} characters",
+    "minItems": "at least {} items",
+    "maxItems": "at most {} items",
+    "pattern": "matches {}",
+}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a component.
+
+    Attributes:
+        name: As specs write it.
+        type: For example ``number``, ``"token" | "sequence"``, ``loss``.
+        constraint: For example ``> 0, < 0.5``; empty when there is none.
+        required: Whether it must be given.
+        default: Its value when it is not given, a JSON value.
+        description: Meaning, unit and source.
+    """
+
+    name: str
+    type: str
+    constraint: str
+    required: bool
+    default: Any
+    description: str
+
+
+def component_class(registration: Registration) -> type[Component]:
+    """Returns the class that a registration names.
+
+    Raises:
+        PluginError: When it cannot be imported or is no component.
+    """
+    found = import_target(registration)
+    if not (isinstance(found, type) and issubclass(found, Component)):
+        raise PluginError(
+            f"{registration.target} is {found!r}; expected a class of components",
+            location=registration.origin,
+        )
+    return found
+
+
+def summary_of(documented: object) -> str:
+    """Returns the first line of the documentation of a class or function."""
+    return (inspect.getdoc(documented) or "").partition("\n")[0]
+
+
+def facts_of(component: type[Component]) -> dict[str, Any]:
+    """Returns the class variables that say what a component works with, without empty ones."""
+    declared = {name: getattr(component, name, None) for name in FACTS}
+    found = {name: component.described.get(name) or value for name, value in declared.items()}
+    # A property belongs to a component with its options, not to the class.
+    known = {k: v for k, v in found.items() if v and not isinstance(v, property)}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in known.items()}
+
+
+def options_of(component: type[BaseModel], prefix: str = "") -> list[Option]:
+    """Returns the options of a component in the order of its fields; nested ones dotted.
+
+    Args:
+        component: The component, or a model that is the type of an option.
+        prefix: Put before the names.
+    """
+    schema = component.model_json_schema(by_alias=True)
+    definitions = schema.get("$defs", {})
+    options: list[Option] = []
+    for name, info in component.model_fields.items():
+        alias = info.alias or name
+        field = schema["properties"][alias]
+        options.append(
+            Option(
+                name=prefix + alias,
+                type=_type(field, definitions),
+                constraint=", ".join(_bounds(field, definitions)),
+                required=info.is_required(),
+                default=_default(info),
+                description=info.description or "",
+            )
+        )
+        for nested in _models(info.annotation):
+            options += options_of(nested, f"{prefix}{alias}.")
+    return options
+
+
+def _default(info: FieldInfo) -> Any:
+    if info.is_required():
+        return None
+    return to_jsonable_python(info.get_default(call_default_factory=True, validated_data={}))
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if get_args(annotation):
+        return [model for part in get_args(annotation) for model in _models(part)]
+    is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return [annotation] if is_model and not issubclass(annotation, Component) else []
+
+
+def _type(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+    schema = _followed(schema, definitions)
+    if "x-halo" in schema:
+        return str(schema["x-halo"])
+    if "const" in schema or "enum" in schema:
+        return " | ".join(_quoted(value) for value in schema.get("enum", [schema.get("const")]))
+    if "anyOf" in schema:
+        return " | ".join(_type(part, definitions) for part in schema["anyOf"])
+    kind = schema.get("type", "any")
+    if kind == "array" and schema.get("items"):
+        return f"list of {_type(schema['items'], definitions)}"
+    if kind == "object" and isinstance(schema.get("additionalProperties"), Mapping):
+        return f"mapping to {_type(schema['additionalProperties'], definitions)}"
+    return {"array": "list", "object": "mapping"}.get(kind, str(kind))
+
+
+def _bounds(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> list[str]:
+    schema = _followed(schema, definitions)
+    own = [text.format(schema[key]) for key, text in _BOUNDS.items() if key in schema]
+    parts = [bound for part in schema.get("anyOf", ()) for bound in _bounds(part, definitions)]
+    return list(dict.fromkeys(own + parts))
+
+
+def _followed(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+    reference = schema.get("$ref")
+    if reference is None:
+        return schema
+    target: Mapping[str, Any] = definitions[reference.rpartition("/")[2]]
+    return target
+
+
+def _quoted(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)

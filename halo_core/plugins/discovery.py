@@ -1,0 +1,178 @@
+"""Loads the plugins of the installed distributions, one by one, each guarded.
+
+A plugin that cannot be imported, has a misspelt hook, takes another's name or asks for another
+core becomes a `BrokenPlugin`; the others are not affected.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+from collections.abc import Sequence
+from types import ModuleType
+
+import pluggy
+
+from halo_core import __version__
+from halo_core.errors import PluginError
+from halo_core.hooks import Hooks
+from halo_core.plugins.entry_points import Announcement, announcements, normalised
+from halo_core.plugins.registry import (
+    BrokenPlugin,
+    LeftOut,
+    Registrar,
+    Registration,
+    Registry,
+    raised_at,
+)
+
+ALLOWLIST = "HALO_PLUGINS"
+"""Environment variable: the distributions to use, separated by commas; all when empty."""
+
+
+@functools.cache
+def discover() -> Registry:
+    """Returns the registry of this environment.
+
+    ``HALO_PLUGINS``, a comma-separated list of distributions, leaves out all others.
+    """
+    return load(announcements(), allowlist=os.environ.get(ALLOWLIST, ""))
+
+
+def load(announced: Sequence[Announcement], *, allowlist: str = "") -> Registry:
+    """Returns the registry of some distributions.
+
+    Args:
+        announced: The distributions.
+        allowlist: Names of distributions separated by commas; when empty, all are loaded.
+    """
+    allowed = {normalised(name.strip()) for name in allowlist.split(",") if name.strip()}
+    registrations: list[Registration] = []
+    broken: list[BrokenPlugin] = []
+    left_out: list[LeftOut] = []
+    manager = pluggy.PluginManager("halo")
+    manager.add_hookspecs(Hooks)
+    for plugin in announced:
+        if allowed and normalised(plugin.distribution) not in allowed:
+            left_out.append(LeftOut(plugin.distribution, plugin.version))
+            continue
+        result = _load(plugin, manager)
+        if isinstance(result, BrokenPlugin):
+            broken.append(result)
+        else:
+            registrations.extend(result)
+    return Registry(registrations, broken, left_out)
+
+
+def _load(
+    plugin: Announcement, manager: pluggy.PluginManager
+) -> Sequence[Registration] | BrokenPlugin:
+    registrar = Registrar(plugin.distribution, plugin.version, plugin.folder)
+    where = f"{plugin.folder}/entry_points.txt"
+    try:
+        _check_core_version(plugin)
+        for target in plugin.modules:
+            module = importlib.import_module(target.partition(":")[0])
+            where = module.__file__ or where
+            registrar.origin = where
+            _register(module, registrar, manager)
+    except (Exception, SystemExit) as error:
+        return BrokenPlugin(
+            plugin.distribution,
+            plugin.version,
+            f"{_kind(error)}: {_one_line(error)}",
+            _location(error, where),
+            _hint(error, plugin.distribution),
+        )
+    return registrar.registrations
+
+
+def _register(module: ModuleType, registrar: Registrar, manager: pluggy.PluginManager) -> None:
+    before = len(registrar.registrations)
+    _check_hook_names(module)
+    try:
+        manager.register(module)
+        manager.hook.halo_register(registry=registrar)
+    finally:  # one at a time, so that blame is certain
+        if manager.is_registered(module):
+            manager.unregister(module)
+    if len(registrar.registrations) == before:
+        raise PluginError(
+            "it registers nothing; expected a function halo_register(registry), marked @hookimpl",
+            location=module.__file__,
+        )
+
+
+def _check_hook_names(module: ModuleType) -> None:
+    for name, value in vars(module).items():
+        if not hasattr(value, "halo_impl") or name in vars(Hooks):
+            continue
+        line = value.__code__.co_firstlineno
+        raise _UnknownHookError(
+            f"unknown hook {name!r}; expected halo_register(registry)",
+            location=f"{module.__file__}:{line}",
+        )
+
+
+class _UnknownHookError(PluginError):
+    pass
+
+
+class _CoreVersionError(PluginError):
+    pass
+
+
+def _check_core_version(plugin: Announcement) -> None:
+    for requirement in plugin.requires:
+        if normalised(requirement).startswith("halo-core") and not _is_met(requirement):
+            raise _CoreVersionError(
+                f"{plugin.distribution} {plugin.version} needs {requirement}, "
+                f"but halo-core is {__version__}",
+                location=plugin.folder,
+            )
+
+
+def _is_met(text: str) -> bool:
+    if text.replace(" ", "").endswith(f"halo-core=={__version__}"):
+        return True
+    # Imported only for what the line above does not settle: it costs milliseconds at each start.
+    from packaging.requirements import Requirement
+
+    requirement = Requirement(text)
+    if normalised(requirement.name) != "halo-core":
+        return True
+    if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+        return True
+    return requirement.specifier.contains(__version__, prereleases=True)
+
+
+def _kind(error: BaseException) -> str:
+    return type(error).__name__.removeprefix("_")
+
+
+def _one_line(error: BaseException) -> str:
+    text = error.message if isinstance(error, PluginError) else str(error)
+    return " ".join(text.split())
+
+
+def _location(error: BaseException, where: str) -> str:
+    if isinstance(error, PluginError) and error.location:
+        return error.location
+    if isinstance(error, pluggy.PluginValidationError):
+        return where
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    return raised_at(error.__traceback__, where)
+
+
+def _hint(error: BaseException, distribution: str) -> str:
+    if isinstance(error, _CoreVersionError):
+        return f"Install versions that go together: pip install -U halo-core {distribution}"
+    if isinstance(error, ModuleNotFoundError):
+        return (
+            f"A module is missing: reinstall it with pip install --force-reinstall {distribution}"
+        )
+    if isinstance(error, pluggy.PluginValidationError | _UnknownHookError):
+        return "The one hook is halo_register(registry): see docs/how-to/write-a-plugin.md"
+    return f"Report it to the authors of {distribution}, or: pip uninstall {distribution}"

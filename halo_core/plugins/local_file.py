@@ -1,0 +1,93 @@
+"""Components in a file of the user's own: ``file:./my_loss.py:MyLoss``, for development."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from halo_core.errors import PathError, PluginError, UserError
+from halo_core.plugins.registry import Registration, raised_at
+
+FILE_PREFIX = "file:"
+
+
+def local_registration(kind: str, name: str, folder: Path) -> Registration:
+    """Returns the registration that a ``file:`` name stands for, having imported the file.
+
+    Args:
+        kind: The kind wanted.
+        name: ``file:PATH:ATTRIBUTE``.
+        folder: What a relative path is relative to.
+
+    Raises:
+        UserError: When the name has not that form.
+        PathError: When the file does not exist.
+        PluginError: When the file cannot be imported or has no such attribute.
+    """
+    path, attribute = file_and_attribute(absolute_name(name, folder))
+    if not path.name or not attribute.isidentifier():
+        raise UserError(f"got {name!r}; expected file:PATH:CLASS, as in file:./my_loss.py:MyLoss")
+    if not path.is_file():
+        raise PathError(f"no such file: {path}")
+    module = import_file(path)
+    if not hasattr(module, attribute):
+        raise PluginError(f"{path.name} has no {attribute!r}", location=str(path))
+    target = f"{FILE_PREFIX}{path}:{attribute}"
+    return Registration(kind, name, target, f"{FILE_PREFIX}{path.name}", "local", str(path))
+
+
+def absolute_name(name: str, folder: Path) -> str:
+    """Returns a ``file:`` name with an absolute path; one without an attribute as it is.
+
+    >>> absolute_name("file:./judge.py:score", Path("/specs"))
+    'file:/specs/judge.py:score'
+    """
+    file, _, attribute = name.removeprefix(FILE_PREFIX).rpartition(":")
+    if not file:
+        return name
+    return f"{FILE_PREFIX}{(folder / Path(file).expanduser()).resolve()}:{attribute}"
+
+
+def file_and_attribute(name: str) -> tuple[Path, str]:
+    """Returns the file and the attribute of a ``file:`` name; the file is ``.`` without one."""
+    file, _, attribute = name.removeprefix(FILE_PREFIX).rpartition(":")
+    return Path(file), attribute
+
+
+def local_class(registration: Registration) -> type | None:
+    """Returns the class that a ``file:`` registration names, or None for any other.
+
+    Raises:
+        PluginError: When the file cannot be imported.
+    """
+    if not registration.target.startswith(FILE_PREFIX):
+        return None
+    file, _, attribute = registration.target.removeprefix(FILE_PREFIX).rpartition(":")
+    found: type = getattr(import_file(Path(file)), attribute)
+    return found
+
+
+def import_file(path: Path) -> ModuleType:
+    """Returns the module that a file defines, imported once per process.
+
+    Raises:
+        PluginError: When the import raises; the location is the line in the file.
+    """
+    name = f"halo_file_{path.stem}_{abs(hash(str(path))):x}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError("not a Python file", location=str(path))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise PluginError(
+            f"{type(error).__name__}: {error}", location=raised_at(error.__traceback__, str(path))
+        ) from error
+    return module

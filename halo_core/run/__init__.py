@@ -1,0 +1,1 @@
+"""A run: its plan, its rows, each stage from its folder alone, and what is told of it."""

@@ -1,0 +1,320 @@
+"""The controller of a run: no torch, one stage after the other, everything an event.
+
+It holds the run's lock, writes the rows that stages need, runs each stage that is not in the
+store (in place, or through the command that the stage asks for), and lets trackers and reports
+read what happened.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from halo_core.errors import HaloError, Interrupted
+from halo_core.events import EventLog, read_events
+from halo_core.guarded.stage_calls import command_of
+from halo_core.progress import Progress
+from halo_core.run.data_checks import check_data
+from halo_core.run.execute import execute, read_error, write_stage
+from halo_core.run.materialise import Rows, materialise_set
+from halo_core.run.plan import Plan, PlannedStage, forget
+from halo_core.run.preflight import Preflight
+from halo_core.run.record import write_run
+from halo_core.run.status import RunStatus, StageStatus, Status
+from halo_core.stage import StopFlag
+from halo_core.tracker import Report
+from halo_core.tracking.carrier import Tracking
+from halo_core.tracking.descriptions import Description, keep
+from halo_core.tracking.send import trackers_of
+from halo_core.workspace.lock import awaited, locked
+from halo_core.workspace.records import (
+    ERROR,
+    EVENTS,
+    RESOLVED_SPEC,
+    RUN,
+    SPEC,
+    DoneRecord,
+    stage_done,
+)
+
+CLOSE_DEADLINE_S = 30.0
+GO_ON = "the same command goes on from there"
+BUSY = "this run is being worked on by another process; wait for it, or use another workspace"
+
+
+class Runner:
+    """Runs a plan.
+
+    Args:
+        plan: What to run.
+        status: From `new_status`; filled while running.
+        progress: Where bars are shown.
+        stop: Set from a signal handler.
+        command: The command line, for the record.
+        say: Prints a line for people.
+        told_rows: Rows whose drops were told already, by an earlier run of the same suite.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        status: RunStatus,
+        *,
+        progress: Progress,
+        stop: StopFlag,
+        command: Sequence[str],
+        say: Callable[[str], None],
+        told_rows: set[tuple[str, Path]] | None = None,
+    ) -> None:
+        self.plan = plan
+        self.status = status
+        self.progress = progress
+        self.stop = stop
+        self.command = list(command)
+        self.say = say
+        self._told_rows = set() if told_rows is None else told_rows
+        self.log = EventLog(plan.run_folder / EVENTS.name)
+
+    def run(self, again: Sequence[str] = ()) -> None:
+        """Runs every stage that is not in the store, then the reports.
+
+        Args:
+            again: Ids of stages to compute again, with all that depends on them.
+
+        Raises:
+            UserError: When `again` names no stage, the run is running elsewhere, or rows are
+                not as they should be.
+            Interrupted: When asked to stop; the state is kept.
+            HaloError: Whatever a stage raises.
+        """
+        self.plan.run_folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.plan.run_folder, BUSY):
+            forget(self.plan, again)
+            write_run(self.plan, self.command)
+            with self._tracking() as tracking:
+                try:
+                    self._started()
+                    self._stages()
+                    self._reports()
+                except BaseException as error:
+                    self._ended(error)
+                    raise
+                else:
+                    self._ended(None)
+                finally:
+                    self.status.trackers = self._close(tracking)
+
+    def warn(self, message: str) -> None:
+        """Records and shows a warning."""
+        self.log.append("warning", stage=None, message=message)
+        self.progress.warn(message)
+
+    @contextmanager
+    def _tracking(self) -> Any:
+        trackers = trackers_of(self.plan.spec.tracking)
+        root = self.plan.workspace.root
+        with Tracking(trackers, self.plan.run_folder, root, self.progress.warn) as tracking:
+            yield tracking
+
+    def _close(self, tracking: Tracking) -> Mapping[str, Description]:
+        tracking.close(deadline_s=CLOSE_DEADLINE_S)
+        told = tracking.describe()
+        try:
+            keep(RUN, self.plan.run_folder, told)
+        except HaloError as error:
+            self.progress.warn(str(error))
+        return told
+
+    def _started(self) -> None:
+        self.log.append(
+            "run-started",
+            name=self.plan.spec.name,
+            run=self.plan.run_name,
+            spec=SPEC,
+            resolved=RESOLVED_SPEC,
+            command=self.command,
+            stages=[stage.id for stage in self.plan.stages],
+        )
+
+    def _ended(self, error: BaseException | None) -> None:
+        if error is None:
+            status = "done"
+        elif isinstance(error, Interrupted | KeyboardInterrupt):
+            status = "interrupted"
+        else:
+            status = "failed"
+        message = None if error is None else f"{type(error).__name__}: {error}"
+        self.log.append("run-ended", status=status, headline=self.status.headline, error=message)
+
+    def _stages(self) -> None:
+        todo = [stage for stage in self.plan.stages if stage_done(stage.folder) is None]
+        rows = {stage.id: self._rows(stage) for stage in todo if self._rows_are_there(stage)}
+        known = rows | (self._learned() if todo else {})
+        ids = {stage.id for stage in todo}
+        check_data(self.plan, known, new=ids, fresh=known, warn=self.warn)
+        preflight = Preflight(self.plan, todo)
+        preflight.check()
+        for stage, status in zip(self.plan.stages, self.status.stages, strict=True):
+            if stage_done(stage.folder) is not None:
+                self._take_from_store(stage, status)
+                continue
+            started = time.monotonic()
+            try:
+                if stage.id not in rows:
+                    known[stage.id] = rows[stage.id] = self._rows(stage)
+                    only = {stage.id}
+                    check_data(self.plan, known, new=only, fresh=only, warn=self.warn)
+                self._compute(stage, rows[stage.id], status)
+            except (Interrupted, KeyboardInterrupt):
+                status.status = "interrupted"
+                raise
+            except BaseException:
+                status.status = "failed"
+                raise
+            finally:
+                status.seconds = time.monotonic() - started
+            preflight.check()
+
+    def _rows_are_there(self, stage: PlannedStage) -> bool:
+        """Returns whether all stages are done whose feedback is in a stage's data."""
+        sources = map(self.plan.stage, stage.spec.feedback_from)
+        return all(stage_done(source.folder) is not None for source in sources)
+
+    def _rows(self, stage: PlannedStage) -> dict[str, list[Rows]]:
+        found = {}
+        for option, data in stage.spec.data.items():
+            found[option] = materialise_set(data, self.plan.workspace)
+            for source in found[option]:
+                self._tell_dropped(data.name, source)
+        return found
+
+    def _tell_dropped(self, name: str, rows: Rows) -> None:
+        if rows.dropped and (name, rows.file) not in self._told_rows:
+            self._told_rows.add((name, rows.file))
+            reasons = ", ".join(f"{n} {reason}" for reason, n in rows.dropped.items())
+            self.say(f"  {name}: {rows.name}: {rows.count} rows, dropped {reasons}")
+
+    def _learned(self) -> dict[str, dict[str, list[Rows]]]:
+        """Returns the rows that models in the store learned from, where they are within reach."""
+        return {
+            stage.id: self._rows(stage)
+            for stage in self.plan.stages
+            if stage.spec.learned
+            and stage_done(stage.folder) is not None
+            and self._rows_are_there(stage)
+            and all(
+                source.info.digest for data in stage.spec.data.values() for source in data.sources
+            )
+        }
+
+    def _take_from_store(self, stage: PlannedStage, status: StageStatus) -> None:
+        done = stage_done(stage.folder)
+        assert done is not None
+        status.status = "cached"
+        status.metrics, status.headline = done["metrics"], done["headline"]
+        if not self._told(stage):
+            self._replay(stage)
+            self._end_stage(self.log, stage, done, "cached")
+        self.say(f"{stage.id}: in the store")
+
+    def _replay(self, stage: PlannedStage) -> None:
+        """Copies what a stage did in an earlier run into this run's events, with its times."""
+        for event, _ in read_events(stage.folder / EVENTS.name):
+            if event["type"] != "stage-ended":
+                fields = {k: v for k, v in event.items() if k not in ("v", "type", "stage")}
+                self.log.append(event["type"], stage=stage.id, **fields, cached=True)
+
+    def _end_stage(
+        self, log: EventLog, stage: PlannedStage, done: DoneRecord, status: Status
+    ) -> None:
+        log.append(
+            "stage-ended",
+            stage=stage.id,
+            use=stage.spec.resolved.name,
+            folder=self.plan.workspace.relative(stage.folder),
+            product=stage.spec.component.produces,
+            status=status,
+            metrics=done["metrics"],
+            headline=done["headline"],
+        )
+
+    def _told(self, stage: PlannedStage) -> bool:
+        """Returns whether the run's events hold this stage's end already."""
+        events = read_events(self.plan.run_folder / EVENTS.name)
+        return any(
+            event["type"] == "stage-ended" and event["stage"] == stage.id for event, _ in events
+        )
+
+    def _compute(
+        self, stage: PlannedStage, rows: Mapping[str, list[Rows]], status: StageStatus
+    ) -> None:
+        self._check_stop()
+        waits = f"{stage.id}: another process computes it; waiting"
+        with awaited(stage.folder, first=lambda: self.say(waits), check=self._check_stop):
+            if stage_done(stage.folder) is not None:
+                self._take_from_store(stage, status)
+                return
+            resumed = stage.folder.is_dir()
+            stage.folder.mkdir(parents=True, exist_ok=True)
+            use = stage.spec.resolved.name
+            write_stage(self.plan, stage, rows)
+            log = EventLog(stage.folder / EVENTS.name, self.plan.run_folder / EVENTS.name)
+            folder = self.plan.workspace.relative(stage.folder)
+            log.append("stage-started", stage=stage.id, use=use, folder=folder, resumed=resumed)
+            self.say(
+                f"{stage.id}: {stage.spec.resolved.short_name}{' (going on)' if resumed else ''}"
+            )
+            done = self._call(stage)
+            self._end_stage(log, stage, done, "computed")
+        status.status = "computed"
+        status.metrics, status.headline = done["metrics"], done["headline"]
+
+    def _check_stop(self) -> None:
+        if self.stop.is_set():
+            self.stop.raise_interrupted(f"nothing was lost; {GO_ON}")
+
+    def _call(self, stage: PlannedStage) -> DoneRecord:
+        command = command_of(stage.spec.component, stage.folder)
+        if command is None:
+            return execute(stage.folder, stop=self.stop, progress=self.progress)
+        return self._launch(stage, command)
+
+    def _launch(self, stage: PlannedStage, command: Sequence[str]) -> DoneRecord:
+        """Runs a stage in workers; signals are passed on to them and they are waited for."""
+        (stage.folder / ERROR.name).unlink(missing_ok=True)
+        process = subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
+        told = False
+        try:
+            while process.poll() is None:
+                if self.stop.is_set() and not told:
+                    told = True
+                    process.send_signal(self.stop.signal_number)
+                time.sleep(0.05)
+        except KeyboardInterrupt:
+            process.terminate()
+            process.wait()
+            raise
+        done = stage_done(stage.folder)
+        if done is not None:
+            return done
+        if self.stop.is_set() and not (stage.folder / ERROR.name).exists():
+            self.stop.raise_interrupted(f"the last checkpoint is kept; {GO_ON}")
+        raise read_error(stage.folder, process.returncode)
+
+    def _reports(self) -> None:
+        for resolved in self.plan.spec.reports:
+            try:
+                path = cast(Report, resolved.component).write(self.plan.run_folder)
+            except Exception as error:
+                self.warn(f"the report {resolved.name} failed: {type(error).__name__}: {error}")
+                continue
+            self.status.reports.append(path)
+            self.log.append("report", path=str(path.relative_to(self.plan.run_folder)))
+
+
+__all__ = ["Runner"]

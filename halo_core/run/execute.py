@@ -1,0 +1,227 @@
+"""Runs one stage from its folder alone, in the controller's process or in a worker's.
+
+`stage.json` holds everything: the component with its options, the models, inputs and rows it takes,
+the seed. `done.json` is written last, by rank 0, and means that the output is whole.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+from halo_core.errors import HaloError, PluginError, UserError, WorkerError
+from halo_core.events import EventLog
+from halo_core.guarded.blame import owns
+from halo_core.guarded.stage_calls import check_product, checked_result
+from halo_core.plugins.builtin_names import RESERVED
+from halo_core.plugins.discovery import discover
+from halo_core.plugins.local_file import FILE_PREFIX
+from halo_core.progress import Progress, SilentProgress
+from halo_core.rows import DataSet
+from halo_core.run.error_record import error_of, error_record, exit_code_of
+from halo_core.run.plan import Plan, PlannedStage
+from halo_core.spec.components import Resolved, Resolver
+from halo_core.spec.document import Document
+from halo_core.spec.mistakes import Mistakes
+from halo_core.stage import (
+    ModelInput,
+    Stage,
+    StageContext,
+    StageResult,
+    StopFlag,
+)
+from halo_core.workspace.records import (
+    DONE,
+    ERROR,
+    EVENTS,
+    STAGE,
+    ComponentRecord,
+    DoneRecord,
+    StageDataRecord,
+    StageRecord,
+    stage_done,
+)
+
+
+def write_stage(plan: Plan, stage: PlannedStage, rows: Mapping[str, Any]) -> None:
+    """Writes what a stage is asked to do into its folder.
+
+    Args:
+        plan: The plan that the stage belongs to.
+        stage: The stage.
+        rows: Data option to the `halo_core.run.materialise.Rows` of its sources.
+    """
+    record = StageRecord(
+        id=stage.id,
+        key=stage.key,
+        seed=plan.spec.seed,
+        stage=stage.spec.resolved.tree(),
+        models={o: asdict(plan.model(name)) for o, name in stage.spec.models.items()},
+        inputs={o: str(plan.stage(name).folder) for o, name in stage.spec.inputs.items()},
+        data={
+            option: StageDataRecord(
+                name=stage.spec.data[option].name,
+                feedback=sources[0].feedback,
+                files=[str(source.file) for source in sources],
+            )
+            for option, sources in rows.items()
+        },
+        cache=str(plan.workspace.cache),
+        events=str(plan.run_folder / EVENTS.name),
+        identity=dict(stage.identity),
+        components=[component_record(found) for found in stage.spec.resolved.all()],
+    )
+    STAGE.write(stage.folder, record)
+
+
+def component_record(resolved: Resolved) -> ComponentRecord:
+    """Returns what a run records of a component: what it is and exactly where it came from."""
+    from halo_core.run.identity import source_hash, version
+
+    registration = resolved.registration
+    local = registration.target.startswith(FILE_PREFIX)
+    return ComponentRecord(
+        kind=registration.kind,
+        name=resolved.name,
+        distribution=registration.distribution,
+        version=registration.version,
+        origin=registration.origin,
+        source=version(registration) if local else source_hash(registration),
+        options={k: v for k, v in resolved.tree().items() if k != "use"},
+    )
+
+
+def execute(
+    folder: Path, *, stop: StopFlag, progress: Progress | None = None, main: bool = True
+) -> DoneRecord:
+    """Runs the stage in a folder, or goes on with it, and returns what `done.json` holds.
+
+    Args:
+        folder: A stage's folder with `stage.json`.
+        stop: Set by the caller when the stage should keep its state and stop.
+        progress: Where bars are shown; silent when left out.
+        main: Whether this process is rank 0, which alone writes events and `done.json`.
+
+    Raises:
+        HaloError: Whatever the stage raises on purpose.
+        PluginError: When code of a third party's component raises.
+    """
+    record = STAGE.read(folder)
+    if record is None:
+        raise UserError(f"no {STAGE.name} here; expected a stage's folder", location=str(folder))
+    resolved = _resolve(record)
+    log = EventLog(folder / EVENTS.name, Path(record["events"])) if main else EventLog()
+    context = _context(record, folder, log, progress or SilentProgress(), stop)
+    result = _run(resolved, context)
+    done = DoneRecord(metrics=dict(result.metrics), headline=result.headline)
+    if main:
+        check_product(cast(Stage, resolved.component), folder)
+        DONE.write(folder, done)
+    return done
+
+
+def _resolve(record: StageRecord) -> Resolved:
+    document = Document(STAGE.name, Path("/"), {"stage": record["stage"]})
+    mistakes = Mistakes(document)
+    resolved = Resolver(discover(), mistakes).resolve("stage", record["stage"], ("stage",))
+    mistakes.raise_if_any()
+    assert resolved is not None
+    return resolved
+
+
+def _context(
+    record: StageRecord, folder: Path, log: EventLog, progress: Progress, stop: StopFlag
+) -> StageContext:
+    def warn(message: str) -> None:
+        log.append("warning", stage=record["id"], message=message)
+        progress.warn(message)
+
+    return StageContext.for_folder(
+        folder,
+        id_=record["id"],
+        seed=record["seed"],
+        models={option: ModelInput(**model) for option, model in record["models"].items()},
+        inputs={option: Path(path) for option, path in record["inputs"].items()},
+        data={
+            option: DataSet(data["name"], data["feedback"], [Path(f) for f in data["files"]])
+            for option, data in record["data"].items()
+        },
+        cache=Path(record["cache"]),
+        events=log,
+        progress=progress,
+        stop=stop,
+        warn=warn,
+    )
+
+
+def _run(resolved: Resolved, context: StageContext) -> StageResult:
+    stage = cast(Stage, resolved.component)
+    try:
+        result = stage.run(context)
+    except HaloError:
+        raise
+    except Exception as error:
+        culprit = _third_party(error, resolved)
+        if culprit is None:
+            raise
+        found, location = culprit
+        origin = f"{found.registration.distribution} {found.registration.version}"
+        raise PluginError(
+            f"{found.short_name} ({origin}) raised {type(error).__name__}: {error}",
+            location=location,
+        ) from error
+    return checked_result(stage, result)
+
+
+def _third_party(error: Exception, resolved: Resolved) -> tuple[Resolved, str] | None:
+    """Returns the stranger's component in whose files an error was raised, and where.
+
+    The innermost frame of a stranger decides: below it may be pydantic, torch or halo itself, which
+    only did what they were told.
+    """
+    strangers = [found for found in resolved.all() if not _is_built_in(found)]
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        for found in strangers:
+            if owns(found.component, frame.filename):
+                return found, f"{frame.filename}:{frame.lineno}"
+    return None
+
+
+def _is_built_in(resolved: Resolved) -> bool:
+    registration = resolved.registration
+    return RESERVED[registration.kind].get(registration.name) == registration.distribution
+
+
+def write_error(folder: Path, error: BaseException) -> None:
+    """Leaves an error for the controller to find; called by workers."""
+    trace = "".join(traceback.format_exception(error))
+    record = error_record(error)
+    ERROR.write(folder, {**record, "exit_code": exit_code_of(error), "traceback": trace})
+
+
+def read_error(folder: Path, exit_code: int) -> HaloError:
+    """Returns the error that a worker left, or one that says how it ended."""
+    record = ERROR.read(folder)
+    if record is None:
+        return WorkerError(_ended(exit_code), location=str(folder))
+    found = error_of(record, record.get("exit_code", exit_code))
+    if isinstance(found, WorkerError):
+        return WorkerError(
+            f"internal error: {found.message}; the traceback is in {ERROR.name}",
+            location=str(folder),
+        )
+    return found
+
+
+def _ended(exit_code: int) -> str:
+    killed = "; it was killed, perhaps because memory ran out" if exit_code in (137, -9) else ""
+    return (
+        f"a worker ended with exit code {exit_code}{killed}. "
+        "The same command goes on from the last checkpoint"
+    )
+
+
+__all__ = ["component_record", "execute", "read_error", "stage_done", "write_error", "write_stage"]

@@ -1,0 +1,192 @@
+"""What `halo plan` says of stages before they run: rows, weights, sizes, and what changed."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from halo_core.errors import DataError, HaloError, PluginError
+from halo_core.guarded.blame import blaming, plugin_error
+from halo_core.guarded.stage_calls import forecast_of
+from halo_core.run.identity import digest, source_identity
+from halo_core.run.plan import Plan, PlannedStage
+from halo_core.spec.data_sets import SetSpec, Source
+from halo_core.spec.stages import BASE_MODEL
+from halo_core.stage import Forecast, Known
+from halo_core.workspace.layout import Workspace
+from halo_core.workspace.records import DATA, DONE, STAGE, StageRecord
+
+
+def about_rows(data: SetSpec, workspace: Workspace) -> int | None:
+    """Returns the rows of a set, counted where they are on disk; None where a source is unknown.
+
+    Args:
+        data: The set.
+        workspace: Where its rows would be.
+    """
+    counts = [_source_rows(source, workspace) for source in data.sources]
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+def _source_rows(source: Source, workspace: Workspace) -> int | None:
+    if source.info.digest is not None:
+        record = DATA.read(workspace.data(digest(source_identity(source))))
+        if record is not None:
+            return record["rows"]
+    about = _about(source)
+    if about is None or source.part is None:
+        return about
+    share = source.part.fraction if source.part.side == "held" else 1 - source.part.fraction
+    return round(about * share)
+
+
+def _about(source: Source) -> int | None:
+    component = source.component
+    with blaming(component, "about_rows"):
+        about: object = component.about_rows(source.split)
+    if about is None or (isinstance(about, int) and not isinstance(about, bool) and about >= 0):
+        return about
+    what = f"returned {about!r}; expected a number of rows, or None"
+    raise plugin_error(component, "about_rows", what)
+
+
+_SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)([bBmM])(?![A-Za-z0-9])")
+_SCALES = {"b": 1e9, "m": 1e6}
+
+
+def parameters_in_name(name: str) -> int | None:
+    """Returns the rounded number of weights that the name of a model tells, or None.
+
+    >>> parameters_in_name("EleutherAI/pythia-1.4b"), parameters_in_name("x/opt-350m-it")
+    (1400000000, 350000000)
+    >>> parameters_in_name("mistralai/Mixtral-8x7B-v0.1"), parameters_in_name("gpt2")
+    (None, None)
+    """
+    found = _SIZE.search(name.rpartition("/")[2])
+    return round(float(found[1]) * _SCALES[found[2].lower()]) if found else None
+
+
+def folder_parameters(folder: Path) -> int | None:
+    """Returns the weights in the safetensors files of a model folder, from their headers."""
+    files = sorted(folder.glob("*.safetensors"))
+    return sum(_file_parameters(path) for path in files) if files else None
+
+
+def _file_parameters(path: Path) -> int:
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    return sum(math.prod(tensor["shape"]) for tensor in header.values())
+
+
+SHOWN = 5
+
+
+def what_changed(workspace: Workspace, stage: PlannedStage) -> list[str]:
+    """Returns what differs from the most similar finished result, a line each; at most a few."""
+    prefix = stage.folder.name.rpartition("-")[0]
+    mine = dict(_leaves(stage.identity, ""))
+    nearest: list[str] | None = None
+    for folder in sorted((workspace.root / "stages").glob(f"{prefix}-*")):
+        record = _recorded(folder)
+        if record is None or not (folder / DONE.name).exists():
+            continue
+        found = _differences(mine, dict(_leaves(record["identity"], "")))
+        if nearest is None or len(found) < len(nearest):
+            nearest = found
+    return (nearest or [])[:SHOWN]
+
+
+def _recorded(folder: Path) -> StageRecord | None:
+    """Returns what a stage was asked to do; one that cannot be read is no reason to stop."""
+    try:
+        return STAGE.read(folder)
+    except DataError:
+        return None
+
+
+def _differences(mine: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    names = sorted({*mine, *other})
+    return [
+        f"{name}: {other.get(name, 'nothing')} -> {mine.get(name, 'nothing')}"
+        for name in names
+        if mine.get(name) != other.get(name)
+    ]
+
+
+def _leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(tree, Mapping):
+        items = [(str(key), value) for key, value in tree.items()]
+    elif isinstance(tree, list):
+        items = [(str(i), value) for i, value in enumerate(tree)]
+    else:
+        yield path, tree
+        return
+    for key, value in items:
+        yield from _leaves(value, f"{path}.{key}" if path else key)
+
+
+def forecasts(plan: Plan, earlier: Mapping[Path, Forecast] | None = None) -> dict[str, Forecast]:
+    """Returns stage id to what the stage says of itself, without torch.
+
+    Args:
+        plan: The plan; the weights of one stage's model are told to those that start from it.
+        earlier: Folder to forecast, of stages that were asked already: those that cells of a
+            suite share.
+
+    Raises:
+        PluginError: When a stage breaks its interface.
+    """
+    weights = {BASE_MODEL: _base_weights(plan)}
+    found: dict[str, Forecast] = {}
+    for stage in plan.stages:
+        known = (earlier or {}).get(stage.folder)
+        said = known or _forecast(plan, stage, weights.get(stage.spec.start or ""))
+        found[stage.id] = said
+        if stage.spec.component.produces == "model":
+            weights[stage.id] = said.weights
+    return found
+
+
+def _base_weights(plan: Plan) -> int | None:
+    model = plan.spec.model
+    if plan.base_model is None:
+        return None
+    return folder_parameters(model.path) if model.path else parameters_in_name(model.hub or "")
+
+
+def _forecast(plan: Plan, stage: PlannedStage, weights: int | None) -> Forecast:
+    component, known = stage.spec.component, _known(plan, stage, weights)
+    try:
+        return forecast_of(component, known)
+    except PluginError:
+        raise
+    except HaloError as error:
+        return Forecast(ahead={"ahead": f"unknown: {error}"})
+
+
+def _known(plan: Plan, stage: PlannedStage, weights: int | None) -> Known:
+    rows = {option: about_rows(data, plan.workspace) for option, data in stage.spec.data.items()}
+    sources = {option: plan.stage(name) for option, name in stage.spec.inputs.items()}
+    return Known(
+        weights=weights,
+        learned=_together(rows[option] for option in stage.spec.learned),
+        rows=rows,
+        inputs={option: made.folder for option, made in sources.items() if made.state == "done"},
+        cache=plan.workspace.cache,
+        done=stage.state == "done",
+    )
+
+
+def _together(rows: Iterable[int | None]) -> int | None:
+    """Returns the sum, or None where a part of it is unknown or there is none."""
+    counts = list(rows)
+    known = [count for count in counts if count is not None]
+    return sum(known) if known and len(known) == len(counts) else None

@@ -1,0 +1,183 @@
+"""What a stage's output depends on, and the hash that names it in the store.
+
+In it: canonical names, options, the seed, the inputs' own keys, digests of data and model, and
+component versions (for an editable or ``file:`` origin the hash of its source; where a component
+promises a `results_version`, that instead). Not in it: options marked `Execution` (ranks,
+micro-batches, devices, intervals) or `Location` (folders), and those marked `Added` where they have
+their default.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import importlib.util
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from halo_core.component import Added, Component
+from halo_core.hashing import file_hash, short_hash
+from halo_core.option_fields import execution_options, fields_by_alias, marks, refers_to
+from halo_core.plugins.entry_points import normalised
+from halo_core.plugins.local_file import FILE_PREFIX
+from halo_core.plugins.registry import Registration
+from halo_core.spec.components import Resolved
+from halo_core.spec.data_sets import SetSpec, Source
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+"""The name that a requirement begins with."""
+
+
+def digest(tree: Any) -> str:
+    """Returns 16 hexadecimal digits of the hash of a JSON tree."""
+    text = json.dumps(tree, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return short_hash(text)
+
+
+def component_identity(resolved: Resolved) -> dict[str, Any]:
+    """Returns what a component adds to an identity: name, version and options that matter."""
+    component_class = type(resolved.component)
+    left_out = execution_options(component_class) | {
+        alias for alias, info in fields_by_alias(component_class).items() if refers_to(info)
+    }
+    left_out |= _unused_additions(resolved.component)
+    children = dict(resolved.children())
+    options = {
+        option: _option_identity(children, (option,), value)
+        for option, value in resolved.component.model_dump(mode="json", by_alias=True).items()
+        if option not in left_out
+    }
+    name = resolved.name
+    if _is_file(resolved):  # where the file lies does not matter; its hash is the version
+        name = f"{Path(resolved.registration.origin).name}:{resolved.short_name}"
+    found = {"use": name, "version": _results_version(resolved), "options": options}
+    files = resolved.component.file_digests()
+    return {**found, "files": dict(files)} if files else found
+
+
+def _results_version(resolved: Resolved) -> str:
+    promised = type(resolved.component).results_version
+    return version(resolved.registration) if promised is None else f"results {promised}"
+
+
+def _unused_additions(component: Component) -> set[str]:
+    return {
+        info.alias or name
+        for name, info in type(component).model_fields.items()
+        if marks(info, Added)
+        and getattr(component, name)
+        == info.get_default(call_default_factory=True, validated_data={})
+    }
+
+
+def _is_file(resolved: Resolved) -> bool:
+    return resolved.registration.target.startswith(FILE_PREFIX)
+
+
+def _option_identity(
+    children: Mapping[tuple[str | int, ...], Resolved], keys: tuple[str | int, ...], value: Any
+) -> Any:
+    if keys in children:
+        return component_identity(children[keys])
+    if isinstance(value, dict):
+        return {k: _option_identity(children, (*keys, k), v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_option_identity(children, (*keys, i), v) for i, v in enumerate(value)]
+    return value
+
+
+def source_identity(source: Source) -> dict[str, Any]:
+    """Returns what a data source adds to an identity; its content by its digest."""
+    return {
+        "component": component_identity(source.resolved),
+        "digest": source.info.digest,
+        "split": source.split,
+        "part": asdict(source.part) if source.part else None,
+    }
+
+
+def set_identity(data: SetSpec) -> list[dict[str, Any]]:
+    """Returns what a data set adds to an identity; its name does not matter."""
+    return [source_identity(source) for source in data.sources]
+
+
+@functools.cache
+def version(registration: Registration) -> str:
+    """Returns a component's version; with a hash of the source where that may change freely."""
+    if registration.target.startswith(FILE_PREFIX):
+        return f"source {short_hash(Path(registration.origin).read_bytes())}"
+    if not _is_editable(registration.distribution):
+        return registration.version
+    return f"{registration.version}+source.{source_hash(registration)}"
+
+
+@functools.cache
+def _is_editable(distribution: str) -> bool:
+    text = importlib.metadata.distribution(distribution).read_text("direct_url.json")
+    return bool(text and json.loads(text).get("dir_info", {}).get("editable"))
+
+
+def source_hash(registration: Registration) -> str:
+    """Returns 16 hexadecimal digits of the hash of the Python files that a component depends on.
+
+    They are those of its package, and of all packages that its distribution requires and whose
+    source may change freely as well, such as halo's libraries. The core's are left out: it hands
+    rows and models on, and its releases are told by the version.
+    """
+    own = _package_hash(registration.target.partition(":")[0].partition(".")[0])
+    others = [_package_hash(package) for package in _editable_packages(registration.distribution)]
+    return digest([own, *others]) if others else own
+
+
+@functools.cache
+def _editable_packages(distribution: str) -> Sequence[str]:
+    """Returns the packages of what is required and editable, of extras too; the core's not.
+
+    A package is taken to have its distribution's name, as those of halo have.
+    """
+    found: dict[str, str] = {}
+    waiting = [distribution]
+    while waiting:
+        for requirement in _requirements(waiting.pop()):
+            if requirement not in found and requirement != "halo-core" and _may_change(requirement):
+                found[requirement] = requirement.replace("-", "_")
+                waiting.append(requirement)
+    return sorted(found.values())
+
+
+def _requirements(distribution: str) -> Iterator[str]:
+    for text in importlib.metadata.requires(distribution) or ():
+        if name := _NAME.match(text):
+            yield normalised(name[0])
+
+
+def _may_change(distribution: str) -> bool:
+    try:
+        return _is_editable(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False  # required by an extra that is not installed
+
+
+@functools.cache
+def _package_hash(package: str) -> str:
+    spec = importlib.util.find_spec(package)
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    files = [path for folder in folders for path in sorted(Path(folder).rglob("*.py"))]
+    if not files and spec and spec.origin:
+        files = [Path(spec.origin)]
+    return digest([[path.name, short_hash(path.read_bytes())] for path in files])
+
+
+def folder_digest(folder: Path) -> str:
+    """Returns 16 hexadecimal digits of the hash of all files of a model folder."""
+    files = sorted(p for p in folder.iterdir() if p.is_file())
+    return _files_digest(tuple((p, p.stat().st_size, p.stat().st_mtime_ns) for p in files))
+
+
+@functools.cache  # The cells of a suite start from the same large folder.
+def _files_digest(files: tuple[tuple[Path, int, int], ...]) -> str:
+    return digest([[path.name, file_hash(path)] for path, _, _ in files])

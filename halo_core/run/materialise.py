@@ -1,0 +1,261 @@
+"""Writes the rows of a source to an Arrow file, checked, once per content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from halo_core.data import Loaded
+from halo_core.errors import DataError, HaloError
+from halo_core.feedback import COLUMNS, Feedback, prompt_id
+from halo_core.guarded.blame import blaming, plugin_error
+from halo_core.hashing import short_hash
+from halo_core.rows import arrow_schema
+from halo_core.run.identity import digest, source_identity
+from halo_core.spec.data_sets import Part, SetSpec, Source
+from halo_core.spec.stage_feedback import stages_in
+from halo_core.workspace.layout import Workspace
+from halo_core.workspace.lock import held
+from halo_core.workspace.records import DATA, ROWS, DataRecord
+
+CHUNK = 1024
+ROLES = ("system", "user", "assistant", "tool")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a source on disk.
+
+    Attributes:
+        name: The source, for messages.
+        file: The Arrow file.
+        feedback: The kind of every row.
+        count: Rows kept.
+        dropped: Reason to rows left out.
+        held_elsewhere: Rows that belong to the other side of a hold-out.
+        digest: Of the rows' content.
+    """
+
+    name: str
+    file: Path
+    feedback: Feedback
+    count: int
+    dropped: Mapping[str, int]
+    held_elsewhere: int
+    digest: str
+
+
+def materialise_set(data: SetSpec, workspace: Workspace) -> list[Rows]:
+    """Returns the rows of all sources of a set, written if they were not yet.
+
+    Raises:
+        DataError: When a row is not what its feedback says, or none is left.
+        PluginError: When a third party's source raises.
+    """
+    rows = [materialise(source, workspace) for source in data.sources]
+    kinds = sorted({"demonstration" if r.feedback == "text" else r.feedback for r in rows})
+    if len(kinds) > 1 or len({r.feedback for r in rows}) > 1:
+        raise DataError(
+            f"its sources hold different feedback: {', '.join(sorted({r.feedback for r in rows}))}"
+            "; expected one kind. Convert them, or put them into sets of their own",
+            location=f"data set {data.name!r}",
+        )
+    return rows
+
+
+def materialise(source: Source, workspace: Workspace) -> Rows:
+    """Returns the rows of one source; see `materialise_set`."""
+    key = digest(source_identity(source))
+    folder = workspace.data(key)
+    # Rows of a stage are written again: the stage may have been computed again.
+    steady = source.info.digest and not stages_in(source)
+    with held(folder):
+        record = DATA.read(folder) if steady else None
+        if record is None:
+            record = _write(source, folder)
+    return Rows(
+        source.resolved.short_name,
+        folder / ROWS,
+        record["feedback"],
+        record["rows"],
+        record["dropped"],
+        record["held_elsewhere"],
+        record["digest"],
+    )
+
+
+def _write(source: Source, folder: Path) -> DataRecord:
+    import pyarrow as pa
+
+    feedback = _feedback(source)
+    schema = arrow_schema(feedback)
+    loaded = _loaded(source)
+    counts: Counter[str] = Counter()
+    content = hashlib.sha256()
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = folder / f"{ROWS}.part"
+    kept = _kept(source, feedback, _iterate(source, loaded), counts)
+    with pa.OSFile(str(beside), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        while chunk := list(islice(kept, CHUNK)):
+            table = pa.Table.from_pylist(chunk, schema=schema)
+            writer.write_table(table)
+            content.update(repr(chunk).encode())
+            counts["kept"] += len(chunk)
+    dropped = Counter(loaded.dropped) + Counter({"empty completion": counts["empty"]})
+    if not counts["kept"]:
+        raise DataError(_nothing_left(dropped, counts["elsewhere"]), location=_where(source))
+    beside.replace(folder / ROWS)
+    record = DataRecord(
+        source=source.resolved.tree(),
+        split=source.split,
+        feedback=feedback,
+        rows=counts["kept"],
+        dropped={reason: n for reason, n in sorted(dropped.items()) if n},
+        held_elsewhere=counts["elsewhere"],
+        digest=content.hexdigest()[:16],
+    )
+    DATA.write(folder, record)
+    return record
+
+
+def _where(source: Source) -> str:
+    return f"{source.resolved.short_name}, split {source.split!r}"
+
+
+def _feedback(source: Source) -> Feedback:
+    feedback = source.info.feedback or source.component.inspect().feedback
+    if feedback is None:
+        raise DataError(
+            "what it holds could not be found out. Is the hub reachable?", location=_where(source)
+        )
+    return feedback
+
+
+def _nothing_left(dropped: Mapping[str, int], elsewhere: int) -> str:
+    reasons = ", ".join(f"{n} dropped: {reason}" for reason, n in dropped.items())
+    if elsewhere:
+        reasons = f"{reasons}{', ' if reasons else ''}{elsewhere} on the other side of the hold-out"
+    return f"no rows are left ({reasons or 'it is empty'}); expected at least one"
+
+
+def _loaded(source: Source) -> Loaded:
+    with _loading(source):
+        loaded: object = source.component.load(source.split)
+    if not isinstance(loaded, Loaded):
+        what = f"returned {type(loaded).__name__}; expected Loaded"
+        raise plugin_error(source.component, "load", what)
+    return loaded
+
+
+def _iterate(source: Source, loaded: Loaded) -> Iterator[Mapping[str, Any]]:
+    with _loading(source):
+        yield from loaded.rows
+
+
+@contextmanager
+def _loading(source: Source) -> Iterator[None]:
+    """Blames a source for what it raises by accident, and places what it raises on purpose."""
+    try:
+        with blaming(source.component, f"load({source.split!r})"):
+            yield
+    except HaloError as error:
+        if error.location:
+            raise
+        raise type(error)(error.message, location=_where(source)) from error
+
+
+def _kept(
+    source: Source, feedback: Feedback, rows: Iterable[Mapping[str, Any]], counts: Counter[str]
+) -> Iterator[dict[str, Any]]:
+    for position, row in enumerate(rows):
+        checked = _checked(source, feedback, row, position)
+        if _is_empty(feedback, checked):
+            counts["empty"] += 1
+        elif not _in_part(source.part, _group_id(row) or checked["prompt_id"]):
+            counts["elsewhere"] += 1
+        else:
+            yield checked
+
+
+def _in_part(part: Part | None, id_: str) -> bool:
+    if part is None:
+        return True
+    held = int(id_, 16) < part.fraction * 16**16
+    return held == (part.side == "held")
+
+
+def _group_id(row: Mapping[str, Any]) -> str | None:
+    """Returns what names the group of a row, which stays on one side of a hold-out."""
+    group = row.get("group")
+    return short_hash(str(group)) if group is not None else None
+
+
+def _is_empty(feedback: Feedback, row: Mapping[str, Any]) -> bool:
+    names = [name for name, type_ in COLUMNS[feedback].items() if type_ == "string"]
+    return any(not row[name].strip() for name in names)
+
+
+def _checked(
+    source: Source, feedback: Feedback, row: Mapping[str, Any], position: int
+) -> dict[str, Any]:
+    """Returns a row with exactly the columns of its feedback and its ids."""
+    name = source.resolved.short_name
+    id_ = str(row.get("id") or f"{name}/{source.split}/{position}")
+    checked: dict[str, Any] = {"id": id_, "source": source.resolved.short_name}
+    for column, type_ in COLUMNS[feedback].items():
+        if column not in row:
+            raise DataError(
+                f"column {column!r} is missing; {feedback} feedback has "
+                f"{', '.join(COLUMNS[feedback])}, the row has {', '.join(map(str, row))}",
+                location=f"{_where(source)}, row {id_}",
+            )
+        problem = _problem(type_, row[column])
+        if problem:
+            raise DataError(
+                f"column {column!r}: {problem}", location=f"{_where(source)}, row {id_}"
+            )
+        checked[column] = row[column]
+    prompt = checked.get("prompt", [{"role": "text", "content": checked.get("text", "")}])
+    checked["prompt_id"] = prompt_id(prompt)
+    return checked
+
+
+def _problem(type_: str, value: Any) -> str | None:
+    if type_ == "messages":
+        return _prompt_problem(value)
+    checks: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+        "string": (lambda v: isinstance(v, str), "text"),
+        "bool": (lambda v: isinstance(v, bool), "true or false"),
+        "strings": (lambda v: _all(v, str), "a list of texts"),
+        "floats": (lambda v: _all(v, int | float), "a list of numbers"),
+    }
+    check, expected = checks[type_]
+    return None if check(value) else f"got {_short(value)}; expected {expected}"
+
+
+def _all(value: Any, type_: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, type_) for item in value)
+
+
+def _prompt_problem(value: Any) -> str | None:
+    if not isinstance(value, list) or not value:
+        return f"got {_short(value)}; expected a list of messages"
+    for message in value:
+        if not isinstance(message, dict) or set(message) != {"role", "content"}:
+            return f"got the message {_short(message)}; expected {{role, content}}"
+        if message["role"] not in ROLES or not isinstance(message["content"], str):
+            return f"got the message {_short(message)}; roles are {', '.join(ROLES)}"
+    if value[-1]["role"] == "assistant":
+        return "the prompt ends with an assistant's message; expected the user's"
+    return None
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,178 @@
+"""A spec as stages in order, each with its key, its folder and what is there of it already."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from halo_core.errors import UserError
+from halo_core.run.identity import component_identity, digest, folder_digest, set_identity
+from halo_core.spec.spec import Spec
+from halo_core.spec.stage_feedback import placed
+from halo_core.spec.stages import BASE_MODEL, StageSpec
+from halo_core.stage import ModelInput
+from halo_core.workspace.layout import Workspace
+from halo_core.workspace.records import stage_done
+
+State = Literal["done", "started", "new"]
+LONGEST_CELL = 80
+"""Most characters of a cell's id in the name of its run's folder."""
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage of a run.
+
+    Attributes:
+        spec: The stage as the spec has it.
+        identity: What its output depends on; `key` is its hash.
+        key: Names its output.
+        folder: Where its output is or will be.
+        state: What is there: all of it, some, nothing.
+    """
+
+    spec: StageSpec
+    identity: Mapping[str, Any]
+    key: str
+    folder: Path
+    state: State
+
+    @property
+    def id(self) -> str:
+        """The stage's id in the spec."""
+        return self.spec.id
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All stages of a run.
+
+    Attributes:
+        spec: What was planned.
+        workspace: Where.
+        stages: In the order in which they run.
+        run_name: The run's folder under ``runs/``: the spec's name, its cell in a suite, and a
+            hash of all keys.
+        base_model: The model that stages start from; None when a stage makes it.
+    """
+
+    spec: Spec
+    workspace: Workspace
+    stages: Sequence[PlannedStage]
+    run_name: str
+    base_model: ModelInput | None
+
+    @property
+    def run_folder(self) -> Path:
+        """The folder of the run."""
+        return self.workspace.run(self.run_name)
+
+    def stage(self, id_: str) -> PlannedStage:
+        """Returns a stage by its id."""
+        return next(stage for stage in self.stages if stage.id == id_)
+
+    def model(self, id_: str) -> ModelInput:
+        """Returns the model that a stage makes, or the model the spec starts from."""
+        if id_ == BASE_MODEL and self.base_model is not None:
+            return self.base_model
+        stage = self.stage(id_)
+        return ModelInput(str(stage.folder / "model"), None, stage.key)
+
+
+def make_plan(spec: Spec, workspace: Workspace) -> Plan:
+    """Returns the plan of a spec in a workspace; reads no rows and trains nothing."""
+    base = _base_model(spec)
+    keys: dict[str, str] = {BASE_MODEL: base.digest} if base else {}
+    stages: list[PlannedStage] = []
+    for given in spec.stages:
+        stage = _placed(given, stages)
+        identity = _identity(stage, spec.seed, keys)
+        key = digest(identity)
+        keys[stage.id] = key
+        folder = workspace.stage(stage.resolved.short_name, key)
+        stages.append(PlannedStage(stage, identity, key, folder, _state(folder)))
+    return Plan(spec, workspace, stages, _run_name(spec, stages), base)
+
+
+def _placed(stage: StageSpec, before: Sequence[PlannedStage]) -> StageSpec:
+    """Returns a stage whose data know where the feedback of earlier stages is."""
+    if not stage.feedback_from:
+        return stage
+    places = {each.id: (each.folder, each.key) for each in before}
+    data = {
+        option: replace(found, sources=tuple(placed(s, places.__getitem__) for s in found.sources))
+        for option, found in stage.data.items()
+    }
+    return replace(stage, data=data)
+
+
+def _run_name(spec: Spec, stages: Sequence[PlannedStage]) -> str:
+    parts = [spec.name, [[stage.id, stage.key] for stage in stages]]
+    if spec.cell is None:
+        return f"{spec.name}-{digest(parts)[:6]}"
+    cell = spec.cell.id.replace("/", "-")[:LONGEST_CELL]
+    return f"{spec.name}-{cell}-{digest([*parts, spec.cell.id])[:6]}"
+
+
+def _base_model(spec: Spec) -> ModelInput | None:
+    model = spec.model
+    if model.hub is not None:
+        return ModelInput(model.hub, model.revision, digest([model.hub, model.revision]))
+    if model.path is not None:
+        return ModelInput(str(model.path), None, folder_digest(model.path))
+    return None
+
+
+def _identity(stage: StageSpec, seed: int, keys: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "stage": component_identity(stage.resolved),
+        "seed": seed,
+        "models": {option: keys[name] for option, name in stage.models.items()},
+        "inputs": {option: keys[name] for option, name in stage.inputs.items()},
+        "data": {option: set_identity(data) for option, data in stage.data.items()},
+    }
+
+
+def _state(folder: Path) -> State:
+    if stage_done(folder) is not None:
+        return "done"
+    return "started" if folder.is_dir() else "new"
+
+
+def forget(plan: Plan, again: Sequence[str]) -> None:
+    """Removes the output of stages to be computed again and of those that depend on them.
+
+    Raises:
+        UserError: When a stage is not in the plan.
+    """
+    forget_all([plan], again)
+
+
+def forget_all(plans: Iterable[Plan], again: Sequence[str]) -> None:
+    """Removes the same from several plans; each has to have some of the stages, not all.
+
+    Raises:
+        UserError: When a stage is in none of the plans.
+    """
+    plans = list(plans)
+    known = dict.fromkeys(stage.id for plan in plans for stage in plan.stages)
+    for id_ in again:
+        if id_ not in known:
+            raise UserError(f"--again {id_}: no such stage; stages: {', '.join(known)}")
+    for folder in {folder for plan in plans for folder in _folders(plan, again)}:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folders(plan: Plan, again: Sequence[str]) -> list[Path]:
+    forgotten = set(again)
+    folders = []
+    for stage in plan.stages:
+        spec = stage.spec
+        sources = {*spec.models.values(), *spec.inputs.values(), *spec.feedback_from}
+        if stage.id in forgotten or sources & forgotten:
+            forgotten.add(stage.id)
+            folders.append(stage.folder)
+    return folders

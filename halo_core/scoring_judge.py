@@ -1,0 +1,232 @@
+"""The interface of a judge that gives each completion a number, and comparing by it."""
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, ClassVar, Protocol, final
+
+from halo_core.component import Component
+from halo_core.errors import PluginError
+from halo_core.feedback import Prompt, prompt_id
+from halo_core.guarded.blame import blaming, first_wrong, is_number, plugin_error
+from halo_core.guarded.judge_calls import Form, checked_replies, opened
+from halo_core.hashing import short_hash
+from halo_core.judge import Comparison, Judge, JudgeContext, JudgeSession, Verdict, Winner
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A completion to be scored.
+
+    Attributes:
+        id: Names it within its stage.
+        prompt: The messages before the completion.
+        completion: The text.
+    """
+
+    id: str
+    prompt: Prompt
+    completion: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a judge gives a completion.
+
+    Attributes:
+        id: That of the answer.
+        value: Finite, in the judge's own unit; None when it could not be scored.
+        reason: The judge's words, or why it could not be scored.
+        cut: Whether it was too long for the judge, which saw a part of it or of its prompt.
+    """
+
+    id: str
+    value: float | None
+    reason: str = ""
+    cut: bool = False
+
+    def fault(self) -> str | None:
+        """Returns which of its values no score can have; None where it is one.
+
+        >>> Score("1", float("inf")).fault()
+        'the value inf'
+        """
+        right = {
+            "id": isinstance(self.id, str),
+            "value": self.value is None or (isinstance(self.value, float) and isfinite(self.value)),
+            "reason": isinstance(self.reason, str),
+            "cut": isinstance(self.cut, bool),
+        }
+        return first_wrong(self, right)
+
+
+SCORE_FORM = Form(
+    "open_scoring",
+    "score",
+    Score,
+    "one Score per answer, with its id and a finite float or None",
+    lambda id_, reason: Score(id_, None, reason),
+)
+"""What `ScoringSession.score` gives."""
+
+
+class ScoringSession(Protocol):
+    """An opened judge that scores; it holds connections, stores and models."""
+
+    def score(self, answers: Sequence[Answer]) -> Iterable[Score]:
+        """Yields one score per answer, in any order; it never raises for a single one."""
+        ...
+
+
+class ScoringJudge(Judge):
+    """Gives each completion a number; compares two by it, and labels by it.
+
+    Raises:
+        PluginError: At class definition, when it has an `open` of its own.
+    """
+
+    # Set again, so that this class is an interface too: an option must not shadow its members.
+    kind: ClassVar[str] = "judge"
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if inspect.getattr_static(cls, "open") is not ScoringJudge.open:
+            raise PluginError(
+                "a ScoringJudge compares by its scores: leave open() out, open_scoring(context) "
+                "gives its session",
+                location=f"{cls.__module__}.{cls.__qualname__}",
+            )
+
+    def tie_below(self) -> float:
+        """Returns by how much two scores differ at least where one is better."""
+        return 0.0
+
+    @final
+    def open(self, context: JudgeContext) -> AbstractContextManager[JudgeSession]:
+        """Returns a session that prefers the higher score.
+
+        Raises:
+            PluginError: When `open_scoring` or `tie_below` gives something else than it should.
+        """
+        return _comparing(self, context)
+
+    @abstractmethod
+    def open_scoring(self, context: JudgeContext) -> AbstractContextManager[ScoringSession]:
+        """Returns a session that scores.
+
+        Raises:
+            UserError: When it cannot score: no key, no such model.
+        """
+
+
+@contextmanager
+def _comparing(judge: ScoringJudge, context: JudgeContext) -> Iterator[JudgeSession]:
+    with blaming(judge, "tie_below"):
+        gap: object = judge.tie_below()
+    if not (is_number(gap) and gap >= 0):
+        expected = "expected a number of at least 0"
+        raise plugin_error(judge, "tie_below", f"returned {gap!r}; {expected}")
+    with opened(judge, SCORE_FORM, lambda: judge.open_scoring(context)) as session:
+        yield ScoreComparisons(judge, session, gap)
+
+
+class ScoreComparisons:
+    """Prefers the text of the higher score; what `ScoringJudge.open` opens.
+
+    Each text of a prompt is scored once per session, however often it is compared.
+
+    Args:
+        judge: Who opened the session.
+        session: What scores.
+        tie_below: Scores that differ by less are a tie; equal ones are in any case.
+    """
+
+    def __init__(self, judge: Component, session: ScoringSession, tie_below: float = 0.0) -> None:
+        self._judge = judge
+        self._session = session
+        self._tie_below = tie_below
+        self._known: dict[str, Score] = {}
+
+    def compare(self, comparisons: Sequence[Comparison]) -> Iterator[Verdict]:
+        """Yields one verdict per comparison, as soon as both of its texts are scored.
+
+        Raises:
+            PluginError: When the session gives something else than one score per answer.
+        """
+        asked: dict[str, Answer] = {}
+        waiting: dict[str, list[Comparison]] = {}
+        for comparison in comparisons:
+            lacking = {a.id: a for a in _answers(comparison) if a.id not in self._known}
+            if not lacking:
+                yield self._verdict(comparison)
+            for id_ in lacking:
+                waiting.setdefault(id_, []).append(comparison)
+            asked |= lacking
+        for score in self._scores(list(asked.values())):
+            self._known[score.id] = score
+            for comparison in waiting.pop(score.id):
+                if all(answer.id in self._known for answer in _answers(comparison)):
+                    yield self._verdict(comparison)
+        passed_over = {each.id: each for found in waiting.values() for each in found}
+        yield from map(self._verdict, passed_over.values())
+
+    def _scores(self, asked: Sequence[Answer]) -> Iterable[Score]:
+        if not asked:
+            return ()
+        return checked_replies(self._judge, self._session.score, asked, SCORE_FORM)
+
+    def _verdict(self, comparison: Comparison) -> Verdict:
+        a, b = (self._known.get(each.id, _PASSED_OVER) for each in _answers(comparison))
+        if a.value is None or b.value is None:
+            lacking = [f"{name}: {s.reason}" for name, s in (("A", a), ("B", b)) if s.value is None]
+            return Verdict(comparison.id, None, "; ".join(lacking))
+        reason = f"A: {_words(a)}; B: {_words(b)}"
+        return Verdict(comparison.id, higher(a.value, b.value, self._tie_below), reason)
+
+
+_PASSED_OVER = Score("", None, "the judge gave no score")
+
+
+def higher(a: float, b: float, tie_below: float = 0.0) -> Winner:
+    """Returns which score is the higher one; a tie where they are equal or differ by less.
+
+    >>> higher(1.0, 0.5), higher(0.5, 0.5), higher(0.5, 0.6, tie_below=0.2)
+    ('A', 'tie', 'tie')
+    """
+    if a == b or abs(a - b) < tie_below:
+        return "tie"
+    return "A" if a > b else "B"
+
+
+def answer_id(prompt: Prompt, completion: str) -> str:
+    """Returns what names a completion of a prompt by its content, on every machine.
+
+    >>> answer_id([{"role": "user", "content": "hi"}], "Hello.")
+    '897be8e1f0370e7f-2d8bd7d9bb5f85ba'
+    """
+    return f"{prompt_id(prompt)}-{text_id(completion)}"
+
+
+def text_id(text: str) -> str:
+    """Returns 16 hexadecimal digits that name a text.
+
+    >>> text_id("Hello.")
+    '2d8bd7d9bb5f85ba'
+    """
+    return short_hash(text)
+
+
+def _answers(comparison: Comparison) -> tuple[Answer, Answer]:
+    prompt, a, b = comparison.prompt, comparison.a, comparison.b
+    return Answer(answer_id(prompt, a), prompt, a), Answer(answer_id(prompt, b), prompt, b)
+
+
+def _words(score: Score) -> str:
+    words = score.reason or f"{score.value:g}"
+    return f"{words} (cut: it was too long)" if score.cut else words

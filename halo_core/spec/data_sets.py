@@ -1,0 +1,163 @@
+"""Resolves data sets: their sources, splits, held-out parts and conversions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
+
+from halo_core.data import DataInfo, DataSource
+from halo_core.errors import HaloError, UserError
+from halo_core.feedback import COLUMNS, Feedback, accepts
+from halo_core.guarded.blame import blaming, plugin_error
+from halo_core.spec.components import Resolved, Resolver
+from halo_core.spec.document import Keys
+from halo_core.spec.inserted import conversion
+
+
+@dataclass(frozen=True)
+class Part:
+    """A share of a source's prompts, or of its groups where it has some, by their hashes.
+
+    Attributes:
+        side: ``held`` for the share itself, ``rest`` for the others.
+        fraction: The share, in (0, 1).
+    """
+
+    side: Literal["held", "rest"]
+    fraction: float
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source of a data set, with the split to read.
+
+    Attributes:
+        resolved: The data component.
+        split: The split asked of it.
+        info: What it says of itself.
+        part: The share of its prompts to keep; None for all.
+        converted: The name of the conversion the runner inserted, if any.
+    """
+
+    resolved: Resolved
+    split: str
+    info: DataInfo
+    part: Part | None = None
+    converted: str | None = None
+
+    @property
+    def component(self) -> DataSource:
+        """The data component."""
+        return cast(DataSource, self.resolved.component)
+
+
+@dataclass(frozen=True)
+class SetSpec:
+    """A data set: a name and its sources."""
+
+    name: str
+    sources: tuple[Source, ...]
+
+
+def resolve_set(resolver: Resolver, name: str, value: Any, keys: Keys) -> SetSpec | None:
+    """Returns a data set written as one source or a list of them; None after a mistake."""
+    if isinstance(value, list):
+        items = [((*keys, i), item) for i, item in enumerate(value)]
+    else:
+        items = [(keys, value)]
+    if not items:
+        resolver.mistakes.add(keys, "an empty list; expected at least one source")
+        return None
+    sources = [_resolve_source(resolver, item, at) for at, item in items]
+    if any(source is None for source in sources):
+        return None
+    return SetSpec(name, tuple(source for source in sources if source is not None))
+
+
+def _resolve_source(resolver: Resolver, value: Any, keys: Keys) -> Source | None:
+    split = "train"
+    if isinstance(value, dict) and "split" in value:
+        split = value["split"]
+        value = {k: v for k, v in value.items() if k != "split"}
+        if not isinstance(split, str):
+            resolver.mistakes.add((*keys, "split"), f"got {split!r}; expected a split's name")
+            return None
+    resolved = resolver.resolve("data", value, keys)
+    if resolved is None:
+        return None
+    info = _inspect(resolver, resolved, keys)
+    if info is None:
+        return None
+    if info.splits and split not in info.splits:
+        resolver.mistakes.unknown((*keys, "split"), "split", split, info.splits)
+        return None
+    return Source(resolved, split, info)
+
+
+def _inspect(resolver: Resolver, resolved: Resolved, keys: Keys) -> DataInfo | None:
+    source = cast(DataSource, resolved.component)
+    try:
+        with blaming(source, "inspect"):
+            info = source.inspect()
+        if not isinstance(info, DataInfo) or info.feedback not in (None, *COLUMNS):
+            raise plugin_error(source, "inspect", f"returned {info!r}; expected a DataInfo")
+    except HaloError as error:
+        resolver.mistakes.take(keys, error)
+        return None
+    return info
+
+
+def held_out(data: SetSpec, fraction: float) -> tuple[SetSpec, SetSpec]:
+    """Returns a set without a share of its prompts, and a set ``test`` of that share."""
+    rest, held = (
+        tuple(replace(source, part=Part(side, fraction)) for source in data.sources)
+        for side in ("rest", "held")
+    )
+    return SetSpec(data.name, rest), SetSpec("test", held)
+
+
+def convert(
+    resolver: Resolver, data: SetSpec, wanted: Feedback, who: str, keys: Keys
+) -> SetSpec | None:
+    """Returns the set with every source as `wanted` feedback, conversions inserted.
+
+    Args:
+        resolver: Resolves the conversions.
+        data: The set.
+        wanted: The kind of feedback that is needed.
+        who: What needs it, for messages.
+        keys: Where it is needed.
+    """
+    sources = [
+        _convert(resolver, source, wanted, (who, data.name), keys) for source in data.sources
+    ]
+    if any(source is None for source in sources):
+        return None
+    return SetSpec(data.name, tuple(source for source in sources if source is not None))
+
+
+def _convert(
+    resolver: Resolver, source: Source, wanted: Feedback, who: tuple[str, str], keys: Keys
+) -> Source | None:
+    given = source.info.feedback
+    if given is None or accepts(wanted, given):
+        return source
+    loss, name = who
+    try:
+        found = conversion(resolver.registry, given, wanted)
+    except UserError as error:
+        resolver.mistakes.take(keys, error)
+        return None
+    if found is None:
+        resolver.mistakes.add(
+            keys,
+            f"{loss} learns from {wanted} feedback, but the data {name!r} "
+            f"({source.resolved.name}) is {given}. Choose another loss or other data; "
+            "halo data shows what a source holds",
+        )
+        return None
+    resolved = resolver.wrapped(found, source.resolved, {}, keys)
+    info = None if resolved is None else _inspect(resolver, resolved, keys)
+    if resolved is None or info is None:
+        return None
+    return replace(source, resolved=resolved, info=info, converted=resolved.name)

@@ -1,0 +1,201 @@
+"""Runs the cells of a suite: one after the other in this process, or several in their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from halo_core.progress import Progress
+from halo_core.run.controller import Runner
+from halo_core.run.plan import Plan
+from halo_core.run.status import new_status
+from halo_core.stage import StopFlag
+from halo_core.suite.state import CellOutcome, ended
+from halo_core.workspace.records import ErrorRecord
+
+
+class InPlace:
+    """Runs one cell after the other in this process, where libraries stay loaded.
+
+    Args:
+        progress: Where bars are shown.
+        stop: Set from a signal handler.
+        command: From an id to the command line that runs the cell, for the record.
+        say: Prints a line for people.
+    """
+
+    def __init__(
+        self,
+        *,
+        progress: Progress,
+        stop: StopFlag,
+        command: Callable[[str], Sequence[str]],
+        say: Callable[[str], None],
+    ) -> None:
+        self._progress = progress
+        self._stop = stop
+        self._command = command
+        self._say = say
+        self._told_rows: set[tuple[str, Path]] = set()
+
+    def __call__(self, plan: Plan) -> CellOutcome:
+        """Runs a cell and returns how it ended."""
+        assert plan.spec.cell is not None
+        status = new_status(plan)
+        runner = Runner(
+            plan,
+            status,
+            progress=self._progress,
+            stop=self._stop,
+            command=self._command(plan.spec.cell.id),
+            say=self._say,
+            told_rows=self._told_rows,
+        )
+        try:
+            runner.run()
+        except KeyboardInterrupt as error:
+            self._stop.set(self._stop.signal_number)
+            return ended(plan.spec.cell.id, status, error)
+        except Exception as error:  # A cell's failure is no other cell's.
+            return ended(plan.spec.cell.id, status, error)
+        return ended(plan.spec.cell.id, status, None)
+
+    def hurry(self) -> None:
+        """Does nothing: there are no other processes."""
+
+
+POLL_S = 0.05
+
+
+class Processes:
+    """Runs each cell as ``halo cell``, whose lines come out whole, with the cell before them.
+
+    A process gets its share of the cores and of the visible GPUs. It stops when this one is gone:
+    its standard input then ends.
+
+    Args:
+        command: From an id to the arguments of `halo` that run the cell.
+        jobs: Processes at a time.
+        stop: Passed on to the processes.
+        say: Prints a line for people; called from several threads.
+    """
+
+    def __init__(
+        self,
+        command: Callable[[str], Sequence[str]],
+        *,
+        jobs: int,
+        stop: StopFlag,
+        say: Callable[[str], None],
+    ) -> None:
+        self._command = command
+        self._stop = stop
+        self._say = say
+        self._hurry = threading.Event()
+        self._shares: queue.Queue[Mapping[str, str]] = queue.Queue()
+        for share in shares(jobs, os.environ, _gpus()):
+            self._shares.put(share)
+
+    def __call__(self, plan: Plan) -> CellOutcome:
+        """Runs a cell and returns how it ended."""
+        assert plan.spec.cell is not None
+        id_ = plan.spec.cell.id
+        share = self._shares.get()
+        try:
+            with tempfile.TemporaryFile() as answer:
+                exit_code = self._run(id_, share, answer)
+                answer.seek(0)
+                return _outcome(plan, id_, exit_code, answer.read())
+        finally:
+            self._shares.put(share)
+
+    def hurry(self) -> None:
+        """Passes a second Ctrl-C on."""
+        self._hurry.set()
+
+    def _run(self, id_: str, share: Mapping[str, str], answer: IO[bytes]) -> int:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "halo_core.cli", *self._command(id_)],
+            stdin=subprocess.PIPE,
+            stdout=answer,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env={**os.environ, **share},
+            start_new_session=True,  # Ctrl-C is ours to pass on, once.
+        )
+        reader = threading.Thread(target=self._read, args=(id_, process.stderr), daemon=True)
+        reader.start()
+        asked = 0
+        while process.poll() is None:
+            wanted = self._stop.is_set() + self._hurry.is_set()
+            if wanted > asked:
+                asked = wanted
+                process.send_signal(self._stop.signal_number)
+            time.sleep(POLL_S)
+        reader.join(1.0)
+        assert process.stdin is not None
+        process.stdin.close()
+        return process.returncode
+
+    def _read(self, id_: str, lines: IO[str]) -> None:
+        with lines:
+            for line in lines:
+                if line.strip():
+                    self._say(f"{id_} | {line.rstrip()}")
+
+
+def _outcome(plan: Plan, id_: str, exit_code: int, answer: bytes) -> CellOutcome:
+    """Returns the outcome that a process printed; one that was killed printed none."""
+    try:
+        told: dict[str, Any] = json.loads(answer)
+    except ValueError:
+        told = {}
+    if "status" in told:
+        return CellOutcome(
+            id_, told["run"], told["status"], told["stages"], told["error"], exit_code
+        )
+    error = told.get("error") or ErrorRecord(
+        type="WorkerError",
+        message=f"the process of the cell ended with exit code {exit_code}",
+        location=str(plan.run_folder),
+    )
+    return CellOutcome(id_, plan.run_name, "failed", (), error, max(1, exit_code))
+
+
+def shares(jobs: int, given: Mapping[str, str], gpus: Sequence[str]) -> list[dict[str, str]]:
+    """Returns the environment variables that give each process its share of the machine.
+
+    Args:
+        jobs: Processes.
+        given: The environment; what it says of threads stays.
+        gpus: The visible GPUs. With fewer of them than processes, some share one.
+
+    >>> shares(2, {"OMP_NUM_THREADS": "3"}, ["0", "1", "2"])
+    [{'CUDA_VISIBLE_DEVICES': '0,2'}, {'CUDA_VISIBLE_DEVICES': '1'}]
+    """
+    found: list[dict[str, str]] = [{} for _ in range(jobs)]
+    for i, share in enumerate(found):
+        if "OMP_NUM_THREADS" not in given:
+            share["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // jobs))
+        if gpus:
+            mine = gpus[i::jobs] or [gpus[i % len(gpus)]]
+            share["CUDA_VISIBLE_DEVICES"] = ",".join(mine)
+    return found
+
+
+def _gpus() -> list[str]:
+    """Returns the GPUs that CUDA_VISIBLE_DEVICES names, else all that the driver has."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name.strip() for name in named.split(",") if name.strip()]
+    return [str(i) for i, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]

@@ -1,0 +1,156 @@
+"""Runs the cells of a suite, one after the other or several at a time, each an ordinary run.
+
+A failed cell does not keep the others from running; a stage that failed in one cell is not tried
+again for the cells that share it. What is in the store is taken from there, so that a repeated
+call goes on where an earlier one was stopped or killed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+from halo_core.errors import HaloError, Interrupted, SuiteErrors
+from halo_core.run.plan import Plan, forget_all
+from halo_core.stage import StopFlag
+from halo_core.suite.finished import finished
+from halo_core.suite.plan import SuitePlan
+from halo_core.suite.state import CellOutcome, SuiteFolder, recorded_status
+from halo_core.tracker import SuiteStatus
+from halo_core.tracking.suite_tracking import SuiteTracking
+from halo_core.workspace.records import ErrorRecord, stage_done
+
+
+class RunCell(Protocol):
+    """A way to run one cell."""
+
+    def __call__(self, plan: Plan) -> CellOutcome:
+        """Runs a cell and returns how it ended; raises nothing."""
+        ...
+
+    def hurry(self) -> None:
+        """Stops at once what is running in other processes; called when Ctrl-C came again."""
+        ...
+
+
+class SuiteRunner:
+    """Runs a suite's plan.
+
+    Args:
+        plan: What to run.
+        run_cell: Runs one cell.
+        tracking: Tells trackers of the suite as a whole.
+        stop: Set from a signal handler.
+        say: Prints a line for people.
+
+    Attributes:
+        outcomes: How each cell ended, in order; filled while running.
+    """
+
+    def __init__(
+        self,
+        plan: SuitePlan,
+        run_cell: RunCell,
+        *,
+        tracking: SuiteTracking,
+        stop: StopFlag,
+        say: Callable[[str], None],
+    ) -> None:
+        self.plan = plan
+        self.folder = SuiteFolder(plan)
+        self.outcomes = {id_: CellOutcome(id_) for id_ in plan.plans}
+        self._run_cell = run_cell
+        self._tracking = tracking
+        self._stop = stop
+        self._say = say
+        self._failed: dict[Path, tuple[str, HaloError]] = {}
+
+    def run(self, *, again: Sequence[str] = (), jobs: int = 1) -> None:
+        """Runs every cell.
+
+        Args:
+            again: Ids of stages to compute again, with all that depends on them.
+            jobs: Cells at a time.
+
+        Raises:
+            UserError: When `again` names no stage of any cell.
+            SuiteErrors: When cells failed; the others were run.
+            Interrupted: When asked to stop; the state is kept.
+        """
+        forget_all(self.plan.plans.values(), again)
+        self.folder.prepare()
+        self._tracking.tell()
+        try:
+            if jobs == 1:
+                for id_ in self.plan.plans:
+                    self._cell(id_)
+            else:
+                self._cells(jobs)
+        finally:
+            self._tracking.close(self._status())
+            self.folder.describe(self._tracking.told)
+        self._raise()
+
+    def _cells(self, jobs: int) -> None:
+        with ThreadPoolExecutor(jobs) as pool:
+            try:
+                list(pool.map(self._cell, self.plan.plans))
+            except KeyboardInterrupt:
+                self._run_cell.hurry()
+                raise
+
+    def _cell(self, id_: str) -> None:
+        if self._stop.is_set():
+            return
+        plan = self.plan.plans[id_]
+        number = list(self.plan.plans).index(id_) + 1
+        self._say(f"[{number}/{len(self.plan.plans)}] {id_}: run {plan.run_name}")
+        self.folder.begin(id_)
+        outcome = self._without(plan, id_) or self._finished(plan) or self._run_cell(plan)
+        self.outcomes[id_] = outcome
+        for folder in outcome.failed_stages:
+            self._failed.setdefault(folder, (id_, outcome.exception()))
+        if not outcome.is_elsewhere:
+            self.folder.end(outcome)
+        self._tracking.tell()
+        if outcome.status == "failed":
+            self._say(f"{id_}: failed: {outcome.exception()}")
+
+    def _finished(self, plan: Plan) -> CellOutcome | None:
+        found = finished(plan)
+        if found is not None:
+            self._say("everything is in the store, and reported")
+        return found
+
+    def _without(self, plan: Plan, id_: str) -> CellOutcome | None:
+        """Returns the outcome of a cell that need not be tried: a stage of it failed before."""
+        for stage in plan.stages:
+            if stage.folder in self._failed and stage_done(stage.folder) is None:
+                cell, error = self._failed[stage.folder]
+                message = f"the stage {stage.id!r} failed in the cell {cell}: {error.message}"
+                record = ErrorRecord(
+                    type=type(error).__name__, message=message, location=error.location
+                )
+                return CellOutcome(id_, plan.run_name, "failed", (), record, error.exit_code)
+        return None
+
+    def _status(self) -> SuiteStatus:
+        """Returns how the suite is after all calls so far, those of other processes too."""
+        if self._stop.is_set():
+            return "interrupted"
+        return recorded_status(self.folder.read())
+
+    def _raise(self) -> None:
+        outcomes = self.outcomes.values()
+        if self._stop.is_set():
+            done = sum(outcome.status in ("computed", "cached") for outcome in outcomes)
+            raise Interrupted(
+                f"stopped; {done} of {len(outcomes)} cells are done, and what was begun is kept. "
+                "The same command goes on",
+                signal_number=self._stop.signal_number,
+            )
+        failed = {o.id: o.exception() for o in outcomes if o.status == "failed"}
+        if failed:
+            raise SuiteErrors(failed, len(outcomes))

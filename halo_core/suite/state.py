@@ -1,0 +1,179 @@
+"""How far a suite is: its folder with `suite.json`, and how each cell ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from halo_core.errors import BusyError, HaloError, Interrupted
+from halo_core.run.error_record import error_of, error_record, exit_code_of
+from halo_core.run.status import RunStatus
+from halo_core.spec.matrix import Cell
+from halo_core.suite.plan import SuitePlan
+from halo_core.tracker import SuiteStatus
+from halo_core.tracking.descriptions import Description, keep, kept
+from halo_core.tracking.send import trackers_of
+from halo_core.workspace.files import write_text
+from halo_core.workspace.lock import held
+from halo_core.workspace.records import (
+    SUITE,
+    SUITE_SPEC,
+    ErrorRecord,
+    SuiteCell,
+    SuiteRecord,
+)
+
+
+class SuiteFolder:
+    """Keeps `suite.json` up to date; several processes may, each for its cells.
+
+    Args:
+        plan: The suite's plan.
+    """
+
+    def __init__(self, plan: SuitePlan) -> None:
+        self.path = plan.folder
+        self._plan = plan
+
+    @property
+    def _file(self) -> Path:
+        return self.path / SUITE.name
+
+    def read(self) -> SuiteRecord:
+        """Returns what `suite.json` holds, which `prepare` wrote."""
+        record = SUITE.read(self.path)
+        assert record is not None
+        return record
+
+    def prepare(self) -> None:
+        """Writes both files; what is known of cells from earlier calls is kept."""
+        suite = self._plan.suite
+        write_text(self.path / SUITE_SPEC, suite.path.read_text(encoding="utf-8"))
+        with held(self._file):
+            record = SUITE.read(self.path)
+            known = {cell["id"]: cell for cell in record["cells"]} if record else {}
+            cells = [known.get(cell.id) or _new(cell) for cell in suite.matrix.cells]
+            axes = {axis: list(names) for axis, names in suite.matrix.axes.items()}
+            told = kept(SUITE, self.path, trackers_of(suite.specs[0].tracking))
+            SUITE.write(
+                self.path, SuiteRecord(name=suite.name, axes=axes, trackers=told, cells=cells)
+            )
+
+    def begin(self, id_: str) -> None:
+        """Notes that a cell is being run: it is pending and has a run."""
+        self._update(id_, "pending", None)
+
+    def end(self, outcome: CellOutcome) -> None:
+        """Notes how a cell ended."""
+        self._update(outcome.id, outcome.status, outcome.error)
+
+    def describe(self, told: Mapping[str, Description]) -> None:
+        """Keeps what trackers say of themselves."""
+        with held(self._file):
+            keep(SUITE, self.path, told)
+
+    def _update(self, id_: str, status: CellStatus, error: ErrorRecord | None) -> None:
+        run = self._plan.workspace.relative(self._plan.plans[id_].run_folder)
+        with held(self._file):
+            record = self.read()
+            for cell in record["cells"]:
+                if cell["id"] == id_:
+                    cell["run"], cell["status"], cell["error"] = run, status, error
+            SUITE.write(self.path, record)
+
+
+def _new(cell: Cell) -> SuiteCell:
+    return SuiteCell(id=cell.id, axes=dict(cell.axes), run=None, status="pending", error=None)
+
+
+def recorded_status(record: SuiteRecord) -> SuiteStatus:
+    """Returns how far a suite is as its `suite.json` says, which knows of no stop and no process.
+
+    >>> cells = [{"status": "cached"}, {"status": "pending"}]
+    >>> recorded_status({"name": "toy", "axes": {}, "cells": cells})
+    'pending'
+    """
+    statuses = {cell["status"] for cell in record["cells"]}
+    if "failed" in statuses:
+        return "failed"
+    return "done" if statuses <= {"computed", "cached"} else "pending"
+
+
+CellStatus = Literal["pending", "computed", "cached", "failed", "interrupted"]
+
+
+@dataclass(frozen=True)
+class CellOutcome:
+    """How a cell ended.
+
+    Attributes:
+        id: The cell's.
+        run: The run's name; None for a cell that was not begun.
+        status: ``cached`` when nothing had to be computed.
+        stages: What `halo run --json` says of each stage.
+        error: Type, message and location of what went wrong.
+        exit_code: That of a run that ended so.
+    """
+
+    id: str
+    run: str | None = None
+    status: CellStatus = "pending"
+    stages: Sequence[Mapping[str, Any]] = field(default=())
+    error: ErrorRecord | None = None
+    exit_code: int = 0
+
+    @property
+    def headline(self) -> str:
+        """The last stage's sentence."""
+        told = [str(stage["headline"]) for stage in self.stages if stage["headline"]]
+        return told[-1] if told else ""
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether another process is running the cell, which will say how it ends."""
+        return self.error is not None and self.error["type"] == BusyError.__name__
+
+    @property
+    def failed_stages(self) -> list[Path]:
+        """Folders of the stages that failed."""
+        return [Path(stage["folder"]) for stage in self.stages if stage["status"] == "failed"]
+
+    def exception(self) -> HaloError:
+        """Returns what went wrong as an error again."""
+        assert self.error is not None
+        return error_of(self.error, self.exit_code)
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns what `halo run --json` prints of a cell."""
+        return {
+            "id": self.id,
+            "run": self.run,
+            "status": self.status,
+            "stages": list(self.stages),
+            "error": self.error,
+        }
+
+
+def ended(id_: str, status: RunStatus, error: BaseException | None) -> CellOutcome:
+    """Returns the outcome of a cell whose run ended.
+
+    Args:
+        id_: The cell's.
+        status: How far its run got.
+        error: What ended it; None when it is done.
+    """
+    stages = status.as_json()["stages"]
+    if error is None:
+        all_cached = all(stage["status"] == "cached" for stage in stages)
+        return CellOutcome(id_, status.name, "cached" if all_cached else "computed", stages)
+    interrupted = isinstance(error, Interrupted | KeyboardInterrupt)
+    return CellOutcome(
+        id_,
+        status.name,
+        "interrupted" if interrupted else "failed",
+        stages,
+        error_record(error),
+        exit_code_of(error),
+    )

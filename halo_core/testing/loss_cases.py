@@ -1,0 +1,245 @@
+"""The batches that losses are tried on, and the cases they are made for."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from halo_core.feedback import Feedback
+from halo_core.guarded.loss_calls import settled, with_changed_logratios
+from halo_core.loss import ClassCounts, Loss, LossBatch, LossOutput
+from halo_core.testing.batches import Tokens, loss_batch
+from halo_core.testing.component import must_not_raise
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+POINT = 0.3
+"""The reference point of a batch that has one, nats."""
+TOKENS = "policy_token_logps"
+HEAD = "heads."
+_POINT = "reference_point"
+
+
+def settled_loss(loss: Loss) -> Loss:
+    """Returns the loss as the trainer calls it: with the options settled that depend on data."""
+    with must_not_raise(loss, "settle()"):
+        return settled(loss, ClassCounts(desirable=2, undesirable=2)).loss
+
+
+def batch_of(
+    loss: Loss,
+    case: Case,
+    *,
+    whole: Case | None = None,
+    own_points: bool = False,
+    dtype: Literal["float32", "float64"] = "float64",
+) -> LossBatch:
+    """Returns the batch, with only what the loss needs.
+
+    Args:
+        loss: Already settled.
+        case: The examples.
+        whole: The global batch that statistics are computed on; the case itself when left out.
+        own_points: Whether each completion has a reference point of its own.
+        dtype: Of the log-probabilities.
+    """
+    batch = batch_alone(loss, case, own_points=own_points, dtype=dtype)
+    if "statistics" not in loss.needed():
+        return batch
+    all_of_it = batch if whole is None else batch_alone(loss, whole, dtype=dtype)
+    return replace(batch, statistics=_statistics(loss, all_of_it))
+
+
+def batch_alone(
+    loss: Loss,
+    case: Case,
+    *,
+    own_points: bool = False,
+    dtype: Literal["float32", "float64"] = "float64",
+) -> LossBatch:
+    """Returns the batch as it is before the statistics of the global batch are known."""
+    needed = loss.needed()
+    point = case.points if own_points else POINT
+    return loss_batch(
+        case.policy if "policy_logps" in needed else [[0.0] * len(t) for t in case.policy],
+        reference=case.reference if "reference_logps" in needed else None,
+        desirable=case.desirable,
+        examples=[row // case.width for row in range(len(case.policy))],
+        reference_point=point if "reference_point" in needed else None,
+        sampled=case.sampled if "reference_samples" in needed else None,
+        heads=_heads(loss, case),
+        dtype=dtype,
+    )
+
+
+def call(loss: Loss, batch: LossBatch, case: Case) -> LossOutput:
+    """Returns what the loss says of a batch with its change of the log-ratios, as in training.
+
+    The case names it where the call raises.
+    """
+    with must_not_raise(loss, f"a call on {case.name}"):
+        return loss(with_changed_logratios(loss, batch))
+
+
+def _statistics(loss: Loss, batch: LossBatch) -> Mapping[str, Tensor]:
+    with must_not_raise(loss, "statistics()"):
+        return loss.statistics(with_changed_logratios(loss, batch))
+
+
+def _heads(loss: Loss, case: Case) -> dict[str, list[float]]:
+    outputs = {}
+    for i, head in enumerate(loss.heads(), start=1):
+        if head.at == "end":
+            outputs[head.name] = [i * tokens[-1] for tokens in case.outputs]
+        else:
+            outputs[head.name] = [i * value for tokens in case.outputs for value in tokens]
+    return outputs
+
+
+def inputs_of(loss: Loss, batch: LossBatch) -> dict[str, Tensor]:
+    """Returns the tensors that the losses must have a gradient for, by name, and asks for it."""
+    found = {TOKENS: batch.policy_token_logps} if "policy_logps" in loss.needed() else {}
+    found |= {HEAD + name: values for name, values in batch.heads.items()}
+    if batch.reference_point is not None and batch.reference_point.ndim == 1:
+        found[_POINT] = batch.reference_point
+    return {name: tensor.requires_grad_() for name, tensor in found.items()}
+
+
+def with_inputs(batch: LossBatch, inputs: Mapping[str, Tensor]) -> LossBatch:
+    """Returns the batch with these tensors in the place of what `inputs_of` names so."""
+    heads = {name: inputs[HEAD + name] for name in batch.heads}
+    tokens = inputs.get(TOKENS, batch.policy_token_logps)
+    point = inputs.get(_POINT, batch.reference_point)
+    return replace(batch, policy_token_logps=tokens, heads=heads, reference_point=point)
+
+
+EXTREME = 1e4
+"""The largest log-ratio, in nats, that a loss must survive, and the largest output of a head."""
+
+COMPLETIONS: dict[Feedback, int] = {"text": 1, "demonstration": 1, "binary": 1, "paired": 2}
+"""Completions per example. Scored feedback has no batch yet."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Some examples in plain lists, and what is special about them.
+
+    Attributes:
+        name: What is special, for messages.
+        width: Completions per example, a sample of the reference included.
+        policy: Token log-probabilities of each completion under the policy.
+        reference: The same under the reference.
+        outputs: What a head gives at each token of each completion.
+        points: A reference point of each completion.
+        desirable: One per completion.
+        sampled: Whether each completion is a sample of the reference.
+    """
+
+    name: str
+    width: int
+    policy: Tokens
+    reference: Tokens
+    outputs: Tokens
+    points: Sequence[float]
+    desirable: Sequence[bool]
+    sampled: Sequence[bool]
+
+    @property
+    def size(self) -> int:
+        """Number of examples."""
+        return len(self.policy) // self.width
+
+    def take(self, examples: Sequence[int], name: str) -> Case:
+        """Returns the examples at these positions, in this order."""
+        rows = [i * self.width + offset for i in examples for offset in range(self.width)]
+        return replace(
+            self,
+            name=name,
+            policy=[self.policy[row] for row in rows],
+            reference=[self.reference[row] for row in rows],
+            outputs=[self.outputs[row] for row in rows],
+            points=[self.points[row] for row in rows],
+            desirable=[self.desirable[row] for row in rows],
+            sampled=[self.sampled[row] for row in rows],
+        )
+
+
+def mixed_case(loss: Loss) -> Case:
+    """Returns four examples of different lengths, of both classes where there are two."""
+    rng = random.Random(0)
+    samples = "reference_samples" in loss.needed()
+    feedback = loss.resolved_feedback()
+    width = COMPLETIONS[feedback] + samples
+    lengths = [rng.randint(1, 4) for _ in range(4 * width)]
+
+    def tokens(low: float, high: float) -> list[list[float]]:
+        return [[rng.uniform(low, high) for _ in range(length)] for length in lengths]
+
+    policy, reference, outputs = tokens(-3.0, -0.05), tokens(-3.0, -0.05), tokens(-1.5, 1.5)
+    places = [divmod(row, width) for row in range(len(lengths))]
+    sampled = [samples and place == width - 1 for _, place in places]
+    return Case(
+        name="a mixed batch",
+        width=width,
+        policy=policy,
+        reference=reference,
+        outputs=outputs,
+        points=[rng.uniform(-1.0, 1.0) for _ in lengths],
+        desirable=[
+            not is_sample and _is_desirable(feedback, example, place)
+            for (example, place), is_sample in zip(places, sampled, strict=True)
+        ],
+        sampled=sampled,
+    )
+
+
+def _is_desirable(feedback: Feedback, example: int, place: int) -> bool:
+    if feedback == "binary":
+        return example % 2 == 0
+    return feedback != "paired" or place == 0
+
+
+def ordinary_cases(loss: Loss) -> list[Case]:
+    """Returns what a micro-batch can be: mixed, one example, one-sided, policy = reference."""
+    mixed = mixed_case(loss)
+    cases = [
+        mixed,
+        mixed.take([1], "one example"),
+        replace(mixed, name="a policy that equals its reference", policy=mixed.reference),
+    ]
+    if loss.resolved_feedback() == "binary":
+        cases.append(mixed.take([0, 2], "a batch with desirable examples only"))
+        cases.append(mixed.take([1, 3], "a batch with undesirable examples only"))
+    return cases
+
+
+def extreme_cases(loss: Loss) -> list[Case]:
+    """Returns batches whose log-ratios, and outputs of heads, are plus and minus `EXTREME`."""
+    mixed = mixed_case(loss)
+    low = [[-EXTREME / len(tokens)] * len(tokens) for tokens in mixed.policy]
+    high = [[0.0] * len(tokens) for tokens in mixed.policy]
+
+    def case(name: str, up: Sequence[bool]) -> Case:
+        return replace(
+            mixed,
+            name=name,
+            policy=[(high if is_up else low)[row] for row, is_up in enumerate(up)],
+            reference=[(low if is_up else high)[row] for row, is_up in enumerate(up)],
+            outputs=[[EXTREME if is_up else -EXTREME] * len(low[i]) for i, is_up in enumerate(up)],
+        )
+
+    rows = range(len(mixed.policy))
+    cases = [
+        case(f"log-ratios of {EXTREME:g}", [True for _ in rows]),
+        case(f"log-ratios of {-EXTREME:g}", [False for _ in rows]),
+    ]
+    if mixed.width > 1:
+        what = "(the first of each example) and the opposite (the others)"
+        first = [row % mixed.width == 0 for row in rows]
+        cases.append(case(f"log-ratios of {EXTREME:g} {what}", first))
+        cases.append(case(f"log-ratios of {-EXTREME:g} {what}", [not is_up for is_up in first]))
+    return cases

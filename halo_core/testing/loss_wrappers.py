@@ -1,0 +1,149 @@
+"""Checks a wrapper around a loss of each sort: it may change what it likes, and loses nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field, ValidationError
+
+from halo_core.feedback import Feedback
+from halo_core.loss import ClassCounts, Head, Loss, LossBatch, LossOutput, Need, Settled
+from halo_core.loss_wrapper import LossWrapper
+from halo_core.testing.component import expect, must_not_raise
+from halo_core.testing.losses import check_loss
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Paired(Loss):
+    """Pairs, compared with a reference; it has rewards and a value function."""
+
+    feedback: ClassVar[Feedback] = "paired"
+    needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps")
+
+    beta: float = Field(default=0.5, gt=0, description="Reward per nat.")
+
+    def value(self, gain: float) -> float:
+        """Returns the value of a gain: itself."""
+        return gain
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        """Returns one loss per pair."""
+        rewards = self.beta * batch.logratios
+        ahead = rewards[batch.desirable] - rewards[~batch.desirable]
+        return LossOutput((-ahead).sigmoid(), rewards=rewards)
+
+
+class Pointed(Loss):
+    """Desirable and undesirable completions around a reference point, weighed by their length."""
+
+    feedback: ClassVar[Feedback] = "binary"
+    needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps", "reference_point")
+    default_reference_point: ClassVar[str | None] = "zero"
+
+    factor: float | None = Field(default=None, description="Of all losses; counted if None.")
+
+    def weighs_examples(self) -> bool:
+        """Returns that it does."""
+        return True
+
+    def settle(self, counts: ClassCounts) -> Settled:
+        """Returns a copy whose factor is the number of desirable completions."""
+        factor = float(counts.desirable + 1) if self.factor is None else self.factor
+        return Settled(self.model_copy(update={"factor": factor}), f"the factor is {factor}")
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        """Returns one loss per completion.
+
+        Raises:
+            ValueError: When the factor was not settled, or there is no reference point.
+        """
+        if self.factor is None or batch.reference_point is None:
+            raise ValueError(f"factor {self.factor}, reference point {batch.reference_point}")
+        gains = batch.logratios - batch.reference_point
+        losses = (-gains).where(batch.desirable, gains).sigmoid()
+        return LossOutput(self.factor * losses, batch.lengths)
+
+
+class Summing(Loss):
+    """Completions around the mean of the global batch, with heads and control tokens."""
+
+    feedback: ClassVar[Feedback] = "binary"
+    needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "statistics")
+
+    def heads(self) -> Sequence[Head]:
+        """Returns one head at the tokens and one at the ends."""
+        return (Head("critic", at="tokens"), Head("score", at="end"))
+
+    def control_tokens(self) -> tuple[str, str]:
+        """Returns two tokens."""
+        return ("<|yes|>", "<|no|>")
+
+    def statistics(self, batch: LossBatch) -> Mapping[str, Tensor]:
+        """Returns the sum of the log-probabilities, and their number."""
+        logps = batch.policy_logps.detach()
+        return {"sum": logps.sum(), "count": logps.new_tensor(float(len(logps)))}
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        """Returns one loss per completion."""
+        mean = batch.statistics["sum"] / batch.statistics["count"]
+        critic = batch.policy_logps.new_zeros(batch.desirable.shape)
+        critic = critic.index_add(0, batch.sequence_index, batch.heads["critic"])
+        losses = (0.1 * (batch.policy_logps - mean) + critic + batch.heads["score"]).tanh()
+        return LossOutput(losses, metrics={"mine": (losses.sum(), len(losses))})
+
+
+SORTS: Sequence[Loss] = (Paired(), Pointed(), Pointed(factor=2.0), Summing())
+"""A loss of each sort: with all that losses may want, between them."""
+
+
+class _Identity(LossWrapper):
+    """A wrapper that changes nothing."""
+
+
+def check_loss_wrapper(wrap: Callable[[Loss], LossWrapper]) -> None:
+    """Checks a wrapper around each of `SORTS`, and around a wrapper.
+
+    A loss that the wrapper refuses, with a validator of its own, is passed over; one at least must
+    be taken.
+
+    Args:
+        wrap: Returns the wrapper around a loss: ``lambda loss: Mine(loss=loss, strength=0.5)``.
+
+    Raises:
+        AssertionError: When all losses are refused, a rule of `check_loss` is broken, or something
+            that the wrapped loss wants is lost.
+    """
+    taken = 0
+    for loss in (*SORTS, _Identity(loss=Paired()), _Identity(loss=Pointed())):
+        try:
+            wrapper = wrap(loss)
+        except ValidationError:
+            continue
+        taken += 1
+        check_loss(wrapper)
+        _check_forwarded(wrapper, loss)
+    expect(taken > 0, wrap, f"it refuses all of {', '.join(map(repr, SORTS))}")
+
+
+def _check_forwarded(wrapper: LossWrapper, loss: Loss) -> None:
+    counts = ClassCounts(3, 2)
+    with must_not_raise(wrapper, "what it says of the wrapped loss"):
+        needs = set(loss.needed()) - set(wrapper.needed())
+        heads = set(loss.heads()) - set(wrapper.heads())
+        said = {
+            "resolved_feedback()": (wrapper.resolved_feedback(), loss.resolved_feedback()),
+            "control_tokens()": (wrapper.control_tokens(), loss.control_tokens()),
+            "settle()": (wrapper.settle(counts).loss, _around_settled(wrapper, loss, counts)),
+        }
+    expect(not needs, wrapper, f"needed() leaves out {needs} of the wrapped loss")
+    expect(not heads, wrapper, f"heads() leaves out {heads} of the wrapped loss")
+    for call, (mine, theirs) in said.items():
+        expect(mine == theirs, wrapper, f"{call} gives {mine}; the wrapped loss has {theirs}")
+
+
+def _around_settled(wrapper: LossWrapper, loss: Loss, counts: ClassCounts) -> LossWrapper:
+    """Returns a wrapper around the settled loss, with the options that it has."""
+    return wrapper.model_copy(update={"loss": loss.settle(counts).loss})

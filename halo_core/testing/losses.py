@@ -1,0 +1,239 @@
+"""Checks what every loss promises: one value per example, right gradients, nothing else touched."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, get_args
+
+from halo_core.guarded.loss_calls import wrong_metrics
+from halo_core.loss import Head, Loss, LossBatch, LossOutput, Need
+from halo_core.testing.component import check_component, expect
+from halo_core.testing.gradients import (
+    check_extremes,
+    check_gradient,
+    check_heads,
+    check_own_points,
+)
+from halo_core.testing.loss_abilities import check_abilities
+from halo_core.testing.loss_cases import (
+    COMPLETIONS,
+    Case,
+    batch_of,
+    call,
+    inputs_of,
+    mixed_case,
+    ordinary_cases,
+    settled_loss,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+KNOWN_NEEDS = set(get_args(Need))
+SAME = 1e-12
+"""Relative tolerance in float64 for numbers that must be the same but for the order of sums."""
+
+
+def check_loss(loss: Loss) -> None:
+    """Runs `check_component` and all of `LOSS_CHECKS`.
+
+    The losses must depend on the policy, or on the heads, through a gradient that is their
+    derivative: a loss that stops the gradient of a part of itself fails `check_gradient`; run the
+    other checks then. A loss with open options that are settled by counting is counted first.
+
+    Args:
+        loss: One with the options it is used with.
+
+    Raises:
+        AssertionError: At the first rule that is broken.
+    """
+    check_component(loss)
+    for check in LOSS_CHECKS:
+        check(loss)
+
+
+def check_declaration(loss: Loss) -> None:
+    """Checks the kind of feedback, what is needed, the heads and the default reference point."""
+    feedback, needed = loss.resolved_feedback(), loss.needed()
+    expect(
+        feedback in COMPLETIONS,
+        loss,
+        f"feedback is {feedback!r}; expected one of {', '.join(COMPLETIONS)}",
+    )
+    declared = getattr(type(loss), "needs", needed)
+    unknown = {*needed, *declared} - KNOWN_NEEDS
+    expect(
+        not unknown,
+        loss,
+        f"needs {', '.join(map(repr, sorted(unknown)))}; known: {sorted(KNOWN_NEEDS)}",
+    )
+    expect(
+        "reference_point" not in needed or loss.resolved_reference_point() is not None,
+        loss,
+        "needs 'reference_point'; set default_reference_point, for specs that name none",
+    )
+    more = set(needed) - set(declared)
+    expect(
+        not more,
+        loss,
+        f"needed() names {', '.join(map(repr, sorted(more)))}, which `needs` does not",
+    )
+    heads = list(loss.heads())
+    expect(
+        all(isinstance(head, Head) for head in heads)
+        and len({h.name for h in heads}) == len(heads),
+        loss,
+        f"heads() gave {heads}; expected Heads, each with a name of its own",
+    )
+
+
+def check_output(loss: Loss) -> None:
+    """Checks the shapes, types and gradients of what comes back, on each kind of batch."""
+    loss = settled_loss(loss)
+    for case in ordinary_cases(loss):
+        batch = batch_of(loss, case)
+        inputs_of(loss, batch)
+        output = call(loss, batch, case)
+        expect(
+            isinstance(output, LossOutput),
+            loss,
+            f"on {case.name}: returned {type(output).__name__}; expected LossOutput",
+        )
+        _check_losses_and_weights(loss, case, output)
+        _check_rewards_and_metrics(loss, case, output)
+
+
+def _check_losses_and_weights(loss: Loss, case: Case, output: LossOutput) -> None:
+    _expect_shape(loss, case, "losses", output.losses, (case.size,))
+    expect(
+        output.losses.requires_grad,
+        loss,
+        f"on {case.name}: losses have no gradient; they must depend on the policy",
+    )
+    if output.weights is None:
+        return
+    _expect_shape(loss, case, "weights", output.weights, (case.size,))
+    _expect_detached(loss, case, "weights", output.weights)
+    weights = output.weights.tolist()
+    expect(
+        all(0 <= weight < float("inf") for weight in weights),
+        loss,
+        f"on {case.name}: weights are {weights}; expected finite values of at least 0",
+    )
+
+
+def _check_rewards_and_metrics(loss: Loss, case: Case, output: LossOutput) -> None:
+    if output.rewards is not None:
+        _expect_shape(loss, case, "rewards", output.rewards, (len(case.policy),))
+    wrong = wrong_metrics(output.metrics)
+    expect(wrong is None, loss, f"on {case.name}: it {wrong}")
+
+
+def check_untouched(loss: Loss) -> None:
+    """Checks that a call changes neither the batch nor the random state, and repeats itself."""
+    import torch
+
+    loss = settled_loss(loss)
+    case = mixed_case(loss)
+    batch, before = batch_of(loss, case), batch_of(loss, case)
+    states = random.getstate(), torch.get_rng_state()
+    first = call(loss, batch, case)
+    then = _tensors(before)
+    for name, now in _tensors(batch).items():
+        expect(
+            torch.equal(now, then[name]),
+            loss,
+            f"it changes the batch's {name} in place; work on a copy",
+        )
+    expect(
+        random.getstate() == states[0] and torch.equal(torch.get_rng_state(), states[1]),
+        loss,
+        "it draws random numbers; a resumed run would not repeat them",
+    )
+    _expect_same(loss, "called again, losses", call(loss, batch, case).losses, first.losses)
+
+
+def check_permutation(loss: Loss) -> None:
+    """Checks that the order of the examples makes no difference to any of them."""
+    loss = settled_loss(loss)
+    case = mixed_case(loss)
+    order = [2, 0, 3, 1]
+    output = call(loss, batch_of(loss, case), case)
+    moved_case = case.take(order, "a reordered batch")
+    moved = call(loss, batch_of(loss, moved_case, whole=case), moved_case)
+    _expect_same(loss, "in another order, losses", moved.losses, output.losses[order])
+    _expect_same(loss, "in another order, weights", moved.counts, output.counts[order])
+    if output.rewards is not None and moved.rewards is not None:
+        width = case.width
+        rows = [example * width + offset for example in order for offset in range(width)]
+        _expect_same(loss, "in another order, rewards", moved.rewards, output.rewards[rows])
+
+
+def check_split(loss: Loss) -> None:
+    """Checks that an example's loss does not depend on the others of its micro-batch.
+
+    The trainer cuts a global batch as memory allows, which must not change what is learned.
+    """
+    loss = settled_loss(loss)
+    case = mixed_case(loss)
+    whole = call(loss, batch_of(loss, case), case)
+    for example in range(case.size):
+        alone_case = case.take([example], f"example {example} alone")
+        alone = call(loss, batch_of(loss, alone_case, whole=case), alone_case)
+        one = slice(example, example + 1)
+        _expect_same(loss, f"example {example} alone, losses", alone.losses, whole.losses[one])
+        _expect_same(loss, f"example {example} alone, weights", alone.counts, whole.counts[one])
+
+
+LOSS_CHECKS: Sequence[Callable[[Loss], None]] = (
+    check_declaration,
+    check_output,
+    check_untouched,
+    check_heads,
+    check_gradient,
+    check_extremes,
+    check_permutation,
+    check_split,
+    check_own_points,
+    check_abilities,
+)
+"""What `check_loss` runs after `check_component`, for ``pytest.mark.parametrize``."""
+
+
+def _tensors(batch: LossBatch) -> dict[str, Tensor]:
+    """All that a batch holds, by name; what is not there left out."""
+    found: dict[str, Tensor] = {}
+    for field in fields(LossBatch):
+        value = getattr(batch, field.name)
+        if isinstance(value, Mapping):
+            found |= {f"{field.name}[{name!r}]": tensor for name, tensor in value.items()}
+        elif value is not None:
+            found[field.name] = value
+    return found
+
+
+def _expect_shape(
+    loss: Loss, case: Case, name: str, values: Tensor, shape: tuple[int, ...]
+) -> None:
+    came = tuple(values.shape)
+    expect(came == shape, loss, f"on {case.name}: {name}: the shape is {came}; expected {shape}")
+
+
+def _expect_detached(loss: Loss, case: Case, name: str, values: Tensor) -> None:
+    expect(
+        not values.requires_grad,
+        loss,
+        f"on {case.name}: {name}: expected no gradient; use .detach()",
+    )
+
+
+def _expect_same(loss: Loss, name: str, came: Tensor, expected: Tensor) -> None:
+    import torch
+
+    expect(
+        torch.allclose(came, expected, rtol=SAME, atol=SAME),
+        loss,
+        f"{name} are {came.tolist()}; expected {expected.tolist()}",
+    )

@@ -1,0 +1,182 @@
+"""Checks what every estimator of a reference point promises."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+
+from halo_core.reference_point import (
+    Candidate,
+    Estimate,
+    Observed,
+    Pair,
+    PairingPlan,
+    RefPointEstimator,
+)
+from halo_core.testing.component import check_component, expect, must_not_raise
+
+
+def check_reference_point(estimator: RefPointEstimator) -> None:
+    """Runs `check_component`, and `check_pairs_and_estimates` or `check_within_pair`.
+
+    What the estimator observes decides which.
+
+    Args:
+        estimator: One with the options it is used with.
+
+    Raises:
+        AssertionError: At the first rule that is broken.
+    """
+    check_component(estimator)
+    if estimator.observes == "pair":
+        check_within_pair(estimator)
+    else:
+        check_pairs_and_estimates(estimator)
+
+
+def check_within_pair(estimator: RefPointEstimator) -> None:
+    """Checks an estimator that takes the point of each chosen completion from its own pair.
+
+    Raises:
+        AssertionError: When there is not one finite point per pair, a point depends on other pairs,
+            or its gradient is not its derivative.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    chosen, rejected = torch.randn(2, 5, generator=generator, dtype=torch.float64)
+    with must_not_raise(estimator, "within_pair()"):
+        points = estimator.within_pair(chosen, rejected)
+        alone = [estimator.within_pair(chosen[i : i + 1], rejected[i : i + 1]) for i in range(5)]
+        far = estimator.within_pair(1e4 * chosen, 1e4 * rejected)
+    expect(
+        tuple(points.shape) == (5,),
+        estimator,
+        f"within_pair(): the shape is {tuple(points.shape)}; expected (5,), one point per pair",
+    )
+    expect(
+        torch.allclose(torch.cat(alone), points),
+        estimator,
+        "within_pair(): the point of a pair depends on the other pairs of its micro-batch",
+    )
+    expect(bool(far.isfinite().all()), estimator, "within_pair(): not finite at log-ratios of 1e4")
+    inputs = chosen.requires_grad_(), rejected.requires_grad_()
+    if estimator.within_pair(*inputs).requires_grad:
+        expect(
+            torch.autograd.gradcheck(estimator.within_pair, inputs, raise_exception=False),
+            estimator,
+            "within_pair(): the gradient is not the derivative (torch.autograd.gradcheck)",
+        )
+
+
+def check_pairs_and_estimates(estimator: RefPointEstimator) -> None:
+    """Checks pairs and estimates for batches of all sizes, and that nothing else plays a part.
+
+    One that observes mismatched pairs makes them; one that observes its own completions is shown
+    those, and one that observes nothing is shown none.
+
+    Raises:
+        AssertionError: When pairs lie outside the plan or depend on more than plan and rng, when
+            an estimate is not finite or not repeatable, a state does not survive JSON, or a lagged
+            one has another value than its state says.
+    """
+    for name, plan in _plans(estimator.partners() == "fixed").items():
+        pairs = [Pair(i, i) for i in range(len(plan.batch))] if estimator.observes == "own" else []
+        if estimator.observes == "mismatched":
+            pairs = _check_pairs(estimator, name, plan)
+        _check_estimates(estimator, name, plan, pairs)
+
+
+def _plans(with_fixed: bool) -> dict[str, PairingPlan]:
+    batch = [Candidate(f"prompt {i}", f"completion {i}") for i in range(6)]
+    one_prompt = [Candidate("prompt", f"completion {i}") for i in range(4)]
+    following = [Candidate(f"later prompt {i}", f"later completion {i}") for i in range(3)]
+    plans = {
+        "a batch of six": PairingPlan(batch, following),
+        "a batch of six at the end of an epoch": PairingPlan(batch, []),
+        "a batch of one": PairingPlan(batch[:1], following),
+        "a batch of one at the end of an epoch": PairingPlan(batch[:1], []),
+        "a batch of one prompt": PairingPlan(one_prompt, following),
+        "a batch of one prompt at the end of an epoch": PairingPlan(one_prompt, []),
+    }
+    if not with_fixed:
+        return plans
+    others = [Candidate(f"far prompt {i}", f"far completion {i}") for i in range(6)]
+    own = PairingPlan(batch, following, batch)  # data with no other prompt
+    fixed = {name: replace(plan, fixed=others[: len(plan.batch)]) for name, plan in plans.items()}
+    return {**fixed, "a batch whose fixed partners are its own": own}
+
+
+def _check_pairs(estimator: RefPointEstimator, name: str, plan: PairingPlan) -> list[Pair]:
+    chance, before = random.getstate(), copy.deepcopy(plan)
+    with must_not_raise(estimator, f"pairs() for {name}"):
+        pairs = list(estimator.pairs(plan, random.Random(1)))
+        again = list(estimator.pairs(plan, random.Random(1)))
+    expect(
+        random.getstate() == chance,
+        estimator,
+        f"{name}: pairs() draws from the global random state; draw from `rng` only",
+    )
+    expect(pairs == again, estimator, f"{name}: the same rng gives {pairs}, then {again}")
+    expect(plan == before, estimator, f"{name}: pairs() changes the plan")
+    size = len(plan.batch) + len(plan.following) + len(plan.fixed)
+    for pair in pairs:
+        inside = isinstance(pair, Pair) and 0 <= min(pair.prompt, pair.completion)
+        expect(
+            inside and max(pair.prompt, pair.completion) < size,
+            estimator,
+            f"{name}: {pair!r} is not a Pair of positions from 0 to {size - 1}",
+        )
+    return pairs
+
+
+def _check_estimates(
+    estimator: RefPointEstimator, name: str, plan: PairingPlan, pairs: list[Pair]
+) -> None:
+    state: Mapping[str, float] = {}
+    for scale in (0.0, 1.0, -1.0, 1e4, -1e4):
+        logratios = [scale * (1 + i) / len(pairs) for i in range(len(pairs))]
+        observed = Observed(logratios, [3] * len(pairs), pairs, len(plan.batch))
+        where = f"{name}, log-ratios around {scale:g}"
+        kept = dict(state)
+        with must_not_raise(estimator, f"estimate() for {where}"):
+            estimate = estimator.estimate(observed, state)
+            again = estimator.estimate(observed, json.loads(json.dumps(kept)))
+        expect(
+            isinstance(estimate, Estimate),
+            estimator,
+            f"{where}: estimate() returned {estimate!r}; expected an Estimate",
+        )
+        _check_finite(estimator, where, estimate)
+        expect(dict(state) == kept, estimator, f"{where}: estimate() changes the state it is given")
+        expect(
+            estimate == again,
+            estimator,
+            f"{where}: the state through JSON gives {again}; expected {estimate}",
+        )
+        if estimator.lagged:
+            known = estimator.point_from(kept)
+            expect(
+                known == estimate.value,
+                estimator,
+                f"{where}: point_from() gives {known!r} before the step, and estimate() "
+                f"{estimate.value!r}; expected the same, whatever is observed",
+            )
+        state = estimate.state
+
+
+def _check_finite(estimator: RefPointEstimator, where: str, estimate: Estimate) -> None:
+    numbers = {"value": estimate.value}
+    numbers |= {f"state[{key!r}]": value for key, value in estimate.state.items()}
+    for key, (total, count) in estimate.metrics.items():
+        numbers |= {f"the sum of metric {key!r}": total, f"the count of metric {key!r}": count}
+    for key, number in numbers.items():
+        expect(
+            isinstance(number, int | float) and math.isfinite(number),
+            estimator,
+            f"{where}: {key} is {number!r}; expected a finite number",
+        )

@@ -1,0 +1,71 @@
+"""Checks what every reference update promises."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterable
+
+from halo_core.reference_update import ReferenceUpdate
+from halo_core.testing.component import check_component, expect, must_not_raise
+
+STEPS = (*range(1, 301), 1_000, 10_007, 1_000_000)
+"""Steps that are tried: all of a short training, and some of a long one."""
+
+
+def check_reference_update(update: ReferenceUpdate) -> None:
+    """Runs `check_component` and `check_shares`.
+
+    Args:
+        update: One with the options it is used with.
+
+    Raises:
+        AssertionError: At the first rule that is broken.
+    """
+    check_component(update)
+    check_shares(update)
+
+
+def check_shares(update: ReferenceUpdate) -> None:
+    """Checks the share of each step, and that the step alone decides it.
+
+    Raises:
+        AssertionError: When a share is no number from 0 to 1, is another one when the steps are
+            asked for again in another order, or is drawn from the global random state; or when the
+            reference is never changed.
+    """
+    chance = random.getstate()
+    found = _shares(update, STEPS)
+    expect(
+        random.getstate() == chance,
+        update,
+        "mix() draws from the global random state; a share depends on the step alone",
+    )
+    again = _shares(update, reversed(STEPS))
+    for step in STEPS:
+        expect(
+            found[step] == again[step],
+            update,
+            f"step {step}: mix() gives {found[step]!r}, and {again[step]!r} when the steps are "
+            "asked for in another order; a share depends on the step alone",
+        )
+    expect(
+        any(found.values()),
+        update,
+        f"mix() is 0 at all of {len(STEPS)} steps up to {STEPS[-1]:,}: it never changes the "
+        "reference",
+    )
+
+
+def _shares(update: ReferenceUpdate, steps: Iterable[int]) -> dict[int, float]:
+    found = {}
+    for step in steps:
+        with must_not_raise(update, f"mix({step})"):
+            share = update.mix(step)
+        expect(
+            isinstance(share, int | float) and math.isfinite(share) and 0 <= share <= 1,
+            update,
+            f"mix({step}) is {share!r}; expected a number from 0 to 1",
+        )
+        found[step] = float(share)
+    return found

@@ -1,0 +1,96 @@
+"""Checks what every stage promises: what it says is sound, and it leaves what it makes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from halo_core.errors import Interrupted, UserError
+from halo_core.guarded.stage_calls import (
+    check_product,
+    checked_result,
+    command_of,
+    feedback_given_of,
+    feedback_wanted_of,
+    forecast_of,
+    mistakes_of,
+)
+from halo_core.stage import Known, Stage, StageContext, StageResult, StopFlag
+from halo_core.testing.component import check_component, expect, must_not_raise
+
+
+def check_stage(stage: Stage, context: StageContext) -> None:
+    """Runs `check_component`, `check_sayings` and `check_runs`.
+
+    Args:
+        stage: One with options that go together, which needs seconds for its work.
+        context: What it works on, in an empty folder: see `stage_context` and `data_set`.
+
+    Raises:
+        AssertionError: At the first rule that is broken.
+    """
+    check_component(stage)
+    check_sayings(stage, context)
+    check_runs(stage, context)
+
+
+def check_sayings(stage: Stage, context: StageContext) -> None:
+    """Checks what the stage says before it runs.
+
+    Args:
+        stage: One with options that go together.
+        context: Of which the folders are told to it.
+
+    Raises:
+        AssertionError: When it finds mistakes in its options, or an answer has the wrong type.
+    """
+    with must_not_raise(stage, "what it says before it runs"):
+        problems = mistakes_of(stage)
+        feedback_wanted_of(stage)
+        command_of(stage, context.folder)
+        if stage.produces == "feedback":
+            feedback_given_of(stage)
+    expect(not problems, stage, f"mistakes() finds {problems}; expected options that go together")
+    rows = {option: len(data) for option, data in context.data.items()}
+    more = Known(weights=10**9, learned=100, rows=rows, inputs=context.inputs, cache=context.cache)
+    for known in (Known(cache=context.cache), more, replace(more, done=True)):
+        with must_not_raise(stage, f"forecast({known})"):
+            try:
+                forecast_of(stage, known)
+            except UserError:
+                pass  # The plan then says what of the inputs cannot be used.
+
+
+def check_runs(stage: Stage, context: StageContext) -> None:
+    """Runs the stage three times in one folder: asked to stop at once, to its end, and again.
+
+    Args:
+        stage: The stage.
+        context: What it works on.
+
+    Raises:
+        AssertionError: When a run raises, returns no finite numbers, or does not leave what the
+            stage promises, or when the same work done again gives other numbers.
+    """
+    stop = StopFlag()
+    stop.set(2)
+    with must_not_raise(stage, "run() when it was asked to stop at once"):
+        try:
+            checked_result(stage, stage.run(replace(context, stop=stop)))
+        except Interrupted:
+            pass
+    first, again = (_run(stage, context, time) for time in ("behind a stop", "once more"))
+    expect(
+        dict(first.metrics) == dict(again.metrics),
+        stage,
+        f"run() gave {dict(first.metrics)}, and in the same folder {dict(again.metrics)}",
+    )
+
+
+def _run(stage: Stage, context: StageContext, time: str) -> StageResult:
+    with must_not_raise(stage, f"run() {time}"):
+        result = checked_result(stage, stage.run(context))
+        check_product(stage, context.folder)
+    return result
+
+
+__all__ = ["check_runs", "check_sayings", "check_stage"]

@@ -1,0 +1,227 @@
+"""Checks what every tracker promises: events twice do no harm, and what it says is JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from halo_core.events import Event, EventLog, read_events
+from halo_core.testing.component import check_component, expect, must_not_raise
+from halo_core.tracker import StartOver, SuiteStatus, Tracker, TrackerSession
+from halo_core.tracking.descriptions import describe_all
+from halo_core.workspace.files import write_text
+from halo_core.workspace.layout import Workspace
+from halo_core.workspace.records import (
+    EVENTS,
+    RESOLVED_SPEC,
+    RUN,
+    SPEC,
+    SUITE,
+    SUITE_SPEC,
+    RunCell,
+    RunRecord,
+    RunStage,
+    SuiteCell,
+    SuiteRecord,
+)
+
+_SPEC = "name: toy\nseed: 1\nstages:\n  kto: {use: train}\n"
+_STAGE = "stages/train-0123456789abcdef"
+_SUITE = "toy-abcdef"
+
+
+def check_tracker(tracker: Tracker, folder: Path) -> None:
+    """Runs `check_component`, `check_session` and `check_abilities`.
+
+    Args:
+        tracker: One with the options it is used with; where it sends to must be there.
+        folder: An empty folder, which becomes the workspace of two short runs of one suite.
+
+    Raises:
+        AssertionError: At the first rule that is broken.
+    """
+    check_component(tracker)
+    workspace = Workspace(folder.resolve())
+    first, second = (_make_run(workspace, cell) for cell in ("a", "b"))
+    suite = _make_suite(workspace, [first, second])
+    check_session(tracker, first, workspace.root)
+    check_session(tracker, second, workspace.root)
+    check_abilities(tracker, [first, second], suite, workspace.root)
+
+
+def check_session(tracker: Tracker, run: Path, workspace: Path) -> None:
+    """Hands a run over in two sessions, event by event and again from the first one on.
+
+    Args:
+        tracker: The tracker.
+        run: A folder with `run.json` and `events.jsonl`.
+        workspace: The workspace.
+
+    Raises:
+        AssertionError: When the tracker raises, asks for the first event though it got it, or does
+            not say the same of itself before and after it was given all events again.
+    """
+    events = [event for event, _ in read_events(run / EVENTS.name)]
+    told: list[Mapping[str, Any]] = []
+    for opening, parts in (("first", [[event] for event in events]), ("second", [events])):
+        with must_not_raise(tracker, f"open() of the {opening} session"):
+            session: object = tracker.open(run, workspace)
+        expect(
+            isinstance(session, TrackerSession),
+            tracker,
+            f"open() returned a {type(session).__name__}; expected a subclass of TrackerSession",
+        )
+        assert isinstance(session, TrackerSession)
+        for part in (*parts, (), events):
+            _hand_over(tracker, session, part, events)
+        told.append(_described(tracker, "describe", session.describe()))
+        with must_not_raise(tracker, f"close() of the {opening} session"):
+            session.close()
+    for before, after in pairwise(told):
+        expect(before == after, tracker, f"describe() was {before}, and is {after} of the same run")
+
+
+def check_abilities(tracker: Tracker, runs: Sequence[Path], suite: Path, workspace: Path) -> None:
+    """Calls what a tracker may offer beside its session, everything twice.
+
+    Args:
+        tracker: The tracker.
+        runs: The folders of runs that it was given.
+        suite: The folder of their suite.
+        workspace: The workspace.
+
+    Raises:
+        AssertionError: When a method raises, or returns something else than its interface says.
+    """
+    statuses: tuple[SuiteStatus, ...] = ("pending", "running", "running", "done")
+    for status in statuses:
+        with must_not_raise(tracker, f"tell_suite(..., {status!r})"):
+            answer: object = tracker.tell_suite(suite, workspace, status)
+        _described(tracker, "tell_suite", answer)
+    report = suite / "report"
+    write_text(report / "report.html", "<p>report</p>\n")
+    for _ in range(2):
+        with must_not_raise(tracker, "take_report()"):
+            taken: object = tracker.take_report(report, suite, workspace)
+        expect(isinstance(taken, bool), tracker, f"take_report() gave {taken!r}; expected a bool")
+    with must_not_raise(tracker, "has_run()"):
+        there: object = tracker.has_run(runs[0], workspace)
+    expect(
+        there in (True, None),
+        tracker,
+        f"has_run() of a run whose events it took gave {there!r}; expected True, or None",
+    )
+    unknown = runs[0].with_name("toy-ffffff")
+    with must_not_raise(tracker, "has_run() of a run that it does not know"):
+        there = tracker.has_run(unknown, workspace)
+    expect(
+        there in (False, None),
+        tracker,
+        f"has_run() of a run that it was never given gave {there!r}; expected False, or None",
+    )
+    _check_comparison(tracker, runs, unknown, workspace)
+
+
+def _check_comparison(
+    tracker: Tracker, runs: Sequence[Path], unknown: Path, workspace: Path
+) -> None:
+    asked = [*runs, unknown]
+    with must_not_raise(tracker, "compare_runs()"):
+        said = _described(tracker, "compare_runs", tracker.compare_runs(asked, workspace))
+    absent = said.get("absent", [])
+    known = [str(run) for run in asked]
+    expect(
+        isinstance(absent, list) and all(run in known for run in absent),
+        tracker,
+        f"compare_runs() gave {absent!r} as 'absent'; expected folders of runs it was asked for",
+    )
+
+
+def _hand_over(
+    tracker: Tracker, session: TrackerSession, events: Sequence[Event], all_events: Sequence[Event]
+) -> None:
+    """Hands events over; where the tracker wants the first ones, all of them."""
+    with must_not_raise(tracker, f"handle() of {len(events)} events"):
+        try:
+            session.handle(events)
+        except StartOver:
+            expect(
+                events[:1] != all_events[:1],
+                tracker,
+                "handle() raised StartOver, though it was given the run's first events",
+            )
+            session.handle(all_events)
+
+
+def _described(tracker: Tracker, call: str, answer: object) -> Mapping[str, Any]:
+    """Returns a description as halo shows it; an empty one where nothing is offered."""
+    problems: list[BaseException] = []
+    told = describe_all(
+        {"it": tracker}, call, lambda _: answer, lambda _, error: problems.append(error)
+    )
+    expect(not problems, tracker, str(problems[0]) if problems else "")
+    if isinstance(answer, Mapping) and answer:
+        expect("label" in answer, tracker, f"{call}() gave no 'label': what people call it")
+    return told.get("it", {})
+
+
+def _make_run(workspace: Workspace, cell: str) -> Path:
+    """Writes a run of one stage that is done, as the cell of a suite."""
+    run = workspace.run(f"toy-{cell * 6}")
+    for name in (SPEC, RESOLVED_SPEC):
+        write_text(run / name, _SPEC)
+    stage = RunStage(id="kto", use="train", folder=_STAGE, key="0123", product="model", loss="kto")
+    RUN.write(
+        run,
+        RunRecord(
+            name=run.name,
+            recipe="toy",
+            suite=RunCell(folder=f"suites/{_SUITE}", cell=cell, axes={"method": cell}),
+            seed=1,
+            command=["halo", "run", "toy.yaml"],
+            stages=[stage],
+            data={},
+            tracking=[],
+            components=[],
+            versions={},
+        ),
+    )
+    _write_events(EventLog(run / EVENTS.name), run.name)
+    return run
+
+
+def _write_events(log: EventLog, run: str) -> None:
+    stage = {"stage": "kto", "use": "train", "folder": _STAGE}
+    files = {"spec": SPEC, "resolved": RESOLVED_SPEC}
+    log.append("run-started", name="toy", run=run, **files, command=["halo"], stages=["kto"])
+    log.append("stage-started", **stage, resumed=False)
+    for step in (1, 2, 2):  # A step comes twice after a resume.
+        metrics = {"train/loss": 1 / step, "rewards/margins": 0.1 * step}
+        log.append("metrics", stage="kto", step=step, metrics=metrics, examples=4 * step)
+    log.append("warning", stage="kto", message="the learning rate is high")
+    metrics = {"loss": 0.5, "steps": 2.0}
+    ended = {"product": "model", "status": "computed", "metrics": metrics, "headline": "learned"}
+    log.append("stage-ended", **stage, **ended)
+    log.append("run-ended", status="done", headline="learned", error=None)
+
+
+def _make_suite(workspace: Workspace, runs: Sequence[Path]) -> Path:
+    suite = workspace.suite(_SUITE)
+    write_text(suite / SUITE_SPEC, _SPEC)
+    cells = [
+        SuiteCell(
+            id=cell,
+            axes={"method": cell},
+            run=workspace.relative(run),
+            status="computed",
+            error=None,
+        )
+        for cell, run in zip(("a", "b"), runs, strict=True)
+    ]
+    SUITE.write(suite, SuiteRecord(name="toy", axes={"method": ["a", "b"]}, cells=cells))
+    return suite
+
+
+__all__ = ["check_abilities", "check_session", "check_tracker"]

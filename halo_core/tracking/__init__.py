@@ -1,0 +1,1 @@
+"""Carries the events of runs and suites to trackers, from outside the training loop."""

@@ -1,0 +1,164 @@
+"""Carries a run's events to its trackers while it runs, from outside the training loop.
+
+Each tracker has a thread of its own that reads the run's `events.jsonl`. Nothing that a tracker
+does, raising or hanging, reaches the training or another tracker: it is tried again later, with
+growing pauses, and what it has not taken when the run ends can be sent with `halo sync`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from halo_core.redact import one_line
+from halo_core.tracker import Tracker
+from halo_core.tracking.descriptions import Description, describe_all
+from halo_core.tracking.feed import Feed, make_feeds
+
+POLL_S = 0.5
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 60.0
+CLOSE_DEADLINE_S = 30.0
+LAST_WORDS_S = 2.0
+"""How long trackers that are given up may take to say where they show the run."""
+
+
+class Tracking:
+    """Keeps the trackers of a run up to date while it is entered.
+
+    Args:
+        trackers: By name.
+        run: The run's folder.
+        workspace: The workspace.
+        warn: Shows a warning; called from the trackers' threads.
+    """
+
+    def __init__(
+        self,
+        trackers: Mapping[str, Tracker],
+        run: Path,
+        workspace: Path,
+        warn: Callable[[str], None],
+    ) -> None:
+        self._run = run
+        self._warn = warn
+        self._closing = threading.Event()
+        self._given_up = threading.Event()
+        self._carriers = [
+            _Carrier(feed, self._closing, self._given_up, warn)
+            for feed in make_feeds(trackers, run, workspace)
+        ]
+
+    def __enter__(self) -> Self:
+        for carrier in self._carriers:
+            carrier.start()
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self, deadline_s: float = CLOSE_DEADLINE_S) -> None:
+        """Waits until the trackers took all events; warns of those that did not in time.
+
+        A tracker that never took anything gets one last try and no waiting.
+
+        Args:
+            deadline_s: Seconds to wait at most, for all of them together.
+        """
+        if self._given_up.is_set():
+            return
+        self._closing.set()
+        deadline = time.monotonic() + deadline_s
+        for carrier in self._carriers:
+            carrier.join(max(0.0, deadline - time.monotonic()))
+        self._given_up.set()
+        last = time.monotonic() + LAST_WORDS_S
+        for carrier in self._carriers:
+            carrier.join(max(0.0, last - time.monotonic()))
+            if not carrier.drained:
+                name = carrier.feed.name
+                self._warn(
+                    f"{name}: not everything reached {name}; "
+                    f"halo sync {shown_path(self._run)} sends the rest"
+                )
+
+    def describe(self) -> dict[str, Description]:
+        """Returns what trackers said of themselves when they were closed, by their names."""
+        return {name: said for carrier in self._carriers for name, said in carrier.told.items()}
+
+
+class _Carrier(threading.Thread):
+    """The thread of one tracker."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        closing: threading.Event,
+        given_up: threading.Event,
+        warn: Callable[[str], None],
+    ) -> None:
+        super().__init__(name=f"halo-tracking-{feed.name}", daemon=True)
+        self.feed = feed
+        self.drained = False
+        self.told: Mapping[str, Description] = {}
+        self._closing, self._given_up = closing, given_up
+        self._warn = warn
+        self._pause_s = 0.0
+
+    def run(self) -> None:
+        self._carry()
+        trackers = {self.feed.name: self.feed.tracker}
+        self.told = describe_all(trackers, "describe", lambda _: self.feed.describe(), self._mute)
+        with contextlib.suppress(Exception):  # All was said already; nothing is lost by this.
+            self.feed.close()
+
+    def _carry(self) -> None:
+        while not (self._given_up.is_set() or self.drained):
+            # Read before the step: what was appended before closing is then in the step's reach.
+            closing = self._closing.is_set()
+            try:
+                more = self.feed.step()
+            except (Exception, SystemExit) as error:
+                self._failed(error)
+                if closing and not self.feed.delivered:
+                    break
+                self._wait(closing)
+                continue
+            self._pause_s = 0.0
+            self.drained = closing and not more
+            if not (more or self.drained):
+                self._closing.wait(POLL_S)
+
+    def _mute(self, name: str, error: BaseException) -> None:
+        self._warn(f"{name}: {one_line(error)}; its links are not shown")
+
+    def _failed(self, error: BaseException) -> None:
+        if not self._pause_s:
+            self._warn(f"{self.feed.name}: {one_line(error)}; training goes on, trying again later")
+        self._pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, 2 * self._pause_s))
+
+    def _wait(self, closing: bool) -> None:
+        if closing:
+            self._given_up.wait(FIRST_PAUSE_S)
+        else:
+            self._closing.wait(self._pause_s)
+
+
+def shown_path(path: Path) -> str:
+    """Returns a path as a user would type it: relative to the current folder if below it."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+__all__ = ["CLOSE_DEADLINE_S", "Tracking", "shown_path"]

@@ -1,0 +1,153 @@
+"""What trackers say of themselves, by name: checked, plain JSON, and without credentials.
+
+`halo run`, `halo sync` and `halo compare` show it; `run.json` and `suite.json` keep it under
+`trackers`. The core knows four keys of it, `label`, `url`, `ui` and `links`, which it prints; all
+others are the tracker's own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from halo_core.errors import DataError, PathError
+from halo_core.guarded.blame import blaming, plugin_error
+from halo_core.redact import HIDDEN, is_secret, redact
+from halo_core.tracker import Tracker
+from halo_core.workspace.formats import ObjectFile
+from halo_core.workspace.records import RunRecord, SuiteRecord
+
+Description = dict[str, Any]
+Record = ObjectFile[RunRecord] | ObjectFile[SuiteRecord]
+
+
+def numbered(names: Iterable[str]) -> list[str]:
+    """Returns names of which no two are the same.
+
+    >>> numbered(["a", "b", "a", "a"])
+    ['a', 'b', 'a#2', 'a#3']
+    """
+    found: list[str] = []
+    for name in names:
+        same = sum(1 for each in found if each.rpartition("#")[0] == name or each == name)
+        found.append(f"{name}#{same + 1}" if same else name)
+    return found
+
+
+def by_name(trackers: Iterable[Tracker]) -> dict[str, Tracker]:
+    """Returns trackers by the names that a spec gave them; a second one of a name is ``name#2``."""
+    listed = list(trackers)
+    return dict(zip(numbered(each.spec_name for each in listed), listed, strict=True))
+
+
+def describe_all(
+    trackers: Mapping[str, Tracker],
+    call: str,
+    ask: Callable[[str], object],
+    failed: Callable[[str, BaseException], None],
+) -> dict[str, Description]:
+    """Asks each tracker, and returns what they say of themselves by their names.
+
+    One that raises, or says what is no description, costs nothing but its own entry.
+
+    Args:
+        trackers: By name.
+        call: The method that is called, for messages: ``describe``, ``tell_suite``.
+        ask: Calls it on the tracker of a name. An answer of None, or an empty one, is left out.
+        failed: Told the name of a tracker and what went wrong.
+    """
+    told: dict[str, Description] = {}
+    for name, tracker in trackers.items():
+        try:
+            with blaming(tracker, call):
+                answer = ask(name)
+            if answer is not None and answer != {}:
+                told[name] = _checked(tracker, call, answer)
+        except (Exception, SystemExit) as error:
+            failed(name, error)
+    return told
+
+
+def keep(file: Record, folder: Path, told: Mapping[str, Description]) -> None:
+    """Adds what trackers said to a record; what others said before stays.
+
+    Args:
+        file: `RUN` or `SUITE`.
+        folder: The run's or the suite's. Nothing is written where it has no such record.
+        told: Name to description.
+
+    Raises:
+        DataError: When the record cannot be read; it is then as before.
+        PathError: When it cannot be written; it is then as before.
+    """
+    record: Any = file.read(folder)
+    if record is None or not told:
+        return
+    try:
+        cast(ObjectFile[Any], file).write(
+            folder, {**record, "trackers": {**record.get("trackers", {}), **told}}
+        )
+    except OSError as error:
+        raise PathError(
+            f"cannot keep where trackers show this: {error.strerror or error}",
+            location=str(folder / file.name),
+        ) from error
+
+
+def kept(file: Record, folder: Path, names: Iterable[str]) -> dict[str, Description]:
+    """Returns what trackers of these names said in an earlier run, as its record has it."""
+    try:
+        record = file.read(folder)
+    except DataError:
+        return {}  # What is no record is written anew.
+    earlier = record.get("trackers", {}) if record else {}
+    return {name: earlier[name] for name in names if name in earlier}
+
+
+def _checked(tracker: Tracker, call: str, answer: object) -> Description:
+    """Returns an answer as JSON without credentials, with a label.
+
+    Raises:
+        PluginError: When it is no mapping, is not JSON, or one of the known keys is amiss.
+    """
+    if not isinstance(answer, Mapping):
+        what = f"returned a {type(answer).__name__}; expected a mapping with label, url, ..."
+        raise plugin_error(tracker, call, what)
+    label = tracker.spec_name.rpartition(":")[2]
+    told: Description = {"label": label}
+    for key, value in answer.items():
+        problem = _problem(key, value)
+        if problem:
+            raise plugin_error(tracker, call, f"returned {key!r}: {problem}")
+        if value is not None:
+            told[key] = _without_credentials(json.loads(json.dumps(value)), key)
+    return told
+
+
+def _problem(key: object, value: object) -> str | None:
+    """Returns what is wrong with an entry of a description, if anything."""
+    if not isinstance(key, str):
+        return "expected a text as the key"
+    if key in ("label", "url", "ui") and value is not None and not isinstance(value, str):
+        return f"a {type(value).__name__}; expected a text"
+    if key == "links" and value is not None:
+        texts = value.values() if isinstance(value, Mapping) else (None,)
+        if not all(isinstance(text, str) for text in texts):
+            return "expected a mapping from the name of a page to its address"
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return f"a {type(value).__name__} that is no JSON; expected texts, numbers, lists, mappings"
+    return None
+
+
+def _without_credentials(value: Any, key: str) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_credentials(item, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_credentials(item, key) for item in value]
+    if isinstance(value, str):
+        return HIDDEN if is_secret(key) else redact(value)
+    return value

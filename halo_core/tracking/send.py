@@ -1,0 +1,197 @@
+"""The trackers that a run was recorded with, and sending them its events again."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from halo_core.errors import HaloError, PluginError, UserError
+from halo_core.plugins.discovery import discover
+from halo_core.spec.components import Resolved, Resolver
+from halo_core.spec.document import Document
+from halo_core.spec.mistakes import Mistakes
+from halo_core.tracker import Tracker
+from halo_core.tracking.descriptions import by_name, numbered
+from halo_core.workspace.lock import locked
+from halo_core.workspace.records import RUN
+
+if TYPE_CHECKING:
+    from halo_core.tracking.descriptions import Description
+    from halo_core.tracking.feed import Feed
+
+
+def trackers_of(resolved: Iterable[Resolved]) -> dict[str, Tracker]:
+    """Returns the trackers of a checked spec, by name."""
+    return by_name(cast(Tracker, each.component) for each in resolved)
+
+
+def recorded_trees(run: Path) -> Sequence[Mapping[str, Any]]:
+    """Returns the trackers in a run's `run.json`: names and options, as in a spec."""
+    record = RUN.read(run)
+    return record.get("tracking", []) if record else []
+
+
+def first_tracked(runs: Iterable[Path]) -> Path | None:
+    """Returns the first of some runs that was recorded with trackers."""
+    return next((run for run in runs if recorded_trees(run)), None)
+
+
+def recorded_trackers(run: Path) -> dict[str, Tracker]:
+    """Returns the trackers that a run was recorded with, by name.
+
+    Raises:
+        SpecErrors: When one is not installed, or an option is not as it should be.
+    """
+    return by_name(_resolve(recorded_trees(run), run))
+
+
+def usable_trackers(run: Path, failed: Callable[[str, BaseException], None]) -> dict[str, Tracker]:
+    """Returns those trackers of a run that can be used, by name.
+
+    Args:
+        run: The run's folder.
+        failed: Told the name of any other, and what is wrong with it.
+    """
+    trees = recorded_trees(run)
+    found: dict[str, Tracker] = {}
+    for name, tree in zip(numbered(str(tree.get("use")) for tree in trees), trees, strict=True):
+        try:
+            (found[name],) = _resolve([tree], run)
+        except Exception as error:
+            failed(name, error)
+    return found
+
+
+def _resolve(trees: Sequence[Mapping[str, Any]], folder: Path) -> list[Tracker]:
+    mistakes = Mistakes(Document(RUN.name, folder, {"tracking": list(trees)}))
+    resolver = Resolver(discover(), mistakes)
+    found = [
+        resolver.resolve("tracker", dict(tree), ("tracking", i)) for i, tree in enumerate(trees)
+    ]
+    mistakes.raise_if_any()
+    return [cast(Tracker, each.component) for each in found if each is not None]
+
+
+ATTEMPTS = 3
+RUNNING = "this run is running and sends its events itself; wait until it is done"
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What came of sending a run.
+
+    Attributes:
+        results: Of each tracker `use`, `status` (``sent``, ``failed``) and `events`.
+        told: What the trackers say of themselves, by their names.
+        failures: Why trackers did not take all, or cannot say where they show it.
+    """
+
+    results: Sequence[Mapping[str, Any]]
+    told: Mapping[str, Description]
+    failures: Sequence[HaloError]
+
+
+def send_run(folder: Path, workspace: Path) -> Sent:
+    """Hands all events of a run to each of its trackers; one that fails keeps none of the others.
+
+    Args:
+        folder: The run's.
+        workspace: Its workspace, where the folder does not tell.
+
+    Raises:
+        UserError: When the run is running, or has no trackers.
+        SpecErrors: When a tracker is not installed.
+    """
+    from halo_core.tracking.descriptions import keep
+
+    with locked(folder, RUNNING):
+        feeds = _feeds(folder, workspace)
+        results: list[dict[str, Any]] = []
+        failures = [error for feed in feeds if (error := _send(feed, folder, results))]
+        told = _described(feeds, folder, failures)
+        for feed in feeds:
+            with contextlib.suppress(Exception):  # All is sent; nothing is lost by this.
+                feed.close()
+        keep(RUN, folder, told)
+    return Sent(results, told, failures)
+
+
+def _feeds(folder: Path, workspace: Path) -> list[Feed]:
+    from halo_core.tracking.feed import make_feeds
+
+    trackers = recorded_trackers(folder)
+    if not trackers:
+        raise UserError(
+            f"this run has no trackers; {_example()} to its spec and run it again",
+            location=str(folder / RUN.name),
+        )
+    # A run of another workspace brings its own: <workspace>/runs/<name>.
+    inside = folder.parent.name == "runs"
+    root = folder.parent.parent if inside else workspace.resolve()
+    return make_feeds(trackers, folder, root)
+
+
+def _example() -> str:
+    """Returns how a tracker is added to a spec, with the name of an installed one."""
+    from halo_core.plugins.discovery import discover
+
+    name = next(iter(discover().names("tracker")), None)
+    if name is None:
+        return "install one (halo plugins --available shows them), add it"
+    return f"add tracking: [{name}]"
+
+
+def _described(
+    feeds: Sequence[Feed], folder: Path, failures: list[HaloError]
+) -> dict[str, Description]:
+    """Returns what trackers say of themselves; adds why some cannot to the failures."""
+    from halo_core.redact import one_line
+    from halo_core.tracking.descriptions import describe_all
+
+    def failed(name: str, error: BaseException) -> None:
+        told = f"{name} cannot say where it shows this run: {one_line(error)}"
+        failures.append(PluginError(told, location=str(folder)))
+
+    by_name = {feed.name: feed for feed in feeds}
+    trackers = {name: feed.tracker for name, feed in by_name.items()}
+    return describe_all(trackers, "describe", lambda name: by_name[name].describe(), failed)
+
+
+def _send(feed: Feed, folder: Path, results: list[dict[str, Any]]) -> HaloError | None:
+    """Hands all events to one tracker; adds what came of it to the results."""
+    from halo_core.redact import one_line
+
+    result: dict[str, Any] = {"use": feed.name, "status": "sent", "events": 0}
+    results.append(result)
+    try:
+        _drain(feed)
+    except Exception as error:
+        result["status"] = "failed"
+        return HaloError(
+            f"{feed.name} did not take all events: {one_line(error)}; "
+            "look whether it can be reached, then try again",
+            location=str(folder),
+        )
+    finally:
+        result["events"] = feed.events
+    return None
+
+
+def _drain(feed: Feed) -> None:
+    feed.rewind()
+    failed = 0
+    while True:
+        try:
+            if not feed.step():
+                break
+            failed = 0
+        except Exception:
+            failed += 1
+            if failed == ATTEMPTS:
+                raise
+            time.sleep(failed)
+    feed.finish()
