@@ -3,13 +3,20 @@ import math
 import pytest
 import torch
 
-from halo_methods.dpo import dpo_loss
+from halo_core.testing import paired_batch
+from halo_methods.dpo import CDPO, DPO, dpo_loss
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 PUBLISHED_DIGITS = {"rtol": 0.0, "atol": 5e-7}
 CHOSEN, REJECTED, REF_CHOSEN, REF_REJECTED = torch.randn(
     4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
 ).mul(5)
+BATCH = paired_batch(
+    [[-1.0, -2.0]],
+    [[-4.0, -0.5, -0.5]],
+    ref_chosen=[[-1.5, -2.5]],
+    ref_rejected=[[-3.0, -0.5, -0.5]],
+)
 
 
 def loss(chosen, rejected, ref_chosen, ref_rejected, beta=0.1, label_smoothing=0.0):
@@ -163,3 +170,26 @@ def test_wrong_shapes_are_refused(position, wrong):
 def test_wrong_shapes_are_named():
     with pytest.raises(ValueError, match=r"policy_rejected_logps \(5,\), ref_chosen_logps \(6,\)"):
         loss(CHOSEN, REJECTED[:5], REF_CHOSEN, REF_REJECTED)
+
+
+def test_dpo_is_its_pure_function_counted_once_per_pair():
+    output = DPO(beta=0.7, label_smoothing=0.2)(BATCH)
+
+    logps = torch.tensor([[-3.0], [-5.0], [-4.0], [-4.0]], dtype=torch.float64)
+    expected = dpo_loss(*logps, beta=0.7, label_smoothing=0.2)
+    torch.testing.assert_close(output.losses, expected, **EXACT)
+    assert output.weights is None
+
+
+def test_cdpo_is_dpo_with_its_smoothing():
+    expected = DPO(beta=0.7, label_smoothing=0.1)(BATCH)
+
+    output = CDPO(beta=0.7)(BATCH)
+
+    assert torch.equal(output.losses, expected.losses)
+    assert torch.equal(output.rewards, expected.rewards)
+    assert output.losses.item() != DPO(beta=0.7)(BATCH).losses.item()
+
+
+def test_rewards_of_dpo_are_beta_times_the_logratio():
+    assert DPO(beta=2.0)(BATCH).rewards.tolist() == [2.0, -2.0]

@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from halo_methods.kto import kto_loss
+from halo_core.testing import loss_batch
+from halo_methods.kto import KTO, kto_loss
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 POLICY, REFERENCE = torch.randn(
@@ -12,6 +13,11 @@ POLICY, REFERENCE = torch.randn(
 DESIRABLE = torch.tensor([True, False, False, True, True, False])
 POINT = torch.tensor(1.7, dtype=torch.float64)
 WEIGHTS = {"desirable_weight": 1.33, "undesirable_weight": 0.7}
+TOKENS = [[-1.0, -2.0], [-4.0, -0.5, -0.5], [-3.0]]
+REF_TOKENS = [[-1.5, -2.5], [-3.0, -0.5, -0.5], [-1.0]]
+BATCH = loss_batch(
+    TOKENS, reference=REF_TOKENS, desirable=[True, False, True], reference_point=0.25
+)
 
 
 def loss(policy, reference, desirable, point, beta=0.1, desirable_weight=1.0, **weights):
@@ -211,3 +217,39 @@ def test_losses_keep_the_type_of_the_log_probabilities():
 def test_wrong_shapes_are_refused(inputs, text):
     with pytest.raises(ValueError, match=text):
         loss(*inputs)
+
+
+def test_a_weight_of_zero_stays_zero():
+    assert KTO(desirable_weight=0).desirable_weight == 0.0
+    assert KTO(undesirable_weight=0)(BATCH).losses[1].item() == 0.0
+
+
+def test_kto_is_its_pure_function_counted_once_per_example():
+    kto = KTO(beta=0.7, desirable_weight=1.33, undesirable_weight=0.5)
+
+    output = kto(BATCH)
+
+    expected = kto_loss(
+        torch.tensor([-3.0, -5.0, -3.0], dtype=torch.float64),
+        torch.tensor([-4.0, -4.0, -1.0], dtype=torch.float64),
+        torch.tensor([True, False, True]),
+        torch.tensor(0.25, dtype=torch.float64),
+        beta=0.7,
+        desirable_weight=1.33,
+        undesirable_weight=0.5,
+    )
+    torch.testing.assert_close(output.losses, expected, **EXACT)
+    assert output.weights is None
+
+
+def test_kto_without_a_reference_point_says_so():
+    with pytest.raises(ValueError, match="KTO needs a reference point, and the batch has none"):
+        KTO()(loss_batch(TOKENS, reference=REF_TOKENS))
+
+
+def test_kto_defaults_to_the_reference_point_of_the_report():
+    assert KTO.default_reference_point == "mismatched-kl"
+
+
+def test_rewards_of_kto_are_beta_times_the_logratio():
+    assert KTO(beta=0.5)(BATCH).rewards.tolist() == [0.5, -0.5, -1.0]

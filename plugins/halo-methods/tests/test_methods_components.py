@@ -1,21 +1,20 @@
 import json
-import random
+import pkgutil
 import re
+import subprocess
+import sys
 
 import pytest
-import torch
 from pydantic import ValidationError
 
+import halo_methods
 from halo_core.plugins.builtin_names import RESERVED
 from halo_core.plugins.discovery import discover
 from halo_core.plugins.registry import import_target
-from halo_core.reference_point import Candidate, Observed, Pair, PairingPlan
 from halo_core.testing import (
     LOSS_CHECKS,
     check_component,
     check_reference_point,
-    loss_batch,
-    paired_batch,
 )
 from halo_core.testing.gradients import check_gradient
 from halo_methods import components
@@ -45,10 +44,7 @@ from halo_methods.components import (
     WeightedSum,
     Zero,
 )
-from halo_methods.dpo import dpo_loss
-from halo_methods.kto import kto_loss
 
-ROUNDING = {"rtol": 1e-12, "atol": 1e-12}
 LOSSES = [
     SFT(),
     SFT(per="sequence"),
@@ -99,14 +95,6 @@ POINTS = [
     Dispreferred(),
     Zero(),
 ]
-POLICY = [[-1.0, -2.0], [-4.0, -0.5, -0.5], [-3.0]]
-REFERENCE = [[-1.5, -2.5], [-3.0, -0.5, -0.5], [-1.0]]
-BINARY = loss_batch(
-    POLICY, reference=REFERENCE, desirable=[True, False, True], reference_point=0.25
-)
-PAIRED = paired_batch(
-    [POLICY[0]], [POLICY[1]], ref_chosen=REFERENCE[:1], ref_rejected=REFERENCE[1:2]
-)
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
@@ -124,6 +112,24 @@ def test_losses_with_advantages_keep_all_rules_but_one(loss, check):
 @pytest.mark.parametrize("component", [*LOSSES, *DETACHED, *POINTS], ids=repr)
 def test_the_built_in_components_are_frozen_light_and_plain(component):
     check_component(component)
+
+
+def test_importing_every_module_imports_no_torch():
+    modules = [
+        module.name for module in pkgutil.walk_packages(halo_methods.__path__, "halo_methods.")
+    ]
+    script = (
+        "import importlib, sys\n"
+        f"for name in {modules}: importlib.import_module(name)\n"
+        "print('torch' in sys.modules)"
+    )
+
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+
+    assert {"halo_methods.kto", "halo_methods.advantages", "halo_methods.shared.values"} <= {
+        *modules
+    }
+    assert (printed.stdout, printed.stderr) == ("False\n", "")
 
 
 @pytest.mark.parametrize("estimator", POINTS, ids=repr)
@@ -292,177 +298,3 @@ def test_published_methods_are_cited(name):
 def test_options_out_of_range_are_refused(cls, options, message):
     with pytest.raises(ValidationError, match=re.escape(message)):
         cls.build(json.dumps(options), {})
-
-
-def test_a_weight_of_zero_stays_zero():
-    assert KTO(desirable_weight=0).desirable_weight == 0.0
-    assert KTO(undesirable_weight=0)(BINARY).losses[1].item() == 0.0
-
-
-def test_kto_is_its_pure_function_counted_once_per_example():
-    kto = KTO(beta=0.7, desirable_weight=1.33, undesirable_weight=0.5)
-
-    output = kto(BINARY)
-
-    expected = kto_loss(
-        torch.tensor([-3.0, -5.0, -3.0], dtype=torch.float64),
-        torch.tensor([-4.0, -4.0, -1.0], dtype=torch.float64),
-        torch.tensor([True, False, True]),
-        torch.tensor(0.25, dtype=torch.float64),
-        beta=0.7,
-        desirable_weight=1.33,
-        undesirable_weight=0.5,
-    )
-    torch.testing.assert_close(output.losses, expected, **ROUNDING)
-    assert output.weights is None
-
-
-def test_dpo_is_its_pure_function_counted_once_per_pair():
-    output = DPO(beta=0.7, label_smoothing=0.2)(PAIRED)
-
-    logps = torch.tensor([[-3.0], [-5.0], [-4.0], [-4.0]], dtype=torch.float64)
-    expected = dpo_loss(*logps, beta=0.7, label_smoothing=0.2)
-    torch.testing.assert_close(output.losses, expected, **ROUNDING)
-    assert output.weights is None
-
-
-def test_sft_counts_tokens_or_sequences():
-    per_token, per_sequence = SFT()(BINARY), SFT(per="sequence")(BINARY)
-
-    assert per_token.losses.tolist() == [1.5, 5 / 3, 3.0]
-    assert per_token.weights.tolist() == [2.0, 3.0, 1.0]
-    assert per_sequence.losses.tolist() == [3.0, 5.0, 3.0]
-    assert per_sequence.weights is None
-
-
-@pytest.mark.parametrize(
-    ("loss", "batch", "rewards"),
-    [(KTO(beta=0.5), BINARY, [0.5, -0.5, -1.0]), (DPO(beta=2.0), PAIRED, [2.0, -2.0])],
-)
-def test_rewards_are_beta_times_the_logratio(loss, batch, rewards):
-    assert loss(batch).rewards.tolist() == rewards
-
-
-def test_sft_has_no_rewards():
-    assert SFT()(BINARY).rewards is None
-
-
-def test_kto_without_a_reference_point_says_so():
-    with pytest.raises(ValueError, match="KTO needs a reference point, and the batch has none"):
-        KTO()(loss_batch(POLICY, reference=REFERENCE))
-
-
-def test_kto_defaults_to_the_reference_point_of_the_report():
-    assert KTO.default_reference_point == "mismatched-kl"
-
-
-def test_mismatched_kl_pairs_prompts_with_completions_of_other_prompts():
-    plan = PairingPlan([Candidate("p", "a"), Candidate("q", "b")], [Candidate("r", "c")])
-
-    assert MismatchedKL().pairs(plan, random.Random(0)) == [Pair(0, 1), Pair(1, 0)]
-
-
-def test_mismatched_kl_reports_the_mean_before_it_is_clamped():
-    observed = Observed([-3.0, 1.0], [4, 2], [Pair(0, 1), Pair(1, 0)], batch_size=2)
-
-    estimate = MismatchedKL().estimate(observed, {})
-
-    assert estimate.value == 0.0
-    assert estimate.metrics["policy/kl"] == (-2.0, 2.0)
-
-
-def test_mismatched_kl_counts_borrowed_and_missing_partners():
-    pairs = [Pair(0, 1), Pair(1, 3)]
-
-    estimate = MismatchedKL().estimate(Observed([1.0, 2.0], [4, 2], pairs, batch_size=3), {})
-
-    assert estimate.value == 1.5
-    assert estimate.metrics == {
-        "policy/kl": (3.0, 2.0),
-        "counts/pairs_missing": (1.0, 1.0),
-        "counts/pairs_from_following": (1.0, 1.0),
-    }
-
-
-def test_mismatched_kl_without_pairs_is_zero_and_counted():
-    estimate = MismatchedKL().estimate(Observed([], [], [], batch_size=2), {})
-
-    assert estimate.value == 0.0
-    assert estimate.metrics == {
-        "counts/pairs_missing": (2.0, 1.0),
-        "counts/pairs_from_following": (0.0, 1.0),
-    }
-
-
-def test_zero_scores_nothing_and_is_zero():
-    plan = PairingPlan([Candidate("p", "a"), Candidate("q", "b")], [])
-
-    assert list(Zero().pairs(plan, random.Random(0))) == []
-    assert Zero().estimate(Observed([], [], [], batch_size=2), {}).value == 0.0
-
-
-def test_fixed_pairing_takes_the_partners_that_are_fixed():
-    plan = PairingPlan(
-        [Candidate("p", "a"), Candidate("q", "b")],
-        [Candidate("r", "c")],
-        [Candidate("s", "d"), Candidate("t", "e")],
-    )
-
-    assert MismatchedKL(pairing="fixed").partners() == "fixed"
-    assert MismatchedKL(pairing="fixed").pairs(plan, random.Random(0)) == [Pair(0, 3), Pair(1, 4)]
-    assert MismatchedKL().partners() == Zero().partners() == "batch"
-
-
-def test_fixed_pairing_counts_missing_partners_and_borrows_none():
-    observed = Observed([1.0, 2.0], [4, 2], [Pair(0, 3), Pair(1, 4)], batch_size=3)
-
-    estimate = MismatchedKL(pairing="fixed").estimate(observed, {})
-
-    assert estimate.value == 1.5
-    assert estimate.metrics == {"policy/kl": (3.0, 2.0), "counts/pairs_missing": (1.0, 1.0)}
-
-
-def test_matched_kl_is_the_clamped_mean_over_the_batchs_own_completions():
-    pairs = [Pair(0, 0), Pair(1, 1)]
-
-    assert MatchedKL.observes == "own"
-    assert MatchedKL().estimate(Observed([4.0, -1.0], [1, 1], pairs, 2), {}).value == 1.5
-    below = MatchedKL().estimate(Observed([-4.0, 1.0], [1, 1], pairs, 2), {})
-    assert (below.value, below.metrics) == (0.0, {"policy/kl": (-3.0, 2.0)})
-
-
-def test_dispreferred_is_the_rejected_log_ratio_with_its_gradient():
-    chosen, rejected = torch.tensor([1.0, 2.0]), torch.tensor([3.0, -4.0], requires_grad=True)
-
-    points = Dispreferred().within_pair(chosen, rejected)
-
-    assert points.tolist() == [3.0, -4.0]
-    assert torch.autograd.grad(points.sum(), rejected)[0].tolist() == [1.0, 1.0]
-
-
-def test_dispreferred_observes_each_pair():
-    assert Dispreferred.observes == "pair"
-
-
-def test_cdpo_is_dpo_with_its_smoothing():
-    expected = DPO(beta=0.7, label_smoothing=0.1)(PAIRED)
-
-    output = CDPO(beta=0.7)(PAIRED)
-
-    assert torch.equal(output.losses, expected.losses)
-    assert torch.equal(output.rewards, expected.rewards)
-    assert output.losses.item() != DPO(beta=0.7)(PAIRED).losses.item()
-
-
-@pytest.mark.parametrize("per", ["token", "sequence"])
-def test_csft_is_sft_on_completions_of_both_classes(per):
-    output, expected = CSFT(per=per)(BINARY), SFT(per=per)(BINARY)
-
-    assert torch.equal(output.losses, expected.losses)
-    assert torch.equal(output.counts, expected.counts)
-    assert output.rewards is None
-
-
-def test_csft_tells_the_classes_apart_by_its_tokens():
-    assert CSFT().control_tokens() == ("<|good|>", "<|bad|>")
-    assert CSFT(good_token="<+>", bad_token="<->").control_tokens() == ("<+>", "<->")

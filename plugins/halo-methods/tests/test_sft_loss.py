@@ -1,12 +1,14 @@
 import pytest
 import torch
 
-from halo_methods.sft import sft_sequence_loss, sft_token_loss
+from halo_core.testing import loss_batch
+from halo_methods.sft import CSFT, SFT, sft_sequence_loss, sft_token_loss
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 TOKENS = [[-1.0, -2.0, -3.0], [-0.5], [-4.0, -1.0]]
 LOGPS = torch.tensor([sum(tokens) for tokens in TOKENS], dtype=torch.float64)
 LENGTHS = torch.tensor([len(tokens) for tokens in TOKENS], dtype=torch.float64)
+BATCH = loss_batch([[-1.0, -2.0], [-4.0, -0.5, -0.5], [-3.0]], desirable=[True, False, True])
 
 
 def minimised(losses, weights):
@@ -88,3 +90,30 @@ def test_wrong_shapes_are_refused():
         sft_token_loss(LOGPS[None], LENGTHS[None])
     with pytest.raises(ValueError, match=r"policy_logps \(\) must have the shape \[B\]"):
         sft_sequence_loss(LOGPS.sum())
+
+
+def test_sft_counts_tokens_or_sequences():
+    per_token, per_sequence = SFT()(BATCH), SFT(per="sequence")(BATCH)
+
+    assert per_token.losses.tolist() == [1.5, 5 / 3, 3.0]
+    assert per_token.weights.tolist() == [2.0, 3.0, 1.0]
+    assert per_sequence.losses.tolist() == [3.0, 5.0, 3.0]
+    assert per_sequence.weights is None
+
+
+def test_sft_has_no_rewards():
+    assert SFT()(BATCH).rewards is None
+
+
+@pytest.mark.parametrize("per", ["token", "sequence"])
+def test_csft_is_sft_on_completions_of_both_classes(per):
+    output, expected = CSFT(per=per)(BATCH), SFT(per=per)(BATCH)
+
+    assert torch.equal(output.losses, expected.losses)
+    assert torch.equal(output.counts, expected.counts)
+    assert output.rewards is None
+
+
+def test_csft_tells_the_classes_apart_by_its_tokens():
+    assert CSFT().control_tokens() == ("<|good|>", "<|bad|>")
+    assert CSFT(good_token="<+>", bad_token="<->").control_tokens() == ("<+>", "<->")

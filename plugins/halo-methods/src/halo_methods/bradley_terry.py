@@ -19,6 +19,7 @@ class BradleyTerry(Loss):
     """A reward model: a score whose differences explain which completion people prefer."""
 
     feedback: ClassVar[Feedback] = "paired"
+    # Scores come from the head: nobody has to compute log-probabilities.
     needs: ClassVar[tuple[Need, ...]] = ()
     citation: ClassVar[str | None] = (
         "Bradley & Terry (1952), Rank Analysis of Incomplete Block Designs; " + HALOS + ", eq. 1"

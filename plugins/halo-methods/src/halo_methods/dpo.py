@@ -81,8 +81,8 @@ def _dpo(batch: LossBatch, beta: float, label_smoothing: float) -> LossOutput:
 
 
 def _smoothed_log_logistic(gain: float, label_smoothing: float) -> float:
-    kept = (1 - label_smoothing) * values.log_logistic(gain)
-    return kept + label_smoothing * values.log_logistic(-gain)
+    as_labelled, swapped = values.log_logistic(gain), values.log_logistic(-gain)
+    return (1 - label_smoothing) * as_labelled + label_smoothing * swapped  # Mitchell eq. 3
 
 
 def dpo_loss(

@@ -54,7 +54,7 @@ class KTO(Loss):
         Raises:
             ValueError: When the batch has no reference point, or a weight is still ``auto``.
         """
-        weights = class_weights.numbers(self.desirable_weight, self.undesirable_weight)
+        weights = class_weights.as_numbers(self.desirable_weight, self.undesirable_weight)
         losses = kto_loss(*relative_to_point(batch, "KTO"), beta=self.beta, **weights._asdict())
         return LossOutput(losses, rewards=self.beta * batch.logratios)
 
@@ -92,7 +92,7 @@ class KTOLogSigmoid(Loss):
         Raises:
             ValueError: When the batch has no reference point, or a weight is still ``auto``.
         """
-        weights = class_weights.numbers(self.desirable_weight, self.undesirable_weight)
+        weights = class_weights.as_numbers(self.desirable_weight, self.undesirable_weight)
         relative = relative_to_point(batch, "KTO with log-sigmoid")
         losses = kto_log_sigmoid_loss(*relative, beta=self.beta, **weights._asdict())
         return LossOutput(losses, rewards=self.beta * batch.logratios)

@@ -111,6 +111,7 @@ class PPO(Loss):
 
     def statistics(self, batch: LossBatch) -> Mapping[str, Tensor]:
         """Returns the sums of the advantages, of their squares, and the number of tokens."""
+        # The variance is the difference of two large sums, of which float32 leaves few digits.
         advantages = self._raw_advantages(batch).double()
         return {
             "total": advantages.sum(),

@@ -92,7 +92,7 @@ class Prospect(Loss):
         Raises:
             ValueError: When the batch has no reference point, or a weight is still ``auto``.
         """
-        weights = class_weights.numbers(self.desirable_weight, self.undesirable_weight)
+        weights = class_weights.as_numbers(self.desirable_weight, self.undesirable_weight)
         relative = relative_to_point(batch, "prospect")
         losses = prospect_loss(*relative, self._shortfall(), beta=self.beta, **weights._asdict())
         return LossOutput(losses, rewards=self.beta * batch.logratios)

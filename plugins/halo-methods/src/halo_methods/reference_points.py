@@ -51,10 +51,10 @@ class MismatchedKL(RefPointEstimator):
         """Returns one pair per completion of the batch, where a partner exists."""
         batch, following = _ids(plan.batch), _ids(plan.following)
         if self.pairing == "fixed":
-            found = fixed_pairs(batch, following, _ids(plan.fixed))
+            pairs = fixed_pairs(batch, following, _ids(plan.fixed))
         else:
-            found = make_pairs(batch, following, rng)
-        return [Pair(prompt, completion) for prompt, completion in found]
+            pairs = make_pairs(batch, following, rng)
+        return [Pair(prompt, completion) for prompt, completion in pairs]
 
     def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
         """Returns the mean log-ratio of the pairs, or 0 where it is negative or has no pairs."""
@@ -120,7 +120,7 @@ class Dispreferred(RefPointEstimator):
         return rejected_logratios
 
 
-def _ids(candidates: Sequence[Candidate]) -> list[tuple[str, str]]:
+def _ids(candidates: Sequence[Candidate]) -> list[Ids]:
     return [(candidate.prompt_id, candidate.completion_id) for candidate in candidates]
 
 
@@ -159,6 +159,7 @@ def make_pairs(
     [(0, 3), (1, 4)]
     """
     pool = [*batch, *following]
+    # Two rows may hold one text, so a prompt's texts are looked up and not only its own left out.
     given_for = _completions_by_prompt(pool)
 
     def fits(prompt: int, completion: int) -> bool:
@@ -251,6 +252,7 @@ def running_mean(state: Running, logratios: Sequence[float], *, decay: float | N
     if not logratios:
         return state
     of_step = math.fsum(logratios) / len(logratios)
+    # Without a mean before, the step's own stands in, so that the new one is the step's own.
     mean, before = state.get("mean", of_step), state.get("count", 0.0)
     count = before + len(logratios)
     share = len(logratios) / count if decay is None else 1 - decay

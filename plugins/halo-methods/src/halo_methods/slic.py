@@ -72,14 +72,14 @@ class SLiC(Loss):
     def __call__(self, batch: LossBatch) -> LossOutput:
         """Returns one loss per pair."""
         chosen, rejected = batch.chosen, batch.rejected
-        kept = batch.samples if self.regulariser == "samples" else chosen
-        kept_logps = kept.policy_logps
+        likely = batch.samples if self.regulariser == "samples" else chosen
+        regulariser_logps = likely.policy_logps
         if self.regulariser_per == "token":
-            kept_logps = kept_logps / kept.lengths
+            regulariser_logps = regulariser_logps / likely.lengths
         losses = slic_loss(
             chosen.policy_logps,
             rejected.policy_logps,
-            kept_logps,
+            regulariser_logps,
             beta=self.beta,
             regulariser_weight=self.regulariser_weight,
         )
@@ -138,4 +138,4 @@ def slic_loss(
     )
     margins = policy_chosen_logps - policy_rejected_logps
     calibration = (beta - margins).clamp(min=0)  # report eq. 5
-    return calibration - regulariser_weight * regulariser_logps
+    return calibration - regulariser_weight * regulariser_logps  # report, after eq. 5

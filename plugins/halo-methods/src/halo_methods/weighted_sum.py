@@ -109,13 +109,16 @@ class WeightedSum(Loss):
 
     def settle(self, counts: ClassCounts) -> Settled:
         """Returns the sum of the settled losses, with what each says of the counts."""
-        made = [settled(loss, counts) for loss in self.losses]
-        pairs = list(zip(self.losses, made, strict=True))
-        told = [(loss, one) for loss, one in pairs if one.caution or one.loss != loss]
-        remarks = [f"{loss.spec_name}: {one.remark}" for loss, one in told if one.remark]
-        cautions = [f"{loss.spec_name}: {one.caution}" for loss, one in pairs if one.caution]
+        results = [settled(loss, counts) for loss in self.losses]
+        remarks, cautions = [], []
+        for loss, result in zip(self.losses, results, strict=True):
+            # A loss that the counts do not concern need not say so beside the others.
+            if result.remark and (result.caution or result.loss != loss):
+                remarks.append(f"{loss.spec_name}: {result.remark}")
+            if result.caution:
+                cautions.append(f"{loss.spec_name}: {result.caution}")
         return Settled(
-            self.model_copy(update={"losses": [one.loss for one in made]}),
+            self.model_copy(update={"losses": [result.loss for result in results]}),
             "; ".join(remarks),
             "; ".join(cautions) or None,
         )
@@ -125,8 +128,8 @@ class WeightedSum(Loss):
         sums: dict[str, Tensor] = {}
         for k, loss, part in self._parts(batch):
             if "statistics" in loss.needed():
-                found = statistics_of(loss, part)
-                sums |= {_own(k, name): value for name, value in found.items()}
+                own = statistics_of(loss, part)
+                sums |= {_own(k, name): value for name, value in own.items()}
             if loss.weighs_examples():
                 counts = output_of(loss, part).counts.double()
                 sums[_own(k, WEIGHTS)] = counts.sum()
@@ -148,8 +151,8 @@ class WeightedSum(Loss):
             if rewards is None and output.rewards is not None:
                 rewards = _of_all(output.rewards, batch)
             mean = ((output.losses * output.counts).sum(), output.counts.sum())
-            found = {"loss": mean, **output.metrics}
-            metrics |= {f"loss-{k}/{name}": pair for name, pair in found.items()}
+            own = {"loss": mean, **output.metrics}
+            metrics |= {f"loss-{k}/{name}": pair for name, pair in own.items()}
         assert total is not None
         return LossOutput(total, rewards=rewards, metrics=metrics)
 
@@ -198,12 +201,12 @@ def _check_same(losses: Sequence[Loss], values: Sequence[object], what: str) -> 
     for k, value in enumerate(values):
         if value != values[0]:
             raise ValueError(
-                f"{losses[0].spec_name} has {_said(values[0])} and {losses[k].spec_name} "
-                f"{_said(value)}; expected one {what}"
+                f"{losses[0].spec_name} has {_in_words(values[0])} and {losses[k].spec_name} "
+                f"{_in_words(value)}; expected one {what}"
             )
 
 
-def _said(value: object) -> str:
+def _in_words(value: object) -> str:
     return "none" if value is None else f"{value!r}"
 
 

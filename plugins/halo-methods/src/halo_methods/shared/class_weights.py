@@ -70,16 +70,16 @@ def check_weights(desirable: float | Auto, undesirable: float | Auto) -> None:
             )
 
 
-def settled(desirable: float | Auto, undesirable: float | Auto, counts: ClassCounts) -> Weights:
+def weights_for(desirable: float | Auto, undesirable: float | Auto, counts: ClassCounts) -> Weights:
     """Returns both weights as numbers.
 
     One that is `auto` makes ``lambda_D n_D / (lambda_U n_U) = 1``. Two that are leave 1 to the
     class with more completions. Where a class is empty there is no ratio, and an `auto` is as the
     other weight.
 
-    >>> settled("auto", "auto", ClassCounts(90, 10))
+    >>> weights_for("auto", "auto", ClassCounts(90, 10))
     Weights(desirable_weight=1.0, undesirable_weight=9.0)
-    >>> settled("auto", 2.0, ClassCounts(10, 90))
+    >>> weights_for("auto", 2.0, ClassCounts(10, 90))
     Weights(desirable_weight=18.0, undesirable_weight=2.0)
     """
     one_sided = counts.desirable == 0 or counts.undesirable == 0
@@ -105,13 +105,13 @@ def settle(
         counts: Completions of each class.
     """
     return Settled(
-        loss.model_copy(update=settled(desirable, undesirable, counts)._asdict()),
+        loss.model_copy(update=weights_for(desirable, undesirable, counts)._asdict()),
         remark(desirable, undesirable, counts),
         caution(desirable, undesirable, counts),
     )
 
 
-def numbers(desirable: float | Auto, undesirable: float | Auto) -> Weights:
+def as_numbers(desirable: float | Auto, undesirable: float | Auto) -> Weights:
     """Returns both weights, when they are numbers.
 
     Raises:
@@ -134,12 +134,12 @@ def remark(desirable: float | Auto, undesirable: float | Auto, counts: ClassCoun
     90 desirable and 10 undesirable completions
     desirable_weight 1 and undesirable_weight 9 make lambda_D n_D / (lambda_U n_U) = 1
     """
-    weights = settled(desirable, undesirable, counts)
+    weights = weights_for(desirable, undesirable, counts)
     ratio = _ratio(weights, counts)
-    said = f"desirable_weight {weights[0]:.4g} and undesirable_weight {weights[1]:.4g}"
+    both = f"desirable_weight {weights[0]:.4g} and undesirable_weight {weights[1]:.4g}"
     if ratio is None:
-        return f"{_counted(counts)}; {said}"
-    return f"{_counted(counts)}; {said} make {RATIO} = {ratio:.3g}"
+        return f"{_counted(counts)}; {both}"
+    return f"{_counted(counts)}; {both} make {RATIO} = {ratio:.3g}"
 
 
 def caution(desirable: float | Auto, undesirable: float | Auto, counts: ClassCounts) -> str | None:
@@ -153,7 +153,7 @@ def caution(desirable: float | Auto, undesirable: float | Auto, counts: ClassCou
                 f"{_counted(counts)}: there is nothing {name} to learn from. Add {name} "
                 "completions, or make sure that this is meant"
             )
-    ratio = _ratio(settled(desirable, undesirable, counts), counts)
+    ratio = _ratio(weights_for(desirable, undesirable, counts), counts)
     if ratio is None or ratio == 0:
         name = "undesirable" if ratio is None else "desirable"
         return (

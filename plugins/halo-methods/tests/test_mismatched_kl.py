@@ -3,7 +3,14 @@ from collections import Counter
 
 import pytest
 
-from halo_methods.reference_points import fixed_pairs, make_pairs, mismatched_kl
+from halo_core.reference_point import Candidate, Observed, Pair, PairingPlan
+from halo_methods.reference_points import (
+    MismatchedKL,
+    Zero,
+    fixed_pairs,
+    make_pairs,
+    mismatched_kl,
+)
 
 SEEDS = range(100)
 
@@ -152,3 +159,62 @@ def test_a_fixed_partner_that_is_the_completion_itself_makes_no_pair():
 )
 def test_a_fixed_partner_whose_text_is_given_for_the_prompt_makes_no_pair(batch, following, fixed):
     assert [prompt for prompt, _ in fixed_pairs(batch, following, fixed)] == [1]
+
+
+def test_mismatched_kl_pairs_prompts_with_completions_of_other_prompts():
+    plan = PairingPlan([Candidate("p", "a"), Candidate("q", "b")], [Candidate("r", "c")])
+
+    assert MismatchedKL().pairs(plan, random.Random(0)) == [Pair(0, 1), Pair(1, 0)]
+
+
+def test_mismatched_kl_reports_the_mean_before_it_is_clamped():
+    observed = Observed([-3.0, 1.0], [4, 2], [Pair(0, 1), Pair(1, 0)], batch_size=2)
+
+    estimate = MismatchedKL().estimate(observed, {})
+
+    assert estimate.value == 0.0
+    assert estimate.metrics["policy/kl"] == (-2.0, 2.0)
+
+
+def test_mismatched_kl_counts_borrowed_and_missing_partners():
+    pairs = [Pair(0, 1), Pair(1, 3)]
+
+    estimate = MismatchedKL().estimate(Observed([1.0, 2.0], [4, 2], pairs, batch_size=3), {})
+
+    assert estimate.value == 1.5
+    assert estimate.metrics == {
+        "policy/kl": (3.0, 2.0),
+        "counts/pairs_missing": (1.0, 1.0),
+        "counts/pairs_from_following": (1.0, 1.0),
+    }
+
+
+def test_mismatched_kl_without_pairs_is_zero_and_counted():
+    estimate = MismatchedKL().estimate(Observed([], [], [], batch_size=2), {})
+
+    assert estimate.value == 0.0
+    assert estimate.metrics == {
+        "counts/pairs_missing": (2.0, 1.0),
+        "counts/pairs_from_following": (0.0, 1.0),
+    }
+
+
+def test_fixed_pairing_takes_the_partners_that_are_fixed():
+    plan = PairingPlan(
+        [Candidate("p", "a"), Candidate("q", "b")],
+        [Candidate("r", "c")],
+        [Candidate("s", "d"), Candidate("t", "e")],
+    )
+
+    assert MismatchedKL(pairing="fixed").partners() == "fixed"
+    assert MismatchedKL(pairing="fixed").pairs(plan, random.Random(0)) == [Pair(0, 3), Pair(1, 4)]
+    assert MismatchedKL().partners() == Zero().partners() == "batch"
+
+
+def test_fixed_pairing_counts_missing_partners_and_borrows_none():
+    observed = Observed([1.0, 2.0], [4, 2], [Pair(0, 3), Pair(1, 4)], batch_size=3)
+
+    estimate = MismatchedKL(pairing="fixed").estimate(observed, {})
+
+    assert estimate.value == 1.5
+    assert estimate.metrics == {"policy/kl": (3.0, 2.0), "counts/pairs_missing": (1.0, 1.0)}
