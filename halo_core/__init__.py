@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         Settled as Settled,
     )
     from halo_core.loss_wrapper import LossWrapper as LossWrapper
+    from halo_core.plugins.registrar import Registrar as Registrar
     from halo_core.reference_point import (
         Candidate as Candidate,
         Estimate as Estimate,
@@ -94,6 +95,7 @@ _PUBLIC = {
     "judge": "Comparison Judge JudgeContext JudgeSession Quote Verdict",
     "loss": "ClassCounts Completions Head Loss LossBatch LossOutput Settled",
     "loss_wrapper": "LossWrapper",
+    "plugins.registrar": "Registrar",
     "reference_point": "Candidate Estimate Observed Pair PairingPlan RefPointEstimator",
     "reference_update": "ReferenceUpdate",
     "rows": "DataSet",

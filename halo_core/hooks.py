@@ -2,7 +2,7 @@
 
 A distribution names an import-light module under the entry-point group ``halo``:
 
-    from halo_core.hooks import hookimpl
+    from halo_core import hookimpl
 
     @hookimpl
     def halo_register(registry):
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from halo_core.plugins.registry import Registrar
+    from halo_core.plugins.registrar import Registrar
 
 hookspec = pluggy.HookspecMarker("halo")
 hookimpl = pluggy.HookimplMarker("halo")

@@ -22,7 +22,8 @@ from page import components_page
 
 from halo_core.plugins.describe import component_class, facts_of, options_of, summary_of
 from halo_core.plugins.discovery import discover
-from halo_core.plugins.registry import Registration, Registry
+from halo_core.plugins.registrar import Registration
+from halo_core.plugins.registry import Registry
 
 FOLDER = Path(__file__).parent
 INDEX = FOLDER / "index.json"

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from halo_core.component import Added
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
-from halo_core.plugins.registry import Registration
+from halo_core.plugins.registrar import Registration
 from halo_core.run.identity import component_identity
-from halo_core.spec.components import Resolved
+from halo_core.spec.resolved import Resolved
 
 
 class Before(Loss):

@@ -19,9 +19,10 @@ from halo_core.plugins.discovery import load
 from halo_core.plugins.entry_points import announcements
 from halo_core.plugins.registry import Registry
 from halo_core.run.identity import component_identity
-from halo_core.spec.components import Resolved, Resolver
 from halo_core.spec.document import Document
 from halo_core.spec.mistakes import Mistakes
+from halo_core.spec.resolved import Resolved
+from halo_core.spec.resolver import Resolver
 
 Registers = Callable[..., str]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from halo_core.plugins.registry import Registration
+from halo_core.plugins.registrar import Registration
 from halo_core.run.identity import folder_digest, source_hash
 from halo_core.run.plan import Plan, make_plan
 from halo_core.spec.spec import load_spec

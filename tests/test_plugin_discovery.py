@@ -15,6 +15,7 @@ from halo_core import __version__
 from halo_core.errors import HaloError, PluginError, UserError
 from halo_core.plugins.discovery import load
 from halo_core.plugins.entry_points import GROUP, announcements, normalised
+from halo_core.plugins.local_file import import_file
 from halo_core.plugins.registry import BrokenPlugin, Registry, import_target
 
 ROOT = Path(__file__).parents[1]
@@ -314,3 +315,35 @@ def test_a_target_that_is_not_there_is_the_plugin_s_fault(site: Any, registers: 
         "halo-acme 1.0: the loss 'soft' cannot be imported from 'halo_acme_plugin:Soft': "
         "AttributeError: "
     )
+
+
+def test_a_module_that_the_core_has_no_more_says_where_its_names_are(
+    site: Any, registers: Registers
+) -> None:
+    site.add("halo-acme", "from halo_core.installed import GROUP\n")
+    row = broken(site)
+    assert row.error == "ModuleNotFoundError: No module named 'halo_core.installed'"
+    assert row.hint == (
+        f"halo-core {__version__} has no such module: import public names from halo_core itself, "
+        "as in from halo_core import Loss, Registrar, hookimpl; "
+        "or update it: pip install -U halo-acme"
+    )
+
+
+def test_a_component_that_imports_such_a_module_says_so_too(
+    site: Any, registers: Registers, tmp_path: Path
+) -> None:
+    site.add("halo-acme", registers("loss('soft', 'acme_soft:Soft')"))
+    (site.folder / "acme_soft.py").write_text("from halo_core.scoring import Score\n")
+    registration = loaded(site).find("loss", "acme/soft")
+    with pytest.raises(PluginError, match="import public names from halo_core itself"):
+        import_target(registration)
+    (tmp_path / "mine.py").write_text("from halo_core.scoring import Score\n")
+    with pytest.raises(PluginError, match="import public names from halo_core itself"):
+        import_file(tmp_path / "mine.py")
+
+
+def test_the_module_from_which_plugins_once_took_registrar_still_has_it() -> None:
+    from halo_core import Registrar, registry
+
+    assert registry.Registrar is Registrar

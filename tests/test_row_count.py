@@ -13,10 +13,10 @@ from halo_core.errors import PluginError
 from halo_core.plugins.discovery import discover
 from halo_core.run.forecast import about_rows
 from halo_core.run.materialise import materialise
-from halo_core.spec.components import Resolver
 from halo_core.spec.data_sets import Part, SetSpec, Source, resolve_set
 from halo_core.spec.document import Document
 from halo_core.spec.mistakes import Mistakes
+from halo_core.spec.resolver import Resolver
 from halo_core.workspace.layout import Workspace
 
 MADE = Path(__file__).with_name("made_components.py")

@@ -20,9 +20,9 @@ from halo_core.guarded.stage_calls import (
     preflight_of,
 )
 from halo_core.plugins.discovery import discover
-from halo_core.spec.components import Resolver
 from halo_core.spec.document import Document
 from halo_core.spec.mistakes import Mistakes
+from halo_core.spec.resolver import Resolver
 from halo_core.stage import Known, Stage
 
 Halo = Callable[..., Any]

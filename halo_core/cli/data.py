@@ -109,10 +109,10 @@ def _suite_sets(suite: Suite) -> list[tuple[str, SetSpec]]:
 
 def _named(name: str, options: Sequence[str], split: str | None) -> SetSpec:
     from halo_core.plugins.discovery import discover
-    from halo_core.spec.components import Resolver
     from halo_core.spec.data_sets import resolve_set
     from halo_core.spec.document import Document, apply_overrides
     from halo_core.spec.mistakes import Mistakes
+    from halo_core.spec.resolver import Resolver
 
     document = Document(
         "halo data", Path.cwd(), {"use": name} | ({"split": split} if split else {})

@@ -14,8 +14,8 @@ from halo_core.errors import SpecErrors, UserError
 
 if TYPE_CHECKING:
     from halo_core.run.plan import Plan
-    from halo_core.spec.components import Resolved
     from halo_core.spec.document import Document
+    from halo_core.spec.resolved import Resolved
     from halo_core.spec.spec import Spec
     from halo_core.spec.suite import Suite
     from halo_core.suite.plan import SuitePlan
@@ -177,9 +177,9 @@ def component_given(
     'longest'
     """
     from halo_core.plugins.discovery import discover
-    from halo_core.spec.components import Resolver
     from halo_core.spec.document import Document, apply_overrides, parse_value
     from halo_core.spec.mistakes import Mistakes
+    from halo_core.spec.resolver import Resolver
 
     slot = option.lstrip("-")
     try:

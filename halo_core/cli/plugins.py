@@ -15,7 +15,8 @@ from halo_core.plugins.discovery import discover
 from halo_core.plugins.entry_points import normalised
 
 if TYPE_CHECKING:
-    from halo_core.plugins.registry import BrokenPlugin, Registration, Registry
+    from halo_core.plugins.registrar import Registration
+    from halo_core.plugins.registry import BrokenPlugin, Registry
 
 
 @click.group(invoke_without_command=True)

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from halo_core.plugins.describe import component_class, facts_of, options_of, summary_of
-from halo_core.plugins.registry import Registration, import_target
+from halo_core.plugins.registrar import Registration
+from halo_core.plugins.registry import import_target
 
 _WIDTH = 80
 

@@ -16,7 +16,8 @@ from pydantic_core import to_jsonable_python
 
 from halo_core.component import Component
 from halo_core.errors import PluginError
-from halo_core.plugins.registry import Registration, import_target
+from halo_core.plugins.registrar import Registration
+from halo_core.plugins.registry import import_target
 
 FACTS = ("feedback", "needs", "default_reference_point", "observes", "produces", "citation")
 """The class variables that say what a component works with, in the order they are shown in."""

@@ -18,14 +18,8 @@ from halo_core import __version__
 from halo_core.errors import PluginError
 from halo_core.hooks import Hooks
 from halo_core.plugins.entry_points import Announcement, announcements, normalised
-from halo_core.plugins.registry import (
-    BrokenPlugin,
-    LeftOut,
-    Registrar,
-    Registration,
-    Registry,
-    raised_at,
-)
+from halo_core.plugins.registrar import Registrar, Registration
+from halo_core.plugins.registry import BrokenPlugin, LeftOut, Registry, advice, raised_at
 
 ALLOWLIST = "HALO_PLUGINS"
 """Environment variable: the distributions to use, separated by commas; all when empty."""
@@ -169,6 +163,8 @@ def _location(error: BaseException, where: str) -> str:
 def _hint(error: BaseException, distribution: str) -> str:
     if isinstance(error, _CoreVersionError):
         return f"Install versions that go together: pip install -U halo-core {distribution}"
+    if advised := advice(error):
+        return f"{advised.removeprefix('. ')}; or update it: pip install -U {distribution}"
     if isinstance(error, ModuleNotFoundError):
         return (
             f"A module is missing: reinstall it with pip install --force-reinstall {distribution}"

@@ -8,7 +8,8 @@ from pathlib import Path
 from types import ModuleType
 
 from halo_core.errors import PathError, PluginError, UserError
-from halo_core.plugins.registry import Registration, raised_at
+from halo_core.plugins.registrar import Registration
+from halo_core.plugins.registry import advice, raised_at
 
 FILE_PREFIX = "file:"
 
@@ -88,6 +89,7 @@ def import_file(path: Path) -> ModuleType:
     except Exception as error:
         del sys.modules[name]
         raise PluginError(
-            f"{type(error).__name__}: {error}", location=raised_at(error.__traceback__, str(path))
+            f"{type(error).__name__}: {error}{advice(error)}",
+            location=raised_at(error.__traceback__, str(path)),
         ) from error
     return module

@@ -13,7 +13,7 @@ from halo_core.loss import ClassCounts, Loss
 from halo_core.rows import DataSet
 from halo_core.run.materialise import Rows
 from halo_core.run.plan import Plan, PlannedStage
-from halo_core.spec.components import Resolved
+from halo_core.spec.resolved import Resolved
 from halo_core.spec.stages import StageSpec
 
 

@@ -23,9 +23,10 @@ from halo_core.progress import Progress, SilentProgress
 from halo_core.rows import DataSet
 from halo_core.run.error_record import error_of, error_record, exit_code_of
 from halo_core.run.plan import Plan, PlannedStage
-from halo_core.spec.components import Resolved, Resolver
 from halo_core.spec.document import Document
 from halo_core.spec.mistakes import Mistakes
+from halo_core.spec.resolved import Resolved
+from halo_core.spec.resolver import Resolver
 from halo_core.stage import (
     ModelInput,
     Stage,

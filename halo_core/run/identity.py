@@ -24,9 +24,9 @@ from halo_core.hashing import file_hash, short_hash
 from halo_core.option_fields import execution_options, fields_by_alias, marks, refers_to
 from halo_core.plugins.entry_points import normalised
 from halo_core.plugins.local_file import FILE_PREFIX
-from halo_core.plugins.registry import Registration
-from halo_core.spec.components import Resolved
+from halo_core.plugins.registrar import Registration
 from halo_core.spec.data_sets import SetSpec, Source
+from halo_core.spec.resolved import Resolved
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 """The name that a requirement begins with."""

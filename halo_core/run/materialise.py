@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -13,11 +13,11 @@ from typing import Any
 
 from halo_core.data import Loaded
 from halo_core.errors import DataError, HaloError
-from halo_core.feedback import COLUMNS, Feedback, prompt_id
+from halo_core.feedback import Feedback
 from halo_core.guarded.blame import blaming, plugin_error
-from halo_core.hashing import short_hash
 from halo_core.rows import arrow_schema
 from halo_core.run.identity import digest, source_identity
+from halo_core.run.row_checks import checked_row, group_id, is_empty, place_of
 from halo_core.spec.data_sets import Part, SetSpec, Source
 from halo_core.spec.stage_feedback import stages_in
 from halo_core.workspace.layout import Workspace
@@ -25,7 +25,6 @@ from halo_core.workspace.lock import held
 from halo_core.workspace.records import DATA, ROWS, DataRecord
 
 CHUNK = 1024
-ROLES = ("system", "user", "assistant", "tool")
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def _write(source: Source, folder: Path) -> DataRecord:
             counts["kept"] += len(chunk)
     dropped = Counter(loaded.dropped) + Counter({"empty completion": counts["empty"]})
     if not counts["kept"]:
-        raise DataError(_nothing_left(dropped, counts["elsewhere"]), location=_where(source))
+        raise DataError(_nothing_left(dropped, counts["elsewhere"]), location=place_of(source))
     beside.replace(folder / ROWS)
     record = DataRecord(
         source=source.resolved.tree(),
@@ -124,15 +123,11 @@ def _write(source: Source, folder: Path) -> DataRecord:
     return record
 
 
-def _where(source: Source) -> str:
-    return f"{source.resolved.short_name}, split {source.split!r}"
-
-
 def _feedback(source: Source) -> Feedback:
     feedback = source.info.feedback or source.component.inspect().feedback
     if feedback is None:
         raise DataError(
-            "what it holds could not be found out. Is the hub reachable?", location=_where(source)
+            "what it holds could not be found out. Is the hub reachable?", location=place_of(source)
         )
     return feedback
 
@@ -167,17 +162,17 @@ def _loading(source: Source) -> Iterator[None]:
     except HaloError as error:
         if error.location:
             raise
-        raise type(error)(error.message, location=_where(source)) from error
+        raise type(error)(error.message, location=place_of(source)) from error
 
 
 def _kept(
     source: Source, feedback: Feedback, rows: Iterable[Mapping[str, Any]], counts: Counter[str]
 ) -> Iterator[dict[str, Any]]:
     for position, row in enumerate(rows):
-        checked = _checked(source, feedback, row, position)
-        if _is_empty(feedback, checked):
+        checked = checked_row(source, feedback, row, position)
+        if is_empty(feedback, checked):
             counts["empty"] += 1
-        elif not _in_part(source.part, _group_id(row) or checked["prompt_id"]):
+        elif not _in_part(source.part, group_id(row) or checked["prompt_id"]):
             counts["elsewhere"] += 1
         else:
             yield checked
@@ -188,74 +183,3 @@ def _in_part(part: Part | None, id_: str) -> bool:
         return True
     held = int(id_, 16) < part.fraction * 16**16
     return held == (part.side == "held")
-
-
-def _group_id(row: Mapping[str, Any]) -> str | None:
-    """Returns what names the group of a row, which stays on one side of a hold-out."""
-    group = row.get("group")
-    return short_hash(str(group)) if group is not None else None
-
-
-def _is_empty(feedback: Feedback, row: Mapping[str, Any]) -> bool:
-    names = [name for name, type_ in COLUMNS[feedback].items() if type_ == "string"]
-    return any(not row[name].strip() for name in names)
-
-
-def _checked(
-    source: Source, feedback: Feedback, row: Mapping[str, Any], position: int
-) -> dict[str, Any]:
-    """Returns a row with exactly the columns of its feedback and its ids."""
-    name = source.resolved.short_name
-    id_ = str(row.get("id") or f"{name}/{source.split}/{position}")
-    checked: dict[str, Any] = {"id": id_, "source": source.resolved.short_name}
-    for column, type_ in COLUMNS[feedback].items():
-        if column not in row:
-            raise DataError(
-                f"column {column!r} is missing; {feedback} feedback has "
-                f"{', '.join(COLUMNS[feedback])}, the row has {', '.join(map(str, row))}",
-                location=f"{_where(source)}, row {id_}",
-            )
-        problem = _problem(type_, row[column])
-        if problem:
-            raise DataError(
-                f"column {column!r}: {problem}", location=f"{_where(source)}, row {id_}"
-            )
-        checked[column] = row[column]
-    prompt = checked.get("prompt", [{"role": "text", "content": checked.get("text", "")}])
-    checked["prompt_id"] = prompt_id(prompt)
-    return checked
-
-
-def _problem(type_: str, value: Any) -> str | None:
-    if type_ == "messages":
-        return _prompt_problem(value)
-    checks: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-        "string": (lambda v: isinstance(v, str), "text"),
-        "bool": (lambda v: isinstance(v, bool), "true or false"),
-        "strings": (lambda v: _all(v, str), "a list of texts"),
-        "floats": (lambda v: _all(v, int | float), "a list of numbers"),
-    }
-    check, expected = checks[type_]
-    return None if check(value) else f"got {_short(value)}; expected {expected}"
-
-
-def _all(value: Any, type_: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, type_) for item in value)
-
-
-def _prompt_problem(value: Any) -> str | None:
-    if not isinstance(value, list) or not value:
-        return f"got {_short(value)}; expected a list of messages"
-    for message in value:
-        if not isinstance(message, dict) or set(message) != {"role", "content"}:
-            return f"got the message {_short(message)}; expected {{role, content}}"
-        if message["role"] not in ROLES or not isinstance(message["content"], str):
-            return f"got the message {_short(message)}; roles are {', '.join(ROLES)}"
-    if value[-1]["role"] == "assistant":
-        return "the prompt ends with an assistant's message; expected the user's"
-    return None
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

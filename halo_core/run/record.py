@@ -15,8 +15,8 @@ from halo_core.plugins.entry_points import normalised
 from halo_core.run.execute import component_record
 from halo_core.run.identity import set_identity
 from halo_core.run.plan import Plan, PlannedStage
-from halo_core.spec.components import Resolved
 from halo_core.spec.data_sets import SetSpec
+from halo_core.spec.resolved import Resolved
 from halo_core.spec.spec import Spec
 from halo_core.spec.stages import BASE_MODEL
 from halo_core.tracking.descriptions import kept

@@ -9,9 +9,10 @@ from halo_core.data import DataInfo, DataSource
 from halo_core.errors import HaloError, UserError
 from halo_core.feedback import COLUMNS, Feedback, accepts
 from halo_core.guarded.blame import blaming, plugin_error
-from halo_core.spec.components import Resolved, Resolver
 from halo_core.spec.document import Keys
 from halo_core.spec.inserted import conversion
+from halo_core.spec.resolved import Resolved
+from halo_core.spec.resolver import Resolver
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from halo_core.component import Component
 from halo_core.errors import PluginError, UserError
 from halo_core.feedback import Feedback
 from halo_core.option_fields import fields_by_alias, interface_kind, takes_lists
-from halo_core.plugins.registry import Registration, Registry
+from halo_core.plugins.registrar import Registration
+from halo_core.plugins.registry import Registry
 
 
 def conversion(registry: Registry, given: Feedback, wanted: Feedback) -> Registration | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from halo_core.plugins.discovery import discover
-from halo_core.plugins.registry import Registration, Registry, import_target
+from halo_core.plugins.registrar import Registration
+from halo_core.plugins.registry import Registry, import_target
 from halo_core.spec.inserted import base_model_stages
 
 KINDS = (

@@ -11,12 +11,13 @@ from typing import Any, cast
 from halo_core.plugins.discovery import discover
 from halo_core.plugins.registry import Registry
 from halo_core.spec.base_model import BaseModel, read_base_model
-from halo_core.spec.components import Resolved, Resolver
 from halo_core.spec.data_sets import SetSpec, held_out, resolve_set
 from halo_core.spec.document import Document, apply_overrides, read_document
 from halo_core.spec.inserted import default_reports
 from halo_core.spec.matrix import KEY as MATRIX
 from halo_core.spec.mistakes import Mistakes
+from halo_core.spec.resolved import Resolved
+from halo_core.spec.resolver import Resolver
 from halo_core.spec.stages import BASE_MODEL, StageSpec, resolve_stages
 from halo_core.stage import Stage
 

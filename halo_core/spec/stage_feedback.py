@@ -13,9 +13,9 @@ from halo_core.component import Location, Refers, with_origin
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.feedback import Feedback
-from halo_core.plugins.registry import Registration
-from halo_core.spec.components import Resolved, origin_of
+from halo_core.plugins.registrar import Registration
 from halo_core.spec.data_sets import Source
+from halo_core.spec.resolved import Resolved, origin_of
 from halo_core.workspace.records import FEEDBACK, stage_done
 
 _NAME = "stage-feedback"

@@ -17,10 +17,11 @@ from halo_core.option_fields import (
     refers_to,
     values_by_alias,
 )
-from halo_core.spec.components import Resolved, Resolver
 from halo_core.spec.data_sets import SetSpec, convert, resolve_set
 from halo_core.spec.document import Keys
 from halo_core.spec.mistakes import unknown_name
+from halo_core.spec.resolved import Resolved
+from halo_core.spec.resolver import Resolver
 from halo_core.spec.stage_feedback import feedback_of, stages_in
 from halo_core.stage import Stage
 from halo_core.stage_options import roles_of

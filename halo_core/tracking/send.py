@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from halo_core.errors import HaloError, PluginError, UserError
 from halo_core.plugins.discovery import discover
-from halo_core.spec.components import Resolved, Resolver
 from halo_core.spec.document import Document
 from halo_core.spec.mistakes import Mistakes
+from halo_core.spec.resolved import Resolved
+from halo_core.spec.resolver import Resolver
 from halo_core.tracker import Tracker
 from halo_core.tracking.descriptions import by_name, numbered
 from halo_core.workspace.lock import locked

@@ -7,7 +7,8 @@ import halo_data.components
 import halo_data.toy
 from halo_core.component import Component
 from halo_core.plugins.builtin_names import RESERVED
-from halo_core.plugins.registry import Registrar, import_target
+from halo_core.plugins.registrar import Registrar
+from halo_core.plugins.registry import import_target
 from halo_data.plugin import halo_register
 
 HEAVY = ("torch", "transformers", "datasets", "huggingface_hub", "pyarrow", "numpy", "pandas")

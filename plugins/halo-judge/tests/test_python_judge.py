@@ -8,9 +8,9 @@ from halo_core.judge import Comparison, JudgeContext
 from halo_core.plugins.discovery import discover
 from halo_core.run.identity import component_identity
 from halo_core.scoring_judge import Answer
-from halo_core.spec.components import Resolver
 from halo_core.spec.document import Document
 from halo_core.spec.mistakes import Mistakes
+from halo_core.spec.resolver import Resolver
 from halo_core.testing import check_scoring_judge
 from halo_judge.python_judge import PythonJudge
 

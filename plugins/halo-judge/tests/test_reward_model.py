@@ -14,9 +14,9 @@ from halo_core.plugins.discovery import discover
 from halo_core.rows import DataSet, arrow_schema
 from halo_core.run.identity import component_identity, folder_digest
 from halo_core.scoring_judge import Answer
-from halo_core.spec.components import Resolver
 from halo_core.spec.document import Document
 from halo_core.spec.mistakes import Mistakes
+from halo_core.spec.resolver import Resolver
 from halo_core.stage import ModelInput
 from halo_core.testing import check_scoring_judge
 from halo_core.testing.context import stage_context

@@ -12,7 +12,7 @@ from halo_core.errors import UserError
 from halo_core.judge import Judge
 
 if TYPE_CHECKING:
-    from halo_core.spec.components import Resolved
+    from halo_core.spec.resolved import Resolved
 
 LONG = 24
 """Characters of an option's value that a label holds, at most."""

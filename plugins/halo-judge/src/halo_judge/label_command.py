@@ -15,7 +15,7 @@ from halo_core.errors import UserError
 
 if TYPE_CHECKING:
     from halo_core.judge import Judge
-    from halo_core.spec.components import Resolved
+    from halo_core.spec.resolved import Resolved
     from halo_core.stage import StageResult
     from halo_judge.label_sources import Sources
     from halo_judge.label_stage import Label

@@ -10,7 +10,7 @@ from halo_core.errors import PathError, UserError, did_you_mean
 from halo_core.progress import Progress
 from halo_core.rows import DataSet
 from halo_core.run.identity import component_identity, digest
-from halo_core.spec.components import Resolved
+from halo_core.spec.resolved import Resolved
 from halo_core.stage import StageContext, StopFlag
 from halo_core.workspace.layout import Target, Workspace, find
 from halo_core.workspace.records import RUN
@@ -130,10 +130,10 @@ def _stage_of_run(target: Target, option: str) -> Path:
 def _rows(file: Path, workspace: Workspace) -> tuple[DataSet, list[str]]:
     from halo_core.plugins.discovery import discover
     from halo_core.run.materialise import materialise_set
-    from halo_core.spec.components import Resolver
     from halo_core.spec.data_sets import resolve_set
     from halo_core.spec.document import Document
     from halo_core.spec.mistakes import Mistakes
+    from halo_core.spec.resolver import Resolver
 
     mistakes = Mistakes(Document("--data", Path.cwd(), {}))
     value = {"use": "jsonl", "path": str(file)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from halo_core.hooks import hookimpl
-from halo_core.plugins.registry import Registrar
+from halo_core.plugins.registrar import Registrar
 
 
 @hookimpl

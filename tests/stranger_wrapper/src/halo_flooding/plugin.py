@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from halo_core.hooks import hookimpl
-from halo_core.plugins.registry import Registrar
+from halo_core import Registrar, hookimpl
 
 
 @hookimpl

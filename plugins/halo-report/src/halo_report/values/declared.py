@@ -11,9 +11,10 @@ from typing import Any, cast
 from halo_core.errors import HaloError, SpecErrors, UserError
 from halo_core.loss import Loss
 from halo_core.plugins.discovery import discover
-from halo_core.spec.components import Resolved, Resolver
 from halo_core.spec.document import Document, apply_overrides, parse_value
 from halo_core.spec.mistakes import Mistakes
+from halo_core.spec.resolved import Resolved
+from halo_core.spec.resolver import Resolver
 from halo_report.values.sampled import SampledValue, Value, sample_value
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +16,6 @@ from halo_core.component import (
     Component,
     Default,
     Location,
-    Origin,
     interface_of,
     with_origin,
 )
@@ -38,126 +36,15 @@ from halo_core.plugins.local_file import (
     local_class,
     local_registration,
 )
-from halo_core.plugins.registry import Registration, Registry, import_target, raised_at
+from halo_core.plugins.registrar import Registration
+from halo_core.plugins.registry import Registry, import_target, raised_at
 from halo_core.spec.document import Keys, dotted
 from halo_core.spec.inserted import source_option, split_picker
 from halo_core.spec.mistakes import Mistakes, unknown_name
+from halo_core.spec.resolved import Resolved, origin_of, slotted
 
 _LENGTH = re.compile(r"\w+ should have (at (?:least|most) \d+ \w+)(?: after validation, not .*)?")
 """What pydantic says of the length of a list, a mapping or a text."""
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """A component together with where it came from.
-
-    Attributes:
-        component: Built and checked.
-        name: Canonical: ``kto``, ``namespace/name`` or ``file:...``.
-        registration: What the name meant.
-        options: What was given, as plain values, with nested components as `Resolved`.
-        keys: Where in the spec it stands.
-        written: What stands for it in a spec where that is no name with options: a stage's id.
-    """
-
-    component: Component
-    name: str
-    registration: Registration
-    options: Mapping[str, Any]
-    keys: Keys = field(default=(), compare=False)
-    written: str | None = None
-
-    @property
-    def short_name(self) -> str:
-        """The name without the path of a ``file:``."""
-        return self.name.rpartition(":")[2]
-
-    def tree(self) -> dict[str, Any]:
-        """Returns ``{use: NAME, ...all options}``, from which it can be resolved again."""
-        children = dict(self.children())
-        result: dict[str, Any] = {"use": self.name}
-        for option, value in self.component.model_dump(mode="json", by_alias=True).items():
-            result[option] = _tree(children, (option,), value)
-        return result
-
-    def children(self) -> Iterator[tuple[Keys, Resolved]]:
-        """Yields the components among the options, with their keys."""
-        yield from _components(self.options, ())
-
-    def all(self) -> Iterator[Resolved]:
-        """Yields this component and those within it."""
-        yield self
-        for _, child in self.children():
-            yield from child.all()
-
-    def within(self) -> Iterator[tuple[Keys, Resolved]]:
-        """Yields the components within this one at any depth, with their keys."""
-        for keys, child in self.children():
-            yield keys, child
-            yield from (((*keys, *more), found) for more, found in child.within())
-
-    def exchanged(self, exchange: Callable[[Resolved], Resolved | None]) -> Resolved:
-        """Returns this component with some of those within it exchanged.
-
-        Args:
-            exchange: Returns what stands in for a component; None to leave it.
-        """
-        other = exchange(self)
-        if other is not None:
-            return other
-        options = {name: _exchanged(item, exchange) for name, item in self.options.items()}
-        slots: dict[str, Component] = {}
-        encoded = json.dumps(_slotted(options, slots))
-        component = type(self.component).build(encoded, slots)
-        named = with_origin(component, origin_of(self.name, self.registration))
-        return replace(self, component=named, options=options)
-
-
-def origin_of(name: str, registration: Registration) -> Origin:
-    """Returns what a component is told of where it comes from.
-
-    Args:
-        name: Canonical.
-        registration: What the name means.
-    """
-    return Origin(
-        name,
-        registration.distribution,
-        registration.version,
-        registration.origin,
-        registration.target,
-    )
-
-
-def _components(value: Any, keys: Keys) -> Iterator[tuple[Keys, Resolved]]:
-    if isinstance(value, Resolved):
-        yield keys, value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _components(item, (*keys, key))
-    elif isinstance(value, list):
-        for i, item in enumerate(value):
-            yield from _components(item, (*keys, i))
-
-
-def _exchanged(value: Any, exchange: Callable[[Resolved], Resolved | None]) -> Any:
-    if isinstance(value, Resolved):
-        return value.exchanged(exchange)
-    if isinstance(value, Mapping):
-        return {key: _exchanged(item, exchange) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_exchanged(item, exchange) for item in value]
-    return value
-
-
-def _tree(children: Mapping[Keys, Resolved], keys: Keys, value: Any) -> Any:
-    if keys in children:
-        return children[keys].written or children[keys].tree()
-    if isinstance(value, dict):
-        return {k: _tree(children, (*keys, k), v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_tree(children, (*keys, i), v) for i, v in enumerate(value)]
-    return value
 
 
 class Resolver:
@@ -311,7 +198,7 @@ class Resolver:
                 failed.add(option)
         self._choose(by_alias, options, failed, keys)
         slots: dict[str, Component] = {}
-        encoded = json.dumps(_slotted(options, slots))
+        encoded = json.dumps(slotted(options, slots))
         try:
             component = component_class.build(encoded, slots)
         except ValidationError as error:
@@ -452,18 +339,6 @@ def _near_literal(problem: Mapping[str, Any]) -> str:
     texts = re.findall("'([^']*)'", problem["ctx"]["expected"])
     guess = did_you_mean(given, texts)
     return f".{guess}" if guess else ""
-
-
-def _slotted(value: Any, slots: dict[str, Component]) -> Any:
-    if isinstance(value, Resolved):
-        slot = f"component {len(slots)}"
-        slots[slot] = value.component
-        return slot
-    if isinstance(value, dict):
-        return {key: _slotted(item, slots) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_slotted(item, slots) for item in value]
-    return value
 
 
 def _form(kind: str) -> str:

@@ -1,0 +1,173 @@
+"""What a plugin registers: a component by its kind, name and import string."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from halo_core.errors import PluginError
+from halo_core.feedback import COLUMNS, Feedback
+from halo_core.plugins.builtin_names import RESERVED
+from halo_core.plugins.entry_points import normalised
+
+
+class Registration(NamedTuple):
+    """A component that a distribution offers.
+
+    Attributes:
+        kind: One of `halo_core.plugins.builtin_names.KINDS`.
+        name: As the distribution registered it, without a namespace.
+        target: ``module:attribute``.
+        distribution: The distribution's name.
+        version: Its version.
+        origin: The file of the module that registered it.
+        help: One line; commands only.
+        converts: The kinds of feedback from which and to which it converts; data sources only.
+        picks_split: Its option that names the split which it reads of another; data sources only.
+        makes_base_model: Whether a spec may have it under ``model:``; stages only.
+        by_default: Whether a run has it whose spec names none; reports only.
+    """
+
+    kind: str
+    name: str
+    target: str
+    distribution: str
+    version: str
+    origin: str
+    help: str = ""
+    converts: tuple[Feedback, Feedback] | None = None
+    picks_split: str | None = None
+    makes_base_model: bool = False
+    by_default: bool = False
+
+    @property
+    def canonical(self) -> str:
+        """The name that specs use: bare for a built-in, else ``namespace/name``."""
+        if RESERVED[self.kind].get(self.name) == normalised(self.distribution):
+            return self.name
+        return f"{namespace(self.distribution)}/{self.name}"
+
+
+def namespace(distribution: str) -> str:
+    """Returns a distribution's namespace: its name without a leading ``halo-``.
+
+    >>> namespace("halo-stranger"), namespace("Acme_Losses")
+    ('stranger', 'acme-losses')
+    """
+    return normalised(distribution).removeprefix("halo-")
+
+
+class Registrar:
+    """What `halo_register` is given: collects one distribution's registrations.
+
+    Args:
+        distribution: The distribution's name.
+        version: Its version.
+        origin: The file of its plugin module.
+    """
+
+    def __init__(self, distribution: str, version: str, origin: str) -> None:
+        self._distribution = distribution
+        self._version = version
+        self.origin = origin
+        self.registrations: list[Registration] = []
+
+    def loss(self, name: str, target: str) -> None:
+        """Registers a `halo_core.Loss`."""
+        self._add("loss", name, target)
+
+    def reference_point(self, name: str, target: str) -> None:
+        """Registers a `halo_core.RefPointEstimator`."""
+        self._add("reference_point", name, target)
+
+    def reference_update(self, name: str, target: str) -> None:
+        """Registers a `halo_core.ReferenceUpdate`."""
+        self._add("reference_update", name, target)
+
+    def data(
+        self,
+        name: str,
+        target: str,
+        *,
+        converts: tuple[Feedback, Feedback] | None = None,
+        picks_split: str | None = None,
+    ) -> None:
+        """Registers a `halo_core.DataSource`.
+
+        One that wraps another source (it has exactly one option that takes a `DataSource`) may be
+        inserted into specs that do not name it. Where several plugins offer the same, the built-in
+        one is inserted; without a built-in one, a spec must name the one it wants.
+
+        Args:
+            name: As specs write it.
+            target: ``module:attribute``.
+            converts: Kinds of feedback: where a source of the first one is given and the second one
+                is needed, it is inserted. It needs no option but the source.
+            picks_split: The option that names a split: it is inserted where a source within another
+                component has a ``split`` of its own.
+        """
+        if converts is not None and not (len(converts) == 2 and {*converts} <= {*COLUMNS}):
+            raise PluginError(
+                f"{self._distribution} registers the data source {name!r} with converts="
+                f"{converts!r}; expected two of {', '.join(COLUMNS)}"
+            )
+        self._add("data", name, target, converts=converts, picks_split=picks_split)
+
+    def judge(self, name: str, target: str) -> None:
+        """Registers a `halo_core.Judge`."""
+        self._add("judge", name, target)
+
+    def stage(self, name: str, target: str, *, makes_base_model: bool = False) -> None:
+        """Registers a `halo_core.Stage`.
+
+        Args:
+            name: As specs write it.
+            target: ``module:attribute``.
+            makes_base_model: Whether a spec may have it as its model, ``model: {NAME: {...}}``: it
+                then runs before all other stages, and they start from what it makes.
+        """
+        self._add("stage", name, target, makes_base_model=makes_base_model)
+
+    def tracker(self, name: str, target: str) -> None:
+        """Registers a `halo_core.Tracker`."""
+        self._add("tracker", name, target)
+
+    def report(self, name: str, target: str, *, by_default: bool = False) -> None:
+        """Registers a `halo_core.Report`.
+
+        Args:
+            name: As specs write it.
+            target: ``module:attribute``.
+            by_default: Whether a run has it whose spec has no ``reports:``.
+        """
+        self._add("report", name, target, by_default=by_default)
+
+    def command(self, name: str, target: str, *, help: str) -> None:
+        """Registers a command of the command line: a `click.Command`, imported when it is run."""
+        self._add("command", name, target, help=help)
+
+    def _add(self, kind: str, name: str, target: str, **more: Any) -> None:
+        mistake = self._mistake(kind, name, target)
+        if mistake:
+            raise PluginError(f"{self._distribution} registers the {words(kind)} {name!r}{mistake}")
+        self.registrations.append(
+            Registration(kind, name, target, self._distribution, self._version, self.origin, **more)
+        )
+
+    def _mistake(self, kind: str, name: str, target: str) -> str | None:
+        if not _is_name(name):
+            return "; expected letters, digits, '.', '_' and '-' only"
+        if any((r.kind, r.name) == (kind, name) for r in self.registrations):
+            return " twice"
+        module, _, attribute = target.partition(":")
+        if not all(part.isidentifier() for part in [*module.split("."), attribute]):
+            return f" as {target!r}; expected 'module:attribute'"
+        return None
+
+
+def _is_name(text: str) -> bool:
+    return text.isascii() and text[:1].isalnum() and all(c.isalnum() or c in "._-" for c in text)
+
+
+def words(kind: str) -> str:
+    """Returns a kind as people say it: ``reference point``."""
+    return {"data": "data source"}.get(kind, kind.replace("_", " "))
