@@ -14,7 +14,6 @@ from halo_core.tracking.descriptions import describe_all
 from halo_core.tracking.send import first_tracked, usable_trackers
 from halo_core.workspace.layout import Target
 from halo_core.workspace.records import SUITE
-from halo_report.compare.judged_models import Entry
 
 
 @dataclass(frozen=True)
@@ -30,12 +29,16 @@ class TrackerPages:
     notes: Sequence[str] = ()
 
 
-def tracker_pages(entries: Sequence[Entry]) -> TrackerPages:
+def tracker_pages(folders: Sequence[Path]) -> TrackerPages:
     """Returns the pages of the trackers of the first run that has any.
 
     A tracker that is broken or gone costs its link, and a note says so.
+
+    Args:
+        folders: The runs' folders; one that is there twice counts once.
     """
-    runs = list(dict.fromkeys(entry.run.folder.resolve() for entry in entries))
+    runs = list(dict.fromkeys(folder.resolve() for folder in folders))
+    # One run has its own page already: nothing is compared there.
     if len(runs) < 2:
         return TrackerPages()
     tracked = first_tracked(runs)
@@ -48,16 +51,16 @@ def tracker_pages(entries: Sequence[Entry]) -> TrackerPages:
 
     trackers = usable_trackers(tracked, failed)
     workspace = tracked.parent.parent
-    told = describe_all(
+    pages = describe_all(
         trackers, "compare_runs", lambda name: trackers[name].compare_runs(runs, workspace), failed
     )
-    notes += [note for name, said in told.items() if (note := _absent(name, said, len(runs)))]
-    return TrackerPages(told, notes)
+    notes += [note for name, page in pages.items() if (note := _absent(name, page, len(runs)))]
+    return TrackerPages(pages, notes)
 
 
-def _absent(name: str, said: Mapping[str, Any], count: int) -> str | None:
+def _absent(name: str, page: Mapping[str, Any], count: int) -> str | None:
     """Returns which of some runs a tracker does not have, if any."""
-    absent = said.get("absent")
+    absent = page.get("absent")
     if not isinstance(absent, list) or not absent:
         return None
     which = "none of the runs is"
@@ -76,24 +79,24 @@ def hand_over(report: Path, suite: Target) -> list[dict[str, Any]]:
         report: The folder of the files.
         suite: The suite.
     """
-    told: list[dict[str, Any]] = []
+    outcomes: list[dict[str, Any]] = []
 
     def failed(name: str, error: BaseException) -> None:
-        told.append({"use": name, "status": "failed", "why": one_line(error)})
+        outcomes.append({"use": name, "status": "failed", "why": one_line(error)})
 
     record = SUITE.read(suite.folder)
     runs = [cell["run"] for cell in record["cells"]] if record else []
     tracked = first_tracked(suite.workspace / run for run in runs if run)
     for name, tracker in (usable_trackers(tracked, failed) if tracked else {}).items():
         try:
-            if _took(tracker, report, suite):
-                told.append({"use": name, "status": "sent", "why": None})
+            if _takes_report(tracker, report, suite):
+                outcomes.append({"use": name, "status": "sent", "why": None})
         except (Exception, SystemExit) as error:
             failed(name, error)
-    return told
+    return outcomes
 
 
-def _took(tracker: Tracker, report: Path, suite: Target) -> bool:
+def _takes_report(tracker: Tracker, report: Path, suite: Target) -> bool:
     with blaming(tracker, "take_report"):
         taken: object = tracker.take_report(report, suite.folder, suite.workspace)
     if not isinstance(taken, bool):

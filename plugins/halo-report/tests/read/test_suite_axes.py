@@ -1,7 +1,7 @@
 import pytest
 
 from halo_core.errors import UserError
-from halo_report.read.cell_matrix import Cell
+from halo_report.read.cell_matrix import JudgedCell
 from halo_report.read.suite_axes import AxisChoice, kept_cells, parse_fraction, suite_matrix
 from halo_report.read.suite_cells import SuiteCells
 from halo_statistics.win_rate import WinRate
@@ -12,7 +12,7 @@ def made(axes, *cells):
     found = [
         (
             dict(zip(axes, named, strict=True)),
-            Cell("", "", run="/".join(named), rate=WinRate(1, 1, 0, 0)),
+            JudgedCell("", "", run="/".join(named), rate=WinRate(1, 1, 0, 0)),
         )
         for named in cells
     ]

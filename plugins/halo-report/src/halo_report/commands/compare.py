@@ -13,7 +13,7 @@ from halo_core.errors import PathError
 from halo_core.hashing import short_hash
 
 if TYPE_CHECKING:
-    from halo_report.compare.run_comparison import Comparison
+    from halo_report.compare.run_comparison import RunComparison
     from halo_report.trackers import TrackerPages
 
 PAGE, RUNS, PAIRS = "comparison.html", "comparison.csv", "pairs.csv"
@@ -76,22 +76,22 @@ def compare(
     from halo_report.compare.run_comparison import compare_runs
     from halo_report.trackers import tracker_pages
 
-    found = compare_runs(
+    comparison = compare_runs(
         names, Path(workspace), judge_stage=judge_stage, baseline=baseline, confidence=confidence
     )
-    pages = tracker_pages(found.entries)
-    folder = Path(out) if out else Path(workspace) / "comparisons" / _folder_name(found)
-    files = _write(found, pages, folder, Path(csv_file) if csv_file else None)
-    output.emit(_payload(found, pages, files))
+    pages = tracker_pages([model.run.folder for model in comparison.models])
+    folder = Path(out) if out else Path(workspace) / "comparisons" / _folder_name(comparison)
+    files = _write(comparison, pages, folder, Path(csv_file) if csv_file else None)
+    output.emit(_payload(comparison, pages, files))
     if not output.json:
-        output.say(comparison_text(found))
+        output.say(comparison_text(comparison))
         output.say()
         _say_where(pages, files, output)
 
 
-def _folder_name(found: Comparison) -> str:
+def _folder_name(comparison: RunComparison) -> str:
     """Returns a name that says what is compared; where that is long, a short one of its own."""
-    labels = [entry.label.replace("/", "-").replace(":", "-") for entry in found.entries]
+    labels = [model.label.replace("/", "-").replace(":", "-") for model in comparison.models]
     name = "+".join(labels)
     if len(name) <= LONGEST_FOLDER:
         return name
@@ -100,7 +100,7 @@ def _folder_name(found: Comparison) -> str:
 
 
 def _write(
-    found: Comparison, pages: TrackerPages, folder: Path, csv_file: Path | None
+    comparison: RunComparison, pages: TrackerPages, folder: Path, csv_file: Path | None
 ) -> list[Path]:
     from halo_core.cli.tracker_lines import tracker_links
     from halo_core.workspace.files import write_text
@@ -108,31 +108,34 @@ def _write(
     from halo_report.compare.comparison_tables import as_csv, pair_rows, run_rows
     from halo_report.pages.html import write_report
 
-    files = write_report(comparison_page(found, tracker_links(pages.trackers)), folder, PAGE)
+    files = write_report(comparison_page(comparison, tracker_links(pages.trackers)), folder, PAGE)
     runs = csv_file or folder / RUNS
     pairs = runs.with_name(f"{runs.stem}-{PAIRS}") if csv_file else folder / PAIRS
-    for path, rows in ((runs, run_rows(found)), (pairs, pair_rows(found))):
+    for path, rows in ((runs, run_rows(comparison)), (pairs, pair_rows(comparison))):
         try:
             write_text(path, as_csv(rows))
         except OSError as error:
-            told = f"cannot be written: {error.strerror or error}; name another with --csv"
-            raise PathError(told, location=str(path)) from error
+            reason = f"cannot be written: {error.strerror or error}; name another with --csv"
+            raise PathError(reason, location=str(path)) from error
     return [*files, runs, pairs]
 
 
-def _payload(found: Comparison, pages: TrackerPages, files: Sequence[Path]) -> dict[str, Any]:
+def _payload(
+    comparison: RunComparison, pages: TrackerPages, files: Sequence[Path]
+) -> dict[str, Any]:
     from halo_report.compare.comparison_tables import pair_rows, run_rows
 
     return {
-        "rows": run_rows(found),
-        "tests": pair_rows(found),
-        "baseline": found.baseline.label if found.baseline else None,
-        "unlike": list(found.unlike),
-        "left_out": list(found.left_out),
+        "rows": run_rows(comparison),
+        "tests": pair_rows(comparison),
+        "baseline": comparison.baseline.label if comparison.baseline else None,
+        "unlike": list(comparison.unlike),
+        "left_out": list(comparison.left_out),
         "differences": [
-            {"path": each.path, "values": dict(each.values)} for each in found.differences
+            {"path": difference.path, "values": dict(difference.values)}
+            for difference in comparison.differences
         ],
-        "conclusion": found.conclusion,
+        "conclusion": comparison.conclusion,
         "trackers": dict(pages.trackers),
         "notes": list(pages.notes),
         "files": [str(path) for path in files],

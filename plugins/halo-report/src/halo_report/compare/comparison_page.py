@@ -5,46 +5,48 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from halo_report.compare.comparison_tables import DASH, pairs_table, runs_table
-from halo_report.compare.run_comparison import Comparison
-from halo_report.pages.html import Block, Page, TableView
+from halo_report.compare.run_comparison import RunComparison
+from halo_report.pages.html import Page, PageBlock, TableView
 
 
-def comparison_page(found: Comparison, links: Mapping[str, str]) -> Page:
+def comparison_page(comparison: RunComparison, links: Mapping[str, str]) -> Page:
     """Returns the page: conclusion, tables, and where the specs differ.
 
     Args:
-        found: What is told.
+        comparison: What the page tells.
         links: Label to address of what else shows the same runs.
     """
-    tests = [pairs_table(found)] if found.pairs else []
-    blocks = [Block("Win rates", (), [runs_table(found)]), Block("Tests", (), tests)]
-    if found.differences:
-        blocks.append(Block("Where the specs differ", (), [_differences(found)]))
-    facts = {entry.label: f"{entry.run.folder} (stage {entry.judge.id})" for entry in found.entries}
+    tests = [pairs_table(comparison)] if comparison.pairs else []
+    blocks = [PageBlock("Win rates", (), [runs_table(comparison)]), PageBlock("Tests", (), tests)]
+    if comparison.differences:
+        blocks.append(PageBlock("Where the specs differ", (), [_differences(comparison)]))
+    facts = {
+        model.label: f"{model.run.folder} (stage {model.judge.id})" for model in comparison.models
+    }
     return Page(
-        title=_title(found),
+        title=_title(comparison),
         blocks=[block for block in blocks if block.tables],
         warnings=[
-            *(f"Not the same for all: {each}" for each in found.unlike),
-            *(f"Not compared: {each}" for each in found.left_out),
+            *(f"Not the same for all: {sentence}" for sentence in comparison.unlike),
+            *(f"Not compared: {sentence}" for sentence in comparison.left_out),
         ],
         facts=facts,
         warned="Compare with care",
-        lead=found.conclusion,
+        lead=comparison.conclusion,
         links=links,
     )
 
 
-def _title(found: Comparison) -> str:
-    labels = [entry.label for entry in found.entries]
+def _title(comparison: RunComparison) -> str:
+    labels = [model.label for model in comparison.models]
     return " and ".join(labels) if len(labels) == 2 else f"{len(labels)} runs compared"
 
 
-def _differences(found: Comparison) -> TableView:
-    labels = [entry.label for entry in found.entries]
+def _differences(comparison: RunComparison) -> TableView:
+    labels = [model.label for model in comparison.models]
     rows = [
-        [each.path, *(each.values.get(label, DASH) for label in labels)]
-        for each in found.differences
+        [difference.path, *(difference.values.get(label, DASH) for label in labels)]
+        for difference in comparison.differences
     ]
     return TableView(
         "Resolved options, defaults written out",

@@ -7,33 +7,34 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from halo_report.compare.conditions import Circumstances
-from halo_report.compare.judged_models import Entry
-from halo_report.compare.pair_tests import FEW, LEVEL, Pair
-from halo_report.compare.run_comparison import Comparison
+from halo_report.compare.conditions import Conditions
+from halo_report.compare.judged_models import JudgedModel
+from halo_report.compare.pair_tests import FEW, LEVEL, ModelPair
+from halo_report.compare.run_comparison import RunComparison
 from halo_report.pages.html import TableView
-from halo_report.pages.json_fields import share_fields
+from halo_report.read.cell_matrix import share_fields
 from halo_statistics import POINTS, length_controlled_rate, p_text
 
 
-def run_rows(found: Comparison) -> list[dict[str, Any]]:
+def run_rows(comparison: RunComparison) -> list[dict[str, Any]]:
     """Returns a row per judged model; a number that is not known is None."""
     return [
-        _run_row(entry, judged) for entry, judged in zip(found.entries, found.judged, strict=True)
+        _run_row(model, conditions)
+        for model, conditions in zip(comparison.models, comparison.conditions, strict=True)
     ]
 
 
-def _run_row(entry: Entry, judged: Circumstances) -> dict[str, Any]:
-    rate, lengths, told = entry.cell.rate, entry.cell.lengths, entry.judge.metrics
+def _run_row(model: JudgedModel, conditions: Conditions) -> dict[str, Any]:
+    rate, lengths, metrics = model.cell.rate, model.cell.lengths, model.judge.metrics
     assert rate is not None
     lost = share_fields(rate.failures_lost)
     return {
-        "label": entry.label,
-        "run": entry.run.folder.name,
-        "stage": entry.judge.id,
-        "method": judged.method or None,
-        "trained_by": judged.trained or None,
-        "judge": judge_text(judged) or None,
+        "label": model.label,
+        "run": model.run.folder.name,
+        "stage": model.judge.id,
+        "method": conditions.method or None,
+        "trained_by": conditions.trained or None,
+        "judge": judge_text(conditions) or None,
         "n": rate.scored,
         "wins": rate.wins,
         "losses": rate.losses,
@@ -42,45 +43,45 @@ def _run_row(entry: Entry, judged: Circumstances) -> dict[str, Any]:
         "confidence": rate.confidence,
         **share_fields(rate.main),
         **{f"{name}_failures_lost": value for name, value in lost.items()},
-        **{f"{name}_length_controlled": v for name, v in _at_equal_lengths(entry).items()},
-        "flip": told.get("flip"),
+        **{f"{name}_length_controlled": v for name, v in _at_equal_lengths(model).items()},
+        "flip": metrics.get("flip"),
         "length_median": lengths.median if lengths else None,
-        "baseline_length_median": told.get("baseline_len"),
-        "calls": told.get("calls"),
-        "cost": told.get("cost"),
+        "baseline_length_median": metrics.get("baseline_len"),
+        "calls": metrics.get("calls"),
+        "cost": metrics.get("cost"),
     }
 
 
-def _at_equal_lengths(entry: Entry) -> dict[str, float | None]:
+def _at_equal_lengths(model: JudgedModel) -> dict[str, float | None]:
     """Returns the length-controlled win rate where the judge stage tells one.
 
     Its interval is made anew: the stage's has the confidence that the stage was given.
     """
-    if "win_lc" not in entry.judge.metrics:
+    if "win_lc" not in model.judge.metrics:
         return dict.fromkeys(("rate", "low", "high"))
-    scored = [each for each in entry.judge.verdicts if each["result"] != "unscored"]
-    assert entry.cell.rate is not None
-    found = length_controlled_rate(
-        [POINTS[each["result"]] for each in scored],
-        [len(each["completion"]) for each in scored],
-        [len(each["baseline"]) for each in scored],
-        confidence=entry.cell.rate.confidence,
+    scored = [line for line in model.judge.verdicts if line["result"] != "unscored"]
+    assert model.cell.rate is not None
+    controlled = length_controlled_rate(
+        [POINTS[line["result"]] for line in scored],
+        [len(line["completion"]) for line in scored],
+        [len(line["baseline"]) for line in scored],
+        confidence=model.cell.rate.confidence,
     )
-    return {"rate": found.rate, "low": found.low, "high": found.high}
+    return {"rate": controlled.rate, "low": controlled.low, "high": controlled.high}
 
 
-def judge_text(judged: Circumstances) -> str:
+def judge_text(conditions: Conditions) -> str:
     """Returns the judge's name, with the model that it asks; "" where it is not known."""
-    name, model = judged.judge.get("use", ""), judged.judge.get("model")
+    name, model = conditions.judge.get("use", ""), conditions.judge.get("model")
     return f"{name} ({model})" if model and model != name else str(name)
 
 
-def pair_rows(found: Comparison) -> list[dict[str, Any]]:
+def pair_rows(comparison: RunComparison) -> list[dict[str, Any]]:
     """Returns a row per test; the ends of an interval are None where prompts are not paired."""
-    return [_pair_row(pair, found.confidence) for pair in found.pairs]
+    return [_pair_row(pair, comparison.confidence) for pair in comparison.pairs]
 
 
-def _pair_row(pair: Pair, confidence: float) -> dict[str, Any]:
+def _pair_row(pair: ModelPair, confidence: float) -> dict[str, Any]:
     return {
         "first": pair.first.label,
         "second": pair.second.label,
@@ -112,9 +113,9 @@ DASH = "-"
 _ALWAYS = ("run", "method", "win rate", "n", "ties", "no verdict")
 
 
-def runs_table(found: Comparison) -> TableView:
+def runs_table(comparison: RunComparison) -> TableView:
     """Returns a row per judged model; columns of which nothing is known are left out."""
-    rows = run_rows(found)
+    rows = run_rows(comparison)
     columns: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
         "run": lambda row: str(row["label"]),
         "method": lambda row: row["method"] or DASH,
@@ -129,9 +130,13 @@ def runs_table(found: Comparison) -> TableView:
         "cost": lambda row: _number(row["cost"], ".2f"),
     }
     texts = {title: [text(row) for row in rows] for title, text in columns.items()}
-    shown = [t for t, of in texts.items() if t in _ALWAYS or any(text != DASH for text in of)]
+    shown = [
+        title
+        for title, column in texts.items()
+        if title in _ALWAYS or any(text != DASH for text in column)
+    ]
     return TableView(
-        f"Win rates with exact {_percent(found.confidence)} intervals",
+        f"Win rates with exact {_percent(comparison.confidence)} intervals",
         shown,
         [list(row) for row in zip(*(texts[title] for title in shown), strict=True)],
         texts=2,
@@ -154,11 +159,11 @@ def _runs_note(shown: Sequence[str]) -> str:
     return ". ".join(parts) + "."
 
 
-def pairs_table(found: Comparison) -> TableView:
+def pairs_table(comparison: RunComparison) -> TableView:
     """Returns a row per test."""
     header = ["first", "second", "test", "n", "difference", "p", "p (Holm)"]
     tested = ["p", "p_holm"]
-    if any(entry.cell.rate and entry.cell.rate.unscored for entry in found.entries):
+    if any(model.cell.rate and model.cell.rate.unscored for model in comparison.models):
         header.append("p (failures lost)")
         tested.append("p_failures_lost")
     rows = [
@@ -167,29 +172,29 @@ def pairs_table(found: Comparison) -> TableView:
             _difference(row),
             *(p_text(row[name]) for name in tested),
         ]
-        for row in pair_rows(found)
+        for row in pair_rows(comparison)
     ]
-    shown = sum(pair.is_shown for pair in found.pairs)
+    shown = sum(pair.is_shown for pair in comparison.pairs)
     level = f"{LEVEL * 100:g} % level"
     title = f"{shown} of {len(rows)} pairs differ at the {level} after Holm's correction"
-    return TableView(title, header, rows, texts=3, note=_pairs_note(found))
+    return TableView(title, header, rows, texts=3, note=_pairs_note(comparison))
 
 
-def _pairs_note(found: Comparison) -> str:
-    tests = {pair.test.test for pair in found.pairs}
+def _pairs_note(comparison: RunComparison) -> str:
+    tests = {pair.test.test for pair in comparison.pairs}
     parts = []
     if "mcnemar" in tests:
         parts.append(
             "McNemar's exact test on the prompts that both were judged on, and in brackets the "
-            f"bootstrap {_percent(found.confidence)} interval of the difference over them"
+            f"bootstrap {_percent(comparison.confidence)} interval of the difference over them"
         )
     if "fisher" in tests:
         parts.append(
             "Fisher's exact test where the prompts are not the same: it knows nothing of the luck "
             "of the prompts, and counts a tie as no win"
         )
-    if found.baseline is None and len(found.entries) > FEW:
-        first = found.entries[0].label
+    if comparison.baseline is None and len(comparison.models) > FEW:
+        first = comparison.models[0].label
         parts.append(f"All are tested against the first, {first}; choose with --baseline")
     return ". ".join(parts) + "." if parts else ""
 

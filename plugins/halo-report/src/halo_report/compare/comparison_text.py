@@ -6,26 +6,26 @@ from collections.abc import Sequence
 
 from halo_core.cli.terminal import drawn, grid
 from halo_report.compare.comparison_tables import pairs_table, runs_table
-from halo_report.compare.run_comparison import Comparison
+from halo_report.compare.run_comparison import RunComparison
 from halo_report.compare.spec_difference import difference_text
 from halo_report.pages.html import TableView
 
 SHOWN_DIFFERENCES = 12
 
 
-def comparison_text(found: Comparison) -> str:
+def comparison_text(comparison: RunComparison) -> str:
     """Returns tables, warnings, the differences of the specs and the conclusion, for people."""
-    parts = [_table(runs_table(found))]
-    if found.pairs:
-        parts.append(_table(pairs_table(found)))
-    parts += _lines("Not compared", found.left_out)
-    parts += _lines("Not the same for all, so compare with care", found.unlike)
-    parts += _lines("Where the specs differ", _differences(found))
-    return "\n".join([*parts, found.conclusion])
+    parts = [_table(runs_table(comparison))]
+    if comparison.pairs:
+        parts.append(_table(pairs_table(comparison)))
+    parts += _lines("Not compared", comparison.left_out)
+    parts += _lines("Not the same for all, so compare with care", comparison.unlike)
+    parts += _lines("Where the specs differ", _differences(comparison))
+    return "\n".join([*parts, comparison.conclusion])
 
 
-def _differences(found: Comparison) -> list[str]:
-    lines = [difference_text(each) for each in found.differences]
+def _differences(comparison: RunComparison) -> list[str]:
+    lines = [difference_text(difference) for difference in comparison.differences]
     more = len(lines) - SHOWN_DIFFERENCES
     return [*lines[:SHOWN_DIFFERENCES], f"... and {more} more, on the page"] if more > 0 else lines
 
@@ -37,7 +37,7 @@ def _lines(title: str, lines: Sequence[str]) -> list[str]:
 def _table(view: TableView) -> str:
     from rich.text import Text
 
-    # What has no room is the loss of the numbers' titles.
+    # Titles that are broken at their spaces keep columns of numbers as narrow as the numbers.
     numbers = [title.replace(" ", "\n") for title in view.header[view.texts :]]
     header = [*view.header[: view.texts], *numbers]
     table = grid(view.title, header, view.rows, texts=view.texts)

@@ -1,4 +1,4 @@
-"""Under which circumstances a model was judged, and where those of two models differ.
+"""The conditions under which a model was judged, and where those of some models differ.
 
 Win rates can be compared when judge, orders, rival, prompts and sampler are the same. All of it is
 read from what the stages recorded of themselves; of a stage without a record nothing is known.
@@ -13,12 +13,12 @@ from typing import Any
 
 from halo_core.workspace.recorded_roles import option_with, started_from, taken_from
 from halo_core.workspace.records import RUN, STAGE, RunRecord, RunStage
-from halo_report.compare.judged_models import Entry
+from halo_report.compare.judged_models import JudgedModel
 from halo_report.compare.spec_difference import difference_text, differences
 
 
 @dataclass(frozen=True)
-class Circumstances:
+class Conditions:
     """How one model was judged.
 
     Attributes:
@@ -38,59 +38,64 @@ class Circumstances:
     trained: str = ""
 
 
-def circumstances(entry: Entry) -> Circumstances:
-    """Returns how an entry's model was judged, as far as its stages recorded it."""
-    workspace = entry.run.folder.parent.parent
-    stages = {stage["id"]: stage for stage in _run_record(entry.run.folder).get("stages", ())}
-    judge = stages.get(entry.judge.id)
-    told = _stage_record(workspace, judge)
-    options = _mapping(told.get("stage"))
+def conditions_of(model: JudgedModel) -> Conditions:
+    """Returns how a model was judged, as far as its stages recorded it."""
+    workspace = model.run.folder.parent.parent
+    stages = {stage["id"]: stage for stage in _run_record(model.run.folder).get("stages", ())}
+    judge = stages.get(model.judge.id)
+    record = _stage_record(workspace, judge)
+    options = _mapping(record.get("stage"))
     sampler = stages.get(taken_from(judge)) if judge else None
-    model = stages.get(started_from(sampler)) if sampler else None
-    method = (model.get("loss") if model else None) or ""
+    trainer = stages.get(started_from(sampler)) if sampler else None
+    method = (trainer.get("loss") if trainer else None) or ""
+    # Options are found by their role, not by name: a stage of a plugin may call them otherwise.
     by, rival = (option_with(judge, role) if judge else "" for role in ("judge", "rival"))
-    return Circumstances(
-        judge=_component(_options(told).get(by)),
+    return Conditions(
+        judge=_component(_options(record).get(by)),
         orders=str(options.get("orders") or ""),
         against=str(options.get(rival) or ""),
         sampler=_sampler(_stage_record(workspace, sampler)),
         method=method,
-        trained=model["id"] if model and method else "",
+        trained=trainer["id"] if trainer and method else "",
     )
 
 
-def unlike(entries: Sequence[Entry]) -> list[str]:
-    """Returns a sentence for each circumstance in which the entries differ."""
-    found = {entry.label: circumstances(entry) for entry in entries}
-    told = _differ("the judge", {label: each.judge for label, each in found.items() if each.judge})
-    told += _differ("the choice of orders", {label: each.orders for label, each in found.items()})
-    told += _differ("the rival", {label: each.against for label, each in found.items()})
-    told += _differ("the sampler", {n: each.sampler for n, each in found.items() if each.sampler})
-    return [*told, *_prompts(entries), *_rivals_texts(entries)]
+def unlike_conditions(models: Sequence[JudgedModel]) -> list[str]:
+    """Returns a sentence for each condition in which the models differ."""
+    conditions = {model.label: conditions_of(model) for model in models}
+    return [
+        *_differ("the judge", {label: own.judge for label, own in conditions.items()}),
+        *_differ("the choice of orders", {label: own.orders for label, own in conditions.items()}),
+        *_differ("the rival", {label: own.against for label, own in conditions.items()}),
+        *_differ("the sampler", {label: own.sampler for label, own in conditions.items()}),
+        *_prompts(models),
+        *_rivals_texts(models),
+    ]
 
 
 def _differ(what: str, values: Mapping[str, Any]) -> list[str]:
+    # Older runs recorded less: what is not known of a model says nothing about the others.
     known = {label: value for label, value in values.items() if value not in ("", {})}
-    return [f"{what} differs: {difference_text(each)}" for each in differences(known)]
+    return [f"{what} differs: {difference_text(own)}" for own in differences(known)]
 
 
-def _prompts(entries: Sequence[Entry]) -> list[str]:
-    sets = [frozenset(entry.cell.results) for entry in entries]
+def _prompts(models: Sequence[JudgedModel]) -> list[str]:
+    sets = [frozenset(model.cell.results) for model in models]
     if len(set(sets)) == 1:
         return []
     shared = len(frozenset.intersection(*sets))
-    counts = ", ".join(f"{len(s)} ({entry.label})" for s, entry in zip(sets, entries, strict=True))
+    counts = ", ".join(f"{len(s)} ({model.label})" for s, model in zip(sets, models, strict=True))
     return [f"the test prompts differ: {counts}; all of them share {shared}"]
 
 
-def _rivals_texts(entries: Sequence[Entry]) -> list[str]:
+def _rivals_texts(models: Sequence[JudgedModel]) -> list[str]:
     """Returns a sentence where a prompt's completions were judged against other texts."""
     texts: dict[str, set[str]] = {}
-    for entry in entries:
-        for verdict in entry.judge.verdicts:
+    for model in models:
+        for verdict in model.judge.verdicts:
             if verdict.get("baseline") is not None:
                 texts.setdefault(verdict["prompt_id"], set()).add(verdict["baseline"])
-    changed = sum(len(each) > 1 for each in texts.values())
+    changed = sum(len(of_prompt) > 1 for of_prompt in texts.values())
     if not changed:
         return []
     return [f"the rival's texts differ: on {changed} of {len(texts)} prompts"]
@@ -127,8 +132,8 @@ def _sampler(record: Mapping[str, Any]) -> Mapping[str, Any]:
 def _data(record: Mapping[str, Any]) -> list[str]:
     """Returns the sources of the prompts; their contents are compared prompt by prompt."""
     data = _mapping(_mapping(record.get("identity")).get("data"))
-    sources = [source for found in data.values() for source in found]
-    return [f"{each['component']['use']} {each['split']}" for each in sources]
+    sources = [source for of_option in data.values() for source in of_option]
+    return [f"{source['component']['use']} {source['split']}" for source in sources]
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -11,17 +11,17 @@ from halo_core.errors import UserError
 from halo_core.spec.mistakes import unknown_name
 from halo_core.workspace.layout import Target, find
 from halo_core.workspace.records import RUN
-from halo_report.read.cell_matrix import Cell
+from halo_report.read.cell_matrix import JudgedCell
 from halo_report.read.run_data import RunData, StageData, read_run
 from halo_report.read.suite_cells import read_suite, run_cell
 
 
 @dataclass(frozen=True)
-class Entry:
+class JudgedModel:
     """One judged model.
 
     Attributes:
-        label: What it is called: no two entries are called the same.
+        label: What it is called: no two models are called the same.
         run: What its run left.
         judge: The judge stage that is taken.
         cell: Its counts, results by prompt and lengths; its `x` is the label.
@@ -30,24 +30,24 @@ class Entry:
     label: str
     run: RunData
     judge: StageData
-    cell: Cell
+    cell: JudgedCell
 
 
 @dataclass(frozen=True)
-class Entries:
+class JudgedModels:
     """What the arguments name.
 
     Attributes:
-        entries: In the order of the arguments, a suite's cells in their own; each once.
+        models: In the order of the arguments, a suite's cells in their own; each once.
         left_out: A sentence for each cell of a suite that has no verdicts.
     """
 
-    entries: Sequence[Entry]
+    models: Sequence[JudgedModel]
     left_out: Sequence[str]
 
 
 @dataclass(frozen=True)
-class _Named:
+class _NamedRun:
     """A run with the judge stage that was asked for, as the arguments call it."""
 
     name: str
@@ -55,9 +55,9 @@ class _Named:
     stage: str | None
 
 
-def read_entries(
+def read_judged_models(
     names: Sequence[str], workspace: Path, judge_stage: str | None, confidence: float
-) -> Entries:
+) -> JudgedModels:
     """Returns the judged models that the arguments of the command mean.
 
     Args:
@@ -70,13 +70,13 @@ def read_entries(
         PathError: When there is no such run or suite.
         UserError: When a run that was named has no verdicts, or nothing is left to compare.
     """
-    named: list[_Named] = []
+    named: list[_NamedRun] = []
     left_out: list[str] = []
     for name in names:
         target = find(name, workspace, stages=True)
         if target.kind == "run":
-            called = _cell_id(target.folder) or target.folder.name
-            named.append(_Named(called, read_run(target.folder), target.stage or judge_stage))
+            label = _cell_id(target.folder) or target.folder.name
+            named.append(_NamedRun(label, read_run(target.folder), target.stage or judge_stage))
         elif target.stage is not None:
             raise UserError(
                 f"{name!r} names a stage of a suite; expected a suite alone, and with it "
@@ -86,37 +86,38 @@ def read_entries(
             cells, lacking = _cells(target, judge_stage)
             named += cells
             left_out += lacking
-    unique = {(each.run.folder, _judge_of(each).id): each for each in named}
-    found = Entries(list(_labelled(list(unique.values()), confidence)), left_out)
-    if len(found.entries) < 2:
-        raise _too_few(found)
-    return found
+    # A run may be named twice, by itself and as a cell of its suite: it is one model all the same.
+    unique = {(run.run.folder, _judge_of(run).id): run for run in named}
+    models = list(_labelled(list(unique.values()), confidence))
+    if len(models) < 2:
+        raise _too_few(models, left_out)
+    return JudgedModels(models, left_out)
 
 
-def baseline_of(name: str, entries: Sequence[Entry], workspace: Path) -> Entry:
-    """Returns the entry that ``--baseline`` means: by its label, else by its run.
+def baseline_of(name: str, models: Sequence[JudgedModel], workspace: Path) -> JudgedModel:
+    """Returns the model that ``--baseline`` means: by its label, else by its run.
 
     Raises:
-        UserError: When it is none of the entries, or more than one.
+        UserError: When it is none of the models, or more than one.
     """
-    found = [entry for entry in entries if entry.label == name]
-    if not found:
+    matches = [model for model in models if model.label == name]
+    if not matches:
         target = find(name, workspace, stages=True)
-        found = [
-            entry
-            for entry in entries
-            if entry.run.folder.resolve() == target.folder
-            and target.stage in (None, entry.judge.id)
+        matches = [
+            model
+            for model in models
+            if model.run.folder.resolve() == target.folder
+            and target.stage in (None, model.judge.id)
         ]
-    if len(found) == 1:
-        return found[0]
-    labels = [entry.label for entry in found or entries]
+    if len(matches) == 1:
+        return matches[0]
+    labels = [model.label for model in matches or models]
     known = ", ".join(labels)
-    what = f"is {len(labels)} of the runs: {known}" if found else f"is none of the runs: {known}"
+    what = f"is {len(labels)} of the runs: {known}" if matches else f"is none of the runs: {known}"
     raise UserError(f"{name!r} {what}", location="--baseline")
 
 
-def _cells(target: Target, judge_stage: str | None) -> tuple[list[_Named], list[str]]:
+def _cells(target: Target, judge_stage: str | None) -> tuple[list[_NamedRun], list[str]]:
     suite = read_suite(target, judge_stage)
     named, lacking = [], []
     for (axes, cell), run in zip(suite.cells, suite.runs, strict=True):
@@ -124,7 +125,7 @@ def _cells(target: Target, judge_stage: str | None) -> tuple[list[_Named], list[
         if run is None or cell.rate is None:
             lacking.append(f"{id_}: {cell.status}{f': {cell.why}' if cell.why else ''}")
         else:
-            named.append(_Named(id_, run, judge_stage))
+            named.append(_NamedRun(id_, run, judge_stage))
     return named, lacking
 
 
@@ -135,7 +136,7 @@ def _cell_id(run: Path) -> str:
     return cell["cell"] if cell else ""
 
 
-def _judge_of(named: _Named) -> StageData:
+def _judge_of(named: _NamedRun) -> StageData:
     """Returns the judge stage of a run.
 
     Raises:
@@ -163,38 +164,39 @@ def _judges(run: RunData) -> list[StageData]:
     return [stage for stage in run.stages if stage.verdicts and stage.ended]
 
 
-def _labelled(named: Sequence[_Named], confidence: float) -> Iterator[Entry]:
-    """Yields the entries; the stage tells those of one run apart."""
+def _labelled(named: Sequence[_NamedRun], confidence: float) -> Iterator[JudgedModel]:
+    """Yields the models; the stage tells those of one run apart."""
     names = _run_labels(named)
-    counts = Counter(each.run.folder for each in named)
-    for each in named:
-        judge = _judge_of(each)
-        label = names[each.run.folder]
-        if counts[each.run.folder] > 1:
+    counts = Counter(named_run.run.folder for named_run in named)
+    for named_run in named:
+        run, judge = named_run.run, _judge_of(named_run)
+        label = names[run.folder]
+        if counts[run.folder] > 1:
             label = f"{label}:{judge.id}"
-        cell = run_cell(each.run, judge.id, each.run.status, each.run.error)
+        cell = run_cell(run, judge.id, run.status, run.error)
         assert cell.rate is not None
+        # The stage has its own confidence; in one table all intervals have the command's.
         rate = replace(cell.rate, confidence=confidence)
-        yield Entry(label, each.run, judge, replace(cell, x=label, rate=rate))
+        yield JudgedModel(label, run, judge, replace(cell, x=label, rate=rate))
 
 
-def _run_labels(named: Sequence[_Named]) -> dict[Path, str]:
+def _run_labels(named: Sequence[_NamedRun]) -> dict[Path, str]:
     """Returns what each run is called: by its cell where that is enough, else by its folder."""
-    cells = {each.run.folder: each.name for each in named}
-    for called in (cells, {folder: folder.name for folder in cells}):
-        if len(set(called.values())) == len(called):
-            return called
+    cells = {named_run.run.folder: named_run.name for named_run in named}
+    for labels in (cells, {folder: folder.name for folder in cells}):
+        if len(set(labels.values())) == len(labels):
+            return labels
     return {folder: str(folder) for folder in cells}
 
 
-def _too_few(found: Entries) -> UserError:
-    if not found.entries:
-        reasons: Mapping[str, None] = dict.fromkeys(found.left_out)
+def _too_few(models: Sequence[JudgedModel], left_out: Sequence[str]) -> UserError:
+    if not models:
+        reasons: Mapping[str, None] = dict.fromkeys(left_out)
         return UserError(f"no cell of the suite has verdicts; {'; '.join(reasons)}")
-    (entry,) = found.entries
-    run = entry.run.folder.name
-    judges = [f"{run}:{stage.id}" for stage in _judges(entry.run)]
+    (model,) = models
+    run = model.run.folder.name
+    judges = [f"{run}:{stage.id}" for stage in _judges(model.run)]
     more = f", or its judge stages: {' '.join(judges)}" if len(judges) > 1 else ""
     return UserError(
-        f"one run is nothing to compare: {entry.label}; expected two or more. Name another{more}"
+        f"one run is nothing to compare: {model.label}; expected two or more. Name another{more}"
     )

@@ -6,33 +6,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from halo_report.compare.conditions import Circumstances, circumstances, unlike
-from halo_report.compare.judged_models import Entry, baseline_of, read_entries
-from halo_report.compare.pair_tests import LEVEL, Pair, pair_tests
+from halo_report.compare.conditions import Conditions, conditions_of, unlike_conditions
+from halo_report.compare.judged_models import JudgedModel, baseline_of, read_judged_models
+from halo_report.compare.pair_tests import LEVEL, ModelPair, pair_tests
 from halo_report.compare.spec_difference import Difference, spec_differences
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RunComparison:
     """What `halo compare` tells.
 
     Attributes:
-        entries: The judged models.
-        judged: How each of them was judged.
+        models: The judged models.
+        conditions: How each of them was judged.
         baseline: What all are tested against; None where pairs are chosen otherwise.
         confidence: Of every interval.
         pairs: The tests.
-        unlike: A sentence for each circumstance that is not the same for all.
+        unlike: A sentence for each condition that is not the same for all.
         left_out: A sentence for each cell of a suite without verdicts.
         differences: Where the runs' resolved specs differ.
         conclusion: What can be concluded, and what cannot.
     """
 
-    entries: Sequence[Entry]
-    judged: Sequence[Circumstances]
-    baseline: Entry | None
+    models: Sequence[JudgedModel]
+    conditions: Sequence[Conditions]
+    baseline: JudgedModel | None
     confidence: float
-    pairs: Sequence[Pair]
+    pairs: Sequence[ModelPair]
     unlike: Sequence[str]
     left_out: Sequence[str]
     differences: Sequence[Difference]
@@ -46,7 +46,7 @@ def compare_runs(
     judge_stage: str | None,
     baseline: str | None,
     confidence: float,
-) -> Comparison:
+) -> RunComparison:
     """Returns the comparison of runs.
 
     Args:
@@ -60,21 +60,21 @@ def compare_runs(
         PathError: When there is no such run or suite.
         UserError: When there are no two judged models, or the baseline is none of them.
     """
-    found = read_entries(names, workspace, judge_stage, confidence)
-    entries = found.entries
-    against = baseline_of(baseline, entries, workspace) if baseline is not None else None
-    pairs = pair_tests(entries, against, confidence)
-    warnings = unlike(entries)
-    return Comparison(
-        entries=entries,
-        judged=[circumstances(entry) for entry in entries],
+    named = read_judged_models(names, workspace, judge_stage, confidence)
+    models = named.models
+    against = baseline_of(baseline, models, workspace) if baseline is not None else None
+    pairs = pair_tests(models, against, confidence)
+    unlike = unlike_conditions(models)
+    return RunComparison(
+        models=models,
+        conditions=[conditions_of(model) for model in models],
         baseline=against,
         confidence=confidence,
         pairs=pairs,
-        unlike=warnings,
-        left_out=found.left_out,
-        differences=spec_differences({entry.label: entry.run.resolved for entry in entries}),
-        conclusion=conclusion(pairs, alike=not warnings),
+        unlike=unlike,
+        left_out=named.left_out,
+        differences=spec_differences({model.label: model.run.resolved for model in models}),
+        conclusion=conclusion(pairs, alike=not unlike),
     )
 
 
@@ -82,7 +82,7 @@ NAMED = 4
 """Pairs that are named one by one; of more, their number is told."""
 
 
-def conclusion(pairs: Sequence[Pair], *, alike: bool) -> str:
+def conclusion(pairs: Sequence[ModelPair], *, alike: bool) -> str:
     """Returns what can be concluded, and what cannot.
 
     Args:
@@ -100,7 +100,7 @@ def conclusion(pairs: Sequence[Pair], *, alike: bool) -> str:
     return f"{text}."
 
 
-def _shown(pairs: Sequence[Pair], tests: int) -> str:
+def _shown(pairs: Sequence[ModelPair], tests: int) -> str:
     how = f"{LEVEL * 100:g} % level" + (
         f", Holm's correction for {tests} tests" if tests > 1 else ""
     )
@@ -111,14 +111,14 @@ def _shown(pairs: Sequence[Pair], tests: int) -> str:
     return f"{', '.join(_better(pair) for pair in pairs)} ({how})"
 
 
-def _better(pair: Pair) -> str:
+def _better(pair: ModelPair) -> str:
     better, worse = (pair.first, pair.second)
     if pair.difference < 0:
         better, worse = worse, better
     return f"{better.label} beats {worse.label} by {abs(pair.difference):.3f}"
 
 
-def _not_shown(pairs: Sequence[Pair]) -> str:
+def _not_shown(pairs: Sequence[ModelPair]) -> str:
     """Returns what stays open: a difference that is not shown may be there all the same."""
     if not pairs:
         return ""
@@ -129,7 +129,7 @@ def _not_shown(pairs: Sequence[Pair]) -> str:
     return f"the other {len(pairs)} pairs are not told apart{possible}"
 
 
-def _open(pair: Pair) -> str:
+def _open(pair: ModelPair) -> str:
     names = f"{pair.first.label} and {pair.second.label} are not told apart"
     if pair.low is None or pair.high is None:
         return names

@@ -60,7 +60,7 @@ def differences(trees: Mapping[str, Any]) -> list[Difference]:
     return _differences("", trees)
 
 
-def difference_text(found: Difference) -> str:
+def difference_text(difference: Difference) -> str:
     """Returns a difference as one line: of two trees what was and what is.
 
     >>> difference_text(Difference("loss.beta", {"a": "0.1", "b": "0.2"}))
@@ -68,16 +68,16 @@ def difference_text(found: Difference) -> str:
     >>> difference_text(Difference("", {"a": "1", "b": "2", "c": "1"}))
     '1 (a, c), 2 (b)'
     """
-    path = f"{found.path}: " if found.path else ""
-    if len(found.values) == 2:
-        return path + " -> ".join(found.values.values())
+    path = f"{difference.path}: " if difference.path else ""
+    if len(difference.values) == 2:
+        return path + " -> ".join(difference.values.values())
     labels: dict[str, list[str]] = {}
-    for label, value in found.values.items():
+    for label, value in difference.values.items():
         labels.setdefault(value, []).append(label)
-    return path + ", ".join(f"{value} ({_of(of)})" for value, of in labels.items())
+    return path + ", ".join(f"{value} ({_listed(names)})" for value, names in labels.items())
 
 
-def _of(labels: Sequence[str]) -> str:
+def _listed(labels: Sequence[str]) -> str:
     return ", ".join(labels) if len(labels) <= NAMED else f"{len(labels)} of them"
 
 
@@ -87,21 +87,23 @@ def _differences(path: str, trees: Mapping[str, Any]) -> list[Difference]:
         return []
     children = _children(values)
     if children is None:
-        own = Difference(path, {label: _text(value) for label, value in trees.items()})
-        there = {label: value for label, value in trees.items() if value is not None}
-        besides = _differences(path, there) if len(there) < len(trees) else []
+        whole = Difference(path, {label: _text(value) for label, value in trees.items()})
+        # That a third run lacks the whole must not hide where the other two differ inside.
+        present = {label: value for label, value in trees.items() if value is not None}
+        inside = _differences(path, present) if len(present) < len(trees) else []
         lacking = dict.fromkeys(trees, NOTHING)
-        return [own, *(replace(each, values={**lacking, **each.values}) for each in besides)]
-    found = []
+        return [whole, *(replace(own, values={**lacking, **own.values}) for own in inside)]
+    below = []
     for key in children:
-        inside = {label: _child(tree, key) for label, tree in trees.items()}
-        found += _differences(f"{path}.{key}" if path else str(key), inside)
-    return found
+        subtrees = {label: _child(tree, key) for label, tree in trees.items()}
+        below += _differences(f"{path}.{key}" if path else str(key), subtrees)
+    return below
 
 
 def _children(values: Sequence[Any]) -> list[Any] | None:
     """Returns the keys below which trees are to be compared; None to compare them as a whole."""
     if all(isinstance(value, Mapping) for value in values):
+        # The options of two components have nothing to do with each other, whatever their names.
         if len({value.get("use") for value in values}) > 1:
             return None
         return list(dict.fromkeys(key for value in values for key in value))
@@ -122,5 +124,5 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return str(value.get("use") or f"{{{', '.join(map(str, value))}}}")
     if isinstance(value, list):
-        return f"[{', '.join(_text(each) for each in value)}]"
+        return f"[{', '.join(_text(element) for element in value)}]"
     return redact(str(value).lower() if isinstance(value, bool) else str(value))

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from halo_report.figures.colours import BLUE, ORANGE, series_colours
 from halo_report.figures.plot import INK, Plot, on_axes
-from halo_report.read.cell_matrix import Cell, Matrix
+from halo_report.read.cell_matrix import CellMatrix, JudgedCell
 from halo_statistics.intervals import Proportion
 from halo_statistics.win_rate import WinRate
 
@@ -70,7 +70,7 @@ GROUP = 0.84
 LEVEL = 0.5
 
 
-def win_bars(matrix: Matrix) -> Plot | None:
+def win_bars(matrix: CellMatrix) -> Plot | None:
     """Returns win rate - 0.5 with intervals as bars, or None where nothing was judged."""
     if not matrix.judged:
         return None
@@ -87,7 +87,7 @@ def win_bars(matrix: Matrix) -> Plot | None:
     return _bars(matrix, "win-rates", caption, "win rate - 0.5", there, draw)
 
 
-def length_bars(matrix: Matrix) -> Plot | None:
+def length_bars(matrix: CellMatrix) -> Plot | None:
     """Returns lengths as bars: the median, with the mean as a stroke; None without lengths.
 
     Where no median is known the bar is the mean.
@@ -110,13 +110,13 @@ def length_bars(matrix: Matrix) -> Plot | None:
     return _bars(matrix, "lengths", caption, "tokens per completion", there, draw)
 
 
-Bars = Sequence[Cell]
+Bars = Sequence[JudgedCell]
 Draw = Callable[[Axes, Sequence[float], float, Bars, str], None]
 """Draws the bars of a series: places, width, cells and colour."""
 
 
 def _bars(
-    matrix: Matrix, name: str, caption: str, unit: str, there: Set[tuple[str, str]], draw: Draw
+    matrix: CellMatrix, name: str, caption: str, unit: str, there: Set[tuple[str, str]], draw: Draw
 ) -> Plot:
     """Returns a plot in which the cells of `there` have a bar, and the others a cross."""
     colours = series_colours(matrix.series)
@@ -148,7 +148,7 @@ def _bars(
 
 
 def _legend(
-    figure: Figure, axes: Axes, matrix: Matrix, colours: dict[str, str], absent: Sequence[float]
+    figure: Figure, axes: Axes, matrix: CellMatrix, colours: dict[str, str], absent: Sequence[float]
 ) -> None:
     handles: list[Artist] = []
     if len(matrix.series) > 1:

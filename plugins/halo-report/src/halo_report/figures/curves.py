@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from halo_report.figures.colours import MEANINGS, SERIES, series_colours
 from halo_report.figures.plot import INK, Plot, on_axes
-from halo_report.read.cell_matrix import Matrix
+from halo_report.read.cell_matrix import CellMatrix
 from halo_report.read.run_data import Curve, StageData
 
 WIDTH, HEIGHT = 3.6, 2.3
@@ -111,7 +111,7 @@ LOSING = ("rewards/undesirable", "rewards/rejected")
 """Shown as dashes."""
 
 
-def curve_plots(matrix: Matrix) -> list[Plot]:
+def curve_plots(matrix: CellMatrix) -> list[Plot]:
     """Returns a figure for each column whose cells were trained, with a line per series."""
     plots = []
     for x in matrix.xs:
@@ -125,7 +125,7 @@ def curve_plots(matrix: Matrix) -> list[Plot]:
     return plots
 
 
-def _plot(matrix: Matrix, x: str, trained: Mapping[str, StageData]) -> Plot | None:
+def _plot(matrix: CellMatrix, x: str, trained: Mapping[str, StageData]) -> Plot | None:
     panels = {
         unit: names
         for unit, names in PANELS.items()
@@ -171,7 +171,10 @@ def thinned(curve: Curve) -> Curve:
 
 
 def _legend(
-    figure: Figure, matrix: Matrix, colours: Mapping[str, str], panels: Mapping[str, Sequence[str]]
+    figure: Figure,
+    matrix: CellMatrix,
+    colours: Mapping[str, str],
+    panels: Mapping[str, Sequence[str]],
 ) -> None:
     handles = [
         Line2D([], [], color=colour, label=matrix.label(series))

@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 
 from halo_report.figures.colours import SERIES
 from halo_report.figures.plot import INK, Plot
-from halo_report.read.cell_matrix import Cell, Failures, KeptCell, share_of
+from halo_report.read.cell_matrix import Failures, ImbalancePoint, JudgedCell, share_of
 from halo_statistics.intervals import Proportion
 
 
 def imbalance_figure(
-    kept: Sequence[KeptCell], lines: Mapping[str, Cell], failures: Failures
+    kept: Sequence[ImbalancePoint], lines: Mapping[str, JudgedCell], failures: Failures
 ) -> Plot | None:
     """Returns the curves with their intervals, or None without a judged cell.
 

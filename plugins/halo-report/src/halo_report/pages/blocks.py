@@ -7,10 +7,9 @@ from typing import Any
 
 from halo_report.figures.bars import length_bars, win_bars
 from halo_report.figures.imbalance import imbalance_figure
-from halo_report.pages.html import Block, TableView
-from halo_report.pages.json_fields import pair_fields
-from halo_report.read.cell_matrix import Cell, Failures, KeptCell, Matrix, share_of
-from halo_report.read.pairwise import PairTest, compare, corrected
+from halo_report.pages.html import PageBlock, TableView
+from halo_report.read.cell_matrix import CellMatrix, Failures, ImbalancePoint, JudgedCell, share_of
+from halo_report.read.pairwise import PairTest, pair_fields, pair_test, with_holm
 from halo_statistics.intervals import Proportion
 from halo_statistics.significance import p_text
 
@@ -21,7 +20,7 @@ READING = {
 }
 
 
-def win_block(matrix: Matrix, tests: Sequence[PairTest]) -> Block | None:
+def win_block(matrix: CellMatrix, tests: Sequence[PairTest]) -> PageBlock | None:
     """Returns the win rates with counts, intervals and tests; None where nothing was judged."""
     plot = win_bars(matrix)
     if plot is None:
@@ -29,10 +28,10 @@ def win_block(matrix: Matrix, tests: Sequence[PairTest]) -> Block | None:
     tables = [wins_table(matrix)] if len(matrix.series) > 1 else []
     tables += [counts_table(matrix), *([tests_table(matrix, tests)] if tests else [])]
     note = f"Ties are half points; in the bars, {READING[matrix.failures]}."
-    return Block("Win rates", [plot], tables, note)
+    return PageBlock("Win rates", [plot], tables, note)
 
 
-def wins_table(matrix: Matrix) -> TableView:
+def wins_table(matrix: CellMatrix) -> TableView:
     """Returns the wins at one glance: a row per column of the figure, a column per series."""
     rows = [
         [matrix.label(x), *(_wins(matrix.cells.get((x, series))) for series in matrix.series)]
@@ -43,13 +42,13 @@ def wins_table(matrix: Matrix) -> TableView:
     return TableView(f"Wins{of}", [matrix.x_axis, *map(matrix.label, matrix.series)], rows)
 
 
-def _wins(cell: Cell | None) -> str:
+def _wins(cell: JudgedCell | None) -> str:
     if cell is None:
         return ""
     return str(cell.rate.wins) if cell.rate else cell.status
 
 
-def counts_table(matrix: Matrix) -> TableView:
+def counts_table(matrix: CellMatrix) -> TableView:
     """Returns the table of counts and intervals, with failures counted both ways."""
     return TableView(
         "Counts and exact 90 % intervals, of win rate - 0.5",
@@ -64,7 +63,7 @@ def counts_table(matrix: Matrix) -> TableView:
     )
 
 
-def _counts(cell: Cell) -> list[str]:
+def _counts(cell: JudgedCell) -> list[str]:
     if cell.rate is None:
         return ["-", "-", "-", "-", cell.status, cell.status]
     rate = cell.rate
@@ -81,7 +80,7 @@ def above_half(share: Proportion | None) -> str:
     return f"{rate:+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
-def tests_table(matrix: Matrix, tests: Sequence[PairTest]) -> TableView:
+def tests_table(matrix: CellMatrix, tests: Sequence[PairTest]) -> TableView:
     """Returns the table of pairwise tests of one figure."""
     differ = sum(test.p_holm < SIGNIFICANT for test in tests)
     where = f" at the same {matrix.series_axis}" if matrix.series_axis else ""
@@ -109,14 +108,14 @@ def tests_table(matrix: Matrix, tests: Sequence[PairTest]) -> TableView:
     )
 
 
-def _test_row(matrix: Matrix, test: PairTest) -> list[str]:
+def _test_row(matrix: CellMatrix, test: PairTest) -> list[str]:
     series = [matrix.label(test.a.series)] if matrix.series_axis else []
     numbers = (p_text(test.p), p_text(test.p_holm), p_text(test.p_other))
     pair = [matrix.label(test.a.x), matrix.label(test.b.x), test.test]
     return [*series, *pair, str(test.n), f"{test.difference:+.4f}", *numbers]
 
 
-def length_block(matrix: Matrix) -> Block | None:
+def length_block(matrix: CellMatrix) -> PageBlock | None:
     """Returns the lengths with their table, or None where none are known."""
     plot = length_bars(matrix)
     if plot is None:
@@ -129,28 +128,28 @@ def length_block(matrix: Matrix) -> Block | None:
         texts=2 if matrix.series_axis else 1,
         folded=len(rows) > 24,
     )
-    return Block("Output lengths", [plot], [table])
+    return PageBlock("Output lengths", [plot], [table])
 
 
-def _lengths(cell: Cell) -> list[str]:
+def _lengths(cell: JudgedCell) -> list[str]:
     if cell.lengths is None:
         return ["-", "-"]
     median = cell.lengths.median
     return ["not known" if median is None else f"{median:g}", f"{cell.lengths.mean:.1f}"]
 
 
-def _axis_titles(matrix: Matrix) -> list[str]:
+def _axis_titles(matrix: CellMatrix) -> list[str]:
     return [matrix.series_axis, matrix.x_axis] if matrix.series_axis else [matrix.x_axis]
 
 
-def names(matrix: Matrix, cell: Cell) -> list[str]:
+def names(matrix: CellMatrix, cell: JudgedCell) -> list[str]:
     """Returns the first columns of a cell's row in a table."""
     x = matrix.label(cell.x)
     return [matrix.label(cell.series), x] if matrix.series_axis else [x]
 
 
-def kept_tests(
-    kept: Sequence[KeptCell], lines: Mapping[str, Cell], failures: Failures
+def imbalance_tests(
+    kept: Sequence[ImbalancePoint], lines: Mapping[str, JudgedCell], failures: Failures
 ) -> dict[tuple[int, str], PairTest]:
     """Returns the tests of every cell of the curves against every line: one family.
 
@@ -169,16 +168,16 @@ def kept_tests(
     }
     # A cell that ends both curves is tested once.
     pairs = {key: (kept[place].cell, lines[name]) for (place, name), key in places.items()}
-    tests = corrected([compare(*pair, failures) for pair in pairs.values()])
+    tests = with_holm([pair_test(*pair, failures) for pair in pairs.values()])
     found = dict(zip(pairs, tests, strict=True))
     return {place: found[key] for place, key in places.items()}
 
 
 def imbalance_fields(
-    kept: Sequence[KeptCell],
-    lines: Mapping[str, Cell],
+    kept: Sequence[ImbalancePoint],
+    lines: Mapping[str, JudgedCell],
     failures: Failures,
-    counts: Callable[[Cell], dict[str, Any]],
+    counts: Callable[[JudgedCell], dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """Returns the curves as `--json` has them: each cell's counts, and its tests.
 
@@ -188,7 +187,7 @@ def imbalance_fields(
         failures: How comparisons without a verdict count.
         counts: What is said of a cell besides.
     """
-    tests = kept_tests(kept, lines, failures)
+    tests = imbalance_tests(kept, lines, failures)
     return [
         {
             "data": each.side,
@@ -205,14 +204,14 @@ def imbalance_fields(
 
 
 def imbalance_block(
-    kept: Sequence[KeptCell], lines: Mapping[str, Cell], failures: Failures
-) -> Block | None:
+    kept: Sequence[ImbalancePoint], lines: Mapping[str, JudgedCell], failures: Failures
+) -> PageBlock | None:
     """Returns the curve with counts, intervals and tests against the lines, or None."""
     plot = imbalance_figure(kept, lines, failures)
     if plot is None:
         return None
     kept = sorted(kept, key=lambda each: (each.side, each.fraction))
-    tests = kept_tests(kept, lines, failures)
+    tests = imbalance_tests(kept, lines, failures)
     rows = []
     for place, each in enumerate(kept):
         told = [_tested(tests.get((place, name))) for name in lines]
@@ -231,14 +230,14 @@ def imbalance_block(
         "table.",
     )
     note = f"Ties are half points; in the figure, {READING[failures]}."
-    return Block("Imbalanced data", [plot], [table], note)
+    return PageBlock("Imbalanced data", [plot], [table], note)
 
 
 def _tested(test: PairTest | None) -> str:
     return f"{p_text(test.p)} ({p_text(test.p_holm)})" if test else "-"
 
 
-def _kept_counts(cell: Cell) -> list[str]:
+def _kept_counts(cell: JudgedCell) -> list[str]:
     if cell.rate is None:
         return ["-", "-", "-", cell.status, cell.status]
     rate = cell.rate

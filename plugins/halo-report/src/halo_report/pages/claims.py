@@ -14,15 +14,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from halo_report.read.cell_matrix import Cell, Failures
-from halo_report.read.counts_file import Counts, method_label, model_label
-from halo_report.read.pairwise import PairTest, compare, corrected
+from halo_report.read.cell_matrix import Failures, JudgedCell
+from halo_report.read.counts_file import WinCounts, method_label, model_label
+from halo_report.read.pairwise import PairTest, pair_test, with_holm
 from halo_statistics.significance import p_text
 
 LEVEL = 0.05
 
 Says = Literal["better", "not better", "not worse"]
-Pair = tuple[str, str, str, Says]
+ClaimedPair = tuple[str, str, str, Says]
 """The first method, the second, the model, and what the claim says of the first."""
 
 PYTHIA = ("pythia1-4b", "pythia2-8b", "pythia6-9b", "pythia12-0b")
@@ -49,7 +49,7 @@ class Claim:
     id: str
     text: str
     source: str
-    pairs: Sequence[Pair]
+    pairs: Sequence[ClaimedPair]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ClaimVerdict:
     """A claim with its findings.
 
     Attributes:
@@ -103,7 +103,7 @@ class Verdict:
         return f"{told}; not: {'; '.join(map(_reason, failed))}" if failed else told
 
 
-def check_claims(counts: Counts) -> list[Verdict]:
+def check_claims(counts: WinCounts) -> list[ClaimVerdict]:
     """Returns the verdicts on the claims of which the counts have every comparison.
 
     Args:
@@ -119,7 +119,7 @@ def check_claims(counts: Counts) -> list[Verdict]:
     dropped = {each.side: each.cell for each in counts.kept if each.fraction == DROPPED}
     dpo = cells.get(("dpo", "llama7b"))
     if dpo and {"desirable", "undesirable"} <= dropped.keys():
-        found: list[tuple[str, Cell, Cell, Says]] = [
+        found: list[tuple[str, JudgedCell, JudgedCell, Says]] = [
             (f"KTO with 10 % of the {side} data against DPO, Llama 7B", cell, dpo, "better")
             for side, cell in sorted(dropped.items())
         ]
@@ -128,20 +128,20 @@ def check_claims(counts: Counts) -> list[Verdict]:
 
 
 def _found(
-    cells: Mapping[tuple[str, str], Cell], a: str, b: str, model: str, says: Says
-) -> tuple[str, Cell, Cell, Says]:
+    cells: Mapping[tuple[str, str], JudgedCell], a: str, b: str, model: str, says: Says
+) -> tuple[str, JudgedCell, JudgedCell, Says]:
     label = f"{method_label(a)} against {method_label(b)}, {model_label(model)}"
     return label, cells[a, model], cells[b, model], says
 
 
 def _judge(
-    claim: Claim, found: Sequence[tuple[str, Cell, Cell, Says]], failures: Failures
-) -> Verdict:
-    tests = corrected([compare(a, b, failures) for _, a, b, _ in found])
+    claim: Claim, found: Sequence[tuple[str, JudgedCell, JudgedCell, Says]], failures: Failures
+) -> ClaimVerdict:
+    tests = with_holm([pair_test(a, b, failures) for _, a, b, _ in found])
     findings = [
         Finding(label, says, test) for (label, _, _, says), test in zip(found, tests, strict=True)
     ]
-    return Verdict(claim, findings)
+    return ClaimVerdict(claim, findings)
 
 
 def _reason(finding: Finding) -> str:

@@ -13,17 +13,16 @@ from halo_report.pages.blocks import (
     length_block,
     win_block,
 )
-from halo_report.pages.claims import LEVEL, Finding, Verdict, check_claims
-from halo_report.pages.html import Block, Page, TableView
-from halo_report.pages.json_fields import cell_fields, pair_fields, share_fields
-from halo_report.read.cell_matrix import Cell
-from halo_report.read.counts_file import Counts
-from halo_report.read.pairwise import PairTest, pairwise_tests
+from halo_report.pages.claims import LEVEL, ClaimVerdict, Finding, check_claims
+from halo_report.pages.html import Page, PageBlock, TableView
+from halo_report.read.cell_matrix import JudgedCell, share_fields
+from halo_report.read.counts_file import WinCounts
+from halo_report.read.pairwise import PairTest, pair_fields, pairwise_tests
 from halo_report.values.yardsticks import figure_4
 from halo_statistics.significance import p_text
 
 
-def counts_page(counts: Counts, source: str) -> tuple[Page, dict[str, Any]]:
+def counts_page(counts: WinCounts, source: str) -> tuple[Page, dict[str, Any]]:
     """Returns the page of a file of counts, and what `--json` prints of it.
 
     Args:
@@ -50,23 +49,23 @@ def counts_page(counts: Counts, source: str) -> tuple[Page, dict[str, Any]]:
     return page, _payload(counts, tests, verdicts, lines)
 
 
-def baselines(counts: Counts) -> dict[str, Cell]:
+def baselines(counts: WinCounts) -> dict[str, JudgedCell]:
     """Returns the lines of the imbalance curve: DPO on all data, of the same model."""
     models = dict.fromkeys(each.cell.series for each in counts.kept)
     cells = {model: counts.matrix.cells.get(("dpo", model)) for model in models}
     return {f"DPO, {counts.matrix.label(m)}": cell for m, cell in cells.items() if cell}
 
 
-def _value_block() -> Block | None:
+def _value_block() -> PageBlock | None:
     """Returns the report's Figure 4, which is of closed forms and not of counts."""
     plot = value_figure(figure_4())
     if plot is None:
         return None
     note = "Closed forms (SLiC with a margin of 1); to check those of losses: halo inspect LOSS..."
-    return Block("Value functions", [plot], [], note)
+    return PageBlock("Value functions", [plot], [], note)
 
 
-def _claims_block(verdicts: Sequence[Verdict]) -> Block:
+def _claims_block(verdicts: Sequence[ClaimVerdict]) -> PageBlock:
     header = ["claim", "where", "with these counts", "and after Holm's correction", "how"]
     rows = [
         [v.claim.text, v.claim.source, v.outcome(), v.outcome(with_holm=True), v.summary]
@@ -85,7 +84,7 @@ def _claims_block(verdicts: Sequence[Verdict]) -> Block:
         texts=4,
         folded=True,
     )
-    return Block("The report's claims on these counts", [], [claims, details])
+    return PageBlock("The report's claims on these counts", [], [claims, details])
 
 
 def _finding_row(finding: Finding) -> list[str]:
@@ -95,7 +94,7 @@ def _finding_row(finding: Finding) -> list[str]:
     return [finding.label, finding.says, held, *numbers]
 
 
-def _others_block(others: Sequence[Cell]) -> Block:
+def _others_block(others: Sequence[JudgedCell]) -> PageBlock:
     rows = []
     for cell in others:
         rate = cell.rate
@@ -105,14 +104,14 @@ def _others_block(others: Sequence[Cell]) -> Block:
         rows.append([cell.x, *counts, *map(above_half, shares)])
     header = ["row", "wins", "n", "no verdict", "failures as losses", "failures left out"]
     table = TableView("Counts and exact 90 % intervals, of win rate - 0.5", header, rows)
-    return Block("Rows of no figure", [], [table])
+    return PageBlock("Rows of no figure", [], [table])
 
 
 def _payload(
-    counts: Counts,
+    counts: WinCounts,
     tests: Sequence[PairTest],
-    verdicts: Sequence[Verdict],
-    lines: Mapping[str, Cell],
+    verdicts: Sequence[ClaimVerdict],
+    lines: Mapping[str, JudgedCell],
 ) -> dict[str, Any]:
     return {
         "rows": [_row(cell) for cell in counts.matrix.ordered()],
@@ -123,11 +122,11 @@ def _payload(
     }
 
 
-def _row(cell: Cell) -> dict[str, Any]:
+def _row(cell: JudgedCell) -> dict[str, Any]:
     return {"model": cell.series, "method": cell.x, **_counted(cell)}
 
 
-def _counted(cell: Cell) -> dict[str, Any]:
+def _counted(cell: JudgedCell) -> dict[str, Any]:
     rate = cell.rate
     assert rate is not None
     return {
@@ -141,7 +140,7 @@ def _counted(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _claim(verdict: Verdict) -> dict[str, Any]:
+def _claim(verdict: ClaimVerdict) -> dict[str, Any]:
     return {
         "id": verdict.claim.id,
         "claim": verdict.claim.text,
@@ -156,8 +155,14 @@ def _claim(verdict: Verdict) -> dict[str, Any]:
                 "holds": finding.holds(),
                 "holds_holm": finding.holds(with_holm=True),
                 **pair_fields(finding.test),
-                "cells": [cell_fields(c) for c in (finding.test.a, finding.test.b)],
+                "cells": [_cell_fields(c) for c in (finding.test.a, finding.test.b)],
             }
             for finding in verdict.findings
         ],
     }
+
+
+def _cell_fields(cell: JudgedCell) -> dict[str, Any]:
+    rate = cell.rate
+    counts = {"wins": rate.wins, "n": rate.total, "unparsed": rate.unscored} if rate else {}
+    return {"x": cell.x, "series": cell.series, **counts}

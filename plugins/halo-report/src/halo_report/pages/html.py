@@ -76,7 +76,7 @@ class TableView:
 
 
 @dataclass(frozen=True)
-class Block:
+class PageBlock:
     """A figure and what stands under it.
 
     Attributes:
@@ -107,7 +107,7 @@ class Page:
     """
 
     title: str
-    blocks: Sequence[Block]
+    blocks: Sequence[PageBlock]
     warnings: Sequence[str] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     warned: str = "Not in the figures"

@@ -11,10 +11,9 @@ from halo_core.errors import HaloError
 from halo_report.figures.curves import curve_plots
 from halo_report.figures.value_functions import value_figure
 from halo_report.pages.blocks import imbalance_block, imbalance_fields, length_block, win_block
-from halo_report.pages.html import Block, Page
-from halo_report.pages.json_fields import pair_fields, share_fields
-from halo_report.read.cell_matrix import Cell, KeptCell, Matrix
-from halo_report.read.pairwise import PairTest, pairwise_tests
+from halo_report.pages.html import Page, PageBlock
+from halo_report.read.cell_matrix import CellMatrix, ImbalancePoint, JudgedCell, share_fields
+from halo_report.read.pairwise import PairTest, pair_fields, pairwise_tests
 from halo_report.read.suite_axes import AxisChoice, kept_cells, suite_matrix
 from halo_report.read.suite_cells import SuiteCells
 from halo_report.values.declared import run_values
@@ -24,7 +23,7 @@ NAMED = 6
 
 
 @dataclass(frozen=True)
-class Part:
+class ReportPart:
     """A suite, or some runs, as they are reported.
 
     Attributes:
@@ -34,34 +33,36 @@ class Part:
         specs: Resolved specs, for value functions.
     """
 
-    matrix: Matrix
-    kept: Sequence[KeptCell]
-    lines: Mapping[str, Cell]
+    matrix: CellMatrix
+    kept: Sequence[ImbalancePoint]
+    lines: Mapping[str, JudgedCell]
     specs: Sequence[str]
 
 
-def suite_part(suite: SuiteCells, choice: AxisChoice) -> Part:
+def suite_part(suite: SuiteCells, choice: AxisChoice) -> ReportPart:
     """Returns a suite as it is reported; raises as `suite_matrix` and `kept_cells` do."""
     kept, lines = kept_cells(suite, choice)
-    return Part(suite_matrix(suite, choice), kept, lines, suite.specs)
+    return ReportPart(suite_matrix(suite, choice), kept, lines, suite.specs)
 
 
-def runs_part(cells: Sequence[Cell], specs: Sequence[str]) -> Part:
+def runs_part(cells: Sequence[JudgedCell], specs: Sequence[str]) -> ReportPart:
     """Returns runs side by side as they are reported."""
     xs = [cell.x for cell in cells]
     placed = {(cell.x, ""): cell for cell in cells}
     name = xs[0] if len(xs) == 1 else f"{len(xs)} runs"
-    return Part(Matrix(name, "run", "", xs, [""], placed, "left out"), [], {}, specs)
+    return ReportPart(CellMatrix(name, "run", "", xs, [""], placed, "left out"), [], {}, specs)
 
 
-def parts_page(parts: Sequence[Part], facts: Mapping[str, str]) -> tuple[Page, dict[str, Any]]:
+def parts_page(
+    parts: Sequence[ReportPart], facts: Mapping[str, str]
+) -> tuple[Page, dict[str, Any]]:
     """Returns the page of some suites and runs, and what `--json` prints of it.
 
     Args:
         parts: In the order of the page.
         facts: Label to text, for the end of the page.
     """
-    blocks: list[Block] = []
+    blocks: list[PageBlock] = []
     payload: dict[str, list[Any]] = {"rows": [], "tests": [], "imbalance": [], "missing": []}
     for part in parts:
         tests = pairwise_tests(part.matrix)
@@ -72,7 +73,7 @@ def parts_page(parts: Sequence[Part], facts: Mapping[str, str]) -> tuple[Page, d
     return Page(title, blocks, _warnings(payload["missing"]), facts), payload
 
 
-def _blocks(part: Part, tests: Sequence[PairTest]) -> list[Block]:
+def _blocks(part: ReportPart, tests: Sequence[PairTest]) -> list[PageBlock]:
     matrix = part.matrix.begun()
     curves = curve_plots(matrix)
     found = [
@@ -80,12 +81,12 @@ def _blocks(part: Part, tests: Sequence[PairTest]) -> list[Block]:
         imbalance_block(part.kept, part.lines, matrix.failures) if part.kept else None,
         length_block(matrix),
         _value_block(part.specs),
-        Block("Learning curves", curves) if curves else None,
+        PageBlock("Learning curves", curves) if curves else None,
     ]
     return [block for block in found if block]
 
 
-def _value_block(specs: Sequence[str]) -> Block | None:
+def _value_block(specs: Sequence[str]) -> PageBlock | None:
     values = {value.label: value for spec in specs for value in run_values(spec)}
     try:
         plot = value_figure(list(values.values()))
@@ -94,10 +95,10 @@ def _value_block(specs: Sequence[str]) -> Block | None:
     if plot is None:
         return None
     note = "Of the losses used that declare one; to check its qualities: halo inspect LOSS..."
-    return Block("Value functions", [plot], [], note)
+    return PageBlock("Value functions", [plot], [], note)
 
 
-def _named(blocks: Sequence[Block], part: str) -> list[Block]:
+def _named(blocks: Sequence[PageBlock], part: str) -> list[PageBlock]:
     """Returns the blocks with titles and files that say of which part they are."""
     if not part:
         return list(blocks)
@@ -112,7 +113,7 @@ def _named(blocks: Sequence[Block], part: str) -> list[Block]:
     ]
 
 
-def _payload(part: Part, tests: Sequence[PairTest]) -> dict[str, list[Any]]:
+def _payload(part: ReportPart, tests: Sequence[PairTest]) -> dict[str, list[Any]]:
     matrix = part.matrix
     return {
         "rows": [_row(matrix, cell) for cell in matrix.ordered()],
@@ -127,15 +128,15 @@ def _payload(part: Part, tests: Sequence[PairTest]) -> dict[str, list[Any]]:
     }
 
 
-def _series(matrix: Matrix, cell: Cell) -> dict[str, str]:
+def _series(matrix: CellMatrix, cell: JudgedCell) -> dict[str, str]:
     return {"of": matrix.name} | ({matrix.series_axis: cell.series} if matrix.series_axis else {})
 
 
-def _row(matrix: Matrix, cell: Cell) -> dict[str, Any]:
+def _row(matrix: CellMatrix, cell: JudgedCell) -> dict[str, Any]:
     return {**_series(matrix, cell), matrix.x_axis: cell.x, "run": cell.run or None} | _counts(cell)
 
 
-def _counts(cell: Cell) -> dict[str, Any]:
+def _counts(cell: JudgedCell) -> dict[str, Any]:
     rate, lengths = cell.rate, cell.lengths
     counts = {
         "wins": rate.wins if rate else None,
@@ -154,7 +155,7 @@ def _counts(cell: Cell) -> dict[str, Any]:
     return {"status": cell.status, "why": cell.why or None, **counts}
 
 
-def _missing(matrix: Matrix, cell: Cell) -> dict[str, str]:
+def _missing(matrix: CellMatrix, cell: JudgedCell) -> dict[str, str]:
     parts = [part for part in (cell.series, cell.x) if part]
     return {"of": matrix.name, "name": " ".join(parts), "status": cell.status, "why": cell.why}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, median
-from typing import Literal
+from typing import Any, Literal
 
 from halo_report.read.run_data import StageData
 from halo_statistics.intervals import Proportion
@@ -35,7 +35,7 @@ def lengths_of(tokens: Sequence[int]) -> Lengths | None:
 
 
 @dataclass(frozen=True)
-class Cell:
+class JudgedCell:
     """One model that was judged, or should have been.
 
     Attributes:
@@ -63,7 +63,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class KeptCell:
+class ImbalancePoint:
     """A model trained on a part of the data.
 
     Attributes:
@@ -74,11 +74,11 @@ class KeptCell:
 
     side: str
     fraction: float
-    cell: Cell
+    cell: JudgedCell
 
 
 @dataclass(frozen=True)
-class Matrix:
+class CellMatrix:
     """Cells in the order in which they are shown.
 
     Attributes:
@@ -97,7 +97,7 @@ class Matrix:
     series_axis: str
     xs: Sequence[str]
     series: Sequence[str]
-    cells: Mapping[tuple[str, str], Cell]
+    cells: Mapping[tuple[str, str], JudgedCell]
     failures: Failures
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -105,14 +105,14 @@ class Matrix:
         """Returns what figures and tables call a column or a series."""
         return self.labels.get(name, name)
 
-    def ordered(self) -> Iterator[Cell]:
+    def ordered(self) -> Iterator[JudgedCell]:
         """Yields the cells, one series after the other."""
         for series in self.series:
             for x in self.xs:
                 if (x, series) in self.cells:
                     yield self.cells[x, series]
 
-    def begun(self) -> Matrix:
+    def begun(self) -> CellMatrix:
         """Returns the matrix without the columns and series of which no cell was ever begun.
 
         Where none was, everything stays. So a suite of which some cells were run with ``--cell``
@@ -127,7 +127,7 @@ class Matrix:
         cells = {(x, of): cell for (x, of), cell in self.cells.items() if x in xs and of in series}
         return replace(self, xs=xs, series=series, cells=cells)
 
-    def share(self, cell: Cell) -> Proportion | None:
+    def share(self, cell: JudgedCell) -> Proportion | None:
         """Returns the win rate that figures show."""
         return share_of(cell, self.failures)
 
@@ -137,8 +137,15 @@ class Matrix:
         return any(self.share(cell) for cell in self.cells.values())
 
 
-def share_of(cell: Cell, failures: Failures) -> Proportion | None:
+def share_of(cell: JudgedCell, failures: Failures) -> Proportion | None:
     """Returns a cell's win rate with failures counted in one of the two ways."""
     if cell.rate is None:
         return None
     return cell.rate.failures_lost if failures == "lost" else cell.rate.main
+
+
+def share_fields(share: Proportion | None) -> dict[str, Any]:
+    """Returns ``rate``, ``low`` and ``high`` as `--json` has them, each None without a win rate."""
+    if share is None:
+        return {"rate": None, "low": None, "high": None}
+    return {"rate": share.rate, "low": share.low, "high": share.high}

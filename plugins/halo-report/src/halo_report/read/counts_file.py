@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from halo_core.errors import DataError, PathError
-from halo_report.read.cell_matrix import Cell, KeptCell, Lengths, Matrix
+from halo_report.read.cell_matrix import CellMatrix, ImbalancePoint, JudgedCell, Lengths
 from halo_statistics.win_rate import WinRate
 
 METHODS = ("unaligned", "sft", "csft", "ppo", "dpo", "slic", "kto")
@@ -32,7 +32,7 @@ _MODEL = re.compile(r"([a-z]+)(\d+)(?:-(\d+))?b$")
 
 
 @dataclass(frozen=True)
-class Counts:
+class WinCounts:
     """What a file of counts holds.
 
     Attributes:
@@ -41,12 +41,12 @@ class Counts:
         others: Rows that belong to neither, named by their `x`.
     """
 
-    matrix: Matrix
-    kept: Sequence[KeptCell]
-    others: Sequence[Cell]
+    matrix: CellMatrix
+    kept: Sequence[ImbalancePoint]
+    others: Sequence[JudgedCell]
 
 
-def read_counts(path: Path) -> Counts:
+def read_counts(path: Path) -> WinCounts:
     """Returns the counts in a file; failures count as losses, as in the report.
 
     Raises:
@@ -54,9 +54,9 @@ def read_counts(path: Path) -> Counts:
         DataError: When it has not the columns, or a row's counts do not add up.
     """
     rows, authors = _rows(path)
-    cells: dict[tuple[str, str], Cell] = {}
-    kept: list[KeptCell] = []
-    others: list[Cell] = []
+    cells: dict[tuple[str, str], JudgedCell] = {}
+    kept: list[ImbalancePoint] = []
+    others: list[JudgedCell] = []
     for line, row in rows:
         where = f"{path}:{line}"
         name = row["exp_name"] if authors else f"archangel_{row['method']}_{row['model']}"
@@ -71,7 +71,7 @@ def read_counts(path: Path) -> Counts:
             kept += _kept_cells(found, _cell("kto", found[1], row, where, authors))
         else:
             others.append(_cell(name, "", row, where, authors))
-    return Counts(_matrix(path, cells), kept, others)
+    return WinCounts(_matrix(path, cells), kept, others)
 
 
 def _rows(path: Path) -> tuple[list[tuple[int, Mapping[str, str]]], bool]:
@@ -97,7 +97,7 @@ def _rows(path: Path) -> tuple[list[tuple[int, Mapping[str, str]]], bool]:
     return rows, authors
 
 
-def _cell(x: str, series: str, row: Mapping[str, str], where: str, authors: bool) -> Cell:
+def _cell(x: str, series: str, row: Mapping[str, str], where: str, authors: bool) -> JudgedCell:
     names = ("candidate_wins", "baseline_wins", "total") if authors else ("wins", "losses", "n")
     wins, total = _count(row, names[0], where), _count(row, names[2], where)
     unparsed = _count(row, "unparsed", where, default=0)
@@ -112,7 +112,7 @@ def _cell(x: str, series: str, row: Mapping[str, str], where: str, authors: bool
         raise DataError("0 comparisons; expected at least 1", location=where)
     tokens = row.get("candidate_mean_tokens") or row.get("mean_tokens")
     lengths = Lengths(float(tokens), None) if tokens else None
-    return Cell(x, series, rate=WinRate(wins, losses, 0, unparsed), lengths=lengths)
+    return JudgedCell(x, series, rate=WinRate(wins, losses, 0, unparsed), lengths=lengths)
 
 
 def _count(row: Mapping[str, str], name: str, where: str, default: int | None = None) -> int:
@@ -124,21 +124,21 @@ def _count(row: Mapping[str, str], name: str, where: str, default: int | None = 
     return int(text)
 
 
-def _kept_cells(found: re.Match[str], cell: Cell) -> list[KeptCell]:
+def _kept_cells(found: re.Match[str], cell: JudgedCell) -> list[ImbalancePoint]:
     """Returns the cell on the curve of its side; with all data kept it ends both."""
     desirable, undesirable = float(found[2]), float(found[4])
     sides = {"desirable": desirable, "undesirable": undesirable}
     shown = [side for side, share in sides.items() if share < 1] or list(sides)
-    return [KeptCell(side, sides[side], cell) for side in shown]
+    return [ImbalancePoint(side, sides[side], cell) for side in shown]
 
 
-def _matrix(path: Path, cells: Mapping[tuple[str, str], Cell]) -> Matrix:
+def _matrix(path: Path, cells: Mapping[tuple[str, str], JudgedCell]) -> CellMatrix:
     known = [*METHODS, *(f"sft+{method}" for method in METHODS[2:])]
     found = list(dict.fromkeys(x for x, _ in cells))
     xs = [x for x in known if x in found] + [x for x in found if x not in known]
     series = list(dict.fromkeys(series for _, series in cells))
     labels = {x: method_label(x) for x in xs} | {name: model_label(name) for name in series}
-    return Matrix(path.name, "method", "model", xs, series, cells, "lost", labels)
+    return CellMatrix(path.name, "method", "model", xs, series, cells, "lost", labels)
 
 
 def method_label(name: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Literal
+from typing import Any, Literal
 
-from halo_report.read.cell_matrix import Cell, Failures, Matrix, share_of
+from halo_report.read.cell_matrix import CellMatrix, Failures, JudgedCell, share_of
 from halo_statistics.significance import fisher_exact, holm, mcnemar_exact, paired_counts
 
 Test = Literal["fisher", "mcnemar"]
@@ -31,8 +31,8 @@ class PairTest:
         p_other: As `p`, with failures counted the other way.
     """
 
-    a: Cell
-    b: Cell
+    a: JudgedCell
+    b: JudgedCell
     test: Test
     difference: float
     n: int
@@ -41,22 +41,22 @@ class PairTest:
     p_other: float
 
 
-def pairwise_tests(matrix: Matrix) -> list[PairTest]:
+def pairwise_tests(matrix: CellMatrix) -> list[PairTest]:
     """Returns the tests of all pairs of judged columns within each series: one family."""
-    pairs: list[tuple[Cell, Cell]] = []
+    pairs: list[tuple[JudgedCell, JudgedCell]] = []
     for series in matrix.series:
         judged = [c for c in matrix.ordered() if c.series == series and matrix.share(c)]
         pairs += combinations(judged, 2)
-    return corrected([compare(a, b, matrix.failures) for a, b in pairs])
+    return with_holm([pair_test(a, b, matrix.failures) for a, b in pairs])
 
 
-def corrected(tests: Sequence[PairTest]) -> list[PairTest]:
+def with_holm(tests: Sequence[PairTest]) -> list[PairTest]:
     """Returns the same tests with `p_holm` of all of them as one family."""
     family = holm([test.p for test in tests])
     return [replace(test, p_holm=p) for test, p in zip(tests, family, strict=True)]
 
 
-def compare(a: Cell, b: Cell, failures: Failures) -> PairTest:
+def pair_test(a: JudgedCell, b: JudgedCell, failures: Failures) -> PairTest:
     """Returns the test of two judged cells, as a family of one.
 
     Args:
@@ -73,13 +73,13 @@ def compare(a: Cell, b: Cell, failures: Failures) -> PairTest:
     return PairTest(a, b, test, first.rate - second.rate, n, p, p, other)
 
 
-def share_prompts(a: Cell, b: Cell) -> bool:
+def share_prompts(a: JudgedCell, b: JudgedCell) -> bool:
     """Returns whether two cells were judged on so many of the same prompts that they are paired."""
     shared = len(a.results.keys() & b.results.keys())
     return shared > 0 and shared >= SHARED * min(len(a.results), len(b.results))
 
 
-def _p_value(a: Cell, b: Cell, test: Test, failures: Failures) -> tuple[float, int]:
+def _p_value(a: JudgedCell, b: JudgedCell, test: Test, failures: Failures) -> tuple[float, int]:
     """Returns the p-value and the number of comparisons behind it."""
     if test == "mcnemar":
         lost = failures == "lost"
@@ -90,3 +90,17 @@ def _p_value(a: Cell, b: Cell, test: Test, failures: Failures) -> tuple[float, i
     trials = tuple(r.total if failures == "lost" else r.scored for r in (a.rate, b.rate))
     # Fisher's test needs whole counts: a tie is not a win.
     return fisher_exact((a.rate.wins, b.rate.wins), (trials[0], trials[1])), sum(trials)
+
+
+def pair_fields(test: PairTest) -> dict[str, Any]:
+    """Returns a test as `--json` has it; the two cells are named by their columns."""
+    return {
+        "a": test.a.x,
+        "b": test.b.x,
+        "test": test.test,
+        "n": test.n,
+        "difference": test.difference,
+        "p": test.p,
+        "p_holm": test.p_holm,
+        "p_failures_other_way": test.p_other,
+    }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from halo_core.errors import UserError
 from halo_core.spec.mistakes import unknown_name
-from halo_report.read.cell_matrix import Cell, KeptCell, Matrix
+from halo_report.read.cell_matrix import CellMatrix, ImbalancePoint, JudgedCell
 from halo_report.read.suite_cells import SuiteCells
 
 X_AXIS, SERIES_AXIS = "method", "size"
@@ -33,7 +33,7 @@ class AxisChoice:
     fraction: str | None = None
 
 
-def suite_matrix(suite: SuiteCells, choice: AxisChoice) -> Matrix:
+def suite_matrix(suite: SuiteCells, choice: AxisChoice) -> CellMatrix:
     """Returns the suite as columns and series.
 
     Without a choice the axis ``method`` is along x, else the last one that is not ``size``; all
@@ -48,11 +48,11 @@ def suite_matrix(suite: SuiteCells, choice: AxisChoice) -> Matrix:
     if choice.series == x:
         raise UserError(f"{x!r} is along x already; choose another axis", location="--series")
     others = sorted((axis for axis in axes if axis != x), key=lambda axis: axis != first)
-    cells: dict[tuple[str, str], Cell] = {}
+    cells: dict[tuple[str, str], JudgedCell] = {}
     for named, cell in suite.cells:
         series = BETWEEN.join(named[axis] for axis in others if axis in named)
         cells[named.get(x, ""), series] = replace(cell, x=named.get(x, ""), series=series)
-    return Matrix(
+    return CellMatrix(
         name=suite.name,
         x_axis=x,
         series_axis=BETWEEN.join(others),
@@ -76,7 +76,9 @@ def _default_x(axes: Sequence[str]) -> str:
 
 
 def _series_order(
-    others: Sequence[str], axes: Mapping[str, Sequence[str]], cells: Mapping[tuple[str, str], Cell]
+    others: Sequence[str],
+    axes: Mapping[str, Sequence[str]],
+    cells: Mapping[tuple[str, str], JudgedCell],
 ) -> list[str]:
     def rank(series: str) -> list[int]:
         parts = series.split(BETWEEN)
@@ -86,7 +88,9 @@ def _series_order(
     return sorted(dict.fromkeys(series for _, series in cells), key=rank)
 
 
-def kept_cells(suite: SuiteCells, choice: AxisChoice) -> tuple[list[KeptCell], dict[str, Cell]]:
+def kept_cells(
+    suite: SuiteCells, choice: AxisChoice
+) -> tuple[list[ImbalancePoint], dict[str, JudgedCell]]:
     """Returns the cells of the imbalance curve, and those that are lines across it.
 
     A cell's name on the fraction's axis ends with the fraction (``0.1``, ``10%``,
@@ -100,12 +104,12 @@ def kept_cells(suite: SuiteCells, choice: AxisChoice) -> tuple[list[KeptCell], d
     """
     chosen = _chosen("--fraction", choice.fraction, list(suite.axes))
     axes = [chosen] if chosen else [axis for axis in suite.axes if _FRACTIONS.search(axis)]
-    kept: list[KeptCell] = []
-    lines: dict[str, Cell] = {}
+    kept: list[ImbalancePoint] = []
+    lines: dict[str, JudgedCell] = {}
     for named, cell in suite.cells:
         places = _places(named, axes)
         if places:
-            kept += [KeptCell(side, fraction, cell) for side, fraction in places]
+            kept += [ImbalancePoint(side, fraction, cell) for side, fraction in places]
         elif axes:
             lines[BETWEEN.join(named.values())] = cell
     if chosen and not kept:
@@ -148,7 +152,7 @@ def parse_fraction(name: str) -> tuple[str, float] | None:
     return (found[1].strip(), fraction) if 0 < fraction <= 1 else None
 
 
-def _everywhere(kept: Sequence[KeptCell]) -> list[KeptCell]:
+def _everywhere(kept: Sequence[ImbalancePoint]) -> list[ImbalancePoint]:
     """Returns the cells, with one that belongs to no side in particular on every curve."""
     sides = list(dict.fromkeys(each.side for each in kept if each.side))
     spread = []
@@ -158,8 +162,8 @@ def _everywhere(kept: Sequence[KeptCell]) -> list[KeptCell]:
 
 
 def _separate(
-    kept: Sequence[KeptCell], lines: dict[str, Cell]
-) -> tuple[list[KeptCell], dict[str, Cell]]:
+    kept: Sequence[ImbalancePoint], lines: dict[str, JudgedCell]
+) -> tuple[list[ImbalancePoint], dict[str, JudgedCell]]:
     """Returns the curves, and the lines with those cells that are alone on theirs."""
     counts = {each.side: sum(e.side == each.side for e in kept) for each in kept}
     alone = {each.side: each.cell for each in kept if counts[each.side] == 1}

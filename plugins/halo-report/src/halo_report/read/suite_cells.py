@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from halo_core.errors import UserError
 from halo_core.workspace.layout import Target
 from halo_core.workspace.records import EVENTS, SUITE, SuiteCell
-from halo_report.read.cell_matrix import Cell, lengths_of
+from halo_report.read.cell_matrix import JudgedCell, lengths_of
 from halo_report.read.run_data import RunData, StageData, read_run
 from halo_statistics.win_rate import win_rate
 
@@ -29,7 +29,7 @@ class SuiteCells:
 
     name: str
     axes: Mapping[str, Sequence[str]]
-    cells: Sequence[tuple[Mapping[str, str], Cell]]
+    cells: Sequence[tuple[Mapping[str, str], JudgedCell]]
     specs: Sequence[str]
     runs: Sequence[RunData | None] = ()
 
@@ -56,20 +56,22 @@ def read_suite(target: Target, judge_stage: str | None) -> SuiteCells:
 
 def _suite_cell(
     entry: SuiteCell, target: Target, judge_stage: str | None
-) -> tuple[Cell, RunData | None]:
+) -> tuple[JudgedCell, RunData | None]:
     status, error, run = entry["status"], entry["error"], entry["run"]
     why = (error["message"] if error else None) or ""
     if run is None:
-        return Cell("", "", status="missing" if status in DONE else status, why=why), None
+        return JudgedCell("", "", status="missing" if status in DONE else status, why=why), None
     folder = target.workspace / run
     if not (folder / EVENTS.name).is_file():
         gone = why or f"no run in {folder}"
-        return Cell("", "", folder.name, "missing" if status in DONE else status, gone), None
+        return JudgedCell("", "", folder.name, "missing" if status in DONE else status, gone), None
     data = read_run(folder)
     return run_cell(data, judge_stage, status, why), data
 
 
-def read_runs(targets: Sequence[Target], judge_stage: str | None) -> tuple[list[Cell], list[str]]:
+def read_runs(
+    targets: Sequence[Target], judge_stage: str | None
+) -> tuple[list[JudgedCell], list[str]]:
     """Returns a cell per run, named by the run as its `x`, and their resolved specs.
 
     Raises:
@@ -81,7 +83,7 @@ def read_runs(targets: Sequence[Target], judge_stage: str | None) -> tuple[list[
     return cells, list(dict.fromkeys(run.resolved for run in runs if run.resolved))
 
 
-def run_cell(run: RunData, judge_stage: str | None, status: str, why: str) -> Cell:
+def run_cell(run: RunData, judge_stage: str | None, status: str, why: str) -> JudgedCell:
     """Returns what a run says as a cell; its `x` is the run's name.
 
     Args:
@@ -95,7 +97,7 @@ def run_cell(run: RunData, judge_stage: str | None, status: str, why: str) -> Ce
     trained = [stage for stage in run.stages if stage.product == "model" and stage.curves]
     verdicts = judge.verdicts if judge else ()
     state, reason = ("done", "") if judge else _absence(run, judge_stage, status, why)
-    return Cell(
+    return JudgedCell(
         x=run.folder.name,
         series="",
         run=run.folder.name,
@@ -126,7 +128,7 @@ def _tokens(run: RunData, judge: StageData | None) -> Iterator[int]:
             yield tokens
 
 
-def _check_judge_stage(judge_stage: str | None, cells: Sequence[Cell]) -> None:
+def _check_judge_stage(judge_stage: str | None, cells: Sequence[JudgedCell]) -> None:
     if judge_stage is not None and not any(cell.rate for cell in cells):
         raise UserError(
             f"no run has verdicts of a stage {judge_stage!r}; expected the id of a judge stage, as "
