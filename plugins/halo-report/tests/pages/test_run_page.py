@@ -5,7 +5,7 @@ import pytest
 
 from halo_core.testing.component import check_component
 from halo_report.options import Html
-from halo_report.pages.html import number
+from halo_report.pages.html import number_text
 from halo_report.pages.run_page import render_page
 from halo_report.read.run_data import read_run
 from halo_statistics import proportion, rate_text
@@ -122,7 +122,7 @@ def test_fewer_samples_can_be_asked_for(write_run):
     ("value", "text"), [(3, "3"), (3.0, "3"), (0.123456, "0.1235"), (5e-7, "5e-07"), (-0.5, "-0.5")]
 )
 def test_numbers_have_four_digits(value, text):
-    assert number(value) == text
+    assert number_text(value) == text
 
 
 RESOLVED = """\

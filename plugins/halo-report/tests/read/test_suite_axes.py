@@ -2,7 +2,7 @@ import pytest
 
 from halo_core.errors import UserError
 from halo_report.read.cell_matrix import JudgedCell
-from halo_report.read.suite_axes import AxisChoice, kept_cells, parse_fraction, suite_matrix
+from halo_report.read.suite_axes import AxisChoice, imbalance_points, parse_fraction, suite_matrix
 from halo_report.read.suite_cells import SuiteCells
 from halo_statistics.win_rate import WinRate
 
@@ -94,7 +94,7 @@ def test_a_fraction_ends_a_name(name, found):
 
 
 def curves(suite, choice=AxisChoice()):  # noqa: B008
-    kept, lines = kept_cells(suite, choice)
+    kept, lines = imbalance_points(suite, choice)
     return {(each.side, each.fraction): each.cell.run for each in kept}, {
         name: cell.run for name, cell in lines.items()
     }
@@ -140,4 +140,4 @@ def test_other_numbers_are_no_fractions_unless_chosen():
 
 def test_a_chosen_axis_without_fractions_is_told():
     with pytest.raises(UserError, match=r"no cell of 'method' ends with a fraction in \(0, 1\]"):
-        kept_cells(ARCHANGEL, AxisChoice(fraction="method"))
+        imbalance_points(ARCHANGEL, AxisChoice(fraction="method"))

@@ -66,15 +66,15 @@ def inspect(
     from halo_report.values.yardsticks import yardsticks
 
     path = _figure_path(out, Path(workspace))
-    found = named_values(losses, parse_overrides(options))
-    if all(value.function is None for value in found):
+    values = named_values(losses, parse_overrides(options))
+    if all(value.function is None for value in values):
         raise UserError(
-            f"no value function: {', '.join(v.label for v in found)} declares none. Name a loss "
+            f"no value function: {', '.join(v.label for v in values)} declares none. Name a loss "
             "with a method value(self, gain: float) -> float, such as kto"
         )
-    rows = [_row(value, span) for value in found]
-    known = [_row(value, span) for value in yardsticks(found)]
-    _draw(found, span, path)
+    rows = [_row(value, span) for value in values]
+    known = [_row(value, span) for value in yardsticks(values)]
+    _draw(values, span, path)
     output.emit({"losses": rows, "yardsticks": known, "span": span, "file": str(path)})
     if not output.json:
         output.say(_text([*rows, *known], span).rstrip("\n"))
@@ -93,17 +93,17 @@ def _figure_path(out: str | None, workspace: Path) -> Path:
     return path
 
 
-def _draw(found: Sequence[ImpliedValue], span: float, path: Path) -> None:
+def _draw(values: Sequence[ImpliedValue], span: float, path: Path) -> None:
     from halo_report.figures.plot import save
     from halo_report.figures.value_functions import value_figure
 
-    plot = value_figure(found, span=span)
+    plot = value_figure(values, span=span)
     assert plot is not None
     try:
         save(plot, path)
     except OSError as error:
-        told = f"cannot be written: {error.strerror or error}; name another with --out"
-        raise UserError(told, location=str(path)) from error
+        reason = f"cannot be written: {error.strerror or error}; name another with --out"
+        raise UserError(reason, location=str(path)) from error
 
 
 def _row(value: ImpliedValue, span: float) -> dict[str, Any]:
@@ -117,19 +117,19 @@ def _row(value: ImpliedValue, span: float) -> dict[str, Any]:
         "options": dict(value.options),
         "declares_value": sampled is not None,
     }
-    return row if sampled is None else row | _checked(check_qualities(sampled, value.label))
+    return row if sampled is None else row | _quality_fields(check_qualities(sampled, value.label))
 
 
-def _checked(found: Qualities) -> dict[str, Any]:
+def _quality_fields(qualities: Qualities) -> dict[str, Any]:
     return {
         "qualities": {
-            "reference_point": _quality(found.reference_point),
-            "diminishing_sensitivity": _quality(found.diminishing_sensitivity),
-            "loss_aversion": _quality(found.loss_aversion),
+            "reference_point": _quality(qualities.reference_point),
+            "diminishing_sensitivity": _quality(qualities.diminishing_sensitivity),
+            "loss_aversion": _quality(qualities.loss_aversion),
         },
-        "gradient": [{"gain": gain, "size": size} for gain, size in found.gradient.items()],
-        "saturates": dict(found.saturates),
-        "notes": list(found.notes),
+        "gradient": [{"gain": gain, "size": size} for gain, size in qualities.gradient.items()],
+        "saturates": dict(qualities.saturates),
+        "notes": list(qualities.notes),
     }
 
 
@@ -169,8 +169,8 @@ def _answers(rows: Sequence[dict[str, Any]]) -> Any:
 
 
 def _saturation(saturates: dict[str, float | None]) -> str:
-    found = [f"{name} > {at:.2g}" for name, at in saturates.items() if at is not None]
-    return ", ".join(found) or "nowhere"
+    sides = [f"{name} > {at:.2g}" for name, at in saturates.items() if at is not None]
+    return ", ".join(sides) or "nowhere"
 
 
 def _gradients(rows: Sequence[dict[str, Any]]) -> Any:

@@ -13,7 +13,7 @@ from halo_core.errors import UserError
 
 if TYPE_CHECKING:
     from halo_core.workspace.layout import Target
-    from halo_report.pages.html import Page
+    from halo_report.pages.html import ReportPage
     from halo_report.read.suite_axes import AxisChoice
 
 
@@ -61,7 +61,7 @@ def report(
     if bool(names) == bool(counts):
         raise UserError("expected runs or suites by name, or --counts FILE: one of the two")
     choice = AxisChoice(x, series, fraction)
-    told: list[dict[str, Any]] = []
+    trackers: list[dict[str, Any]] = []
     if counts:
         axes = {"--x": x, "--series": series, "--fraction": fraction}
         _check_unused({"--judge-stage": judge_stage, **axes}, "--counts")
@@ -72,9 +72,9 @@ def report(
         page, payload = _of_runs(targets, judge_stage, choice)
         folder = Path(out) if out else _own_folder(targets, Path(workspace))
         files = write_report(page, folder)
-        told = _tell_trackers(targets, folder)
-    output.emit({**payload, "trackers": told, "files": [str(path) for path in files]})
-    _say(page, files, told, output)
+        trackers = _tell_trackers(targets, folder)
+    output.emit({**payload, "trackers": trackers, "files": [str(path) for path in files]})
+    _say(page, files, trackers, output)
 
 
 def _check_unused(options: dict[str, str | None], other: str) -> None:
@@ -83,7 +83,7 @@ def _check_unused(options: dict[str, str | None], other: str) -> None:
             raise UserError(f"has no effect with {other}; leave it out", location=option)
 
 
-def _of_counts(path: Path, out: str | None) -> tuple[Page, dict[str, Any], Path]:
+def _of_counts(path: Path, out: str | None) -> tuple[ReportPage, dict[str, Any], Path]:
     from halo_report.pages.counts_page import counts_page
     from halo_report.read.counts_file import read_counts
 
@@ -105,7 +105,7 @@ def _targets(names: Sequence[str], workspace: Path, choice: AxisChoice) -> list[
 
 def _of_runs(
     targets: Sequence[Target], judge_stage: str | None, choice: AxisChoice
-) -> tuple[Page, dict[str, Any]]:
+) -> tuple[ReportPage, dict[str, Any]]:
     from halo_report.pages.suite_page import parts_page, runs_part, suite_part
     from halo_report.read.suite_cells import read_runs, read_suite
 
@@ -133,13 +133,15 @@ def _own_folder(targets: Sequence[Target], workspace: Path) -> Path:
     return workspace / "reports" / "+".join(target.folder.name for target in targets)[:120]
 
 
-def _say(page: Page, files: Sequence[Path], told: Sequence[dict[str, Any]], output: Output) -> None:
+def _say(
+    page: ReportPage, files: Sequence[Path], trackers: Sequence[dict[str, Any]], output: Output
+) -> None:
     for warning in page.warnings:
         output.say(f"not in the figures: {warning}")
     output.say(f"page: {files[0]}")
     if len(files) > 1:
         output.say(f"figures, as PNG and SVG: {', '.join(plot.name for plot in page.plots)}")
-    for tracker in told:
+    for tracker in trackers:
         if tracker["status"] == "sent":
             output.say(f"{tracker['use']}: sent to the suite's parent")
         else:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from halo_report.compare.comparison_tables import DASH, pairs_table, runs_table
 from halo_report.compare.run_comparison import RunComparison
-from halo_report.pages.html import Page, PageBlock, TableView
+from halo_report.pages.html import PageBlock, ReportPage, TableView
 
 
-def comparison_page(comparison: RunComparison, links: Mapping[str, str]) -> Page:
+def comparison_page(comparison: RunComparison, links: Mapping[str, str]) -> ReportPage:
     """Returns the page: conclusion, tables, and where the specs differ.
 
     Args:
@@ -23,7 +23,7 @@ def comparison_page(comparison: RunComparison, links: Mapping[str, str]) -> Page
     facts = {
         model.label: f"{model.run.folder} (stage {model.judge.id})" for model in comparison.models
     }
-    return Page(
+    return ReportPage(
         title=_title(comparison),
         blocks=[block for block in blocks if block.tables],
         warnings=[

@@ -17,7 +17,7 @@ from halo_statistics.intervals import Proportion
 from halo_statistics.win_rate import WinRate
 
 
-def win_figure(rates: Mapping[str, WinRate]) -> Plot | None:
+def win_rate_figure(rates: Mapping[str, WinRate]) -> Plot | None:
     """Returns the win rate of each judge stage with its interval, or None without any.
 
     Args:
@@ -98,10 +98,10 @@ def length_bars(matrix: CellMatrix) -> Plot | None:
 
     def draw(axes: Axes, places: Sequence[float], width: float, cells: Bars, colour: str) -> None:
         lengths = [cell.lengths for cell in cells if cell.lengths]
-        heights = [each.mean if each.median is None else each.median for each in lengths]
+        heights = [length.mean if length.median is None else length.median for length in lengths]
         axes.bar(places, heights, width, color=colour)
         if medians:
-            means = [each.mean for each in lengths]
+            means = [length.mean for length in lengths]
             axes.plot(places, means, "_", color=INK, markersize=7, markeredgewidth=1.4)
 
     medians = any(cell.lengths and cell.lengths.median is not None for cell in matrix.ordered())

@@ -53,8 +53,8 @@ def series_colours(names: Sequence[str]) -> dict[str, str]:
 
 
 def _family(name: str) -> str:
-    found = re.match(r"[A-Za-z]*", name)
-    return found[0].lower() if found else ""
+    letters = re.match(r"[A-Za-z]*", name)
+    return letters[0].lower() if letters else ""
 
 
 def _paler(colour: str, share: float) -> str:

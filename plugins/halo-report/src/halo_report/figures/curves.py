@@ -111,7 +111,7 @@ LOSING = ("rewards/undesirable", "rewards/rejected")
 """Shown as dashes."""
 
 
-def curve_plots(matrix: CellMatrix) -> list[Plot]:
+def method_curves(matrix: CellMatrix) -> list[Plot]:
     """Returns a figure for each column whose cells were trained, with a line per series."""
     plots = []
     for x in matrix.xs:
@@ -136,8 +136,8 @@ def _plot(matrix: CellMatrix, x: str, trained: Mapping[str, StageData]) -> Plot 
     colours = series_colours(matrix.series)
 
     def paint(figure: Figure) -> None:
-        found = figure.subplots(1, len(panels), squeeze=False)[0]
-        for axes, (unit, names) in zip(found, panels.items(), strict=True):
+        row = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axes, (unit, names) in zip(row, panels.items(), strict=True):
             for series, stage in trained.items():
                 _lines(axes, stage, names, colours[series])
             axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
@@ -153,7 +153,7 @@ def _plot(matrix: CellMatrix, x: str, trained: Mapping[str, StageData]) -> Plot 
 def _lines(axes: Axes, stage: StageData, names: Sequence[str], colour: str) -> None:
     for name in names:
         if name in stage.curves:
-            curve = thinned(stage.curves[name])
+            curve = thin_curve(stage.curves[name])
             style = "--" if name in LOSING else "-"
             axes.plot(list(curve), list(curve.values()), style, color=colour, linewidth=1.1)
 
@@ -163,8 +163,8 @@ def _unit(unit: str, trained: Mapping[str, StageData]) -> str:
     return f"{unit} (nats)" if in_nats else unit
 
 
-def thinned(curve: Curve) -> Curve:
-    """Returns every so manieth point of a curve, the last one always."""
+def thin_curve(curve: Curve) -> Curve:
+    """Returns about `POINTS` points of a curve, evenly spaced and with the last one."""
     stride = max(1, len(curve) // POINTS)
     points = list(curve.items())
     return dict([*points[:-1:stride], *points[-1:]])

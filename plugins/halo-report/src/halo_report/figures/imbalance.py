@@ -14,32 +14,32 @@ from halo_statistics.intervals import Proportion
 
 
 def imbalance_figure(
-    kept: Sequence[ImbalancePoint], lines: Mapping[str, JudgedCell], failures: Failures
+    points: Sequence[ImbalancePoint], lines: Mapping[str, JudgedCell], failures: Failures
 ) -> Plot | None:
     """Returns the curves with their intervals, or None without a judged cell.
 
     Args:
-        kept: The cells of all curves.
+        points: The points of all curves.
         lines: Label to a cell that is drawn as a horizontal line over its interval.
         failures: How comparisons without a verdict count.
     """
     curves: dict[str, list[tuple[float, Proportion]]] = {}
-    for each in sorted(kept, key=lambda each: each.fraction):
-        share = share_of(each.cell, failures)
+    for point in sorted(points, key=lambda point: point.fraction):
+        share = share_of(point.cell, failures)
         if share is not None:
-            curves.setdefault(each.side, []).append((each.fraction, share))
+            curves.setdefault(point.side, []).append((point.fraction, share))
     if not curves:
         return None
     levels = {name: s for name, cell in lines.items() if (s := share_of(cell, failures))}
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        for place, (side, points) in enumerate(sorted(curves.items())):
-            _curve(axes, points, f"{side} data kept", place, len(curves))
+        for place, (side, shares) in enumerate(sorted(curves.items())):
+            _curve(axes, shares, f"{side} data kept", place, len(curves))
         for name, share in levels.items():
             axes.axhspan(share.low, share.high, color=INK, alpha=0.08, linewidth=0)
             axes.axhline(share.rate, color=INK, linestyle="--", linewidth=1.2, label=name)
-        fractions = sorted({each.fraction for each in kept})
+        fractions = sorted({point.fraction for point in points})
         axes.set_xscale("log")
         axes.set_xticks(fractions, [f"{fraction:g}" for fraction in fractions])
         axes.minorticks_off()
@@ -54,6 +54,7 @@ def imbalance_figure(
 def _curve(
     axes: Axes, points: Sequence[tuple[float, Proportion]], label: str, place: int, count: int
 ) -> None:
+    # Curves that share a fraction would hide each other's intervals: each is moved a little.
     aside = 1 + 0.05 * (place - (count - 1) / 2)
     shares = [share for _, share in points]
     reach = [[s.rate - s.low for s in shares], [s.high - s.rate for s in shares]]

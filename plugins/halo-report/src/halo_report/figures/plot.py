@@ -50,9 +50,10 @@ def draw(name: str, paint: Callable[[Figure], None], *, width: float, height: fl
     Args:
         name: Unique within the page; the ids in the SVG are derived from it.
         paint: Adds axes to the figure and draws on them.
-        width: In inches of 72 points.
-        height: In inches of 72 points.
+        width: Width in inches of 72 points.
+        height: Height in inches of 72 points.
     """
+    # Without a salt matplotlib draws ids at random, and the same run gives another page each time.
     settings: Any = {**STYLE, "svg.hashsalt": name}
     with rc_context(settings):
         figure = Figure(figsize=(width, height), layout="constrained")
@@ -65,6 +66,7 @@ def draw(name: str, paint: Callable[[Figure], None], *, width: float, height: fl
 def _inline(document: str, name: str) -> str:
     """Returns the SVG element of a document, its ids made unique, to stand within a page."""
     element = document[document.index("<svg") :].replace(INK, "currentColor")
+    # All figures of a page share one document, in which matplotlib's own ids would collide.
     prefix = re.sub(r"[^A-Za-z0-9]+", "-", name)
     element = re.sub(r'\bid="', f'id="{prefix}-', element)
     element = re.sub(r'href="#', f'href="#{prefix}-', element)
@@ -87,11 +89,11 @@ class Plot:
     """A figure before it is drawn.
 
     Attributes:
-        name: Of its files, without an ending; unique within a page.
+        name: Name of its files, without an ending; unique within a page.
         caption: What it shows, for people.
         paint: Adds axes to a figure and draws on them.
-        width: In inches of 72 points.
-        height: In inches of 72 points.
+        width: Width in inches of 72 points.
+        height: Height in inches of 72 points.
     """
 
     name: str

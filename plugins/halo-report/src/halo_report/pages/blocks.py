@@ -56,7 +56,7 @@ def counts_table(matrix: CellMatrix) -> TableView:
             *_axis_titles(matrix),
             *("wins", "losses", "ties", "no verdict", "failures as losses", "failures left out"),
         ],
-        [[*names(matrix, cell), *_counts(cell)] for cell in matrix.ordered()],
+        [[*row_names(matrix, cell), *_counts(cell)] for cell in matrix.ordered()],
         texts=2 if matrix.series_axis else 1,
         folded=len(matrix.cells) > 24,
         note="In brackets the Clopper-Pearson interval.",
@@ -120,7 +120,7 @@ def length_block(matrix: CellMatrix) -> PageBlock | None:
     plot = length_bars(matrix)
     if plot is None:
         return None
-    rows = [[*names(matrix, cell), *_lengths(cell)] for cell in matrix.ordered()]
+    rows = [[*row_names(matrix, cell), *_lengths(cell)] for cell in matrix.ordered()]
     table = TableView(
         "Tokens per completion",
         [*_axis_titles(matrix), "median", "mean"],
@@ -142,39 +142,39 @@ def _axis_titles(matrix: CellMatrix) -> list[str]:
     return [matrix.series_axis, matrix.x_axis] if matrix.series_axis else [matrix.x_axis]
 
 
-def names(matrix: CellMatrix, cell: JudgedCell) -> list[str]:
+def row_names(matrix: CellMatrix, cell: JudgedCell) -> list[str]:
     """Returns the first columns of a cell's row in a table."""
     x = matrix.label(cell.x)
     return [matrix.label(cell.series), x] if matrix.series_axis else [x]
 
 
 def imbalance_tests(
-    kept: Sequence[ImbalancePoint], lines: Mapping[str, JudgedCell], failures: Failures
+    points: Sequence[ImbalancePoint], lines: Mapping[str, JudgedCell], failures: Failures
 ) -> dict[tuple[int, str], PairTest]:
     """Returns the tests of every cell of the curves against every line: one family.
 
-    The keys are the cell's place in `kept`, and the line.
+    The keys are the cell's place in `points`, and the line.
 
     Args:
-        kept: The cells of the curves.
+        points: The points of the curves.
         lines: Label to the cell of a horizontal line.
         failures: How comparisons without a verdict count.
     """
     places = {
-        (place, name): (id(each.cell), name)
-        for place, each in enumerate(kept)
+        (place, name): (id(point.cell), name)
+        for place, point in enumerate(points)
         for name, cell in lines.items()
-        if share_of(each.cell, failures) and share_of(cell, failures)
+        if share_of(point.cell, failures) and share_of(cell, failures)
     }
-    # A cell that ends both curves is tested once.
-    pairs = {key: (kept[place].cell, lines[name]) for (place, name), key in places.items()}
-    tests = with_holm([pair_test(*pair, failures) for pair in pairs.values()])
-    found = dict(zip(pairs, tests, strict=True))
-    return {place: found[key] for place, key in places.items()}
+    # A cell that ends both curves is tested once, or the correction would be for too many tests.
+    pairs = {key: (points[place].cell, lines[name]) for (place, name), key in places.items()}
+    family = with_holm([pair_test(*pair, failures) for pair in pairs.values()])
+    tests = dict(zip(pairs, family, strict=True))
+    return {place: tests[key] for place, key in places.items()}
 
 
 def imbalance_fields(
-    kept: Sequence[ImbalancePoint],
+    points: Sequence[ImbalancePoint],
     lines: Mapping[str, JudgedCell],
     failures: Failures,
     counts: Callable[[JudgedCell], dict[str, Any]],
@@ -182,42 +182,42 @@ def imbalance_fields(
     """Returns the curves as `--json` has them: each cell's counts, and its tests.
 
     Args:
-        kept: The cells of the curves.
+        points: The points of the curves.
         lines: Label to the cell of a horizontal line.
         failures: How comparisons without a verdict count.
-        counts: What is said of a cell besides.
+        counts: Gives the fields of a cell's counts.
     """
-    tests = imbalance_tests(kept, lines, failures)
+    tests = imbalance_tests(points, lines, failures)
     return [
         {
-            "data": each.side,
-            "fraction": each.fraction,
-            **counts(each.cell),
+            "data": point.side,
+            "fraction": point.fraction,
+            **counts(point.cell),
             "against": [
                 {"line": line, **pair_fields(test)}
                 for (own, line), test in tests.items()
                 if own == place
             ],
         }
-        for place, each in enumerate(kept)
+        for place, point in enumerate(points)
     ]
 
 
 def imbalance_block(
-    kept: Sequence[ImbalancePoint], lines: Mapping[str, JudgedCell], failures: Failures
+    points: Sequence[ImbalancePoint], lines: Mapping[str, JudgedCell], failures: Failures
 ) -> PageBlock | None:
     """Returns the curve with counts, intervals and tests against the lines, or None."""
-    plot = imbalance_figure(kept, lines, failures)
+    plot = imbalance_figure(points, lines, failures)
     if plot is None:
         return None
-    kept = sorted(kept, key=lambda each: (each.side, each.fraction))
-    tests = imbalance_tests(kept, lines, failures)
+    points = sorted(points, key=lambda point: (point.side, point.fraction))
+    tests = imbalance_tests(points, lines, failures)
     rows = []
-    for place, each in enumerate(kept):
-        told = [_tested(tests.get((place, name))) for name in lines]
-        rows.append([each.side, f"{each.fraction:g}", *_kept_counts(each.cell), *told])
+    for place, point in enumerate(points):
+        p_values = [_p_values(tests.get((place, name))) for name in lines]
+        rows.append([point.side, f"{point.fraction:g}", *_point_counts(point.cell), *p_values])
     rows += [
-        ["line", name, *_kept_counts(cell), *["-"] * len(lines)] for name, cell in lines.items()
+        ["line", name, *_point_counts(cell), *["-"] * len(lines)] for name, cell in lines.items()
     ]
     table = TableView(
         "Counts, exact 90 % intervals of win rate - 0.5, and tests against the lines",
@@ -233,11 +233,11 @@ def imbalance_block(
     return PageBlock("Imbalanced data", [plot], [table], note)
 
 
-def _tested(test: PairTest | None) -> str:
+def _p_values(test: PairTest | None) -> str:
     return f"{p_text(test.p)} ({p_text(test.p_holm)})" if test else "-"
 
 
-def _kept_counts(cell: JudgedCell) -> list[str]:
+def _point_counts(cell: JudgedCell) -> list[str]:
     if cell.rate is None:
         return ["-", "-", "-", cell.status, cell.status]
     rate = cell.rate

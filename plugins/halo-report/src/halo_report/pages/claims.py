@@ -91,16 +91,16 @@ class ClaimVerdict:
 
     def outcome(self, *, with_holm: bool = False) -> str:
         """Returns ``supported``, ``partly supported`` or ``not supported``."""
-        held = [finding.holds(with_holm=with_holm) for finding in self.findings]
-        return "supported" if all(held) else "partly supported" if any(held) else "not supported"
+        holds = [finding.holds(with_holm=with_holm) for finding in self.findings]
+        return "supported" if all(holds) else "partly supported" if any(holds) else "not supported"
 
     @property
     def summary(self) -> str:
         """Returns in how many comparisons it holds, and why not in the others."""
         failed = [finding for finding in self.findings if not finding.holds()]
         total = len(self.findings)
-        told = f"holds in {total - len(failed)} of {total} comparisons"
-        return f"{told}; not: {'; '.join(map(_reason, failed))}" if failed else told
+        share = f"holds in {total - len(failed)} of {total} comparisons"
+        return f"{share}; not: {'; '.join(map(_reason, failed))}" if failed else share
 
 
 def check_claims(counts: WinCounts) -> list[ClaimVerdict]:
@@ -112,34 +112,35 @@ def check_claims(counts: WinCounts) -> list[ClaimVerdict]:
     cells = counts.matrix.cells
     failures = counts.matrix.failures
     verdicts = [
-        _judge(claim, [_found(cells, *pair) for pair in claim.pairs], failures)
+        _verdict(claim, [_compared(cells, *pair) for pair in claim.pairs], failures)
         for claim in CLAIMS
         if all((x, model) in cells for a, b, model, _ in claim.pairs for x in (a, b))
     ]
-    dropped = {each.side: each.cell for each in counts.kept if each.fraction == DROPPED}
+    dropped = {point.side: point.cell for point in counts.points if point.fraction == DROPPED}
     dpo = cells.get(("dpo", "llama7b"))
     if dpo and {"desirable", "undesirable"} <= dropped.keys():
-        found: list[tuple[str, JudgedCell, JudgedCell, Says]] = [
+        compared: list[tuple[str, JudgedCell, JudgedCell, Says]] = [
             (f"KTO with 10 % of the {side} data against DPO, Llama 7B", cell, dpo, "better")
             for side, cell in sorted(dropped.items())
         ]
-        verdicts.append(_judge(IMBALANCE, found, failures))
+        verdicts.append(_verdict(IMBALANCE, compared, failures))
     return verdicts
 
 
-def _found(
+def _compared(
     cells: Mapping[tuple[str, str], JudgedCell], a: str, b: str, model: str, says: Says
 ) -> tuple[str, JudgedCell, JudgedCell, Says]:
     label = f"{method_label(a)} against {method_label(b)}, {model_label(model)}"
     return label, cells[a, model], cells[b, model], says
 
 
-def _judge(
-    claim: Claim, found: Sequence[tuple[str, JudgedCell, JudgedCell, Says]], failures: Failures
+def _verdict(
+    claim: Claim, compared: Sequence[tuple[str, JudgedCell, JudgedCell, Says]], failures: Failures
 ) -> ClaimVerdict:
-    tests = with_holm([pair_test(a, b, failures) for _, a, b, _ in found])
+    tests = with_holm([pair_test(a, b, failures) for _, a, b, _ in compared])
     findings = [
-        Finding(label, says, test) for (label, _, _, says), test in zip(found, tests, strict=True)
+        Finding(label, says, test)
+        for (label, _, _, says), test in zip(compared, tests, strict=True)
     ]
     return ClaimVerdict(claim, findings)
 

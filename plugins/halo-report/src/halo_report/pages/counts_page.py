@@ -14,7 +14,7 @@ from halo_report.pages.blocks import (
     win_block,
 )
 from halo_report.pages.claims import LEVEL, ClaimVerdict, Finding, check_claims
-from halo_report.pages.html import Page, PageBlock, TableView
+from halo_report.pages.html import PageBlock, ReportPage, TableView
 from halo_report.read.cell_matrix import JudgedCell, share_fields
 from halo_report.read.counts_file import WinCounts
 from halo_report.read.pairwise import PairTest, pair_fields, pairwise_tests
@@ -22,7 +22,7 @@ from halo_report.values.yardsticks import figure_4
 from halo_statistics.significance import p_text
 
 
-def counts_page(counts: WinCounts, source: str) -> tuple[Page, dict[str, Any]]:
+def counts_page(counts: WinCounts, source: str) -> tuple[ReportPage, dict[str, Any]]:
     """Returns the page of a file of counts, and what `--json` prints of it.
 
     Args:
@@ -37,11 +37,11 @@ def counts_page(counts: WinCounts, source: str) -> tuple[Page, dict[str, Any]]:
         win_block(matrix, tests),
         _claims_block(verdicts) if verdicts else None,
         _value_block(),
-        imbalance_block(counts.kept, lines, matrix.failures),
+        imbalance_block(counts.points, lines, matrix.failures),
         length_block(matrix),
         _others_block(counts.others) if counts.others else None,
     ]
-    page = Page(
+    page = ReportPage(
         f"Counts of {matrix.name}",
         [block for block in blocks if block],
         facts={"Counts": source},
@@ -51,7 +51,7 @@ def counts_page(counts: WinCounts, source: str) -> tuple[Page, dict[str, Any]]:
 
 def baselines(counts: WinCounts) -> dict[str, JudgedCell]:
     """Returns the lines of the imbalance curve: DPO on all data, of the same model."""
-    models = dict.fromkeys(each.cell.series for each in counts.kept)
+    models = dict.fromkeys(point.cell.series for point in counts.points)
     cells = {model: counts.matrix.cells.get(("dpo", model)) for model in models}
     return {f"DPO, {counts.matrix.label(m)}": cell for m, cell in cells.items() if cell}
 
@@ -89,9 +89,9 @@ def _claims_block(verdicts: Sequence[ClaimVerdict]) -> PageBlock:
 
 def _finding_row(finding: Finding) -> list[str]:
     test = finding.test
-    held = "yes" if finding.holds() else "no"
+    holds = "yes" if finding.holds() else "no"
     numbers = (f"{test.difference:+.4f}", p_text(test.p), p_text(test.p_holm))
-    return [finding.label, finding.says, held, *numbers]
+    return [finding.label, finding.says, holds, *numbers]
 
 
 def _others_block(others: Sequence[JudgedCell]) -> PageBlock:
@@ -114,19 +114,19 @@ def _payload(
     lines: Mapping[str, JudgedCell],
 ) -> dict[str, Any]:
     return {
-        "rows": [_row(cell) for cell in counts.matrix.ordered()],
+        "rows": [_row_fields(cell) for cell in counts.matrix.ordered()],
         "tests": [{"model": t.a.series, **pair_fields(t)} for t in tests],
-        "claims": [_claim(verdict) for verdict in verdicts],
-        "imbalance": imbalance_fields(counts.kept, lines, counts.matrix.failures, _row),
-        "others": [{"name": cell.x, **_counted(cell)} for cell in counts.others],
+        "claims": [_claim_fields(verdict) for verdict in verdicts],
+        "imbalance": imbalance_fields(counts.points, lines, counts.matrix.failures, _row_fields),
+        "others": [{"name": cell.x, **_count_fields(cell)} for cell in counts.others],
     }
 
 
-def _row(cell: JudgedCell) -> dict[str, Any]:
-    return {"model": cell.series, "method": cell.x, **_counted(cell)}
+def _row_fields(cell: JudgedCell) -> dict[str, Any]:
+    return {"model": cell.series, "method": cell.x, **_count_fields(cell)}
 
 
-def _counted(cell: JudgedCell) -> dict[str, Any]:
+def _count_fields(cell: JudgedCell) -> dict[str, Any]:
     rate = cell.rate
     assert rate is not None
     return {
@@ -140,7 +140,7 @@ def _counted(cell: JudgedCell) -> dict[str, Any]:
     }
 
 
-def _claim(verdict: ClaimVerdict) -> dict[str, Any]:
+def _claim_fields(verdict: ClaimVerdict) -> dict[str, Any]:
     return {
         "id": verdict.claim.id,
         "claim": verdict.claim.text,

@@ -15,43 +15,7 @@ from halo_core.workspace.files import write_text
 from halo_report.figures.plot import Plot, as_file, inline, save
 from halo_statistics.win_rate import rate_text
 
-
-def render(template: str, values: Mapping[str, object]) -> str:
-    """Returns the document that a template gives.
-
-    Args:
-        template: Its file in the package's folder ``templates``.
-        values: Name to value. Text is escaped; figures are put in with the filter ``svg``.
-    """
-    document: str = _environment().get_template(template).render(values)
-    return document
-
-
-def number(value: float) -> str:
-    """Returns a number with as many digits as a reader needs.
-
-    >>> number(200), number(12345.0), number(0.59512), number(5e-7)
-    ('200', '12345', '0.5951', '5e-07')
-    """
-    return str(int(value)) if value == int(value) else f"{value:.4g}"
-
-
-def svg(figure: Plot | str) -> Markup:
-    """Returns a figure, or one that is drawn already, as an element that is not escaped."""
-    return Markup(figure if isinstance(figure, str) else inline(figure))
-
-
-@functools.cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("halo_report.pages"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "rate": rate_text, "svg": svg}
-    return environment
+PAGE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -82,8 +46,8 @@ class PageBlock:
     Attributes:
         title: The heading.
         plots: The figures; none for tables alone.
-        tables: Under them.
-        note: Over the figures, or "".
+        tables: The tables under the figures.
+        note: A text over the figures, or "".
     """
 
     title: str
@@ -93,7 +57,7 @@ class PageBlock:
 
 
 @dataclass(frozen=True)
-class Page:
+class ReportPage:
     """What a page shows.
 
     Attributes:
@@ -120,20 +84,7 @@ class Page:
         return [plot for block in self.blocks for plot in block.plots]
 
 
-def render_comparison(page: Page, drawn: Mapping[str, str]) -> str:
-    """Returns the HTML document. Everything is escaped; it loads nothing and runs nothing.
-
-    Args:
-        page: What to show.
-        drawn: Name of each of its figures to the ``<svg>`` element.
-    """
-    return render("comparison.html.j2", {"page": page, "drawn": drawn})
-
-
-PAGE = "report.html"
-
-
-def write_report(page: Page, folder: Path, name: str = PAGE) -> list[Path]:
+def write_report(page: ReportPage, folder: Path, name: str = PAGE) -> list[Path]:
     """Returns the files: the page, ``report.html``, and each figure as PNG and SVG.
 
     Args:
@@ -147,13 +98,63 @@ def write_report(page: Page, folder: Path, name: str = PAGE) -> list[Path]:
     files = [folder / name]
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # Drawing takes seconds: the page and the SVG files share what was drawn once.
         drawn = {plot.name: inline(plot) for plot in page.plots}
         for plot in page.plots:
             files.append(save(plot, folder / f"{plot.name}.png"))
             files.append(folder / f"{plot.name}.svg")
             write_text(files[-1], as_file(drawn[plot.name]))
+        # The page comes last: one that is there has all of its figures beside it.
         write_text(files[0], render_comparison(page, drawn))
     except OSError as error:
-        told = f"cannot be written to: {error.strerror or error}; name another with --out"
-        raise PathError(told, location=str(folder)) from error
+        reason = f"cannot be written to: {error.strerror or error}; name another with --out"
+        raise PathError(reason, location=str(folder)) from error
     return files
+
+
+def render_comparison(page: ReportPage, drawn: Mapping[str, str]) -> str:
+    """Returns the HTML document. Everything is escaped; it loads nothing and runs nothing.
+
+    Args:
+        page: What to show.
+        drawn: Name of each of its figures to the ``<svg>`` element.
+    """
+    return render("comparison.html.j2", {"page": page, "drawn": drawn})
+
+
+def render(template: str, values: Mapping[str, object]) -> str:
+    """Returns the document that a template gives.
+
+    Args:
+        template: Its file in the package's folder ``templates``.
+        values: Name to value. Text is escaped; figures are put in with the filter ``svg``.
+    """
+    document: str = _environment().get_template(template).render(values)
+    return document
+
+
+def number_text(value: float) -> str:
+    """Returns a number with as many digits as a reader needs.
+
+    >>> [number_text(value) for value in (200, 12345.0, 0.59512, 5e-7)]
+    ['200', '12345', '0.5951', '5e-07']
+    """
+    return str(int(value)) if value == int(value) else f"{value:.4g}"
+
+
+def figure_markup(figure: Plot | str) -> Markup:
+    """Returns a figure, or one that is drawn already, as an element that is not escaped."""
+    return Markup(figure if isinstance(figure, str) else inline(figure))
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("halo_report.pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number_text, "rate": rate_text, "svg": figure_markup}
+    return environment

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from halo_core.errors import HaloError
 from halo_core.feedback import Prompt
 from halo_core.workspace.records import SampleLine
-from halo_report.figures.bars import win_figure
+from halo_report.figures.bars import win_rate_figure
 from halo_report.figures.curves import curve_figures
 from halo_report.figures.lengths import completion_lengths, lengths_figure
 from halo_report.figures.plot import Plot
@@ -36,7 +36,7 @@ def render_page(run: RunData, *, samples: int = 20) -> str:
             "run": run,
             "facts": run_facts(run),
             "rates": rates,
-            "win": win_figure(rates),
+            "win": win_rate_figure(rates),
             "bias_columns": list(COLUMNS.values()),
             "biases": judge_biases(run.stages),
             "curves": {stage.id: plots for stage in run.stages if (plots := curve_figures(stage))},
@@ -199,9 +199,10 @@ def _card(
 
 def _badges(stages: Sequence[StageData]) -> dict[tuple[str, str], list[Badge]]:
     """Returns (prompt id, completion) to the verdicts on that text."""
-    found: dict[tuple[str, str], list[Badge]] = {}
+    badges: dict[tuple[str, str], list[Badge]] = {}
     for stage in stages:
         for verdict in stage.verdicts:
             badge = Badge(stage.id, verdict["result"], verdict["flip"])
-            found.setdefault((verdict["prompt_id"], verdict["completion"]), []).append(badge)
-    return found
+            # A text is known by its prompt and its words: stages that said the same share it.
+            badges.setdefault((verdict["prompt_id"], verdict["completion"]), []).append(badge)
+    return badges

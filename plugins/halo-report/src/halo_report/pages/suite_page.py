@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from halo_core.errors import HaloError
-from halo_report.figures.curves import curve_plots
+from halo_report.figures.curves import method_curves
 from halo_report.figures.value_functions import value_figure
 from halo_report.pages.blocks import imbalance_block, imbalance_fields, length_block, win_block
-from halo_report.pages.html import Page, PageBlock
+from halo_report.pages.html import PageBlock, ReportPage
 from halo_report.read.cell_matrix import CellMatrix, ImbalancePoint, JudgedCell, share_fields
 from halo_report.read.pairwise import PairTest, pair_fields, pairwise_tests
-from halo_report.read.suite_axes import AxisChoice, kept_cells, suite_matrix
+from halo_report.read.suite_axes import AxisChoice, imbalance_points, suite_matrix
 from halo_report.read.suite_cells import SuiteCells
 from halo_report.values.declared import run_values
 
@@ -28,21 +28,21 @@ class ReportPart:
 
     Attributes:
         matrix: All cells.
-        kept: Those of an imbalance curve.
-        lines: Those that are lines across it.
+        points: Points of an imbalance curve.
+        lines: Label to the cell of a line across it.
         specs: Resolved specs, for value functions.
     """
 
     matrix: CellMatrix
-    kept: Sequence[ImbalancePoint]
+    points: Sequence[ImbalancePoint]
     lines: Mapping[str, JudgedCell]
     specs: Sequence[str]
 
 
 def suite_part(suite: SuiteCells, choice: AxisChoice) -> ReportPart:
-    """Returns a suite as it is reported; raises as `suite_matrix` and `kept_cells` do."""
-    kept, lines = kept_cells(suite, choice)
-    return ReportPart(suite_matrix(suite, choice), kept, lines, suite.specs)
+    """Returns a suite as it is reported; raises as `suite_matrix` and `imbalance_points` do."""
+    points, lines = imbalance_points(suite, choice)
+    return ReportPart(suite_matrix(suite, choice), points, lines, suite.specs)
 
 
 def runs_part(cells: Sequence[JudgedCell], specs: Sequence[str]) -> ReportPart:
@@ -55,7 +55,7 @@ def runs_part(cells: Sequence[JudgedCell], specs: Sequence[str]) -> ReportPart:
 
 def parts_page(
     parts: Sequence[ReportPart], facts: Mapping[str, str]
-) -> tuple[Page, dict[str, Any]]:
+) -> tuple[ReportPage, dict[str, Any]]:
     """Returns the page of some suites and runs, and what `--json` prints of it.
 
     Args:
@@ -67,30 +67,30 @@ def parts_page(
     for part in parts:
         tests = pairwise_tests(part.matrix)
         blocks += _named(_blocks(part, tests), part.matrix.name if len(parts) > 1 else "")
-        for key, found in _payload(part, tests).items():
-            payload[key] += found
+        for key, entries in _payload(part, tests).items():
+            payload[key] += entries
     title = ", ".join(part.matrix.name for part in parts)
-    return Page(title, blocks, _warnings(payload["missing"]), facts), payload
+    return ReportPage(title, blocks, _warnings(payload["missing"]), facts), payload
 
 
 def _blocks(part: ReportPart, tests: Sequence[PairTest]) -> list[PageBlock]:
-    matrix = part.matrix.begun()
-    curves = curve_plots(matrix)
-    found = [
+    matrix = part.matrix.begun_part()
+    curves = method_curves(matrix)
+    blocks = [
         win_block(matrix, tests),
-        imbalance_block(part.kept, part.lines, matrix.failures) if part.kept else None,
+        imbalance_block(part.points, part.lines, matrix.failures) if part.points else None,
         length_block(matrix),
         _value_block(part.specs),
         PageBlock("Learning curves", curves) if curves else None,
     ]
-    return [block for block in found if block]
+    return [block for block in blocks if block]
 
 
 def _value_block(specs: Sequence[str]) -> PageBlock | None:
     values = {value.label: value for spec in specs for value in run_values(spec)}
     try:
         plot = value_figure(list(values.values()))
-    except HaloError:
+    except HaloError:  # a loss that is broken or gone costs its figure, not the page
         return None
     if plot is None:
         return None
@@ -119,7 +119,7 @@ def _payload(part: ReportPart, tests: Sequence[PairTest]) -> dict[str, list[Any]
         "rows": [_row(matrix, cell) for cell in matrix.ordered()],
         "tests": [{**_series(matrix, test.a), **pair_fields(test)} for test in tests],
         "imbalance": imbalance_fields(
-            part.kept,
+            part.points,
             part.lines,
             matrix.failures,
             lambda cell: {"of": matrix.name, **_counts(cell)},
@@ -162,11 +162,11 @@ def _missing(matrix: CellMatrix, cell: JudgedCell) -> dict[str, str]:
 
 def _warnings(missing: Sequence[Mapping[str, str]]) -> list[str]:
     """Returns a sentence for all cells that lack a result for the same reason."""
-    named: dict[str, list[str]] = {}
-    for each in missing:
-        reason = f"{each['status']}: {each['why']}" if each["why"] else each["status"]
-        named.setdefault(reason, []).append(each["name"])
-    return [f"{_listed(names)}: {reason}" for reason, names in named.items()]
+    names_by_reason: dict[str, list[str]] = {}
+    for cell in missing:
+        reason = f"{cell['status']}: {cell['why']}" if cell["why"] else cell["status"]
+        names_by_reason.setdefault(reason, []).append(cell["name"])
+    return [f"{_listed(names)}: {reason}" for reason, names in names_by_reason.items()]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What a comparison is made of: cells, each a model judged, in columns (x) and series."""
+"""Cells, each a model that was judged, in the columns (x) and series of a comparison."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class JudgedCell:
         why: What is known of that.
         rate: Its counts; None where nothing was judged.
         results: Prompt id to result, where they are known one by one.
-        lengths: Of its completions; None where they are not known.
+        lengths: Lengths of its completions; None where they are not known.
         trained: Its last train stage, for curves.
     """
 
@@ -64,7 +64,7 @@ class JudgedCell:
 
 @dataclass(frozen=True)
 class ImbalancePoint:
-    """A model trained on a part of the data.
+    """A model trained on a part of the data: a point of the imbalance curve.
 
     Attributes:
         side: What the curve is about, for example ``desirable``.
@@ -82,7 +82,7 @@ class CellMatrix:
     """Cells in the order in which they are shown.
 
     Attributes:
-        name: Of the suite, the runs or the file.
+        name: Name of the suite, the runs or the file.
         x_axis: What the columns are, for example ``method``.
         series_axis: What the series are, for example ``size``; "" with one series.
         xs: The columns, in order.
@@ -112,19 +112,19 @@ class CellMatrix:
                 if (x, series) in self.cells:
                     yield self.cells[x, series]
 
-    def begun(self) -> CellMatrix:
+    def begun_part(self) -> CellMatrix:
         """Returns the matrix without the columns and series of which no cell was ever begun.
 
         Where none was, everything stays. So a suite of which some cells were run with ``--cell``
         is shown as these cells, and one that failed or is still to come beside others is shown as
         missing.
         """
-        begun = {at for at, cell in self.cells.items() if cell.run or cell.status != PENDING}
+        begun = {key for key, cell in self.cells.items() if cell.run or cell.status != PENDING}
         if not begun:
             return self
-        xs = [x for x in self.xs if any(x == at for at, _ in begun)]
-        series = [name for name in self.series if any(name == of for _, of in begun)]
-        cells = {(x, of): cell for (x, of), cell in self.cells.items() if x in xs and of in series}
+        xs = [x for x in self.xs if any(x == column for column, _ in begun)]
+        series = [name for name in self.series if any(name == line for _, line in begun)]
+        cells = {key: cell for key, cell in self.cells.items() if key[0] in xs and key[1] in series}
         return replace(self, xs=xs, series=series, cells=cells)
 
     def share(self, cell: JudgedCell) -> Proportion | None:

@@ -27,7 +27,7 @@ METHODS = ("unaligned", "sft", "csft", "ppo", "dpo", "slic", "kto")
 """In the order of the report; each but the first two again after ``sft+``."""
 AUTHORS = ("exp_name", "total", "candidate_wins", "baseline_wins", "unparsed")
 ANYONE = ("model", "method", "wins", "n")
-_KEPT = re.compile(r"fracdata_kto_(\w+?)_FD([\d.]+)_WD([\d.]+)_FU([\d.]+)_WU([\d.]+)$")
+_FRACTIONS_KEPT = re.compile(r"fracdata_kto_(\w+?)_FD([\d.]+)_WD([\d.]+)_FU([\d.]+)_WU([\d.]+)$")
 _MODEL = re.compile(r"([a-z]+)(\d+)(?:-(\d+))?b$")
 
 
@@ -37,12 +37,12 @@ class WinCounts:
 
     Attributes:
         matrix: Methods by models.
-        kept: Cells of the imbalance curve.
+        points: Points of the imbalance curve.
         others: Rows that belong to neither, named by their `x`.
     """
 
     matrix: CellMatrix
-    kept: Sequence[ImbalancePoint]
+    points: Sequence[ImbalancePoint]
     others: Sequence[JudgedCell]
 
 
@@ -55,23 +55,24 @@ def read_counts(path: Path) -> WinCounts:
     """
     rows, authors = _rows(path)
     cells: dict[tuple[str, str], JudgedCell] = {}
-    kept: list[ImbalancePoint] = []
+    points: list[ImbalancePoint] = []
     others: list[JudgedCell] = []
     for line, row in rows:
         where = f"{path}:{line}"
         name = row["exp_name"] if authors else f"archangel_{row['method']}_{row['model']}"
         family, *parts = name.split("_") if authors else ["archangel", row["method"], row["model"]]
-        found = _KEPT.match(name)
+        fractions = _FRACTIONS_KEPT.match(name)
         if family == "archangel" and len(parts) == 2:
             cell = _cell(parts[0], parts[1], row, where, authors)
             if (cell.x, cell.series) in cells:
                 raise DataError(f"{name} stands here twice; keep one row", location=where)
             cells[cell.x, cell.series] = cell
-        elif found:
-            kept += _kept_cells(found, _cell("kto", found[1], row, where, authors))
+        elif fractions:
+            cell = _cell("kto", fractions[1], row, where, authors)
+            points += _imbalance_points(fractions, cell)
         else:
             others.append(_cell(name, "", row, where, authors))
-    return WinCounts(_matrix(path, cells), kept, others)
+    return WinCounts(_matrix(path, cells), points, others)
 
 
 def _rows(path: Path) -> tuple[list[tuple[int, Mapping[str, str]]], bool]:
@@ -101,6 +102,7 @@ def _cell(x: str, series: str, row: Mapping[str, str], where: str, authors: bool
     names = ("candidate_wins", "baseline_wins", "total") if authors else ("wins", "losses", "n")
     wins, total = _count(row, names[0], where), _count(row, names[2], where)
     unparsed = _count(row, "unparsed", where, default=0)
+    # Anyone's file may leave out the losses: without ties they are what is left.
     losses = _count(row, names[1], where, default=total - wins - unparsed)
     if wins + losses + unparsed != total or losses < 0:
         raise DataError(
@@ -124,9 +126,9 @@ def _count(row: Mapping[str, str], name: str, where: str, default: int | None = 
     return int(text)
 
 
-def _kept_cells(found: re.Match[str], cell: JudgedCell) -> list[ImbalancePoint]:
+def _imbalance_points(fractions: re.Match[str], cell: JudgedCell) -> list[ImbalancePoint]:
     """Returns the cell on the curve of its side; with all data kept it ends both."""
-    desirable, undesirable = float(found[2]), float(found[4])
+    desirable, undesirable = float(fractions[2]), float(fractions[4])
     sides = {"desirable": desirable, "undesirable": undesirable}
     shown = [side for side, share in sides.items() if share < 1] or list(sides)
     return [ImbalancePoint(side, sides[side], cell) for side in shown]
@@ -134,8 +136,8 @@ def _kept_cells(found: re.Match[str], cell: JudgedCell) -> list[ImbalancePoint]:
 
 def _matrix(path: Path, cells: Mapping[tuple[str, str], JudgedCell]) -> CellMatrix:
     known = [*METHODS, *(f"sft+{method}" for method in METHODS[2:])]
-    found = list(dict.fromkeys(x for x, _ in cells))
-    xs = [x for x in known if x in found] + [x for x in found if x not in known]
+    methods = list(dict.fromkeys(x for x, _ in cells))
+    xs = [x for x in known if x in methods] + [x for x in methods if x not in known]
     series = list(dict.fromkeys(series for _, series in cells))
     labels = {x: method_label(x) for x in xs} | {name: model_label(name) for name in series}
     return CellMatrix(path.name, "method", "model", xs, series, cells, "lost", labels)
@@ -158,8 +160,8 @@ def model_label(name: str) -> str:
     >>> model_label("pythia1-4b"), model_label("llama30b"), model_label("mine")
     ('Pythia 1.4B', 'Llama 30B', 'mine')
     """
-    found = _MODEL.match(name)
-    if not found:
+    match = _MODEL.match(name)
+    if not match:
         return name
-    decimals = f".{found[3]}" if found[3] else ""
-    return f"{found[1].capitalize()} {found[2]}{decimals}B"
+    decimals = f".{match[3]}" if match[3] else ""
+    return f"{match[1].capitalize()} {match[2]}{decimals}B"

@@ -51,7 +51,7 @@ def pairwise_tests(matrix: CellMatrix) -> list[PairTest]:
 
 
 def with_holm(tests: Sequence[PairTest]) -> list[PairTest]:
-    """Returns the same tests with `p_holm` of all of them as one family."""
+    """Returns the tests with `p_holm` of all of them as one family."""
     family = holm([test.p for test in tests])
     return [replace(test, p_holm=p) for test, p in zip(tests, family, strict=True)]
 
@@ -67,6 +67,7 @@ def pair_test(a: JudgedCell, b: JudgedCell, failures: Failures) -> PairTest:
     first, second = share_of(a, failures), share_of(b, failures)
     assert first is not None
     assert second is not None
+    # Where the prompts are the same their luck cancels out, which Fisher's test cannot know.
     test: Test = "mcnemar" if share_prompts(a, b) else "fisher"
     p, n = _p_value(a, b, test, failures)
     other, _ = _p_value(a, b, test, "left out" if failures == "lost" else "lost")

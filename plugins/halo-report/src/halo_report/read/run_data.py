@@ -122,12 +122,12 @@ def read_run(folder: Path) -> RunData:
     if outcome is None:  # reports are written just before a run ends
         outcome = "done" if stages and all(stage.ended for stage in stages) else "running"
     starts = [event["time"] for event in events if event["type"] == "run-started"]
-    told = [stage.headline for stage in stages if stage.headline]
+    headlines = [stage.headline for stage in stages if stage.headline]
     return RunData(
         folder=folder,
         name=str(record.get("name") or folder.name),
         status=outcome,
-        headline=ended.get("headline") or (told[-1] if told else ""),
+        headline=ended.get("headline") or (headlines[-1] if headlines else ""),
         error=ended.get("error") or "",
         command=" ".join(record.get("command", ())),
         started=starts[-1] if starts else None,
@@ -158,8 +158,8 @@ def stage_options(resolved_spec: str) -> Mapping[str, Mapping[str, Any]]:
         resolved_spec: The text of ``spec.resolved.yaml``.
     """
     stages = spec_tree(resolved_spec).get("stages")
-    named = stages.items() if isinstance(stages, Mapping) else ()
-    return {id_: stage for id_, stage in named if isinstance(stage, Mapping)}
+    items = stages.items() if isinstance(stages, Mapping) else ()
+    return {id_: stage for id_, stage in items if isinstance(stage, Mapping)}
 
 
 def spec_tree(resolved_spec: str) -> Mapping[str, Any]:
@@ -183,55 +183,77 @@ def _read_stages(
     options: Mapping[str, Mapping[str, Any]],
 ) -> list[StageData]:
     listed: dict[str, Mapping[str, Any]] = {s["id"]: s for s in record.get("stages", ())}
-    seen = {event["stage"]: event for event in events if event["type"] == "stage-started"}
+    # Where the record is gone, the events still say which stages there were.
+    started = {event["stage"]: event for event in events if event["type"] == "stage-started"}
     workspace = run.parent.parent
     return [
         _read_stage(
-            {**entry, "id": id_, "outcome": outcome, "options": options.get(id_, {})},
+            id_,
+            stage,
             [event for event in events if event.get("stage") == id_],
-            workspace / entry["folder"],
+            workspace / stage["folder"],
+            unfinished=outcome or "running",
+            options=options.get(id_, {}),
         )
-        for id_, entry in {**seen, **listed}.items()
+        for id_, stage in {**started, **listed}.items()
     ]
 
 
-def _read_stage(entry: Mapping[str, Any], events: Sequence[Event], folder: Path) -> StageData:
+def _read_stage(
+    id_: str,
+    record: Mapping[str, Any],
+    events: Sequence[Event],
+    folder: Path,
+    *,
+    unfinished: str,
+    options: Mapping[str, Any],
+) -> StageData:
+    """Returns a stage as its record, its events and its folder have it.
+
+    Args:
+        id_: Its id in the spec.
+        record: Its entry in ``run.json``, else the event of its start.
+        events: Its own, in order.
+        folder: Where its product is.
+        unfinished: Its status where it began and did not end.
+        options: Its options in the resolved spec.
+    """
     began = any(event["type"] == "stage-started" for event in events)
     ended = _last_of(events, "stage-started", "stage-ended")
-    unfinished = (entry["outcome"] or "running") if began else "pending"
     return StageData(
-        id=entry["id"],
-        use=str(entry.get("use") or ""),
-        status=str(ended.get("status") or unfinished),
-        product=str(entry.get("product") or ended.get("product") or ""),
-        loss=str(entry.get("loss") or ""),
+        id=id_,
+        use=str(record.get("use") or ""),
+        status=str(ended.get("status") or (unfinished if began else "pending")),
+        product=str(record.get("product") or ended.get("product") or ""),
+        loss=str(record.get("loss") or ""),
         headline=str(ended.get("headline") or ""),
         metrics=ended.get("metrics") or {},
         curves=read_curves(events),
         samples=list(SAMPLES.read(folder / SAMPLES.name)),
         verdicts=list(VERDICTS.read(folder / VERDICTS.name)),
-        options=entry["options"],
+        options=options,
     )
 
 
 def _read_warnings(events: Iterable[Event]) -> list[tuple[str, str]]:
-    found = (
+    warnings = (
         (str(event.get("stage") or ""), str(event["message"]))
         for event in events
         if event["type"] == "warning"
     )
-    return list(dict.fromkeys(found))
+    # A run that was resumed warns again of the same.
+    return list(dict.fromkeys(warnings))
 
 
 def _last_of(events: Iterable[Event], begins: str, ends: str) -> Event:
     """Returns the last `ends` event, or {} where a `begins` event came after it."""
-    found: Event = {}
+    last: Event = {}
     for event in events:
         if event["type"] == begins:
-            found = {}
+            last = {}
         elif event["type"] == ends:
-            found = event
-    return found
+            last = event
+    return last
 
 
 def _read_text(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -49,14 +50,14 @@ def suite_matrix(suite: SuiteCells, choice: AxisChoice) -> CellMatrix:
         raise UserError(f"{x!r} is along x already; choose another axis", location="--series")
     others = sorted((axis for axis in axes if axis != x), key=lambda axis: axis != first)
     cells: dict[tuple[str, str], JudgedCell] = {}
-    for named, cell in suite.cells:
-        series = BETWEEN.join(named[axis] for axis in others if axis in named)
-        cells[named.get(x, ""), series] = replace(cell, x=named.get(x, ""), series=series)
+    for names, cell in suite.cells:
+        series = BETWEEN.join(names[axis] for axis in others if axis in names)
+        cells[names.get(x, ""), series] = replace(cell, x=names.get(x, ""), series=series)
     return CellMatrix(
         name=suite.name,
         x_axis=x,
         series_axis=BETWEEN.join(others),
-        xs=[name for name in suite.axes[x] if any(name == at for at, _ in cells)],
+        xs=[name for name in suite.axes[x] if any(name == column for column, _ in cells)],
         series=_series_order(others, suite.axes, cells),
         cells=cells,
         failures="left out",
@@ -88,7 +89,7 @@ def _series_order(
     return sorted(dict.fromkeys(series for _, series in cells), key=rank)
 
 
-def kept_cells(
+def imbalance_points(
     suite: SuiteCells, choice: AxisChoice
 ) -> tuple[list[ImbalancePoint], dict[str, JudgedCell]]:
     """Returns the cells of the imbalance curve, and those that are lines across it.
@@ -104,30 +105,31 @@ def kept_cells(
     """
     chosen = _chosen("--fraction", choice.fraction, list(suite.axes))
     axes = [chosen] if chosen else [axis for axis in suite.axes if _FRACTIONS.search(axis)]
-    kept: list[ImbalancePoint] = []
+    points: list[ImbalancePoint] = []
     lines: dict[str, JudgedCell] = {}
-    for named, cell in suite.cells:
-        places = _places(named, axes)
+    for names, cell in suite.cells:
+        places = _places(names, axes)
         if places:
-            kept += [ImbalancePoint(side, fraction, cell) for side, fraction in places]
+            points += [ImbalancePoint(side, fraction, cell) for side, fraction in places]
         elif axes:
-            lines[BETWEEN.join(named.values())] = cell
-    if chosen and not kept:
-        names = ", ".join(suite.axes[chosen])
+            lines[BETWEEN.join(names.values())] = cell
+    if chosen and not points:
+        known = ", ".join(suite.axes[chosen])
         raise UserError(
-            f"no cell of {chosen!r} ends with a fraction in (0, 1]: {names}", location="--fraction"
+            f"no cell of {chosen!r} ends with a fraction in (0, 1]: {known}", location="--fraction"
         )
-    return _separate(_everywhere(kept), lines) if kept else ([], {})
+    return _separate(_everywhere(points), lines) if points else ([], {})
 
 
-def _places(named: Mapping[str, str], axes: Sequence[str]) -> list[tuple[str, float]]:
+def _places(names: Mapping[str, str], axes: Sequence[str]) -> list[tuple[str, float]]:
     """Returns the curves that a cell lies on, each with its fraction."""
-    read = {axis: parse_fraction(named[axis]) for axis in axes if axis in named}
-    fractions = {axis: found for axis, found in read.items() if found}
-    if not fractions or len(fractions) < len(read):
+    parsed = {axis: parse_fraction(names[axis]) for axis in axes if axis in names}
+    fractions = {axis: parts for axis, parts in parsed.items() if parts}
+    if not fractions or len(fractions) < len(parsed):
         return []
-    rest = [name for axis, name in named.items() if axis not in axes]
+    rest = [name for axis, name in names.items() if axis not in axes]
     dropped = [axis for axis, (_, fraction) in fractions.items() if fraction < 1]
+    # Of both sides something was dropped: that is a point of neither curve.
     if len(axes) > 1 and len(dropped) > 1:
         return []
     shown = dropped or list(fractions)
@@ -145,28 +147,29 @@ def parse_fraction(name: str) -> tuple[str, float] | None:
     >>> parse_fraction("desirable-0.1"), parse_fraction("25%"), parse_fraction("dpo")
     (('desirable', 0.1), ('', 0.25), None)
     """
-    found = _NUMBER.fullmatch(name)
-    if not found:
+    match = _NUMBER.fullmatch(name)
+    if not match:
         return None
-    fraction = float(found[2]) / (100 if found[3] else 1)
-    return (found[1].strip(), fraction) if 0 < fraction <= 1 else None
+    fraction = float(match[2]) / (100 if match[3] else 1)
+    return (match[1].strip(), fraction) if 0 < fraction <= 1 else None
 
 
-def _everywhere(kept: Sequence[ImbalancePoint]) -> list[ImbalancePoint]:
-    """Returns the cells, with one that belongs to no side in particular on every curve."""
-    sides = list(dict.fromkeys(each.side for each in kept if each.side))
+def _everywhere(points: Sequence[ImbalancePoint]) -> list[ImbalancePoint]:
+    """Returns the points, with one that belongs to no side in particular on every curve."""
+    sides = list(dict.fromkeys(point.side for point in points if point.side))
     spread = []
-    for each in kept:
-        spread += [replace(each, side=s) for s in sides] if sides and not each.side else [each]
+    for point in points:
+        spread += [replace(point, side=s) for s in sides] if sides and not point.side else [point]
     return spread
 
 
 def _separate(
-    kept: Sequence[ImbalancePoint], lines: dict[str, JudgedCell]
+    points: Sequence[ImbalancePoint], lines: dict[str, JudgedCell]
 ) -> tuple[list[ImbalancePoint], dict[str, JudgedCell]]:
     """Returns the curves, and the lines with those cells that are alone on theirs."""
-    counts = {each.side: sum(e.side == each.side for e in kept) for each in kept}
-    alone = {each.side: each.cell for each in kept if counts[each.side] == 1}
+    counts = Counter(point.side for point in points)
+    alone = {point.side: point.cell for point in points if counts[point.side] == 1}
+    # Points of one fraction each are all that the figure has: it shows them rather than nothing.
     if len(alone) == len(counts):
-        return list(kept), lines
-    return [each for each in kept if counts[each.side] > 1], {**lines, **alone}
+        return list(points), lines
+    return [point for point in points if counts[point.side] > 1], {**lines, **alone}

@@ -22,7 +22,7 @@ class SuiteCells:
     Attributes:
         name: The suite's.
         axes: Axis to the names of its cells, in order.
-        cells: The axes' cells, and what was found.
+        cells: For each cell, axis to the cell's name on it, and what was judged.
         specs: The resolved specs of the runs that are there, each text once.
         runs: What the run of each cell left; None where there is none.
     """
@@ -47,11 +47,13 @@ def read_suite(target: Target, judge_stage: str | None) -> SuiteCells:
     """
     record = SUITE.read(target.folder)
     assert record is not None  # the suite was found by it
-    found = [(entry["axes"], *_suite_cell(entry, target, judge_stage)) for entry in record["cells"]]
-    _check_judge_stage(judge_stage, [cell for _, cell, _ in found])
-    specs = list(dict.fromkeys(run.resolved for _, _, run in found if run and run.resolved))
-    cells = [(named, cell) for named, cell, _ in found]
-    return SuiteCells(record["name"], record["axes"], cells, specs, [run for _, _, run in found])
+    pairs = [_suite_cell(entry, target, judge_stage) for entry in record["cells"]]
+    _check_judge_stage(judge_stage, [cell for cell, _ in pairs])
+    runs = [run for _, run in pairs]
+    specs = list(dict.fromkeys(run.resolved for run in runs if run and run.resolved))
+    axes = [entry["axes"] for entry in record["cells"]]
+    cells = list(zip(axes, [cell for cell, _ in pairs], strict=True))
+    return SuiteCells(record["name"], record["axes"], cells, specs, runs)
 
 
 def _suite_cell(
@@ -59,12 +61,14 @@ def _suite_cell(
 ) -> tuple[JudgedCell, RunData | None]:
     status, error, run = entry["status"], entry["error"], entry["run"]
     why = (error["message"] if error else None) or ""
+    # The suite says that it is done, and its run is gone: what is missing is no failure.
+    lacking = "missing" if status in DONE else status
     if run is None:
-        return JudgedCell("", "", status="missing" if status in DONE else status, why=why), None
+        return JudgedCell("", "", status=lacking, why=why), None
     folder = target.workspace / run
     if not (folder / EVENTS.name).is_file():
-        gone = why or f"no run in {folder}"
-        return JudgedCell("", "", folder.name, "missing" if status in DONE else status, gone), None
+        why = why or f"no run in {folder}"
+        return JudgedCell("", "", folder.name, status=lacking, why=why), None
     data = read_run(folder)
     return run_cell(data, judge_stage, status, why), data
 
@@ -93,6 +97,7 @@ def run_cell(run: RunData, judge_stage: str | None, status: str, why: str) -> Ju
         why: What went wrong, or "".
     """
     judges = [s for s in run.stages if s.verdicts and judge_stage in (None, s.id)]
+    # Half of the verdicts would be a win rate on other prompts than the other cells have.
     judge = judges[-1] if judges and judges[-1].ended else None
     trained = [stage for stage in run.stages if stage.product == "model" and stage.curves]
     verdicts = judge.verdicts if judge else ()

@@ -56,18 +56,18 @@ def named_values(losses: Sequence[str], overrides: Mapping[str, str]) -> list[Im
         hits = [i for i, tree in enumerate(trees) if path.startswith(f"{_short(tree)}.")]
         if not hits:
             known = ", ".join(dict.fromkeys(_short(tree) for tree in trees))
-            told = f"expected LOSS.OPTION=VALUE with a loss of this call: {known}"
-            errors.append(UserError(told, location=f"--set {path}={text}"))
+            reason = f"expected LOSS.OPTION=VALUE with a loss of this call: {known}"
+            errors.append(UserError(reason, location=f"--set {path}={text}"))
         for i in hits:
             own[i][path.removeprefix(f"{_short(trees[i])}.")] = text
-    found = []
+    values = []
     for tree, options in zip(trees, own, strict=True):
         resolved = _resolve(tree, options, Path.cwd(), "halo inspect", errors)
         if resolved is not None:
-            found.append(implied_value(resolved))
+            values.append(implied_value(resolved))
     if errors:
         raise SpecErrors(errors)
-    return _apart(found)
+    return _with_own_labels(values)
 
 
 def loss_value(label: str, tree: Mapping[str, Any]) -> ImpliedValue | None:
@@ -90,13 +90,13 @@ def run_values(resolved_spec: str) -> list[ImpliedValue]:
         resolved_spec: The text of ``spec.resolved.yaml``.
     """
     tree = parse_value(resolved_spec) or {}
-    found: dict[str, ImpliedValue] = {}
+    values: dict[str, ImpliedValue] = {}
     for stage in (tree.get("stages") or {}).values():
         for resolved in _losses(stage):
             value = implied_value(resolved)
             if value.function is not None:
-                found.setdefault(json.dumps([value.name, value.options], sort_keys=True), value)
-    return _apart(list(found.values()))
+                values.setdefault(json.dumps([value.name, value.options], sort_keys=True), value)
+    return _with_own_labels(list(values.values()))
 
 
 def _losses(stage: Any) -> Iterator[Resolved]:
@@ -125,10 +125,10 @@ def implied_value(resolved: Resolved) -> ImpliedValue:
         for name, value in options.items()
         if not isinstance(value, dict | list) and value != defaults.get(name)
     )
-    held = [child for _, child in resolved.children() if isinstance(child.component, Loss)]
+    wrapped = [child for _, child in resolved.children() if isinstance(child.component, Loss)]
     name = resolved.short_name
-    if held:
-        name += f"({', '.join(implied_value(child).label for child in held)})"
+    if wrapped:
+        name += f"({', '.join(implied_value(child).label for child in wrapped)})"
     label = f"{name} ({given})" if given else name
     return ImpliedValue(label, resolved.name, options, function)
 
@@ -136,7 +136,7 @@ def implied_value(resolved: Resolved) -> ImpliedValue:
 def _declared(loss: Loss) -> Value | None:
     """Returns a loss's value function; None where it has none.
 
-    One that raises is there: what is wrong with it is told where it is evaluated.
+    One that raises is there: the mistake is reported where it is evaluated.
     """
     try:
         if loss.value(0.0) is None:
@@ -166,12 +166,12 @@ def _short(tree: Any) -> str:
     return str(tree.get("use") if isinstance(tree, dict) else tree).rpartition(":")[2]
 
 
-def _apart(values: list[ImpliedValue]) -> list[ImpliedValue]:
+def _with_own_labels(values: list[ImpliedValue]) -> list[ImpliedValue]:
     """Returns the values with labels that differ: a repeated one gets a number."""
     seen: dict[str, int] = {}
-    apart = []
+    labelled = []
     for value in values:
         count = seen[value.label] = seen.get(value.label, 0) + 1
         label = value.label if count == 1 else f"{value.label} #{count}"
-        apart.append(ImpliedValue(label, value.name, value.options, value.function))
-    return apart
+        labelled.append(ImpliedValue(label, value.name, value.options, value.function))
+    return labelled

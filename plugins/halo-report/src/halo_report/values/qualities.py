@@ -57,9 +57,9 @@ class Qualities:
     """What was found out about a value function.
 
     Attributes:
-        reference_point: See the top of this file.
-        diminishing_sensitivity: The same.
-        loss_aversion: The same.
+        reference_point: Quality 1 at the top of this file.
+        diminishing_sensitivity: Quality 2 there.
+        loss_aversion: Quality 3 there.
         gradient: Gain to the size of the slope there; None where it is not finite.
         saturates: ``gains`` and ``losses`` to the distance from which on the slope is below a
             tenth of that at the reference point, None where it is not within the range.
@@ -109,6 +109,7 @@ def _reference_point(value: SampledValue, name: str) -> Quality:
 
 
 def _slope_jumps(value: SampledValue, name: str) -> bool:
+    # With finer cells a curve's bend shrinks in proportion; the jump of a kink does not.
     coarse = _jump(value, value.step, name)
     fine = _jump(value, value.step / REFINED, name)
     return fine > EQUAL * value.steepest and fine > coarse / 2
@@ -123,10 +124,10 @@ def _diminishing_sensitivity(value: SampledValue) -> Quality:
     if value.not_finite:
         return Quality("unknown", "the value is not finite everywhere")
     in_gains, in_losses = value.shape(value.gain_side()), value.shape(value.loss_side())
-    held = [in_gains == "concave", in_losses == "convex"]
+    holds = [in_gains == "concave", in_losses == "convex"]
     straight = " (straight between kinks)" if _is_piecewise_linear(value) else ""
     why = f"{in_gains} in gains, {in_losses} in losses{straight}"
-    return Quality("yes" if all(held) else "partly" if any(held) else "no", why)
+    return Quality("yes" if all(holds) else "partly" if any(holds) else "no", why)
 
 
 def _is_piecewise_linear(value: SampledValue) -> bool:
@@ -138,6 +139,7 @@ def _is_piecewise_linear(value: SampledValue) -> bool:
 def _loss_aversion(value: SampledValue) -> Quality:
     losses = [abs(slope) for slope in reversed(value.slopes[:STEPS])]
     gains = [abs(slope) for slope in value.slopes[STEPS:]]
+    # Where both sides are flat, rounding alone would say which is steeper.
     flat = EQUAL * value.steepest
     pairs = [
         (loss, gain)

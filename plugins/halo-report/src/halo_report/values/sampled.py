@@ -90,11 +90,11 @@ class SampledValue:
         """The gains, other than 0, at which the slope changes abruptly; neighbours count once."""
         bends = second_differences(self.values)
         least = ABRUPT * self.steepest * self.step
-        found: list[int] = []
+        places: list[int] = []
         for i, bend in enumerate(bends, start=1):
-            if abs(bend) > least and abs(i - STEPS) > 2 and (not found or i - found[-1] > 2):
-                found.append(i)
-        return [self.gains[i] for i in found]
+            if abs(bend) > least and abs(i - STEPS) > 2 and (not places or i - places[-1] > 2):
+                places.append(i)
+        return [self.gains[i] for i in places]
 
 
 def second_differences(values: Sequence[float]) -> list[float]:

@@ -63,8 +63,8 @@ def figure_4() -> list[ImpliedValue]:
     loss `prospect` offers.
     """
     forms = {"RLHF": "logistic", "DPO": "log-logistic", "SLiC": "hinge"}
-    found = (
+    values = (
         loss_value(name, {"use": "prospect", "value_function": form})
         for name, form in forms.items()
     )
-    return [value for value in found if value is not None]
+    return [value for value in values if value is not None]
