@@ -1,4 +1,3 @@
-from halo_report.figures.lengths import completion_lengths
 from halo_report.pages.run_page import Badge, side_by_side
 from halo_report.read.run_data import StageData
 
@@ -50,11 +49,3 @@ def test_a_prompt_without_a_target_has_no_target_column():
 
 def test_a_run_without_samples_has_no_cards():
     assert side_by_side([WIN], 20) == []
-
-
-def test_lengths_are_in_tokens_and_count_each_target_once():
-    assert completion_lengths([BEFORE, AFTER, WIN]) == {
-        "before": [4, 7],
-        "after": [3, 1],
-        "target": [5, 5],
-    }

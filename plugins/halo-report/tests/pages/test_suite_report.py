@@ -14,7 +14,9 @@ FAILED = {"type": "NotFiniteError", "message": "step 12: <b>nan</b>", "location"
 @pytest.fixture
 def report(suite, capsys, monkeypatch):
     """Runs the command without drawing, which takes seconds."""
-    monkeypatch.setattr("halo_report.pages.html.inline", lambda plot: f"<svg>{plot.name}</svg>")
+    monkeypatch.setattr(
+        "halo_report.pages.html.svg_element", lambda plot: f"<svg>{plot.name}</svg>"
+    )
     monkeypatch.setattr("halo_report.pages.html.save", lambda plot, path: path)
     return caller(suite, capsys)
 

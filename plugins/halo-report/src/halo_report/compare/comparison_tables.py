@@ -15,6 +15,9 @@ from halo_report.pages.html import TableView
 from halo_report.read.cell_matrix import share_fields
 from halo_statistics import POINTS, length_controlled_rate, p_text
 
+DASH = "-"
+_ALWAYS = ("run", "method", "win rate", "n", "ties", "no verdict")
+
 
 def run_rows(comparison: RunComparison) -> list[dict[str, Any]]:
     """Returns a row per judged model; a number that is not known is None."""
@@ -107,10 +110,6 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-DASH = "-"
-_ALWAYS = ("run", "method", "win rate", "n", "ties", "no verdict")
 
 
 def runs_table(comparison: RunComparison) -> TableView:

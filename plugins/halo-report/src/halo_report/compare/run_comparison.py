@@ -11,6 +11,9 @@ from halo_report.compare.judged_models import JudgedModel, baseline_of, read_jud
 from halo_report.compare.pair_tests import LEVEL, ModelPair, pair_tests
 from halo_report.compare.spec_difference import Difference, spec_differences
 
+NAMED = 4
+"""Pairs that are named one by one; of more, their number is told."""
+
 
 @dataclass(frozen=True)
 class RunComparison:
@@ -76,10 +79,6 @@ def compare_runs(
         differences=spec_differences({model.label: model.run.resolved for model in models}),
         conclusion=conclusion(pairs, alike=not unlike),
     )
-
-
-NAMED = 4
-"""Pairs that are named one by one; of more, their number is told."""
 
 
 def conclusion(pairs: Sequence[ModelPair], *, alike: bool) -> str:

@@ -16,6 +16,14 @@ from halo_report.read.cell_matrix import CellMatrix, JudgedCell
 from halo_statistics.intervals import Proportion
 from halo_statistics.win_rate import WinRate
 
+GROUP = 0.84
+"""Share of a column's width that its bars take."""
+NO_DIFFERENCE = 0.5
+"""The win rate of a model that is as good as what it is judged against."""
+Bars = Sequence[JudgedCell]
+Draw = Callable[[Axes, Sequence[float], float, Bars, str], None]
+"""Draws the bars of a series: places, width, cells and colour."""
+
 
 def win_rate_figure(rates: Mapping[str, WinRate]) -> Plot | None:
     """Returns the win rate of each judge stage with its interval, or None without any.
@@ -29,7 +37,7 @@ def win_rate_figure(rates: Mapping[str, WinRate]) -> Plot | None:
     failed = any(rate.unscored for rate in shown.values())
 
     def paint(axes: Axes) -> None:
-        axes.axvline(0.5, color="#888888", linewidth=0.8)
+        axes.axvline(NO_DIFFERENCE, color="#888888", linewidth=0.8)
         for place, rate in enumerate(shown.values()):
             _bar(axes, place, rate.main, BLUE, "failures left out", place == 0)
             if failed:
@@ -48,7 +56,7 @@ def win_rate_figure(rates: Mapping[str, WinRate]) -> Plot | None:
 
 
 def _bar(
-    axes: Axes, place: float, share: Proportion | None, colour: str, label: str, named: bool
+    axes: Axes, place: float, share: Proportion | None, colour: str, label: str, in_legend: bool
 ) -> None:
     if share is None:
         return
@@ -61,13 +69,8 @@ def _bar(
         color=colour,
         capsize=3,
         markersize=5,
-        label=label if named else None,
+        label=label if in_legend else None,
     )
-
-
-GROUP = 0.84
-"""Share of a column's width that its bars take."""
-LEVEL = 0.5
 
 
 def win_bars(matrix: CellMatrix) -> Plot | None:
@@ -77,7 +80,7 @@ def win_bars(matrix: CellMatrix) -> Plot | None:
 
     def draw(axes: Axes, places: Sequence[float], width: float, cells: Bars, colour: str) -> None:
         shares = [share for cell in cells if (share := matrix.share(cell)) is not None]
-        heights = [share.rate - LEVEL for share in shares]
+        heights = [share.rate - NO_DIFFERENCE for share in shares]
         reach = [[s.rate - s.low for s in shares], [s.high - s.rate for s in shares]]
         axes.bar(places, heights, width, color=colour)
         axes.errorbar(places, heights, yerr=reach, fmt="none", ecolor=INK, elinewidth=0.8)
@@ -110,11 +113,6 @@ def length_bars(matrix: CellMatrix) -> Plot | None:
     return _bars(matrix, "lengths", caption, "tokens per completion", there, draw)
 
 
-Bars = Sequence[JudgedCell]
-Draw = Callable[[Axes, Sequence[float], float, Bars, str], None]
-"""Draws the bars of a series: places, width, cells and colour."""
-
-
 def _bars(
     matrix: CellMatrix, name: str, caption: str, unit: str, there: Set[tuple[str, str]], draw: Draw
 ) -> Plot:
@@ -133,7 +131,8 @@ def _bars(
             shown = [x for x in matrix.xs if (x, series) in there]
             cells = [matrix.cells[x, series] for x in shown]
             draw(axes, [places[x] for x in shown], 0.92 * width, cells, colours[series])
-            asked = {x for x, of in matrix.cells if of == series}
+            # A cross says that a cell has no result; where no cell was asked for stands nothing.
+            asked = {x for x, name in matrix.cells if name == series}
             absent += [places[x] for x in matrix.xs if x in asked and x not in shown]
         _legend(figure, axes, matrix, colours, absent)
         axes.set_ylabel(unit)

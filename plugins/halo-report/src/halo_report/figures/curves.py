@@ -21,6 +21,23 @@ FEW = 30
 
 NATS = frozenset({"sft", "dpo"})
 """Losses that are negative log-probabilities."""
+PANEL_WIDTH = 3.3
+"""Of a panel of a method, in inches."""
+POINTS = 300
+"""A curve of more points is thinned out to about so many."""
+PANELS: Mapping[str, Sequence[str]] = {
+    "loss": ("train/loss",),
+    "implied reward": (
+        "rewards/desirable",
+        "rewards/chosen",
+        "rewards/undesirable",
+        "rewards/rejected",
+    ),
+    "reference point (nats)": ("policy/reference_point",),
+}
+"""Label of the y axis to the metrics of a panel."""
+LOSING = ("rewards/undesirable", "rewards/rejected")
+"""Shown as dashes."""
 
 
 def curve_figures(stage: StageData) -> list[Plot]:
@@ -90,25 +107,6 @@ def _figure(
 
     caption = f"{stage.id}: {caption or name}"
     return Plot(f"{stage.id} {name}", caption, on_axes(paint), WIDTH, HEIGHT)
-
-
-PANEL_WIDTH = 3.3
-"""Of a panel of a method, in inches."""
-POINTS = 300
-"""A curve of more points is thinned out to about so many."""
-PANELS: Mapping[str, Sequence[str]] = {
-    "loss": ("train/loss",),
-    "implied reward": (
-        "rewards/desirable",
-        "rewards/chosen",
-        "rewards/undesirable",
-        "rewards/rejected",
-    ),
-    "reference point (nats)": ("policy/reference_point",),
-}
-"""Label of the y axis to the metrics of a panel."""
-LOSING = ("rewards/undesirable", "rewards/rejected")
-"""Shown as dashes."""
 
 
 def method_curves(matrix: CellMatrix) -> list[Plot]:

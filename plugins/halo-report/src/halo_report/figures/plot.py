@@ -15,8 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 INK = "#010203"
-"""Stands for the page's text colour; no series has it."""
-
+"""Stands for the page's text colour, which is dark or light; no series has it."""
 STYLE = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -42,38 +41,6 @@ STYLE = {
     "boxplot.whiskerprops.color": INK,
 }
 NO_METADATA = {"Creator": None, "Date": None, "Format": None, "Type": None}
-
-
-def draw(name: str, paint: Callable[[Figure], None], *, width: float, height: float) -> str:
-    """Returns an ``<svg>`` element in which the ink is the page's text colour.
-
-    Args:
-        name: Unique within the page; the ids in the SVG are derived from it.
-        paint: Adds axes to the figure and draws on them.
-        width: Width in inches of 72 points.
-        height: Height in inches of 72 points.
-    """
-    # Without a salt matplotlib draws ids at random, and the same run gives another page each time.
-    settings: Any = {**STYLE, "svg.hashsalt": name}
-    with rc_context(settings):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        paint(figure)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True, metadata=NO_METADATA)
-    return _inline(text.getvalue(), name)
-
-
-def _inline(document: str, name: str) -> str:
-    """Returns the SVG element of a document, its ids made unique, to stand within a page."""
-    element = document[document.index("<svg") :].replace(INK, "currentColor")
-    # All figures of a page share one document, in which matplotlib's own ids would collide.
-    prefix = re.sub(r"[^A-Za-z0-9]+", "-", name)
-    element = re.sub(r'\bid="', f'id="{prefix}-', element)
-    element = re.sub(r'href="#', f'href="#{prefix}-', element)
-    element = element.replace("url(#", f"url(#{prefix}-")
-    return element.replace("<svg ", '<svg role="img" ', 1)
-
-
 FORMATS = ("svg", "png", "pdf")
 DPI = 160
 PAPER, PAPER_INK = "#ffffff", "#1b1f24"
@@ -108,13 +75,31 @@ def on_axes(paint: Callable[[Axes], None]) -> Callable[[Figure], None]:
     return lambda figure: paint(figure.add_subplot())
 
 
-def inline(plot: Plot) -> str:
-    """Returns the plot as an ``<svg>`` element for a page, in the page's text colour."""
-    return draw(plot.name, plot.paint, width=plot.width, height=plot.height)
+def svg_element(plot: Plot) -> str:
+    """Returns the plot as an ``<svg>`` element for a page, its ink in the page's text colour."""
+    # Without a salt matplotlib draws ids at random, and the same run gives another page each time.
+    settings: Any = {**STYLE, "svg.hashsalt": plot.name}
+    with rc_context(settings):
+        figure = Figure(figsize=(plot.width, plot.height), layout="constrained")
+        plot.paint(figure)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", transparent=True, metadata=NO_METADATA)
+    return _within_a_page(text.getvalue(), plot.name)
 
 
-def as_file(element: str) -> str:
-    """Returns an element that `inline` made as an SVG file, on white paper."""
+def _within_a_page(document: str, name: str) -> str:
+    """Returns the SVG element of a document, its ids made unique, to stand within a page."""
+    element = document[document.index("<svg") :].replace(INK, "currentColor")
+    # All figures of a page share one document, in which matplotlib's own ids would collide.
+    prefix = re.sub(r"[^A-Za-z0-9]+", "-", name)
+    element = re.sub(r'\bid="', f'id="{prefix}-', element)
+    element = re.sub(r'href="#', f'href="#{prefix}-', element)
+    element = element.replace("url(#", f"url(#{prefix}-")
+    return element.replace("<svg ", '<svg role="img" ', 1)
+
+
+def svg_file(element: str) -> str:
+    """Returns an element that `svg_element` made as an SVG file, on white paper."""
     paper = f'<svg style="background: {PAPER}" '
     return element.replace("<svg ", paper, 1).replace("currentColor", PAPER_INK)
 

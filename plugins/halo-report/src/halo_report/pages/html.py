@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from halo_core.errors import PathError
 from halo_core.workspace.files import write_text
-from halo_report.figures.plot import Plot, as_file, inline, save
+from halo_report.figures.plot import Plot, save, svg_element, svg_file
 from halo_statistics.win_rate import rate_text
 
 PAGE = "report.html"
@@ -99,11 +99,11 @@ def write_report(page: ReportPage, folder: Path, name: str = PAGE) -> list[Path]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Drawing takes seconds: the page and the SVG files share what was drawn once.
-        drawn = {plot.name: inline(plot) for plot in page.plots}
+        drawn = {plot.name: svg_element(plot) for plot in page.plots}
         for plot in page.plots:
             files.append(save(plot, folder / f"{plot.name}.png"))
             files.append(folder / f"{plot.name}.svg")
-            write_text(files[-1], as_file(drawn[plot.name]))
+            write_text(files[-1], svg_file(drawn[plot.name]))
         # The page comes last: one that is there has all of its figures beside it.
         write_text(files[0], render_comparison(page, drawn))
     except OSError as error:
@@ -144,7 +144,7 @@ def number_text(value: float) -> str:
 
 def figure_markup(figure: Plot | str) -> Markup:
     """Returns a figure, or one that is drawn already, as an element that is not escaped."""
-    return Markup(figure if isinstance(figure, str) else inline(figure))
+    return Markup(figure if isinstance(figure, str) else svg_element(figure))
 
 
 @functools.cache

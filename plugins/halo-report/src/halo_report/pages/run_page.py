@@ -19,6 +19,15 @@ from halo_report.read.run_data import RunData, StageData
 from halo_report.values.declared import run_values
 from halo_statistics.win_rate import Result, WinRate, win_rate
 
+BIAS_COLUMNS: Mapping[str, str] = {
+    "win_lc": "length-controlled (halo)",
+    "length_bias": "correlation with length",
+    "first_shown": "points for the first shown",
+    "agreement": "orders agree",
+    "flip": "flips",
+}
+"""Metric to what its column is called."""
+
 
 def render_page(run: RunData, *, samples: int = 20) -> str:
     """Returns the page of a run, as far as the run got.
@@ -37,7 +46,7 @@ def render_page(run: RunData, *, samples: int = 20) -> str:
             "facts": run_facts(run),
             "rates": rates,
             "win": win_rate_figure(rates),
-            "bias_columns": list(COLUMNS.values()),
+            "bias_columns": list(BIAS_COLUMNS.values()),
             "biases": judge_biases(run.stages),
             "curves": {stage.id: plots for stage in run.stages if (plots := curve_figures(stage))},
             "values": run_value_figure(run.resolved),
@@ -96,26 +105,16 @@ def _duration(start: float | None, end: float | None) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
 
 
-COLUMNS: Mapping[str, str] = {
-    "win_lc": "length-controlled (halo)",
-    "length_bias": "correlation with length",
-    "first_shown": "points for the first shown",
-    "agreement": "orders agree",
-    "flip": "flips",
-}
-"""Metric to what its column is called."""
-
-
 def judge_biases(stages: Sequence[StageData]) -> dict[str, list[str]]:
     """Returns the texts of the columns for each stage that has any of these metrics."""
     return {
-        stage.id: [_text(stage.metrics, name) for name in COLUMNS]
+        stage.id: [_metric_text(stage.metrics, name) for name in BIAS_COLUMNS]
         for stage in stages
-        if stage.product == "verdicts" and COLUMNS.keys() & stage.metrics.keys()
+        if stage.product == "verdicts" and BIAS_COLUMNS.keys() & stage.metrics.keys()
     }
 
 
-def _text(metrics: Mapping[str, float], name: str) -> str:
+def _metric_text(metrics: Mapping[str, float], name: str) -> str:
     if name not in metrics:
         return "none"
     ends = [metrics.get(f"{name}_{end}") for end in ("lo", "hi")]

@@ -1,0 +1,40 @@
+from halo_report.figures.curves import curve_figures, method_curves, thin_curve
+from halo_report.read.cell_matrix import CellMatrix, JudgedCell
+from halo_report.read.run_data import StageData
+
+KTO = StageData(
+    "kto",
+    "train",
+    loss="kto",
+    curves={
+        "train/loss": {1: 0.5, 2: 0.4},
+        "rewards/desirable": {1: 0.0, 2: 0.1},
+        "policy/reference_point": {1: 0.0, 2: 0.2},
+    },
+)
+
+
+def matrix_of(stage):
+    cell = JudgedCell("kto", "", trained=stage)
+    return CellMatrix("toy", "method", "", ["kto"], [""], {("kto", ""): cell}, "left out")
+
+
+def test_a_figure_of_a_stage_has_one_panel_and_one_size():
+    sizes = {plot.name: (plot.width, plot.height) for plot in curve_figures(KTO)}
+    assert sizes == dict.fromkeys(("kto loss", "kto rewards", "kto reference point"), (3.6, 2.3))
+
+
+def test_a_figure_of_a_method_is_as_wide_as_its_panels():
+    (plot,) = method_curves(matrix_of(KTO))
+    assert (plot.name, plot.width) == ("curves-kto", 3 * 3.3)
+
+
+def test_a_method_that_logged_nothing_has_no_figure():
+    assert method_curves(matrix_of(StageData("sft", "train"))) == []
+
+
+def test_a_thinned_curve_keeps_its_first_and_its_last_point():
+    curve = {step: float(step) for step in range(1, 1001)}
+    steps = list(thin_curve(curve))
+    assert (steps[0], steps[-1]) == (1, 1000)
+    assert 300 <= len(steps) <= 335
