@@ -95,7 +95,7 @@ def _figure_path(out: str | None, workspace: Path) -> Path:
 
 def _draw(values: Sequence[ImpliedValue], span: float, path: Path) -> None:
     from halo_report.figures.plot import save
-    from halo_report.figures.value_functions import value_figure
+    from halo_report.figures.value_curves import value_figure
 
     plot = value_figure(values, span=span)
     assert plot is not None

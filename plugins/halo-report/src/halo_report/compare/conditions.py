@@ -25,7 +25,7 @@ class Conditions:
         judge: The judge with its options, template and version; {} if not known.
         orders: In which orders both texts were shown.
         against: What with: ``target``, or the sampling stage.
-        sampler: Of the judged completions: options, seed and the data of the prompts.
+        sampler: How the judged completions were sampled: options, seed and the data of the prompts.
         method: The loss that trained the judged model; "" if none or not known.
         trained: The id of the stage that trained it, or "".
     """

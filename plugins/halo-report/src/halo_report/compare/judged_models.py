@@ -64,7 +64,7 @@ def read_judged_models(
         names: Runs and suites as `halo_core.workspace.layout.find` takes them.
         workspace: Where names are looked for.
         judge_stage: The judge stage where a name has none; None for the last of each run.
-        confidence: Of every interval, in (0, 1).
+        confidence: Confidence of every interval, in (0, 1).
 
     Raises:
         PathError: When there is no such run or suite.

@@ -52,7 +52,7 @@ def pair_tests(
     Args:
         models: At least two.
         baseline: One of them, or None.
-        confidence: Of the intervals of differences, in (0, 1).
+        confidence: Confidence of the intervals of differences, in (0, 1).
     """
     # A model of which every comparison failed has no win rate to test.
     scored = [model for model in models if model.cell.rate and model.cell.rate.main]

@@ -23,7 +23,7 @@ class RunComparison:
         models: The judged models.
         conditions: How each of them was judged.
         baseline: What all are tested against; None where pairs are chosen otherwise.
-        confidence: Of every interval.
+        confidence: Confidence of every interval.
         pairs: The tests.
         unlike: A sentence for each condition that is not the same for all.
         left_out: A sentence for each cell of a suite without verdicts.
@@ -57,7 +57,7 @@ def compare_runs(
         workspace: Where names are looked for.
         judge_stage: The judge stage where a name has none; None for the last of each run.
         baseline: The run that all others are tested against; None for all pairs of a few.
-        confidence: Of every interval, in (0, 1).
+        confidence: Confidence of every interval, in (0, 1).
 
     Raises:
         PathError: When there is no such run or suite.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from halo_report.figures.value_functions import value_figure
+from halo_report.figures.value_curves import value_figure
 from halo_report.pages.blocks import (
     above_half,
     imbalance_block,

@@ -13,7 +13,7 @@ from halo_report.figures.bars import win_rate_figure
 from halo_report.figures.curves import curve_figures
 from halo_report.figures.lengths import completion_lengths, lengths_figure
 from halo_report.figures.plot import Plot
-from halo_report.figures.value_functions import value_figure
+from halo_report.figures.value_curves import value_figure
 from halo_report.pages.html import render
 from halo_report.read.run_data import RunData, StageData
 from halo_report.values.declared import run_values

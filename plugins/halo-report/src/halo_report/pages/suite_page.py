@@ -9,7 +9,7 @@ from typing import Any
 
 from halo_core.errors import HaloError
 from halo_report.figures.curves import method_curves
-from halo_report.figures.value_functions import value_figure
+from halo_report.figures.value_curves import value_figure
 from halo_report.pages.blocks import imbalance_block, imbalance_fields, length_block, win_block
 from halo_report.pages.html import PageBlock, ReportPage
 from halo_report.read.cell_matrix import CellMatrix, ImbalancePoint, JudgedCell, share_fields
