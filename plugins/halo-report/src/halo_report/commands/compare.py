@@ -14,7 +14,7 @@ from halo_core.hashing import short_hash
 
 if TYPE_CHECKING:
     from halo_report.compare.run_comparison import RunComparison
-    from halo_report.trackers import TrackerPages
+    from halo_report.report_trackers import TrackerPages
 
 PAGE, RUNS, PAIRS = "comparison.html", "comparison.csv", "pairs.csv"
 LONGEST_FOLDER = 80
@@ -74,7 +74,7 @@ def compare(
     """  # noqa: D301 (click wants the backspace itself before a paragraph not to be wrapped)
     from halo_report.compare.comparison_text import comparison_text
     from halo_report.compare.run_comparison import compare_runs
-    from halo_report.trackers import tracker_pages
+    from halo_report.report_trackers import tracker_pages
 
     comparison = compare_runs(
         names, Path(workspace), judge_stage=judge_stage, baseline=baseline, confidence=confidence

@@ -120,7 +120,7 @@ def _of_runs(
 
 def _tell_trackers(targets: Sequence[Target], folder: Path) -> list[dict[str, Any]]:
     """Hands the report of a single suite to its trackers."""
-    from halo_report.trackers import hand_over
+    from halo_report.report_trackers import hand_over
 
     if len(targets) != 1 or targets[0].kind != "suite":
         return []

@@ -20,7 +20,7 @@ class SuiteCells:
     """The cells of a suite, as its `suite.json` lists them.
 
     Attributes:
-        name: The suite's.
+        name: Name of the suite.
         axes: Axis to the names of its cells, in order.
         cells: For each cell, axis to the cell's name on it, and what was judged.
         specs: The resolved specs of the runs that are there, each text once.
