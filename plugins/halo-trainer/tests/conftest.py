@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -113,31 +114,64 @@ def make_examples() -> Callable[..., list[Any]]:
     return make
 
 
+@dataclass(frozen=True)
+class TinyTraining:
+    """What a step of a training needs: a tiny llama and, as reference, a shifted copy of it."""
+
+    objective: Any
+    estimator: Any
+
+    @property
+    def loss(self) -> Any:
+        return self.objective.loss
+
+    @property
+    def policy(self) -> Any:
+        return self.objective.policy
+
+    @property
+    def reference(self) -> Any:
+        return self.objective.reference
+
+    def prepare(self, data: Any, positions: Any, rng: Any, state: Any) -> Any:
+        from halo_trainer.train.step import prepare
+
+        return prepare(self.objective, self.estimator, data, positions, rng, state)
+
+
 @pytest.fixture
-def make_scoring() -> Callable[..., Any]:
-    """Returns a function that scores with a tiny llama and, as reference, a shifted copy of it."""
+def make_tiny() -> Callable[..., TinyTraining]:
+    """Returns a function that makes a `TinyTraining` of a loss and an estimator."""
     import torch
 
     from halo_trainer.model.probe import make_scorer
-    from halo_trainer.train.objective import Scoring
+    from halo_trainer.train.objective import Objective
     from halo_trainer.train.ranks import Ranks
 
     def scorer(model: Any) -> Any:
         return make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=pytest.fail)
 
-    def make(loss: Any, estimator: Any = None, *, budget: int = 1000, **options: Any) -> Any:
-        reference = make_model(60, **options)
+    def make(
+        loss: Any,
+        estimator: Any = None,
+        *,
+        budget: int = 1000,
+        max_length: int = 64,
+        dropout: bool = False,
+    ) -> TinyTraining:
+        reference = make_model(60)
         with torch.no_grad():
             for parameter in reference.parameters():
                 parameter.mul_(1.05)
-        return Scoring(
+        objective = Objective(
             loss=loss,
-            estimator=estimator,
-            policy=scorer(make_model(60, **options)),
+            policy=scorer(make_model(60)),
             reference=scorer(reference).requires_grad_(False),
             ranks=Ranks("cpu"),
             micro_batch_tokens=budget,
-            max_length=64,
+            max_length=max_length,
+            dropout=dropout,
         )
+        return TinyTraining(objective, estimator)
 
     return make

@@ -121,38 +121,38 @@ def test_a_detached_head_leaves_the_model_alone_and_another_one_trains_it(
         assert scorer.heads["value"][0].weight.grad.norm() > 0
 
 
-def gradients(scoring: Any, examples: Sequence[Any]) -> dict[str, torch.Tensor]:
+def gradients(tiny: Any, examples: Sequence[Any]) -> dict[str, torch.Tensor]:
     plan = BatchPlan(len(examples), len(examples), seed=0, shuffled=False)
-    prepared = scoring.prepare(examples, plan.batch(1), plan.rng(1, "pairs"), {})
-    named = dict(scoring.policy.named_parameters())
-    backward(scoring, prepared, list(named.values()), stop=False, max_norm=None)
+    batch = tiny.prepare(examples, plan.batch(1), plan.rng(1, "pairs"), {})
+    named = dict(tiny.policy.named_parameters())
+    backward(tiny.objective, batch, list(named.values()), stop=False, max_norm=None)
     return {name: p.grad for name, p in named.items()}
 
 
 @pytest.mark.parametrize("loss", [Critic(), Preference()])
 def test_the_gradient_of_heads_does_not_depend_on_micro_batches(
-    loss: Loss, make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    loss: Loss, make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     examples = make_examples(loss.feedback, 7)
     found = []
     for budget in (1000, 30):
-        scoring = make_scoring(loss, budget=budget)
-        heads = make_heads(loss.heads(), scoring.policy.model, seed=1)
-        scoring.policy.add_heads(loss.heads(), heads, tokens="policy_logps" in loss.needs)
-        found.append(gradients(scoring, examples))
+        tiny = make_tiny(loss, budget=budget)
+        heads = make_heads(loss.heads(), tiny.policy.model, seed=1)
+        tiny.policy.add_heads(loss.heads(), heads, tokens="policy_logps" in loss.needs)
+        found.append(gradients(tiny, examples))
     for name, gradient in found[0].items():
         assert (found[1][name] - gradient).norm() <= 1e-5 * gradient.norm(), name
 
 
 def test_every_weight_has_a_gradient_when_only_a_head_is_trained(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     """Several processes wait for the gradient of each weight."""
     loss = Preference()
-    scoring = make_scoring(loss)
-    heads = make_heads(loss.heads(), scoring.policy.model, seed=1)
-    scoring.policy.add_heads(loss.heads(), heads, tokens=False)
-    found = gradients(scoring, make_examples("paired", 3))
+    tiny = make_tiny(loss)
+    heads = make_heads(loss.heads(), tiny.policy.model, seed=1)
+    tiny.policy.add_heads(loss.heads(), heads, tokens=False)
+    found = gradients(tiny, make_examples("paired", 3))
     assert all(gradient is not None for gradient in found.values())
     assert found["model.lm_head.weight"].norm() == 0
     assert found["model.model.embed_tokens.weight"].norm() > 0

@@ -29,9 +29,9 @@ from halo_core.rows import DataSet
 from halo_core.stage import StageContext
 from halo_methods.components import KTO, MismatchedKL
 from halo_trainer.batch.batch_plan import BatchPlan
+from halo_trainer.batch.fixed_partners import fixed_partner
 from halo_trainer.encode.reference_samples import WithSamples
 from halo_trainer.encode.rows_to_tokens import EncodingOptions, encode
-from halo_trainer.train.fixed_partners import fixed_partner
 from halo_trainer.train.metrics import means
 from halo_trainer.train.options import Train
 from halo_trainer.train.ranks import Ranks
@@ -42,12 +42,12 @@ RELATIVE = 1e-5
 
 
 def gradient_of(
-    scoring: Any, examples: Sequence[Any]
+    tiny: Any, examples: Sequence[Any]
 ) -> tuple[Gradient, dict[str, torch.Tensor | None]]:
     plan = BatchPlan(len(examples), len(examples), seed=0, shuffled=False)
-    prepared = scoring.prepare(examples, plan.batch(1), plan.rng(1, "pairs"), {})
-    named = dict(scoring.policy.named_parameters())
-    found = backward(scoring, prepared, list(named.values()), stop=False, max_norm=None)
+    batch = tiny.prepare(examples, plan.batch(1), plan.rng(1, "pairs"), {})
+    named = dict(tiny.policy.named_parameters())
+    found = backward(tiny.objective, batch, list(named.values()), stop=False, max_norm=None)
     return found, {name: p.grad for name, p in named.items()}
 
 
@@ -73,11 +73,11 @@ class Centred(Loss):
 
 
 def test_statistics_are_those_of_the_whole_batch_however_it_is_cut(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     examples = make_examples("demonstration", 9)
-    whole, expected = gradient_of(make_scoring(Centred()), examples)
-    cut, found = gradient_of(make_scoring(Centred(), budget=25), examples)
+    whole, expected = gradient_of(make_tiny(Centred()), examples)
+    cut, found = gradient_of(make_tiny(Centred(), budget=25), examples)
     check_equal(found, expected)
     assert cut.loss == pytest.approx(whole.loss, rel=RELATIVE)
     assert whole.loss > 0
@@ -115,13 +115,13 @@ class OnePoint(Rejected):
 
 
 def test_a_point_within_the_pair_is_differentiated_and_gives_dpo(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     from halo_methods.components import DPO
 
     examples = make_examples("paired", 7)
-    expected, gradients = gradient_of(make_scoring(DPO(beta=0.1), budget=40), examples)
-    found, same = gradient_of(make_scoring(Gap(), Rejected(), budget=40), examples)
+    expected, gradients = gradient_of(make_tiny(DPO(beta=0.1), budget=40), examples)
+    found, same = gradient_of(make_tiny(Gap(), Rejected(), budget=40), examples)
     assert found.loss == pytest.approx(expected.loss, rel=RELATIVE)
     check_equal(same, gradients)
     shown = means(found.metrics.sums())
@@ -131,10 +131,10 @@ def test_a_point_within_the_pair_is_differentiated_and_gives_dpo(
 
 
 def test_points_of_the_wrong_shape_are_the_plugins_fault(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     with pytest.raises(PluginError, match=r"points of the shape \(\) for 3 pairs"):
-        gradient_of(make_scoring(Gap(), OnePoint()), make_examples("paired", 3))
+        gradient_of(make_tiny(Gap(), OnePoint()), make_examples("paired", 3))
 
 
 def test_a_point_within_pairs_makes_the_stage_read_pairs() -> None:
@@ -180,14 +180,14 @@ def test_fixed_partners_are_one_derangement_that_avoids_the_same_prompt(
 
 
 def test_an_estimator_gets_the_same_fixed_partners_in_every_epoch(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     examples = make_examples("binary", 8)
-    scoring = make_scoring(Gap(), Fixed())
+    tiny = make_tiny(Gap(), Fixed())
     plan = BatchPlan(8, 4, seed=0)
     Fixed.seen.clear()
     for step in (1, 2, 3, 4):
-        scoring.prepare(examples, plan.batch(step), plan.rng(step, "pairs"), {})
+        tiny.prepare(examples, plan.batch(step), plan.rng(step, "pairs"), {})
     partners = [
         {
             ours.prompt_id: theirs.prompt_id
@@ -201,17 +201,17 @@ def test_an_estimator_gets_the_same_fixed_partners_in_every_epoch(
 
 
 def test_fixed_partners_are_scored_at_every_step_as_their_description_says(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     examples = make_examples("binary", 8)
     rows: dict[str, list[int]] = {}
     for pairing in ("batch", "fixed"):
-        scoring = make_scoring(KTO(), MismatchedKL(pairing=pairing))
+        tiny = make_tiny(KTO(), MismatchedKL(pairing=pairing))
         scored = rows.setdefault(pairing, [])
-        scoring.reference.register_forward_hook(lambda *_, scored=scored: scored.append(1))
+        tiny.reference.register_forward_hook(lambda *_, scored=scored: scored.append(1))
         plan = BatchPlan(8, 8, seed=0)
         for step in (1, 2, 3):
-            scoring.prepare(examples, plan.batch(step), plan.rng(step, "pairs"), {})
+            tiny.prepare(examples, plan.batch(step), plan.rng(step, "pairs"), {})
     assert rows == {"batch": [1, 1, 1], "fixed": [1, 1, 1]}
     description = MismatchedKL.model_fields["pairing"].description
     assert description is not None

@@ -10,9 +10,9 @@ from halo_trainer.train.optimizer_names import OPTIMIZERS
 from halo_trainer.train.optimizers import (
     load_state,
     make_optimizer,
-    set_learning_rate,
     state_tensors,
     trainable,
+    update_weights,
 )
 
 
@@ -25,8 +25,7 @@ def step(module: nn.Module, optimizer: torch.optim.Optimizer, seed: int) -> None
     torch.manual_seed(seed)
     module.zero_grad()
     module(torch.randn(5, 3)).square().sum().backward()
-    set_learning_rate(optimizer, 0.1)
-    optimizer.step()
+    update_weights(optimizer, 0.1)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -53,8 +52,7 @@ def test_only_matrices_decay() -> None:
     before = {name: p.detach().clone() for name, p in module.named_parameters()}
     for parameter in module.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    set_learning_rate(optimizer, 1.0)
-    optimizer.step()
+    update_weights(optimizer, 1.0)
     for name, parameter in module.named_parameters():
         factor = 0.5 if parameter.ndim == 2 else 1.0
         assert torch.equal(parameter, before[name] * factor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -23,7 +22,7 @@ from halo_core.reference_point import (
 )
 from halo_methods.components import KTO, MatchedKL, RunningMean
 from halo_trainer.batch.batch_plan import BatchPlan
-from halo_trainer.batch.micro_batch import Prepared
+from halo_trainer.batch.micro_batch import GlobalBatch
 from halo_trainer.train.evaluate import evaluate
 from halo_trainer.train.load_models import set_dropout
 from halo_trainer.train.step import Gradient, backward
@@ -38,14 +37,14 @@ class Calls:
     """Counts the rows that each model computes.
 
     Args:
-        scoring: Whose policy and reference.
+        tiny: Whose policy and reference.
     """
 
-    def __init__(self, scoring: Any) -> None:
+    def __init__(self, tiny: Any) -> None:
         self.policy = self.reference = 0
         self.gradients: list[bool] = []
-        scoring.policy.register_forward_hook(self._policy)
-        scoring.reference.register_forward_hook(self._reference)
+        tiny.policy.register_forward_hook(self._policy)
+        tiny.reference.register_forward_hook(self._reference)
 
     def _policy(self, module: nn.Module, inputs: Any, output: Any) -> None:
         self.policy += 1
@@ -56,15 +55,15 @@ class Calls:
 
 
 def step_of(
-    scoring: Any, examples: Sequence[Any], state: Mapping[str, float]
-) -> tuple[Prepared, Gradient, dict[str, torch.Tensor]]:
+    tiny: Any, examples: Sequence[Any], state: Mapping[str, float]
+) -> tuple[GlobalBatch, Gradient, dict[str, torch.Tensor]]:
     plan = BatchPlan(len(examples), len(examples), seed=0, shuffled=False)
-    prepared = scoring.prepare(examples, plan.batch(1), plan.rng(1, "pairs"), state)
-    named = dict(scoring.policy.named_parameters())
-    found = backward(scoring, prepared, list(named.values()), stop=False, max_norm=None)
+    batch = tiny.prepare(examples, plan.batch(1), plan.rng(1, "pairs"), state)
+    named = dict(tiny.policy.named_parameters())
+    found = backward(tiny.objective, batch, list(named.values()), stop=False, max_norm=None)
     gradients = {name: parameter.grad.clone() for name, parameter in named.items()}
-    scoring.policy.zero_grad()
-    return prepared, found, gradients
+    tiny.policy.zero_grad()
+    return batch, found, gradients
 
 
 class Apart(RefPointEstimator):
@@ -89,12 +88,12 @@ def test_own_completions_are_scored_once_but_for_activations_that_cannot_be_held
     again: int,
     budget: int,
     make_examples: Callable[..., Any],
-    make_scoring: Callable[..., Any],
+    make_tiny: Callable[..., Any],
 ) -> None:
-    scoring = make_scoring(KTO(), estimator, budget=budget)
-    calls = Calls(scoring)
-    prepared, _, _ = step_of(scoring, make_examples("binary", 9), STATE)
-    parts = len(prepared.places)
+    tiny = make_tiny(KTO(), estimator, budget=budget)
+    calls = Calls(tiny)
+    batch, _, _ = step_of(tiny, make_examples("binary", 9), STATE)
+    parts = len(batch.micro_batches)
     assert (parts > 2) == (budget == CUT)
     assert calls.reference == parts
     assert calls.policy == parts + again * (parts - 1)
@@ -108,16 +107,16 @@ def test_the_step_is_that_of_an_estimate_with_a_pass_of_its_own(
     estimator: RefPointEstimator,
     budget: int,
     make_examples: Callable[..., Any],
-    make_scoring: Callable[..., Any],
+    make_tiny: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Apart, "of", estimator, raising=False)
     examples = make_examples("binary", 9)
-    apart = make_scoring(KTO(), Apart())
+    apart = make_tiny(KTO(), Apart())
     calls = Calls(apart)
     _, expected, gradients = step_of(apart, examples, STATE)
     assert calls.policy == calls.reference == 2
-    _, found, same = step_of(make_scoring(KTO(), estimator, budget=budget), examples, STATE)
+    _, found, same = step_of(make_tiny(KTO(), estimator, budget=budget), examples, STATE)
     assert found.estimate is not None
     assert expected.estimate is not None
     assert found.estimate.value == pytest.approx(expected.estimate.value, rel=RELATIVE)
@@ -134,17 +133,18 @@ def test_the_step_is_that_of_an_estimate_with_a_pass_of_its_own(
 def test_evaluation_scores_every_completion_once(
     estimator: RefPointEstimator,
     make_examples: Callable[..., Any],
-    make_scoring: Callable[..., Any],
+    make_tiny: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Apart, "of", estimator, raising=False)
     examples = make_examples("binary", 10)
     options = {"batch_size": 5, "seed": 0, "state": STATE}
-    scoring = make_scoring(KTO(), estimator)
-    calls = Calls(scoring)
-    found = evaluate(scoring, examples, **options)
+    tiny = make_tiny(KTO(), estimator)
+    calls = Calls(tiny)
+    found = evaluate(tiny.objective, tiny.estimator, examples, **options)
     assert (calls.gradients, calls.reference) == ([False, False], 2)
-    expected = evaluate(make_scoring(KTO(), Apart()), examples, **options)
+    apart = make_tiny(KTO(), Apart())
+    expected = evaluate(apart.objective, apart.estimator, examples, **options)
     assert found == pytest.approx(expected, rel=RELATIVE)
     assert {"loss", "policy/kl", "policy/reference_point"} <= found.keys()
 
@@ -153,15 +153,15 @@ def test_evaluation_scores_every_completion_once(
 def test_with_dropout_the_estimate_has_a_pass_of_its_own_without_it(
     estimator: RefPointEstimator,
     make_examples: Callable[..., Any],
-    make_scoring: Callable[..., Any],
+    make_tiny: Callable[..., Any],
 ) -> None:
     examples = make_examples("binary", 9)
-    _, expected, _ = step_of(make_scoring(KTO(), estimator), examples, STATE)
-    scoring = replace(make_scoring(KTO(), estimator), dropout=True)
-    set_dropout(scoring.policy, 0.5)
-    scoring.policy.train()
-    calls = Calls(scoring)
-    _, found, _ = step_of(scoring, examples, STATE)
+    _, expected, _ = step_of(make_tiny(KTO(), estimator), examples, STATE)
+    tiny = make_tiny(KTO(), estimator, dropout=True)
+    set_dropout(tiny.policy, 0.5)
+    tiny.policy.train()
+    calls = Calls(tiny)
+    _, found, _ = step_of(tiny, examples, STATE)
     assert calls.policy == calls.reference == 2
     assert found.estimate is not None
     assert expected.estimate is not None
@@ -183,11 +183,11 @@ class WithoutReference(Loss):
 
 
 def test_a_loss_that_does_not_score_the_reference_leaves_that_to_the_estimate(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
-    scoring = make_scoring(WithoutReference(), RunningMean())
-    calls = Calls(scoring)
-    _, found, _ = step_of(scoring, make_examples("binary", 9), STATE)
+    tiny = make_tiny(WithoutReference(), RunningMean())
+    calls = Calls(tiny)
+    _, found, _ = step_of(tiny, make_examples("binary", 9), STATE)
     assert (calls.policy, calls.reference) == (2, 1)
     assert found.estimate is not None
     assert found.estimate.state["count"] == 5 + 9
@@ -208,15 +208,15 @@ class Careless(Loss):
 def test_a_log_ratio_that_is_not_a_number_stops_before_the_weights_change(
     estimator: RefPointEstimator,
     make_examples: Callable[..., Any],
-    make_scoring: Callable[..., Any],
+    make_tiny: Callable[..., Any],
 ) -> None:
-    scoring = make_scoring(Careless(), estimator)
+    tiny = make_tiny(Careless(), estimator)
     with torch.no_grad():
-        scoring.reference.model.lm_head.weight.fill_(torch.nan)
+        tiny.reference.model.lm_head.weight.fill_(torch.nan)
     message = "the log-ratio of 3 completions is not a number: row-0, row-1, row-2"
     with pytest.raises(NotFiniteError, match=message):
-        step_of(scoring, make_examples("binary", 3), STATE)
-    assert all(parameter.grad is None for parameter in scoring.policy.parameters())
+        step_of(tiny, make_examples("binary", 3), STATE)
+    assert all(parameter.grad is None for parameter in tiny.policy.parameters())
 
 
 @pytest.mark.parametrize("estimator", [MatchedKL(), RunningMean()])
@@ -225,11 +225,11 @@ def test_the_gradient_does_not_depend_on_how_the_batch_is_cut(
     estimator: RefPointEstimator,
     budget: int,
     make_examples: Callable[..., Any],
-    make_scoring: Callable[..., Any],
+    make_tiny: Callable[..., Any],
 ) -> None:
     examples = make_examples("binary", 9)
-    _, whole, expected = step_of(make_scoring(KTO(), estimator), examples, STATE)
-    _, cut, found = step_of(make_scoring(KTO(), estimator, budget=budget), examples, STATE)
+    _, whole, expected = step_of(make_tiny(KTO(), estimator), examples, STATE)
+    _, cut, found = step_of(make_tiny(KTO(), estimator, budget=budget), examples, STATE)
     assert cut.estimate is not None
     assert whole.estimate is not None
     assert cut.estimate.state == pytest.approx(whole.estimate.state, rel=RELATIVE)
@@ -260,16 +260,16 @@ class ByPlaceAfterwards(ByPlace):
 def test_each_log_ratio_is_in_its_completions_place_however_the_batch_is_cut(
     estimator: RefPointEstimator,
     make_examples: Callable[..., Any],
-    make_scoring: Callable[..., Any],
+    make_tiny: Callable[..., Any],
 ) -> None:
     examples = make_examples("binary", 9)
     alone = {}
     for i, example in enumerate(examples):
-        _, found, _ = step_of(make_scoring(KTO(), estimator), [example], {})
+        _, found, _ = step_of(make_tiny(KTO(), estimator), [example], {})
         assert found.estimate is not None
         assert found.estimate.state["length 0"] == len(example.completions[0].completion_ids)
         alone |= {name.replace("0", str(i)): v for name, v in found.estimate.state.items()}
-    _, cut, _ = step_of(make_scoring(KTO(), estimator, budget=CUT), examples, {})
+    _, cut, _ = step_of(make_tiny(KTO(), estimator, budget=CUT), examples, {})
     assert cut.estimate is not None
     assert cut.estimate.state == pytest.approx(alone, rel=1e-4)
     assert len({round(value, 4) for value in alone.values()}) > 9

@@ -35,11 +35,11 @@ from halo_trainer.train.step import Gradient, backward
 Change = Callable[[LossBatch, LossOutput], object]
 
 
-def step_of(scoring: Any, examples: list[Any]) -> Gradient:
+def step_of(tiny: Any, examples: list[Any]) -> Gradient:
     plan = BatchPlan(len(examples), len(examples), seed=0, shuffled=False)
-    prepared = scoring.prepare(examples, plan.batch(1), plan.rng(1, "pairs"), {})
-    parameters = list(scoring.policy.parameters())
-    return backward(scoring, prepared, parameters, stop=False, max_norm=None)
+    batch = tiny.prepare(examples, plan.batch(1), plan.rng(1, "pairs"), {})
+    parameters = list(tiny.policy.parameters())
+    return backward(tiny.objective, batch, parameters, stop=False, max_norm=None)
 
 
 def changed_loss(change: Change) -> Loss:
@@ -130,50 +130,57 @@ def test_what_a_loss_should_not_give_back_is_its_own_fault(
     change: Change,
     message: str,
     make_examples: Callable[..., Any],
-    make_scoring: Callable[..., Any],
+    make_tiny: Callable[..., Any],
 ) -> None:
     loss = changed_loss(change)
     with pytest.raises(PluginError, match=re.escape(message)) as caught:
-        step_of(make_scoring(loss), make_examples("demonstration", 3))
+        step_of(make_tiny(loss), make_examples("demonstration", 3))
     assert "Changed.__call__() " in str(caught.value)
     assert str(caught.value.location).startswith(inspect.getfile(changed_loss) + ":")
 
 
 def test_evaluation_wants_no_gradient_of_the_losses(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
-    scoring = make_scoring(changed_loss(lambda batch, out: out))
-    found = evaluate(scoring, make_examples("demonstration", 3), batch_size=3, seed=0, state={})
+    tiny = make_tiny(changed_loss(lambda batch, out: out))
+    found = evaluate(
+        tiny.objective,
+        tiny.estimator,
+        make_examples("demonstration", 3),
+        batch_size=3,
+        seed=0,
+        state={},
+    )
     assert found["loss"] > 0
 
 
 def test_the_trainer_detaches_rewards_and_metrics_and_takes_numbers(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     def attached(batch: LossBatch, out: LossOutput) -> LossOutput:
         metrics = {"mine": (out.losses.sum(), 3), "yours": (2, out.counts.sum())}
         return replace(out, rewards=batch.policy_logps, metrics=metrics)
 
     examples = make_examples("demonstration", 3)
-    found = step_of(make_scoring(changed_loss(attached)), examples)
+    found = step_of(make_tiny(changed_loss(attached)), examples)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # torch warns of a number that still has a gradient
         shown = means(found.metrics.sums())
     assert shown["mine"] == pytest.approx(shown["train/loss"])
     assert shown["rewards/desirable"] == pytest.approx(-shown["train/loss"])
     assert shown["yours"] == pytest.approx(2 / 3)
-    plain = step_of(make_scoring(changed_loss(lambda batch, out: out)), examples)
+    plain = step_of(make_tiny(changed_loss(lambda batch, out: out)), examples)
     assert (found.loss, found.norm) == (plain.loss, plain.norm)
 
 
 def test_weights_of_one_and_no_weights_give_the_same_bits(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     gradients = []
     for change in (lambda batch, out: replace(out, weights=out.counts), lambda batch, out: out):
-        scoring = make_scoring(changed_loss(change), budget=30)
-        found = step_of(scoring, make_examples("demonstration", 7))
-        parts = [parameter.grad for parameter in scoring.policy.parameters()]
+        tiny = make_tiny(changed_loss(change), budget=30)
+        found = step_of(tiny, make_examples("demonstration", 7))
+        parts = [parameter.grad for parameter in tiny.policy.parameters()]
         gradients.append((found.loss, found.norm, found.metrics.sums(), parts))
     assert gradients[0][:3] == gradients[1][:3]
     assert all(map(torch.equal, gradients[0][3], gradients[1][3]))
@@ -272,7 +279,7 @@ def test_statistics_that_are_none_are_the_losss_fault(
     sums: object,
     message: str,
     make_examples: Callable[..., Any],
-    make_scoring: Callable[..., Any],
+    make_tiny: Callable[..., Any],
 ) -> None:
     class Summing(Loss):
         """Wants sums."""
@@ -287,7 +294,7 @@ def test_statistics_that_are_none_are_the_losss_fault(
             return LossOutput(-batch.policy_logps)
 
     with pytest.raises(PluginError, match=re.escape(message)):
-        step_of(make_scoring(Summing()), make_examples("demonstration", 3))
+        step_of(make_tiny(Summing()), make_examples("demonstration", 3))
 
 
 class Pairs(RefPointEstimator):
@@ -361,26 +368,26 @@ def test_what_an_estimator_should_not_give_back_is_its_own_fault(
     value: object,
     message: str,
     make_examples: Callable[..., Any],
-    make_scoring: Callable[..., Any],
+    make_tiny: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Pairs, name, value)
     with pytest.raises(PluginError, match=re.escape(message)) as caught:
-        step_of(make_scoring(KTO(), Pairs()), make_examples("binary", 3))
+        step_of(make_tiny(KTO(), Pairs()), make_examples("binary", 3))
     assert str(caught.value.location).startswith(f"{__file__}:")
 
 
 def test_a_lagging_point_that_is_no_number_is_the_estimators_fault(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     message = r"Own\.point_from\(\) returned tensor\(0\.5000\); expected a plain number"
     with pytest.raises(PluginError, match=message):
-        step_of(make_scoring(KTO(), Own()), make_examples("binary", 3))
+        step_of(make_tiny(KTO(), Own()), make_examples("binary", 3))
 
 
 def test_points_within_pairs_that_are_no_tensor_are_the_estimators_fault(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     message = r"Within\.within_pair\(\) returned list; expected a tensor, one point per pair"
     with pytest.raises(PluginError, match=message):
-        step_of(make_scoring(KTO(), Within()), make_examples("paired", 3))
+        step_of(make_tiny(KTO(), Within()), make_examples("paired", 3))

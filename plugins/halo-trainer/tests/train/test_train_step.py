@@ -37,14 +37,14 @@ LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
 
 
 def gradient_of(
-    scoring: Any, examples: Sequence[Any], max_norm: float | None = None
+    tiny: Any, examples: Sequence[Any], max_norm: float | None = None
 ) -> tuple[Gradient, dict[str, torch.Tensor]]:
     plan = BatchPlan(len(examples), len(examples), seed=0, shuffled=False)
-    prepared = scoring.prepare(examples, plan.batch(1), plan.rng(1, "pairs"), {})
-    named = dict(scoring.policy.named_parameters())
-    found = backward(scoring, prepared, list(named.values()), stop=False, max_norm=max_norm)
+    batch = tiny.prepare(examples, plan.batch(1), plan.rng(1, "pairs"), {})
+    named = dict(tiny.policy.named_parameters())
+    found = backward(tiny.objective, batch, list(named.values()), stop=False, max_norm=max_norm)
     gradients = {name: parameter.grad.clone() for name, parameter in named.items()}
-    scoring.policy.zero_grad()
+    tiny.policy.zero_grad()
     return found, gradients
 
 
@@ -57,12 +57,12 @@ def check_equal(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("budget", [1, 25, 60])
 def test_the_gradient_does_not_depend_on_micro_batches(
-    name: str, budget: int, make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    name: str, budget: int, make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     loss, estimator = LOSSES[name]
     examples = make_examples(loss.feedback, 9)
-    whole, expected = gradient_of(make_scoring(loss, estimator), examples)
-    cut, found = gradient_of(make_scoring(loss, estimator, budget=budget), examples)
+    whole, expected = gradient_of(make_tiny(loss, estimator), examples)
+    cut, found = gradient_of(make_tiny(loss, estimator, budget=budget), examples)
     check_equal(found, expected)
     assert cut.loss == pytest.approx(whole.loss, rel=RELATIVE)
     assert cut.norm == pytest.approx(whole.norm, rel=RELATIVE)
@@ -79,11 +79,11 @@ def plain_logps(scorer: Any, prompt: Any, completion: Any) -> torch.Tensor:
     return logps[torch.arange(len(ids) - 1), ids[1:]][len(prompt) - 1 :].sum()
 
 
-def plain_loss(name: str, scoring: Any, examples: Sequence[Any]) -> torch.Tensor:
+def plain_loss(name: str, tiny: Any, examples: Sequence[Any]) -> torch.Tensor:
     """The report's equations on sequences one at a time."""
     completions = [c for example in examples for c in example.completions]
     policy = torch.stack(
-        [plain_logps(scoring.policy, c.prompt_ids, c.completion_ids) for c in completions]
+        [plain_logps(tiny.policy, c.prompt_ids, c.completion_ids) for c in completions]
     )
     if name == "sft per token":
         return -policy.sum() / sum(len(c.completion_ids) for c in completions)
@@ -91,20 +91,20 @@ def plain_loss(name: str, scoring: Any, examples: Sequence[Any]) -> torch.Tensor
         return -policy.mean()
     with torch.no_grad():
         reference = torch.stack(
-            [plain_logps(scoring.reference, c.prompt_ids, c.completion_ids) for c in completions]
+            [plain_logps(tiny.reference, c.prompt_ids, c.completion_ids) for c in completions]
         )
     logratios = policy - reference
     if name == "dpo":
         margins = 0.1 * (logratios[0::2] - logratios[1::2])
         return (-0.9 * F.logsigmoid(margins) - 0.1 * F.logsigmoid(-margins)).mean()
-    point = plain_reference_point(scoring, completions, examples)
+    point = plain_reference_point(tiny, completions, examples)
     desirable = torch.tensor([c.desirable for c in completions])
     gains = 0.1 * torch.where(desirable, logratios - point, point - logratios)
     return (torch.where(desirable, 1.3, 1.0) * (1 - torch.sigmoid(gains))).mean()
 
 
 @torch.no_grad()
-def plain_reference_point(scoring: Any, completions: Any, examples: Any) -> torch.Tensor:
+def plain_reference_point(tiny: Any, completions: Any, examples: Any) -> torch.Tensor:
     plan = BatchPlan(len(examples), len(examples), seed=0, shuffled=False)
     candidates = [make_candidate(e, c) for e, c in zip(examples, completions, strict=True)]
     pairs = MismatchedKL().pairs(PairingPlan(candidates, []), plan.rng(1, "pairs"))
@@ -114,7 +114,7 @@ def plain_reference_point(scoring: Any, completions: Any, examples: Any) -> torc
             scorer, completions[p.prompt].prompt_ids, completions[p.completion].completion_ids
         )
         for p in pairs
-        for scorer in (scoring.policy, scoring.reference)
+        for scorer in (tiny.policy, tiny.reference)
     ]
     values = torch.stack(logratios)
     return (values[0::2] - values[1::2]).mean().clamp(min=0)
@@ -128,16 +128,16 @@ def make_candidate(example: Any, completion: Any) -> Any:
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_step_is_the_equation_computed_on_sequences_one_at_a_time(
-    name: str, make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    name: str, make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     loss, estimator = LOSSES[name]
     examples = make_examples(loss.feedback, 5)
-    scoring = make_scoring(loss, estimator, budget=40)
-    found, gradients = gradient_of(scoring, examples)
-    expected = plain_loss(name, scoring, examples)
+    tiny = make_tiny(loss, estimator, budget=40)
+    found, gradients = gradient_of(tiny, examples)
+    expected = plain_loss(name, tiny, examples)
     expected.backward()  # type: ignore[no-untyped-call]
     assert found.loss == pytest.approx(expected.item(), rel=RELATIVE)
-    check_equal(gradients, {n: p.grad for n, p in scoring.policy.named_parameters()})
+    check_equal(gradients, {n: p.grad for n, p in tiny.policy.named_parameters()})
 
 
 @pytest.mark.parametrize("desirable", [True, False])
@@ -146,13 +146,13 @@ def test_one_sided_batches_train(
     desirable: bool,
     count: int,
     make_examples: Callable[..., Any],
-    make_scoring: Callable[..., Any],
+    make_tiny: Callable[..., Any],
 ) -> None:
     examples = [
         replace(e, completions=(replace(e.completions[0], desirable=desirable),))
         for e in make_examples("binary", count)
     ]
-    found, gradients = gradient_of(make_scoring(KTO(), MismatchedKL(), budget=20), examples)
+    found, gradients = gradient_of(make_tiny(KTO(), MismatchedKL(), budget=20), examples)
     assert found.norm > 0
     assert all(torch.isfinite(gradient).all() for gradient in gradients.values())
     shown = means(found.metrics.sums())
@@ -161,46 +161,46 @@ def test_one_sided_batches_train(
 
 
 def test_a_single_example_has_no_pair_and_a_reference_point_of_zero(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     examples = make_examples("binary", 1)
     plan = BatchPlan(1, 1, seed=0)
-    scoring = make_scoring(KTO(), MismatchedKL())
-    prepared = scoring.prepare(examples, plan.batch(1), plan.rng(1, "pairs"), {})
-    assert prepared.estimate.value == 0
-    assert prepared.estimate.metrics["counts/pairs_missing"] == (1.0, 1.0)
+    tiny = make_tiny(KTO(), MismatchedKL())
+    batch = tiny.prepare(examples, plan.batch(1), plan.rng(1, "pairs"), {})
+    assert batch.estimate.value == 0
+    assert batch.estimate.metrics["counts/pairs_missing"] == (1.0, 1.0)
 
 
 def test_a_single_example_finds_its_partner_among_the_following(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     examples = make_examples("binary", 3)
     plan = BatchPlan(3, 1, seed=0)
-    scoring = make_scoring(KTO(), MismatchedKL())
-    prepared = scoring.prepare(examples, plan.batch(1), plan.rng(1, "pairs"), {})
-    assert prepared.estimate.metrics["counts/pairs_from_following"] == (1.0, 1.0)
+    tiny = make_tiny(KTO(), MismatchedKL())
+    batch = tiny.prepare(examples, plan.batch(1), plan.rng(1, "pairs"), {})
+    assert batch.estimate.metrics["counts/pairs_from_following"] == (1.0, 1.0)
 
 
 def test_a_long_gradient_is_shortened_and_a_short_one_is_left(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     examples = make_examples("demonstration", 4)
-    found, gradients = gradient_of(make_scoring(SFT()), examples)
-    clipped, short = gradient_of(make_scoring(SFT()), examples, max_norm=0.01)
+    found, gradients = gradient_of(make_tiny(SFT()), examples)
+    clipped, short = gradient_of(make_tiny(SFT()), examples, max_norm=0.01)
     assert found.norm > 0.01
     assert clipped.norm == found.norm
     total = torch.nn.utils.get_total_norm(list(short.values()))
     assert total.item() == pytest.approx(0.01, rel=1e-4)
-    _, same = gradient_of(make_scoring(SFT()), examples, max_norm=1e9)
+    _, same = gradient_of(make_tiny(SFT()), examples, max_norm=1e9)
     assert all(torch.equal(same[name], gradients[name]) for name in gradients)
 
 
 def test_metrics_do_not_depend_on_micro_batches(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     examples = make_examples("paired", 7)
-    whole, _ = gradient_of(make_scoring(DPO()), examples)
-    cut, _ = gradient_of(make_scoring(DPO(), budget=1), examples)
+    whole, _ = gradient_of(make_tiny(DPO()), examples)
+    cut, _ = gradient_of(make_tiny(DPO(), budget=1), examples)
     expected = means(whole.metrics.sums())
     assert means(cut.metrics.sums()) == pytest.approx(expected, rel=1e-5, abs=1e-6)
     assert expected["rewards/margins"] == pytest.approx(
@@ -232,19 +232,19 @@ class BrokenBackward(Loss):
 
 @pytest.mark.parametrize("loss", [Broken(), BrokenBackward()])
 def test_a_loss_or_gradient_that_is_not_a_number_names_the_examples(
-    loss: Loss, make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    loss: Loss, make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     examples = make_examples("demonstration", 12)
     bad = [e.id for e in examples if len(e.completions[0].completion_ids) == 5]
     good = [e.id for e in examples if e.id not in bad]
     assert bad
-    scoring = make_scoring(loss, budget=50)
+    tiny = make_tiny(loss, budget=50)
     with pytest.raises(NotFiniteError) as caught:
-        gradient_of(scoring, examples)
+        gradient_of(tiny, examples)
     named = str(caught.value).split("examples: ")[1].split(".")[0].split(", ")
     assert sorted(named) == sorted(bad)
     assert not set(named) & set(good)
-    assert all(parameter.grad is None for parameter in scoring.policy.parameters())
+    assert all(parameter.grad is None for parameter in tiny.policy.parameters())
 
 
 class Lost(RefPointEstimator):
@@ -257,20 +257,20 @@ class Lost(RefPointEstimator):
 
 
 def test_a_reference_point_that_is_not_a_number_stops_too(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     with pytest.raises(NotFiniteError, match="Lost estimated nan"):
-        gradient_of(make_scoring(KTO(), Lost()), make_examples("binary", 3))
+        gradient_of(make_tiny(KTO(), Lost()), make_examples("binary", 3))
 
 
 def test_a_pair_that_is_not_a_number_names_its_rows(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
-    scoring = make_scoring(KTO(), MismatchedKL())
+    tiny = make_tiny(KTO(), MismatchedKL())
     with torch.no_grad():
-        scoring.reference.model.lm_head.weight.fill_(torch.nan)
+        tiny.reference.model.lm_head.weight.fill_(torch.nan)
     with pytest.raises(NotFiniteError, match=r"3 mismatched pairs is not a number.*row-\d with"):
-        gradient_of(scoring, make_examples("binary", 3))
+        gradient_of(tiny, make_examples("binary", 3))
 
 
 class OneNumber(Loss):
@@ -284,22 +284,22 @@ class OneNumber(Loss):
 
 
 def test_a_loss_of_the_wrong_shape_is_the_plugins_fault(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     with pytest.raises(PluginError, match=r"gave losses of the shape \(\) for 3 examples"):
-        gradient_of(make_scoring(OneNumber()), make_examples("demonstration", 3))
+        gradient_of(make_tiny(OneNumber()), make_examples("demonstration", 3))
 
 
 def test_a_loss_that_needs_no_reference_never_scores_it(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
-    scoring = make_scoring(SFT())
-    scoring.reference.forward = pytest.fail
-    gradient_of(scoring, make_examples("demonstration", 3))
+    tiny = make_tiny(SFT())
+    tiny.reference.forward = pytest.fail
+    gradient_of(tiny, make_examples("demonstration", 3))
 
 
 def test_weights_that_sum_to_zero_give_no_gradient(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     class Weightless(Loss):
         """Counts nothing."""
@@ -310,7 +310,7 @@ def test_weights_that_sum_to_zero_give_no_gradient(
         def __call__(self, batch: LossBatch) -> LossOutput:
             return LossOutput(-batch.policy_logps, torch.zeros_like(batch.policy_logps))
 
-    found, _ = gradient_of(make_scoring(Weightless()), make_examples("demonstration", 3))
+    found, _ = gradient_of(make_tiny(Weightless()), make_examples("demonstration", 3))
     assert (found.loss, found.norm) == (0.0, 0.0)
 
 
@@ -329,13 +329,13 @@ class Watching(RefPointEstimator):
 
 
 def test_a_pair_that_is_too_long_loses_the_end_of_its_completion(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     examples = make_examples("binary", 2)
     first, second = (example.completions[0] for example in examples)
     longest = len(first.prompt_ids) + len(second.completion_ids) - 1
-    scoring = replace(make_scoring(KTO(), Watching()), max_length=longest)
-    gradient_of(scoring, examples)
+    tiny = make_tiny(KTO(), Watching(), max_length=longest)
+    gradient_of(tiny, examples)
     assert Watching.seen[-1].lengths[0] == len(second.completion_ids) - 1
 
 
@@ -347,9 +347,9 @@ class Astray(Watching):
 
 
 def test_a_pair_outside_the_plan_is_the_plugins_fault(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     with pytest.raises(
         PluginError, match=r"Astray\.pairs\(\) asked for Pair\(prompt=0, completion=99\)"
     ):
-        gradient_of(make_scoring(KTO(), Astray()), make_examples("binary", 2))
+        gradient_of(make_tiny(KTO(), Astray()), make_examples("binary", 2))

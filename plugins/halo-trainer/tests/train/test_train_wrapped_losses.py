@@ -47,18 +47,18 @@ class Plain(LossWrapper):
 
 
 def step_of(
-    scoring: Any, examples: Sequence[Any], state: Mapping[str, float] = STATE
+    tiny: Any, examples: Sequence[Any], state: Mapping[str, float] = STATE
 ) -> tuple[Gradient, dict[str, Tensor]]:
-    heads = scoring.loss.heads()
+    heads = tiny.loss.heads()
     if heads:
-        made = make_heads(heads, scoring.policy.model, seed=1)
-        scoring.policy.add_heads(heads, made, tokens="policy_logps" in scoring.loss.needed())
+        made = make_heads(heads, tiny.policy.model, seed=1)
+        tiny.policy.add_heads(heads, made, tokens="policy_logps" in tiny.loss.needed())
     plan = BatchPlan(len(examples), len(examples), seed=0, shuffled=False)
-    prepared = scoring.prepare(examples, plan.batch(1), plan.rng(1, "pairs"), state)
-    named = dict(scoring.policy.named_parameters())
-    found = backward(scoring, prepared, list(named.values()), stop=False, max_norm=None)
+    batch = tiny.prepare(examples, plan.batch(1), plan.rng(1, "pairs"), state)
+    named = dict(tiny.policy.named_parameters())
+    found = backward(tiny.objective, batch, list(named.values()), stop=False, max_norm=None)
     gradients = {n: p.grad.clone() for n, p in named.items() if p.grad is not None}
-    scoring.policy.zero_grad()
+    tiny.policy.zero_grad()
     return found, gradients
 
 
@@ -83,12 +83,12 @@ def test_a_wrapper_that_changes_nothing_changes_no_bit(
     loss: Loss,
     estimator: RefPointEstimator | None,
     make_examples: Callable[..., Any],
-    make_scoring: Callable[..., Any],
+    make_tiny: Callable[..., Any],
 ) -> None:
     examples = make_examples(loss.resolved_feedback(), 7)
-    bare, expected = step_of(make_scoring(loss, estimator, budget=40), examples)
+    bare, expected = step_of(make_tiny(loss, estimator, budget=40), examples)
     wrapped = Plain(loss=Plain(loss=loss))
-    found, same = step_of(make_scoring(wrapped, estimator, budget=40), examples)
+    found, same = step_of(make_tiny(wrapped, estimator, budget=40), examples)
     assert found.metrics.sums() == bare.metrics.sums()
     assert (found.loss, found.norm, found.estimate) == (bare.loss, bare.norm, bare.estimate)
     assert all(torch.equal(same[name], gradient) for name, gradient in expected.items())
@@ -109,17 +109,17 @@ class Alone:
     """Clamped log-ratios of sequences one at a time, in plain torch.
 
     Args:
-        scoring: Whose policy and reference.
+        tiny: Whose policy and reference.
     """
 
-    def __init__(self, scoring: Any) -> None:
-        self.scoring = scoring
+    def __init__(self, tiny: Any) -> None:
+        self.tiny = tiny
         self.outside: list[bool] = []
 
     def logratio(self, prompt: Any, completion: Any) -> Tensor:
-        policy = token_logps(self.scoring.policy, prompt, completion)
+        policy = token_logps(self.tiny.policy, prompt, completion)
         with torch.no_grad():
-            reference = token_logps(self.scoring.reference, prompt, completion)
+            reference = token_logps(self.tiny.reference, prompt, completion)
         ratios = policy - reference
         self.outside += [not LOW <= ratio <= HIGH for ratio in ratios.tolist()]
         clamped = [min(max(r, ratios.new_tensor(LOW)), ratios.new_tensor(HIGH)) for r in ratios]
@@ -150,13 +150,13 @@ def test_humanline_kto_is_the_equation_with_every_token_clamped_on_sequences_one
     estimator: RefPointEstimator,
     budget: int,
     make_examples: Callable[..., Any],
-    make_scoring: Callable[..., Any],
+    make_tiny: Callable[..., Any],
 ) -> None:
     loss = Humanline(loss=KTO(beta=0.5), log_epsilon_p=LOW, log_epsilon_r=HIGH)
     examples = make_examples("binary", 6)
-    scoring = make_scoring(Plain(loss=loss), estimator, budget=budget)
-    found, gradients = step_of(scoring, examples)
-    alone = Alone(scoring)
+    tiny = make_tiny(Plain(loss=loss), estimator, budget=budget)
+    found, gradients = step_of(tiny, examples)
+    alone = Alone(tiny)
     own = [e.completions[0] for e in examples]
     ratios = torch.stack([alone.logratio(c.prompt_ids, c.completion_ids) for c in own])
     point = alone.point(estimator, examples)
@@ -168,7 +168,7 @@ def test_humanline_kto_is_the_equation_with_every_token_clamped_on_sequences_one
     assert found.estimate is not None
     assert found.estimate.value == pytest.approx(point, rel=RELATIVE)
     assert found.loss == pytest.approx(expected.item(), rel=RELATIVE)
-    named = scoring.policy.named_parameters()
+    named = tiny.policy.named_parameters()
     check_equal(gradients, {name: p.grad for name, p in named if p.grad is not None})
     shown = means(found.metrics.sums())
     rewards = 0.5 * ratios[desirable].detach()
@@ -176,13 +176,13 @@ def test_humanline_kto_is_the_equation_with_every_token_clamped_on_sequences_one
 
 
 def test_the_state_of_a_lagging_point_takes_in_the_clamped_log_ratios(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     loss = Humanline(loss=KTO(), log_epsilon_p=LOW, log_epsilon_r=HIGH)
     examples = make_examples("binary", 6)
-    scoring = make_scoring(loss, RunningMean(), budget=40)
-    found, _ = step_of(scoring, examples)
-    alone = Alone(scoring)
+    tiny = make_tiny(loss, RunningMean(), budget=40)
+    found, _ = step_of(tiny, examples)
+    alone = Alone(tiny)
     with torch.no_grad():
         own = [e.completions[0] for e in examples]
         total = sum(float(alone.logratio(c.prompt_ids, c.completion_ids)) for c in own)
@@ -195,29 +195,29 @@ def test_the_state_of_a_lagging_point_takes_in_the_clamped_log_ratios(
 def test_humanline_on_pairs_is_dpo_of_clamped_tokens(
     estimator: RefPointEstimator | None,
     make_examples: Callable[..., Any],
-    make_scoring: Callable[..., Any],
+    make_tiny: Callable[..., Any],
 ) -> None:
     inner: Loss = DPO(beta=0.5) if estimator is None else KTOLogSigmoid(beta=0.5)
     loss = Humanline(loss=inner, log_epsilon_p=LOW, log_epsilon_r=HIGH)
     examples = make_examples("paired", 5)
-    scoring = make_scoring(loss, estimator, budget=40)
-    found, gradients = step_of(scoring, examples)
-    alone = Alone(scoring)
+    tiny = make_tiny(loss, estimator, budget=40)
+    found, gradients = step_of(tiny, examples)
+    alone = Alone(tiny)
     completions = [c for e in examples for c in e.completions]
     ratios = torch.stack([alone.logratio(c.prompt_ids, c.completion_ids) for c in completions])
     expected = -F.logsigmoid(0.5 * (ratios[0::2] - ratios[1::2])).mean()
     expected.backward()  # type: ignore[no-untyped-call]
     assert any(alone.outside)
     assert found.loss == pytest.approx(expected.item(), rel=RELATIVE)
-    named = scoring.policy.named_parameters()
+    named = tiny.policy.named_parameters()
     check_equal(gradients, {name: p.grad for name, p in named if p.grad is not None})
 
 
 def test_tokens_that_are_all_outside_leave_the_weights_alone(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     loss = Humanline(loss=KTO(), log_epsilon_p=-1e-9, log_epsilon_r=1e-9)
-    found, gradients = step_of(make_scoring(loss, MismatchedKL()), make_examples("binary", 5))
+    found, gradients = step_of(make_tiny(loss, MismatchedKL()), make_examples("binary", 5))
     assert found.norm == 0
     assert all(not gradient.any() for gradient in gradients.values())
 
@@ -247,15 +247,15 @@ SUMS: Mapping[str, tuple[WeightedSum, RefPointEstimator | None]] = {
 @pytest.mark.parametrize("budget", [1000, 40])
 @pytest.mark.parametrize("name", SUMS)
 def test_the_gradient_of_a_sum_is_the_sum_of_the_gradients_of_its_losses_alone(
-    name: str, budget: int, make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    name: str, budget: int, make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     loss, estimator = SUMS[name]
     examples = make_examples(loss.resolved_feedback(), 9)
-    found, gradients = step_of(make_scoring(loss, estimator, budget=budget), examples)
+    found, gradients = step_of(make_tiny(loss, estimator, budget=budget), examples)
     total, summed = 0.0, dict.fromkeys(gradients, torch.zeros(()))
     for k, (factor, part) in enumerate(zip(loss.weights, loss.losses, strict=True)):
         point = estimator if "reference_point" in part.needed() else None
-        alone, each = step_of(make_scoring(part, point), examples)
+        alone, each = step_of(make_tiny(part, point), examples)
         total += factor * alone.loss
         for key, gradient in each.items():
             key = key.replace("heads.", f"heads.{k}-")
@@ -267,13 +267,13 @@ def test_the_gradient_of_a_sum_is_the_sum_of_the_gradients_of_its_losses_alone(
 
 
 def test_a_sum_is_evaluated_as_it_is_trained(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     loss, _ = SUMS["per token, and per sequence"]
     examples = make_examples("demonstration", 8)
-    scoring = make_scoring(loss, budget=40)
-    found = evaluate(scoring, examples, batch_size=8, seed=0, state={})
-    assert found["loss"] == pytest.approx(step_of(scoring, examples)[0].loss, rel=RELATIVE)
+    tiny = make_tiny(loss, budget=40)
+    found = evaluate(tiny.objective, tiny.estimator, examples, batch_size=8, seed=0, state={})
+    assert found["loss"] == pytest.approx(step_of(tiny, examples)[0].loss, rel=RELATIVE)
 
 
 @pytest.mark.parametrize(("losses", "passes"), [([DPO(), IPO()], 1), ([SFT(), SFT()], 2)])
@@ -281,13 +281,13 @@ def test_only_a_sum_with_weights_scores_the_batch_twice(
     losses: list[Loss],
     passes: int,
     make_examples: Callable[..., Any],
-    make_scoring: Callable[..., Any],
+    make_tiny: Callable[..., Any],
 ) -> None:
-    scoring = make_scoring(WeightedSum(losses=losses, weights=[1.0, 1.0]))
+    tiny = make_tiny(WeightedSum(losses=losses, weights=[1.0, 1.0]))
     calls: list[int] = []
-    scoring.policy.register_forward_hook(lambda *_: calls.append(1))
+    tiny.policy.register_forward_hook(lambda *_: calls.append(1))
     feedback = losses[0].resolved_feedback()
-    step_of(scoring, make_examples(feedback, 4))
+    step_of(tiny, make_examples(feedback, 4))
     assert len(calls) == passes
 
 
@@ -299,11 +299,11 @@ class Doubled(LossWrapper):
 
 
 def test_what_a_wrapper_makes_of_the_output_is_what_is_minimised(
-    make_examples: Callable[..., Any], make_scoring: Callable[..., Any]
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     examples = make_examples("binary", 6)
-    once, expected = step_of(make_scoring(KTO(), MismatchedKL()), examples)
+    once, expected = step_of(make_tiny(KTO(), MismatchedKL()), examples)
     loss = Doubled(loss=Humanline(loss=KTO(), log_epsilon_p=-99.0, log_epsilon_r=99.0))
-    twice, found = step_of(make_scoring(loss, MismatchedKL(), budget=40), examples)
+    twice, found = step_of(make_tiny(loss, MismatchedKL(), budget=40), examples)
     assert twice.loss == pytest.approx(2 * once.loss, rel=RELATIVE)
     check_equal(found, {name: 2 * gradient for name, gradient in expected.items()})

@@ -42,11 +42,11 @@ from halo_trainer.batch.batch_plan import BatchPlan
 from halo_trainer.encode.examples import EncodedCompletion, EncodedExample
 from halo_trainer.model.heads import make_heads
 from halo_trainer.model.probe import make_scorer
-from halo_trainer.train.objective import Scoring
+from halo_trainer.train.objective import Objective
 from halo_trainer.train.options import Train
 from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.reference_refresh import RefreshedReference
-from halo_trainer.train.step import backward
+from halo_trainer.train.step import backward, prepare
 
 LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
     "kto": (KTO(), MismatchedKL()),
@@ -138,12 +138,12 @@ def gradient(
     ]
     heads = make_heads(loss.heads(), policy, seed=1)
     made[0].add_heads(loss.heads(), heads, tokens="policy_logps" in loss.needed())
-    scoring = Scoring(loss, estimator, ranks.wrap(made[0]), made[1], ranks, budget, 64)
+    objective = Objective(loss, ranks.wrap(made[0]), made[1], ranks, budget, 64)
     examples = make_examples(loss.resolved_feedback(), count)
     plan = BatchPlan(count, count, seed=0, shuffled=False)
-    prepared = scoring.prepare(examples, plan.batch(1), plan.rng(1, "pairs"), {})
+    batch = prepare(objective, estimator, examples, plan.batch(1), plan.rng(1, "pairs"), {})
     named = dict(policy.named_parameters()) | {f"h.{n}": p for n, p in heads.named_parameters()}
-    found = backward(scoring, prepared, list(named.values()), stop=False, max_norm=None)
+    found = backward(objective, batch, list(named.values()), stop=False, max_norm=None)
     gradients = {n: p.grad.clone() for n, p in named.items() if p.grad is not None}
     kept = found.estimate.state if found.estimate is not None else {}
     numbers = {"loss": found.loss} | {f"state.{name}": value for name, value in kept.items()}

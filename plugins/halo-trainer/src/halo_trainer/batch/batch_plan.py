@@ -15,7 +15,7 @@ FOLLOWING_AT_LEAST = 16
 
 
 @dataclass(frozen=True)
-class GlobalBatch:
+class BatchPositions:
     """The examples of one optimiser step, as positions in the data.
 
     Attributes:
@@ -23,12 +23,14 @@ class GlobalBatch:
         epoch: Counted from 1.
         indices: In global order.
         following: Those that come next in the epoch, nearest first; empty at its end.
+        seed: The run's, for what is drawn once for all epochs.
     """
 
     step: int
     epoch: int
     indices: Sequence[int]
     following: Sequence[int]
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -54,18 +56,19 @@ class BatchPlan:
         """Optimiser steps of one epoch."""
         return -(-self.examples // self.batch_size)
 
-    def batch(self, step: int) -> GlobalBatch:
+    def batch(self, step: int) -> BatchPositions:
         """Returns the global batch of a step, counted from 1."""
         epoch, position = divmod(step - 1, self.steps_per_epoch)
         order = self._order(epoch)
         start = position * self.batch_size
         stop = min(start + self.batch_size, self.examples)
         ahead = max(self.batch_size, FOLLOWING_AT_LEAST)
-        return GlobalBatch(
+        return BatchPositions(
             step=step,
             epoch=epoch + 1,
             indices=order[start:stop].tolist(),
             following=order[stop : stop + ahead].tolist(),
+            seed=self.seed,
         )
 
     def examples_seen(self, step: int) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 Bin = list[int]
 
 
-def deal(sizes: Sequence[int], *, budget: int, ranks: int) -> list[list[Bin]]:
+def split_into_micro_batches(sizes: Sequence[int], *, budget: int, ranks: int) -> list[list[Bin]]:
     """Returns, for each rank, its micro-batches as positions of items.
 
     Every rank gets the same number of micro-batches, so that all make the same calls of each
@@ -20,22 +20,22 @@ def deal(sizes: Sequence[int], *, budget: int, ranks: int) -> list[list[Bin]]:
         ranks: Number of processes.
 
     Returns:
-        Micro-batches by rank and call, each in ascending order of position.
+        Micro-batches by rank and index, each in ascending order of position.
 
-    >>> deal([5, 4, 3, 2], budget=7, ranks=1)
+    >>> split_into_micro_batches([5, 4, 3, 2], budget=7, ranks=1)
     [[[0, 3], [1, 2]]]
-    >>> deal([5, 4], budget=100, ranks=3)
+    >>> split_into_micro_batches([5, 4], budget=100, ranks=3)
     [[[0]], [[1]], [[]]]
     """
     if not sizes:
         return [[] for _ in range(ranks)]
     most = -(-len(sizes) // ranks)  # then every item is alone
-    calls = min(most, -(-sum(sizes) // (budget * ranks)))
+    count = min(most, -(-sum(sizes) // (budget * ranks)))
     while True:
-        bins = _even_bins(sizes, calls * ranks)
-        if calls == most or all(_fits(items, sizes, budget) for items in bins):
+        bins = _even_bins(sizes, count * ranks)
+        if count == most or all(_fits(items, sizes, budget) for items in bins):
             return [bins[rank::ranks] for rank in range(ranks)]
-        calls += 1
+        count += 1
 
 
 def _fits(items: Bin, sizes: Sequence[int], budget: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from halo_core.guarded.reference_point_calls import points_within
 from halo_core.loss import LossBatch
-from halo_core.reference_point import Estimate
+from halo_core.reference_point import Estimate, RefPointEstimator
+from halo_trainer.batch.deal import split_into_micro_batches
 from halo_trainer.batch.packing import PackedRow, Scored, pack
-from halo_trainer.encode.examples import EncodedExample
+from halo_trainer.encode.examples import EncodedCompletion, EncodedExample
 
 
 class Scores(NamedTuple):
@@ -33,7 +35,7 @@ class MicroBatch:
     """The examples that a process computes at a time.
 
     Attributes:
-        examples: At least one.
+        examples: At least one; of an empty micro-batch some example, which counts for nothing.
         row: Their completions, packed, in order.
         example_index: The example, 0..E-1, of each completion [B].
         desirable: Whether each completion is desirable [B] bool.
@@ -74,6 +76,13 @@ def collate(examples: Sequence[EncodedExample], *, ends: bool = False) -> MicroB
     )
 
 
+def completions_of(
+    examples: Iterable[EncodedExample],
+) -> list[tuple[EncodedExample, EncodedCompletion]]:
+    """Returns the completions of examples, in order, each with its example."""
+    return [(example, completion) for example in examples for completion in example.completions]
+
+
 def tokens_of(example: EncodedExample) -> int:
     """Returns how many tokens a model computes for an example."""
     return sum(Scored(c.prompt_ids, c.completion_ids).tokens for c in example.completions)
@@ -83,21 +92,19 @@ def loss_batch(
     micro: MicroBatch,
     scores: Scores,
     reference_token_logps: Tensor | None,
-    reference_point: float | None,
+    estimate: Estimate | None,
     statistics: Mapping[str, Tensor],
 ) -> LossBatch:
     """Returns what a loss sees of a micro-batch.
 
     Args:
         micro: On the device of the log-probabilities.
-        scores: Of the policy.
+        scores: What the policy gave.
         reference_token_logps: Nats [N]; None where the loss needs none.
-        reference_point: Of the global batch, nats; None where the loss needs none.
-        statistics: Of the global batch.
+        estimate: The reference point of the global batch; None where the loss needs none.
+        statistics: The loss's sums over the global batch.
     """
-    point = None
-    if reference_point is not None:
-        point = scores.token_logps.new_tensor(reference_point)
+    point = None if estimate is None else scores.token_logps.new_tensor(estimate.value)
     return LossBatch(
         policy_token_logps=scores.token_logps,
         sequence_index=micro.row.sequence_index,
@@ -111,15 +118,29 @@ def loss_batch(
     )
 
 
-Settle = Callable[[Sequence[float]], Estimate]
-"""From the log-ratio of each completion of a global batch, in order, to its reference point."""
+def chosen_with_points(pairs: LossBatch, estimator: RefPointEstimator) -> LossBatch:
+    """Returns the chosen completions of pairs, each with the reference point of its pair.
+
+    So a loss on binary feedback learns from pairs: the rejected completions are only in the points,
+    through which a gradient flows.
+
+    Args:
+        pairs: What a loss sees of pairs.
+        estimator: One that observes each pair.
+
+    Raises:
+        PluginError: When it gives another number of points than there are pairs.
+    """
+    chosen, ratios = pairs.desirable, pairs.logratios
+    points = points_within(estimator, ratios[chosen], ratios[~chosen])
+    return replace(pairs.only(chosen), reference_point=points)
 
 
 class Computed(NamedTuple):
     """What is known of a micro-batch before its turn.
 
     Attributes:
-        scores: Of the policy; None where they have to be computed again, with a gradient.
+        scores: What the policy gave; None where it has to be computed again, with a gradient.
         reference_logps: Of each completion token under the reference, nats [N].
     """
 
@@ -127,36 +148,68 @@ class Computed(NamedTuple):
     reference_logps: Tensor
 
 
+class Lagging(NamedTuple):
+    """A reference point of earlier steps: what takes in this step's log-ratios after the gradient.
+
+    Attributes:
+        estimator: Makes the next point of them.
+        state: What it gave at the step before.
+    """
+
+    estimator: RefPointEstimator
+    state: Mapping[str, float]
+
+
 @dataclass(frozen=True)
-class Prepared:
-    """A global batch, ready to be computed.
+class GlobalBatch:
+    """The examples of one optimiser step, and what is known of them before their gradient.
 
     Attributes:
         examples: Of the whole batch, in global order.
-        places: The micro-batches of this process, as positions of examples in the batch; an empty
-            one has to be computed as well, so that all processes make the same calls.
+        micro_batches: Those of this process, as positions of examples in the batch; an empty one
+            has to be computed as well, so that all processes make the same calls.
         tokens: What a model computes once for the whole batch.
         estimate: The reference point; None where the loss needs none for the whole batch.
-        settle: Completes the estimate after the gradient pass, from the log-ratios that the pass
-            gave; None where it is complete.
+        lagging: Where the estimate is completed after the gradient; None where it is complete.
+        point_of_pair: Gives each pair a reference point of its own; None where there is no such.
         statistics: The loss's sums over the whole batch; empty where it needs none.
-        computed: What is known of micro-batches already, by their number.
+        computed: What is known of micro-batches already, by their index.
     """
 
     examples: Sequence[EncodedExample]
-    places: Sequence[Sequence[int]]
+    micro_batches: Sequence[Sequence[int]]
     tokens: int
     estimate: Estimate | None = None
-    settle: Settle | None = None
+    lagging: Lagging | None = None
+    point_of_pair: RefPointEstimator | None = None
     statistics: Mapping[str, Tensor] = field(default_factory=dict)
     computed: Mapping[int, Computed] = field(default_factory=dict)
 
-    def examples_of(self, call: int) -> list[EncodedExample]:
-        """Returns the examples of a micro-batch of this process by its number."""
-        return [self.examples[i] for i in self.places[call]]
+    @property
+    def completions(self) -> list[tuple[EncodedExample, EncodedCompletion]]:
+        """The completions of the whole batch with their examples, in global order."""
+        return completions_of(self.examples)
 
-    def completions(self) -> list[list[int]]:
+    def completion_positions(self) -> list[list[int]]:
         """Returns the positions of each micro-batch's completions among those of the batch."""
-        counts = [len(example.completions) for example in self.examples]
-        starts = [0, *accumulate(counts)]
-        return [[k for i in part for k in range(starts[i], starts[i + 1])] for part in self.places]
+        starts = [0, *accumulate(len(example.completions) for example in self.examples)]
+        return [
+            [k for i in part for k in range(starts[i], starts[i + 1])]
+            for part in self.micro_batches
+        ]
+
+
+def global_batch(
+    examples: Sequence[EncodedExample], *, budget: int, rank: int, ranks: int
+) -> GlobalBatch:
+    """Returns a global batch of which this process has its share.
+
+    Args:
+        examples: The whole batch, in global order.
+        budget: Most tokens of a micro-batch.
+        rank: This process, from 0.
+        ranks: Number of processes.
+    """
+    sizes = [tokens_of(example) for example in examples]
+    shares = split_into_micro_batches(sizes, budget=budget, ranks=ranks)
+    return GlobalBatch(examples, shares[rank], sum(sizes))

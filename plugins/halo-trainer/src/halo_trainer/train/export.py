@@ -45,7 +45,7 @@ def export(training: Training, folder: Path) -> None:
 
 
 def _write(folder: Path, model: Any, training: Training) -> ModelNotes:
-    heads, wanted = training.heads, heads_of(training.scoring.loss)
+    heads, wanted = training.heads, heads_of(training.objective.loss)
     scoring = _scoring_head(heads, wanted)
     if scoring is not None:
         write_classifier(folder, model, scoring, training.tokenizer)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -13,15 +12,15 @@ import torch
 
 from halo_core.errors import NotFiniteError
 from halo_core.stage import StageContext, StageResult
-from halo_trainer.batch.micro_batch import Prepared
-from halo_trainer.train.evaluate import add_batch, evaluate
+from halo_trainer.batch.micro_batch import GlobalBatch
+from halo_trainer.train.evaluate import evaluate
 from halo_trainer.train.export import export, result
 from halo_trainer.train.learning_rate import learning_rate
 from halo_trainer.train.metrics import Metrics, Stopwatch, means, total
-from halo_trainer.train.optimizers import set_learning_rate
+from halo_trainer.train.optimizers import update_weights
 from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.setup import Training, set_up
-from halo_trainer.train.step import Gradient, backward
+from halo_trainer.train.step import Gradient, backward, prepare
 
 if TYPE_CHECKING:
     from halo_trainer.train.options import Train
@@ -66,7 +65,7 @@ class _Loop:
         self.stage = stage
         self.context = context
         self.training = training
-        self.ranks = training.scoring.ranks
+        self.ranks = training.objective.ranks
         self.state = training.checkpoints.restore(
             training.parameters, training.optimizer, training.refresh
         )
@@ -93,12 +92,19 @@ class _Loop:
         seed_step(self.context.seed, step, self.ranks.rank)
         if training.refresh is not None:
             training.refresh.before(step)
-        batch, rng = training.plan.batch(step), training.plan.rng(step, "pairs")
+        positions, rng = training.plan.batch(step), training.plan.rng(step, "pairs")
         try:
-            prepared = training.scoring.prepare(training.data, batch, rng, state.estimator)
+            batch = prepare(
+                training.objective,
+                training.estimator,
+                training.data,
+                positions,
+                rng,
+                state.estimator,
+            )
             gradient = backward(
-                training.scoring,
-                prepared,
+                training.objective,
+                batch,
                 [parameter for _, parameter in training.parameters],
                 stop=self.context.stop.is_set(),
                 max_norm=self.stage.max_grad_norm,
@@ -107,10 +113,8 @@ class _Loop:
             if state.step > 0:
                 self._save()
             raise NotFiniteError(f"step {step}: {error}", location=self.context.id) from error
-        set_learning_rate(training.optimizer, self._rate(step))
-        training.optimizer.step()
-        training.optimizer.zero_grad(set_to_none=True)
-        self._count(replace(prepared, estimate=gradient.estimate), gradient)
+        update_weights(training.optimizer, self._rate(step))
+        self._count(batch, gradient)
         return gradient
 
     def _rate(self, step: int) -> float:
@@ -122,19 +126,20 @@ class _Loop:
             schedule=self.stage.schedule,
         )
 
-    def _count(self, prepared: Prepared, gradient: Gradient) -> None:
-        """Takes a finished step into the state."""
+    def _count(self, batch: GlobalBatch, gradient: Gradient) -> None:
+        """Takes a finished step into the state and the metrics."""
         state = self.state
         state.step += 1
         state.score = None
-        state.tokens += prepared.tokens
-        if prepared.estimate is not None:
-            state.estimator = dict(prepared.estimate.state)
+        state.tokens += batch.tokens
+        if gradient.estimate is not None:
+            state.estimator = dict(gradient.estimate.state)
         self.window.merge(gradient.metrics)
         if self.ranks.main:
-            add_batch(self.training.scoring, prepared, self.window)
+            feedback = self.training.objective.loss.resolved_feedback()
+            self.window.add_batch(feedback, batch, gradient.estimate)
             self.window.add("train/grad_norm", gradient.norm, 1)
-        self.watch.count(prepared.tokens)
+        self.watch.count(batch.tokens)
 
     def _after_step(self, gradient: Gradient) -> None:
         """Logs, evaluates and keeps what is due, and stops if asked to."""
@@ -171,7 +176,8 @@ class _Loop:
     def _evaluate(self) -> None:
         for name, data in self.training.evaluation.items():
             found = evaluate(
-                self.training.scoring,
+                self.training.objective,
+                self.training.estimator,
                 data,
                 batch_size=self.stage.batch_size,
                 seed=self.context.seed,

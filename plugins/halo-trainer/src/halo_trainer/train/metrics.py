@@ -13,6 +13,8 @@ from torch import Tensor
 
 from halo_core.feedback import Feedback
 from halo_core.loss import LossBatch, LossOutput
+from halo_core.reference_point import Estimate
+from halo_trainer.batch.micro_batch import GlobalBatch
 
 Value = Tensor | float
 Sums = dict[str, tuple[float, float]]
@@ -51,6 +53,26 @@ class Metrics:
             self._add_rewards(feedback, batch, output.rewards.detach())
         for name, (total, count) in output.metrics.items():
             self.add(name, _detached(total), _detached(count))
+
+    def add_batch(
+        self, feedback: Feedback, batch: GlobalBatch, estimate: Estimate | None, *, steps: float = 1
+    ) -> None:
+        """Adds what is known of a whole global batch: examples per class, reference point.
+
+        Args:
+            feedback: What the loss reads.
+            batch: The global batch.
+            estimate: Its reference point, complete; None where it has none.
+            steps: What a count of examples is divided by: 1 gives examples per step.
+        """
+        if feedback == "binary":
+            desirable = sum(e.completions[0].desirable for e in batch.examples)
+            self.add("counts/desirable", desirable, steps)
+            self.add("counts/undesirable", len(batch.examples) - desirable, steps)
+        if estimate is not None:
+            self.add("policy/reference_point", estimate.value, 1)
+            for name, (value, count) in estimate.metrics.items():
+                self.add(name, value, count)
 
     def _add_rewards(self, feedback: Feedback, batch: LossBatch, rewards: Tensor) -> None:
         desirable = batch.desirable

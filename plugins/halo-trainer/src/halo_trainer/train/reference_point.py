@@ -1,18 +1,20 @@
-"""The reference point of a global batch, for each kind of what an estimator observes."""
+"""The reference point of a global batch: one function for each kind of what an estimator observes.
+
+Each takes a global batch and returns it with its point, as far as that is known before the
+gradient. Whatever has to be scored for it is scored by the objective, without a gradient.
+"""
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from halo_core.errors import NotFiniteError
-from halo_core.guarded.reference_point_calls import estimate_of, pairs_of, points_within
-from halo_core.loss import LossBatch
+from halo_core.guarded.reference_point_calls import estimate_of, known_point, pairs_of
 from halo_core.reference_point import (
     Candidate,
     Estimate,
@@ -21,166 +23,187 @@ from halo_core.reference_point import (
     PairingPlan,
     RefPointEstimator,
 )
-from halo_trainer.batch.deal import deal
-from halo_trainer.batch.packing import PackedRow, Scored, pack
+from halo_trainer.batch.batch_plan import BatchPositions
+from halo_trainer.batch.deal import split_into_micro_batches
+from halo_trainer.batch.fixed_partners import fixed_partner
+from halo_trainer.batch.micro_batch import GlobalBatch, Lagging, completions_of
+from halo_trainer.batch.packing import Scored, pack
 from halo_trainer.encode.examples import EncodedCompletion, EncodedExample
-from halo_trainer.train.ranks import Ranks
+from halo_trainer.train.objective import Objective
+from halo_trainer.train.own_logratios import first_pass
 
 NAMED = 5
 """Most pairs that an error names."""
 
 
-@dataclass(frozen=True)
-class Logratios:
-    """Scores sequences on all processes.
-
-    Attributes:
-        score: Policy minus reference log-probability of each completion of a row, nats [B].
-        ranks: The processes.
-        micro_batch_tokens: Budget of a packed row.
-    """
-
-    score: Callable[[PackedRow], Tensor]
-    ranks: Ranks
-    micro_batch_tokens: int
-
-    def of(self, sequences: Sequence[Scored]) -> list[float]:
-        """Returns the log-ratio of each sequence, in order, the same on every process."""
-        sizes = [sequence.tokens for sequence in sequences]
-        dealt = deal(sizes, budget=self.micro_batch_tokens, ranks=self.ranks.world)
-        found = torch.zeros(len(sequences), dtype=torch.float64, device=self.ranks.device)
-        for items in dealt[self.ranks.rank]:
-            # An empty one is computed too: all processes make the same calls.
-            row = pack([sequences[i] for i in items or [0]]).to(self.ranks.device)
-            values = self.score(row).double()
-            found[items] = values[: len(items)]
-        values_of_all: list[float] = self.ranks.sum(found).tolist()
-        return values_of_all
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What an estimator observes of a global batch.
-
-    Attributes:
-        estimator: Who asks.
-        pool: The completions that the pairs are made of, with their examples.
-        pairs: Positions in the pool; none where it observes nothing.
-        batch_size: The completions of the global batch, which have the smaller positions.
-    """
-
-    estimator: RefPointEstimator
-    pool: Sequence[tuple[EncodedExample, EncodedCompletion]]
-    pairs: Sequence[Pair]
-    batch_size: int
-
-    def sequences(self, max_length: int) -> list[Scored]:
-        """Returns what has to be scored; a longer pair loses the end of its completion."""
-        return [
-            _joined(self.pool[p.prompt][1], self.pool[p.completion][1], max_length)
-            for p in self.pairs
-        ]
-
-    def estimate(
-        self, ratios: Sequence[float], lengths: Sequence[int], state: Mapping[str, float]
-    ) -> Estimate:
-        """Returns the reference point of the global batch.
-
-        Args:
-            ratios: The log-ratio of each pair, nats.
-            lengths: Completion tokens of each pair.
-            state: What the estimator returned at the step before.
-
-        Raises:
-            NotFiniteError: When a log-ratio or the estimate is not a number.
-        """
-        bad = [pair for pair, r in zip(self.pairs, ratios, strict=True) if not math.isfinite(r)]
-        if bad:
-            raise NotFiniteError(self._not_a_number(bad))
-        observed = Observed(ratios, lengths, self.pairs, self.batch_size)
-        estimate = estimate_of(self.estimator, observed, state)
-        if not math.isfinite(estimate.value):
-            raise NotFiniteError(f"{self.estimator.spec_name} estimated {estimate.value}")
-        return estimate
-
-    def own_estimate(self, ratios: Sequence[float], *, state: Mapping[str, float]) -> Estimate:
-        """Returns the same from the log-ratios of the batch's own completions.
-
-        Raises:
-            NotFiniteError: When a log-ratio or the estimate is not a number.
-        """
-        lengths = [len(self.pool[pair.completion][1].completion_ids) for pair in self.pairs]
-        return self.estimate(ratios, lengths, state)
-
-    def _not_a_number(self, bad: Sequence[Pair]) -> str:
-        named = [(self.pool[p.prompt][0].id, self.pool[p.completion][0].id) for p in bad[:NAMED]]
-        if self.estimator.observes == "own":
-            names = ", ".join(row for row, _ in named)
-            return f"the log-ratio of {len(bad)} completions is not a number: {names}"
-        names = ", ".join(f"{prompt} with {completion}" for prompt, completion in named)
-        return (
-            f"the log-ratio of {len(bad)} mismatched pairs is not a number: the prompt of {names}"
-        )
-
-
-def mismatched_pairs(
+def with_reference_point(
     estimator: RefPointEstimator,
-    examples: Sequence[EncodedExample],
-    following: Iterable[EncodedExample],
-    fixed: Iterable[EncodedExample],
+    objective: Objective,
+    batch: GlobalBatch,
+    data: Sequence[EncodedExample],
+    positions: BatchPositions,
     rng: random.Random,
-) -> Asked:
-    """Returns the pairs that an estimator makes of a global batch.
+    state: Mapping[str, float],
+) -> GlobalBatch:
+    """Returns a global batch with its reference point.
+
+    Args:
+        estimator: What gives the point.
+        objective: Scores what the estimator observes.
+        batch: The global batch.
+        data: What `positions` point to.
+        positions: Where the batch is in the data, and what comes next.
+        rng: The chance of mismatched pairs.
+        state: What the estimator gave at the step before.
+
+    Raises:
+        NotFiniteError: When a log-ratio or the point is not a number.
+        PluginError: When the estimator gives back what it should not.
+    """
+    match estimator.observes:
+        case "nothing":
+            return nothing(estimator, batch, state)
+        case "own":
+            return own(estimator, objective, batch, state)
+        case "pair":
+            return pair(estimator, batch)
+        case "mismatched":
+            following = [data[i] for i in positions.following]
+            partners: list[EncodedExample] = []
+            if estimator.partners() == "fixed":
+                partners = [data[fixed_partner(data, i, positions.seed)] for i in positions.indices]
+            return mismatched(estimator, objective, batch, following, partners, rng, state)
+
+
+def nothing(
+    estimator: RefPointEstimator, batch: GlobalBatch, state: Mapping[str, float]
+) -> GlobalBatch:
+    """Returns a batch with a point that is made from no log-ratio."""
+    observed = Observed((), (), (), len(batch.completions))
+    return replace(batch, estimate=_finite_estimate(estimator, observed, state))
+
+
+def pair(estimator: RefPointEstimator, batch: GlobalBatch) -> GlobalBatch:
+    """Returns a batch whose pairs will each be given a point when the loss sees them."""
+    return replace(batch, point_of_pair=estimator)
+
+
+def own(
+    estimator: RefPointEstimator,
+    objective: Objective,
+    batch: GlobalBatch,
+    state: Mapping[str, float],
+) -> GlobalBatch:
+    """Returns a batch with a point from its own completions, out of passes that are made anyway.
+
+    Where no such pass gives their log-ratios, they are scored for the point alone.
+    """
+    if not objective.gives_own_logratios:
+        sequences = [Scored(c.prompt_ids, c.completion_ids) for _, c in batch.completions]
+        ratios = _logratios(objective, sequences)
+        return replace(batch, estimate=own_estimate(estimator, batch, ratios, state))
+    if estimator.lagged and torch.is_grad_enabled():
+        lagging = Lagging(estimator, state)
+        return replace(batch, estimate=known_point(estimator, state), lagging=lagging)
+    computed, ratios = first_pass(objective, batch)
+    estimate = own_estimate(estimator, batch, ratios, state)
+    return replace(batch, estimate=estimate, computed=computed)
+
+
+def own_estimate(
+    estimator: RefPointEstimator,
+    batch: GlobalBatch,
+    ratios: Sequence[float],
+    state: Mapping[str, float],
+) -> Estimate:
+    """Returns the reference point that the log-ratios of a batch's own completions give.
+
+    Args:
+        estimator: What makes the point of them.
+        batch: The global batch.
+        ratios: One for each of its completions, nats.
+        state: What the estimator gave at the step before.
+
+    Raises:
+        NotFiniteError: When a log-ratio or the estimate is not a number.
+    """
+    completions = batch.completions
+    if bad := _not_finite(ratios):
+        names = ", ".join(completions[i][0].id for i in bad[:NAMED])
+        raise NotFiniteError(f"the log-ratio of {len(bad)} completions is not a number: {names}")
+    lengths = [len(completion.completion_ids) for _, completion in completions]
+    pairs = [Pair(i, i) for i in range(len(completions))]
+    return _finite_estimate(estimator, Observed(ratios, lengths, pairs, len(pairs)), state)
+
+
+def mismatched(
+    estimator: RefPointEstimator,
+    objective: Objective,
+    batch: GlobalBatch,
+    following: Sequence[EncodedExample],
+    partners: Sequence[EncodedExample],
+    rng: random.Random,
+    state: Mapping[str, float],
+) -> GlobalBatch:
+    """Returns a batch with a point from prompts that are joined with completions of others.
 
     Args:
         estimator: Chooses the pairs and makes one number of their log-ratios.
-        examples: The global batch, in global order.
+        objective: Scores the pairs.
+        batch: The global batch.
         following: The next examples of the epoch, nearest first.
-        fixed: The fixed partners of the batch; none unless the estimator wants them.
+        partners: The fixed partners of the batch; none unless the estimator asks for them.
         rng: The chance of the pairs.
-
-    Raises:
-        PluginError: When the estimator names a completion that is not in the plan.
+        state: What the estimator gave at the step before.
     """
-    parts = [_completions(part) for part in (examples, following, fixed)]
+    parts = [completions_of(part) for part in (batch.examples, following, partners)]
     plan = PairingPlan(*([Candidate(e.prompt_id, c.completion_id) for e, c in p] for p in parts))
     pool = [completion for part in parts for completion in part]
-    return Asked(estimator, pool, pairs_of(estimator, plan, rng), len(parts[0]))
-
-
-def own_completions(estimator: RefPointEstimator, examples: Sequence[EncodedExample]) -> Asked:
-    """Returns each prompt of a global batch with its own completion, in global order."""
-    pool = _completions(examples)
-    return Asked(estimator, pool, [Pair(i, i) for i in range(len(pool))], len(pool))
-
-
-def nothing(estimator: RefPointEstimator, examples: Sequence[EncodedExample]) -> Asked:
-    """Returns what an estimator observes that observes nothing of a global batch."""
-    return Asked(estimator, (), (), sum(len(example.completions) for example in examples))
-
-
-def _completions(
-    examples: Iterable[EncodedExample],
-) -> list[tuple[EncodedExample, EncodedCompletion]]:
-    return [(example, completion) for example in examples for completion in example.completions]
+    pairs = pairs_of(estimator, plan, rng)
+    sequences = [
+        _joined(pool[p.prompt][1], pool[p.completion][1], objective.max_length) for p in pairs
+    ]
+    ratios = _logratios(objective, sequences)
+    if bad := [pairs[i] for i in _not_finite(ratios)]:
+        named = [f"{pool[p.prompt][0].id} with {pool[p.completion][0].id}" for p in bad[:NAMED]]
+        raise NotFiniteError(
+            f"the log-ratio of {len(bad)} mismatched pairs is not a number: the prompt of "
+            f"{', '.join(named)}"
+        )
+    lengths = [len(sequence.completion_ids) for sequence in sequences]
+    observed = Observed(ratios, lengths, pairs, len(batch.completions))
+    return replace(batch, estimate=_finite_estimate(estimator, observed, state))
 
 
 def _joined(prompt: EncodedCompletion, completion: EncodedCompletion, max_length: int) -> Scored:
+    """One's prompt with another's completion, which loses its end where both are too long."""
     room = max(1, max_length - len(prompt.prompt_ids))
     return Scored(prompt.prompt_ids, completion.completion_ids[:room])
 
 
-def chosen_against_pair(batch: LossBatch, estimator: RefPointEstimator) -> LossBatch:
-    """Returns the chosen completions of a batch of pairs, with a reference point for each.
+def _logratios(objective: Objective, sequences: Sequence[Scored]) -> list[float]:
+    """The log-ratio of each sequence in nats, in order, the same on every process."""
+    ranks = objective.ranks
+    sizes = [sequence.tokens for sequence in sequences]
+    budget = objective.micro_batch_tokens
+    shares = split_into_micro_batches(sizes, budget=budget, ranks=ranks.world)
+    values = torch.zeros(len(sequences), dtype=torch.float64, device=ranks.device)
+    for items in shares[ranks.rank]:
+        # An empty one is computed too: all processes make the same calls.
+        row = pack([sequences[i] for i in items or [0]]).to(ranks.device)
+        values[items] = objective.logratios(row).double()[: len(items)]
+    values_of_all: list[float] = ranks.sum(values).tolist()
+    return values_of_all
 
-    Args:
-        batch: Pairs.
-        estimator: One that observes each pair; a gradient flows through its points.
 
-    Raises:
-        PluginError: When it gives another number of points than there are pairs.
-    """
-    chosen = batch.desirable
-    ratios = batch.logratios
-    point = points_within(estimator, ratios[chosen], ratios[~chosen])
-    return replace(batch.only(chosen), reference_point=point)
+def _not_finite(values: Sequence[float]) -> list[int]:
+    return [i for i, value in enumerate(values) if not math.isfinite(value)]
+
+
+def _finite_estimate(
+    estimator: RefPointEstimator, observed: Observed, state: Mapping[str, float]
+) -> Estimate:
+    estimate = estimate_of(estimator, observed, state)
+    if not math.isfinite(estimate.value):
+        raise NotFiniteError(f"{estimator.spec_name} estimated {estimate.value}")
+    return estimate

@@ -13,6 +13,7 @@ from halo_core.errors import DataError, UserError
 from halo_core.feedback import Feedback
 from halo_core.guarded.loss_calls import settled
 from halo_core.loss import ClassCounts, Loss
+from halo_core.reference_point import RefPointEstimator
 from halo_core.stage import StageContext
 from halo_models.control_tokens import suffixes
 from halo_models.notes import ModelNotes
@@ -24,7 +25,7 @@ from halo_trainer.encode.rows_to_tokens import EncodingOptions, encode
 from halo_trainer.model.scorer import Scorer
 from halo_trainer.train.checkpoint import Checkpoints
 from halo_trainer.train.load_models import LoadedModel, frozen_scorer, load_start, trained_scorer
-from halo_trainer.train.objective import Scoring
+from halo_trainer.train.objective import Objective
 from halo_trainer.train.optimizers import Named, make_optimizer, trainable
 from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.reference_refresh import RefreshedReference
@@ -39,7 +40,8 @@ class Training:
     """All that a training works with; where it stands is a `TrainState`.
 
     Attributes:
-        scoring: The models and the loss.
+        objective: The models and the loss.
+        estimator: Gives the reference points; None where the loss needs none.
         model: The bare policy, which is exported; a peft model where it is adapted.
         adapted: Whether only low-rank factors are trained.
         attention: The attention that the model had when it was loaded.
@@ -57,7 +59,8 @@ class Training:
         checkpoints: Where states are kept.
     """
 
-    scoring: Scoring
+    objective: Objective
+    estimator: RefPointEstimator | None
     model: Any
     adapted: bool
     attention: str
@@ -90,19 +93,18 @@ def set_up(stage: Train, context: StageContext, ranks: Ranks) -> Training:
     reference = frozen_scorer(stage, context, loaded, ranks, options.max_length)
     plan = BatchPlan(len(data), stage.batch_size, context.seed)
     steps = _steps(stage, plan, context.warn)
-    scoring = Scoring(
+    objective = Objective(
         loss=loss,
-        estimator=stage.reference_point,
         policy=ranks.wrap(policy).train(),
         reference=reference,
         ranks=ranks,
         micro_batch_tokens=stage.micro_batch_tokens,
         max_length=options.max_length,
-        seed=context.seed,
         dropout=stage.dropout > 0 or (stage.lora is not None and stage.lora.dropout > 0),
     )
     return Training(
-        scoring=scoring,
+        objective=objective,
+        estimator=stage.reference_point,
         model=policy.model,
         adapted=stage.lora is not None,
         attention=loaded.attention,

@@ -1,21 +1,24 @@
-"""One optimiser step: gradients of the whole global batch, checked before the weights change."""
+"""The gradient of a whole global batch, checked before the weights change."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from halo_core.errors import NotFiniteError
-from halo_core.reference_point import Estimate
-from halo_trainer.batch.micro_batch import Prepared, Settle
+from halo_core.reference_point import Estimate, RefPointEstimator
+from halo_trainer.batch.batch_plan import BatchPositions
+from halo_trainer.batch.micro_batch import GlobalBatch, Lagging, global_batch
 from halo_trainer.encode.examples import EncodedExample
 from halo_trainer.train.metrics import Metrics
-from halo_trainer.train.objective import Scoring
+from halo_trainer.train.objective import Objective
 from halo_trainer.train.own_logratios import OwnLogratios
+from halo_trainer.train.reference_point import own_estimate, with_reference_point
 
 NAMED = 10
 """Most examples that an error names."""
@@ -40,9 +43,43 @@ class Gradient:
     estimate: Estimate | None
 
 
+def prepare(
+    objective: Objective,
+    estimator: RefPointEstimator | None,
+    data: Sequence[EncodedExample],
+    positions: BatchPositions,
+    rng: random.Random,
+    state: Mapping[str, float],
+) -> GlobalBatch:
+    """Returns a global batch with all that is to be known of it before its gradient.
+
+    Args:
+        objective: The models and the loss.
+        estimator: Gives the reference point; None where the loss needs none.
+        data: What `positions` point to.
+        positions: Which examples they are.
+        rng: The chance of the estimator's pairs.
+        state: What the estimator gave at the step before.
+
+    Raises:
+        NotFiniteError: When the reference point is not a number.
+    """
+    batch = global_batch(
+        [data[i] for i in positions.indices],
+        budget=objective.micro_batch_tokens,
+        rank=objective.ranks.rank,
+        ranks=objective.ranks.world,
+    )
+    if estimator is not None:
+        batch = with_reference_point(estimator, objective, batch, data, positions, rng, state)
+    if "statistics" in objective.loss.needed():
+        batch = replace(batch, statistics=objective.statistics(batch))
+    return batch
+
+
 def backward(
-    scoring: Scoring,
-    prepared: Prepared,
+    objective: Objective,
+    batch: GlobalBatch,
     parameters: Sequence[Tensor],
     *,
     stop: bool,
@@ -55,8 +92,8 @@ def backward(
     cut or dealt but rounding.
 
     Args:
-        scoring: The models and the loss.
-        prepared: The global batch.
+        objective: The models and the loss.
+        batch: What `prepare` returned.
         parameters: Those that are trained, without a gradient yet.
         stop: Whether this process was asked to stop.
         max_norm: Longer gradients are shortened to this; None for never.
@@ -66,20 +103,20 @@ def backward(
             it is not a number, on all processes alike; it names the examples. The gradient is
             dropped.
     """
-    own = OwnLogratios(prepared, scoring.ranks) if prepared.settle is not None else None
-    metrics, sums = _accumulate(scoring, prepared, own)
+    own = OwnLogratios(batch, objective.ranks) if batch.lagging is not None else None
+    metrics, sums = _accumulate(objective, batch, own)
     sums = torch.cat([sums, sums.new_tensor([float(stop)])])
-    loss_sum, weight_sum, stops = scoring.ranks.sum(sums).tolist()
+    loss_sum, weight_sum, stops = objective.ranks.sum(sums).tolist()
     # DDP has averaged over the processes, and the loss is a sum over them.
-    scale = scoring.ranks.world / weight_sum if weight_sum else 0.0
+    scale = objective.ranks.world / weight_sum if weight_sum else 0.0
     gradients = [p.grad for p in parameters if p.grad is not None]
     torch._foreach_mul_(gradients, scale)
     norm = float(torch.nn.utils.get_total_norm(gradients))
     if not (math.isfinite(loss_sum) and math.isfinite(weight_sum) and math.isfinite(norm)):
-        _raise_not_finite(scoring, prepared, parameters)
-    estimate = prepared.estimate
-    if prepared.settle is not None and own is not None:
-        estimate = _settled(prepared.settle, own.of_all(), parameters)
+        _raise_not_finite(objective, batch, parameters)
+    estimate = batch.estimate
+    if batch.lagging is not None and own is not None:
+        estimate = _completed(batch, batch.lagging, own.of_all(), parameters)
     if max_norm is not None and norm > max_norm:
         torch._foreach_mul_(gradients, max_norm / norm)
     loss = loss_sum / weight_sum if weight_sum else 0.0
@@ -87,53 +124,64 @@ def backward(
 
 
 def _accumulate(
-    scoring: Scoring, prepared: Prepared, own: OwnLogratios | None
+    objective: Objective, batch: GlobalBatch, own: OwnLogratios | None
 ) -> tuple[Metrics, Tensor]:
     """Backward of every micro-batch; metrics, and the sums of losses and weights [2]."""
     metrics = Metrics()
-    sums = torch.zeros(2, dtype=torch.float64, device=scoring.ranks.device)
-    for call in range(len(prepared.places)):
-        with scoring.synchronised(prepared, call):
-            sums += _backward_one(scoring, prepared, call, metrics, own)
+    sums = torch.zeros(2, dtype=torch.float64, device=objective.ranks.device)
+    for index in range(len(batch.micro_batches)):
+        with objective.synchronised(batch, index):
+            sums += _backward_one(objective, batch, index, metrics, own)
     return metrics, sums
 
 
 def _backward_one(
-    scoring: Scoring, prepared: Prepared, call: int, metrics: Metrics, own: OwnLogratios | None
+    objective: Objective,
+    batch: GlobalBatch,
+    index: int,
+    metrics: Metrics,
+    own: OwnLogratios | None,
 ) -> Tensor:
-    micro = scoring.micro_batch(prepared, call)
-    batch, output = scoring.output(micro, prepared, prepared.computed.get(call))
+    micro = objective.micro_batch(batch, index)
+    seen, output = objective.output(micro, batch, batch.computed.get(index))
     loss = (output.losses * output.counts).sum()
-    if not prepared.places[call]:
+    if not batch.micro_batches[index]:
         # Some example is computed for nothing: all processes make the same calls.
         (loss * 0).backward()  # type: ignore[no-untyped-call]
-        return torch.zeros(2, dtype=torch.float64, device=scoring.ranks.device)
+        return torch.zeros(2, dtype=torch.float64, device=objective.ranks.device)
     loss.backward()  # type: ignore[no-untyped-call]
-    metrics.add_output(scoring.loss.resolved_feedback(), batch, output)
+    metrics.add_output(objective.loss.resolved_feedback(), seen, output)
     if own is not None:
-        own.add(call, batch.logratios)
+        own.add(index, seen.logratios)
     return torch.stack([loss.detach(), output.counts.sum()]).double()
 
 
-def _settled(settle: Settle, logratios: Sequence[float], parameters: Sequence[Tensor]) -> Estimate:
+def _completed(
+    batch: GlobalBatch,
+    lagging: Lagging,
+    logratios: Sequence[float],
+    parameters: Sequence[Tensor],
+) -> Estimate:
     try:
-        return settle(logratios)
+        return own_estimate(lagging.estimator, batch, logratios, lagging.state)
     except NotFiniteError:
         _drop(parameters)
         raise
 
 
-def _raise_not_finite(scoring: Scoring, prepared: Prepared, parameters: Sequence[Tensor]) -> None:
+def _raise_not_finite(
+    objective: Objective, batch: GlobalBatch, parameters: Sequence[Tensor]
+) -> None:
     """Computes each example alone to find those that are not a number.
 
     Raises:
         NotFiniteError: Always.
     """
-    mine = [prepared.examples[i] for places in prepared.places for i in places]
-    with scoring.ranks.no_sync(scoring.policy):
-        bad = [e.id for e in mine if not _finite_alone(scoring, prepared, e, parameters)]
+    mine = [batch.examples[i] for positions in batch.micro_batches for i in positions]
+    with objective.ranks.no_sync(objective.policy):
+        bad = [e.id for e in mine if not _finite_alone(objective, batch, e, parameters)]
     _drop(parameters)
-    names = [name for part in scoring.ranks.gather(bad) for name in part]
+    names = [name for part in objective.ranks.gather(bad) for name in part]
     shown = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
     which = f"of {len(names)} examples: {shown}" if names else "of the batch, but of no example"
     raise NotFiniteError(
@@ -143,10 +191,10 @@ def _raise_not_finite(scoring: Scoring, prepared: Prepared, parameters: Sequence
 
 
 def _finite_alone(
-    scoring: Scoring, prepared: Prepared, example: EncodedExample, parameters: Sequence[Tensor]
+    objective: Objective, batch: GlobalBatch, example: EncodedExample, parameters: Sequence[Tensor]
 ) -> bool:
     _drop(parameters)
-    _, output = scoring.output(scoring.collate([example]), prepared)
+    _, output = objective.output(objective.collate([example]), batch)
     loss = (output.losses * output.counts).sum()
     loss.backward()  # type: ignore[no-untyped-call]
     gradients = [p.grad for p in parameters if p.grad is not None]
