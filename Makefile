@@ -60,7 +60,7 @@ catalogue: $(VENV)/.test-tools
 	$(BIN)/python registry/build.py
 
 wheels: $(VENV)/.test-tools
-	$(BIN)/python -m pytest -m slow tests/test_wheels.py
+	$(BIN)/python -m pytest -m slow tests/whole/test_wheels.py
 
 check: test lint types imports docs slow
 

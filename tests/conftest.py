@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-# The stranger's tests need it installed: test_stranger_plugin.py does that and runs them. The
-# scripts in golden are run by test_golden_stages.py and test_golden_quickstart.py.
-collect_ignore = ["stranger", "noticeboard", "drill", "golden"]
+# The strangers' tests need them installed: the files beside them do that and run them. The scripts
+# in golden are run by test_golden_stages.py and test_golden_quickstart.py.
+collect_ignore = ["strangers/stranger", "strangers/noticeboard", "strangers/drill", "golden"]
 
 MADE = Path(__file__).with_name("made_components.py")
 

@@ -1,0 +1,102 @@
+"""Rows on disk: checked, counted, held out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from halo_core.errors import DataError, PluginError
+from halo_core.rows import DataSet
+from halo_core.run.materialise import materialise_set
+from halo_core.spec.spec import load_spec
+from halo_core.workspace.layout import Workspace
+
+MADE = Path(__file__).parents[1] / "made_components.py"
+
+
+def rows(spec_file: Path, tmp_path: Path, name: str = "train", **changes: str):  # type: ignore[no-untyped-def]
+    spec = load_spec(spec_file, {k.replace("__", "."): v for k, v in changes.items()})
+    return materialise_set(spec.sets[name], Workspace(tmp_path / "w"))
+
+
+def test_empty_completions_are_dropped_and_counted(spec_file: Path, tmp_path: Path) -> None:
+    (found,) = rows(spec_file, tmp_path, data__train__empty="3")
+    assert found.count == 4
+    assert found.dropped == {"too odd": 2, "empty completion": 3}
+
+
+def test_rows_have_ids_prompt_ids_and_their_columns(spec_file: Path, tmp_path: Path) -> None:
+    (found,) = rows(spec_file, tmp_path)
+    data = DataSet("train", found.feedback, [found.file])
+    assert len(data) == 4
+    assert data[1]["id"] == "Pairs/train/1"
+    assert data[-1] == list(data)[3]
+    assert set(data[0]) == {"id", "prompt_id", "source", "prompt", "chosen", "rejected"}
+    assert len({row["prompt_id"] for row in data}) == 4
+    with pytest.raises(IndexError):
+        data[4]
+
+
+def test_a_holdout_splits_every_prompt_to_one_side(spec_file: Path, tmp_path: Path) -> None:
+    text = spec_file.read_text()
+    start = text.index("  test: {use")
+    spec_file.write_text(text[:start] + "  holdout: 0.3\n" + text[text.index("stages:") :])
+    sides = {
+        name: rows(spec_file, tmp_path, name, data__train__count="200")
+        for name in ("train", "test")
+    }
+    prompts = {
+        name: {r["prompt_id"] for r in DataSet(name, "paired", [found.file])}
+        for name, (found,) in sides.items()
+    }
+    assert not prompts["train"] & prompts["test"]
+    assert len(prompts["train"] | prompts["test"]) == 200
+    assert 40 <= len(prompts["test"]) <= 80
+    assert sides["test"][0].held_elsewhere == len(prompts["train"])
+
+
+def test_a_holdout_splits_every_group_to_one_side(spec_file: Path, tmp_path: Path) -> None:
+    text = spec_file.read_text()
+    start = text.index("  test: {use")
+    spec_file.write_text(text[:start] + "  holdout: 0.3\n" + text[text.index("stages:") :])
+    options = {"data__train__count": "200", "data__train__groups": "20"}
+    counts = {}
+    groups = {}
+    for name in ("train", "test"):
+        (found,) = rows(spec_file, tmp_path, name, **options)
+        counts[name] = found.count
+        ids = [row["id"] for row in DataSet(name, "paired", [found.file])]
+        groups[name] = {int(id_.rpartition("/")[2]) % 20 for id_ in ids}
+    assert counts["train"] + counts["test"] == 200
+    assert not groups["train"] & groups["test"]
+    assert 2 <= len(groups["test"]) <= 10
+
+
+def test_nothing_left_is_an_error_with_the_reasons(spec_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no rows are left") as caught:
+        rows(spec_file, tmp_path, data__train__count="0", data__train__empty="2")
+    assert "2 dropped: empty completion" in str(caught.value)
+
+
+def test_a_source_that_raises_is_a_plugin_error_with_its_line(
+    spec_file: Path, tmp_path: Path
+) -> None:
+    changes = {
+        "data__train": f"{{use: 'file:{MADE}:Broken'}}",
+        "stages__learn": f"{{use: 'file:{MADE}:Answer', prompts: train, from: model}}",
+        "stages__answers__from": "model",
+    }
+    with pytest.raises(PluginError, match="raised KeyError") as caught:
+        rows(spec_file, tmp_path, **changes)
+    assert "made_components.py:" in str(caught.value)
+
+
+def test_wrong_columns_are_named(spec_file: Path, tmp_path: Path) -> None:
+    changes = {
+        "data__train": f"{{use: 'file:{MADE}:WrongColumns'}}",
+        "stages__learn": f"{{use: 'file:{MADE}:Answer', prompts: train, from: model}}",
+        "stages__answers__from": "model",
+    }
+    with pytest.raises(DataError, match="column 'completion' is missing; binary feedback has"):
+        rows(spec_file, tmp_path, **changes)

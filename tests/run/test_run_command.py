@@ -1,0 +1,245 @@
+"""`halo run` on light components: the store, resuming, failures, exit codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Halo = Callable[..., Any]
+
+MADE = Path(__file__).parents[1] / "made_components.py"
+
+
+def calls(result_json: dict) -> int:  # type: ignore[type-arg]
+    folder = Path(result_json["stages"][0]["folder"])
+    return len((folder / "calls.txt").read_text().splitlines())
+
+
+def statuses(result_json: dict) -> list[str]:  # type: ignore[type-arg]
+    return [stage["status"] for stage in result_json["stages"]]
+
+
+def events(result_json: dict) -> list[dict]:  # type: ignore[type-arg]
+    lines = (Path(result_json["folder"]) / "events.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_a_run_writes_everything_under_the_workspace(halo: Halo, spec_file: Path) -> None:
+    done = halo("run", str(spec_file), "--json")
+    assert done.code == 0, done.err
+    assert done.json["schema"] == 1
+    assert statuses(done.json) == ["computed", "computed", "computed"]
+    assert done.json["stages"][0]["metrics"] == {"loss": 0.5, "rows": 4}
+    assert done.json["trackers"] == {}
+    assert sorted(p.name for p in spec_file.parent.iterdir()) == ["spec.yaml", "workspace"]
+    folder = Path(done.json["folder"])
+    assert folder.parent == spec_file.parent / "workspace" / "runs"
+    assert {"spec.yaml", "spec.resolved.yaml", "run.json"} <= {p.name for p in folder.iterdir()}
+    record = json.loads((folder / "run.json").read_text())
+    assert {c["kind"] for c in record["components"]} == {"stage", "loss", "data"}
+    assert all(c["origin"] and c["source"] for c in record["components"])
+
+
+def test_events_tell_the_run_in_order(halo: Halo, spec_file: Path) -> None:
+    found = events(halo("run", str(spec_file), "--json").json)
+    assert [e["type"] for e in found[:6]] == [
+        "run-started",
+        "stage-started",
+        "metrics",
+        "metrics",
+        "stage-ended",
+        "stage-started",
+    ]
+    assert found[-1]["type"] == "run-ended"
+    assert found[-1]["status"] == "done"
+
+
+def test_a_repeated_run_computes_nothing_and_still_reports(halo: Halo, spec_file: Path) -> None:
+    first = halo("run", str(spec_file), "--json").json
+    second = halo("run", str(spec_file), "--json").json
+    assert statuses(second) == ["cached", "cached", "cached"]
+    assert second["stages"][0]["metrics"] == first["stages"][0]["metrics"]
+    assert calls(second) == 1
+    metrics = [e for e in events(second) if e["type"] == "metrics"]
+    assert len(metrics) == 2
+
+
+def test_another_spec_takes_what_it_shares_from_the_store(halo: Halo, spec_file: Path) -> None:
+    halo("run", str(spec_file), "--json")
+    change = ["--set", "data.test.prefix=c", "--set", "name=other"]
+    second = halo("run", str(spec_file), *change, "--json").json
+    assert statuses(second) == ["cached", "computed", "computed"]
+    assert [e["step"] for e in events(second) if e["type"] == "metrics"] == [1, 2]
+
+
+def test_options_that_only_change_how_are_not_part_of_the_identity(
+    halo: Halo, spec_file: Path
+) -> None:
+    halo("run", str(spec_file))
+    change = ["--set", "stages.learn.workers=2"]
+    assert statuses(halo("run", str(spec_file), *change, "--json").json) == ["cached"] * 3
+    change = ["--set", "stages.learn.rate=2.0"]
+    assert statuses(halo("run", str(spec_file), *change, "--json").json)[0] == "computed"
+
+
+def test_plan_says_what_changed(halo: Halo, spec_file: Path) -> None:
+    made = halo("run", str(spec_file), "--json").json["stages"][0]["folder"]
+    newer = Path(made.rpartition("-")[0] + "-0")
+    newer.mkdir()
+    (newer / "stage.json").write_text('{"schema": 2}')  # of a newer halo: nothing to compare with
+    (newer / "done.json").touch()
+    plan = halo("plan", str(spec_file), "--set", "stages.learn.loss.beta=0.2", "--json").json
+    assert [stage["state"] for stage in plan["stages"]] == ["new", "new", "new"]
+    assert plan["stages"][0]["changed"] == ["stage.options.loss.options.beta: 0.1 -> 0.2"]
+    assert plan["stages"][0]["data"]["data"]["sources"][0]["rows"] == 4
+
+
+def test_again_computes_a_stage_and_what_follows(halo: Halo, spec_file: Path) -> None:
+    halo("run", str(spec_file))
+    again = halo("run", str(spec_file), "--again", "answers", "--json").json
+    assert statuses(again) == ["cached", "computed", "computed"]
+    wrong = halo("run", str(spec_file), "--again", "answer")
+    assert wrong.code == 2
+    assert "no such stage; stages: learn, answers, win" in wrong.err
+
+
+def test_an_interrupted_stage_goes_on_and_ends_with_130(halo: Halo, spec_file: Path) -> None:
+    stopped = halo("run", str(spec_file), "--set", "stages.learn.fail=interrupt", "--json")
+    assert stopped.code == 130
+    assert statuses(stopped.json) == ["interrupted", "pending", "pending"]
+    assert stopped.json["error"]["type"] == "Interrupted"
+    assert "one step is kept" in stopped.json["error"]["message"]
+    assert events(stopped.json)[-1]["status"] == "interrupted"
+    gone_on = halo("run", str(spec_file), "--json").json
+    assert statuses(gone_on)[0] == "computed"
+    assert calls(gone_on) == 2
+
+
+def test_a_users_mistake_in_a_stage_ends_with_2(halo: Halo, spec_file: Path) -> None:
+    failed = halo("run", str(spec_file), "--set", "stages.learn.fail=user", "--json")
+    assert failed.code == 2
+    assert statuses(failed.json) == ["failed", "pending", "pending"]
+    assert failed.json["error"] == {
+        "type": "UserError",
+        "message": "the model is too small",
+        "location": "model/config.json",
+    }
+
+
+def test_a_bug_in_a_strangers_component_ends_with_3_and_its_line(
+    halo: Halo, spec_file: Path
+) -> None:
+    failed = halo("run", str(spec_file), "--set", "stages.learn.fail=bug")
+    assert failed.code == 3
+    assert "raised ZeroDivisionError: a bug of a stranger" in failed.err
+    assert "made_components.py:" in failed.err
+    assert "Traceback" not in failed.err
+
+
+def test_errors_of_workers_arrive_as_they_were(halo: Halo, spec_file: Path) -> None:
+    workers = ["--set", "stages.learn.workers=2"]
+    assert halo("run", str(spec_file), *workers).code == 0
+    changed = [*workers, "--set", "stages.learn.rate=3.0"]
+    failed = halo("run", str(spec_file), *changed, "--set", "stages.learn.fail=user", "--json")
+    assert failed.code == 2
+    assert failed.json["error"]["message"] == "the model is too small"
+    broken = halo("run", str(spec_file), *changed, "--set", "stages.learn.fail=bug")
+    assert broken.code == 3
+    assert "made_components.py:" in broken.err
+
+
+def test_an_interrupted_worker_says_what_it_kept_and_ends_with_130(
+    halo: Halo, spec_file: Path
+) -> None:
+    workers = ["--set", "stages.learn.workers=2", "--set", "stages.learn.fail=interrupt"]
+    stopped = halo("run", str(spec_file), *workers)
+    assert stopped.code == 130
+    assert "stopped; one step is kept" in stopped.err
+
+
+def test_a_second_signal_stops_at_once_and_says_how_to_go_on(halo: Halo, spec_file: Path) -> None:
+    stopped = halo("run", str(spec_file), "--set", "stages.learn.fail=two signals", "--json")
+    assert stopped.code == 143
+    assert statuses(stopped.json) == ["interrupted", "pending", "pending"]
+    assert stopped.json["error"]["message"] == (
+        "stopped; the same command goes on from what was saved before"
+    )
+    assert "SIGTERM: saving the state; once more to stop at once" in stopped.err
+
+
+def test_a_killed_worker_is_reported_and_the_state_kept(halo: Halo, spec_file: Path) -> None:
+    workers = ["--set", "stages.learn.workers=2", "--set", "stages.learn.fail=killed"]
+    killed = halo("run", str(spec_file), *workers)
+    assert killed.code == 1
+    assert "a worker ended with exit code -9; it was killed, perhaps because memory" in killed.err
+    assert "The same command goes on from the last checkpoint" in killed.err
+    assert "Traceback" not in killed.err
+
+
+def test_a_plugin_that_cannot_be_imported_ends_a_run_that_uses_it_with_3(
+    halo: Halo, site: Any, spec_file: Path
+) -> None:
+    site.add("halo-acme", "raise ValueError('boom')\n")
+    assert halo("validate", str(spec_file), env=site.env).code == 0
+    loss = ["--set", "stages.learn.loss=acme/soft"]
+    failed = halo("run", str(spec_file), *loss, env=site.env)
+    assert failed.code == 3
+    assert "halo-acme 1.0, which is broken: ValueError: boom" in failed.err
+    mixed = halo("run", str(spec_file), *loss, "--set", "seed=one", env=site.env)
+    assert mixed.code == 2
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_workspace_that_cannot_be_made_ends_with_2(
+    command: str, halo: Halo, spec_file: Path
+) -> None:
+    failed = halo(command, str(spec_file), "--workspace", str(spec_file))
+    assert failed.code == 2
+    assert failed.err.startswith(f"{spec_file}: this cannot be the workspace: File exists; ")
+    assert "Name another with --workspace or HALO_WORKSPACE" in failed.err
+
+
+def test_the_same_content_in_train_and_test_is_an_error(halo: Halo, spec_file: Path) -> None:
+    same = ["--set", "data.test.prefix=a", "--set", "data.test.split=train"]
+    failed = halo("run", str(spec_file), *same)
+    assert failed.code == 2
+    assert "data set 'test': 4 of its 4 rows stand in 'train' too" in failed.err
+
+
+def test_a_model_in_the_store_is_not_tested_on_what_it_learned(halo: Halo, spec_file: Path) -> None:
+    assert halo("run", str(spec_file)).code == 0
+    same = ["--set", "data.test.prefix=a", "--set", "data.test.split=train"]
+    failed = halo("run", str(spec_file), *same)
+    assert failed.code == 2
+    assert "data set 'test': 4 of its 4 rows stand in 'train' too" in failed.err
+
+
+def test_a_missing_spec_and_a_wrong_set_end_with_2(halo: Halo, spec_file: Path) -> None:
+    assert halo("run", "nowhere.yaml").code == 2
+    wrong = halo("run", str(spec_file), "--set", "seed", "--json")
+    assert wrong.code == 2
+    assert wrong.json["error"]["location"] == "--set seed"
+
+
+def test_data_previews_a_source_and_the_sets_of_a_spec(halo: Halo, spec_file: Path) -> None:
+    one = halo("data", f"file:{MADE}:Pairs", "--set", "count=3", "--json")
+    assert one.code == 0, one.err
+    assert (one.json["feedback"], one.json["rows"]) == ("paired", 3)
+    assert one.json["dropped"] == {"too odd": 2}
+    sets = halo("data", str(spec_file), "--json").json
+    assert set(sets["sets"]) == {"train", "test"}
+    assert sets["rows"] == 8
+    text = halo("data", f"{spec_file}:test", "--show", "1").out
+    assert "test: 4 rows of paired feedback, 4 prompts" in text
+    assert text.count("user ") == 1
+
+
+def test_validate_prints_the_resolved_spec(halo: Halo, spec_file: Path) -> None:
+    done = halo("validate", str(spec_file))
+    assert done.code == 0
+    assert "rate: 1.0" in done.out
+    assert halo("validate", str(spec_file), "--json").json["resolved"]["seed"] == 1

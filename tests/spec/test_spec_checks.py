@@ -1,0 +1,186 @@
+"""A spec's mistakes: all together, each with its place and the nearest right name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from halo_core.errors import PluginError, SpecErrors
+from halo_core.run.record import resolved_tree
+from halo_core.spec.spec import Spec, load_spec
+
+
+def check(spec_file: Path, **changes: str) -> Spec:
+    return load_spec(spec_file, {path.replace("__", "."): text for path, text in changes.items()})
+
+
+def mistakes(spec_file: Path, **changes: str) -> list[str]:
+    with pytest.raises(SpecErrors) as caught:
+        check(spec_file, **changes)
+    return [error.message for error in caught.value.errors]
+
+
+def test_three_mistakes_are_reported_together_in_order(spec_file: Path) -> None:
+    text = spec_file.read_text()
+    text = text.replace("seed: 1", "seeed: 1").replace("data: train", "data: trian")
+    spec_file.write_text(text.replace("beta: 0.1", "betta: 0.1"))
+    with pytest.raises(SpecErrors) as caught:
+        load_spec(spec_file)
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("spec.yaml:2:1: seeed: unknown key 'seeed'. Did you mean 'seed'?")
+    assert lines[1].startswith("spec.yaml:10:5: stages.learn.data: unknown data set 'trian'.")
+    assert "Did you mean 'train'?" in lines[1]
+    assert "stages.learn.loss.betta: unknown option 'betta'. Did you mean 'beta'?" in lines[2]
+    assert lines[3] == "3 mistakes in the spec."
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (
+            "data.train.order",
+            "forward",
+            "got 'forward'; expected 'forwards' or 'backwards'. Did you mean 'forwards'?",
+        ),
+        ("name", "'a b'", "got 'a b'; expected letters"),
+        ("seed", "-1", "got -1; expected a whole number"),
+        ("seed", "true", "got True; expected a whole number"),
+        ("model", "gpt2", "expected exactly one of hub:, path: and scratch:"),
+        ("model.path", "x", "got hub, path; expected exactly one"),
+        ("model.hub", "'bad name!'", "expected an id such as owner/name"),
+        ("data.holdout", "2", "expected a share between 0 and 1"),
+        ("data.holdout", "0.1", "makes the set 'test', which is also given"),
+        ("data.train.split", "dev", "unknown split 'dev'. Known: test, train"),
+        ("data.train.count", "'4'", "got '4'; expected a valid integer"),
+        ("data.train.count", "-1", "got -1; expected greater than or equal to 0"),
+        ("stages.learn.loss", "kt0", "no loss named 'kt0'. Did you mean 'kto'?"),
+        ("stages.learn.loss", "7", "got 7; expected a loss: NAME or {use: NAME, ...}"),
+        ("stages.learn.loss.beta", "0", "got 0; expected greater than 0"),
+        ("stages.learn.loss.beta", ".nan", "expected a finite number"),
+        ("stages.learn.from", "lern", "unknown earlier stage 'lern'. Known: model"),
+        ("stages.answers.from", "win", "unknown earlier stage 'win'. Known: learn, model"),
+        ("stages.win.of", "learn", "the stage 'learn' makes model; expected samples"),
+        ("stages.answers.prompts", "tset", "unknown data set 'tset'. Did you mean 'test'?"),
+        ("stages.win.use", "juge", "no stage named 'juge'. Did you mean 'judge'?"),
+        ("stages.learn", "{data: train}", "'use' is missing"),
+        ("stages.learn", "null", "got null; expected a stage: NAME or {use: NAME, ...}"),
+        ("stages.lern.rate", "2.0", "as in use: train. Did you mean the stage 'learn'?"),
+        ("stages.win.against", "targte", "Did you mean 'target'? Known: answers, target"),
+        ("data.train", "7", "got 7; expected a data source: NAME or {use: NAME, ...}"),
+        ("tracking", "[mlfow]", "no tracker named 'mlfow'. Did you mean 'mlflow'?"),
+    ],
+)
+def test_each_mistake_has_one_clear_message(
+    spec_file: Path, path: str, value: str, message: str
+) -> None:
+    with pytest.raises(SpecErrors) as caught:
+        load_spec(spec_file, {path: value})
+    assert len(caught.value.errors) == 1, caught.value
+    error = caught.value.errors[0]
+    assert message in error.message
+    assert path.partition(".")[0] in (error.location or "")
+
+
+def test_a_missing_option_is_described(spec_file: Path) -> None:
+    spec_file.write_text(spec_file.read_text().replace("    data: train\n", ""))
+    assert mistakes(spec_file) == ["'data' is missing: what to learn from"]
+
+
+def test_a_spec_needs_name_model_and_stages(tmp_path: Path) -> None:
+    path = tmp_path / "empty.yaml"
+    path.write_text("seed: 3\n")
+    assert [message.partition(";")[0] for message in mistakes(path)] == [
+        "'name' is missing",
+        "'model' is missing",
+        "'stages' is missing",
+    ]
+
+
+def test_a_paired_loss_on_binary_data_says_so(spec_file: Path) -> None:
+    made = Path(__file__).parents[1] / "made_components.py"
+    (message,) = mistakes(spec_file, data__train=f"{{use: 'file:{made}:Binary'}}")
+    assert "learns from paired feedback, but the data 'train'" in message
+    assert "is binary" in message
+
+
+def test_a_model_path_must_be_a_model_folder(spec_file: Path, tmp_path: Path) -> None:
+    assert "no such folder" in mistakes(spec_file, model="{path: nowhere}")[0]
+    assert "has no config.json" in mistakes(spec_file, model=f"{{path: {tmp_path}}}")[0]
+
+
+def test_a_local_file_must_exist_and_hold_the_class(spec_file: Path, tmp_path: Path) -> None:
+    assert "no such file" in mistakes(spec_file, stages__learn__loss="'file:no.py:Loss'")[0]
+    (tmp_path / "mine.py").write_text("x = 1\n")
+    changes = {"stages__learn__loss": f"'file:{tmp_path}/mine.py:Loss'"}
+    assert "mine.py has no 'Loss'" in mistakes(spec_file, **changes)[0]
+    (tmp_path / "bad.py").write_text("\n1 / 0\n")
+    with pytest.raises(SpecErrors) as caught:
+        check(spec_file, stages__learn__loss=f"'file:{tmp_path}/bad.py:Loss'")
+    assert isinstance(caught.value.errors[0], PluginError)
+    assert "bad.py:2" in str(caught.value)
+    assert "ZeroDivisionError" in str(caught.value)
+
+
+def test_a_class_of_another_kind_is_the_plugins_fault(spec_file: Path) -> None:
+    made = Path(__file__).parents[1] / "made_components.py"
+    with pytest.raises(SpecErrors) as caught:
+        check(spec_file, stages__learn__loss=f"'file:{made}:Pairs'")
+    assert "is a data, registered as a loss" in str(caught.value)
+
+
+def test_references_default_to_what_came_before(spec_file: Path) -> None:
+    spec = check(spec_file)
+    learn, answers, win = spec.stages
+    assert learn.models == {"from": "model"}
+    assert answers.models == {"from": "learn"}
+    assert win.inputs == {"of": "answers"}
+
+
+def test_holdout_splits_train_by_prompt(spec_file: Path) -> None:
+    text = spec_file.read_text()
+    start = text.index("  test: {use")
+    spec_file.write_text(text[:start] + "  holdout: 0.25\n" + text[text.index("stages:") :])
+    sets = check(spec_file).sets
+    assert [source.part.side for source in sets["train"].sources if source.part] == ["rest"]
+    assert [source.part.side for source in sets["test"].sources if source.part] == ["held"]
+
+
+def test_data_may_be_written_in_place(spec_file: Path) -> None:
+    made = Path(__file__).parents[1] / "made_components.py"
+    place = f"[{{use: 'file:{made}:Pairs', count: 2, split: test}}]"
+    spec = check(spec_file, stages__learn__data=place)
+    assert spec.stages[0].data["data"].sources[0].split == "test"
+    wrong = f"[{{use: 'file:{made}:Pairs', cuont: 2}}]"
+    assert "Did you mean 'count'?" in mistakes(spec_file, stages__learn__data=wrong)[0]
+
+
+def test_an_option_may_take_one_component_or_a_list_of_them(spec_file: Path) -> None:
+    either = spec_file.with_name("either.py")
+    either.write_text(
+        "from pydantic import Field\n"
+        "from halo_core import DataInfo, DataSource, Loaded\n"
+        "class Either(DataSource):\n"
+        "    sources: DataSource | list[DataSource] | None = Field(None, description='some')\n"
+        "    def inspect(self): return DataInfo('paired', (), '1')\n"
+        "    def load(self, split): return Loaded([])\n"
+    )
+    use = f"use: 'file:{either}:Either'"
+    one = f"{{use: 'file:{Path(__file__).parents[1] / 'made_components.py'}:Pairs'}}"
+    for given in (one, f"[{one}, {one}]", "null"):
+        check(spec_file, data__train=f"{{{use}, sources: {given}}}")
+
+
+def test_paths_are_relative_to_the_spec_or_to_the_shell(spec_file: Path) -> None:
+    spec_file.write_text(spec_file.read_text().replace("prefix: a", "prefix: a, path: x/y.jsonl"))
+    sources = check(spec_file).sets["train"].sources
+    assert sources[0].component.path == str(spec_file.parent / "x/y.jsonl")  # type: ignore[attr-defined]
+    sources = check(spec_file, data__train__path="z").sets["train"].sources
+    assert sources[0].component.path == str(Path.cwd() / "z")  # type: ignore[attr-defined]
+
+
+def test_the_resolved_spec_holds_every_default(spec_file: Path) -> None:
+    learn = resolved_tree(check(spec_file))["stages"]["learn"]
+    assert learn["rate"] == 1.0
+    assert learn["from"] == "model"
+    assert learn["loss"]["beta"] == 0.1

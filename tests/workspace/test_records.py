@@ -1,0 +1,281 @@
+"""Records on disk: versions, whole lines, and one clear error for what cannot be read."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halo_core.errors import DataError, VersionError
+from halo_core.events import EventLog, read_events
+from halo_core.workspace import records
+from halo_core.workspace.files import read_json, read_lines, whole_folder
+from halo_core.workspace.formats import LineFile, ObjectFile
+from halo_core.workspace.records import DONE, EVENTS, RUN, SAMPLES, SCORES, SUITE, VERDICTS
+
+ROOT = Path(__file__).parents[2]
+SAMPLE: dict[str, Any] = {"prompt_id": "p", "prompt": [], "completion": "c", "tokens": 1}
+SCORE: dict[str, Any] = {"id": "s", "completion": "c", "score": 1.0, "reason": "", "cut": False}
+
+LINE_FILES = [value for value in vars(records).values() if isinstance(value, LineFile)]
+OBJECT_FILES = [value for value in vars(records).values() if isinstance(value, ObjectFile)]
+
+
+def write(path: Path, *lines: Any) -> Path:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_lines_are_read_as_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / SCORES.name
+    SCORES.write(path, [{**SCORE, "reason": "größer\u2028"}])
+    SCORES.append(path, [SCORE, {**SCORE, "id": "t"}])
+    assert [line["id"] for line in SCORES.read(path)] == ["s", "s", "t"]
+    assert next(SCORES.read(path))["reason"] == "größer\u2028"
+
+
+def test_a_written_line_carries_its_version(tmp_path: Path) -> None:
+    path = tmp_path / SAMPLES.name
+    SAMPLES.write(path, [SAMPLE])
+    assert json.loads(path.read_text()) == {"v": 1, **SAMPLE}
+
+
+def test_a_written_object_carries_its_version(tmp_path: Path) -> None:
+    DONE.write(tmp_path, {"metrics": {"n": 1.0}, "headline": "one"})
+    stored = json.loads((tmp_path / DONE.name).read_text())
+    assert stored == {"schema": 1, "metrics": {"n": 1.0}, "headline": "one"}
+
+
+def test_lines_and_objects_without_a_version_are_read(tmp_path: Path) -> None:
+    assert list(SAMPLES.read(write(tmp_path / "old.jsonl", SAMPLE))) == [SAMPLE]
+    write(tmp_path / DONE.name, {"metrics": {}, "headline": ""})
+    assert DONE.read(tmp_path) == {"metrics": {}, "headline": ""}
+
+
+def test_a_file_that_is_not_there_has_no_lines_and_no_object(tmp_path: Path) -> None:
+    assert list(VERDICTS.read(tmp_path / VERDICTS.name)) == []
+    assert RUN.read(tmp_path) is None
+
+
+def test_a_line_of_a_newer_halo_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "samples.jsonl", SAMPLE, {"v": 2})
+    with pytest.raises(VersionError) as caught:
+        list(SAMPLES.read(path))
+    assert str(caught.value) == (
+        f"{path}:2: is of version 2, which another halo wrote; this one reads up to version 1. "
+        "Update halo: pip install -U halo-core"
+    )
+
+
+def test_an_object_of_a_newer_halo_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / RUN.name, {"schema": 2})
+    with pytest.raises(VersionError, match=rf"^{path}: is of version 2, which another halo wrote"):
+        RUN.read(tmp_path)
+
+
+@pytest.mark.parametrize("version", [0, "1", None, 1.5])
+def test_what_is_no_version_is_refused(tmp_path: Path, version: object) -> None:
+    write(tmp_path / RUN.name, {"schema": version})
+    with pytest.raises(VersionError, match="is of version"):
+        RUN.read(tmp_path)
+
+
+@pytest.mark.parametrize("line", [b'{"prompt_id":', b"[1]", b"\xff{}", b"7"])
+def test_a_damaged_line_is_named_with_what_to_do(tmp_path: Path, line: bytes) -> None:
+    path = write(tmp_path / "samples.jsonl", SAMPLE)
+    path.write_bytes(path.read_bytes() + line + b"\n")
+    with pytest.raises(DataError) as caught:
+        list(SAMPLES.read(path))
+    assert str(caught.value) == (
+        f"{path}:2: got {line.decode('utf-8', 'replace')!r}; expected a JSON object with "
+        "prompt_id, prompt, completion and tokens. Compute its stage again: "
+        "halo run SPEC --again STAGE"
+    )
+
+
+def test_a_long_damaged_line_is_shown_in_part(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("x" * 500 + "\n")
+    with pytest.raises(DataError, match=r"got 'x{80}\.\.\.'; expected a JSON object$"):
+        list(read_lines(tmp_path / "x"))
+
+
+def test_a_line_that_lacks_a_field_says_which(tmp_path: Path) -> None:
+    path = write(tmp_path / "samples.jsonl", {"prompt_id": "p", "prompt": [], "tokens": 1})
+    with pytest.raises(DataError) as caught:
+        list(SAMPLES.read(path))
+    assert f"{path}:1: got " in str(caught.value)
+    assert " without completion; expected a JSON object with" in str(caught.value)
+
+
+def test_a_reader_may_need_more_fields_than_a_line_must_have(tmp_path: Path) -> None:
+    path = write(tmp_path / "samples.jsonl", SAMPLE)
+    assert len(list(SAMPLES.read(path))) == 1
+    with pytest.raises(DataError, match=r"without token_ids; .*, tokens and token_ids"):
+        list(SAMPLES.read(path, needs=["token_ids"]))
+
+
+@pytest.mark.parametrize("end", ['{"id": "t", "compl', '{"id": "t"}'])
+def test_a_last_line_that_was_cut_off_is_left_out_of_a_growing_file(
+    tmp_path: Path, end: str
+) -> None:
+    path = write(tmp_path / "scores.jsonl", SCORE)
+    path.write_text(path.read_text() + end)
+    assert list(SCORES.read(path)) == [SCORE]
+
+
+def test_a_last_line_without_its_end_counts_in_a_file_that_was_written_whole(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path / "samples.jsonl", SAMPLE)
+    path.write_text(path.read_text().rstrip("\n"))
+    assert list(SAMPLES.read(path)) == [SAMPLE]
+
+
+def test_empty_lines_are_passed_over_and_counted(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text('\n{"a": 1}\n \n{"a": 2}\n')
+    assert list(read_lines(tmp_path / "x")) == [(2, {"a": 1}), (4, {"a": 2})]
+
+
+def test_an_object_that_is_no_json_is_named_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / SUITE.name
+    path.write_text('{"name":\n')
+    with pytest.raises(DataError) as caught:
+        SUITE.read(tmp_path)
+    assert str(caught.value) == (
+        f"{path}:2: is no JSON (Expecting value); expected a JSON file as halo writes it. "
+        "Remove it; halo run SUITE writes it again"
+    )
+
+
+@pytest.mark.parametrize("content", [[], None, "x"])
+def test_a_file_that_holds_no_object_is_named(tmp_path: Path, content: object) -> None:
+    path = write(tmp_path / SUITE.name, content)
+    with pytest.raises(DataError) as caught:
+        SUITE.read(tmp_path)
+    assert str(caught.value).startswith(
+        f"{path}: got {json.dumps(content)!r}; expected a JSON object with name, axes and cells. "
+    )
+
+
+def test_an_object_that_lacks_a_field_says_which(tmp_path: Path) -> None:
+    write(tmp_path / SUITE.name, {"schema": 1, "name": "toy", "cells": []})
+    with pytest.raises(DataError, match=r"without axes; expected .* name, axes and cells\. Remove"):
+        SUITE.read(tmp_path)
+
+
+def test_an_object_in_a_list_that_lacks_a_field_is_named_by_its_place(tmp_path: Path) -> None:
+    cell = {"id": "a", "axes": {}, "run": None, "status": "pending", "error": None}
+    write(tmp_path / SUITE.name, {"name": "toy", "axes": {}, "cells": [cell, {"id": "b"}, 7]})
+    lacking = ["cells[1].axes", "cells[1].run", "cells[1].status", "cells[1].error"]
+    lacking += ["cells[2].id", "cells[2].axes", "cells[2].run", "cells[2].status", "cells[2].error"]
+    with pytest.raises(DataError, match=re.escape(f" without {', '.join(lacking)}; expected")):
+        SUITE.read(tmp_path)
+
+
+def test_the_orders_of_a_verdict_are_checked(tmp_path: Path) -> None:
+    verdict = {"prompt_id": "p", "prompt": [], "completion": "", "baseline": "", "flip": False}
+    path = write(tmp_path / "x", {**verdict, "result": "win", "orders": [{"order": "AB"}]})
+    with pytest.raises(DataError, match=r"without orders\[0\]\.winner, orders\[0\]\.reason; exp"):
+        list(VERDICTS.read(path))
+
+
+def test_a_json_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b'{"a": "\xff"}')
+    with pytest.raises(DataError, match=r"x: is no text \(invalid start byte\); expected a JSON"):
+        read_json(tmp_path / "x")
+
+
+def test_a_number_that_is_not_finite_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        DONE.write(tmp_path, {"metrics": {"n": float("nan")}, "headline": ""})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        SCORES.append(tmp_path / SCORES.name, [{**SCORE, "score": float("inf")}])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_event_is_named_by_its_line_from_any_offset(tmp_path: Path) -> None:
+    path = tmp_path / EVENTS.name
+    log = EventLog(path)
+    for message in ("one", "two"):
+        log.append("warning", stage=None, message=message)
+    (_, behind_first), _ = read_events(path)
+    path.write_text(path.read_text() + '{"v": 1, "type"\n')
+    found = read_events(path, offset=behind_first)
+    assert next(found)[0]["message"] == "two"
+    with pytest.raises(DataError, match=rf"^{path}:3: got '.+'; expected a JSON object with type"):
+        next(found)
+
+
+def test_every_field_of_every_record_is_described() -> None:
+    tree = ast.parse(Path(records.__file__).read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            assert ast.get_docstring(node), node.name
+            fields = node.body[1:]
+            for field, text in zip(fields[::2], fields[1::2], strict=True):
+                assert isinstance(field, ast.AnnAssign), node.name
+                assert isinstance(text, ast.Expr), (node.name, ast.unparse(field))
+
+
+def test_every_record_has_a_version_and_an_own_name() -> None:
+    for file in LINE_FILES:
+        assert "v" in file.fields.__annotations__, file.name
+    for file in OBJECT_FILES:
+        assert "schema" in file.fields.__annotations__, file.name
+    names = [file.name for file in (*LINE_FILES, *OBJECT_FILES)]
+    assert len(set(names)) == len(names) > 12
+
+
+def test_older_folder_is_replaced_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    (folder / "old").mkdir(parents=True)
+    (tmp_path / ".model.dead.partial").mkdir()
+    with whole_folder(folder) as partial:
+        (partial / "new").touch()
+        assert (folder / "old").exists()
+    assert [path.name for path in folder.iterdir()] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_failed_writer_leaves_the_older_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "old").touch()
+
+    def fail() -> None:
+        with whole_folder(folder) as partial:
+            (partial / "new").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert [path.name for path in folder.iterdir()] == ["old"]
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def literals(source: Path) -> Iterator[tuple[int, str]]:
+    """Yields the line and value of each text in a file that is no docstring."""
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in alone:
+            yield node.lineno, node.value
+
+
+def test_the_names_of_records_stand_in_their_file_alone() -> None:
+    names = {file.name for file in (*LINE_FILES, *OBJECT_FILES)}
+    names |= {records.SPEC, records.RESOLVED_SPEC, records.SUITE_SPEC, records.ROWS}
+    elsewhere = [
+        f"{path.relative_to(ROOT)}:{line}: {text}"
+        for folder in ("halo_core", "libraries", "plugins")
+        for path in (ROOT / folder).rglob("*.py")
+        if "tests" not in path.relative_to(ROOT).parts and path != Path(records.__file__)
+        for line, text in literals(path)
+        if text in names
+    ]
+    assert elsewhere == []
