@@ -147,8 +147,9 @@ def ours(base_url: str, folder: Path, comparisons: int, concurrency: int) -> Cal
 
     from halo_core.feedback import prompt_id
     from halo_core.testing.context import stage_context
-    from halo_judge.components import JudgeStage, Longest
-    from halo_judge.gpt4 import GPT4
+    from halo_judge.judges.chat.options import GPT4
+    from halo_judge.judges.longest import Longest
+    from halo_judge.stage.options import JudgeStage
 
     def write_samples(name: str, count: int) -> Path:
         samples = folder / name
@@ -204,7 +205,7 @@ def session(base_url: str, folder: Path, comparisons: int, concurrency: int) -> 
     import openai  # noqa: F401
 
     from halo_core.judge import JudgeContext
-    from halo_judge.gpt4 import GPT4
+    from halo_judge.judges.chat.options import GPT4
 
     judge = GPT4(base_url=base_url, api_key_env=None, concurrency=concurrency)
 

@@ -4,7 +4,7 @@ import sys
 from halo_core.run.plan import make_plan
 from halo_core.spec.spec import load_spec
 from halo_core.workspace.layout import Workspace
-from halo_judge.template import FOLDER
+from halo_judge.judges.chat.template import FOLDER
 
 SPEC = """
 name: judged

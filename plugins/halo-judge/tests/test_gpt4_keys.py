@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from halo_core.errors import UserError
-from halo_judge.gpt4 import GPT4
-from halo_judge.secret import read_key
+from halo_judge.judges.chat.options import GPT4
+from halo_judge.judges.endpoint.secret import read_key
 from halo_judge.testing import ChatServer, planned_faults
 
 KEY = "sk-planted-0123456789"

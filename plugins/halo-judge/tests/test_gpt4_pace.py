@@ -3,10 +3,10 @@ import time
 
 import pytest
 
-from halo_judge.budget import Budget, CapReached
-from halo_judge.endpoint import Endpoint, Unreachable
-from halo_judge.pace import Pace
-from halo_judge.secret import Secret, read_key
+from halo_judge.judges.chat.chat_client import Endpoint, Unreachable
+from halo_judge.judges.endpoint.budget import Budget, CapReached
+from halo_judge.judges.endpoint.pace import Pace
+from halo_judge.judges.endpoint.secret import Secret, read_key
 from halo_judge.testing import ChatServer
 
 

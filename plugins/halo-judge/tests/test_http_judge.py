@@ -13,9 +13,9 @@ from halo_core.errors import UserError
 from halo_core.judge import JudgeContext
 from halo_core.scoring_judge import Answer
 from halo_core.testing import check_scoring_judge
-from halo_judge.http_endpoint import HttpEndpoint
-from halo_judge.http_judge import HttpJudge
-from halo_judge.http_session import filled, number_at
+from halo_judge.judges.http.http_client import HttpEndpoint
+from halo_judge.judges.http.http_session import filled, number_at
+from halo_judge.judges.http.options import HttpJudge
 
 PROMPT = [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}]
 KEY = "sesame-open-0815"

@@ -15,8 +15,8 @@ from halo_core.errors import Interrupted, PluginError, UserError
 from halo_core.judge import Comparison, Judge, Verdict
 from halo_core.scoring_judge import Answer, Score, ScoringJudge
 from halo_core.stage import StopFlag
-from halo_judge.components import JudgeStage
-from halo_judge.label_stage import Label
+from halo_judge.label.options import Label
+from halo_judge.stage.options import JudgeStage
 
 PROMPTS = 20
 

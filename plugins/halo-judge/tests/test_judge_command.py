@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from halo_core.cli import call
-from halo_judge.command_judges import judge_given, judges_given
-from halo_judge.template import FOLDER
+from halo_judge.command.named_judges import judge_given, judges_given
+from halo_judge.judges.chat.template import FOLDER
 from halo_judge.testing import ChatServer
 from halo_statistics import proportion
 
@@ -398,7 +398,8 @@ def test_it_judges_where_nothing_draws_renders_or_trains(files):
 
 
 def test_a_judge_of_a_file_that_is_called_longest_is_another_one(tmp_path):
-    source = "from halo_judge.components import Longest\n\n\nclass longest(Longest):\n    pass\n"
+    imported = "from halo_judge.judges.longest import Longest"
+    source = f"{imported}\n\n\nclass longest(Longest):\n    pass\n"
     (tmp_path / "mine.py").write_text(source, encoding="utf-8")
     name = f"file:{tmp_path / 'mine.py'}:longest"
     assert [judge.label for judge in judges_given([name, "longest"], ())] == ["longest", name]

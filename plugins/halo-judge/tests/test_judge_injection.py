@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from halo_core.judge import Comparison, Verdict
-from halo_judge.template import FOLDER, find_template, read_template
+from halo_judge.judges.chat.template import FOLDER, find_template, read_template
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "explanation" / "judge-injection.md"

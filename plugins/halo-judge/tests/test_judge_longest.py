@@ -2,7 +2,7 @@ import pytest
 
 from halo_core.judge import Comparison, JudgeContext
 from halo_core.testing import check_scoring_judge
-from halo_judge.components import Longest
+from halo_judge.judges.longest import Longest
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 import pytest
 
 from halo_core.judge import Verdict
-from halo_judge.orders import Ruling, assign_orders, combine, comparison, outcome
-from halo_judge.samples import Duel
+from halo_judge.stage.duels import Duel
+from halo_judge.stage.orders import Ruling, assign_orders, combine, comparison, outcome
 
 
 def duel(name, completion="good", baseline="bad"):

@@ -9,10 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 from halo_core.judge import Comparison
-from halo_judge.gpt4 import GPT4
-from halo_judge.prices import find_price, most_tokens
-from halo_judge.reading import read_reply, read_text
-from halo_judge.template import (
+from halo_judge.judges.chat.options import GPT4
+from halo_judge.judges.chat.prices import find_price, most_tokens
+from halo_judge.judges.chat.replies import preference, read_reply, read_text
+from halo_judge.judges.chat.template import (
     LineAnswer,
     Template,
     break_role_markers,
@@ -21,7 +21,6 @@ from halo_judge.template import (
     read_template,
     shipped,
 )
-from halo_judge.weighting import preference
 
 DATA = Path(os.environ.get("HALO_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
 PROMPT = [{"role": "user", "content": "Say {a} or {b}."}]

@@ -10,9 +10,9 @@ import pytest
 
 from halo_core.cli import call
 from halo_core.judge import Comparison
-from halo_judge.labelled_files import read_labelled
-from halo_judge.people import people
-from halo_judge.template import read_template
+from halo_judge.command.accuracy import people
+from halo_judge.files.labelled import read_labelled
+from halo_judge.judges.chat.template import read_template
 from halo_judge.testing import ChatServer
 from halo_judge.testing.chat_server import ChatReply
 

@@ -166,7 +166,7 @@ def test_another_threshold_asks_nothing_again_and_an_edited_judge_asks_all(here)
 
 def test_what_is_copied_is_ones_own_while_another_threshold_waits(here, monkeypatch):
     from halo_core.workspace.lock import locked
-    from halo_judge import label_command
+    from halo_judge.command import label_command
 
     held = []
     copy = label_command._write

@@ -12,8 +12,8 @@ from halo_core.rows import DataSet, arrow_schema
 from halo_core.scoring_judge import Score, ScoringJudge
 from halo_core.stage import StopFlag
 from halo_core.testing.context import stage_context
-from halo_judge.components import Longest
-from halo_judge.label_stage import Label
+from halo_judge.judges.longest import Longest
+from halo_judge.label.options import Label
 
 
 class Scores(ScoringJudge):

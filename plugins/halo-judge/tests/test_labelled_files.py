@@ -5,7 +5,7 @@ import json
 import pytest
 
 from halo_core.errors import DataError, PathError
-from halo_judge.labelled_files import read_labelled
+from halo_judge.files.labelled import read_labelled
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from halo_core.errors import DataError, PathError
-from halo_judge.output_files import read_outputs
-from halo_judge.output_pairs import clusters, pair_outputs, pair_with_targets, subset
+from halo_judge.files.output_pairs import clusters, pair_outputs, pair_with_targets, subset
+from halo_judge.files.outputs import read_outputs
 
 
 @pytest.fixture

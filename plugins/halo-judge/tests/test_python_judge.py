@@ -12,7 +12,7 @@ from halo_core.spec.document import Document
 from halo_core.spec.mistakes import Mistakes
 from halo_core.spec.resolver import Resolver
 from halo_core.testing import check_scoring_judge
-from halo_judge.python_judge import PythonJudge
+from halo_judge.judges.python import PythonJudge
 
 UNUSED = JudgeContext(Path("unused"), Path("unused"))
 PROMPT = [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}]

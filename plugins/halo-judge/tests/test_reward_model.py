@@ -20,8 +20,8 @@ from halo_core.spec.resolver import Resolver
 from halo_core.stage import ModelInput
 from halo_core.testing import check_scoring_judge
 from halo_core.testing.context import stage_context
-from halo_judge.opening import judge_context
-from halo_judge.reward_model import RewardModel
+from halo_judge.judges.reward_model.options import RewardModel
+from halo_judge.stage.ask import judge_context
 from halo_models import testing
 
 TOLERANCE = 1e-5
@@ -189,7 +189,7 @@ def test_what_a_text_spells_is_no_control_token(trained):
     """It reads the same ids as the trainer encodes, whatever a text spells."""
     from transformers import AutoTokenizer
 
-    from halo_judge.classifier_text import Reader
+    from halo_judge.judges.reward_model.classifier_text import Reader
     from halo_models.load import load_tokenizer
     from halo_models.notes import read_notes
     from halo_models.prompts import PromptEncoder
@@ -325,7 +325,7 @@ def test_without_a_template_it_reads_a_pair_of_texts(tmp_path):
 @pytest.mark.parametrize("reads", ["conversation", "completion"])
 @pytest.mark.parametrize("limit", [128, 12])
 def test_what_a_plain_text_spells_is_no_control_token_either(reads, limit):
-    from halo_judge.classifier_text import Reader
+    from halo_judge.judges.reward_model.classifier_text import Reader
     from halo_models.notes import ModelNotes
 
     tokenizer = make_tokenizer()
@@ -436,7 +436,7 @@ def test_a_gpu_that_only_emulates_bfloat16_computes_in_float32_as_in_training(tr
     def supported(including_emulation=True):
         return including_emulation
 
-    monkeypatch.setattr("halo_judge.reward_session.load_classifier", load)
+    monkeypatch.setattr("halo_judge.judges.reward_model.reward_session.load_classifier", load)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
     with pytest.raises(Loading) as loaded:

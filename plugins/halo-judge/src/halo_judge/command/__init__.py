@@ -1,0 +1,1 @@
+"""The commands `halo judge` and `halo label`: judging without a run."""

@@ -1,0 +1,216 @@
+"""How far judges say what people say, and people what other people say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from math import isnan
+from statistics import fmean
+from typing import Any
+
+from halo_core.feedback import prompt_id
+from halo_core.workspace.records import VerdictLine
+from halo_judge.command.compare_summary import position
+from halo_judge.files.labelled import Choice, Labelled, Rated, majority_of
+from halo_judge.stage.orders import Outcome, outcome
+from halo_judge.stage.verdict_metrics import price
+from halo_statistics import (
+    POINTS,
+    PairedDifference,
+    calibration,
+    clustered_rate,
+    cohen_kappa,
+    krippendorff_alpha,
+    paired_difference,
+)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A labelled comparison, and what a judge made of it.
+
+    Attributes:
+        id: Names it among all files.
+        labelled: What people said.
+        record: What the judge said.
+    """
+
+    id: str
+    labelled: Labelled
+    record: VerdictLine
+
+    @property
+    def points(self) -> float | None:
+        """Returns the share of a point for agreeing with the majority, over both orders.
+
+        None where there is no majority or no verdict.
+        """
+        majority = self.labelled.majority
+        if majority is None or self.record["result"] == "unscored":
+            return None
+        said = [outcome_of(o["winner"], o["order"]) for o in self.record["orders"]]
+        return fmean(credit(each, majority) for each in said) if said else credit("tie", majority)
+
+
+def outcome_of(winner: Any, order: Any) -> Outcome:
+    """Returns what a verdict that was scored says of the first text."""
+    from halo_core.judge import Verdict
+
+    found = outcome(Verdict("", winner), order)
+    assert found is not None
+    return found
+
+
+def credit(said: Choice, majority: Choice) -> float:
+    """Returns the point for a verdict: half of one for a tie where people prefer a text.
+
+    So a judge that knows nothing gets one half where people prefer a text, whether it throws a
+    coin, always says the first, or always says tie.
+
+    >>> credit("win", "win"), credit("tie", "win"), credit("win", "tie")
+    (1.0, 0.5, 0.0)
+    """
+    if said == majority:
+        return 1.0
+    return 0.5 if said == "tie" else 0.0
+
+
+def evaluation(judged: Sequence[Judged], *, confidence: float) -> dict[str, Any]:
+    """Returns what is measured of a judge on labelled comparisons, as `--json` has it.
+
+    ==============  ====================================================================
+    `n`             comparisons
+    `majority`      those in which more people said one thing than any other
+    `unscored`      those without a verdict
+    `accuracy`      share of points (see `credit`) on the majority, both orders averaged
+    `position`      agreement between the orders, and favour for a place
+    `kappa`         Cohen's, of the two orders' result and the majority
+    `calibration`   of a judge that says how sure it is
+    `calls` `cost`  paid requests and dollars
+    ==============  ====================================================================
+
+    The interval of `accuracy` knows which comparisons are of one prompt.
+
+    Args:
+        judged: At least one.
+        confidence: Of the intervals, in (0, 1).
+    """
+    scored = [each for each in judged if each.record["result"] != "unscored"]
+    right = [each for each in judged if each.points is not None]
+    points = [each.points for each in right if each.points is not None]
+    clusters = [prompt_id(each.record["prompt"]) for each in right]
+    return {
+        "n": len(judged),
+        "majority": sum(each.labelled.majority is not None for each in judged),
+        "unscored": len(judged) - len(scored),
+        "accuracy": (
+            asdict(clustered_rate(points, clusters, confidence=confidence)) if points else None
+        ),
+        "position": position([each.record for each in scored], confidence),
+        "kappa": _kappa(right),
+        "calibration": _calibration(right, confidence),
+        **price([each.record for each in judged]),
+    }
+
+
+def against_floor(
+    judged: Sequence[Judged], floor: Sequence[Judged], *, confidence: float
+) -> PairedDifference | None:
+    """Returns how far a judge's points are above those of another on the same comparisons."""
+    ours, theirs = (
+        {each.id: each.points for each in side if each.points is not None}
+        for side in (judged, floor)
+    )
+    if not ours.keys() & theirs.keys():
+        return None
+    return paired_difference(ours, theirs, confidence=confidence)
+
+
+def beats(difference: PairedDifference, *, confidence: float) -> bool:
+    """Returns whether the first is better, and the paired test says that it is not by chance."""
+    return difference.difference > 0 and difference.p < 1 - confidence
+
+
+def _kappa(right: Sequence[Judged]) -> float | None:
+    if not right:
+        return None
+    ruled = [each.record["result"] for each in right]
+    found = cohen_kappa(ruled, [str(each.labelled.majority) for each in right])
+    return None if isnan(found) else found
+
+
+def _calibration(right: Sequence[Judged], confidence: float) -> dict[str, Any] | None:
+    sure = [(_preference(each.record), each.labelled.majority) for each in right]
+    known = [(p, POINTS[majority]) for p, majority in sure if p is not None and majority]
+    if not known:
+        return None
+    preferences, outcomes = zip(*known, strict=True)
+    return asdict(calibration(preferences, outcomes, confidence=confidence))
+
+
+def _preference(record: VerdictLine) -> float | None:
+    """Returns how sure the judge is of the first text, in both orders; None if it never says."""
+    said = record["orders"]
+    if not said or not all("preference" in each for each in said):
+        return None
+    return fmean(
+        each["preference"] if each["order"] == "AB" else 1 - each["preference"] for each in said
+    )
+
+
+PAIRS = 10
+"""Pairs of annotators whose kappas are told; more say nothing that alpha does not."""
+
+
+def people(comparisons: Sequence[Rated], *, confidence: float) -> dict[str, Any] | None:
+    """Returns the agreement of people, as `--json` has it; None where each was labelled once.
+
+    ===========  =========================================================================
+    `labels`     labels on comparisons that have at least two
+    `accuracy`   each label against the majority of the others, in the points of a judge
+    `alpha`      Krippendorff's, over all annotators
+    `kappa`      Cohen's of each pair of annotators, where there are at most ten pairs
+    ===========  =========================================================================
+
+    Args:
+        comparisons: All of a file.
+        confidence: Of the interval, in (0, 1).
+    """
+    several = [each for each in comparisons if len(each.labels) > 1]
+    if not several:
+        return None
+    points, clusters = [], []
+    for each in several:
+        for annotator, choice in each.labels.items():
+            others = majority_of([c for who, c in each.labels.items() if who != annotator])
+            if others is not None:
+                points.append(credit(choice, others))
+                clusters.append(each.prompt_id)
+    annotators = list(dict.fromkeys(who for each in several for who in each.labels))
+    ratings = [[each.labels.get(who) for each in several] for who in annotators]
+    alpha = krippendorff_alpha(ratings)
+    return {
+        "annotators": len(annotators),
+        "labels": sum(len(each.labels) for each in several),
+        "accuracy": (
+            asdict(clustered_rate(points, clusters, confidence=confidence)) if points else None
+        ),
+        "alpha": None if isnan(alpha) else alpha,
+        "kappa": _kappas(dict(zip(annotators, ratings, strict=True))),
+    }
+
+
+def _kappas(ratings: dict[str, list[Choice | None]]) -> dict[str, float]:
+    pairs = list(combinations(ratings, 2))
+    found: dict[str, float] = {}
+    for one, other in pairs if len(pairs) <= PAIRS else ():
+        both = [
+            (a, b)
+            for a, b in zip(ratings[one], ratings[other], strict=True)
+            if a is not None and b is not None
+        ]
+        kappa = cohen_kappa([a for a, _ in both], [b for _, b in both]) if both else float("nan")
+        if not isnan(kappa):
+            found[f"{one}, {other}"] = kappa
+    return found

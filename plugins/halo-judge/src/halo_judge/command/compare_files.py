@@ -1,0 +1,182 @@
+"""What `halo judge --a FILE --b FILE` does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from halo_core.cli.output import Output
+from halo_core.cli.terminal import drawn, listing, stopping
+from halo_core.errors import UserError
+from halo_core.progress import stderr_progress
+from halo_core.stage import StopFlag
+from halo_core.workspace.files import write_json
+from halo_core.workspace.layout import Workspace
+from halo_core.workspace.records import VERDICTS, VerdictLine
+from halo_judge.command.choices import Choices
+from halo_judge.command.compare_summary import files_lines, files_summary
+from halo_judge.command.dry_run import quote_lines, quote_rows
+from halo_judge.command.named_judges import judge_given
+from halo_judge.command.verdict_store import Work, do, make_work
+from halo_judge.files.output_pairs import Pairing, pair_outputs, pair_with_targets, subset
+from halo_judge.files.outputs import OutputFile, found_file, read_outputs
+from halo_judge.stage.cost import dollars
+from halo_judge.stage.verdict_file import first_failure
+
+TARGET = "target"
+
+
+def compare_files(
+    a: str,
+    b: str,
+    judge: str,
+    overrides: Sequence[str],
+    orders: Literal["both", "counterbalanced"],
+    choices: Choices,
+    output: Output,
+) -> None:
+    """Judges the outputs of one file against those of another, and prints the win rate.
+
+    Args:
+        a: The outputs.
+        b: What they are compared with, or ``target``.
+        judge: Who compares.
+        overrides: Of its options.
+        orders: In which each pair is shown.
+        choices: The other options.
+        output: Of the command.
+
+    Raises:
+        UserError: For a mistake in an option or a file.
+        Interrupted: When asked to stop; verdicts are kept.
+    """
+    named = judge_given(judge, overrides)
+    ours, theirs, pairing = _paired(a, b)
+    inputs = [ours.path, *([theirs.path] if theirs else [])]
+    place = choices.place(inputs, endings=(".jsonl", ""))
+    told: dict[str, Any] = {
+        "a": _told(ours),
+        "b": _told(theirs) if theirs else TARGET,
+        "prompts": pairing.prompts,
+        "alone": {"a": pairing.alone, "b": pairing.other_alone},
+    }
+    duels = subset(pairing.duels, choices.n, choices.seed)
+    work = make_work(named, duels, told, both=orders == "both")
+    told |= {"judge": named.resolved.tree(), "orders": orders, "comparisons": len(duels)}
+    workspace = choices.workspace()
+    rows = quote_rows([work], workspace)
+    for line in _notes(ours, theirs, pairing):
+        click.echo(line, err=True)
+    if len(duels) < len(pairing.duels):
+        chosen = f"{len(duels)} of {len(pairing.duels)} comparisons, chosen by the seed"
+        click.echo(f"{chosen} {choices.seed}", err=True)
+    if choices.dry_run:
+        output.emit({**told, "quotes": rows})
+        for line in quote_lines(rows):
+            output.say(line)
+        return
+    records = judged(work, workspace, rows[0])
+    summary = files_summary(records, confidence=choices.confidence)
+    folder = work.folder(workspace)
+    payload = {**told, "confidence": choices.confidence, **summary, "folder": str(folder)}
+    files = _write(place, records, payload)
+    output.emit({**payload, "files": [str(path) for path in files]})
+    if not output.json:
+        title = f"{ours.name} against {theirs.name if theirs else 'the targets'}"
+        lines = files_lines(summary, records, confidence=choices.confidence)
+        output.say(drawn(listing(f"{title} ({named.label})", lines)).rstrip("\n"))
+        output.say(f"verdicts: {files[0] if files else folder / VERDICTS.name}")
+
+
+def judged(work: Work, workspace: Workspace, quote: Mapping[str, Any]) -> list[VerdictLine]:
+    """Returns the verdicts; says where they are kept, what they cost, and which failed.
+
+    Raises:
+        PluginError: When the judge breaks its interface.
+        Interrupted: When asked to stop; verdicts are kept.
+    """
+    stop, progress = StopFlag(), stderr_progress()
+    folder = work.folder(workspace)
+    asked, rest = quote["comparisons"], quote["comparisons"] - quote["kept"]
+    what = f"{rest} of {asked} verdicts to give{_paid(quote)}" if rest else f"all {asked} verdicts"
+    click.echo(f"{work.judge.label}: {what}, kept in {folder}", err=True)
+    try:
+        with stopping(stop):
+            records = do(work, workspace, progress, stop)
+    except KeyboardInterrupt:
+        stop.raise_interrupted(f"the same command goes on from what is kept in {folder}")
+    failed = sum(record["result"] == "unscored" for record in records)
+    if failed:
+        progress.warn(
+            f"{failed} of {len(records)} comparisons are unscored; the first: "
+            f"{first_failure(records)}. The same command asks for them again"
+        )
+    return records
+
+
+def _paid(quote: Mapping[str, Any]) -> str:
+    if not quote["calls"]:
+        return ""
+    cost = "at an unknown price" if quote["cost"] is None else f"at most ${dollars(quote['cost'])}"
+    return f", {quote['calls']} requests to {quote['model']}, {cost}"
+
+
+def _paired(a: str, b: str) -> tuple[OutputFile, OutputFile | None, Pairing]:
+    if b == TARGET:
+        ours = read_outputs(a)
+        return ours, None, pair_with_targets(ours)
+    if found_file(a).samefile(found_file(b)):
+        raise UserError(
+            "is the file of --a too: a text never differs from itself; give another, or 'target'",
+            location=f"--b {b}",
+        )
+    ours, theirs = read_outputs(a), read_outputs(b)
+    return ours, theirs, pair_outputs(ours, theirs)
+
+
+def _told(file: OutputFile) -> dict[str, Any]:
+    return {
+        "path": str(file.path),
+        "name": file.name,
+        "outputs": len(file.outputs),
+        "dropped": dict(file.dropped),
+    }
+
+
+def _notes(ours: OutputFile, theirs: OutputFile | None, pairing: Pairing) -> list[str]:
+    """Returns what was left out, and whether a prompt has several comparisons."""
+    lines = [
+        f"{file.path}: {count} left out: {why}"
+        for file in (ours, theirs)
+        if file
+        for why, count in file.dropped.items()
+    ]
+    whom = (theirs and f"in {theirs.path}") or "among the targets"
+    if pairing.alone:
+        lines.append(f"{ours.path}: {pairing.alone} outputs without a partner {whom}")
+    if theirs and pairing.other_alone:
+        lines.append(
+            f"{theirs.path}: {pairing.other_alone} outputs without a partner in {ours.path}"
+        )
+    if pairing.prompts < len(pairing.duels):
+        lines.append(
+            f"{len(pairing.duels)} comparisons of {pairing.prompts} prompts: several of some, "
+            "which the interval takes into account"
+        )
+    return lines
+
+
+def _write(
+    place: Path | None, records: Sequence[VerdictLine], payload: Mapping[str, Any]
+) -> list[Path]:
+    if place is None:
+        return []
+    if place.suffix == ".jsonl" and not place.is_dir():
+        VERDICTS.write(place, records)
+        return [place]
+    VERDICTS.write(place / VERDICTS.name, records)
+    write_json(place / "summary.json", payload)
+    return [place / VERDICTS.name, place / "summary.json"]

@@ -1,0 +1,63 @@
+"""What `halo judge --dry-run` prints: requests, tokens and dollars per judge; nothing is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from halo_core.cli.terminal import table
+from halo_core.workspace.layout import Workspace
+from halo_judge.command.verdict_store import Work
+from halo_judge.judges.chat.prices import SHIPPED
+from halo_judge.stage.cost import dollars, quoted
+
+
+def quote_rows(works: Iterable[Work], workspace: Workspace) -> list[dict[str, Any]]:
+    """Returns a row per judge, over all its work.
+
+    `calls` are requests to pay for, `kept` comparisons whose verdict is there already; `cost` is
+    in dollars, None where a price is not known, and 0 for a judge that costs nothing.
+    """
+    by_judge: dict[str, list[Work]] = {}
+    for work in works:
+        by_judge.setdefault(work.judge.label, []).append(work)
+    return [_row(label, found, workspace) for label, found in by_judge.items()]
+
+
+def _row(label: str, works: Sequence[Work], workspace: Workspace) -> dict[str, Any]:
+    judge, asked = works[0].judge.judge, [each for work in works for each in work.comparisons()]
+    row: dict[str, Any] = {"judge": label, "model": None, "comparisons": len(asked)}
+    quote = quoted(judge, asked, workspace.cache)
+    if quote is None:
+        kept = sum(len(work.orders[id_]) for work in works for id_ in work.kept_ids(workspace))
+        return row | {"kept": kept, "calls": 0, "tokens_in": 0, "tokens_out": 0, "cost": 0.0}
+    return row | asdict(quote)
+
+
+def quote_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Returns the rows as a table, and where the prices are from."""
+    header = ["judge", "model", "verdicts", "kept", "requests", "tokens in", "out", "dollars"]
+    cells = [
+        [
+            row["judge"],
+            row["model"] or "-",
+            str(row["comparisons"]),
+            str(row["kept"]),
+            str(row["calls"]),
+            f"{row['tokens_in']}",
+            f"{row['tokens_out']}",
+            "unknown" if row["cost"] is None else dollars(row["cost"]),
+        ]
+        for row in rows
+    ]
+    lines = [table(header, cells)]
+    if any(row["model"] for row in rows):
+        sources = {row["prices"]: None for row in rows if row["model"] and row["prices"]}
+        lines += [
+            "",
+            "Tokens sent are about a quarter of the bytes; replies and dollars are upper bounds.",
+            *(f"{source[0].upper()}{source[1:]}." for source in sources),
+            f"The shipped prices: {SHIPPED}; your own: --set judge.prices=FILE",
+        ]
+    return lines

@@ -1,0 +1,175 @@
+"""`halo label`: feedback from samples or a file, by what a judge says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from math import isfinite, nan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import click
+
+from halo_core.cli.output import Output, output_options, workspace_option
+from halo_core.errors import UserError
+
+if TYPE_CHECKING:
+    from halo_core.judge import Judge
+    from halo_core.spec.resolved import Resolved
+    from halo_core.stage import StageResult
+    from halo_judge.command.label_sources import Sources
+    from halo_judge.label.options import Label
+
+BUSY = "the same is being labelled by another process; wait for it"
+
+
+def _options(command: Callable[..., None]) -> Callable[..., None]:
+    options = (
+        click.option("--judge", required=True, metavar="JUDGE", help="Who labels: a name, or "
+                     "'{use: NAME, ...options}'."),
+        click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE",
+                     help="An option of the judge, as in --set judge.url=http://... Repeatable."),
+        click.option("--of", metavar="SAMPLES", help="A file of outputs, the folder of a sampling "
+                     "stage, or RUN:STAGE."),
+        click.option("--against", metavar="SAMPLES", help="With --of, samples that are labelled "
+                     "too, or 'target': the completion that the data held for the prompt."),
+        click.option("--data", metavar="FILE", help="Instead of --of, a file of completions that "
+                     "the source jsonl reads."),
+        click.option("--feedback", type=click.Choice(["binary", "paired", "scored"]),
+                     default="binary", show_default=True, help="The feedback to make."),
+        click.option("--threshold", metavar="NUMBER|median", help="Binary: the score at which a "
+                     "completion is desirable."),
+        click.option("--desirable", type=click.Choice(["above", "below"]), default="above",
+                     show_default=True, help="Which scores are good ones."),
+        click.option("--margin", type=click.FloatRange(0), default=0.0, help="Leave out scores "
+                     "nearer to the threshold, and pairs nearer to each other, than this."),
+        click.option("--out", required=True, metavar="FILE", help="Where the feedback goes: a "
+                     ".jsonl file."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_options
+@workspace_option
+@output_options
+def label(
+    judge: str,
+    overrides: Sequence[str],
+    of: str | None,
+    against: str | None,
+    data: str | None,
+    feedback: Literal["binary", "paired", "scored"],
+    threshold: str | None,
+    desirable: Literal["above", "below"],
+    margin: float,
+    out: str,
+    workspace: str,
+    output: Output,
+) -> None:
+    """Turn completions into binary, paired or scored feedback by what a judge says of them.
+
+    Ctrl-C keeps what the judge said; the same command goes on from there.
+
+    \b
+    halo label --judge longest --of samples.jsonl --threshold median --out labels.jsonl
+    halo label --judge '{use: python, function: "file:./judge.py:score"}' \\
+        --data completions.jsonl --threshold 0.5 --out labels.jsonl
+    """  # noqa: D301 (click wants the backspace itself before a paragraph not to be wrapped)
+    from halo_core.cli.options import component_given
+    from halo_core.workspace.layout import open_workspace
+    from halo_judge.command.label_sources import find_sources
+    from halo_judge.label.options import Label
+
+    found = component_given("judge", judge, option="--judge", overrides=overrides)
+    stage = Label(
+        judge=cast("Judge", found.component),
+        feedback=feedback,
+        of=of,
+        against=against,
+        data=data,
+        threshold=_threshold(threshold),
+        desirable=desirable,
+        margin=_finite(margin, str(margin), "--margin", "a finite number"),
+    )
+    _check(stage, out)
+    sources = find_sources(stage, open_workspace(workspace), Path(out))
+    for line in sources.told:
+        click.echo(line, err=True)
+    result, counts, file = _run(stage, found, sources, Path(out))
+    output.emit({"out": str(file), **result.metrics, **counts})
+    output.say(result.headline)
+    output.say(f"{file}: {{use: jsonl, path: {out}}} reads it")
+
+
+def _threshold(text: str | None) -> float | Literal["median"] | None:
+    if text is None or text == "median":
+        return cast(Literal["median"] | None, text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = nan
+    return _finite(number, repr(text), "--threshold", "a number or median")
+
+
+def _finite(number: float, came: str, option: str, expected: str) -> float:
+    if not isfinite(number):
+        raise UserError(f"got {came}; expected {expected}", location=option)
+    return number
+
+
+def _check(stage: Label, out: str) -> None:
+    for option, message in stage.mistakes():
+        raise UserError(re.sub(r"`(\w+)`", r"--\1", message), location=f"--{option}")
+    if not out.endswith(".jsonl"):
+        raise UserError(f"got {out}; expected a file that ends in .jsonl", location="--out")
+
+
+def _run(
+    stage: Label, judge: Resolved, sources: Sources, out: Path
+) -> tuple[StageResult, dict[str, Any], Path]:
+    """Labels in a folder of the workspace that the judge and the sources name.
+
+    Another threshold is another process's feedback in the same folder, so the folder stays locked
+    until this one's is copied.
+    """
+    from halo_core.cli.terminal import stopping
+    from halo_core.progress import stderr_progress
+    from halo_core.stage import StopFlag
+    from halo_core.workspace.lock import locked
+    from halo_judge.label.label_samples import label as label_completions
+
+    stop = StopFlag()
+    folder = sources.folder(judge)
+    folder.mkdir(parents=True, exist_ok=True)
+    context = sources.context(folder, stop, stderr_progress())
+    try:
+        with locked(folder, BUSY), stopping(stop):
+            again = "the same command"
+            result = label_completions(stage, context, where="halo label", again=again)
+            return result, _counts(folder), _write(folder, out)
+    except KeyboardInterrupt:
+        stop.raise_interrupted("the same command goes on from what was saved before")
+        raise
+
+
+def _counts(folder: Path) -> dict[str, Any]:
+    """Returns the kind of feedback, and what was left out by reason."""
+    from halo_core.workspace.files import read_json
+    from halo_judge.label.label_samples import COUNTS
+
+    counts: dict[str, Any] = read_json(folder / COUNTS)
+    return counts
+
+
+def _write(folder: Path, out: Path) -> Path:
+    from halo_core.workspace.files import write_text
+    from halo_core.workspace.records import FEEDBACK
+
+    try:
+        write_text(out, (folder / FEEDBACK.name).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot be written: {error.strerror}", location=f"--out {out}") from None
+    return out.resolve()

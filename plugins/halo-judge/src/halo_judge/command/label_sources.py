@@ -1,0 +1,146 @@
+"""What `halo label` labels: samples or rows on this machine, without a spec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from halo_core.errors import PathError, UserError, did_you_mean
+from halo_core.progress import Progress
+from halo_core.rows import DataSet
+from halo_core.run.identity import component_identity, digest
+from halo_core.spec.resolved import Resolved
+from halo_core.stage import StageContext, StopFlag
+from halo_core.workspace.layout import Target, Workspace, find
+from halo_core.workspace.records import RUN
+from halo_judge.files.outputs import read_outputs
+from halo_judge.label.candidates import TARGET
+from halo_judge.label.options import Label
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the completions are.
+
+    Attributes:
+        workspace: For what a judge says, and for what it keeps.
+        inputs: As a stage's: ``of`` and ``against`` to files or folders of samples.
+        data: As a stage's: ``data`` to rows.
+        names: What was given, made absolute; names the work.
+        told: What the user should know of the rows.
+    """
+
+    workspace: Workspace
+    inputs: Mapping[str, Path]
+    data: Mapping[str, DataSet]
+    names: Sequence[str]
+    told: Sequence[str]
+
+    def folder(self, judge: Resolved) -> Path:
+        """Returns where what a judge says of these completions is kept."""
+        return self.workspace.root / "labels" / digest([component_identity(judge), *self.names])
+
+    def context(self, folder: Path, stop: StopFlag, progress: Progress) -> StageContext:
+        """Returns the context in which the stage labels."""
+        return StageContext.for_folder(
+            folder,
+            id_="label",
+            inputs=self.inputs,
+            data=self.data,
+            cache=self.workspace.cache,
+            progress=progress,
+            stop=stop,
+        )
+
+
+def find_sources(stage: Label, workspace: Workspace, out: Path) -> Sources:
+    """Returns the sources that the options name.
+
+    Args:
+        stage: The options, with what was given for `of`, `against` and `data`.
+        workspace: Where runs are looked for.
+        out: Where the feedback goes; must be none of the sources.
+
+    Raises:
+        PathError: When there are no such samples.
+        DataError: When a file of completions cannot be read.
+        UserError: When the feedback would go over a source, or the same samples are given twice.
+    """
+    given = {"of": stage.of, "against": stage.against}
+    inputs = {
+        option: _samples(name, option, workspace)
+        for option, name in given.items()
+        if name is not None and name != TARGET
+    }
+    if len(set(inputs.values())) < len(inputs):
+        raise UserError(
+            f"{stage.against} is what --of gives too, so no prompt has two completions; give "
+            "another, or 'target'",
+            location="--against",
+        )
+    names = [*map(str, inputs.values()), str(stage.against == TARGET)]
+    data: dict[str, DataSet] = {}
+    told = [line for path in inputs.values() if path.is_file() for line in _left_out(path)]
+    if stage.data is not None:
+        file = Path(str(stage.data)).expanduser().resolve()
+        data["data"], told = _rows(file, workspace)
+        names.append(str(file))
+    if str(out.resolve()) in names:
+        raise UserError(f"{out} is what is labelled; expected another file", location="--out")
+    return Sources(workspace, inputs, data, names, told)
+
+
+def _left_out(path: Path) -> list[str]:
+    """Returns a line for each reason why rows of a file are left out, having read it."""
+    dropped = read_outputs(str(path)).dropped
+    return [f"{path.name}: {n} left out: {why}" for why, n in dropped.items()]
+
+
+def _samples(name: str, option: str, workspace: Workspace) -> Path:
+    path = Path(name).expanduser()
+    if path.exists():
+        return path.resolve()
+    if not name.rpartition(":")[0]:
+        raise PathError(
+            f"no such file or folder: {name}; expected a file of outputs, the folder of a "
+            "sampling stage, or RUN:STAGE",
+            location=f"--{option}",
+        )
+    return _stage_of_run(find(name, workspace.root, stages=True), f"--{option}")
+
+
+def _stage_of_run(target: Target, option: str) -> Path:
+    record = RUN.read(target.folder)
+    if target.kind != "run" or record is None:
+        what = f"{target.folder.name!r} is a suite; name one of its runs"
+        raise PathError(what, location=option)
+    stages = record.get("stages", [])
+    sampling = {stage["id"]: stage["folder"] for stage in stages if stage["product"] == "samples"}
+    stage = target.stage or ""
+    if stage not in sampling:
+        raise PathError(
+            f"the run {target.folder.name} has no sampling stage {stage!r}."
+            f"{did_you_mean(stage, sampling)} It has {', '.join(sampling) or 'none'}",
+            location=option,
+        )
+    return target.workspace / sampling[stage]
+
+
+def _rows(file: Path, workspace: Workspace) -> tuple[DataSet, list[str]]:
+    from halo_core.plugins.discovery import discover
+    from halo_core.run.materialise import materialise_set
+    from halo_core.spec.data_sets import resolve_set
+    from halo_core.spec.document import Document
+    from halo_core.spec.mistakes import Mistakes
+    from halo_core.spec.resolver import Resolver
+
+    mistakes = Mistakes(Document("--data", Path.cwd(), {}))
+    value = {"use": "jsonl", "path": str(file)}
+    found = resolve_set(Resolver(discover(), mistakes), file.name, value, ())
+    if found is None:
+        raise mistakes.errors[0]
+    (rows,) = materialise_set(found, workspace)
+    reasons = ", ".join(f"{n} {reason}" for reason, n in rows.dropped.items())
+    told = [f"{file.name}: {rows.count} rows, dropped {reasons}"] if reasons else []
+    return DataSet(file.name, rows.feedback, [rows.file]), told

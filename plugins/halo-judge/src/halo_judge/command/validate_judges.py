@@ -1,0 +1,211 @@
+"""What `halo judge --validate FILE` does: measures judges against people's labels."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from halo_core.cli.output import Output
+from halo_core.cli.terminal import drawn
+from halo_core.errors import UserError
+from halo_core.workspace.files import write_json, write_text
+from halo_core.workspace.layout import Workspace
+from halo_judge.command.accuracy import Judged, against_floor, beats, evaluation, people
+from halo_judge.command.choices import Choices
+from halo_judge.command.compare_files import judged
+from halo_judge.command.dry_run import quote_lines, quote_rows
+from halo_judge.command.named_judges import FLOOR, NamedJudge, judges_given
+from halo_judge.command.tables import flat, judge_cells, judge_header, people_cells, rows_table
+from halo_judge.command.verdict_store import Work, make_work
+from halo_judge.files.labelled import Labelled, LabelledFile, read_labelled
+from halo_judge.files.output_pairs import subset
+
+ALL = "all files"
+
+LEGEND = (
+    "Accuracy: points on what most people said, a tie is half a point, both orders averaged.",
+    "First place: points of the text shown first; 0.5 without a bias. Kappa (Cohen's, judge and",
+    "people) and alpha (Krippendorff's, among people): 1 is full agreement, 0 that of chance.",
+    "Against longest: accuracy above that of longest, and p of the exact sign test.",
+)
+"""What the columns are."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file of which some or all comparisons are judged."""
+
+    file: LabelledFile
+    comparisons: Sequence[Labelled]
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """For whoever finds the folder of the verdicts."""
+        return {"validate": str(self.file.path)}
+
+
+def validate_judges(
+    paths: Sequence[str],
+    judges: Sequence[str],
+    overrides: Sequence[str],
+    choices: Choices,
+    output: Output,
+) -> None:
+    """Judges labelled comparisons in both orders, and prints how far judges agree with people.
+
+    Args:
+        paths: The files.
+        judges: Who compares, besides `longest`.
+        overrides: Of the options of the one judge.
+        choices: The other options.
+        output: Of the command.
+
+    Raises:
+        UserError: For a mistake in an option or a file.
+        Interrupted: When asked to stop; verdicts are kept.
+    """
+    named = judges_given(judges, overrides)
+    parts = _parts(paths, choices)
+    place = choices.place([part.file.path for part in parts], endings=(".csv", ".json"))
+    workspace = choices.workspace()
+    works = {judge.label: [_work(judge, part) for part in parts] for judge in named}
+    for part in parts:
+        for why, count in part.file.dropped.items():
+            click.echo(f"{part.file.path}: {count} left out: {why}", err=True)
+    if choices.dry_run:
+        rows = quote_rows([work for each in works.values() for work in each], workspace)
+        output.emit({"files": [_told(part) for part in parts], "quotes": rows})
+        for line in quote_lines(rows):
+            output.say(line)
+        return
+    found = {label: _judged(parts, each, workspace) for label, each in works.items()}
+    payload = {
+        "confidence": choices.confidence,
+        "files": [_told(part, choices.confidence) for part in parts],
+        "judges": {judge.label: judge.resolved.tree() for judge in named},
+        "rows": _rows(found, choices.confidence),
+    }
+    if place is not None:
+        _write(place, payload)
+    output.emit({**payload, "out": None if place is None else str(place)})
+    if not output.json:
+        _print(payload, output)
+
+
+def _parts(paths: Sequence[str], choices: Choices) -> list[Part]:
+    files = [read_labelled(path) for path in paths]
+    for file in files:
+        if [other.path.resolve() for other in files].count(file.path.resolve()) > 1:
+            raise UserError("given twice; leave one out", location=f"--validate {file.path}")
+    parts = []
+    for file in files:
+        chosen = subset([each.duel for each in file.comparisons], choices.n, choices.seed)
+        ids = {duel.prompt_id for duel in chosen}
+        parts.append(Part(file, [c for c in file.comparisons if c.duel.prompt_id in ids]))
+    return parts
+
+
+def _work(judge: NamedJudge, part: Part) -> Work:
+    return make_work(judge, [each.duel for each in part.comparisons], part.about, both=True)
+
+
+def _judged(
+    parts: Sequence[Part], works: Sequence[Work], workspace: Workspace
+) -> dict[str, list[Judged]]:
+    """Returns a file's path to what a judge made of its comparisons."""
+    found = {}
+    for part, work in zip(parts, works, strict=True):
+        records = judged(work, workspace, quote_rows([work], workspace)[0])
+        found[str(part.file.path)] = [
+            Judged(f"{part.file.path} {record['prompt_id']}", labelled, record)
+            for labelled, record in zip(part.comparisons, records, strict=True)
+        ]
+    return found
+
+
+def _rows(
+    found: Mapping[str, Mapping[str, Sequence[Judged]]], confidence: float
+) -> list[dict[str, Any]]:
+    """Returns a row per file and judge; with several files also one per judge over all."""
+    pooled = {
+        label: {ALL: [each for judged in files.values() for each in judged]}
+        for label, files in found.items()
+    }
+    several = len(found[FLOOR]) > 1
+    rows = []
+    for tables in (found, pooled) if several else (found,):
+        for file in tables[FLOOR]:
+            for label, files in tables.items():
+                rows.append(_row(file, label, files[file], tables[FLOOR][file], confidence))
+    return rows
+
+
+def _row(
+    file: str, label: str, judged: Sequence[Judged], floor: Sequence[Judged], confidence: float
+) -> dict[str, Any]:
+    row = {"file": file, "judge": label, **evaluation(judged, confidence=confidence)}
+    difference = None
+    if label != FLOOR:
+        difference = against_floor(judged, floor, confidence=confidence)
+    return row | {
+        "against_longest": None if difference is None else asdict(difference),
+        "beats_longest": None if difference is None else beats(difference, confidence=confidence),
+    }
+
+
+def _told(part: Part, confidence: float | None = None) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "path": str(part.file.path),
+        "name": part.file.name,
+        "comparisons": len(part.comparisons),
+        "dropped": dict(part.file.dropped),
+    }
+    if confidence is not None:
+        told["people"] = people(part.file.rated, confidence=confidence)
+    return told
+
+
+def _write(place: Path, payload: Mapping[str, Any]) -> None:
+    if place.suffix == ".json":
+        write_json(place, payload)
+        return
+    rows = [flat(row) for row in payload["rows"]]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(place, text.getvalue())
+
+
+def _print(payload: Mapping[str, Any], output: Output) -> None:
+    files = {told["path"]: told for told in payload["files"]}
+    for file in dict.fromkeys(row["file"] for row in payload["rows"]):
+        rows = [judge_cells(row) for row in payload["rows"] if row["file"] == file]
+        told = files.get(file, {"name": ALL, "people": None})
+        if told["people"]:
+            rows.append(people_cells(told["people"]))
+        count = next(row["n"] for row in payload["rows"] if row["file"] == file)
+        title = f"{told['name']}: {count} comparisons"
+        output.say(drawn(rows_table(title, judge_header(payload["confidence"]), rows)))
+        for line in _sentences(told, [row for row in payload["rows"] if row["file"] == file]):
+            output.say(line)
+    for line in LEGEND:
+        output.say(line)
+
+
+def _sentences(told: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = [
+        f"{row['judge']} does not beat longest here: it may measure length and nothing else."
+        for row in rows
+        if row["beats_longest"] is False
+    ]
+    if told["people"] and told["people"]["kappa"]:
+        kappas = ", ".join(f"{k:.3f} ({who})" for who, k in told["people"]["kappa"].items())
+        lines.append(f"People among themselves: Cohen's kappa {kappas}.")
+    return [*lines, ""] if lines else []

@@ -1,0 +1,87 @@
+"""Where `halo judge` works: verdicts without a run, kept in the workspace like a stage's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from halo_core.judge import Comparison
+from halo_core.progress import Progress
+from halo_core.run.identity import component_identity, digest
+from halo_core.stage import StageContext, StopFlag
+from halo_core.workspace.files import write_json
+from halo_core.workspace.layout import Workspace
+from halo_core.workspace.lock import locked
+from halo_core.workspace.records import VerdictLine
+from halo_judge.command.named_judges import NamedJudge
+from halo_judge.stage.duels import Duel
+from halo_judge.stage.judge_samples import judge_and_keep
+from halo_judge.stage.orders import Order, assign_orders, comparisons
+from halo_judge.stage.verdict_file import verdict_lines
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a judge is to decide.
+
+    Attributes:
+        judge: Who.
+        duels: What.
+        orders: Prompt id to the orders in which it is judged.
+        about: What the duels are of, for whoever finds the folder.
+    """
+
+    judge: NamedJudge
+    duels: Sequence[Duel]
+    orders: Mapping[str, Sequence[Order]]
+    about: Mapping[str, Any]
+
+    def folder(self, workspace: Workspace) -> Path:
+        """Returns where the verdicts are kept: named by the judge, the texts and the orders."""
+        key = digest(
+            [
+                component_identity(self.judge.resolved),
+                [[d.prompt_id, d.prompt, d.completion, d.baseline] for d in self.duels],
+                [list(self.orders[duel.prompt_id]) for duel in self.duels],
+            ]
+        )
+        name = self.judge.resolved.short_name.replace("/", "-")
+        return workspace.root / "judgements" / f"{name}-{key}"
+
+    def kept_ids(self, workspace: Workspace) -> set[str]:
+        """Returns the ids of the duels that have a line which is kept."""
+        return set(verdict_lines(self.folder(workspace), self.duels, self.orders).read())
+
+    def comparisons(self) -> list[Comparison]:
+        """Returns what the judge is shown, all in all."""
+        return comparisons(self.duels, self.orders)
+
+
+def make_work(
+    judge: NamedJudge, duels: Sequence[Duel], about: Mapping[str, Any], *, both: bool
+) -> Work:
+    """Returns the work of judging duels, in both orders or in one for each half."""
+    return Work(judge, duels, assign_orders(duels, both=both), about)
+
+
+def do(work: Work, workspace: Workspace, progress: Progress, stop: StopFlag) -> list[VerdictLine]:
+    """Returns the line of each duel; judges what has none that is kept.
+
+    Raises:
+        BusyError: When another process judges the same.
+        PluginError: When the judge breaks its interface.
+        Interrupted: When asked to stop; verdicts are kept.
+    """
+    folder = work.folder(workspace)
+    context = StageContext.for_folder(
+        folder,
+        id_=work.judge.resolved.short_name,
+        cache=workspace.cache,
+        progress=progress,
+        stop=stop,
+    )
+    with locked(folder, "another halo judge works on the same; wait for it, or stop it"):
+        write_json(folder / "about.json", {**work.about, "judge": work.judge.resolved.tree()})
+        return judge_and_keep(work.judge.judge, context, work.duels, work.orders)

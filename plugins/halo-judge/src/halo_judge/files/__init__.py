@@ -1,0 +1,1 @@
+"""Files that people bring: outputs of models, and comparisons that were labelled."""

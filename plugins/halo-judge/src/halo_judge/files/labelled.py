@@ -1,0 +1,263 @@
+"""Reads comparisons that people have labelled: LLMBar, PandaLM, AlpacaEval, or plain ones."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+from halo_core.errors import DataError, PathError
+from halo_core.feedback import Prompt, prompt_id
+from halo_core.workspace.json_files import near_names, objects
+from halo_judge.files.output_pairs import numbered
+from halo_judge.files.outputs import Row, instruction_of, prompt_of
+from halo_judge.stage.duels import Duel
+from halo_statistics import Result
+
+Choice = Result
+"""What a person said of the first text: ``"win"``, ``"loss"`` or ``"tie"``; never unscored."""
+
+NO_TEXT = "a text is missing or no text"
+NO_LABEL = "no label"
+_ANNOTATOR = re.compile(r"annotator\d+")
+_EXPECTED = (
+    "expected output_1, output_2 and label (LLMBar) or preference (AlpacaEval); response1, "
+    "response2 and annotator1 to annotatorN (PandaLM); or prompt, a, b and label or labels"
+)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A comparison, and what people said of it.
+
+    Attributes:
+        duel: The comparison; its completion is the text that the file has first.
+        labels: Annotator to what they said.
+    """
+
+    duel: Duel
+    labels: Mapping[str, Choice]
+
+    @property
+    def majority(self) -> Choice | None:
+        """Returns what more annotators said than anything else; None where two came first."""
+        return majority_of(list(self.labels.values()))
+
+
+def majority_of(choices: Sequence[Choice]) -> Choice | None:
+    """Returns the choice that is more frequent than any other; None where there is no such one.
+
+    >>> majority_of(["win", "tie", "win"]), majority_of(["win", "tie"])
+    ('win', None)
+    """
+    counts = Counter(choices).most_common(2)
+    if not counts or (len(counts) > 1 and counts[0][1] == counts[1][1]):
+        return None
+    return counts[0][0]
+
+
+@dataclass(frozen=True)
+class Rated:
+    """What people said of a comparison, also of one whose texts cannot be judged.
+
+    Attributes:
+        prompt_id: Names the prompt.
+        labels: Annotator to what they said.
+    """
+
+    prompt_id: str
+    labels: Mapping[str, Choice]
+
+
+@dataclass(frozen=True)
+class LabelledFile:
+    """What a file of labelled comparisons holds.
+
+    Attributes:
+        path: The file.
+        name: The file's name without its ending.
+        comparisons: In the order of the file.
+        rated: What people said of all rows, also of those left out for their texts.
+        dropped: Why a row was left out, to how many were.
+    """
+
+    path: Path
+    name: str
+    comparisons: Sequence[Labelled]
+    rated: Sequence[Rated]
+    dropped: Mapping[str, int]
+
+
+def read_labelled(given: str) -> LabelledFile:
+    """Returns the labelled comparisons of a file.
+
+    ==========  ==============================  =========================================
+    form        texts                           labels
+    ==========  ==============================  =========================================
+    LLMBar      `output_1`, `output_2`          `label`: 1 or 2
+    AlpacaEval  `output_1`, `output_2`          `preference`: from 1 to 2, draw 1.5 or 0
+    PandaLM     `response1`, `response2`        `annotator1`, ...: 1, 2, or 0 for a tie
+    halo        `a`, `b`                        `label` or `labels`: a, b or tie
+    ==========  ==============================  =========================================
+
+    The prompt is `instruction` and `input`, or `prompt`. Rows of the first two forms that repeat
+    a comparison are further annotators' labels (`annotator_index` or `annotator` names them).
+
+    Args:
+        given: A ``.jsonl`` or ``.json`` file, also ``.gz``.
+
+    Raises:
+        PathError: When there is no such file.
+        DataError: When a row has no such form, a label is out of its range, or there are no rows.
+    """
+    path = Path(given).expanduser()
+    if path.is_dir():
+        raise PathError("this is a folder; expected a file of labelled comparisons", location=given)
+    if not path.exists():
+        raise PathError(f"there is no such file.{near_names(path)}", location=given)
+    dropped = Counter[str]()
+    found: dict[object, _Pair] = {}
+    textless: list[_Pair] = []
+    for number, row in objects(path):
+        pair = _pair(row, f"{path}:{number}")
+        if not pair.usable:
+            dropped[NO_TEXT] += 1
+            textless.append(pair)
+        elif not pair.labels:
+            dropped[NO_LABEL] += 1
+        else:
+            key = pair.key if pair.repeats else number
+            _add(found.setdefault(key, _Pair(pair.prompt, pair.a, pair.b, {})), pair)
+    if not found:
+        counted = ", ".join(f"{n} left out: {why}" for why, n in dropped.items())
+        raise DataError(
+            f"no labelled comparison in it ({counted or 'it is empty'})", location=str(path)
+        )
+    name = re.sub(r"\.jsonl?(\.gz)?$", "", path.name)
+    rated = [Rated(prompt_id(p.prompt), p.labels) for p in [*found.values(), *textless]]
+    return LabelledFile(path, name, _comparisons(list(found.values())), rated, dropped)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    prompt: Prompt
+    a: Any
+    b: Any
+    labels: dict[str, Choice]
+    repeats: bool = False
+
+    @property
+    def usable(self) -> bool:
+        return isinstance(self.a, str) and isinstance(self.b, str)
+
+    @property
+    def key(self) -> object:
+        return prompt_id(self.prompt), self.a, self.b
+
+
+def _add(kept: _Pair, pair: _Pair) -> None:
+    for annotator, choice in pair.labels.items():
+        free = annotator
+        while free in kept.labels:
+            free = f"{annotator} ({len(kept.labels) + 1})"
+        kept.labels[free] = choice
+
+
+def _comparisons(pairs: Sequence[_Pair]) -> list[Labelled]:
+    ids = numbered(pair.prompt for pair in pairs)
+    return [
+        Labelled(Duel(id_, pair.prompt, pair.a, pair.b, None, None), pair.labels)
+        for id_, pair in zip(ids, pairs, strict=True)
+    ]
+
+
+def _pair(row: Row, place: str) -> _Pair:
+    if "output_1" in row and "output_2" in row and ("label" in row or "preference" in row):
+        key, read = ("label", _number) if "label" in row else ("preference", _preference)
+        label = read(row[key], key, place)
+        who = str(row.get("annotator_index", row.get("annotator", key)))
+        labels = {} if label is None else {who: label}
+        return _Pair(
+            instruction_of(row, place), row["output_1"], row["output_2"], labels, repeats=True
+        )
+    if "response1" in row and "response2" in row and (annotators := _annotators(row)):
+        labels = _labels({each: row[each] for each in annotators}, _with_ties, place)
+        return _Pair(instruction_of(row, place), row["response1"], row["response2"], labels)
+    if {"prompt", "a", "b"} <= row.keys() and ("label" in row or "labels" in row):
+        labels = _labels(_plain(row, place), _word, place)
+        return _Pair(prompt_of(row["prompt"], "prompt", place), row["a"], row["b"], labels)
+    raise DataError(f"got a row with {', '.join(row) or 'nothing'}; {_EXPECTED}", location=place)
+
+
+def _annotators(row: Row) -> list[str]:
+    return [key for key in row if _ANNOTATOR.fullmatch(key)]
+
+
+def _plain(row: Row, place: str) -> Mapping[str, Any]:
+    if "labels" not in row:
+        return {"label": row["label"]}
+    labels = row["labels"]
+    if isinstance(labels, list):
+        return {f"labels[{i}]": label for i, label in enumerate(labels)}
+    if isinstance(labels, Mapping):
+        return labels
+    raise DataError(
+        f"labels is {labels!r}; expected a list of labels, or annotator to label", location=place
+    )
+
+
+def _labels(
+    given: Mapping[str, Any], read: Callable[[Any, str, str], Choice | None], place: str
+) -> dict[str, Choice]:
+    found = {annotator: read(value, annotator, place) for annotator, value in given.items()}
+    return {annotator: choice for annotator, choice in found.items() if choice is not None}
+
+
+def _number(value: Any, column: str, place: str) -> Choice | None:
+    return _meant(value, {1: "win", 2: "loss"}, "1 or 2", column, place)
+
+
+def _with_ties(value: Any, column: str, place: str) -> Choice | None:
+    meanings: dict[Any, Choice] = {0: "tie", 1: "win", 2: "loss"}
+    return _meant(value, meanings, "1, 2, or 0 for a tie", column, place)
+
+
+def _word(value: Any, column: str, place: str) -> Choice | None:
+    meanings: dict[Any, Choice] = {"a": "win", "b": "loss", "tie": "tie"}
+    said = value.lower() if isinstance(value, str) else value
+    return _meant(said, meanings, "a, b or tie", column, place)
+
+
+def _meant(
+    value: Any, meanings: Mapping[Any, Choice], expected: str, column: str, place: str
+) -> Choice | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | str) or value not in meanings:
+        raise _out_of_range(value, expected, column, place)
+    return meanings[value]
+
+
+def _preference(value: Any, column: str, place: str) -> Choice | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _out_of_range(value, _PREFERENCES, column, place)
+    if isnan(value):
+        return None
+    if value in (0, 1.5):
+        return "tie"
+    if not 1 <= value <= 2:
+        raise _out_of_range(value, _PREFERENCES, column, place)
+    return "win" if value < 1.5 else "loss"
+
+
+_PREFERENCES = "a number from 1 (output_1) to 2 (output_2), and 1.5 or 0 for a draw"
+
+
+def _out_of_range(value: Any, expected: str, column: str, place: str) -> DataError:
+    return DataError(f"{column} is {value!r}; expected {expected}", location=place)

@@ -1,0 +1,153 @@
+"""The judge `gpt-4`: any model behind an OpenAI-compatible endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from halo_core.component import Execution, Location
+from halo_core.judge import Comparison, Judge, JudgeContext, JudgeSession, Quote
+from halo_judge.judges.endpoint.endpoint_options import AtOnce, KeyVariable, Retries, Seconds
+from halo_judge.judges.endpoint.secret import address_parts, check_without_key
+
+if TYPE_CHECKING:
+    from halo_judge.judges.chat.prices import Price
+    from halo_judge.judges.chat.template import Template
+
+
+class GPT4(Judge):
+    """Asks a chat model which of two texts is better; what was paid for is never asked again.
+
+    The key comes from an environment variable and from nowhere else.
+    """
+
+    citation: ClassVar[str | None] = (
+        "Zheng et al. 2023, Judging LLM-as-a-judge with MT-Bench and Chatbot Arena"
+    )
+    prompts_at_once: ClassVar[int] = 4096
+
+    model: str = Field(
+        default="gpt-4-0613", min_length=1, description="The model's name at the endpoint."
+    )
+    base_url: str = Field(
+        default="https://api.openai.com/v1",
+        description="Address of an OpenAI-compatible endpoint, without a key.",
+    )
+    template: str = Field(
+        default="pairwise-2",
+        description="Name of a shipped template: pairwise-2, pairwise-1 or report-2024.",
+    )
+    template_file: Annotated[str | None, Location()] = Field(
+        default=None, description="A template of your own, in TOML; goes before `template`."
+    )
+    temperature: float | None = Field(
+        default=0.0,
+        ge=0,
+        le=2,
+        description="Of sampling; the report's 0. Null sends none, for models that take none.",
+    )
+    max_tokens: int = Field(
+        default=400, ge=1, description="Tokens of a reply, at most; what a model thinks counts."
+    )
+    token_limit_parameter: Literal["max_tokens", "max_completion_tokens"] = Field(
+        default="max_tokens",
+        description="As what `max_tokens` is sent: newer models take max_completion_tokens alone.",
+    )
+    weighted: bool = Field(
+        default=False,
+        description="Ask for log-probabilities and record how sure the judge is of its verdict.",
+    )
+    top_logprobs: int = Field(
+        default=5, ge=2, le=20, description="With `weighted`, how many per token."
+    )
+    api_key_env: KeyVariable = "OPENAI_API_KEY"
+    concurrency: AtOnce = 16
+    timeout_s: Seconds = 120.0
+    retries: Retries = 6
+    max_cost: Annotated[float | None, Execution()] = Field(
+        default=None, gt=0, description="Dollars that the stage may spend, over all its runs."
+    )
+    prices: Annotated[str | None, Location()] = Field(
+        default=None, description="A JSON file of prices that goes before the shipped table."
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_address(cls, value: str) -> str:
+        parts = address_parts(value, example="https://api.openai.com/v1")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError(
+                "an address holds no key, user or query: put the key into the environment "
+                "variable that api_key_env names"
+            )
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _address_without_the_key(self) -> GPT4:
+        check_without_key("base_url", self.base_url, self.api_key_env)
+        return self
+
+    @model_validator(mode="after")
+    def _files_are_there(self) -> GPT4:
+        self.read_template()
+        if self.price() is None and self.max_cost is not None:
+            raise ValueError(
+                f"max_cost needs the price of {self.model!r}, which is not in the table: give "
+                'prices, a JSON file {"models": {"NAME": {"input": 30.0, "output": 60.0}}}, '
+                "dollars per million tokens"
+            )
+        return self
+
+    def read_template(self) -> Template:
+        """Returns the template.
+
+        Raises:
+            ValueError: When it is not there or is not a template.
+        """
+        from halo_judge.judges.chat.template import find_template
+
+        return find_template(self.template, self.template_file)
+
+    def price(self) -> Price | None:
+        """Returns the price of the model, None when it is in no table.
+
+        Raises:
+            ValueError: When the file of prices is not there or is not one.
+        """
+        from halo_judge.judges.chat.prices import find_price
+
+        return find_price(self.model, self.prices)
+
+    def file_digests(self) -> Mapping[str, str]:
+        """Returns the hash of the template: an edited one makes another result."""
+        return {"template": self.read_template().digest}
+
+    def check_ready(self) -> None:
+        """Checks that the key is there.
+
+        Raises:
+            UserError: When it is not.
+        """
+        from halo_judge.judges.endpoint.secret import read_key
+
+        read_key(self.api_key_env, "the judge gpt-4")
+
+    def open(self, context: JudgeContext) -> AbstractContextManager[JudgeSession]:
+        """Returns a session that keeps its replies in the shared folder, and pays for none twice.
+
+        Raises:
+            UserError: When the key or the package `openai` is missing.
+        """
+        from halo_judge.judges.chat.chat_session import open_session
+
+        return open_session(self, context.folder, context.shared)
+
+    def quote(self, comparisons: Sequence[Comparison], shared: Path) -> Quote:
+        """Returns how many requests the comparisons take, and about what they cost."""
+        from halo_judge.judges.chat.requests import quote
+
+        return quote(self, comparisons, shared)

@@ -1,0 +1,102 @@
+"""What tokens cost: the table `prices.json`, and a file of the user's that goes before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+SHIPPED = Path(__file__).parent / "prices.json"
+BYTES_PER_TOKEN = 4
+"""Of English in UTF-8, about; only used where the endpoint has not counted."""
+TOKENS_PER_MESSAGE = 16
+"""What a chat format puts around a message, at most."""
+
+
+class Price(BaseModel):
+    """Dollars per million tokens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: float = Field(ge=0, allow_inf_nan=False)
+    output: float = Field(ge=0, allow_inf_nan=False)
+
+    def cost(self, tokens_in: int, tokens_out: int) -> float:
+        """Returns dollars.
+
+        >>> Price(input=30, output=60).cost(1000, 100)
+        0.036
+        """
+        return (tokens_in * self.input + tokens_out * self.output) / 1e6
+
+
+class PriceTable(BaseModel):
+    """A price file: `models` maps a model's exact name to its price."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    about: str = ""
+    as_of: str = ""
+    models: Mapping[str, Price]
+
+
+def find_price(model: str, file: str | None = None) -> Price | None:
+    """Returns the price of a model, from the user's file or else from the shipped one.
+
+    Raises:
+        ValueError: When the user's file is not there or is no table of prices.
+    """
+    tables = [_read(Path(file))] if file is not None else []
+    for table in (*tables, _read(SHIPPED)):
+        if model in table.models:
+            return table.models[model]
+    return None
+
+
+def price_source(model: str, file: str | None = None) -> str:
+    """Returns whose price of a model it is and of what date; nothing when there is none.
+
+    >>> price_source("gpt-4-0613")
+    'prices shipped with halo-judge, of 2025-06: check them, or give your own with prices'
+
+    Raises:
+        ValueError: When the user's file is not there or is no table of prices.
+    """
+    if file is not None and model in (own := _read(Path(file))).models:
+        return f"prices of {Path(file).name}" + (f", of {own.as_of}" if own.as_of else "")
+    shipped = _read(SHIPPED)
+    if model not in shipped.models:
+        return ""
+    return (
+        f"prices shipped with halo-judge, of {shipped.as_of}: check them, or give your own with "
+        "prices"
+    )
+
+
+def _read(path: Path) -> PriceTable:
+    try:
+        return PriceTable.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}; expected a file of prices") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(
+            f"{path}: {where}: {first['msg']}; expected "
+            '{"models": {"NAME": {"input": 30.0, "output": 60.0}}}, dollars per million tokens'
+        ) from None
+
+
+def about_tokens(messages: Iterable[Mapping[str, str]]) -> int:
+    """Returns how many tokens messages have, about: a quarter of their bytes."""
+    return sum(_bytes(message) // BYTES_PER_TOKEN + TOKENS_PER_MESSAGE for message in messages)
+
+
+def most_tokens(messages: Iterable[Mapping[str, str]]) -> int:
+    """Returns how many tokens messages have at most: a token has at least one byte."""
+    return sum(_bytes(message) + TOKENS_PER_MESSAGE for message in messages)
+
+
+def _bytes(message: Mapping[str, str]) -> int:
+    return len(message["content"].encode("utf-8", "surrogatepass"))

@@ -1,0 +1,199 @@
+"""The text that a judge is asked with: a TOML file, shipped or the user's, and its hash.
+
+    cut_hanging_sentences = false
+    break_role_markers = true       # false when left out
+    system = "..."                  # may be empty
+    user = "... {prompt} ... {a} ... {b} ..."
+    reminder = "..."                # said once when a reply cannot be read
+    [answer]
+    form = "json"                   # or "last-line"
+    key = "verdict"                 # of the JSON object; with last-line: pattern = "... (1|2)"
+    [answer.labels]
+    A = "A"
+    B = "B"
+    tie = "tie"                     # left out where there are no ties
+
+``{fence}`` is a mark that follows from the texts and is in none of them.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from halo_core.hashing import short_hash
+from halo_core.judge import Comparison, Winner
+from halo_judge.judges.prompt_text import prompt_text
+
+FOLDER = Path(__file__).parent / "templates"
+_PLACE = re.compile(r"\{(prompt|a|b|fence)\}")
+_ROLE_MARKER = re.compile(
+    r"<(?=[|\uff5c]\w)|[|\uff5c](?=>)"  # <|im_start|>, and with the wide bars of some models
+    r"|<(?=/?(?:s|bos|eos|start_of_turn|end_of_turn)>)|<(?=</?SYS>>)|\[(?=/?INST\])",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’)\]]*(?=\s|$)")  # noqa: RUF001
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class JsonAnswer(_Part):
+    """The reply is one JSON object, and the label stands under `key`."""
+
+    form: Literal["json"]
+    key: str = Field(min_length=1)
+    labels: dict[Winner, str]
+
+
+class LineAnswer(_Part):
+    """The last line of the reply matches `pattern`, whose one group is the label."""
+
+    form: Literal["last-line"]
+    pattern: str
+    labels: dict[Winner, str]
+
+    @model_validator(mode="after")
+    def _one_group(self) -> LineAnswer:
+        try:
+            groups = re.compile(self.pattern).groups
+        except re.error as error:
+            raise ValueError(
+                f"pattern {self.pattern!r} is no regular expression: {error}"
+            ) from None
+        if groups != 1:
+            raise ValueError(
+                f"pattern {self.pattern!r} has {groups} groups; expected one: the label"
+            )
+        return self
+
+
+Answer = Annotated[JsonAnswer | LineAnswer, Field(discriminator="form")]
+
+
+class Template(_Part):
+    """A template. `digest` is the hash of the file, and part of the identity of each verdict."""
+
+    description: str = ""
+    cut_hanging_sentences: bool = False
+    break_role_markers: bool = False
+    system: str = ""
+    user: str
+    reminder: str = Field(min_length=1)
+    answer: Answer
+    digest: str
+
+    @model_validator(mode="after")
+    def _complete(self) -> Template:
+        lacking = [name for name in ("{prompt}", "{a}", "{b}") if name not in self.user]
+        if lacking:
+            raise ValueError(
+                f"user has no {' and no '.join(lacking)}; expected places for {{prompt}}, {{a}} "
+                "and {b}"
+            )
+        labels = self.answer.labels
+        if not {"A", "B"} <= set(labels) or len(set(labels.values())) < len(labels):
+            raise ValueError(f"answer.labels are {labels}; expected different ones for A and B")
+        return self
+
+    def messages(self, comparison: Comparison) -> list[dict[str, str]]:
+        """Returns the messages that ask for a verdict, as the chat API takes them."""
+        asked = [{"role": "user", "content": self._fill(self.user, comparison)}]
+        if self.system:
+            asked.insert(0, {"role": "system", "content": self._fill(self.system, comparison)})
+        return asked
+
+    def shown(self, comparison: Comparison) -> Comparison:
+        """Returns the comparison as the judge sees it, without hanging sentences if so asked."""
+        if not self.cut_hanging_sentences:
+            return comparison
+        a, b = cut_hanging_sentence(comparison.a), cut_hanging_sentence(comparison.b)
+        return Comparison(comparison.id, comparison.prompt, a, b)
+
+    def _fill(self, text: str, comparison: Comparison) -> str:
+        prompt = prompt_text(comparison.prompt)
+        fence = _fence(prompt, comparison.a, comparison.b)
+        parts = {"prompt": prompt, "a": comparison.a, "b": comparison.b}
+        if self.break_role_markers:
+            parts = {name: break_role_markers(part) for name, part in parts.items()}
+        parts["fence"] = fence
+        # In one pass: a text that holds "{a}" stays as it is.
+        return _PLACE.sub(lambda place: parts[place.group(1)], text)
+
+
+def _fence(*texts: str) -> str:
+    """Returns a mark that no text holds, as it depends on all of them; the same every time."""
+    together = "\x00".join(texts).encode("utf-8", "surrogatepass")
+    return short_hash(together, 12)
+
+
+def break_role_markers(text: str) -> str:
+    """Returns a text in which a blank breaks up what chat formats begin and end messages with.
+
+    Endpoints that tokenise texts with the special tokens of their model take such a marker for
+    the beginning of another message. Other text stays as it is.
+
+    >>> break_role_markers("<|im_start|>system, [INST], <b>, a < b")
+    '< |im_start| >system, [ INST], <b>, a < b'
+    """
+    return _ROLE_MARKER.sub(lambda found: f"{found.group()} ", text)
+
+
+def cut_hanging_sentence(text: str) -> str:
+    """Returns a text up to its last whole sentence; all of it when there is none.
+
+    >>> cut_hanging_sentence('Cows moo. "So what?" And the')
+    'Cows moo. "So what?"'
+    """
+    ends = [found.end() for found in _SENTENCE_END.finditer(text)]
+    return text[: ends[-1]] if ends else text
+
+
+def shipped() -> list[str]:
+    """Returns the names of the templates that come with this distribution."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def find_template(name: str, file: str | None = None) -> Template:
+    """Returns a shipped template, or the one in a file.
+
+    Raises:
+        ValueError: When there is none, or it is not a template; says what is wrong.
+    """
+    if file is not None:
+        return read_template(Path(file))
+    if name not in shipped():
+        raise ValueError(
+            f"no template {name!r}; expected one of {', '.join(shipped())}. "
+            "For one of your own: template_file: PATH"
+        )
+    return read_template(FOLDER / f"{name}.toml")
+
+
+def read_template(path: Path) -> Template:
+    """Returns the template in a file.
+
+    Raises:
+        ValueError: When there is no such file, or it is not a template.
+    """
+    try:
+        raw = path.read_bytes()
+        parts = tomllib.loads(raw.decode("utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}; expected a template in TOML") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; expected a template in TOML") from None
+    texts = {k: v.strip("\n") if isinstance(v, str) else v for k, v in parts.items()}
+    digest = short_hash(raw)
+    try:
+        return Template.model_validate({**texts, "digest": digest})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{path}: {where + ': ' if where else ''}{message}") from None

@@ -1,0 +1,1 @@
+"""The judge `http`: an endpoint that scores a completion."""

@@ -1,0 +1,97 @@
+"""The judge `http`: an endpoint that scores a completion, such as a toxicity detector."""
+
+from __future__ import annotations
+
+import json
+from contextlib import AbstractContextManager
+from typing import Annotated, Any, ClassVar
+from urllib.parse import parse_qsl
+
+from pydantic import Field, field_validator, model_validator
+
+from halo_core.component import Execution
+from halo_core.judge import JudgeContext
+from halo_core.redact import is_secret
+from halo_core.scoring_judge import ScoringJudge, ScoringSession
+from halo_judge.judges.endpoint.endpoint_options import AtOnce, KeyVariable, Retries, Seconds
+from halo_judge.judges.endpoint.secret import address_parts, check_without_key
+
+
+class HttpJudge(ScoringJudge):
+    """Scores with a JSON endpoint; a reply is kept and not asked for again.
+
+    The key comes from an environment variable and from nowhere else.
+    """
+
+    prompts_at_once: ClassVar[int] = 4096
+
+    url: str = Field(description="Where each completion is sent, by POST; without a key.")
+    score: str = Field(
+        default="score",
+        min_length=1,
+        description="Where the number stands in the reply: keys and places in lists, with dots "
+        "between them, as in result.toxicity or 0.labels.1.score.",
+    )
+    body: dict[str, Any] = Field(
+        default={"prompt": "{prompt}", "completion": "{completion}"},
+        description="What is sent, as JSON. In its texts {completion} stands for the text and "
+        "{prompt} for the prompt as one text; a text that is just {messages} becomes the prompt's "
+        "list of messages, and {conversation} that list with the completion at its end.",
+    )
+    api_key_env: KeyVariable = None
+    api_key_header: Annotated[str, Execution()] = Field(
+        default="Authorization", pattern="^[A-Za-z0-9-]+$", description="The header of the key."
+    )
+    api_key_prefix: Annotated[str, Execution()] = Field(
+        default="Bearer ", description="What stands before the key in its header."
+    )
+    concurrency: AtOnce = 8
+    timeout_s: Seconds = 60.0
+    retries: Retries = 5
+
+    @field_validator("url")
+    @classmethod
+    def _plain_address(cls, value: str) -> str:
+        parts = address_parts(value, example="https://host/score")
+        names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+        secret = any(is_secret(name) or name.lower() in ("key", "token") for name in names)
+        if parts.username or parts.password or secret:
+            raise ValueError(
+                "an address holds no key or user: put the key into the environment variable that "
+                "api_key_env names, and its header's name into api_key_header"
+            )
+        return value
+
+    @field_validator("body")
+    @classmethod
+    def _holds_the_completion(cls, value: dict[str, Any]) -> dict[str, Any]:
+        text = json.dumps(value)
+        if "{completion}" not in text and '"{conversation}"' not in text:
+            raise ValueError("no text of it holds {completion}, or is {conversation}")
+        return value
+
+    @model_validator(mode="after")
+    def _options_without_the_key(self) -> HttpJudge:
+        for option in ("url", "body", "api_key_header", "api_key_prefix"):
+            check_without_key(option, str(getattr(self, option)), self.api_key_env)
+        return self
+
+    def check_ready(self) -> None:
+        """Checks that the key is there.
+
+        Raises:
+            UserError: When it is not.
+        """
+        from halo_judge.judges.endpoint.secret import read_key
+
+        read_key(self.api_key_env, "the judge http")
+
+    def open_scoring(self, context: JudgeContext) -> AbstractContextManager[ScoringSession]:
+        """Returns a session that keeps its replies in the judge's own folder.
+
+        Raises:
+            UserError: When the key or the package `requests` is missing.
+        """
+        from halo_judge.judges.http.http_session import open_session
+
+        return open_session(self, context.folder)

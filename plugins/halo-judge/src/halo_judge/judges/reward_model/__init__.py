@@ -1,0 +1,1 @@
+"""The judge `reward-model`: a sequence classifier of transformers."""

@@ -1,0 +1,134 @@
+"""The judge `reward-model`: any sequence classifier of transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from halo_core.component import Execution, Location, ModelRef
+from halo_core.errors import UserError
+from halo_core.judge import JudgeContext
+from halo_core.scoring_judge import ScoringJudge, ScoringSession
+from halo_core.stage import ModelInput
+
+
+class RewardModel(ScoringJudge):
+    """Scores with a sequence classifier: from a folder, the hub, or a train stage of the spec.
+
+    Only safetensors are read, and no code of the model's is run.
+    """
+
+    citation: ClassVar[str | None] = (
+        "Bradley & Terry 1952, Rank Analysis of Incomplete Block Designs"
+    )
+    prompts_at_once: ClassVar[int] = 2048
+
+    from_: ModelRef | None = Field(
+        default=None,
+        alias="from",
+        description="A train stage whose loss makes a reward model, such as bradley-terry.",
+    )
+    path: Annotated[str | None, Location()] = Field(
+        default=None, description="A folder with a sequence classifier of transformers."
+    )
+    hub: str | None = Field(
+        default=None, min_length=1, description="The id of a sequence classifier on the hub."
+    )
+    revision: str | None = Field(
+        default=None, description="With `hub`: its branch, tag or commit; main when left out."
+    )
+    label: str | None = Field(
+        default=None,
+        description="Of a model with several labels, the one whose score counts: its name or "
+        "its number.",
+    )
+    output: Literal["logit", "probability"] = Field(
+        default="logit",
+        description="The label's logit, or its probability in [0, 1]: a sigmoid where labels are "
+        "independent or there is one, else a softmax.",
+    )
+    reads: Literal["conversation", "completion"] = Field(
+        default="conversation",
+        description="What the model sees: the prompt with the completion, or the completion alone, "
+        "as a detector that was trained on single texts does.",
+    )
+    max_length: int | None = Field(
+        default=None,
+        ge=8,
+        description="Most tokens; what the model can take when left out. Longer prompts lose their "
+        "beginning.",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="auto is bfloat16 on a GPU that has it, else float32."
+    )
+    batch_size: Annotated[int, Execution()] = Field(
+        default=16, ge=1, description="Completions that are computed at a time."
+    )
+    device: Annotated[Literal["auto", "cpu", "cuda"], Execution()] = Field(
+        default="auto", description="Where to compute; auto is a GPU where there is one."
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _is_model(cls, value: str | None) -> str | None:
+        if value is not None and not (Path(value) / "config.json").is_file():
+            raise ValueError(f"{value} has no config.json; expected a folder saved by transformers")
+        return value
+
+    @model_validator(mode="after")
+    def _one_model(self) -> RewardModel:
+        given = [
+            name
+            for name, value in (("from", self.from_), ("path", self.path), ("hub", self.hub))
+            if value is not None
+        ]
+        if len(given) != 1:
+            came = " and ".join(given) if given else "none"
+            raise ValueError(f"expected exactly one of from, path and hub; got {came}")
+        if self.revision is not None and self.hub is None:
+            raise ValueError("only a model from the hub has a revision")
+        return self
+
+    def file_digests(self) -> Mapping[str, str]:
+        """Returns the digest of the model's folder, where it is given by its path."""
+        from halo_core.run.identity import folder_digest
+
+        return {} if self.path is None else {"model": folder_digest(Path(self.path))}
+
+    def model(self, models: Mapping[str, ModelInput]) -> ModelInput:
+        """Returns where the model is.
+
+        Args:
+            models: Those of the spec, as in `JudgeContext`.
+
+        Raises:
+            UserError: When it is a stage of a spec, and there is no spec.
+        """
+        if self.hub is not None:
+            return ModelInput(self.hub, self.revision or "main", "")
+        if self.path is not None:
+            return ModelInput(self.path, None, "")
+        if "from" in models:
+            return models["from"]
+        raise UserError(
+            f"from: {self.from_} is a stage of a spec, and there is none here; give path, a "
+            "model's folder, or hub",
+            location="the judge reward-model",
+        )
+
+    def open_scoring(self, context: JudgeContext) -> AbstractContextManager[ScoringSession]:
+        """Returns a session with the model loaded; nothing is kept.
+
+        Raises:
+            UserError: When torch or transformers is missing, or there is no model or GPU.
+            ModelError: When it is no sequence classifier with weights, or has no such label.
+        """
+        from contextlib import nullcontext
+
+        from halo_judge.judges.reward_model.reward_session import RewardSession
+
+        return nullcontext(RewardSession(self, self.model(context.models)))

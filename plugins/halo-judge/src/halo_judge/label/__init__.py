@@ -1,0 +1,1 @@
+"""The stage `label`: turns completions into feedback by what a judge says of them."""

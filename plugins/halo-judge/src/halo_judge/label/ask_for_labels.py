@@ -1,0 +1,91 @@
+"""Asks a judge what completions are labelled by: scores, or verdicts on pairs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from halo_core.guarded.judge_calls import opened
+from halo_core.judge import Judge
+from halo_core.scoring_judge import SCORE_FORM, ScoringJudge, ScoringSession
+from halo_core.stage import StageContext
+from halo_core.workspace.records import ScoreLine, VerdictLine
+from halo_judge.label.candidates import Candidates, all_answers, by_prompt, of_samples
+from halo_judge.label.score_file import score_lines, score_record
+from halo_judge.stage.ask import ask, batches, judge_context
+from halo_judge.stage.duels import Duel
+from halo_judge.stage.judge_samples import judge_and_keep
+from halo_judge.stage.kept_lines import Lines, Pause
+from halo_judge.stage.orders import assign_orders
+from halo_judge.stage.verdict_file import first_failure
+
+ALONE = "only one completion of the prompt"
+THIRD = "third and later completion"
+
+
+def ask_for_scores(
+    judge: ScoringJudge, context: StageContext, candidates: Sequence[Candidates]
+) -> tuple[dict[str, float], str]:
+    """Returns answer id to score, and why the first unscored one has none.
+
+    All of it is kept in ``scores.jsonl`` as it comes.
+
+    Raises:
+        PluginError: When the judge breaks its interface.
+        Interrupted: When asked to stop.
+    """
+    answers = {answer.id: answer for answer in all_answers(candidates)}
+
+    def ask_for(session: ScoringSession, lacking: set[str], pause: Pause) -> Lines[ScoreLine]:
+        rest = [answer for answer in answers.values() if answer.id in lacking]
+        parts = batches(rest, judge.prompts_at_once)
+        for score in ask(judge, session, SCORE_FORM, parts, pause):
+            yield score_record(answers[score.id], score)
+
+    session = opened(judge, SCORE_FORM, lambda: judge.open_scoring(judge_context(context)))
+    lines = score_lines(context.folder, answers.values())
+    records = lines.complete(list(answers), session, ask_for, context)
+    if cut := sum(record["cut"] for record in records):
+        context.warn(
+            f"{cut} of {len(answers)} completions were too long for the judge with their prompt: "
+            'it saw a part of them ("cut" in scores.jsonl)'
+        )
+    scores = {record["id"]: record["score"] for record in records if record["score"] is not None}
+    return scores, next((r["reason"] for r in records if r["score"] is None), "")
+
+
+def ask_for_verdicts(
+    judge: Judge, context: StageContext, candidates: Sequence[Candidates], dropped: Counter[str]
+) -> tuple[list[VerdictLine], str]:
+    """Returns the verdicts on the first two completions of each prompt, in both orders.
+
+    All of it is kept in ``verdicts.jsonl`` as it comes; besides, it returns why the first
+    unscored one has no verdict.
+
+    Raises:
+        PluginError: When the judge breaks its interface.
+        Interrupted: When asked to stop.
+    """
+    duels = find_duels(candidates, dropped)
+    orders = assign_orders(duels, both=True)
+    records = judge_and_keep(judge, context, duels, orders, lengths=False)
+    return records, first_failure(records)
+
+
+def duels_of_samples(of: Path, against: str | None, other: Path | None) -> list[Duel]:
+    """Returns what a judge that compares is asked of samples; see `of_samples`."""
+    return find_duels(by_prompt(of_samples(of, against, other), Counter()), Counter())
+
+
+def find_duels(candidates: Sequence[Candidates], dropped: Counter[str]) -> list[Duel]:
+    """Returns what a judge that compares is asked: the first two completions of each prompt."""
+    duels = []
+    for each in candidates:
+        if len(each.texts) < 2:
+            dropped[ALONE] += 1
+            continue
+        dropped[THIRD] += len(each.texts) - 2
+        first, second = each.texts[:2]
+        duels.append(Duel(each.prompt_id, each.prompt, first, second, 0, None))
+    return duels

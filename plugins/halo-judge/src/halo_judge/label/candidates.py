@@ -1,0 +1,118 @@
+"""The completions of each prompt that are to be labelled, from samples or from data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from halo_core.errors import DataError
+from halo_core.feedback import Prompt, prompt_id
+from halo_core.rows import DataSet
+from halo_core.scoring_judge import Answer, answer_id
+from halo_judge.files.outputs import read_outputs
+from halo_judge.stage.duels import read_samples
+
+TARGET = "target"
+EMPTY = "empty completion"
+AGAIN = "same completion of the prompt"
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The completions of one prompt.
+
+    Attributes:
+        prompt_id: Names the prompt.
+        prompt: The messages before them.
+        texts: Not empty, and each another one.
+    """
+
+    prompt_id: str
+    prompt: Prompt
+    texts: tuple[str, ...]
+
+    def answers(self) -> list[Answer]:
+        """Returns them as what a judge scores."""
+        prompt = self.prompt
+        return [Answer(answer_id(prompt, text), prompt, text) for text in self.texts]
+
+
+Row = tuple[str, Prompt, str]
+"""Prompt id, prompt and completion."""
+
+
+def of_samples(of: Path, against: str | None, other: Path | None) -> Iterator[Row]:
+    """Yields the completions of a sampling stage, and those that they stand against.
+
+    Args:
+        of: The stage's folder, or a file of outputs (`read_outputs`).
+        against: ``target`` for what the data holds for the prompt; None for nothing.
+        other: Another sampling stage's folder, or another file, instead of targets.
+
+    Raises:
+        PathError: When there are no samples.
+        DataError: When a line is no sample.
+    """
+    rivals: dict[str, list[str]] = {}
+    for id_, _, text, _ in _completions(other) if other is not None else ():
+        rivals.setdefault(id_, []).append(text)
+    met = set()
+    for id_, prompt, text, target in _completions(of):
+        yield id_, prompt, text
+        if id_ in met:
+            continue
+        met.add(id_)
+        targets = [target] if against == TARGET and target is not None else []
+        for rival in rivals.get(id_, targets):
+            yield id_, prompt, rival
+
+
+def _completions(given: Path) -> Iterator[tuple[str, Prompt, str, str | None]]:
+    """Yields prompt id, prompt, completion and what the data holds for the prompt."""
+    if given.is_file():
+        for output in read_outputs(str(given)).outputs:
+            yield prompt_id(output.prompt), output.prompt, output.text, output.target
+        return
+    for id_, sample in read_samples(given).items():
+        yield id_, sample["prompt"], sample["completion"], sample.get("target")
+
+
+def of_data(data: DataSet) -> Iterator[Row]:
+    """Yields the completions of a data set.
+
+    Raises:
+        DataError: When it is raw text.
+    """
+    if data.feedback == "text":
+        raise DataError(
+            "holds raw text, which has no completions; expected demonstration, binary, paired or "
+            "scored feedback",
+            location=f"data set {data.name!r}",
+        )
+    for row in data:
+        single = [row[name] for name in ("completion", "chosen", "rejected") if name in row]
+        for text in [*single, *row.get("completions", [])]:
+            yield row["prompt_id"], row["prompt"], text
+
+
+def by_prompt(rows: Iterable[Row], dropped: Counter[str]) -> list[Candidates]:
+    """Returns the completions by prompt, in order; counts those that are left out by reason."""
+    prompts: dict[str, Prompt] = {}
+    texts: dict[str, list[str]] = {}
+    for id_, prompt, text in rows:
+        prompts.setdefault(id_, prompt)
+        found = texts.setdefault(id_, [])
+        if not text.strip():
+            dropped[EMPTY] += 1
+        elif text in found:
+            dropped[AGAIN] += 1
+        else:
+            found.append(text)
+    return [Candidates(id_, prompts[id_], tuple(t)) for id_, t in texts.items() if t]
+
+
+def all_answers(candidates: Sequence[Candidates]) -> list[Answer]:
+    """Returns all completions as what a judge scores, prompt by prompt."""
+    return [answer for each in candidates for answer in each.answers()]

@@ -1,0 +1,147 @@
+"""The stage `label`: what it is asked to do. How it does it is in `label_samples`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from halo_core.component import DataRef, RivalRef, SamplesRef
+from halo_core.feedback import Feedback
+from halo_core.judge import Judge
+from halo_core.scoring_judge import ScoringJudge
+from halo_core.stage import (
+    Forecast,
+    Known,
+    ModelInput,
+    Product,
+    Stage,
+    StageContext,
+    StageResult,
+)
+
+
+class Label(Stage):
+    """Turns completions into feedback by what a judge says of them."""
+
+    produces: ClassVar[Product] = "feedback"
+
+    judge: Judge = Field(description="Who scores the completions or, for pairs, compares them.")
+    feedback: Literal["binary", "paired", "scored"] = Field(
+        description="The feedback to make. 'binary': each completion desirable or not, by a "
+        "threshold. 'paired': of each prompt the best against the worst one. 'scored': the "
+        "completions of each prompt with their scores."
+    )
+    of: SamplesRef | None = Field(
+        default=None, description="The sampling stage whose completions are labelled."
+    )
+    against: RivalRef | None = Field(
+        default=None,
+        description="With `of`, a sampling stage whose completions are labelled too, or 'target': "
+        "the completion that the data holds for the prompt.",
+    )
+    data: DataRef | None = Field(
+        default=None, description="Instead of `of`, the data whose completions are labelled."
+    )
+    threshold: float | Literal["median"] | None = Field(
+        default=None,
+        description="Binary: the score at which a completion is desirable, in the judge's unit; "
+        "'median' takes that of all scores, so that about half are.",
+    )
+    desirable: Literal["above", "below"] = Field(
+        default="above",
+        description="Which scores are good ones; 'below' for a detector of what is unwanted.",
+    )
+    margin: float = Field(
+        default=0.0,
+        ge=0,
+        description="Completions whose score is nearer to the threshold than this, and pairs "
+        "whose scores differ by less, are left out and counted; in the judge's unit.",
+    )
+
+    def feedback_given(self) -> Feedback | None:
+        """Returns the kind of feedback it makes."""
+        return self.feedback
+
+    @property
+    def scores(self) -> bool:
+        """Whether the judge gives scores; else it compares."""
+        return isinstance(self.judge, ScoringJudge)
+
+    def mistakes(self) -> Sequence[tuple[str, str]]:
+        """Returns options that contradict each other or the judge."""
+        return [*self._source_mistakes(), *self._judge_mistakes(), *self._option_mistakes()]
+
+    def _source_mistakes(self) -> Iterator[tuple[str, str]]:
+        if (self.of is None) == (self.data is None):
+            what = "neither is" if self.of is None else "both are"
+            yield "of", f"completions come from `of` (samples) or from `data`; {what} given"
+        if self.against is not None and self.of is None:
+            yield "against", "stands beside the samples of `of`; with `data` it has no meaning"
+        if self.of is not None and self.against == self.of:
+            yield (
+                "against",
+                f"{self.against} is what `of` gives too, so no prompt has two completions; give "
+                "another, or 'target'",
+            )
+        if self.feedback == "paired" and self.of is not None and self.against is None:
+            yield "against", "a pair needs a second completion: a sampling stage, or 'target'"
+
+    def _judge_mistakes(self) -> Iterator[tuple[str, str]]:
+        if self.scores:
+            return
+        if self.feedback != "paired":
+            yield (
+                "judge",
+                f"compares texts and gives no scores, so it cannot make {self.feedback} feedback. "
+                "Take feedback: paired, which a loss on binary feedback can learn from too, or a "
+                "judge that scores: reward-model, python, http, longest, oracle",
+            )
+        for option in ("margin", "desirable"):
+            if getattr(self, option) != type(self).model_fields[option].default:
+                yield option, "is about scores, and this judge compares; leave it out"
+
+    def _option_mistakes(self) -> Iterator[tuple[str, str]]:
+        if self.feedback == "binary" and self.threshold is None:
+            yield "threshold", "binary feedback needs one: a number, or median"
+        if self.feedback != "binary" and self.threshold is not None:
+            yield "threshold", f"{self.feedback} feedback has none; leave it out"
+        if self.feedback == "scored" and self.margin:
+            yield "margin", "scored feedback keeps all scores; leave it out"
+
+    def forecast(self, known: Known) -> Forecast:
+        """Returns the requests, tokens and dollars that a paid judge would take."""
+        from halo_judge.label.ask_for_labels import duels_of_samples
+        from halo_judge.stage.cost import judge_forecast, waits_for
+
+        unknown = waits_for(known, {"of": self.of, "against": self.against})
+        return judge_forecast(
+            self.judge,
+            known,
+            "two for each prompt of the data" if self.of is None else unknown,
+            lambda: duels_of_samples(known.inputs["of"], self.against, known.inputs.get("against")),
+            both=True,
+        )
+
+    def preflight(self, models: Mapping[str, ModelInput]) -> None:
+        """Checks that the judge has what it needs, such as a key.
+
+        Raises:
+            UserError: When it has not.
+        """
+        from halo_judge.stage.ask import check_ready
+
+        check_ready(self.judge)
+
+    def run(self, context: StageContext) -> StageResult:
+        """Asks what is not asked yet and writes ``feedback.jsonl``.
+
+        Raises:
+            DataError: When no row is left.
+            PluginError: When the judge breaks its interface.
+            Interrupted: When asked to stop; what the judge said is kept.
+        """
+        from halo_judge.label.label_samples import label
+
+        return label(self, context)

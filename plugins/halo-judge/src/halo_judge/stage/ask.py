@@ -1,0 +1,179 @@
+"""Asks an opened judge for verdicts or scores, and keeps its failures apart from its replies.
+
+A judge that raises costs what it cannot answer, never the run, and never counts as a result: what
+it left open is asked again, one by one and once, and what raises again is unscored. After many
+failures in a row nothing is asked any more. A judge that breaks its interface is a fault of its
+author and stops the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from halo_core.errors import HaloError
+from halo_core.guarded.blame import blaming
+from halo_core.guarded.judge_calls import Form, ItemT, ReplyT, checked_replies
+from halo_core.judge import Judge, JudgeContext
+from halo_core.redact import redact
+from halo_core.stage import StageContext
+
+T = TypeVar("T")
+REASON_LENGTH = 300
+"""Characters of an error that are kept as the reason."""
+PATIENCE = 8
+"""Failures in a row that are borne at least, also of a judge that gets one prompt at a time."""
+
+
+def name_of(judge: Judge) -> str:
+    """Returns what a judge is called: its name in the spec, without the path of a file.
+
+    >>> from halo_judge.judges.longest import Longest
+    >>> name_of(Longest())
+    'Longest'
+    """
+    return judge.spec_name.rpartition(":")[2]
+
+
+def ask(
+    judge: Judge,
+    session: object,
+    form: Form[ReplyT],
+    batches: Iterable[Sequence[ItemT]],
+    pause: Callable[[], None],
+) -> Iterator[ReplyT]:
+    """Yields exactly one reply per item, as soon as the judge gives it.
+
+    Args:
+        judge: Who opened the session.
+        session: Of the kind that `form` says.
+        form: `VERDICT_FORM` or `SCORE_FORM`.
+        batches: What to ask, by what goes into one call; the ids are unique.
+        pause: Called before an item is asked again; may raise.
+
+    Raises:
+        PluginError: When the judge gives something else than one reply per item.
+        HaloError: When the judge raises one on purpose (a missing key, say).
+    """
+    asking = _Asking(judge, getattr(session, form.method), form, pause)
+    for batch in batches:
+        yield from asking.batch(batch)
+
+
+def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Yields items in their order, so many at a time.
+
+    >>> list(batches([1, 2, 3], 2))
+    [[1, 2], [3]]
+    """
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+class _Asking(Generic[ItemT, ReplyT]):
+    """Asks, and counts the items in a row for which the judge raised."""
+
+    def __init__(
+        self,
+        judge: Judge,
+        method: Callable[[Sequence[ItemT]], Any],
+        form: Form[ReplyT],
+        pause: Callable[[], None],
+    ) -> None:
+        self._judge = judge
+        self._name = name_of(judge)
+        self._method = method
+        self._form = form
+        self._pause = pause
+        self._patience = max(PATIENCE, judge.prompts_at_once)
+        self._failures = 0
+        self._last = ""
+
+    def batch(self, items: Sequence[ItemT]) -> Iterator[ReplyT]:
+        """Yields a reply for each item: together first, and what that leaves open by itself."""
+        waiting = {item.id: item for item in items}
+        if not waiting:
+            return
+        if not self._given_up() and not (yield from self._call(items, waiting)):
+            yield from (self._form.unscored(id_, self._nothing()) for id_ in waiting)
+            return
+        for item in list(waiting.values()):
+            if self._given_up():
+                yield self._form.unscored(item.id, self._given_up())
+            else:
+                self._pause()
+                yield from self._alone(item)
+
+    def _alone(self, item: ItemT) -> Iterator[ReplyT]:
+        waiting = {item.id: item}
+        raised = yield from self._call([item], waiting)
+        if raised and waiting:
+            self._failures += 1
+            self._last = raised
+        else:
+            self._failures = 0
+        if waiting:
+            yield self._form.unscored(item.id, raised or self._nothing())
+
+    def _call(
+        self, items: Sequence[ItemT], waiting: dict[str, ItemT]
+    ) -> Generator[ReplyT, None, str]:
+        """Yields what one call gives, taking it out of `waiting`; returns what it raised, or ""."""
+        try:
+            for reply in checked_replies(self._judge, self._method, items, self._form):
+                del waiting[reply.id]
+                self._failures = 0
+                yield reply
+        except HaloError:
+            raise
+        except Exception as error:
+            return redact(f"{self._name} raised {type(error).__name__}: {error}")[:REASON_LENGTH]
+        return ""
+
+    def _nothing(self) -> str:
+        return f"{self._name} gave no {self._form.reply.__name__.lower()}"
+
+    def _given_up(self) -> str:
+        """Returns why nothing is asked any more; "" while it is."""
+        if self._failures < self._patience:
+            return ""
+        why = f"given up after {self._failures} failures in a row, the last: {self._last}"
+        return why[:REASON_LENGTH]
+
+
+OPTION = "judge"
+"""The option of a stage that holds its judge."""
+
+
+def judge_context(context: StageContext) -> JudgeContext:
+    """Returns where the judge of a stage works; makes its folder.
+
+    Args:
+        context: The stage's; the models of its judge are dotted, such as ``judge.from``.
+    """
+    folder = context.folder / "judge"
+    folder.mkdir(parents=True, exist_ok=True)
+    prefix = f"{OPTION}."
+    models = {
+        name.removeprefix(prefix): model
+        for name, model in context.models.items()
+        if name.startswith(prefix)
+    }
+    return JudgeContext(folder, shared_folder(context.cache), models)
+
+
+def shared_folder(cache: Path) -> Path:
+    """Returns where a workspace keeps what judges were paid for."""
+    return cache / "judge"
+
+
+def check_ready(judge: Judge) -> None:
+    """Checks that a judge has what it needs beside its options; asks nothing.
+
+    Raises:
+        UserError: When it has not.
+        PluginError: When it raises by accident.
+    """
+    with blaming(judge, "check_ready"):
+        judge.check_ready()

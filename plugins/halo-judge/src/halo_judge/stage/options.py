@@ -1,0 +1,82 @@
+"""The stage `judge`: what it is asked to do. How it does it is in `judge_samples`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from halo_core.component import RivalRef, SamplesRef
+from halo_core.judge import Judge
+from halo_core.stage import (
+    Forecast,
+    Known,
+    ModelInput,
+    Product,
+    Stage,
+    StageContext,
+    StageResult,
+)
+
+
+class JudgeStage(Stage):
+    """Compares samples with the targets of their prompts, or with another stage's samples."""
+
+    produces: ClassVar[Product] = "verdicts"
+
+    judge: Judge = Field(description="Who compares.")
+    of: SamplesRef = Field(description="The sampling stage whose completions are judged.")
+    against: RivalRef = Field(
+        default="target",
+        description="The sampling stage they are compared with, or 'target': the completion "
+        "that the data holds for the prompt.",
+    )
+    orders: Literal["both", "counterbalanced"] = Field(
+        default="both",
+        description="'both' asks twice, each text first once, and counts a win only when both "
+        "agree; 'counterbalanced' asks once, with half of the prompts in each order.",
+    )
+    confidence: float = Field(
+        default=0.9, gt=0, lt=1, description="Of the win rate's interval, as a probability."
+    )
+    interval: Literal["exact", "wilson", "bootstrap"] = Field(
+        default="exact",
+        description="Of the win rate: 'exact' (Clopper-Pearson) covers at least as often as it "
+        "claims; 'wilson' and 'bootstrap' are shorter and do so on average.",
+    )
+
+    def forecast(self, known: Known) -> Forecast:
+        """Returns the requests, tokens and dollars that a paid judge would take."""
+        from halo_judge.stage.cost import judge_forecast, waits_for
+        from halo_judge.stage.duels import pair_samples
+
+        return judge_forecast(
+            self.judge,
+            known,
+            waits_for(known, {"of": self.of, "against": self.against}),
+            lambda: pair_samples(known.inputs["of"], known.inputs.get("against"))[0],
+            both=self.orders == "both",
+        )
+
+    def preflight(self, models: Mapping[str, ModelInput]) -> None:
+        """Checks that the judge has what it needs, such as a key.
+
+        Raises:
+            UserError: When it has not.
+        """
+        from halo_judge.stage.ask import check_ready
+
+        check_ready(self.judge)
+
+    def run(self, context: StageContext) -> StageResult:
+        """Judges what is not judged yet and returns the win rate.
+
+        Raises:
+            DataError: When no prompt has two completions to compare.
+            PluginError: When the judge breaks its interface.
+            Interrupted: When asked to stop; verdicts are kept.
+        """
+        from halo_judge.stage.judge_samples import judge_samples
+
+        return judge_samples(self, context)

@@ -1,0 +1,192 @@
+"""The numbers and the sentence of a judge stage: win rate, failures, biases of the judge, cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import fsum
+from statistics import fmean, median
+
+from halo_core.workspace.records import VerdictLine
+from halo_statistics import (
+    POINTS,
+    Interval,
+    WinRate,
+    length_bias,
+    length_controlled_rate,
+    position_bias,
+    rate_text,
+    win_rate,
+)
+from halo_statistics.position import first_points
+
+INTERVAL_NAMES: Mapping[Interval, str] = {
+    "exact": "exact",
+    "wilson": "Wilson",
+    "bootstrap": "bootstrap",
+}
+
+
+def summary_metrics(
+    records: Sequence[VerdictLine], *, confidence: float, interval: Interval = "exact"
+) -> dict[str, float]:
+    """Returns the final numbers of the stage; those that nothing stands behind are left out.
+
+    ======================  ==========================================================
+    `win`                   win rate: ties are half points, unscored ones are left out
+    `win_lo`, `win_hi`      its interval
+    `win_failures_lost`     win rate with the unscored ones as losses
+    `n`                     scored comparisons
+    `wins` `losses` `ties`  their parts
+    `unscored`              comparisons without a verdict
+    `flip`                  share of flips among those judged in both orders
+    `agreement`             share of those in which both orders say the same
+    `first_shown`           share of the points that go to the text shown first
+    `win_lc`                length-controlled win rate (halo)
+    `win_lc_lo` `win_lc_hi` its interval
+    `length_bias`           rank correlation of points with length less the baseline's
+    `len`, `baseline_len`   median length in tokens
+    `win_weighted`          mean certainty of the judge that the completion is better
+    `unscored_share`        share of comparisons without a verdict
+    `calls`, `cost`         paid requests behind the verdicts, and what they cost in dollars
+    ======================  ==========================================================
+
+    Args:
+        records: All lines of the stage.
+        confidence: Of the intervals, in (0, 1).
+        interval: How that of `win` is made.
+    """
+    rate = _rate(records, confidence, interval)
+    metrics: dict[str, float] = {}
+    if rate.main:
+        metrics |= {"win": rate.main.rate, "win_lo": rate.main.low, "win_hi": rate.main.high}
+    if rate.failures_lost:
+        metrics["win_failures_lost"] = rate.failures_lost.rate
+    metrics |= {
+        "n": rate.scored,
+        "wins": rate.wins,
+        "losses": rate.losses,
+        "ties": rate.ties,
+        "unscored": rate.unscored,
+    }
+    metrics["unscored_share"] = rate.unscored / rate.total if rate.total else 0.0
+    metrics |= _flip(records) | place_metrics(records)
+    metrics |= length_metrics(records, confidence=confidence)
+    return metrics | _lengths(records) | _weighted(records) | price(records)
+
+
+def _rate(records: Iterable[VerdictLine], confidence: float, interval: Interval) -> WinRate:
+    results = (record["result"] for record in records)
+    return win_rate(results, confidence=confidence, interval=interval)
+
+
+def _flip(records: Iterable[VerdictLine]) -> dict[str, float]:
+    twice = [r["flip"] for r in records if len(r["orders"]) == 2 and r["result"] != "unscored"]
+    return {"flip": sum(twice) / len(twice)} if twice else {}
+
+
+def _lengths(records: Sequence[VerdictLine]) -> dict[str, float]:
+    sides = {
+        "len": [record["tokens"] for record in records],
+        "baseline_len": [record["baseline_tokens"] for record in records],
+    }
+    known = {name: [t for t in tokens if t is not None] for name, tokens in sides.items()}
+    return {name: float(median(t)) for name, t in known.items() if t and len(t) == len(records)}
+
+
+def _weighted(records: Iterable[VerdictLine]) -> dict[str, float]:
+    """Returns the mean of what weighted verdicts say of the completion; same texts are 1/2."""
+    shares = []
+    scored = [record for record in records if record["result"] != "unscored"]
+    for record in scored:
+        said = record["orders"]
+        if not all("preference" in each for each in said):
+            return {}
+        ours = [p if o == "AB" else 1 - p for o, p in ((e["order"], e["preference"]) for e in said)]
+        shares.append(fmean(ours) if ours else 0.5)
+    asked = any(record["orders"] for record in scored)
+    return {"win_weighted": fmean(shares)} if shares and asked else {}
+
+
+def price(records: Iterable[VerdictLine]) -> dict[str, float]:
+    """Returns `calls` and `cost`; without calls nothing, and no cost where one is not known."""
+    said = [each for record in records for each in record["orders"] if "calls" in each]
+    if not said:
+        return {}
+    calls = {"calls": sum(each["calls"] for each in said)}
+    costs = [each["cost"] for each in said if "cost" in each]
+    return calls | ({"cost": fsum(costs)} if len(costs) == len(said) else {})
+
+
+def headline(
+    records: Sequence[VerdictLine],
+    *,
+    rival: str,
+    judge: str,
+    confidence: float,
+    interval: Interval = "exact",
+) -> str:
+    """Returns the sentence for the summary.
+
+    ``win rate 0.595 [0.526, 0.661] against the SFT target, n=200, 0 % unscored (exact 90 %
+    interval; oracle)``
+
+    Args:
+        records: All lines of the stage.
+        rival: What was compared with.
+        judge: The judge's name.
+        confidence: Of the interval, in (0, 1).
+        interval: How it is made.
+    """
+    rate = _rate(records, confidence, interval)
+    if rate.main is None:
+        return f"no win rate against {rival}: {judge} scored none of {rate.total} comparisons"
+    count = f"n={rate.scored}, {100 * rate.unscored / rate.total:.3g} % unscored"
+    how = f"{INTERVAL_NAMES[interval]} {confidence * 100:g} % interval; {judge}"
+    return f"win rate {rate_text(rate.main)} against {rival}, {count} ({how})"
+
+
+ENOUGH = 30
+"""Scored verdicts from which on lengths are looked at."""
+
+
+def place_metrics(records: Sequence[VerdictLine]) -> dict[str, float]:
+    """Returns `first_shown` and, for prompts judged in both orders, `agreement`.
+
+    Args:
+        records: All lines of the stage; unscored ones are left out.
+    """
+    said = [_winners(record) for record in records if record["result"] != "unscored"]
+    asked = [winner for winners in said for winner in winners]
+    twice = [(winners[0], winners[1]) for winners in said if len(winners) == 2]
+    metrics = {"first_shown": fmean(map(first_points, asked))} if asked else {}
+    return metrics | ({"agreement": position_bias(twice).agreement} if twice else {})
+
+
+def _winners(record: VerdictLine) -> list[str]:
+    """Returns the winning place of each order; the first order is always AB where there are two."""
+    return [said["winner"] for said in record["orders"] if said["winner"] is not None]
+
+
+def length_metrics(records: Sequence[VerdictLine], *, confidence: float) -> dict[str, float]:
+    """Returns the length-controlled win rate (halo) with its interval, and `length_bias`.
+
+    Lengths are characters, which are known of both sides. There are none with fewer than
+    `ENOUGH` scored verdicts, nor where each completion is as much longer as every other.
+
+    Args:
+        records: All lines of the stage; unscored ones are left out.
+        confidence: Of the interval, in (0, 1).
+    """
+    scored = [record for record in records if record["result"] != "unscored"]
+    ours = [len(record["completion"]) for record in scored]
+    theirs = [len(record["baseline"]) for record in scored]
+    if len(scored) < ENOUGH or len({a - b for a, b in zip(ours, theirs, strict=True)}) == 1:
+        return {}
+    points = [POINTS[record["result"]] for record in scored]
+    found = length_controlled_rate(points, ours, theirs, confidence=confidence)
+    return {
+        "win_lc": found.rate,
+        "win_lc_lo": found.low,
+        "win_lc_hi": found.high,
+        "length_bias": length_bias(points, ours, theirs).correlation,
+    }
