@@ -16,7 +16,7 @@ from halo_judge.judges.chat.template import read_template
 from halo_judge.testing import ChatServer
 from halo_judge.testing.chat_server import ChatReply
 
-DATA = Path(os.environ.get("HALO_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
+DATA = Path(os.environ.get("HALO_TEST_DATA", Path(__file__).parents[5] / "shared" / "data"))
 
 JUDGES = '''
 from contextlib import nullcontext

@@ -8,7 +8,7 @@ import pytest
 from halo_core.judge import Comparison, Verdict
 from halo_judge.judges.chat.template import FOLDER, find_template, read_template
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[5]
 PAGE = ROOT / "docs" / "explanation" / "judge-injection.md"
 QUESTIONS = [("Why?", "Because it is so."), ("How?", "With care.")]
 

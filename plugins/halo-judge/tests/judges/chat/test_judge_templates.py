@@ -22,7 +22,7 @@ from halo_judge.judges.chat.template import (
     shipped,
 )
 
-DATA = Path(os.environ.get("HALO_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
+DATA = Path(os.environ.get("HALO_TEST_DATA", Path(__file__).parents[6] / "shared" / "data"))
 PROMPT = [{"role": "user", "content": "Say {a} or {b}."}]
 REPORT = find_template("report-2024").answer
 PAIRWISE = find_template("pairwise-1").answer

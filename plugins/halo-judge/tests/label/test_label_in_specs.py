@@ -13,7 +13,7 @@ from halo_core.rows import DataSet
 from halo_core.run.record import to_yaml
 from halo_core.spec.spec import load_spec
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 PAGE = ROOT / "docs" / "how-to" / "label-with-a-judge.md"
 
 RUN = """\

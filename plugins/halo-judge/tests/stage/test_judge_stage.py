@@ -202,7 +202,7 @@ def test_a_judge_that_breaks_its_interface_is_named(judge_context, scripted, mix
         "winner 'A', 'B', 'tie' or None, a preference in [0, 1] or None, and calls and a cost of "
         "at least 0"
     )
-    file = Path(__file__).with_name("conftest.py")
+    file = Path(__file__).parents[1] / "conftest.py"
     before, _, _ = file.read_text().partition("def compare(")
     assert caught.value.location == f"{file}:{len(before.splitlines())}"
 
