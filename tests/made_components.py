@@ -7,6 +7,8 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -26,7 +28,7 @@ from halo_core.component import (
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import UserError
 from halo_core.feedback import Feedback
-from halo_core.judge import Judge
+from halo_core.judge import Judge, JudgeContext, JudgeSession
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
 from halo_core.stage import (
     Forecast,
@@ -123,7 +125,7 @@ class Learn(Stage):
         if self.refuses == "folder":
             raise UserError("there is no tokenizer", location=models["from"].path)
 
-    def command(self, folder):  # type: ignore[no-untyped-def]
+    def command(self, folder: Path) -> list[str] | None:
         import sys
 
         if self.workers == 1:
@@ -222,7 +224,7 @@ class WrongLabel(Label):
 class Wise(Judge):
     from_: ModelRef | None = Field(default=None, alias="from", description="model")
 
-    def open(self, context):  # type: ignore[no-untyped-def]
+    def open(self, context: JudgeContext) -> AbstractContextManager[JudgeSession]:
         raise NotImplementedError
 
 

@@ -1,4 +1,5 @@
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,8 @@ import pytest
 from pydantic import Field
 
 from halo_core.errors import PluginError
-from halo_core.judge import Comparison, JudgeContext
-from halo_core.scoring_judge import Score, ScoreComparisons, ScoringJudge, answer_id
+from halo_core.judge import Comparison, JudgeContext, Verdict
+from halo_core.scoring_judge import Answer, Score, ScoreComparisons, ScoringJudge, answer_id
 
 PROMPT = ({"role": "user", "content": "q"},)
 
@@ -22,22 +23,22 @@ class Scoring(ScoringJudge):
     session: Any = Field(default=None, description="What open_scoring() opens.")
     gap: Any = Field(default=0.0, description="What tie_below() returns.")
 
-    def tie_below(self):
+    def tie_below(self) -> Any:
         return self.gap
 
-    def open_scoring(self, context):
+    def open_scoring(self, context: JudgeContext) -> Any:
         return self.session
 
 
 class Session:
     """Scores a text by what a mapping says of it, and remembers what it was asked."""
 
-    def __init__(self, values, also=()):
+    def __init__(self, values: Mapping[str, Any], also: Sequence[object] = ()) -> None:
         self.values = values
         self.also = also
-        self.asked = []
+        self.asked: list[str] = []
 
-    def score(self, answers):
+    def score(self, answers: Sequence[Answer]) -> Iterator[Any]:
         for answer in answers:
             self.asked.append(answer.completion)
             value = self.values[answer.completion]
@@ -50,25 +51,27 @@ class Session:
         yield from self.also
 
 
-def compare(session, *pairs, tie_below=0.0):
+def compare(
+    session: Session, *pairs: tuple[str, str], tie_below: float = 0.0
+) -> dict[str, Verdict]:
     comparisons = [Comparison(f"{i}", PROMPT, a, b) for i, (a, b) in enumerate(pairs)]
     with Scoring(session=nullcontext(session), gap=tie_below).open(UNUSED) as opened:
         return {verdict.id: verdict for verdict in opened.compare(comparisons)}
 
 
-def test_the_higher_score_wins_and_equal_ones_tie():
+def test_the_higher_score_wins_and_equal_ones_tie() -> None:
     said = compare(Session({"x": 1.0, "y": 2.0, "z": 1.0}), ("x", "y"), ("y", "x"), ("x", "z"))
     assert [said[id_].winner for id_ in "012"] == ["B", "A", "tie"]
     assert said["0"].reason == "A: 1; B: 2"
 
 
-def test_scores_that_differ_by_less_than_the_option_are_a_tie():
+def test_scores_that_differ_by_less_than_the_option_are_a_tie() -> None:
     values = {"x": 1.0, "y": 1.25}
     assert compare(Session(values), ("x", "y"), tie_below=0.26)["0"].winner == "tie"
     assert compare(Session(values), ("x", "y"), tie_below=0.25)["0"].winner == "B"
 
 
-def test_each_text_is_scored_once_in_a_session():
+def test_each_text_is_scored_once_in_a_session() -> None:
     session = Session({"x": 1.0, "y": 2.0, "z": 3.0})
     opened = ScoreComparisons(Scoring(), session)
     first = [Comparison("1", PROMPT, "x", "y"), Comparison("2", PROMPT, "y", "x")]
@@ -78,7 +81,7 @@ def test_each_text_is_scored_once_in_a_session():
     assert session.asked == ["x", "y", "z"]
 
 
-def test_the_same_text_after_another_prompt_is_scored_again():
+def test_the_same_text_after_another_prompt_is_scored_again() -> None:
     session = Session({"x": 1.0, "y": 2.0})
     other = ({"role": "user", "content": "another"},)
     comparisons = [Comparison("1", PROMPT, "x", "y"), Comparison("2", other, "x", "y")]
@@ -86,19 +89,19 @@ def test_the_same_text_after_another_prompt_is_scored_again():
     assert session.asked == ["x", "y", "x", "y"]
 
 
-def test_an_unscored_side_makes_the_comparison_unscored_with_its_reason():
+def test_an_unscored_side_makes_the_comparison_unscored_with_its_reason() -> None:
     said = compare(Session({"x": 1.0, "y": None}), ("x", "y"), ("x", "x"))
     assert (said["0"].winner, said["0"].reason) == (None, "B: too odd")
     assert said["1"].winner == "tie"
 
 
-def test_a_text_that_is_passed_over_makes_its_comparisons_unscored():
+def test_a_text_that_is_passed_over_makes_its_comparisons_unscored() -> None:
     said = compare(Session({"x": 1.0, "y": "nothing", "z": 2.0}), ("x", "y"), ("z", "x"))
     assert (said["0"].winner, said["0"].reason) == (None, "B: the judge gave no score")
     assert said["1"].winner == "A"
 
 
-def test_verdicts_come_before_the_session_fails():
+def test_verdicts_come_before_the_session_fails() -> None:
     session = Session({"x": 1.0, "y": 2.0, "z": ZeroDivisionError("a bug")})
     verdicts = ScoreComparisons(Scoring(), session).compare(
         [Comparison("1", PROMPT, "x", "y"), Comparison("2", PROMPT, "x", "z")]
@@ -125,7 +128,9 @@ def test_verdicts_come_before_the_session_fails():
         ({"x": 1.0, "y": 2.0}, (Score(3, 1.0),), "the id 3"),
     ],
 )
-def test_what_is_no_score_of_an_answer_is_its_authors_fault(values, also, came):
+def test_what_is_no_score_of_an_answer_is_its_authors_fault(
+    values: Mapping[str, Any], also: Sequence[object], came: str
+) -> None:
     with pytest.raises(PluginError) as error:
         compare(Session(values, also), ("x", "y"))
     assert error.value.message == (
@@ -145,16 +150,16 @@ def test_what_is_no_score_of_an_answer_is_its_authors_fault(values, also, came):
         ({"gap": float("nan")}, "tie_below() returned nan; expected a number of at least 0"),
     ],
 )
-def test_a_judge_that_opens_no_session_is_blamed(options, message):
+def test_a_judge_that_opens_no_session_is_blamed(options: dict[str, Any], message: str) -> None:
     with pytest.raises(PluginError) as error, Scoring(**options).open(UNUSED):
         pass
     assert error.value.message.startswith(f"Scoring.{message}")
     assert error.value.location.startswith(f"{__file__}:")
 
 
-def test_a_text_that_was_too_long_is_named_in_the_reason():
+def test_a_text_that_was_too_long_is_named_in_the_reason() -> None:
     class Short(Session):
-        def score(self, answers):
+        def score(self, answers: Sequence[Answer]) -> Iterator[Any]:
             for given in super().score(answers):
                 yield Score(given.id, given.value, given.reason, cut=given.value > 1)
 

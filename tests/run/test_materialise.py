@@ -8,14 +8,14 @@ import pytest
 
 from halo_core.errors import DataError, PluginError
 from halo_core.rows import DataSet
-from halo_core.run.materialise import materialise_set
+from halo_core.run.materialise import Rows, materialise_set
 from halo_core.spec.spec import load_spec
 from halo_core.workspace.layout import Workspace
 
 MADE = Path(__file__).parents[1] / "made_components.py"
 
 
-def rows(spec_file: Path, tmp_path: Path, name: str = "train", **changes: str):  # type: ignore[no-untyped-def]
+def rows(spec_file: Path, tmp_path: Path, name: str = "train", **changes: str) -> list[Rows]:
     spec = load_spec(spec_file, {k.replace("__", "."): v for k, v in changes.items()})
     return materialise_set(spec.sets[name], Workspace(tmp_path / "w"))
 

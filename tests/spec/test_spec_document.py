@@ -17,7 +17,7 @@ from halo_core.spec.document import (
 )
 
 
-def parse(text: str):  # type: ignore[no-untyped-def]
+def parse(text: str) -> Document:
     return parse_document(text, name="spec.yaml", folder=Path("/specs"))
 
 

@@ -1,11 +1,12 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import ConfigDict, Field, field_serializer, model_validator
 
-from halo_core import Component
+from halo_core import Component, Loss
 from halo_core.testing import check_component, check_loss
 from halo_core.testing.component import check_import_budget
 
@@ -22,7 +23,7 @@ class Heavy(Loss):
 """
 
 
-def written_class(folder, monkeypatch, imports):
+def written_class(folder: Path, monkeypatch: pytest.MonkeyPatch, imports: str) -> type[Loss]:
     """A loss class from a module that starts with `imports`."""
     (folder / "written_loss.py").write_text(LOSS.format(imports=imports))
     monkeypatch.syspath_prepend(folder)
@@ -48,15 +49,15 @@ class Wrapper(Thing):
     others: list[Thing] = Field(default=[], description="More.")
 
 
-def test_a_plain_component_passes():
+def test_a_plain_component_passes() -> None:
     check_component(Plain(size=5))
 
 
-def test_a_component_that_holds_components_passes():
+def test_a_component_that_holds_components_passes() -> None:
     check_component(Wrapper(inner=Plain(size=7), others=[Plain(), Wrapper(inner=Plain())]))
 
 
-def test_options_that_can_be_changed_are_found():
+def test_options_that_can_be_changed_are_found() -> None:
     class Thawed(Thing):
         model_config = ConfigDict(frozen=False)
         size: int = Field(default=3, description="How many.")
@@ -65,7 +66,7 @@ def test_options_that_can_be_changed_are_found():
         check_component(Thawed())
 
 
-def test_a_component_that_takes_unknown_options_is_found():
+def test_a_component_that_takes_unknown_options_is_found() -> None:
     class Lenient(Thing):
         model_config = ConfigDict(extra="ignore")
 
@@ -73,7 +74,7 @@ def test_a_component_that_takes_unknown_options_is_found():
         check_component(Lenient())
 
 
-def test_options_that_json_changes_are_found():
+def test_options_that_json_changes_are_found() -> None:
     class Rounded(Thing):
         share: float = Field(default=0.1234, description="How much.")
 
@@ -85,13 +86,13 @@ def test_options_that_json_changes_are_found():
         check_component(Rounded())
 
 
-def test_options_that_json_cannot_give_back_are_found():
+def test_options_that_json_cannot_give_back_are_found() -> None:
     class Picky(Thing):
         size: int = Field(default=3, description="How many.")
 
         @model_validator(mode="before")
         @classmethod
-        def _none(cls, data):
+        def _none(cls, data: object) -> object:
             if data:
                 raise ValueError("no options please")
             return data
@@ -100,25 +101,31 @@ def test_options_that_json_cannot_give_back_are_found():
         check_component(Picky())
 
 
-def test_a_module_that_imports_a_heavy_library_is_found(tmp_path, monkeypatch):
+def test_a_module_that_imports_a_heavy_library_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cls = written_class(tmp_path, monkeypatch, "import scipy, numpy")
 
     with pytest.raises(AssertionError, match="importing its module imports numpy, scipy; import"):
         check_import_budget(cls)
 
 
-def test_check_loss_begins_with_the_rules_of_every_component(tmp_path, monkeypatch):
+def test_check_loss_begins_with_the_rules_of_every_component(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loss = written_class(tmp_path, monkeypatch, "import numpy")()
 
     with pytest.raises(AssertionError, match="importing its module imports numpy"):
         check_loss(loss)
 
 
-def test_a_light_module_passes(tmp_path, monkeypatch):
+def test_a_light_module_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check_import_budget(written_class(tmp_path, monkeypatch, "import json"))
 
 
-def test_a_module_that_cannot_be_imported_alone_is_found(tmp_path, monkeypatch):
+def test_a_module_that_cannot_be_imported_alone_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cls = written_class(tmp_path, monkeypatch, "")
     (tmp_path / "written_loss.py").write_text("import no_such_library")
 
@@ -127,7 +134,7 @@ def test_a_module_that_cannot_be_imported_alone_is_found(tmp_path, monkeypatch):
         check_import_budget(cls)
 
 
-def test_failures_name_the_component_and_its_options():
+def test_failures_name_the_component_and_its_options() -> None:
     class Lenient(Thing):
         model_config = ConfigDict(extra="ignore")
         size: int = Field(default=3, description="How many.")
@@ -136,13 +143,13 @@ def test_failures_name_the_component_and_its_options():
         check_component(Lenient(size=4))
 
 
-def test_the_kit_is_imported_without_torch():
+def test_the_kit_is_imported_without_torch() -> None:
     probe = "import sys, halo_core.testing; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
 
 
-def test_the_kit_exports_what_it_says():
+def test_the_kit_exports_what_it_says() -> None:
     import halo_core.testing as kit
 
     # Constants, then classes, then functions, as the linter wants them.

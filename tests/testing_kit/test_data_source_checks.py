@@ -1,4 +1,6 @@
 import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -13,38 +15,40 @@ GOOD = [
 INFO = DataInfo("binary", ("train", "test"), "0123")
 
 
-def load_good(split):
+def load_good(split: str) -> Loaded:
     if split not in INFO.splits:
         raise DataError(f"no split {split!r}; expected train or test")
     return Loaded(iter(GOOD), {"empty completion": 3})
 
 
-def source(load=load_good, inspect=lambda: INFO):
+def source(
+    load: Callable[[str], Loaded] = load_good, inspect: Callable[[], DataInfo] = lambda: INFO
+) -> DataSource:
     class Made(DataSource):
-        def inspect(self):
+        def inspect(self) -> DataInfo:
             return made_inspect()
 
-        def load(self, split):
+        def load(self, split: str) -> Loaded:
             return made_load(split)
 
     made_load, made_inspect = load, inspect
     return Made()
 
 
-def rows_of(rows, feedback="binary"):
+def rows_of(rows: Sequence[dict[str, object]], feedback: Any = "binary") -> DataSource:
     """A source whose splits have these rows."""
 
-    def load(split):
+    def load(split: str) -> Loaded:
         return Loaded(iter(rows)) if split == "train" else load_good(split)
 
     return source(load, lambda: DataInfo(feedback, ("train",), "0123"))
 
 
-def test_a_good_source_passes():
+def test_a_good_source_passes() -> None:
     check_rows(source())
 
 
-def changed(**columns):
+def changed(**columns: object) -> list[dict[str, object]]:
     return [{**GOOD[0], **columns}]
 
 
@@ -80,27 +84,27 @@ def changed(**columns):
         ),
     ],
 )
-def test_a_broken_rule_is_named(made, message):
+def test_a_broken_rule_is_named(made: DataSource, message: str) -> None:
     with pytest.raises(AssertionError, match=re.escape(message)):
         check_rows(made)
 
 
-def test_a_digest_that_changes_is_found():
+def test_a_digest_that_changes_is_found() -> None:
     digests = ["second", "first"]
 
     with pytest.raises(AssertionError, match=r"inspect\(\) gives .*'first'.*, then .*'second'"):
         check_rows(source(inspect=lambda: DataInfo("binary", ("train",), digests.pop())))
 
 
-def test_rows_that_change_are_found():
+def test_rows_that_change_are_found() -> None:
     left = [GOOD, GOOD[:1]]
 
     with pytest.raises(AssertionError, match="gives other rows when called again"):
         check_rows(source(lambda split: Loaded(left.pop())))
 
 
-def test_an_error_that_does_not_name_the_splits_is_found():
-    def load(split):
+def test_an_error_that_does_not_name_the_splits_is_found() -> None:
+    def load(split: str) -> Loaded:
         if split not in INFO.splits:
             raise DataError("no")
         return Loaded(GOOD)
@@ -109,16 +113,16 @@ def test_an_error_that_does_not_name_the_splits_is_found():
         check_rows(source(load))
 
 
-def test_an_error_of_another_class_for_an_unknown_split_is_found():
-    def load(split):
+def test_an_error_of_another_class_for_an_unknown_split_is_found() -> None:
+    def load(split: str) -> Loaded:
         return {"train": Loaded(GOOD), "test": Loaded(GOOD)}[split]
 
     with pytest.raises(AssertionError, match="raised KeyError; expected a DataError"):
         check_rows(source(load))
 
 
-def test_only_so_many_rows_are_read():
-    def endless():
+def test_only_so_many_rows_are_read() -> None:
+    def endless() -> Iterator[dict[str, object]]:
         while True:
             yield GOOD[0]
 

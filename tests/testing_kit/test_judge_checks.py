@@ -1,44 +1,47 @@
 import re
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from halo_core import Judge, Quote, Verdict
+from halo_core import Comparison, Judge, JudgeContext, JudgeSession, Quote, Verdict
 from halo_core.stage import ModelInput
 from halo_core.testing.judges import check_quote, check_verdicts
 
 
-def judge(compare):
+def judge(compare: Callable[[Sequence[Comparison]], Iterable[Any]]) -> Judge:
     class Made(Judge):
         @contextmanager
-        def open(self, context):
+        def open(self, context: JudgeContext) -> Iterator[JudgeSession]:
             yield Session()
 
     class Session:
-        def compare(self, comparisons):
+        def compare(self, comparisons: Sequence[Comparison]) -> Iterable[Any]:
             return compare(comparisons)
 
     return Made()
 
 
-def longest(comparison):
+def longest(comparison: Comparison) -> Verdict:
     gap = len(comparison.a) - len(comparison.b)
     return Verdict(comparison.id, "A" if gap > 0 else "B" if gap < 0 else "tie")
 
 
-def each(verdict):
+def each(verdict: Callable[[Comparison], object]) -> Judge:
     return judge(lambda comparisons: [verdict(comparison) for comparison in comparisons])
 
 
-def test_a_good_judge_passes(tmp_path):
+def test_a_good_judge_passes(tmp_path: Path) -> None:
     check_verdicts(each(longest), tmp_path)
 
 
-def test_verdicts_may_come_in_any_order(tmp_path):
+def test_verdicts_may_come_in_any_order(tmp_path: Path) -> None:
     check_verdicts(judge(lambda cs: (longest(c) for c in reversed(cs))), tmp_path)
 
 
-def test_unscored_comparisons_with_a_reason_pass(tmp_path):
+def test_unscored_comparisons_with_a_reason_pass(tmp_path: Path) -> None:
     check_verdicts(each(lambda c: Verdict(c.id, None, "no opinion")), tmp_path)
 
 
@@ -60,27 +63,27 @@ def test_unscored_comparisons_with_a_reason_pass(tmp_path):
         ),
     ],
 )
-def test_a_broken_rule_is_named(made, message, tmp_path):
+def test_a_broken_rule_is_named(made: Judge, message: str, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=re.escape(message)):
         check_verdicts(made, tmp_path)
 
 
-def quoting(quote):
+def quoting(quote: Callable[[Sequence[Comparison], Path], Any]) -> Judge:
     class Quoting(Judge):
-        def open(self, context):
+        def open(self, context: JudgeContext) -> AbstractContextManager[JudgeSession]:
             raise NotImplementedError
 
-        def quote(self, comparisons, shared):
+        def quote(self, comparisons: Sequence[Comparison], shared: Path) -> Quote | None:
             return quote(comparisons, shared)
 
     return Quoting()
 
 
-def of(calls, kept=0):
+def of(calls: int, kept: int = 0) -> Quote:
     return Quote(calls, kept, 0, 0, None, "m")
 
 
-def test_a_quote_of_what_is_asked_passes_and_so_does_none(tmp_path):
+def test_a_quote_of_what_is_asked_passes_and_so_does_none(tmp_path: Path) -> None:
     check_quote(quoting(lambda cs, shared: of(len(cs))), tmp_path)
     check_quote(quoting(lambda cs, shared: None), tmp_path)
 
@@ -95,17 +98,19 @@ def test_a_quote_of_what_is_asked_passes_and_so_does_none(tmp_path):
         (lambda cs, shared: of(1 // len(cs)), "quote() raised ZeroDivisionError"),
     ],
 )
-def test_a_quote_that_breaks_a_rule_is_named(quote, message, tmp_path):
+def test_a_quote_that_breaks_a_rule_is_named(
+    quote: Callable[[Sequence[Comparison], Path], Any], message: str, tmp_path: Path
+) -> None:
     with pytest.raises(AssertionError, match=re.escape(message)):
         check_quote(quoting(quote), tmp_path)
 
 
-def test_the_check_hands_models_and_two_folders_to_the_judge(tmp_path):
-    opened = []
+def test_the_check_hands_models_and_two_folders_to_the_judge(tmp_path: Path) -> None:
+    opened: list[JudgeContext] = []
 
     class Looking(Judge):
         @contextmanager
-        def open(self, context):
+        def open(self, context: JudgeContext) -> Iterator[JudgeSession]:
             opened.append(context)
             yield each(longest).open(context).__enter__()
 

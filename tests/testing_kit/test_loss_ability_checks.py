@@ -1,14 +1,17 @@
 """The kit's checks of what only some losses have: heads, counts, statistics, samples, points."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from halo_core import ClassCounts, Head, Loss, LossBatch, LossOutput, RefPointEstimator, Settled
+from halo_core.loss import Need
 from halo_core.testing import LOSS_CHECKS, check_reference_point, loss_batch, paired_batch
 from halo_core.testing.reference_points import check_within_pair
 
@@ -16,7 +19,7 @@ torch.set_num_threads(1)
 EVERY_CHECK = pytest.mark.parametrize("check", LOSS_CHECKS)
 
 
-def plain(losses: torch.Tensor) -> LossOutput:
+def plain(losses: Tensor) -> LossOutput:
     return LossOutput(losses, torch.ones_like(losses).detach())
 
 
@@ -26,7 +29,7 @@ class Scored(Loss):
     feedback: ClassVar = "paired"
     needs: ClassVar = ()
 
-    def heads(self):
+    def heads(self) -> tuple[Head, ...]:
         return (Head("score", at="end"), Head("offset", at="tokens"))
 
     def __call__(self, batch: LossBatch) -> LossOutput:
@@ -43,7 +46,7 @@ class Centred(Loss):
     feedback: ClassVar = "binary"
     needs: ClassVar = ("policy_logps", "statistics")
 
-    def statistics(self, batch):
+    def statistics(self, batch: LossBatch) -> dict[str, Tensor]:
         logps = batch.policy_logps.detach()
         return {"total": logps.sum(), "count": torch.tensor(float(len(logps)))}
 
@@ -60,7 +63,7 @@ class Sampled(Loss):
 
     kept: bool = Field(default=True, description="Whether samples play a part.")
 
-    def needed(self):
+    def needed(self) -> tuple[Need, ...]:
         return self.needs if self.kept else ("policy_logps",)
 
     def __call__(self, batch: LossBatch) -> LossOutput:
@@ -78,7 +81,7 @@ class Open(Loss):
 
     weight: float | Literal["auto"] = Field(default="auto", description="A factor.")
 
-    def settle(self, counts: ClassCounts):
+    def settle(self, counts: ClassCounts) -> Settled:
         settled = self.model_copy(update={"weight": float(counts.desirable + 1)})
         return Settled(settled, f"{counts.desirable} desirable")
 
@@ -93,125 +96,125 @@ def run_checks(loss: Loss) -> None:
 
 @EVERY_CHECK
 @pytest.mark.parametrize("loss", [Scored(), Centred(), Sampled(), Sampled(kept=False), Open()])
-def test_good_losses_with_abilities_pass(loss, check):
+def test_good_losses_with_abilities_pass(loss: Loss, check: Callable[[Loss], None]) -> None:
     check(loss)
 
 
 class GreedyNeeded(Sampled):
-    def needed(self):
+    def needed(self) -> tuple[Need, ...]:
         return ("policy_logps", "reference_logps")
 
 
 class TwiceTheSameHead(Scored):
-    def heads(self):
+    def heads(self) -> tuple[Head, ...]:
         return (Head("score", at="end"), Head("score", at="tokens"))
 
 
 class IdleHead(Scored):
-    def __call__(self, batch):
+    def __call__(self, batch: LossBatch) -> LossOutput:
         scores = batch.heads["score"]
         return plain(torch.sigmoid(scores[~batch.desirable] - scores[batch.desirable]))
 
 
 class DetachedHead(Scored):
-    def __call__(self, batch):
+    def __call__(self, batch: LossBatch) -> LossOutput:
         heads = {**batch.heads, "offset": batch.heads["offset"].detach()}
         return super().__call__(replace(batch, heads=heads))
 
 
 class WrongHeadGradient(Scored):
-    def __call__(self, batch):
+    def __call__(self, batch: LossBatch) -> LossOutput:
         output = super().__call__(batch)
         return replace(output, losses=output.losses * output.losses.detach())
 
 
 class OverflowingHead(Scored):
-    def __call__(self, batch):
+    def __call__(self, batch: LossBatch) -> LossOutput:
         output = super().__call__(batch)
         return replace(output, losses=output.losses + output.losses.exp())
 
 
 class WritesStatistics(Centred):
-    def __call__(self, batch):
+    def __call__(self, batch: LossBatch) -> LossOutput:
         output = super().__call__(batch)
         batch.statistics["total"].zero_()
         return output
 
 
 class MeanStatistics(Centred):
-    def statistics(self, batch):
+    def statistics(self, batch: LossBatch) -> dict[str, Tensor]:
         return {"total": batch.policy_logps.detach().mean(), "count": torch.tensor(1.0)}
 
 
 class VectorStatistics(Centred):
-    def statistics(self, batch):
+    def statistics(self, batch: LossBatch) -> dict[str, Tensor]:
         sums = super().statistics(batch)
         return {**sums, "each": batch.policy_logps.detach()}
 
 
 class AttachedStatistics(Centred):
-    def statistics(self, batch):
+    def statistics(self, batch: LossBatch) -> dict[str, Tensor]:
         return {**super().statistics(batch), "extra": batch.policy_token_logps.sum()}
 
 
 class UnneededSamples(Sampled):
-    def needed(self):
+    def needed(self) -> tuple[Need, ...]:
         return ("policy_logps",)
 
 
 class OwnMean(Centred):
-    def __call__(self, batch):
+    def __call__(self, batch: LossBatch) -> LossOutput:
         return plain((batch.policy_logps - batch.policy_logps.mean()) ** 2)
 
 
 class CountsAway(Open):
-    def settle(self, counts):
+    def settle(self, counts: ClassCounts) -> Settled:
         return Settled(Scored(), "counted")
 
 
 class CannotCountNone(Open):
-    def settle(self, counts):
+    def settle(self, counts: ClassCounts) -> Settled:
         weight = counts.desirable / counts.undesirable
         return Settled(self.model_copy(update={"weight": weight}), "counted")
 
 
 class Unwrapped(Open):
-    def settle(self, counts):
+    def settle(self, counts: ClassCounts) -> Any:
         return super().settle(counts).loss
 
 
 class Silent(Open):
-    def settle(self, counts):
+    def settle(self, counts: ClassCounts) -> Settled:
         return super().settle(counts)._replace(remark="")
 
 
 class EmptyCaution(Open):
-    def settle(self, counts):
+    def settle(self, counts: ClassCounts) -> Settled:
         return super().settle(counts)._replace(caution="")
 
 
 class SameTokens(Open):
-    def control_tokens(self):
+    def control_tokens(self) -> tuple[str, str]:
         return ("<a>", "<a>")
 
 
 class BlankToken(Open):
-    def control_tokens(self):
+    def control_tokens(self) -> tuple[str, str]:
         return ("<a>", " ")
 
 
 class InfiniteValue(Open):
-    def value(self, gain):
+    def value(self, gain: float) -> float:
         return float("inf") if gain > 100 else gain
 
 
 class RaisingValue(Open):
-    def value(self, gain):
+    def value(self, gain: float) -> float:
         return gain**-1.0
 
 
 class ValueOfGainsOnly(Open):
-    def value(self, gain):
+    def value(self, gain: float) -> float | None:
         return gain if gain > 0 else None
 
 
@@ -243,7 +246,7 @@ class ValueOfGainsOnly(Open):
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Loss) else "",
 )
-def test_a_broken_ability_is_named(loss, message):
+def test_a_broken_ability_is_named(loss: Loss, message: str) -> None:
     with pytest.raises(AssertionError, match=re.escape(message)):
         run_checks(loss)
 
@@ -267,7 +270,7 @@ class Pointed(Loss):
         return plain(torch.where(batch.desirable, torch.sigmoid(-gains), torch.sigmoid(gains)))
 
 
-def test_a_loss_that_lets_the_gradient_of_points_flow_passes():
+def test_a_loss_that_lets_the_gradient_of_points_flow_passes() -> None:
     run_checks(Pointed())
 
 
@@ -278,24 +281,24 @@ def test_a_loss_that_lets_the_gradient_of_points_flow_passes():
         ("as one", "a call on a mixed batch raised ValueError: only one element"),
     ],
 )
-def test_a_loss_that_takes_no_point_of_each_completion_is_named(treats, message):
+def test_a_loss_that_takes_no_point_of_each_completion_is_named(treats: str, message: str) -> None:
     with pytest.raises(AssertionError, match=re.escape(message)):
         run_checks(Pointed(treats=treats))
 
 
-def within(function):
+def within(function: Callable[[Tensor, Tensor], Tensor]) -> RefPointEstimator:
     """An estimator within pairs, by a function."""
 
     class Within(RefPointEstimator):
         observes: ClassVar = "pair"
 
-        def within_pair(self, chosen_logratios, rejected_logratios):
+        def within_pair(self, chosen_logratios: Tensor, rejected_logratios: Tensor) -> Tensor:
             return function(chosen_logratios, rejected_logratios)
 
     return Within()
 
 
-def test_good_points_within_pairs_pass():
+def test_good_points_within_pairs_pass() -> None:
     check_within_pair(within(lambda chosen, rejected: rejected))
     check_within_pair(within(lambda chosen, rejected: (chosen + rejected).detach() / 2))
 
@@ -310,12 +313,14 @@ def test_good_points_within_pairs_pass():
         (lambda chosen, rejected: rejected[99], "within_pair() raised IndexError"),
     ],
 )
-def test_points_within_pairs_that_break_a_rule_are_named(function, message):
+def test_points_within_pairs_that_break_a_rule_are_named(
+    function: Callable[[Tensor, Tensor], Tensor], message: str
+) -> None:
     with pytest.raises(AssertionError, match=re.escape(message)):
         check_within_pair(within(function))
 
 
-def test_an_estimator_within_pairs_is_checked_there(monkeypatch):
+def test_an_estimator_within_pairs_is_checked_there(monkeypatch: pytest.MonkeyPatch) -> None:
     # this module imports torch at its top, which a component's module must not
     monkeypatch.setattr(
         "halo_core.testing.reference_points.check_component", lambda component: None
@@ -326,7 +331,7 @@ def test_an_estimator_within_pairs_is_checked_there(monkeypatch):
         check_reference_point(within(lambda chosen, rejected: rejected.mean()))
 
 
-def test_batches_hold_samples_heads_statistics_and_points():
+def test_batches_hold_samples_heads_statistics_and_points() -> None:
     batch = loss_batch(
         [[-1.0, -2.0], [-3.0]],
         reference_point=[0.5, 1.5],
@@ -343,7 +348,7 @@ def test_batches_hold_samples_heads_statistics_and_points():
     assert batch.statistics["count"].item() == 3.0
 
 
-def test_a_paired_batch_may_have_samples_behind_each_pair():
+def test_a_paired_batch_may_have_samples_behind_each_pair() -> None:
     batch = paired_batch([[-1.0], [-2.0]], [[-3.0], [-4.0]], samples=[[-5.0], [-6.0, -1.0]])
 
     assert batch.policy_logps.tolist() == [-1.0, -3.0, -5.0, -2.0, -4.0, -7.0]
@@ -352,7 +357,7 @@ def test_a_paired_batch_may_have_samples_behind_each_pair():
     assert batch.samples.lengths.tolist() == [1.0, 2.0]
 
 
-def test_samples_that_disagree_are_refused():
+def test_samples_that_disagree_are_refused() -> None:
     with pytest.raises(ValueError, match="policy has 2 completions, sampled 1"):
         loss_batch([[-1.0], [-2.0]], sampled=[True])
     with pytest.raises(ValueError, match="give samples or ref_chosen and ref_rejected; with both"):

@@ -1,7 +1,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -11,6 +11,9 @@ from halo_core import Loss, LossBatch, LossOutput
 from halo_core.testing import LOSS_CHECKS, loss_batch, paired_batch
 
 torch.set_num_threads(1)
+
+Change = Callable[[LossBatch, LossOutput], Any]
+"""What a broken loss makes of the good one's output."""
 
 
 class Good(Loss):
@@ -31,7 +34,7 @@ class Good(Loss):
         return LossOutput(losses, torch.ones_like(losses).detach(), rewards, metrics)
 
 
-def bad_loss(change: Callable[[LossBatch, LossOutput], object]) -> Loss:
+def bad_loss(change: Change) -> Loss:
     """A loss whose output is the good one's after a change."""
 
     class Bad(Loss):
@@ -55,7 +58,7 @@ def squared_by_hand(losses: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("check", LOSS_CHECKS)
-def test_a_good_loss_passes(check):
+def test_a_good_loss_passes(check: Callable[[Loss], None]) -> None:
     check(Good())
 
 
@@ -69,11 +72,13 @@ def test_a_good_loss_passes(check):
     ],
     ids=["without weights", "rewards with a gradient", "a number as a count"],
 )
-def test_what_the_trainer_does_itself_need_not_be_done(check, change):
+def test_what_the_trainer_does_itself_need_not_be_done(
+    check: Callable[[Loss], None], change: Change
+) -> None:
     check(bad_loss(change))
 
 
-BROKEN = {
+BROKEN: dict[str, tuple[Change, str]] = {
     "a number comes back": (
         lambda batch, out: out.losses.sum(),
         "returned Tensor; expected LossOutput",
@@ -160,12 +165,12 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("change", "message"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_rule_is_named(change, message):
+def test_a_broken_rule_is_named(change: Change, message: str) -> None:
     with pytest.raises(AssertionError, match=re.escape(message)):
         run_checks(bad_loss(change))
 
 
-def test_unknown_needs_are_named():
+def test_unknown_needs_are_named() -> None:
     class Greedy(Loss):
         feedback: ClassVar = "binary"
         needs: ClassVar = ("logits",)
@@ -176,7 +181,7 @@ def test_unknown_needs_are_named():
         run_checks(Greedy())
 
 
-def test_a_needed_reference_point_wants_a_default():
+def test_a_needed_reference_point_wants_a_default() -> None:
     class Pointless(Loss):
         feedback: ClassVar = "binary"
         needs: ClassVar = ("policy_logps", "reference_point")
@@ -187,7 +192,7 @@ def test_a_needed_reference_point_wants_a_default():
         run_checks(Pointless())
 
 
-def test_what_needs_does_not_name_is_not_there():
+def test_what_needs_does_not_name_is_not_there() -> None:
     class Shy(Loss):
         feedback: ClassVar = "binary"
         needs: ClassVar = ("policy_logps",)
@@ -199,7 +204,7 @@ def test_what_needs_does_not_name_is_not_there():
         run_checks(Shy())
 
 
-def test_feedback_without_batches_is_named():
+def test_feedback_without_batches_is_named() -> None:
     class Scored(Loss):
         feedback: ClassVar = "scored"
         needs: ClassVar = ("policy_logps",)
@@ -210,7 +215,7 @@ def test_feedback_without_batches_is_named():
         run_checks(Scored())
 
 
-def test_a_paired_batch_has_the_chosen_completion_first():
+def test_a_paired_batch_has_the_chosen_completion_first() -> None:
     batch = paired_batch([[-1.0], [-2.0]], [[-3.0, -1.0], [-5.0]])
 
     assert batch.policy_logps.tolist() == [-1.0, -4.0, -2.0, -5.0]
@@ -219,7 +224,7 @@ def test_a_paired_batch_has_the_chosen_completion_first():
     assert batch.chosen.lengths.tolist() == [1.0, 1.0]
 
 
-def test_a_batch_holds_what_its_lists_say():
+def test_a_batch_holds_what_its_lists_say() -> None:
     batch = loss_batch(
         [[-1.0, -2.0], [-3.0]],
         reference=[[-1.0, -1.0], [-1.0]],
@@ -234,7 +239,7 @@ def test_a_batch_holds_what_its_lists_say():
     assert batch.policy_token_logps.dtype == torch.float32
 
 
-def test_lists_that_disagree_are_refused():
+def test_lists_that_disagree_are_refused() -> None:
     with pytest.raises(ValueError, match="policy has 2 completions, desirable 1, examples 2"):
         loss_batch([[-1.0], [-2.0]], desirable=[True])
     with pytest.raises(ValueError, match=r"completions of \[1\] tokens, reference of \[2\]"):

@@ -1,44 +1,48 @@
 import random
 import re
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import pytest
 
-from halo_core import Candidate, Estimate, Pair, RefPointEstimator
+from halo_core import Candidate, Estimate, Observed, Pair, PairingPlan, RefPointEstimator
 from halo_core.testing.reference_points import check_pairs_and_estimates
 
+Pairs = Callable[[PairingPlan, random.Random], Any]
+Estimator = Callable[[Observed, Any], Any]
 
-def shifted(plan, rng):
+
+def shifted(plan: PairingPlan, rng: random.Random) -> list[Pair]:
     """Each prompt with the next completion."""
     size = len(plan.batch)
     return [Pair(i, (i + 1) % size) for i in range(size)] if size > 1 else []
 
 
-def running_mean(observed, state):
+def running_mean(observed: Observed, state: Mapping[str, float]) -> Estimate:
     seen = state.get("seen", 0.0) + sum(observed.logratios)
     return Estimate(seen, {"seen": seen}, {"policy/kl": (seen, 1.0)})
 
 
-def estimator(pairs=shifted, estimate=running_mean):
+def estimator(pairs: Pairs = shifted, estimate: Estimator = running_mean) -> RefPointEstimator:
     class Made(RefPointEstimator):
         observes: ClassVar = "mismatched"
 
-        def pairs(self, plan, rng):
+        def pairs(self, plan: PairingPlan, rng: random.Random) -> Any:
             return made_pairs(plan, rng)
 
-        def estimate(self, observed, state):
+        def estimate(self, observed: Observed, state: Mapping[str, float]) -> Any:
             return made_estimate(observed, state)
 
     made_pairs, made_estimate = pairs, estimate
     return Made()
 
 
-def add_in_place(observed, state):
+def add_in_place(observed: Observed, state: dict[str, float]) -> Estimate:
     state["seen"] = 1.0
     return Estimate(0.0, state)
 
 
-def append_to_plan(plan, rng):
+def append_to_plan(plan: PairingPlan, rng: random.Random) -> list[Pair]:
     plan.batch.append(Candidate("p", "c"))
     return []
 
@@ -49,17 +53,17 @@ class Calls:
     count = 0
 
 
-def by_calls(observed, state):
+def by_calls(observed: Observed, state: Mapping[str, float]) -> Estimate:
     Calls.count += 1
     return Estimate(float(Calls.count))
 
 
-def test_a_good_estimator_passes():
+def test_a_good_estimator_passes() -> None:
     check_pairs_and_estimates(estimator())
 
 
-def test_a_random_estimator_passes():
-    def shuffled(plan, rng):
+def test_a_random_estimator_passes() -> None:
+    def shuffled(plan: PairingPlan, rng: random.Random) -> list[Pair]:
         return [Pair(i, rng.randrange(len(plan.batch))) for i in range(len(plan.batch))]
 
     check_pairs_and_estimates(estimator(pairs=shuffled))
@@ -77,7 +81,7 @@ def test_a_random_estimator_passes():
         (lambda plan, rng: 1 / 0, "pairs() for a batch of six raised ZeroDivisionError"),
     ],
 )
-def test_pairs_that_break_a_rule_are_named(pairs, message):
+def test_pairs_that_break_a_rule_are_named(pairs: Pairs, message: str) -> None:
     random.seed(3)
     with pytest.raises(AssertionError, match=re.escape(message)):
         check_pairs_and_estimates(estimator(pairs=pairs))
@@ -99,7 +103,7 @@ def test_pairs_that_break_a_rule_are_named(pairs, message):
         (by_calls, "the state through JSON gives Estimate(value=2.0"),
     ],
 )
-def test_estimates_that_break_a_rule_are_named(estimate, message):
+def test_estimates_that_break_a_rule_are_named(estimate: Estimator, message: str) -> None:
     Calls.count = 0
     with pytest.raises(AssertionError, match=re.escape(message)):
         check_pairs_and_estimates(estimator(estimate=estimate))
@@ -111,23 +115,23 @@ class Lagged(RefPointEstimator):
     observes: ClassVar = "own"
     lagged: ClassVar = True
 
-    def estimate(self, observed, state):
+    def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
         after = state.get("sum", 0.0) + sum(observed.logratios)
         return Estimate(self.point_from(state), {"sum": after})
 
-    def point_from(self, state):
+    def point_from(self, state: Mapping[str, float]) -> float:
         return state.get("sum", 0.0)
 
 
 class TooSoon(Lagged):
     """The sum of all steps, this one too."""
 
-    def estimate(self, observed, state):
+    def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
         after = state.get("sum", 0.0) + sum(observed.logratios)
         return Estimate(after, {"sum": after})
 
 
-def test_a_point_from_earlier_steps_must_not_depend_on_its_own():
+def test_a_point_from_earlier_steps_must_not_depend_on_its_own() -> None:
     check_pairs_and_estimates(Lagged())
     message = "point_from() gives 0.0 before the step, and estimate()"
     with pytest.raises(AssertionError, match=re.escape(message)):

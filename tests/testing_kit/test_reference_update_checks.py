@@ -1,5 +1,7 @@
 import random
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -7,9 +9,9 @@ from halo_core.reference_update import ReferenceUpdate
 from halo_core.testing.reference_updates import check_reference_update, check_shares
 
 
-def update(share):
+def update(share: Callable[[int], Any]) -> ReferenceUpdate:
     class Made(ReferenceUpdate):
-        def mix(self, step):
+        def mix(self, step: int) -> Any:
             return share(step)
 
     return Made()
@@ -28,12 +30,12 @@ class Calls:
     count = 0
 
 
-def by_calls(step):
+def by_calls(step: int) -> float:
     Calls.count += 1
     return 1 / Calls.count
 
 
-def test_a_good_update_passes():
+def test_a_good_update_passes() -> None:
     check_reference_update(CopyAtPowersOfTwo())
 
 
@@ -53,11 +55,11 @@ def test_a_good_update_passes():
         (lambda step: 0.0, "up to 1,000,000: it never changes the reference"),
     ],
 )
-def test_shares_that_break_a_rule_are_named(share, message):
+def test_shares_that_break_a_rule_are_named(share: Callable[[int], Any], message: str) -> None:
     Calls.count = 0
     with pytest.raises(AssertionError, match=re.escape(message)):
         check_shares(update(share))
 
 
-def test_the_edges_are_shares():
+def test_the_edges_are_shares() -> None:
     check_shares(update(lambda step: step % 2))
