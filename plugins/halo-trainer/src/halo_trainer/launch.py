@@ -12,11 +12,29 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 
 import psutil
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def launch_command(folder: Path, processes: int) -> list[str]:
+    """Returns the command that runs a stage in several processes on this machine.
+
+    Args:
+        folder: The stage's folder.
+        processes: How many.
+    """
+    # --multi_gpu starts plain torch ranks; those that find no GPU, or are told to use the CPU, talk
+    # over gloo.
+    return [
+        *(sys.executable, "-m", "halo_trainer.launch", "--multi_gpu"),
+        *("--num_processes", str(processes), "--num_machines", "1"),
+        *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
+        *("-m", "halo_core.worker", str(folder)),
+    ]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -32,12 +50,15 @@ def main(arguments: Sequence[str]) -> int:
     for number in SIGNALS:
         signal.signal(number, _pass_on)
     logging.disable(logging.CRITICAL)
-    from accelerate.commands.launch import launch_command, launch_command_parser
+    from accelerate.commands.launch import (
+        launch_command as accelerate_launch,
+        launch_command_parser,
+    )
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     try:
-        launch_command(launch_command_parser().parse_args(list(arguments)))
+        accelerate_launch(launch_command_parser().parse_args(list(arguments)))
     except ChildFailedError as error:
         return _exit_code(error.get_first_failure()[1].exitcode)
     except SignalException as error:  # a torch that does not know PET_SIGNALS_TO_HANDLE

@@ -73,16 +73,19 @@ def stage(loss: Loss, **options: Any) -> Train:
 def test_each_prompt_ends_with_the_token_of_its_class_which_is_not_trained(
     context: Callable[..., StageContext],
 ) -> None:
-    training = set_up(stage(Told()), context(), Ranks("cpu"))
-    ids = training.tokenizer.get_vocab()
-    embeddings = training.model.get_input_embeddings().weight
-    assert len(embeddings) == len(training.tokenizer)
+    training = set_up(stage(Told()).recipe(), context(), Ranks("cpu"))
+    ids = training.start.tokenizer.get_vocab()
+    embeddings = training.policy.model.get_input_embeddings().weight
+    assert len(embeddings) == len(training.start.tokenizer)
     for example, row in zip(training.data, ROWS, strict=True):
         (completion,) = example.completions
         mark = "<|good|>" if row["desirable"] else "<|bad|>"
         assert completion.prompt_ids[-1] == ids[mark]
         assert not {ids["<|good|>"], ids["<|bad|>"]} & set(completion.completion_ids.tolist())
-        assert completion.prompt_ids[:-1].tolist()[-1] == training.tokenizer("\n")["input_ids"][-1]
+        assert (
+            completion.prompt_ids[:-1].tolist()[-1]
+            == training.start.tokenizer("\n")["input_ids"][-1]
+        )
     row = collate(list(training.data)).row
     assert not {ids["<|good|>"], ids["<|bad|>"]} & set(row.targets.tolist())
     assert ids["<|good|>"] in row.input_ids
@@ -92,8 +95,8 @@ def test_a_text_that_spells_a_control_token_stays_text(
     context: Callable[..., StageContext], make_data: Callable[..., DataSet]
 ) -> None:
     rows = [{**ROWS[0], "completion": "say <|bad|> now"}, ROWS[1]]
-    training = set_up(stage(Told()), context(data=make_data("binary", rows)), Ranks("cpu"))
-    bad = training.tokenizer.get_vocab()["<|bad|>"]
+    training = set_up(stage(Told()).recipe(), context(data=make_data("binary", rows)), Ranks("cpu"))
+    bad = training.start.tokenizer.get_vocab()["<|bad|>"]
     assert bad not in training.data[0].completions[0].completion_ids
 
 
@@ -140,10 +143,10 @@ def test_a_model_keeps_its_suffix_under_another_loss(context: Callable[..., Stag
     stage(Told(), steps=1).run(first)
     model = ModelInput(str(first.folder / "model"), None, "told")
     second = context("again", model)
-    training = set_up(stage(SFT(), steps=1), second, Ranks("cpu"))
-    good = training.tokenizer.get_vocab()["<|good|>"]
+    training = set_up(stage(SFT(), steps=1).recipe(), second, Ranks("cpu"))
+    good = training.start.tokenizer.get_vocab()["<|good|>"]
     assert all(e.completions[0].prompt_ids[-1] == good for e in training.data)
-    assert training.notes.prompt_suffix == "<|good|>"
+    assert training.start.notes.prompt_suffix == "<|good|>"
     third = context("third", model)
     stage(Told(), steps=1).run(third)
     assert len(load_tokenizer(model, None)) == len(
@@ -163,7 +166,7 @@ def test_a_control_token_that_means_something_already_is_refused(
     context: Callable[..., StageContext],
 ) -> None:
     with pytest.raises(ModelError) as caught:
-        set_up(stage(Told(good="<|user|>")), context(), Ranks("cpu"))
+        set_up(stage(Told(good="<|user|>")).recipe(), context(), Ranks("cpu"))
     assert "the control token '<|user|>' already means something: it is token" in str(caught.value)
     assert "Choose one that is not in it" in str(caught.value)
 
@@ -204,7 +207,7 @@ def test_notes_that_cannot_be_read_are_named(
         "control token"
     )
     with pytest.raises(ModelError, match=re.escape(message)):
-        set_up(stage(SFT()), context("x", ModelInput(str(folder), None, "")), Ranks("cpu"))
+        set_up(stage(SFT()).recipe(), context("x", ModelInput(str(folder), None, "")), Ranks("cpu"))
 
 
 def test_lora_cannot_learn_control_tokens() -> None:
@@ -222,7 +225,9 @@ def test_a_long_prompt_is_cut_and_keeps_its_control_token(
 ) -> None:
     long = [{**ROWS[0], "prompt": [{"role": "user", "content": "the cow says moo " * 30}]}]
     here = context(data=make_data("binary", long))
-    training = set_up(stage(Told(), max_length=40, max_prompt_length=20), here, Ranks("cpu"))
+    training = set_up(
+        stage(Told(), max_length=40, max_prompt_length=20).recipe(), here, Ranks("cpu")
+    )
     prompt = training.data[0].completions[0].prompt_ids
     assert len(prompt) <= 20
-    assert prompt[-1] == training.tokenizer.get_vocab()["<|good|>"]
+    assert prompt[-1] == training.start.tokenizer.get_vocab()["<|good|>"]

@@ -275,8 +275,8 @@ def test_samples_of_the_reference_are_the_last_completion_of_each_example(
     stage = Train(data="d", loss=Regularised(), samples="answers", device="cpu", batch_size=4)
     assert not stage.mistakes()
     context = sampled(4)
-    training = set_up(stage, context, Ranks("cpu"))
-    end = training.tokenizer.eos_token_id
+    training = set_up(stage.recipe(), context, Ranks("cpu"))
+    end = training.start.tokenizer.eos_token_id
     found = [example.completions for example in training.data]
     assert [c.sampled for c in found[1]] == [False, False, True]
     assert found[0][2].completion_ids.tolist() == [5, 6]
@@ -290,7 +290,7 @@ def test_samples_of_the_reference_are_the_last_completion_of_each_example(
 def test_prompts_without_a_sample_are_counted(sampled: Callable[..., StageContext]) -> None:
     stage = Train(data="d", loss=Regularised(), samples="answers", device="cpu")
     with pytest.raises(DataError, match="1 of its 4 prompts have no sample of the reference"):
-        set_up(stage, sampled(3), Ranks("cpu"))
+        set_up(stage.recipe(), sampled(3), Ranks("cpu"))
 
 
 def test_a_sample_that_is_too_long_loses_its_end(

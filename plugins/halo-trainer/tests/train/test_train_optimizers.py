@@ -6,8 +6,8 @@ from torch import nn
 
 from halo_trainer.train.checkpoint import Checkpoints, TrainState, kept
 from halo_trainer.train.learning_rate import learning_rate
-from halo_trainer.train.optimizer_names import OPTIMIZERS
 from halo_trainer.train.optimizers import (
+    OPTIMIZERS,
     load_state,
     make_optimizer,
     state_tensors,

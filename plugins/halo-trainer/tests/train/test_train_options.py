@@ -13,7 +13,7 @@ from halo_core.feedback import Feedback
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
 from halo_core.spec.spec import load_spec
 from halo_methods.components import DPO, KTO, SFT, Zero
-from halo_trainer.train.optimizer_names import OPTIMIZERS
+from halo_trainer.train.optimizers import OPTIMIZERS
 from halo_trainer.train.options import Train
 
 
@@ -164,6 +164,6 @@ def test_the_known_options_are_those_of_torch(name: str) -> None:
 def test_needs_are_those_of_the_core() -> None:
     from typing import get_args
 
-    from halo_trainer.train.options import PROVIDED
+    from halo_trainer.train.option_checks import PROVIDED
 
     assert set(get_args(Need)) == set(PROVIDED)

@@ -213,7 +213,7 @@ def test_three_steps_are_those_of_plain_torch_with_a_schedule_of_its_own(
     for update in UPDATES:
         reference = other_reference if another else None
         stage, context = make_training(LOSSES[name], UPDATES[update], reference, f"{update} stage")
-        training = set_up(stage, context, Ranks("cpu"))
+        training = set_up(stage.recipe(), context, Ranks("cpu"))
         for schedule in SCHEDULES.keys() - plain.keys():
             plain[schedule] = plain_training(name, training, context.models, SCHEDULES[schedule])
         stage.run(context)

@@ -114,7 +114,7 @@ def run(start: Start) -> Run:
 
 def started(start: Start, loss: Loss, update: ReferenceUpdate | None, **options: Any) -> Training:
     stage, context = start(loss, update, **options)
-    return set_up(stage, context, Ranks("cpu"))
+    return set_up(stage.recipe(), context, Ranks("cpu"))
 
 
 def curve(folder: Path, name: str) -> list[float]:
@@ -385,13 +385,13 @@ def test_tied_weights_are_mixed_once_and_stay_tied(
     tied = other_model(tiny_model, tmp_path / "tied", tie_word_embeddings=True)
     stage, context = start(DPO(), update, reference=tied)
     context = replace(context, models={"from": tied, "reference": tied})
-    training = set_up(stage, context, Ranks("cpu"))
+    training = set_up(stage.recipe(), context, Ranks("cpu"))
     assert training.refresh is not None
     assert training.objective.reference is not None
     model = training.objective.reference.model
     before = model.model.embed_tokens.weight.clone()
     with torch.no_grad():
-        training.model.model.embed_tokens.weight.add_(1.0)
+        training.policy.model.model.embed_tokens.weight.add_(1.0)
     for step in (1, 2, 3):
         training.refresh.before(step)
     share = {Copy: 1.0, EMA: 1 - 0.9**2}[type(update)]
@@ -437,7 +437,7 @@ def test_an_average_takes_in_changes_that_bfloat16_would_round_away(start: Start
     training = started(start, DPO(), EMA(decay=0.999), precision="bfloat16", steps=20)
     assert training.refresh is not None
     assert training.objective.reference is not None
-    (name, weight), *_ = training.model.named_parameters()
+    (name, weight), *_ = training.policy.model.named_parameters()
     before = weight.detach().clone()
     with torch.no_grad():
         weight.mul_(1.01)

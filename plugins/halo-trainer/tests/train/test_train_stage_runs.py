@@ -382,7 +382,7 @@ def test_the_frozen_reference_is_held_in_the_dtype_it_computes_in(
     data = {"data": make_data("paired", make_rows("paired", 3))}
     context = make_context(data=data, models={"from": tiny_model, "reference": tiny_model})
     stage = Train(data="d", loss=DPO(), device="cpu", precision="bfloat16")
-    objective = set_up(stage, context, Ranks("cpu")).objective
+    objective = set_up(stage.recipe(), context, Ranks("cpu")).objective
     assert objective.reference is not None
     assert {p.dtype for p in objective.reference.parameters()} == {torch.bfloat16}
     assert not any(p.requires_grad for p in objective.reference.parameters())
@@ -458,7 +458,7 @@ def test_lora_holds_the_weights_it_leaves_alone_in_bfloat16(
     stage = Train(
         data="d", loss=SFT(), device="cpu", precision="bfloat16", lora={"rank": 2}, steps=1
     )
-    policy = set_up(stage, context, Ranks("cpu")).objective.policy
+    policy = set_up(stage.recipe(), context, Ranks("cpu")).objective.policy
     found = {(p.requires_grad, p.dtype) for p in policy.parameters()}
     assert found == {(True, torch.float32), (False, torch.bfloat16)}
     assert stage.run(context).metrics["steps"] == 1

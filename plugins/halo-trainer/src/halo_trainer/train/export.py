@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import nn
 
-from halo_core.guarded.loss_calls import heads_of
 from halo_core.loss import Head
 from halo_core.stage import StageResult
 from halo_core.workspace.files import whole_folder
@@ -18,41 +17,44 @@ from halo_models.save import write_classifier, write_model
 from halo_trainer.batch.batch_plan import BatchPlan
 from halo_trainer.model.heads import write_heads
 from halo_trainer.model.lora import merged, save_adapter
+from halo_trainer.model.scorer import Scorer
 from halo_trainer.train.checkpoint import TrainState
-from halo_trainer.train.setup import Training
+from halo_trainer.train.load_models import LoadedModel
 
 
-def export(training: Training, folder: Path) -> None:
+def export(policy: Scorer, start: LoadedModel, folder: Path, *, adapted: bool) -> None:
     """Writes the policy; with LoRA the merged weights, and the adapter inside.
 
     A model with one linear head at the ends of completions becomes a sequence classifier; other
     heads lie beside the model.
 
     Args:
-        training: One that has ended: its policy is not to be trained any further.
+        policy: A trained one, which is not to be trained any further.
+        start: What it was made of: its tokenizer, and how it attended before.
         folder: Where to; written beside and renamed.
+        adapted: Whether low-rank factors were trained.
 
     Raises:
         ModelError: When the model should become a sequence classifier and cannot.
     """
-    base = training.model.get_base_model() if training.adapted else training.model
-    base.set_attn_implementation(training.attention)
+    model: Any = policy.model
+    base = model.get_base_model() if adapted else model
+    base.set_attn_implementation(start.attention)
     with whole_folder(folder) as partial:
-        if training.adapted:
-            save_adapter(partial, training.model)
-            base = merged(training.model)
-        write_notes(partial, _write(partial, base, training))
+        if adapted:
+            save_adapter(partial, model)
+            base = merged(model)
+        write_notes(partial, _write(partial, base, policy, start))
 
 
-def _write(folder: Path, model: Any, training: Training) -> ModelNotes:
-    heads, wanted = training.heads, heads_of(training.objective.loss)
-    scoring = _scoring_head(heads, wanted)
+def _write(folder: Path, model: Any, policy: Scorer, start: LoadedModel) -> ModelNotes:
+    scoring = _scoring_head(policy.heads, policy.wanted)
     if scoring is not None:
-        write_classifier(folder, model, scoring, training.tokenizer)
-        return replace(training.notes, score_at="completion-end")
-    write_model(folder, model, training.tokenizer)
-    write_heads(folder, heads)
-    return training.notes
+        write_classifier(folder, model, scoring, start.tokenizer)
+        return replace(start.notes, score_at="completion-end")
+    write_model(folder, model, start.tokenizer)
+    write_heads(folder, policy.heads)
+    return start.notes
 
 
 def _scoring_head(heads: nn.ModuleDict, wanted: Sequence[Head]) -> nn.Module | None:

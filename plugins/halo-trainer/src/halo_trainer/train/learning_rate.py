@@ -3,9 +3,35 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
 Schedule = Literal["constant", "linear", "cosine"]
+
+
+@dataclass(frozen=True)
+class LearningRate:
+    """What the options say of the learning rate.
+
+    Attributes:
+        peak: The rate after warm-up, above 0.
+        warmup_steps: Steps over which the rate rises linearly, 0 or more.
+        schedule: What follows warm-up.
+    """
+
+    peak: float
+    warmup_steps: int
+    schedule: Schedule
+
+    def at(self, step: int, total_steps: int) -> float:
+        """Returns the rate of a step, from 1 to `total_steps`."""
+        return learning_rate(
+            step,
+            peak=self.peak,
+            warmup_steps=self.warmup_steps,
+            total_steps=total_steps,
+            schedule=self.schedule,
+        )
 
 
 def learning_rate(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
 from halo_core.errors import ModelError
 from halo_core.guarded.loss_calls import heads_of
-from halo_core.stage import ModelInput, StageContext
+from halo_core.loss import Loss
+from halo_core.stage import ModelInput
 from halo_models.control_tokens import with_control_tokens
 from halo_models.device import pick_dtype
 from halo_models.load import grow_vocabulary, load_model, load_tokenizer
@@ -19,10 +21,7 @@ from halo_trainer.model.heads import make_heads
 from halo_trainer.model.lora import apply_lora
 from halo_trainer.model.probe import make_scorer
 from halo_trainer.model.scorer import Scorer
-from halo_trainer.train.ranks import Ranks
-
-if TYPE_CHECKING:
-    from halo_trainer.train.options import Train
+from halo_trainer.train.recipe import ModelRecipe
 
 
 @dataclass(frozen=True)
@@ -42,97 +41,116 @@ class LoadedModel:
     attention: str
 
 
-def load_start(stage: Train, context: StageContext, ranks: Ranks) -> LoadedModel:
+def load_start(
+    source: ModelInput, loss: Loss, *, template: str | None, device: torch.device
+) -> LoadedModel:
     """Returns the model to start from.
+
+    Args:
+        source: Where it is.
+        loss: Whose control tokens it gets room for.
+        template: Chat template; None for the tokenizer's own.
+        device: Where to.
 
     Raises:
         ModelError: When it cannot be loaded.
     """
-    source = context.models["from"]
-    tokenizer = load_tokenizer(source, stage.template)
-    model = load_model(source, dtype=torch.float32, device=ranks.device)
-    notes = with_control_tokens(tokenizer, stage.loss, read_notes(source))
+    tokenizer = load_tokenizer(source, template)
+    model = load_model(source, dtype=torch.float32, device=device)
+    notes = with_control_tokens(tokenizer, loss, read_notes(source))
     grow_vocabulary(model, len(tokenizer))
     return LoadedModel(model, tokenizer, notes, model.config._attn_implementation)
 
 
 def trained_scorer(
-    stage: Train, context: StageContext, loaded: LoadedModel, ranks: Ranks, max_length: int
+    start: LoadedModel,
+    loss: Loss,
+    recipe: ModelRecipe,
+    *,
+    max_length: int,
+    seed: int,
+    warn: Callable[[str], None],
 ) -> Scorer:
     """Returns the policy, probed as it was loaded, then made trainable.
 
     Args:
-        stage: The options.
-        context: Whose seed the heads and adapters start from.
-        loaded: The model to start from; changed in place.
-        ranks: The processes.
-        max_length: Longest sequence.
+        start: The model to start from; changed in place.
+        loss: Whose heads it gets.
+        recipe: What of it is trained.
+        max_length: Most tokens of a sequence.
+        seed: What heads and adapters start from.
+        warn: Told when the model cannot take packed sequences.
 
     Raises:
         ModelError: When the model does not agree with itself.
     """
-    model = loaded.model
-    compute = pick_dtype(stage.precision, ranks.device)
-    scorer = make_scorer(model, compute_dtype=compute, max_length=max_length, warn=context.warn)
-    wanted = heads_of(stage.loss)
+    model = start.model
+    compute = pick_dtype(recipe.precision, model.device)
+    scorer = make_scorer(model, compute_dtype=compute, max_length=max_length, warn=warn)
+    heads = heads_of(loss)
     scorer.add_heads(
-        wanted,
-        make_heads(wanted, model, seed=context.seed),
-        tokens="policy_logps" in stage.loss.needed(),
+        heads, make_heads(heads, model, seed=seed), tokens="policy_logps" in loss.needed()
     )
-    set_dropout(model, stage.dropout)
-    if stage.lora is not None:
-        scorer.model = apply_lora(model, stage.lora, seed=context.seed)
+    set_dropout(model, recipe.dropout)
+    if recipe.lora is not None:
+        scorer.model = apply_lora(model, recipe.lora, seed=seed)
     _hold_frozen(scorer, compute)
-    if stage.gradient_checkpointing:
+    if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     return scorer
 
 
 def frozen_scorer(
-    stage: Train, context: StageContext, loaded: LoadedModel, ranks: Ranks, max_length: int
-) -> Scorer | None:
-    """Returns the reference, probed in float32, then frozen; None where nothing needs it.
+    source: ModelInput,
+    start: LoadedModel,
+    recipe: ModelRecipe,
+    *,
+    updated: bool,
+    max_length: int,
+    seed: int,
+    warn: Callable[[str], None],
+) -> Scorer:
+    """Returns the reference, probed in float32, then frozen.
 
     One that is to take in the policy's weights gets adapters where the policy has some, and keeps
     its dtype; see `RefreshedReference`.
 
     Args:
-        stage: The options.
-        context: Where the reference is.
-        loaded: The model that is trained.
-        ranks: The processes.
-        max_length: Longest sequence.
+        source: Where it is.
+        start: The model that is trained.
+        recipe: How the models are held.
+        updated: Whether it is to take in the policy's weights.
+        max_length: Most tokens of a sequence.
+        seed: What adapters start from.
+        warn: Told when the model cannot take packed sequences.
 
     Raises:
         ModelError: When it does not agree with itself, or has another vocabulary.
     """
-    if not stage.needs_reference:
-        return None
-    _check_vocabulary(loaded, context.models["reference"])
-    model = load_model(context.models["reference"], dtype=torch.float32, device=ranks.device)
-    grow_vocabulary(model, len(loaded.tokenizer))
-    compute = pick_dtype(stage.precision, ranks.device)
-    scorer = make_scorer(model, compute_dtype=compute, max_length=max_length, warn=context.warn)
-    refreshed = stage.reference_update is not None
-    if refreshed and stage.lora is not None:
-        scorer.model = apply_lora(model, stage.lora, seed=context.seed)
+    _check_vocabulary(start, source)
+    device = start.model.device
+    model = load_model(source, dtype=torch.float32, device=device)
+    grow_vocabulary(model, len(start.tokenizer))
+    compute = pick_dtype(recipe.precision, device)
+    scorer = make_scorer(model, compute_dtype=compute, max_length=max_length, warn=warn)
+    if updated and recipe.lora is not None:
+        scorer.model = apply_lora(model, recipe.lora, seed=seed)
     scorer.eval().requires_grad_(False)
-    if not refreshed:
+    if not updated:
         _hold_frozen(scorer, compute)
     return scorer
 
 
-def _check_vocabulary(loaded: LoadedModel, reference: ModelInput) -> None:
+def _check_vocabulary(start: LoadedModel, reference: ModelInput) -> None:
     """Policy and reference are compared token by token, so their ids must mean the same.
 
     Control tokens end prompts and are not compared, so the reference need not know them.
     """
     theirs = load_tokenizer(reference, None).get_vocab()
-    ours = loaded.tokenizer.get_vocab()
+    ours = start.tokenizer.get_vocab()
     if {token: ours.get(token) for token in theirs} != theirs or not set(ours) <= {
         *theirs,
-        *loaded.notes.control_tokens,
+        *start.notes.control_tokens,
     }:
         raise ModelError(
             f"the reference has another vocabulary ({len(theirs)} tokens) than the model that is "

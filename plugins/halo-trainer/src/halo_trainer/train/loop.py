@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -15,22 +14,20 @@ from halo_core.stage import StageContext, StageResult
 from halo_trainer.batch.micro_batch import GlobalBatch
 from halo_trainer.train.evaluate import evaluate
 from halo_trainer.train.export import export, result
-from halo_trainer.train.learning_rate import learning_rate
+from halo_trainer.train.learning_rate import LearningRate
 from halo_trainer.train.metrics import Metrics, Stopwatch, means, total
 from halo_trainer.train.optimizers import update_weights
 from halo_trainer.train.ranks import Ranks
+from halo_trainer.train.recipe import Intervals, Recipe
 from halo_trainer.train.setup import Training, set_up
 from halo_trainer.train.step import Gradient, backward, prepare
 
-if TYPE_CHECKING:
-    from halo_trainer.train.options import Train
 
-
-def train(stage: Train, context: StageContext) -> StageResult:
+def train(recipe: Recipe, context: StageContext) -> StageResult:
     """Trains a model, or goes on from the latest checkpoint, and writes it to ``model/``.
 
     Args:
-        stage: The options.
+        recipe: What the options ask for.
         context: What the stage reads and writes.
 
     Raises:
@@ -38,10 +35,23 @@ def train(stage: Train, context: StageContext) -> StageResult:
         NotFiniteError: When a loss or gradient is not a number; the state before is kept.
         Interrupted: When asked to stop; the state is kept.
     """
-    ranks = Ranks(stage.device)
+    ranks = Ranks(recipe.device)
     try:
-        with _deterministic(stage.deterministic):
-            return _Loop(stage, context, set_up(stage, context, ranks)).run()
+        with _deterministic(recipe.deterministic):
+            loop = _Loop(
+                set_up(recipe, context, ranks),
+                context,
+                recipe.intervals,
+                recipe.learning_rate,
+                recipe.optimizer.max_grad_norm,
+            )
+            loop.run()
+            if ranks.main:
+                adapted = recipe.models.lora is not None
+                training, folder = loop.training, context.folder / "model"
+                export(training.policy, training.start, folder, adapted=adapted)
+            ranks.wait()
+            return result(loop.state, loop.training.plan, loop.training.remark)
     finally:
         ranks.leave()
 
@@ -61,10 +71,19 @@ def _deterministic(wanted: bool) -> Iterator[None]:
 class _Loop:
     """One training and where it stands."""
 
-    def __init__(self, stage: Train, context: StageContext, training: Training) -> None:
-        self.stage = stage
-        self.context = context
+    def __init__(
+        self,
+        training: Training,
+        context: StageContext,
+        intervals: Intervals,
+        learning_rate: LearningRate,
+        max_grad_norm: float | None,
+    ) -> None:
         self.training = training
+        self.context = context
+        self.intervals = intervals
+        self.learning_rate = learning_rate
+        self.max_grad_norm = max_grad_norm
         self.ranks = training.objective.ranks
         self.state = training.checkpoints.restore(
             training.parameters, training.optimizer, training.refresh
@@ -73,18 +92,14 @@ class _Loop:
         self.window = Metrics(self.state.window if self.ranks.main else None)
         self.watch = Stopwatch(self.ranks.device)
 
-    def run(self) -> StageResult:
-        """Does the steps that are left and writes the model."""
+    def run(self) -> None:
+        """Does the steps that are left."""
         steps, state = self.training.steps, self.state
         with self.context.progress.bar(self.context.id, steps, state.step) as bar:
             while state.step < steps:
                 gradient = self._step()
                 self._after_step(gradient)
                 bar.advance(1, loss=f"{gradient.loss:.4f}")
-        if self.ranks.main:
-            export(self.training, self.context.folder / "model")
-        self.ranks.wait()
-        return result(state, self.training.plan, self.training.remark)
 
     def _step(self) -> Gradient:
         training, state = self.training, self.state
@@ -107,7 +122,7 @@ class _Loop:
                 batch,
                 [parameter for _, parameter in training.parameters],
                 stop=self.context.stop.is_set(),
-                max_norm=self.stage.max_grad_norm,
+                max_norm=self.max_grad_norm,
             )
         except NotFiniteError as error:
             if state.step > 0:
@@ -118,13 +133,7 @@ class _Loop:
         return gradient
 
     def _rate(self, step: int) -> float:
-        return learning_rate(
-            step,
-            peak=self.stage.learning_rate,
-            warmup_steps=self.stage.warmup_steps,
-            total_steps=self.training.steps,
-            schedule=self.stage.schedule,
-        )
+        return self.learning_rate.at(step, self.training.steps)
 
     def _count(self, batch: GlobalBatch, gradient: Gradient) -> None:
         """Takes a finished step into the state and the metrics."""
@@ -143,8 +152,8 @@ class _Loop:
 
     def _after_step(self, gradient: Gradient) -> None:
         """Logs, evaluates and keeps what is due, and stops if asked to."""
-        stage, step, last = self.stage, self.state.step, self.training.steps
-        if step == 1 or step % stage.log_every == 0 or step == last:
+        step, last = self.state.step, self.training.steps
+        if step == 1 or step % self.intervals.log == 0 or step == last:
             self._log()
         with self.watch.paused():
             self._measure_and_keep(stopping=gradient.stop and step < last)
@@ -154,12 +163,12 @@ class _Loop:
             )
 
     def _measure_and_keep(self, *, stopping: bool) -> None:
-        stage, step = self.stage, self.state.step
-        due = stage.evaluate_every is not None and step % stage.evaluate_every == 0
+        step, every = self.state.step, self.intervals.evaluate
+        due = every is not None and step % every == 0
         if due or step == self.training.steps:
             self._evaluate()
         best = self.training.checkpoints.is_best(self.state.score)
-        if best or stopping or step % stage.checkpoint_every == 0:
+        if best or stopping or step % self.intervals.checkpoint == 0:
             self._save(best=best)
 
     def _log(self) -> None:
@@ -179,7 +188,7 @@ class _Loop:
                 self.training.objective,
                 self.training.estimator,
                 data,
-                batch_size=self.stage.batch_size,
+                batch_size=self.training.plan.batch_size,
                 seed=self.context.seed,
                 state=self.state.estimator,
             )

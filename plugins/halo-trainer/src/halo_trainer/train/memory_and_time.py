@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 OPTIMIZER_STATES: Mapping[str, int] = {
@@ -17,6 +19,81 @@ OPTIMIZER_STATES: Mapping[str, int] = {
     "SGD": 0,
 }
 """Float32 values that an optimiser of torch keeps per weight, at its default options."""
+
+
+GPU = "A100"
+"""The GPU of the report."""
+
+FLOPS = 0.4 * 312e12
+"""Operations per second that training gets out of it: 40 % of its bfloat16 peak."""
+
+COMPLETION_TOKENS = 512
+"""Assumed tokens of a prompt with its completion: what the data have is known later."""
+
+PER_STEPS = 1000
+"""Steps that hours are told for where the number of steps is not known."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a training has to do.
+
+    Attributes:
+        optimizer: A name of `torch.optim`.
+        reference: Whether a reference model is scored.
+        reference_updated: Whether it takes in the policy's weights.
+        reference_point: Whether mismatched pairs are scored.
+        trained_share: Share of the weights that is trained; about 0 with low-rank factors.
+        batch_size: Examples per optimiser step.
+        completions: Completions of an example.
+        steps: Optimiser steps; None where the data decide.
+        epochs: Passes over the data where they do.
+        checkpointing: Whether activations are computed twice.
+    """
+
+    optimizer: str
+    reference: bool
+    reference_updated: bool
+    reference_point: bool
+    trained_share: float
+    batch_size: int
+    completions: int
+    steps: int | None
+    epochs: int
+    checkpointing: bool
+
+
+def size_lines(parameters: int, rows: int | None, work: Workload) -> dict[str, str]:
+    """Returns lines on weights, memory in each precision and hours on a GPU, by name.
+
+    Args:
+        parameters: Weights of the model.
+        rows: Examples to learn from; None while they are not known.
+        work: What is to be done.
+    """
+    lines = {"weights": f"{parameters / 1e6:.2f}M"}
+    for precision in ("float32", "bfloat16"):
+        held = training_gigabytes(
+            parameters,
+            optimizer=work.optimizer,
+            reference=work.reference,
+            precision=precision,
+            trained_share=work.trained_share,
+            refreshed=work.reference_updated,
+        )
+        lines[precision] = memory_line(held)
+    steps = work.steps
+    if steps is None and rows is not None:
+        steps = work.epochs * ceil(rows / work.batch_size)
+    hours = gpu_hours(
+        parameters,
+        completions=work.batch_size * work.completions,
+        steps=steps or PER_STEPS,
+        reference=work.reference,
+        reference_point=work.reference_point,
+        checkpointing=work.checkpointing,
+    )
+    return lines | {GPU: gpu_hours_line(hours, steps)}
 
 
 def training_gigabytes(
@@ -84,19 +161,6 @@ def llama_parameters(config: Mapping[str, Any], vocab_size: int) -> int | None:
     per_layer = attention + 3 * hidden * wide + 2 * hidden
     tables = 1 if config.get("tie_word_embeddings", False) else 2
     return tables * vocab_size * hidden + layers * per_layer + hidden
-
-
-GPU = "A100"
-"""The GPU of the report."""
-
-FLOPS = 0.4 * 312e12
-"""Operations per second that training gets out of it: 40 % of its bfloat16 peak."""
-
-COMPLETION_TOKENS = 512
-"""Assumed tokens of a prompt with its completion: what the data have is known later."""
-
-PER_STEPS = 1000
-"""Steps that hours are told for where the number of steps is not known."""
 
 
 def gpu_hours(

@@ -1,16 +1,68 @@
-"""Optimisers of torch by name, and their state as plain tensors."""
+"""Optimisers of torch by name, their options, and their state as plain tensors.
+
+What a spec can name is known without torch; torch is imported by what makes an optimiser.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import torch
-from torch import Tensor, nn
+from halo_core.errors import did_you_mean
 
-Named = list[tuple[str, nn.Parameter]]
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+Named: TypeAlias = "list[tuple[str, nn.Parameter]]"
 Option = float | bool | list[float]
+
+OPTIMIZERS: Mapping[str, frozenset[str]] = {
+    "Adadelta": frozenset({"rho", "eps"}),
+    "Adagrad": frozenset({"lr_decay", "initial_accumulator_value", "eps"}),
+    "Adam": frozenset({"betas", "eps", "amsgrad"}),
+    "AdamW": frozenset({"betas", "eps", "amsgrad"}),
+    "Adamax": frozenset({"betas", "eps"}),
+    "NAdam": frozenset({"betas", "eps", "momentum_decay"}),
+    "RAdam": frozenset({"betas", "eps"}),
+    "RMSprop": frozenset({"alpha", "eps", "momentum", "centered"}),
+    "SGD": frozenset({"momentum", "dampening", "nesterov"}),
+}
+"""Name in `torch.optim` to the options of its constructor that `optimizer_options` may hold.
+
+Those which need a closure, sparse gradients or matrices only (LBFGS, SparseAdam, Muon) are left
+out, and those whose steps do not follow the learning rate (Rprop, ASGD, Adafactor).
+"""
+
+
+def optimizer_name(name: str) -> str:
+    """Returns the name in `torch.optim` that is meant, whatever its case.
+
+    Raises:
+        ValueError: When there is none; it names the nearest.
+
+    >>> optimizer_name("rmsprop")
+    'RMSprop'
+    """
+    names = {known.lower(): known for known in OPTIMIZERS}
+    if name.lower() in names:
+        return names[name.lower()]
+    raise ValueError(
+        f"no optimizer named {name!r}.{did_you_mean(name.lower(), names)} "
+        f"Known: {', '.join(sorted(names))}"
+    )
+
+
+def unknown_options(name: str, options: Iterable[str]) -> list[str]:
+    """Returns one message per option that the optimiser does not have."""
+    known = OPTIMIZERS[optimizer_name(name)]
+    return [
+        f"{optimizer_name(name)} has no option {option!r}.{did_you_mean(option, known)} "
+        f"Known: {', '.join(sorted(known))}"
+        for option in options
+        if option not in known
+    ]
 
 
 def trainable(module: nn.Module) -> Named:
@@ -29,6 +81,8 @@ def make_optimizer(
         weight_decay: Of the others.
         options: Of the optimiser; lists become tuples.
     """
+    import torch
+
     kind = getattr(torch.optim, name)
     given: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in options.items()
@@ -55,6 +109,8 @@ def update_weights(optimizer: torch.optim.Optimizer, learning_rate: float) -> No
 
 def state_tensors(optimizer: torch.optim.Optimizer, parameters: Named) -> dict[str, Tensor]:
     """Returns the optimiser's state as ``parameter/entry`` to tensor."""
+    import torch
+
     return {
         f"{name}/{key}": torch.as_tensor(value).detach()
         for name, parameter in parameters

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from math import ceil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -22,7 +20,7 @@ from halo_core.component import (
 )
 from halo_core.feedback import Feedback
 from halo_core.guarded.loss_calls import control_tokens_of
-from halo_core.loss import Loss, Need
+from halo_core.loss import Loss
 from halo_core.reference_point import RefPointEstimator
 from halo_core.reference_update import ReferenceUpdate
 from halo_core.stage import (
@@ -35,25 +33,20 @@ from halo_core.stage import (
     StageResult,
 )
 from halo_trainer.model.lora_options import LoraOptions
-from halo_trainer.train.memory_and_time import (
-    GPU,
-    PER_STEPS,
-    gpu_hours,
-    gpu_hours_line,
-    memory_line,
-    training_gigabytes,
+from halo_trainer.train import option_checks as checks
+from halo_trainer.train.learning_rate import LearningRate
+from halo_trainer.train.memory_and_time import Workload, size_lines
+from halo_trainer.train.optimizers import optimizer_name
+from halo_trainer.train.recipe import (
+    Duration,
+    Intervals,
+    Kept,
+    Lengths,
+    ModelRecipe,
+    OptimizerRecipe,
+    Recipe,
+    Task,
 )
-from halo_trainer.train.optimizer_names import optimizer_name, unknown_options
-from halo_trainer.train.reference_shares import TRIED, UNMIXABLE, mixes_weights, shares_of
-
-PROVIDED = (
-    "policy_logps",
-    "reference_logps",
-    "reference_point",
-    "reference_samples",
-    "statistics",
-)
-"""What the stage can compute for a loss."""
 
 
 class Train(Stage):
@@ -210,108 +203,38 @@ class Train(Stage):
 
     def mistakes(self) -> Sequence[tuple[str, str]]:
         """Returns options that contradict each other, the loss or the optimiser."""
-        return [*self._loss_mistakes(), *self._length_mistakes(), *self._other_mistakes()]
-
-    def _loss_mistakes(self) -> Iterator[tuple[str, str]]:
-        needs = set(self.loss.needed())
-        for need in sorted(needs - set(PROVIDED)):
-            yield "loss", f"needs {need!r}, which train cannot compute; it has {PROVIDED}"
-        if self.loss.resolved_feedback() == "scored":
-            yield "loss", "learns from scored feedback, which train cannot read yet"
-        yield from self._reference_mistakes(needs)
-        yield from self._update_mistakes()
-        yield from self._control_mistakes()
-
-    def _reference_mistakes(self, needs: set[Need]) -> Iterator[tuple[str, str]]:
-        if self.reference_point is not None and "reference_point" not in needs:
-            yield "reference_point", "the loss uses no reference point; leave it out"
-        if self.reference is not None and not self.needs_reference:
-            yield "reference", "the loss uses no reference model; leave it out"
-        lacking = self.reference_point is None and not self.loss.resolved_reference_point()
-        if "reference_point" in needs and lacking:
-            yield "reference_point", "the loss needs one and has no default; name one"
-        suits = self.loss.resolved_feedback() == "binary" and "reference_logps" in needs
-        if self._point_within_pairs and not suits:
-            yield (
-                "reference_point",
-                "takes the point from within pairs, for a loss on binary feedback that compares "
-                "with a reference model, such as kto or prospect; this loss is none",
-            )
-        if "reference_samples" in needs and self.samples is None:
-            yield (
-                "samples",
-                "the loss is regularised on samples of the reference: name a sample stage that "
-                "answers every prompt of the data",
-            )
-        if self.samples is not None and "reference_samples" not in needs:
-            yield "samples", "the loss uses no samples of the reference; leave it out"
-
-    def _update_mistakes(self) -> Iterator[tuple[str, str]]:
-        if self.reference_update is None:
-            return
-        if not self.needs_reference:
-            yield "reference_update", "the loss uses no reference model; leave it out"
-        shares = shares_of(self.reference_update, min(self.steps or TRIED, TRIED))
-        if self.lora is not None and mixes_weights(shares):
-            yield "reference_update", UNMIXABLE
-
-    def _control_mistakes(self) -> Iterator[tuple[str, str]]:
-        if control_tokens_of(self.loss) is None:
-            return
-        if self.reads == "paired":
-            yield "loss", "puts a control token behind each prompt, which a pair shares"
-        if self.lora is not None:
-            yield (
-                "lora",
-                "leaves the embeddings as they are, so control tokens could not be learned; "
-                "train all weights",
-            )
-
-    def _length_mistakes(self) -> Iterator[tuple[str, str]]:
-        if self.epochs is not None and self.steps is not None:
-            yield "steps", "epochs and steps are both given; give one of them"
-        if self.steps is not None and self.warmup_steps > self.steps:
-            yield "warmup_steps", f"{self.warmup_steps} is more than the {self.steps} steps"
-        longest, prompt = self.max_length, self.max_prompt_length
-        if longest is not None and prompt is not None and prompt >= longest:
-            yield "max_prompt_length", f"{prompt} leaves no room in max_length {longest}"
-
-    def _other_mistakes(self) -> Iterator[tuple[str, str]]:
-        for message in unknown_options(self.optimizer, self.optimizer_options):
-            yield "optimizer_options", message
-        if self.evaluate_every is not None and not self.evaluate:
-            yield "evaluate_every", "there is nothing to evaluate on; name sets under `evaluate`"
+        compares, adapted = self.needs_reference, self.lora is not None
+        loss, point, update = self.loss, self.reference_point, self.reference_update
+        named = self.reference is not None
+        return [
+            *checks.loss_mistakes(loss),
+            *checks.reference_mistakes(loss, point, reference_named=named, compares=compares),
+            *checks.sample_mistakes(loss, samples_named=self.samples is not None),
+            *checks.update_mistakes(update, compares=compares, adapted=adapted, steps=self.steps),
+            *checks.control_token_mistakes(loss, self.reads, adapted=adapted),
+            *checks.duration_mistakes(self.epochs, self.steps, self.warmup_steps),
+            *checks.length_mistakes(self.max_length, self.max_prompt_length),
+            *checks.optimizer_mistakes(self.optimizer, self.optimizer_options),
+            *checks.evaluation_mistakes(self.evaluate_every, len(self.evaluate)),
+        ]
 
     def forecast(self, known: Known) -> Forecast:
         """Returns the memory that a device needs in each precision, and the time on a GPU."""
         if known.weights is None:
             return Forecast(size={"memory": "unknown: the model is not here yet"})
-        return Forecast(weights=known.weights, size=self._size(known.weights, known.learned))
-
-    def _size(self, parameters: int, rows: int | None) -> Mapping[str, str]:
-        found = {"weights": f"{parameters / 1e6:.2f}M"}
-        for precision in ("float32", "bfloat16"):
-            held = training_gigabytes(
-                parameters,
-                optimizer=self.optimizer,
-                reference=self.needs_reference,
-                precision=precision,
-                trained_share=0.0 if self.lora else 1.0,
-                refreshed=self.reference_update is not None,
-            )
-            found[precision] = memory_line(held)
-        steps = self.steps
-        if steps is None and rows is not None:
-            steps = (self.epochs or 1) * ceil(rows / self.batch_size)
-        hours = gpu_hours(
-            parameters,
-            completions=self.batch_size * (2 if self.reads == "paired" else 1),
-            steps=steps or PER_STEPS,
+        work = Workload(
+            optimizer=self.optimizer,
             reference=self.needs_reference,
+            reference_updated=self.reference_update is not None,
             reference_point="reference_point" in self.loss.needed(),
+            trained_share=0.0 if self.lora else 1.0,
+            batch_size=self.batch_size,
+            completions=2 if self.reads == "paired" else 1,
+            steps=self.steps,
+            epochs=self.epochs or 1,
             checkpointing=self.gradient_checkpointing,
         )
-        return found | {GPU: gpu_hours_line(hours, steps)}
+        return Forecast(weights=known.weights, size=size_lines(known.weights, known.learned, work))
 
     def preflight(self, models: Mapping[str, ModelInput]) -> None:
         """Checks control tokens, and a reference that is to take in the policy's weights.
@@ -337,14 +260,36 @@ class Train(Stage):
         """Returns the command that starts the processes when there are several."""
         if self.processes == 1:
             return None
-        # --multi_gpu starts plain torch ranks; those that find no GPU, or are told to use the
-        # CPU, talk over gloo.
-        return [
-            *(sys.executable, "-m", "halo_trainer.launch", "--multi_gpu"),
-            *("--num_processes", str(self.processes), "--num_machines", "1"),
-            *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
-            *("-m", "halo_core.worker", str(folder)),
-        ]
+        from halo_trainer.launch import launch_command
+
+        return launch_command(folder, self.processes)
+
+    def recipe(self) -> Recipe:
+        """Returns what it asks for as plain values, each part for the one that needs it."""
+        return Recipe(
+            task=Task(self.loss, self.reads, self.reference_point, self.reference_update),
+            models=ModelRecipe(
+                template=self.template,
+                precision=self.precision,
+                lora=self.lora,
+                dropout=self.dropout,
+                gradient_checkpointing=self.gradient_checkpointing,
+                with_reference=self.needs_reference,
+            ),
+            lengths=Lengths(self.max_length, self.max_prompt_length, self.micro_batch_tokens),
+            duration=Duration(self.batch_size, self.epochs, self.steps),
+            optimizer=OptimizerRecipe(
+                name=self.optimizer,
+                options=self.optimizer_options,
+                weight_decay=self.weight_decay,
+                max_grad_norm=self.max_grad_norm,
+            ),
+            learning_rate=LearningRate(self.learning_rate, self.warmup_steps, self.schedule),
+            intervals=Intervals(self.log_every, self.evaluate_every, self.checkpoint_every),
+            kept=Kept(self.keep_last, self.keep_best),
+            device=self.device,
+            deterministic=self.deterministic,
+        )
 
     def run(self, context: StageContext) -> StageResult:
         """Trains, or goes on from the last checkpoint, and writes the model.
@@ -356,4 +301,4 @@ class Train(Stage):
         """
         from halo_trainer.train.loop import train
 
-        return train(self, context)
+        return train(self.recipe(), context)

@@ -1,38 +1,33 @@
-"""Sets up a training: models, data, optimiser and checkpoints, from a stage's options."""
+"""Sets up a training: models, data, optimiser and checkpoints, from what it is asked to do."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
-from halo_core.errors import DataError, UserError
+from halo_core.errors import UserError
 from halo_core.feedback import Feedback
 from halo_core.guarded.loss_calls import settled
 from halo_core.loss import ClassCounts, Loss
 from halo_core.reference_point import RefPointEstimator
+from halo_core.reference_update import ReferenceUpdate
 from halo_core.stage import StageContext
 from halo_models.control_tokens import suffixes
-from halo_models.notes import ModelNotes
-from halo_models.tokenizers import completion_end_id
 from halo_trainer.batch.batch_plan import BatchPlan
+from halo_trainer.encode.encode_sets import encoded_sets, encoding_options
 from halo_trainer.encode.examples import EncodedData, EncodedExample
-from halo_trainer.encode.reference_samples import WithSamples, read_samples
-from halo_trainer.encode.rows_to_tokens import EncodingOptions, encode
+from halo_trainer.encode.rows_to_tokens import EncodingOptions
 from halo_trainer.model.scorer import Scorer
 from halo_trainer.train.checkpoint import Checkpoints
 from halo_trainer.train.load_models import LoadedModel, frozen_scorer, load_start, trained_scorer
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.optimizers import Named, make_optimizer, trainable
 from halo_trainer.train.ranks import Ranks
+from halo_trainer.train.recipe import Duration, Lengths, Recipe
 from halo_trainer.train.reference_refresh import RefreshedReference
 from halo_trainer.train.reference_shares import UNMIXABLE, mixes_weights, shares_of
-
-if TYPE_CHECKING:
-    from halo_trainer.train.options import Train
 
 
 @dataclass(frozen=True)
@@ -42,31 +37,23 @@ class Training:
     Attributes:
         objective: The models and the loss.
         estimator: Gives the reference points; None where the loss needs none.
-        model: The bare policy, which is exported; a peft model where it is adapted.
-        adapted: Whether only low-rank factors are trained.
-        attention: The attention that the model had when it was loaded.
-        tokenizer: The policy's.
-        heads: Beside the model's own, by name.
-        notes: What the model will say of how it wants to be asked.
+        start: The model that it started from, with its tokenizer.
+        policy: What is trained and exported, as no process wraps it.
         remark: What the loss says of the data; empty where it says nothing.
         refresh: Brings the reference up to date; None where it stays as it is.
         parameters: What is trained, by name.
-        optimizer: Of these.
+        optimizer: Moves the parameters.
         data: The examples to learn from.
         evaluation: Further sets by name.
-        plan: Of the batches.
+        plan: Which examples make which global batch.
         steps: Optimiser steps in all.
         checkpoints: Where states are kept.
     """
 
     objective: Objective
     estimator: RefPointEstimator | None
-    model: Any
-    adapted: bool
-    attention: str
-    tokenizer: Any
-    heads: nn.ModuleDict
-    notes: ModelNotes
+    start: LoadedModel
+    policy: Scorer
     remark: str
     refresh: RefreshedReference | None
     parameters: Named
@@ -78,157 +65,133 @@ class Training:
     checkpoints: Checkpoints
 
 
-def set_up(stage: Train, context: StageContext, ranks: Ranks) -> Training:
+def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
     """Returns a training that has not begun.
+
+    Args:
+        recipe: What the options ask for.
+        context: What the stage reads, and where it writes.
+        ranks: The processes.
 
     Raises:
         UserError: When data are empty, or a model cannot be used with these options.
     """
-    loaded = load_start(stage, context, ranks)
-    options = _encoding(stage, loaded)
-    data, evaluation = encoded_sets(context, loaded.tokenizer, options)
-    loss, remark = settled_loss(stage.loss, stage.reads, data)
-    policy = trained_scorer(stage, context, loaded, ranks, options.max_length)
-    parameters = trainable(policy.model) + [(f"heads.{n}", p) for n, p in trainable(policy.heads)]
-    reference = frozen_scorer(stage, context, loaded, ranks, options.max_length)
-    plan = BatchPlan(len(data), stage.batch_size, context.seed)
-    steps = _steps(stage, plan, context.warn)
-    objective = Objective(
-        loss=loss,
-        policy=ranks.wrap(policy).train(),
-        reference=reference,
-        ranks=ranks,
-        micro_batch_tokens=stage.micro_batch_tokens,
-        max_length=options.max_length,
-        dropout=stage.dropout > 0 or (stage.lora is not None and stage.lora.dropout > 0),
+    task = recipe.task
+    start = load_start(
+        context.models["from"], task.loss, template=recipe.models.template, device=ranks.device
     )
+    encoding = _encoding(task.loss, recipe.lengths, start)
+    data, evaluation = encoded_sets(
+        context.data,
+        start.tokenizer,
+        encoding,
+        samples=context.inputs.get("samples"),
+        cache=context.cache,
+        warn=context.warn,
+    )
+    loss, remark = settled_loss(task.loss, task.feedback, data)
+    policy, reference = _models(recipe, context, start, encoding.max_length)
+    parameters = trainable(policy.model) + [(f"heads.{n}", p) for n, p in trainable(policy.heads)]
+    plan = BatchPlan(len(data), recipe.duration.batch_size, context.seed)
+    steps = _steps(recipe.duration, plan, recipe.learning_rate.warmup_steps, context.warn)
     return Training(
-        objective=objective,
-        estimator=stage.reference_point,
-        model=policy.model,
-        adapted=stage.lora is not None,
-        attention=loaded.attention,
-        tokenizer=loaded.tokenizer,
-        heads=policy.heads,
-        notes=loaded.notes,
+        objective=Objective(
+            loss=loss,
+            policy=ranks.wrap(policy).train(),
+            reference=reference,
+            ranks=ranks,
+            micro_batch_tokens=recipe.lengths.micro_batch,
+            max_length=encoding.max_length,
+            dropout=recipe.models.drops_out,
+        ),
+        estimator=task.estimator,
+        start=start,
+        policy=policy,
         remark=remark,
-        refresh=_refresh(stage, context, policy, reference, steps),
+        refresh=_refresh(
+            task.reference_update,
+            context,
+            policy,
+            reference,
+            adapted=recipe.models.lora is not None,
+            steps=steps,
+        ),
         parameters=parameters,
-        optimizer=_optimizer(stage, parameters),
+        optimizer=make_optimizer(
+            parameters,
+            recipe.optimizer.name,
+            weight_decay=recipe.optimizer.weight_decay,
+            options=recipe.optimizer.options,
+        ),
         data=data,
         evaluation=evaluation,
         plan=plan,
         steps=steps,
-        checkpoints=Checkpoints(context.folder / "checkpoints", stage.keep_last, stage.keep_best),
+        checkpoints=Checkpoints(context.folder / "checkpoints", recipe.kept.last, recipe.kept.best),
     )
 
 
-def _encoding(stage: Train, loaded: LoadedModel) -> EncodingOptions:
+def _encoding(loss: Loss, lengths: Lengths, start: LoadedModel) -> EncodingOptions:
     return replace(
-        encoding_options(stage.max_length, stage.max_prompt_length, loaded.model.config),
-        suffixes=suffixes(loaded.tokenizer, stage.loss, loaded.notes),
+        encoding_options(lengths.sequence, lengths.prompt, start.model.config),
+        suffixes=suffixes(start.tokenizer, loss, start.notes),
     )
+
+
+def _models(
+    recipe: Recipe, context: StageContext, start: LoadedModel, max_length: int
+) -> tuple[Scorer, Scorer | None]:
+    """The policy and the reference; None where nothing is compared with one."""
+    seed, warn = context.seed, context.warn
+    policy = trained_scorer(
+        start, recipe.task.loss, recipe.models, max_length=max_length, seed=seed, warn=warn
+    )
+    if not recipe.models.with_reference:
+        return policy, None
+    reference = frozen_scorer(
+        context.models["reference"],
+        start,
+        recipe.models,
+        updated=recipe.task.reference_update is not None,
+        max_length=max_length,
+        seed=seed,
+        warn=warn,
+    )
+    return policy, reference
 
 
 def _refresh(
-    stage: Train, context: StageContext, policy: Scorer, reference: Scorer | None, steps: int
+    update: ReferenceUpdate | None,
+    context: StageContext,
+    policy: Scorer,
+    reference: Scorer | None,
+    *,
+    adapted: bool,
+    steps: int,
 ) -> RefreshedReference | None:
-    if stage.reference_update is None or reference is None:
+    if update is None or reference is None:
         return None
-    shares = shares_of(stage.reference_update, steps)
+    shares = shares_of(update, steps)
     if not any(shares):
         context.warn(
             f"reference_update leaves the reference as it is in all of the {steps} steps there are"
         )
-    if stage.lora is not None and mixes_weights(shares):
+    if adapted and mixes_weights(shares):
         raise UserError(UNMIXABLE, location="reference_update")
     where = context.models["reference"].path
     return RefreshedReference(policy.model, reference.model, shares, location=where)
 
 
-def _optimizer(stage: Train, parameters: Named) -> torch.optim.Optimizer:
-    return make_optimizer(
-        parameters,
-        stage.optimizer,
-        weight_decay=stage.weight_decay,
-        options=stage.optimizer_options,
-    )
-
-
-def _steps(stage: Train, plan: BatchPlan, warn: Callable[[str], None]) -> int:
-    steps = stage.steps or (stage.epochs or 1) * plan.steps_per_epoch
-    if stage.warmup_steps > steps:
+def _steps(
+    duration: Duration, plan: BatchPlan, warmup_steps: int, warn: Callable[[str], None]
+) -> int:
+    steps = duration.steps or (duration.epochs or 1) * plan.steps_per_epoch
+    if warmup_steps > steps:
         warn(
-            f"warmup_steps {stage.warmup_steps} is more than the {steps} steps there are, so the "
+            f"warmup_steps {warmup_steps} is more than the {steps} steps there are, so the "
             "learning rate never reaches learning_rate"
         )
     return steps
-
-
-LONGEST = 2048
-"""The default of `max_length`, as in the report."""
-
-EVALUATE = "evaluate."
-
-
-def encoding_options(
-    max_length: int | None, max_prompt_length: int | None, config: Any
-) -> EncodingOptions:
-    """Returns the lengths that the options and the model's context give.
-
-    Raises:
-        UserError: When the model cannot take sequences of this length.
-    """
-    text = config.get_text_config()
-    room = getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None)
-    if max_length is not None and room is not None and max_length > room:
-        raise UserError(
-            f"max_length {max_length} is more than the {room} tokens that the model can take; "
-            f"set max_length to at most {room}",
-            location="max_length",
-        )
-    longest = max_length or min(LONGEST, room or LONGEST)
-    return EncodingOptions(longest, max_prompt_length or longest // 2)
-
-
-def encoded_sets(
-    context: StageContext, tokenizer: Any, options: EncodingOptions
-) -> tuple[Sequence[EncodedExample], dict[str, Sequence[EncodedExample]]]:
-    """Returns the examples to learn from, and those of further sets by name.
-
-    Args:
-        context: What the stage reads.
-        tokenizer: The policy's.
-        options: How rows become tokens.
-
-    Raises:
-        DataError: When there are no rows, or a prompt has no sample where samples are wanted.
-    """
-    folder = context.inputs.get("samples")
-    samples = None if folder is None else read_samples(folder, completion_end_id(tokenizer))
-    sets: dict[str, Sequence[EncodedExample]] = {}
-    for option, rows in context.data.items():
-        encoded = encode(rows, tokenizer, options=options, cache=context.cache)
-        if len(encoded) == 0:
-            raise DataError("there are no rows; expected at least one", location=rows.name)
-        _tell_cuts(
-            context.warn, rows.name, encoded.truncated_prompts, encoded.truncated_completions
-        )
-        sets[option] = encoded
-        if samples is not None:
-            sets[option] = WithSamples(
-                encoded, samples, max_length=options.max_length, name=rows.name
-            )
-    data = sets.pop("data")
-    return data, {option.removeprefix(EVALUATE): rows for option, rows in sets.items()}
-
-
-def _tell_cuts(warn: Callable[[str], None], name: str, prompts: int, completions: int) -> None:
-    if prompts or completions:
-        warn(
-            f"{name}: {prompts} prompts and {completions} completions were cut to fit "
-            "max_prompt_length and max_length"
-        )
 
 
 def settled_loss(

@@ -1,0 +1,84 @@
+"""The sets of a training as examples: encoded, and joined with samples of the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from halo_core.errors import DataError, UserError
+from halo_core.rows import DataSet
+from halo_models.tokenizers import completion_end_id
+from halo_trainer.encode.examples import EncodedExample
+from halo_trainer.encode.reference_samples import WithSamples, read_samples
+from halo_trainer.encode.rows_to_tokens import EncodingOptions, encode
+
+LONGEST = 2048
+"""The default of `max_length`, as in the report."""
+
+EVALUATE = "evaluate."
+"""What stands before the name of an evaluation set."""
+
+
+def encoding_options(
+    max_length: int | None, max_prompt_length: int | None, config: Any
+) -> EncodingOptions:
+    """Returns the lengths that the options and the model's context give.
+
+    Raises:
+        UserError: When the model cannot take sequences of this length.
+    """
+    text = config.get_text_config()
+    room = getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None)
+    if max_length is not None and room is not None and max_length > room:
+        raise UserError(
+            f"max_length {max_length} is more than the {room} tokens that the model can take; "
+            f"set max_length to at most {room}",
+            location="max_length",
+        )
+    longest = max_length or min(LONGEST, room or LONGEST)
+    return EncodingOptions(longest, max_prompt_length or longest // 2)
+
+
+def encoded_sets(
+    sets: Mapping[str, DataSet],
+    tokenizer: Any,
+    options: EncodingOptions,
+    *,
+    samples: Path | None,
+    cache: Path,
+    warn: Callable[[str], None],
+) -> tuple[Sequence[EncodedExample], dict[str, Sequence[EncodedExample]]]:
+    """Returns the examples to learn from, and those of further sets by name.
+
+    Args:
+        sets: Rows by the option that names them: ``data``, and ``evaluate.NAME`` for further ones.
+        tokenizer: The policy's.
+        options: How rows become tokens.
+        samples: The folder of samples of the reference; None where none are wanted.
+        cache: Where encoded sets are kept.
+        warn: Told of what was cut.
+
+    Raises:
+        DataError: When there are no rows, or a prompt has no sample where samples are wanted.
+    """
+    end = completion_end_id(tokenizer)
+    token_ids = None if samples is None else read_samples(samples, end)
+    examples: dict[str, Sequence[EncodedExample]] = {}
+    for option, rows in sets.items():
+        encoded = encode(rows, tokenizer, options=options, cache=cache)
+        if len(encoded) == 0:
+            raise DataError("there are no rows; expected at least one", location=rows.name)
+        if encoded.truncated_prompts or encoded.truncated_completions:
+            warn(
+                f"{rows.name}: {encoded.truncated_prompts} prompts and "
+                f"{encoded.truncated_completions} completions were cut to fit max_prompt_length "
+                "and max_length"
+            )
+        examples[option] = encoded
+        if token_ids is not None:
+            examples[option] = WithSamples(
+                encoded, token_ids, max_length=options.max_length, name=rows.name
+            )
+    data = examples.pop("data")
+    return data, {option.removeprefix(EVALUATE): rows for option, rows in examples.items()}
