@@ -15,8 +15,8 @@ from halo_core.rows import DataSet
 from halo_core.stage import ModelInput, StageContext, StopFlag
 from halo_models.load import load_model, load_tokenizer
 from halo_models.save import save_model_folder
-from halo_trainer.sample import generate as sampling
 from halo_trainer.sample.answer_prompts import sample_lengths
+from halo_trainer.sample.generate import Choice, Generated, Sampler
 from halo_trainer.sample.options import Sample
 
 MakeData = Callable[..., DataSet]
@@ -147,7 +147,7 @@ def test_sampling_stops_at_the_end_token(
 def _stop_after(batches: int, stop: StopFlag, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Sets the flag within the batch that follows; returns the sizes of the batches done."""
     sizes: list[int] = []
-    whole = sampling.Sampler.batch
+    whole = Sampler.batch
 
     def batch(self: Any, prompts: Any) -> Any:
         if len(sizes) == batches:
@@ -155,7 +155,7 @@ def _stop_after(batches: int, stop: StopFlag, monkeypatch: pytest.MonkeyPatch) -
         sizes.append(len(prompts))
         return whole(self, prompts)
 
-    monkeypatch.setattr(sampling.Sampler, "batch", batch)
+    monkeypatch.setattr(Sampler, "batch", batch)
     return sizes
 
 
@@ -288,8 +288,8 @@ def test_control_tokens_of_a_completion_stay_visible(
     context: Callable[..., StageContext], tiny_model: ModelInput, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mark = load_tokenizer(tiny_model, None).convert_tokens_to_ids("<|user|>")
-    made = sampling.Generated([mark, mark], "length")
-    monkeypatch.setattr(sampling.Sampler, "batch", lambda _, prompts: [made] * len(prompts))
+    made = Generated([mark, mark], "length")
+    monkeypatch.setattr(Sampler, "batch", lambda _, prompts: [made] * len(prompts))
     here = context()
     build().run(here)
     assert {s["completion"] for s in read(here)} == {"<|user|><|user|>"}
@@ -327,7 +327,7 @@ def test_left_padding_changes_no_sample_of_other_architectures(
         shared = {k: v for k, v in SHARED.items() if k != "initializer_range"} | {"init_std": 0.2}
     config = make_config({"model_type": model_type} | shared | OTHERS[model_type], tiny_tokenizer)
     model = make_model(config, seed=0, dtype=torch.float32).eval()
-    sampler = sampling.Sampler(model, [0], sampling.Choice(), 10, 1)
+    sampler = Sampler(model, [0], Choice(), 10, 1)
     prompts = [("a", [5]), ("b", [5, 6, 7, 8, 9, 10, 11, 12]), ("c", [40, 41, 42])]
     together = sampler.batch(prompts)
     assert together == [made for one in prompts for made in sampler.batch([one]) or []]

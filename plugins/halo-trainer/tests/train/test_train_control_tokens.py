@@ -22,7 +22,7 @@ from halo_models.load import load_tokenizer
 from halo_trainer.batch.micro_batch import collate
 from halo_trainer.encode.rows_to_tokens import EncodingOptions
 from halo_trainer.model.lora_options import LoraOptions
-from halo_trainer.sample import answer_prompts as sample_loop
+from halo_trainer.sample.generate import Sampler
 from halo_trainer.sample.options import Sample
 from halo_trainer.train.options import Train
 from halo_trainer.train.ranks import Ranks
@@ -117,13 +117,13 @@ def test_the_sampler_asks_with_the_good_token_and_the_bad_one_gives_the_other_an
     model = ModelInput(str(folder), None, "told")
     good = load_tokenizer(model, None).get_vocab()["<|good|>"]
     asked: list[list[int]] = []
-    real = sample_loop.Sampler.batch
+    real = Sampler.batch
 
     def watch(self: Any, prompts: Any) -> Any:
         asked.extend(ids for _, ids in prompts)
         return real(self, prompts)
 
-    monkeypatch.setattr(sample_loop.Sampler, "batch", watch)
+    monkeypatch.setattr(Sampler, "batch", watch)
 
     def answers(name: str) -> set[str]:
         here = context(name, model, prompts=make_data("binary", ROWS, "test"))

@@ -4,34 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-from transformers import LlamaConfig, LlamaForCausalLM
-
 from halo_core.reference_update import ReferenceUpdate
 from halo_core.stage import Known
 from halo_methods.components import DPO, EMA, Copy
-from halo_trainer.train.memory_and_time import llama_parameters, training_gigabytes
+from halo_trainer.train.memory_and_time import training_gigabytes
 from halo_trainer.train.options import Train
-
-SIZES = {
-    "hidden_size": 16,
-    "intermediate_size": 24,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-}
-
-
-@pytest.mark.parametrize(
-    "extra", [{}, {"tie_word_embeddings": True}, {"num_key_value_heads": 2}, {"head_dim": 8}]
-)
-def test_a_llamas_weights_are_counted_as_transformers_makes_them(extra: dict[str, int]) -> None:
-    model = LlamaForCausalLM(LlamaConfig(**SIZES, **extra, vocab_size=50))
-    assert llama_parameters({**SIZES, **extra}, 50) == sum(w.numel() for w in model.parameters())
-
-
-def test_an_open_or_other_configuration_has_no_known_size() -> None:
-    assert llama_parameters({"hidden_size": 16}, 50) is None
-    assert llama_parameters({**SIZES, "model_type": "gpt2"}, 50) is None
 
 
 def test_memory_of_a_billion_weights() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from halo_core.errors import UserError
 from halo_core.stage import StageContext, StageResult
@@ -21,34 +21,56 @@ from halo_trainer.sample.generate import Choice, Generated, Sampler
 from halo_trainer.sample.sample_file import SampleFile
 from halo_trainer.sample.select_prompts import SamplePrompt, select_prompts
 
-if TYPE_CHECKING:
-    from halo_trainer.sample.options import Sample
-
 LONGEST = 2048
 """Tokens of prompt and completion when neither the options nor the model say less."""
 
 
-def sample(options: Sample, context: StageContext) -> StageResult:
+@dataclass(frozen=True)
+class SampleRecipe:
+    """What sampling is asked to do, as plain values.
+
+    Attributes:
+        n: Most distinct prompts; None for all.
+        choice: How a token is chosen.
+        max_new_tokens: Most tokens of a completion; None for the default.
+        max_prompt_length: Most tokens of a prompt; None for the default.
+        batch_size: Prompts answered at a time.
+        template: Chat template; None for the tokenizer's own.
+        precision: Of weights and computation.
+        device: Where to compute.
+    """
+
+    n: int | None
+    choice: Choice
+    max_new_tokens: int | None
+    max_prompt_length: int | None
+    batch_size: int
+    template: str | None
+    precision: Literal["auto", "float32", "bfloat16"]
+    device: Literal["auto", "cpu", "cuda"]
+
+
+def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
     """Answers the prompts and writes ``samples.jsonl``; see `Sample.run`."""
-    prompts = select_prompts(context.data["prompts"], options.n, context.seed)
+    prompts = select_prompts(context.data["prompts"], recipe.n, context.seed)
     source = context.models["from"]
-    tokenizer = load_tokenizer(source, options.template)
-    device = pick_device(options.device)
-    model = load_model(source, dtype=pick_dtype(options.precision, device), device=device)
+    tokenizer = load_tokenizer(source, recipe.template)
+    device = pick_device(recipe.device)
+    model = load_model(source, dtype=pick_dtype(recipe.precision, device), device=device)
     max_prompt_length, max_new_tokens = sample_lengths(
-        options.max_prompt_length, options.max_new_tokens, context_length(model)
+        recipe.max_prompt_length, recipe.max_new_tokens, context_length(model)
     )
     encoded = _encoded(prompts, tokenizer, max_prompt_length, read_notes(source))
     _warn_of_cut(encoded, max_prompt_length, context)
     sampler = Sampler(
         model=model,
         ends=end_ids(tokenizer, model),
-        choice=Choice(options.temperature, options.top_p, options.top_k),
+        choice=recipe.choice,
         max_new_tokens=max_new_tokens,
         seed=context.seed,
         stopped=context.stop.is_set,
     )
-    batches = length_batches(prompts, encoded, options.batch_size)
+    batches = length_batches(prompts, encoded, recipe.batch_size)
     file = SampleFile(context.folder, [[prompt.id for prompt in batch] for batch in batches])
     _answer(batches, encoded, sampler, tokenizer, file, context)
     file.finish([prompt.id for prompt in prompts])
@@ -62,10 +84,10 @@ def _encoded(
     """The prompts' token ids, with the control token behind them that the model was trained on."""
     ends = suffixes(tokenizer, None, notes)
     encoder = PromptEncoder(tokenizer, limit - (ends is not None))
-    found = encoder.encode({p.id: p.prompt for p in prompts})
+    encoded = encoder.encode({p.id: p.prompt for p in prompts})
     if ends is None:
-        return found
-    return {id_: replace(p, ids=[*p.ids, ends[0]]) for id_, p in found.items()}
+        return encoded
+    return {id_: replace(p, ids=[*p.ids, ends[0]]) for id_, p in encoded.items()}
 
 
 def sample_lengths(

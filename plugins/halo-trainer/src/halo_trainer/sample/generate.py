@@ -14,6 +14,21 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
+class Choice:
+    """How a token is chosen from a distribution.
+
+    Attributes:
+        temperature: Divides the logits; 0 takes the most probable token.
+        top_p: Keeps the fewest most probable tokens whose probabilities reach this sum, (0, 1].
+        top_k: Keeps this many most probable tokens; 0 keeps all.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+
+
+@dataclass(frozen=True)
 class Generated:
     """A completion that a model made.
 
@@ -123,21 +138,6 @@ def _left_padded(prompts: Sequence[Sequence[int]], padding: int) -> tuple[Tensor
         tokens[row, width - len(ids) :] = torch.tensor(ids)
         mask[row, width - len(ids) :] = 1
     return tokens, mask
-
-
-@dataclass(frozen=True)
-class Choice:
-    """How a token is chosen from a distribution.
-
-    Attributes:
-        temperature: Divides the logits; 0 takes the most probable token.
-        top_p: Keeps the fewest most probable tokens whose probabilities reach this sum, (0, 1].
-        top_k: Keeps this many most probable tokens; 0 keeps all.
-    """
-
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
 
 
 def uniforms(seed: int, prompt_id: str, count: int) -> npt.NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The stage `sample`: what it is asked to do. How it does it is in `sample_loop`."""
+"""The stage `sample`: what it is asked to do. How it does it is in `answer_prompts`."""
 
 from __future__ import annotations
 
@@ -89,6 +89,17 @@ class Sample(Stage):
             UserError: When the data have no prompts, or the model cannot be used.
             Interrupted: When asked to stop; the whole batches are kept.
         """
-        from halo_trainer.sample.answer_prompts import sample
+        from halo_trainer.sample.answer_prompts import SampleRecipe, sample
+        from halo_trainer.sample.generate import Choice
 
-        return sample(self, context)
+        recipe = SampleRecipe(
+            n=self.n,
+            choice=Choice(self.temperature, self.top_p, self.top_k),
+            max_new_tokens=self.max_new_tokens,
+            max_prompt_length=self.max_prompt_length,
+            batch_size=self.batch_size,
+            template=self.template,
+            precision=self.precision,
+            device=self.device,
+        )
+        return sample(recipe, context)

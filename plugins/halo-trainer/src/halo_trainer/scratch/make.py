@@ -5,16 +5,68 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 
 from halo_core.errors import ModelError, did_you_mean
 from halo_core.feedback import COLUMNS, Feedback
 from halo_core.rows import DataSet
+from halo_core.stage import StageResult
+from halo_models.save import save_model_folder
+from halo_models.tokenizers import use_template
 
 _ROPE = ("rope_theta", "rope_scaling", "partial_rotary_factor", "rotary_pct", "rotary_emb_base")
 """Older names for parts of `rope_parameters`, which transformers still takes."""
+
+
+END = "<|endoftext|>"
+"""Ends a text or a completion, and stands before a text."""
+
+MARKS = ("<|user|>", "<|assistant|>", "<|system|>")
+"""The control marks of TULU 2, one token each; visible when a completion is decoded."""
+
+BYTES = 256
+SMALLEST = BYTES + 1 + len(MARKS)
+"""A vocabulary holds all bytes, the end and the marks."""
+
+
+def make_folder(
+    folder: Path,
+    data: DataSet,
+    options: Mapping[str, Any],
+    *,
+    vocab_size: int,
+    template: str | None,
+    dtype: Literal["float32", "bfloat16"],
+    seed: int,
+) -> StageResult:
+    """Writes a new model with a tokenizer of its own, and returns their sizes.
+
+    Args:
+        folder: Where to.
+        data: What the tokenizer is trained on.
+        options: Fields of the configuration class, and its `model_type`.
+        vocab_size: Most tokens of the tokenizer.
+        template: Chat template; None for the default.
+        dtype: What the weights are saved in.
+        seed: What the weights are drawn with.
+
+    Raises:
+        ModelError: When no such model can be made.
+    """
+    tokenizer = train_tokenizer(data, vocab_size)
+    use_template(tokenizer, template)
+    config = make_config(options, tokenizer)
+    model = make_model(config, seed=seed, dtype=getattr(torch, dtype))
+    save_model_folder(folder, model, tokenizer)
+    parameters = sum(weight.numel() for weight in model.parameters())
+    return StageResult(
+        {"parameters": parameters, "vocabulary": len(tokenizer)},
+        f"a new {config.model_type} of {parameters / 1e6:.2f}M parameters, "
+        f"with a vocabulary of {len(tokenizer)} tokens",
+    )
 
 
 def make_config(options: Mapping[str, Any], tokenizer: Any) -> Any:
@@ -77,17 +129,6 @@ def make_model(config: Any, *, seed: int, dtype: torch.dtype) -> Any:
                 f"no {config.model_type} can be made of it: {' '.join(str(error).split())}",
                 location="config",
             ) from error
-
-
-END = "<|endoftext|>"
-"""Ends a text or a completion, and stands before a text."""
-
-MARKS = ("<|user|>", "<|assistant|>", "<|system|>")
-"""The control marks of TULU 2, one token each; visible when a completion is decoded."""
-
-BYTES = 256
-SMALLEST = BYTES + 1 + len(MARKS)
-"""A vocabulary holds all bytes, the end and the marks."""
 
 
 def train_tokenizer(data: DataSet, vocab_size: int) -> Any:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from halo_core.component import LearnRef
 from halo_core.stage import Forecast, Known, Product, Stage, StageContext, StageResult
-from halo_trainer.train.memory_and_time import llama_parameters
+from halo_trainer.scratch.count_parameters import llama_parameters
 
 _TOKENIZERS = ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id")
 
@@ -60,20 +60,14 @@ class Scratch(Stage):
 
     def run(self, context: StageContext) -> StageResult:
         """Trains the tokenizer, draws the weights and writes ``model/``."""
-        import torch
+        from halo_trainer.scratch.make import make_folder
 
-        from halo_models.save import save_model_folder
-        from halo_models.tokenizers import use_template
-        from halo_trainer.scratch.make import make_config, make_model, train_tokenizer
-
-        tokenizer = train_tokenizer(context.data["data"], self.vocab_size)
-        use_template(tokenizer, self.template)
-        config = make_config(self.config, tokenizer)
-        model = make_model(config, seed=context.seed, dtype=getattr(torch, self.dtype))
-        save_model_folder(context.folder / "model", model, tokenizer)
-        parameters = sum(weight.numel() for weight in model.parameters())
-        return StageResult(
-            {"parameters": parameters, "vocabulary": len(tokenizer)},
-            f"a new {config.model_type} of {parameters / 1e6:.2f}M parameters, "
-            f"with a vocabulary of {len(tokenizer)} tokens",
+        return make_folder(
+            context.folder / "model",
+            context.data["data"],
+            self.config,
+            vocab_size=self.vocab_size,
+            template=self.template,
+            dtype=self.dtype,
+            seed=context.seed,
         )

@@ -1,4 +1,4 @@
-"""The stage `train`: what it is asked to do. How it does it is in `train_loop`."""
+"""The stage `train`: what it is asked to do. How it does it begins in `loop`."""
 
 from __future__ import annotations
 
