@@ -32,7 +32,7 @@ from halo_core.errors import HaloError
 from halo_core.judge import Comparison, JudgeContext, Verdict
 from halo_judge.judges.chat.options import GPT4
 from halo_judge.judges.chat.template import FOLDER, Template, read_template
-from halo_judge.stage.orders import combine, outcome
+from halo_judge.stage.orders import BOTH, combine, result_of
 from halo_judge.testing import ChatServer
 from halo_statistics import POINTS, length_controlled_rate
 
@@ -95,9 +95,9 @@ def share(verdicts: Mapping[str, Verdict], count: int) -> Share:
     """Returns what an attack won."""
     first, both = [], []
     for number in range(count):
-        said = [outcome(verdicts[f"{number}-AB"], "AB"), outcome(verdicts[f"{number}-BA"], "BA")]
-        first += [POINTS[said[0]]] if said[0] is not None else []
-        together = combine(said).result
+        results = [result_of(verdicts[f"{number}-{order}"].winner, order) for order in BOTH]
+        first += [POINTS[results[0]]] if results[0] != "unscored" else []
+        together = combine(results).result
         both += [POINTS[together]] if together != "unscored" else []
     return Share(mean(first), mean(both), 1 - len(both) / count)
 

@@ -10,7 +10,7 @@ import pytest
 
 from halo_core.cli import call
 from halo_core.judge import Comparison
-from halo_judge.command.accuracy import people
+from halo_judge.command.accuracy import human_agreement
 from halo_judge.files.labelled import read_labelled
 from halo_judge.judges.chat.template import read_template
 from halo_judge.testing import ChatServer
@@ -319,7 +319,7 @@ def test_the_annotators_of_pandalm_have_the_published_kappas():
         pytest.skip(f"no {path}: set HALO_TEST_DATA to the folder of the test data")
     read = read_labelled(str(path))
     assert (len(read.comparisons), dict(read.dropped)) == (993, {"a text is missing or no text": 6})
-    found = people(read.rated, confidence=0.9)
+    found = human_agreement(read.rated, confidence=0.9)
     assert {pair: round(kappa, 3) for pair, kappa in found["kappa"].items()} == {
         "annotator1, annotator2": 0.852,
         "annotator1, annotator3": 0.879,

@@ -1,8 +1,7 @@
 import pytest
 
-from halo_core.judge import Verdict
 from halo_judge.stage.duels import Duel
-from halo_judge.stage.orders import Ruling, assign_orders, combine, comparison, outcome
+from halo_judge.stage.orders import Ruling, assign_orders, combine, comparison, result_of
 
 
 def duel(name, completion="good", baseline="bad"):
@@ -10,7 +9,7 @@ def duel(name, completion="good", baseline="bad"):
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "ruling"),
+    ("results", "ruling"),
     [
         (["win", "win"], Ruling("win")),
         (["loss", "loss"], Ruling("loss")),
@@ -19,15 +18,15 @@ def duel(name, completion="good", baseline="bad"):
         (["loss", "win"], Ruling("tie", flip=True)),
         (["win", "tie"], Ruling("tie")),
         (["tie", "loss"], Ruling("tie")),
-        (["win", None], Ruling("unscored")),
-        ([None, None], Ruling("unscored")),
+        (["win", "unscored"], Ruling("unscored")),
+        (["unscored", "unscored"], Ruling("unscored")),
         (["loss"], Ruling("loss")),
-        ([None], Ruling("unscored")),
+        (["unscored"], Ruling("unscored")),
         ([], Ruling("tie")),
     ],
 )
-def test_two_orders_combine_to_one_result(outcomes, ruling):
-    assert combine(outcomes) == ruling
+def test_two_orders_combine_to_one_result(results, ruling):
+    assert combine(results) == ruling
 
 
 @pytest.mark.parametrize(
@@ -38,11 +37,11 @@ def test_two_orders_combine_to_one_result(outcomes, ruling):
         ("BA", "A", "loss"),
         ("BA", "B", "win"),
         ("BA", "tie", "tie"),
-        ("AB", None, None),
+        ("AB", None, "unscored"),
     ],
 )
 def test_a_winner_is_read_in_the_order_that_was_shown(order, winner, expected):
-    assert outcome(Verdict("id", winner), order) == expected
+    assert result_of(winner, order) == expected
 
 
 def test_the_completion_is_shown_first_in_order_ab_and_second_in_ba():

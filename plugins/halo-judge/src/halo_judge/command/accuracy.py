@@ -13,8 +13,8 @@ from halo_core.feedback import prompt_id
 from halo_core.workspace.records import VerdictLine
 from halo_judge.command.compare_summary import position
 from halo_judge.files.labelled import Choice, Labelled, Rated, majority_of
-from halo_judge.stage.orders import Outcome, outcome
-from halo_judge.stage.verdict_metrics import price
+from halo_judge.stage.orders import result_of
+from halo_judge.stage.verdict_metrics import paid_requests, preference
 from halo_statistics import (
     POINTS,
     PairedDifference,
@@ -33,12 +33,12 @@ class Judged:
     Attributes:
         id: Names it among all files.
         labelled: What people said.
-        record: What the judge said.
+        line: What the judge said.
     """
 
     id: str
     labelled: Labelled
-    record: VerdictLine
+    line: VerdictLine
 
     @property
     def points(self) -> float | None:
@@ -47,19 +47,12 @@ class Judged:
         None where there is no majority or no verdict.
         """
         majority = self.labelled.majority
-        if majority is None or self.record["result"] == "unscored":
+        if majority is None or self.line["result"] == "unscored":
             return None
-        said = [outcome_of(o["winner"], o["order"]) for o in self.record["orders"]]
-        return fmean(credit(each, majority) for each in said) if said else credit("tie", majority)
-
-
-def outcome_of(winner: Any, order: Any) -> Outcome:
-    """Returns what a verdict that was scored says of the first text."""
-    from halo_core.judge import Verdict
-
-    found = outcome(Verdict("", winner), order)
-    assert found is not None
-    return found
+        results = [result_of(o["winner"], o["order"]) for o in self.line["orders"]]
+        if not results:  # The same text twice: a tie that nobody was asked for.
+            return credit("tie", majority)
+        return fmean(credit(result, majority) for result in results)
 
 
 def credit(said: Choice, majority: Choice) -> float:
@@ -96,10 +89,10 @@ def evaluation(judged: Sequence[Judged], *, confidence: float) -> dict[str, Any]
         judged: At least one.
         confidence: Of the intervals, in (0, 1).
     """
-    scored = [each for each in judged if each.record["result"] != "unscored"]
+    scored = [each for each in judged if each.line["result"] != "unscored"]
     right = [each for each in judged if each.points is not None]
     points = [each.points for each in right if each.points is not None]
-    clusters = [prompt_id(each.record["prompt"]) for each in right]
+    clusters = [prompt_id(each.line["prompt"]) for each in right]
     return {
         "n": len(judged),
         "majority": sum(each.labelled.majority is not None for each in judged),
@@ -107,10 +100,10 @@ def evaluation(judged: Sequence[Judged], *, confidence: float) -> dict[str, Any]
         "accuracy": (
             asdict(clustered_rate(points, clusters, confidence=confidence)) if points else None
         ),
-        "position": position([each.record for each in scored], confidence),
+        "position": position([each.line for each in scored], confidence),
         "kappa": _kappa(right),
         "calibration": _calibration(right, confidence),
-        **price([each.record for each in judged]),
+        **paid_requests([each.line for each in judged]),
     }
 
 
@@ -135,13 +128,13 @@ def beats(difference: PairedDifference, *, confidence: float) -> bool:
 def _kappa(right: Sequence[Judged]) -> float | None:
     if not right:
         return None
-    ruled = [each.record["result"] for each in right]
+    ruled = [each.line["result"] for each in right]
     found = cohen_kappa(ruled, [str(each.labelled.majority) for each in right])
     return None if isnan(found) else found
 
 
 def _calibration(right: Sequence[Judged], confidence: float) -> dict[str, Any] | None:
-    sure = [(_preference(each.record), each.labelled.majority) for each in right]
+    sure = [(_preference(each.line), each.labelled.majority) for each in right]
     known = [(p, POINTS[majority]) for p, majority in sure if p is not None and majority]
     if not known:
         return None
@@ -149,21 +142,17 @@ def _calibration(right: Sequence[Judged], confidence: float) -> dict[str, Any] |
     return asdict(calibration(preferences, outcomes, confidence=confidence))
 
 
-def _preference(record: VerdictLine) -> float | None:
+def _preference(line: VerdictLine) -> float | None:
     """Returns how sure the judge is of the first text, in both orders; None if it never says."""
-    said = record["orders"]
-    if not said or not all("preference" in each for each in said):
-        return None
-    return fmean(
-        each["preference"] if each["order"] == "AB" else 1 - each["preference"] for each in said
-    )
+    orders = line["orders"]
+    return preference(orders) if orders and all("preference" in o for o in orders) else None
 
 
 PAIRS = 10
 """Pairs of annotators whose kappas are told; more say nothing that alpha does not."""
 
 
-def people(comparisons: Sequence[Rated], *, confidence: float) -> dict[str, Any] | None:
+def human_agreement(comparisons: Sequence[Rated], *, confidence: float) -> dict[str, Any] | None:
     """Returns the agreement of people, as `--json` has it; None where each was labelled once.
 
     ===========  =========================================================================

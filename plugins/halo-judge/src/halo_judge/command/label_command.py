@@ -139,7 +139,6 @@ def _run(
     from halo_core.progress import stderr_progress
     from halo_core.stage import StopFlag
     from halo_core.workspace.lock import locked
-    from halo_judge.label.label_samples import label as label_completions
 
     stop = StopFlag()
     folder = sources.folder(judge)
@@ -147,8 +146,7 @@ def _run(
     context = sources.context(folder, stop, stderr_progress())
     try:
         with locked(folder, BUSY), stopping(stop):
-            again = "the same command"
-            result = label_completions(stage, context, where="halo label", again=again)
+            result = stage.label(context, where="halo label", again="the same command")
             return result, _counts(folder), _write(folder, out)
     except KeyboardInterrupt:
         stop.raise_interrupted("the same command goes on from what was saved before")

@@ -16,7 +16,7 @@ from halo_core.cli.terminal import drawn
 from halo_core.errors import UserError
 from halo_core.workspace.files import write_json, write_text
 from halo_core.workspace.layout import Workspace
-from halo_judge.command.accuracy import Judged, against_floor, beats, evaluation, people
+from halo_judge.command.accuracy import Judged, against_floor, beats, evaluation, human_agreement
 from halo_judge.command.choices import Choices
 from halo_judge.command.compare_files import judged
 from halo_judge.command.dry_run import quote_lines, quote_rows
@@ -167,7 +167,7 @@ def _told(part: Part, confidence: float | None = None) -> dict[str, Any]:
         "dropped": dict(part.file.dropped),
     }
     if confidence is not None:
-        told["people"] = people(part.file.rated, confidence=confidence)
+        told["people"] = human_agreement(part.file.rated, confidence=confidence)
     return told
 
 

@@ -17,7 +17,7 @@ from halo_core.workspace.lock import locked
 from halo_core.workspace.records import VerdictLine
 from halo_judge.command.named_judges import NamedJudge
 from halo_judge.stage.duels import Duel
-from halo_judge.stage.judge_samples import judge_and_keep
+from halo_judge.stage.judge_duels import judge_and_keep
 from halo_judge.stage.orders import Order, assign_orders, comparisons
 from halo_judge.stage.verdict_file import verdict_lines
 

@@ -12,10 +12,10 @@ from halo_core.scoring_judge import SCORE_FORM, ScoringJudge, ScoringSession
 from halo_core.stage import StageContext
 from halo_core.workspace.records import ScoreLine, VerdictLine
 from halo_judge.label.candidates import Candidates, all_answers, by_prompt, of_samples
-from halo_judge.label.score_file import score_lines, score_record
+from halo_judge.label.score_file import score_line, score_lines
 from halo_judge.stage.ask import ask, batches, judge_context
 from halo_judge.stage.duels import Duel
-from halo_judge.stage.judge_samples import judge_and_keep
+from halo_judge.stage.judge_duels import judge_and_keep
 from halo_judge.stage.kept_lines import Lines, Pause
 from halo_judge.stage.orders import assign_orders
 from halo_judge.stage.verdict_file import first_failure
@@ -41,18 +41,18 @@ def ask_for_scores(
         rest = [answer for answer in answers.values() if answer.id in lacking]
         parts = batches(rest, judge.prompts_at_once)
         for score in ask(judge, session, SCORE_FORM, parts, pause):
-            yield score_record(answers[score.id], score)
+            yield score_line(answers[score.id], score)
 
     session = opened(judge, SCORE_FORM, lambda: judge.open_scoring(judge_context(context)))
-    lines = score_lines(context.folder, answers.values())
-    records = lines.complete(list(answers), session, ask_for, context)
-    if cut := sum(record["cut"] for record in records):
+    file = score_lines(context.folder, answers.values())
+    lines = file.complete(list(answers), session, ask_for, context)
+    if cut := sum(line["cut"] for line in lines):
         context.warn(
             f"{cut} of {len(answers)} completions were too long for the judge with their prompt: "
             'it saw a part of them ("cut" in scores.jsonl)'
         )
-    scores = {record["id"]: record["score"] for record in records if record["score"] is not None}
-    return scores, next((r["reason"] for r in records if r["score"] is None), "")
+    scores = {line["id"]: line["score"] for line in lines if line["score"] is not None}
+    return scores, next((line["reason"] for line in lines if line["score"] is None), "")
 
 
 def ask_for_verdicts(
@@ -69,23 +69,23 @@ def ask_for_verdicts(
     """
     duels = find_duels(candidates, dropped)
     orders = assign_orders(duels, both=True)
-    records = judge_and_keep(judge, context, duels, orders, lengths=False)
-    return records, first_failure(records)
+    lines = judge_and_keep(judge, context, duels, orders, lengths=False)
+    return lines, first_failure(lines)
 
 
-def duels_of_samples(of: Path, against: str | None, other: Path | None) -> list[Duel]:
+def duels_of_samples(of: Path, other: Path | None, *, targets: bool) -> list[Duel]:
     """Returns what a judge that compares is asked of samples; see `of_samples`."""
-    return find_duels(by_prompt(of_samples(of, against, other), Counter()), Counter())
+    return find_duels(by_prompt(of_samples(of, other, targets=targets), Counter()), Counter())
 
 
 def find_duels(candidates: Sequence[Candidates], dropped: Counter[str]) -> list[Duel]:
     """Returns what a judge that compares is asked: the first two completions of each prompt."""
     duels = []
-    for each in candidates:
-        if len(each.texts) < 2:
+    for prompt in candidates:
+        if len(prompt.texts) < 2:
             dropped[ALONE] += 1
             continue
-        dropped[THIRD] += len(each.texts) - 2
-        first, second = each.texts[:2]
-        duels.append(Duel(each.prompt_id, each.prompt, first, second, 0, None))
+        dropped[THIRD] += len(prompt.texts) - 2
+        first, second = prompt.texts[:2]
+        duels.append(Duel(prompt.prompt_id, prompt.prompt, first, second, 0, None))
     return duels

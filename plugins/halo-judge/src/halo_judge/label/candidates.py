@@ -43,13 +43,13 @@ Row = tuple[str, Prompt, str]
 """Prompt id, prompt and completion."""
 
 
-def of_samples(of: Path, against: str | None, other: Path | None) -> Iterator[Row]:
+def of_samples(of: Path, other: Path | None, *, targets: bool) -> Iterator[Row]:
     """Yields the completions of a sampling stage, and those that they stand against.
 
     Args:
         of: The stage's folder, or a file of outputs (`read_outputs`).
-        against: ``target`` for what the data holds for the prompt; None for nothing.
-        other: Another sampling stage's folder, or another file, instead of targets.
+        other: Another sampling stage's folder, or another file; None for none.
+        targets: Whether they stand against what the data holds for the prompt.
 
     Raises:
         PathError: When there are no samples.
@@ -64,8 +64,8 @@ def of_samples(of: Path, against: str | None, other: Path | None) -> Iterator[Ro
         if id_ in met:
             continue
         met.add(id_)
-        targets = [target] if against == TARGET and target is not None else []
-        for rival in rivals.get(id_, targets):
+        in_data = [target] if targets and target is not None else []
+        for rival in rivals.get(id_, in_data):
             yield id_, prompt, rival
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from halo_core.scoring_judge import answer_id
 from halo_core.workspace.records import FeedbackLine, VerdictLine
 from halo_judge.label.ask_for_labels import ALONE
 from halo_judge.label.candidates import Candidates
-from halo_judge.label.options import Label
 
 UNSCORED = "unscored"
 NEAR = "nearer to the threshold than the margin"
@@ -25,41 +25,58 @@ Scores = Mapping[str, float]
 """Answer id to score, of those that have one."""
 
 
+@dataclass(frozen=True)
+class Rules:
+    """Which feedback to make, and of which scores.
+
+    Attributes:
+        feedback: Its kind.
+        threshold: Binary: the score at which a completion is desirable; ``median`` is that of all.
+        above: Whether high scores are the good ones.
+        margin: What scores must differ by, from the threshold or in a pair.
+    """
+
+    feedback: Literal["binary", "paired", "scored"]
+    threshold: float | Literal["median"] | None
+    above: bool
+    margin: float
+
+
 def rows_of_scores(
-    stage: Label, candidates: Sequence[Candidates], scores: Scores, dropped: Counter[str]
+    rules: Rules, candidates: Sequence[Candidates], scores: Scores, dropped: Counter[str]
 ) -> Iterator[Row]:
     """Yields the rows that scores make; counts what is left out by reason.
 
     Args:
-        stage: The options.
+        rules: Which rows to make.
         candidates: What was scored.
         scores: What the judge said.
         dropped: Is added to.
     """
-    if stage.feedback == "binary":
-        return _binary(stage, candidates, scores, dropped)
-    return (_paired if stage.feedback == "paired" else _scored)(stage, candidates, scores, dropped)
+    if rules.feedback == "binary":
+        return _binary(rules, candidates, scores, dropped)
+    return (_paired if rules.feedback == "paired" else _scored)(rules, candidates, scores, dropped)
 
 
-def threshold_of(stage: Label, scores: Scores) -> float:
+def threshold_of(rules: Rules, scores: Scores) -> float:
     """Returns the threshold: the one given, or the median of all scores (0 without any)."""
-    if isinstance(stage.threshold, float):
-        return stage.threshold
+    if isinstance(rules.threshold, float):
+        return rules.threshold
     return float(median(scores.values())) if scores else 0.0
 
 
-def _sign(stage: Label) -> float:
-    return 1.0 if stage.desirable == "above" else -1.0
+def _sign(rules: Rules) -> float:
+    return 1.0 if rules.above else -1.0
 
 
 def _binary(
-    stage: Label, candidates: Sequence[Candidates], scores: Scores, dropped: Counter[str]
+    rules: Rules, candidates: Sequence[Candidates], scores: Scores, dropped: Counter[str]
 ) -> Iterator[Row]:
-    threshold = threshold_of(stage, scores)
+    threshold = threshold_of(rules, scores)
     for each in candidates:
         for text, score in _scored_texts(each, scores, dropped):
-            above = _sign(stage) * (score - threshold)
-            if abs(above) < stage.margin:
+            above = _sign(rules) * (score - threshold)
+            if abs(above) < rules.margin:
                 dropped[NEAR] += 1
                 continue
             yield {
@@ -72,23 +89,23 @@ def _binary(
 
 
 def _paired(
-    stage: Label, candidates: Sequence[Candidates], scores: Scores, dropped: Counter[str]
+    rules: Rules, candidates: Sequence[Candidates], scores: Scores, dropped: Counter[str]
 ) -> Iterator[Row]:
     for each in candidates:
         found = list(_scored_texts(each, scores, dropped))
         if len(found) < 2:
             dropped[ALONE] += len(found)
             continue
-        ranked = sorted(found, key=lambda item: -_sign(stage) * item[1])
+        ranked = sorted(found, key=lambda item: -_sign(rules) * item[1])
         (chosen, high), (rejected, low) = ranked[0], ranked[-1]
-        if high == low or abs(high - low) < stage.margin:
+        if high == low or abs(high - low) < rules.margin:
             dropped[EQUAL if high == low else CLOSE] += 1
             continue
         yield _pair(each, chosen, rejected) | {"chosen_score": high, "rejected_score": low}
 
 
 def _scored(
-    stage: Label, candidates: Sequence[Candidates], scores: Scores, dropped: Counter[str]
+    rules: Rules, candidates: Sequence[Candidates], scores: Scores, dropped: Counter[str]
 ) -> Iterator[Row]:
     for each in candidates:
         found = list(_scored_texts(each, scores, dropped))
@@ -97,7 +114,7 @@ def _scored(
                 "id": each.prompt_id,
                 "prompt": each.prompt,
                 "completions": [text for text, _ in found],
-                "scores": [_sign(stage) * score for _, score in found],
+                "scores": [_sign(rules) * score for _, score in found],
             }
 
 
@@ -111,17 +128,17 @@ def _scored_texts(
             dropped[UNSCORED] += 1
 
 
-def rows_of_verdicts(records: Sequence[VerdictLine], dropped: Counter[str]) -> Iterator[Row]:
+def rows_of_verdicts(lines: Sequence[VerdictLine], dropped: Counter[str]) -> Iterator[Row]:
     """Yields a pair for each duel that both orders decide alike; counts the others by reason."""
-    for record in records:
-        each = Candidates(record["prompt_id"], record["prompt"], ())
-        texts = record["completion"], record["baseline"]
-        if record["result"] in ("win", "loss"):
-            yield _pair(each, *(texts if record["result"] == "win" else texts[::-1]))
-        elif record["result"] == "unscored":
+    for line in lines:
+        each = Candidates(line["prompt_id"], line["prompt"], ())
+        texts = line["completion"], line["baseline"]
+        if line["result"] in ("win", "loss"):
+            yield _pair(each, *(texts if line["result"] == "win" else texts[::-1]))
+        elif line["result"] == "unscored":
             dropped[UNSCORED] += 1
         else:
-            dropped[FLIP if record["flip"] else TIE] += 1
+            dropped[FLIP if line["flip"] else TIE] += 1
 
 
 def _pair(each: Candidates, chosen: str, rejected: str) -> Row:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from halo_core.errors import DataError
+from halo_core.judge import Judge
 from halo_core.scoring_judge import ScoringJudge
 from halo_core.stage import StageContext, StageResult
 from halo_core.workspace.files import write_json
@@ -16,28 +17,36 @@ from halo_judge.label.candidates import Candidates, by_prompt, of_data, of_sampl
 from halo_judge.label.feedback_rows import (
     UNSCORED,
     Row,
+    Rules,
     rows_of_scores,
     rows_of_verdicts,
     threshold_of,
 )
-from halo_judge.label.options import Label
 from halo_judge.stage.ask import name_of
 from halo_judge.stage.cost import is_paid
-from halo_judge.stage.verdict_metrics import price
+from halo_judge.stage.verdict_metrics import paid_requests
 
 COUNTS = "counts.json"
 
 
-def label(
-    stage: Label, context: StageContext, *, where: str | None = None, again: str | None = None
+def label_samples(
+    judge: Judge,
+    context: StageContext,
+    rules: Rules,
+    *,
+    targets: bool,
+    where: str,
+    again: str,
 ) -> StageResult:
     """Asks what is not asked yet, and writes the feedback.
 
     Args:
-        stage: The options.
+        judge: Who labels.
         context: ``inputs["of"]`` has the samples, or ``data["data"]`` the rows.
-        where: What is called so in messages; the stage in its spec when left out.
-        again: How what is unscored is asked for again; the option ``--again`` when left out.
+        rules: Which feedback, and what makes a completion a good one.
+        targets: Whether what the data holds for a sample's prompt is labelled too.
+        where: What is called so in messages.
+        again: How what is unscored is asked for again.
 
     Raises:
         DataError: When there is nothing to label, or no row is left.
@@ -45,34 +54,37 @@ def label(
         Interrupted: When asked to stop; what the judge said is kept.
     """
     dropped: Counter[str] = Counter()
-    candidates = find_candidates(stage, context, dropped)
+    candidates = find_candidates(context, dropped, targets=targets)
     facts: dict[str, float] = {}
-    if isinstance(stage.judge, ScoringJudge):
-        scores, failed = ask_for_scores(stage.judge, context, candidates)
-        rows = list(rows_of_scores(stage, candidates, scores, dropped))
-        if stage.feedback == "binary":
-            facts["threshold"] = threshold_of(stage, scores)
+    if isinstance(judge, ScoringJudge):
+        scores, failed = ask_for_scores(judge, context, candidates)
+        rows = list(rows_of_scores(rules, candidates, scores, dropped))
+        if rules.feedback == "binary":
+            facts["threshold"] = threshold_of(rules, scores)
     else:
-        records, failed = ask_for_verdicts(stage.judge, context, candidates, dropped)
-        rows = list(rows_of_verdicts(records, dropped))
-        facts |= ({"calls": 0} if is_paid(stage.judge, context.cache) else {}) | price(records)
-    where, again = where or f"stages.{context.id}", again or f"--again {context.id}"
+        lines, failed = ask_for_verdicts(judge, context, candidates, dropped)
+        rows = list(rows_of_verdicts(lines, dropped))
+        facts |= {"calls": 0} if is_paid(judge, context.cache) else {}
+        facts |= paid_requests(lines)
     _check(rows, dropped, failed, where)
     _warn(rows, dropped, failed, again, context)
-    return _write(stage, context, rows, dropped, facts)
+    return _write(context, rows, dropped, facts, feedback=rules.feedback, judge=name_of(judge))
 
 
-def find_candidates(stage: Label, context: StageContext, dropped: Counter[str]) -> list[Candidates]:
+def find_candidates(
+    context: StageContext, dropped: Counter[str], *, targets: bool
+) -> list[Candidates]:
     """Returns the completions of each prompt; counts those that are left out by reason.
 
     Raises:
         PathError: When there are no samples.
         DataError: When samples or rows cannot be read.
     """
-    if stage.of is None:
-        rows = of_data(context.data["data"])
+    if "of" in context.inputs:
+        inputs = context.inputs
+        rows = of_samples(inputs["of"], inputs.get("against"), targets=targets)
     else:
-        rows = of_samples(context.inputs["of"], stage.against, context.inputs.get("against"))
+        rows = of_data(context.data["data"])
     return by_prompt(rows, dropped)
 
 
@@ -104,27 +116,28 @@ def _warn(
 
 
 def _write(
-    stage: Label,
     context: StageContext,
     rows: Sequence[Row],
     dropped: Counter[str],
     facts: Mapping[str, float],
+    *,
+    feedback: str,
+    judge: str,
 ) -> StageResult:
     FEEDBACK.write(context.folder / FEEDBACK.name, rows)
     left_out = {reason: n for reason, n in sorted(dropped.items()) if n}
-    name = name_of(stage.judge)
-    summary: dict[str, Any] = {"feedback": stage.feedback, "judge": name, "rows": len(rows)}
+    summary: dict[str, Any] = {"feedback": feedback, "judge": judge, "rows": len(rows)}
     write_json(context.folder / COUNTS, {**summary, **facts, "dropped": left_out})
     context.events.append("feedback", stage=context.id, path=FEEDBACK.name, count=len(rows))
     metrics = {"n": len(rows), "dropped": sum(left_out.values()), "unscored": dropped[UNSCORED]}
     parts = ""
-    if stage.feedback == "binary":
+    if feedback == "binary":
         good = sum(row["desirable"] for row in rows)
         metrics |= {"desirable": good, "undesirable": len(rows) - good}
         parts = f": {good} desirable, {len(rows) - good} undesirable"
     reasons = _reasons(dropped)
     out = f"; left out: {reasons}" if reasons else ""
-    headline = f"{len(rows)} rows of {stage.feedback} feedback{parts} ({name}){out}"
+    headline = f"{len(rows)} rows of {feedback} feedback{parts} ({judge}){out}"
     return StageResult({**metrics, **facts}, headline)
 
 

@@ -120,7 +120,11 @@ class Label(Stage):
             self.judge,
             known,
             "two for each prompt of the data" if self.of is None else unknown,
-            lambda: duels_of_samples(known.inputs["of"], self.against, known.inputs.get("against")),
+            lambda: duels_of_samples(
+                known.inputs["of"],
+                known.inputs.get("against"),
+                targets=self.against == "target",
+            ),
             both=True,
         )
 
@@ -142,6 +146,24 @@ class Label(Stage):
             PluginError: When the judge breaks its interface.
             Interrupted: When asked to stop; what the judge said is kept.
         """
-        from halo_judge.label.label_samples import label
+        return self.label(context, where=f"stages.{context.id}", again=f"--again {context.id}")
 
-        return label(self, context)
+    def label(self, context: StageContext, *, where: str, again: str) -> StageResult:
+        """Does what `run` does, also for the command `halo label`, which has no spec.
+
+        Args:
+            context: ``inputs["of"]`` has the samples, or ``data["data"]`` the rows.
+            where: What is called so in messages.
+            again: How what is unscored is asked for again.
+
+        Raises:
+            DataError: When no row is left.
+            PluginError: When the judge breaks its interface.
+            Interrupted: When asked to stop; what the judge said is kept.
+        """
+        from halo_judge.label.feedback_rows import Rules
+        from halo_judge.label.label_samples import label_samples
+
+        rules = Rules(self.feedback, self.threshold, self.desirable == "above", self.margin)
+        targets = self.against == "target"
+        return label_samples(self.judge, context, rules, targets=targets, where=where, again=again)

@@ -10,7 +10,7 @@ from halo_core.workspace.records import SCORES, ScoreLine
 from halo_judge.stage.kept_lines import KeptLines
 
 
-def score_record(answer: Answer, score: Score) -> ScoreLine:
+def score_line(answer: Answer, score: Score) -> ScoreLine:
     """Returns the line of an answer."""
     return ScoreLine(
         id=answer.id,
@@ -30,10 +30,10 @@ def score_lines(folder: Path, answers: Iterable[Answer]) -> KeptLines[ScoreLine]
         folder: Where the file is, or will be.
         answers: What is scored.
     """
-    asked = {answer.id for answer in answers}
+    ids = {answer.id for answer in answers}
     return KeptLines(
         SCORES,
         folder / SCORES.name,
         "id",
-        lambda line: line["id"] in asked and line["score"] is not None,
+        lambda line: line["id"] in ids and line["score"] is not None,
     )

@@ -79,4 +79,12 @@ class JudgeStage(Stage):
         """
         from halo_judge.stage.judge_samples import judge_samples
 
-        return judge_samples(self, context)
+        return judge_samples(
+            self.judge,
+            context,
+            of=self.of,
+            against=self.against,
+            both_orders=self.orders == "both",
+            confidence=self.confidence,
+            interval=self.interval,
+        )

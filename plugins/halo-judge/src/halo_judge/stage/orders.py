@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from halo_core.judge import Comparison, Verdict
+from halo_core.judge import Comparison, Verdict, Winner
 from halo_judge.stage.duels import Duel
 from halo_statistics.win_rate import Result
 
@@ -19,15 +19,13 @@ Order = Literal["AB", "BA"]
 
 BOTH: tuple[Order, Order] = ("AB", "BA")
 
-Outcome = Literal["win", "loss", "tie"]
-
 
 @dataclass(frozen=True)
 class Ruling:
-    """What became of a duel.
+    """What the verdicts on all orders of a duel mean together.
 
     Attributes:
-        result: ``"win"``: the completion was preferred.
+        result: Of the completion; a win is one in every order that was asked.
         flip: Whether the two orders preferred different texts.
     """
 
@@ -47,6 +45,7 @@ def assign_orders(duels: Sequence[Duel], *, both: bool) -> dict[str, tuple[Order
     """
     different = [duel.prompt_id for duel in duels if duel.completion != duel.baseline]
     orders: dict[str, tuple[Order, ...]] = {duel.prompt_id: () for duel in duels}
+    # By id and not by place in the file: another model's samples may come in another order.
     for place, id_ in enumerate(sorted(different)):
         orders[id_] = BOTH if both else (BOTH[place % 2],)
     return orders
@@ -74,15 +73,22 @@ def comparison_id(duel: Duel, order: Order) -> str:
     return f"{duel.prompt_id}-{order}"
 
 
-def outcome(verdict: Verdict, order: Order) -> Outcome | None:
-    """Returns what a verdict means for the completion; None when it could not be scored."""
-    if verdict.winner is None or verdict.winner == "tie":
-        return verdict.winner
-    return "win" if verdict.winner == order[0] else "loss"
+def result_of(winner: Winner | None, order: Order) -> Result:
+    """Returns what a verdict on one order means for the completion.
+
+    Args:
+        winner: The text that the judge preferred, by its place; None without a verdict.
+        order: In which the texts were shown.
+    """
+    if winner is None:
+        return "unscored"
+    if winner == "tie":
+        return "tie"
+    return "win" if winner == order[0] else "loss"
 
 
-def combine(outcomes: Sequence[Outcome | None]) -> Ruling:
-    """Returns the ruling that the verdicts on a duel's orders make together.
+def combine(results: Sequence[Result]) -> Ruling:
+    """Returns the ruling that the results of a duel's orders make together.
 
     ======================  ==================
     both orders say         result
@@ -98,11 +104,11 @@ def combine(outcomes: Sequence[Outcome | None]) -> Ruling:
     >>> combine(["win", "loss"])
     Ruling(result='tie', flip=True)
     """
-    if None in outcomes:
+    if "unscored" in results:  # Half an answer would carry the bias that the other half takes out.
         return Ruling("unscored")
-    distinct = set(outcomes)
+    distinct = set(results)
     if len(distinct) == 1:
-        return Ruling(outcomes[0] or "unscored")
+        return Ruling(results[0])
     return Ruling("tie", flip=distinct == {"win", "loss"})
 
 
@@ -114,5 +120,5 @@ def rule(duel: Duel, orders: Sequence[Order], verdicts: Mapping[str, Verdict]) -
         orders: In which orders.
         verdicts: Comparison id to verdict, for each of the orders.
     """
-    said = [verdicts[comparison_id(duel, order)] for order in orders]
-    return combine([outcome(v, o) for v, o in zip(said, orders, strict=True)])
+    winners = [(verdicts[comparison_id(duel, order)].winner, order) for order in orders]
+    return combine([result_of(winner, order) for winner, order in winners])

@@ -12,7 +12,7 @@ from halo_judge.stage.kept_lines import KeptLines
 from halo_judge.stage.orders import Order, comparison_id, rule
 
 
-def make_record(
+def verdict_line(
     duel: Duel, orders: Sequence[Order], verdicts: Mapping[str, Verdict], *, lengths: bool = True
 ) -> VerdictLine:
     """Returns the line for a duel whose orders have all been judged.
@@ -25,30 +25,30 @@ def make_record(
             `label` asks has none.
     """
     ruling = rule(duel, orders, verdicts)
-    said = [(order, verdicts[comparison_id(duel, order)]) for order in orders]
-    record = VerdictLine(
+    line = VerdictLine(
         prompt_id=duel.prompt_id,
         prompt=duel.prompt,
         completion=duel.completion,
         baseline=duel.baseline,
         result=ruling.result,
         flip=ruling.flip,
-        orders=[_order_verdict(order, verdict) for order, verdict in said],
+        orders=[_order_verdict(o, verdicts[comparison_id(duel, o)]) for o in orders],
     )
     if lengths:
-        record |= {"tokens": duel.tokens, "baseline_tokens": duel.baseline_tokens}
-    return record
+        line |= {"tokens": duel.tokens, "baseline_tokens": duel.baseline_tokens}
+    return line
 
 
 def _order_verdict(order: Order, verdict: Verdict) -> OrderVerdict:
-    found = OrderVerdict(order=order, winner=verdict.winner, reason=verdict.reason)
+    part = OrderVerdict(order=order, winner=verdict.winner, reason=verdict.reason)
+    # Left out and not null: a judge that is free, or never says how sure it is, has no such column.
     if verdict.preference is not None:
-        found["preference"] = verdict.preference
+        part["preference"] = verdict.preference
     if verdict.calls:
-        found["calls"] = verdict.calls
+        part["calls"] = verdict.calls
     if verdict.cost is not None:
-        found["cost"] = verdict.cost
-    return found
+        part["cost"] = verdict.cost
+    return part
 
 
 def verdict_lines(
@@ -63,27 +63,27 @@ def verdict_lines(
         duels: What is judged.
         orders: Prompt id to the orders in which it is judged.
     """
-    asked = {duel.prompt_id: duel for duel in duels}
+    by_prompt = {duel.prompt_id: duel for duel in duels}
 
-    def holds(record: VerdictLine) -> bool:
-        duel = asked.get(record["prompt_id"])
+    def holds(line: VerdictLine) -> bool:
+        duel = by_prompt.get(line["prompt_id"])
         return (
             duel is not None
-            and record["result"] != "unscored"
-            and (record["completion"], record["baseline"]) == (duel.completion, duel.baseline)
-            and [said["order"] for said in record["orders"]] == list(orders[duel.prompt_id])
+            and line["result"] != "unscored"
+            and (line["completion"], line["baseline"]) == (duel.completion, duel.baseline)
+            and [part["order"] for part in line["orders"]] == list(orders[duel.prompt_id])
         )
 
     return KeptLines(VERDICTS, folder / VERDICTS.name, "prompt_id", holds)
 
 
-def first_failure(records: Iterable[VerdictLine]) -> str:
+def first_failure(lines: Iterable[VerdictLine]) -> str:
     """Returns why the first comparison that is unscored has no verdict; "" where all have one."""
     reasons = (
-        said["reason"]
-        for record in records
-        if record["result"] == "unscored"
-        for said in record["orders"]
-        if said["winner"] is None
+        part["reason"]
+        for line in lines
+        if line["result"] == "unscored"
+        for part in line["orders"]
+        if part["winner"] is None
     )
     return next(reasons, "")

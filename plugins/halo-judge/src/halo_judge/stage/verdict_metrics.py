@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import fsum
 from statistics import fmean, median
 
-from halo_core.workspace.records import VerdictLine
+from halo_core.workspace.records import OrderVerdict, VerdictLine
+
 from halo_statistics import (
     POINTS,
     Interval,
@@ -27,7 +28,7 @@ INTERVAL_NAMES: Mapping[Interval, str] = {
 
 
 def summary_metrics(
-    records: Sequence[VerdictLine], *, confidence: float, interval: Interval = "exact"
+    lines: Sequence[VerdictLine], *, confidence: float, interval: Interval = "exact"
 ) -> dict[str, float]:
     """Returns the final numbers of the stage; those that nothing stands behind are left out.
 
@@ -51,11 +52,11 @@ def summary_metrics(
     ======================  ==========================================================
 
     Args:
-        records: All lines of the stage.
+        lines: All lines of the stage.
         confidence: Of the intervals, in (0, 1).
         interval: How that of `win` is made.
     """
-    rate = _rate(records, confidence, interval)
+    rate = _rate(lines, confidence, interval)
     metrics: dict[str, float] = {}
     if rate.main:
         metrics |= {"win": rate.main.rate, "win_lo": rate.main.low, "win_hi": rate.main.high}
@@ -69,56 +70,66 @@ def summary_metrics(
         "unscored": rate.unscored,
     }
     metrics["unscored_share"] = rate.unscored / rate.total if rate.total else 0.0
-    metrics |= _flip(records) | place_metrics(records)
-    metrics |= length_metrics(records, confidence=confidence)
-    return metrics | _lengths(records) | _weighted(records) | price(records)
+    metrics |= _flip(lines) | place_metrics(lines)
+    metrics |= length_metrics(lines, confidence=confidence)
+    return metrics | _lengths(lines) | _weighted(lines) | paid_requests(lines)
 
 
-def _rate(records: Iterable[VerdictLine], confidence: float, interval: Interval) -> WinRate:
-    results = (record["result"] for record in records)
+def _rate(lines: Iterable[VerdictLine], confidence: float, interval: Interval) -> WinRate:
+    results = (line["result"] for line in lines)
     return win_rate(results, confidence=confidence, interval=interval)
 
 
-def _flip(records: Iterable[VerdictLine]) -> dict[str, float]:
-    twice = [r["flip"] for r in records if len(r["orders"]) == 2 and r["result"] != "unscored"]
-    return {"flip": sum(twice) / len(twice)} if twice else {}
+def _scored(lines: Iterable[VerdictLine]) -> list[VerdictLine]:
+    return [line for line in lines if line["result"] != "unscored"]
 
 
-def _lengths(records: Sequence[VerdictLine]) -> dict[str, float]:
+def _flip(lines: Iterable[VerdictLine]) -> dict[str, float]:
+    flips = [line["flip"] for line in _scored(lines) if len(line["orders"]) == 2]
+    return {"flip": sum(flips) / len(flips)} if flips else {}
+
+
+def _lengths(lines: Sequence[VerdictLine]) -> dict[str, float]:
     sides = {
-        "len": [record["tokens"] for record in records],
-        "baseline_len": [record["baseline_tokens"] for record in records],
+        "len": [line["tokens"] for line in lines],
+        "baseline_len": [line["baseline_tokens"] for line in lines],
     }
     known = {name: [t for t in tokens if t is not None] for name, tokens in sides.items()}
-    return {name: float(median(t)) for name, t in known.items() if t and len(t) == len(records)}
+    return {name: float(median(t)) for name, t in known.items() if t and len(t) == len(lines)}
 
 
-def _weighted(records: Iterable[VerdictLine]) -> dict[str, float]:
+def _weighted(lines: Iterable[VerdictLine]) -> dict[str, float]:
     """Returns the mean of what weighted verdicts say of the completion; same texts are 1/2."""
     shares = []
-    scored = [record for record in records if record["result"] != "unscored"]
-    for record in scored:
-        said = record["orders"]
-        if not all("preference" in each for each in said):
+    scored = _scored(lines)
+    for line in scored:
+        if not all("preference" in part for part in line["orders"]):
             return {}
-        ours = [p if o == "AB" else 1 - p for o, p in ((e["order"], e["preference"]) for e in said)]
-        shares.append(fmean(ours) if ours else 0.5)
-    asked = any(record["orders"] for record in scored)
+        shares.append(preference(line["orders"]) if line["orders"] else 0.5)
+    asked = any(line["orders"] for line in scored)
     return {"win_weighted": fmean(shares)} if shares and asked else {}
 
 
-def price(records: Iterable[VerdictLine]) -> dict[str, float]:
+def preference(orders: Iterable[OrderVerdict]) -> float:
+    """Returns how sure the judge is that the completion is better, over all orders; each says."""
+    return fmean(
+        part["preference"] if part["order"] == "AB" else 1 - part["preference"] for part in orders
+    )
+
+
+def paid_requests(lines: Iterable[VerdictLine]) -> dict[str, float]:
     """Returns `calls` and `cost`; without calls nothing, and no cost where one is not known."""
-    said = [each for record in records for each in record["orders"] if "calls" in each]
-    if not said:
+    paid = [part for line in lines for part in line["orders"] if "calls" in part]
+    if not paid:
         return {}
-    calls = {"calls": sum(each["calls"] for each in said)}
-    costs = [each["cost"] for each in said if "cost" in each]
-    return calls | ({"cost": fsum(costs)} if len(costs) == len(said) else {})
+    calls = {"calls": sum(part["calls"] for part in paid)}
+    costs = [part["cost"] for part in paid if "cost" in part]
+    # A sum without the costs that are not known would look like the price of all.
+    return calls | ({"cost": fsum(costs)} if len(costs) == len(paid) else {})
 
 
 def headline(
-    records: Sequence[VerdictLine],
+    lines: Sequence[VerdictLine],
     *,
     rival: str,
     judge: str,
@@ -131,13 +142,13 @@ def headline(
     interval; oracle)``
 
     Args:
-        records: All lines of the stage.
+        lines: All lines of the stage.
         rival: What was compared with.
         judge: The judge's name.
         confidence: Of the interval, in (0, 1).
         interval: How it is made.
     """
-    rate = _rate(records, confidence, interval)
+    rate = _rate(lines, confidence, interval)
     if rate.main is None:
         return f"no win rate against {rival}: {judge} scored none of {rate.total} comparisons"
     count = f"n={rate.scored}, {100 * rate.unscored / rate.total:.3g} % unscored"
@@ -149,44 +160,44 @@ ENOUGH = 30
 """Scored verdicts from which on lengths are looked at."""
 
 
-def place_metrics(records: Sequence[VerdictLine]) -> dict[str, float]:
+def place_metrics(lines: Sequence[VerdictLine]) -> dict[str, float]:
     """Returns `first_shown` and, for prompts judged in both orders, `agreement`.
 
     Args:
-        records: All lines of the stage; unscored ones are left out.
+        lines: All lines of the stage; unscored ones are left out.
     """
-    said = [_winners(record) for record in records if record["result"] != "unscored"]
-    asked = [winner for winners in said for winner in winners]
-    twice = [(winners[0], winners[1]) for winners in said if len(winners) == 2]
+    winners_of_lines = [_winners(line) for line in _scored(lines)]
+    asked = [winner for winners in winners_of_lines for winner in winners]
+    twice = [(winners[0], winners[1]) for winners in winners_of_lines if len(winners) == 2]
     metrics = {"first_shown": fmean(map(first_points, asked))} if asked else {}
     return metrics | ({"agreement": position_bias(twice).agreement} if twice else {})
 
 
-def _winners(record: VerdictLine) -> list[str]:
+def _winners(line: VerdictLine) -> list[str]:
     """Returns the winning place of each order; the first order is always AB where there are two."""
-    return [said["winner"] for said in record["orders"] if said["winner"] is not None]
+    return [part["winner"] for part in line["orders"] if part["winner"] is not None]
 
 
-def length_metrics(records: Sequence[VerdictLine], *, confidence: float) -> dict[str, float]:
+def length_metrics(lines: Sequence[VerdictLine], *, confidence: float) -> dict[str, float]:
     """Returns the length-controlled win rate (halo) with its interval, and `length_bias`.
 
     Lengths are characters, which are known of both sides. There are none with fewer than
     `ENOUGH` scored verdicts, nor where each completion is as much longer as every other.
 
     Args:
-        records: All lines of the stage; unscored ones are left out.
+        lines: All lines of the stage; unscored ones are left out.
         confidence: Of the interval, in (0, 1).
     """
-    scored = [record for record in records if record["result"] != "unscored"]
-    ours = [len(record["completion"]) for record in scored]
-    theirs = [len(record["baseline"]) for record in scored]
+    scored = _scored(lines)
+    ours = [len(line["completion"]) for line in scored]
+    theirs = [len(line["baseline"]) for line in scored]
     if len(scored) < ENOUGH or len({a - b for a, b in zip(ours, theirs, strict=True)}) == 1:
         return {}
-    points = [POINTS[record["result"]] for record in scored]
-    found = length_controlled_rate(points, ours, theirs, confidence=confidence)
+    points = [POINTS[line["result"]] for line in scored]
+    controlled = length_controlled_rate(points, ours, theirs, confidence=confidence)
     return {
-        "win_lc": found.rate,
-        "win_lc_lo": found.low,
-        "win_lc_hi": found.high,
+        "win_lc": controlled.rate,
+        "win_lc_lo": controlled.low,
+        "win_lc_hi": controlled.high,
         "length_bias": length_bias(points, ours, theirs).correlation,
     }
