@@ -7,7 +7,6 @@ from math import fsum
 from statistics import fmean, median
 
 from halo_core.workspace.records import OrderVerdict, VerdictLine
-
 from halo_statistics import (
     POINTS,
     Interval,
