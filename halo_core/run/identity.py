@@ -27,6 +27,7 @@ from halo_core.plugins.local_file import FILE_PREFIX
 from halo_core.plugins.registrar import Registration
 from halo_core.spec.data_sets import SetSpec, Source
 from halo_core.spec.resolved import Resolved
+from halo_core.spec.stages import StageSpec
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 """The name that a requirement begins with."""
@@ -36,6 +37,23 @@ def digest(tree: Any) -> str:
     """Returns 16 hexadecimal digits of the hash of a JSON tree."""
     text = json.dumps(tree, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return short_hash(text)
+
+
+def stage_identity(stage: StageSpec, seed: int, keys: Mapping[str, str]) -> dict[str, Any]:
+    """Returns what a stage's output depends on; its `digest` is the stage's key.
+
+    Args:
+        stage: The stage, connected to what came before it.
+        seed: The run's.
+        keys: Id to key, of the stages before it and of the model that the run starts from.
+    """
+    return {
+        "stage": component_identity(stage.resolved),
+        "seed": seed,
+        "models": {option: keys[name] for option, name in stage.models.items()},
+        "inputs": {option: keys[name] for option, name in stage.inputs.items()},
+        "data": {option: set_identity(data) for option, data in stage.data.items()},
+    }
 
 
 def component_identity(resolved: Resolved) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from halo_core.errors import UserError
-from halo_core.run.identity import component_identity, digest, folder_digest, set_identity
+from halo_core.run.identity import digest, folder_digest, stage_identity
 from halo_core.spec.spec import Spec
 from halo_core.spec.stage_feedback import placed
 from halo_core.spec.stages import BASE_MODEL, StageSpec
@@ -89,7 +89,7 @@ def make_plan(spec: Spec, workspace: Workspace) -> Plan:
     stages: list[PlannedStage] = []
     for given in spec.stages:
         stage = _placed(given, stages)
-        identity = _identity(stage, spec.seed, keys)
+        identity = stage_identity(stage, spec.seed, keys)
         key = digest(identity)
         keys[stage.id] = key
         folder = workspace.stage(stage.resolved.short_name, key)
@@ -124,16 +124,6 @@ def _base_model(spec: Spec) -> ModelInput | None:
     if model.path is not None:
         return ModelInput(str(model.path), None, folder_digest(model.path))
     return None
-
-
-def _identity(stage: StageSpec, seed: int, keys: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "stage": component_identity(stage.resolved),
-        "seed": seed,
-        "models": {option: keys[name] for option, name in stage.models.items()},
-        "inputs": {option: keys[name] for option, name in stage.inputs.items()},
-        "data": {option: set_identity(data) for option, data in stage.data.items()},
-    }
 
 
 def _state(folder: Path) -> State:

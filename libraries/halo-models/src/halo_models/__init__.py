@@ -1,0 +1,1 @@
+"""What training, sampling and reward models do alike with a language model and its tokenizer."""
