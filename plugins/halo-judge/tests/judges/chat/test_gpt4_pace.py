@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from halo_judge.judges.chat.chat_client import Endpoint, Unreachable
+from halo_judge.judges.chat.chat_client import ChatClient, Unreachable
 from halo_judge.judges.endpoint.budget import Budget, CapReached
 from halo_judge.judges.endpoint.pace import Pace
 from halo_judge.judges.endpoint.secret import Secret, read_key
@@ -61,7 +61,7 @@ def test_a_429_halves_the_pace_even_when_the_client_tries_again_by_itself():
 
     pace = Pace(8)
     with ChatServer(lambda body: "well", faults=first_only) as server:
-        endpoint = Endpoint(
+        endpoint = ChatClient(
             server.base_url, Secret("none"), timeout_s=5, retries=2, pace=pace, judge="judge"
         )
         reply = endpoint.ask("m", [{"role": "user", "content": "hi"}], {})
@@ -72,7 +72,7 @@ def test_a_429_halves_the_pace_even_when_the_client_tries_again_by_itself():
 def test_nothing_is_sent_while_the_pace_is_held_and_again_afterwards():
     pace, asked = Pace(1), ("m", [{"role": "user", "content": "hi"}], {})
     with ChatServer(lambda body: "well") as server:
-        endpoint = Endpoint(
+        endpoint = ChatClient(
             server.base_url, Secret("none"), timeout_s=5, retries=9, pace=pace, judge="judge"
         )
         pace.hold()

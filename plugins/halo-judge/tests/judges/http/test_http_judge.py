@@ -13,7 +13,7 @@ from halo_core.errors import UserError
 from halo_core.judge import JudgeContext
 from halo_core.scoring_judge import Answer
 from halo_core.testing import check_scoring_judge
-from halo_judge.judges.http.http_client import HttpEndpoint
+from halo_judge.judges.http.http_client import HttpClient
 from halo_judge.judges.http.http_session import filled, number_at
 from halo_judge.judges.http.options import HttpJudge
 
@@ -30,7 +30,7 @@ def _no_proxy(monkeypatch):
 def quick(monkeypatch):
     """Waits between attempts are noted instead of waited for."""
     waits = []
-    monkeypatch.setattr(HttpEndpoint, "_pause", lambda self, seconds: waits.append(seconds))
+    monkeypatch.setattr(HttpClient, "_pause", lambda self, seconds: waits.append(seconds))
     return waits
 
 

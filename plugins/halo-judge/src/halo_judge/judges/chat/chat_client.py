@@ -40,8 +40,8 @@ _NOT_TAKEN = {
 """Parameter to what is to be done when a model does not take it."""
 
 
-class Endpoint:
-    """An opened endpoint; threads may share it.
+class ChatClient:
+    """A client of one endpoint; threads may share it.
 
     Args:
         base_url: Its address.
@@ -109,13 +109,13 @@ class Endpoint:
         openai = self._openai
         body = {"model": model, "messages": list(messages), **parameters}
         try:
-            read = self._send(body)
+            reply = self._send(body)
         except openai.APIStatusError as error:
             raise self._failure(error) from None
         except openai.OpenAIError as error:
             raise Unreachable(f"{self._base_url}: {self._words(error)}") from None
-        found: dict[str, Any] = self._key.hide_in(read)
-        return found
+        hidden: dict[str, Any] = self._key.hide_in(reply)
+        return hidden
 
     def _send(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Sends a request; once more when what came back is damaged, which no client repeats.
@@ -169,6 +169,9 @@ def _tokens(logprobs: Mapping[str, Any] | None) -> list[dict[str, Any]] | None:
     if not logprobs or not logprobs.get("content"):
         return None
     return [
-        {"token": each["token"], "top": [[t["token"], t["logprob"]] for t in each["top_logprobs"]]}
-        for each in logprobs["content"]
+        {
+            "token": place["token"],
+            "top": [[t["token"], t["logprob"]] for t in place["top_logprobs"]],
+        }
+        for place in logprobs["content"]
     ]

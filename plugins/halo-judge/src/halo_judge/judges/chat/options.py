@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,6 +16,7 @@ from halo_judge.judges.endpoint.secret import address_parts, check_without_key
 
 if TYPE_CHECKING:
     from halo_judge.judges.chat.prices import Price
+    from halo_judge.judges.chat.requests import RequestForm
     from halo_judge.judges.chat.template import Template
 
 
@@ -144,10 +145,35 @@ class GPT4(Judge):
         """
         from halo_judge.judges.chat.chat_session import open_session
 
-        return open_session(self, context.folder, context.shared)
+        return open_session(
+            self._request_form(),
+            context.folder,
+            context.shared,
+            api_key_env=self.api_key_env,
+            concurrency=self.concurrency,
+            timeout_s=self.timeout_s,
+            retries=self.retries,
+            weighted=self.weighted,
+            price=self.price(),
+            max_cost=self.max_cost,
+        )
 
     def quote(self, comparisons: Sequence[Comparison], shared: Path) -> Quote:
         """Returns how many requests the comparisons take, and about what they cost."""
+        from halo_judge.judges.chat.prices import price_source
         from halo_judge.judges.chat.requests import quote
 
-        return quote(self, comparisons, shared)
+        source = price_source(self.model, self.prices)
+        form = self._request_form()
+        return quote(form, comparisons, shared, price=self.price(), source=source)
+
+    def _request_form(self) -> RequestForm:
+        from halo_judge.judges.chat.requests import RequestForm
+
+        parameters: dict[str, Any] = {self.token_limit_parameter: self.max_tokens}
+        if self.temperature is not None:
+            parameters["temperature"] = self.temperature
+        if self.weighted:
+            parameters |= {"logprobs": True, "top_logprobs": self.top_logprobs}
+        template = self.read_template()
+        return RequestForm(self.base_url, self.model, parameters, self.max_tokens, template)

@@ -26,8 +26,13 @@ class Budget:
 
     @property
     def spent(self) -> float:
-        """Dollars."""
+        """Dollars that are spent."""
         return self._spent
+
+    @property
+    def cap(self) -> float | None:
+        """Dollars that may be spent; None for no cap."""
+        return self._cap
 
     def set_aside(self, most: float) -> None:
         """Sets aside what a request may cost at most, waiting for others to cost less than that.

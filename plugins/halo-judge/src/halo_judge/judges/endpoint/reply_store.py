@@ -32,7 +32,7 @@ _BUSY_S = 60.0
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredReply:
     """A reply that was paid for, and its cost in dollars, None where that is not known."""
 
     reply: Mapping[str, Any]
@@ -77,18 +77,18 @@ class ReplyStore:
         with self._lock:
             self._db.close()
 
-    def get(self, key: str, attempt: int) -> Kept | None:
+    def get(self, key: str, attempt: int) -> StoredReply | None:
         """Returns the reply to a request, or None when it was never given."""
         query = "SELECT reply, cost FROM replies WHERE key = ? AND attempt = ?"
         with self._lock, _usable(self._path):
             row = self._db.execute(query, (key, attempt)).fetchone()
-        return None if row is None else Kept(json.loads(row[0]), row[1])
+        return None if row is None else StoredReply(json.loads(row[0]), row[1])
 
     def put(
-        self, key: str, attempt: int, request: Mapping[str, Any], kept: Kept, account: str
+        self, key: str, attempt: int, request: Mapping[str, Any], stored: StoredReply, account: str
     ) -> None:
         """Keeps a reply; when this returns, it outlives the process."""
-        row = (key, attempt, json.dumps(request), json.dumps(kept.reply), kept.cost, account)
+        row = (key, attempt, json.dumps(request), json.dumps(stored.reply), stored.cost, account)
         with self._lock, _usable(self._path):
             self._db.execute(
                 "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, time.time())
@@ -102,7 +102,7 @@ class ReplyStore:
         return total
 
 
-def keys_kept(folder: Path) -> set[str]:
+def stored_keys(folder: Path) -> set[str]:
     """Returns the keys of all requests that have a reply; writes nothing.
 
     Raises:

@@ -14,7 +14,6 @@ from halo_core.errors import UserError
 from halo_core.redact import redact
 from halo_judge.judges.endpoint.pace import Pace, Rejected, Unreachable
 from halo_judge.judges.endpoint.secret import Secret
-from halo_judge.judges.http.options import HttpJudge
 
 if TYPE_CHECKING:
     import requests
@@ -32,19 +31,33 @@ _FATAL = {
 }
 
 
-class HttpEndpoint:
-    """An opened endpoint; threads may share it.
+class HttpClient:
+    """A client of one endpoint; threads may share it.
 
     Args:
-        judge: The options.
+        url: Its address.
         key: The key; None for none.
+        key_header: The header of the key.
+        key_prefix: What stands before the key in its header.
+        timeout_s: Seconds for one request.
+        retries: How often a failed request is sent again.
         pace: Told of every 429; while it is held, nothing is sent.
 
     Raises:
         UserError: When the package `requests` is not there.
     """
 
-    def __init__(self, judge: HttpJudge, key: Secret | None, pace: Pace) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: Secret | None,
+        *,
+        key_header: str,
+        key_prefix: str,
+        timeout_s: float,
+        retries: int,
+        pace: Pace,
+    ) -> None:
         try:
             import requests
             from requests.adapters import HTTPAdapter
@@ -54,12 +67,16 @@ class HttpEndpoint:
                 location=JUDGE,
             ) from None
         self._requests = requests
-        self._judge = judge
+        self._url = url
         self._key = key
+        self._key_header = key_header
+        self._key_prefix = key_prefix
+        self._timeout_s = timeout_s
+        self._retries = retries
         self._pace = pace
         self._client = requests.Session()
         for scheme in ("http://", "https://"):
-            self._client.mount(scheme, HTTPAdapter(pool_maxsize=judge.concurrency))
+            self._client.mount(scheme, HTTPAdapter(pool_maxsize=pace.most))
 
     def close(self) -> None:
         """Closes all connections."""
@@ -73,7 +90,7 @@ class HttpEndpoint:
             Rejected: When the endpoint does not take this request.
             UserError: When it would take none: a wrong key or address.
         """
-        for attempt in range(self._judge.retries + 1):
+        for attempt in range(self._retries + 1):
             if self._pace.held:
                 raise Unreachable("stopped")
             round_ = self._pace.round
@@ -89,7 +106,7 @@ class HttpEndpoint:
                     return self._parsed(response)
                 failure = self._failure(response)
                 wait = self._asked_to_wait(response, wait)
-            if attempt < self._judge.retries:
+            if attempt < self._retries:
                 self._pause(wait)
         raise Unreachable(failure)
 
@@ -98,17 +115,17 @@ class HttpEndpoint:
 
     def _send(self, body: Any) -> requests.Response:
         return self._client.post(
-            self._judge.url,
+            self._url,
             json=body,
-            timeout=self._judge.timeout_s,
+            timeout=self._timeout_s,
             allow_redirects=False,  # The key goes to no other address.
             auth=self._authorise,  # Always given, so that no ~/.netrc is looked into.
         )
 
     def _authorise(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if self._key is not None:
-            value = f"{self._judge.api_key_prefix}{self._key.reveal()}"
-            request.headers[self._judge.api_key_header] = value
+            value = f"{self._key_prefix}{self._key.reveal()}"
+            request.headers[self._key_header] = value
         return request
 
     def _parsed(self, response: requests.Response) -> Any:

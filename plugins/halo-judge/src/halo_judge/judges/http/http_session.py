@@ -11,39 +11,74 @@ from typing import Any
 
 from halo_core.scoring_judge import Answer, Score
 from halo_judge.judges.endpoint.pace import Pace, Rejected, Unreachable
-from halo_judge.judges.endpoint.reply_store import Kept
+from halo_judge.judges.endpoint.reply_store import StoredReply
 from halo_judge.judges.endpoint.secret import read_key
 from halo_judge.judges.endpoint.traffic import Traffic, open_traffic
-from halo_judge.judges.http.http_client import JUDGE, MESSAGE_LENGTH, HttpEndpoint
-from halo_judge.judges.http.options import HttpJudge
+from halo_judge.judges.http.http_client import JUDGE, MESSAGE_LENGTH, HttpClient
 from halo_judge.judges.prompt_text import prompt_text
 
 _PLACE = re.compile(r"\{(prompt|completion)\}")
-Read = tuple[float | None, str]
+ScoreOrReason = tuple[float | None, str]
 """A score, or None and why there is none."""
 
 
 @contextmanager
-def open_session(judge: HttpJudge, folder: Path) -> Iterator[HttpSession]:
+def open_session(
+    url: str,
+    body: Mapping[str, Any],
+    score: str,
+    folder: Path,
+    *,
+    api_key_env: str | None,
+    key_header: str,
+    key_prefix: str,
+    concurrency: int,
+    timeout_s: float,
+    retries: int,
+) -> Iterator[HttpSession]:
     """Opens a session; on leaving, requests under way are waited for and their replies kept.
+
+    Args:
+        url: Where completions are sent.
+        body: What is sent, with places for the prompt and the completion (`filled`).
+        score: Where the number stands in a reply (`number_at`).
+        folder: Where replies are kept.
+        api_key_env: The environment variable of the key; None for none.
+        key_header: The header of the key.
+        key_prefix: What stands before the key in its header.
+        concurrency: Requests at once, at most.
+        timeout_s: Seconds for one request.
+        retries: How often a failed request is sent again.
 
     Raises:
         UserError: When the key or the package `requests` is missing.
         PathError: When replies cannot be kept.
     """
-    key = None if judge.api_key_env is None else read_key(judge.api_key_env, JUDGE)
-    pace = Pace(judge.concurrency)
-    endpoint = HttpEndpoint(judge, key, pace)
-    with closing(endpoint), open_traffic(folder, pace, "http-judge") as traffic:
-        yield HttpSession(judge, endpoint, traffic)
+    key = None if api_key_env is None else read_key(api_key_env, JUDGE)
+    pace = Pace(concurrency)
+    client = HttpClient(
+        url,
+        key,
+        key_header=key_header,
+        key_prefix=key_prefix,
+        timeout_s=timeout_s,
+        retries=retries,
+        pace=pace,
+    )
+    with closing(client), open_traffic(folder, pace, "http-judge") as traffic:
+        yield HttpSession(url, body, score, client, traffic)
 
 
 class HttpSession:
     """See `open_session`."""
 
-    def __init__(self, judge: HttpJudge, endpoint: HttpEndpoint, traffic: Traffic) -> None:
-        self._judge = judge
-        self._endpoint = endpoint
+    def __init__(
+        self, url: str, body: Mapping[str, Any], score: str, client: HttpClient, traffic: Traffic
+    ) -> None:
+        self._url = url
+        self._body = body
+        self._score = score
+        self._client = client
         self._traffic = traffic
 
     def score(self, answers: Sequence[Answer]) -> Iterator[Score]:
@@ -58,21 +93,23 @@ class HttpSession:
                 yield Score(answer.id, value, reason)
 
     def _request(self, answer: Answer) -> dict[str, Any]:
-        return {"url": self._judge.url, "body": filled(self._judge.body, answer)}
+        return {"url": self._url, "body": filled(self._body, answer)}
 
-    def _read(self, key: str, request: Mapping[str, Any]) -> Read:
+    def _read(self, key: str, request: Mapping[str, Any]) -> ScoreOrReason:
         """Returns what a request gives; runs in a thread."""
-        kept = self._traffic.store.get(key, 0)
+        stored = self._traffic.store.get(key, 0)
         try:
-            reply = kept.reply["reply"] if kept else self._ask(key, request)
+            reply = stored.reply["reply"] if stored else self._ask(key, request)
         except (Unreachable, Rejected) as error:
             return None, f"not answered: {error}"
-        return number_at(reply, self._judge.score)
+        return number_at(reply, self._score)
 
     def _ask(self, key: str, request: Mapping[str, Any]) -> Any:
         with self._traffic.slot():
-            reply = self._endpoint.ask(request["body"])
-            self._traffic.store.put(key, 0, request, Kept({"reply": reply}, None), account="")
+            reply = self._client.ask(request["body"])
+            self._traffic.store.put(
+                key, 0, request, StoredReply({"reply": reply}, None), account=""
+            )
         return reply
 
 
@@ -98,7 +135,7 @@ def filled(body: Any, answer: Answer) -> Any:
     return _PLACE.sub(lambda place: parts[place.group(1)], body)
 
 
-def number_at(reply: Any, path: str) -> Read:
+def number_at(reply: Any, path: str) -> ScoreOrReason:
     """Returns the number at a place of a reply, or None and why there is none.
 
     >>> number_at({"labels": [{"score": 0.25}]}, "labels.0.score")

@@ -94,4 +94,15 @@ class HttpJudge(ScoringJudge):
         """
         from halo_judge.judges.http.http_session import open_session
 
-        return open_session(self, context.folder)
+        return open_session(
+            self.url,
+            self.body,
+            self.score,
+            context.folder,
+            api_key_env=self.api_key_env,
+            key_header=self.api_key_header,
+            key_prefix=self.api_key_prefix,
+            concurrency=self.concurrency,
+            timeout_s=self.timeout_s,
+            retries=self.retries,
+        )

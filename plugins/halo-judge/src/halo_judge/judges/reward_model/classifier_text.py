@@ -30,7 +30,7 @@ Reads = Literal["conversation", "completion"]
 
 
 @dataclass(frozen=True)
-class Read:
+class ClassifierInput:
     """What a classifier reads.
 
     Attributes:
@@ -68,7 +68,7 @@ class Reader:
         suffix = notes.prompt_suffix
         self._suffix = [] if suffix is None else [token_id(tokenizer, suffix)]
 
-    def read(self, answer: Answer) -> Read:
+    def read(self, answer: Answer) -> ClassifierInput:
         """Returns the ids of an answer.
 
         Raises:
@@ -83,14 +83,14 @@ class Reader:
         except (jinja2.TemplateError, TypeError) as error:
             raise ValueError(refusal(answer.prompt, error)) from error
 
-    def _as_in_training(self, answer: Answer) -> Read:
+    def _as_in_training(self, answer: Answer) -> ClassifierInput:
         text = render_prompt(self._tokenizer, protected(answer.prompt, self._control))
         texts = [text, protect(answer.completion, self._control)]
         prompt, completion = token_ids(self._tokenizer, texts)
         end = completion_end_id(self._tokenizer)
         return fitted([*prompt, *self._suffix], [*completion, end], self._limit)
 
-    def _conversation(self, answer: Answer) -> Read:
+    def _conversation(self, answer: Answer) -> ClassifierInput:
         messages: list[Message] = [
             *answer.prompt,
             {"role": "assistant", "content": answer.completion},
@@ -99,9 +99,9 @@ class Reader:
             protected(messages, self._control), tokenize=False
         )
         (ids,) = token_ids(self._tokenizer, [text])
-        return Read(ids[-self._limit :], cut=len(ids) > self._limit)
+        return ClassifierInput(ids[-self._limit :], cut=len(ids) > self._limit)
 
-    def _plain(self, answer: Answer) -> Read:
+    def _plain(self, answer: Answer) -> ClassifierInput:
         texts = [answer.completion]
         if not self._alone:
             texts.insert(0, prompt_text(answer.prompt))
@@ -110,10 +110,10 @@ class Reader:
         whole = len(self._tokenizer(*texts, **given)["input_ids"])
         found = self._tokenizer(*texts, truncation="longest_first", max_length=self._limit, **given)
         types = list(found.get("token_type_ids", []))
-        return Read(list(found["input_ids"]), types, whole > self._limit)
+        return ClassifierInput(list(found["input_ids"]), types, whole > self._limit)
 
 
-def fitted(prompt: Sequence[int], completion: Sequence[int], limit: int) -> Read:
+def fitted(prompt: Sequence[int], completion: Sequence[int], limit: int) -> ClassifierInput:
     """Returns a prompt and a completion in at most so many tokens.
 
     The prompt loses its beginning, down to half of the limit; then the completion loses its end.
@@ -122,6 +122,6 @@ def fitted(prompt: Sequence[int], completion: Sequence[int], limit: int) -> Read
     ([2, 3, 4, 5], [2, 3, 4, 5])
     """
     if len(prompt) + len(completion) <= limit:
-        return Read([*prompt, *completion])
+        return ClassifierInput([*prompt, *completion])
     kept = min(len(prompt), max(limit - len(completion), limit // 2))
-    return Read([*prompt[len(prompt) - kept :], *completion[: limit - kept]], cut=True)
+    return ClassifierInput([*prompt[len(prompt) - kept :], *completion[: limit - kept]], cut=True)

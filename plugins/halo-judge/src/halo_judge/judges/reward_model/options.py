@@ -131,4 +131,14 @@ class RewardModel(ScoringJudge):
 
         from halo_judge.judges.reward_model.reward_session import RewardSession
 
-        return nullcontext(RewardSession(self, self.model(context.models)))
+        session = RewardSession(
+            self.model(context.models),
+            label=self.label,
+            probability=self.output == "probability",
+            reads=self.reads,
+            max_length=self.max_length,
+            precision=self.precision,
+            batch_size=self.batch_size,
+            device=self.device,
+        )
+        return nullcontext(session)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import isfinite
-from typing import Any
+from typing import Any, Literal
 
 from halo_core.errors import ModelError, UserError
 from halo_core.scoring_judge import Answer, Score
 from halo_core.stage import ModelInput
-from halo_judge.judges.reward_model.options import RewardModel
 
 JUDGE = "the judge reward-model"
 
@@ -17,8 +16,8 @@ try:
     import torch
     from torch import Tensor
 
-    from halo_judge.judges.reward_model.classifier_text import Read, Reader
-    from halo_models.device import pick_device, pick_dtype
+    from halo_judge.judges.reward_model.classifier_text import ClassifierInput, Reader, Reads
+    from halo_models.device import Precision, pick_device, pick_dtype
     from halo_models.load import context_length, load_classifier
 except ModuleNotFoundError as missing:
     raise UserError(
@@ -34,50 +33,67 @@ class RewardSession:
     """A loaded classifier.
 
     Args:
-        judge: The options.
         model: Where the classifier is.
+        label: The label whose score counts; None for the only one.
+        probability: Whether a score is the label's probability; else its logit.
+        reads: What the model sees.
+        max_length: Most tokens; None for what the model can take.
+        precision: Of the weights.
+        batch_size: Completions that are computed at a time.
+        device: Where to compute.
 
     Raises:
         UserError: When a GPU is asked for that is not there.
         ModelError: When it is no classifier with weights, or has no such label.
     """
 
-    def __init__(self, judge: RewardModel, model: ModelInput) -> None:
+    def __init__(
+        self,
+        model: ModelInput,
+        *,
+        label: str | None,
+        probability: bool,
+        reads: Reads,
+        max_length: int | None,
+        precision: Precision,
+        batch_size: int,
+        device: Literal["auto", "cpu", "cuda"],
+    ) -> None:
         try:
-            device = pick_device(judge.device)
+            place = pick_device(device)
         except UserError as error:
             raise UserError(error.message, location=JUDGE) from error
-        loaded = load_classifier(model, dtype=pick_dtype(judge.precision, device), device=device)
+        loaded = load_classifier(model, dtype=pick_dtype(precision, place), device=place)
         self._network, self._tokenizer = loaded.network, loaded.tokenizer
-        self._device = device
-        self._batch_size = judge.batch_size
-        limit = min(judge.max_length or LONGEST, _context(self._network, self._tokenizer))
+        self._device = place
+        self._batch_size = batch_size
+        limit = min(max_length or LONGEST, _context(self._network, self._tokenizer))
         try:
-            self._reader = Reader(loaded.tokenizer, loaded.notes, reads=judge.reads, limit=limit)
+            self._reader = Reader(loaded.tokenizer, loaded.notes, reads=reads, limit=limit)
         except ModelError as error:
             raise ModelError(error.message, location=model.path) from error
-        self._column = label_index(self._network.config, judge.label, model.path)
-        self._probability = judge.output == "probability"
+        self._column = label_index(self._network.config, label, model.path)
+        self._probability = probability
 
     def score(self, answers: Sequence[Answer]) -> Iterator[Score]:
         """Yields one score per answer, longest texts first, batch by batch."""
-        read: list[tuple[str, Read]] = []
+        inputs: list[tuple[str, ClassifierInput]] = []
         for answer in answers:
             try:
-                read.append((answer.id, self._reader.read(answer)))
+                inputs.append((answer.id, self._reader.read(answer)))
             except ValueError as error:
                 yield Score(answer.id, None, str(error))
-        read.sort(key=lambda item: (-len(item[1].ids), item[0]))
-        for start in range(0, len(read), self._batch_size):
-            batch = read[start : start + self._batch_size]
-            values = self._values([found for _, found in batch])
-            for (id_, found), value in zip(batch, values, strict=True):
+        inputs.sort(key=lambda item: (-len(item[1].ids), item[0]))
+        for start in range(0, len(inputs), self._batch_size):
+            batch = inputs[start : start + self._batch_size]
+            values = self._values([text for _, text in batch])
+            for (id_, text), value in zip(batch, values, strict=True):
                 if isfinite(value):
-                    yield Score(id_, value, cut=found.cut)
+                    yield Score(id_, value, cut=text.cut)
                 else:
-                    yield Score(id_, None, f"the model gave {value}", found.cut)
+                    yield Score(id_, None, f"the model gave {value}", text.cut)
 
-    def _values(self, batch: Sequence[Read]) -> list[float]:
+    def _values(self, batch: Sequence[ClassifierInput]) -> list[float]:
         with torch.inference_mode():
             logits = self._network(**self._padded(batch)).logits.float()
         values: list[float] = self._wanted(logits).tolist()
@@ -92,26 +108,26 @@ class RewardSession:
             return logits[:, self._column].sigmoid()
         return logits.softmax(dim=1)[:, self._column]
 
-    def _padded(self, batch: Sequence[Read]) -> dict[str, Tensor]:
-        longest = max(len(read.ids) for read in batch)
+    def _padded(self, batch: Sequence[ClassifierInput]) -> dict[str, Tensor]:
+        longest = max(len(text.ids) for text in batch)
         padding = self._padding(batch)
         columns: dict[str, list[list[int]]] = {
-            "input_ids": [[*r.ids, *[padding] * (longest - len(r.ids))] for r in batch],
-            "attention_mask": [[*[1] * len(r.ids), *[0] * (longest - len(r.ids))] for r in batch],
+            "input_ids": [[*t.ids, *[padding] * (longest - len(t.ids))] for t in batch],
+            "attention_mask": [[*[1] * len(t.ids), *[0] * (longest - len(t.ids))] for t in batch],
         }
         if batch[0].types:
-            columns["token_type_ids"] = [[*r.types, *[0] * (longest - len(r.types))] for r in batch]
+            columns["token_type_ids"] = [[*t.types, *[0] * (longest - len(t.types))] for t in batch]
         return {name: torch.tensor(rows, device=self._device) for name, rows in columns.items()}
 
-    def _padding(self, batch: Sequence[Read]) -> int:
+    def _padding(self, batch: Sequence[ClassifierInput]) -> int:
         """Returns the padding token, and tells the model, which reads the last other token.
 
         A tokenizer without one, or whose padding ends texts as well, gets any token that is not
         in the batch: the model would take the end of a text for padding.
         """
-        used = {token for read in batch for token in read.ids}
+        used = {token for text in batch for token in text.ids}
         padding: int | None = self._tokenizer.pad_token_id
-        if padding is None or any(read.ids[-1:] == [padding] for read in batch):
+        if padding is None or any(text.ids[-1:] == [padding] for text in batch):
             padding = next(token for token in range(len(used) + 1) if token not in used)
         self._network.config.get_text_config().pad_token_id = padding
         self._network.config.pad_token_id = padding
