@@ -54,8 +54,9 @@ def test_a_way_names_files_that_are_there_each_of_them_once(name: str) -> None:
     assert mistakes_of(WAYS[name], ROOT) == []
 
 
-def test_the_design_page_tells_the_way_of_a_batch_and_of_an_option() -> None:
-    assert {"The way of a batch", "The way of an option"} <= set(WAYS)
+def test_the_design_page_tells_the_ways_of_a_batch_an_option_and_a_verdict() -> None:
+    told = {"The way of a batch", "The way of an option", "The way of a verdict"}
+    assert told <= set(WAYS)
 
 
 def test_files_that_are_gone_or_named_twice_and_other_lines_are_found(tmp_path: Path) -> None:
