@@ -78,8 +78,8 @@ def _pass_on(number: int, frame: FrameType | None) -> None:
     processes = psutil.Process().children()
     if not processes:
         raise SystemExit(128 + number)
-    for each in SIGNALS:
-        signal.signal(each, _kill)
+    for name in SIGNALS:
+        signal.signal(name, _kill)
     for process in processes:
         process.send_signal(number)
 

@@ -11,7 +11,7 @@ from halo_core.errors import ModelError
 from halo_core.stage import ModelInput
 from halo_models.load import load_model
 from halo_models.save import save_model_folder
-from halo_trainer.model.lora import apply_lora, merged, save_adapter
+from halo_trainer.model.lora import apply_lora, merge_adapter, save_adapter
 from halo_trainer.model.lora_options import LoraOptions
 
 TOKENS = torch.tensor([[5, 6, 7, 8]])
@@ -89,7 +89,7 @@ def test_merged_logits_equal_adapter_logits(
     peft_model = adapted(source, LoraOptions(rank=4, targets=targets))
     with torch.no_grad():
         expected = peft_model(TOKENS).logits
-    save_model_folder(tmp_path / "model", merged(peft_model), tiny_tokenizer)
+    save_model_folder(tmp_path / "model", merge_adapter(peft_model), tiny_tokenizer)
     found = load_model(
         ModelInput(str(tmp_path / "model"), None, ""), dtype=torch.float32, device="cpu"
     )
@@ -122,7 +122,7 @@ def test_small_update_of_a_bfloat16_model_is_not_rounded_away(
         for name, weight in peft_model.named_parameters():
             if "lora_B" in name:
                 weight.mul_(1e-3)
-    save_model_folder(tmp_path / "model", merged(peft_model), tiny_tokenizer)
+    save_model_folder(tmp_path / "model", merge_adapter(peft_model), tiny_tokenizer)
     base = load_model(tiny_model, dtype=torch.bfloat16, device="cpu").model.layers[0].mlp
     folder = ModelInput(str(tmp_path / "model"), None, "")
     found = load_model(folder, dtype=torch.float32, device="cpu").model.layers[0].mlp

@@ -320,13 +320,13 @@ SHARED = {
 def test_left_padding_changes_no_sample_of_other_architectures(
     model_type: str, tiny_tokenizer: Any
 ) -> None:
-    from halo_trainer.scratch.make import make_config, make_model
+    from halo_trainer.scratch.make import draw_model, make_config
 
     shared = {} if model_type == "gpt2" else SHARED
     if model_type == "opt":
         shared = {k: v for k, v in SHARED.items() if k != "initializer_range"} | {"init_std": 0.2}
     config = make_config({"model_type": model_type} | shared | OTHERS[model_type], tiny_tokenizer)
-    model = make_model(config, seed=0, dtype=torch.float32).eval()
+    model = draw_model(config, seed=0, dtype=torch.float32).eval()
     sampler = Sampler(model, [0], Choice(), 10, 1)
     prompts = [("a", [5]), ("b", [5, 6, 7, 8, 9, 10, 11, 12]), ("c", [40, 41, 42])]
     together = sampler.batch(prompts)

@@ -35,7 +35,7 @@ from halo_trainer.encode.rows_to_tokens import EncodingOptions, encode
 from halo_trainer.train.metrics import means
 from halo_trainer.train.options import Train
 from halo_trainer.train.ranks import Ranks
-from halo_trainer.train.setup import set_up, settled_loss
+from halo_trainer.train.setup import set_up, settle_loss
 from halo_trainer.train.step import Gradient, backward
 
 RELATIVE = 1e-5
@@ -323,19 +323,19 @@ def test_a_loss_is_told_the_counts_of_the_data(
     rows: int, make_examples: Callable[..., Any]
 ) -> None:
     examples = make_examples("binary", rows)
-    loss, remark = settled_loss(Weighing(), "binary", examples)
+    loss, remark = settle_loss(Weighing(), "binary", examples)
     undesirable = sum(not e.completions[0].desirable for e in examples)
     assert isinstance(loss, Gap)
     assert remark == f"{rows - undesirable} to {undesirable}"
 
 
 def test_a_pair_has_one_completion_of_each_class(make_examples: Callable[..., Any]) -> None:
-    assert settled_loss(Weighing(), "paired", make_examples("paired", 3))[1] == "3 to 3"
+    assert settle_loss(Weighing(), "paired", make_examples("paired", 3))[1] == "3 to 3"
 
 
 def test_data_without_classes_are_not_counted(make_examples: Callable[..., Any]) -> None:
     loss = Weighing()
-    assert settled_loss(loss, "demonstration", make_examples("demonstration", 3)) == (loss, "")
+    assert settle_loss(loss, "demonstration", make_examples("demonstration", 3)) == (loss, "")
 
 
 def test_samples_without_token_ids_are_named_by_file_and_line(
@@ -359,5 +359,5 @@ def test_encoded_data_are_counted_as_their_examples_are(
     ]
     options = EncodingOptions(max_length=60, max_prompt_length=30)
     encoded = encode(make_data("binary", rows), tiny_tokenizer, options=options, cache=tmp_path)
-    assert settled_loss(Weighing(), "binary", encoded)[1] == "2 to 3"
-    assert settled_loss(Weighing(), "binary", list(encoded))[1] == "2 to 3"
+    assert settle_loss(Weighing(), "binary", encoded)[1] == "2 to 3"
+    assert settle_loss(Weighing(), "binary", list(encoded))[1] == "2 to 3"

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from halo_trainer.train.checkpoint import Checkpoints, TrainState, kept
+from halo_trainer.train.checkpoint import Checkpoints, TrainState, steps_to_keep
 from halo_trainer.train.learning_rate import learning_rate
 from halo_trainer.train.optimizers import (
     OPTIMIZERS,
-    load_state,
+    load_state_tensors,
     make_optimizer,
     state_tensors,
     trainable,
@@ -38,7 +38,7 @@ def test_an_optimizers_state_survives_as_tensors(name: str) -> None:
     other.load_state_dict(module.state_dict())
     copy = make_optimizer(trainable(other), name, weight_decay=0.1, options=options)
     saved = {k: t.clone() for k, t in state_tensors(optimizer, trainable(module)).items()}
-    load_state(copy, trainable(other), saved)
+    load_state_tensors(copy, trainable(other), saved)
     for seed in (2, 3):
         step(module, optimizer, seed)
         step(other, copy, seed)
@@ -94,9 +94,9 @@ def test_warmup_longer_than_the_training_never_reaches_the_peak() -> None:
 
 def test_the_best_and_the_latest_checkpoints_are_kept() -> None:
     scores = {1: 0.3, 2: None, 3: 0.1, 4: 0.1, 5: 0.2}
-    assert kept(scores, keep_last=1, keep_best=1) == {3, 5}
-    assert kept(scores, keep_last=2, keep_best=0) == {4, 5}
-    assert kept(scores, keep_last=1, keep_best=3) == {3, 4, 5}
+    assert steps_to_keep(scores, keep_last=1, keep_best=1) == {3, 5}
+    assert steps_to_keep(scores, keep_last=2, keep_best=0) == {4, 5}
+    assert steps_to_keep(scores, keep_last=1, keep_best=3) == {3, 4, 5}
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from halo_core.reference_point import (
 from halo_methods.components import KTO, MatchedKL, RunningMean
 from halo_trainer.batch.batch_plan import BatchPlan
 from halo_trainer.batch.micro_batch import GlobalBatch
-from halo_trainer.train.evaluate import evaluate
+from halo_trainer.train.evaluate import evaluate_set
 from halo_trainer.train.load_models import set_dropout
 from halo_trainer.train.step import Gradient, backward
 
@@ -138,13 +138,13 @@ def test_evaluation_scores_every_completion_once(
 ) -> None:
     monkeypatch.setattr(Apart, "of", estimator, raising=False)
     examples = make_examples("binary", 10)
-    options = {"batch_size": 5, "seed": 0, "state": STATE}
+    options: Any = {"batch_size": 5, "seed": 0, "state": STATE}
     tiny = make_tiny(KTO(), estimator)
     calls = Calls(tiny)
-    found = evaluate(tiny.objective, tiny.estimator, examples, **options)
+    found = evaluate_set(tiny.objective, tiny.estimator, examples, **options)
     assert (calls.gradients, calls.reference) == ([False, False], 2)
     apart = make_tiny(KTO(), Apart())
-    expected = evaluate(apart.objective, apart.estimator, examples, **options)
+    expected = evaluate_set(apart.objective, apart.estimator, examples, **options)
     assert found == pytest.approx(expected, rel=RELATIVE)
     assert {"loss", "policy/kl", "policy/reference_point"} <= found.keys()
 

@@ -26,10 +26,10 @@ from halo_core.reference_point import (
 )
 from halo_methods.components import KTO
 from halo_trainer.batch.batch_plan import BatchPlan
-from halo_trainer.train.evaluate import evaluate
+from halo_trainer.train.evaluate import evaluate_set
 from halo_trainer.train.metrics import means
 from halo_trainer.train.options import Train
-from halo_trainer.train.setup import settled_loss
+from halo_trainer.train.setup import settle_loss
 from halo_trainer.train.step import Gradient, backward
 
 Change = Callable[[LossBatch, LossOutput], object]
@@ -143,7 +143,7 @@ def test_evaluation_wants_no_gradient_of_the_losses(
     make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
 ) -> None:
     tiny = make_tiny(changed_loss(lambda batch, out: out))
-    found = evaluate(
+    found = evaluate_set(
         tiny.objective,
         tiny.estimator,
         make_examples("demonstration", 3),
@@ -252,7 +252,7 @@ class SettledAway(Plain):
 )
 def test_a_wish_that_makes_no_sense_is_the_losss_fault(loss: Loss, call: Any, message: str) -> None:
     with pytest.raises(PluginError, match=re.escape(message)) as caught:
-        settled_loss(loss, "binary", []) if call is None else call(loss)
+        settle_loss(loss, "binary", []) if call is None else call(loss)
     assert str(caught.value).partition("(")[0].endswith(f"{type(loss).__name__}." + _method(loss))
     assert str(caught.value.location).startswith(f"{__file__}:")
 

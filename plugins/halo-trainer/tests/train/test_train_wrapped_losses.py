@@ -32,7 +32,7 @@ from halo_methods.components import (
 )
 from halo_trainer.batch.batch_plan import BatchPlan
 from halo_trainer.model.heads import make_heads
-from halo_trainer.train.evaluate import evaluate
+from halo_trainer.train.evaluate import evaluate_set
 from halo_trainer.train.metrics import means
 from halo_trainer.train.step import Gradient, backward
 
@@ -272,7 +272,7 @@ def test_a_sum_is_evaluated_as_it_is_trained(
     loss, _ = SUMS["per token, and per sequence"]
     examples = make_examples("demonstration", 8)
     tiny = make_tiny(loss, budget=40)
-    found = evaluate(tiny.objective, tiny.estimator, examples, batch_size=8, seed=0, state={})
+    found = evaluate_set(tiny.objective, tiny.estimator, examples, batch_size=8, seed=0, state={})
     assert found["loss"] == pytest.approx(step_of(tiny, examples)[0].loss, rel=RELATIVE)
 
 

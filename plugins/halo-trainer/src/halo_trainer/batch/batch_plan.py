@@ -42,7 +42,7 @@ class BatchPlan:
     Attributes:
         examples: Examples in the data, at least 1.
         batch_size: Examples per step.
-        seed: The run's.
+        seed: The run's, which draws the shuffles.
         shuffled: Whether epochs are shuffled; evaluation goes through the data as it is.
     """
 

@@ -22,8 +22,8 @@ def fixed_partner(data: Sequence[EncodedExample], position: int, seed: int) -> i
 
     Args:
         data: All examples.
-        position: Of the example.
-        seed: The run's.
+        position: Where the example is in the data.
+        seed: The run's, which draws the cycle.
     """
     order, places = _cycle(len(data), seed)
     prompt = data[position].prompt_id

@@ -88,7 +88,7 @@ def tokens_of(example: EncodedExample) -> int:
     return sum(Scored(c.prompt_ids, c.completion_ids).tokens for c in example.completions)
 
 
-def loss_batch(
+def make_loss_batch(
     micro: MicroBatch,
     scores: Scores,
     reference_token_logps: Tensor | None,
@@ -141,7 +141,7 @@ class Computed(NamedTuple):
 
     Attributes:
         scores: What the policy gave; None where it has to be computed again, with a gradient.
-        reference_logps: Of each completion token under the reference, nats [N].
+        reference_logps: Log-probability of each completion token under the reference, nats [N].
     """
 
     scores: Scores | None
@@ -165,7 +165,7 @@ class GlobalBatch:
     """The examples of one optimiser step, and what is known of them before their gradient.
 
     Attributes:
-        examples: Of the whole batch, in global order.
+        examples: All examples of the batch, in global order.
         micro_batches: Those of this process, as positions of examples in the batch; an empty one
             has to be computed as well, so that all processes make the same calls.
         tokens: What a model computes once for the whole batch.

@@ -89,8 +89,9 @@ def pack(sequences: Sequence[Scored], *, ends: bool = False) -> PackedRow:
     lengths = [sequence.tokens + ends for sequence in sequences]
     starts = np.cumsum([0, *lengths[:-1]])
     completions = [len(sequence.completion_ids) for sequence in sequences]
-    kept = None if ends else -1
-    inputs = [ids for s in sequences for ids in (s.prompt_ids, s.completion_ids[:kept])]
+    # The last token predicts nothing: it is computed only where a head looks at it.
+    stop = None if ends else -1
+    inputs = [ids for s in sequences for ids in (s.prompt_ids, s.completion_ids[:stop])]
     scored = [
         np.arange(start + len(s.prompt_ids) - 1, start + s.tokens)
         for start, s in zip(starts, sequences, strict=True)

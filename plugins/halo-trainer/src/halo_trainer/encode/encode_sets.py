@@ -10,7 +10,7 @@ from halo_core.errors import DataError, UserError
 from halo_core.rows import DataSet
 from halo_models.tokenizers import completion_end_id
 from halo_trainer.encode.examples import EncodedExample
-from halo_trainer.encode.reference_samples import WithSamples, read_samples
+from halo_trainer.encode.reference_samples import WithSamples, read_reference_samples
 from halo_trainer.encode.rows_to_tokens import EncodingOptions, encode
 
 LONGEST = 2048
@@ -40,7 +40,7 @@ def encoding_options(
     return EncodingOptions(longest, max_prompt_length or longest // 2)
 
 
-def encoded_sets(
+def encode_sets(
     sets: Mapping[str, DataSet],
     tokenizer: Any,
     options: EncodingOptions,
@@ -63,7 +63,7 @@ def encoded_sets(
         DataError: When there are no rows, or a prompt has no sample where samples are wanted.
     """
     end = completion_end_id(tokenizer)
-    token_ids = None if samples is None else read_samples(samples, end)
+    token_ids = None if samples is None else read_reference_samples(samples, end)
     examples: dict[str, Sequence[EncodedExample]] = {}
     for option, rows in sets.items():
         encoded = encode(rows, tokenizer, options=options, cache=cache)

@@ -21,7 +21,7 @@ class WithSamples(Sequence[EncodedExample]):
         data: Examples.
         samples: Prompt id to the token ids of a completion.
         max_length: Longest sequence; a longer sample loses its end.
-        name: Of the data, for messages.
+        name: What messages call the data.
 
     Raises:
         DataError: When an example's prompt was not sampled.
@@ -60,11 +60,11 @@ class WithSamples(Sequence[EncodedExample]):
         return replace(example, completions=(*example.completions, sample))
 
 
-def read_samples(folder: Path, end: int) -> dict[str, Ids]:
+def read_reference_samples(folder: Path, end: int) -> dict[str, Ids]:
     """Returns the token ids of a sample stage's completions by prompt id.
 
     Args:
-        folder: Of the stage.
+        folder: The folder of the sample stage.
         end: The token that ends a completion; those that ended by themselves get it back.
 
     Raises:

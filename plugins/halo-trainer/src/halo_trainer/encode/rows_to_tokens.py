@@ -187,25 +187,25 @@ class _Encoder:
             {id_: row["prompt"] for id_, row in first.items()},
             place=lambda id_: self._place(first[id_]),
         )
-        texts = {text for row in rows for text, _ in completions_of(row, self._data.feedback)}
+        texts = {text for row in rows for text, _ in row_completions(row, self._data.feedback)}
         ordered = sorted(texts)
         ids = token_ids(self._tokenizer, [protect(text, self._control) for text in ordered])
-        found = dict(zip(ordered, ids, strict=True))
+        ids_of = dict(zip(ordered, ids, strict=True))
         for row in rows:
             prompt = prompts[row["prompt_id"]]
             self.truncated_prompts += prompt.truncated
             yield EncodedExample(
-                row["id"], row["prompt_id"], tuple(self._completions(row, prompt, found))
+                row["id"], row["prompt_id"], tuple(self._completions(row, prompt, ids_of))
             )
 
     def _completions(
-        self, row: Mapping[str, Any], prompt: EncodedPrompt, found: Mapping[str, Sequence[int]]
+        self, row: Mapping[str, Any], prompt: EncodedPrompt, ids_of: Mapping[str, Sequence[int]]
     ) -> Iterator[EncodedCompletion]:
-        for text, desirable in completions_of(row, self._data.feedback):
-            self._check(row, found[text])
+        for text, desirable in row_completions(row, self._data.feedback):
+            self._check(row, ids_of[text])
             suffix = [] if self._suffixes is None else [self._suffixes[not desirable]]
             prompt_ids = np.array([*prompt.ids, *suffix], dtype=np.int32)
-            ids = self._cut([*found[text], self._end], self._max_length - len(prompt_ids))
+            ids = self._cut([*ids_of[text], self._end], self._max_length - len(prompt_ids))
             yield EncodedCompletion(prompt_ids, ids, desirable, _completion_id(text))
 
     def _cut(self, ids: Sequence[int], room: int) -> Ids:
@@ -223,7 +223,7 @@ class _Encoder:
         return f"{self._data.name}: row {row['id']}"
 
 
-def completions_of(row: Mapping[str, Any], feedback: Feedback) -> list[tuple[str, bool]]:
+def row_completions(row: Mapping[str, Any], feedback: Feedback) -> list[tuple[str, bool]]:
     """Returns the completions of a row and whether each is desirable; the chosen one first."""
     if feedback == "paired":
         return [(row["chosen"], True), (row["rejected"], False)]
@@ -241,7 +241,7 @@ __all__ = [
     "EncodedExample",
     "EncodingOptions",
     "cache_key",
-    "completions_of",
     "encode",
+    "row_completions",
     "tokenizer_content",
 ]

@@ -22,15 +22,15 @@ def make_heads(heads: Sequence[Head], model: Any, *, seed: int) -> nn.ModuleDict
     Args:
         heads: What the loss wants.
         model: The language model whose states they look at.
-        seed: The run's.
+        seed: The run's, which draws the weights.
     """
     if not heads:
         return nn.ModuleDict()
     width = int(model.config.get_text_config().hidden_size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        made = {head.name: _layers(head, width) for head in heads}
-    return nn.ModuleDict(made).to(next(model.parameters()).device)
+        layers = {head.name: _layers(head, width) for head in heads}
+    return nn.ModuleDict(layers).to(next(model.parameters()).device)
 
 
 def _layers(head: Head, width: int) -> nn.Sequential:

@@ -22,7 +22,7 @@ def apply_lora(model: Any, options: LoraOptions, *, seed: int) -> Any:
     Args:
         model: A causal language model; its layers are replaced in place.
         options: See `LoraOptions`.
-        seed: Of the factors that do not start as zero.
+        seed: Draws the factors that do not start as zero.
 
     Raises:
         ModelError: When the model has no layer of a name among the targets.
@@ -67,7 +67,7 @@ def save_adapter(folder: Path, peft_model: Any) -> None:
     peft_model.save_pretrained(folder / ADAPTER, save_embedding_layers=False)
 
 
-def merged(peft_model: Any) -> Any:
+def merge_adapter(peft_model: Any) -> Any:
     """Returns the model with the update added to its weights.
 
     It is added in float32 and stays so: in bfloat16 a small update would be rounded away.

@@ -61,11 +61,11 @@ def _agrees(model: nn.Module, route: Route, row: PackedRow, expected: Tensor) ->
     scorer = Scorer(model, route=route, compute_dtype=torch.float32)
     try:
         with torch.no_grad():
-            found = scorer(row).token_logps
+            logps = scorer(row).token_logps
     except (TypeError, ValueError, RuntimeError, IndexError):
         return False
     tolerance = RELATIVE_TOLERANCE * (1 + expected.abs().max())
-    return bool((found - expected).abs().max() <= tolerance)
+    return bool((logps - expected).abs().max() <= tolerance)
 
 
 def _alone(model: Any, sequences: list[Scored]) -> tuple[PackedRow, Tensor]:

@@ -112,18 +112,18 @@ class Scorer(nn.Module):
         mask = torch.zeros_like(ids)
         mask[sequence, position] = 1
         first = int(position[places].min())
-        kept = torch.arange(first, ids.shape[1], device=ids.device)
+        positions = torch.arange(first, ids.shape[1], device=ids.device)
         output = self.model(
-            input_ids=ids, attention_mask=mask, logits_to_keep=kept, use_cache=False
+            input_ids=ids, attention_mask=mask, logits_to_keep=positions, use_cache=False
         )
         return self._at(output.logits, row, places)
 
-    def _at(self, kept: Tensor, row: PackedRow, places: Tensor) -> Tensor:
-        """What stands at these places, of what the model kept of a row [places, ...]."""
+    def _at(self, values: Tensor, row: PackedRow, places: Tensor) -> Tensor:
+        """What stands at these places, of what the model gave for a row [places, ...]."""
         if self.route == "packed":
-            return kept[0]
+            return values[0]
         position = row.position_ids[places]
-        return kept[row.sequence_ids[places], position - position.min()]
+        return values[row.sequence_ids[places], position - position.min()]
 
 
 def _places(row: PackedRow, *, tokens: bool, ends: bool) -> Tensor:
@@ -149,7 +149,7 @@ def _states(model: Any, wanted: Sequence[Head]) -> Iterator[list[Tensor]]:
 
 
 @contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
+def without_dropout(module: nn.Module) -> Iterator[None]:
     """Computes without dropout, whatever a module did before and does afterwards."""
     was_training = module.training
     module.eval()

@@ -36,7 +36,7 @@ class SampleRecipe:
         max_prompt_length: Most tokens of a prompt; None for the default.
         batch_size: Prompts answered at a time.
         template: Chat template; None for the tokenizer's own.
-        precision: Of weights and computation.
+        precision: What weights are held and computed in.
         device: Where to compute.
     """
 
@@ -152,8 +152,9 @@ def _answer(
             begun = time.perf_counter()
             answers = sampler.batch([(prompt.id, encoded[prompt.id].ids) for prompt in batch])
             if answers is None:
-                kept = f"{len(file.samples)} of {total} samples are kept; the same command goes on"
-                context.stop.raise_interrupted(kept)
+                context.stop.raise_interrupted(
+                    f"{len(file.samples)} of {total} samples are kept; the same command goes on"
+                )
             else:
                 file.append(_records(batch, answers, tokenizer))
                 tokens = sum(len(answer.token_ids) for answer in answers)

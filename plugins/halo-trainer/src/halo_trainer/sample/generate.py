@@ -50,7 +50,7 @@ class Sampler:
         ends: Ids of the tokens that end a completion.
         choice: How a token is chosen.
         max_new_tokens: Length at which a completion is cut off.
-        seed: Of the numbers that tokens are drawn with.
+        seed: Decides the numbers that tokens are drawn with.
         stopped: Whether to give up, asked after every token.
     """
 
@@ -159,7 +159,7 @@ def choose(logits: Tensor, numbers: Tensor, choice: Choice) -> Tensor:
     cannot change places between batches.
 
     Args:
-        logits: Of the next token [B, V].
+        logits: Scores of the next token [B, V].
         numbers: In [0, 1), float64 [B].
         choice: Temperature, top-p and top-k; top-k comes first.
 

@@ -49,8 +49,8 @@ class SampleFile:
 
     def finish(self, order: Sequence[str]) -> Path:
         """Returns ``samples.jsonl``, written whole, in the order of the prompt ids."""
-        found = {sample["prompt_id"]: sample for sample in self.samples}
+        by_prompt = {sample["prompt_id"]: sample for sample in self.samples}
         path = self._folder / SAMPLES.name
-        SAMPLES.write(path, (found[id_] for id_ in order))
+        SAMPLES.write(path, (by_prompt[id_] for id_ in order))
         self._partial.unlink(missing_ok=True)
         return path

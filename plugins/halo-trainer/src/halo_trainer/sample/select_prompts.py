@@ -43,15 +43,15 @@ def select_prompts(data: DataSet, n: int | None, seed: int) -> list[SamplePrompt
             location=f"data set {data.name!r}",
         )
     chosen = sorted({row["prompt_id"] for row in data}, key=lambda id_: _order(seed, id_))[:n]
-    found: dict[str, SamplePrompt | None] = dict.fromkeys(chosen)
+    prompts: dict[str, SamplePrompt | None] = dict.fromkeys(chosen)
     for row in data:
         id_ = row["prompt_id"]
-        if id_ not in found:
+        if id_ not in prompts:
             continue
-        known = found[id_]
+        known = prompts[id_]
         if known is None or known.target is None:
-            found[id_] = SamplePrompt(id_, row["prompt"], target_of(row, data.feedback))
-    return [prompt for prompt in found.values() if prompt is not None]
+            prompts[id_] = SamplePrompt(id_, row["prompt"], target_of(row, data.feedback))
+    return [prompt for prompt in prompts.values() if prompt is not None]
 
 
 def _order(seed: int, prompt_id: str) -> bytes:

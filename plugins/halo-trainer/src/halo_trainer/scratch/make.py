@@ -59,7 +59,7 @@ def make_folder(
     tokenizer = train_tokenizer(data, vocab_size)
     use_template(tokenizer, template)
     config = make_config(options, tokenizer)
-    model = make_model(config, seed=seed, dtype=getattr(torch, dtype))
+    model = draw_model(config, seed=seed, dtype=getattr(torch, dtype))
     save_model_folder(folder, model, tokenizer)
     parameters = sum(weight.numel() for weight in model.parameters())
     return StageResult(
@@ -112,7 +112,7 @@ def _unknown(what: str, given: str, known: Iterable[str]) -> str:
     return f"there is no {what} {given!r}.{guess} The names are those of transformers"
 
 
-def make_model(config: Any, *, seed: int, dtype: torch.dtype) -> Any:
+def draw_model(config: Any, *, seed: int, dtype: torch.dtype) -> Any:
     """Returns a causal language model whose weights depend only on the seed and the configuration.
 
     Raises:

@@ -40,7 +40,7 @@ class Scratch(Stage):
 
     def mistakes(self) -> Sequence[tuple[str, str]]:
         """Returns keys of the configuration that the tokenizer decides."""
-        found = [
+        mistakes = [
             (
                 "config",
                 f"{key!r} follows from the tokenizer: leave it out"
@@ -51,8 +51,10 @@ class Scratch(Stage):
         ]
         model_type = self.config.get("model_type", "llama")
         if not isinstance(model_type, str):
-            found.append(("config", f"model_type is {model_type!r}; expected a name such as llama"))
-        return found
+            mistakes.append(
+                ("config", f"model_type is {model_type!r}; expected a name such as llama")
+            )
+        return mistakes
 
     def forecast(self, known: Known) -> Forecast:
         """Returns the weights of the new model, where its configuration is a Llama's."""

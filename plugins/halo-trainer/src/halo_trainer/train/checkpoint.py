@@ -20,7 +20,7 @@ from torch import Tensor
 
 from halo_core.workspace.files import whole_folder
 from halo_trainer.train.metrics import Sums
-from halo_trainer.train.optimizers import Named, load_state, state_tensors
+from halo_trainer.train.optimizers import Named, load_state_tensors, state_tensors
 from halo_trainer.train.reference_refresh import RefreshedReference
 
 _WEIGHTS = "weights.safetensors"
@@ -81,7 +81,7 @@ class Checkpoints:
             if reference is not None:
                 reference.write(partial)
             (partial / _STATE).write_text(json.dumps(asdict(state)))
-        keep = kept(self.scores(), self.keep_last, self.keep_best)
+        keep = steps_to_keep(self.scores(), self.keep_last, self.keep_best)
         for old in self.folder.glob(f"{_PREFIX}*"):
             if _step(old) not in keep:
                 (old / _STATE).unlink(missing_ok=True)  # without it, half a folder counts as none
@@ -103,7 +103,7 @@ class Checkpoints:
         with torch.no_grad():
             for name, parameter in parameters:
                 parameter.copy_(weights[name])
-        load_state(optimizer, parameters, load_file(folder / _OPTIMIZER))
+        load_state_tensors(optimizer, parameters, load_file(folder / _OPTIMIZER))
         if reference is not None:
             reference.read(folder)
         state = TrainState(**json.loads((folder / _STATE).read_text()))
@@ -130,7 +130,7 @@ def _step(folder: Path) -> int:
     return int(folder.name.removeprefix(_PREFIX))
 
 
-def kept(scores: Mapping[int, float | None], keep_last: int, keep_best: int) -> set[int]:
+def steps_to_keep(scores: Mapping[int, float | None], keep_last: int, keep_best: int) -> set[int]:
     """Returns which checkpoints to keep: the latest, and those with the lowest scores.
 
     Args:
@@ -138,7 +138,7 @@ def kept(scores: Mapping[int, float | None], keep_last: int, keep_best: int) -> 
         keep_last: Number of the latest ones.
         keep_best: Number of the best ones.
 
-    >>> sorted(kept({10: 0.5, 20: 0.4, 30: 0.6, 40: None}, keep_last=1, keep_best=1))
+    >>> sorted(steps_to_keep({10: 0.5, 20: 0.4, 30: 0.6, 40: None}, keep_last=1, keep_best=1))
     [20, 40]
     """
     scored = sorted((score, step) for step, score in scores.items() if score is not None)

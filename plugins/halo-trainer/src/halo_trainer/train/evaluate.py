@@ -15,7 +15,7 @@ from halo_trainer.train.objective import Objective
 from halo_trainer.train.step import prepare
 
 
-def evaluate(
+def evaluate_set(
     objective: Objective,
     estimator: RefPointEstimator | None,
     data: Sequence[EncodedExample],
@@ -33,8 +33,8 @@ def evaluate(
         objective: The models and the loss.
         estimator: Gives the reference points; None where the loss needs none.
         data: The set.
-        batch_size: As in training.
-        seed: The run's.
+        batch_size: Examples for each reference point, as in training.
+        seed: The run's, which draws the pairs.
         state: What the estimator gave last in training, where it is left as it is.
 
     Raises:

@@ -16,13 +16,13 @@ from halo_models.notes import ModelNotes, write_notes
 from halo_models.save import write_classifier, write_model
 from halo_trainer.batch.batch_plan import BatchPlan
 from halo_trainer.model.heads import write_heads
-from halo_trainer.model.lora import merged, save_adapter
+from halo_trainer.model.lora import merge_adapter, save_adapter
 from halo_trainer.model.scorer import Scorer
 from halo_trainer.train.checkpoint import TrainState
 from halo_trainer.train.load_models import LoadedModel
 
 
-def export(policy: Scorer, start: LoadedModel, folder: Path, *, adapted: bool) -> None:
+def export_policy(policy: Scorer, start: LoadedModel, folder: Path, *, adapted: bool) -> None:
     """Writes the policy; with LoRA the merged weights, and the adapter inside.
 
     A model with one linear head at the ends of completions becomes a sequence classifier; other
@@ -43,7 +43,7 @@ def export(policy: Scorer, start: LoadedModel, folder: Path, *, adapted: bool) -
     with whole_folder(folder) as partial:
         if adapted:
             save_adapter(partial, model)
-            base = merged(model)
+            base = merge_adapter(model)
         write_notes(partial, _write(partial, base, policy, start))
 
 
@@ -63,12 +63,12 @@ def _scoring_head(heads: nn.ModuleDict, wanted: Sequence[Head]) -> nn.Module | N
     return None
 
 
-def result(state: TrainState, plan: BatchPlan, remark: str) -> StageResult:
+def training_result(state: TrainState, plan: BatchPlan, remark: str) -> StageResult:
     """Returns the last value of each curve by a short name, and a sentence on the loss.
 
     Args:
-        state: At the end.
-        plan: Of the batches.
+        state: Where the training ended.
+        plan: Which examples made which global batch.
         remark: What the loss says of the data.
     """
     examples = plan.examples_seen(state.step)

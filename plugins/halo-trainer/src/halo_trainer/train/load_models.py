@@ -62,7 +62,7 @@ def load_start(
     return LoadedModel(model, tokenizer, notes, model.config._attn_implementation)
 
 
-def trained_scorer(
+def make_policy(
     start: LoadedModel,
     loss: Loss,
     recipe: ModelRecipe,
@@ -100,7 +100,7 @@ def trained_scorer(
     return scorer
 
 
-def frozen_scorer(
+def load_reference(
     source: ModelInput,
     start: LoadedModel,
     recipe: ModelRecipe,

@@ -12,8 +12,8 @@ import torch
 from halo_core.errors import NotFiniteError
 from halo_core.stage import StageContext, StageResult
 from halo_trainer.batch.micro_batch import GlobalBatch
-from halo_trainer.train.evaluate import evaluate
-from halo_trainer.train.export import export, result
+from halo_trainer.train.evaluate import evaluate_set
+from halo_trainer.train.export import export_policy, training_result
 from halo_trainer.train.learning_rate import LearningRate
 from halo_trainer.train.metrics import Metrics, Stopwatch, means, total
 from halo_trainer.train.optimizers import update_weights
@@ -49,9 +49,9 @@ def train(recipe: Recipe, context: StageContext) -> StageResult:
             if ranks.main:
                 adapted = recipe.models.lora is not None
                 training, folder = loop.training, context.folder / "model"
-                export(training.policy, training.start, folder, adapted=adapted)
+                export_policy(training.policy, training.start, folder, adapted=adapted)
             ranks.wait()
-            return result(loop.state, loop.training.plan, loop.training.remark)
+            return training_result(loop.state, loop.training.plan, loop.training.remark)
     finally:
         ranks.leave()
 
@@ -184,7 +184,7 @@ class _Loop:
 
     def _evaluate(self) -> None:
         for name, data in self.training.evaluation.items():
-            found = evaluate(
+            values = evaluate_set(
                 self.training.objective,
                 self.training.estimator,
                 data,
@@ -192,9 +192,9 @@ class _Loop:
                 seed=self.context.seed,
                 state=self.state.estimator,
             )
-            self._publish({f"eval/{name}/{metric}": value for metric, value in found.items()})
+            self._publish({f"eval/{name}/{metric}": value for metric, value in values.items()})
             if self.state.score is None:
-                self.state.score = found.get("loss")
+                self.state.score = values.get("loss")
 
     def _publish(self, metrics: dict[str, float]) -> None:
         self.state.last |= metrics

@@ -159,7 +159,7 @@ def gpu_hours(
 
     Args:
         parameters: Weights of the model.
-        completions: Of a global batch.
+        completions: Completions of a global batch.
         steps: Optimiser steps.
         reference: Whether a reference model is scored.
         reference_point: Whether mismatched pairs are scored.

@@ -47,8 +47,8 @@ class Metrics:
         """Adds what a micro-batch says: its loss, rewards, lengths and the loss's own metrics."""
         weights = output.counts.double()
         self.add("train/loss", (output.losses.detach().double() * weights).sum(), weights.sum())
-        given = torch.ones_like(batch.desirable) if batch.sampled is None else ~batch.sampled
-        self.add("policy/lengths", batch.lengths[given].sum(), given.sum())
+        no_samples = torch.ones_like(batch.desirable) if batch.sampled is None else ~batch.sampled
+        self.add("policy/lengths", batch.lengths[no_samples].sum(), no_samples.sum())
         if output.rewards is not None:
             self._add_rewards(feedback, batch, output.rewards.detach())
         for name, (total, count) in output.metrics.items():

@@ -23,11 +23,11 @@ from halo_trainer.batch.micro_batch import (
     MicroBatch,
     chosen_with_points,
     collate,
-    loss_batch,
+    make_loss_batch,
 )
 from halo_trainer.batch.packing import PackedRow
 from halo_trainer.encode.examples import EncodedExample
-from halo_trainer.model.scorer import Scorer, evaluating
+from halo_trainer.model.scorer import Scorer, without_dropout
 from halo_trainer.train.ranks import Ranks
 
 
@@ -62,7 +62,7 @@ class Objective:
     def statistics(self, batch: GlobalBatch) -> dict[str, Tensor]:
         """Returns the loss's sums over a global batch, the same on every process, no dropout."""
         sums: dict[str, Tensor] = {}
-        with torch.no_grad(), evaluating(self.policy):
+        with torch.no_grad(), without_dropout(self.policy):
             for index, positions in enumerate(batch.micro_batches):
                 micro = self.micro_batch(batch, index)
                 seen = self._seen(micro, batch, batch.computed.get(index))
@@ -113,7 +113,7 @@ class Objective:
         if reference_logps is None and self.reference is not None and needs_reference:
             with torch.no_grad():
                 reference_logps = self.reference(micro.row).token_logps
-        seen = loss_batch(micro, scores, reference_logps, batch.estimate, batch.statistics)
+        seen = make_loss_batch(micro, scores, reference_logps, batch.estimate, batch.statistics)
         seen = with_changed_logratios(self.loss, seen)
         # Last: points of pairs are made of the log-ratios as the loss changes them.
         return chosen_with_points(seen, batch.point_of_pair) if batch.point_of_pair else seen
@@ -121,7 +121,7 @@ class Objective:
     def logratios(self, row: PackedRow) -> Tensor:
         """Returns the log-ratio of each sequence as the loss changes it, no gradient [B]."""
         assert self.reference is not None
-        with torch.no_grad(), evaluating(self.policy):
+        with torch.no_grad(), without_dropout(self.policy):
             policy: Tensor = self.policy(row).token_logps
             token_logratios = policy - self.reference(row).token_logps
         return row.summed(changed_logratios(self.loss, token_logratios))

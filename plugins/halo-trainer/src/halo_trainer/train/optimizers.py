@@ -77,25 +77,25 @@ def make_optimizer(
 
     Args:
         parameters: By name. Those with fewer than two axes (biases, norms) are not decayed.
-        name: As in `torch.optim`.
-        weight_decay: Of the others.
-        options: Of the optimiser; lists become tuples.
+        name: What it is called in `torch.optim`.
+        weight_decay: For all others.
+        options: Further options of the optimiser; lists become tuples.
     """
     import torch
 
     kind = getattr(torch.optim, name)
-    given: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in options.items()
     }
     if "fused" in inspect.signature(kind).parameters:
-        given["fused"] = True
+        arguments["fused"] = True
     matrices = [p for _, p in parameters if p.ndim >= 2]
     others = [p for _, p in parameters if p.ndim < 2]
     groups = [
         {"params": matrices, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    optimizer: torch.optim.Optimizer = kind([g for g in groups if g["params"]], lr=0.0, **given)
+    optimizer: torch.optim.Optimizer = kind([g for g in groups if g["params"]], lr=0.0, **arguments)
     return optimizer
 
 
@@ -119,7 +119,7 @@ def state_tensors(optimizer: torch.optim.Optimizer, parameters: Named) -> dict[s
     }
 
 
-def load_state(
+def load_state_tensors(
     optimizer: torch.optim.Optimizer, parameters: Named, tensors: Mapping[str, Tensor]
 ) -> None:
     """Puts back what `state_tensors` returned, each entry where the optimiser keeps it."""

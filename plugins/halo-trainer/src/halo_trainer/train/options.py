@@ -40,12 +40,12 @@ from halo_trainer.train.optimizers import optimizer_name
 from halo_trainer.train.recipe import (
     Duration,
     Intervals,
-    Kept,
-    Lengths,
+    KeptCheckpoints,
     ModelRecipe,
     OptimizerRecipe,
     Recipe,
     Task,
+    TokenLimits,
 )
 
 
@@ -276,7 +276,7 @@ class Train(Stage):
                 gradient_checkpointing=self.gradient_checkpointing,
                 with_reference=self.needs_reference,
             ),
-            lengths=Lengths(self.max_length, self.max_prompt_length, self.micro_batch_tokens),
+            lengths=TokenLimits(self.max_length, self.max_prompt_length, self.micro_batch_tokens),
             duration=Duration(self.batch_size, self.epochs, self.steps),
             optimizer=OptimizerRecipe(
                 name=self.optimizer,
@@ -286,7 +286,7 @@ class Train(Stage):
             ),
             learning_rate=LearningRate(self.learning_rate, self.warmup_steps, self.schedule),
             intervals=Intervals(self.log_every, self.evaluate_every, self.checkpoint_every),
-            kept=Kept(self.keep_last, self.keep_best),
+            kept=KeptCheckpoints(self.keep_last, self.keep_best),
             device=self.device,
             deterministic=self.deterministic,
         )

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from halo_core.guarded.loss_calls import changed_logratios
 from halo_trainer.batch.micro_batch import Computed, GlobalBatch
-from halo_trainer.model.scorer import evaluating
+from halo_trainer.model.scorer import without_dropout
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.ranks import Ranks
 
@@ -60,7 +60,7 @@ def first_pass(objective: Objective, batch: GlobalBatch) -> tuple[dict[int, Comp
             with objective.synchronised(batch, index):
                 scores = objective.policy(micro.row)
         else:
-            with torch.no_grad(), evaluating(objective.policy):
+            with torch.no_grad(), without_dropout(objective.policy):
                 scores = objective.policy(micro.row)
         with torch.no_grad():
             reference_logps = objective.reference(micro.row).token_logps

@@ -58,7 +58,7 @@ class ModelRecipe:
 
 
 @dataclass(frozen=True)
-class Lengths:
+class TokenLimits:
     """How long things may be, in tokens.
 
     Attributes:
@@ -92,7 +92,7 @@ class OptimizerRecipe:
     """How the weights follow the gradients.
 
     Attributes:
-        name: The optimiser's, in `torch.optim`.
+        name: What the optimiser is called in `torch.optim`.
         options: Its further options.
         weight_decay: For matrices; nothing else is decayed.
         max_grad_norm: Longer gradients are shortened to this; None for never.
@@ -120,7 +120,7 @@ class Intervals:
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptCheckpoints:
     """How many checkpoints are kept.
 
     Attributes:
@@ -151,11 +151,11 @@ class Recipe:
 
     task: Task
     models: ModelRecipe
-    lengths: Lengths
+    lengths: TokenLimits
     duration: Duration
     optimizer: OptimizerRecipe
     learning_rate: LearningRate
     intervals: Intervals
-    kept: Kept
+    kept: KeptCheckpoints
     device: Literal["auto", "cpu", "cuda"]
     deterministic: bool

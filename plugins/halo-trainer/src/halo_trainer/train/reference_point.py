@@ -62,20 +62,20 @@ def with_reference_point(
     """
     match estimator.observes:
         case "nothing":
-            return nothing(estimator, batch, state)
+            return observe_nothing(estimator, batch, state)
         case "own":
-            return own(estimator, objective, batch, state)
+            return observe_own(estimator, objective, batch, state)
         case "pair":
-            return pair(estimator, batch)
+            return observe_pair(estimator, batch)
         case "mismatched":
             following = [data[i] for i in positions.following]
             partners: list[EncodedExample] = []
             if estimator.partners() == "fixed":
                 partners = [data[fixed_partner(data, i, positions.seed)] for i in positions.indices]
-            return mismatched(estimator, objective, batch, following, partners, rng, state)
+            return observe_mismatched(estimator, objective, batch, following, partners, rng, state)
 
 
-def nothing(
+def observe_nothing(
     estimator: RefPointEstimator, batch: GlobalBatch, state: Mapping[str, float]
 ) -> GlobalBatch:
     """Returns a batch with a point that is made from no log-ratio."""
@@ -83,12 +83,12 @@ def nothing(
     return replace(batch, estimate=_finite_estimate(estimator, observed, state))
 
 
-def pair(estimator: RefPointEstimator, batch: GlobalBatch) -> GlobalBatch:
+def observe_pair(estimator: RefPointEstimator, batch: GlobalBatch) -> GlobalBatch:
     """Returns a batch whose pairs will each be given a point when the loss sees them."""
     return replace(batch, point_of_pair=estimator)
 
 
-def own(
+def observe_own(
     estimator: RefPointEstimator,
     objective: Objective,
     batch: GlobalBatch,
@@ -136,7 +136,7 @@ def own_estimate(
     return _finite_estimate(estimator, Observed(ratios, lengths, pairs, len(pairs)), state)
 
 
-def mismatched(
+def observe_mismatched(
     estimator: RefPointEstimator,
     objective: Objective,
     batch: GlobalBatch,

@@ -33,7 +33,7 @@ class RefreshedReference:
     Args:
         policy: The model that is trained; a peft model where it is adapted.
         reference: The frozen one, of the same architecture; its weights are changed in place.
-        shares: Of the policy, in the reference, before each step.
+        shares: How much of the policy goes into the reference, before each step.
         location: Names the reference in messages.
 
     Attributes:

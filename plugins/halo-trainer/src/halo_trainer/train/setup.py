@@ -16,16 +16,16 @@ from halo_core.reference_update import ReferenceUpdate
 from halo_core.stage import StageContext
 from halo_models.control_tokens import suffixes
 from halo_trainer.batch.batch_plan import BatchPlan
-from halo_trainer.encode.encode_sets import encoded_sets, encoding_options
+from halo_trainer.encode.encode_sets import encode_sets, encoding_options
 from halo_trainer.encode.examples import EncodedData, EncodedExample
 from halo_trainer.encode.rows_to_tokens import EncodingOptions
 from halo_trainer.model.scorer import Scorer
 from halo_trainer.train.checkpoint import Checkpoints
-from halo_trainer.train.load_models import LoadedModel, frozen_scorer, load_start, trained_scorer
+from halo_trainer.train.load_models import LoadedModel, load_reference, load_start, make_policy
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.optimizers import Named, make_optimizer, trainable
 from halo_trainer.train.ranks import Ranks
-from halo_trainer.train.recipe import Duration, Lengths, Recipe
+from halo_trainer.train.recipe import Duration, Recipe, TokenLimits
 from halo_trainer.train.reference_refresh import RefreshedReference
 from halo_trainer.train.reference_shares import UNMIXABLE, mixes_weights, shares_of
 
@@ -81,7 +81,7 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
         context.models["from"], task.loss, template=recipe.models.template, device=ranks.device
     )
     encoding = _encoding(task.loss, recipe.lengths, start)
-    data, evaluation = encoded_sets(
+    data, evaluation = encode_sets(
         context.data,
         start.tokenizer,
         encoding,
@@ -89,7 +89,7 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
         cache=context.cache,
         warn=context.warn,
     )
-    loss, remark = settled_loss(task.loss, task.feedback, data)
+    loss, remark = settle_loss(task.loss, task.feedback, data)
     policy, reference = _models(recipe, context, start, encoding.max_length)
     parameters = trainable(policy.model) + [(f"heads.{n}", p) for n, p in trainable(policy.heads)]
     plan = BatchPlan(len(data), recipe.duration.batch_size, context.seed)
@@ -131,7 +131,7 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
     )
 
 
-def _encoding(loss: Loss, lengths: Lengths, start: LoadedModel) -> EncodingOptions:
+def _encoding(loss: Loss, lengths: TokenLimits, start: LoadedModel) -> EncodingOptions:
     return replace(
         encoding_options(lengths.sequence, lengths.prompt, start.model.config),
         suffixes=suffixes(start.tokenizer, loss, start.notes),
@@ -143,12 +143,12 @@ def _models(
 ) -> tuple[Scorer, Scorer | None]:
     """The policy and the reference; None where nothing is compared with one."""
     seed, warn = context.seed, context.warn
-    policy = trained_scorer(
+    policy = make_policy(
         start, recipe.task.loss, recipe.models, max_length=max_length, seed=seed, warn=warn
     )
     if not recipe.models.with_reference:
         return policy, None
-    reference = frozen_scorer(
+    reference = load_reference(
         context.models["reference"],
         start,
         recipe.models,
@@ -194,9 +194,7 @@ def _steps(
     return steps
 
 
-def settled_loss(
-    loss: Loss, feedback: Feedback, data: Sequence[EncodedExample]
-) -> tuple[Loss, str]:
+def settle_loss(loss: Loss, feedback: Feedback, data: Sequence[EncodedExample]) -> tuple[Loss, str]:
     """Returns the loss with the options settled that depend on the data, and what it says of them.
 
     It says nothing where nothing was left open and nothing is wrong. The runner warned of what is
@@ -209,8 +207,9 @@ def settled_loss(
     """
     if feedback not in ("binary", "paired"):
         return loss, ""
-    made = settled(loss, _class_counts(feedback, data))
-    return made.loss, made.remark if made.caution or made.loss != loss else ""
+    settlement = settled(loss, _class_counts(feedback, data))
+    tells = settlement.caution or settlement.loss != loss
+    return settlement.loss, settlement.remark if tells else ""
 
 
 def _class_counts(feedback: Feedback, data: Sequence[EncodedExample]) -> ClassCounts:

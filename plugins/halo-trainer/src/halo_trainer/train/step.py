@@ -32,7 +32,7 @@ class Gradient:
         loss: Weighted mean over the batch.
         norm: 2-norm of its gradient, before clipping.
         stop: Whether some process was asked to stop.
-        metrics: Of this process.
+        metrics: Sums over the share of this process.
         estimate: The reference point, with what it says of the batch; None where there is none.
     """
 
