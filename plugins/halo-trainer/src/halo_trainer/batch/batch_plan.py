@@ -62,6 +62,7 @@ class BatchPlan:
         order = self._order(epoch)
         start = position * self.batch_size
         stop = min(start + self.batch_size, self.examples)
+        # A batch of one prompt finds other completions only among those that follow.
         ahead = max(self.batch_size, FOLLOWING_AT_LEAST)
         return BatchPositions(
             step=step,

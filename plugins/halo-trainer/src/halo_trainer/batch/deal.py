@@ -46,6 +46,7 @@ def _even_bins(sizes: Sequence[int], count: int) -> list[Bin]:
     """Longest first, each item into the emptiest bin."""
     bins: list[Bin] = [[] for _ in range(count)]
     loads = [0] * count
+    # Equal sizes go by position: every process must come to the same bins by itself.
     for item in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
         emptiest = loads.index(min(loads))
         bins[emptiest].append(item)

@@ -180,6 +180,7 @@ class _Encoder:
                 yield EncodedExample(name, row["prompt_id"], (completion,))
 
     def _rows(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[EncodedExample]:
+        # A prompt that many rows share is encoded once, and errors name the first of them.
         first: dict[str, Mapping[str, Any]] = {}
         for row in rows:
             first.setdefault(row["prompt_id"], row)

@@ -111,6 +111,7 @@ class Scorer(nn.Module):
         ids[sequence, position] = row.input_ids
         mask = torch.zeros_like(ids)
         mask[sequence, position] = 1
+        # Models keep the same positions of all sequences, so from the first that any of them needs.
         first = int(position[places].min())
         positions = torch.arange(first, ids.shape[1], device=ids.device)
         output = self.model(

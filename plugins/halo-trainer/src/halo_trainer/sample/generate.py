@@ -171,6 +171,7 @@ def choose(logits: Tensor, numbers: Tensor, choice: Choice) -> Tensor:
     """
     if choice.temperature == 0:
         return logits.argmax(-1)
+    # In float64: sums over a large vocabulary would pass a number by rounding alone.
     scaled = logits.double() / choice.temperature
     if 0 < choice.top_k < scaled.shape[-1]:
         least = scaled.topk(choice.top_k).values[..., -1:]

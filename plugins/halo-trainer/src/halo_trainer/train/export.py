@@ -39,9 +39,11 @@ def export_policy(policy: Scorer, start: LoadedModel, folder: Path, *, adapted: 
     """
     model: Any = policy.model
     base = model.get_base_model() if adapted else model
+    # Nobody else knows the attention of packed rows.
     base.set_attn_implementation(start.attention)
     with whole_folder(folder) as partial:
         if adapted:
+            # Before merging, which takes the adapter apart.
             save_adapter(partial, model)
             base = merge_adapter(model)
         write_notes(partial, _write(partial, base, policy, start))

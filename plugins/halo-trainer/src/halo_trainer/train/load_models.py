@@ -87,6 +87,7 @@ def make_policy(
     model = start.model
     compute = pick_dtype(recipe.precision, model.device)
     scorer = make_scorer(model, compute_dtype=compute, max_length=max_length, warn=warn)
+    # Only now, as the probe compares with the numbers of the model as it was loaded.
     heads = heads_of(loss)
     scorer.add_heads(
         heads, make_heads(heads, model, seed=seed), tokens="policy_logps" in loss.needed()

@@ -104,7 +104,9 @@ class _Loop:
     def _step(self) -> Gradient:
         training, state = self.training, self.state
         step = state.step + 1
+        # Before anything is computed: a step that is done again draws the same numbers.
         seed_step(self.context.seed, step, self.ranks.rank)
+        # All of the step compares with one reference, and so does the evaluation after it.
         if training.refresh is not None:
             training.refresh.before(step)
         positions, rng = training.plan.batch(step), training.plan.rng(step, "pairs")
@@ -155,6 +157,7 @@ class _Loop:
         step, last = self.state.step, self.training.steps
         if step == 1 or step % self.intervals.log == 0 or step == last:
             self._log()
+        # What is measured and kept must not look like slow training.
         with self.watch.paused():
             self._measure_and_keep(stopping=gradient.stop and step < last)
         if gradient.stop and step < last:
@@ -207,6 +210,7 @@ class _Loop:
         )
 
     def _save(self, *, best: bool = False) -> None:
+        # Joined over the processes, so that another number of them can go on from it.
         self.state.window = total(self.ranks.gather(self.window.sums()))
         self.window = Metrics(self.state.window if self.ranks.main else None)
         training, state = self.training, self.state

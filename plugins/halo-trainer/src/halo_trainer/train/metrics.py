@@ -101,6 +101,7 @@ def _double(value: Value) -> Value:
 
 def total(parts: Sequence[Sums]) -> Sums:
     """Returns the sums of several processes, added in the order of ranks."""
+    # A process whose micro-batches are all empty has no sums.
     names = dict.fromkeys(name for part in parts for name in part)
     return {
         name: (

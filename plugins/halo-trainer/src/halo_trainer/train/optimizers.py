@@ -95,6 +95,7 @@ def make_optimizer(
         {"params": matrices, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
+    # The rate is set at each step; with 0 a step that forgets it moves nothing.
     optimizer: torch.optim.Optimizer = kind([g for g in groups if g["params"]], lr=0.0, **arguments)
     return optimizer
 

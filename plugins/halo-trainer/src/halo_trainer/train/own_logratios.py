@@ -54,6 +54,7 @@ def first_pass(objective: Objective, batch: GlobalBatch) -> tuple[dict[int, Comp
     own = OwnLogratios(batch, objective.ranks)
     computed = {}
     learning = torch.is_grad_enabled()
+    # Backwards, so that the activations of the first are held when its turn comes next.
     for index in reversed(range(len(batch.micro_batches))):
         micro = objective.micro_batch(batch, index)
         if learning and index == 0:

@@ -156,6 +156,7 @@ def observe_mismatched(
         rng: The chance of the pairs.
         state: What the estimator gave at the step before.
     """
+    # Pairs are positions over all three parts, in this order.
     parts = [completions_of(part) for part in (batch.examples, following, partners)]
     plan = PairingPlan(*([Candidate(e.prompt_id, c.completion_id) for e, c in p] for p in parts))
     pool = [completion for part in parts for completion in part]
@@ -177,6 +178,7 @@ def observe_mismatched(
 
 def _joined(prompt: EncodedCompletion, completion: EncodedCompletion, max_length: int) -> Scored:
     """One's prompt with another's completion, which loses its end where both are too long."""
+    # At least one token, so that every pair has a log-ratio.
     room = max(1, max_length - len(prompt.prompt_ids))
     return Scored(prompt.prompt_ids, completion.completion_ids[:room])
 

@@ -52,6 +52,7 @@ class RefreshedReference:
         self.age = 0.0
         self._shares = shares
         self._step = 0
+        # By name, and tied weights once, as named_parameters gives them.
         theirs = dict(reference.named_parameters())
         self._policy: dict[str, Tensor] = {}
         self._reference: dict[str, Tensor] = {}

@@ -31,6 +31,7 @@ def shares_of(update: ReferenceUpdate, steps: int) -> Sequence[float]:
     Raises:
         PluginError: When a share is no number from 0 to 1, or none comes back.
     """
+    # One block of doubles: a training may have millions of steps.
     return array("d", (_share(update, step) for step in range(1, steps + 1)))
 
 

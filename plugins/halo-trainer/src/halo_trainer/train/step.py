@@ -105,6 +105,7 @@ def backward(
     """
     own = OwnLogratios(batch, objective.ranks) if batch.lagging is not None else None
     metrics, sums = _accumulate(objective, batch, own)
+    # One sum over the processes for all three: who is asked to stop tells the others by it.
     sums = torch.cat([sums, sums.new_tensor([float(stop)])])
     loss_sum, weight_sum, stops = objective.ranks.sum(sums).tolist()
     # DDP has averaged over the processes, and the loss is a sum over them.
@@ -112,6 +113,7 @@ def backward(
     gradients = [p.grad for p in parameters if p.grad is not None]
     torch._foreach_mul_(gradients, scale)
     norm = float(torch.nn.utils.get_total_norm(gradients))
+    # Every process has the same numbers here, so all of them go on or none.
     if not (math.isfinite(loss_sum) and math.isfinite(weight_sum) and math.isfinite(norm)):
         _raise_not_finite(objective, batch, parameters)
     estimate = batch.estimate
