@@ -10,7 +10,7 @@ from torch import Tensor
 
 from halo_core.loss import Loss, LossBatch
 from halo_core.reference_point import RefPointEstimator
-from halo_trainer.train.reference_point import chosen_against_pair
+from halo_trainer.batch.micro_batch import chosen_with_points
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Ours:
         pairs = loss.resolved_feedback() == "paired" or isinstance(point, RefPointEstimator)
         batch = self._batch(texts, desirable, pairs=pairs)
         if isinstance(point, RefPointEstimator):
-            batch = chosen_against_pair(batch, point)
+            batch = chosen_with_points(batch, point)
         elif point is not None:
             batch = replace(batch, reference_point=torch.tensor(point, dtype=torch.float64))
         output = loss(batch)
