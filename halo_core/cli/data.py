@@ -42,6 +42,7 @@ def data(source: str, options: Sequence[str], split: str | None, show: int, outp
     from halo_core.workspace.layout import Workspace
 
     sets = _sets(source, options, split)
+    # A preview leaves nothing in a workspace.
     with tempfile.TemporaryDirectory() as folder:
         found = {
             item.name: _describe(materialise_set(item, Workspace(Path(folder))), show)

@@ -191,6 +191,8 @@ def _print_json(payload: Mapping[str, Any]) -> None:
 @contextlib.contextmanager
 def _stdout_to_stderr() -> Iterator[None]:
     with contextlib.redirect_stdout(sys.stderr):
+        # Child processes write to the descriptor, whatever `sys.stdout` is; where there is none (a
+        # notebook, a test that captures), there is nothing to move.
         if not _is_descriptor(sys.__stdout__, 1) or not _is_descriptor(sys.__stderr__, 2):
             yield
             return

@@ -82,6 +82,7 @@ def raised_in(trace: TracebackType | None, component: Component) -> str | None:
 
 def owns(component: Component, file: str) -> bool:
     """Returns whether a source file belongs to the package, or the file, of a component's class."""
+    # Both packages own their files: the one that registered a class may only pass on another's.
     if component.spec_origin is not None:
         target = component.spec_origin.target
         if target.startswith(FILE_PREFIX):
@@ -112,6 +113,7 @@ def definition_of(
         method: Its name.
         function: The method itself, where it is of what the component opened.
     """
+    # A method that is not there is taken for `blaming`, which no plugin owns: its class is blamed.
     called: Any = getattr(type(component), method, blaming) if function is None else function
     code = getattr(inspect.unwrap(called), "__code__", None)
     if isinstance(code, CodeType) and owns(component, code.co_filename):

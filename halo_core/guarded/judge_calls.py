@@ -75,6 +75,7 @@ def opened(
         if not isinstance(manager, AbstractContextManager):
             expected = "expected a context manager that gives a session"
             raise plugin_error(judge, form.opens, f"returned {manager!r}; {expected}")
+        # No `with`: what our own code raises while the session is open is not the judge's fault.
         session = manager.__enter__()
     try:
         if not callable(getattr(session, form.method, None)):

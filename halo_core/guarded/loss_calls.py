@@ -77,6 +77,8 @@ def _wrong_losses(output: LossOutput, batch: LossBatch, examples: int | None) ->
     if wrong is not None:
         return wrong
     learned = [batch.policy_token_logps, *batch.heads.values()]
+    # A reward model learns by its head alone. And nothing has a gradient where a set is only
+    # measured, which is right.
     if not losses.requires_grad and any(values.requires_grad for values in learned):
         return "gave losses without a gradient; they must depend on the policy or a head"
     if weights is None:
@@ -165,6 +167,7 @@ def with_changed_logratios(loss: Loss, batch: LossBatch) -> LossBatch:
         return batch
     token_logratios = batch.policy_token_logps - reference
     changed = changed_logratios(loss, token_logratios)
+    # The same object and not only the same numbers: adding the reference back would round.
     if changed is token_logratios:
         return batch
     return replace(batch, policy_token_logps=reference + changed)

@@ -71,6 +71,7 @@ def _load(
             where = module.__file__ or where
             registrar.origin = where
             _register(module, registrar, manager)
+    # SystemExit too: a module that exits when it is imported must not end halo.
     except (Exception, SystemExit) as error:
         return BrokenPlugin(
             plugin.distribution,

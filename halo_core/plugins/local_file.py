@@ -83,6 +83,7 @@ def import_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise PluginError("not a Python file", location=str(path))
     module = importlib.util.module_from_spec(spec)
+    # Before it runs, as Python's own import does: pydantic looks a class's module up by its name.
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)

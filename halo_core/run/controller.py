@@ -94,6 +94,7 @@ class Runner:
         """
         self.plan.run_folder.mkdir(parents=True, exist_ok=True)
         with locked(self.plan.run_folder, BUSY):
+            # Behind the lock: a run that is refused must not lose what it asked to compute again.
             forget(self.plan, again)
             write_run(self.plan, self.command)
             with self._tracking() as tracking:
@@ -107,6 +108,7 @@ class Runner:
                 else:
                     self._ended(None)
                 finally:
+                    # Behind `run-ended`, so that the trackers get that event too.
                     self.status.trackers = self._close(tracking)
 
     def warn(self, message: str) -> None:
@@ -154,6 +156,8 @@ class Runner:
     def _stages(self) -> None:
         todo = [stage for stage in self.plan.stages if stage_done(stage.folder) is None]
         rows = {stage.id: self._rows(stage) for stage in todo if self._rows_are_there(stage)}
+        # Models in the store count: they may have learned from what is only now tested on. A run
+        # with nothing to do reads no rows at all.
         known = rows | (self._learned() if todo else {})
         ids = {stage.id for stage in todo}
         check_data(self.plan, known, new=ids, fresh=known, warn=self.warn)
@@ -165,6 +169,7 @@ class Runner:
                 continue
             started = time.monotonic()
             try:
+                # Its data hold feedback of a stage that ran after the others' rows were read.
                 if stage.id not in rows:
                     known[stage.id] = rows[stage.id] = self._rows(stage)
                     only = {stage.id}
@@ -207,6 +212,8 @@ class Runner:
             if stage.spec.learned
             and stage_done(stage.folder) is not None
             and self._rows_are_there(stage)
+            # Without a digest nothing tells that rows on disk are still right: they would be read
+            # again, over the network perhaps, for a stage that needs no rows any more.
             and all(
                 source.info.digest for data in stage.spec.data.values() for source in data.sources
             )
@@ -225,6 +232,7 @@ class Runner:
     def _replay(self, stage: PlannedStage) -> None:
         """Copies what a stage did in an earlier run into this run's events, with its times."""
         for event, _ in read_events(stage.folder / EVENTS.name):
+            # The end is told by `_end_stage`, and last: it is the sign that all has been replayed.
             if event["type"] != "stage-ended":
                 fields = {k: v for k, v in event.items() if k not in ("v", "type", "stage")}
                 self.log.append(event["type"], stage=stage.id, **fields, cached=True)
@@ -256,6 +264,7 @@ class Runner:
         self._check_stop()
         waits = f"{stage.id}: another process computes it; waiting"
         with awaited(stage.folder, first=lambda: self.say(waits), check=self._check_stop):
+            # Asked once more: who held the lock before may just have computed it.
             if stage_done(stage.folder) is not None:
                 self._take_from_store(stage, status)
                 return
@@ -263,6 +272,7 @@ class Runner:
             stage.folder.mkdir(parents=True, exist_ok=True)
             use = stage.spec.resolved.name
             write_stage(self.plan, stage, rows)
+            # In both: trackers read the run's file, and later runs replay the stage's.
             log = EventLog(stage.folder / EVENTS.name, self.plan.run_folder / EVENTS.name)
             folder = self.plan.workspace.relative(stage.folder)
             log.append("stage-started", stage=stage.id, use=use, folder=folder, resumed=resumed)
@@ -286,7 +296,10 @@ class Runner:
 
     def _launch(self, stage: PlannedStage, command: Sequence[str]) -> DoneRecord:
         """Runs a stage in workers; signals are passed on to them and they are waited for."""
+        # What an earlier try left would be taken for the error of this one.
         (stage.folder / ERROR.name).unlink(missing_ok=True)
+        # A session of its own: the terminal sends Ctrl-C to a whole group, and workers shall get it
+        # once, from the loop below.
         process = subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
         told = False
         try:

@@ -170,6 +170,7 @@ def check_data(
             both_labels.add((data.name, data.feedback))
             warn_of_both_labels(data, warn)
         warn_of_class_balance(stage.spec, data, warn)
+    # Each two sets are compared once, though stages whose rows come late make this run again.
     late = [data for name, data in learned.items() if name not in compared]
     early = [data for name, data in learned.items() if name in compared]
     check_overlap(late, list(tested.values()), warn)

@@ -119,6 +119,7 @@ def execute(
     result = _run(resolved, context)
     done = DoneRecord(metrics=dict(result.metrics), headline=result.headline)
     if main:
+        # Before `done.json`, by which every later run believes that the output is whole.
         check_product(cast(Stage, resolved.component), folder)
         DONE.write(folder, done)
     return done

@@ -80,6 +80,8 @@ def folder_parameters(folder: Path) -> int | None:
 
 def _file_parameters(path: Path) -> int:
     with path.open("rb") as file:
+        # A safetensors file begins with the length of its header, which has every shape: no weight
+        # is read.
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
     header.pop("__metadata__", None)

@@ -59,6 +59,8 @@ def stage_identity(stage: StageSpec, seed: int, keys: Mapping[str, str]) -> dict
 def component_identity(resolved: Resolved) -> dict[str, Any]:
     """Returns what a component adds to an identity: name, version and options that matter."""
     component_class = type(resolved.component)
+    # What an option refers to is in the identity by its own key, so that another name for the same
+    # stage or data set computes nothing again.
     left_out = execution_options(component_class) | {
         alias for alias, info in fields_by_alias(component_class).items() if refers_to(info)
     }
@@ -182,6 +184,7 @@ def _may_change(distribution: str) -> bool:
 
 @functools.cache
 def _package_hash(package: str) -> str:
+    # Found and not imported: a plan must not load torch to know the source of a trainer.
     spec = importlib.util.find_spec(package)
     folders = list(spec.submodule_search_locations or []) if spec else []
     files = [path for folder in folders for path in sorted(Path(folder).rglob("*.py"))]

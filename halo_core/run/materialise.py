@@ -74,6 +74,7 @@ def materialise(source: Source, workspace: Workspace) -> Rows:
     folder = workspace.data(key)
     # Rows of a stage are written again: the stage may have been computed again.
     steady = source.info.digest and not stages_in(source)
+    # Cells of a suite that run at the same time want the same rows.
     with held(folder):
         record = DATA.read(folder) if steady else None
         if record is None:
@@ -106,9 +107,11 @@ def _write(source: Source, folder: Path) -> DataRecord:
             writer.write_table(table)
             content.update(repr(chunk).encode())
             counts["kept"] += len(chunk)
+    # Only now: a source may count what it drops while its rows are read.
     dropped = Counter(loaded.dropped) + Counter({"empty completion": counts["empty"]})
     if not counts["kept"]:
         raise DataError(_nothing_left(dropped, counts["elsewhere"]), location=place_of(source))
+    # Rows first, `data.json` last: what is killed between the two has no record and is read again.
     beside.replace(folder / ROWS)
     record = DataRecord(
         source=source.resolved.tree(),
@@ -181,5 +184,7 @@ def _kept(
 def _in_part(part: Part | None, id_: str) -> bool:
     if part is None:
         return True
+    # By the hash and not by a draw: a prompt is on the same side in every source and every run, and
+    # a larger share holds all that a smaller one does.
     held = int(id_, 16) < part.fraction * 16**16
     return held == (part.side == "held")

@@ -113,6 +113,8 @@ def _run_name(spec: Spec, stages: Sequence[PlannedStage]) -> str:
     parts = [spec.name, [[stage.id, stage.key] for stage in stages]]
     if spec.cell is None:
         return f"{spec.name}-{digest(parts)[:6]}"
+    # Cells may look alike without slashes or when cut, and may have the same stages: the hash of
+    # the whole id keeps their folders apart.
     cell = spec.cell.id.replace("/", "-")[:LONGEST_CELL]
     return f"{spec.name}-{cell}-{digest([*parts, spec.cell.id])[:6]}"
 

@@ -140,9 +140,11 @@ class _Reader:
 
     def value(self, node: Node, keys: Keys) -> Any:
         self._count += 1
+        # Aliases of aliases make a tree of any size from a few lines.
         if self._count > MAX_NODES:
             mistake = UserError(f"more than {MAX_NODES} values, aliases included: too large")
             raise SpecErrors([mistake])
+        # Where a value has a key, `_mapping` set the key's place: that is what people look for.
         self.places.setdefault(keys, self._at(node))
         if isinstance(node, MappingNode):
             return self._mapping(node, keys)
@@ -154,6 +156,7 @@ class _Reader:
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = key_node.value if isinstance(key_node, ScalarNode) else None
+            # `<<` merged mappings in YAML 1.1; in 1.2, which specs are, it means nothing.
             if not isinstance(key, str) or key == "<<":
                 self._mistake(key_node, keys, "a key must be plain text")
             elif key in result:
@@ -197,6 +200,7 @@ def apply_overrides(document: Document, overrides: Mapping[str, str]) -> None:
         except UserError as error:
             errors.append(UserError(error.message, location=where))
             continue
+        # A path that is typed on the command line is relative to where it is typed.
         document.folders[keys] = Path.cwd()
     if errors:
         raise SpecErrors(errors)
@@ -248,6 +252,7 @@ def _descend(node: Any, key: str | int, following: str) -> Any:
     elif child is None:
         child = {}
         node[key] = child
+    # A lone source may be written without a list; position 0 is then the source itself.
     if isinstance(child, dict) and following == "0" and "use" in child:
         child = [child]
         node[key] = child

@@ -109,6 +109,8 @@ class _Reader:
 
     def cells(self) -> list[Cell]:
         """Returns the cells in order: all combinations but the excluded, then the included."""
+        # Counted before any is made: where rules exclude nearly all, the loop below would run for
+        # hours without ever finding too many cells.
         if prod(len(cells) for cells in self.axes.values()) > MOST_COMBINATIONS:
             self._too_many(f"more than {MOST_COMBINATIONS} combinations")
             return []

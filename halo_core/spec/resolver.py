@@ -90,6 +90,7 @@ class Resolver:
 
     def class_of(self, kind: str, value: Any) -> type[Component] | None:
         """Returns the class that a value of the spec names; None, and no mistake, without one."""
+        # With mistakes of its own: those of this value were told when it was resolved.
         quiet = Resolver(self.registry, Mistakes(self.mistakes.document))
         found = quiet._use(kind, value, ())
         return None if found is None else quiet._import(kind, found[0], ())
@@ -197,6 +198,7 @@ class Resolver:
             if len(self.mistakes.errors) > before:
                 failed.add(option)
         self._choose(by_alias, options, failed, keys)
+        # Built after a mistake too, so that what pydantic finds is told in the same report.
         slots: dict[str, Component] = {}
         encoded = json.dumps(slotted(options, slots))
         try:

@@ -115,6 +115,7 @@ def resolve_stages(
     for id_, value in given.items():
         keys: Keys = ("model", made_by) if id_ == BASE_MODEL else ("stages", id_)
         stage = _Wiring(resolver, id_, keys, products, sets).resolve(value)
+        # None where it has a mistake: who names it is then not told that it does not exist.
         products[id_] = stage.component.produces if stage else None
         if stage is not None and id_ == BASE_MODEL and products[id_] != "model":
             told = f"{made_by} is registered with makes_base_model, and makes {products[id_]}"

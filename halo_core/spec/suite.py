@@ -85,6 +85,7 @@ def load_suite(
     check_overrides({id_: made for id_, (_, made, _) in expanded.items()}, rest)
     name = document.tree.get("name")
     trees = [[id_, made.tree] for id_, (_, made, _) in expanded.items()]
+    # Of all cells, chosen or not: `--cell` and jobs of one suite meet in the same folder.
     folder = f"{name}-{_hash(name, trees)}"
     chosen = [expanded[id_] for id_ in chosen_cells(matrix, only)]
     specs = _check_all(document, folder, chosen, registry or discover())

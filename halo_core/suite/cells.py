@@ -63,6 +63,7 @@ class InPlace:
         try:
             runner.run()
         except KeyboardInterrupt as error:
+            # The flag ends the suite: without it the next cell would start.
             self._stop.set(self._stop.signal_number)
             return ended(plan.spec.cell.id, status, error)
         except Exception as error:  # A cell's failure is no other cell's.
@@ -142,6 +143,7 @@ class Processes:
                 asked = wanted
                 process.send_signal(self._stop.signal_number)
             time.sleep(POLL_S)
+        # Not longer: what the cell itself started may hold its stderr open.
         reader.join(1.0)
         assert process.stdin is not None
         process.stdin.close()
@@ -169,6 +171,7 @@ def _outcome(plan: Plan, id_: str, exit_code: int, answer: bytes) -> CellOutcome
         message=f"the process of the cell ended with exit code {exit_code}",
         location=str(plan.run_folder),
     )
+    # A process that a signal ended has a negative code, which is no exit code for halo.
     return CellOutcome(id_, plan.run_name, "failed", (), error, max(1, exit_code))
 
 
@@ -198,4 +201,5 @@ def _gpus() -> list[str]:
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [name.strip() for name in named.split(",") if name.strip()]
+    # The driver's own list: the core has no torch to ask, and its import would take seconds.
     return [str(i) for i, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]

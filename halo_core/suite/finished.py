@@ -65,6 +65,7 @@ def _is_told(plan: Plan) -> bool:
     return (
         pages is not None
         and len(pages) == len(plan.spec.reports)
+        # A stage that another run computed again is newer than what this run told of it.
         and _changed(events) >= newest
         and all(_changed(plan.run_folder / page) >= newest for page in pages)
         and _trackers_are_up_to_date(plan, events.stat().st_size)

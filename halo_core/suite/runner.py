@@ -96,6 +96,7 @@ class SuiteRunner:
     def _cells(self, jobs: int) -> None:
         with ThreadPoolExecutor(jobs) as pool:
             try:
+                # A list, since an error in a thread is raised only where its result is taken.
                 list(pool.map(self._cell, self.plan.plans))
             except KeyboardInterrupt:
                 self._run_cell.hurry()
@@ -112,6 +113,7 @@ class SuiteRunner:
         self.outcomes[id_] = outcome
         for folder in outcome.failed_stages:
             self._failed.setdefault(folder, (id_, outcome.exception()))
+        # The process that runs the cell says how it ends; it must not be overwritten from here.
         if not outcome.is_elsewhere:
             self.folder.end(outcome)
         self._tracking.tell()

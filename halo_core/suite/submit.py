@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Cluster = Literal["slurm", "local"]
 COMMON = ("timeout_min", "mem_gb", "nodes", "cpus_per_task", "gpus_per_node", "tasks_per_node")
 """Options that mean the same everywhere; all others are sbatch's own."""
+# submitit ends local jobs after minutes where no limit is given, and queues a job again 3 times at
+# most: too little for a suite.
 LOCAL_TIMEOUT_MIN = 7 * 24 * 60
 MOST_REQUEUES = 100
 

@@ -108,6 +108,7 @@ class _Carrier(threading.Thread):
         given_up: threading.Event,
         warn: Callable[[str], None],
     ) -> None:
+        # A daemon: a tracker that hangs must not keep the process from ending.
         super().__init__(name=f"halo-tracking-{feed.name}", daemon=True)
         self.feed = feed
         self.drained = False
@@ -129,6 +130,7 @@ class _Carrier(threading.Thread):
             closing = self._closing.is_set()
             try:
                 more = self.feed.step()
+            # SystemExit too: it would end the thread without a word, and the tracker with it.
             except (Exception, SystemExit) as error:
                 self._failed(error)
                 if closing and not self.feed.delivered:

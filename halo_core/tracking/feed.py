@@ -178,6 +178,7 @@ def read_batch(path: Path, offset: int, limit: int = BATCH) -> tuple[list[Event]
                 events.append(event)
                 offset = behind
             return events, offset
+        # No damage: passing over what a newer halo wrote would lose it for good.
         except VersionError:
             raise
         except DataError:

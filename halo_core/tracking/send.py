@@ -183,6 +183,7 @@ def _send(feed: Feed, folder: Path, results: list[dict[str, Any]]) -> HaloError 
 
 
 def _drain(feed: Feed) -> None:
+    # From the first event: the store may have been emptied, and an event twice does no harm.
     feed.rewind()
     failed = 0
     while True:

@@ -60,6 +60,7 @@ class SuiteTracking:
             deadline_s: Seconds to wait at most.
         """
         self._status = status
+        # Before the news: who is woken by them must see that they are the last.
         self._closing.set()
         self._news.set()
         if not self._thread.is_alive():
@@ -71,6 +72,7 @@ class SuiteTracking:
     def _run(self) -> None:
         while True:
             self._news.wait()
+            # Before telling: news that come meanwhile are told in another round.
             self._news.clear()
             closing = self._closing.is_set()
             for name in self._trackers:

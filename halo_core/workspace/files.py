@@ -21,6 +21,8 @@ AN_OBJECT = "a JSON object"
 def write_text(path: Path, text: str) -> None:
     """Writes a text file beside its place and renames it, so that it is never half there."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder, since a rename replaces at once only within one file system; named by the
+    # process, since another may write the same file.
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     beside.write_text(text, encoding="utf-8")
     beside.replace(path)
@@ -100,6 +102,7 @@ def read_lines(
     """
     if not path.exists():
         return
+    # As bytes: a killed writer may have cut its last line within a character.
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if line.strip() and (whole or line.endswith(b"\n")):
@@ -151,6 +154,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     if folder.exists():
+        # A folder cannot be renamed onto one that holds files. The older one gets a name that the
+        # next writer removes, should this one be killed before it does.
         replaced = folder.with_name(f".{folder.name}.{mark}.replaced.partial")
         folder.rename(replaced)
         partial.rename(folder)

@@ -77,6 +77,7 @@ def _parsed(text: str, path: Path, first_line: int) -> Any:
             "expected one JSON object per line, or one array in a .json file",
             location=f"{path}:{line}",
         ) from error
+    # Only an escape can write half a character; other lines need no second look.
     if "\\u" in text and not _is_unicode(value):
         raise DataError(
             "a \\ud800 to \\udfff without its other half is no character; mend or remove it",
@@ -105,4 +106,5 @@ def _object(value: Any, path: Path, number: int) -> dict[str, Any]:
 
 def _open(path: Path) -> Any:
     opener = cast(Callable[..., Any], gzip.open if path.suffix == ".gz" else open)
+    # -sig: programs on Windows put a byte order mark in front.
     return opener(path, "rt", encoding="utf-8-sig")

@@ -113,6 +113,7 @@ def find(text: str, workspace: Path, *, stages: bool = False) -> Target:
         PathError: When there is none, or more than one.
     """
     name, _, stage = text.rpartition(":") if stages else ("", "", "")
+    # With a slash behind it, the colon is part of a path.
     if name and "/" not in stage:
         return replace(_find(name, workspace), stage=stage)
     return _find(text, workspace)

@@ -68,6 +68,7 @@ def _lock(folder: Path) -> BaseFileLock:
     from filelock import FileLock
 
     folder.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the folder and not in it: `--again` removes folders, and would remove their locks.
     return FileLock(folder.with_name(f".{folder.name}.lock"))
 
 
