@@ -65,6 +65,6 @@ class DataSet(Sequence[dict[str, Any]]):
         return self._table.slice(index, 1).to_pylist()[0]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        # In batches: row by row Arrow takes five times as long, and all rows at once fill the memory.
+        # In batches: row by row Arrow takes five times as long, all at once they fill the memory.
         for batch in self._table.to_batches(max_chunksize=1024):
             yield from batch.to_pylist()
