@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from halo_core.cli import call
-from halo_judge.command.named_judges import judge_given, judges_given
+from halo_judge.command.named_judges import name_judge, name_judges
 from halo_judge.judges.chat.template import FOLDER
 from halo_judge.testing import ChatServer
 from halo_statistics import proportion
@@ -164,7 +164,7 @@ def test_an_endpoint_that_nobody_answers_at_is_named(halo, files):
 
 def test_a_template_of_ones_own_is_named_beside_the_judge():
     mine = str(FOLDER / "report-2024.toml")
-    given = judge_given(f"{{use: gpt-4, template_file: {mine}}}", ())
+    given = name_judge(f"{{use: gpt-4, template_file: {mine}}}", ())
     assert given.label == "gpt-4 template_file=report-2024.toml"
 
 
@@ -176,14 +176,14 @@ def test_a_function_of_ones_own_is_named_beside_the_judge(halo, function, shown)
     Path("rules").mkdir()
     for path in ("a.py", "rules/judge.py"):
         Path(path).write_text("def score(prompt, completion): return 1\nf = score\n")
-    assert judge_given(f"{{use: python, function: '{function}'}}", ()).label == (
+    assert name_judge(f"{{use: python, function: '{function}'}}", ()).label == (
         f"python function={shown}"
     )
 
 
 def test_two_templates_of_ones_own_are_two_judges():
     files = (FOLDER / "report-2024.toml", FOLDER / "pairwise-2.toml")
-    judges = judges_given([f"{{use: gpt-4, template_file: {file}}}" for file in files], ())
+    judges = name_judges([f"{{use: gpt-4, template_file: {file}}}" for file in files], ())
     assert len({judge.label for judge in judges}) == 3
 
 
@@ -402,4 +402,4 @@ def test_a_judge_of_a_file_that_is_called_longest_is_another_one(tmp_path):
     source = f"{imported}\n\n\nclass longest(Longest):\n    pass\n"
     (tmp_path / "mine.py").write_text(source, encoding="utf-8")
     name = f"file:{tmp_path / 'mine.py'}:longest"
-    assert [judge.label for judge in judges_given([name, "longest"], ())] == ["longest", name]
+    assert [judge.label for judge in name_judges([name, "longest"], ())] == ["longest", name]

@@ -27,7 +27,7 @@ from halo_statistics import (
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedComparison:
     """A labelled comparison, and what a judge made of it.
 
     Attributes:
@@ -69,7 +69,7 @@ def credit(said: Choice, majority: Choice) -> float:
     return 0.5 if said == "tie" else 0.0
 
 
-def evaluation(judged: Sequence[Judged], *, confidence: float) -> dict[str, Any]:
+def evaluation(judged: Sequence[JudgedComparison], *, confidence: float) -> dict[str, Any]:
     """Returns what is measured of a judge on labelled comparisons, as `--json` has it.
 
     ==============  ====================================================================
@@ -108,7 +108,7 @@ def evaluation(judged: Sequence[Judged], *, confidence: float) -> dict[str, Any]
 
 
 def against_floor(
-    judged: Sequence[Judged], floor: Sequence[Judged], *, confidence: float
+    judged: Sequence[JudgedComparison], floor: Sequence[JudgedComparison], *, confidence: float
 ) -> PairedDifference | None:
     """Returns how far a judge's points are above those of another on the same comparisons."""
     ours, theirs = (
@@ -125,7 +125,7 @@ def beats(difference: PairedDifference, *, confidence: float) -> bool:
     return difference.difference > 0 and difference.p < 1 - confidence
 
 
-def _kappa(right: Sequence[Judged]) -> float | None:
+def _kappa(right: Sequence[JudgedComparison]) -> float | None:
     if not right:
         return None
     ruled = [each.line["result"] for each in right]
@@ -133,7 +133,7 @@ def _kappa(right: Sequence[Judged]) -> float | None:
     return None if isnan(found) else found
 
 
-def _calibration(right: Sequence[Judged], confidence: float) -> dict[str, Any] | None:
+def _calibration(right: Sequence[JudgedComparison], confidence: float) -> dict[str, Any] | None:
     sure = [(_preference(each.line), each.labelled.majority) for each in right]
     known = [(p, POINTS[majority]) for p, majority in sure if p is not None and majority]
     if not known:

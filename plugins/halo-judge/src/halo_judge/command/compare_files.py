@@ -19,10 +19,10 @@ from halo_core.workspace.records import VERDICTS, VerdictLine
 from halo_judge.command.choices import Choices
 from halo_judge.command.compare_summary import files_lines, files_summary
 from halo_judge.command.dry_run import quote_lines, quote_rows
-from halo_judge.command.named_judges import judge_given
-from halo_judge.command.verdict_store import Work, do, make_work
+from halo_judge.command.named_judges import name_judge
+from halo_judge.command.verdict_store import JudgeWork, judge_work, plan_work
 from halo_judge.files.output_pairs import Pairing, pair_outputs, pair_with_targets, subset
-from halo_judge.files.outputs import OutputFile, found_file, read_outputs
+from halo_judge.files.outputs import OutputFile, find_file, read_outputs
 from halo_judge.stage.cost import dollars
 from halo_judge.stage.verdict_file import first_failure
 
@@ -53,19 +53,19 @@ def compare_files(
         UserError: For a mistake in an option or a file.
         Interrupted: When asked to stop; verdicts are kept.
     """
-    named = judge_given(judge, overrides)
+    named = name_judge(judge, overrides)
     ours, theirs, pairing = _paired(a, b)
     inputs = [ours.path, *([theirs.path] if theirs else [])]
     place = choices.place(inputs, endings=(".jsonl", ""))
-    told: dict[str, Any] = {
-        "a": _told(ours),
-        "b": _told(theirs) if theirs else TARGET,
+    about: dict[str, Any] = {
+        "a": _about(ours),
+        "b": _about(theirs) if theirs else TARGET,
         "prompts": pairing.prompts,
         "alone": {"a": pairing.alone, "b": pairing.other_alone},
     }
     duels = subset(pairing.duels, choices.n, choices.seed)
-    work = make_work(named, duels, told, both=orders == "both")
-    told |= {"judge": named.resolved.tree(), "orders": orders, "comparisons": len(duels)}
+    work = plan_work(named, duels, about, both=orders == "both")
+    about |= {"judge": named.resolved.tree(), "orders": orders, "comparisons": len(duels)}
     workspace = choices.workspace()
     rows = quote_rows([work], workspace)
     for line in _notes(ours, theirs, pairing):
@@ -74,24 +74,26 @@ def compare_files(
         chosen = f"{len(duels)} of {len(pairing.duels)} comparisons, chosen by the seed"
         click.echo(f"{chosen} {choices.seed}", err=True)
     if choices.dry_run:
-        output.emit({**told, "quotes": rows})
+        output.emit({**about, "quotes": rows})
         for line in quote_lines(rows):
             output.say(line)
         return
-    records = judged(work, workspace, rows[0])
-    summary = files_summary(records, confidence=choices.confidence)
+    verdicts = judge_and_report(work, workspace, rows[0])
+    summary = files_summary(verdicts, confidence=choices.confidence)
     folder = work.folder(workspace)
-    payload = {**told, "confidence": choices.confidence, **summary, "folder": str(folder)}
-    files = _write(place, records, payload)
+    payload = {**about, "confidence": choices.confidence, **summary, "folder": str(folder)}
+    files = _write(place, verdicts, payload)
     output.emit({**payload, "files": [str(path) for path in files]})
     if not output.json:
         title = f"{ours.name} against {theirs.name if theirs else 'the targets'}"
-        lines = files_lines(summary, records, confidence=choices.confidence)
+        lines = files_lines(summary, verdicts, confidence=choices.confidence)
         output.say(drawn(listing(f"{title} ({named.label})", lines)).rstrip("\n"))
         output.say(f"verdicts: {files[0] if files else folder / VERDICTS.name}")
 
 
-def judged(work: Work, workspace: Workspace, quote: Mapping[str, Any]) -> list[VerdictLine]:
+def judge_and_report(
+    work: JudgeWork, workspace: Workspace, quote: Mapping[str, Any]
+) -> list[VerdictLine]:
     """Returns the verdicts; says where they are kept, what they cost, and which failed.
 
     Raises:
@@ -105,16 +107,16 @@ def judged(work: Work, workspace: Workspace, quote: Mapping[str, Any]) -> list[V
     click.echo(f"{work.judge.label}: {what}, kept in {folder}", err=True)
     try:
         with stopping(stop):
-            records = do(work, workspace, progress, stop)
+            lines = judge_work(work, workspace, progress, stop)
     except KeyboardInterrupt:
         stop.raise_interrupted(f"the same command goes on from what is kept in {folder}")
-    failed = sum(record["result"] == "unscored" for record in records)
+    failed = sum(line["result"] == "unscored" for line in lines)
     if failed:
         progress.warn(
-            f"{failed} of {len(records)} comparisons are unscored; the first: "
-            f"{first_failure(records)}. The same command asks for them again"
+            f"{failed} of {len(lines)} comparisons are unscored; the first: "
+            f"{first_failure(lines)}. The same command asks for them again"
         )
-    return records
+    return lines
 
 
 def _paid(quote: Mapping[str, Any]) -> str:
@@ -128,7 +130,7 @@ def _paired(a: str, b: str) -> tuple[OutputFile, OutputFile | None, Pairing]:
     if b == TARGET:
         ours = read_outputs(a)
         return ours, None, pair_with_targets(ours)
-    if found_file(a).samefile(found_file(b)):
+    if find_file(a).samefile(find_file(b)):
         raise UserError(
             "is the file of --a too: a text never differs from itself; give another, or 'target'",
             location=f"--b {b}",
@@ -137,7 +139,7 @@ def _paired(a: str, b: str) -> tuple[OutputFile, OutputFile | None, Pairing]:
     return ours, theirs, pair_outputs(ours, theirs)
 
 
-def _told(file: OutputFile) -> dict[str, Any]:
+def _about(file: OutputFile) -> dict[str, Any]:
     return {
         "path": str(file.path),
         "name": file.name,
@@ -170,13 +172,13 @@ def _notes(ours: OutputFile, theirs: OutputFile | None, pairing: Pairing) -> lis
 
 
 def _write(
-    place: Path | None, records: Sequence[VerdictLine], payload: Mapping[str, Any]
+    place: Path | None, verdicts: Sequence[VerdictLine], payload: Mapping[str, Any]
 ) -> list[Path]:
     if place is None:
         return []
     if place.suffix == ".jsonl" and not place.is_dir():
-        VERDICTS.write(place, records)
+        VERDICTS.write(place, verdicts)
         return [place]
-    VERDICTS.write(place / VERDICTS.name, records)
+    VERDICTS.write(place / VERDICTS.name, verdicts)
     write_json(place / "summary.json", payload)
     return [place / VERDICTS.name, place / "summary.json"]

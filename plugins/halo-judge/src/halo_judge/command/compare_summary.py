@@ -22,7 +22,7 @@ from halo_statistics import (
 )
 
 
-def files_summary(records: Sequence[VerdictLine], *, confidence: float) -> dict[str, Any]:
+def files_summary(verdicts: Sequence[VerdictLine], *, confidence: float) -> dict[str, Any]:
     """Returns the numbers of a comparison of two files, as `--json` has them.
 
     `metrics` are those of the stage `judge`. Where a prompt has several comparisons, `win_lo` and
@@ -30,42 +30,42 @@ def files_summary(records: Sequence[VerdictLine], *, confidence: float) -> dict[
     `position` and `length` are None where nothing can be said.
 
     Args:
-        records: All lines.
+        verdicts: All lines.
         confidence: Of every interval, in (0, 1).
     """
-    metrics = summary_metrics(records, confidence=confidence)
-    scored = [record for record in records if record["result"] != "unscored"]
-    points = [POINTS[record["result"]] for record in scored]
-    prompts = [prompt_id(record["prompt"]) for record in scored]
+    metrics = summary_metrics(verdicts, confidence=confidence)
+    scored = [line for line in verdicts if line["result"] != "unscored"]
+    points = [POINTS[line["result"]] for line in scored]
+    prompts = [prompt_id(line["prompt"]) for line in scored]
     if scored and len(set(prompts)) < len(prompts):
         share = clustered_rate(points, prompts, confidence=confidence)
         metrics |= {"win_lo": share.low, "win_hi": share.high}
-    lengths = [len(record["completion"]) for record in scored]
-    others = [len(record["baseline"]) for record in scored]
+    lengths = [len(line["completion"]) for line in scored]
+    others = [len(line["baseline"]) for line in scored]
     length = length_bias(points, lengths, others, confidence=confidence) if scored else None
     return {
         "metrics": metrics,
         "position": position(scored, confidence),
         "length": length and asdict(length),
         "characters": [
-            median(len(record[side]) for record in records) for side in ("completion", "baseline")
+            median(len(line[side]) for line in verdicts) for side in ("completion", "baseline")
         ],
     }
 
 
 def position(scored: Sequence[VerdictLine], confidence: float) -> dict[str, Any] | None:
     """Returns what is known of the judge's favour for a place; None where it was asked once."""
-    twice = [record["orders"] for record in scored if len(record["orders"]) == 2]
+    twice = [line["orders"] for line in scored if len(line["orders"]) == 2]
     pairs = [(str(first["winner"]), str(second["winner"])) for first, second in twice]
     return asdict(position_bias(pairs, confidence=confidence)) if pairs else None
 
 
 def files_lines(
-    summary: dict[str, Any], records: Sequence[VerdictLine], *, confidence: float
+    summary: dict[str, Any], verdicts: Sequence[VerdictLine], *, confidence: float
 ) -> list[tuple[str, str]]:
     """Returns the numbers for people, as (what, how much)."""
     metrics = summary["metrics"]
-    rate = win_rate((record["result"] for record in records), confidence=confidence)
+    rate = win_rate((line["result"] for line in verdicts), confidence=confidence)
     lines = [
         (f"win rate, {confidence * 100:g} % interval", _share(metrics, "win")),
         ("wins, losses, ties", f"{rate.wins}, {rate.losses}, {rate.ties}"),

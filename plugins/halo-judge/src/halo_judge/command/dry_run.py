@@ -8,27 +8,27 @@ from typing import Any
 
 from halo_core.cli.terminal import table
 from halo_core.workspace.layout import Workspace
-from halo_judge.command.verdict_store import Work
+from halo_judge.command.verdict_store import JudgeWork
 from halo_judge.judges.chat.prices import SHIPPED
-from halo_judge.stage.cost import dollars, quoted
+from halo_judge.stage.cost import dollars, quote_of
 
 
-def quote_rows(works: Iterable[Work], workspace: Workspace) -> list[dict[str, Any]]:
+def quote_rows(works: Iterable[JudgeWork], workspace: Workspace) -> list[dict[str, Any]]:
     """Returns a row per judge, over all its work.
 
     `calls` are requests to pay for, `kept` comparisons whose verdict is there already; `cost` is
     in dollars, None where a price is not known, and 0 for a judge that costs nothing.
     """
-    by_judge: dict[str, list[Work]] = {}
+    by_judge: dict[str, list[JudgeWork]] = {}
     for work in works:
         by_judge.setdefault(work.judge.label, []).append(work)
     return [_row(label, found, workspace) for label, found in by_judge.items()]
 
 
-def _row(label: str, works: Sequence[Work], workspace: Workspace) -> dict[str, Any]:
+def _row(label: str, works: Sequence[JudgeWork], workspace: Workspace) -> dict[str, Any]:
     judge, asked = works[0].judge.judge, [each for work in works for each in work.comparisons()]
     row: dict[str, Any] = {"judge": label, "model": None, "comparisons": len(asked)}
-    quote = quoted(judge, asked, workspace.cache)
+    quote = quote_of(judge, asked, workspace.cache)
     if quote is None:
         kept = sum(len(work.orders[id_]) for work in works for id_ in work.kept_ids(workspace))
         return row | {"kept": kept, "calls": 0, "tokens_in": 0, "tokens_out": 0, "cost": 0.0}

@@ -39,7 +39,7 @@ class NamedJudge:
         return cast(Judge, self.resolved.component)
 
 
-def judge_given(text: str, overrides: Sequence[str]) -> NamedJudge:
+def name_judge(text: str, overrides: Sequence[str]) -> NamedJudge:
     """Returns the judge that ``--judge`` and ``--set judge.OPTION=VALUE`` describe.
 
     Raises:
@@ -71,7 +71,7 @@ def _shown(value: str, longest: int) -> str:
     return value.removesuffix("/model").rpartition("/")[2]
 
 
-def judges_given(texts: Sequence[str], overrides: Sequence[str]) -> list[NamedJudge]:
+def name_judges(texts: Sequence[str], overrides: Sequence[str]) -> list[NamedJudge]:
     """Returns the judges that are to be validated; `longest` is always the first.
 
     Raises:
@@ -84,7 +84,7 @@ def judges_given(texts: Sequence[str], overrides: Sequence[str]) -> list[NamedJu
             "'{use: NAME, OPTION: VALUE}'",
             location=f"--set {overrides[0]}",
         )
-    given = [judge_given(text, overrides) for text in texts]
+    given = [name_judge(text, overrides) for text in texts]
     others = [judge for judge in given if judge.resolved.name != FLOOR]
     # A class of a file may be called like the judge that is always there.
     others = [NamedJudge(j.resolved, j.resolved.name) if j.label == FLOOR else j for j in others]
@@ -94,4 +94,4 @@ def judges_given(texts: Sequence[str], overrides: Sequence[str]) -> list[NamedJu
     twice = next((label for label in labels if labels.count(label) > 1), None)
     if twice is not None:
         raise UserError("given twice; leave one out", location=f"--judge {twice}")
-    return [judge_given(FLOOR, ()), *others]
+    return [name_judge(FLOOR, ()), *others]

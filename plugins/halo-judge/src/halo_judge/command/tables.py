@@ -10,7 +10,7 @@ from halo_judge.stage.cost import dollars
 from halo_statistics import Proportion, p_text, rate_text
 
 
-def rows_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Any:
+def numbers_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Any:
     """Returns a table of rows whose first cell is a name and whose others are numbers.
 
     A column in which no row has anything but ``-`` is left out.
@@ -57,10 +57,10 @@ def judge_cells(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def people_cells(told: Mapping[str, Any]) -> list[str]:
+def people_cells(people: Mapping[str, Any]) -> list[str]:
     """Returns the line of people, each against the majority of the others."""
-    alpha = _number(told["alpha"])
-    return ["people", _rate(told["accuracy"]), *["-"] * 3, alpha, *["-"] * 5]
+    alpha = _number(people["alpha"])
+    return ["people", _rate(people["accuracy"]), *["-"] * 3, alpha, *["-"] * 5]
 
 
 def _rate(share: Mapping[str, Any] | None) -> str:
@@ -71,7 +71,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def flat(row: Mapping[str, Any]) -> dict[str, Any]:
+def csv_columns(row: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a judge's numbers as the columns of a CSV file, empty where there are none."""
     accuracy, position = row["accuracy"] or {}, row["position"] or {}
     shown, sure = position.get("first_shown", {}), row["calibration"] or {}

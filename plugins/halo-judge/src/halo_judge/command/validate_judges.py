@@ -16,13 +16,25 @@ from halo_core.cli.terminal import drawn
 from halo_core.errors import UserError
 from halo_core.workspace.files import write_json, write_text
 from halo_core.workspace.layout import Workspace
-from halo_judge.command.accuracy import Judged, against_floor, beats, evaluation, human_agreement
+from halo_judge.command.accuracy import (
+    JudgedComparison,
+    against_floor,
+    beats,
+    evaluation,
+    human_agreement,
+)
 from halo_judge.command.choices import Choices
-from halo_judge.command.compare_files import judged
+from halo_judge.command.compare_files import judge_and_report
 from halo_judge.command.dry_run import quote_lines, quote_rows
-from halo_judge.command.named_judges import FLOOR, NamedJudge, judges_given
-from halo_judge.command.tables import flat, judge_cells, judge_header, people_cells, rows_table
-from halo_judge.command.verdict_store import Work, make_work
+from halo_judge.command.named_judges import FLOOR, NamedJudge, name_judges
+from halo_judge.command.tables import (
+    csv_columns,
+    judge_cells,
+    judge_header,
+    numbers_table,
+    people_cells,
+)
+from halo_judge.command.verdict_store import JudgeWork, plan_work
 from halo_judge.files.labelled import Labelled, LabelledFile, read_labelled
 from halo_judge.files.output_pairs import subset
 
@@ -38,7 +50,7 @@ LEGEND = (
 
 
 @dataclass(frozen=True)
-class Part:
+class JudgedFile:
     """A file of which some or all comparisons are judged."""
 
     file: LabelledFile
@@ -70,7 +82,7 @@ def validate_judges(
         UserError: For a mistake in an option or a file.
         Interrupted: When asked to stop; verdicts are kept.
     """
-    named = judges_given(judges, overrides)
+    named = name_judges(judges, overrides)
     parts = _parts(paths, choices)
     place = choices.place([part.file.path for part in parts], endings=(".csv", ".json"))
     workspace = choices.workspace()
@@ -80,14 +92,14 @@ def validate_judges(
             click.echo(f"{part.file.path}: {count} left out: {why}", err=True)
     if choices.dry_run:
         rows = quote_rows([work for each in works.values() for work in each], workspace)
-        output.emit({"files": [_told(part) for part in parts], "quotes": rows})
+        output.emit({"files": [_about(part) for part in parts], "quotes": rows})
         for line in quote_lines(rows):
             output.say(line)
         return
     found = {label: _judged(parts, each, workspace) for label, each in works.items()}
     payload = {
         "confidence": choices.confidence,
-        "files": [_told(part, choices.confidence) for part in parts],
+        "files": [_about(part, choices.confidence) for part in parts],
         "judges": {judge.label: judge.resolved.tree() for judge in named},
         "rows": _rows(found, choices.confidence),
     }
@@ -98,7 +110,7 @@ def validate_judges(
         _print(payload, output)
 
 
-def _parts(paths: Sequence[str], choices: Choices) -> list[Part]:
+def _parts(paths: Sequence[str], choices: Choices) -> list[JudgedFile]:
     files = [read_labelled(path) for path in paths]
     for file in files:
         if [other.path.resolve() for other in files].count(file.path.resolve()) > 1:
@@ -107,30 +119,30 @@ def _parts(paths: Sequence[str], choices: Choices) -> list[Part]:
     for file in files:
         chosen = subset([each.duel for each in file.comparisons], choices.n, choices.seed)
         ids = {duel.prompt_id for duel in chosen}
-        parts.append(Part(file, [c for c in file.comparisons if c.duel.prompt_id in ids]))
+        parts.append(JudgedFile(file, [c for c in file.comparisons if c.duel.prompt_id in ids]))
     return parts
 
 
-def _work(judge: NamedJudge, part: Part) -> Work:
-    return make_work(judge, [each.duel for each in part.comparisons], part.about, both=True)
+def _work(judge: NamedJudge, part: JudgedFile) -> JudgeWork:
+    return plan_work(judge, [each.duel for each in part.comparisons], part.about, both=True)
 
 
 def _judged(
-    parts: Sequence[Part], works: Sequence[Work], workspace: Workspace
-) -> dict[str, list[Judged]]:
+    parts: Sequence[JudgedFile], works: Sequence[JudgeWork], workspace: Workspace
+) -> dict[str, list[JudgedComparison]]:
     """Returns a file's path to what a judge made of its comparisons."""
     found = {}
     for part, work in zip(parts, works, strict=True):
-        records = judged(work, workspace, quote_rows([work], workspace)[0])
+        lines = judge_and_report(work, workspace, quote_rows([work], workspace)[0])
         found[str(part.file.path)] = [
-            Judged(f"{part.file.path} {record['prompt_id']}", labelled, record)
-            for labelled, record in zip(part.comparisons, records, strict=True)
+            JudgedComparison(f"{part.file.path} {line['prompt_id']}", labelled, line)
+            for labelled, line in zip(part.comparisons, lines, strict=True)
         ]
     return found
 
 
 def _rows(
-    found: Mapping[str, Mapping[str, Sequence[Judged]]], confidence: float
+    found: Mapping[str, Mapping[str, Sequence[JudgedComparison]]], confidence: float
 ) -> list[dict[str, Any]]:
     """Returns a row per file and judge; with several files also one per judge over all."""
     pooled = {
@@ -147,7 +159,11 @@ def _rows(
 
 
 def _row(
-    file: str, label: str, judged: Sequence[Judged], floor: Sequence[Judged], confidence: float
+    file: str,
+    label: str,
+    judged: Sequence[JudgedComparison],
+    floor: Sequence[JudgedComparison],
+    confidence: float,
 ) -> dict[str, Any]:
     row = {"file": file, "judge": label, **evaluation(judged, confidence=confidence)}
     difference = None
@@ -159,23 +175,23 @@ def _row(
     }
 
 
-def _told(part: Part, confidence: float | None = None) -> dict[str, Any]:
-    told: dict[str, Any] = {
+def _about(part: JudgedFile, confidence: float | None = None) -> dict[str, Any]:
+    about: dict[str, Any] = {
         "path": str(part.file.path),
         "name": part.file.name,
         "comparisons": len(part.comparisons),
         "dropped": dict(part.file.dropped),
     }
     if confidence is not None:
-        told["people"] = human_agreement(part.file.rated, confidence=confidence)
-    return told
+        about["people"] = human_agreement(part.file.rated, confidence=confidence)
+    return about
 
 
 def _write(place: Path, payload: Mapping[str, Any]) -> None:
     if place.suffix == ".json":
         write_json(place, payload)
         return
-    rows = [flat(row) for row in payload["rows"]]
+    rows = [csv_columns(row) for row in payload["rows"]]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]))
     writer.writeheader()
@@ -184,28 +200,28 @@ def _write(place: Path, payload: Mapping[str, Any]) -> None:
 
 
 def _print(payload: Mapping[str, Any], output: Output) -> None:
-    files = {told["path"]: told for told in payload["files"]}
+    files = {about["path"]: about for about in payload["files"]}
     for file in dict.fromkeys(row["file"] for row in payload["rows"]):
         rows = [judge_cells(row) for row in payload["rows"] if row["file"] == file]
-        told = files.get(file, {"name": ALL, "people": None})
-        if told["people"]:
-            rows.append(people_cells(told["people"]))
+        about = files.get(file, {"name": ALL, "people": None})
+        if about["people"]:
+            rows.append(people_cells(about["people"]))
         count = next(row["n"] for row in payload["rows"] if row["file"] == file)
-        title = f"{told['name']}: {count} comparisons"
-        output.say(drawn(rows_table(title, judge_header(payload["confidence"]), rows)))
-        for line in _sentences(told, [row for row in payload["rows"] if row["file"] == file]):
+        title = f"{about['name']}: {count} comparisons"
+        output.say(drawn(numbers_table(title, judge_header(payload["confidence"]), rows)))
+        for line in _sentences(about, [row for row in payload["rows"] if row["file"] == file]):
             output.say(line)
     for line in LEGEND:
         output.say(line)
 
 
-def _sentences(told: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _sentences(about: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = [
         f"{row['judge']} does not beat longest here: it may measure length and nothing else."
         for row in rows
         if row["beats_longest"] is False
     ]
-    if told["people"] and told["people"]["kappa"]:
-        kappas = ", ".join(f"{k:.3f} ({who})" for who, k in told["people"]["kappa"].items())
+    if about["people"] and about["people"]["kappa"]:
+        kappas = ", ".join(f"{k:.3f} ({who})" for who, k in about["people"]["kappa"].items())
         lines.append(f"People among themselves: Cohen's kappa {kappas}.")
     return [*lines, ""] if lines else []

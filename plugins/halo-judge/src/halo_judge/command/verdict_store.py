@@ -1,4 +1,4 @@
-"""Where `halo judge` works: verdicts without a run, kept in the workspace like a stage's."""
+"""The verdicts of `halo judge`, which has no run: kept in the workspace like those of a stage."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from halo_judge.stage.verdict_file import verdict_lines
 
 
 @dataclass(frozen=True)
-class Work:
+class JudgeWork:
     """What a judge is to decide.
 
     Attributes:
@@ -59,14 +59,16 @@ class Work:
         return comparisons(self.duels, self.orders)
 
 
-def make_work(
+def plan_work(
     judge: NamedJudge, duels: Sequence[Duel], about: Mapping[str, Any], *, both: bool
-) -> Work:
+) -> JudgeWork:
     """Returns the work of judging duels, in both orders or in one for each half."""
-    return Work(judge, duels, assign_orders(duels, both=both), about)
+    return JudgeWork(judge, duels, assign_orders(duels, both=both), about)
 
 
-def do(work: Work, workspace: Workspace, progress: Progress, stop: StopFlag) -> list[VerdictLine]:
+def judge_work(
+    work: JudgeWork, workspace: Workspace, progress: Progress, stop: StopFlag
+) -> list[VerdictLine]:
     """Returns the line of each duel; judges what has none that is kept.
 
     Raises:

@@ -13,8 +13,8 @@ from typing import Any
 from halo_core.errors import DataError, PathError
 from halo_core.feedback import Prompt, prompt_id
 from halo_core.workspace.json_files import near_names, objects
-from halo_judge.files.output_pairs import numbered
-from halo_judge.files.outputs import Row, instruction_of, prompt_of
+from halo_judge.files.output_pairs import number_prompts
+from halo_judge.files.outputs import FileRow, instruction_of, prompt_of
 from halo_judge.stage.duels import Duel
 from halo_statistics import Result
 
@@ -168,14 +168,14 @@ def _add(kept: _Pair, pair: _Pair) -> None:
 
 
 def _comparisons(pairs: Sequence[_Pair]) -> list[Labelled]:
-    ids = numbered(pair.prompt for pair in pairs)
+    ids = number_prompts(pair.prompt for pair in pairs)
     return [
         Labelled(Duel(id_, pair.prompt, pair.a, pair.b, None, None), pair.labels)
         for id_, pair in zip(ids, pairs, strict=True)
     ]
 
 
-def _pair(row: Row, place: str) -> _Pair:
+def _pair(row: FileRow, place: str) -> _Pair:
     if "output_1" in row and "output_2" in row and ("label" in row or "preference" in row):
         key, read = ("label", _number) if "label" in row else ("preference", _preference)
         label = read(row[key], key, place)
@@ -193,11 +193,11 @@ def _pair(row: Row, place: str) -> _Pair:
     raise DataError(f"got a row with {', '.join(row) or 'nothing'}; {_EXPECTED}", location=place)
 
 
-def _annotators(row: Row) -> list[str]:
+def _annotators(row: FileRow) -> list[str]:
     return [key for key in row if _ANNOTATOR.fullmatch(key)]
 
 
-def _plain(row: Row, place: str) -> Mapping[str, Any]:
+def _plain(row: FileRow, place: str) -> Mapping[str, Any]:
     if "labels" not in row:
         return {"label": row["label"]}
     labels = row["labels"]

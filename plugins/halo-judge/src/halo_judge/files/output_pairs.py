@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from halo_core.errors import DataError
 from halo_core.feedback import Prompt, prompt_id
-from halo_judge.files.outputs import Output, OutputFile
+from halo_judge.files.outputs import ModelOutput, OutputFile
 from halo_judge.stage.duels import Duel
 
 
@@ -46,7 +46,7 @@ def pair_with_targets(a: OutputFile) -> Pairing:
         DataError: When no row has one.
     """
     paired = [(output, output.target) for output in a.outputs]
-    ids = numbered(output.prompt for output, target in paired if target is not None)
+    ids = number_prompts(output.prompt for output, target in paired if target is not None)
     duels = [
         Duel(next(ids), output.prompt, output.text, target, output.tokens, output.target_tokens)
         for output, target in paired
@@ -81,7 +81,7 @@ def pair_outputs(a: OutputFile, b: OutputFile) -> Pairing:
         )
     places = {id(output): place for place, output in enumerate(a.outputs)}
     couples.sort(key=lambda couple: places[id(couple[0])])
-    ids = numbered(mine.prompt for mine, _ in couples)
+    ids = number_prompts(mine.prompt for mine, _ in couples)
     duels = [
         Duel(next(ids), mine.prompt, mine.text, other.text, mine.tokens, other.tokens)
         for mine, other in couples
@@ -90,14 +90,16 @@ def pair_outputs(a: OutputFile, b: OutputFile) -> Pairing:
     return Pairing(duels, len(a.outputs) - len(met[0]), len(b.outputs) - len(met[1]))
 
 
-def _by_prompt(outputs: Iterable[Output]) -> Mapping[str, list[Output]]:
-    found: dict[str, list[Output]] = {}
+def _by_prompt(outputs: Iterable[ModelOutput]) -> Mapping[str, list[ModelOutput]]:
+    found: dict[str, list[ModelOutput]] = {}
     for output in outputs:
         found.setdefault(prompt_id(output.prompt), []).append(output)
     return found
 
 
-def _couples(mine: Sequence[Output], theirs: Sequence[Output]) -> Iterator[tuple[Output, Output]]:
+def _couples(
+    mine: Sequence[ModelOutput], theirs: Sequence[ModelOutput]
+) -> Iterator[tuple[ModelOutput, ModelOutput]]:
     if len(theirs) == 1:
         return zip(mine, [theirs[0]] * len(mine), strict=True)
     if len(mine) == 1:
@@ -105,11 +107,11 @@ def _couples(mine: Sequence[Output], theirs: Sequence[Output]) -> Iterator[tuple
     return zip(mine, theirs, strict=False)
 
 
-def numbered(prompts: Iterable[Prompt]) -> Iterator[str]:
+def number_prompts(prompts: Iterable[Prompt]) -> Iterator[str]:
     """Yields the id of each prompt, told apart where a prompt comes again.
 
     >>> hi = [{"role": "user", "content": "hi"}]
-    >>> list(numbered([hi, hi]))
+    >>> list(number_prompts([hi, hi]))
     ['897be8e1f0370e7f', '897be8e1f0370e7f.2']
     """
     seen: Counter[str] = Counter()

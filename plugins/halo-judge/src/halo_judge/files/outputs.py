@@ -13,13 +13,13 @@ from halo_core.feedback import Message, Prompt
 from halo_core.workspace.json_files import near_names, objects
 from halo_core.workspace.records import SAMPLES
 
-Row = Mapping[str, Any]
+FileRow = Mapping[str, Any]
 
 NO_TEXT = "an output that is no text"
 
 
 @dataclass(frozen=True)
-class Output:
+class ModelOutput:
     """One output of a model.
 
     Attributes:
@@ -51,7 +51,7 @@ class OutputFile:
 
     path: Path
     name: str
-    outputs: Sequence[Output]
+    outputs: Sequence[ModelOutput]
     dropped: Mapping[str, int]
 
 
@@ -68,7 +68,7 @@ def read_outputs(given: str) -> OutputFile:
         PathError: When there is no such file.
         DataError: When a row is neither, or there are none.
     """
-    path = found_file(given)
+    path = find_file(given)
     outputs, dropped, generators = [], Counter[str](), set[str]()
     for number, row in objects(path):
         output = _output(row, f"{path}:{number}")
@@ -86,7 +86,7 @@ def read_outputs(given: str) -> OutputFile:
     return OutputFile(path, name or stem, outputs, dropped)
 
 
-def found_file(given: str) -> Path:
+def find_file(given: str) -> Path:
     """Returns the file that was meant.
 
     Raises:
@@ -106,19 +106,19 @@ def found_file(given: str) -> Path:
     return path
 
 
-def _output(row: Row, place: str) -> Output | None:
+def _output(row: FileRow, place: str) -> ModelOutput | None:
     if "prompt" in row and "completion" in row:
         text, target = row["completion"], row.get("target")
         prompt = prompt_of(row["prompt"], "prompt", place)
         lengths = [_count(row.get(key)) for key in ("tokens", "target_tokens")]
         if not isinstance(text, str):
             return None
-        return Output(
+        return ModelOutput(
             prompt, text, lengths[0], target if isinstance(target, str) else None, lengths[1]
         )
     if "instruction" in row and "output" in row:
         text = row["output"]
-        return Output(instruction_of(row, place), text) if isinstance(text, str) else None
+        return ModelOutput(instruction_of(row, place), text) if isinstance(text, str) else None
     raise DataError(
         f"got a row with {', '.join(row) or 'nothing'}; expected prompt and completion (samples "
         "of halo), or instruction and output (AlpacaEval)",
@@ -126,7 +126,7 @@ def _output(row: Row, place: str) -> Output | None:
     )
 
 
-def instruction_of(row: Row, place: str) -> list[Message]:
+def instruction_of(row: FileRow, place: str) -> list[Message]:
     """Returns the prompt of a row that has an `instruction`, an `input`, or both.
 
     Raises:

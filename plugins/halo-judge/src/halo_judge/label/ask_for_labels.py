@@ -67,7 +67,7 @@ def ask_for_verdicts(
         PluginError: When the judge breaks its interface.
         Interrupted: When asked to stop.
     """
-    duels = find_duels(candidates, dropped)
+    duels = pair_candidates(candidates, dropped)
     orders = assign_orders(duels, both=True)
     lines = judge_and_keep(judge, context, duels, orders, lengths=False)
     return lines, first_failure(lines)
@@ -75,10 +75,10 @@ def ask_for_verdicts(
 
 def duels_of_samples(of: Path, other: Path | None, *, targets: bool) -> list[Duel]:
     """Returns what a judge that compares is asked of samples; see `of_samples`."""
-    return find_duels(by_prompt(of_samples(of, other, targets=targets), Counter()), Counter())
+    return pair_candidates(by_prompt(of_samples(of, other, targets=targets), Counter()), Counter())
 
 
-def find_duels(candidates: Sequence[Candidates], dropped: Counter[str]) -> list[Duel]:
+def pair_candidates(candidates: Sequence[Candidates], dropped: Counter[str]) -> list[Duel]:
     """Returns what a judge that compares is asked: the first two completions of each prompt."""
     duels = []
     for prompt in candidates:

@@ -39,11 +39,11 @@ class Candidates:
         return [Answer(answer_id(prompt, text), prompt, text) for text in self.texts]
 
 
-Row = tuple[str, Prompt, str]
+Completion = tuple[str, Prompt, str]
 """Prompt id, prompt and completion."""
 
 
-def of_samples(of: Path, other: Path | None, *, targets: bool) -> Iterator[Row]:
+def of_samples(of: Path, other: Path | None, *, targets: bool) -> Iterator[Completion]:
     """Yields the completions of a sampling stage, and those that they stand against.
 
     Args:
@@ -79,7 +79,7 @@ def _completions(given: Path) -> Iterator[tuple[str, Prompt, str, str | None]]:
         yield id_, sample["prompt"], sample["completion"], sample.get("target")
 
 
-def of_data(data: DataSet) -> Iterator[Row]:
+def of_data(data: DataSet) -> Iterator[Completion]:
     """Yields the completions of a data set.
 
     Raises:
@@ -97,7 +97,7 @@ def of_data(data: DataSet) -> Iterator[Row]:
             yield row["prompt_id"], row["prompt"], text
 
 
-def by_prompt(rows: Iterable[Row], dropped: Counter[str]) -> list[Candidates]:
+def by_prompt(rows: Iterable[Completion], dropped: Counter[str]) -> list[Candidates]:
     """Returns the completions by prompt, in order; counts those that are left out by reason."""
     prompts: dict[str, Prompt] = {}
     texts: dict[str, list[str]] = {}

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from halo_core.scoring_judge import answer_id
 from halo_core.workspace.records import FeedbackLine, VerdictLine
@@ -20,7 +20,6 @@ CLOSE = "scores that differ by less than the margin"
 TIE = "tie"
 FLIP = "the two orders preferred different texts"
 
-Row: TypeAlias = FeedbackLine
 Scores = Mapping[str, float]
 """Answer id to score, of those that have one."""
 
@@ -44,7 +43,7 @@ class Rules:
 
 def rows_of_scores(
     rules: Rules, candidates: Sequence[Candidates], scores: Scores, dropped: Counter[str]
-) -> Iterator[Row]:
+) -> Iterator[FeedbackLine]:
     """Yields the rows that scores make; counts what is left out by reason.
 
     Args:
@@ -71,7 +70,7 @@ def _sign(rules: Rules) -> float:
 
 def _binary(
     rules: Rules, candidates: Sequence[Candidates], scores: Scores, dropped: Counter[str]
-) -> Iterator[Row]:
+) -> Iterator[FeedbackLine]:
     threshold = threshold_of(rules, scores)
     for each in candidates:
         for text, score in _scored_texts(each, scores, dropped):
@@ -90,7 +89,7 @@ def _binary(
 
 def _paired(
     rules: Rules, candidates: Sequence[Candidates], scores: Scores, dropped: Counter[str]
-) -> Iterator[Row]:
+) -> Iterator[FeedbackLine]:
     for each in candidates:
         found = list(_scored_texts(each, scores, dropped))
         if len(found) < 2:
@@ -106,7 +105,7 @@ def _paired(
 
 def _scored(
     rules: Rules, candidates: Sequence[Candidates], scores: Scores, dropped: Counter[str]
-) -> Iterator[Row]:
+) -> Iterator[FeedbackLine]:
     for each in candidates:
         found = list(_scored_texts(each, scores, dropped))
         if found:
@@ -128,7 +127,7 @@ def _scored_texts(
             dropped[UNSCORED] += 1
 
 
-def rows_of_verdicts(lines: Sequence[VerdictLine], dropped: Counter[str]) -> Iterator[Row]:
+def rows_of_verdicts(lines: Sequence[VerdictLine], dropped: Counter[str]) -> Iterator[FeedbackLine]:
     """Yields a pair for each duel that both orders decide alike; counts the others by reason."""
     for line in lines:
         each = Candidates(line["prompt_id"], line["prompt"], ())
@@ -141,5 +140,5 @@ def rows_of_verdicts(lines: Sequence[VerdictLine], dropped: Counter[str]) -> Ite
             dropped[FLIP if line["flip"] else TIE] += 1
 
 
-def _pair(each: Candidates, chosen: str, rejected: str) -> Row:
+def _pair(each: Candidates, chosen: str, rejected: str) -> FeedbackLine:
     return {"id": each.prompt_id, "prompt": each.prompt, "chosen": chosen, "rejected": rejected}

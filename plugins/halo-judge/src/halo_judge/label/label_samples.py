@@ -11,12 +11,11 @@ from halo_core.judge import Judge
 from halo_core.scoring_judge import ScoringJudge
 from halo_core.stage import StageContext, StageResult
 from halo_core.workspace.files import write_json
-from halo_core.workspace.records import FEEDBACK
+from halo_core.workspace.records import FEEDBACK, FeedbackLine
 from halo_judge.label.ask_for_labels import ask_for_scores, ask_for_verdicts
 from halo_judge.label.candidates import Candidates, by_prompt, of_data, of_samples
 from halo_judge.label.feedback_rows import (
     UNSCORED,
-    Row,
     Rules,
     rows_of_scores,
     rows_of_verdicts,
@@ -88,7 +87,7 @@ def find_candidates(
     return by_prompt(rows, dropped)
 
 
-def _check(rows: Sequence[Row], dropped: Counter[str], failed: str, where: str) -> None:
+def _check(rows: Sequence[FeedbackLine], dropped: Counter[str], failed: str, where: str) -> None:
     first = f" The first that is unscored: {failed}." if failed else ""
     if not rows:
         raise DataError(
@@ -99,7 +98,11 @@ def _check(rows: Sequence[Row], dropped: Counter[str], failed: str, where: str) 
 
 
 def _warn(
-    rows: Sequence[Row], dropped: Counter[str], failed: str, again: str, context: StageContext
+    rows: Sequence[FeedbackLine],
+    dropped: Counter[str],
+    failed: str,
+    again: str,
+    context: StageContext,
 ) -> None:
     if dropped[UNSCORED]:
         context.warn(
@@ -117,7 +120,7 @@ def _warn(
 
 def _write(
     context: StageContext,
-    rows: Sequence[Row],
+    rows: Sequence[FeedbackLine],
     dropped: Counter[str],
     facts: Mapping[str, float],
     *,

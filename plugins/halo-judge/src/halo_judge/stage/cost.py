@@ -24,7 +24,7 @@ def dollars(amount: float) -> str:
     return f"{amount:.1g}" if amount >= 0.0001 else "<0.0001"
 
 
-def quoted(judge: Judge, comparisons: Sequence[Comparison], cache: Path) -> Quote | None:
+def quote_of(judge: Judge, comparisons: Sequence[Comparison], cache: Path) -> Quote | None:
     """Returns what asking would take; None of a judge that costs nothing.
 
     Args:
@@ -47,8 +47,8 @@ def quoted(judge: Judge, comparisons: Sequence[Comparison], cache: Path) -> Quot
 
 
 def is_paid(judge: Judge, cache: Path) -> bool:
-    """Returns whether a judge is paid by request; see `quoted`."""
-    return quoted(judge, (), cache) is not None
+    """Returns whether a judge is paid by request; see `quote_of`."""
+    return quote_of(judge, (), cache) is not None
 
 
 def judge_forecast(
@@ -79,7 +79,7 @@ def judge_forecast(
         return Forecast(ahead={"requests": f"{unknown}; max_cost caps the cost"})
     duels = find()
     asked = comparisons(duels, assign_orders(duels, both=both))
-    quote = quoted(judge, asked, known.cache)
+    quote = quote_of(judge, asked, known.cache)
     return Forecast(ahead={} if quote is None else describe(quote))
 
 

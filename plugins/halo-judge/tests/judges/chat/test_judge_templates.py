@@ -19,7 +19,7 @@ from halo_judge.judges.chat.template import (
     cut_hanging_sentence,
     find_template,
     read_template,
-    shipped,
+    template_names,
 )
 
 DATA = Path(os.environ.get("HALO_TEST_DATA", Path(__file__).parents[6] / "shared" / "data"))
@@ -30,7 +30,7 @@ PAIRWISE = find_template("pairwise-1").answer
 
 def test_three_templates_are_shipped_and_their_texts_never_change():
     """A released template is never edited: verdicts were given on its text. Add a new one."""
-    assert {name: find_template(name).digest for name in shipped()} == {
+    assert {name: find_template(name).digest for name in template_names()} == {
         "pairwise-1": "ebe5b2d93b999128",
         "pairwise-2": "1b456ece6262eb5d",
         "report-2024": "23e16a950dbd8038",
@@ -38,7 +38,7 @@ def test_three_templates_are_shipped_and_their_texts_never_change():
 
 
 def test_texts_are_put_in_once_and_their_braces_stay():
-    for name in shipped():
+    for name in template_names():
         messages = find_template(name).messages(Comparison("1", PROMPT, "I {b} {fence}", "II {a}"))
         asked = messages[-1]["content"]
         assert "Say {a} or {b}." in asked

@@ -14,7 +14,7 @@ from halo_core.judge import JudgeContext
 from halo_core.scoring_judge import Answer
 from halo_core.testing import check_scoring_judge
 from halo_judge.judges.http.http_client import HttpClient
-from halo_judge.judges.http.http_session import filled, number_at
+from halo_judge.judges.http.http_session import fill_places, number_at
 from halo_judge.judges.http.options import HttpJudge
 
 PROMPT = [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}]
@@ -64,7 +64,7 @@ def test_the_body_is_sent_and_the_number_read(serve, tmp_path):
 def test_places_in_the_body_are_filled_in_one_pass():
     answer = Answer("1", PROMPT[1:], "{prompt} {messages}")
     body = {"a": "{completion}|{prompt}", "m": "{messages}", "n": None, "t": "x {messages}"}
-    assert filled(body, answer) == {
+    assert fill_places(body, answer) == {
         "a": "{prompt} {messages}|q",
         "m": PROMPT[1:],
         "n": None,

@@ -105,7 +105,7 @@ class ChatSession:
                 was under way is waited for, yielded and kept.
         """
         try:
-            answered = self._traffic.answered(comparisons, self._request, self._answer)
+            answered = self._traffic.answer_all(comparisons, self._request, self._answer)
             with closing(answered):
                 for comparison, verdict in answered:
                     yield replace(verdict, id=comparison.id)

@@ -154,7 +154,7 @@ def cut_hanging_sentence(text: str) -> str:
     return text[: ends[-1]] if ends else text
 
 
-def shipped() -> list[str]:
+def template_names() -> list[str]:
     """Returns the names of the templates that come with this distribution."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
@@ -167,9 +167,9 @@ def find_template(name: str, file: str | None = None) -> Template:
     """
     if file is not None:
         return read_template(Path(file))
-    if name not in shipped():
+    if name not in template_names():
         raise ValueError(
-            f"no template {name!r}; expected one of {', '.join(shipped())}. "
+            f"no template {name!r}; expected one of {', '.join(template_names())}. "
             "For one of your own: template_file: PATH"
         )
     return read_template(FOLDER / f"{name}.toml")

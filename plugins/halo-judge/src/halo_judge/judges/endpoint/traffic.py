@@ -91,7 +91,7 @@ class Traffic:
             self._outage.over()
         self._pace.speed_up()
 
-    def answered(
+    def answer_all(
         self,
         items: Iterable[Item],
         prepare: Callable[[Item], Request | Settled[Result]],

@@ -40,7 +40,7 @@ def open_session(
 
     Args:
         url: Where completions are sent.
-        body: What is sent, with places for the prompt and the completion (`filled`).
+        body: What is sent, with places for the prompt and the completion (`fill_places`).
         score: Where the number stands in a reply (`number_at`).
         folder: Where replies are kept.
         api_key_env: The environment variable of the key; None for none.
@@ -87,13 +87,13 @@ class HttpSession:
         Raises:
             UserError: When the endpoint takes no request of ours.
         """
-        answered = self._traffic.answered(answers, self._request, self._read)
+        answered = self._traffic.answer_all(answers, self._request, self._read)
         with closing(answered):
             for answer, (value, reason) in answered:
                 yield Score(answer.id, value, reason)
 
     def _request(self, answer: Answer) -> dict[str, Any]:
-        return {"url": self._url, "body": filled(self._body, answer)}
+        return {"url": self._url, "body": fill_places(self._body, answer)}
 
     def _read(self, key: str, request: Mapping[str, Any]) -> ScoreOrReason:
         """Returns what a request gives; runs in a thread."""
@@ -113,16 +113,16 @@ class HttpSession:
         return reply
 
 
-def filled(body: Any, answer: Answer) -> Any:
+def fill_places(body: Any, answer: Answer) -> Any:
     """Returns a JSON tree with the prompt and the completion in their places.
 
-    >>> filled({"text": "A: {completion}"}, Answer("1", [], "Moo."))
+    >>> fill_places({"text": "A: {completion}"}, Answer("1", [], "Moo."))
     {'text': 'A: Moo.'}
     """
     if isinstance(body, Mapping):
-        return {name: filled(value, answer) for name, value in body.items()}
+        return {name: fill_places(value, answer) for name, value in body.items()}
     if isinstance(body, list):
-        return [filled(value, answer) for value in body]
+        return [fill_places(value, answer) for value in body]
     if not isinstance(body, str):
         return body
     messages = [{"role": m["role"], "content": m["content"]} for m in answer.prompt]

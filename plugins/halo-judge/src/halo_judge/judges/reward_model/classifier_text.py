@@ -88,7 +88,7 @@ class Reader:
         texts = [text, protect(answer.completion, self._control)]
         prompt, completion = token_ids(self._tokenizer, texts)
         end = completion_end_id(self._tokenizer)
-        return fitted([*prompt, *self._suffix], [*completion, end], self._limit)
+        return fit_into([*prompt, *self._suffix], [*completion, end], self._limit)
 
     def _conversation(self, answer: Answer) -> ClassifierInput:
         messages: list[Message] = [
@@ -113,12 +113,12 @@ class Reader:
         return ClassifierInput(list(found["input_ids"]), types, whole > self._limit)
 
 
-def fitted(prompt: Sequence[int], completion: Sequence[int], limit: int) -> ClassifierInput:
+def fit_into(prompt: Sequence[int], completion: Sequence[int], limit: int) -> ClassifierInput:
     """Returns a prompt and a completion in at most so many tokens.
 
     The prompt loses its beginning, down to half of the limit; then the completion loses its end.
 
-    >>> fitted([1, 2, 3], [4, 5], 4).ids, fitted([1, 2, 3], [4, 5, 6, 7], 4).ids
+    >>> fit_into([1, 2, 3], [4, 5], 4).ids, fit_into([1, 2, 3], [4, 5, 6, 7], 4).ids
     ([2, 3, 4, 5], [2, 3, 4, 5])
     """
     if len(prompt) + len(completion) <= limit:
