@@ -14,7 +14,7 @@ from halo_core.workspace.records import VerdictLine
 from halo_judge.command.compare_summary import position
 from halo_judge.files.labelled import Choice, Labelled, Rated, majority_of
 from halo_judge.stage.orders import result_of
-from halo_judge.stage.verdict_metrics import paid_requests, preference
+from halo_judge.stage.verdict_metrics import completion_preference, paid_requests
 from halo_statistics import (
     POINTS,
     PairedDifference,
@@ -24,6 +24,9 @@ from halo_statistics import (
     krippendorff_alpha,
     paired_difference,
 )
+
+PAIRS = 10
+"""Pairs of annotators whose kappas are told; more say nothing that alpha does not."""
 
 
 @dataclass(frozen=True)
@@ -145,11 +148,9 @@ def _calibration(right: Sequence[JudgedComparison], confidence: float) -> dict[s
 def _preference(line: VerdictLine) -> float | None:
     """Returns how sure the judge is of the first text, in both orders; None if it never says."""
     orders = line["orders"]
-    return preference(orders) if orders and all("preference" in o for o in orders) else None
-
-
-PAIRS = 10
-"""Pairs of annotators whose kappas are told; more say nothing that alpha does not."""
+    return (
+        completion_preference(orders) if orders and all("preference" in o for o in orders) else None
+    )
 
 
 def human_agreement(comparisons: Sequence[Rated], *, confidence: float) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from halo_core.workspace.layout import Workspace
 from halo_core.workspace.records import VERDICTS, VerdictLine
 from halo_judge.command.choices import Choices
 from halo_judge.command.compare_summary import files_lines, files_summary
-from halo_judge.command.dry_run import quote_lines, quote_rows
+from halo_judge.command.dry_run import quote_rows, say_quotes
 from halo_judge.command.named_judges import name_judge
 from halo_judge.command.verdict_store import JudgeWork, judge_work, plan_work
 from halo_judge.files.output_pairs import Pairing, pair_outputs, pair_with_targets, subset
@@ -74,9 +74,7 @@ def compare_files(
         chosen = f"{len(duels)} of {len(pairing.duels)} comparisons, chosen by the seed"
         click.echo(f"{chosen} {choices.seed}", err=True)
     if choices.dry_run:
-        output.emit({**about, "quotes": rows})
-        for line in quote_lines(rows):
-            output.say(line)
+        say_quotes(output, about, rows)
         return
     verdicts = judge_and_report(work, workspace, rows[0])
     summary = files_summary(verdicts, confidence=choices.confidence)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from halo_core.cli.output import Output
 from halo_core.cli.terminal import table
 from halo_core.workspace.layout import Workspace
 from halo_judge.command.verdict_store import JudgeWork
@@ -33,6 +34,13 @@ def _row(label: str, works: Sequence[JudgeWork], workspace: Workspace) -> dict[s
         kept = sum(len(work.orders[id_]) for work in works for id_ in work.kept_ids(workspace))
         return row | {"kept": kept, "calls": 0, "tokens_in": 0, "tokens_out": 0, "cost": 0.0}
     return row | asdict(quote)
+
+
+def say_quotes(output: Output, about: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> None:
+    """Prints the rows of `quote_rows`, or gives them out with what they are about as JSON."""
+    output.emit({**about, "quotes": rows})
+    for line in quote_lines(rows):
+        output.say(line)
 
 
 def quote_lines(rows: Sequence[dict[str, Any]]) -> list[str]:

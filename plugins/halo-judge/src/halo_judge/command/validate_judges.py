@@ -25,7 +25,7 @@ from halo_judge.command.accuracy import (
 )
 from halo_judge.command.choices import Choices
 from halo_judge.command.compare_files import judge_and_report
-from halo_judge.command.dry_run import quote_lines, quote_rows
+from halo_judge.command.dry_run import quote_rows, say_quotes
 from halo_judge.command.named_judges import FLOOR, NamedJudge, name_judges
 from halo_judge.command.tables import (
     csv_columns,
@@ -92,9 +92,7 @@ def validate_judges(
             click.echo(f"{part.file.path}: {count} left out: {why}", err=True)
     if choices.dry_run:
         rows = quote_rows([work for each in works.values() for work in each], workspace)
-        output.emit({"files": [_about(part) for part in parts], "quotes": rows})
-        for line in quote_lines(rows):
-            output.say(line)
+        say_quotes(output, {"files": [_about(part) for part in parts]}, rows)
         return
     found = {label: _judged(parts, each, workspace) for label, each in works.items()}
     payload = {

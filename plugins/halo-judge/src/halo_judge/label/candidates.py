@@ -61,7 +61,7 @@ def of_samples(of: Path, other: Path | None, *, targets: bool) -> Iterator[Compl
     met = set()
     for id_, prompt, text, target in _completions(of):
         yield id_, prompt, text
-        if id_ in met:
+        if id_ in met:  # A file may hold several outputs of a prompt, which have the same rivals.
             continue
         met.add(id_)
         in_data = [target] if targets and target is not None else []

@@ -1,4 +1,4 @@
-"""Asks an opened judge for verdicts or scores, and keeps its failures apart from its replies.
+"""Readies a judge, asks it for verdicts or scores, and keeps its failures apart from its replies.
 
 A judge that raises costs what it cannot answer, never the run, and never counts as a result: what
 it left open is asked again, one by one and once, and what raises again is unscored. After many
@@ -20,6 +20,8 @@ from halo_core.redact import redact
 from halo_core.stage import StageContext
 
 T = TypeVar("T")
+OPTION = "judge"
+"""The option of a stage that holds its judge."""
 REASON_LENGTH = 300
 """Characters of an error that are kept as the reason."""
 PATIENCE = 8
@@ -34,6 +36,39 @@ def name_of(judge: Judge) -> str:
     'Longest'
     """
     return judge.spec_name.rpartition(":")[2]
+
+
+def check_ready(judge: Judge) -> None:
+    """Checks that a judge has what it needs beside its options; asks nothing.
+
+    Raises:
+        UserError: When it has not.
+        PluginError: When it raises by accident.
+    """
+    with blaming(judge, "check_ready"):
+        judge.check_ready()
+
+
+def judge_context(context: StageContext) -> JudgeContext:
+    """Returns where the judge of a stage works; makes its folder.
+
+    Args:
+        context: The stage's; the models of its judge are dotted, such as ``judge.from``.
+    """
+    folder = context.folder / "judge"
+    folder.mkdir(parents=True, exist_ok=True)
+    prefix = f"{OPTION}."
+    models = {
+        name.removeprefix(prefix): model
+        for name, model in context.models.items()
+        if name.startswith(prefix)
+    }
+    return JudgeContext(folder, shared_folder(context.cache), models)
+
+
+def shared_folder(cache: Path) -> Path:
+    """Returns where a workspace keeps what judges were paid for."""
+    return cache / "judge"
 
 
 def ask(
@@ -140,40 +175,3 @@ class _Asking(Generic[ItemT, ReplyT]):
             return ""
         why = f"given up after {self._failures} failures in a row, the last: {self._last}"
         return why[:REASON_LENGTH]
-
-
-OPTION = "judge"
-"""The option of a stage that holds its judge."""
-
-
-def judge_context(context: StageContext) -> JudgeContext:
-    """Returns where the judge of a stage works; makes its folder.
-
-    Args:
-        context: The stage's; the models of its judge are dotted, such as ``judge.from``.
-    """
-    folder = context.folder / "judge"
-    folder.mkdir(parents=True, exist_ok=True)
-    prefix = f"{OPTION}."
-    models = {
-        name.removeprefix(prefix): model
-        for name, model in context.models.items()
-        if name.startswith(prefix)
-    }
-    return JudgeContext(folder, shared_folder(context.cache), models)
-
-
-def shared_folder(cache: Path) -> Path:
-    """Returns where a workspace keeps what judges were paid for."""
-    return cache / "judge"
-
-
-def check_ready(judge: Judge) -> None:
-    """Checks that a judge has what it needs beside its options; asks nothing.
-
-    Raises:
-        UserError: When it has not.
-        PluginError: When it raises by accident.
-    """
-    with blaming(judge, "check_ready"):
-        judge.check_ready()

@@ -65,33 +65,34 @@ class KeptLines(Generic[LineT]):
             Interrupted: When asked to stop; what was said is kept.
         """
         read = self.read()
-        found = {item: read[item] for item in items if item in read}
-        self.file.write(self.path, found.values())
-        if len(found) < len(items):
-            self._ask(items, found, opened, ask, context)
-            self.file.write(self.path, (found[item] for item in items))
-        return [found[item] for item in items]
+        lines = {item: read[item] for item in items if item in read}
+        # Before anything is asked: what does not hold any more would be a second line of its item.
+        self.file.write(self.path, lines.values())
+        if len(lines) < len(items):
+            self._ask(items, lines, opened, ask, context)
+            self.file.write(self.path, (lines[item] for item in items))
+        return [lines[item] for item in items]
 
     def _ask(
         self,
         items: Sequence[str],
-        found: dict[str, LineT],
+        lines: dict[str, LineT],
         opened: AbstractContextManager[SessionT],
         ask: Callable[[SessionT, set[str], Pause], Lines[LineT]],
         context: StageContext,
     ) -> None:
-        """Adds the lines that are lacking, to the file and to `found`."""
+        """Adds the lines that are lacking, to the file and to `lines`."""
 
         def pause() -> None:
             if context.stop.is_set():
-                kept = f"{len(found)} of {len(items)} {self.path.stem} are kept"
-                context.stop.raise_interrupted(f"{kept}; the same command goes on")
+                count = f"{len(lines)} of {len(items)} {self.path.stem} are kept"
+                context.stop.raise_interrupted(f"{count}; the same command goes on")
 
-        with opened as session, context.progress.bar(context.id, len(items), len(found)) as bar:
+        with opened as session, context.progress.bar(context.id, len(items), len(lines)) as bar:
             # Closed before the session is, so that it can wait for what is under way.
-            with closing(ask(session, set(items) - found.keys(), pause)) as lines:
-                for line in lines:
+            with closing(ask(session, set(items) - lines.keys(), pause)) as more:
+                for line in more:
                     self.file.append(self.path, [line])
-                    found[line[self.key]] = line
+                    lines[line[self.key]] = line
                     bar.advance()
                     pause()

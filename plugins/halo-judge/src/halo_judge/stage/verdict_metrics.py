@@ -24,6 +24,8 @@ INTERVAL_NAMES: Mapping[Interval, str] = {
     "wilson": "Wilson",
     "bootstrap": "bootstrap",
 }
+ENOUGH = 30
+"""Scored verdicts from which on lengths are looked at."""
 
 
 def summary_metrics(
@@ -74,6 +76,45 @@ def summary_metrics(
     return metrics | _lengths(lines) | _weighted(lines) | paid_requests(lines)
 
 
+def headline(
+    lines: Sequence[VerdictLine],
+    *,
+    rival: str,
+    judge: str,
+    confidence: float,
+    interval: Interval = "exact",
+) -> str:
+    """Returns the sentence for the summary.
+
+    ``win rate 0.595 [0.526, 0.661] against the SFT target, n=200, 0 % unscored (exact 90 %
+    interval; oracle)``
+
+    Args:
+        lines: All lines of the stage.
+        rival: What was compared with.
+        judge: The judge's name.
+        confidence: Of the interval, in (0, 1).
+        interval: How it is made.
+    """
+    rate = _rate(lines, confidence, interval)
+    if rate.main is None:
+        return f"no win rate against {rival}: {judge} scored none of {rate.total} comparisons"
+    count = f"n={rate.scored}, {100 * rate.unscored / rate.total:.3g} % unscored"
+    how = f"{INTERVAL_NAMES[interval]} {confidence * 100:g} % interval; {judge}"
+    return f"win rate {rate_text(rate.main)} against {rival}, {count} ({how})"
+
+
+def paid_requests(lines: Iterable[VerdictLine]) -> dict[str, float]:
+    """Returns `calls` and `cost`; without calls nothing, and no cost where one is not known."""
+    paid = [part for line in lines for part in line["orders"] if "calls" in part]
+    if not paid:
+        return {}
+    calls = {"calls": sum(part["calls"] for part in paid)}
+    costs = [part["cost"] for part in paid if "cost" in part]
+    # A sum without the costs that are not known would look like the price of all.
+    return calls | ({"cost": fsum(costs)} if len(costs) == len(paid) else {})
+
+
 def _rate(lines: Iterable[VerdictLine], confidence: float, interval: Interval) -> WinRate:
     results = (line["result"] for line in lines)
     return win_rate(results, confidence=confidence, interval=interval)
@@ -104,59 +145,16 @@ def _weighted(lines: Iterable[VerdictLine]) -> dict[str, float]:
     for line in scored:
         if not all("preference" in part for part in line["orders"]):
             return {}
-        shares.append(preference(line["orders"]) if line["orders"] else 0.5)
+        shares.append(completion_preference(line["orders"]) if line["orders"] else 0.5)
     asked = any(line["orders"] for line in scored)
     return {"win_weighted": fmean(shares)} if shares and asked else {}
 
 
-def preference(orders: Iterable[OrderVerdict]) -> float:
+def completion_preference(orders: Iterable[OrderVerdict]) -> float:
     """Returns how sure the judge is that the completion is better, over all orders; each says."""
     return fmean(
         part["preference"] if part["order"] == "AB" else 1 - part["preference"] for part in orders
     )
-
-
-def paid_requests(lines: Iterable[VerdictLine]) -> dict[str, float]:
-    """Returns `calls` and `cost`; without calls nothing, and no cost where one is not known."""
-    paid = [part for line in lines for part in line["orders"] if "calls" in part]
-    if not paid:
-        return {}
-    calls = {"calls": sum(part["calls"] for part in paid)}
-    costs = [part["cost"] for part in paid if "cost" in part]
-    # A sum without the costs that are not known would look like the price of all.
-    return calls | ({"cost": fsum(costs)} if len(costs) == len(paid) else {})
-
-
-def headline(
-    lines: Sequence[VerdictLine],
-    *,
-    rival: str,
-    judge: str,
-    confidence: float,
-    interval: Interval = "exact",
-) -> str:
-    """Returns the sentence for the summary.
-
-    ``win rate 0.595 [0.526, 0.661] against the SFT target, n=200, 0 % unscored (exact 90 %
-    interval; oracle)``
-
-    Args:
-        lines: All lines of the stage.
-        rival: What was compared with.
-        judge: The judge's name.
-        confidence: Of the interval, in (0, 1).
-        interval: How it is made.
-    """
-    rate = _rate(lines, confidence, interval)
-    if rate.main is None:
-        return f"no win rate against {rival}: {judge} scored none of {rate.total} comparisons"
-    count = f"n={rate.scored}, {100 * rate.unscored / rate.total:.3g} % unscored"
-    how = f"{INTERVAL_NAMES[interval]} {confidence * 100:g} % interval; {judge}"
-    return f"win rate {rate_text(rate.main)} against {rival}, {count} ({how})"
-
-
-ENOUGH = 30
-"""Scored verdicts from which on lengths are looked at."""
 
 
 def place_metrics(lines: Sequence[VerdictLine]) -> dict[str, float]:

@@ -19,7 +19,7 @@ from halo_judge.judges.endpoint.budget import Budget, CapReached
 from halo_judge.judges.endpoint.pace import Pace, Rejected, Unreachable
 from halo_judge.judges.endpoint.reply_store import StoredReply
 from halo_judge.judges.endpoint.secret import read_key
-from halo_judge.judges.endpoint.traffic import Settled, Traffic, open_traffic
+from halo_judge.judges.endpoint.traffic import NoRequest, Traffic, open_traffic
 
 JUDGE = "the judge gpt-4"
 ATTEMPTS = 2
@@ -112,10 +112,10 @@ class ChatSession:
         except CapReached:
             raise self._cap_reached() from None
 
-    def _request(self, comparison: Comparison) -> Request | Settled[Verdict]:
+    def _request(self, comparison: Comparison) -> Request | NoRequest[Verdict]:
         shown = self._template.shown(comparison)
         if shown.a == shown.b:
-            return Settled(Verdict("", "tie", "both texts are the same"))
+            return NoRequest(Verdict("", "tie", "both texts are the same"))
         return self._form.request(shown)
 
     def _answer(self, key: str, request: Request) -> Verdict:

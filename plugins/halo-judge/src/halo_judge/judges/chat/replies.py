@@ -10,11 +10,14 @@ from math import exp
 from typing import Any
 
 from halo_core.judge import Winner
-from halo_judge.judges.chat.template import Answer, JsonAnswer, LineAnswer
+from halo_judge.judges.chat.template import AnswerForm, JsonAnswer, LineAnswer
 
 _FENCED = re.compile(r"\A```(?:json)?\s*\n(.*)\n```\Z", re.DOTALL)
+_WORD = re.compile(r'[\s"]*(\w+)')
 QUOTED = 120
 """Characters of a reply that are quoted in a reason."""
+Token = Mapping[str, Any]
+"""``{"token", "top": [[token, logprob], ...]}``, natural logarithms."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Reading:
     start: int = -1
 
 
-def read_reply(reply: Mapping[str, Any], answer: Answer) -> Reading:
+def read_reply(reply: Mapping[str, Any], answer: AnswerForm) -> Reading:
     """Returns the verdict in a stored reply.
 
     Args:
@@ -50,7 +53,7 @@ def read_reply(reply: Mapping[str, Any], answer: Answer) -> Reading:
     return found
 
 
-def read_text(content: str, answer: Answer) -> Reading:
+def read_text(content: str, answer: AnswerForm) -> Reading:
     r"""Returns the verdict in the text of a reply.
 
     >>> form = LineAnswer(form="last-line", pattern="Better: (1|2)", labels={"A": "1", "B": "2"})
@@ -96,12 +99,6 @@ def _json(content: str, answer: JsonAnswer) -> tuple[str | None, int]:
 
 def _quoted(text: str) -> str:
     return repr(text if len(text) <= QUOTED else text[: QUOTED - 3] + "...")
-
-
-_WORD = re.compile(r'[\s"]*(\w+)')
-
-Token = Mapping[str, Any]
-"""``{"token", "top": [[token, logprob], ...]}``, natural logarithms."""
 
 
 def preference(

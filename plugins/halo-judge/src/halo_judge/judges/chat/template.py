@@ -73,7 +73,7 @@ class LineAnswer(_Part):
         return self
 
 
-Answer = Annotated[JsonAnswer | LineAnswer, Field(discriminator="form")]
+AnswerForm = Annotated[JsonAnswer | LineAnswer, Field(discriminator="form")]
 
 
 class Template(_Part):
@@ -85,7 +85,7 @@ class Template(_Part):
     system: str = ""
     user: str
     reminder: str = Field(min_length=1)
-    answer: Answer
+    answer: AnswerForm
     digest: str
 
     @model_validator(mode="after")

@@ -7,6 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+class Unreachable(Exception):
+    """No reply after all retries; nothing was paid for, and it may be asked again."""
+
+
+class Rejected(Exception):
+    """The endpoint does not take this request (it is too long, say), while it takes others."""
+
+
 class Pace:
     """A limit that adapts (additive increase, multiplicative decrease).
 
@@ -79,14 +87,6 @@ class Pace:
             self._free.notify_all()
 
 
-class Unreachable(Exception):
-    """No reply after all retries; nothing was paid for, and it may be asked again."""
-
-
-class Rejected(Exception):
-    """The endpoint does not take this request (it is too long, say), while it takes others."""
-
-
 class Outage:
     """Counts requests that failed in a row; threads share it.
 
@@ -95,6 +95,7 @@ class Outage:
     """
 
     def __init__(self, concurrency: int) -> None:
+        # All that is under way fails together when an endpoint goes down, which is one failure.
         self._patience = max(8, concurrency)
         self._in_a_row = 0
         self._lock = threading.Lock()

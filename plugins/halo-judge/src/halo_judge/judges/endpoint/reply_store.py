@@ -68,6 +68,7 @@ class ReplyStore:
             self._db = sqlite3.connect(
                 self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
             )
+            # Several processes of a workspace write at once; a reply needs to outlive its process.
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute(_TABLE)

@@ -46,8 +46,8 @@ def open_traffic(folder: Path, pace: Pace, name: str) -> Iterator[Traffic]:
 
 
 @dataclass(frozen=True)
-class Settled(Generic[Result]):
-    """What becomes of an item that needs no request."""
+class NoRequest(Generic[Result]):
+    """What becomes of an item without one: two texts that are the same, say."""
 
     result: Result
 
@@ -94,7 +94,7 @@ class Traffic:
     def answer_all(
         self,
         items: Iterable[Item],
-        prepare: Callable[[Item], Request | Settled[Result]],
+        prepare: Callable[[Item], Request | NoRequest[Result]],
         work: Callable[[str, Request], Result],
     ) -> Generator[tuple[Item, Result], None, None]:
         """Yields each item with what becomes of its request, as the replies come.
@@ -115,13 +115,14 @@ class Traffic:
         capped: CapReached | None = None
         try:
             while True:
+                # Twice what may be sent, so that a thread that is done finds its next request.
                 while len(under_way) < 2 * self._pace.most and capped is None:
                     try:
                         item = next(rest)
                     except StopIteration:
                         break
                     request = prepare(item)
-                    if isinstance(request, Settled):
+                    if isinstance(request, NoRequest):
                         yield item, request.result
                     else:
                         self._start(item, request, work, under_way, done)
