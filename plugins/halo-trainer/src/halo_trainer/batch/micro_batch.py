@@ -30,112 +30,6 @@ class Scores(NamedTuple):
     heads: Mapping[str, Tensor]
 
 
-@dataclass(frozen=True)
-class MicroBatch:
-    """The examples that a process computes at a time.
-
-    Attributes:
-        examples: At least one; of an empty micro-batch some example, which counts for nothing.
-        row: Their completions, packed, in order.
-        example_index: The example, 0..E-1, of each completion [B].
-        desirable: Whether each completion is desirable [B] bool.
-        sampled: Whether each is a sample of the reference [B] bool; None where none is.
-    """
-
-    examples: Sequence[EncodedExample]
-    row: PackedRow
-    example_index: Tensor
-    desirable: Tensor
-    sampled: Tensor | None
-
-    def to(self, device: torch.device) -> MicroBatch:
-        """Returns it with all tensors on a device."""
-        moved: dict[str, Any] = {
-            name: value.to(device, non_blocking=True)
-            for name, value in vars(self).items()
-            if isinstance(value, Tensor)
-        }
-        return replace(self, **moved, row=self.row.to(device))
-
-
-def collate(examples: Sequence[EncodedExample], *, ends: bool = False) -> MicroBatch:
-    """Returns examples as a micro-batch on the CPU.
-
-    Args:
-        examples: At least one.
-        ends: Whether some head looks at the last token of each completion.
-    """
-    completions = [(i, c) for i, example in enumerate(examples) for c in example.completions]
-    sampled = [c.sampled for _, c in completions]
-    return MicroBatch(
-        examples=examples,
-        row=pack([Scored(c.prompt_ids, c.completion_ids) for _, c in completions], ends=ends),
-        example_index=torch.tensor([i for i, _ in completions]),
-        desirable=torch.tensor([c.desirable for _, c in completions], dtype=torch.bool),
-        sampled=torch.tensor(sampled, dtype=torch.bool) if any(sampled) else None,
-    )
-
-
-def completions_of(
-    examples: Iterable[EncodedExample],
-) -> list[tuple[EncodedExample, EncodedCompletion]]:
-    """Returns the completions of examples, in order, each with its example."""
-    return [(example, completion) for example in examples for completion in example.completions]
-
-
-def tokens_of(example: EncodedExample) -> int:
-    """Returns how many tokens a model computes for an example."""
-    return sum(Scored(c.prompt_ids, c.completion_ids).tokens for c in example.completions)
-
-
-def make_loss_batch(
-    micro: MicroBatch,
-    scores: Scores,
-    reference_token_logps: Tensor | None,
-    estimate: Estimate | None,
-    statistics: Mapping[str, Tensor],
-) -> LossBatch:
-    """Returns what a loss sees of a micro-batch.
-
-    Args:
-        micro: On the device of the log-probabilities.
-        scores: What the policy gave.
-        reference_token_logps: Nats [N]; None where the loss needs none.
-        estimate: The reference point of the global batch; None where the loss needs none.
-        statistics: The loss's sums over the global batch.
-    """
-    point = None if estimate is None else scores.token_logps.new_tensor(estimate.value)
-    return LossBatch(
-        policy_token_logps=scores.token_logps,
-        sequence_index=micro.row.sequence_index,
-        example_index=micro.example_index,
-        desirable=micro.desirable,
-        reference_token_logps=reference_token_logps,
-        reference_point=point,
-        sampled=micro.sampled,
-        heads=scores.heads,
-        statistics=statistics,
-    )
-
-
-def chosen_with_points(pairs: LossBatch, estimator: RefPointEstimator) -> LossBatch:
-    """Returns the chosen completions of pairs, each with the reference point of its pair.
-
-    So a loss on binary feedback learns from pairs: the rejected completions are only in the points,
-    through which a gradient flows.
-
-    Args:
-        pairs: What a loss sees of pairs.
-        estimator: One that observes each pair.
-
-    Raises:
-        PluginError: When it gives another number of points than there are pairs.
-    """
-    chosen, ratios = pairs.desirable, pairs.logratios
-    points = points_within(estimator, ratios[chosen], ratios[~chosen])
-    return replace(pairs.only(chosen), reference_point=points)
-
-
 class Computed(NamedTuple):
     """What is known of a micro-batch before its turn.
 
@@ -213,3 +107,109 @@ def global_batch(
     sizes = [tokens_of(example) for example in examples]
     shares = split_into_micro_batches(sizes, budget=budget, ranks=ranks)
     return GlobalBatch(examples, shares[rank], sum(sizes))
+
+
+def completions_of(
+    examples: Iterable[EncodedExample],
+) -> list[tuple[EncodedExample, EncodedCompletion]]:
+    """Returns the completions of examples, in order, each with its example."""
+    return [(example, completion) for example in examples for completion in example.completions]
+
+
+def tokens_of(example: EncodedExample) -> int:
+    """Returns how many tokens a model computes for an example."""
+    return sum(Scored(c.prompt_ids, c.completion_ids).tokens for c in example.completions)
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """The examples that a process computes at a time.
+
+    Attributes:
+        examples: At least one; of an empty micro-batch some example, which counts for nothing.
+        row: Their completions, packed, in order.
+        example_index: The example, 0..E-1, of each completion [B].
+        desirable: Whether each completion is desirable [B] bool.
+        sampled: Whether each is a sample of the reference [B] bool; None where none is.
+    """
+
+    examples: Sequence[EncodedExample]
+    row: PackedRow
+    example_index: Tensor
+    desirable: Tensor
+    sampled: Tensor | None
+
+    def to(self, device: torch.device) -> MicroBatch:
+        """Returns it with all tensors on a device."""
+        moved: dict[str, Any] = {
+            name: value.to(device, non_blocking=True)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
+        return replace(self, **moved, row=self.row.to(device))
+
+
+def collate(examples: Sequence[EncodedExample], *, ends: bool = False) -> MicroBatch:
+    """Returns examples as a micro-batch on the CPU.
+
+    Args:
+        examples: At least one.
+        ends: Whether some head looks at the last token of each completion.
+    """
+    completions = [(i, c) for i, example in enumerate(examples) for c in example.completions]
+    sampled = [c.sampled for _, c in completions]
+    return MicroBatch(
+        examples=examples,
+        row=pack([Scored(c.prompt_ids, c.completion_ids) for _, c in completions], ends=ends),
+        example_index=torch.tensor([i for i, _ in completions]),
+        desirable=torch.tensor([c.desirable for _, c in completions], dtype=torch.bool),
+        sampled=torch.tensor(sampled, dtype=torch.bool) if any(sampled) else None,
+    )
+
+
+def make_loss_batch(
+    micro: MicroBatch,
+    scores: Scores,
+    reference_token_logps: Tensor | None,
+    estimate: Estimate | None,
+    statistics: Mapping[str, Tensor],
+) -> LossBatch:
+    """Returns what a loss sees of a micro-batch.
+
+    Args:
+        micro: On the device of the log-probabilities.
+        scores: What the policy gave.
+        reference_token_logps: Nats [N]; None where the loss needs none.
+        estimate: The reference point of the global batch; None where the loss needs none.
+        statistics: The loss's sums over the global batch.
+    """
+    point = None if estimate is None else scores.token_logps.new_tensor(estimate.value)
+    return LossBatch(
+        policy_token_logps=scores.token_logps,
+        sequence_index=micro.row.sequence_index,
+        example_index=micro.example_index,
+        desirable=micro.desirable,
+        reference_token_logps=reference_token_logps,
+        reference_point=point,
+        sampled=micro.sampled,
+        heads=scores.heads,
+        statistics=statistics,
+    )
+
+
+def chosen_with_points(pairs: LossBatch, estimator: RefPointEstimator) -> LossBatch:
+    """Returns the chosen completions of pairs, each with the reference point of its pair.
+
+    So a loss on binary feedback learns from pairs: the rejected completions are only in the points,
+    through which a gradient flows.
+
+    Args:
+        pairs: What a loss sees of pairs.
+        estimator: One that observes each pair.
+
+    Raises:
+        PluginError: When it gives another number of points than there are pairs.
+    """
+    chosen, ratios = pairs.desirable, pairs.logratios
+    points = points_within(estimator, ratios[chosen], ratios[~chosen])
+    return replace(pairs.only(chosen), reference_point=points)
