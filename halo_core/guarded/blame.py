@@ -32,13 +32,14 @@ def blaming(component: Component, call: str) -> Iterator[None]:
         call: The call, for the message: ``load('train')``; parentheses are added where it has none.
 
     Raises:
-        PluginError: In place of any exception that is no `HaloError`.
+        PluginError: In place of any exception that is no `HaloError`, and of `SystemExit`: a plugin
+            that calls ``sys.exit(0)`` must not end halo as if all had gone well.
     """
     try:
         yield
     except HaloError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         what = f"raised {type(error).__name__}: {error}"
         raise plugin_error(component, call, what, trace=error.__traceback__) from error
 
@@ -143,12 +144,31 @@ def first_wrong(given: object, right: Mapping[str, bool]) -> str | None:
 def is_number(value: object) -> TypeGuard[float]:
     """Returns whether a value is a finite Python number; truth values are none.
 
+    A whole number that is too large for a float is none either: nobody could print it.
+
     >>> is_number(0.5), is_number(float("nan")), is_number(True), is_number("1")
     (True, False, False, False)
     """
-    if isinstance(value, float):
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
         return isfinite(value)
-    return isinstance(value, int) and not isinstance(value, bool)
+    except OverflowError:
+        return False
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    r"""Returns whether a value is text that can be printed: half of a surrogate pair cannot.
+
+    >>> is_text("smile"), is_text("\ud83d"), is_text(None)
+    (True, False, False)
+    """
+    if not isinstance(value, str):
+        return False
+    try:
+        return value.isascii() or bool(value.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 __all__ = [
@@ -157,6 +177,7 @@ __all__ = [
     "definition_of",
     "first_wrong",
     "is_number",
+    "is_text",
     "owns",
     "plugin_error",
     "raised_in",

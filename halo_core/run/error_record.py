@@ -17,6 +17,8 @@ def error_record(error: BaseException) -> ErrorRecord:
     if isinstance(error, SpecErrors):
         return {"type": name, "message": str(error), "location": None}
     if isinstance(error, HaloError):
+        # A plugin may have errors of its own, which the process that reads this knows nothing of.
+        name = next(c.__name__ for c in type(error).__mro__ if c.__module__ == errors.__name__)
         return {"type": name, "message": error.message, "location": error.location}
     return {"type": name, "message": str(error), "location": None}
 

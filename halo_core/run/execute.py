@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-from halo_core.errors import HaloError, PluginError, UserError, WorkerError
+from halo_core.errors import HaloError, PluginError, SpecErrors, UserError, WorkerError
 from halo_core.events import EventLog
 from halo_core.guarded.blame import owns
 from halo_core.guarded.stage_calls import check_product, checked_result
@@ -163,9 +163,13 @@ def _run(resolved: Resolved, context: StageContext) -> StageResult:
     stage = cast(Stage, resolved.component)
     try:
         result = stage.run(context)
+    except UserError as error:
+        if not error.location and not isinstance(error, SpecErrors):
+            error.location = f"stages.{context.id}"
+        raise
     except HaloError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         culprit = _third_party(error, resolved)
         if culprit is None:
             raise
@@ -178,7 +182,7 @@ def _run(resolved: Resolved, context: StageContext) -> StageResult:
     return checked_result(stage, result)
 
 
-def _third_party(error: Exception, resolved: Resolved) -> tuple[Resolved, str] | None:
+def _third_party(error: BaseException, resolved: Resolved) -> tuple[Resolved, str] | None:
     """Returns the stranger's component in whose files an error was raised, and where.
 
     The innermost frame of a stranger decides: below it may be pydantic, torch or halo itself, which

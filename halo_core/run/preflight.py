@@ -46,7 +46,8 @@ class Preflight:
         except PluginError:
             raise
         except HaloError as error:
-            raise type(error)(error.message, location=_place(stage, error.location)) from error
+            error.location = _place(stage, error.location)
+            raise
 
     def _nearest(self, name: str | None) -> ModelInput | None:
         """Returns a stage's model, or that of the nearest stage before it which is there."""

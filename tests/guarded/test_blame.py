@@ -215,3 +215,9 @@ def test_a_copy_with_an_origin_leaves_the_first_as_it_was(registry: Registry) ->
     assert origin is not None
     assert with_origin(first, origin).spec_name == "acme/a"
     assert first.spec_name == "Steady"
+
+
+def test_a_plugin_that_ends_python_is_blamed_like_one_that_raises() -> None:
+    with pytest.raises(PluginError, match=r"load\('train'\) raised SystemExit: 0"):
+        with blaming(Steady(), "load('train')"):
+            sys.exit(0)
