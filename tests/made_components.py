@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -101,6 +102,13 @@ class PairLoss(Loss):
         raise NotImplementedError
 
 
+class NoSuchModel(UserError):
+    """An error of a plugin's own, which is made of other things than halo's are."""
+
+    def __init__(self, name: str, _: int) -> None:
+        super().__init__(f"no such model: {name}")
+
+
 Previous = Annotated[StartRef, Default("previous")]
 
 
@@ -117,6 +125,8 @@ class Learn(Stage):
     seconds: Annotated[float, Execution()] = Field(default=0.0, ge=0, description="time it takes")
     refuses: str = Field(default="", description="text in the path of models that it cannot take")
 
+    program: Annotated[str, Execution()] = Field(default="", description="run in place of itself")
+
     def preflight(self, models: Mapping[str, ModelInput]) -> None:
         if self.refuses == "bug":
             raise ZeroDivisionError("a bug of a stranger")
@@ -126,8 +136,8 @@ class Learn(Stage):
             raise UserError("there is no tokenizer", location=models["from"].path)
 
     def command(self, folder: Path) -> list[str] | None:
-        import sys
-
+        if self.program:
+            return [self.program]
         if self.workers == 1:
             return None
         return [sys.executable, "-m", "halo_core.worker", str(folder)]
@@ -148,6 +158,12 @@ class Learn(Stage):
             raise ZeroDivisionError("a bug of a stranger")
         if self.fail == "user":
             raise UserError("the model is too small", location="model/config.json")
+        if self.fail == "user without place":
+            raise UserError("there is no key")
+        if self.fail == "own":
+            raise NoSuchModel("x", 1)
+        if self.fail == "exit":
+            sys.exit(0)
         if self.fail == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.fail == "two signals":

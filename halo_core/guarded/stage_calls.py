@@ -6,15 +6,13 @@ purpose (any `HaloError`) passes through.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import UnionType
 from typing import cast
 
 from halo_core.errors import PluginError
 from halo_core.feedback import COLUMNS, Feedback
-from halo_core.guarded.blame import blaming, plugin_error
+from halo_core.guarded.blame import blaming, is_number, is_text, plugin_error
 from halo_core.option_fields import fields_by_alias, refers_to
 from halo_core.stage import Forecast, Known, ModelInput, Product, Stage, StageResult
 from halo_core.workspace.records import FEEDBACK, SAMPLES, VERDICTS
@@ -50,7 +48,7 @@ def feedback_wanted_of(stage: Stage) -> Mapping[str, Feedback]:
         if str(option).partition(".")[0] not in options:
             what = f"names {option!r}, which is no option for data; it has {', '.join(options)}"
             raise plugin_error(stage, "feedback_wanted", what)
-        if kind not in COLUMNS:
+        if not (isinstance(kind, str) and kind in COLUMNS):
             what = f"names {kind!r} for {option!r}; expected one of {', '.join(COLUMNS)}"
             raise plugin_error(stage, "feedback_wanted", what)
     return wanted
@@ -60,7 +58,7 @@ def feedback_given_of(stage: Stage) -> Feedback:
     """Returns the kind of the rows of a stage that makes feedback."""
     with blaming(stage, "feedback_given"):
         given = stage.feedback_given()
-    if given is None or given not in COLUMNS:
+    if not (isinstance(given, str) and given in COLUMNS):
         what = f"returned {given!r}, but it makes feedback; expected one of {', '.join(COLUMNS)}"
         raise plugin_error(stage, "feedback_given", what)
     return given
@@ -72,8 +70,12 @@ def forecast_of(stage: Stage, known: Known) -> Forecast:
         said: object = stage.forecast(known)
     if not isinstance(said, Forecast):
         raise _wrong(stage, "forecast", repr(said), "Forecast(...)")
-    if said.weights is not None and not _is_number(said.weights, int):
-        raise _wrong(stage, "forecast", f"weights={said.weights!r}", "a whole number or None")
+    weights: object = said.weights
+    if weights is not None and not (
+        isinstance(weights, int) and is_number(weights) and weights >= 0
+    ):
+        expected = "a whole number of at least 0, or None"
+        raise _wrong(stage, "forecast", f"weights={weights!r}", expected)
     for name, lines in (("size", said.size), ("ahead", said.ahead)):
         if not (isinstance(lines, Mapping) and _are_texts([*lines, *lines.values()])):
             raise _wrong(stage, "forecast", f"{name}={lines!r}", "label to text")
@@ -109,12 +111,12 @@ def checked_result(stage: Stage, result: object) -> StageResult:
     """
     if not isinstance(result, StageResult):
         raise _wrong(stage, "run", repr(result), "StageResult(...)")
-    if not isinstance(result.headline, str):
+    if not is_text(result.headline):
         raise _wrong(stage, "run", f"headline={result.headline!r}", "a sentence")
     if not isinstance(result.metrics, Mapping):
         raise _wrong(stage, "run", f"metrics={result.metrics!r}", "name to number")
     for name, value in result.metrics.items():
-        if not (isinstance(name, str) and _is_number(value, int | float) and math.isfinite(value)):
+        if not (isinstance(name, str) and is_number(value)):
             raise _wrong(stage, "run", f"the metric {name!r}: {value!r}", "a finite number")
     return result
 
@@ -132,10 +134,6 @@ def check_product(stage: Stage, folder: Path) -> None:
     name = f"{promised.name}/" if stage.produces == "model" else promised.name
     what = f"ended without {name} in its folder; a stage that makes {stage.produces} writes it"
     raise plugin_error(stage, "run", what)
-
-
-def _is_number(value: object, kinds: type | UnionType) -> bool:
-    return isinstance(value, kinds) and not isinstance(value, bool)
 
 
 def _are_texts(values: Iterable[object]) -> bool:

@@ -17,6 +17,8 @@ from typing import Any, cast
 
 from halo_core.errors import HaloError, Interrupted
 from halo_core.events import EventLog, read_events
+from halo_core.guarded.blame import plugin_error
+from halo_core.guarded.report_calls import written_by
 from halo_core.guarded.stage_calls import command_of
 from halo_core.progress import Progress
 from halo_core.run.data_checks import check_data
@@ -33,6 +35,7 @@ from halo_core.tracking.descriptions import Description, keep
 from halo_core.tracking.send import trackers_of
 from halo_core.workspace.lock import awaited, locked
 from halo_core.workspace.records import (
+    DONE,
     ERROR,
     EVENTS,
     RESOLVED_SPEC,
@@ -298,9 +301,7 @@ class Runner:
         """Runs a stage in workers; signals are passed on to them and they are waited for."""
         # What an earlier try left would be taken for the error of this one.
         (stage.folder / ERROR.name).unlink(missing_ok=True)
-        # A session of its own: the terminal sends Ctrl-C to a whole group, and workers shall get it
-        # once, from the loop below.
-        process = subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
+        process = _start_program(stage, command)
         told = False
         try:
             while process.poll() is None:
@@ -317,17 +318,37 @@ class Runner:
             return done
         if self.stop.is_set() and not (stage.folder / ERROR.name).exists():
             self.stop.raise_interrupted(f"the last checkpoint is kept; {GO_ON}")
+        if process.returncode == 0 and not (stage.folder / ERROR.name).exists():
+            what = f"gave {list(command)}, which ended well without {DONE.name} in {stage.folder}"
+            expected = "expected a program that calls halo_core.run.execute.execute"
+            raise plugin_error(stage.spec.component, "command", f"{what}; {expected}")
         raise read_error(stage.folder, process.returncode)
 
     def _reports(self) -> None:
         for resolved in self.plan.spec.reports:
+            report = cast(Report, resolved.component)
             try:
-                path = cast(Report, resolved.component).write(self.plan.run_folder)
-            except Exception as error:
-                self.warn(f"the report {resolved.name} failed: {type(error).__name__}: {error}")
+                path = written_by(report, self.plan.run_folder)
+            except HaloError as error:  # All is computed; a page less is no reason to fail.
+                self.warn(f"the report {resolved.name} failed: {error}")
                 continue
             self.status.reports.append(path)
             self.log.append("report", path=str(path.relative_to(self.plan.run_folder)))
+
+
+def _start_program(stage: PlannedStage, command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Starts the program that a stage asks for.
+
+    Raises:
+        PluginError: When there is no such program, or it cannot be started.
+    """
+    try:
+        # A session of its own: the terminal sends Ctrl-C to a whole group, and workers shall get it
+        # once, from the loop that waits for them.
+        return subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
+    except (OSError, ValueError) as error:
+        what = f"gave {list(command)}, which cannot be started: {error}"
+        raise plugin_error(stage.spec.component, "command", what) from error
 
 
 __all__ = ["Runner"]

@@ -137,7 +137,7 @@ def _problem(key: object, value: object) -> str | None:
         if not all(isinstance(text, str) for text in texts):
             return "expected a mapping from the name of a page to its address"
     try:
-        json.dumps(value, allow_nan=False)
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError):
         return f"a {type(value).__name__} that is no JSON; expected texts, numbers, lists, mappings"
     return None

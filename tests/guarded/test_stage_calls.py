@@ -96,6 +96,7 @@ def test_mistakes_may_be_yielded(odd: Callable[..., Stage]) -> None:
     [
         ("return 'paired'", "returned 'paired'; expected option to kind of feedback"),
         ("return {'data': 'paired'}", "names 'data', which is no option for data; it has corpus"),
+        ("return {'corpus': ['paired']}", "names ['paired'] for 'corpus'; expected one of text"),
         ("return {'corpus': 'pairs'}", "names 'pairs' for 'corpus'; expected one of text, dem"),
     ],
 )
@@ -119,8 +120,9 @@ def test_feedback_is_given_of_a_kind_that_there_is(odd: Callable[..., Stage], gi
     ("said", "message"),
     [
         ("None", "None; expected Forecast(...)"),
-        ("Forecast(weights=1e9)", "weights=1000000000.0; expected a whole number or None"),
-        ("Forecast(weights=True)", "weights=True; expected a whole number or None"),
+        ("Forecast(weights=1.5)", "weights=1.5; expected a whole number of at least 0, or None"),
+        ("Forecast(weights=True)", "weights=True; expected a whole number of at least 0, or None"),
+        ("Forecast(weights=-1)", "weights=-1; expected a whole number of at least 0, or None"),
         ("Forecast(size=['big'])", "size=['big']; expected label to text"),
         ("Forecast(size={'memory': 3})", "size={'memory': 3}; expected label to text"),
         ("Forecast(ahead={1: 'a'})", "ahead={1: 'a'}; expected label to text"),
@@ -161,6 +163,8 @@ def test_what_is_raised_on_purpose_passes_through(odd: Callable[..., Stage]) -> 
         ("None", "None; expected StageResult(...)"),
         ("({'loss': 1.0}, 'done')", "({'loss': 1.0}, 'done'); expected StageResult(...)"),
         ("StageResult({}, None)", "headline=None; expected a sentence"),
+        ("StageResult({}, '\\ud800')", "headline='\\ud800'; expected a sentence"),
+        ("StageResult({'n': 2 << 1100})", f"the metric 'n': {2 << 1100}; expected a finite number"),
         ("StageResult([1.0])", "metrics=[1.0]; expected name to number"),
         ("StageResult({'loss': float('nan')})", "the metric 'loss': nan; expected a finite number"),
         ("StageResult({'a': 1, 'b': -1e999})", "the metric 'b': -inf; expected a finite number"),

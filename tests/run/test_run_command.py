@@ -140,6 +140,73 @@ def test_a_bug_in_a_strangers_component_ends_with_3_and_its_line(
     assert "Traceback" not in failed.err
 
 
+def test_a_users_mistake_without_a_place_is_told_at_its_stage(halo: Halo, spec_file: Path) -> None:
+    failed = halo("run", str(spec_file), "--set", "stages.learn.fail=user without place")
+    assert failed.code == 2
+    assert failed.err.strip().endswith("stages.learn: there is no key")
+
+
+def test_a_stage_that_ends_python_fails_with_3(halo: Halo, spec_file: Path) -> None:
+    failed = halo("run", str(spec_file), "--set", "stages.learn.fail=exit", "--json")
+    assert failed.code == 3
+    assert statuses(failed.json) == ["failed", "pending", "pending"]
+    assert "raised SystemExit: 0" in failed.json["error"]["message"]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_error_of_a_plugins_own_class_is_told_as_what_it_is(
+    halo: Halo, spec_file: Path, workers: str
+) -> None:
+    arguments = ["--set", "stages.learn.fail=own", "--set", f"stages.learn.workers={workers}"]
+    failed = halo("run", str(spec_file), *arguments)
+    assert failed.code == 2
+    assert failed.err.strip().endswith("stages.learn: no such model: x")
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("/no/such/program", "which cannot be started: [Errno 2] No such file or directory"),
+        ("/bin/true", "which ended well without done.json in "),
+    ],
+)
+def test_a_command_that_runs_no_stage_is_its_stages_fault(
+    halo: Halo, spec_file: Path, command: str, message: str
+) -> None:
+    failed = halo("run", str(spec_file), "--set", f"stages.learn.program={command}")
+    assert failed.code == 3
+    assert f"made_components.py:Learn.command() gave ['{command}'], {message}" in failed.err
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("raise ValueError('no page')", "write() raised ValueError: no page"),
+        ("sys.exit(0)", "write() raised SystemExit: 0"),
+        ("return None", "write() returned None; expected the Path of a file that it wrote into "),
+        ("return Path('page.html')", "write() returned PosixPath('page.html'); expected the Path"),
+        ("return run / 'page.html'", "write() returned PosixPath('"),
+    ],
+)
+def test_a_report_that_fails_is_a_warning_with_its_line(
+    halo: Halo, spec_file: Path, body: str, told: str
+) -> None:
+    page = spec_file.with_name("page.py")
+    page.write_text(
+        "import sys\nfrom pathlib import Path\nfrom halo_core import Report\n\n\n"
+        f"class Page(Report):\n    def write(self, run):\n        {body}\n"
+    )
+    spec_file.write_text(
+        spec_file.read_text().replace("reports: []", f"reports: ['file:{page}:Page']")
+    )
+    done = halo("run", str(spec_file))
+    assert done.code == 0
+    assert "internal error" not in done.err
+    (warning,) = [line for line in done.err.splitlines() if line.startswith("warning: the report")]
+    assert told in warning
+    assert f"{page}:7: " in warning or f"{page}:8: " in warning
+
+
 def test_errors_of_workers_arrive_as_they_were(halo: Halo, spec_file: Path) -> None:
     workers = ["--set", "stages.learn.workers=2"]
     assert halo("run", str(spec_file), *workers).code == 0
