@@ -108,7 +108,7 @@ def _write(source: Source, folder: Path) -> DataRecord:
             content.update(repr(chunk).encode())
             counts["kept"] += len(chunk)
     # Only now: a source may count what it drops while its rows are read.
-    dropped = Counter(loaded.dropped) + Counter({"empty completion": counts["empty"]})
+    dropped = _dropped(source, loaded) + Counter({"empty completion": counts["empty"]})
     if not counts["kept"]:
         raise DataError(_nothing_left(dropped, counts["elsewhere"]), location=place_of(source))
     # Rows first, `data.json` last: what is killed between the two has no record and is read again.
@@ -151,6 +151,17 @@ def _loaded(source: Source) -> Loaded:
     return loaded
 
 
+def _dropped(source: Source, loaded: Loaded) -> Counter[str]:
+    """Returns what a source left out, by reason; to be called when its rows are consumed."""
+    dropped: object = loaded.dropped
+    if isinstance(dropped, Mapping) and all(
+        isinstance(reason, str) and isinstance(n, int) for reason, n in dropped.items()
+    ):
+        return Counter(dropped)
+    what = f"returned dropped={dropped!r}; expected reason to number of rows"
+    raise plugin_error(source.component, "load", what)
+
+
 def _iterate(source: Source, loaded: Loaded) -> Iterator[Mapping[str, Any]]:
     with _loading(source):
         yield from loaded.rows
@@ -163,15 +174,17 @@ def _loading(source: Source) -> Iterator[None]:
         with blaming(source.component, f"load({source.split!r})"):
             yield
     except HaloError as error:
-        if error.location:
-            raise
-        raise type(error)(error.message, location=place_of(source)) from error
+        error.location = error.location or place_of(source)
+        raise
 
 
 def _kept(
     source: Source, feedback: Feedback, rows: Iterable[Mapping[str, Any]], counts: Counter[str]
 ) -> Iterator[dict[str, Any]]:
     for position, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            what = f"gave the row {row!r}; expected a mapping from columns to values"
+            raise plugin_error(source.component, "load", what)
         checked = checked_row(source, feedback, row, position)
         if is_empty(feedback, checked):
             counts["empty"] += 1

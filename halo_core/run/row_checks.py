@@ -7,6 +7,7 @@ from typing import Any
 
 from halo_core.errors import DataError
 from halo_core.feedback import COLUMNS, Feedback, prompt_id
+from halo_core.guarded.blame import is_text
 from halo_core.hashing import short_hash
 from halo_core.spec.data_sets import Source
 
@@ -69,9 +70,9 @@ def _problem(type_: str, value: Any) -> str | None:
     if type_ == "messages":
         return _prompt_problem(value)
     checks: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-        "string": (lambda v: isinstance(v, str), "text"),
+        "string": (is_text, "text"),
         "bool": (lambda v: isinstance(v, bool), "true or false"),
-        "strings": (lambda v: _all(v, str), "a list of texts"),
+        "strings": (lambda v: _all(v, str) and all(map(is_text, v)), "a list of texts"),
         "floats": (lambda v: _all(v, int | float), "a list of numbers"),
     }
     check, expected = checks[type_]
@@ -88,7 +89,7 @@ def _prompt_problem(value: Any) -> str | None:
     for message in value:
         if not isinstance(message, dict) or set(message) != {"role", "content"}:
             return f"got the message {_short(message)}; expected {{role, content}}"
-        if message["role"] not in ROLES or not isinstance(message["content"], str):
+        if message["role"] not in ROLES or not is_text(message["content"]):
             return f"got the message {_short(message)}; roles are {', '.join(ROLES)}"
     if value[-1]["role"] == "assistant":
         return "the prompt ends with an assistant's message; expected the user's"

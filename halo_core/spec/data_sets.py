@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 from halo_core.data import DataInfo, DataSource
 from halo_core.errors import HaloError, UserError
 from halo_core.feedback import COLUMNS, Feedback, accepts
-from halo_core.guarded.blame import blaming, plugin_error
+from halo_core.guarded.blame import blaming, first_wrong, plugin_error
 from halo_core.spec.document import Keys
 from halo_core.spec.inserted import conversion
 from halo_core.spec.resolved import Resolved
@@ -95,17 +95,37 @@ def _resolve_source(resolver: Resolver, value: Any, keys: Keys) -> Source | None
     return Source(resolved, split, info)
 
 
+INFO = (
+    f"a DataInfo with one of {', '.join(COLUMNS)} or None as its feedback, a tuple of texts as its "
+    "splits, and a text or None as its digest"
+)
+"""What `DataSource.inspect` returns, for messages."""
+
+
 def _inspect(resolver: Resolver, resolved: Resolved, keys: Keys) -> DataInfo | None:
     source = cast(DataSource, resolved.component)
     try:
         with blaming(source, "inspect"):
-            info = source.inspect()
-        if not isinstance(info, DataInfo) or info.feedback not in (None, *COLUMNS):
-            raise plugin_error(source, "inspect", f"returned {info!r}; expected a DataInfo")
+            info: object = source.inspect()
+        fault = _fault(info) if isinstance(info, DataInfo) else repr(info)
+        if not isinstance(info, DataInfo) or fault is not None:
+            raise plugin_error(source, "inspect", f"returned {fault}; expected {INFO}")
     except HaloError as error:
         resolver.mistakes.take(keys, error)
         return None
     return info
+
+
+def _fault(info: DataInfo) -> str | None:
+    """Returns which of its values cannot be; None where all can."""
+    splits: object = info.splits
+    right = {
+        "feedback": info.feedback in (None, *COLUMNS),
+        # A text is a sequence of texts, too: 'train' would offer the splits t, r, a, i and n.
+        "splits": isinstance(splits, tuple | list) and all(isinstance(s, str) for s in splits),
+        "digest": info.digest is None or isinstance(info.digest, str),
+    }
+    return first_wrong(info, right)
 
 
 def held_out(data: SetSpec, fraction: float) -> tuple[SetSpec, SetSpec]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from halo_core.errors import DataError, PluginError
+from halo_core.errors import DataError, PluginError, SpecErrors
 from halo_core.rows import DataSet
 from halo_core.run.materialise import Rows, materialise_set
 from halo_core.spec.spec import load_spec
@@ -100,3 +100,75 @@ def test_wrong_columns_are_named(spec_file: Path, tmp_path: Path) -> None:
     }
     with pytest.raises(DataError, match="column 'completion' is missing; binary feedback has"):
         rows(spec_file, tmp_path, **changes)
+
+
+ODD = """
+from halo_core import DataInfo, DataSource, Loaded
+
+
+class Odd(DataSource):
+    def inspect(self):
+        return INFO
+
+    def load(self, split):
+        rows = [{"text": "a"}]
+        return LOADED
+"""
+
+
+def odd_rows(tmp_path: Path, loaded: str, info: str = "DataInfo('text', (), '1')") -> list[Rows]:
+    source = tmp_path / "odd.py"
+    source.write_text(ODD.replace("INFO", info).replace("LOADED", loaded))
+    spec = tmp_path / "odd.yaml"
+    spec.write_text(
+        f"name: odd\nseed: 1\nmodel: {{hub: a/b, revision: main}}\n"
+        f"data: {{train: 'file:{source}:Odd'}}\n"
+        f"stages: {{learn: {{use: 'file:{MADE}:Learn', data: train, loss: sft}}}}\n"
+    )
+    return materialise_set(load_spec(spec).sets["train"], Workspace(tmp_path / "w"))
+
+
+@pytest.mark.parametrize(
+    ("loaded", "told"),
+    [
+        ("Loaded(['a'])", "load() gave the row 'a'; expected a mapping from columns to values"),
+        ("Loaded([None])", "load() gave the row None; expected a mapping from columns to values"),
+        ("Loaded(rows, {'a': 'b'})", "load() returned dropped={'a': 'b'}; expected reason to"),
+        ("Loaded(rows, {1: 2})", "load() returned dropped={1: 2}; expected reason to number of"),
+        ("Loaded(rows, None)", "load() returned dropped=None; expected reason to number of rows"),
+    ],
+)
+def test_a_source_that_gives_no_rows_is_blamed(tmp_path: Path, loaded: str, told: str) -> None:
+    with pytest.raises(PluginError) as caught:
+        odd_rows(tmp_path, loaded)
+    assert told in caught.value.message
+    assert caught.value.location == f"{tmp_path}/odd.py:9"
+
+
+@pytest.mark.parametrize(
+    ("info", "told"),
+    [
+        ("None", "inspect() returned None; expected a DataInfo with one of text, demonstration"),
+        (
+            "DataInfo('nice', (), '1')",
+            "inspect() returned the feedback 'nice'; expected a",
+        ),
+        ("DataInfo('text', 'train', '1')", "inspect() returned the splits 'train'; expected a"),
+        (
+            "DataInfo('text', (), 1)",
+            "inspect() returned the digest 1; expected a DataInfo with",
+        ),
+    ],
+)
+def test_a_source_that_says_nothing_usable_is_blamed(tmp_path: Path, info: str, told: str) -> None:
+    with pytest.raises(SpecErrors) as caught:
+        odd_rows(tmp_path, "Loaded(rows)", info)
+    (error,) = caught.value.errors
+    assert isinstance(error, PluginError)
+    assert told in error.message
+    assert f"{tmp_path}/odd.py:6" in str(error)
+
+
+def test_half_a_character_is_no_text(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"column 'text': got '\\ud800'; expected text"):
+        odd_rows(tmp_path, r"Loaded([{'text': '\ud800'}])")
