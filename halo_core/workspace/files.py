@@ -34,7 +34,7 @@ def write_json(path: Path, tree: Any) -> None:
     Raises:
         ValueError: When a number is not finite.
     """
-    write_text(path, json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, _json(tree, indent=2) + "\n")
 
 
 def read_json(path: Path, *, mend: str = "Remove it, or put the file back as it was") -> Any:
@@ -69,7 +69,14 @@ def json_line(tree: Mapping[str, Any]) -> str:
     Raises:
         ValueError: When a number is not finite.
     """
-    return json.dumps(tree, ensure_ascii=False, allow_nan=False) + "\n"
+    return _json(tree) + "\n"
+
+
+def _json(tree: Any, *, indent: int | None = None) -> str:
+    text = json.dumps(tree, indent=indent, ensure_ascii=False, allow_nan=False)
+    # Half of a surrogate pair, as replies of judges hold at times, is no UTF-8. Replaced by a
+    # backslash and its number it is what JSON calls it, and is read back as it was.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def append_lines(path: Path, trees: Iterable[Mapping[str, Any]]) -> None:

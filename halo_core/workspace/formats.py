@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -170,30 +171,87 @@ def check_version(given: object, newest: int, where: str) -> None:
 def _check_fields(
     found: Mapping[str, Any], fields: Any, needs: Sequence[str], where: str, expected: str
 ) -> None:
-    missing = [name for name in (*_required(fields), *needs) if name not in found]
-    missing += _missing_within(found, fields)
-    if missing:
+    missing = [name for name in needs if name not in found]
+    missing += _missing(found, fields, "")
+    amiss = f" without {', '.join(missing)}" if missing else ""
+    if not missing and (wrong := next(_wrong(found, fields, ""), None)):
+        amiss = f", where {wrong}"
+    if amiss:
         came = shortened(json.dumps(found, ensure_ascii=False))
-        raise DataError(
-            f"got {came!r} without {', '.join(missing)}; expected {expected}", location=where
-        )
+        raise DataError(f"got {came!r}{amiss}; expected {expected}", location=where)
 
 
-def _missing_within(found: Mapping[str, Any], fields: Any) -> Iterator[str]:
-    """Yields what the objects in an object's lists lack, as in ``cells[0].id``."""
-    for name, item_fields in _lists(fields).items():
-        for number, item in enumerate(found.get(name) or ()):
-            for field in _required(item_fields):
-                if not isinstance(item, Mapping) or field not in item:
-                    yield f"{name}[{number}].{field}"
+def _missing(found: Mapping[str, Any], fields: Any, path: str) -> Iterator[str]:
+    """Yields what an object and those in its lists lack, as in ``cells[0].id``."""
+    yield from (f"{path}{name}" for name in _required(fields) if name not in found)
+    for name, hint in _hints(fields).items():
+        if typing.get_origin(hint) is list and isinstance(found.get(name), list):
+            (item_fields,) = typing.get_args(hint)
+            for number, item in enumerate(found[name]):
+                if typing.is_typeddict(item_fields):
+                    within = item if isinstance(item, Mapping) else {}
+                    yield from _missing(within, item_fields, f"{path}{name}[{number}].")
+
+
+def _wrong(found: Mapping[str, Any], fields: Any, path: str) -> Iterator[str]:
+    """Yields what in an object is of another type than its field."""
+    for name, hint in _hints(fields).items():
+        if name in found:
+            yield from _wrong_value(found[name], hint, f"{path}{name}")
+
+
+def _wrong_value(value: Any, hint: Any, path: str) -> Iterator[str]:
+    """Yields that a value is not of a type, or what within it is not."""
+    if not _is_of(value, hint):
+        yield f"{path} is {shortened(repr(value))}"
+        return
+    if isinstance(value, str | int | float):  # True of nearly all values: the rest is for the few.
+        return
+    arguments = typing.get_args(hint)
+    if typing.is_typeddict(hint):
+        lacking = [name for name in _required(hint) if name not in value]
+        yield from (f"{path}.{name} is missing" for name in lacking)
+        yield from _wrong(value, hint, f"{path}.")
+    elif typing.get_origin(hint) in UNIONS:
+        inner = [each for each in arguments if _is_of(value, each)]
+        yield from _wrong_value(value, inner[0], path)
+    elif isinstance(value, list) and arguments:
+        for number, item in enumerate(value):
+            yield from _wrong_value(item, arguments[0], f"{path}[{number}]")
+    elif isinstance(value, dict) and arguments:
+        for key, item in value.items():
+            yield from _wrong_value(item, arguments[1], f"{path}.{key}")
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    """Returns whether a value is of a type, whatever is within it; truth values are no numbers."""
+    kinds = _kinds(hint)
+    return isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+
+
+UNIONS = (typing.Union, types.UnionType)
 
 
 @functools.cache
-def _lists(fields: Any) -> dict[str, Any]:
-    """Returns the fields that are lists of objects, with the objects' fields."""
-    hints = typing.get_type_hints(fields).items()
-    items = {name: typing.get_args(hint) for name, hint in hints if typing.get_origin(hint) is list}
-    return {name: item for name, (item,) in items.items() if typing.is_typeddict(item)}
+def _kinds(hint: Any) -> tuple[type, ...]:
+    """Returns the classes of the JSON values that a type allows."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint in (Any, object):
+        return (object, bool)
+    if typing.is_typeddict(hint):
+        return (dict,)
+    if origin in UNIONS:
+        return tuple(kind for each in arguments for kind in _kinds(each))
+    if origin is typing.Literal:
+        return tuple({type(each) for each in arguments})
+    if hint is float:
+        return (float, int)
+    return (list if origin is Sequence else origin or hint,)
+
+
+@functools.cache
+def _hints(fields: Any) -> dict[str, Any]:
+    return typing.get_type_hints(fields)
 
 
 @functools.cache

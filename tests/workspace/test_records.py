@@ -177,6 +177,37 @@ def test_an_object_in_a_list_that_lacks_a_field_is_named_by_its_place(tmp_path: 
         SUITE.read(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"suite": "x"}, "suite is 'x'"),
+        ({"suite": {"folder": "f", "cell": "c"}}, "suite.axes is missing"),
+        ({"seed": True}, "seed is True"),
+        ({"command": ["halo", 1]}, "command[1] is 1"),
+        ({"trackers": {"mlflow": ["a"]}}, "trackers.mlflow is ['a']"),
+        ({"stages": [7]}, "stages[0] is 7"),
+        ({"stages": "all"}, "stages is 'all'"),
+    ],
+)
+def test_a_field_of_another_type_is_named(tmp_path: Path, fields: object, wrong: str) -> None:
+    write(tmp_path / RUN.name, fields)
+    with pytest.raises(DataError) as caught:
+        RUN.read(tmp_path)
+    assert wrong.partition("[0]")[0] in caught.value.message
+    assert caught.value.message.endswith(". The halo run that wrote it writes it again")
+    assert caught.value.location == str(tmp_path / RUN.name)
+
+
+def test_half_a_character_is_written_and_read_back(tmp_path: Path) -> None:
+    """Replies of judges hold one at times: what was paid for is kept."""
+    path = tmp_path / SCORES.name
+    SCORES.append(path, [{**SCORE, "reason": "a \\ and \ud83d"}])
+    path.read_text(encoding="utf-8")
+    assert next(SCORES.read(path))["reason"] == "a \\ and \ud83d"
+    DONE.write(tmp_path, {"metrics": {}, "headline": "\ud83d"})
+    assert DONE.read(tmp_path) == {"schema": 1, "metrics": {}, "headline": "\ud83d"}
+
+
 def test_the_orders_of_a_verdict_are_checked(tmp_path: Path) -> None:
     verdict = {"prompt_id": "p", "prompt": [], "completion": "", "baseline": "", "flip": False}
     path = write(tmp_path / "x", {**verdict, "result": "win", "orders": [{"order": "AB"}]})
