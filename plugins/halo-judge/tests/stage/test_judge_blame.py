@@ -108,6 +108,18 @@ def test_a_check_that_raises_by_accident_is_blamed_before_anything_is_computed(h
     assert not list(Path("workspace").rglob("samples.jsonl"))
 
 
+def test_a_check_that_returns_something_is_blamed(halo):
+    message, _ = halo(RUN, READY="return False")
+    assert message == (
+        "check_ready() returned False; expected None: what is missing is raised, as a UserError"
+    )
+
+
+def test_a_quote_that_is_amiss_ends_a_run_before_the_judge_is_opened(halo):
+    message, _ = halo(RUN, QUOTE='return "free"', OPEN='raise OSError("opened")')
+    assert message.startswith("quote() returned 'free'")
+
+
 def test_an_opening_that_raises_is_blamed(halo):
     for arguments in (JUDGE, RUN):
         message, line = halo(arguments, OPEN='raise OSError("no room")')

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from halo_core.errors import HaloError
-from halo_core.guarded.blame import blaming
+from halo_core.guarded.blame import blaming, plugin_error
 from halo_core.guarded.judge_calls import Form, ItemT, ReplyT, checked_replies
 from halo_core.judge import Judge, JudgeContext
 from halo_core.redact import redact
@@ -43,10 +43,13 @@ def check_ready(judge: Judge) -> None:
 
     Raises:
         UserError: When it has not.
-        PluginError: When it raises by accident.
+        PluginError: When it raises by accident, or returns something.
     """
     with blaming(judge, "check_ready"):
-        judge.check_ready()
+        returned: object = judge.check_ready()  # type: ignore[func-returns-value]
+    if returned is not None:
+        expected = "expected None: what is missing is raised, as a UserError"
+        raise plugin_error(judge, "check_ready", f"returned {returned!r}; {expected}")
 
 
 def judge_context(context: StageContext) -> JudgeContext:

@@ -46,11 +46,12 @@ def judge_samples(
     """
     duels, unpaired = find_duels(context, of=of, against=against)
     orders = assign_orders(duels, both=both_orders)
+    # A paid judge that was not asked, as all texts were the same, still says that it cost nothing.
+    # Its quote is asked for first: one that is amiss ends the stage before anything is paid for.
+    paid = {"calls": 0} if is_paid(judge, context.cache) else {}
     lines = judge_and_keep(judge, context, duels, orders)
     context.events.append("verdicts", stage=context.id, path=VERDICTS.name, count=len(lines))
     _warn_of_failures(context, lines)
-    # A paid judge that was not asked, as all texts were the same, still says that it cost nothing.
-    paid = {"calls": 0} if is_paid(judge, context.cache) else {}
     metrics = summary_metrics(lines, confidence=confidence, interval=interval)
     sentence = headline(
         lines,
