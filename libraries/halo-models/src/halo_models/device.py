@@ -28,6 +28,7 @@ def pick_device(option: Literal["auto", "cpu", "cuda"]) -> torch.device:
 def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """Returns the dtype a precision means; auto is bfloat16 on a GPU that has it."""
     if precision == "auto":
+        # Where it is only emulated, it costs digits on a card without the units that make it fast.
         fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if fast else torch.float32
     return torch.bfloat16 if precision == "bfloat16" else torch.float32

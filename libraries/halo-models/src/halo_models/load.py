@@ -144,6 +144,7 @@ def load_classifier(model: ModelInput, *, dtype: torch.dtype, device: torch.devi
 def _check_causal(config: Any, model: ModelInput) -> None:
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
+    # The name too: transformers would load a classifier's body, and make up its output head.
     named = (config.architectures or [None])[0]
     known = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and not config.is_encoder_decoder
     if not known or (named is not None and not named.endswith(_CAUSAL)):
@@ -165,6 +166,7 @@ def grow_vocabulary(network: Any, size: int) -> None:
     known = network.get_input_embeddings().weight.shape[0]
     if size <= known:
         return
+    # transformers would draw the new rows at random, so that a model would depend on the draws.
     network.resize_token_embeddings(size, mean_resizing=False)
     with torch.no_grad():
         for layer in (network.get_input_embeddings(), network.get_output_embeddings()):

@@ -72,6 +72,7 @@ def write_classifier(folder: Path, model: Any, head: nn.Module, tokenizer: Any) 
 
     _own_padding(tokenizer)
     grow_vocabulary(model, len(tokenizer))
+    # A copy: the language model goes on with its own configuration.
     config = copy.deepcopy(model.config)
     config.num_labels = 1
     config.get_text_config().pad_token_id = tokenizer.pad_token_id

@@ -52,6 +52,7 @@ def control_pattern(tokenizer: Any) -> re.Pattern[str]:
     Added tokens of mere white space (GPT-NeoX has them) are ordinary text.
     """
     added = {*tokenizer.get_added_vocab(), *tokenizer.all_special_tokens}
+    # The longest first, since one token may begin with another and the first that fits is taken.
     names = sorted((n for n in added if len(n.strip()) > 1), key=len, reverse=True)
     return re.compile("|".join(map(re.escape, names)) or "(?!)")
 
@@ -132,6 +133,7 @@ def use_template(tokenizer: Any, template: str | None) -> None:
     if not own:
         source = TULU_2 if template in (None, "tulu") else template
         tokenizer.chat_template = source
+    # Rendered once here, so that a template that cannot work is told before any row is encoded.
     rendered = _probe(tokenizer)
     if not own and _adds_bos(tokenizer) and not rendered.startswith(tokenizer.bos_token):
         tokenizer.chat_template = "{{- bos_token -}}" + tokenizer.chat_template

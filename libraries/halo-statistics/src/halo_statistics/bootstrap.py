@@ -90,9 +90,11 @@ def bootstrap_ends(
     sums = np.array([fsum(group) for group in groups])
     sizes = np.array([float(len(group)) for group in groups])
     means = sums / sizes
+    # Not exactly 0: the same mean of clusters of other sizes may differ by rounding.
     if np.ptp(means) < 1e-12:
         return constant_ends(float(means[0]), len(groups), bounds, confidence)
 
+    # A ratio of sums, since clusters differ in size: the mean of their means is another number.
     def mean(drawn: Any, of: Any, axis: int = -1) -> Any:
         return drawn.sum(axis=axis) / of.sum(axis=axis)
 

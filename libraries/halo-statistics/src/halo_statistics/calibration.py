@@ -80,6 +80,8 @@ def calibration(
     (0.15, 0.145)
     """
     _check(preferences, outcomes, bins)
+    # Looked up, since 15 / 22 * 22 is below 15 in floating point: a product would choose the bin
+    # below that edge.
     begins = [place / bins for place in range(bins)]
     grouped: dict[int, list[tuple[float, float]]] = {}
     for said, came in zip(preferences, outcomes, strict=True):

@@ -90,6 +90,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     corrected = [0.0] * len(p_values)
     largest = 0.0
     for others, place in zip(range(len(order), 0, -1), order, strict=True):
+        # Never below an earlier one: a larger p-value must not come out as the smaller.
         largest = max(largest, others * p_values[place])
         corrected[place] = float(min(largest, 1.0))
     return corrected

@@ -43,6 +43,7 @@ def in_order(rows: Sequence[Row], seed: int, purpose: str) -> list[int]:
     for row in rows:
         content = _content(row)
         seen[content] += 1
+        # The count is in the hash, or equal rows would all be kept, or all be left out, together.
         text = f"{purpose}/{seed}/{seen[content]}/{content}"
         keys.append(hashlib.sha256(text.encode()).digest())
     return sorted(range(len(rows)), key=lambda i: (keys[i], i))

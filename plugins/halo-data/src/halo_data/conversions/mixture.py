@@ -66,6 +66,7 @@ class Mixture(DataSource):
 
     def load(self, split: str) -> Loaded:
         """Returns the rows of the sources, one source after the other; trainers shuffle."""
+        # Here and not in `_rows`, which runs only when the first row is asked for.
         splits = self.inspect().splits
         if splits:
             of_split(dict.fromkeys(splits), split, NAME)
@@ -118,4 +119,6 @@ def _named(row: Row, number: int) -> Row:
 
 def _copied(row: Row, copy: int) -> Row:
     named = {"id": f"{row['id']}#{copy}"} if "id" in row and copy > 1 else {}
+    # A conversion around the mixture would drop a repetition as a duplicate; `copy` tells it apart.
+    # The copies of a mixture within this one stay different.
     return {**row, **named, "copy": f"{row.get('copy', '')}/{copy}"}

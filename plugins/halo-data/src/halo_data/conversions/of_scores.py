@@ -77,6 +77,7 @@ class ScoredToBinary(DataSource):
 
     def _labelled(self, groups: Iterable[Row]) -> Iterator[Row | Dropped]:
         outcomes = [outcome for group in groups for outcome in self._rows(group)]
+        # All groups first: a completion may be desirable in one group and undesirable in another.
         yield from (outcome for outcome in outcomes if isinstance(outcome, Dropped))
         rows = (outcome for outcome in outcomes if not isinstance(outcome, Dropped))
         yield from unique(settled(rows, "drop"))

@@ -85,6 +85,7 @@ def converted(
 
     def rows() -> Iterator[Row]:
         yield from kept(convert(_checked(loaded.rows, wanted)), dropped)
+        # At the end: the source counts what it drops while its rows are read.
         dropped.update(loaded.dropped)
 
     return Loaded(rows(), dropped)
@@ -129,4 +130,5 @@ def unique(outcomes: Iterable[Row | Dropped]) -> Iterator[Row | Dropped]:
 
 def kind_of(row: Row) -> Feedback:
     """Returns the kind of feedback that a row has the columns of."""
+    # Backwards: a row of binary feedback has all columns of a demonstration too.
     return next(kind for kind in list(COLUMNS)[::-1] if all(name in row for name in COLUMNS[kind]))

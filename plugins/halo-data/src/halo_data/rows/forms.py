@@ -190,6 +190,7 @@ def standard(given: Given, columns: Mapping[str, str], place: str) -> Given:
     taken = set(columns.values())
     row = {name: value for name, value in given.items() if name not in taken}
     row |= {ours: given[theirs] for ours, theirs in columns.items()}
+    # A table has each column in every row: what a row lacks comes as null.
     row = {name: value for name, value in row.items() if value is not None}
     for theirs, ours in SYNONYMS.items():
         if theirs in row:

@@ -164,6 +164,7 @@ class OASST(DataSource):
             (not reply.text.strip(), EMPTY_COMPLETION),
             (reply.rank is None, UNRANKED),
         )
+        # One reason per reply, the first that holds, so that the counts add up to what is left out.
         return next((reason for applies, reason in rules if applies), None)
 
     def _rows(self, group: ReplyGroup, ranked: list[OasstMessage]) -> Iterator[Row | Dropped]:

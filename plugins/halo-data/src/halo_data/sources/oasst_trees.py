@@ -97,6 +97,7 @@ def _nested(record: Record) -> Iterator[OasstMessage]:
         message = _message(given, parent, record.given, record.place)
         yield message
         replies = given.get("replies") or []
+        # From the end, since a stack gives back its last one first: replies keep their order.
         waiting += [(reply, message.id) for reply in reversed(replies)]
 
 

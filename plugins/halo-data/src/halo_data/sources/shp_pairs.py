@@ -67,6 +67,7 @@ def pairs_of_posts(
     """
     entries = [_entry(record, min_ratio) for record in records()]
     taken = _taken(entries, max_pairs)
+    # A post is served once its last pair was read, so that only posts under way are in memory.
     last = {entries[position].post: position for position in sorted(taken)}
     waiting: dict[str, list[tuple[float, Row | Dropped]]] = {}
     for position, (entry, record) in enumerate(zip(entries, records(), strict=True)):

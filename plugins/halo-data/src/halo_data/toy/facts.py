@@ -1,4 +1,4 @@
-"""The facts of the toy world: five families of eight questions, each with one right answer."""
+"""The facts of the toy world: five families of six questions, each with one right answer."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ FACTS: tuple[Fact, ...] = tuple(
     for family, answers in _ANSWERS.items()
     for subject, answer in answers.items()
 )
-"""All forty facts, in a fixed order."""
+"""All thirty facts, in a fixed order."""
 
 ANSWERS: Mapping[str, tuple[str, ...]] = {
     family: tuple(answers.values()) for family, answers in _ANSWERS.items()

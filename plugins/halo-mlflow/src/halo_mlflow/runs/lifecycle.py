@@ -15,8 +15,6 @@ from halo_mlflow.store.state import STATE_FILE, load_state
 from halo_mlflow.store.store import Store, choose_store, connect, http_status
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mlflow import MlflowClient
 
     from halo_mlflow.options import MLflow
@@ -108,6 +106,7 @@ def mark_dead_runs(client: MlflowClient, experiment: str, own_run_id: str) -> li
     """Ends the runs of an experiment whose process on this machine is gone; returns their ids."""
     from mlflow.entities import ViewType
 
+    # A quote would end the text in MLflow's filter.
     host = socket.gethostname().replace("'", "")
     running = client.search_runs(
         [experiment],

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
+# MLflow refuses more than 1000 metrics, or 100 parameters or tags, in one request.
 METRICS_AT_ONCE = 500
 TEXTS_AT_ONCE = 50
 LONGEST_TAG = 5000
@@ -75,6 +76,7 @@ class Sender:
         except MlflowException as error:
             if http_status(error) not in _REJECTED:
                 raise
+            # MLflow takes a batch whole or not at all: halving finds the items that it rejects.
             if len(items) == 1:
                 log.warning("mlflow: %s is left out: %s", items[0].key, one_line(error))
                 return

@@ -83,6 +83,7 @@ class SuiteParent:
 
     def find(self, client: MlflowClient) -> str:
         """Returns MLflow's id of the suite's run, which is made if it is not there."""
+        # Cells in processes of their own look for their parent at once, and one of them makes it.
         with held(self._suite / STATE_FILE):
             state = self._state()
             if state.run_id is None or not is_there(client, state.run_id):

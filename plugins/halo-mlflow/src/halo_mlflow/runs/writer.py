@@ -87,6 +87,7 @@ class RunWriter:
         self._state.last_steps.update(steps)
 
     def _run_started(self, event: Event) -> None:
+        # A parameter never changes in MLflow, and one that would rejects the whole batch it is in.
         there = self._client.get_run(self._run_id).data.params
         wanted = self._record.parameters()
         self.sender.params({k: v for k, v in wanted.items() if k not in there})
@@ -105,6 +106,7 @@ class RunWriter:
         step = int(event["step"])
         for name, value in event["metrics"].items():
             key = curve_key(self._record.plain, event["stage"], name)
+            # MLflow keeps both points of a step that is sent twice, as it is after a resume.
             last = self._steps.get(key, self._state.last_steps.get(key, 0))
             if step > last:
                 self._steps[key] = step

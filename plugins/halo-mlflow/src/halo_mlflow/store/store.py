@@ -88,6 +88,7 @@ def connect(store: Store, *, timeout_s: int) -> MlflowClient:
         store: Where.
         timeout_s: Seconds to wait for one answer of a server.
     """
+    # Before the import: MLflow reads its environment when it is loaded.
     _set_environment(timeout_s)
     from mlflow import MlflowClient
 
