@@ -143,7 +143,7 @@ def nearest(name: str, known: Iterable[str], *, most: int = 1, cutoff: float = 0
     """Returns the known names that are most like a name, the most alike first.
 
     Args:
-        name: What came.
+        name: The name that came.
         known: What would have been right.
         most: How many names to return at most.
         cutoff: How much alike a name must be, between 0 (anything) and 1 (equal).
@@ -157,7 +157,7 @@ def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str
     """Returns the sentence that guesses what was meant, with a space before it, or nothing.
 
     Args:
-        name: What came.
+        name: The name that came.
         known: What would have been right.
         cutoff: How much alike a name must be, between 0 (anything) and 1 (equal).
 

@@ -42,7 +42,7 @@ class Verdict:
     """What a judge said of a comparison.
 
     Attributes:
-        id: That of the comparison.
+        id: Id of the comparison.
         winner: ``"A"``, ``"B"`` or ``"tie"``; None when it could not be scored.
         reason: The judge's words, or why it could not be scored.
         preference: How sure it is that A is better, in [0, 1], a tie being one half; None where
@@ -124,7 +124,7 @@ class JudgeContext:
     """Where a judge works.
 
     Attributes:
-        folder: The judge's own, which exists: what it wants to keep between the runs of its stage.
+        folder: A folder of the judge's own, which exists: what it keeps between runs of its stage.
         shared: The workspace's folder of replies that were paid for, which need not exist yet: what
             was paid for in any run is found there.
         models: Option of the judge (``from``) to the model of the spec that it names.

@@ -298,7 +298,7 @@ class Loss(Component):
         """Returns the loss with the options settled that depend on how much data there is.
 
         Args:
-            counts: Of the data that it learns from; a pair has one completion of each class.
+            counts: Completions per class in the data that it learns from; a pair has one of each.
         """
         return Settled(self)
 

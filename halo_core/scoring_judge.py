@@ -39,7 +39,7 @@ class Score:
     """What a judge gives a completion.
 
     Attributes:
-        id: That of the answer.
+        id: Id of the answer.
         value: Finite, in the judge's own unit; None when it could not be scored.
         reason: The judge's words, or why it could not be scored.
         cut: Whether it was too long for the judge, which saw a part of it or of its prompt.

@@ -53,7 +53,7 @@ def show_plan(request: RunRequest, export: str | None, output: Output) -> None:
     Args:
         request: What is planned.
         export: The file to write the plan of a suite to, if any.
-        output: Of the command.
+        output: Where the command prints.
 
     Raises:
         UserError: When the spec has mistakes, or an option is for suites only.

@@ -23,7 +23,7 @@ def plan_suite(request: RunRequest, export: str | None, output: Output) -> None:
     Args:
         request: What is planned.
         export: The file to write, if any.
-        output: Of the command.
+        output: Where the command prints.
     """
     from halo_core.suite.commands import exported
     from halo_core.workspace.files import write_json

@@ -28,7 +28,7 @@ def run_suite(request: RunRequest, jobs: int, output: Output) -> None:
     Args:
         request: What is run.
         jobs: Cells at a time.
-        output: Of the command.
+        output: Where the command prints.
 
     Raises:
         SuiteErrors: When cells failed.
@@ -121,9 +121,9 @@ def submit_suite(
 
     Args:
         request: What is run.
-        cluster: Where.
-        options: ``NAME=VALUE`` of each job.
-        output: Of the command.
+        cluster: Where the jobs run.
+        options: Options of each job, as ``NAME=VALUE``.
+        output: Where the command prints.
 
     Raises:
         UserError: When jobs cannot be submitted.

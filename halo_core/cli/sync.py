@@ -24,7 +24,7 @@ def sync_suite(suite: Path, output: Output) -> None:
 
     Args:
         suite: The suite's folder, ``<workspace>/suites/<name>``.
-        output: Of the command.
+        output: Where the command prints.
 
     Raises:
         DataError: When its `suite.json` is not as expected.

@@ -111,7 +111,7 @@ def definition_of(
 
     Args:
         component: Whose files are looked at.
-        method: Its name.
+        method: The name of the method.
         function: The method itself, where it is of what the component opened.
     """
     # A method that is not there is taken for `blaming`, which no plugin owns: its class is blamed.

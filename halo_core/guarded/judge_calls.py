@@ -100,7 +100,7 @@ def checked_replies(
 
     Args:
         judge: Who opened the session.
-        method: Of the session.
+        method: The session's method that answers.
         items: What it is asked, with ids of their own.
         form: What it should give.
 

@@ -35,7 +35,7 @@ def output_of(loss: Loss, batch: LossBatch, *, examples: int | None = None) -> L
 
     Args:
         loss: The loss.
-        batch: What it sees.
+        batch: The batch that it sees.
         examples: The examples of the batch; None where nobody has counted them.
 
     Raises:
@@ -51,9 +51,9 @@ def checked_output(
 
     Args:
         loss: Whose method gave it.
-        method: That method.
-        output: What it gave.
-        batch: What it was given.
+        method: The method that gave it.
+        output: What the method gave.
+        batch: The batch that it was given.
         examples: The examples of the batch; None where nobody has counted them.
 
     Raises:

@@ -53,7 +53,7 @@ class Registry:
     """All registrations of an environment, and the plugins that are not used.
 
     Args:
-        registrations: Of all plugins that loaded.
+        registrations: What all plugins that loaded have registered.
         broken: The plugins that did not.
         left_out: Those that ``HALO_PLUGINS`` does not name.
     """

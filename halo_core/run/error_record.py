@@ -38,8 +38,8 @@ def error_of(record: ErrorRecord, exit_code: int) -> HaloError:
     """Returns the error that a record was made of: of its class where that is one of halo's.
 
     Args:
-        record: From `error_record`.
-        exit_code: Of the process that it ended.
+        record: What `error_record` returned.
+        exit_code: Exit code of the process that it ended.
     """
     name, message, location = record["type"] or "", record["message"] or "", record["location"]
     error_class = getattr(errors, name, None)

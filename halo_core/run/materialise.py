@@ -38,7 +38,7 @@ class Rows:
         count: Rows kept.
         dropped: Reason to rows left out.
         held_elsewhere: Rows that belong to the other side of a hold-out.
-        digest: Of the rows' content.
+        digest: Hash of the rows' content.
     """
 
     name: str

@@ -52,7 +52,7 @@ class Plan:
 
     Attributes:
         spec: What was planned.
-        workspace: Where.
+        workspace: The workspace that it is planned for.
         stages: In the order in which they run.
         run_name: The run's folder under ``runs/``: the spec's name, its cell in a suite, and a
             hash of all keys.

@@ -41,7 +41,7 @@ class RunStatus:
     """How far a run got; filled while it runs, so that a failure can show it.
 
     Attributes:
-        name: The run's name, also that of its folder.
+        name: Name of the run and of its folder.
         folder: The run's folder.
         stages: One status per stage, in order.
         trackers: What trackers say of themselves, by their names.

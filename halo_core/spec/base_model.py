@@ -25,7 +25,7 @@ class BaseModel:
         revision: Its revision.
         path: A transformers folder.
         made_by: The name of the stage that makes it before all others.
-        options: Of that stage, as the spec has them.
+        options: The options of that stage, as the spec has them.
     """
 
     hub: str | None = None

@@ -24,8 +24,8 @@ def expand(
     """Returns the document of one cell, and the settings of the matrix that lead nowhere.
 
     Args:
-        document: The suite's.
-        cell: From its matrix.
+        document: The document of the suite.
+        cell: A cell of its matrix.
         overrides: What ``--set`` gives; it holds over what the cell sets. What lies in a stage
             that the cell does not have is left out.
 

@@ -127,7 +127,7 @@ class Resolver:
         Args:
             wrapper: What wraps it.
             source: What is wrapped.
-            options: Of the wrapper, besides the source.
+            options: The wrapper's options, besides the source.
             keys: Where the source stands.
         """
         component_class = self._import("data", wrapper, keys)

@@ -106,7 +106,7 @@ def resolve_stages(
         resolver: Resolves components and collects mistakes.
         given: Stage id to what the spec says of it, in order.
         sets: The data sets by name; None for one that has a mistake.
-        made_by: Of the stage `BASE_MODEL`, the key under which the spec has it in ``model:``.
+        made_by: The key under ``model:`` under which the spec has the stage `BASE_MODEL`.
     """
     products: dict[str, str | None] = {}
     if BASE_MODEL not in given:

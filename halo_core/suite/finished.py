@@ -30,7 +30,7 @@ def finished(plan: Plan) -> CellOutcome | None:
     """Returns the outcome of a cell of which nothing is left to do; None for any other.
 
     Args:
-        plan: The cell's.
+        plan: The plan of the cell.
     """
     assert plan.spec.cell is not None
     done = [stage_done(stage.folder) for stage in plan.stages]

@@ -39,7 +39,7 @@ class SuitePlan:
 
     Attributes:
         suite: What was planned.
-        workspace: Where.
+        workspace: The workspace that it is planned for.
         plans: Id of a cell to its plan, in order.
         stages: Every output once, in the order in which they are computed one after the other.
     """

@@ -109,7 +109,7 @@ class CellOutcome:
     """How a cell ended.
 
     Attributes:
-        id: The cell's.
+        id: Id of the cell.
         run: The run's name; None for a cell that was not begun.
         status: ``cached`` when nothing had to be computed.
         stages: What `halo run --json` says of each stage.
@@ -160,7 +160,7 @@ def ended(id_: str, status: RunStatus, error: BaseException | None) -> CellOutco
     """Returns the outcome of a cell whose run ended.
 
     Args:
-        id_: The cell's.
+        id_: Id of the cell.
         status: How far its run got.
         error: What ended it; None when it is done.
     """

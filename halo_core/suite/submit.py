@@ -40,7 +40,7 @@ class CellJob:
 
     Args:
         command: The command and its arguments.
-        cwd: Where.
+        cwd: The folder that it is started in.
     """
 
     def __init__(self, command: Sequence[str], cwd: str) -> None:
@@ -79,7 +79,7 @@ def submit(plan: SuitePlan, cluster: Cluster, options: Mapping[str, Any]) -> dic
     Args:
         plan: The suite's plan.
         cluster: ``slurm``, or ``local`` for processes on this machine.
-        options: By the names of `COMMON`; for Slurm also by those of `sbatch`.
+        options: Options of each job by the names of `COMMON`; for Slurm also by those of `sbatch`.
 
     Raises:
         UserError: When submitit or Slurm is not there, or an option is not known.

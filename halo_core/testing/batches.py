@@ -34,7 +34,7 @@ def loss_batch(
         sampled: Whether each completion is a sample of the reference; None where none is.
         heads: What each of the loss's heads gives, one number per token or per completion.
         statistics: The sums of the loss's `statistics` over the whole global batch.
-        dtype: Of the log-probabilities.
+        dtype: Dtype of the log-probabilities.
 
     Raises:
         ValueError: When two of the arguments disagree about the number of completions or tokens.
@@ -98,7 +98,7 @@ def paired_batch(
         ref_rejected: As `rejected` under the reference.
         samples: A sample of the reference for each pair, under the policy; not together with
             `ref_chosen`.
-        dtype: Of the log-probabilities.
+        dtype: Dtype of the log-probabilities.
 
     Raises:
         ValueError: When the arguments disagree about the number of pairs or tokens.

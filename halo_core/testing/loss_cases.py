@@ -45,7 +45,7 @@ def batch_of(
         case: The examples.
         whole: The global batch that statistics are computed on; the case itself when left out.
         own_points: Whether each completion has a reference point of its own.
-        dtype: Of the log-probabilities.
+        dtype: Dtype of the log-probabilities.
     """
     batch = batch_alone(loss, case, own_points=own_points, dtype=dtype)
     if "statistics" not in loss.needed():

@@ -38,7 +38,7 @@ def check_sayings(stage: Stage, context: StageContext) -> None:
 
     Args:
         stage: One with options that go together.
-        context: Of which the folders are told to it.
+        context: The context whose folders it is told of.
 
     Raises:
         AssertionError: When it finds mistakes in its options, or an answer has the wrong type.

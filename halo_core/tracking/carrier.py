@@ -33,7 +33,7 @@ class Tracking:
     """Keeps the trackers of a run up to date while it is entered.
 
     Args:
-        trackers: By name.
+        trackers: The trackers by their names.
         run: The run's folder.
         workspace: The workspace.
         warn: Shows a warning; called from the trackers' threads.

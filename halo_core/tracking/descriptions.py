@@ -53,7 +53,7 @@ def describe_all(
     One that raises, or says what is no description, costs nothing but its own entry.
 
     Args:
-        trackers: By name.
+        trackers: The trackers by their names.
         call: The method that is called, for messages: ``describe``, ``tell_suite``.
         ask: Calls it on the tracker of a name. An answer of None, or an empty one, is left out.
         failed: Told the name of a tracker and what went wrong.
@@ -75,7 +75,7 @@ def keep(file: Record, folder: Path, told: Mapping[str, Description]) -> None:
 
     Args:
         file: `RUN` or `SUITE`.
-        folder: The run's or the suite's. Nothing is written where it has no such record.
+        folder: The folder of the run or suite. Nothing is written where it has no such record.
         told: Name to description.
 
     Raises:

@@ -59,7 +59,7 @@ class Feed:
     """Hands the events of a run to one tracker.
 
     Args:
-        name: The tracker's, for messages and as the key of its offset.
+        name: The name of the tracker, for messages and as the key of its offset.
         tracker: The tracker. Whatever its session raises by accident blames the plugin it is from.
         run: The run's folder.
         workspace: The workspace.

@@ -86,7 +86,7 @@ class Sent:
     """What came of sending a run.
 
     Attributes:
-        results: Of each tracker `use`, `status` (``sent``, ``failed``) and `events`.
+        results: One mapping per tracker: `use`, `status` (``sent``, ``failed``) and `events`.
         told: What the trackers say of themselves, by their names.
         failures: Why trackers did not take all, or cannot say where they show it.
     """
@@ -100,8 +100,8 @@ def send_run(folder: Path, workspace: Path) -> Sent:
     """Hands all events of a run to each of its trackers; one that fails keeps none of the others.
 
     Args:
-        folder: The run's.
-        workspace: Its workspace, where the folder does not tell.
+        folder: The folder of the run.
+        workspace: The workspace, where the run's folder does not tell which one it is in.
 
     Raises:
         UserError: When the run is running, or has no trackers.

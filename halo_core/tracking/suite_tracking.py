@@ -20,7 +20,7 @@ class SuiteTracking:
     """Keeps trackers up to date with a suite.
 
     Args:
-        trackers: By name; those that show no suites answer nothing.
+        trackers: The trackers by their names; those that show no suites answer nothing.
         suite: The suite's folder.
         workspace: The workspace.
         warn: Shows a warning.

@@ -22,7 +22,7 @@ def with_control_tokens(tokenizer: Any, loss: Loss, notes: ModelNotes) -> ModelN
     Args:
         tokenizer: Changed in place; the model's embeddings have to grow with it.
         loss: The loss.
-        notes: Of the model that is trained.
+        notes: What the model that is trained says of itself.
 
     Raises:
         ModelError: When a token already means something else in the vocabulary.
@@ -41,9 +41,9 @@ def check_control_tokens(tokenizer: Any, tokens: Sequence[str], notes: ModelNote
     """Checks that a loss's control tokens are free to mean what the loss wants.
 
     Args:
-        tokenizer: Of a model; not changed.
+        tokenizer: A model's tokenizer; not changed.
         tokens: The loss's control tokens.
-        notes: Of the model.
+        notes: What the model says of itself.
 
     Raises:
         ModelError: When a token already means something else in the vocabulary.
@@ -71,7 +71,7 @@ def suffixes(tokenizer: Any, loss: Loss | None, notes: ModelNotes) -> Suffixes |
     Args:
         tokenizer: Knows the tokens.
         loss: The loss that is trained; None in sampling.
-        notes: Of the model.
+        notes: What the model says of itself.
     """
     tokens = None if loss is None else control_tokens_of(loss)
     if tokens is not None:

@@ -72,7 +72,7 @@ def load_model(model: ModelInput, *, dtype: torch.dtype, device: torch.device | 
 
     Args:
         model: A folder or a hub id.
-        dtype: Of the weights.
+        dtype: Dtype of the weights.
         device: Where the weights go.
 
     Raises:
@@ -112,7 +112,7 @@ def load_classifier(model: ModelInput, *, dtype: torch.dtype, device: torch.devi
 
     Args:
         model: A folder or a hub id.
-        dtype: Of the weights.
+        dtype: Dtype of the weights.
         device: Where the weights go.
 
     Raises:

@@ -17,7 +17,7 @@ def accuracy(
     Args:
         given: The labels of a judge.
         truth: What they should be.
-        confidence: Of the interval, in (0, 1).
+        confidence: Confidence of the interval, in (0, 1).
 
     Raises:
         ValueError: When the lists are empty or differ in length.

@@ -38,7 +38,7 @@ def bootstrap_rate(
         clusters: What each of them belongs to, such as the id of its prompt; None: each is alone.
         confidence: Probability that the interval covers, in (0, 1).
         resamples: How many times the data are drawn again, at least 1.
-        seed: Of the drawing, at least 0. The same seed gives the same interval.
+        seed: Seed of the drawing, at least 0. The same one gives the same interval.
 
     Raises:
         ValueError: When the lists are empty or differ in length, or a value is out of its range.

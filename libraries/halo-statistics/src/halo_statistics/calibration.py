@@ -63,7 +63,7 @@ def calibration(
         preferences: How sure the judge is that a text is the better one, in [0, 1].
         outcomes: 1 where it is (by people's labels), 0 where it is not, 0.5 for a tie.
         bins: Ranges of equal width that [0, 1] is cut into, at least 1.
-        confidence: Of the bins' intervals, in (0, 1).
+        confidence: Confidence of the bins' intervals, in (0, 1).
 
     Raises:
         ValueError: When the lists are empty or differ in length, or a value is out of its range.

@@ -61,9 +61,9 @@ def length_bias(
 
     Args:
         points: 1 for a win, 0.5 for a tie, 0 for a loss; those of the unscored are left out.
-        lengths: Of the completions, in any unit, at least 0.
-        baseline_lengths: Of what they were compared with, in the same unit.
-        confidence: Of the interval, in (0, 1).
+        lengths: Lengths of the completions, in any unit, at least 0.
+        baseline_lengths: Lengths of what they were compared with, in the same unit.
+        confidence: Confidence of the interval, in (0, 1).
 
     Raises:
         ValueError: When the lists are empty or differ in length, or a value is out of its range.
@@ -163,8 +163,8 @@ def length_controlled_rate(
 
     Args:
         points: 1 for a win, 0.5 for a tie, 0 for a loss; those of the unscored are left out.
-        lengths: Of the completions, in any unit, at least 0.
-        baseline_lengths: Of what they were compared with, in the same unit.
+        lengths: Lengths of the completions, in any unit, at least 0.
+        baseline_lengths: Lengths of what they were compared with, in the same unit.
         confidence: Probability that the interval covers, in (0, 1).
         ridge: Above 0. Other values make another number: say so where you show it.
 

@@ -55,7 +55,7 @@ def paired_difference(
         second: The same of the other model.
         confidence: Probability that the interval covers, in (0, 1).
         resamples: How many times the prompts are drawn again, at least 1.
-        seed: Of the drawing, at least 0.
+        seed: Seed of the drawing, at least 0.
 
     Raises:
         ValueError: When no prompt is shared, or a value is out of its range.

@@ -55,9 +55,9 @@ def position_bias(verdicts: Sequence[tuple[str, str]], *, confidence: float = 0.
     place, and is the sharper of the two.
 
     Args:
-        verdicts: Of each prompt, the winner in order AB and the winner in order BA. Winners are
+        verdicts: The winner in order AB and that in order BA, for each prompt. Winners are
             places: ``"A"`` (shown first), ``"B"`` or ``"tie"``. Unscored prompts are left out.
-        confidence: Of the interval, in (0, 1).
+        confidence: Confidence of the interval, in (0, 1).
 
     Raises:
         ValueError: When there are no verdicts, or one is none of the three.

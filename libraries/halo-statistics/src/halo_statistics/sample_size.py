@@ -16,7 +16,7 @@ def interval_half_width(trials: int, *, rate: float = 0.5, confidence: float = 0
     Args:
         trials: Comparisons, at least 1.
         rate: The win rate, in [0, 1]; one half is the widest.
-        confidence: Of the interval, in (0, 1).
+        confidence: Confidence of the interval, in (0, 1).
 
     Raises:
         ValueError: When an argument is out of its range.
@@ -37,7 +37,7 @@ def sample_size(half_width: float, *, rate: float = 0.5, confidence: float = 0.9
     Args:
         half_width: Half the width of the interval, in (0, 0.5): 0.037 for 3.7 points of a hundred.
         rate: The win rate that is expected, in [0, 1]; one half needs the most.
-        confidence: Of the interval, in (0, 1).
+        confidence: Confidence of the interval, in (0, 1).
 
     Raises:
         ValueError: When an argument is out of its range.

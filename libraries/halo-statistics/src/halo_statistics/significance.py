@@ -18,8 +18,8 @@ def fisher_exact(wins: tuple[int, int], trials: tuple[int, int]) -> float:
     """Returns the two-sided p-value of Fisher's exact test for two counts of wins.
 
     Args:
-        wins: Of both models.
-        trials: Of both models; different prompts.
+        wins: Number of wins of both models.
+        trials: Number of comparisons of both models, on different prompts.
 
     Raises:
         ValueError: When a model has more wins than trials.

@@ -30,7 +30,7 @@ class WinRate:
         losses: Comparisons lost.
         ties: Comparisons in which neither was better.
         unscored: Comparisons without a verdict (a judge that failed).
-        confidence: Of every interval, in (0, 1).
+        confidence: Confidence of every interval, in (0, 1).
         interval: How the intervals are made.
     """
 
@@ -89,7 +89,7 @@ def win_rate(
 
     Args:
         results: One of ``"win"``, ``"loss"``, ``"tie"``, ``"unscored"`` per comparison.
-        confidence: Of the intervals, in (0, 1).
+        confidence: Confidence of the intervals, in (0, 1).
         interval: ``"exact"``, ``"wilson"`` (see `proportion`) or ``"bootstrap"`` (see
             `bootstrap_rate`; its seed is 0).
 

@@ -152,7 +152,7 @@ def reply_groups(messages: Iterable[OasstMessage]) -> tuple[list[ReplyGroup], in
     """Returns the groups of sibling replies, and the number of replies under no known root.
 
     Args:
-        messages: Of any number of trees, in any order; held in memory.
+        messages: Messages of any number of trees, in any order; held in memory.
     """
     held = list(messages)
     answers: dict[str | None, list[OasstMessage]] = {}

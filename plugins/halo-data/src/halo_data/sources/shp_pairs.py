@@ -38,7 +38,7 @@ class _Entry:
 
     Attributes:
         post: The post's id.
-        score: Of the preferred comment.
+        score: Score of the preferred comment.
         order: Decides which pairs of a post are taken.
         reason: Why the row is dropped, if it is.
     """

@@ -33,7 +33,7 @@ class Artifacts:
     """Sends files of one run; sending again replaces them.
 
     Args:
-        client: Of the store.
+        client: A client of the store.
         run_id: MLflow's id of the run.
     """
 

@@ -54,7 +54,7 @@ def create_run(
     """Returns the id of a new MLflow run.
 
     Args:
-        client: Of the store.
+        client: A client of the store.
         experiment: The experiment's id.
         record: The run.
         started_s: When it really started, Unix seconds.

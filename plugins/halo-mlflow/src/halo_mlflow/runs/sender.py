@@ -26,7 +26,7 @@ class Sender:
     """Sends to one run.
 
     Args:
-        client: Of the store.
+        client: A client of the store.
         run_id: MLflow's id of the run.
     """
 

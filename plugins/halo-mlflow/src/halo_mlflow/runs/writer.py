@@ -33,7 +33,7 @@ class RunWriter:
     """Writes into one MLflow run.
 
     Args:
-        client: Of the store.
+        client: A client of the store.
         run_id: MLflow's id of the run.
         record: What the run's folder says.
         state: How much the store has; changed as events are written.
