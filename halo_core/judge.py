@@ -229,7 +229,7 @@ def _mistake(cls: type[Judge]) -> str | None:
 
 def _parameters(method: Callable[..., object]) -> list[str] | None:
     """Returns the names of what a method must be given; None where any would do."""
-    given = [*inspect.signature(method).parameters.values()][1:]
-    if any(each.kind is each.VAR_POSITIONAL for each in given):
+    parameters = [*inspect.signature(method).parameters.values()][1:]
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
         return None
-    return [each.name for each in given if each.default is each.empty]
+    return [parameter.name for parameter in parameters if parameter.default is parameter.empty]

@@ -26,12 +26,12 @@ def values_by_alias(component: Component) -> dict[str, Any]:
 
 def marks(info: FieldInfo, marker: type) -> bool:
     """Returns whether an option carries a marker such as `Location`, at any depth."""
-    return any(found is marker or isinstance(found, marker) for found in _metadata(info))
+    return any(item is marker or isinstance(item, marker) for item in _metadata(info))
 
 
 def marker_of(info: FieldInfo, marker: type[MarkerT]) -> MarkerT | None:
     """Returns the marker of a class that an option carries, at any depth; None without one."""
-    return next((found for found in _metadata(info) if isinstance(found, marker)), None)
+    return next((item for item in _metadata(info) if isinstance(item, marker)), None)
 
 
 def refers_to(info: FieldInfo) -> str | None:

@@ -173,7 +173,7 @@ class ScoreComparisons:
             for comparison in waiting.pop(score.id):
                 if all(answer.id in self._known for answer in _answers(comparison)):
                     yield self._verdict(comparison)
-        passed_over = {each.id: each for found in waiting.values() for each in found}
+        passed_over = {open_.id: open_ for group in waiting.values() for open_ in group}
         yield from map(self._verdict, passed_over.values())
 
     def _scores(self, asked: Sequence[Answer]) -> Iterable[Score]:
@@ -182,7 +182,7 @@ class ScoreComparisons:
         return checked_replies(self._judge, self._session.score, asked, SCORE_FORM)
 
     def _verdict(self, comparison: Comparison) -> Verdict:
-        a, b = (self._known.get(each.id, _PASSED_OVER) for each in _answers(comparison))
+        a, b = (self._known.get(answer.id, _PASSED_OVER) for answer in _answers(comparison))
         if a.value is None or b.value is None:
             lacking = [f"{name}: {s.reason}" for name, s in (("A", a), ("B", b)) if s.value is None]
             return Verdict(comparison.id, None, "; ".join(lacking))

@@ -23,8 +23,8 @@ def roles_of(stage_class: type[Component]) -> dict[str, str]:
 
     Options without a role are left out.
     """
-    found = {alias: _role(info) for alias, info in fields_by_alias(stage_class).items()}
-    return {alias: role for alias, role in found.items() if role is not None}
+    roles = {alias: _role(info) for alias, info in fields_by_alias(stage_class).items()}
+    return {alias: role for alias, role in roles.items() if role is not None}
 
 
 def _role(info: FieldInfo) -> str | None:

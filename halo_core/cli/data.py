@@ -44,15 +44,15 @@ def data(source: str, options: Sequence[str], split: str | None, show: int, outp
     sets = _sets(source, options, split)
     # A preview leaves nothing in a workspace.
     with tempfile.TemporaryDirectory() as folder:
-        found = {
+        previews = {
             item.name: _describe(materialise_set(item, Workspace(Path(folder))), show)
             for item in sets
         }
     if output.json:
-        first = next(iter(found.values())) if len(found) == 1 else {}
-        output.emit({**_total(found), **first, "sets": found})
+        first = next(iter(previews.values())) if len(previews) == 1 else {}
+        output.emit({**_total(previews), **first, "sets": previews})
         return
-    for name, described in found.items():
+    for name, described in previews.items():
         for line in _lines(name, described):
             output.say(line)
 
@@ -120,11 +120,11 @@ def _named(name: str, options: Sequence[str], split: str | None) -> SetSpec:
     )
     apply_overrides(document, parse_overrides(options))
     mistakes = Mistakes(document)
-    found = resolve_set(Resolver(discover(), mistakes), name, document.tree, ())
+    data_set = resolve_set(Resolver(discover(), mistakes), name, document.tree, ())
     mistakes.raise_if_any("the options")
-    if found is None:
+    if data_set is None:
         raise SpecErrors([])
-    return found
+    return data_set
 
 
 def _describe(rows: Sequence[Rows], show: int) -> dict[str, Any]:
@@ -150,11 +150,11 @@ def _describe(rows: Sequence[Rows], show: int) -> dict[str, Any]:
 
 def _repeated(rows: Any) -> int:
     """Returns how many rows say the same as an earlier one, whatever their ids."""
-    said = {
+    contents = {
         hash(json.dumps({k: v for k, v in row.items() if k not in ("id", "source")}))
         for row in rows
     }
-    return len(rows) - len(said)
+    return len(rows) - len(contents)
 
 
 def _labels(feedback: str, rows: Any) -> dict[str, dict[str, int]]:

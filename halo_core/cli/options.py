@@ -198,8 +198,8 @@ def component_given(
             )
     apply_overrides(document, parsed)
     mistakes = Mistakes(document)
-    found = Resolver(discover(), mistakes).resolve(kind, document.tree[slot], (slot,))
+    component = Resolver(discover(), mistakes).resolve(kind, document.tree[slot], (slot,))
     mistakes.raise_if_any(option)
-    if found is None:
+    if component is None:
         raise SpecErrors([])
-    return found
+    return component

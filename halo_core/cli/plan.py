@@ -73,8 +73,8 @@ def _plan_spec(request: RunRequest, output: Output) -> None:
     made = request.plan()
     # Rows come first: by their number a stage tells how long it takes.
     data = {stage.id: _sets(made, stage) for stage in made.stages}
-    said = forecasts(made)
-    stages = [_stage(made, stage, data[stage.id], said[stage.id]) for stage in made.stages]
+    forecast_of = forecasts(made)
+    stages = [_stage(made, stage, data[stage.id], forecast_of[stage.id]) for stage in made.stages]
     if output.json:
         output.emit({"run": made.run_name, "folder": str(made.run_folder), "stages": stages})
         return
@@ -88,10 +88,12 @@ def _sets(made: Plan, stage: PlannedStage) -> dict[str, Any]:
     return {option: _set(made, data) for option, data in stage.spec.data.items()}
 
 
-def _stage(made: Plan, stage: PlannedStage, data: dict[str, Any], said: Forecast) -> dict[str, Any]:
+def _stage(
+    made: Plan, stage: PlannedStage, data: dict[str, Any], forecast: Forecast
+) -> dict[str, Any]:
     from halo_core.run.forecast import what_changed
 
-    ahead = {} if stage.state == "done" else said.ahead
+    ahead = {} if stage.state == "done" else forecast.ahead
     return {
         "id": stage.id,
         "use": stage.spec.resolved.name,
@@ -100,7 +102,7 @@ def _stage(made: Plan, stage: PlannedStage, data: dict[str, Any], said: Forecast
         "takes": {**stage.spec.models, **stage.spec.inputs},
         "options": {k: v for k, v in stage.spec.resolved.tree().items() if k != "use"},
         "data": data,
-        "size": {**said.size, **ahead},
+        "size": {**forecast.size, **ahead},
         "changed": what_changed(made.workspace, stage) if stage.state == "new" else [],
     }
 
@@ -111,18 +113,18 @@ def _set(made: Plan, data: SetSpec) -> dict[str, Any]:
 
     sources = []
     for source in data.sources:
-        found: dict[str, Any] = {"use": source.resolved.name, "split": source.split}
-        found["feedback"] = source.info.feedback
-        found["inserted"] = source.converted
+        described: dict[str, Any] = {"use": source.resolved.name, "split": source.split}
+        described["feedback"] = source.info.feedback
+        described["inserted"] = source.converted
         try:
             if source.info.digest is None:
                 raise DataError("it is out of reach here")
             rows = materialise(source, made.workspace)
         except HaloError as error:
-            found |= {"rows": None, "dropped": {}, "unknown": error.message}
+            described |= {"rows": None, "dropped": {}, "unknown": error.message}
         else:
-            found |= {"rows": rows.count, "dropped": dict(rows.dropped)}
-        sources.append(found)
+            described |= {"rows": rows.count, "dropped": dict(rows.dropped)}
+        sources.append(described)
     return {"name": data.name, "sources": sources}
 
 

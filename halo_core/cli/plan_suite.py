@@ -130,8 +130,8 @@ def _size_lines(plan: SuitePlan) -> list[str]:
             weights = _weights(shared)
             texts = [] if weights is None else [f"{_many(weights)} weights"]
             # Its parts are shown by the plan of one spec, and the weights are there already.
-            told = shared.forecast.size.items()
-            sizes = [(k, v) for k, v in told if k != "weights" or weights is None]
+            labelled = shared.forecast.size.items()
+            sizes = [(k, v) for k, v in labelled if k != "weights" or weights is None]
             texts += [f"{label} {text.partition(' (')[0]}" for label, text in sizes]
             if texts:
                 alike.setdefault((shared.stage.id, ", ".join(texts)), []).append(shared)

@@ -148,12 +148,12 @@ def _parse(options: Sequence[str]) -> dict[str, Any]:
     from halo_core.errors import UserError
     from halo_core.spec.document import parse_value
 
-    found = {}
+    parsed = {}
     for name, text in parse_overrides(options).items():
         value = parse_value(text)
         if not isinstance(value, str | int | float | bool):
             raise UserError(
                 f"got {text!r}; expected a text or number", location=f"--submit-option {name}"
             )
-        found[name] = value
-    return found
+        parsed[name] = value
+    return parsed

@@ -37,11 +37,11 @@ def summary(plan: Plan, status: RunStatus, seconds: float) -> str:
 
 
 def _next(plan: Plan, status: RunStatus) -> list[tuple[str, str]]:
-    found = [("report", shown_path(path)) for path in status.reports]
+    rows = [("report", shown_path(path)) for path in status.reports]
     models = [s for s in plan.stages if s.spec.component.produces == "model"]
     if models:
-        found.append(("model", shown_path(models[-1].folder / "model")))
-    return found + tracker_rows(status.trackers)
+        rows.append(("model", shown_path(models[-1].folder / "model")))
+    return rows + tracker_rows(status.trackers)
 
 
 def time_text(seconds: float) -> str:

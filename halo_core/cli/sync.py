@@ -93,15 +93,15 @@ def _tell(
     tracked = first_tracked(runs)
     trackers = usable_trackers(tracked, failed) if tracked else {}
     workspace, status = suite.parent.parent, recorded_status(record)
-    told = describe_all(
+    descriptions = describe_all(
         trackers,
         "tell_suite",
         lambda name: trackers[name].tell_suite(suite, workspace, status),
         failed,
     )
     with held(suite / SUITE.name):
-        keep(SUITE, suite, told)
-    return told, failures
+        keep(SUITE, suite, descriptions)
+    return descriptions, failures
 
 
 @click.command()

@@ -56,26 +56,26 @@ def grid(
         rows: As many cells per row as there are titles.
         texts: How many columns are texts, from the left; the others are numbers.
     """
-    found = _framed(title)
+    framed = _framed(title)
     for place, name in enumerate(header):
         if place < texts:
-            found.add_column(name, overflow="fold", min_width=NARROWEST)
+            framed.add_column(name, overflow="fold", min_width=NARROWEST)
         else:
-            found.add_column(name, justify="right", no_wrap=True)
+            framed.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        found.add_row(*row)
-    return found
+        framed.add_row(*row)
+    return framed
 
 
 def listing(title: str, pairs: Sequence[tuple[str, str]]) -> Table:
     """Returns a table of (what, how much), whose second column is folded where it has no room."""
-    found = _framed(title)
-    found.show_header = False
-    found.add_column(no_wrap=True)
-    found.add_column(overflow="fold")
+    framed = _framed(title)
+    framed.show_header = False
+    framed.add_column(no_wrap=True)
+    framed.add_column(overflow="fold")
     for what, much in pairs:
-        found.add_row(what, much)
-    return found
+        framed.add_row(what, much)
+    return framed
 
 
 def _framed(title: str) -> Table:

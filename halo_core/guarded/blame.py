@@ -62,9 +62,11 @@ def plugin_error(
         function: What was called, where it is no method of the component but of what it opened.
     """
     method, _, arguments = call.partition("(")
-    said = f"{component.spec_name}.{method}({arguments or ')'} {what}{_from(component.spec_origin)}"
+    message = (
+        f"{component.spec_name}.{method}({arguments or ')'} {what}{_from(component.spec_origin)}"
+    )
     place = raised_in(trace, component) or definition_of(component, method, function)
-    return PluginError(said, location=place)
+    return PluginError(message, location=place)
 
 
 def _from(origin: Origin | None) -> str:

@@ -29,12 +29,12 @@ PROMISED: Mapping[Product, str] = {
 def mistakes_of(stage: Stage) -> list[tuple[str, str]]:
     """Returns the options that contradict each other, each with a message."""
     with blaming(stage, "mistakes"):
-        said: object = stage.mistakes()
-        found: list[object] = list(said) if isinstance(said, Iterable) else [said]
-    for pair in found:
+        returned: object = stage.mistakes()
+        pairs: list[object] = list(returned) if isinstance(returned, Iterable) else [returned]
+    for pair in pairs:
         if not (isinstance(pair, tuple) and len(pair) == 2 and _are_texts(pair)):
             raise _wrong(stage, "mistakes", repr(pair), "pairs of an option and a message")
-    return [(option, message) for option, message in cast(list[tuple[str, str]], found)]
+    return [(option, message) for option, message in cast(list[tuple[str, str]], pairs)]
 
 
 def feedback_wanted_of(stage: Stage) -> Mapping[str, Feedback]:
@@ -57,29 +57,29 @@ def feedback_wanted_of(stage: Stage) -> Mapping[str, Feedback]:
 def feedback_given_of(stage: Stage) -> Feedback:
     """Returns the kind of the rows of a stage that makes feedback."""
     with blaming(stage, "feedback_given"):
-        given = stage.feedback_given()
-    if not (isinstance(given, str) and given in COLUMNS):
-        what = f"returned {given!r}, but it makes feedback; expected one of {', '.join(COLUMNS)}"
+        kind = stage.feedback_given()
+    if not (isinstance(kind, str) and kind in COLUMNS):
+        what = f"returned {kind!r}, but it makes feedback; expected one of {', '.join(COLUMNS)}"
         raise plugin_error(stage, "feedback_given", what)
-    return given
+    return kind
 
 
 def forecast_of(stage: Stage, known: Known) -> Forecast:
     """Returns what a stage says of itself before it runs."""
     with blaming(stage, "forecast"):
-        said: object = stage.forecast(known)
-    if not isinstance(said, Forecast):
-        raise _wrong(stage, "forecast", repr(said), "Forecast(...)")
-    weights: object = said.weights
+        forecast: object = stage.forecast(known)
+    if not isinstance(forecast, Forecast):
+        raise _wrong(stage, "forecast", repr(forecast), "Forecast(...)")
+    weights: object = forecast.weights
     if weights is not None and not (
         isinstance(weights, int) and is_number(weights) and weights >= 0
     ):
         expected = "a whole number of at least 0, or None"
         raise _wrong(stage, "forecast", f"weights={weights!r}", expected)
-    for name, lines in (("size", said.size), ("ahead", said.ahead)):
+    for name, lines in (("size", forecast.size), ("ahead", forecast.ahead)):
         if not (isinstance(lines, Mapping) and _are_texts([*lines, *lines.values()])):
             raise _wrong(stage, "forecast", f"{name}={lines!r}", "label to text")
-    return said
+    return forecast
 
 
 def preflight_of(stage: Stage, models: Mapping[str, ModelInput]) -> None:

@@ -61,13 +61,13 @@ def component_class(registration: Registration) -> type[Component]:
     Raises:
         PluginError: When it cannot be imported or is no component.
     """
-    found = import_target(registration)
-    if not (isinstance(found, type) and issubclass(found, Component)):
+    imported = import_target(registration)
+    if not (isinstance(imported, type) and issubclass(imported, Component)):
         raise PluginError(
-            f"{registration.target} is {found!r}; expected a class of components",
+            f"{registration.target} is {imported!r}; expected a class of components",
             location=registration.origin,
         )
-    return found
+    return imported
 
 
 def summary_of(documented: object) -> str:
@@ -78,9 +78,9 @@ def summary_of(documented: object) -> str:
 def facts_of(component: type[Component]) -> dict[str, Any]:
     """Returns the class variables that say what a component works with, without empty ones."""
     declared = {name: getattr(component, name, None) for name in FACTS}
-    found = {name: component.described.get(name) or value for name, value in declared.items()}
+    facts = {name: component.described.get(name) or value for name, value in declared.items()}
     # A property belongs to a component with its options, not to the class.
-    known = {k: v for k, v in found.items() if v and not isinstance(v, property)}
+    known = {k: v for k, v in facts.items() if v and not isinstance(v, property)}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in known.items()}
 
 

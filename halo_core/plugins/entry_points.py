@@ -42,7 +42,7 @@ def announcements(path: Iterable[str] | None = None) -> list[Announcement]:
     Args:
         path: The folders to look into; `sys.path` by default.
     """
-    found: dict[str, Announcement] = {}
+    by_name: dict[str, Announcement] = {}
     seen: set[str] = set()
     for folder in _metadata_folders(sys.path if path is None else path):
         name = normalised(os.path.basename(folder).rsplit(".", 1)[0].split("-", 1)[0])
@@ -51,8 +51,8 @@ def announcements(path: Iterable[str] | None = None) -> list[Announcement]:
         seen.add(name)
         modules = tuple(dict.fromkeys(_entry_points(os.path.join(folder, "entry_points.txt"))))
         if modules:
-            found[name] = _announcement(folder, modules)
-    return [found[name] for name in sorted(found)]
+            by_name[name] = _announcement(folder, modules)
+    return [by_name[name] for name in sorted(by_name)]
 
 
 def normalised(distribution: str) -> str:

@@ -66,8 +66,8 @@ def local_class(registration: Registration) -> type | None:
     if not registration.target.startswith(FILE_PREFIX):
         return None
     file, _, attribute = registration.target.removeprefix(FILE_PREFIX).rpartition(":")
-    found: type = getattr(import_file(Path(file)), attribute)
-    return found
+    component_class: type = getattr(import_file(Path(file)), attribute)
+    return component_class
 
 
 def import_file(path: Path) -> ModuleType:

@@ -128,12 +128,12 @@ class Runner:
 
     def _close(self, tracking: Tracking) -> Mapping[str, Description]:
         tracking.close(deadline_s=CLOSE_DEADLINE_S)
-        told = tracking.describe()
+        descriptions = tracking.describe()
         try:
-            keep(RUN, self.plan.run_folder, told)
+            keep(RUN, self.plan.run_folder, descriptions)
         except HaloError as error:
             self.progress.warn(str(error))
-        return told
+        return descriptions
 
     def _started(self) -> None:
         self.log.append(
@@ -194,12 +194,12 @@ class Runner:
         return all(stage_done(source.folder) is not None for source in sources)
 
     def _rows(self, stage: PlannedStage) -> dict[str, list[Rows]]:
-        found = {}
+        rows = {}
         for option, data in stage.spec.data.items():
-            found[option] = materialise_set(data, self.plan.workspace)
-            for source in found[option]:
+            rows[option] = materialise_set(data, self.plan.workspace)
+            for source in rows[option]:
                 self._tell_dropped(data.name, source)
-        return found
+        return rows
 
     def _tell_dropped(self, name: str, rows: Rows) -> None:
         if rows.dropped and (name, rows.file) not in self._told_rows:
@@ -302,11 +302,11 @@ class Runner:
         # What an earlier try left would be taken for the error of this one.
         (stage.folder / ERROR.name).unlink(missing_ok=True)
         process = _start_program(stage, command)
-        told = False
+        signalled = False
         try:
             while process.poll() is None:
-                if self.stop.is_set() and not told:
-                    told = True
+                if self.stop.is_set() and not signalled:
+                    signalled = True
                     process.send_signal(self.stop.signal_number)
                 time.sleep(0.05)
         except KeyboardInterrupt:

@@ -71,7 +71,7 @@ def completions_with_both_labels(rows: Iterable[Mapping[str, Any]]) -> int:
     for row in rows:
         key = row["prompt_id"], hash(row["completion"])
         labels.setdefault(key, set()).add(row["desirable"])
-    return sum(len(found) == 2 for found in labels.values())
+    return sum(len(given_labels) == 2 for given_labels in labels.values())
 
 
 def warn_of_both_labels(data: DataSet, warn: Callable[[str], None]) -> None:

@@ -73,7 +73,7 @@ def write_stage(plan: Plan, stage: PlannedStage, rows: Mapping[str, Any]) -> Non
         cache=str(plan.workspace.cache),
         events=str(plan.run_folder / EVENTS.name),
         identity=dict(stage.identity),
-        components=[component_record(found) for found in stage.spec.resolved.all()],
+        components=[component_record(part) for part in stage.spec.resolved.all()],
     )
     STAGE.write(stage.folder, record)
 
@@ -173,10 +173,10 @@ def _run(resolved: Resolved, context: StageContext) -> StageResult:
         culprit = _third_party(error, resolved)
         if culprit is None:
             raise
-        found, location = culprit
-        origin = f"{found.registration.distribution} {found.registration.version}"
+        stranger, location = culprit
+        origin = f"{stranger.registration.distribution} {stranger.registration.version}"
         raise PluginError(
-            f"{found.short_name} ({origin}) raised {type(error).__name__}: {error}",
+            f"{stranger.short_name} ({origin}) raised {type(error).__name__}: {error}",
             location=location,
         ) from error
     return checked_result(stage, result)
@@ -188,11 +188,11 @@ def _third_party(error: BaseException, resolved: Resolved) -> tuple[Resolved, st
     The innermost frame of a stranger decides: below it may be pydantic, torch or halo itself, which
     only did what they were told.
     """
-    strangers = [found for found in resolved.all() if not _is_built_in(found)]
+    strangers = [stranger for stranger in resolved.all() if not _is_built_in(stranger)]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        for found in strangers:
-            if owns(found.component, frame.filename):
-                return found, f"{frame.filename}:{frame.lineno}"
+        for stranger in strangers:
+            if owns(stranger.component, frame.filename):
+                return stranger, f"{frame.filename}:{frame.lineno}"
     return None
 
 
@@ -213,13 +213,13 @@ def read_error(folder: Path, exit_code: int) -> HaloError:
     record = ERROR.read(folder)
     if record is None:
         return WorkerError(_ended(exit_code), location=str(folder))
-    found = error_of(record, record.get("exit_code", exit_code))
-    if isinstance(found, WorkerError):
+    error = error_of(record, record.get("exit_code", exit_code))
+    if isinstance(error, WorkerError):
         return WorkerError(
-            f"internal error: {found.message}; the traceback is in {ERROR.name}",
+            f"internal error: {error.message}; the traceback is in {ERROR.name}",
             location=str(folder),
         )
-    return found
+    return error
 
 
 def _ended(exit_code: int) -> str:

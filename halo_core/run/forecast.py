@@ -68,8 +68,8 @@ def parameters_in_name(name: str) -> int | None:
     >>> parameters_in_name("mistralai/Mixtral-8x7B-v0.1"), parameters_in_name("gpt2")
     (None, None)
     """
-    found = _SIZE.search(name.rpartition("/")[2])
-    return round(float(found[1]) * _SCALES[found[2].lower()]) if found else None
+    size = _SIZE.search(name.rpartition("/")[2])
+    return round(float(size[1]) * _SCALES[size[2].lower()]) if size else None
 
 
 def folder_parameters(folder: Path) -> int | None:
@@ -100,9 +100,9 @@ def what_changed(workspace: Workspace, stage: PlannedStage) -> list[str]:
         record = _recorded(folder)
         if record is None or not (folder / DONE.name).exists():
             continue
-        found = _differences(mine, dict(_leaves(record["identity"], "")))
-        if nearest is None or len(found) < len(nearest):
-            nearest = found
+        changes = _differences(mine, dict(_leaves(record["identity"], "")))
+        if nearest is None or len(changes) < len(nearest):
+            nearest = changes
     return (nearest or [])[:SHOWN]
 
 
@@ -147,14 +147,14 @@ def forecasts(plan: Plan, earlier: Mapping[Path, Forecast] | None = None) -> dic
         PluginError: When a stage breaks its interface.
     """
     weights = {BASE_MODEL: _base_weights(plan)}
-    found: dict[str, Forecast] = {}
+    by_stage: dict[str, Forecast] = {}
     for stage in plan.stages:
         known = (earlier or {}).get(stage.folder)
-        said = known or _forecast(plan, stage, weights.get(stage.spec.start or ""))
-        found[stage.id] = said
+        forecast = known or _forecast(plan, stage, weights.get(stage.spec.start or ""))
+        by_stage[stage.id] = forecast
         if stage.spec.component.produces == "model":
-            weights[stage.id] = said.weights
-    return found
+            weights[stage.id] = forecast.weights
+    return by_stage
 
 
 def _base_weights(plan: Plan) -> int | None:

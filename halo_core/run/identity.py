@@ -74,9 +74,9 @@ def component_identity(resolved: Resolved) -> dict[str, Any]:
     name = resolved.name
     if _is_file(resolved):  # where the file lies does not matter; its hash is the version
         name = f"{Path(resolved.registration.origin).name}:{resolved.short_name}"
-    found = {"use": name, "version": _results_version(resolved), "options": options}
+    identity = {"use": name, "version": _results_version(resolved), "options": options}
     files = resolved.component.file_digests()
-    return {**found, "files": dict(files)} if files else found
+    return {**identity, "files": dict(files)} if files else identity
 
 
 def _results_version(resolved: Resolved) -> str:
@@ -159,14 +159,18 @@ def _editable_packages(distribution: str) -> Sequence[str]:
 
     A package is taken to have its distribution's name, as those of halo have.
     """
-    found: dict[str, str] = {}
+    packages: dict[str, str] = {}
     waiting = [distribution]
     while waiting:
         for requirement in _requirements(waiting.pop()):
-            if requirement not in found and requirement != "halo-core" and _may_change(requirement):
-                found[requirement] = requirement.replace("-", "_")
+            if (
+                requirement not in packages
+                and requirement != "halo-core"
+                and _may_change(requirement)
+            ):
+                packages[requirement] = requirement.replace("-", "_")
                 waiting.append(requirement)
-    return sorted(found.values())
+    return sorted(packages.values())
 
 
 def _requirements(distribution: str) -> Iterator[str]:

@@ -100,9 +100,9 @@ def _write(source: Source, folder: Path) -> DataRecord:
     content = hashlib.sha256()
     folder.mkdir(parents=True, exist_ok=True)
     beside = folder / f"{ROWS}.part"
-    kept = _kept(source, feedback, _iterate(source, loaded), counts)
+    rows = _kept(source, feedback, _iterate(source, loaded), counts)
     with pa.OSFile(str(beside), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        while chunk := list(islice(kept, CHUNK)):
+        while chunk := list(islice(rows, CHUNK)):
             table = pa.Table.from_pylist(chunk, schema=schema)
             writer.write_table(table)
             content.update(repr(chunk).encode())

@@ -87,8 +87,8 @@ def make_plan(spec: Spec, workspace: Workspace) -> Plan:
     base = _base_model(spec)
     keys: dict[str, str] = {BASE_MODEL: base.digest} if base else {}
     stages: list[PlannedStage] = []
-    for given in spec.stages:
-        stage = _placed(given, stages)
+    for written in spec.stages:
+        stage = _placed(written, stages)
         identity = stage_identity(stage, spec.seed, keys)
         key = digest(identity)
         keys[stage.id] = key
@@ -101,10 +101,12 @@ def _placed(stage: StageSpec, before: Sequence[PlannedStage]) -> StageSpec:
     """Returns a stage whose data know where the feedback of earlier stages is."""
     if not stage.feedback_from:
         return stage
-    places = {each.id: (each.folder, each.key) for each in before}
+    places = {earlier.id: (earlier.folder, earlier.key) for earlier in before}
     data = {
-        option: replace(found, sources=tuple(placed(s, places.__getitem__) for s in found.sources))
-        for option, found in stage.data.items()
+        option: replace(
+            data_set, sources=tuple(placed(s, places.__getitem__) for s in data_set.sources)
+        )
+        for option, data_set in stage.data.items()
     }
     return replace(stage, data=data)
 

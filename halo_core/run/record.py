@@ -74,12 +74,12 @@ def resolved_tree(spec: Spec) -> dict[str, Any]:
 
 def _data_options(data: Mapping[str, SetSpec]) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    for option, found in data.items():
+    for option, data_set in data.items():
         name, _, within = option.partition(".")
         if within:
-            options.setdefault(name, {})[within] = set_tree(found)
+            options.setdefault(name, {})[within] = set_tree(data_set)
         else:
-            options[name] = set_tree(found)
+            options[name] = set_tree(data_set)
     return options
 
 
@@ -159,11 +159,11 @@ def _used(spec: Spec) -> list[Resolved]:
     roots = [stage.resolved for stage in spec.stages]
     roots += [source.resolved for data in spec.sets.values() for source in data.sources]
     roots += [*spec.tracking, *spec.reports]
-    return [found for root in roots for found in root.all()]
+    return [part for root in roots for part in root.all()]
 
 
 def _components(spec: Spec) -> list[ComponentRecord]:
-    records = [component_record(found) for found in _used(spec)]
+    records = [component_record(part) for part in _used(spec)]
     return list({str(record): record for record in records}.values())
 
 
@@ -173,8 +173,8 @@ def _versions(spec: Spec) -> dict[str, str]:
     They are recorded only; an identity holds the versions of the components themselves.
     """
     versions = {"python": platform.python_version(), "platform": platform.platform()}
-    used = {found.registration.distribution for found in _used(spec)}
-    needed = {normalised(name) for each in used for name in _requirements(each)}
+    used = {part.registration.distribution for part in _used(spec)}
+    needed = {normalised(name) for distribution in used for name in _requirements(distribution)}
     for name in ("halo-core", *sorted(needed - {"halo-core"})):
         try:
             versions[name] = importlib.metadata.version(name)

@@ -57,15 +57,15 @@ class RunStatus:
     @property
     def headline(self) -> str:
         """The last stage's sentence."""
-        told = [stage.headline for stage in self.stages if stage.headline]
-        return told[-1] if told else ""
+        headlines = [stage.headline for stage in self.stages if stage.headline]
+        return headlines[-1] if headlines else ""
 
     def as_json(self) -> dict[str, Any]:
         """Returns what `halo run --json` prints of it."""
         return {
             "run": self.name,
             "folder": str(self.folder),
-            "trackers": {name: dict(said) for name, said in self.trackers.items()},
+            "trackers": {name: dict(description) for name, description in self.trackers.items()},
             "reports": [str(path) for path in self.reports],
             "stages": [stage.as_json() for stage in self.stages],
         }

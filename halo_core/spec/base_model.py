@@ -77,8 +77,8 @@ def _is_elsewhere(name: object, registry: Registry) -> bool:
 def _made(name: str, options: Any, mistakes: Mistakes) -> BaseModel:
     if isinstance(options, dict):
         return BaseModel(made_by=name, options=options)
-    told = f"got {options!r}; expected the options of the stage {name}"
-    mistakes.add(("model", name), f"{told}: halo plugins show {name}")
+    problem = f"got {options!r}; expected the options of the stage {name}"
+    mistakes.add(("model", name), f"{problem}: halo plugins show {name}")
     return BaseModel()
 
 

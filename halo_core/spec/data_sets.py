@@ -160,24 +160,24 @@ def convert(
 def _convert(
     resolver: Resolver, source: Source, wanted: Feedback, who: tuple[str, str], keys: Keys
 ) -> Source | None:
-    given = source.info.feedback
-    if given is None or accepts(wanted, given):
+    kind = source.info.feedback
+    if kind is None or accepts(wanted, kind):
         return source
     loss, name = who
     try:
-        found = conversion(resolver.registry, given, wanted)
+        wrapper = conversion(resolver.registry, kind, wanted)
     except UserError as error:
         resolver.mistakes.take(keys, error)
         return None
-    if found is None:
+    if wrapper is None:
         resolver.mistakes.add(
             keys,
             f"{loss} learns from {wanted} feedback, but the data {name!r} "
-            f"({source.resolved.name}) is {given}. Choose another loss or other data; "
+            f"({source.resolved.name}) is {kind}. Choose another loss or other data; "
             "halo data shows what a source holds",
         )
         return None
-    resolved = resolver.wrapped(found, source.resolved, {}, keys)
+    resolved = resolver.wrapped(wrapper, source.resolved, {}, keys)
     info = None if resolved is None else _inspect(resolver, resolved, keys)
     if resolved is None or info is None:
         return None

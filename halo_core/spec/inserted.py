@@ -22,8 +22,8 @@ def conversion(registry: Registry, given: Feedback, wanted: Feedback) -> Registr
     Raises:
         UserError: When several do, and none of them is built in.
     """
-    found = [r for r in registry.registrations if r.converts == (given, wanted)]
-    return _only(registry, found, f"turn {given} into {wanted} feedback")
+    fitting = [r for r in registry.registrations if r.converts == (given, wanted)]
+    return _only(registry, fitting, f"turn {given} into {wanted} feedback")
 
 
 def split_picker(registry: Registry) -> Registration | None:
@@ -32,12 +32,12 @@ def split_picker(registry: Registry) -> Registration | None:
     Raises:
         UserError: When several do, and none of them is built in.
     """
-    found = [r for r in registry.registrations if r.picks_split]
-    return _only(registry, found, "read one split of another source")
+    fitting = [r for r in registry.registrations if r.picks_split]
+    return _only(registry, fitting, "read one split of another source")
 
 
-def _only(registry: Registry, found: Sequence[Registration], what: str) -> Registration | None:
-    chosen = [r for r in found if registry.is_built_in(r)] or found
+def _only(registry: Registry, fitting: Sequence[Registration], what: str) -> Registration | None:
+    chosen = [r for r in fitting if registry.is_built_in(r)] or fitting
     if len(chosen) > 1:
         names = sorted(map(registry.written, chosen))
         raise UserError(
@@ -54,14 +54,14 @@ def source_option(component_class: type[Component], registration: Registration) 
         PluginError: When it has none, or several.
     """
     fields = fields_by_alias(component_class).items()
-    found = [name for name, info in fields if interface_kind(info) == "data"]
-    if len(found) != 1 or takes_lists(dict(fields)[found[0]]) != {False}:
+    options = [name for name, info in fields if interface_kind(info) == "data"]
+    if len(options) != 1 or takes_lists(dict(fields)[options[0]]) != {False}:
         raise PluginError(
             f"{registration.canonical} is registered as what wraps a data source, so it needs "
-            f"exactly one option that takes one; it has {', '.join(found) or 'none'}",
+            f"exactly one option that takes one; it has {', '.join(options) or 'none'}",
             location=registration.origin,
         )
-    return found[0]
+    return options[0]
 
 
 def base_model_stages(registry: Registry) -> list[str]:

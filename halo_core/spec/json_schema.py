@@ -126,7 +126,7 @@ def _pointed(schema: Any, prefix: str) -> Any:
         return schema
     if "x-halo" in schema:
         return {"$ref": f"#/$defs/{schema['x-halo']}", "description": schema["description"]}
-    found = {key: _pointed(value, prefix) for key, value in schema.items()}
+    pointed = {key: _pointed(value, prefix) for key, value in schema.items()}
     if isinstance(schema.get("$ref"), str):
-        found["$ref"] = schema["$ref"].replace("#/$defs/", f"#/$defs/{prefix}")
-    return found
+        pointed["$ref"] = schema["$ref"].replace("#/$defs/", f"#/$defs/{prefix}")
+    return pointed

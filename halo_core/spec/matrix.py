@@ -114,24 +114,24 @@ class _Reader:
         if prod(len(cells) for cells in self.axes.values()) > MOST_COMBINATIONS:
             self._too_many(f"more than {MOST_COMBINATIONS} combinations")
             return []
-        found: dict[tuple[str, ...], Cell] = {}
+        chosen: dict[tuple[str, ...], Cell] = {}
         for names in product(*self.axes.values()):
             if not self._is_excluded(names):
-                found[names] = self._cell(names)
-            if len(found) > MOST_CELLS:
+                chosen[names] = self._cell(names)
+            if len(chosen) > MOST_CELLS:
                 self._too_many(f"more than {MOST_CELLS} cells")
                 return []
         for i, (names, settings) in enumerate(self._included):
-            if names in found and not settings:
+            if names in chosen and not settings:
                 message = "this cell is there already, and nothing is set; remove the line"
                 self.mistakes.add((KEY, "include", i), message)
-            cell = found.get(names) or self._cell(names)
-            found[names] = Cell(cell.id, cell.axes, (*cell.settings, *settings))
-        if not found:
+            cell = chosen.get(names) or self._cell(names)
+            chosen[names] = Cell(cell.id, cell.axes, (*cell.settings, *settings))
+        if not chosen:
             self.mistakes.add((KEY, "exclude"), "every cell is excluded; expected one to be left")
-        if len(found) > MOST_CELLS:
+        if len(chosen) > MOST_CELLS:
             self._too_many(f"more than {MOST_CELLS} cells")
-        return list(found.values())
+        return list(chosen.values())
 
     def _too_many(self, what: str) -> None:
         sizes = " x ".join(f"{axis} {len(cells)}" for axis, cells in self.axes.items())
@@ -142,7 +142,7 @@ class _Reader:
     def _cell(self, names: tuple[str, ...]) -> Cell:
         axes = dict(zip(self.axes, names, strict=True))
         settings = [self.axes[axis][name] for axis, name in axes.items()]
-        return Cell("/".join(names), axes, tuple(s for each in settings for s in each))
+        return Cell("/".join(names), axes, tuple(s for of_axis in settings for s in of_axis))
 
     def _is_excluded(self, names: tuple[str, ...]) -> bool:
         axes = dict(zip(self.axes, names, strict=True))
@@ -192,9 +192,9 @@ class _Reader:
                 self.mistakes.add(keys, f"got {rule!r}; expected {{axis: cell}}")
                 continue
             before = len(self.mistakes.errors)
-            found = read(rule, keys)
+            result = read(rule, keys)
             if len(self.mistakes.errors) == before:
-                yield found
+                yield result
 
     def _exclude(self, rule: Mapping[str, Any], keys: Keys) -> dict[str, tuple[str, ...]]:
         wanted = {}

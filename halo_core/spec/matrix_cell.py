@@ -77,7 +77,7 @@ def _check_named(made: Document, head: str, name: str) -> None:
     there: Any = made.tree.get(head)
     known = [*there, "holdout"] if head == "data" and isinstance(there, dict) else there
     if isinstance(known, dict | list) and name not in known:
-        names = [each for each in known if each != "holdout" or each in there]
+        names = [key for key in known if key != "holdout" or key in there]
         raise UserError(unknown_name(_NAMED[head], name, names))
 
 

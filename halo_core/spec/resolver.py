@@ -79,21 +79,21 @@ class Resolver:
             return self._split_of(value, keys)
         if kind == "data" and isinstance(value, str) and value in self.feedback:
             return self.feedback[value]
-        found = self._use(kind, value, keys)
-        if found is None:
+        used = self._use(kind, value, keys)
+        if used is None:
             return None
-        registration, given = found
+        registration, options = used
         component_class = self._import(kind, registration, keys)
         if component_class is None:
             return None
-        return self._build(component_class, registration, given, keys)
+        return self._build(component_class, registration, options, keys)
 
     def class_of(self, kind: str, value: Any) -> type[Component] | None:
         """Returns the class that a value of the spec names; None, and no mistake, without one."""
         # With mistakes of its own: those of this value were told when it was resolved.
         quiet = Resolver(self.registry, Mistakes(self.mistakes.document))
-        found = quiet._use(kind, value, ())
-        return None if found is None else quiet._import(kind, found[0], ())
+        used = quiet._use(kind, value, ())
+        return None if used is None else quiet._import(kind, used[0], ())
 
     def _split_of(self, value: dict[str, Any], keys: Keys) -> Resolved | None:
         """Returns a source within another component that names the split to read of it."""
@@ -114,8 +114,8 @@ class Resolver:
             self.mistakes.take((*keys, "split"), error)
             return None
         if picker is None or picker.picks_split is None:
-            told = "no plugin is installed that reads one split of another source; leave it out"
-            self.mistakes.add((*keys, "split"), told)
+            problem = "no plugin is installed that reads one split of another source; leave it out"
+            self.mistakes.add((*keys, "split"), problem)
             return None
         return self.wrapped(picker, source, {picker.picks_split: split}, keys)
 
@@ -141,12 +141,12 @@ class Resolver:
         return self._build(component_class, wrapper, {option: source, **options}, keys)
 
     def _use(self, kind: str, value: Any, keys: Keys) -> tuple[Registration, dict[str, Any]] | None:
-        given = {"use": value} if isinstance(value, str) else value
-        if not isinstance(given, dict) or not isinstance(given.get("use"), str):
+        written = {"use": value} if isinstance(value, str) else value
+        if not isinstance(written, dict) or not isinstance(written.get("use"), str):
             came = "null" if value is None else repr(value)
             self.mistakes.add(keys, f"got {came}; expected {_form(kind)}")
             return None
-        name = given["use"]
+        name = written["use"]
         try:
             if name.startswith(FILE_PREFIX):
                 folder = self.mistakes.document.folder_of(keys)
@@ -156,26 +156,26 @@ class Resolver:
         except HaloError as error:
             self.mistakes.take((*keys, "use") if isinstance(value, dict) else keys, error)
             return None
-        return registration, {k: v for k, v in given.items() if k != "use"}
+        return registration, {k: v for k, v in written.items() if k != "use"}
 
     def _import(self, kind: str, registration: Registration, keys: Keys) -> type[Component] | None:
         try:
-            found = local_class(registration) or import_target(registration)
-            if not (isinstance(found, type) and issubclass(found, Component)):
+            imported = local_class(registration) or import_target(registration)
+            if not (isinstance(imported, type) and issubclass(imported, Component)):
                 raise PluginError(
-                    f"{registration.target} is {found!r}; expected a class of components",
+                    f"{registration.target} is {imported!r}; expected a class of components",
                     location=registration.origin,
                 )
-            if interface_of(found).kind != kind:
+            if interface_of(imported).kind != kind:
                 raise PluginError(
-                    f"{registration.target} is a {interface_of(found).kind}, "
+                    f"{registration.target} is a {interface_of(imported).kind}, "
                     f"registered as a {kind}",
                     location=registration.origin,
                 )
         except PluginError as error:
             self.mistakes.take(keys, error)
             return None
-        return found
+        return imported
 
     def _build(
         self,
@@ -335,11 +335,11 @@ def _splits(source: Component) -> tuple[str, ...]:
 
 def _near_literal(problem: Mapping[str, Any]) -> str:
     """Returns a guess where one of some texts was expected and another one came."""
-    given = problem["input"]
-    if problem["type"] != "literal_error" or not isinstance(given, str):
+    text = problem["input"]
+    if problem["type"] != "literal_error" or not isinstance(text, str):
         return ""
     texts = re.findall("'([^']*)'", problem["ctx"]["expected"])
-    guess = did_you_mean(given, texts)
+    guess = did_you_mean(text, texts)
     return f".{guess}" if guess else ""
 
 

@@ -144,17 +144,17 @@ def _seed(tree: Mapping[str, Any], mistakes: Mistakes) -> int:
 
 def _sets(tree: Mapping[str, Any], resolver: Resolver) -> dict[str, SetSpec | None]:
     mistakes = resolver.mistakes
-    given = tree.get("data", {})
-    if not isinstance(given, dict):
-        mistakes.add(("data",), f"got {given!r}; expected names of data sets")
+    written = tree.get("data", {})
+    if not isinstance(written, dict):
+        mistakes.add(("data",), f"got {written!r}; expected names of data sets")
         return {}
     sets: dict[str, SetSpec | None] = {
         name: resolve_set(resolver, name, value, ("data", name))
-        for name, value in given.items()
+        for name, value in written.items()
         if name != "holdout"
     }
-    if "holdout" in given:
-        _hold_out(given, sets, mistakes)
+    if "holdout" in written:
+        _hold_out(written, sets, mistakes)
     return sets
 
 
@@ -177,29 +177,29 @@ def _hold_out(
 
 def _stages(tree: Mapping[str, Any], model: BaseModel, mistakes: Mistakes) -> dict[str, Any]:
     """Returns the stages as written, the one that makes the model first."""
-    given = tree.get("stages")
-    if not isinstance(given, dict) or not given:
-        what = "'stages' is missing" if given is None else f"got {given!r}"
+    written = tree.get("stages")
+    if not isinstance(written, dict) or not written:
+        what = "'stages' is missing" if written is None else f"got {written!r}"
         mistakes.add(
             ("stages",), f"{what}; expected an id for each stage, as in sft: {{use: train}}"
         )
-        given = {}
-    for name in given:
+        written = {}
+    for name in written:
         if not NAME.fullmatch(name) or "." in name or name in (BASE_MODEL, "target"):
             mistakes.add(("stages", name), f"the id {name!r} is reserved or not plain letters")
     if model.made_by is None:
-        return dict(given)
-    return {BASE_MODEL: {"use": model.made_by, **model.options}, **given}
+        return dict(written)
+    return {BASE_MODEL: {"use": model.made_by, **model.options}, **written}
 
 
 def _components(
     resolver: Resolver, tree: Mapping[str, Any], key: str, kind: str, default: Any = ()
 ) -> list[Resolved]:
-    given = tree.get(key, default)
-    if not isinstance(given, list | tuple):
-        given = [given]
-    found = [resolver.resolve(kind, value, (key, i)) for i, value in enumerate(given)]
-    return [component for component in found if component is not None]
+    values = tree.get(key, default)
+    if not isinstance(values, list | tuple):
+        values = [values]
+    components = [resolver.resolve(kind, value, (key, i)) for i, value in enumerate(values)]
+    return [component for component in components if component is not None]
 
 
 __all__ = ["BaseModel", "Spec", "Stage", "SuiteCell", "check_spec", "load_spec"]

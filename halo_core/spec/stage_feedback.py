@@ -69,8 +69,8 @@ def feedback_of(stage: str, feedback: Feedback) -> Resolved:
 
 def stages_in(source: Source) -> list[str]:
     """Returns the ids of the stages whose feedback a source holds."""
-    found = [each.component for each in source.resolved.all()]
-    return list(dict.fromkeys(c.stage for c in found if isinstance(c, StageFeedback)))
+    components = [part.component for part in source.resolved.all()]
+    return list(dict.fromkeys(c.stage for c in components if isinstance(c, StageFeedback)))
 
 
 def placed(source: Source, place: Callable[[str], tuple[Path, str]]) -> Source:

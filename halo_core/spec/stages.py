@@ -118,9 +118,9 @@ def resolve_stages(
         # None where it has a mistake: who names it is then not told that it does not exist.
         products[id_] = stage.component.produces if stage else None
         if stage is not None and id_ == BASE_MODEL and products[id_] != "model":
-            told = f"{made_by} is registered with makes_base_model, and makes {products[id_]}"
+            problem = f"{made_by} is registered with makes_base_model, and makes {products[id_]}"
             resolver.mistakes.take(
-                keys, PluginError(told, location=class_place(type(stage.component)))
+                keys, PluginError(problem, location=class_place(type(stage.component)))
             )
         if stage is not None:
             stages.append(stage)
@@ -218,22 +218,22 @@ class _Wiring:
             return None
 
     def _models(self, stage: Stage) -> dict[str, str]:
-        given = dict(_references(stage, "model"))
-        found = {o: n for o, n in given.items() if n is not None and self._known(o, n, "model")}
-        empty = [option for option, name in given.items() if name is None]
+        named = dict(_references(stage, "model"))
+        models = {o: n for o, n in named.items() if n is not None and self._known(o, n, "model")}
+        empty = [option for option, name in named.items() if name is None]
         defaults = {option: _marked(stage, option, Default) for option in empty}
         # What stands for another option comes last: that option may be left out itself.
         for option, default in sorted(defaults.items(), key=lambda item: _is_of_option(item[1])):
-            name = None if default is None else self._left_out(stage, default, found)
+            name = None if default is None else self._left_out(stage, default, models)
             if name is not None and self._known(option, name, "model"):
-                found[option] = name
-        return {option: found[option] for option in given if option in found}
+                models[option] = name
+        return {option: models[option] for option in named if option in models}
 
-    def _left_out(self, stage: Stage, default: Default, found: Mapping[str, str]) -> str | None:
+    def _left_out(self, stage: Stage, default: Default, models: Mapping[str, str]) -> str | None:
         """Returns the id that a model option which is left out stands for; None for no model."""
         if default.when is not None and not self._is_true(stage, default.when):
             return None
-        return found.get(default.of) if _is_of_option(default) else self._previous()
+        return models.get(default.of) if _is_of_option(default) else self._previous()
 
     def _is_true(self, stage: Stage, attribute: str) -> bool:
         def ask(stage: Stage) -> bool:
@@ -291,7 +291,7 @@ class _Wiring:
         stage = cast(Stage, resolved.component)
         wanted = self._asked(feedback_wanted_of, stage) or {}
         who = (loss_of(resolved) or resolved).name
-        found = {}
+        data_sets = {}
         for option, value in _references(stage, "data"):
             keys = (*self.keys, *option.split("."))
             data = self._set(value, keys)
@@ -300,8 +300,8 @@ class _Wiring:
             kind = wanted.get(option, wanted.get(option.partition(".")[0]))
             converted = convert(self.resolver, data, kind, who, keys) if kind else data
             if converted is not None:
-                found[option] = converted
-        return found
+                data_sets[option] = converted
+        return data_sets
 
     def _set(self, value: Any, keys: Keys) -> SetSpec | None:
         if value is None:

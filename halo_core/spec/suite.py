@@ -119,13 +119,13 @@ def _check_all(
     specs = []
     failures: dict[str, Sequence[HaloError]] = {}
     for cell, made, errors in cells:
-        found = list(errors)
+        mistakes = list(errors)
         try:
             specs.append(check_spec(made, registry, SuiteCell(folder, cell.id, cell.axes)))
         except SpecErrors as error:
-            found += error.errors
-        if found:
-            failures[cell.id] = found
+            mistakes += error.errors
+        if mistakes:
+            failures[cell.id] = mistakes
     _raise_together(document, failures, len(cells))
     return specs
 

@@ -159,14 +159,14 @@ class Processes:
 def _outcome(plan: Plan, id_: str, exit_code: int, answer: bytes) -> CellOutcome:
     """Returns the outcome that a process printed; one that was killed printed none."""
     try:
-        told: dict[str, Any] = json.loads(answer)
+        printed: dict[str, Any] = json.loads(answer)
     except ValueError:
-        told = {}
-    if "status" in told:
+        printed = {}
+    if "status" in printed:
         return CellOutcome(
-            id_, told["run"], told["status"], told["stages"], told["error"], exit_code
+            id_, printed["run"], printed["status"], printed["stages"], printed["error"], exit_code
         )
-    error = told.get("error") or ErrorRecord(
+    error = printed.get("error") or ErrorRecord(
         type="WorkerError",
         message=f"the process of the cell ended with exit code {exit_code}",
         location=str(plan.run_folder),
@@ -186,14 +186,14 @@ def shares(jobs: int, given: Mapping[str, str], gpus: Sequence[str]) -> list[dic
     >>> shares(2, {"OMP_NUM_THREADS": "3"}, ["0", "1", "2"])
     [{'CUDA_VISIBLE_DEVICES': '0,2'}, {'CUDA_VISIBLE_DEVICES': '1'}]
     """
-    found: list[dict[str, str]] = [{} for _ in range(jobs)]
-    for i, share in enumerate(found):
+    variables: list[dict[str, str]] = [{} for _ in range(jobs)]
+    for i, share in enumerate(variables):
         if "OMP_NUM_THREADS" not in given:
             share["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // jobs))
         if gpus:
             mine = gpus[i::jobs] or [gpus[i % len(gpus)]]
             share["CUDA_VISIBLE_DEVICES"] = ",".join(mine)
-    return found
+    return variables
 
 
 def _gpus() -> list[str]:

@@ -37,9 +37,9 @@ def finished(plan: Plan) -> CellOutcome | None:
     if not all(done) or not (_is_recorded(plan) and _is_told(plan)):
         return None
     status = new_status(plan)
-    for stage, found in zip(status.stages, done, strict=True):
-        assert found is not None
-        stage.status, stage.metrics, stage.headline = "cached", found["metrics"], found["headline"]
+    for stage, end in zip(status.stages, done, strict=True):
+        assert end is not None
+        stage.status, stage.metrics, stage.headline = "cached", end["metrics"], end["headline"]
     return ended(plan.spec.cell.id, status, None)
 
 
@@ -47,7 +47,7 @@ def _is_recorded(plan: Plan) -> bool:
     """Returns whether the run's files are those that would be written, by the same components."""
     record = RUN.read(plan.run_folder) or RunRecord()
     resolved = plan.run_folder / RESOLVED_SPEC
-    wanted = [component_record(each) for each in (*plan.spec.tracking, *plan.spec.reports)]
+    wanted = [component_record(part) for part in (*plan.spec.tracking, *plan.spec.reports)]
     return (
         all(component in record.get("components", ()) for component in wanted)
         and resolved.is_file()

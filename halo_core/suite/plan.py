@@ -66,13 +66,13 @@ class SuitePlan:
 
     def needs(self) -> dict[str, list[str]]:
         """Returns id of a cell to the ids of those that compute a stage which it waits for."""
-        found: dict[str, list[str]] = {id_: [] for id_ in self.plans}
+        needed: dict[str, list[str]] = {id_: [] for id_ in self.plans}
         for shared in self.todo:
             first, *others = shared.cells
             for id_ in others:
-                if first not in found[id_]:
-                    found[id_].append(first)
-        return found
+                if first not in needed[id_]:
+                    needed[id_].append(first)
+        return needed
 
 
 def make_suite_plan(suite: Suite, workspace: Workspace) -> SuitePlan:
@@ -87,11 +87,11 @@ def make_suite_plan(suite: Suite, workspace: Workspace) -> SuitePlan:
 def _shared(plans: Mapping[str, Plan]) -> list[SharedStage]:
     cells: dict[Path, list[str]] = {}
     first: dict[Path, PlannedStage] = {}
-    said: dict[Path, Forecast] = {}
+    known: dict[Path, Forecast] = {}
     for id_, plan in plans.items():
-        asked = forecasts(plan, said)
+        asked = forecasts(plan, known)
         for stage in plan.stages:
             first.setdefault(stage.folder, stage)
-            said.setdefault(stage.folder, asked[stage.id])
+            known.setdefault(stage.folder, asked[stage.id])
             cells.setdefault(stage.folder, []).append(id_)
-    return [SharedStage(stage, cells[folder], said[folder]) for folder, stage in first.items()]
+    return [SharedStage(stage, cells[folder], known[folder]) for folder, stage in first.items()]

@@ -121,10 +121,10 @@ class SuiteRunner:
             self._say(f"{id_}: failed: {outcome.exception()}")
 
     def _finished(self, plan: Plan) -> CellOutcome | None:
-        found = finished(plan)
-        if found is not None:
+        outcome = finished(plan)
+        if outcome is not None:
             self._say("everything is in the store, and reported")
-        return found
+        return outcome
 
     def _without(self, plan: Plan, id_: str) -> CellOutcome | None:
         """Returns the outcome of a cell that need not be tried: a stage of it failed before."""

@@ -56,9 +56,10 @@ class SuiteFolder:
             known = {cell["id"]: cell for cell in record["cells"]} if record else {}
             cells = [known.get(cell.id) or _new(cell) for cell in suite.matrix.cells]
             axes = {axis: list(names) for axis, names in suite.matrix.axes.items()}
-            told = kept(SUITE, self.path, trackers_of(suite.specs[0].tracking))
+            descriptions = kept(SUITE, self.path, trackers_of(suite.specs[0].tracking))
             SUITE.write(
-                self.path, SuiteRecord(name=suite.name, axes=axes, trackers=told, cells=cells)
+                self.path,
+                SuiteRecord(name=suite.name, axes=axes, trackers=descriptions, cells=cells),
             )
 
     def begin(self, id_: str) -> None:
@@ -127,8 +128,8 @@ class CellOutcome:
     @property
     def headline(self) -> str:
         """The last stage's sentence."""
-        told = [str(stage["headline"]) for stage in self.stages if stage["headline"]]
-        return told[-1] if told else ""
+        headlines = [str(stage["headline"]) for stage in self.stages if stage["headline"]]
+        return headlines[-1] if headlines else ""
 
     @property
     def is_elsewhere(self) -> bool:

@@ -29,17 +29,17 @@ def numbered(names: Iterable[str]) -> list[str]:
     >>> numbered(["a", "b", "a", "a"])
     ['a', 'b', 'a#2', 'a#3']
     """
-    found: list[str] = []
+    unique: list[str] = []
     for name in names:
-        same = sum(1 for each in found if each.rpartition("#")[0] == name or each == name)
-        found.append(f"{name}#{same + 1}" if same else name)
-    return found
+        same = sum(1 for other in unique if other.rpartition("#")[0] == name or other == name)
+        unique.append(f"{name}#{same + 1}" if same else name)
+    return unique
 
 
 def by_name(trackers: Iterable[Tracker]) -> dict[str, Tracker]:
     """Returns trackers by the names that a spec gave them; a second one of a name is ``name#2``."""
     listed = list(trackers)
-    return dict(zip(numbered(each.spec_name for each in listed), listed, strict=True))
+    return dict(zip(numbered(tracker.spec_name for tracker in listed), listed, strict=True))
 
 
 def describe_all(
@@ -58,16 +58,16 @@ def describe_all(
         ask: Calls it on the tracker of a name. An answer of None, or an empty one, is left out.
         failed: Told the name of a tracker and what went wrong.
     """
-    told: dict[str, Description] = {}
+    descriptions: dict[str, Description] = {}
     for name, tracker in trackers.items():
         try:
             with blaming(tracker, call):
                 answer = ask(name)
             if answer is not None and answer != {}:
-                told[name] = _checked(tracker, call, answer)
+                descriptions[name] = _checked(tracker, call, answer)
         except (Exception, SystemExit) as error:
             failed(name, error)
-    return told
+    return descriptions
 
 
 def keep(file: Record, folder: Path, told: Mapping[str, Description]) -> None:
@@ -116,14 +116,14 @@ def _checked(tracker: Tracker, call: str, answer: object) -> Description:
         what = f"returned a {type(answer).__name__}; expected a mapping with label, url, ..."
         raise plugin_error(tracker, call, what)
     label = tracker.spec_name.rpartition(":")[2]
-    told: Description = {"label": label}
+    description: Description = {"label": label}
     for key, value in answer.items():
         problem = _problem(key, value)
         if problem:
             raise plugin_error(tracker, call, f"returned {key!r}: {problem}")
         if value is not None:
-            told[key] = _without_credentials(json.loads(json.dumps(value)), key)
-    return told
+            description[key] = _without_credentials(json.loads(json.dumps(value)), key)
+    return description
 
 
 def _problem(key: object, value: object) -> str | None:

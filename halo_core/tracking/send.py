@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def trackers_of(resolved: Iterable[Resolved]) -> dict[str, Tracker]:
     """Returns the trackers of a checked spec, by name."""
-    return by_name(cast(Tracker, each.component) for each in resolved)
+    return by_name(cast(Tracker, part.component) for part in resolved)
 
 
 def recorded_trees(run: Path) -> Sequence[Mapping[str, Any]]:
@@ -58,23 +58,23 @@ def usable_trackers(run: Path, failed: Callable[[str, BaseException], None]) -> 
         failed: Told the name of any other, and what is wrong with it.
     """
     trees = recorded_trees(run)
-    found: dict[str, Tracker] = {}
+    usable: dict[str, Tracker] = {}
     for name, tree in zip(numbered(str(tree.get("use")) for tree in trees), trees, strict=True):
         try:
-            (found[name],) = _resolve([tree], run)
+            (usable[name],) = _resolve([tree], run)
         except Exception as error:
             failed(name, error)
-    return found
+    return usable
 
 
 def _resolve(trees: Sequence[Mapping[str, Any]], folder: Path) -> list[Tracker]:
     mistakes = Mistakes(Document(RUN.name, folder, {"tracking": list(trees)}))
     resolver = Resolver(discover(), mistakes)
-    found = [
+    resolved = [
         resolver.resolve("tracker", dict(tree), ("tracking", i)) for i, tree in enumerate(trees)
     ]
     mistakes.raise_if_any()
-    return [cast(Tracker, each.component) for each in found if each is not None]
+    return [cast(Tracker, part.component) for part in resolved if part is not None]
 
 
 ATTEMPTS = 3
@@ -113,12 +113,12 @@ def send_run(folder: Path, workspace: Path) -> Sent:
         feeds = _feeds(folder, workspace)
         results: list[dict[str, Any]] = []
         failures = [error for feed in feeds if (error := _send(feed, folder, results))]
-        told = _described(feeds, folder, failures)
+        descriptions = _described(feeds, folder, failures)
         for feed in feeds:
             with contextlib.suppress(Exception):  # All is sent; nothing is lost by this.
                 feed.close()
-        keep(RUN, folder, told)
-    return Sent(results, told, failures)
+        keep(RUN, folder, descriptions)
+    return Sent(results, descriptions, failures)
 
 
 def _feeds(folder: Path, workspace: Path) -> list[Feed]:
@@ -154,8 +154,8 @@ def _described(
     from halo_core.tracking.descriptions import describe_all
 
     def failed(name: str, error: BaseException) -> None:
-        told = f"{name} cannot say where it shows this run: {one_line(error)}"
-        failures.append(PluginError(told, location=str(folder)))
+        message = f"{name} cannot say where it shows this run: {one_line(error)}"
+        failures.append(PluginError(message, location=str(folder)))
 
     by_name = {feed.name: feed for feed in feeds}
     trackers = {name: feed.tracker for name, feed in by_name.items()}

@@ -94,13 +94,13 @@ class SuiteTracking:
     def _tell(self, name: str, status: SuiteStatus) -> bool:
         failures: list[BaseException] = []
         tracker = self._trackers[name]
-        told = describe_all(
+        descriptions = describe_all(
             {name: tracker},
             "tell_suite",
             lambda _: tracker.tell_suite(self._suite, self._workspace, status),
             lambda _, error: failures.append(error),
         )
-        self.told = {**self.told, **told}
+        self.told = {**self.told, **descriptions}
         for error in failures:
             self._warn_once(name, f"{name}: {one_line(error)}; the suite goes on without it")
         return not failures

@@ -128,13 +128,13 @@ def parse_line(line: bytes, where: str, expected: str = AN_OBJECT) -> dict[str, 
         DataError: When it is no JSON object.
     """
     try:
-        found = json.loads(line)
+        tree = json.loads(line)
     except ValueError:  # no JSON, or no UTF-8
-        found = None
-    if not isinstance(found, dict):
+        tree = None
+    if not isinstance(tree, dict):
         shown = shortened(line.decode("utf-8", "replace").strip())
         raise DataError(f"got {shown!r}; expected {expected}", location=where)
-    return found
+    return tree
 
 
 def shortened(text: str) -> str:

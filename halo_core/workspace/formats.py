@@ -66,11 +66,11 @@ class LineFile(Generic[Fields]):
             VersionError: When a newer halo wrote it.
         """
         expected = f"{_with_fields((*_required(self.fields), *needs))}. {self.mend}"
-        for number, found in read_lines(path, whole=not self.grows, expected=expected):
+        for number, tree in read_lines(path, whole=not self.grows, expected=expected):
             where = f"{path}:{number}"
-            check_version(found.get(LINE_VERSION, 1), self.version, where)
-            _check_fields(found, self.fields, needs, where, expected)
-            yield cast(Fields, found)
+            check_version(tree.get(LINE_VERSION, 1), self.version, where)
+            _check_fields(tree, self.fields, needs, where, expected)
+            yield cast(Fields, tree)
 
     def parse(self, line: bytes, where: str) -> Fields:
         """Returns a single line.
@@ -80,10 +80,10 @@ class LineFile(Generic[Fields]):
             VersionError: When a newer halo wrote it.
         """
         expected = f"{_with_fields(_required(self.fields))}. {self.mend}"
-        found = parse_line(line, where, expected)
-        check_version(found.get(LINE_VERSION, 1), self.version, where)
-        _check_fields(found, self.fields, (), where, expected)
-        return cast(Fields, found)
+        tree = parse_line(line, where, expected)
+        check_version(tree.get(LINE_VERSION, 1), self.version, where)
+        _check_fields(tree, self.fields, (), where, expected)
+        return cast(Fields, tree)
 
     def append(self, path: Path, lines: Iterable[Fields]) -> None:
         """Appends whole lines.
@@ -129,16 +129,16 @@ class ObjectFile(Generic[Fields]):
             VersionError: When a newer halo wrote it.
         """
         path = folder / self.name
-        found = read_json(path, mend=self.mend)
-        if found is None and not path.exists():
+        tree = read_json(path, mend=self.mend)
+        if tree is None and not path.exists():
             return None
         expected = f"{_with_fields(_required(self.fields))}. {self.mend}"
-        if not isinstance(found, dict):
-            came = shortened(json.dumps(found))
+        if not isinstance(tree, dict):
+            came = shortened(json.dumps(tree))
             raise DataError(f"got {came!r}; expected {expected}", location=str(path))
-        check_version(found.get(OBJECT_VERSION, 1), self.version, str(path))
-        _check_fields(found, self.fields, (), str(path), expected)
-        return cast(Fields, found)
+        check_version(tree.get(OBJECT_VERSION, 1), self.version, str(path))
+        _check_fields(tree, self.fields, (), str(path), expected)
+        return cast(Fields, tree)
 
     def write(self, folder: Path, fields: Fields) -> None:
         """Writes the object, beside the file's place, and renames it.
@@ -169,35 +169,35 @@ def check_version(given: object, newest: int, where: str) -> None:
 
 
 def _check_fields(
-    found: Mapping[str, Any], fields: Any, needs: Sequence[str], where: str, expected: str
+    tree: Mapping[str, Any], fields: Any, needs: Sequence[str], where: str, expected: str
 ) -> None:
-    missing = [name for name in needs if name not in found]
-    missing += _missing(found, fields, "")
+    missing = [name for name in needs if name not in tree]
+    missing += _missing(tree, fields, "")
     amiss = f" without {', '.join(missing)}" if missing else ""
-    if not missing and (wrong := next(_wrong(found, fields, ""), None)):
+    if not missing and (wrong := next(_wrong(tree, fields, ""), None)):
         amiss = f", where {wrong}"
     if amiss:
-        came = shortened(json.dumps(found, ensure_ascii=False))
+        came = shortened(json.dumps(tree, ensure_ascii=False))
         raise DataError(f"got {came!r}{amiss}; expected {expected}", location=where)
 
 
-def _missing(found: Mapping[str, Any], fields: Any, path: str) -> Iterator[str]:
+def _missing(tree: Mapping[str, Any], fields: Any, path: str) -> Iterator[str]:
     """Yields what an object and those in its lists lack, as in ``cells[0].id``."""
-    yield from (f"{path}{name}" for name in _required(fields) if name not in found)
+    yield from (f"{path}{name}" for name in _required(fields) if name not in tree)
     for name, hint in _hints(fields).items():
-        if typing.get_origin(hint) is list and isinstance(found.get(name), list):
+        if typing.get_origin(hint) is list and isinstance(tree.get(name), list):
             (item_fields,) = typing.get_args(hint)
-            for number, item in enumerate(found[name]):
+            for number, item in enumerate(tree[name]):
                 if typing.is_typeddict(item_fields):
                     within = item if isinstance(item, Mapping) else {}
                     yield from _missing(within, item_fields, f"{path}{name}[{number}].")
 
 
-def _wrong(found: Mapping[str, Any], fields: Any, path: str) -> Iterator[str]:
+def _wrong(tree: Mapping[str, Any], fields: Any, path: str) -> Iterator[str]:
     """Yields what in an object is of another type than its field."""
     for name, hint in _hints(fields).items():
-        if name in found:
-            yield from _wrong_value(found[name], hint, f"{path}{name}")
+        if name in tree:
+            yield from _wrong_value(tree[name], hint, f"{path}{name}")
 
 
 def _wrong_value(value: Any, hint: Any, path: str) -> Iterator[str]:

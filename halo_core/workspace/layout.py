@@ -134,15 +134,15 @@ def _find(name: str, workspace: Path) -> Target:
     if len(begun) == 1 or len(suites) == 1:  # a suite's cells have runs that begin like it
         return (suites or begun)[0]
     if begun:
-        found = ", ".join(target.folder.name for target in suites or begun)
-        raise PathError(f"{name!r} is the beginning of {len(suites or begun)} names: {found}")
+        names = ", ".join(target.folder.name for target in suites or begun)
+        raise PathError(f"{name!r} is the beginning of {len(suites or begun)} names: {names}")
     raise PathError(f"no run or suite {name!r}{_there(name, known)}", location=str(workspace))
 
 
 def _there(name: str, known: Sequence[Target]) -> str:
     """Returns the nearest name and the first of those there, suites first."""
     names = [target.folder.name for target in known]
-    begun = [found.rpartition("-")[0] for found in names]
+    begun = [full_name.rpartition("-")[0] for full_name in names]
     guess = did_you_mean(name, names) or did_you_mean(name, begun)
     more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
     shown = ", ".join(f"{target.kind} {target.folder.name}" for target in known[:SHOWN])
