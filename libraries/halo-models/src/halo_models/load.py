@@ -84,8 +84,8 @@ def load_model(model: ModelInput, *, dtype: torch.dtype, device: torch.device | 
     logging.disable_progress_bar()
     config = read_config(model)
     _check_causal(config, model)
-    given = {"config": config, "dtype": dtype, "output_loading_info": True}
-    network, report = _read(model, "weights", AutoModelForCausalLM, given)
+    options = {"config": config, "dtype": dtype, "output_loading_info": True}
+    network, report = _read(model, "weights", AutoModelForCausalLM, options)
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
             f"{len(missing)} weights are missing, among them {missing[0]!r}. Expected all weights "
@@ -124,10 +124,10 @@ def load_classifier(model: ModelInput, *, dtype: torch.dtype, device: torch.devi
     logging.disable_progress_bar()
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # Its report of missing weights: the error below says it.
-    given = {"dtype": dtype, "use_safetensors": True, "output_loading_info": True}
+    options = {"dtype": dtype, "use_safetensors": True, "output_loading_info": True}
     try:
         network, report = _read(
-            model, "weights", AutoModelForSequenceClassification, given, _CLASSIFIER
+            model, "weights", AutoModelForSequenceClassification, options, _CLASSIFIER
         )
     finally:
         logging.set_verbosity(verbosity)

@@ -46,20 +46,20 @@ def read_notes(model: ModelInput) -> ModelNotes:
     if file is None:
         return ModelNotes()
     try:
-        found = MODEL.read(Path(file).parent)
+        record = MODEL.read(Path(file).parent)
     except DataError as error:
         raise ModelError(f"{MODEL.name} {error.message}", location=model.path) from error
-    assert found is not None  # transformers found it
-    tokens = tuple(found["control_tokens"])
-    return ModelNotes(found["prompt_suffix"], tokens, found.get("score_at"))
+    assert record is not None  # transformers found it
+    tokens = tuple(record["control_tokens"])
+    return ModelNotes(record["prompt_suffix"], tokens, record.get("score_at"))
 
 
 def write_notes(folder: Path, notes: ModelNotes) -> None:
     """Writes a model's notes into its folder; nothing where there is nothing to say."""
     if notes != ModelNotes():
-        said = ModelRecord(
+        record = ModelRecord(
             prompt_suffix=notes.prompt_suffix, control_tokens=list(notes.control_tokens)
         )
         if notes.score_at is not None:
-            said["score_at"] = notes.score_at
-        MODEL.write(folder, said)
+            record["score_at"] = notes.score_at
+        MODEL.write(folder, record)

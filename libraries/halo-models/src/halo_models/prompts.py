@@ -51,8 +51,8 @@ class PromptEncoder:
             DataError: When a template refuses a prompt, or the limit leaves no room for it.
         """
         texts = [self._text(prompt, place(name)) for name, prompt in prompts.items()]
-        found = zip(prompts, token_ids(self._tokenizer, texts), strict=True)
-        return {name: self._fitted(prompts[name], ids, place(name)) for name, ids in found}
+        named_ids = zip(prompts, token_ids(self._tokenizer, texts), strict=True)
+        return {name: self._fitted(prompts[name], ids, place(name)) for name, ids in named_ids}
 
     def _fitted(self, prompt: Prompt, ids: list[int], place: str) -> EncodedPrompt:
         if len(ids) <= self._limit:
@@ -62,10 +62,10 @@ class PromptEncoder:
             return token_ids(self._tokenizer, [self._text(messages, place)])[0]
 
         try:
-            kept = cut_prompt(prompt, self._limit, lambda messages: len(encoded(messages)))
+            cut = cut_prompt(prompt, self._limit, lambda messages: len(encoded(messages)))
         except DataError as error:
             raise DataError(error.message, location=place) from error
-        return EncodedPrompt(encoded(kept), True)
+        return EncodedPrompt(encoded(cut), True)
 
     def _text(self, prompt: Prompt, place: str) -> str:
         import jinja2
@@ -103,9 +103,9 @@ def cut_prompt(prompt: Prompt, limit: int, length: Callable[[Prompt], int]) -> l
     if system and length([*system, *_with_content(turns[starts[-1] :], "")]) > limit // 2:
         system = []
     for start in starts:
-        kept = [*system, *turns[start:]]
-        if length(kept) <= limit:
-            return kept
+        messages = [*system, *turns[start:]]
+        if length(messages) <= limit:
+            return messages
     return _cut_first(system, turns[starts[-1] :], limit, length)
 
 

@@ -98,7 +98,7 @@ def bootstrap_ends(
     def mean(drawn: Any, of: Any, axis: int = -1) -> Any:
         return drawn.sum(axis=axis) / of.sum(axis=axis)
 
-    found = bootstrap(
+    interval = bootstrap(
         (sums, sizes),
         mean,
         paired=True,
@@ -109,7 +109,7 @@ def bootstrap_ends(
         method="BCa",
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return float(found.low), float(found.high)
+    return float(interval.low), float(interval.high)
 
 
 def constant_ends(

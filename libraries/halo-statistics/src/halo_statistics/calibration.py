@@ -86,11 +86,11 @@ def calibration(
     grouped: dict[int, list[tuple[float, float]]] = {}
     for said, came in zip(preferences, outcomes, strict=True):
         grouped.setdefault(bisect_right(begins, said) - 1, []).append((said, came))
-    found = tuple(_bin(place, bins, grouped[place], confidence) for place in sorted(grouped))
+    parts = tuple(_bin(place, bins, grouped[place], confidence) for place in sorted(grouped))
     count = len(preferences)
-    gaps = (part.n * abs(part.mean_preference - part.observed.rate) for part in found)
+    gaps = (part.n * abs(part.mean_preference - part.observed.rate) for part in parts)
     squares = ((said - came) ** 2 for said, came in zip(preferences, outcomes, strict=True))
-    return Calibration(found, fsum(gaps) / count, fsum(squares) / count, count)
+    return Calibration(parts, fsum(gaps) / count, fsum(squares) / count, count)
 
 
 def _bin(
@@ -108,7 +108,7 @@ def _check(preferences: Sequence[float], outcomes: Sequence[float], bins: int) -
             "expected an outcome for each of at least one preference: "
             f"{len(preferences)} preferences, {len(outcomes)} outcomes"
         )
-    strange = [each for each in (*preferences, *outcomes) if not 0 <= each <= 1]
+    strange = [number for number in (*preferences, *outcomes) if not 0 <= number <= 1]
     if strange:
         raise ValueError(f"expected preferences and outcomes between 0 and 1: {strange[0]!r}")
     if bins < 1:

@@ -70,10 +70,10 @@ def grouped(points: Sequence[float], clusters: Sequence[Hashable]) -> list[list[
         raise ValueError(
             f"expected a cluster for each verdict: {len(points)} points, {len(clusters)} clusters"
         )
-    found = defaultdict(list)
+    groups = defaultdict(list)
     for point, cluster in zip(points, clusters, strict=True):
-        found[cluster].append(point)
-    return list(found.values())
+        groups[cluster].append(point)
+    return list(groups.values())
 
 
 def standard_error(points: Sequence[float], clusters: Sequence[Hashable] | None = None) -> float:

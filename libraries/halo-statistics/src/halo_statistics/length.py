@@ -102,7 +102,7 @@ def length_gaps(
             "expected two lengths for each comparison: "
             f"{len(points)} points, {len(lengths)} lengths, {len(baseline_lengths)} of baselines"
         )
-    strange = [each for each in (*lengths, *baseline_lengths) if not 0 <= each < float("inf")]
+    strange = [length for length in (*lengths, *baseline_lengths) if not 0 <= length < float("inf")]
     if strange:
         raise ValueError(f"expected lengths of at least 0: {strange[0]!r}")
     return [ours - theirs for ours, theirs in zip(lengths, baseline_lengths, strict=True)]

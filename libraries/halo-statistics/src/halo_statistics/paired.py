@@ -78,7 +78,7 @@ def paired_difference(
     check_points([points for pair in pairs for points in pair])
     differences = [a - b for a, b in pairs]
     low, high = bootstrap_ends(
-        [[each] for each in differences],
+        [[difference] for difference in differences],
         (-1.0, 1.0),
         confidence=confidence,
         resamples=resamples,

@@ -81,9 +81,9 @@ def paired_power(
     bound = binom.ppf(level / 2, differ, 0.5)
     bound = np.where(binom.cdf(bound, differ, 0.5) <= level / 2, bound, bound - 1)
     better = (1 + abs(difference) / disagreement) / 2
-    found = binom.cdf(bound, differ, 1 - better) + binom.cdf(bound, differ, better)
+    powers = binom.cdf(bound, differ, 1 - better) + binom.cdf(bound, differ, better)
     chances = binom.pmf(differ, prompts, disagreement)
-    return float(chances @ found / chances.sum())
+    return float(chances @ powers / chances.sum())
 
 
 def paired_sample_size(

@@ -53,12 +53,12 @@ def commit_of(hub_id: str, revision: str | None) -> str | None:
     known = commits_known()
     if (hub_id, revision) not in known and None not in known.values():
         try:
-            found = HfApi().dataset_info(hub_id, revision=revision, timeout=_TIMEOUT).sha
+            commit = HfApi().dataset_info(hub_id, revision=revision, timeout=_TIMEOUT).sha
         except (RepositoryNotFoundError, RevisionNotFoundError) as error:
             raise _missing(hub_id, revision) from error
         except Exception:
-            found = None  # out of reach: loading will say why
-        known[hub_id, revision] = found
+            commit = None  # out of reach: loading will say why
+        known[hub_id, revision] = commit
     return known.get((hub_id, revision))
 
 
@@ -170,10 +170,10 @@ def _explained(hub_id: str, revision: str | None, split: str) -> Iterator[None]:
 
 
 def _unreadable(hub_id: str, error: Exception) -> DataError:
-    said = " ".join(str(error).split("\n")[:2]) or "its first split is empty"
+    reason = " ".join(str(error).split("\n")[:2]) or "its first split is empty"
     return DataError(
-        f"cannot be read: {said.rstrip('.')}. Choose the configuration with name: and the version "
-        "with revision:",
+        f"cannot be read: {reason.rstrip('.')}. Choose the configuration with name: and the "
+        "version with revision:",
         location=hub_id,
     )
 

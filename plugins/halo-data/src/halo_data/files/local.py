@@ -124,21 +124,21 @@ def part_files(
     if not path.is_dir():
         files = split_files(path).items()
         return with_train({split: [(part or holder.name, file)] for split, file in files})
-    found: dict[str, list[tuple[str, Path]]] = {}
+    by_split: dict[str, list[tuple[str, Path]]] = {}
     for folder in _folders(path, part, parts):
         for split, file in split_files(folder).items():
             if split in splits:
-                found.setdefault(split, []).append((folder.name, file))
-    if not found:
+                by_split.setdefault(split, []).append((folder.name, file))
+    if not by_split:
         raise PathError(_nothing(path, part, parts, splits, word), location=str(path))
-    return with_train(found)
+    return with_train(by_split)
 
 
 def _folders(path: Path, part: str | None, parts: Sequence[str]) -> list[Path]:
     wanted = parts if part is None else (part,)
-    found = [path / name for name in wanted if (path / name).is_dir()]
+    folders = [path / name for name in wanted if (path / name).is_dir()]
     of_parts = any((path / name).is_dir() for name in parts)
-    return found if found or of_parts else [path]
+    return folders if folders or of_parts else [path]
 
 
 def _nothing(

@@ -64,14 +64,14 @@ def prompt_messages(value: Any, column: str, place: str) -> list[Message]:
     """
     if isinstance(value, str):
         return [{"role": "user", "content": value}] if value.strip() else []
-    found = messages(value, column, place)
-    if found and found[-1]["role"] == "assistant":
+    turns = messages(value, column, place)
+    if turns and turns[-1]["role"] == "assistant":
         raise DataError(
             f"column {column!r} ends with an assistant turn; expected a prompt that ends "
             "before the completion: move that turn to the completion",
             location=place,
         )
-    return found if any(message["content"].strip() for message in found) else []
+    return turns if any(message["content"].strip() for message in turns) else []
 
 
 def completion_text(value: Any, prompt: Sequence[Message], column: str, place: str) -> str:
@@ -84,19 +84,19 @@ def completion_text(value: Any, prompt: Sequence[Message], column: str, place: s
     """
     if isinstance(value, str):
         return value
-    found = messages([value] if isinstance(value, Mapping) else value, column, place)
-    if len(found) > 1 and found[:-1] == list(prompt):
-        found = found[-1:]
-    if not found:
+    turns = messages([value] if isinstance(value, Mapping) else value, column, place)
+    if len(turns) > 1 and turns[:-1] == list(prompt):
+        turns = turns[-1:]
+    if not turns:
         return ""
-    if len(found) > 1 or found[0]["role"] != "assistant":
-        roles = ", ".join(message["role"] for message in found)
+    if len(turns) > 1 or turns[0]["role"] != "assistant":
+        roles = ", ".join(message["role"] for message in turns)
         raise DataError(
             f"column {column!r} has the turns {roles}; expected one assistant turn, "
             "alone or after the turns of the prompt",
             location=place,
         )
-    return found[0]["content"]
+    return turns[0]["content"]
 
 
 def _shown(value: Any) -> str:

@@ -163,9 +163,9 @@ def _pair(record: Record) -> Row | Dropped:
 def _group(record: Record, score: str) -> Row | Dropped:
     given = record.given
     prompt = prompt_messages(given["instruction"], "instruction", record.place)
-    found = given["completions"]
-    if not isinstance(found, list) or not all(
-        isinstance(item, Mapping) and isinstance(item.get("response"), str) for item in found
+    completions = given["completions"]
+    if not isinstance(completions, list) or not all(
+        isinstance(item, Mapping) and isinstance(item.get("response"), str) for item in completions
     ):
         raise DataError(
             "column 'completions' is no list of {response: text, overall_score: number}",
@@ -173,14 +173,14 @@ def _group(record: Record, score: str) -> Row | Dropped:
         )
     if not prompt:
         return EMPTY_PROMPT
-    if not found:
+    if not completions:
         return NO_COMPLETIONS
-    if any(not item["response"].strip() for item in found):
+    if any(not item["response"].strip() for item in completions):
         return EMPTY_COMPLETION
-    scores = [_number(item.get(score)) for item in found]
+    scores = [_number(item.get(score)) for item in completions]
     if None in scores:
         return UNSCORED
-    texts = [item["response"] for item in found]
+    texts = [item["response"] for item in completions]
     return {"prompt": prompt, "completions": texts, "scores": scores}
 
 

@@ -35,14 +35,14 @@ class OracleSession:
         """Yields the utility of each completion, in order; none outside the toy world."""
         for answer in answers:
             try:
-                found = utility(answer.prompt, answer.completion)
+                known = utility(answer.prompt, answer.completion)
             except ValueError as error:
                 yield Score(answer.id, None, str(error))
             else:
-                yield Score(answer.id, found.value, _described(found))
+                yield Score(answer.id, known.value, _described(known))
 
 
-def _described(found: Utility) -> str:
-    right = "right" if found.right else "wrong"
-    rude = "rude" if found.rude else "polite"
-    return f"{right}, {rude}, {found.words} words ({found.value:+.2f})"
+def _described(known: Utility) -> str:
+    right = "right" if known.right else "wrong"
+    rude = "rude" if known.rude else "polite"
+    return f"{right}, {rude}, {known.words} words ({known.value:+.2f})"

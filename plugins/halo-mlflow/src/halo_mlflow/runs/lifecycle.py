@@ -28,19 +28,19 @@ def experiment_id(client: MlflowClient, name: str, recipe: str, store: Store) ->
     """Returns the id of an experiment, made if there was none."""
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
+    known = client.get_experiment_by_name(name)
+    if known is not None:
+        return str(known.experiment_id)
     note = f"Runs of the recipe {recipe}: same data, same judge, so that they can be compared."
     tags = {"mlflow.note.content": note, "halo.recipe": recipe}
     try:
         return str(client.create_experiment(name, artifact_location=store.artifacts, tags=tags))
     except MlflowException:
         # Another process was faster, or there is another reason, which the caller then gets.
-        found = client.get_experiment_by_name(name)
-        if found is None:
+        known = client.get_experiment_by_name(name)
+        if known is None:
             raise
-        return str(found.experiment_id)
+        return str(known.experiment_id)
 
 
 def create_run(

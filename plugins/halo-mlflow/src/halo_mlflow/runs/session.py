@@ -79,11 +79,11 @@ class MLflowSession(TrackerSession):
     def describe(self) -> Mapping[str, object]:
         """Returns the run's page, further `links`, the store, and MLflow's ids of the run."""
         state, store = self._state, self._store
-        told = about_store(store, self._record.workspace)
+        about = about_store(store, self._record.workspace)
         if state.run_id is None or state.experiment_id is None:
-            return told
+            return about
         return {
-            **told,
+            **about,
             "url": run_link(store, state.experiment_id, state.run_id),
             "links": run_links(store, state.experiment_id, state.run_id, traced=bool(state.traced)),
             "run_id": state.run_id,

@@ -53,7 +53,7 @@ def read_judge(stage: Path, metrics: Mapping[str, Any]) -> JudgeSource:
     """
     record = STAGE.read(stage)
     components = record.get("components", []) if record else []
-    judge = next((each for each in components if each["kind"] == "judge"), None)
+    judge = next((component for component in components if component["kind"] == "judge"), None)
     name, options = (judge["name"], judge["options"]) if judge else (stage.name, {})
     return JudgeSource(name, str(options.get("model") or ""), "calls" in metrics)
 
@@ -87,11 +87,11 @@ def verdict_spans(
             moment_ns,
         )
     ]
-    for said in verdict["orders"]:
-        order = str(said["order"])
-        values = {"mlflow.traceRequestId": trace_id, **_order_values(said, texts, judge)}
+    for order_verdict in verdict["orders"]:
+        order = str(order_verdict["order"])
+        values = {"mlflow.traceRequestId": trace_id, **_order_values(order_verdict, texts, judge)}
         if cost_of(verdict) is not None:  # MLflow would take the sum of a part for the whole.
-            values |= _cost_value(said)
+            values |= _cost_value(order_verdict)
         spans.append(
             _span(f"{judge.name} {order}", _context(number, order), root, values, moment_ns)
         )
@@ -104,8 +104,8 @@ def cost_of(verdict: VerdictLine) -> float | None:
     >>> cost_of({"orders": [{"calls": 1, "cost": 0.25}, {"calls": 1, "cost": 0.5}]})
     0.75
     """
-    paid = [said for said in verdict["orders"] if said.get("calls")]
-    costs = [said["cost"] for said in paid if said.get("cost") is not None]
+    paid = [order for order in verdict["orders"] if order.get("calls")]
+    costs = [order["cost"] for order in paid if order.get("cost") is not None]
     return fsum(costs) if costs and len(costs) == len(paid) else None
 
 
@@ -119,26 +119,26 @@ def cost_split(dollars: float) -> dict[str, float]:
 
 def calls_of(verdict: VerdictLine) -> int:
     """Returns the paid requests behind a verdict."""
-    return sum(int(said.get("calls") or 0) for said in verdict["orders"])
+    return sum(int(order.get("calls") or 0) for order in verdict["orders"])
 
 
 def _order_values(
-    said: OrderVerdict, texts: Mapping[str, Any], judge: JudgeSource
+    order_verdict: OrderVerdict, texts: Mapping[str, Any], judge: JudgeSource
 ) -> dict[str, Any]:
-    shown = list(texts.values()) if said["order"] == "AB" else list(texts.values())[::-1]
-    told = {key: value for key, value in said.items() if key != "order"}
+    shown = list(texts.values()) if order_verdict["order"] == "AB" else list(texts.values())[::-1]
+    outputs = {key: value for key, value in order_verdict.items() if key != "order"}
     values: dict[str, Any] = {
         "mlflow.spanType": "LLM" if judge.paid else "EVALUATOR",
         "mlflow.spanInputs": dict(zip("AB", shown, strict=True)),
-        "mlflow.spanOutputs": told,
+        "mlflow.spanOutputs": outputs,
     }
     if judge.paid and judge.model:
         values[MODEL] = judge.model
     return values
 
 
-def _cost_value(said: OrderVerdict) -> dict[str, Any]:
-    return {} if said.get("cost") is None else {COST: cost_split(said["cost"])}
+def _cost_value(order_verdict: OrderVerdict) -> dict[str, Any]:
+    return {} if order_verdict.get("cost") is None else {COST: cost_split(order_verdict["cost"])}
 
 
 def _context(trace: int, name: str) -> SpanContext:

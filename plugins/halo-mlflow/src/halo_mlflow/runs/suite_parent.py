@@ -154,12 +154,12 @@ def cell_table(workspace: Path, record: SuiteRecord) -> dict[str, Any]:
     """
     cells = record["cells"]
     numbers = [final_numbers(workspace, cell) for cell in cells]
-    keys = sorted({key for found in numbers for key in found}, key=_order)
+    keys = sorted({key for of_cell in numbers for key in of_cell}, key=_order)
     axes = list(record["axes"])
     rows: list[list[Any]] = [
         [cell["id"], *(cell["axes"].get(axis) for axis in axes), cell["status"]]
-        + [found.get(key) for key in keys]
-        for cell, found in zip(cells, numbers, strict=True)
+        + [of_cell.get(key) for key in keys]
+        for cell, of_cell in zip(cells, numbers, strict=True)
     ]
     return {"columns": ["cell", *axes, "status", *keys], "data": rows}
 
@@ -175,7 +175,7 @@ def final_numbers(workspace: Path, cell: SuiteCell) -> dict[str, float]:
     record = RUN.read(workspace / cell["run"])
     stages = record.get("stages", []) if record else []
     plain = plain_stages(stages)
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     for stage in stages:
         if stage["id"] not in (plain.method, plain.judge, plain.sample):
             continue
@@ -183,8 +183,8 @@ def final_numbers(workspace: Path, cell: SuiteCell) -> dict[str, float]:
         for name, value in (done["metrics"] if done else {}).items():
             key = final_key(plain, stage["id"], stage["product"], name)
             if key is not None:
-                found[key] = value
-    return found
+                numbers[key] = value
+    return numbers
 
 
 def note(suite: Path, record: SuiteRecord) -> str:

@@ -81,8 +81,8 @@ def rationale(verdict: VerdictLine) -> str:
     'AB: A: shorter'
     """
     lines = [
-        f"{each['order']}: {each['winner'] or 'unscored'}: {each['reason']}"
-        for each in verdict["orders"]
+        f"{order['order']}: {order['winner'] or 'unscored'}: {order['reason']}"
+        for order in verdict["orders"]
     ]
     return "\n".join(line.removesuffix(": ") for line in lines)
 

@@ -24,8 +24,8 @@ def about_store(store: Store, workspace: Path) -> dict[str, str]:
         store: Where runs are.
         workspace: The workspace, for the command that serves its database.
     """
-    told = {"label": LABEL, "store": store.shown}
-    return told if store.is_server else {**told, "ui": ui_command(store, workspace)}
+    about = {"label": LABEL, "store": store.shown}
+    return about if store.is_server else {**about, "ui": ui_command(store, workspace)}
 
 
 def run_link(store: Store, experiment: str, run_id: str) -> str:

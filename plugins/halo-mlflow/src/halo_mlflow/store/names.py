@@ -85,8 +85,8 @@ def plain_stages(stages: Sequence[RunStage]) -> PlainStages:
 
 
 def _last(stages: Sequence[RunStage], product: str, holds: Any = bool) -> str | None:
-    found = [s["id"] for s in stages if s["product"] == product and holds(s)]
-    return found[-1] if found else None
+    ids = [s["id"] for s in stages if s["product"] == product and holds(s)]
+    return ids[-1] if ids else None
 
 
 def curve_key(plain: PlainStages, stage: str, name: str) -> str:

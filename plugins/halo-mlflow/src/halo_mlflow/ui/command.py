@@ -68,9 +68,9 @@ def ui(workspace: str, uri: str | None, port: int, host: str, opens: bool, outpu
 
 def start_page(store: Store, base: str) -> str:
     """Returns the page to open: of the only experiment with runs, else of all experiments."""
-    found = _experiments(store)
-    if len(found) == 1:
-        return experiment_link(base, found[0])
+    experiments = _experiments(store)
+    if len(experiments) == 1:
+        return experiment_link(base, experiments[0])
     return f"{base}/#/experiments?{MACHINE_LEARNING}"
 
 
