@@ -399,6 +399,26 @@ def test_dropout_is_only_for_what_is_learned_from(run: Run, tmp_path: Path) -> N
     assert found[1, "rewards/desirable"] != pytest.approx(0, abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("options", "serves"),
+    [({}, True), ({"dropout": 0.5}, False), ({"lora": {"rank": 2, "dropout": 0.5}}, False)],
+)
+def test_the_gradients_pass_serves_the_reference_point_only_where_nothing_is_dropped_out(
+    options: dict[str, Any],
+    serves: bool,
+    make_data: Callable[..., Any],
+    make_context: Callable[..., StageContext],
+    tiny_model: ModelInput,
+) -> None:
+    data = {"data": make_data("binary", make_rows("binary", 3))}
+    context = make_context(data=data, models={"from": tiny_model, "reference": tiny_model})
+    stage = Train(data="d", loss=KTO(), device="cpu", **options)
+    objective = set_up(stage.recipe(), context, Ranks("cpu")).objective
+    assert objective.gives_own_logratios == serves
+    objective.policy.eval()
+    assert objective.gives_own_logratios
+
+
 @pytest.mark.parametrize("lora", [None, {"rank": 2}])
 def test_gradient_checkpointing_computes_each_layer_twice(
     run: Run, monkeypatch: pytest.MonkeyPatch, lora: dict[str, int] | None
