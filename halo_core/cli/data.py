@@ -85,7 +85,7 @@ def _spec_sets(path: str, wanted: str, options: Sequence[str]) -> list[SetSpec]:
     names = list(dict.fromkeys(name for name, _ in named))
     if wanted and wanted not in names:
         raise UserError(unknown_name("data set", wanted, names), location=path)
-    return [found for name, found in named if wanted in ("", name)]
+    return [data_set for name, data_set in named if wanted in ("", name)]
 
 
 def _suite_sets(suite: Suite) -> list[tuple[str, SetSpec]]:
@@ -97,14 +97,14 @@ def _suite_sets(suite: Suite) -> list[tuple[str, SetSpec]]:
 
     contents: dict[str, dict[str, tuple[SetSpec, str]]] = {}
     for spec in suite.specs:
-        for name, found in spec.sets.items():
-            content = json.dumps(set_identity(found), sort_keys=True, default=str)
+        for name, data_set in spec.sets.items():
+            content = json.dumps(set_identity(data_set), sort_keys=True, default=str)
             cell = spec.cell.id if spec.cell else ""
-            contents.setdefault(name, {}).setdefault(content, (found, cell))
+            contents.setdefault(name, {}).setdefault(content, (data_set, cell))
     return [
-        (name, replace(found, name=name if len(held) == 1 else f"{name} of {cell}"))
+        (name, replace(data_set, name=name if len(held) == 1 else f"{name} of {cell}"))
         for name, held in contents.items()
-        for found, cell in held.values()
+        for data_set, cell in held.values()
     ]
 
 
@@ -178,7 +178,7 @@ def _lengths(rows: Any) -> dict[str, dict[str, float]]:
                 lengths.setdefault(column, []).append(sum(len(m["content"]) for m in value))
             elif column in ("completion", "chosen", "rejected", "text"):
                 lengths.setdefault(column, []).append(len(value))
-    return {c: {"median": median(found), "max": max(found)} for c, found in lengths.items()}
+    return {c: {"median": median(counts), "max": max(counts)} for c, counts in lengths.items()}
 
 
 def _lines(name: str, described: dict[str, Any]) -> list[str]:
@@ -195,8 +195,8 @@ def _lines(name: str, described: dict[str, Any]) -> list[str]:
         lines.append(f"  {labels['desirable']} desirable, {labels['undesirable']} undesirable")
     if labels and labels["both"]:
         lines.append(f"  completions with both labels: {labels['both']} (see settle-labels)")
-    for column, found in described["characters"].items():
-        lines.append(f"  {column}: median {found['median']:g}, max {found['max']} characters")
+    for column, lengths in described["characters"].items():
+        lines.append(f"  {column}: median {lengths['median']:g}, max {lengths['max']} characters")
     for row in described["examples"]:
         lines += ["", *_row_lines(row)]
     return [*lines, ""]

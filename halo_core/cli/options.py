@@ -186,9 +186,9 @@ def component_given(
         document = Document(option, Path.cwd(), {slot: parse_value(text)})
     except UserError as error:
         raise UserError(error.message, location=f"{option} {text}") from None
-    given = document.tree[slot]
-    if isinstance(given, dict):
-        document.places.update({(slot, name): option for name in given})
+    written = document.tree[slot]
+    if isinstance(written, dict):
+        document.places.update({(slot, name): option for name in written})
     parsed = parse_overrides(overrides)
     for path in parsed:
         if path.partition(".")[0] != slot:

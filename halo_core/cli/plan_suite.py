@@ -43,8 +43,8 @@ def plan_lines(plan: SuitePlan) -> list[str]:
     lines = [f"suite {plan.suite.folder_name} in {plan.workspace.root}", _counts_line(plan), ""]
     rows = [[id_, *_states(made)] for id_, made in plan.plans.items()]
     lines.append(table(["cell", "done", "to do"], rows))
-    for title, found in (("models", _size_lines(plan)), ("ahead", _ahead_lines(plan))):
-        lines += ["", title, *found] if found else []
+    for title, section in (("models", _size_lines(plan)), ("ahead", _ahead_lines(plan))):
+        lines += ["", title, *section] if section else []
     return lines
 
 
@@ -142,7 +142,7 @@ def _ahead_lines(plan: SuitePlan) -> list[str]:
     """Returns a line for all stages that have the same work ahead, of what a judge is paid for."""
     alike: dict[tuple[str, str], list[SharedStage]] = {}
     for shared in plan.todo:
-        text = ", ".join(f"{label} {said}" for label, said in shared.ahead.items())
+        text = ", ".join(f"{label} {amount}" for label, amount in shared.ahead.items())
         if text:
             alike.setdefault((shared.stage.id, text), []).append(shared)
     return _lines(alike, "stages")

@@ -26,9 +26,9 @@ def tracker_rows(trackers: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, s
         trackers: Name to description, as `halo_core.tracking.descriptions.describe_all` gives it.
     """
     rows: list[tuple[str, str]] = []
-    for said in trackers.values():
-        texts = list(_texts(said))
-        labels = [str(said["label"]), *([""] * len(texts))]
+    for description in trackers.values():
+        texts = list(_texts(description))
+        labels = [str(description["label"]), *([""] * len(texts))]
         rows += zip(labels, texts, strict=False)
     return rows
 
@@ -36,23 +36,27 @@ def tracker_rows(trackers: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, s
 def tracker_links(trackers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Returns a label to the address of each page of trackers."""
     links: dict[str, str] = {}
-    uses = Counter(said["label"] for said in trackers.values())
-    for name, said in trackers.items():
-        label = said["label"] if uses[said["label"]] == 1 else f"{said['label']} ({name})"
-        if said.get("url"):
-            links[label] = said["url"]
-        links |= {f"{label}: {page}": link for page, link in said.get("links", {}).items()}
+    uses = Counter(description["label"] for description in trackers.values())
+    for name, description in trackers.items():
+        label = (
+            description["label"]
+            if uses[description["label"]] == 1
+            else f"{description['label']} ({name})"
+        )
+        if description.get("url"):
+            links[label] = description["url"]
+        links |= {f"{label}: {page}": link for page, link in description.get("links", {}).items()}
     return links
 
 
-def _texts(said: Mapping[str, Any]) -> Iterator[str]:
-    if said.get("ui"):
+def _texts(description: Mapping[str, Any]) -> Iterator[str]:
+    if description.get("ui"):
         # Nothing serves the pages yet: the first of them is enough to begin with.
-        yield str(said["ui"])
-        if said.get("url"):
-            yield f"then {said['url']}"
+        yield str(description["ui"])
+        if description.get("url"):
+            yield f"then {description['url']}"
         return
-    if said.get("url"):
-        yield str(said["url"])
-    for page, link in said.get("links", {}).items():
+    if description.get("url"):
+        yield str(description["url"])
+    for page, link in description.get("links", {}).items():
         yield f"{page}: {link}"

@@ -55,23 +55,23 @@ def _validate_suite(request: RunRequest, output: Output) -> None:
     from halo_core.run.record import resolved_tree, to_yaml
 
     suite = request.suite()
-    found: list[dict[str, Any]] = []
+    checked: list[dict[str, Any]] = []
     for spec in suite.specs:
         assert spec.cell is not None
         stages = [{"id": s.id, "use": s.resolved.name} for s in spec.stages]
-        found.append({"id": spec.cell.id, "axes": dict(spec.cell.axes), "stages": stages})
+        checked.append({"id": spec.cell.id, "axes": dict(spec.cell.axes), "stages": stages})
     if output.json:
         resolved = [resolved_tree(spec) for spec in suite.specs]
-        both = [{**cell, "resolved": tree} for cell, tree in zip(found, resolved, strict=True)]
+        both = [{**cell, "resolved": tree} for cell, tree in zip(checked, resolved, strict=True)]
         output.emit({"name": suite.name, "axes": dict(suite.matrix.axes), "cells": both})
         return
     if len(suite.specs) == 1:
         output.say(to_yaml(resolved_tree(suite.specs[0])).rstrip())
         output.say()
-    for cell in found:
+    for cell in checked:
         output.say(f"  {cell['id']}: {', '.join(stage['id'] for stage in cell['stages'])}")
     file = request.spec_file
-    output.say(f"{file} is valid: {len(found)} cells. Next: halo plan {file}")
+    output.say(f"{file} is valid: {len(checked)} cells. Next: halo plan {file}")
 
 
 @click.command()
@@ -82,8 +82,8 @@ def schema(output: Output) -> None:
 
     from halo_core.spec.json_schema import spec_schema
 
-    found = spec_schema()
+    spec = spec_schema()
     if output.json:
-        output.emit({"spec": found})
+        output.emit({"spec": spec})
     else:
-        output.say(json.dumps(found, indent=2, ensure_ascii=False))
+        output.say(json.dumps(spec, indent=2, ensure_ascii=False))

@@ -37,30 +37,30 @@ class BaseModel:
 
 def read_base_model(tree: Mapping[str, Any], registry: Registry, mistakes: Mistakes) -> BaseModel:
     """Returns the model of a spec; one without anything after a mistake."""
-    given = tree.get("model")
+    written = tree.get("model")
     makers = base_model_stages(registry)
     forms = _forms(makers)
-    if not isinstance(given, dict):
-        what = "'model' is missing" if given is None else f"got {given!r}"
+    if not isinstance(written, dict):
+        what = "'model' is missing" if written is None else f"got {written!r}"
         mistakes.add(("model",), f"{what}; {forms}, as in model: {{hub: EleutherAI/pythia-1.4b}}")
         return BaseModel()
     # A stage of a plugin that is not installed is told of when it is resolved.
-    makers += [key for key in given if _is_elsewhere(key, registry)]
+    makers += [key for key in written if _is_elsewhere(key, registry)]
     known = ["hub", "path", "revision", *makers]
-    for key in given:
+    for key in written:
         if key not in known:
             mistakes.unknown(("model", key), "key", key, known)
-    present = [key for key in ("hub", "path", *makers) if key in given]
+    present = [key for key in ("hub", "path", *makers) if key in written]
     if len(present) != 1:
         mistakes.add(("model",), f"got {', '.join(present) or 'none'}; {forms}")
         return BaseModel()
-    if "revision" in given and present != ["hub"]:
+    if "revision" in written and present != ["hub"]:
         mistakes.add(("model", "revision"), "only a model from the hub has a revision")
     if present == ["hub"]:
-        return _on_hub(given, mistakes)
+        return _on_hub(written, mistakes)
     if present == ["path"]:
-        return _in_folder(given["path"], mistakes)
-    return _made(present[0], given[present[0]], mistakes)
+        return _in_folder(written["path"], mistakes)
+    return _made(present[0], written[present[0]], mistakes)
 
 
 def _forms(makers: Sequence[str]) -> str:
@@ -95,8 +95,8 @@ def _in_folder(value: Any, mistakes: Mistakes) -> BaseModel:
     return BaseModel(path=path)
 
 
-def _on_hub(given: Mapping[str, Any], mistakes: Mistakes) -> BaseModel:
-    hub, revision = given["hub"], given.get("revision", "main")
+def _on_hub(written: Mapping[str, Any], mistakes: Mistakes) -> BaseModel:
+    hub, revision = written["hub"], written.get("revision", "main")
     if not isinstance(hub, str) or not HUB_NAME.fullmatch(hub):
         mistakes.add(("model", "hub"), f"got {hub!r}; expected an id such as owner/name")
         return BaseModel(hub="unknown")

@@ -177,7 +177,9 @@ class _Reader:
         if not isinstance(value, dict):
             self.mistakes.add(keys, f"got {value!r}; expected paths and values, as in seed: 1")
             return ()
-        return tuple(Setting(path, each, (*keys, path), origin) for path, each in value.items())
+        return tuple(
+            Setting(path, setting, (*keys, path), origin) for path, setting in value.items()
+        )
 
     def _rules(self, given: Mapping[str, Any], key: str, read: Any) -> Iterator[Any]:
         rules = given.get(key)

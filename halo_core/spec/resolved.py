@@ -63,7 +63,7 @@ class Resolved:
         """Yields the components within this one at any depth, with their keys."""
         for keys, child in self.children():
             yield keys, child
-            yield from (((*keys, *more), found) for more, found in child.within())
+            yield from (((*keys, *more), inner) for more, inner in child.within())
 
     def exchanged(self, exchange: Callable[[Resolved], Resolved | None]) -> Resolved:
         """Returns this component with some of those within it exchanged.

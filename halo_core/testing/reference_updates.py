@@ -58,7 +58,7 @@ def check_shares(update: ReferenceUpdate) -> None:
 
 
 def _shares(update: ReferenceUpdate, steps: Iterable[int]) -> dict[int, float]:
-    found = {}
+    shares = {}
     for step in steps:
         with must_not_raise(update, f"mix({step})"):
             share = update.mix(step)
@@ -67,5 +67,5 @@ def _shares(update: ReferenceUpdate, steps: Iterable[int]) -> dict[int, float]:
             update,
             f"mix({step}) is {share!r}; expected a number from 0 to 1",
         )
-        found[step] = float(share)
-    return found
+        shares[step] = float(share)
+    return shares

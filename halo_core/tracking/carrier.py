@@ -95,7 +95,11 @@ class Tracking:
 
     def describe(self) -> dict[str, Description]:
         """Returns what trackers said of themselves when they were closed, by their names."""
-        return {name: said for carrier in self._carriers for name, said in carrier.told.items()}
+        return {
+            name: description
+            for carrier in self._carriers
+            for name, description in carrier.told.items()
+        }
 
 
 class _Carrier(threading.Thread):
