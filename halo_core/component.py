@@ -179,7 +179,7 @@ class Component(BaseModel):
                     location=where,
                 )
         _check_results_version(cls.results_version, where)
-        _check_method_names(cls, interface, where)
+        _check_names(cls, interface, where)
 
     @classmethod
     def __get_pydantic_core_schema__(
@@ -240,6 +240,9 @@ class Component(BaseModel):
         return cls.model_validate_json(options, context={"components": components})
 
 
+_METHODS = (FunctionType, staticmethod, classmethod, property)
+"""What a class holds in place of a method."""
+
 _ORIGIN = "_spec_origin"
 """Not an option: pydantic leaves it out of what is dumped and compared, and copies keep it."""
 
@@ -260,22 +263,28 @@ def _check_results_version(version: object, where: str) -> None:
     )
 
 
-def _check_method_names(cls: type[Component], interface: type[Component], where: str) -> None:
-    """Refuses a public method whose name is nearly that of one of the interface.
+def _check_names(cls: type[Component], interface: type[Component], where: str) -> None:
+    """Refuses a public name that is nearly that of a member of the interface.
 
-    A misspelt method of an interface is never called, and nothing would say so.
+    A misspelt method or class variable is never looked at, and nothing would say so.
     """
     # An interface may refine another one, as ScoringJudge does.
-    members = [vars(base).items() for base in inspect.getmro(interface) if is_interface(base)]
-    known = [name for named in members for name, value in named if isinstance(value, FunctionType)]
-    known = [name for name in known if not name.startswith("_")]
+    interfaces = [base for base in inspect.getmro(interface) if is_interface(base)]
+    methods = {n for base in interfaces for n, v in vars(base).items() if isinstance(v, _METHODS)}
+    variables = {n for base in (*interfaces, Component) for n in base.__annotations__}
     for name, value in vars(cls).items():
-        if not isinstance(value, FunctionType) or name.startswith("_") or hasattr(interface, name):
+        known_already = hasattr(interface, name) or name in variables or name in cls.model_fields
+        if name.startswith("_") or known_already:
             continue
-        if near := nearest(name, known, cutoff=0.8):
+        method = isinstance(value, _METHODS)
+        known = methods if method else variables
+        if near := nearest(name, [n for n in known if not n.startswith("_")], cutoff=0.8):
+            call = "()" if method else ""
+            what = "method" if method else "class variable"
             raise PluginError(
-                f"{name}() is no method of {interface.__name__}, and nothing calls it. Did you "
-                f"mean {near[0]}()? A method of your own needs a name less like it, or a leading _",
+                f"{name}{call} is no {what} of {interface.__name__}, and nothing "
+                f"{'calls' if method else 'reads'} it. Did you mean {near[0]}{call}? A {what} of "
+                "your own needs a name less like it, or a leading _",
                 location=where,
             )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
@@ -338,8 +338,9 @@ def _wrong_class(cls: type[Loss]) -> str | None:
             "returns all three, as Settled(loss, remark, caution)"
         )
     needs = getattr(cls, "needs", ())
-    if isinstance(needs, str):
-        return f"needs is {needs!r}; expected a tuple, as in ({needs!r},)"
+    if isinstance(needs, str) or not isinstance(needs, Collection):
+        example = needs if isinstance(needs, str) else "policy_logps"
+        return f"needs is {needs!r}; expected a tuple, as in ({example!r},)"
     if "statistics" in needs and cls.statistics is Loss.statistics:
         return "needs names 'statistics': write statistics(batch), which gives the sums"
     changes = cls.change_logratios is not Loss.change_logratios

@@ -10,7 +10,13 @@ from pydantic import Field
 from halo_core.errors import PluginError
 from halo_core.feedback import Feedback
 from halo_core.guarded.blame import plugin_error
-from halo_core.guarded.loss_calls import checked_output, output_of, settled, statistics_of
+from halo_core.guarded.loss_calls import (
+    changed_logratios,
+    checked_output,
+    output_of,
+    settled,
+    statistics_of,
+)
 from halo_core.loss import ClassCounts, Head, Loss, LossBatch, LossOutput, Need, Settled
 
 if TYPE_CHECKING:
@@ -74,13 +80,16 @@ class LossWrapper(Loss):
     def __call__(self, batch: LossBatch) -> LossOutput:
         """Returns the changed output of the wrapped loss for the changed batch."""
         output = output_of(self.loss, self._changed(batch))
-        return checked_output(self, "change_output", self.change_output(batch, output), batch)
+        changed = self.change_output(batch, output)
+        return checked_output(self, "change_output", changed, batch, examples=len(output.losses))
 
     def _changed(self, batch: LossBatch) -> LossBatch:
         changed: object = self.change_batch(batch)
         if not isinstance(changed, LossBatch):
             what = f"returned {type(changed).__name__}; expected a LossBatch"
             raise plugin_error(self, "change_batch", what)
+        if wrong := _wrong_sizes(changed) or _lacks(changed, self.loss):
+            raise plugin_error(self, "change_batch", f"gave a batch {wrong}")
         return changed
 
     def resolved_feedback(self) -> Feedback:
@@ -122,7 +131,7 @@ class LossWrapper(Loss):
 
     def change_logratios(self, token_logratios: Tensor) -> Tensor:
         """Returns the log-ratios as the wrapped loss changes them."""
-        return self.loss.change_logratios(token_logratios)
+        return changed_logratios(self.loss, token_logratios)
 
 
 def changes_logratios(loss: Loss) -> bool:
@@ -131,3 +140,34 @@ def changes_logratios(loss: Loss) -> bool:
     if isinstance(loss, LossWrapper) and method is LossWrapper.change_logratios:
         return changes_logratios(loss.loss)
     return method is not Loss.change_logratios
+
+
+def _wrong_sizes(batch: LossBatch) -> str | None:
+    """Which parts of a batch do not go together, by their shapes alone."""
+    tokens, completions = len(batch.sequence_index), len(batch.example_index)
+    expected = {
+        "policy_token_logps": (batch.policy_token_logps, tokens, "tokens"),
+        "reference_token_logps": (batch.reference_token_logps, tokens, "tokens"),
+        "desirable": (batch.desirable, completions, "completions"),
+        "sampled": (batch.sampled, completions, "completions"),
+    }
+    for name, (values, size, what) in expected.items():
+        if values is not None and tuple(values.shape) != (size,):
+            return f"whose {name} has the shape {tuple(values.shape)} for {size} {what}"
+    return None
+
+
+def _lacks(batch: LossBatch, loss: Loss) -> str | None:
+    """What a loss needs of a batch and does not find there."""
+    needs = {
+        "reference_logps": batch.reference_token_logps,
+        "reference_point": batch.reference_point,
+        "reference_samples": batch.sampled,
+    }
+    for need in loss.needed():
+        if need in needs and needs[need] is None:
+            return (
+                f"without {need}, which the wrapped loss needs; name it in needed(), as "
+                "self.loss.needed() does"
+            )
+    return None

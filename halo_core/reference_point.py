@@ -182,6 +182,8 @@ def _wrong_class(cls: type[RefPointEstimator]) -> str | None:
         )
     if "wants_fixed" in vars(cls):
         return 'nothing asks a reference point wants_fixed any more: return "fixed" from partners()'
+    if not isinstance(cls.lagged, bool):
+        return f"lagged is {cls.lagged!r}; expected True or False"
     if cls.lagged and observes not in ("own", "mismatched"):
         return f"lagged has no effect on a reference point that observes {observes!r}"
     return _wrong_methods(cls, cls.observes)

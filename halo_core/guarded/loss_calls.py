@@ -7,16 +7,19 @@ that would make a GPU wait.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, TypeGuard
 
-from halo_core.guarded.blame import plugin_error
+from halo_core.guarded.blame import blaming, plugin_error
 from halo_core.loss import ClassCounts, Head, Loss, LossBatch, LossOutput, Settled
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_HEAD_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def is_tensor(value: object) -> TypeGuard[Tensor]:
@@ -30,22 +33,41 @@ def is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def output_of(loss: Loss, batch: LossBatch, *, examples: int | None = None) -> LossOutput:
+def output_of(loss: Loss, batch: LossBatch) -> LossOutput:
     """Returns what a loss gives back for a batch.
 
     Args:
         loss: The loss.
         batch: The batch that it sees.
-        examples: The examples of the batch; None where nobody has counted them.
 
     Raises:
-        PluginError: When it gives back anything but a `LossOutput` with one loss per example.
+        PluginError: When it gives back anything but a `LossOutput` with one loss per example, or
+            changes the batch in place: others see it too.
     """
-    return checked_output(loss, "__call__", loss(batch), batch, examples=examples)
+    before = _versions(batch)
+    output: object = loss(batch)
+    changed = [name for name, version in _versions(batch).items() if version != before[name]]
+    if changed:
+        what = f"changed {changed[0]} of the batch in place; work on a copy"
+        raise plugin_error(loss, "__call__", what)
+    return checked_output(loss, "__call__", output, batch, examples=_examples(loss, batch))
+
+
+def _examples(loss: Loss, batch: LossBatch) -> int:
+    """How many examples a batch has, told by shapes alone."""
+    completions = 2 if loss.resolved_feedback() == "paired" else 1
+    return len(batch.desirable) // (completions + (batch.sampled is not None))
+
+
+def _versions(batch: LossBatch) -> dict[str, int]:
+    """How often each tensor of a batch was changed in place: torch counts it, without waiting."""
+    values = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    values |= batch.heads
+    return {name: value._version for name, value in values.items() if is_tensor(value)}
 
 
 def checked_output(
-    loss: Loss, method: str, output: object, batch: LossBatch, *, examples: int | None = None
+    loss: Loss, method: str, output: object, batch: LossBatch, *, examples: int
 ) -> LossOutput:
     """Returns an output that is one.
 
@@ -54,7 +76,7 @@ def checked_output(
         method: The method that gave it.
         output: What the method gave.
         batch: The batch that it was given.
-        examples: The examples of the batch; None where nobody has counted them.
+        examples: The examples of the batch.
 
     Raises:
         PluginError: When it is none.
@@ -71,7 +93,7 @@ def checked_output(
     return output
 
 
-def _wrong_losses(output: LossOutput, batch: LossBatch, examples: int | None) -> str | None:
+def _wrong_losses(output: LossOutput, batch: LossBatch, examples: int) -> str | None:
     losses, weights = output.losses, output.weights
     wrong = _wrong_values("losses", losses, examples)
     if wrong is not None:
@@ -92,13 +114,11 @@ def _wrong_losses(output: LossOutput, batch: LossBatch, examples: int | None) ->
     return wrong
 
 
-def _wrong_values(name: str, values: object, examples: int | None) -> str | None:
+def _wrong_values(name: str, values: object, examples: int) -> str | None:
     if not is_tensor(values):
         return f"gave {name} that are {_kind(values)}; expected a tensor, one value per example"
-    if values.ndim != 1 or (examples is not None and len(values) != examples):
+    if tuple(values.shape) != (examples,):
         came = f"gave {name} of the shape {tuple(values.shape)}"
-        if examples is None:
-            return f"{came}; expected [E], one value per example"
         return f"{came} for {examples} examples; expected ({examples},), one value per example"
     if not values.is_floating_point():
         return f"gave {name} of {values.dtype}; expected floats, as the batch has them"
@@ -122,9 +142,13 @@ def wrong_metrics(metrics: object) -> str | None:
     if not isinstance(metrics, Mapping):
         return f"gave metrics that are {_kind(metrics)}; expected name to (sum, count)"
     for name, pair in metrics.items():
+        if not isinstance(name, str):
+            return f"gave the metric {name!r}; expected a text as its name"
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             return f"gave the metric {name!r} as {_kind(pair)}; expected a pair (sum, count)"
         for part, value in zip(("sum", "count"), pair, strict=True):
+            if is_tensor(value) and value.is_complex():
+                return f"gave the {part} of the metric {name!r} of {value.dtype}; expected a float"
             if is_tensor(value) and value.ndim > 0:
                 shape = tuple(value.shape)
                 return f"gave the {part} of the metric {name!r} of the shape {shape}; expected []"
@@ -140,16 +164,26 @@ def changed_logratios(loss: Loss, token_logratios: Tensor) -> Tensor:
     """Returns the log-ratios of tokens as a loss and its reference point see them, nats [N].
 
     Raises:
-        PluginError: When the loss gives back anything but one number per token.
+        PluginError: When the loss gives back anything but one number per token, with the gradient,
+            or works in place.
     """
+    before = token_logratios._version
     changed: object = loss.change_logratios(token_logratios)
+    wrong = None
     if not is_tensor(changed):
-        what = f"returned {_kind(changed)}; expected a tensor, one log-ratio per token"
-        raise plugin_error(loss, "change_logratios", what)
-    if changed.shape != token_logratios.shape:
+        wrong = f"returned {_kind(changed)}; expected a tensor, one log-ratio per token"
+    elif changed.shape != token_logratios.shape:
         came, expected = tuple(changed.shape), tuple(token_logratios.shape)
-        what = f"gave log-ratios of the shape {came}; expected {expected}, one per token"
-        raise plugin_error(loss, "change_logratios", what)
+        wrong = f"gave log-ratios of the shape {came}; expected {expected}, one per token"
+    elif not changed.is_floating_point():
+        wrong = f"gave log-ratios of {changed.dtype}; expected floats, as it was given"
+    elif token_logratios._version != before:
+        wrong = "changed the log-ratios that it was given in place; return a new tensor"
+    elif token_logratios.requires_grad and not changed.requires_grad:
+        wrong = "gave log-ratios without a gradient; one must flow through the change"
+    if wrong is not None:
+        raise plugin_error(loss, "change_logratios", wrong)
+    assert is_tensor(changed)
     return changed
 
 
@@ -177,28 +211,47 @@ def heads_of(loss: Loss) -> tuple[Head, ...]:
     """Returns the heads that a loss wants.
 
     Raises:
-        PluginError: When it gives anything but heads with names of their own.
+        PluginError: When it raises, or gives anything but heads with names of their own.
     """
-    heads: object = loss.heads()
+    with blaming(loss, "heads"):
+        heads: object = loss.heads()
     if not isinstance(heads, Sequence) or not all(isinstance(head, Head) for head in heads):
         came = _kind(heads) if not isinstance(heads, list | tuple) else repr(list(heads))
         raise plugin_error(loss, "heads", f"returned {came}; expected Heads, as in (Head(...),)")
     names = [head.name for head in heads]
     if len(set(names)) < len(names):
         raise plugin_error(loss, "heads", f"named {names}; expected each with a name of its own")
+    for head in heads:
+        if wrong := _wrong_head(head):
+            raise plugin_error(loss, "heads", f"gave {head}: {wrong}")
     return tuple(heads)
+
+
+def _wrong_head(head: Head) -> str | None:
+    """What is wrong with a head, whose name becomes that of a module of torch."""
+    if not isinstance(head.name, str) or not _HEAD_NAME.fullmatch(head.name):
+        return f"the name is {head.name!r}; expected letters, digits, - and _"
+    if head.at not in ("tokens", "end"):
+        return f"at is {head.at!r}; expected 'tokens' or 'end'"
+    layers: object = head.hidden_layers
+    if not isinstance(layers, int) or isinstance(layers, bool) or layers < 0:
+        return f"hidden_layers is {layers!r}; expected a whole number from 0 on"
+    return None
 
 
 def control_tokens_of(loss: Loss) -> tuple[str, str] | None:
     """Returns a loss's tokens for desirable and undesirable completions; None without any.
 
     Raises:
-        PluginError: When it gives anything but None or two texts that differ.
+        PluginError: When it raises, or gives anything but None or two texts that differ.
     """
-    tokens: object = loss.control_tokens()
+    with blaming(loss, "control_tokens"):
+        tokens: object = loss.control_tokens()
     if tokens is None:
         return None
-    texts = isinstance(tokens, tuple | list) and all(isinstance(token, str) for token in tokens)
+    texts = isinstance(tokens, tuple | list) and all(
+        isinstance(token, str) and token.strip() for token in tokens
+    )
     if not (texts and isinstance(tokens, tuple | list) and len(set(tokens)) == 2 == len(tokens)):
         what = f"returned {tokens!r}; expected two texts that differ, or None"
         raise plugin_error(loss, "control_tokens", what)
@@ -210,14 +263,19 @@ def settled(loss: Loss, counts: ClassCounts) -> Settled:
     """Returns what a loss makes of the numbers of desirable and undesirable completions.
 
     Raises:
-        PluginError: When it gives anything but a `Settled` with a loss and texts.
+        PluginError: When it raises, or gives anything but a `Settled` with a copy of itself and
+            texts.
     """
-    made: object = loss.settle(counts)
+    with blaming(loss, "settle"):
+        made: object = loss.settle(counts)
     if not isinstance(made, Settled):
         what = f"returned {_kind(made)}; expected Settled(loss, remark, caution)"
         raise plugin_error(loss, "settle", what)
     if not isinstance(made.loss, Loss):
         raise plugin_error(loss, "settle", f"gave a loss that is {_kind(made.loss)}")
+    if type(made.loss) is not type(loss):
+        what = f"gave another loss, {_kind(made.loss)}; expected a copy of itself"
+        raise plugin_error(loss, "settle", what)
     if not isinstance(made.remark, str) or not isinstance(made.caution, str | None):
         what = f"gave the remark {made.remark!r} and the caution {made.caution!r}; expected texts"
         raise plugin_error(loss, "settle", what)
@@ -235,6 +293,8 @@ def statistics_of(loss: Loss, batch: LossBatch) -> Mapping[str, Tensor]:
         what = f"returned {_kind(sums)}; expected name to a tensor []"
         raise plugin_error(loss, "statistics", what)
     for name, value in sums.items():
+        if not isinstance(name, str):
+            raise plugin_error(loss, "statistics", f"gave the name {name!r}; expected a text")
         if not is_tensor(value) or value.ndim > 0 or value.requires_grad:
             came = f"the shape {tuple(value.shape)}" if is_tensor(value) else _kind(value)
             what = f"gave {name!r} of {came}; expected a tensor [], detached: a sum over examples"

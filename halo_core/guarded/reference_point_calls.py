@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from numbers import Integral
+from typing import TYPE_CHECKING, Literal
 
-from halo_core.guarded.blame import plugin_error
+from halo_core.guarded.blame import blaming, plugin_error
 from halo_core.guarded.loss_calls import is_number, is_tensor, wrong_metrics
 from halo_core.reference_point import Estimate, Observed, Pair, PairingPlan, RefPointEstimator
 
@@ -29,10 +30,28 @@ def pairs_of(estimator: RefPointEstimator, plan: PairingPlan, rng: random.Random
         if not isinstance(pair, Pair):
             what = f"asked for {pair!r}; expected Pair(prompt, completion)"
             raise plugin_error(estimator, "pairs", what)
+        if not all(isinstance(place, Integral) for place in (pair.prompt, pair.completion)):
+            raise plugin_error(estimator, "pairs", f"asked for {pair}; positions are whole numbers")
         if not (0 <= pair.prompt < size and 0 <= pair.completion < size):
             what = f"asked for {pair}; positions go from 0 to {size - 1}"
             raise plugin_error(estimator, "pairs", what)
     return pairs
+
+
+def partners_of(estimator: RefPointEstimator) -> Literal["batch", "fixed"]:
+    """Returns which partners an estimator wants its pairs to be made of.
+
+    Raises:
+        PluginError: When it raises, or wants others.
+    """
+    with blaming(estimator, "partners"):
+        partners: object = estimator.partners()
+    if partners == "fixed":
+        return "fixed"
+    if partners != "batch":
+        what = f"returned {partners!r}; expected 'batch' or 'fixed'"
+        raise plugin_error(estimator, "partners", what)
+    return "batch"
 
 
 def estimate_of(
@@ -54,6 +73,9 @@ def estimate_of(
         what = f"gave the state {estimate.state!r}; expected name to a plain number"
         raise plugin_error(estimator, "estimate", what)
     for name, value in estimate.state.items():
+        if not isinstance(name, str):
+            what = f"gave the state {name!r}; expected a text as its name"
+            raise plugin_error(estimator, "estimate", what)
         if not is_number(value):
             what = f"gave the state {name!r} as {value!r}; expected a plain number"
             raise plugin_error(estimator, "estimate", what)
@@ -97,4 +119,7 @@ def points_within(estimator: RefPointEstimator, chosen: Tensor, rejected: Tensor
             f"gave points of the shape {tuple(points.shape)} for {len(chosen)} pairs; expected "
             f"({len(chosen)},), one for each chosen completion",
         )
+    if not points.is_floating_point():
+        what = f"gave points of {points.dtype}; expected floats, as the log-ratios are"
+        raise plugin_error(estimator, "within_pair", what)
     return points

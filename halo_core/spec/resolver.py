@@ -21,7 +21,8 @@ from halo_core.component import (
 )
 from halo_core.data import DataSource
 from halo_core.errors import HaloError, PluginError, UserError, did_you_mean
-from halo_core.guarded.blame import blaming, class_place
+from halo_core.guarded.blame import class_place
+from halo_core.guarded.loss_claims import check_claims
 from halo_core.loss import Loss
 from halo_core.option_fields import (
     fields_by_alias,
@@ -213,6 +214,12 @@ class Resolver:
             return None
         name = _name(registration)
         component = with_origin(component, origin_of(name, registration))
+        if isinstance(component, Loss):
+            try:
+                check_claims(component)
+            except HaloError as error:
+                self.mistakes.take(keys, error)
+                return None
         return Resolved(component, name, registration, options, keys)
 
     def _choose(
@@ -229,12 +236,9 @@ class Resolver:
             if default is None or kind is None or not left_out:
                 continue
             before, chooser = len(self.mistakes.errors), options.get(default.of)
-            try:
-                name = chosen_by(chooser.component) if isinstance(chooser, Resolved) else None
-                if name is not None:
-                    options[option] = self.resolve(kind, name, (*keys, option))
-            except HaloError as error:
-                self.mistakes.take(keys, error)
+            name = chosen_by(chooser.component) if isinstance(chooser, Resolved) else None
+            if name is not None:
+                options[option] = self.resolve(kind, name, (*keys, option))
             if len(self.mistakes.errors) > before:
                 failed.add(option)
 
@@ -291,16 +295,10 @@ class Resolver:
 
 
 def chosen_by(component: Component) -> str | None:
-    """Returns the reference point that a loss chooses for itself; None where it needs none.
-
-    Raises:
-        PluginError: When the loss raises.
-    """
-    if not isinstance(component, Loss):
+    """Returns the reference point that a loss chooses for itself; None where it needs none."""
+    if not isinstance(component, Loss) or "reference_point" not in component.needed():
         return None
-    with blaming(component, "needed"):
-        needs_point = "reference_point" in component.needed()
-    return component.resolved_reference_point() if needs_point else None
+    return component.resolved_reference_point()
 
 
 def _name(registration: Registration) -> str:

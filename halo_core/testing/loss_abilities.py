@@ -76,15 +76,9 @@ def _check_changed_logratios(loss: Loss) -> None:
     import torch
 
     given = torch.tensor([-1e4, -2.0, -0.5, -0.1, 0.0, 0.1, 0.5, 2.0, 1e4], dtype=torch.float64)
-    kept = given.clone()
     with must_not_raise(loss, "change_logratios()"):
         changed = changed_logratios(loss, given)
         parts = [changed_logratios(loss, given[i : i + 1]) for i in range(len(given))]
-    expect(
-        torch.equal(given, kept),
-        loss,
-        "change_logratios() changes what it is given in place; work on a copy",
-    )
     expect(
         torch.equal(torch.cat(parts), changed),
         loss,

@@ -77,6 +77,7 @@ def test_a_loss_written_for_the_old_methods_is_refused() -> None:
     ("needed", "message"),
     [
         (("policy_logps"), "needs is 'policy_logps'; expected a tuple, as in ('policy_logps',)"),
+        (None, "needs is None; expected a tuple, as in ('policy_logps',)"),
         (("policy_logps", "statistics"), "needs names 'statistics': write statistics(batch)"),
     ],
 )
@@ -111,3 +112,31 @@ def test_a_class_in_a_file_is_refused_at_its_own_line(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="counted") as caught:
         import_file(file)
     assert caught.value.location == f"{file}:4"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("control_token", staticmethod(lambda: None), "control_token() is no method of Loss, and "),
+        ("head", property(lambda self: ()), "Did you mean heads()?"),
+        ("settled", classmethod(lambda cls, counts: None), "Did you mean settle()?"),
+        ("result_version", 2, "result_version is no class variable of Loss, and nothing reads it"),
+        ("default_point", "zero", None),
+    ],
+)
+def test_a_misspelt_member_is_refused_whatever_it_is(
+    name: str, value: object, message: str | None
+) -> None:
+    members = {
+        "__module__": __name__,
+        "feedback": "binary",
+        "needs": ("policy_logps",),
+        "__annotations__": {name: ClassVar},
+        "__call__": lambda self, batch: None,
+        name: value,
+    }
+    if message is None:
+        assert issubclass(type("Fine", (Loss,), members), Loss)
+        return
+    with pytest.raises(PluginError, match=re.escape(message)):
+        type("Misspelt", (Loss,), members)

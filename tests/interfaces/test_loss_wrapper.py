@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 
 from halo_core import ClassCounts, Head, Loss, LossBatch, LossOutput, LossWrapper, Settled
 from halo_core.errors import PluginError
-from halo_core.guarded.loss_calls import changed_logratios, with_changed_logratios
+from halo_core.guarded.loss_calls import changed_logratios, output_of, with_changed_logratios
 from halo_core.loss_wrapper import changes_logratios
 from halo_core.plugins.describe import facts_of, options_of
 from halo_core.testing import check_loss_wrapper, loss_batch
@@ -236,22 +236,101 @@ class Shapeless(LossWrapper):
         return token_logratios.sum()
 
 
+class Clamping(LossWrapper):
+    def change_logratios(self, token_logratios: torch.Tensor) -> torch.Tensor:
+        return token_logratios.clamp_(-1.0, 1.0)
+
+
+class Whole(LossWrapper):
+    def change_logratios(self, token_logratios: torch.Tensor) -> torch.Tensor:
+        return token_logratios.long()
+
+
+class Stopped(LossWrapper):
+    def change_logratios(self, token_logratios: torch.Tensor) -> torch.Tensor:
+        return 0.5 * token_logratios.detach()
+
+
+class OneNumber(Pointed):
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        return LossOutput(batch.policy_logps.mean()[None])
+
+
+class Averaged(LossWrapper):
+    def change_output(self, batch: LossBatch, output: LossOutput) -> LossOutput:
+        return replace(output, losses=output.losses.mean()[None])
+
+
+class Halved(LossWrapper):
+    def change_batch(self, batch: LossBatch) -> LossBatch:
+        return replace(batch, desirable=batch.desirable[:1])
+
+
+class Pointless(LossWrapper):
+    def change_batch(self, batch: LossBatch) -> LossBatch:
+        return replace(batch, reference_point=None)
+
+
+class Meddling(Pointed):
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        batch.desirable.fill_(True)
+        return LossOutput(batch.policy_logps)
+
+
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
         (Plain(loss=Tuple()), "Tuple.__call__() returned tuple; expected LossOutput(losses)"),
         (NoBatch(loss=Paired()), "NoBatch.change_batch() returned NoneType; expected a LossBatch"),
-        (NoOutput(loss=Paired()), "NoOutput.change_output() returned Tensor; expected LossOutput"),
+        (
+            NoOutput(loss=Pointed(factor=1.0)),
+            "NoOutput.change_output() returned Tensor; expected LossOutput",
+        ),
         (
             Plain(loss=Shapeless(loss=Paired())),
-            "Plain.change_logratios() gave log-ratios of the shape (); expected (6,), one per",
+            "Shapeless.change_logratios() gave log-ratios of the shape (); expected (6,), one per",
+        ),
+        (
+            Clamping(loss=Paired()),
+            "Clamping.change_logratios() changed the log-ratios that it was given in place; return",
+        ),
+        (
+            Whole(loss=Paired()),
+            "Whole.change_logratios() gave log-ratios of torch.int64; expected floats",
+        ),
+        (
+            Stopped(loss=Paired()),
+            "Stopped.change_logratios() gave log-ratios without a gradient; one must flow",
+        ),
+        (
+            Plain(loss=OneNumber()),
+            "OneNumber.__call__() gave losses of the shape (1,) for 3 examples; expected (3,)",
+        ),
+        (
+            Averaged(loss=Pointed(factor=1.0)),
+            "Averaged.change_output() gave losses of the shape (1,) for 3 examples; expected (3,)",
+        ),
+        (
+            Halved(loss=Pointed(factor=1.0)),
+            "Halved.change_batch() gave a batch whose desirable has the shape (1,) for 3 completio",
+        ),
+        (
+            Pointless(loss=Pointed(factor=1.0)),
+            "Pointless.change_batch() gave a batch without reference_point, which the wrapped loss "
+            "needs; name it in needed(), as self.loss.needed() does",
+        ),
+        (
+            Meddling(),
+            "Meddling.__call__() changed desirable of the batch in place; work on a copy",
         ),
     ],
     ids=repr,
 )
 def test_the_one_that_is_wrong_is_blamed(loss: Loss, message: str) -> None:
+    batch = binary()
+    batch.policy_token_logps.requires_grad_()
     with pytest.raises(PluginError, match=re.escape(message)):
-        loss(with_changed_logratios(loss, binary()))
+        output_of(loss, with_changed_logratios(loss, batch))
 
 
 def test_good_wrappers_pass() -> None:
@@ -319,9 +398,9 @@ def test_a_wrapper_may_refuse_some_losses() -> None:
         (Headless, "KeyError: 'critic'"),
         (Tokenless, "control_tokens() gives None; the wrapped loss has ('<|yes|>', '<|no|>')"),
         (Unsettled, "raised ValueError: factor None"),
-        (Needless, "reference_logps: the loss does not name it in `needs`"),
+        (Needless, "gave a batch without reference_logps, which the wrapped loss needs"),
         (Mixing, "example 1 alone, losses are"),
-        (InPlace, "change_logratios() changes what it is given in place; work on a copy"),
+        (InPlace, "changed the log-ratios that it was given in place; return a new tensor"),
     ],
 )
 def test_what_a_wrapper_loses_is_named(wrapper: Any, message: str) -> None:

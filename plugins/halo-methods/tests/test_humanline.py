@@ -20,6 +20,7 @@ from halo_methods.components import (
     BradleyTerry,
     Humanline,
     SimPO,
+    WeightedSum,
 )
 
 ROUNDING = {"rtol": 1e-12, "atol": 1e-12}
@@ -145,6 +146,13 @@ def test_a_loss_without_ratios_is_refused(loss):
     with pytest.raises(ValidationError, match=re.escape(expected)) as caught:
         Humanline(loss=loss)
     assert caught.value.errors()[0]["loc"] == ("loss",)
+
+
+def test_a_sum_is_refused_where_one_of_its_losses_has_no_ratios():
+    mixed = WeightedSum(losses=[DPO(), SimPO()], weights=[1.0, 1.0])
+    with pytest.raises(ValidationError, match="SimPO does not compare the policy with a reference"):
+        Humanline(loss=mixed)
+    Humanline(loss=WeightedSum(losses=[DPO(), IPO()], weights=[1.0, 1.0]))
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, field_validator
 
+from halo_core.guarded.loss_calls import changed_logratios
 from halo_core.loss import Loss
 from halo_core.loss_wrapper import LossWrapper
+from halo_methods.weighted_sum import WeightedSum
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,14 +45,26 @@ class Humanline(LossWrapper):
     @field_validator("loss")
     @classmethod
     def _has_ratios(cls, loss: Loss) -> Loss:
-        if "reference_logps" not in loss.needed():
-            raise ValueError(
-                f"{loss.spec_name} does not compare the policy with a reference, so there are no "
-                "ratios to clip; wrap a loss that needs reference_logps, such as dpo or kto"
-            )
+        for part in _parts(loss):
+            if "reference_logps" not in part.needed():
+                raise ValueError(
+                    f"{part.spec_name} does not compare the policy with a reference, so there are "
+                    "no ratios to clip; wrap a loss that needs reference_logps, such as dpo or kto"
+                )
         return loss
 
     def change_logratios(self, token_logratios: Tensor) -> Tensor:
         """Returns the log-ratios within the bounds, then as the wrapped loss changes them [N]."""
         clamped = token_logratios.clamp(self.log_epsilon_p, self.log_epsilon_r)
-        return self.loss.change_logratios(clamped)
+        return changed_logratios(self.loss, clamped)
+
+
+def _parts(loss: Loss) -> Iterator[Loss]:
+    """Yields the losses that see the clamped log-ratios: those of a sum, each on its own."""
+    if isinstance(loss, LossWrapper):
+        yield from _parts(loss.loss)
+    elif isinstance(loss, WeightedSum):
+        for part in loss.losses:
+            yield from _parts(part)
+    else:
+        yield loss

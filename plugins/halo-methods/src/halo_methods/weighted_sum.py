@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from halo_core.feedback import Feedback
 from halo_core.guarded.blame import plugin_error
-from halo_core.guarded.loss_calls import output_of, settled, statistics_of
+from halo_core.guarded.loss_calls import heads_of, output_of, settled, statistics_of
 from halo_core.loss import ClassCounts, Head, Loss, LossBatch, LossOutput, Need, Settled
 from halo_core.loss_wrapper import changes_logratios
 
@@ -104,7 +104,7 @@ class WeightedSum(Loss):
         return [
             replace(head, name=_own(k, head.name))
             for k, loss in enumerate(self.losses)
-            for head in loss.heads()
+            for head in heads_of(loss)
         ]
 
     def settle(self, counts: ClassCounts) -> Settled:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pytest
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from halo_core import ModelInput
@@ -313,9 +314,12 @@ def test_samples_and_the_losses_that_want_them_go_together() -> None:
 class Weighing(Centred):
     """Takes its weight from the counts."""
 
+    weight: int = Field(default=0, description="Of the desirable completions.")
+
     def settle(self, counts: ClassCounts) -> Settled:
         caution = "too few" if counts.undesirable < 2 else None
-        return Settled(Gap(), f"{counts.desirable} to {counts.undesirable}", caution)
+        weighed = self.model_copy(update={"weight": counts.desirable})
+        return Settled(weighed, f"{counts.desirable} to {counts.undesirable}", caution)
 
 
 @pytest.mark.parametrize("rows", [2, 6])
@@ -325,7 +329,7 @@ def test_a_loss_is_told_the_counts_of_the_data(
     examples = make_examples("binary", rows)
     loss, remark = settle_loss(Weighing(), "binary", examples)
     undesirable = sum(not e.completions[0].desirable for e in examples)
-    assert isinstance(loss, Gap)
+    assert loss == Weighing(weight=rows - undesirable)
     assert remark == f"{rows - undesirable} to {undesirable}"
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from halo_core.errors import PluginError
+from halo_core.errors import NotFiniteError, PluginError
 from halo_core.feedback import Feedback
 from halo_core.guarded.loss_calls import control_tokens_of, heads_of
 from halo_core.loss import ClassCounts, Head, Loss, LossBatch, LossOutput, Need, Settled
@@ -24,6 +24,7 @@ from halo_core.reference_point import (
     PairingPlan,
     RefPointEstimator,
 )
+from halo_core.stage import ModelInput, StageContext
 from halo_methods.components import KTO
 from halo_trainer.batch.batch_plan import BatchPlan
 from halo_trainer.train.evaluate import evaluate_set
@@ -94,6 +95,10 @@ FAULTS: dict[str, tuple[Change, str]] = {
         lambda batch, out: replace(out, weights=torch.ones(2)),
         "gave weights of the shape (2,) for 3 examples; expected (3,)",
     ),
+    "weights below 0": (
+        lambda batch, out: replace(out, weights=torch.tensor([1.0, -2.0, 3.0])),
+        "gave 1 weights below 0; expected how much each example counts",
+    ),
     "a number as weights": (
         lambda batch, out: replace(out, weights=1.0),
         "gave weights that are float; expected a tensor, one value per example",
@@ -117,6 +122,18 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "a vector as a metric's count": (
         lambda batch, out: replace(out, metrics={"mine": (1.0, out.counts)}),
         "gave the count of the metric 'mine' of the shape (3,); expected []",
+    ),
+    "a number as a metric's name": (
+        lambda batch, out: replace(out, metrics={3: (1.0, 1)}),
+        "gave the metric 3; expected a text as its name",
+    ),
+    "a complex metric": (
+        lambda batch, out: replace(out, metrics={"mine": (torch.tensor(1j), 1)}),
+        "gave the sum of the metric 'mine' of torch.complex64; expected a float",
+    ),
+    "a batch changed in place": (
+        lambda batch, out: (batch.desirable.fill_(False), out)[1],
+        "changed desirable of the batch in place; work on a copy",
     ),
     "a list as metrics": (
         lambda batch, out: replace(out, metrics=[("mine", 1, 1)]),
@@ -236,6 +253,11 @@ class SettledAway(Plain):
         return Settled(None, "gone")  # type: ignore[arg-type]
 
 
+class SettledElse(Plain):
+    def settle(self, counts: ClassCounts) -> Any:
+        return Settled(Plain())
+
+
 @pytest.mark.parametrize(
     ("loss", "call", "message"),
     [
@@ -247,6 +269,7 @@ class SettledAway(Plain):
         (Unsettled(), None, "settle() returned Unsettled; expected Settled(loss, remark, caution)"),
         (SettledWithNumbers(), None, "gave the remark 3 and the caution None; expected texts"),
         (SettledAway(), None, "settle() gave a loss that is None"),
+        (SettledElse(), None, "settle() gave another loss, Plain; expected a copy of itself"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Loss) else "",
 )
@@ -272,6 +295,7 @@ def test_the_stage_finds_control_tokens_that_are_none_before_it_runs() -> None:
     [
         ({"total": 1.0}, "gave 'total' of float; expected a tensor [], detached"),
         ({"total": torch.ones(2)}, "gave 'total' of the shape (2,); expected a tensor []"),
+        ({3: torch.ones(())}, "gave the name 3; expected a text"),
         ([1.0], "statistics() returned list; expected name to a tensor []"),
     ],
 )
@@ -303,6 +327,10 @@ class Pairs(RefPointEstimator):
     observes: ClassVar[Observes] = "mismatched"
     made: ClassVar[Any] = (Pair(0, 1),)
     given: ClassVar[Any] = Estimate(0.0)
+    wanted: ClassVar[Any] = "batch"
+
+    def partners(self) -> Any:
+        return self.wanted
 
     def pairs(self, plan: PairingPlan, rng: Any) -> Any:
         return self.made
@@ -333,6 +361,20 @@ class Within(RefPointEstimator):
         return [0.0 for _ in chosen_logratios]
 
 
+class Apart(Own):
+    """A lagging point that is another one than its estimate."""
+
+    def point_from(self, state: Any) -> float:
+        return 0.5
+
+
+class Unlimited(Own):
+    """A lagging point without bounds."""
+
+    def point_from(self, state: Any) -> float:
+        return float("inf")
+
+
 HALF: Any = torch.tensor(0.5)
 LIST: Any = [0.5]
 
@@ -359,6 +401,10 @@ LIST: Any = [0.5]
             Estimate(0.0, {}, {"kl": HALF}),
             "gave the metric 'kl' as Tensor; expected a pair (sum, count)",
         ),
+        ("given", Estimate(0.0, {3: 1.0}), "gave the state 3; expected a text as its name"),
+        ("made", (Pair("0", 1),), "asked for Pair(prompt='0', completion=1); positions are whole"),
+        ("made", (Pair(0, 0.5),), "asked for Pair(prompt=0, completion=0.5); positions are whole"),
+        ("wanted", "fixd", "Pairs.partners() returned 'fixd'; expected 'batch' or 'fixed'"),
         ("made", ((0, 1),), "Pairs.pairs() asked for (0, 1); expected Pair(prompt, completion)"),
         ("made", None, "Pairs.pairs() returned NoneType; expected a sequence of Pair(prompt,"),
     ],
@@ -383,6 +429,50 @@ def test_a_lagging_point_that_is_no_number_is_the_estimators_fault(
     message = r"Own\.point_from\(\) returned tensor\(0\.5000\); expected a plain number"
     with pytest.raises(PluginError, match=message):
         step_of(make_tiny(KTO(), Own()), make_examples("binary", 3))
+
+
+def test_a_lagging_point_and_its_estimate_are_the_same(
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
+) -> None:
+    message = r"Apart\.point_from\(\) gave 0\.5, and estimate\(\) 0\.0; expected the same"
+    with pytest.raises(PluginError, match=message):
+        step_of(make_tiny(KTO(), Apart()), make_examples("binary", 3))
+
+
+def test_a_lagging_point_that_is_not_finite_names_the_estimator_and_no_rows(
+    make_examples: Callable[..., Any], make_tiny: Callable[..., Any]
+) -> None:
+    with pytest.raises(NotFiniteError, match="Unlimited estimated inf"):
+        step_of(make_tiny(KTO(), Unlimited()), make_examples("binary", 3))
+
+
+def rows(feedback: Feedback) -> list[dict[str, Any]]:
+    answer = {"prompt": [{"role": "user", "content": "hi"}], "completion": "hello"}
+    return [answer | ({"desirable": i > 0} if feedback == "binary" else {}) for i in range(3)]
+
+
+def test_a_head_with_a_name_that_torch_uses_is_the_losss_fault(
+    make_data: Callable[..., Any], make_context: Callable[..., StageContext], tiny_model: ModelInput
+) -> None:
+    class Keys(Plain):
+        def heads(self) -> Any:
+            return [Head("keys", at="end")]
+
+    context = make_context(
+        data={"data": make_data("binary", rows("binary"))}, models={"from": tiny_model}
+    )
+    with pytest.raises(PluginError, match=r"heads\(\) gave the name 'keys', which torch uses"):
+        Train(data="d", loss=Keys(), device="cpu", steps=1).run(context)
+
+
+def test_a_training_in_which_no_example_counts_ends_with_a_loss_of_zero(
+    make_data: Callable[..., Any], make_context: Callable[..., StageContext], tiny_model: ModelInput
+) -> None:
+    loss = changed_loss(lambda batch, out: replace(out, weights=0 * out.counts))
+    data = {"data": make_data("demonstration", rows("demonstration"))}
+    context = make_context(data=data, models={"from": tiny_model})
+    found = Train(data="d", loss=loss, device="cpu", steps=2).run(context)
+    assert found.headline.endswith("the loss went from 0.000 to 0.000")
 
 
 def test_points_within_pairs_that_are_no_tensor_are_the_estimators_fault(

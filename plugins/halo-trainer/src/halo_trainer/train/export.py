@@ -74,7 +74,9 @@ def training_result(state: TrainState, plan: BatchPlan, remark: str) -> StageRes
         remark: What the loss says of the data.
     """
     examples = plan.examples_seen(state.step)
-    first = state.first_loss if state.first_loss is not None else state.last["train/loss"]
+    # No loss is logged where no example had a weight: then nothing was learned, and it is 0.
+    last = state.last.get("train/loss", 0.0)
+    first = last if state.first_loss is None else state.first_loss
     metrics = {short_name(name): value for name, value in state.last.items()}
     metrics |= {
         "loss_first": first,
@@ -82,7 +84,7 @@ def training_result(state: TrainState, plan: BatchPlan, remark: str) -> StageRes
         "examples": float(examples),
         "tokens": float(state.tokens),
     }
-    headline = _headline(state, examples, first, metrics["loss"])
+    headline = _headline(state, examples, first, last)
     return StageResult(metrics, f"{headline}; {remark}" if remark else headline)
 
 

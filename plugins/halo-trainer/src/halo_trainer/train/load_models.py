@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from halo_core.errors import ModelError
+from halo_core.guarded.blame import plugin_error
 from halo_core.guarded.loss_calls import heads_of
 from halo_core.loss import Loss
 from halo_core.stage import ModelInput
@@ -89,6 +90,8 @@ def make_policy(
     scorer = make_scorer(model, compute_dtype=compute, max_length=max_length, warn=warn)
     # Only now, as the probe compares with the numbers of the model as it was loaded.
     heads = heads_of(loss)
+    if taken := [head.name for head in heads if hasattr(nn.ModuleDict, head.name)]:
+        raise plugin_error(loss, "heads", f"gave the name {taken[0]!r}, which torch uses itself")
     scorer.add_heads(
         heads, make_heads(heads, model, seed=seed), tokens="policy_logps" in loss.needed()
     )

@@ -102,7 +102,7 @@ class Objective:
             PluginError: When the loss gives back anything but one loss per example.
         """
         seen = self._seen(micro, batch, computed)
-        return seen, output_of(self.loss, seen, examples=len(micro.examples))
+        return seen, output_of(self.loss, seen)
 
     def _seen(self, micro: MicroBatch, batch: GlobalBatch, computed: Computed | None) -> LossBatch:
         scores = None if computed is None else computed.scores

@@ -14,7 +14,12 @@ from dataclasses import replace
 import torch
 
 from halo_core.errors import NotFiniteError
-from halo_core.guarded.reference_point_calls import estimate_of, known_point, pairs_of
+from halo_core.guarded.reference_point_calls import (
+    estimate_of,
+    known_point,
+    pairs_of,
+    partners_of,
+)
 from halo_core.reference_point import (
     Candidate,
     Estimate,
@@ -70,7 +75,7 @@ def with_reference_point(
         case "mismatched":
             following = [data[i] for i in positions.following]
             partners: list[EncodedExample] = []
-            if estimator.partners() == "fixed":
+            if partners_of(estimator) == "fixed":
                 partners = [data[fixed_partner(data, i, positions.seed)] for i in positions.indices]
             return observe_mismatched(estimator, objective, batch, following, partners, rng, state)
 
@@ -104,7 +109,8 @@ def observe_own(
         return replace(batch, estimate=own_estimate(estimator, batch, ratios, state))
     if estimator.lagged and torch.is_grad_enabled():
         lagging = Lagging(estimator, state)
-        return replace(batch, estimate=known_point(estimator, state), lagging=lagging)
+        known = _finite(estimator, known_point(estimator, state))
+        return replace(batch, estimate=known, lagging=lagging)
     computed, ratios = first_pass(objective, batch)
     estimate = own_estimate(estimator, batch, ratios, state)
     return replace(batch, estimate=estimate, computed=computed)
@@ -205,7 +211,10 @@ def _not_finite(values: Sequence[float]) -> list[int]:
 def _finite_estimate(
     estimator: RefPointEstimator, observed: Observed, state: Mapping[str, float]
 ) -> Estimate:
-    estimate = estimate_of(estimator, observed, state)
+    return _finite(estimator, estimate_of(estimator, observed, state))
+
+
+def _finite(estimator: RefPointEstimator, estimate: Estimate) -> Estimate:
     if not math.isfinite(estimate.value):
         raise NotFiniteError(f"{estimator.spec_name} estimated {estimate.value}")
     return estimate

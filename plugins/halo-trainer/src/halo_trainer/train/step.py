@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from halo_core.errors import NotFiniteError
+from halo_core.guarded.blame import plugin_error
 from halo_core.reference_point import Estimate, RefPointEstimator
 from halo_trainer.batch.batch_plan import BatchPositions
 from halo_trainer.batch.micro_batch import GlobalBatch, Lagging, global_batch
@@ -102,12 +103,20 @@ def backward(
         NotFiniteError: When the loss, the gradient or a reference point that is completed after
             it is not a number, on all processes alike; it names the examples. The gradient is
             dropped.
+        PluginError: When a weight is below 0, or a lagged point is not the one that it gave before.
     """
     own = OwnLogratios(batch, objective.ranks) if batch.lagging is not None else None
     metrics, sums = _accumulate(objective, batch, own)
     # One sum over the processes for all three: who is asked to stop tells the others by it.
     sums = torch.cat([sums, sums.new_tensor([float(stop)])])
-    loss_sum, weight_sum, stops = objective.ranks.sum(sums).tolist()
+    loss_sum, weight_sum, negative, stops = objective.ranks.sum(sums).tolist()
+    if negative:
+        _drop(parameters)
+        raise plugin_error(
+            objective.loss,
+            "__call__",
+            f"gave {negative:.0f} weights below 0; expected how much each example counts",
+        )
     # DDP has averaged over the processes, and the loss is a sum over them.
     scale = objective.ranks.world / weight_sum if weight_sum else 0.0
     gradients = [p.grad for p in parameters if p.grad is not None]
@@ -128,9 +137,9 @@ def backward(
 def _accumulate(
     objective: Objective, batch: GlobalBatch, own: OwnLogratios | None
 ) -> tuple[Metrics, Tensor]:
-    """Backward of every micro-batch; metrics, and the sums of losses and weights [2]."""
+    """Backward of every micro-batch; metrics; sums of losses and weights, and negative ones [3]."""
     metrics = Metrics()
-    sums = torch.zeros(2, dtype=torch.float64, device=objective.ranks.device)
+    sums = torch.zeros(3, dtype=torch.float64, device=objective.ranks.device)
     for index in range(len(batch.micro_batches)):
         with objective.synchronised(batch, index):
             sums += _backward_one(objective, batch, index, metrics, own)
@@ -150,12 +159,13 @@ def _backward_one(
     if not batch.micro_batches[index]:
         # Some example is computed for nothing: all processes make the same calls.
         (loss * 0).backward()  # type: ignore[no-untyped-call]
-        return torch.zeros(2, dtype=torch.float64, device=objective.ranks.device)
+        return torch.zeros(3, dtype=torch.float64, device=objective.ranks.device)
     loss.backward()  # type: ignore[no-untyped-call]
     metrics.add_output(objective.loss.resolved_feedback(), seen, output)
     if own is not None:
         own.add(index, seen.logratios)
-    return torch.stack([loss.detach(), output.counts.sum()]).double()
+    counts = output.counts
+    return torch.stack([x.double() for x in (loss.detach(), counts.sum(), (counts < 0).sum())])
 
 
 def _completed(
@@ -164,11 +174,17 @@ def _completed(
     logratios: Sequence[float],
     parameters: Sequence[Tensor],
 ) -> Estimate:
+    estimator, known = lagging.estimator, batch.estimate
     try:
-        return own_estimate(lagging.estimator, batch, logratios, lagging.state)
+        estimate = own_estimate(estimator, batch, logratios, lagging.state)
     except NotFiniteError:
         _drop(parameters)
         raise
+    if known is not None and estimate.value != known.value:
+        _drop(parameters)
+        what = f"gave {known.value}, and estimate() {estimate.value}; expected the same"
+        raise plugin_error(estimator, "point_from", what)
+    return estimate
 
 
 def _raise_not_finite(
