@@ -271,7 +271,7 @@ def test_a_suite_stands_for_its_cells_and_those_without_verdicts_are_told(suite,
     cells = [
         (("sft",), sft, "computed", None),
         (("kto",), kto, "cached", None),
-        (("dpo",), None, "failed", {"message": "no room"}),
+        (("dpo",), None, "failed", {"type": "ModelError", "message": "no room", "location": None}),
     ]
     suite.write("toy", {"method": ["sft", "kto", "dpo"]}, cells)
     _, found = compare("toy")
