@@ -68,6 +68,31 @@ def test_kept_tokens_are_the_most_probable_ones(choice: Choice, tokens: set[int]
     assert {drawn(choice, number) for number in grid} == tokens
 
 
+@pytest.mark.parametrize(
+    ("choice", "tokens"),
+    [
+        (Choice(top_k=1), {1}),
+        (Choice(top_k=2), {1, 2}),
+        (Choice(top_k=3), {1, 2, 4}),
+        (Choice(top_k=4), {0, 1, 2, 4}),
+        (Choice(top_p=0.2), {1}),
+        (Choice(top_p=0.49), {1, 2}),
+        (Choice(top_p=0.8), {0, 1, 2, 4}),
+        (Choice(top_k=2, top_p=0.9), {1, 2}),
+    ],
+)
+def test_of_equally_probable_tokens_the_first_in_the_vocabulary_are_kept(
+    choice: Choice, tokens: set[int]
+) -> None:
+    tied = torch.log2(torch.tensor([[0.125, 0.25, 0.25, 0.125, 0.25]])) * math.log(2)
+    grid = [i / 200 for i in range(200)]
+    assert {drawn(choice, number, tied) for number in grid} == tokens
+    others = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
+    numbers = torch.full((4,), 0.9, dtype=torch.float64)
+    batch = choose(torch.cat([others, tied]), numbers, choice)
+    assert int(batch[-1]) == drawn(choice, 0.9, tied)
+
+
 def test_shares_of_kept_tokens_keep_their_proportion() -> None:
     numbers = torch.from_numpy(uniforms(0, "share", 20_000))
     tokens = choose(LOGITS.expand(20_000, 4), numbers, Choice(top_k=2))

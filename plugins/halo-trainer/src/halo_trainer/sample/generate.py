@@ -21,6 +21,8 @@ class Choice:
         temperature: Divides the logits; 0 takes the most probable token.
         top_p: Keeps the fewest most probable tokens whose probabilities reach this sum, (0, 1].
         top_k: Keeps this many most probable tokens; 0 keeps all.
+
+    Of tokens that are equally probable those first in the vocabulary are kept.
     """
 
     temperature: float = 1.0
@@ -174,8 +176,8 @@ def choose(logits: Tensor, numbers: Tensor, choice: Choice) -> Tensor:
     # In float64: sums over a large vocabulary would pass a number by rounding alone.
     scaled = logits.double() / choice.temperature
     if 0 < choice.top_k < scaled.shape[-1]:
-        least = scaled.topk(choice.top_k).values[..., -1:]
-        scaled = scaled.masked_fill(scaled < least, -torch.inf)
+        largest = scaled.topk(choice.top_k).values
+        scaled = scaled.masked_fill(~_first(scaled, largest, choice.top_k), -torch.inf)
     probabilities = scaled.softmax(-1)
     if choice.top_p < 1:
         probabilities = _nucleus(probabilities, choice.top_p)
@@ -185,8 +187,23 @@ def choose(logits: Tensor, numbers: Tensor, choice: Choice) -> Tensor:
 
 
 def _nucleus(probabilities: Tensor, top_p: float) -> Tensor:
-    """Returns probabilities with the tail set to 0; tokens tied with the last kept one stay."""
+    """Returns probabilities with all set to 0 but the fewest whose sum reaches `top_p`."""
     ordered = probabilities.sort(-1, descending=True).values
     mass_before = ordered.cumsum(-1) - ordered
-    least = ordered.masked_fill(mass_before >= top_p, torch.inf).amin(-1, keepdim=True)
-    return probabilities.masked_fill(probabilities < least, 0)
+    counts = (mass_before < top_p).sum(-1, keepdim=True)
+    return probabilities.masked_fill(~_first(probabilities, ordered, counts), 0)
+
+
+def _first(values: Tensor, ordered: Tensor, counts: int | Tensor) -> Tensor:
+    """Which are the `counts` largest of each row; of equal ones the first [B, V] bool.
+
+    Args:
+        values: In the order of the vocabulary [B, V].
+        ordered: At least `counts` of them, the largest first [B, >= counts].
+        counts: At least 1 [] or [B, 1].
+    """
+    places = torch.as_tensor(counts, device=values.device).expand(len(values), 1) - 1
+    least = ordered.gather(-1, places)
+    larger, equal = values > least, values == least
+    room = counts - larger.sum(-1, keepdim=True)
+    return larger | (equal & (equal.cumsum(-1) <= room))

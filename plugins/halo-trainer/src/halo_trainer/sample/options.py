@@ -36,10 +36,13 @@ class Sample(Stage):
         gt=0,
         le=1,
         description="Draw from the fewest tokens whose probabilities reach this sum (the report's "
-        "0.95); 1 draws from all.",
+        "0.95), of equally probable ones from the first in the vocabulary; 1 draws from all.",
     )
     top_k: int = Field(
-        default=0, ge=0, description="Draw from this many most probable tokens; 0 draws from all."
+        default=0,
+        ge=0,
+        description="Draw from this many most probable tokens, of equally probable ones from the "
+        "first in the vocabulary; 0 draws from all.",
     )
     max_new_tokens: int | None = Field(
         default=None,
