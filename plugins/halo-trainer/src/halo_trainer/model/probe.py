@@ -40,7 +40,8 @@ def make_scorer(
         ModelError: When the padded path does not agree either.
     """
     original = model.config._attn_implementation
-    row, expected = _alone(model, _probes(model, max_length))
+    row = probe_row(model, max_length)
+    expected = _alone(model, _probes(model, max_length))
     if use_packed_attention(model) and _agrees(model, "packed", row, expected):
         return Scorer(model, route="packed", compute_dtype=compute_dtype)
     model.set_attn_implementation(original)
@@ -68,18 +69,28 @@ def _agrees(model: nn.Module, route: Route, row: PackedRow, expected: Tensor) ->
     return bool((logps - expected).abs().max() <= tolerance)
 
 
-def _alone(model: Any, sequences: list[Scored]) -> tuple[PackedRow, Tensor]:
-    """The sequences packed, and their log-probabilities by the model itself, one at a time."""
-    row = pack(sequences).to(next(model.parameters()).device)
+def probe_row(model: Any, max_length: int) -> PackedRow:
+    """Returns the sequences that a model is tried on, packed, on its device.
+
+    Args:
+        model: A causal language model of transformers, not wrapped.
+        max_length: None is longer.
+    """
+    return pack(_probes(model, max_length)).to(next(model.parameters()).device)
+
+
+def _alone(model: Any, sequences: list[Scored]) -> Tensor:
+    """The log-probabilities of the sequences by the model itself, one at a time."""
+    device = next(model.parameters()).device
     logps = []
     with torch.no_grad():
         for sequence in sequences:
             ids = np.concatenate([sequence.prompt_ids, sequence.completion_ids])
-            tokens = torch.from_numpy(ids.astype(np.int64)).to(row.input_ids.device)
+            tokens = torch.from_numpy(ids.astype(np.int64)).to(device)
             logits = model(input_ids=tokens[None, :-1], use_cache=False).logits[0]
             start = len(sequence.prompt_ids)
             logps.append(token_logps(logits[start - 1 :], tokens[start:]))
-    return row, torch.cat(logps)
+    return torch.cat(logps)
 
 
 def _probes(model: Any, max_length: int) -> list[Scored]:

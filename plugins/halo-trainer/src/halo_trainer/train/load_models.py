@@ -18,9 +18,10 @@ from halo_models.control_tokens import with_control_tokens
 from halo_models.device import pick_dtype
 from halo_models.load import grow_vocabulary, load_model, load_tokenizer
 from halo_models.notes import ModelNotes, read_notes
+from halo_trainer.model.frozen import hold_frozen
 from halo_trainer.model.heads import make_heads
 from halo_trainer.model.lora import apply_lora
-from halo_trainer.model.probe import make_scorer
+from halo_trainer.model.probe import make_scorer, probe_row
 from halo_trainer.model.scorer import Scorer
 from halo_trainer.train.recipe import ModelRecipe
 
@@ -98,7 +99,7 @@ def make_policy(
     set_dropout(model, recipe.dropout)
     if recipe.lora is not None:
         scorer.model = apply_lora(model, recipe.lora, seed=seed)
-    _hold_frozen(scorer, compute)
+    hold_frozen(scorer, probe_row(model, max_length), warn=warn)
     if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     return scorer
@@ -141,7 +142,7 @@ def load_reference(
         scorer.model = apply_lora(model, recipe.lora, seed=seed)
     scorer.eval().requires_grad_(False)
     if not updated:
-        _hold_frozen(scorer, compute)
+        hold_frozen(scorer, probe_row(model, max_length), warn=warn)
     return scorer
 
 
@@ -162,13 +163,6 @@ def _check_vocabulary(start: LoadedModel, reference: ModelInput) -> None:
             "by token; give a reference with the same tokenizer",
             location=reference.path,
         )
-
-
-def _hold_frozen(scorer: Scorer, compute: torch.dtype) -> None:
-    """Holds frozen weights in the dtype computed in; buffers not: positions need precision."""
-    for parameter in scorer.parameters():
-        if not parameter.requires_grad:
-            parameter.data = parameter.data.to(compute)
 
 
 def set_dropout(model: nn.Module, rate: float) -> None:

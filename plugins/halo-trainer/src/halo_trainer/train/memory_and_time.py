@@ -107,8 +107,9 @@ def training_gigabytes(
     """Returns what a device holds during training besides activations, in GB (1e9 bytes).
 
     Trained weights, their gradients and the optimiser's state are float32 in both precisions;
-    frozen ones, be it the reference or what low-rank factors leave alone, are held in the
-    precision computed in. A reference that takes in the policy's weights is held as those are.
+    frozen ones, be it the reference or what low-rank factors leave alone, count in the precision
+    computed in: their embeddings and norms, in float32, are few in a large model. A
+    reference that takes in the policy's weights is held as those are.
 
     Args:
         parameters: Weights of the model.

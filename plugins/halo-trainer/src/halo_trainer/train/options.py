@@ -139,8 +139,9 @@ class Train(Stage):
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
-        description="bfloat16 keeps trained weights in float32, computes in bfloat16 and holds "
-        "frozen weights in bfloat16. auto is bfloat16 on a GPU that has it, else float32.",
+        description="bfloat16 keeps trained weights in float32, computes in bfloat16 and holds the "
+        "frozen weights of linear layers in bfloat16, where that gives the same bits. auto is "
+        "bfloat16 on a GPU that has it, else float32.",
     )
     lora: LoraOptions | None = Field(
         default=None, description="Train low-rank factors instead of all weights."
