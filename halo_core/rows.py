@@ -1,35 +1,177 @@
-"""Rows on disk: one memory-mapped Arrow file per source, read by position."""
+"""Rows on disk: one memory-mapped Arrow file per source, read by position.
+
+Optional columns, and the further fields of messages, stand in a file only where a row of it has
+them: other files are those of a halo that knew none. What has no type of its own in Arrow is JSON.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
-from halo_core.feedback import COLUMNS, Feedback
+from halo_core.feedback import COLUMNS, OPTIONAL_COLUMNS, Feedback, further_fields
 
 if TYPE_CHECKING:
     import pyarrow
 
+_EXTRA = "extra"
+"""The field of a message on disk that holds its further fields."""
 
-def arrow_schema(feedback: Feedback) -> pyarrow.Schema:
-    """Returns the columns of a kind of feedback, with `id`, `prompt_id` and `source`."""
+
+def arrow_schema(
+    feedback: Feedback, optional: Collection[str] = (), *, further: bool = False
+) -> pyarrow.Schema:
+    """Returns the columns of a kind of feedback, with `id`, `prompt_id` and `source`.
+
+    Args:
+        feedback: The kind.
+        optional: Which of its optional columns stand in the file.
+        further: Whether messages have further fields.
+    """
     import pyarrow as pa
 
-    message = pa.struct([("role", pa.string()), ("content", pa.string())])
+    text, ids = pa.string(), pa.list_(pa.int32())
+    fields = [("role", text), ("content", text), *([(_EXTRA, text)] if further else [])]
     types = {
-        "string": pa.string(),
+        "string": text,
         "bool": pa.bool_(),
-        "messages": pa.list_(message),
-        "strings": pa.list_(pa.string()),
+        "messages": pa.list_(pa.struct(fields)),
+        "strings": pa.list_(text),
         "floats": pa.list_(pa.float64()),
+        "objects": text,
+        "fields": text,
+        "fields list": pa.list_(text),
+        "ids": ids,
+        "ids list": pa.list_(ids),
+        "finish": text,
+        "finish list": pa.list_(text),
     }
-    names = [("id", "string"), ("prompt_id", "string"), ("source", "string")]
-    return pa.schema([(n, types[t]) for n, t in [*names, *COLUMNS[feedback].items()]])
+    columns = {"id": "string", "prompt_id": "string", "source": "string", **COLUMNS[feedback]}
+    columns |= {n: t for n, t in OPTIONAL_COLUMNS[feedback].items() if n in optional}
+    return pa.schema([(name, types[type_]) for name, type_ in columns.items()])
+
+
+def _packed(value: Any) -> str | None:
+    if value is None:
+        return None
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _unpacked(value: str | None) -> Any:
+    return None if value is None else json.loads(value)
+
+
+def _packed_message(message: Mapping[str, Any]) -> dict[str, Any]:
+    further = further_fields(message)
+    packed = {"role": message["role"], "content": message["content"]}
+    return {**packed, _EXTRA: _packed(further)} if further else packed
+
+
+def _unpacked_message(message: dict[str, Any]) -> dict[str, Any]:
+    further = _unpacked(message.pop(_EXTRA, None))
+    return {**message, **(further or {})}
+
+
+_PACK: Mapping[str, Callable[[Any], Any]] = {
+    "objects": _packed,
+    "fields": _packed,
+    "fields list": lambda values: list(map(_packed, values)),
+    "messages": lambda messages: list(map(_packed_message, messages)),
+}
+_UNPACK: Mapping[str, Callable[[Any], Any]] = {
+    "objects": _unpacked,
+    "fields": _unpacked,
+    "fields list": lambda values: list(map(_unpacked, values)),
+    "messages": lambda messages: list(map(_unpacked_message, messages)),
+}
+
+
+class RowWriter:
+    """Writes rows of one kind to an Arrow file, a chunk at a time.
+
+    Args:
+        path: The file; written anew.
+        feedback: The kind of the rows.
+    """
+
+    def __init__(self, path: Path, feedback: Feedback) -> None:
+        self._path = path
+        self._feedback = feedback
+        self._types = {**COLUMNS[feedback], **OPTIONAL_COLUMNS[feedback]}
+        self._optional: frozenset[str] = frozenset()
+        self._further = False
+        self._open()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        self._writer.close()
+        self._sink.close()
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Writes rows that have the columns of their kind, its optional ones, and their ids."""
+        packed = [self._packed(row) for row in rows]
+        given = {name for row in rows for name in row if row[name] is not None}
+        optional = self._optional | (given & OPTIONAL_COLUMNS[self._feedback].keys())
+        further = self._further or any(
+            _EXTRA in message for row in packed for message in row.get("prompt", ())
+        )
+        if (optional, further) != (self._optional, self._further):
+            self._widen(optional, further)
+        self._write(packed)
+
+    def _packed(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        packed = dict(row)
+        for name, type_ in self._types.items():
+            if type_ in _PACK and packed.get(name) is not None:
+                packed[name] = _PACK[type_](packed[name])
+        return packed
+
+    def _write(self, packed: Sequence[Mapping[str, Any]]) -> None:
+        import pyarrow as pa
+
+        self._writer.write_table(pa.Table.from_pylist(packed, schema=self._schema))
+
+    def _open(self) -> None:
+        import pyarrow as pa
+
+        self._schema = arrow_schema(self._feedback, self._optional, further=self._further)
+        self._sink = pa.OSFile(str(self._path), "wb")
+        self._writer = pa.ipc.new_file(self._sink, self._schema)
+
+    def _widen(self, optional: frozenset[str], further: bool) -> None:
+        """Begins the file again with more columns: a file has the same ones for all its rows."""
+        import pyarrow as pa
+
+        self._close()
+        before = self._path.with_name(f"{self._path.name}.narrow")
+        self._path.replace(before)
+        self._optional, self._further = optional, further
+        self._open()
+        with pa.memory_map(str(before)) as source:
+            reader = pa.ipc.open_file(source)
+            for number in range(reader.num_record_batches):
+                self._write(reader.get_batch(number).to_pylist())
+        before.unlink()
 
 
 class DataSet(Sequence[dict[str, Any]]):
     """The rows of one data set: some Arrow files behind each other, not held in memory.
+
+    A row has the optional columns (`OPTIONAL_COLUMNS`) that it has something for, and its messages
+    the fields that they have; what is null is left out.
 
     Args:
         name: The set's name in the spec, for messages.
@@ -44,15 +186,35 @@ class DataSet(Sequence[dict[str, Any]]):
         self.feedback = feedback
         self.files = tuple(files)
         tables = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in self.files]
-        self._table = pa.concat_tables(tables)
+        # Files of one set may differ in optional columns and in fields of their messages.
+        self._table = pa.concat_tables(tables, promote_options="default")
+        there = self._table.column_names
+        self._optional = [name for name in OPTIONAL_COLUMNS[feedback] if name in there]
+        types = {**COLUMNS[feedback], **OPTIONAL_COLUMNS[feedback]}
+        self._unpack = {n: _UNPACK[types[n]] for n in there if types.get(n) in _UNPACK}
+        if not self._has_further_fields():
+            self._unpack.pop("prompt", None)
+
+    def _has_further_fields(self) -> bool:
+        index = self._table.schema.get_field_index("prompt")
+        if index < 0:
+            return False
+        message = self._table.schema.field(index).type.value_type
+        return bool(message.get_field_index(_EXTRA) >= 0)
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
     def column(self, name: str) -> list[Any]:
-        """Returns the values of one column, in the order of the rows."""
+        """Returns the values of one column, in the order of the rows.
+
+        An optional column is null for rows that have nothing for it.
+        """
+        if name not in self._table.column_names and name in OPTIONAL_COLUMNS[self.feedback]:
+            return [None] * len(self)
         values: list[Any] = self._table.column(name).to_pylist()
-        return values
+        unpack = self._unpack.get(name)
+        return values if unpack is None else [v if v is None else unpack(v) for v in values]
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
@@ -62,9 +224,18 @@ class DataSet(Sequence[dict[str, Any]]):
             index += len(self)
         if not 0 <= index < len(self):
             raise IndexError(index)
-        return self._table.slice(index, 1).to_pylist()[0]
+        return self._row(self._table.slice(index, 1).to_pylist()[0])
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         # In batches: row by row Arrow takes five times as long, all at once they fill the memory.
         for batch in self._table.to_batches(max_chunksize=1024):
-            yield from batch.to_pylist()
+            yield from map(self._row, batch.to_pylist())
+
+    def _row(self, row: dict[str, Any]) -> dict[str, Any]:
+        for name in self._optional:
+            if row[name] is None:
+                del row[name]
+        for name, unpack in self._unpack.items():
+            if name in row:
+                row[name] = unpack(row[name])
+        return row

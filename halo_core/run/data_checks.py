@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from halo_core.completion import completion_in, completions_in
 from halo_core.errors import DataError
 from halo_core.feedback import Feedback
 from halo_core.guarded.blame import blaming
@@ -56,9 +57,8 @@ def _compare(train: DataSet, test: DataSet, warn: Callable[[str], None]) -> None
 
 
 def _pairs(row: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    texts = [row[name] for name in ("completion", "chosen", "rejected") if name in row]
-    for text in [*texts, *row.get("completions", [])]:
-        yield row["prompt_id"], hash(text)
+    for completion in completions_in(row):
+        yield row["prompt_id"], hash(completion.key)
 
 
 def completions_with_both_labels(rows: Iterable[Mapping[str, Any]]) -> int:
@@ -69,7 +69,7 @@ def completions_with_both_labels(rows: Iterable[Mapping[str, Any]]) -> int:
     """
     labels: dict[tuple[str, int], set[bool]] = {}
     for row in rows:
-        key = row["prompt_id"], hash(row["completion"])
+        key = row["prompt_id"], hash(completion_in(row, "completion").key)
         labels.setdefault(key, set()).add(row["desirable"])
     return sum(len(given_labels) == 2 for given_labels in labels.values())
 

@@ -15,7 +15,7 @@ from halo_core.data import Loaded
 from halo_core.errors import DataError, HaloError
 from halo_core.feedback import Feedback
 from halo_core.guarded.blame import blaming, plugin_error
-from halo_core.rows import arrow_schema
+from halo_core.rows import RowWriter
 from halo_core.run.identity import digest, source_identity
 from halo_core.run.row_checks import checked_row, group_id, is_empty, place_of
 from halo_core.spec.data_sets import Part, SetSpec, Source
@@ -91,20 +91,16 @@ def materialise(source: Source, workspace: Workspace) -> Rows:
 
 
 def _write(source: Source, folder: Path) -> DataRecord:
-    import pyarrow as pa
-
     feedback = _feedback(source)
-    schema = arrow_schema(feedback)
     loaded = _loaded(source)
     counts: Counter[str] = Counter()
     content = hashlib.sha256()
     folder.mkdir(parents=True, exist_ok=True)
     beside = folder / f"{ROWS}.part"
     rows = _kept(source, feedback, _iterate(source, loaded), counts)
-    with pa.OSFile(str(beside), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+    with RowWriter(beside, feedback) as writer:
         while chunk := list(islice(rows, CHUNK)):
-            table = pa.Table.from_pylist(chunk, schema=schema)
-            writer.write_table(table)
+            writer.write(chunk)
             content.update(repr(chunk).encode())
             counts["kept"] += len(chunk)
     # Only now: a source may count what it drops while its rows are read.

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from halo_core.completion import completion_in
 from halo_core.errors import DataError
-from halo_core.feedback import COLUMNS, Feedback, prompt_id
+from halo_core.feedback import (
+    COLUMNS,
+    FINISHES,
+    OPTIONAL_COLUMNS,
+    ROLES,
+    Feedback,
+    further_fields,
+    prompt_id,
+)
 from halo_core.guarded.blame import is_text
 from halo_core.hashing import short_hash
 from halo_core.spec.data_sets import Source
 
-ROLES = ("system", "user", "assistant", "tool")
+TEXT_FIELDS = ("name", "tool_call_id", "reasoning_content", "thinking")
+"""Further fields of a message that hold text."""
 
 
 def place_of(source: Source) -> str:
@@ -26,15 +37,20 @@ def group_id(row: Mapping[str, Any]) -> str | None:
 
 
 def is_empty(feedback: Feedback, row: Mapping[str, Any]) -> bool:
-    """Returns whether one of a row's texts is blank, so that nothing can be learned from it."""
+    """Returns whether one of a row's texts is blank, so that nothing can be learned from it.
+
+    A completion of calls or thoughts alone is not.
+    """
+    if feedback == "text":
+        return not row["text"].strip()
     names = [name for name, type_ in COLUMNS[feedback].items() if type_ == "string"]
-    return any(not row[name].strip() for name in names)
+    return any(completion_in(row, name).is_empty for name in names)
 
 
 def checked_row(
     source: Source, feedback: Feedback, row: Mapping[str, Any], position: int
 ) -> dict[str, Any]:
-    """Returns a row with exactly the columns of its feedback and its ids.
+    """Returns a row with exactly the columns of its feedback, its optional ones and its ids.
 
     Args:
         source: Where the row comes from, for its id and for errors.
@@ -47,52 +63,146 @@ def checked_row(
     """
     name = source.resolved.short_name
     id_ = str(row.get("id") or f"{name}/{source.split}/{position}")
-    checked: dict[str, Any] = {"id": id_, "source": source.resolved.short_name}
+    checked: dict[str, Any] = {"id": id_, "source": name}
+    try:
+        checked |= checked_columns(feedback, row)
+    except DataError as error:
+        raise DataError(error.message, location=f"{place_of(source)}, row {id_}") from error
+    prompt = checked.get("prompt", [{"role": "text", "content": checked.get("text", "")}])
+    checked["prompt_id"] = prompt_id(prompt, checked.get("tools"))
+    return checked
+
+
+def checked_columns(feedback: Feedback, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the columns of a row that its kind of feedback has, without those that are null.
+
+    Args:
+        feedback: The kind that its source says it is.
+        row: As its source gave it; other columns are left out.
+
+    Raises:
+        DataError: When a column is missing or holds something else than it should.
+    """
+    checked: dict[str, Any] = {}
     for column, type_ in COLUMNS[feedback].items():
         if column not in row:
             raise DataError(
                 f"column {column!r} is missing; {feedback} feedback has "
-                f"{', '.join(COLUMNS[feedback])}, the row has {', '.join(map(str, row))}",
-                location=f"{place_of(source)}, row {id_}",
+                f"{', '.join(COLUMNS[feedback])}, the row has {', '.join(map(str, row))}"
             )
-        problem = _problem(type_, row[column])
-        if problem:
+        checked[column] = _checked_value(column, type_, row[column])
+    for column, type_ in OPTIONAL_COLUMNS[feedback].items():
+        if row.get(column) is None:
+            continue
+        value = _checked_value(column, type_, row[column])
+        if type_.endswith(" list") and len(value) != len(row["completions"]):
             raise DataError(
-                f"column {column!r}: {problem}", location=f"{place_of(source)}, row {id_}"
+                f"column {column!r} has {len(value)} values for {len(row['completions'])} "
+                "completions; expected one each, null where nothing is known"
             )
-        checked[column] = row[column]
-    prompt = checked.get("prompt", [{"role": "text", "content": checked.get("text", "")}])
-    checked["prompt_id"] = prompt_id(prompt)
+        if _says_something(value):
+            checked[column] = value
     return checked
 
 
-def _problem(type_: str, value: Any) -> str | None:
+def _says_something(value: Any) -> bool:
+    """Returns whether an optional value differs from its absence; a list of nulls does not."""
+    return any(item is not None for item in value) if isinstance(value, list) else bool(value)
+
+
+def _checked_value(column: str, type_: str, value: Any) -> Any:
     if type_ == "messages":
-        return _prompt_problem(value)
+        problem = _prompt_problem(value)
+    elif type_.endswith(" list"):
+        one = type_.removesuffix(" list")
+        problem = _list_problem(one, value)
+    else:
+        problem = _problem(type_, value)
+    if problem:
+        raise DataError(f"column {column!r}: {problem}")
+    if type_ == "messages":
+        return [_plain(message) for message in value]
+    if type_ == "fields":
+        return without_nulls(value)
+    if type_ == "fields list":
+        return [without_nulls(item or {}) or None for item in value]
+    return value
+
+
+def _plain(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns a message with its further fields in one order, without nulls."""
+    return {"role": message["role"], "content": message["content"], **further_fields(message)}
+
+
+def without_nulls(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns fields sorted by name, without those that are null."""
+    return {name: fields[name] for name in sorted(fields) if fields[name] is not None}
+
+
+def _problem(type_: str, value: Any) -> str | None:
     checks: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         "string": (is_text, "text"),
         "bool": (lambda v: isinstance(v, bool), "true or false"),
         "strings": (lambda v: _all(v, str) and all(map(is_text, v)), "a list of texts"),
         "floats": (lambda v: _all(v, int | float), "a list of numbers"),
+        "objects": (lambda v: _all(v, dict) and _is_json(v), "a list of JSON objects"),
+        "fields": (_are_fields, "further fields of a message, as a JSON object"),
+        "ids": (_are_ids, "a list of token ids: whole numbers from 0"),
+        "finish": (lambda v: v in FINISHES, " or ".join(FINISHES)),
     }
     check, expected = checks[type_]
     return None if check(value) else f"got {_short(value)}; expected {expected}"
+
+
+def _list_problem(type_: str, value: Any) -> str | None:
+    if not isinstance(value, list):
+        return f"got {_short(value)}; expected a list with one value per completion"
+    return next((p for item in value if item is not None and (p := _problem(type_, item))), None)
 
 
 def _all(value: Any, type_: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, type_) for item in value)
 
 
+def _are_ids(value: Any) -> bool:
+    return isinstance(value, list) and all(type(id_) is int and 0 <= id_ < 2**31 for id_ in value)
+
+
+def _are_fields(value: Any) -> bool:
+    return isinstance(value, dict) and not {"role", "content"} & value.keys() and _is_json(value)
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
 def _prompt_problem(value: Any) -> str | None:
     if not isinstance(value, list) or not value:
         return f"got {_short(value)}; expected a list of messages"
     for message in value:
-        if not isinstance(message, dict) or set(message) != {"role", "content"}:
+        if not isinstance(message, dict) or not {"role", "content"} <= message.keys():
             return f"got the message {_short(message)}; expected {{role, content}}"
         if message["role"] not in ROLES or not is_text(message["content"]):
             return f"got the message {_short(message)}; roles are {', '.join(ROLES)}"
+        if len(message) > 2 and (problem := _field_problem(message)):
+            return f"got the message {_short(message)}; {problem}"
     if value[-1]["role"] == "assistant":
         return "the prompt ends with an assistant's message; expected the user's"
+    return None
+
+
+def _field_problem(message: Mapping[str, Any]) -> str | None:
+    for name, value in further_fields(message).items():
+        if name in TEXT_FIELDS and not is_text(value):
+            return f"its {name} is no text"
+        if name == "tool_calls" and not _all(value, dict):
+            return "its tool_calls are no list of objects"
+        if not isinstance(name, str) or not _is_json({name: value}):
+            return f"its {name} is nothing that JSON can hold"
     return None
 
 

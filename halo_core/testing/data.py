@@ -6,9 +6,11 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+from halo_core.completion import completion_in
 from halo_core.data import DataInfo, DataSource
 from halo_core.errors import DataError
-from halo_core.feedback import COLUMNS, Feedback
+from halo_core.feedback import BESIDE, COLUMNS, Feedback
+from halo_core.run.row_checks import checked_columns
 from halo_core.testing.component import check_component, expect, must_not_raise
 
 
@@ -77,8 +79,9 @@ def _check_row(source: DataSource, where: str, row: Mapping[str, Any], feedback:
         expect(column in row, source, f"{where} has no {column!r}; {feedback} feedback needs it")
         value = row[column]
         expect(_is(kind, value), source, f"{where}: {column!r} is {value!r}; expected {kind}")
+        said = column in BESIDE and kind == "string" and not completion_in(row, column).is_empty
         expect(
-            kind == "bool" or len(value) > 0,
+            kind == "bool" or said or len(value) > 0,
             source,
             f"{where}: {column!r} is empty; drop the row and count it",
         )
@@ -88,6 +91,10 @@ def _check_row(source: DataSource, where: str, row: Mapping[str, Any], feedback:
             source,
             f"{where} has {len(row['completions'])} completions and {len(row['scores'])} scores",
         )
+    try:
+        checked_columns(feedback, row)
+    except DataError as error:
+        expect(False, source, f"{where}: {error.message}")
 
 
 def _is(kind: str, value: object) -> bool:
@@ -105,8 +112,8 @@ def _is(kind: str, value: object) -> bool:
 def _is_message(message: object) -> bool:
     return (
         isinstance(message, Mapping)
-        and set(message) == {"role", "content"}
-        and all(isinstance(text, str) for text in message.values())
+        and isinstance(message.get("role"), str)
+        and isinstance(message.get("content"), str)
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.feedback import Feedback, prompt_id
-from halo_core.rows import DataSet, arrow_schema
+from halo_core.rows import DataSet, RowWriter
 
 
 def data_set(
@@ -21,14 +21,16 @@ def data_set(
         rows: With the columns of their kind; `id`, `prompt_id` and `source` are filled in.
         name: The set's name.
     """
-    import pyarrow as pa
-
     whole = [
-        {"id": f"{name}-{i}", "prompt_id": prompt_id(row.get("prompt", [])), "source": name, **row}
+        {
+            "id": f"{name}-{i}",
+            "prompt_id": prompt_id(row.get("prompt", []), row.get("tools")),
+            "source": name,
+            **row,
+        }
         for i, row in enumerate(rows)
     ]
-    table = pa.Table.from_pylist(whole, schema=arrow_schema(feedback))
     path = folder / f"{name}-{feedback}.arrow"
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
+    with RowWriter(path, feedback) as writer:
+        writer.write(whole)
     return DataSet(name, feedback, [path])

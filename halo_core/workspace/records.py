@@ -21,6 +21,8 @@ SUITE_SPEC = "suite.yaml"
 ROWS = "rows.arrow"
 """In a folder below `data/`: the rows of a source."""
 
+Finish = Literal["stop", "length"]
+
 AGAIN = "Compute its stage again: halo run SPEC --again STAGE"
 
 
@@ -30,7 +32,7 @@ class SampleLine(TypedDict):
     v: NotRequired[int]
     """Version of the line."""
     prompt_id: str
-    """Names the prompt by its roles and contents (`halo_core.prompt_id`)."""
+    """Names the prompt by its messages and tools (`halo_core.prompt_id`)."""
     prompt: Prompt
     """Messages before the completion."""
     completion: str
@@ -43,8 +45,14 @@ class SampleLine(TypedDict):
     """Length of the target in tokens."""
     token_ids: NotRequired[list[int]]
     """Token ids of the completion."""
-    finish: NotRequired[Literal["stop", "length"]]
-    """Why the completion ended: by itself, or at the longest length."""
+    finish: NotRequired[Finish]
+    """Why the completion ended: "stop" by itself, "length" at the longest length."""
+    tokenizer: NotRequired[str | None]
+    """Digest of the tokenizer that the token ids are of."""
+    template: NotRequired[str | None]
+    """Digest of the chat template, and of what else decided how the prompt was rendered."""
+    tools: NotRequired[list[dict[str, Any]] | None]
+    """Tools that the prompt offers."""
 
 
 class OrderVerdict(TypedDict):
@@ -70,7 +78,7 @@ class VerdictLine(TypedDict):
     v: NotRequired[int]
     """Version of the line."""
     prompt_id: str
-    """Names the prompt by its roles and contents."""
+    """Names the prompt by its messages and tools."""
     prompt: Prompt
     """Messages before both texts."""
     completion: str
@@ -138,6 +146,36 @@ class FeedbackLine(TypedDict):
     """Their scores, higher being better."""
     text: NotRequired[str]
     """Raw text, of the kind text."""
+    tools: NotRequired[list[dict[str, Any]] | None]
+    """Tools that the prompt offers."""
+    tokenizer: NotRequired[str | None]
+    """Digest of the tokenizer that the token ids are of."""
+    template: NotRequired[str | None]
+    """Digest of the chat template that the completions were sampled with."""
+    completion_fields: NotRequired[dict[str, Any] | None]
+    """Further fields of the completion's message: tool_calls and so on."""
+    completion_token_ids: NotRequired[list[int] | None]
+    """Token ids of the completion as they were sampled."""
+    finish: NotRequired[Finish | None]
+    """Why the completion ended: "stop" by itself, "length" at the longest length."""
+    chosen_fields: NotRequired[dict[str, Any] | None]
+    """Further fields of the better completion's message: tool_calls and so on."""
+    chosen_token_ids: NotRequired[list[int] | None]
+    """Token ids of the better completion as they were sampled."""
+    chosen_finish: NotRequired[Finish | None]
+    """Why the better completion ended: "stop" by itself, "length" at the longest length."""
+    rejected_fields: NotRequired[dict[str, Any] | None]
+    """Further fields of the worse completion's message: tool_calls and so on."""
+    rejected_token_ids: NotRequired[list[int] | None]
+    """Token ids of the worse completion as they were sampled."""
+    rejected_finish: NotRequired[Finish | None]
+    """Why the worse completion ended: "stop" by itself, "length" at the longest length."""
+    completions_fields: NotRequired[list[dict[str, Any] | None] | None]
+    """Further fields of the message of each of the completions."""
+    completions_token_ids: NotRequired[list[list[int] | None] | None]
+    """Token ids of each of the completions."""
+    finishes: NotRequired[list[Finish | None] | None]
+    """Why each of the completions ended: "stop" or "length"."""
 
 
 class EventLine(TypedDict):

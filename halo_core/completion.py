@@ -1,0 +1,101 @@
+"""A completion of a row, with the optional columns that say more of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from halo_core.feedback import BESIDE, SHARED
+
+_SPOKEN = ("tool_calls", "reasoning_content", "thinking")
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A completion with all that its row says of it.
+
+    Attributes:
+        text: The content of the assistant's message.
+        fields: Its further fields: `tool_calls`, `reasoning_content` and so on.
+        token_ids: The token ids that were sampled.
+        finish: Why the sampling ended: ``stop`` or ``length``.
+    """
+
+    text: str
+    fields: Mapping[str, Any] | None = None
+    token_ids: Sequence[int] | None = None
+    finish: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What tells a completion from the others of its prompt: its text, or text and fields."""
+        if not self.fields:
+            return self.text
+        fields = json.dumps(self.fields, ensure_ascii=False, sort_keys=True)
+        return f"{self.text}\x00{fields}"
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it says nothing: a blank text, and no thoughts or calls of tools beside it."""
+        fields = self.fields or {}
+        return not self.text.strip() and not any(fields.get(name) for name in _SPOKEN)
+
+    def columns(self, name: str) -> dict[str, Any]:
+        """Returns its columns in a row, without those it has nothing for.
+
+        Args:
+            name: The column of the text: ``completion``, ``chosen`` or ``rejected``.
+
+        >>> Completion("Moo.", finish="stop").columns("chosen")
+        {'chosen': 'Moo.', 'chosen_finish': 'stop'}
+        """
+        beside = zip(BESIDE[name], (self.fields, self.token_ids, self.finish), strict=True)
+        return {name: self.text, **{key: value for key, value in beside if value is not None}}
+
+
+def completion_in(row: Mapping[str, Any], name: str) -> Completion:
+    """Returns a completion of a row.
+
+    Args:
+        row: With the column `name`, and perhaps those beside it.
+        name: ``completion``, ``chosen`` or ``rejected``.
+    """
+    fields, token_ids, finish = BESIDE[name]
+    return Completion(row[name], row.get(fields), row.get(token_ids), row.get(finish))
+
+
+def scored_completions(row: Mapping[str, Any]) -> list[Completion]:
+    """Returns the completions of a row of scored feedback, in their order."""
+    texts: Sequence[str] = row["completions"]
+    beside = [row.get(name) or [None] * len(texts) for name in BESIDE["completions"]]
+    return [Completion(text, *(of[i] for of in beside)) for i, text in enumerate(texts)]
+
+
+def scored_columns(completions: Sequence[Completion]) -> dict[str, Any]:
+    """Returns the columns of the completions of a row of scored feedback; see `Completion`."""
+    fields, token_ids, finish = BESIDE["completions"]
+    columns: dict[str, Any] = {"completions": [each.text for each in completions]}
+    beside: dict[str, list[Any]] = {
+        fields: [each.fields for each in completions],
+        token_ids: [each.token_ids for each in completions],
+        finish: [each.finish for each in completions],
+    }
+    return columns | {
+        name: values for name, values in beside.items() if any(v is not None for v in values)
+    }
+
+
+def completions_in(row: Mapping[str, Any]) -> Iterator[Completion]:
+    """Yields all completions of a row, of whichever kind its feedback is."""
+    for name in BESIDE:
+        if name in row and name != "completions":
+            yield completion_in(row, name)
+    if "completions" in row:
+        yield from scored_completions(row)
+
+
+def shared_columns(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the optional columns about a whole row: its tools, and the digests of its ids."""
+    return {name: row[name] for name in SHARED if row.get(name) is not None}
