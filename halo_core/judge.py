@@ -15,6 +15,7 @@ from halo_core.errors import PluginError
 from halo_core.feedback import Prompt
 from halo_core.guarded.blame import first_wrong, is_number
 from halo_core.guarded.judge_calls import Form
+from halo_core.progress import SilentProgress
 from halo_core.stage import ModelInput
 
 Winner = Literal["A", "B", "tie"]
@@ -128,11 +129,13 @@ class JudgeContext:
         shared: The workspace's folder of replies that were paid for, which need not exist yet: what
             was paid for in any run is found there.
         models: Option of the judge (``from``) to the model of the spec that it names.
+        warn: Reports something the user should know, without stopping.
     """
 
     folder: Path
     shared: Path
     models: Mapping[str, ModelInput] = field(default_factory=dict)
+    warn: Callable[[str], None] = SilentProgress().warn
 
 
 class JudgeSession(Protocol):

@@ -66,7 +66,7 @@ def judge_context(context: StageContext) -> JudgeContext:
         for name, model in context.models.items()
         if name.startswith(prefix)
     }
-    return JudgeContext(folder, shared_folder(context.cache), models)
+    return JudgeContext(folder, shared_folder(context.cache), models, context.warn)
 
 
 def shared_folder(cache: Path) -> Path:

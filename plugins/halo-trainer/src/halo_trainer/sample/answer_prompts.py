@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from halo_core.errors import UserError
+from halo_core.progress import SilentProgress
 from halo_core.stage import StageContext, StageResult
 from halo_core.workspace.records import SAMPLES, SampleLine
 from halo_models.control_tokens import suffixes
@@ -18,6 +19,7 @@ from halo_models.notes import ModelNotes, read_notes
 from halo_models.prompts import EncodedPrompt, PromptEncoder
 from halo_models.tokenizers import end_ids, token_ids
 from halo_trainer.sample.generate import Choice, Generated, Sampler
+from halo_trainer.sample.probe import answers_together
 from halo_trainer.sample.sample_file import SampleFile
 from halo_trainer.sample.select_prompts import SamplePrompt, select_prompts
 
@@ -62,16 +64,24 @@ def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
     )
     encoded = _encoded(prompts, tokenizer, max_prompt_length, read_notes(source))
     _warn_of_cut(encoded, max_prompt_length, context)
+    batches = length_batches(prompts, encoded, recipe.batch_size)
+    file = SampleFile(context.folder, [[prompt.id for prompt in batch] for batch in batches])
+    ends = end_ids(tokenizer, model)
     sampler = Sampler(
         model=model,
-        ends=end_ids(tokenizer, model),
+        ends=ends,
         choice=recipe.choice,
         max_new_tokens=max_new_tokens,
         seed=context.seed,
         stopped=context.stop.is_set,
+        together=answers_together(
+            model,
+            ends=ends,
+            max_prompt_length=max_prompt_length,
+            max_new_tokens=max_new_tokens,
+            warn=context.warn if recipe.batch_size > 1 else SilentProgress().warn,
+        ),
     )
-    batches = length_batches(prompts, encoded, recipe.batch_size)
-    file = SampleFile(context.folder, [[prompt.id for prompt in batch] for batch in batches])
     _answer(batches, encoded, sampler, tokenizer, file, context)
     file.finish([prompt.id for prompt in prompts])
     context.events.append("samples", stage=context.id, path=SAMPLES.name, count=len(prompts))

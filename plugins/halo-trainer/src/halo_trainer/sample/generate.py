@@ -54,6 +54,7 @@ class Sampler:
         max_new_tokens: Length at which a completion is cut off.
         seed: Decides the numbers that tokens are drawn with.
         stopped: Whether to give up, asked after every token.
+        together: Whether prompts of a batch are computed together; else one after the other.
     """
 
     model: Any
@@ -62,6 +63,7 @@ class Sampler:
     max_new_tokens: int
     seed: int
     stopped: Callable[[], bool] = lambda: False
+    together: bool = True
 
     def batch(self, prompts: Sequence[tuple[str, Sequence[int]]]) -> list[Generated] | None:
         """Returns a completion of each prompt; None when it was given up.
@@ -69,33 +71,24 @@ class Sampler:
         Args:
             prompts: Prompt id and token ids of each.
         """
-        tokens, mask = _left_padded([ids for _, ids in prompts], self.ends[0])
+        answers: list[Generated] = []
+        for group in [prompts] if self.together else [[prompt] for prompt in prompts]:
+            made = self._answers(group)
+            if self.stopped():
+                return None
+            answers += map(self._ended, made.tolist())
+        return answers
+
+    def _answers(self, prompts: Sequence[tuple[str, Sequence[int]]]) -> Tensor:
         numbers = np.stack([uniforms(self.seed, id_, self.max_new_tokens) for id_, _ in prompts])
-        device = self.model.device
-        chosen = _Chosen(torch.from_numpy(numbers).to(device), tokens.shape[1], self.choice)
-        with torch.inference_mode():
-            output = self.model.generate(
-                input_ids=tokens.to(device),
-                attention_mask=mask.to(device),
-                generation_config=self._config(),
-                logits_processor=[chosen],
-                stopping_criteria=[_Stopped(self.stopped)],
-            )
-        if self.stopped():
-            return None
-        return [self._ended(row[tokens.shape[1] :].tolist()) for row in output.cpu()]
-
-    def _config(self) -> Any:
-        from transformers import GenerationConfig
-
-        # What the model's folder says of sampling must not mix with our options.
-        self.model.generation_config = GenerationConfig()
-        return GenerationConfig(
+        drawn = torch.from_numpy(numbers).to(self.model.device)
+        return go_on(
+            self.model,
+            [ids for _, ids in prompts],
+            ends=self.ends,
             max_new_tokens=self.max_new_tokens,
-            do_sample=False,
-            eos_token_id=list(self.ends),
-            pad_token_id=self.ends[0],
-            use_cache=True,
+            choose_next=lambda scores, position: choose(scores, drawn[:, position], self.choice),
+            stopped=self.stopped,
         )
 
     def _ended(self, ids: list[int]) -> Generated:
@@ -105,17 +98,59 @@ class Sampler:
         return Generated(ids, "length")
 
 
+def go_on(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    *,
+    ends: Sequence[int],
+    max_new_tokens: int,
+    choose_next: Callable[[Tensor, int], Tensor],
+    stopped: Callable[[], bool] = lambda: False,
+) -> Tensor:
+    """Returns what a model writes behind left-padded prompts [prompts, tokens].
+
+    Args:
+        model: A transformers causal language model.
+        prompts: Token ids of each.
+        ends: Ids of the tokens that end a completion; the first one fills what is behind an end.
+        max_new_tokens: Most tokens of a completion.
+        choose_next: From logits [prompts, vocabulary] and position of the completion to the next
+            token of each prompt [prompts].
+        stopped: Whether to give up, asked after every token.
+    """
+    from transformers import GenerationConfig
+
+    tokens, mask = _left_padded(prompts, ends[0])
+    # What the model's folder says of sampling must not mix with our options.
+    model.generation_config = GenerationConfig()
+    config = GenerationConfig(
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        eos_token_id=list(ends),
+        pad_token_id=ends[0],
+        use_cache=True,
+    )
+    with torch.inference_mode():
+        output = model.generate(
+            input_ids=tokens.to(model.device),
+            attention_mask=mask.to(model.device),
+            generation_config=config,
+            logits_processor=[_Chosen(choose_next, tokens.shape[1])],
+            stopping_criteria=[_Stopped(stopped)],
+        )
+    made: Tensor = output[:, tokens.shape[1] :].cpu()
+    return made
+
+
 class _Chosen:
     """Leaves only the chosen token possible, so that greedy generation takes it."""
 
-    def __init__(self, numbers: Tensor, prompt_length: int, choice: Choice) -> None:
-        self._numbers = numbers
+    def __init__(self, choose_next: Callable[[Tensor, int], Tensor], prompt_length: int) -> None:
+        self._choose_next = choose_next
         self._prompt_length = prompt_length
-        self._choice = choice
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        position = input_ids.shape[1] - self._prompt_length
-        tokens = choose(scores, self._numbers[:, position], self._choice)
+        tokens = self._choose_next(scores, input_ids.shape[1] - self._prompt_length)
         only = torch.full_like(scores, -torch.inf)
         return only.scatter(1, tokens.unsqueeze(1), 0.0)
 

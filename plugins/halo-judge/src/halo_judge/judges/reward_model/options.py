@@ -140,5 +140,6 @@ class RewardModel(ScoringJudge):
             precision=self.precision,
             batch_size=self.batch_size,
             device=self.device,
+            warn=context.warn,
         )
         return nullcontext(session)

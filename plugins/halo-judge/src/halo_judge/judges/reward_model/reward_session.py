@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import isfinite
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ try:
     from torch import Tensor
 
     from halo_judge.judges.reward_model.classifier_text import ClassifierInput, Reader, Reads
+    from halo_judge.judges.reward_model.padding_probe import scores_together
     from halo_models.device import Precision, pick_device, pick_dtype
     from halo_models.load import context_length, load_classifier
 except ModuleNotFoundError as missing:
@@ -41,6 +42,7 @@ class RewardSession:
         precision: Of the weights.
         batch_size: Completions that are computed at a time.
         device: Where to compute.
+        warn: Told when texts will be scored one at a time.
 
     Raises:
         UserError: When a GPU is asked for that is not there.
@@ -58,6 +60,7 @@ class RewardSession:
         precision: Precision,
         batch_size: int,
         device: Literal["auto", "cpu", "cuda"],
+        warn: Callable[[str], None],
     ) -> None:
         try:
             place = pick_device(device)
@@ -66,7 +69,6 @@ class RewardSession:
         loaded = load_classifier(model, dtype=pick_dtype(precision, place), device=place)
         self._network, self._tokenizer = loaded.network, loaded.tokenizer
         self._device = place
-        self._batch_size = batch_size
         limit = min(max_length or LONGEST, _context(self._network, self._tokenizer))
         try:
             self._reader = Reader(loaded.tokenizer, loaded.notes, reads=reads, limit=limit)
@@ -74,6 +76,10 @@ class RewardSession:
             raise ModelError(error.message, location=model.path) from error
         self._column = label_index(self._network.config, label, model.path)
         self._probability = probability
+        together = batch_size > 1 and scores_together(
+            self._network, self._logits, self._tokenizer, limit=limit, warn=warn
+        )
+        self._batch_size = batch_size if together else 1
 
     def score(self, answers: Sequence[Answer]) -> Iterator[Score]:
         """Yields one score per answer, longest texts first, batch by batch."""
@@ -94,10 +100,13 @@ class RewardSession:
                     yield Score(id_, None, f"the model gave {value}", text.cut)
 
     def _values(self, batch: Sequence[ClassifierInput]) -> list[float]:
-        with torch.inference_mode():
-            logits = self._network(**self._padded(batch)).logits.float()
-        values: list[float] = self._wanted(logits).tolist()
+        values: list[float] = self._wanted(self._logits(batch)).tolist()
         return values
+
+    def _logits(self, batch: Sequence[ClassifierInput]) -> Tensor:
+        with torch.inference_mode():
+            logits: Tensor = self._network(**self._padded(batch)).logits
+        return logits.float()
 
     def _wanted(self, logits: Tensor) -> Tensor:
         """Returns the score of each text [B] from its logits [B, labels]."""

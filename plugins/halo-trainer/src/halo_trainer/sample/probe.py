@@ -1,0 +1,152 @@
+"""Finds out whether a model can be trusted with left-padded batches, by trying."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from halo_core.errors import ModelError
+from halo_models.batch_probe import difference, in_float32, probe_ids
+from halo_trainer.sample.generate import go_on
+
+PROMPT_LENGTHS = (3, 17, 2, 8)
+"""Tokens of the prompts that are tried."""
+
+NEW_TOKENS = 6
+"""Tokens behind each, so that what is kept of earlier tokens is tried, too."""
+
+_REFUSED = (TypeError, ValueError, RuntimeError, IndexError)
+
+
+def answers_together(
+    model: Any,
+    *,
+    ends: Sequence[int],
+    max_prompt_length: int,
+    max_new_tokens: int,
+    warn: Callable[[str], None],
+) -> bool:
+    """Returns whether left-padded prompts in a batch get the logits that each gets alone.
+
+    Prompts of unequal length are continued with tokens that are given, together and one by one,
+    and the logits of every new token are compared with those of the model for the whole sequence,
+    which is what training computes. All in float32, where an error cannot hide behind rounding.
+
+    Args:
+        model: A causal language model of transformers, in evaluation mode.
+        ends: As for `Sampler`.
+        max_prompt_length: No prompt of the probe is longer.
+        max_new_tokens: No completion of the probe is longer.
+        warn: Told when prompts will be answered one at a time.
+
+    Raises:
+        ModelError: When a prompt alone does not get them either.
+    """
+    new_tokens = min(NEW_TOKENS, max_new_tokens)
+    lengths = [min(n, max_prompt_length) for n in _lengths(model.config)]
+    ids = probe_ids(model.config, [*lengths, *[new_tokens] * len(lengths)], without=ends)
+    probe = _Probe(model, ids[: len(lengths)], torch.tensor(ids[len(lengths) :]), ends)
+    gaps = in_float32(model, probe.gaps)
+    if gaps.alone is None:
+        return True
+    name = type(model).__name__
+    if gaps.alone > gaps.rounding:
+        raise ModelError(
+            f"{name} gives other logits when it answers a prompt than for the same tokens in one "
+            f"pass ({_words(gaps.alone, gaps.rounding)}), so its samples would be wrong; expected "
+            "a causal language model that generates with a cache"
+        )
+    warn(
+        f"{name} gives other logits for left-padded prompts in a batch than for each alone "
+        f"({_words(gaps.together, gaps.rounding)}), so prompts are answered one at a time; the "
+        "samples are right, but sampling is slower"
+    )
+    return False
+
+
+@dataclass(frozen=True)
+class _Gaps:
+    """How far logits are from those of one pass, relative to the largest.
+
+    Attributes:
+        together: Of prompts in a batch.
+        alone: Of prompts one by one; None where the batch has the right ones.
+        rounding: What may be.
+    """
+
+    together: float
+    alone: float | None
+    rounding: float
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """Prompts, and the tokens that are given behind each [prompts, tokens]."""
+
+    model: Any
+    prompts: Sequence[Sequence[int]]
+    forced: Tensor
+    ends: Sequence[int]
+
+    def gaps(self, rounding: float) -> _Gaps:
+        # First, since a model may keep a state of its own.
+        expected = torch.stack(list(map(self._whole, self.prompts, self.forced)))
+        together = _gap(lambda: self._generated(self.prompts, self.forced), expected)
+        if together <= rounding:
+            return _Gaps(together, None, rounding)
+        return _Gaps(together, _gap(self._one_by_one, expected), rounding)
+
+    def _whole(self, prompt: Sequence[int], forced: Tensor) -> Tensor:
+        """Returns the logits of the new tokens from one pass over all [tokens, vocabulary]."""
+        tokens = torch.cat([torch.tensor(prompt), forced]).to(self.model.device)
+        keep = len(forced) + 1
+        # Else a long prompt has logits for each of its tokens, which no one looks at.
+        few = "logits_to_keep" in inspect.signature(self.model.forward).parameters
+        options = {"logits_to_keep": keep} if few else {}
+        logits: Tensor = self.model(input_ids=tokens[None], use_cache=False, **options).logits[0]
+        return logits[-keep:-1].float()
+
+    def _generated(self, prompts: Sequence[Sequence[int]], forced: Tensor) -> Tensor:
+        """Returns the logits of the new tokens as sampling sees them [prompts, tokens, V]."""
+        seen: list[Tensor] = []
+
+        def take(scores: Tensor, position: int) -> Tensor:
+            seen.append(scores.float())
+            return forced[:, position].to(scores.device)
+
+        steps = forced.shape[1]
+        go_on(self.model, prompts, ends=self.ends, max_new_tokens=steps, choose_next=take)
+        return torch.stack(seen, dim=1)
+
+    def _one_by_one(self) -> Tensor:
+        pairs = zip(self.prompts, self.forced, strict=True)
+        return torch.cat([self._generated([prompt], forced[None]) for prompt, forced in pairs])
+
+
+def _lengths(config: Any) -> list[int]:
+    """Returns the lengths to try, one of them longer than what a token sees, where that is less."""
+    text = config.get_text_config()
+    windows = [getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size")]
+    longest = max(PROMPT_LENGTHS)
+    window = max([longest, *(w + 5 for w in windows if w)])
+    return [window if n == longest else n for n in PROMPT_LENGTHS]
+
+
+def _gap(logits: Callable[[], Tensor], expected: Tensor) -> float:
+    try:
+        return difference(logits(), expected)
+    except torch.OutOfMemoryError:
+        raise
+    except _REFUSED:
+        return float("inf")
+
+
+def _words(gap: float, rounding: float) -> str:
+    if gap == float("inf"):
+        return "it fails, or gives no numbers"
+    return f"the difference is {gap:.2g} of the largest, where {rounding:g} would be rounding"
