@@ -2,63 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from halo_core.completion import completion_in, completions_in
-from halo_core.errors import DataError
+from halo_core.completion import completion_in
 from halo_core.feedback import Feedback
 from halo_core.guarded.blame import blaming
 from halo_core.guarded.loss_calls import settled
 from halo_core.loss import ClassCounts, Loss
 from halo_core.rows import DataSet
 from halo_core.run.materialise import Rows
+from halo_core.run.overlap import check_overlap
 from halo_core.run.plan import Plan, PlannedStage
 from halo_core.spec.resolved import Resolved
 from halo_core.spec.stages import StageSpec
-
-
-def check_overlap(
-    trained: Sequence[DataSet], tested: Sequence[DataSet], warn: Callable[[str], None]
-) -> None:
-    """Compares every training set with every test set of another name.
-
-    Args:
-        trained: Sets that models learn from; raw text is not compared.
-        tested: Sets that prompts are drawn from or losses evaluated on.
-        warn: Told of prompts that stand in both with other completions.
-
-    Raises:
-        DataError: When a prompt stands in both with the same completion.
-    """
-    for test in tested:
-        for train in trained:
-            if train.name != test.name and "text" not in (train.feedback, test.feedback):
-                _compare(train, test, warn)
-
-
-def _compare(train: DataSet, test: DataSet, warn: Callable[[str], None]) -> None:
-    seen = {pair for row in train for pair in _pairs(row)}
-    prompts = {prompt for prompt, _ in seen}
-    rows = [row["id"] for row in test if any(pair in seen for pair in _pairs(row))]
-    if rows:
-        raise DataError(
-            f"{len(rows)} of its {len(test)} rows stand in {train.name!r} too, the first is "
-            f"{rows[0]}. What is tested on must not be trained on: use other splits, or "
-            "data: {train: ..., holdout: 0.1}",
-            location=f"data set {test.name!r}",
-        )
-    shared = {row["prompt_id"] for row in test} & prompts
-    if shared:
-        warn(
-            f"{len(shared)} prompts of {test.name!r} stand in {train.name!r} too, "
-            "with other completions"
-        )
-
-
-def _pairs(row: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    for completion in completions_in(row):
-        yield row["prompt_id"], hash(completion.key)
 
 
 def completions_with_both_labels(rows: Iterable[Mapping[str, Any]]) -> int:
@@ -156,25 +113,27 @@ def check_data(
         DataError: When what is tested on is learned from too.
         PluginError: When a loss raises.
     """
-    learned: dict[str, DataSet] = {}
-    tested: dict[str, DataSet] = {}
-    compared: set[str] = set()
+    learned: dict[tuple[str, Feedback], DataSet] = {}
+    tested: dict[tuple[str, Feedback], DataSet] = {}
+    compared: set[tuple[str, Feedback]] = set()
     both_labels: set[tuple[str, Feedback]] = set()
     for stage, data, learns in _sets(plan, rows):
-        (learned if learns else tested)[data.name] = data
+        # A set has another form for each kind of feedback that a stage wants.
+        form = (data.name, data.feedback)
+        (learned if learns else tested)[form] = data
         if stage.id not in fresh:
-            compared.add(data.name)
+            compared.add(form)
         if not learns or stage.id not in new:
             continue
-        if (data.name, data.feedback) not in both_labels:
-            both_labels.add((data.name, data.feedback))
+        if form not in both_labels:
+            both_labels.add(form)
             warn_of_both_labels(data, warn)
         warn_of_class_balance(stage.spec, data, warn)
     # Each two sets are compared once, though stages whose rows come late make this run again.
-    late = [data for name, data in learned.items() if name not in compared]
-    early = [data for name, data in learned.items() if name in compared]
+    late = [data for form, data in learned.items() if form not in compared]
+    early = [data for form, data in learned.items() if form in compared]
     check_overlap(late, list(tested.values()), warn)
-    check_overlap(early, [d for name, d in tested.items() if name not in compared], warn)
+    check_overlap(early, [data for form, data in tested.items() if form not in compared], warn)
 
 
 def _sets(plan: Plan, rows: StageRows) -> Iterator[tuple[PlannedStage, DataSet, bool]]:

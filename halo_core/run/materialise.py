@@ -13,11 +13,12 @@ from typing import Any
 
 from halo_core.data import Loaded
 from halo_core.errors import DataError, HaloError
-from halo_core.feedback import Feedback
+from halo_core.feedback import Feedback, Prompt
 from halo_core.guarded.blame import blaming, plugin_error
 from halo_core.rows import RowWriter
+from halo_core.run.groups import Groups, group_id
 from halo_core.run.identity import digest, source_identity
-from halo_core.run.row_checks import checked_row, group_id, is_empty, place_of
+from halo_core.run.row_checks import checked_row, is_empty, messages_of, place_of
 from halo_core.spec.data_sets import Part, SetSpec, Source
 from halo_core.spec.stage_feedback import stages_in
 from halo_core.workspace.layout import Workspace
@@ -97,7 +98,8 @@ def _write(source: Source, folder: Path) -> DataRecord:
     content = hashlib.sha256()
     folder.mkdir(parents=True, exist_ok=True)
     beside = folder / f"{ROWS}.part"
-    rows = _kept(source, feedback, _iterate(source, loaded), counts)
+    groups = Groups()
+    rows = _kept(source, feedback, _iterate(source, loaded), counts, groups)
     with RowWriter(beside, feedback) as writer:
         while chunk := list(islice(rows, CHUNK)):
             writer.write(chunk)
@@ -105,8 +107,11 @@ def _write(source: Source, folder: Path) -> DataRecord:
             counts["kept"] += len(chunk)
     # Only now: a source may count what it drops while its rows are read.
     dropped = _dropped(source, loaded) + Counter({"empty completion": counts["empty"]})
+    if source.part is not None:
+        held_out = counts["kept" if source.part.side == "held" else "elsewhere"]
+        groups.check(held_out, source.part.fraction, place_of(source))
     if not counts["kept"]:
-        raise DataError(_nothing_left(dropped, counts["elsewhere"]), location=place_of(source))
+        raise DataError(_nothing_left(dropped), location=place_of(source))
     # Rows first, `data.json` last: what is killed between the two has no record and is read again.
     beside.replace(folder / ROWS)
     record = DataRecord(
@@ -131,10 +136,8 @@ def _feedback(source: Source) -> Feedback:
     return feedback
 
 
-def _nothing_left(dropped: Mapping[str, int], elsewhere: int) -> str:
+def _nothing_left(dropped: Mapping[str, int]) -> str:
     reasons = ", ".join(f"{n} dropped: {reason}" for reason, n in dropped.items())
-    if elsewhere:
-        reasons = f"{reasons}{', ' if reasons else ''}{elsewhere} on the other side of the hold-out"
     return f"no rows are left ({reasons or 'it is empty'}); expected at least one"
 
 
@@ -175,7 +178,11 @@ def _loading(source: Source) -> Iterator[None]:
 
 
 def _kept(
-    source: Source, feedback: Feedback, rows: Iterable[Mapping[str, Any]], counts: Counter[str]
+    source: Source,
+    feedback: Feedback,
+    rows: Iterable[Mapping[str, Any]],
+    counts: Counter[str],
+    groups: Groups,
 ) -> Iterator[dict[str, Any]]:
     for position, row in enumerate(rows):
         if not isinstance(row, Mapping):
@@ -184,16 +191,16 @@ def _kept(
         checked = checked_row(source, feedback, row, position)
         if is_empty(feedback, checked):
             counts["empty"] += 1
-        elif not _in_part(source.part, group_id(row) or checked["prompt_id"]):
-            counts["elsewhere"] += 1
-        else:
+        elif source.part is None or _in_part(source.part, row, messages_of(checked), groups):
             yield checked
+        else:
+            counts["elsewhere"] += 1
 
 
-def _in_part(part: Part | None, id_: str) -> bool:
-    if part is None:
-        return True
-    # By the hash and not by a draw: a prompt is on the same side in every source and every run, and
+def _in_part(part: Part, row: Mapping[str, Any], prompt: Prompt, groups: Groups) -> bool:
+    id_ = group_id(row, prompt)
+    groups.add(id_, row, prompt)
+    # By the hash and not by a draw: a group is on the same side in every source and every run, and
     # a larger share holds all that a smaller one does.
     held = int(id_, 16) < part.fraction * 16**16
     return held == (part.side == "held")

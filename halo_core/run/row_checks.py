@@ -14,11 +14,11 @@ from halo_core.feedback import (
     OPTIONAL_COLUMNS,
     ROLES,
     Feedback,
+    Prompt,
     further_fields,
     prompt_id,
 )
 from halo_core.guarded.blame import is_text
-from halo_core.hashing import short_hash
 from halo_core.spec.data_sets import Source
 
 TEXT_FIELDS = ("name", "tool_call_id", "reasoning_content", "thinking")
@@ -28,12 +28,6 @@ TEXT_FIELDS = ("name", "tool_call_id", "reasoning_content", "thinking")
 def place_of(source: Source) -> str:
     """Returns a source and its split, as errors name them."""
     return f"{source.resolved.short_name}, split {source.split!r}"
-
-
-def group_id(row: Mapping[str, Any]) -> str | None:
-    """Returns what names the group of a row, which stays on one side of a hold-out."""
-    group = row.get("group")
-    return short_hash(str(group)) if group is not None else None
 
 
 def is_empty(feedback: Feedback, row: Mapping[str, Any]) -> bool:
@@ -68,8 +62,7 @@ def checked_row(
         checked |= checked_columns(feedback, row)
     except DataError as error:
         raise DataError(error.message, location=f"{place_of(source)}, row {id_}") from error
-    prompt = checked.get("prompt", [{"role": "text", "content": checked.get("text", "")}])
-    checked["prompt_id"] = prompt_id(prompt, checked.get("tools"))
+    checked["prompt_id"] = prompt_id(messages_of(checked), checked.get("tools"))
     return checked
 
 
@@ -103,6 +96,14 @@ def checked_columns(feedback: Feedback, row: Mapping[str, Any]) -> dict[str, Any
         if _says_something(value):
             checked[column] = value
     return checked
+
+
+def messages_of(row: Mapping[str, Any]) -> Prompt:
+    """Returns the prompt of a row; that of raw text is the text."""
+    if "prompt" not in row:
+        return [{"role": "text", "content": row["text"]}]
+    prompt: Prompt = row["prompt"]
+    return prompt
 
 
 def _says_something(value: Any) -> bool:

@@ -17,15 +17,17 @@ from halo_core.spec.resolver import Resolver
 
 @dataclass(frozen=True)
 class Part:
-    """A share of a source's prompts, or of its groups where it has some, by their hashes.
+    """A share of a source's groups of rows, by their hashes; see `halo_core.run.groups`.
 
     Attributes:
         side: ``held`` for the share itself, ``rest`` for the others.
         fraction: The share, in (0, 1).
+        by: What groups the rows that name no group, for identities.
     """
 
     side: Literal["held", "rest"]
     fraction: float
+    by: Literal["opening"] = "opening"
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Source:
         resolved: The data component.
         split: The split asked of it.
         info: What it says of itself.
-        part: The share of its prompts to keep; None for all.
+        part: The share of its groups to keep; None for all.
         converted: The name of the conversion the runner inserted, if any.
     """
 
@@ -129,7 +131,7 @@ def _fault(info: DataInfo) -> str | None:
 
 
 def held_out(data: SetSpec, fraction: float) -> tuple[SetSpec, SetSpec]:
-    """Returns a set without a share of its prompts, and a set ``test`` of that share."""
+    """Returns a set without a share of its groups, and a set ``test`` of that share."""
     rest, held = (
         tuple(replace(source, part=Part(side, fraction)) for source in data.sources)
         for side in ("rest", "held")

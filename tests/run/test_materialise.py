@@ -172,3 +172,38 @@ def test_a_source_that_says_nothing_usable_is_blamed(tmp_path: Path, info: str, 
 def test_half_a_character_is_no_text(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"column 'text': got '\\ud800'; expected text"):
         odd_rows(tmp_path, r"Loaded([{'text': '\ud800'}])")
+
+
+def held(spec_file: Path, tmp_path: Path, share: str = "0.3", **options: str) -> dict[str, Rows]:
+    """Returns the rows of both sides of a hold-out."""
+    text = spec_file.read_text()
+    start = text.index("  test: {use")
+    spec_file.write_text(text[:start] + f"  holdout: {share}\n" + text[text.index("stages:") :])
+    return {
+        name: rows(
+            spec_file, tmp_path, name, **{f"data__train__{k}": v for k, v in options.items()}
+        )[0]
+        for name in ("train", "test")
+    }
+
+
+def test_a_group_above_half_cannot_be_held_out(spec_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        held(spec_file, tmp_path, count="20", groups="1")
+    assert caught.value.location == "Pairs, split 'train'"
+    assert caught.value.message == (
+        "the group '0' has 20 of 20 rows, more than half; expected smaller ones, since a hold-out "
+        "takes whole groups. Rows stay together that have the same `group`, or without one the "
+        "same messages up to the first of the user. Name other groups in a column group (jsonl and "
+        "hub map one with columns: {group: NAME} and leave one out with ignore_columns: [group])"
+    )
+
+
+@pytest.mark.parametrize(("share", "told"), [("0.001", "none"), ("0.999", "all")])
+def test_a_hold_out_of_no_rows_is_an_error_that_names_group(
+    spec_file: Path, tmp_path: Path, share: str, told: str
+) -> None:
+    with pytest.raises(DataError, match=f"takes {told} of 20 rows") as caught:
+        held(spec_file, tmp_path, share, count="20", groups="4")
+    assert "(4 groups, by their hashes)" in caught.value.message
+    assert "column group" in caught.value.message

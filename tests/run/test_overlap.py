@@ -11,7 +11,8 @@ import pytest
 from halo_core.errors import DataError
 from halo_core.feedback import Feedback
 from halo_core.rows import DataSet
-from halo_core.run.data_checks import check_overlap, is_only_learned_from
+from halo_core.run.data_checks import is_only_learned_from
+from halo_core.run.overlap import check_overlap
 from halo_core.testing import data_set
 
 
@@ -34,12 +35,48 @@ def test_a_shared_prompt_with_other_completions_only_warns(tmp_path: Path) -> No
     test = data(tmp_path, "test", "demonstration", {"question": "q", "completion": "c"})
     told: list[str] = []
     check_overlap([train], [test], warn=told.append)
-    assert told == ["1 prompts of 'test' stand in 'train' too, with other completions"]
+    assert told == ["1 of 1 prompts of 'test' stand in 'train' too, with other completions"]
 
 
-def test_a_set_may_be_used_for_both_on_purpose(tmp_path: Path) -> None:
+def test_a_set_may_be_used_for_both_on_purpose_and_that_is_told(tmp_path: Path) -> None:
     train = data(tmp_path, "train", "demonstration", {"question": "q", "completion": "a"})
-    check_overlap([train], [train], warn=pytest.fail)
+    told: list[str] = []
+    check_overlap([train], [train], warn=told.append)
+    assert told == ["'train' is learned from and tested on: its results say nothing of new rows"]
+
+
+def test_every_form_of_a_set_is_compared(tmp_path: Path) -> None:
+    question = {"question": "q"}
+    pair = data(tmp_path, "train", "paired", {**question, "chosen": "a", "rejected": "b"})
+    good = data(tmp_path, "train", "demonstration", {**question, "completion": "a"})
+    test = data(tmp_path, "test", "demonstration", {**question, "completion": "b"})
+    with pytest.raises(DataError, match="1 of its 1 rows stand in 'train' too"):
+        check_overlap([pair, good], [test], warn=pytest.fail)
+
+
+def test_prompts_that_differ_in_case_or_white_space_are_counted(tmp_path: Path) -> None:
+    train = data(tmp_path, "train", "demonstration", {"question": "Hot  soup?", "completion": "a"})
+    asked = [{"question": q, "completion": "b"} for q in ("hot soup? ", "HOT\nSOUP?", "Hotsoup?")]
+    test = data(tmp_path, "test", "demonstration", *asked)
+    told: list[str] = []
+    check_overlap([train], [test], warn=told.append)
+    assert told == [
+        "2 of 3 prompts of 'test' differ from one of 'train' only in case or white space"
+    ]
+
+
+def test_prompts_of_a_training_dialogue_are_counted(tmp_path: Path) -> None:
+    first = {"role": "user", "content": "q"}
+    later = [first, {"role": "assistant", "content": "a"}, {"role": "user", "content": "r"}]
+    rows = [{"prompt": [first], "completion": "a"}, {"prompt": [later[2]], "completion": "c"}]
+    train = data_set(tmp_path, "demonstration", rows, name="train")
+    test = data_set(tmp_path, "demonstration", [{"prompt": later, "completion": "b"}], name="test")
+    told: list[str] = []
+    check_overlap([train], [test], warn=told.append)
+    assert told == [
+        "1 of 1 prompts of 'test' open as dialogues of 'train' do: they have the same messages up "
+        "to the first of the user, as the turns of one dialogue have"
+    ]
 
 
 def stage(produces: str, **inputs: str) -> Any:

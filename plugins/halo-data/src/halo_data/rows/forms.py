@@ -18,6 +18,7 @@ from halo_data.rows.dropped import (
     Dropped,
     Row,
 )
+from halo_data.rows.groups import own_group
 from halo_data.rows.messages import completion_text, messages, prompt_messages
 from halo_data.rows.pairs import pair, pair_of_conversations, shared_prompt
 from halo_data.rows.transcript import is_transcript, transcript_pair
@@ -251,4 +252,6 @@ def read_records(
                 location=record.place,
             )
         outcome = form.read(given, record.place)
-        yield outcome if isinstance(outcome, Dropped) else {"id": record.id, **outcome}
+        if not isinstance(outcome, Dropped):
+            outcome = {"id": record.id, **outcome, **own_group(given, record.place)}
+        yield outcome

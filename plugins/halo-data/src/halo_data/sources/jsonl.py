@@ -18,10 +18,11 @@ from halo_core.workspace.json_files import objects
 from halo_data.files.local import content_digest, of_split, split_files, with_train
 from halo_data.rows.dropped import kept
 from halo_data.rows.forms import FORMS, Record, read_records, recognise, standard
+from halo_data.rows.groups import GROUP
 
 
 def _known(columns: dict[str, str]) -> dict[str, str]:
-    standard_names = sorted({name for form in FORMS for name in form.columns})
+    standard_names = sorted({GROUP, *(name for form in FORMS for name in form.columns)})
     for name in columns:
         if name not in standard_names:
             raise ValueError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -136,6 +136,8 @@ class OASST(DataSource):
     def _outcomes(self, records: Iterable[Record], split: str) -> Iterator[Row | Dropped]:
         groups, lost = reply_groups(messages_of(records))
         yield from [NO_ROOT] * lost
+        if self.holdout is not None:
+            _check_parts(groups, self.holdout, str(self.path))
         for group in groups:
             if self.holdout is None or _is_held(group, self.holdout) == (split == "validation"):
                 yield from self._group(group)
@@ -183,6 +185,26 @@ class OASST(DataSource):
 def _rank(reply: OasstMessage) -> int:
     assert reply.rank is not None  # unranked replies were left out
     return reply.rank
+
+
+def _check_parts(groups: Sequence[ReplyGroup], share: float, place: str) -> None:
+    """Raises DataError when trees are too few or too large for some of each to be on both sides."""
+    sizes = Counter(group.asked[0].tree for group in groups)
+    held = {group.asked[0].tree for group in groups if _is_held(group, share)}
+    for tree, size in sizes.most_common(1):
+        if 2 * size > len(groups):
+            raise DataError(
+                f"the tree {tree!r} has {size} of {len(groups)} prompts with replies, more than "
+                "half; expected smaller ones, since a hold-out takes whole trees (the `group` of "
+                "a row): take more data",
+                location=place,
+            )
+    if sizes and len(held) in (0, len(sizes)):
+        raise DataError(
+            f"holdout: {share} takes {len(held)} of {len(sizes)} trees (the `group` of a row), by "
+            "their hashes; expected some on both sides: take another share or more data",
+            location=place,
+        )
 
 
 def _is_held(group: ReplyGroup, share: float) -> bool:
