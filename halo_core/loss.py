@@ -281,6 +281,15 @@ class Loss(Component):
         """Returns whether its outputs have weights; only a sum of losses has to know before."""
         return False
 
+    def mistakes_within_pairs(self) -> Sequence[str]:
+        """Returns what is wrong with its options where it sees the chosen completions alone.
+
+        A reference point that observes pairs gives a loss on binary feedback no undesirable
+        completion: the rejected ones are in the points. An option that then has no effect is told
+        here, in a sentence that names it and says what to do.
+        """
+        return ()
+
     def heads(self) -> Sequence[Head]:
         """Returns the heads it wants beside the model's own."""
         return ()

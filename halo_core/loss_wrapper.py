@@ -108,6 +108,10 @@ class LossWrapper(Loss):
         """Returns whether the wrapped loss weighs its examples."""
         return self.loss.weighs_examples()
 
+    def mistakes_within_pairs(self) -> Sequence[str]:
+        """Returns what is wrong with the wrapped loss's options among chosen completions alone."""
+        return self.loss.mistakes_within_pairs()
+
     def heads(self) -> Sequence[Head]:
         """Returns the heads of the wrapped loss."""
         return self.loss.heads()

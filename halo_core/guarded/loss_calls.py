@@ -239,6 +239,21 @@ def _wrong_head(head: Head) -> str | None:
     return None
 
 
+def mistakes_within_pairs_of(loss: Loss) -> tuple[str, ...]:
+    """Returns what is wrong with a loss's options where it sees chosen completions alone.
+
+    Raises:
+        PluginError: When it raises, or gives anything but sentences.
+    """
+    with blaming(loss, "mistakes_within_pairs"):
+        mistakes: object = loss.mistakes_within_pairs()
+    texts = isinstance(mistakes, tuple | list) and all(isinstance(text, str) for text in mistakes)
+    if not (texts and isinstance(mistakes, tuple | list)):
+        what = f"returned {mistakes!r}; expected sentences, as in ('... has no effect',)"
+        raise plugin_error(loss, "mistakes_within_pairs", what)
+    return tuple(mistakes)
+
+
 def control_tokens_of(loss: Loss) -> tuple[str, str] | None:
     """Returns a loss's tokens for desirable and undesirable completions; None without any.
 
@@ -313,6 +328,7 @@ __all__ = [
     "heads_of",
     "is_number",
     "is_tensor",
+    "mistakes_within_pairs_of",
     "output_of",
     "settled",
     "statistics_of",

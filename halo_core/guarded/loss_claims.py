@@ -8,7 +8,7 @@ from typing import get_args
 from halo_core.errors import did_you_mean
 from halo_core.feedback import Feedback
 from halo_core.guarded.blame import blaming, plugin_error
-from halo_core.guarded.loss_calls import control_tokens_of, heads_of
+from halo_core.guarded.loss_calls import control_tokens_of, heads_of, mistakes_within_pairs_of
 from halo_core.loss import Loss, Need
 
 
@@ -24,6 +24,7 @@ def check_claims(loss: Loss) -> None:
     _check_point(loss)
     heads_of(loss)
     control_tokens_of(loss)
+    mistakes_within_pairs_of(loss)
     with blaming(loss, "weighs_examples"):
         weighs: object = loss.weighs_examples()
     if not isinstance(weighs, bool):

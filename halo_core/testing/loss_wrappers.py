@@ -49,6 +49,10 @@ class Pointed(Loss):
         """Returns that it does."""
         return True
 
+    def mistakes_within_pairs(self) -> Sequence[str]:
+        """Returns that a factor has no effect."""
+        return () if self.factor is None else ("factor has no effect; leave it out",)
+
     def settle(self, counts: ClassCounts) -> Settled:
         """Returns a copy whose factor is the number of desirable completions."""
         factor = float(counts.desirable + 1) if self.factor is None else self.factor

@@ -63,6 +63,11 @@ def given(tmp_path: Path, method: str, loss: str) -> SpecErrors:
             "def control_tokens(self): return ('', '<b>')",
             "returned ('', '<b>'); expected two texts that differ, or None",
         ),
+        ("def mistakes_within_pairs(self): return 1 / 0", "raised ZeroDivisionError"),
+        (
+            "def mistakes_within_pairs(self): return 'none'",
+            "returned 'none'; expected sentences, as in ('... has no effect',)",
+        ),
         ("def heads(self): raise ValueError('mine')", "raised ValueError: mine"),
         (
             "def heads(self): return [Head('a.b', 'end')]",

@@ -98,6 +98,7 @@ def test_a_wrapper_passes_all_that_a_loss_wants_on(loss: Loss) -> None:
         "needed": (),
         "resolved_reference_point": (),
         "weighs_examples": (),
+        "mistakes_within_pairs": (),
         "heads": (),
         "control_tokens": (),
         "value": (0.7,),
