@@ -40,6 +40,10 @@ class KTO(Loss):
         class_weights.check_weights(self.desirable_weight, self.undesirable_weight)
         return self
 
+    def mistakes_within_pairs(self) -> tuple[str, ...]:
+        """Returns that the weights of classes have no effect where there is one class."""
+        return class_weights.mistakes_within_pairs(self.desirable_weight, self.undesirable_weight)
+
     def settle(self, counts: ClassCounts) -> Settled:
         """Returns a copy whose weights are numbers, and what the counts say of them."""
         return class_weights.settle(self, self.desirable_weight, self.undesirable_weight, counts)
@@ -77,6 +81,10 @@ class KTOLogSigmoid(Loss):
     def _something_is_learned(self) -> Self:
         class_weights.check_weights(self.desirable_weight, self.undesirable_weight)
         return self
+
+    def mistakes_within_pairs(self) -> tuple[str, ...]:
+        """Returns that the weights of classes have no effect where there is one class."""
+        return class_weights.mistakes_within_pairs(self.desirable_weight, self.undesirable_weight)
 
     def settle(self, counts: ClassCounts) -> Settled:
         """Returns a copy whose weights are numbers, and what the counts say of them."""

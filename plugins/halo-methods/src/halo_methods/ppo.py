@@ -83,6 +83,11 @@ class PPO(Loss):
     @model_validator(mode="after")
     def _options_make_sense(self) -> Self:
         refuse_ineffective(self, "advantage", {"gae": _OF_THE_CRITIC})
+        if self.gamma == 0 and self.gae_lambda != type(self).model_fields["gae_lambda"].default:
+            raise ValueError(
+                "gae_lambda has no effect with gamma: 0, where nothing that follows counts; leave "
+                "it out"
+            )
         if not isinstance(self.clip, tuple):
             if not 0 < self.clip <= 1:
                 raise ValueError(f"clip is {self.clip:g}; an epsilon must be above 0 and at most 1")

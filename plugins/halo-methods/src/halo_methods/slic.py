@@ -50,11 +50,16 @@ class SLiC(Loss):
     )
 
     @model_validator(mode="after")
-    def _samples_are_used(self) -> Self:
+    def _regulariser_has_effect(self) -> Self:
         if self.regulariser == "samples" and self.regulariser_weight == 0:
             raise ValueError(
                 "regulariser is samples and regulariser_weight is 0, so samples would be drawn for "
                 "nothing; leave regulariser out or set regulariser_weight above 0"
+            )
+        if self.regulariser_per == "token" and self.regulariser_weight == 0:
+            raise ValueError(
+                "regulariser_per is token and regulariser_weight is 0, so there is nothing to take "
+                "the mean of; leave regulariser_per out or set regulariser_weight above 0"
             )
         return self
 

@@ -10,7 +10,13 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from halo_core.feedback import Feedback
 from halo_core.guarded.blame import plugin_error
-from halo_core.guarded.loss_calls import heads_of, output_of, settled, statistics_of
+from halo_core.guarded.loss_calls import (
+    heads_of,
+    mistakes_within_pairs_of,
+    output_of,
+    settled,
+    statistics_of,
+)
 from halo_core.loss import ClassCounts, Head, Loss, LossBatch, LossOutput, Need, Settled
 from halo_core.loss_wrapper import changes_logratios
 
@@ -98,6 +104,14 @@ class WeightedSum(Loss):
     def control_tokens(self) -> tuple[str, str] | None:
         """Returns the control tokens of all the losses."""
         return self.losses[0].control_tokens()
+
+    def mistakes_within_pairs(self) -> list[str]:
+        """Returns what is wrong with the options of the losses among chosen completions alone."""
+        return [
+            f"{_named(k, loss)}: {mistake}"
+            for k, loss in enumerate(self.losses)
+            for mistake in mistakes_within_pairs_of(loss)
+        ]
 
     def heads(self) -> Sequence[Head]:
         """Returns the heads of all the losses, named by the loss's place: ``0-value``."""

@@ -259,6 +259,9 @@ def test_options_without_effect_are_mistakes() -> None:
         ("top_p", "has no effect when temperature is 0; leave it out")
     ]
     assert list(build(temperature=0.0).mistakes()) == []
+    assert list(build(top_k=1, temperature=0.7).mistakes()) == [
+        ("temperature", "has no effect when top_k is 1; leave it out")
+    ]
     assert list(build(top_p=0.9, top_k=4).mistakes()) == []
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from halo_core.errors import ModelError
 from halo_core.loss import LossBatch, LossOutput
 from halo_trainer.train.load_models import set_dropout
 from halo_trainer.train.metrics import Metrics, means, total
@@ -89,3 +90,9 @@ def test_dropout_is_set_wherever_a_model_keeps_it(kind: str) -> None:
     set_dropout(model, 0.5)
     assert not torch.equal(model(ids).logits, model(ids).logits)
     assert all(m.p == 0.5 for m in model.modules() if isinstance(m, nn.Dropout))
+
+
+def test_dropout_of_a_model_that_drops_nothing_out_is_refused() -> None:
+    set_dropout(torch.nn.Linear(2, 2), 0.0)
+    with pytest.raises(ModelError, match=r"Linear drops nothing out anywhere, so a rate of 0.5"):
+        set_dropout(torch.nn.Linear(2, 2), 0.5)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from halo_core.feedback import Feedback
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
 from halo_core.spec.spec import load_spec
-from halo_methods.components import DPO, KTO, SFT, Zero
+from halo_methods.components import DPO, KTO, SFT, Dispreferred, Zero
 from halo_trainer.train.optimizers import OPTIMIZERS
 from halo_trainer.train.options import Train
 
@@ -41,6 +41,7 @@ def test_the_module_needs_no_torch() -> None:
         ({"max_length": 8, "max_prompt_length": 8}, "max_prompt_length", "leaves no room"),
         ({"reference_point": Zero()}, "reference_point", "uses no reference point"),
         ({"reference": "sft"}, "reference", "uses no reference model"),
+        ({"keep_best": 2}, "keep_best", "nothing is evaluated that could be best"),
         ({"evaluate_every": 5}, "evaluate_every", "nothing to evaluate on"),
         (
             {"optimizer_options": {"momentun": 0.9}, "optimizer": "sgd"},
@@ -55,6 +56,14 @@ def test_options_that_contradict_each_other_are_mistakes(
     found = mistakes(**options)
     assert list(found) == [option]
     assert message in found[option]
+
+
+def test_weights_of_classes_are_refused_with_a_point_from_within_pairs() -> None:
+    within = {"reference_point": Dispreferred()}
+    assert mistakes(KTO(), **within) == {}
+    assert mistakes(KTO(undesirable_weight=1.5)) == {}
+    found = mistakes(KTO(undesirable_weight=1.5), **within)
+    assert found["loss"].startswith("undesirable_weight has no effect on what is learned with a")
 
 
 class Wants(Loss):

@@ -70,6 +70,21 @@ def check_weights(desirable: float | Auto, undesirable: float | Auto) -> None:
             )
 
 
+def mistakes_within_pairs(desirable: float | Auto, undesirable: float | Auto) -> tuple[str, ...]:
+    """Returns what is wrong with weights where all completions that are seen are desirable.
+
+    >>> mistakes_within_pairs(1.0, 1.0)
+    ()
+    """
+    weights = {"desirable_weight": desirable, "undesirable_weight": undesirable}
+    return tuple(
+        f"{name} has no effect on what is learned with a reference point from within pairs: all "
+        "completions are chosen ones, so there is nothing to weigh them against; leave it out"
+        for name, weight in weights.items()
+        if weight != 1
+    )
+
+
 def weights_for(desirable: float | Auto, undesirable: float | Auto, counts: ClassCounts) -> Weights:
     """Returns both weights as numbers.
 

@@ -77,11 +77,14 @@ class Sample(Stage):
 
     def mistakes(self) -> Sequence[tuple[str, str]]:
         """Returns options that have no effect when the most probable token is taken."""
-        if self.temperature > 0:
-            return []
+        if self.temperature == 0:
+            return self._idle("temperature is 0", ("top_p", "top_k"))
+        return self._idle("top_k is 1", ("temperature", "top_p")) if self.top_k == 1 else []
+
+    def _idle(self, where: str, options: Sequence[str]) -> list[tuple[str, str]]:
         return [
-            (option, "has no effect when temperature is 0; leave it out")
-            for option in ("top_p", "top_k")
+            (option, f"has no effect when {where}; leave it out")
+            for option in options
             if getattr(self, option) != type(self).model_fields[option].default
         ]
 

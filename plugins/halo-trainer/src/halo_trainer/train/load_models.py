@@ -171,10 +171,22 @@ def set_dropout(model: nn.Module, rate: float) -> None:
     Args:
         model: Changed in place.
         rate: From 0 (off) to below 1.
+
+    Raises:
+        ModelError: When it is above 0, and the model drops nothing out anywhere.
     """
+    places = 0
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = rate
+            places += 1
         for name, value in list(vars(module).items()):
             if isinstance(value, float) and ("dropout" in name or name.endswith("pdrop")):
                 setattr(module, name, rate)
+                places += 1
+    if rate > 0 and not places:
+        raise ModelError(
+            f"{type(model).__name__} drops nothing out anywhere, so a rate of {rate:g} would have "
+            "no effect; leave dropout out",
+            location="dropout",
+        )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from halo_core.feedback import Feedback
-from halo_core.guarded.loss_calls import control_tokens_of
+from halo_core.guarded.loss_calls import control_tokens_of, mistakes_within_pairs_of
 from halo_core.loss import Loss
 from halo_core.reference_point import RefPointEstimator
 from halo_core.reference_update import ReferenceUpdate
@@ -61,6 +61,9 @@ def reference_mistakes(
             "takes the point from within pairs, for a loss on binary feedback that compares "
             "with a reference model, such as kto or prospect; this loss is none",
         )
+    if estimator is not None and estimator.observes == "pair":
+        for mistake in mistakes_within_pairs_of(loss):
+            yield "loss", mistake
 
 
 def sample_mistakes(loss: Loss, *, samples_named: bool) -> Mistakes:
@@ -131,7 +134,9 @@ def optimizer_mistakes(name: str, options: Iterable[str]) -> Mistakes:
         yield "optimizer_options", message
 
 
-def evaluation_mistakes(every: int | None, sets: int) -> Mistakes:
+def evaluation_mistakes(every: int | None, sets: int, *, keep_best: int) -> Mistakes:
     """Whether there is something to evaluate on."""
+    if keep_best > 1 and not sets:
+        yield "keep_best", "nothing is evaluated that could be best; name sets under `evaluate`"
     if every is not None and not sets:
         yield "evaluate_every", "there is nothing to evaluate on; name sets under `evaluate`"

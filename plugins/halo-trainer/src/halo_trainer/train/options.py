@@ -216,7 +216,9 @@ class Train(Stage):
             *checks.duration_mistakes(self.epochs, self.steps, self.warmup_steps),
             *checks.length_mistakes(self.max_length, self.max_prompt_length),
             *checks.optimizer_mistakes(self.optimizer, self.optimizer_options),
-            *checks.evaluation_mistakes(self.evaluate_every, len(self.evaluate)),
+            *checks.evaluation_mistakes(
+                self.evaluate_every, len(self.evaluate), keep_best=self.keep_best
+            ),
         ]
 
     def forecast(self, known: Known) -> Forecast:
