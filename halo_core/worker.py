@@ -34,7 +34,8 @@ def work(folder: Path) -> int:
     try:
         progress = stderr_progress() if rank == 0 else None
         execute(folder, stop=stop, progress=progress, main=rank == 0)
-    except Exception as error:
+    # SystemExit too: a rank that ends with 0 would be taken for one that did its work.
+    except (Exception, SystemExit) as error:
         # The first error is the cause; those of other ranks follow from it.
         if not (folder / ERROR.name).exists():
             write_error(folder, error)

@@ -68,12 +68,12 @@ class LazyGroup(click.Group):
             BrokenPipeError,
         ):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             name = ctx.invoked_subcommand or ""
             if "/" not in name:
                 raise
             raise PluginError(
-                f"the command {name!r} failed: {type(error).__name__}: {error}",
+                f"the command {name!r} failed: {type(error).__name__}: {error}{_advice(error)}",
                 location=raised_at(error.__traceback__, name),
             ) from error
 
@@ -117,6 +117,10 @@ def _plugin_command(name: str) -> click.Command | None:
             location=registration.origin,
         )
     return command
+
+
+def _advice(error: BaseException) -> str:
+    return "; end it with click's ctx.exit()" if isinstance(error, SystemExit) else ""
 
 
 def _no_command(name: str, known: list[str]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,8 +63,8 @@ def _end_with_parent() -> None:
 
 @click.command(hidden=True)
 @click.argument("stage_folder", type=click.Path(exists=True, file_okay=False))
-def worker(stage_folder: str) -> None:
+def worker(stage_folder: str) -> int:
     """Run one rank of the stage in a folder."""
     from halo_core.worker import work
 
-    sys.exit(work(Path(stage_folder)))
+    return work(Path(stage_folder))

@@ -125,9 +125,20 @@ def _guarded(output: Output, call: Callable[[], Any]) -> int:
         raise
     except click.exceptions.Exit as error:
         return error.exit_code
-    except (KeyboardInterrupt, Exception) as error:
+    # SystemExit too: a plugin, or a library, must not end halo as if all had gone well.
+    except (KeyboardInterrupt, SystemExit, Exception) as error:
+        if isinstance(error, SystemExit) and _is_of_click(error):
+            raise
         return _report(output, error)
     return result if isinstance(result, int) else 0
+
+
+def _is_of_click(error: SystemExit) -> bool:
+    """Returns whether click itself ends Python, as it does when the reader of a pipe left."""
+    import traceback
+
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_globals.get("__name__") == click.core.__name__
 
 
 def _report(output: Output, error: BaseException) -> int:

@@ -40,8 +40,25 @@ def blaming(component: Component, call: str) -> Iterator[None]:
     except HaloError:
         raise
     except (Exception, SystemExit) as error:
-        what = f"raised {type(error).__name__}: {error}"
-        raise plugin_error(component, call, what, trace=error.__traceback__) from error
+        raise _raised(component, call, error) from error
+
+
+@contextmanager
+def blaming_exit(component: Component, call: str) -> Iterator[None]:
+    """Is `blaming` where exceptions are borne: it blames a component for `SystemExit` alone.
+
+    Raises:
+        PluginError: In place of `SystemExit`.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        raise _raised(component, call, error) from error
+
+
+def _raised(component: Component, call: str, error: BaseException) -> PluginError:
+    what = f"raised {type(error).__name__}: {error}"
+    return plugin_error(component, call, what, trace=error.__traceback__)
 
 
 def plugin_error(
@@ -175,6 +192,7 @@ def is_text(value: object) -> TypeGuard[str]:
 
 __all__ = [
     "blaming",
+    "blaming_exit",
     "class_place",
     "definition_of",
     "first_wrong",

@@ -1,7 +1,8 @@
 """The sessions that judges open, guarded, and what they reply, checked.
 
 A judge that opens something else than a session, or replies something else than it was asked, is a
-fault of its author: a `PluginError` that blames it. What a session raises while it answers passes.
+fault of its author: a `PluginError` that blames it. So is one that ends Python; whatever else a
+session raises while it answers passes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from halo_core.component import Component
 from halo_core.errors import PluginError
-from halo_core.guarded.blame import blaming, plugin_error
+from halo_core.guarded.blame import blaming, blaming_exit, plugin_error
 
 
 class Named(Protocol):
@@ -105,7 +106,8 @@ def checked_replies(
         form: What it should give.
 
     Raises:
-        PluginError: When it gives something that is no reply to one of the items that wait for one.
+        PluginError: When it gives something that is no reply to one of the items that wait for one,
+            or raises `SystemExit`.
     """
 
     def wrong(came: str) -> PluginError:
@@ -113,18 +115,19 @@ def checked_replies(
         return plugin_error(judge, form.method, what, function=method)
 
     waiting = {item.id for item in items}
-    replies = method(items)
-    if not isinstance(replies, Iterable):
-        raise wrong(repr(replies))
-    for reply in replies:
-        if not isinstance(reply, form.reply):
-            raise wrong(repr(reply))
-        if fault := reply.fault():
-            raise wrong(fault)
-        if reply.id not in waiting:
-            raise wrong(f"a {form.reply.__name__} of {reply.id!r}, which waits for none")
-        waiting.remove(reply.id)
-        yield reply
+    with blaming_exit(judge, form.method):
+        replies = method(items)
+        if not isinstance(replies, Iterable):
+            raise wrong(repr(replies))
+        for reply in replies:
+            if not isinstance(reply, form.reply):
+                raise wrong(repr(reply))
+            if fault := reply.fault():
+                raise wrong(fault)
+            if reply.id not in waiting:
+                raise wrong(f"a {form.reply.__name__} of {reply.id!r}, which waits for none")
+            waiting.remove(reply.id)
+            yield reply
 
 
 __all__ = ["Form", "ItemT", "Named", "Reply", "ReplyT", "checked_replies", "opened"]

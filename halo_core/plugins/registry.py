@@ -202,7 +202,7 @@ def import_target(registration: Registration) -> Any:
     where = f"{registration.distribution} {registration.version}"
     try:
         return getattr(importlib.import_module(module), attribute)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"{where}: the {words(registration.kind)} {registration.name!r} cannot be "
             f"imported from {registration.target!r}: {type(error).__name__}: {error}"

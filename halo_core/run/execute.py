@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from halo_core.errors import HaloError, PluginError, SpecErrors, UserError, WorkerError
 from halo_core.events import EventLog
-from halo_core.guarded.blame import owns
+from halo_core.guarded.blame import blaming_exit, owns
 from halo_core.guarded.stage_calls import check_product, checked_result
 from halo_core.plugins.builtin_names import RESERVED
 from halo_core.plugins.discovery import discover
@@ -172,7 +172,8 @@ def _run(resolved: Resolved, context: StageContext) -> StageResult:
     except (Exception, SystemExit) as error:
         culprit = _third_party(error, resolved)
         if culprit is None:
-            raise
+            with blaming_exit(stage, "run"):
+                raise
         stranger, location = culprit
         origin = f"{stranger.registration.distribution} {stranger.registration.version}"
         raise PluginError(

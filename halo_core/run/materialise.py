@@ -128,7 +128,10 @@ def _write(source: Source, folder: Path) -> DataRecord:
 
 
 def _feedback(source: Source) -> Feedback:
-    feedback = source.info.feedback or source.component.inspect().feedback
+    feedback = source.info.feedback
+    if feedback is None:
+        with blaming(source.component, "inspect"):
+            feedback = source.component.inspect().feedback
     if feedback is None:
         raise DataError(
             "what it holds could not be found out. Is the hub reachable?", location=place_of(source)

@@ -207,7 +207,7 @@ class Resolver:
         except ValidationError as error:
             self._report(error, component_class, failed, keys)
             return None
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self.mistakes.take(keys, _cannot_be_built(component_class, registration, error))
             return None
         if failed:
@@ -307,7 +307,7 @@ def _name(registration: Registration) -> str:
 
 
 def _cannot_be_built(
-    component_class: type[Component], registration: Registration, error: Exception
+    component_class: type[Component], registration: Registration, error: BaseException
 ) -> PluginError:
     """Returns the error of a component whose own checks of its options raised by accident."""
     place = raised_at(error.__traceback__, registration.origin)
@@ -327,7 +327,7 @@ def _splits(source: Component) -> tuple[str, ...]:
     """
     try:
         return cast(DataSource, source).inspect().splits
-    except Exception:
+    except (Exception, SystemExit):
         return ()
 
 

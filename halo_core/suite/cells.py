@@ -66,7 +66,7 @@ class InPlace:
             # The flag ends the suite: without it the next cell would start.
             self._stop.set(self._stop.signal_number)
             return ended(plan.spec.cell.id, status, error)
-        except Exception as error:  # A cell's failure is no other cell's.
+        except (Exception, SystemExit) as error:  # A cell's failure is no other cell's.
             return ended(plan.spec.cell.id, status, error)
         return ended(plan.spec.cell.id, status, None)
 

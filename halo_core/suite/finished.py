@@ -114,7 +114,7 @@ def _has_run(tracker: Tracker, plan: Plan) -> bool:
     """
     try:
         return tracker.has_run(plan.run_folder, plan.workspace.root) in (None, True)
-    except Exception:
+    except (Exception, SystemExit):
         return False
 
 

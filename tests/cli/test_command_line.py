@@ -175,6 +175,13 @@ def test_a_failure_reports_what_was_reached(capsys: pytest.CaptureFixture[str]) 
     assert found["error"]["message"] == "x"
 
 
+def test_code_that_ends_python_ends_no_command_with_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(SystemExit(0), json=True) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["type"] == "SystemExit"
+    assert ended(SystemExit(0)) == 1
+    assert "internal error: SystemExit: 0" in capsys.readouterr().err
+
+
 def test_with_json_whatever_else_is_printed_goes_to_stderr() -> None:
     code = """
 import os, subprocess, sys
@@ -237,9 +244,13 @@ from halo_core.hooks import hookimpl
 
 @click.command()
 @click.option("--bug", is_flag=True)
-def greet(bug):
+@click.option("--leave", is_flag=True)
+@click.option("--json", is_flag=True)
+def greet(bug, leave, json):
     if bug:
         raise KeyError("name")
+    if leave:
+        raise SystemExit(0)
     click.echo("hello")
 
 @hookimpl
@@ -254,8 +265,15 @@ def halo_register(registry):
     failed = halo("acme/greet", "--bug", env=site.env)
     assert failed.code == 3
     assert failed.err == (
-        f"{site.folder / module}.py:9: the command 'acme/greet' failed: KeyError: 'name'\n"
+        f"{site.folder / module}.py:11: the command 'acme/greet' failed: KeyError: 'name'\n"
     )
+    left = halo("acme/greet", "--leave", "--json", env=site.env)
+    assert left.code == 3
+    assert left.json["error"] == {
+        "type": "PluginError",
+        "message": "the command 'acme/greet' failed: SystemExit: 0; end it with click's ctx.exit()",
+        "location": f"{site.folder / module}.py:13",
+    }
     odd = halo("acme/odd", env=site.env)
     assert odd.code == 3
     assert "expected a click command" in odd.err

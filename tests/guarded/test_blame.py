@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from halo_core.component import Component, with_origin
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import PluginError, UserError
-from halo_core.guarded.blame import blaming, definition_of, owns, plugin_error
+from halo_core.guarded.blame import blaming, blaming_exit, definition_of, owns, plugin_error
 from halo_core.loss import Loss
 from halo_core.plugins.discovery import load
 from halo_core.plugins.entry_points import announcements
@@ -42,6 +42,8 @@ class Rows(DataSource):
     @field_validator("size")
     @classmethod
     def even(cls, size):
+        if size == 14:
+            raise SystemExit(0)
         return size + None if size == 13 else size
 
     def inspect(self):
@@ -168,6 +170,12 @@ def test_a_check_of_options_that_raises_by_accident_blames_the_plugin(
     )
 
 
+def test_a_check_of_options_that_ends_python_blames_the_plugin(registry: Registry) -> None:
+    with pytest.raises(UserError, match="it raised SystemExit: 0") as caught:
+        resolved(registry, {"use": "acme/a", "size": 14})
+    assert caught.value.exit_code == 3
+
+
 def test_a_single_module_owns_itself_and_nothing_beside_it(registry: Registry, site: Any) -> None:
     source = resolved(registry, "acme/a").component
     assert owns(source, f"{site.folder}/acme_a.py")
@@ -221,3 +229,13 @@ def test_a_plugin_that_ends_python_is_blamed_like_one_that_raises() -> None:
     with pytest.raises(PluginError, match=r"load\('train'\) raised SystemExit: 0"):
         with blaming(Steady(), "load('train')"):
             sys.exit(0)
+
+
+def test_where_exceptions_are_borne_only_the_end_of_python_is_blamed() -> None:
+    with pytest.raises(PluginError, match=r"Steady.load\(\) raised SystemExit: 2"):
+        with blaming_exit(Steady(), "load"):
+            sys.exit(2)
+    for error in (KeyboardInterrupt(), OSError("gone"), UserError("no key")):
+        with pytest.raises(type(error)) as caught, blaming_exit(Steady(), "load"):
+            raise error
+        assert caught.value is error

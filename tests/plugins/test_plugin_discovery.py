@@ -114,6 +114,20 @@ def test_a_plugin_that_exits_at_import_does_not_end_halo(site: Any) -> None:
     assert broken(site).error == "SystemExit: bye"
 
 
+def test_a_component_s_module_that_exits_at_import_does_not_end_halo(
+    site: Any, registers: Registers, tmp_path: Path
+) -> None:
+    site.add("halo-acme", registers("loss('soft', 'acme_leaves:Soft')"))
+    (site.folder / "acme_leaves.py").write_text("raise SystemExit(0)\n")
+    registration = loaded(site).find("loss", "acme/soft")
+    with pytest.raises(PluginError, match="'acme_leaves:Soft': SystemExit: 0"):
+        import_target(registration)
+    for _ in range(2):
+        (tmp_path / "leaves.py").write_text("raise SystemExit(0)\n")
+        with pytest.raises(PluginError, match=r"leaves.py:1: SystemExit: 0"):
+            import_file(tmp_path / "leaves.py")
+
+
 def test_a_syntax_error_is_reported_at_its_line(site: Any) -> None:
     module = site.add("halo-acme", "x = 1\ndef f(:\n")
     assert broken(site).location == f"{site.folder / module}.py:2"

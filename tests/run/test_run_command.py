@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from halo_core.cli import call
+from halo_core.worker import work
+from halo_core.workspace.records import ERROR
+
 Halo = Callable[..., Any]
 
 MADE = Path(__file__).parents[1] / "made_components.py"
@@ -151,6 +155,32 @@ def test_a_stage_that_ends_python_fails_with_3(halo: Halo, spec_file: Path) -> N
     assert failed.code == 3
     assert statuses(failed.json) == ["failed", "pending", "pending"]
     assert "raised SystemExit: 0" in failed.json["error"]["message"]
+
+
+def test_a_stage_in_whose_name_python_is_ended_fails_with_3(
+    spec_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(spec_file.parent)
+    # As where a library of a built-in stage does it: no stranger's file is on the way.
+    monkeypatch.setattr("halo_core.run.execute._third_party", lambda error, resolved: None)
+    assert call(["run", str(spec_file), "--set", "stages.learn.fail=exit", "--json"]) == 3
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["type"] == "PluginError"
+    assert error["message"].endswith(":Learn.run() raised SystemExit: 0")
+
+
+def test_a_worker_that_ends_before_its_stage_runs_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leaves(*_: object, **__: object) -> None:
+        raise SystemExit(0)
+
+    monkeypatch.setattr("halo_core.worker.execute", leaves)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    assert work(tmp_path) == 1
+    record = ERROR.read(tmp_path)
+    assert record is not None
+    assert (record["type"], record["message"]) == ("SystemExit", "0")
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -44,6 +44,8 @@ class Keeps(Tracker):
     def has_run(self, run, workspace):
         if (run / "broken").exists():
             raise ConnectionError("no answer")
+        if (run / "leaves").exists():
+            raise SystemExit(0)
         if (run / "unsure").exists():
             return None
         return (run / "seen.txt").exists()
@@ -157,9 +159,12 @@ def test_events_that_a_tracker_did_not_take_bring_the_cell_back(run: Run, tmp_pa
     assert run() == [2, 1]
 
 
-def test_a_tracker_that_raises_when_asked_brings_its_cell_back(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", ["broken", "leaves"])
+def test_a_tracker_that_raises_when_asked_brings_its_cell_back(
+    run: Run, tmp_path: Path, fault: str
+) -> None:
     run()
-    (cells(tmp_path)[0] / "broken").touch()
+    (cells(tmp_path)[0] / fault).touch()
     assert run() == [2, 1]
 
 

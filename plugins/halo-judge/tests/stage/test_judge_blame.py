@@ -127,6 +127,18 @@ def test_an_opening_that_raises_is_blamed(halo):
         assert line == 'raise OSError("no room")'
 
 
+@pytest.mark.parametrize("arguments", [JUDGE, RUN])
+def test_a_session_that_ends_python_does_not_end_halo_with_0(halo, arguments):
+    lines = (
+        "def compare(comparisons): raise SystemExit(0)",
+        "def compare(comparisons): yield exit(0)",
+    )
+    for line in lines:
+        message, said = halo(arguments, OPEN=line)
+        assert message == "compare() raised SystemExit: 0"
+        assert said == line
+
+
 def test_a_quote_in_order_has_no_fault():
     assert Quote(1, 0, 900, 800, 0.081, "gpt-4-0613", "prices of mine.json").fault() is None
     assert Quote(0, 0, 0, 0, None, "m").fault() is None

@@ -1,4 +1,5 @@
 import math
+import sys
 from functools import partial
 
 import pytest
@@ -146,6 +147,7 @@ def test_an_overflow_is_a_value_that_is_not_finite():
         (lambda gain: "much", r"the loss mine: value\(-4\) returned 'much'; expected a float"),
         (lambda gain: gain**0.5, r"the loss mine: value\(-4\) returned .*j\); expected a float"),
         (lambda gain: [][1], r"the loss mine: value\(-4\) raised IndexError: .*expected a number"),
+        (lambda gain: sys.exit(0), r"the loss mine: value\(-4\) raised SystemExit: 0"),
     ],
 )
 def test_a_function_that_returns_no_number_is_its_plugin_s_fault(function, message):

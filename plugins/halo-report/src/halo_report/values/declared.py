@@ -141,7 +141,7 @@ def _declared(loss: Loss) -> Value | None:
     try:
         if loss.value(0.0) is None:
             return None
-    except Exception:
+    except (Exception, SystemExit):
         pass
     return cast(Value, loss.value)
 

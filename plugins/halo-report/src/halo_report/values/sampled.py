@@ -129,7 +129,7 @@ def evaluate(function: Value, gain: float, name: str) -> float:
         returned: object = function(gain)
     except ArithmeticError:
         return math.nan
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"value({gain:g}) raised {type(error).__name__}: {error}; expected a number for "
             "every gain",
