@@ -11,7 +11,7 @@ import json
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -71,6 +71,26 @@ class LineFile(Generic[Fields]):
             check_version(tree.get(LINE_VERSION, 1), self.version, where)
             _check_fields(tree, self.fields, needs, where, expected)
             yield cast(Fields, tree)
+
+    def read_finished(self, path: Path, count: int | None) -> list[Fields]:
+        """Returns the lines of a file that its stage wrote to the end; none where there is no file.
+
+        Args:
+            path: The file.
+            count: How many lines the stage wrote; None where it does not say.
+
+        Raises:
+            DataError: When a line is no such object, also the last one of a file that grew, or when
+                the file holds another number of lines.
+            VersionError: When a newer halo wrote it.
+        """
+        lines = list(replace(self, grows=False).read(path))
+        if count not in (None, len(lines)) and path.exists():
+            holds = f"holds {len(lines)} line{'' if len(lines) == 1 else 's'}"
+            raise DataError(
+                f"{holds}; expected {count}, as its stage wrote. {self.mend}", location=str(path)
+            )
+        return lines
 
     def parse(self, line: bytes, where: str) -> Fields:
         """Returns a single line.

@@ -136,6 +136,29 @@ def test_a_last_line_without_its_end_counts_in_a_file_that_was_written_whole(
     assert list(SAMPLES.read(path)) == [SAMPLE]
 
 
+def test_a_file_of_a_finished_stage_holds_all_lines_that_it_wrote(tmp_path: Path) -> None:
+    path = write(tmp_path / "scores.jsonl", SCORE, {**SCORE, "id": "t"})
+    assert len(SCORES.read_finished(path, 2)) == len(SCORES.read_finished(path, None)) == 2
+    assert SCORES.read_finished(tmp_path / "none.jsonl", 2) == []
+    for count in (1, 3):
+        with pytest.raises(DataError) as caught:
+            SCORES.read_finished(path, count)
+        assert str(caught.value) == (
+            f"{path}: holds 2 lines; expected {count}, as its stage wrote. "
+            "Compute its stage again: halo run SPEC --again STAGE"
+        )
+
+
+def test_a_last_line_that_was_cut_off_is_damage_once_its_stage_is_finished(tmp_path: Path) -> None:
+    path = write(tmp_path / "scores.jsonl", SCORE)
+    whole = path.read_text()
+    path.write_text(whole + '{"id": "t", "compl')
+    with pytest.raises(DataError, match=rf"^{path}:2: got .*; expected a JSON object with"):
+        SCORES.read_finished(path, None)
+    path.write_text(whole.rstrip("\n"))
+    assert SCORES.read_finished(path, 1) == [SCORE]
+
+
 def test_empty_lines_are_passed_over_and_counted(tmp_path: Path) -> None:
     (tmp_path / "x").write_text('\n{"a": 1}\n \n{"a": 2}\n')
     assert list(read_lines(tmp_path / "x")) == [(2, {"a": 1}), (4, {"a": 2})]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from halo_core.events import EventLog
+from halo_core.workspace.records import DONE
 
 PRODUCTS = {"train": "model", "sample": "samples", "judge": "verdicts"}
 
@@ -59,9 +60,12 @@ def synthetic_run(
             _log_curves(log, id_, loss, steps)
         if use == "sample":
             _write_lines(folder / "samples.jsonl", _samples(prompts, id_, completion))
+            log.append("samples", stage=id_, path="samples.jsonl", count=prompts)
         if use == "judge":
             _write_lines(folder / "verdicts.jsonl", _verdicts(prompts, id_, completion))
+            log.append("verdicts", stage=id_, path="verdicts.jsonl", count=prompts)
         metrics = {"n": prompts, "value": 0.5 + number / 100}
+        DONE.write(folder, {"metrics": metrics, "headline": f"{id_} is done"})
         log.append(
             "stage-ended",
             **where,

@@ -92,12 +92,64 @@ def test_a_run_without_its_record_is_read_from_its_events(write_run):
     ]
 
 
-def test_a_verdict_that_was_cut_off_is_left_out(write_run):
-    run = write_run()
+def cut(path, *, lines, letters=0):
+    """Leaves so many lines of a file and the first letters of the next one."""
+    held = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(held[:lines]) + held[lines][:letters], encoding="utf-8")
+
+
+def test_a_verdict_that_was_cut_off_while_its_stage_runs_is_left_out(write_run, event_log):
+    run = write_run(prompts=6)
     path = run.parent.parent / "stages" / "judge-win-kto" / "verdicts.jsonl"
     before = read_run(run).stages[-1].verdicts
-    path.write_text(path.read_text(encoding="utf-8")[:-1], encoding="utf-8")
-    assert read_run(run).stages[-1].verdicts == before[:-1]
+    cut(path, lines=5, letters=20)
+    where = {"use": "judge", "folder": "stages/judge-win-kto"}
+    event_log(run).append("stage-started", stage="win-kto", **where, resumed=True)
+    assert read_run(run).stages[-1].verdicts == before[:5]
+
+
+def test_a_verdict_that_was_cut_off_while_another_run_computes_it_is_left_out(write_run):
+    run = write_run(prompts=6)
+    folder = run.parent.parent / "stages" / "judge-win-kto"
+    (folder / "done.json").unlink()
+    cut(folder / "verdicts.jsonl", lines=5, letters=20)
+    assert len(read_run(run).stages[-1].verdicts) == 5
+
+
+def test_a_verdict_of_a_finished_stage_that_was_cut_off_is_told(write_run):
+    run = write_run(prompts=6)
+    path = run.parent.parent / "stages" / "judge-win-kto" / "verdicts.jsonl"
+    cut(path, lines=5, letters=20)
+    with pytest.raises(DataError, match=rf"^{path}:6: got .*; expected a JSON object with"):
+        read_run(run)
+
+
+@pytest.mark.parametrize(
+    ("id_", "name"),
+    [("after", "sample-after/samples.jsonl"), ("win-kto", "judge-win-kto/verdicts.jsonl")],
+)
+@pytest.mark.parametrize(("lines", "holds"), [(4, "4 lines"), (1, "1 line"), (0, "0 lines")])
+def test_lines_that_a_finished_stage_lacks_are_told(write_run, id_, name, lines, holds):
+    run = write_run(prompts=6)
+    path = run.parent.parent / "stages" / name
+    cut(path, lines=lines)
+    with pytest.raises(DataError) as caught:
+        read_run(run)
+    assert str(caught.value) == (
+        f"{path}: holds {holds}; expected 6, as its stage wrote. "
+        "Compute its stage again: halo run SPEC --again STAGE"
+    )
+
+
+def test_a_stage_that_says_no_number_of_lines_is_read_as_it_is(write_run):
+    run = write_run(prompts=6)
+    events = run / "events.jsonl"
+    lines = events.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if '"type": "verdicts"' not in line]
+    assert len(kept) == len(lines) - 2
+    events.write_text("".join(kept), encoding="utf-8")
+    cut(run.parent.parent / "stages" / "judge-win-kto" / "verdicts.jsonl", lines=5)
+    assert len(read_run(run).stages[-1].verdicts) == 5
 
 
 def test_a_damaged_verdict_is_named_by_file_and_line(write_run):

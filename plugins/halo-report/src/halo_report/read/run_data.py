@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from halo_core.errors import UserError
 from halo_core.events import Event, read_events
 from halo_core.spec.document import parse_value
+from halo_core.workspace.formats import LineFile
 from halo_core.workspace.records import (
     EVENTS,
     RESOLVED_SPEC,
@@ -24,7 +25,10 @@ from halo_core.workspace.records import (
     RunRecord,
     SampleLine,
     VerdictLine,
+    stage_done,
 )
+
+LineT = TypeVar("LineT", bound=Mapping[str, Any])
 
 Curve = Mapping[int, float]
 """Step (>= 1) to value, in the order of the steps."""
@@ -229,10 +233,31 @@ def _read_stage(
         headline=str(ended.get("headline") or ""),
         metrics=ended.get("metrics") or {},
         curves=read_curves(events),
-        samples=list(SAMPLES.read(folder / SAMPLES.name)),
-        verdicts=list(VERDICTS.read(folder / VERDICTS.name)),
+        samples=_read_lines(SAMPLES, folder, events, "samples"),
+        verdicts=_read_lines(VERDICTS, folder, events, "verdicts"),
         options=options,
     )
+
+
+def _read_lines(
+    file: LineFile[LineT], folder: Path, events: Sequence[Event], product: str
+) -> list[LineT]:
+    """Returns the lines of a stage's samples or verdicts: all of them, once it is finished.
+
+    Args:
+        file: What is read.
+        folder: The stage's folder, where another run may be computing it again right now.
+        events: Those of the stage, in order.
+        product: The type of the event that says how many lines were written.
+
+    Raises:
+        DataError: When a line is damaged, or a finished stage wrote more or fewer.
+    """
+    if not _last_of(events, "stage-started", "stage-ended") or stage_done(folder) is None:
+        return list(file.read(folder / file.name))
+    told = _last_of(events, "stage-started", product)
+    count = told.get("count") if told.get("path") == file.name else None
+    return file.read_finished(folder / file.name, count if isinstance(count, int) else None)
 
 
 def _read_warnings(events: Iterable[Event]) -> list[tuple[str, str]]:
