@@ -51,9 +51,12 @@ class EventLog:
         """Writes one event and flushes it.
 
         Raises:
-            ValueError: When a field is not JSON or a number is not finite.
+            ValueError: When a field is not JSON or of another type than in `EventLine`, or a
+                number is not finite: nobody could read the event.
         """
         event = {"v": EVENTS.version, "time": time.time(), "type": type_, **fields}
+        if fault := EVENTS.fault(event):
+            raise ValueError(f"an event {type_!r}, where {fault}; see halo_core.events")
         with self._lock:
             for path in self._paths:
                 append_lines(path, [event])

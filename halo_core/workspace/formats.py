@@ -105,6 +105,10 @@ class LineFile(Generic[Fields]):
         _check_fields(tree, self.fields, (), where, expected)
         return cast(Fields, tree)
 
+    def fault(self, line: Mapping[str, Any]) -> str | None:
+        """Returns which value of a line is of another type than its field; None where none is."""
+        return next(_wrong(line, self.fields, ""), None)
+
     def append(self, path: Path, lines: Iterable[Fields]) -> None:
         """Appends whole lines.
 

@@ -187,10 +187,16 @@ class EventLine(TypedDict):
 
     v: NotRequired[int]
     """Version of the line."""
-    time: NotRequired[float]
+    time: float
     """Unix seconds."""
     type: str
     """Type of the event."""
+    stage: NotRequired[str | None]
+    """Id of the stage that it is about; null for a warning of the run."""
+    step: NotRequired[int]
+    """Step of the training, from 1."""
+    metrics: NotRequired[dict[str, float]]
+    """Name to number."""
 
 
 SAMPLES = LineFile("samples.jsonl", SampleLine, AGAIN)

@@ -24,7 +24,7 @@ def test_a_line_that_is_not_complete_is_left_for_later(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     EventLog(path).append("warning", message="one")
     with path.open("a") as file:
-        file.write('{"type": "warn')
+        file.write('{"time": 1.5, "type": "warn')
     ((event, offset),) = read_events(path)
     assert event["message"] == "one"
     with path.open("a") as file:
@@ -36,6 +36,15 @@ def test_a_number_that_is_not_finite_is_refused(tmp_path: Path) -> None:
     log = EventLog(tmp_path / "events.jsonl")
     with pytest.raises(ValueError, match="not JSON compliant"):
         log.append("metrics", metrics={"train/loss": float("nan")})
+
+
+def test_an_event_that_nobody_could_read_is_refused_when_it_is_written(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "events.jsonl")
+    with pytest.raises(ValueError, match=r"an event 'metrics', where step is 1.0; see halo"):
+        log.append("metrics", stage="kto", step=1.0, metrics={})
+    with pytest.raises(ValueError, match=r"where metrics.loss is None"):
+        log.append("metrics", stage="kto", step=1, metrics={"loss": None})
+    assert not (tmp_path / "events.jsonl").exists()
 
 
 def test_an_event_goes_to_every_file_and_to_none(tmp_path: Path) -> None:

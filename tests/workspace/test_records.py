@@ -261,8 +261,38 @@ def test_a_damaged_event_is_named_by_its_line_from_any_offset(tmp_path: Path) ->
     path.write_text(path.read_text() + '{"v": 1, "type"\n')
     found = read_events(path, offset=behind_first)
     assert next(found)[0]["message"] == "two"
-    with pytest.raises(DataError, match=rf"^{path}:3: got '.+'; expected a JSON object with type"):
+    with pytest.raises(DataError, match=rf"^{path}:3: got '.+'; expected a JSON object with time"):
         next(found)
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({}, "' without time; expected a JSON object with time and type."),
+        ({"time": "1.5"}, "', where time is '1.5'; expected "),
+        ({"time": 1.5, "stage": 3}, "', where stage is 3; expected "),
+        ({"time": 1.5, "step": "2"}, "', where step is '2'; expected "),
+        ({"time": 1.5, "step": True}, "', where step is True; expected "),
+        ({"time": 1.5, "metrics": {"loss": None}}, "', where metrics.loss is None; expected "),
+        ({"time": 1.5, "metrics": []}, "', where metrics is []; expected "),
+    ],
+)
+def test_an_event_with_a_field_of_another_type_is_damage(
+    tmp_path: Path, fields: dict[str, object], wrong: str
+) -> None:
+    path = write(tmp_path / EVENTS.name, {"type": "metrics", **fields})
+    with pytest.raises(DataError) as caught:
+        list(read_events(path))
+    assert wrong in caught.value.message
+    assert caught.value.message.endswith("Remove this line, and only this one")
+    assert caught.value.location == f"{path}:1"
+
+
+def test_an_event_has_its_time_and_may_have_a_stage_a_step_and_metrics(tmp_path: Path) -> None:
+    plain = {"time": 1, "type": "warning", "stage": None}
+    full = {"time": 1.5, "type": "metrics", "stage": "kto", "step": 1, "metrics": {"loss": 2}}
+    path = write(tmp_path / EVENTS.name, plain, full)
+    assert [event for event, _ in read_events(path)] == [plain, full]
 
 
 def test_every_field_of_every_record_is_described() -> None:
