@@ -15,6 +15,7 @@ from halo_core.errors import HaloError, PathError, SpecErrors, UserError, neares
 
 Keys = tuple[str | int, ...]
 MAX_NODES = 100_000
+TOO_DEEP = "nested too deeply; expected a few levels of lists and mappings"
 
 
 @dataclass
@@ -72,7 +73,8 @@ def read_document(path: Path) -> Document:
 
     Raises:
         PathError: When the file cannot be read.
-        SpecErrors: When it is not YAML, has duplicate keys, tags or other types, or no mapping.
+        SpecErrors: When it is not YAML, has duplicate keys, tags or other types, is no mapping, or
+            nested more deeply than Python can read.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -97,15 +99,17 @@ def parse_document(text: str, *, name: str, folder: Path) -> Document:
     reader = _Reader(name)
     try:
         root = reader.yaml.compose(text)
+        tree = reader.value(root, ()) if isinstance(root, MappingNode) else {}
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         problem = f"not valid YAML: {error.problem or error.context}"
         raise SpecErrors([UserError(problem, location=where)]) from None
+    except RecursionError:
+        raise SpecErrors([UserError(TOO_DEEP, location=name)]) from None
     if not isinstance(root, MappingNode):
         mistake = UserError("expected a mapping with name, model and stages", location=name)
         raise SpecErrors([mistake])
-    tree = reader.value(root, ())
     if reader.errors:
         raise SpecErrors(reader.errors)
     return Document(name, folder, tree, reader.places)
@@ -115,14 +119,16 @@ def parse_value(text: str) -> Any:
     """Returns the plain value of a short YAML text, as `--set` takes it.
 
     Raises:
-        UserError: When it is not YAML.
+        UserError: When it is not YAML, or nested more deeply than Python can read.
     """
     reader = _Reader("value")
     try:
         node = reader.yaml.compose(text)
+        value = None if node is None else reader.value(node, ())
     except MarkedYAMLError as error:
         raise UserError(f"not valid YAML: {error.problem or error.context}") from None
-    value = None if node is None else reader.value(node, ())
+    except RecursionError:
+        raise UserError(TOO_DEEP) from None
     if reader.errors:
         raise UserError(reader.errors[0].message)
     return value

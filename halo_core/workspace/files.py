@@ -45,7 +45,7 @@ def read_json(path: Path, *, mend: str = "Remove it, or put the file back as it 
         mend: What to do where it cannot be read, for the message.
 
     Raises:
-        DataError: When it is no JSON.
+        DataError: When it is no JSON, or nested more deeply than Python can read.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -56,6 +56,11 @@ def read_json(path: Path, *, mend: str = "Remove it, or put the file back as it 
             f"is no JSON ({error.msg}); expected a JSON file as halo writes it. {mend}",
             location=f"{path}:{error.lineno}",
         ) from error
+    except RecursionError:  # Its thousands of frames would tell nobody anything.
+        raise DataError(
+            f"is nested too deeply; expected a JSON file as halo writes it. {mend}",
+            location=str(path),
+        ) from None
     except UnicodeDecodeError as error:
         raise DataError(
             f"is no text ({error.reason}); expected a JSON file as halo writes it. {mend}",
@@ -129,7 +134,7 @@ def parse_line(line: bytes, where: str, expected: str = AN_OBJECT) -> dict[str, 
     """
     try:
         tree = json.loads(line)
-    except ValueError:  # no JSON, or no UTF-8
+    except (ValueError, RecursionError):  # no JSON, no UTF-8, or nested too deeply
         tree = None
     if not isinstance(tree, dict):
         shown = shortened(line.decode("utf-8", "replace").strip())

@@ -77,6 +77,11 @@ def _parsed(text: str, path: Path, first_line: int) -> Any:
             "expected one JSON object per line, or one array in a .json file",
             location=f"{path}:{line}",
         ) from error
+    except RecursionError:
+        raise DataError(
+            "nested too deeply; expected one JSON object per line, or one array in a .json file",
+            location=f"{path}:{first_line}",
+        ) from None
     # Only an escape can write half a character; other lines need no second look.
     if "\\u" in text and not _is_unicode(value):
         raise DataError(

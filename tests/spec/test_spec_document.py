@@ -50,6 +50,16 @@ def test_broken_yaml_names_the_place() -> None:
         parse("a: [1\n")
 
 
+@pytest.mark.parametrize("depth", [100_000, 600])
+def test_what_is_nested_too_deeply_is_a_mistake(depth: int) -> None:
+    with pytest.raises(SpecErrors, match=r"spec.yaml: nested too deeply; expected a few levels"):
+        parse(f"a: {'[' * depth}{']' * depth}")
+    with pytest.raises(SpecErrors, match=r"spec.yaml: nested too deeply"):
+        parse("".join(f"{' ' * level}a:\n" for level in range(600)))
+    with pytest.raises(UserError, match=r"^nested too deeply; expected a few levels"):
+        parse_value("{a: " * depth)
+
+
 def test_aliases_cannot_blow_up() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 8)]

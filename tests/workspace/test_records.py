@@ -98,6 +98,22 @@ def test_a_damaged_line_is_named_with_what_to_do(tmp_path: Path, line: bytes) ->
     )
 
 
+def test_a_line_or_an_object_that_is_nested_too_deeply_is_damage(tmp_path: Path) -> None:
+    path = write(tmp_path / "samples.jsonl", SAMPLE)
+    for depth in (100_000, 2_000):
+        deep = "[" * depth + "]" * depth
+        path.write_text(f'{json.dumps(SAMPLE)}\n{{"prompt_id": {deep}}}\n')
+        with pytest.raises(DataError, match=rf"^{path}:2: got '.{{80}}\.\.\.'; expected a JSON ob"):
+            list(SAMPLES.read(path))
+        (tmp_path / DONE.name).write_text(f'{{"metrics": {deep}}}')
+        with pytest.raises(DataError) as caught:
+            DONE.read(tmp_path)
+        assert str(caught.value) == (
+            f"{tmp_path / DONE.name}: is nested too deeply; expected a JSON file as halo writes "
+            "it. Remove it; the same command computes the stage again"
+        )
+
+
 def test_a_long_damaged_line_is_shown_in_part(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("x" * 500 + "\n")
     with pytest.raises(DataError, match=r"got 'x{80}\.\.\.'; expected a JSON object$"):

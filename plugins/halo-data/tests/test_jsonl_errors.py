@@ -32,6 +32,16 @@ def test_line_that_is_not_json_is_named(tmp_path: Path) -> None:
     assert "expected one JSON object per line" in message
 
 
+def test_a_line_or_an_array_that_is_nested_too_deeply_is_named(tmp_path: Path) -> None:
+    expected = "nested too deeply; expected one JSON object per line, or one array in a .json file"
+    path = tmp_path / "train.jsonl"
+    path.write_text('{"text": "a"}\n{"text": ' + "[" * 100_000 + "]" * 100_000 + "}\n")
+    assert message_of(path) == f"{path}:2: {expected}"
+    path = tmp_path / "train.json"
+    path.write_text("[" * 100_000)
+    assert message_of(path) == f"{path}:1: {expected}"
+
+
 def test_array_that_is_not_json_names_the_line(tmp_path: Path) -> None:
     path = tmp_path / "data.json"
     path.write_text('[\n{"text": "a"},\n{"text"}\n]')

@@ -84,6 +84,17 @@ def test_nothing_is_sent_while_the_pace_is_held_and_again_afterwards():
         endpoint.close()
 
 
+def test_a_reply_that_is_nested_too_deeply_is_asked_again_once_and_then_not_answered(serve):
+    server = serve(lambda body: (200, {}, "[" * 100_000))
+    endpoint = ChatClient(
+        server.url, Secret("none"), timeout_s=5, retries=0, pace=Pace(1), judge="judge"
+    )
+    with pytest.raises(Unreachable, match=r"expected a chat completion, got '\[\[\["):
+        endpoint.ask("m", [{"role": "user", "content": "hi"}], {})
+    endpoint.close()
+    assert len(server.bodies) == 2
+
+
 def test_a_rest_ends_when_the_pace_is_held():
     pace = Pace(1)
     pace.hold()

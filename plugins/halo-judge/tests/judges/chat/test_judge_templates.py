@@ -205,6 +205,7 @@ labels = {A = "1", B = "2"}
         ('reminder = "Again."', "", "reminder: Field required"),
         ("user =", "usr =", "usr"),
         ("[answer]", "[answer", "expected a template in TOML"),
+        ("user =", f"x = {'[' * 100_000}\nuser =", "expected a template in TOML"),
     ],
 )
 def test_a_file_that_is_no_template_is_named(tmp_path, old, new, message):

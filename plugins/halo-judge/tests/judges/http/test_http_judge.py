@@ -334,3 +334,12 @@ def test_a_key_in_the_wrong_option_is_a_mistake_that_does_not_show_it(
     assert KEY not in out + err
     held = [path for path in tmp_path.rglob("*") if path.is_file() and KEY in path.read_text()]
     assert held == []
+
+
+@pytest.mark.parametrize("depth", [100_000, 600])
+def test_a_reply_that_is_nested_too_deeply_is_unscored(serve, tmp_path, monkeypatch, depth):
+    monkeypatch.setenv("MY_KEY", KEY)  # Then the key is looked for at every depth.
+    server = serve(lambda body: (200, {}, '{"a":' * depth + "1" + "}" * depth))
+    (found,) = scored(HttpJudge(url=server.url, api_key_env="MY_KEY"), tmp_path, "a")
+    assert found.value is None
+    assert found.reason.startswith('not answered: expected JSON, got \'{"a":{"a":')

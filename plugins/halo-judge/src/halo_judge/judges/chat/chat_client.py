@@ -130,7 +130,7 @@ class ChatClient:
             )
             try:
                 return _reply(json.loads(answer.content))
-            except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+            except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
                 if last:
                     break
         text = self._key.hide(answer.text)[:MESSAGE_LENGTH]

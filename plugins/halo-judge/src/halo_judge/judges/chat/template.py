@@ -186,7 +186,7 @@ def read_template(path: Path) -> Template:
         parts = tomllib.loads(raw.decode("utf-8"))
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}; expected a template in TOML") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: {error}; expected a template in TOML") from None
     texts = {k: v.strip("\n") if isinstance(v, str) else v for k, v in parts.items()}
     digest = short_hash(raw)

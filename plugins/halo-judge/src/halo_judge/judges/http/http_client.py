@@ -131,9 +131,9 @@ class HttpClient:
     def _parsed(self, response: requests.Response) -> Any:
         try:
             reply = json.loads(response.content)
-        except ValueError:
+            return reply if self._key is None else self._key.hide_in(reply)
+        except (ValueError, RecursionError):
             raise Rejected(f"expected JSON, got {self._hidden(response.text)!r}") from None
-        return reply if self._key is None else self._key.hide_in(reply)
 
     def _failure(self, response: requests.Response) -> str:
         """Returns what a failure that may pass is called.
