@@ -52,9 +52,10 @@ def check_options(stage_class: type[Component], produces: str) -> None:
             location=where,
         )
     data = [alias for alias, info in fields.items() if refers_to(info) == "data"]
-    if produces in MUST_SAY and data and not {"learn", "test"} & set(roles.values()):
+    unsaid = [alias for alias in data if alias not in roles]
+    if produces in MUST_SAY and unsaid:
         raise PluginError(
-            f"it makes {produces} and does not say what it does with the rows of {_list(data)}: "
+            f"it makes {produces} and does not say what it does with the rows of {_list(unsaid)}: "
             "mark what it learns from as LearnRef, and what it is tested on as TestRef",
             location=where,
         )

@@ -308,6 +308,8 @@ class _Wiring:
             return None
         if isinstance(value, str):
             return self._named(value, keys)
+        if isinstance(value, tuple):  # of an option `tuple[LearnRef, ...]`
+            value = list(value)
         name = ".".join(map(str, keys[1:]))
         if not isinstance(value, list) or not any(map(self._is_set, value)):
             return resolve_set(self.resolver, name, value, keys)

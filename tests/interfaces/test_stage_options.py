@@ -229,4 +229,24 @@ def test_a_stage_must_make_one_of_the_products() -> None:
 def test_only_makers_of_models_and_samples_must_say_what_rows_are_for() -> None:
     assert roles_of(define("feedback", corpus=(DataRef, GIVEN))) == {}
     options = {"corpus": (LearnRef, GIVEN), "exam": (TestRef, GIVEN), "more": (DataRef, GIVEN)}
-    assert roles_of(define(**options)) == {"corpus": "learn", "exam": "test"}
+    assert roles_of(define("verdicts", **options)) == {"corpus": "learn", "exam": "test"}
+
+
+def test_rows_that_are_not_marked_are_refused_beside_some_that_are() -> None:
+    options = {"corpus": (LearnRef, GIVEN), "more": (DataRef, GIVEN), "rest": (DataRef, GIVEN)}
+    told = (
+        r"odd\.Odd: it makes model and does not say what it does with the rows of 'more', 'rest': "
+        "mark what it learns from as LearnRef, and what it is tested on as TestRef$"
+    )
+    with pytest.raises(PluginError, match=told):
+        define(**options)
+
+
+@pytest.mark.parametrize("many", ["tuple[LearnRef, ...]", "list[LearnRef]"])
+def test_rows_may_be_named_by_several_names(tmp_path: Path, many: str) -> None:
+    source = ODD.replace("corpus: LearnRef", f"corpus: {many}").replace("WHEN", "teaches")
+    (tmp_path / "odd.py").write_text(source.replace("POINT", "zero"))
+    (tmp_path / "spec.yaml").write_text(SPEC.replace("corpus: pairs", "corpus: [pairs, pairs]"))
+    one = load_spec(tmp_path / "spec.yaml", {}).stages[0]
+    assert list(one.learned) == ["corpus"]
+    assert len(one.learned["corpus"].sources) == 2
