@@ -10,7 +10,7 @@ from halo_core.errors import HaloError, UserError
 from halo_core.feedback import COLUMNS, Feedback, accepts
 from halo_core.guarded.blame import blaming, first_wrong, plugin_error
 from halo_core.spec.document import Keys
-from halo_core.spec.inserted import conversion
+from halo_core.spec.inserted import absent_conversion, conversion
 from halo_core.spec.resolved import Resolved
 from halo_core.spec.resolver import Resolver
 
@@ -172,12 +172,17 @@ def _convert(
         resolver.mistakes.take(keys, error)
         return None
     if wrapper is None:
-        resolver.mistakes.add(
-            keys,
+        told = (
             f"{loss} learns from {wanted} feedback, but the data {name!r} "
-            f"({source.resolved.name}) is {kind}. Choose another loss or other data; "
-            "halo data shows what a source holds",
+            f"({source.resolved.name}) is {kind}"
         )
+        advice = "Choose another loss or other data; halo data shows what a source holds"
+        absent = absent_conversion(resolver.registry, kind, wanted)
+        if absent is None:
+            resolver.mistakes.add(keys, f"{told}. {advice}")
+        else:
+            missing = type(absent)(f"{told}, and {absent.message}", location=absent.location)
+            resolver.mistakes.take(keys, missing)
         return None
     resolved = resolver.wrapped(wrapper, source.resolved, {}, keys)
     info = None if resolved is None else _inspect(resolver, resolved, keys)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from halo_core.component import Component
-from halo_core.errors import PluginError, UserError
+from halo_core.errors import HaloError, PluginError, UserError
 from halo_core.feedback import Feedback
 from halo_core.option_fields import fields_by_alias, interface_kind, takes_lists
+from halo_core.plugins.builtin_names import RESERVED
 from halo_core.plugins.registrar import Registration
 from halo_core.plugins.registry import Registry
 
@@ -24,6 +25,21 @@ def conversion(registry: Registry, given: Feedback, wanted: Feedback) -> Registr
     """
     fitting = [r for r in registry.registrations if r.converts == (given, wanted)]
     return _only(registry, fitting, f"turn {given} into {wanted} feedback")
+
+
+def absent_conversion(registry: Registry, given: Feedback, wanted: Feedback) -> HaloError | None:
+    """Returns why the built-in conversion is not there, and what to do; None where there is none.
+
+    Built-in conversions are called ``GIVEN-to-WANTED``.
+    """
+    name = f"{given}-to-{wanted}"
+    if name not in RESERVED["data"]:
+        return None
+    try:
+        registry.find("data", name)
+    except HaloError as error:
+        return error
+    return None
 
 
 def split_picker(registry: Registry) -> Registration | None:

@@ -69,6 +69,10 @@ class Shown(Loss):
         raise NotImplementedError
 
 
+class OfPairs(Shown):
+    feedback: ClassVar = "paired"
+
+
 class Seed(Stage):
     produces: ClassVar = "model"
     corpus: LearnRef = Field(description="what its words are from")
@@ -150,6 +154,21 @@ def test_without_a_conversion_the_data_does_not_fit(plugin: Callable[..., None])
     plugin(*SHOWN)
     told = "acme/shown learns from demonstration feedback, but the data 'train' (acme/scored) is"
     assert told in mistakes(installed())
+
+
+def test_a_built_in_conversion_that_is_not_installed_is_named_with_its_package(
+    plugin: Callable[..., None],
+) -> None:
+    plugin("data('scored', '@Scored')", "loss('pairs', '@OfPairs')")
+    told = (
+        "acme/pairs learns from paired feedback, but the data 'train' (acme/scored) is scored, and "
+        "the data source 'scored-to-paired' is in halo-data, which "
+    )
+    absent = load([each for each in announcements() if each.distribution != "halo-data"])
+    found = mistakes(absent, loss="acme/pairs")
+    assert f"{told}is not installed: pip install halo-data" in found
+    left_out = mistakes(installed(["halo-acme"]), loss="acme/pairs")
+    assert f"{told}HALO_PLUGINS leaves out: add halo-data to HALO_PLUGINS" in left_out
 
 
 def test_two_strangers_who_convert_the_same_must_be_named(plugin: Callable[..., None]) -> None:
