@@ -11,7 +11,6 @@ import click
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.cli.tracker_lines import label_lines, tracker_rows
 from halo_core.errors import HaloError, SuiteErrors, UserError
-from halo_core.redact import one_line
 from halo_core.tracking.send import send_run
 from halo_core.workspace.records import EVENTS, SUITE, SuiteRecord
 
@@ -82,13 +81,13 @@ def _tell(
     """Tells the trackers of the first run that has any how far the suite is."""
     from halo_core.suite.state import recorded_status
     from halo_core.tracking.descriptions import describe_all, keep
-    from halo_core.tracking.send import first_tracked, usable_trackers
+    from halo_core.tracking.send import failure, first_tracked, usable_trackers
     from halo_core.workspace.lock import held
 
     failures: dict[str, HaloError] = {}
 
     def failed(name: str, error: BaseException) -> None:
-        failures[f"the suite, {name}"] = HaloError(one_line(error))
+        failures[f"the suite, {name}"] = failure(error)
 
     tracked = first_tracked(runs)
     trackers = usable_trackers(tracked, failed) if tracked else {}

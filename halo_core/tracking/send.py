@@ -164,22 +164,37 @@ def _described(
 
 def _send(feed: Feed, folder: Path, results: list[dict[str, Any]]) -> HaloError | None:
     """Hands all events to one tracker; adds what came of it to the results."""
-    from halo_core.redact import one_line
-
     result: dict[str, Any] = {"use": feed.name, "status": "sent", "events": 0}
     results.append(result)
     try:
         _drain(feed)
     except Exception as error:
         result["status"] = "failed"
-        return HaloError(
-            f"{feed.name} did not take all events: {one_line(error)}; "
-            "look whether it can be reached, then try again",
+        return failure(
+            error,
+            f"{feed.name} did not take all events: ",
+            "; look whether it can be reached, then try again",
             location=str(folder),
         )
     finally:
         result["events"] = feed.events
     return None
+
+
+def failure(
+    error: BaseException, before: str = "", after: str = "", *, location: str | None = None
+) -> HaloError:
+    """Returns what a tracker's error is called: a `PluginError` where the tracker is broken.
+
+    One that cannot reach a server or a disk raises an `OSError`, or a `HaloError` on purpose: that
+    is nobody's mistake.
+    """
+    from halo_core.redact import one_line
+
+    code = error.exit_code if isinstance(error, HaloError) else None
+    broken = code == PluginError.exit_code and not isinstance(error.__cause__, OSError)
+    error_class = PluginError if broken else HaloError
+    return error_class(f"{before}{one_line(error)}{after}", location=location)
 
 
 def _drain(feed: Feed) -> None:

@@ -126,6 +126,21 @@ def test_sync_ends_a_run_whose_process_ended_without_a_word(run: Path) -> None:
     assert end["error"] == "the process ended without a word"
 
 
+@pytest.mark.parametrize("line", ["raise KeyError('step')", "raise SystemExit(0)"])
+def test_a_tracker_that_is_broken_ends_sync_with_3(
+    run: Path, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    path = run.parents[2] / "tracker.py"
+    path.write_text(TRACKER.replace('raise ConnectionError("no answer', f'{line}\n        x = ("'))
+    use = f"file:{path}:ToFile"
+    write_trackers(run, {"use": use, "fails": True}, {"use": use})
+    assert call(["sync", "toy", "--workspace", "ws", "--json"]) == 3
+    printed = json.loads(capsys.readouterr().out)
+    assert [each["status"] for each in printed["sent"]] == ["failed", "sent"]
+    assert printed["error"]["type"] == "PluginError"
+    assert f"{path}:16: {use}.handle() raised " in printed["error"]["message"]
+
+
 def test_sync_fails_when_a_tracker_does_and_still_feeds_the_others(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -179,6 +179,17 @@ def test_a_parent_that_cannot_be_told_is_an_error(suite: Suite, capsys: Captured
     assert "Suites.tell_suite() raised ConnectionError: no answer from http://***@host" in told
 
 
+def test_a_tracker_that_is_broken_ends_sync_with_3(suite: Suite, capsys: Captured) -> None:
+    path = suite.workspace.parent / "tracker.py"
+    broken = path.read_text().replace("raise ConnectionError(", "raise KeyError(")
+    assert broken.count("raise KeyError(") == 2
+    path.write_text(broken)
+    for fails in ("toy-dpo-1", "suite"):
+        suite.track("toy-dpo-1", fails=fails)
+        assert call(["sync", "toy", "--workspace", "ws"]) == 3
+        assert "raised KeyError: " in capsys.readouterr().err
+
+
 def test_a_suite_without_a_begun_cell_has_nothing_to_send(suite: Suite, capsys: Captured) -> None:
     suite.write(("ppo", None, "pending"), ("gone", "gone", "computed"))
     assert call(["sync", "toy", "--workspace", "ws"]) == 2
