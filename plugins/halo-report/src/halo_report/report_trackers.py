@@ -100,5 +100,7 @@ def _takes_report(tracker: Tracker, report: Path, suite: Target) -> bool:
     with blaming(tracker, "take_report"):
         taken: object = tracker.take_report(report, suite.folder, suite.workspace)
     if not isinstance(taken, bool):
-        raise plugin_error(tracker, "take_report", f"returned {taken!r}; expected True or False")
+        expected = "expected True where it took the report, else False"
+        older = ", which an older halo did not ask for" if taken is None else ""
+        raise plugin_error(tracker, "take_report", f"returned {taken!r}; {expected}{older}")
     return taken

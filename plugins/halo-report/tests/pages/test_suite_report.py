@@ -315,7 +315,8 @@ def test_a_suite_s_trackers_get_the_report_and_a_broken_one_only_warns(
     assert "no route to" in found["trackers"][0]["why"]
     assert "sesame" not in found["trackers"][0]["why"]
     assert found["trackers"][2]["why"].endswith(
-        "Forgets.take_report() returned None; expected True or False"
+        "Forgets.take_report() returned None; expected True where it took the report, else False, "
+        "which an older halo did not ask for"
     )
     taken = (suite.workspace / "taken").read_text()
     assert taken == f"['report.html'] {toy / 'report'} {toy}"
