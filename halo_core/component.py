@@ -71,8 +71,16 @@ class Location:
     """
 
 
+@dataclass(frozen=True)
 class Execution:
-    """Marks an option that changes how fast or where, and never what: left out of the identity."""
+    """Marks an option that changes how fast or where, and never what: left out of the identity.
+
+    Attributes:
+        unless: An attribute of the component. Where it is true the option does decide what comes
+            out, and is in the identity: ``Execution(unless="exports_best")``.
+    """
+
+    unless: str | None = None
 
 
 class Added:

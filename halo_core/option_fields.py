@@ -58,13 +58,20 @@ def is_collection(info: FieldInfo) -> bool:
     return any(get_origin(part) in (list, dict, tuple, set) for part in _parts(info.annotation))
 
 
-def execution_options(component_class: type[Component]) -> set[str]:
+def execution_options(component: Component) -> set[str]:
     """Returns the options that are left out of the identity: `Execution` and `Location`."""
     return {
         alias
-        for alias, info in fields_by_alias(component_class).items()
-        if marks(info, Execution) or marks(info, Location)
+        for alias, info in fields_by_alias(type(component)).items()
+        if _only_executes(component, info) or marks(info, Location)
     }
+
+
+def _only_executes(component: Component, info: FieldInfo) -> bool:
+    marker = marker_of(info, Execution)
+    if marker is None or marker.unless is None:
+        return marks(info, Execution)
+    return not getattr(component, marker.unless)
 
 
 def _metadata(info: FieldInfo) -> Iterator[Any]:

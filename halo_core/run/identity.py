@@ -3,8 +3,8 @@
 In it: canonical names, options, the seed, the inputs' own keys, digests of data and model, and
 component versions (for an editable or ``file:`` origin the hash of its source; where a component
 promises a `results_version`, that instead). Not in it: options marked `Execution` (ranks,
-micro-batches, devices, intervals) or `Location` (folders), and those marked `Added` where they have
-their default.
+micro-batches, devices, intervals; unless they decide what comes out) or `Location` (folders), and
+those marked `Added` where they have their default.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def component_identity(resolved: Resolved) -> dict[str, Any]:
     component_class = type(resolved.component)
     # What an option refers to is in the identity by its own key, so that another name for the same
     # stage or data set computes nothing again.
-    left_out = execution_options(component_class) | {
+    left_out = execution_options(resolved.component) | {
         alias for alias, info in fields_by_alias(component_class).items() if refers_to(info)
     }
     left_out |= _unused_additions(resolved.component)

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 import pytest
 from pydantic import Field
 
-from halo_core.component import Added
+from halo_core.component import Added, Execution
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
 from halo_core.plugins.registrar import Registration
 from halo_core.run.identity import component_identity
@@ -53,6 +53,20 @@ def test_an_added_option_that_is_used_is_in_the_identity(name: str, value: objec
     found = identity(After(**{name: value}))["options"]
     assert isinstance(found, dict)
     assert set(found) == {"beta", name}
+
+
+class Choosing(Before):
+    choose: Annotated[bool, Added()] = Field(default=False, description="whether to")
+    every: Annotated[int | None, Execution(unless="choose")] = Field(
+        default=None, description="how often"
+    )
+
+
+def test_an_option_of_execution_is_in_the_identity_where_it_decides_what_comes_out() -> None:
+    assert identity(Choosing(every=5)) == identity(Before())
+    chosen = identity(Choosing(choose=True, every=5))["options"]
+    assert isinstance(chosen, dict)
+    assert set(chosen) == {"beta", "choose", "every"}
 
 
 def test_a_component_that_is_an_added_option_has_its_own_identity() -> None:
