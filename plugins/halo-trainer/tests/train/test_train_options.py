@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from halo_core.feedback import Feedback
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
 from halo_core.spec.spec import load_spec
-from halo_methods.components import DPO, KTO, SFT, Dispreferred, Zero
+from halo_methods.components import DPO, KTO, SFT, Copy, Dispreferred, Zero
 from halo_trainer.train.optimizers import OPTIMIZERS
 from halo_trainer.train.options import Train
 
@@ -41,6 +41,17 @@ def test_the_module_needs_no_torch() -> None:
         ({"max_length": 8, "max_prompt_length": 8}, "max_prompt_length", "leaves no room"),
         ({"reference_point": Zero()}, "reference_point", "uses no reference point"),
         ({"reference": "sft"}, "reference", "uses no reference model"),
+        ({"export": "best"}, "export", "nothing is evaluated that could be best"),
+        (
+            {"export": "best", "evaluate": {"t": "t"}},
+            "export",
+            "only the last step is measured; set evaluate_every",
+        ),
+        (
+            {"export": "best", "evaluate": {"t": "t"}, "evaluate_every": 2, "keep_best": 0},
+            "keep_best",
+            "keeps no checkpoint that could be exported",
+        ),
         ({"keep_best": 2}, "keep_best", "nothing is evaluated that could be best"),
         ({"evaluate_every": 5}, "evaluate_every", "nothing to evaluate on"),
         (
@@ -56,6 +67,13 @@ def test_options_that_contradict_each_other_are_mistakes(
     found = mistakes(**options)
     assert list(found) == [option]
     assert message in found[option]
+
+
+def test_the_best_step_cannot_be_told_where_the_reference_changes() -> None:
+    options: dict[str, Any] = {"evaluate": {"t": "t"}, "evaluate_every": 2, "export": "best"}
+    assert mistakes(DPO(), **options) == {}
+    found = mistakes(DPO(), reference_update=Copy(every=2), **options)
+    assert "compare with different references" in found["export"]
 
 
 def test_weights_of_classes_are_refused_with_a_point_from_within_pairs() -> None:

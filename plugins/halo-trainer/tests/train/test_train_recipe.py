@@ -49,6 +49,7 @@ OPTIONS: dict[str, Any] = {
     "checkpoint_every": 13,
     "keep_last": 4,
     "keep_best": 8,
+    "export": "best",
     "device": "cpu",
 }
 OTHERS: dict[str, Any] = {
@@ -92,7 +93,7 @@ def test_every_option_is_where_it_belongs() -> None:
         ),
         learning_rate=LearningRate(peak=1e-3, warmup_steps=6, schedule="cosine"),
         intervals=Intervals(log=7, evaluate=11, checkpoint=13),
-        kept=KeptCheckpoints(last=4, best=8),
+        kept=KeptCheckpoints(last=4, best=8, exported="best"),
         device="cpu",
         deterministic=True,
     )

@@ -3,7 +3,7 @@
 A checkpoint is a folder ``checkpoints/step-00000200`` with the trained weights, the optimiser's
 state, `state.json` and, where it changes in training, the reference. The data position, the batch
 plan and all chance are functions of the seed and the step, so that the step is all there is to keep
-of them.
+of them. It is no model: it holds only what is trained, without a configuration or a tokenizer.
 """
 
 from __future__ import annotations
@@ -27,6 +27,17 @@ _WEIGHTS = "weights.safetensors"
 _OPTIMIZER = "optimizer.safetensors"
 _STATE = "state.json"
 _PREFIX = "step-"
+_READ_ME = """\
+# Internal: states of a training, no models
+
+`halo run` goes on from the latest of these folders when it was interrupted. A folder holds the
+weights that are trained, the optimiser's state and `state.json`: the step, and `score`, the loss on
+the first set of `evaluate` where it was measured at this step. There is no configuration and no
+tokenizer.
+
+The model is in `../model`, when the stage is done. With `export: best` it is that of the step with
+the lowest score, else that of the last step.
+"""
 
 
 @dataclass
@@ -75,6 +86,8 @@ class Checkpoints:
     ) -> Path:
         """Writes a checkpoint, removes those that are not to be kept, and returns its folder."""
         folder = self._path(state.step)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "README.md").write_text(_READ_ME)
         with whole_folder(folder) as partial:
             save_file(_on_cpu(dict(parameters)), partial / _WEIGHTS)
             save_file(_on_cpu(state_tensors(optimizer, parameters)), partial / _OPTIMIZER)
@@ -99,14 +112,22 @@ class Checkpoints:
         if not steps:
             return TrainState()
         folder = self._path(steps[-1])
-        weights = load_file(folder / _WEIGHTS)
-        with torch.no_grad():
-            for name, parameter in parameters:
-                parameter.copy_(weights[name])
+        self.restore_weights(steps[-1], parameters)
         load_state_tensors(optimizer, parameters, load_file(folder / _OPTIMIZER))
         if reference is not None:
             reference.read(folder)
-        state = TrainState(**json.loads((folder / _STATE).read_text()))
+        return self.state_of(steps[-1])
+
+    def restore_weights(self, step: int, parameters: Named) -> None:
+        """Puts the weights of a checkpoint back, and nothing else of it."""
+        weights = load_file(self._path(step) / _WEIGHTS)
+        with torch.no_grad():
+            for name, parameter in parameters:
+                parameter.copy_(weights[name])
+
+    def state_of(self, step: int) -> TrainState:
+        """Returns where the training stood at a checkpoint."""
+        state = TrainState(**json.loads((self._path(step) / _STATE).read_text()))
         state.window = {name: (pair[0], pair[1]) for name, pair in state.window.items()}
         return state
 
@@ -114,6 +135,14 @@ class Checkpoints:
         """Returns the score of each checkpoint by step."""
         states = self.folder.glob(f"{_PREFIX}*/{_STATE}")
         return {_step(path.parent): json.loads(path.read_text())["score"] for path in states}
+
+    def best(self) -> tuple[int, float] | None:
+        """Returns the step with the lowest score, the earlier of equal ones, and that score."""
+        scored = [(score, step) for step, score in self.scores().items() if score is not None]
+        if not scored:
+            return None
+        score, step = min(scored)
+        return step, score
 
     def is_best(self, score: float | None) -> bool:
         """Returns whether a checkpoint with this score would be among the best."""

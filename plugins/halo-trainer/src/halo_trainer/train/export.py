@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -18,7 +18,7 @@ from halo_trainer.batch.batch_plan import BatchPlan
 from halo_trainer.model.heads import write_heads
 from halo_trainer.model.lora import merge_adapter, save_adapter
 from halo_trainer.model.scorer import Scorer
-from halo_trainer.train.checkpoint import TrainState
+from halo_trainer.train.checkpoint import Checkpoints, TrainState
 from halo_trainer.train.load_models import LoadedModel
 
 
@@ -65,11 +65,51 @@ def _scoring_head(heads: nn.ModuleDict, wanted: Sequence[Head]) -> nn.Module | N
     return None
 
 
-def training_result(state: TrainState, plan: BatchPlan, remark: str) -> StageResult:
+@dataclass(frozen=True)
+class Exported:
+    """Which step's weights become the model, and what is known of it.
+
+    Attributes:
+        step: The step.
+        wanted: What was asked for.
+        evaluated: What was measured at the step, by curve.
+        best: The step with the lowest loss, and that loss; None where none was measured.
+    """
+
+    step: int
+    wanted: Literal["last", "best"]
+    evaluated: Mapping[str, float]
+    best: tuple[int, float] | None
+
+
+def pick_exported(
+    checkpoints: Checkpoints, state: TrainState, wanted: Literal["last", "best"]
+) -> Exported:
+    """Returns which step's weights become the model.
+
+    Args:
+        checkpoints: Those that are kept, the best among them.
+        state: Where the training ended.
+        wanted: The last step, or the one with the lowest loss among those measured.
+    """
+    best = checkpoints.best()
+    source = state
+    if wanted == "best" and best is not None and best[0] != state.step:
+        source = checkpoints.state_of(best[0])
+    evaluated = {name: value for name, value in source.last.items() if name.startswith("eval/")}
+    return Exported(source.step, wanted, evaluated, best)
+
+
+def training_result(
+    state: TrainState, exported: Exported, plan: BatchPlan, remark: str
+) -> StageResult:
     """Returns the last value of each curve by a short name, and a sentence on the loss.
+
+    What was measured is that of the step that became the model.
 
     Args:
         state: Where the training ended.
+        exported: Which step became the model.
         plan: Which examples made which global batch.
         remark: What the loss says of the data.
     """
@@ -77,14 +117,17 @@ def training_result(state: TrainState, plan: BatchPlan, remark: str) -> StageRes
     # No loss is logged where no example had a weight: then nothing was learned, and it is 0.
     last = state.last.get("train/loss", 0.0)
     first = last if state.first_loss is None else state.first_loss
-    metrics = {short_name(name): value for name, value in state.last.items()}
+    curves = {**state.last, **exported.evaluated}
+    metrics = {short_name(name): value for name, value in curves.items()}
     metrics |= {
         "loss_first": first,
         "steps": float(state.step),
         "examples": float(examples),
         "tokens": float(state.tokens),
     }
-    headline = _headline(state, examples, first, last)
+    if exported.wanted == "best":
+        metrics["exported_step"] = float(exported.step)
+    headline = _headline(state, exported, examples, first, last)
     return StageResult(metrics, f"{headline}; {remark}" if remark else headline)
 
 
@@ -99,14 +142,21 @@ def short_name(curve: str) -> str:
     return curve.replace("/", "_")
 
 
-def _headline(state: TrainState, examples: int, first: float, last: float) -> str:
+def _headline(
+    state: TrainState, exported: Exported, examples: int, first: float, last: float
+) -> str:
     text = (
         f"learned from {_many(examples, 'example')} in {_many(state.step, 'step')}; "
         f"the loss went from {first:.3f} to {last:.3f}"
     )
-    for name, value in state.last.items():
-        if name.startswith("eval/") and name.endswith("/loss"):
+    if exported.wanted == "best":
+        text += f"; step {exported.step:,}, the best, is exported"
+    for name, value in exported.evaluated.items():
+        if name.endswith("/loss"):
             text += f", {value:.3f} on {name.removeprefix('eval/').removesuffix('/loss')}"
+    if exported.wanted == "last" and exported.best is not None and exported.best[0] != state.step:
+        step, loss = exported.best
+        text += f"; the last step is exported, though step {step:,} had {loss:.3f}"
     return text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from halo_core.errors import NotFiniteError
 from halo_core.stage import StageContext, StageResult
 from halo_trainer.batch.micro_batch import GlobalBatch
 from halo_trainer.train.evaluate import evaluate_set
-from halo_trainer.train.export import export_policy, training_result
+from halo_trainer.train.export import export_policy, pick_exported, training_result
 from halo_trainer.train.learning_rate import LearningRate
 from halo_trainer.train.metrics import Metrics, Stopwatch, means, total
 from halo_trainer.train.optimizers import update_weights
@@ -46,12 +47,15 @@ def train(recipe: Recipe, context: StageContext) -> StageResult:
                 recipe.optimizer.max_grad_norm,
             )
             loop.run()
+            training, state = loop.training, loop.state
+            exported = pick_exported(training.checkpoints, state, recipe.kept.exported)
             if ranks.main:
-                adapted = recipe.models.lora is not None
-                training, folder = loop.training, context.folder / "model"
+                if exported.step != state.step:
+                    training.checkpoints.restore_weights(exported.step, training.parameters)
+                adapted, folder = recipe.models.lora is not None, context.folder / "model"
                 export_policy(training.policy, training.start, folder, adapted=adapted)
             ranks.wait()
-            return training_result(loop.state, loop.training.plan, loop.training.remark)
+            return training_result(state, exported, training.plan, training.remark)
     finally:
         ranks.leave()
 
@@ -196,8 +200,10 @@ class _Loop:
                 state=self.state.estimator,
             )
             self._publish({f"eval/{name}/{metric}": value for metric, value in values.items()})
-            if self.state.score is None:
-                self.state.score = values.get("loss")
+            loss = values.get("loss")
+            # What is not a number is no better than another.
+            if self.state.score is None and loss is not None and math.isfinite(loss):
+                self.state.score = loss
 
     def _publish(self, metrics: dict[str, float]) -> None:
         self.state.last |= metrics

@@ -134,6 +134,22 @@ def optimizer_mistakes(name: str, options: Iterable[str]) -> Mistakes:
         yield "optimizer_options", message
 
 
+def export_mistakes(every: int | None, sets: int, *, keep_best: int, updated: bool) -> Mistakes:
+    """Whether the step with the lowest loss can be told and is kept, where it is to be exported."""
+    if not sets:
+        yield "export", "nothing is evaluated that could be best; name sets under `evaluate`"
+    elif every is None:
+        yield "export", "only the last step is measured; set evaluate_every"
+    if keep_best == 0:
+        yield "keep_best", "0 keeps no checkpoint that could be exported; leave it out"
+    if updated:
+        yield (
+            "export",
+            "losses of different steps compare with different references under reference_update, "
+            "so the lowest says nothing; leave export out",
+        )
+
+
 def evaluation_mistakes(every: int | None, sets: int, *, keep_best: int) -> Mistakes:
     """Whether there is something to evaluate on."""
     if keep_best > 1 and not sets:

@@ -163,7 +163,7 @@ class Train(Stage):
     log_every: Annotated[int, Execution()] = Field(
         default=10, ge=1, description="Steps between logged metrics; the first step is logged too."
     )
-    evaluate_every: Annotated[int | None, Execution()] = Field(
+    evaluate_every: Annotated[int | None, Execution(unless="exports_best")] = Field(
         default=None, ge=1, description="Steps between evaluations; at the end only when left out."
     )
     checkpoint_every: Annotated[int, Execution()] = Field(
@@ -177,6 +177,11 @@ class Train(Stage):
         ge=0,
         description="Checkpoints to keep for the lowest loss on the first set of `evaluate`.",
     )
+    export: Annotated[Literal["last", "best"], Added()] = Field(
+        default="last",
+        description="Whose weights become the model: those of the last step, or of the step with "
+        "the lowest loss on the first set of `evaluate` among those measured.",
+    )
     processes: Annotated[int, Execution()] = Field(
         default=1, ge=1, description="Processes on this machine, usually one per GPU."
     )
@@ -188,6 +193,11 @@ class Train(Stage):
     def needs_reference(self) -> bool:
         """Whether the loss, or the reference point it needs, compares with a reference model."""
         return bool({"reference_logps", "reference_point"} & set(self.loss.needed()))
+
+    @property
+    def exports_best(self) -> bool:
+        """Whether what is measured decides which step becomes the model."""
+        return self.export == "best"
 
     @property
     def reads(self) -> Feedback:
@@ -219,7 +229,18 @@ class Train(Stage):
             *checks.evaluation_mistakes(
                 self.evaluate_every, len(self.evaluate), keep_best=self.keep_best
             ),
+            *self._export_mistakes(),
         ]
+
+    def _export_mistakes(self) -> checks.Mistakes:
+        if not self.exports_best:
+            return iter(())
+        return checks.export_mistakes(
+            self.evaluate_every,
+            len(self.evaluate),
+            keep_best=self.keep_best,
+            updated=self.reference_update is not None,
+        )
 
     def forecast(self, known: Known) -> Forecast:
         """Returns the memory that a device needs in each precision, and the time on a GPU."""
@@ -289,7 +310,7 @@ class Train(Stage):
             ),
             learning_rate=LearningRate(self.learning_rate, self.warmup_steps, self.schedule),
             intervals=Intervals(self.log_every, self.evaluate_every, self.checkpoint_every),
-            kept=KeptCheckpoints(self.keep_last, self.keep_best),
+            kept=KeptCheckpoints(self.keep_last, self.keep_best, self.export),
             device=self.device,
             deterministic=self.deterministic,
         )

@@ -121,15 +121,17 @@ class Intervals:
 
 @dataclass(frozen=True)
 class KeptCheckpoints:
-    """How many checkpoints are kept.
+    """How many checkpoints are kept, and which becomes the model.
 
     Attributes:
         last: The latest.
         best: Those with the lowest loss on the first evaluation set.
+        exported: Whether the model is that of the last step or of the best one.
     """
 
     last: int
     best: int
+    exported: Literal["last", "best"] = "last"
 
 
 @dataclass(frozen=True)
