@@ -10,7 +10,7 @@ from halo_core.feedback import Feedback, prompt_id
 from halo_core.rows import DataSet, arrow_schema
 from halo_data.sources.hh import HH
 from halo_models.save import save_model_folder
-from halo_models.tokenizers import use_template
+from halo_models.templates import use_template
 
 MAX_LENGTH = 512
 VOCABULARY = 8192

@@ -435,6 +435,11 @@ class ModelRecord(TypedDict):
     """All control tokens that the model was trained with."""
     score_at: NotRequired[Literal["completion-end"]]
     """Where the score of a reward model is read."""
+    template_date: NotRequired[str]
+    """Date that the chat template was told, where it asks for one."""
+    content_tokens: NotRequired[list[str]]
+    """Added tokens that stood in the content that the model was trained on; with a `-` in front,
+    those that did not."""
 
 
 RUN = ObjectFile("run.json", RunRecord, "The halo run that wrote it writes it again")

@@ -6,17 +6,19 @@ from typing import Any
 import pytest
 
 from halo_core.errors import ModelError
-from halo_models.tokenizers import (
-    CUT,
-    TULU_2,
-    control_pattern,
-    protect,
-    render_prompt,
-    token_ids,
-    use_template,
-)
+from halo_models.chat_format import ChatFormat
+from halo_models.templates import TULU_2, render, use_template
+from halo_models.tokenise import CUT, Tokeniser, mark_spelled
 
 USER = {"role": "user", "content": "What says a cow?"}
+
+
+def prompt_text(tokenizer: Any, messages: list[Any]) -> str:
+    return render(tokenizer, messages, answer_follows=True)
+
+
+def encode(tokenizer: Any, text: str) -> list[int]:
+    return Tokeniser(tokenizer, ()).encode([text])[0]
 
 
 @pytest.fixture
@@ -25,13 +27,13 @@ def tokenizer(tiny_tokenizer: Any) -> Any:
 
 
 def test_default_format_is_the_reports(tokenizer: Any) -> None:
-    assert render_prompt(tokenizer, [USER]) == "<|user|>\nWhat says a cow?\n<|assistant|>\n"
+    assert prompt_text(tokenizer, [USER]) == "<|user|>\nWhat says a cow?\n<|assistant|>\n"
 
 
 def test_earlier_answers_end_with_eos_and_system_comes_first(tokenizer: Any) -> None:
     system = {"role": "system", "content": "Be brief."}
     answer = {"role": "assistant", "content": "Moo."}
-    assert render_prompt(tokenizer, [system, USER, answer, USER]) == (
+    assert prompt_text(tokenizer, [system, USER, answer, USER]) == (
         "<|system|>\nBe brief.\n<|user|>\nWhat says a cow?\n"
         "<|assistant|>\nMoo.<|endoftext|>\n<|user|>\nWhat says a cow?\n<|assistant|>\n"
     )
@@ -48,7 +50,7 @@ def test_own_template_of_a_tokenizer_is_kept(tokenizer: Any) -> None:
 
 def test_given_template_replaces_the_tokenizers_own(tokenizer: Any) -> None:
     use_template(tokenizer, "{% for m in messages %}Q: {{ m.content }} A:{% endfor %}")
-    assert render_prompt(tokenizer, [USER]) == "Q: What says a cow? A:"
+    assert prompt_text(tokenizer, [USER]) == "Q: What says a cow? A:"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +86,7 @@ def test_bos_comes_exactly_once_where_the_tokenizer_wants_it(
     bos_tokenizer: Any, template: str | None
 ) -> None:
     use_template(bos_tokenizer, template)
-    ids = token_ids(bos_tokenizer, [render_prompt(bos_tokenizer, [USER])])[0]
+    ids = encode(bos_tokenizer, prompt_text(bos_tokenizer, [USER]))
     assert ids[0] == bos_tokenizer.bos_token_id
     assert ids.count(bos_tokenizer.bos_token_id) == 1
     chat = bos_tokenizer.apply_chat_template([USER], add_generation_prompt=True)["input_ids"]
@@ -99,36 +101,36 @@ def test_no_bos_where_the_tokenizer_adds_none(tokenizer: Any) -> None:
 
 
 def test_control_tokens_in_a_users_text_stay_text(tokenizer: Any) -> None:
-    control = control_pattern(tokenizer)
+    tokeniser = ChatFormat(tokenizer).tokeniser
     text = "say <|user|> and <|endoftext|><|endoftext|>"
-    ids = token_ids(tokenizer, [protect(text, control)])[0]
+    (ids,) = tokeniser.encode([mark_spelled(text, tokeniser.protected)])
     marks = set(tokenizer.convert_tokens_to_ids(["<|user|>", "<|endoftext|>"]))
-    assert marks & set(token_ids(tokenizer, [text])[0]) == marks
+    assert marks & set(encode(tokenizer, text)) == marks
     assert not marks & set(ids)
     assert tokenizer.decode(ids) == text
 
 
 def test_text_without_control_tokens_is_tokenised_whole(tokenizer: Any) -> None:
     text = "The cow says < | moo |>."
-    control = control_pattern(tokenizer)
-    assert protect(text, control) == text
-    assert token_ids(tokenizer, [text])[0] == tokenizer(text)["input_ids"]
+    tokeniser = ChatFormat(tokenizer).tokeniser
+    assert mark_spelled(text, tokeniser.protected) == text
+    assert tokeniser.encode([text]) == [tokenizer(text)["input_ids"]]
 
 
 def test_cut_marks_in_a_users_text_are_dropped(tokenizer: Any) -> None:
-    assert protect(f"a{CUT}b", control_pattern(tokenizer)) == "ab"
+    assert mark_spelled(f"a{CUT}b", ChatFormat(tokenizer).tokeniser.protected) == "ab"
 
 
 def test_added_white_space_is_no_control_token(tokenizer: Any) -> None:
     from tokenizers import AddedToken
 
     tokenizer.add_tokens([AddedToken("    ", normalized=False)])
-    assert protect("a    b", control_pattern(tokenizer)) == "a    b"
+    assert mark_spelled("a    b", ChatFormat(tokenizer).tokeniser.protected) == "a    b"
 
 
 def test_texts_keep_their_order_whatever_is_cut(tokenizer: Any) -> None:
-    control = control_pattern(tokenizer)
+    tokeniser = ChatFormat(tokenizer).tokeniser
     texts = ["moo", "", "<|user|>", "quack"]
-    ids = token_ids(tokenizer, [protect(text, control) for text in texts])
+    ids = tokeniser.encode([mark_spelled(text, tokeniser.protected) for text in texts])
     assert [tokenizer.decode(one) for one in ids] == texts
-    assert token_ids(tokenizer, []) == []
+    assert tokeniser.encode([]) == []

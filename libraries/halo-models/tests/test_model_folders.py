@@ -10,6 +10,7 @@ import torch
 
 from halo_core.errors import ModelError
 from halo_core.stage import ModelInput
+from halo_models.chat_format import ChatFormat
 from halo_models.load import (
     grow_vocabulary,
     load_classifier,
@@ -17,7 +18,6 @@ from halo_models.load import (
     load_tokenizer,
 )
 from halo_models.save import save_model_folder
-from halo_models.tokenizers import completion_end_id
 
 TOKENS = torch.tensor([[5, 6, 7, 8]])
 
@@ -167,14 +167,14 @@ def test_vocabulary_never_shrinks(tiny_model: ModelInput) -> None:
 def test_completion_ends_with_the_templates_own_token(tiny_tokenizer: Any, tmp_path: Path) -> None:
     from transformers import GenerationConfig
 
-    assert completion_end_id(tiny_tokenizer) == tiny_tokenizer.eos_token_id
+    assert ChatFormat(tiny_tokenizer).end_id == tiny_tokenizer.eos_token_id
     tokenizer = copy.deepcopy(tiny_tokenizer)
     tokenizer.add_special_tokens({"additional_special_tokens": ["<end_of_turn>"]})
     tokenizer.chat_template = (
         "{% for m in messages %}{{ m.role }}: {{ m.content }}<end_of_turn>\n{% endfor %}"
     )
     end = tokenizer.convert_tokens_to_ids("<end_of_turn>")
-    assert completion_end_id(tokenizer) == end
+    assert ChatFormat(tokenizer).end_id == end
     network = load_tiny(tokenizer)
     save_model_folder(tmp_path / "model", network, tokenizer)
     ends = GenerationConfig.from_pretrained(tmp_path / "model").eos_token_id

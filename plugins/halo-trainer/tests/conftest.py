@@ -30,7 +30,7 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tiny_tokenizer() -> Any:
     """A tokenizer with the TULU 2 template; do not change it."""
-    from halo_models.tokenizers import use_template
+    from halo_models.templates import use_template
 
     tokenizer = make_tokenizer()
     use_template(tokenizer, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from halo_core.errors import ModelError
@@ -34,7 +35,7 @@ def with_control_tokens(tokenizer: Any, loss: Loss, notes: ModelNotes) -> ModelN
     vocabulary = tokenizer.get_vocab()
     _add(tokenizer, [token for token in tokens if token not in vocabulary])
     known = dict.fromkeys([*notes.control_tokens, *tokens])
-    return ModelNotes(prompt_suffix=tokens[0], control_tokens=tuple(known))
+    return replace(notes, prompt_suffix=tokens[0], control_tokens=tuple(known), score_at=None)
 
 
 def check_control_tokens(tokenizer: Any, tokens: Sequence[str], notes: ModelNotes) -> None:

@@ -15,7 +15,7 @@ import torch
 from halo_core.errors import ModelError
 from halo_core.stage import ModelInput
 from halo_models.notes import ModelNotes, read_notes
-from halo_models.tokenizers import use_template
+from halo_models.templates import use_template
 
 _CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 """How the names of architectures end that predict the next token."""
@@ -42,7 +42,7 @@ def load_tokenizer(model: ModelInput, template: str | None) -> Any:
 
     Args:
         model: A folder or a hub id.
-        template: See `halo_models.tokenizers.use_template`.
+        template: See `halo_models.templates.use_template`.
 
     Raises:
         ModelError: When there is no tokenizer, or it has no end-of-sequence token.

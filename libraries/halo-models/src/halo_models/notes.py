@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from halo_core.errors import DataError, ModelError
 from halo_core.stage import ModelInput
 from halo_core.workspace.records import MODEL, ModelRecord
+from halo_models.conversation import ChatOptions
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,26 @@ class ModelNotes:
         control_tokens: All control tokens that it was trained with.
         score_at: Where a reward model's score is read: at the token that ends a completion; None
             for a language model.
+        template_date: What its chat template was told when it asked for the date; None where it
+            does not ask.
+        content_tokens: Added tokens that stood in the content it was trained on: see
+            `halo_models.chat_format.ChatOptions`.
     """
 
     prompt_suffix: str | None = None
     control_tokens: tuple[str, ...] = ()
     score_at: Literal["completion-end"] | None = None
+    template_date: str | None = None
+    content_tokens: tuple[str, ...] = ()
+
+    def chat_options(self, asked: ChatOptions) -> ChatOptions:
+        """Returns options for rows, with the model's own where none are asked for."""
+        tokens = asked.content_tokens
+        return replace(
+            asked,
+            template_date=asked.template_date or self.template_date,
+            content_tokens=self.content_tokens if tokens is None else tokens,
+        )
 
 
 def read_notes(model: ModelInput) -> ModelNotes:
@@ -51,7 +67,13 @@ def read_notes(model: ModelInput) -> ModelNotes:
         raise ModelError(f"{MODEL.name} {error.message}", location=model.path) from error
     assert record is not None  # transformers found it
     tokens = tuple(record["control_tokens"])
-    return ModelNotes(record["prompt_suffix"], tokens, record.get("score_at"))
+    return ModelNotes(
+        record["prompt_suffix"],
+        tokens,
+        record.get("score_at"),
+        record.get("template_date"),
+        tuple(record.get("content_tokens", ())),
+    )
 
 
 def write_notes(folder: Path, notes: ModelNotes) -> None:
@@ -62,4 +84,8 @@ def write_notes(folder: Path, notes: ModelNotes) -> None:
         )
         if notes.score_at is not None:
             record["score_at"] = notes.score_at
+        if notes.template_date is not None:
+            record["template_date"] = notes.template_date
+        if notes.content_tokens:
+            record["content_tokens"] = list(notes.content_tokens)
         MODEL.write(folder, record)

@@ -11,8 +11,8 @@ from torch import nn
 
 from halo_core.errors import ModelError
 from halo_core.workspace.files import whole_folder
+from halo_models.chat_format import ChatFormat, end_ids
 from halo_models.load import grow_vocabulary
-from halo_models.tokenizers import completion_end_id, end_ids
 
 PAD = "<|pad|>"
 
@@ -94,6 +94,6 @@ def write_classifier(folder: Path, model: Any, head: nn.Module, tokenizer: Any) 
 
 
 def _own_padding(tokenizer: Any) -> None:
-    ends = {tokenizer.eos_token_id, completion_end_id(tokenizer)}
+    ends = {tokenizer.eos_token_id, ChatFormat(tokenizer).end_id}
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id in ends:
         tokenizer.add_special_tokens({"pad_token": PAD})

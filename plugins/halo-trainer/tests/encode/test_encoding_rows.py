@@ -153,7 +153,7 @@ def test_second_call_reads_the_cache(
     def never(*args: object) -> None:
         raise AssertionError("tokenised again")
 
-    monkeypatch.setattr(encoding, "token_ids", never)
+    monkeypatch.setattr(encoding, "_Encoder", never)
     second = encode(data, tiny_tokenizer, options=LONG, cache=tmp_path)
     assert second.counts == first.counts
     assert second[0].completions[0].completion_ids.tolist()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from halo_methods.components import EMA, KTO, KTOLogSigmoid, MismatchedKL, Zero
+from halo_models.conversation import ChatOptions
 from halo_trainer.model.lora_options import LoraOptions
 from halo_trainer.train.learning_rate import LearningRate
 from halo_trainer.train.options import Train
@@ -38,6 +39,11 @@ OPTIONS: dict[str, Any] = {
     "max_length": 90,
     "max_prompt_length": 40,
     "template": "tulu",
+    "template_date": "2024-02-29",
+    "content_tokens": ["<think>"],
+    "pretemplated": True,
+    "template_mismatch": "drop",
+    "unfinished": "undesirable",
     "precision": "bfloat16",
     "lora": LoraOptions(rank=3),
     "dropout": 0.125,
@@ -59,6 +65,10 @@ OTHERS: dict[str, Any] = {
     "optimizer_options": {},
     "schedule": "linear",
     "template": None,
+    "template_date": None,
+    "content_tokens": [],
+    "template_mismatch": "error",
+    "unfinished": "drop",
     "precision": "float32",
     "device": "auto",
 }
@@ -80,6 +90,13 @@ def test_every_option_is_where_it_belongs() -> None:
         ),
         models=ModelRecipe(
             template="tulu",
+            chat=ChatOptions(
+                template_date="2024-02-29",
+                content_tokens=("<think>",),
+                pretemplated=True,
+                template_mismatch="drop",
+            ),
+            unfinished="undesirable",
             precision="bfloat16",
             lora=LoraOptions(rank=3),
             dropout=0.125,

@@ -190,10 +190,11 @@ def test_what_a_text_spells_is_no_control_token(trained):
     from transformers import AutoTokenizer
 
     from halo_judge.judges.reward_model.classifier_text import Reader
+    from halo_models.chat_encoder import ChatEncoder
+    from halo_models.chat_format import ChatFormat
+    from halo_models.conversation import Conversation
     from halo_models.load import load_tokenizer
     from halo_models.notes import read_notes
-    from halo_models.prompts import PromptEncoder
-    from halo_models.tokenizers import completion_end_id
 
     notes = read_notes(ModelInput(str(trained), None, ""))
     tokenizer = AutoTokenizer.from_pretrained(trained)
@@ -201,11 +202,12 @@ def test_what_a_text_spells_is_no_control_token(trained):
     theirs = load_tokenizer(ModelInput(str(trained), None, "t"), None)
     for prompt, text in HARD:
         read = reader.read(Answer("1", prompt, text)).ids
-        (expected,) = PromptEncoder(theirs, 128).encode({"p": prompt}).values()
+        encoder = ChatEncoder(ChatFormat(theirs), 128)
+        (expected,) = encoder.prompts({"p": Conversation(prompt)}).values()
         assert read[: len(expected.ids)] == expected.ids
         rest = read[len(expected.ids) :]
         assert rest.count(tokenizer.pad_token_id) == 0
-        assert rest.count(completion_end_id(tokenizer)) == 1
+        assert rest.count(ChatFormat(tokenizer).end_id) == 1
         assert tokenizer.decode(rest[:-1]) == text
 
 

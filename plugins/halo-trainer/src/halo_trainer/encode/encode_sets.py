@@ -8,8 +8,9 @@ from typing import Any
 
 from halo_core.errors import DataError, UserError
 from halo_core.rows import DataSet
-from halo_models.tokenizers import completion_end_id
-from halo_trainer.encode.examples import EncodedExample
+from halo_models.chat_format import ChatFormat
+from halo_models.conversation import SPELLED_ADVICE, SPELLS
+from halo_trainer.encode.examples import Counts, EncodedExample
 from halo_trainer.encode.reference_samples import WithSamples, read_reference_samples
 from halo_trainer.encode.rows_to_tokens import EncodingOptions, encode
 
@@ -62,19 +63,15 @@ def encode_sets(
     Raises:
         DataError: When there are no rows, or a prompt has no sample where samples are wanted.
     """
-    end = completion_end_id(tokenizer)
+    end = ChatFormat(tokenizer, options.chat).end_id
     token_ids = None if samples is None else read_reference_samples(samples, end)
     examples: dict[str, Sequence[EncodedExample]] = {}
     for option, rows in sets.items():
         encoded = encode(rows, tokenizer, options=options, cache=cache)
+        for line in encoding_remarks(encoded.counts):
+            warn(f"{rows.name}: {line}")
         if len(encoded) == 0:
             raise DataError("there are no rows; expected at least one", location=rows.name)
-        if encoded.truncated_prompts or encoded.truncated_completions:
-            warn(
-                f"{rows.name}: {encoded.truncated_prompts} prompts and "
-                f"{encoded.truncated_completions} completions were cut to fit max_prompt_length "
-                "and max_length"
-            )
         examples[option] = encoded
         if token_ids is not None:
             examples[option] = WithSamples(
@@ -82,3 +79,22 @@ def encode_sets(
             )
     data = examples.pop("data")
     return data, {option.removeprefix(EVALUATE): rows for option, rows in examples.items()}
+
+
+def encoding_remarks(counts: Counts) -> list[str]:
+    """Returns what people are told of rows that were cut, left out or changed; none for nothing."""
+    lines = []
+    if counts.truncated_prompts or counts.truncated_completions:
+        lines.append(
+            f"{counts.truncated_prompts} prompts and {counts.truncated_completions} completions "
+            "were cut to fit max_prompt_length and max_length"
+        )
+    dropped = {reason: count for reason, count in counts.dropped.items() if count}
+    if dropped:
+        reasons = "; ".join(f"{count} {reason}" for reason, count in dropped.items())
+        lines.append(f"{sum(dropped.values())} rows were dropped: {reasons}")
+    for remark, count in counts.remarks.items():
+        if count:
+            advice = SPELLED_ADVICE if remark == SPELLS else ""
+            lines.append(f"{count} of {counts.completions} completions {remark}{advice}")
+    return lines

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import bisect
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,8 @@ class Counts:
         completion_tokens: Tokens of all completions.
         truncated_prompts: Examples whose prompt was cut.
         truncated_completions: Completions that were cut.
+        dropped: Rows that were left out, by reason.
+        remarks: Completions that became other tokens than one may expect, by what is to say.
     """
 
     examples: int = 0
@@ -89,10 +91,8 @@ class Counts:
     completion_tokens: int = 0
     truncated_prompts: int = 0
     truncated_completions: int = 0
-
-    def plus(self, other: Counts) -> Counts:
-        """Returns the sums of both."""
-        return Counts(**{k: v + getattr(other, k) for k, v in vars(self).items()})
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    remarks: Mapping[str, int] = field(default_factory=dict)
 
 
 class EncodedData(Sequence[EncodedExample]):
@@ -181,7 +181,7 @@ def write(folder: Path, examples: Iterable[EncodedExample]) -> Counts:
     with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
         while chunk := list(islice(remaining, _ROWS_PER_BATCH)):
             writer.write_batch(_record_batch(chunk))
-            counts = counts.plus(_count(chunk))
+            counts = _with(counts, chunk)
     return counts
 
 
@@ -205,14 +205,17 @@ def _record_batch(examples: Sequence[EncodedExample]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist(rows, schema=_SCHEMA)
 
 
-def _count(examples: Sequence[EncodedExample]) -> Counts:
+def _with(counts: Counts, examples: Sequence[EncodedExample]) -> Counts:
     completions = list(_completions(examples))
-    return Counts(
-        examples=len(examples),
-        completions=len(completions),
-        desirable=sum(c.desirable for c in completions),
-        prompt_tokens=sum(len(e.completions[0].prompt_ids) for e in examples),
-        completion_tokens=sum(len(c.completion_ids) for c in completions),
+    return replace(
+        counts,
+        examples=counts.examples + len(examples),
+        completions=counts.completions + len(completions),
+        desirable=counts.desirable + sum(c.desirable for c in completions),
+        prompt_tokens=counts.prompt_tokens
+        + sum(len(e.completions[0].prompt_ids) for e in examples),
+        completion_tokens=counts.completion_tokens
+        + sum(len(c.completion_ids) for c in completions),
     )
 
 

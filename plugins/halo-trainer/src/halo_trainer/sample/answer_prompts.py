@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from halo_core.errors import UserError
+from halo_core.errors import DataError, UserError
 from halo_core.progress import SilentProgress
 from halo_core.stage import StageContext, StageResult
 from halo_core.workspace.records import SAMPLES, SampleLine
+from halo_models.chat_encoder import ChatEncoder, EncodedPrompt
+from halo_models.chat_format import ChatFormat, end_ids
 from halo_models.control_tokens import suffixes
+from halo_models.conversation import SPELLED_ADVICE, SPELLS, ChatOptions, Conversation
 from halo_models.device import pick_device, pick_dtype
+from halo_models.digests import template_digest, tokenizer_digest
 from halo_models.load import context_length, load_model, load_tokenizer
 from halo_models.notes import ModelNotes, read_notes
-from halo_models.prompts import EncodedPrompt, PromptEncoder
-from halo_models.tokenizers import end_ids, token_ids
+from halo_models.templates import asks_for_date
 from halo_trainer.sample.generate import Choice, Generated, Sampler
 from halo_trainer.sample.probe import answers_together
 from halo_trainer.sample.sample_file import SampleFile
@@ -38,6 +41,7 @@ class SampleRecipe:
         max_prompt_length: Most tokens of a prompt; None for the default.
         batch_size: Prompts answered at a time.
         template: Chat template; None for the tokenizer's own.
+        chat: How rows become text.
         precision: What weights are held and computed in.
         device: Where to compute.
     """
@@ -48,6 +52,7 @@ class SampleRecipe:
     max_prompt_length: int | None
     batch_size: int
     template: str | None
+    chat: ChatOptions
     precision: Literal["auto", "float32", "bfloat16"]
     device: Literal["auto", "cpu", "cuda"]
 
@@ -62,8 +67,11 @@ def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
     max_prompt_length, max_new_tokens = sample_lengths(
         recipe.max_prompt_length, recipe.max_new_tokens, context_length(model)
     )
-    encoded = _encoded(prompts, tokenizer, max_prompt_length, read_notes(source))
-    _warn_of_cut(encoded, max_prompt_length, context)
+    chat = Chat(tokenizer, read_notes(source), recipe.chat)
+    if asks_for_date(tokenizer):
+        context.warn(f"the chat template asks for the date and is told {chat.options.date}")
+    encoded = chat.encoded(prompts, max_prompt_length, context.warn)
+    prompts = [prompt for prompt in prompts if prompt.id in encoded]
     batches = length_batches(prompts, encoded, recipe.batch_size)
     file = SampleFile(context.folder, [[prompt.id for prompt in batch] for batch in batches])
     ends = end_ids(tokenizer, model)
@@ -82,22 +90,97 @@ def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
             warn=context.warn if recipe.batch_size > 1 else SilentProgress().warn,
         ),
     )
-    _answer(batches, encoded, sampler, tokenizer, file, context)
+    _answer(batches, encoded, sampler, chat, file, context)
     file.finish([prompt.id for prompt in prompts])
     context.events.append("samples", stage=context.id, path=SAMPLES.name, count=len(prompts))
     return _result(file.samples)
 
 
-def _encoded(
-    prompts: Sequence[SamplePrompt], tokenizer: Any, limit: int, notes: ModelNotes
-) -> dict[str, EncodedPrompt]:
-    """The prompts' token ids, with the control token behind them that the model was trained on."""
-    ends = suffixes(tokenizer, None, notes)
-    encoder = PromptEncoder(tokenizer, limit - (ends is not None))
-    encoded = encoder.encode({p.id: p.prompt for p in prompts})
-    if ends is None:
-        return encoded
-    return {id_: replace(p, ids=[*p.ids, ends[0]]) for id_, p in encoded.items()}
+class Chat:
+    """A tokenizer with its template, as the model that is sampled was trained with.
+
+    Args:
+        tokenizer: With the chat template inside.
+        notes: What the model says of itself.
+        asked: What the stage's options say of rows.
+
+    Attributes:
+        options: What holds of rows.
+    """
+
+    def __init__(self, tokenizer: Any, notes: ModelNotes, asked: ChatOptions) -> None:
+        self.options = notes.chat_options(asked)
+        self._tokenizer = tokenizer
+        self._format = ChatFormat(tokenizer, self.options)
+        self._suffix = suffixes(tokenizer, None, notes)
+        self._tokenizer_digest = tokenizer_digest(tokenizer)
+        self._template_digest = template_digest(tokenizer, self.options)
+
+    def encoded(
+        self, prompts: Sequence[SamplePrompt], limit: int, warn: Callable[[str], None]
+    ) -> dict[str, EncodedPrompt]:
+        """Returns the token ids of prompts, with the control token that the model knows.
+
+        Prompts that the template cannot write are left out where the options say so.
+
+        Raises:
+            DataError: When the template cannot write a prompt, or none is left.
+        """
+        encoder = ChatEncoder(self._format, limit - (self._suffix is not None))
+        encoded = encoder.prompts({prompt.id: _conversation(prompt) for prompt in prompts})
+        known = {id_: p for id_, p in encoded.items() if isinstance(p, EncodedPrompt)}
+        if len(known) < len(prompts):
+            warn(
+                f"{len(prompts) - len(known)} prompts were dropped: the template cannot write them"
+            )
+        if not known:
+            raise DataError("there are no prompts left; expected at least one", location="prompts")
+        if cut := sum(prompt.truncated for prompt in known.values()):
+            warn(
+                f"{cut} of {len(known)} prompts were longer than max_prompt_length {limit} and "
+                "lost their beginning"
+            )
+        spelled = sum(self._format.spells_control(prompt.conversation) for prompt in known.values())
+        if spelled:
+            warn(f"{spelled} prompts {SPELLS}{SPELLED_ADVICE}")
+        if self._suffix is None:
+            return known
+        return {id_: replace(p, ids=[*p.ids, self._suffix[0]]) for id_, p in known.items()}
+
+    def records(
+        self, batch: Sequence[SamplePrompt], answers: Sequence[Generated]
+    ) -> list[SampleLine]:
+        """Returns the samples of a batch as lines of their file."""
+        tokeniser = self._format.tokeniser
+        targets = tokeniser.encode([prompt.target or "" for prompt in batch])
+        lines = []
+        for prompt, answer, target in zip(batch, answers, targets, strict=True):
+            line = SampleLine(
+                prompt_id=prompt.id,
+                prompt=list(prompt.prompt),
+                completion=self._content(prompt, answer.token_ids),
+                target=prompt.target,
+                tokens=len(answer.token_ids),
+                target_tokens=None if prompt.target is None else len(target),
+                token_ids=answer.token_ids,
+                finish=answer.finish,
+                tokenizer=self._tokenizer_digest,
+                template=self._template_digest,
+            )
+            if prompt.tools is not None:
+                line["tools"] = [dict(tool) for tool in prompt.tools]
+            lines.append(line)
+        return lines
+
+    def _content(self, prompt: SamplePrompt, ids: Sequence[int]) -> str:
+        """Returns a completion as the content of a message, without what the template adds."""
+        # Control tokens stay visible: they show that a model runs on as the user.
+        text: str = self._tokenizer.decode(ids, skip_special_tokens=False)
+        return text.removeprefix(self._format.lead(_conversation(prompt)))
+
+
+def _conversation(prompt: SamplePrompt) -> Conversation:
+    return Conversation(prompt.prompt, prompt.tools, f"prompt {prompt.id}")
 
 
 def sample_lengths(
@@ -129,14 +212,6 @@ def sample_lengths(
     return prompt, completion
 
 
-def _warn_of_cut(encoded: Mapping[str, EncodedPrompt], limit: int, context: StageContext) -> None:
-    if cut := sum(prompt.truncated for prompt in encoded.values()):
-        context.warn(
-            f"{cut} of {len(encoded)} prompts were longer than max_prompt_length {limit} and lost "
-            "their beginning"
-        )
-
-
 def length_batches(
     prompts: Sequence[SamplePrompt], encoded: Mapping[str, EncodedPrompt], size: int
 ) -> list[list[SamplePrompt]]:
@@ -152,7 +227,7 @@ def _answer(
     batches: Sequence[Sequence[SamplePrompt]],
     encoded: Mapping[str, EncodedPrompt],
     sampler: Sampler,
-    tokenizer: Any,
+    chat: Chat,
     file: SampleFile,
     context: StageContext,
 ) -> None:
@@ -166,29 +241,9 @@ def _answer(
                     f"{len(file.samples)} of {total} samples are kept; the same command goes on"
                 )
             else:
-                file.append(_records(batch, answers, tokenizer))
+                file.append(chat.records(batch, answers))
                 tokens = sum(len(answer.token_ids) for answer in answers)
                 bar.advance(len(batch), tok_s=f"{tokens / (time.perf_counter() - begun):.0f}")
-
-
-def _records(
-    batch: Sequence[SamplePrompt], answers: Sequence[Generated], tokenizer: Any
-) -> list[SampleLine]:
-    targets = token_ids(tokenizer, [prompt.target or "" for prompt in batch])
-    return [
-        SampleLine(
-            prompt_id=prompt.id,
-            prompt=list(prompt.prompt),
-            # Control tokens stay visible: they show that a model runs on as the user.
-            completion=tokenizer.decode(answer.token_ids, skip_special_tokens=False),
-            target=prompt.target,
-            tokens=len(answer.token_ids),
-            target_tokens=None if prompt.target is None else len(target),
-            token_ids=answer.token_ids,
-            finish=answer.finish,
-        )
-        for prompt, answer, target in zip(batch, answers, targets, strict=True)
-    ]
 
 
 def _result(samples: Sequence[SampleLine]) -> StageResult:

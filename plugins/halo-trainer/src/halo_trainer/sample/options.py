@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from halo_core.component import Default, Execution, StartRef, TestRef
 from halo_core.stage import Product, Stage, StageContext, StageResult
+from halo_models.conversation import ChatOptions
+from halo_models.templates import date_or_none
 
 
 class Sample(Stage):
@@ -66,6 +68,27 @@ class Sample(Stage):
         default=None,
         description="Chat template: tulu or Jinja; the tokenizer's own when left out.",
     )
+    template_date: Annotated[str | None, AfterValidator(date_or_none)] = Field(
+        default=None,
+        description="The date that a chat template is told when it asks for today's, as in "
+        "2025-01-01; when left out what the model was trained with, else 2025-01-01.",
+    )
+    content_tokens: list[str] | None = Field(
+        default=None,
+        description="Added tokens that content may hold, beside those that are neither special nor "
+        "marks of turns; with a minus in front, that it may not. When left out what the model was "
+        "trained with.",
+    )
+    pretemplated: bool = Field(
+        default=False,
+        description="Whether a chat template was applied to prompts and completions beforehand: "
+        "they are then tokenised as they stand.",
+    )
+    template_mismatch: Literal["error", "drop"] = Field(
+        default="error",
+        description="What becomes of a row that the template cannot write: an error, or it is "
+        "dropped and counted.",
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
         description="Of weights and computation; auto is bfloat16 on a GPU that has it, else "
@@ -105,6 +128,12 @@ class Sample(Stage):
             max_prompt_length=self.max_prompt_length,
             batch_size=self.batch_size,
             template=self.template,
+            chat=ChatOptions(
+                template_date=self.template_date,
+                content_tokens=None if self.content_tokens is None else tuple(self.content_tokens),
+                pretemplated=self.pretemplated,
+                template_mismatch=self.template_mismatch,
+            ),
             precision=self.precision,
             device=self.device,
         )

@@ -10,6 +10,7 @@ from typing import Any
 from halo_core.errors import DataError
 from halo_core.feedback import Feedback, Prompt
 from halo_core.rows import DataSet
+from halo_models.conversation import Tools
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,13 @@ class SamplePrompt:
         prompt: Its messages.
         target: The demonstrated, chosen, best scored or first desirable completion of it in the
             data; None where there is none.
+        tools: What the assistant may call, as JSON schemas; None for nothing.
     """
 
     id: str
     prompt: Prompt
     target: str | None
+    tools: Tools | None = None
 
 
 def select_prompts(data: DataSet, n: int | None, seed: int) -> list[SamplePrompt]:
@@ -50,7 +53,8 @@ def select_prompts(data: DataSet, n: int | None, seed: int) -> list[SamplePrompt
             continue
         known = prompts[id_]
         if known is None or known.target is None:
-            prompts[id_] = SamplePrompt(id_, row["prompt"], target_of(row, data.feedback))
+            target = target_of(row, data.feedback)
+            prompts[id_] = SamplePrompt(id_, row["prompt"], target, row.get("tools") or None)
     return [prompt for prompt in prompts.values() if prompt is not None]
 
 

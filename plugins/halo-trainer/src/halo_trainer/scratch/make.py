@@ -15,7 +15,7 @@ from halo_core.feedback import COLUMNS, Feedback
 from halo_core.rows import DataSet
 from halo_core.stage import StageResult
 from halo_models.save import save_model_folder
-from halo_models.tokenizers import use_template
+from halo_models.templates import use_template
 
 _ROPE = ("rope_theta", "rope_scaling", "partial_rotary_factor", "rotary_pct", "rotary_emb_base")
 """Older names for parts of `rope_parameters`, which transformers still takes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,9 +15,11 @@ from halo_core.guarded.loss_calls import heads_of
 from halo_core.loss import Loss
 from halo_core.stage import ModelInput
 from halo_models.control_tokens import with_control_tokens
+from halo_models.conversation import ChatOptions
 from halo_models.device import pick_dtype
 from halo_models.load import grow_vocabulary, load_model, load_tokenizer
 from halo_models.notes import ModelNotes, read_notes
+from halo_models.templates import asks_for_date
 from halo_trainer.model.frozen import hold_frozen
 from halo_trainer.model.heads import make_heads
 from halo_trainer.model.lora import apply_lora
@@ -34,34 +36,42 @@ class LoadedModel:
         model: In float32, in evaluation mode.
         tokenizer: With the stage's template, and with the control tokens.
         notes: What the model will say of how it wants to be asked.
+        chat: How rows become text.
         attention: The attention that it had when it was loaded.
     """
 
     model: Any
     tokenizer: Any
     notes: ModelNotes
+    chat: ChatOptions
     attention: str
 
 
 def load_start(
-    source: ModelInput, loss: Loss, *, template: str | None, device: torch.device
+    source: ModelInput, loss: Loss, recipe: ModelRecipe, *, device: torch.device
 ) -> LoadedModel:
     """Returns the model to start from.
 
     Args:
         source: Where it is.
         loss: Whose control tokens it gets room for.
-        template: Chat template; None for the tokenizer's own.
+        recipe: Its chat template, and how rows become text.
         device: Where to.
 
     Raises:
         ModelError: When it cannot be loaded.
     """
-    tokenizer = load_tokenizer(source, template)
+    tokenizer = load_tokenizer(source, recipe.template)
     model = load_model(source, dtype=torch.float32, device=device)
     notes = with_control_tokens(tokenizer, loss, read_notes(source))
     grow_vocabulary(model, len(tokenizer))
-    return LoadedModel(model, tokenizer, notes, model.config._attn_implementation)
+    chat = notes.chat_options(recipe.chat)
+    notes = replace(
+        notes,
+        template_date=chat.date if asks_for_date(tokenizer) else None,
+        content_tokens=chat.content_tokens or (),
+    )
+    return LoadedModel(model, tokenizer, notes, chat, model.config._attn_implementation)
 
 
 def make_policy(

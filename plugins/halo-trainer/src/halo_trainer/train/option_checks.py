@@ -156,3 +156,12 @@ def evaluation_mistakes(every: int | None, sets: int, *, keep_best: int) -> Mist
         yield "keep_best", "nothing is evaluated that could be best; name sets under `evaluate`"
     if every is not None and not sets:
         yield "evaluate_every", "there is nothing to evaluate on; name sets under `evaluate`"
+
+
+def unfinished_mistakes(unfinished: str, reads: Feedback) -> Mistakes:
+    """Labels for completions that have none."""
+    if unfinished == "undesirable" and reads != "binary":
+        yield (
+            "unfinished",
+            f"is undesirable, but {reads} feedback has no labels; expected keep or drop",
+        )

@@ -32,6 +32,8 @@ from halo_core.stage import (
     StageContext,
     StageResult,
 )
+from halo_models.conversation import ChatOptions
+from halo_models.templates import date_or_none
 from halo_trainer.model.lora_options import LoraOptions
 from halo_trainer.train import option_checks as checks
 from halo_trainer.train.learning_rate import LearningRate
@@ -137,6 +139,32 @@ class Train(Stage):
         default=None,
         description="Chat template: a name or Jinja; the tokenizer's own when left out.",
     )
+    template_date: Annotated[str | None, AfterValidator(date_or_none)] = Field(
+        default=None,
+        description="The date that a chat template is told when it asks for today's, as in "
+        "2025-01-01; when left out what the model was trained with, else 2025-01-01.",
+    )
+    content_tokens: list[str] | None = Field(
+        default=None,
+        description="Added tokens that content may hold, beside those that are neither special nor "
+        "marks of turns; with a minus in front, that it may not. When left out what the model was "
+        "trained with.",
+    )
+    pretemplated: bool = Field(
+        default=False,
+        description="Whether a chat template was applied to prompts and completions beforehand: "
+        "they are then tokenised as they stand.",
+    )
+    template_mismatch: Literal["error", "drop"] = Field(
+        default="error",
+        description="What becomes of a row that the template cannot write: an error, or it is "
+        "dropped and counted.",
+    )
+    unfinished: Literal["keep", "drop", "undesirable"] = Field(
+        default="keep",
+        description="What becomes of completions that were cut off when they were sampled: they "
+        "are trained without an end, dropped, or undesirable (of binary feedback only).",
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
         description="bfloat16 keeps trained weights in float32, computes in bfloat16 and holds the "
@@ -225,6 +253,7 @@ class Train(Stage):
             *checks.control_token_mistakes(loss, self.reads, adapted=adapted),
             *checks.duration_mistakes(self.epochs, self.steps, self.warmup_steps),
             *checks.length_mistakes(self.max_length, self.max_prompt_length),
+            *checks.unfinished_mistakes(self.unfinished, self.reads),
             *checks.optimizer_mistakes(self.optimizer, self.optimizer_options),
             *checks.evaluation_mistakes(
                 self.evaluate_every, len(self.evaluate), keep_best=self.keep_best
@@ -294,6 +323,15 @@ class Train(Stage):
             task=Task(self.loss, self.reads, self.reference_point, self.reference_update),
             models=ModelRecipe(
                 template=self.template,
+                chat=ChatOptions(
+                    template_date=self.template_date,
+                    content_tokens=None
+                    if self.content_tokens is None
+                    else tuple(self.content_tokens),
+                    pretemplated=self.pretemplated,
+                    template_mismatch=self.template_mismatch,
+                ),
+                unfinished=self.unfinished,
                 precision=self.precision,
                 lora=self.lora,
                 dropout=self.dropout,

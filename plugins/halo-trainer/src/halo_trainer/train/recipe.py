@@ -10,6 +10,8 @@ from halo_core.feedback import Feedback
 from halo_core.loss import Loss
 from halo_core.reference_point import RefPointEstimator
 from halo_core.reference_update import ReferenceUpdate
+from halo_models.conversation import ChatOptions
+from halo_trainer.encode.chat_rows import Unfinished
 from halo_trainer.model.lora_options import LoraOptions
 from halo_trainer.train.learning_rate import LearningRate
 
@@ -37,6 +39,8 @@ class ModelRecipe:
 
     Attributes:
         template: Chat template; None for the tokenizer's own.
+        chat: How rows become text.
+        unfinished: What becomes of completions that were cut off when they were sampled.
         precision: What is computed in.
         lora: The low-rank factors; None where all weights are trained.
         dropout: Rate of the policy, in all places that have one.
@@ -45,6 +49,8 @@ class ModelRecipe:
     """
 
     template: str | None
+    chat: ChatOptions
+    unfinished: Unfinished
     precision: Literal["auto", "float32", "bfloat16"]
     lora: LoraOptions | None
     dropout: float

@@ -15,6 +15,7 @@ from halo_core.reference_point import RefPointEstimator
 from halo_core.reference_update import ReferenceUpdate
 from halo_core.stage import StageContext
 from halo_models.control_tokens import suffixes
+from halo_models.templates import asks_for_date
 from halo_trainer.batch.batch_plan import BatchPlan
 from halo_trainer.encode.encode_sets import encode_sets, encoding_options
 from halo_trainer.encode.examples import EncodedData, EncodedExample
@@ -25,7 +26,7 @@ from halo_trainer.train.load_models import LoadedModel, load_reference, load_sta
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.optimizers import Named, make_optimizer, trainable
 from halo_trainer.train.ranks import Ranks
-from halo_trainer.train.recipe import Duration, Recipe, TokenLimits
+from halo_trainer.train.recipe import Duration, Recipe
 from halo_trainer.train.reference_refresh import RefreshedReference
 from halo_trainer.train.reference_shares import UNMIXABLE, mixes_weights, shares_of
 
@@ -77,10 +78,10 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
         UserError: When data are empty, or a model cannot be used with these options.
     """
     task = recipe.task
-    start = load_start(
-        context.models["from"], task.loss, template=recipe.models.template, device=ranks.device
-    )
-    encoding = _encoding(task.loss, recipe.lengths, start)
+    start = load_start(context.models["from"], task.loss, recipe.models, device=ranks.device)
+    if asks_for_date(start.tokenizer):
+        context.warn(f"the chat template asks for the date and is told {start.chat.date}")
+    encoding = _encoding(recipe, start)
     data, evaluation = encode_sets(
         context.data,
         start.tokenizer,
@@ -131,10 +132,13 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
     )
 
 
-def _encoding(loss: Loss, lengths: TokenLimits, start: LoadedModel) -> EncodingOptions:
+def _encoding(recipe: Recipe, start: LoadedModel) -> EncodingOptions:
+    lengths = recipe.lengths
     return replace(
         encoding_options(lengths.sequence, lengths.prompt, start.model.config),
-        suffixes=suffixes(start.tokenizer, loss, start.notes),
+        suffixes=suffixes(start.tokenizer, recipe.task.loss, start.notes),
+        chat=start.chat,
+        unfinished=recipe.models.unfinished,
     )
 
 

@@ -7,24 +7,19 @@ whole conversation through it; one without reads a pair of texts.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from halo_core.feedback import Message
+from halo_core.errors import DataError
 from halo_core.scoring_judge import Answer
 from halo_judge.judges.prompt_text import prompt_text
+from halo_models import conversation
+from halo_models.chat_encoder import ChatEncoder, ChatRow
+from halo_models.chat_format import ChatFormat
 from halo_models.control_tokens import token_id
 from halo_models.notes import ModelNotes
-from halo_models.tokenizers import (
-    completion_end_id,
-    control_pattern,
-    protect,
-    protected,
-    refusal,
-    render_prompt,
-    token_ids,
-)
 
 Reads = Literal["conversation", "completion"]
 
@@ -60,11 +55,15 @@ class Reader:
     def __init__(self, tokenizer: Any, notes: ModelNotes, *, reads: Reads, limit: int) -> None:
         self._tokenizer = tokenizer
         self._limit = limit
-        self._control = control_pattern(tokenizer)
         self._ours = notes.score_at == "completion-end"
         self._alone = reads == "completion"
         templated = bool(tokenizer.chat_template)
         self._templated = templated and not self._alone
+        if self._templated:
+            options = notes.chat_options(conversation.ChatOptions())
+            format_ = ChatFormat(tokenizer, options)
+            # No prompt is cut here: the limit is that of the prompt with its completion.
+            self._encoder = ChatEncoder(format_, sys.maxsize)
         suffix = notes.prompt_suffix
         self._suffix = [] if suffix is None else [token_id(tokenizer, suffix)]
 
@@ -76,29 +75,16 @@ class Reader:
         """
         if not self._templated:
             return self._plain(answer)
-        import jinja2
-
+        row = ChatRow("", conversation.Conversation(answer.prompt), (_answer(answer),))
         try:
-            return self._as_in_training(answer) if self._ours else self._conversation(answer)
-        except (jinja2.TemplateError, TypeError) as error:
-            raise ValueError(refusal(answer.prompt, error)) from error
-
-    def _as_in_training(self, answer: Answer) -> ClassifierInput:
-        text = render_prompt(self._tokenizer, protected(answer.prompt, self._control))
-        texts = [text, protect(answer.completion, self._control)]
-        prompt, completion = token_ids(self._tokenizer, texts)
-        end = completion_end_id(self._tokenizer)
-        return fit_into([*prompt, *self._suffix], [*completion, end], self._limit)
-
-    def _conversation(self, answer: Answer) -> ClassifierInput:
-        messages: list[Message] = [
-            *answer.prompt,
-            {"role": "assistant", "content": answer.completion},
-        ]
-        text: str = self._tokenizer.apply_chat_template(
-            protected(messages, self._control), tokenize=False
-        )
-        (ids,) = token_ids(self._tokenizer, [text])
+            (encoded,) = self._encoder.rows([row])
+        except DataError as error:
+            raise ValueError(error.message) from error
+        assert not isinstance(encoded, DataError)  # mismatches are raised
+        prompt, completion = encoded.prompt_ids, encoded.answers[0].ids
+        if self._ours:
+            return fit_into([*prompt, *self._suffix], completion, self._limit)
+        ids = [*prompt, *completion]
         return ClassifierInput(ids[-self._limit :], cut=len(ids) > self._limit)
 
     def _plain(self, answer: Answer) -> ClassifierInput:
@@ -111,6 +97,10 @@ class Reader:
         found = self._tokenizer(*texts, truncation="longest_first", max_length=self._limit, **given)
         types = list(found.get("token_type_ids", []))
         return ClassifierInput(list(found["input_ids"]), types, whole > self._limit)
+
+
+def _answer(answer: Answer) -> conversation.Answer:
+    return conversation.Answer(answer.completion)
 
 
 def fit_into(prompt: Sequence[int], completion: Sequence[int], limit: int) -> ClassifierInput:

@@ -6,7 +6,10 @@ import pytest
 
 from halo_core.errors import DataError
 from halo_core.feedback import Message, Prompt
-from halo_models.prompts import PromptEncoder, cut_prompt
+from halo_models.chat_encoder import ChatEncoder, EncodedPrompt
+from halo_models.chat_format import ChatFormat
+from halo_models.conversation import Conversation
+from halo_models.cut_prompt import cut_prompt
 
 
 def words(prompt: Prompt) -> int:
@@ -69,7 +72,9 @@ def test_limit_without_room_for_the_question_is_an_error() -> None:
 def test_rendered_prompt_respects_the_limit_and_ends_as_it_should(tiny_tokenizer: Any) -> None:
     question = " ".join(f"word{i}" for i in range(50)) + " <|user|> what says a cow?"
     prompt = [SYSTEM, *DIALOGUE, turn("user", question)]
-    encoded = PromptEncoder(tiny_tokenizer, 40).encode({"p": prompt})["p"]
+    encoder = ChatEncoder(ChatFormat(tiny_tokenizer), 40)
+    encoded = encoder.prompts({"p": Conversation(prompt)})["p"]
+    assert isinstance(encoded, EncodedPrompt)
     text = tiny_tokenizer.decode(encoded.ids)
     assert encoded.truncated
     assert 36 <= len(encoded.ids) <= 40

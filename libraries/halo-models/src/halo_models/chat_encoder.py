@@ -1,0 +1,263 @@
+"""The token ids of prompts and their answers: the same for training, sampling and judging."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ParamSpec, TypeVar
+
+from halo_core.errors import DataError
+from halo_core.feedback import Prompt
+from halo_models.chat_format import ChatFormat
+from halo_models.conversation import (
+    STRADDLES,
+    Answer,
+    Conversation,
+    RenderedAnswer,
+    TemplateMismatchError,
+)
+from halo_models.cut_prompt import cut_prompt
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class EncodedPrompt:
+    """A prompt as token ids.
+
+    Attributes:
+        ids: Never empty.
+        truncated: Whether something was cut.
+        conversation: What is left of it.
+        text: Its rendered text.
+    """
+
+    ids: list[int]
+    truncated: bool
+    conversation: Conversation
+    text: str
+
+
+@dataclass(frozen=True)
+class EncodedAnswer:
+    """What is learned of a prompt's answer.
+
+    Attributes:
+        ids: With the token that ends it, where it ended.
+        ended: Whether it has that token.
+        remarks: What is counted of it: see `RenderedAnswer`.
+    """
+
+    ids: list[int]
+    ended: bool
+    remarks: frozenset[str]
+
+
+@dataclass(frozen=True)
+class EncodedRow:
+    """A prompt and its answers as token ids.
+
+    Attributes:
+        prompt_ids: What all the answers follow, never empty.
+        truncated: Whether the prompt was cut.
+        answers: In the order of the row.
+    """
+
+    prompt_ids: list[int]
+    truncated: bool
+    answers: tuple[EncodedAnswer, ...]
+
+
+@dataclass(frozen=True)
+class ChatRow:
+    """A prompt with one or more answers.
+
+    Attributes:
+        prompt_id: Rows with the same one have the same prompt and tools.
+        conversation: The prompt.
+        answers: At least one.
+    """
+
+    prompt_id: str
+    conversation: Conversation
+    answers: tuple[Answer, ...]
+
+
+@dataclass(frozen=True)
+class RenderedRow:
+    """The text of a prompt with its answers.
+
+    Attributes:
+        prompt: What all the answers follow.
+        truncated: Whether the prompt was cut.
+        answers: In the order of the row.
+    """
+
+    prompt: str
+    truncated: bool
+    answers: tuple[RenderedAnswer, ...]
+
+    @property
+    def texts(self) -> list[str]:
+        """What is tokenised: the prompt, and the prompt with each answer."""
+        return [self.prompt, *(self.prompt + answer.trained for answer in self.answers)]
+
+
+class ChatEncoder:
+    """Renders and tokenises prompts and answers in batches.
+
+    Args:
+        chat_format: How the tokenizer's template is used.
+        limit: Tokens that a prompt may have; longer ones are cut by `cut_prompt`.
+    """
+
+    def __init__(self, chat_format: ChatFormat, limit: int) -> None:
+        self._format = chat_format
+        self._tokeniser = chat_format.tokeniser
+        self._limit = limit
+
+    def prompts(
+        self, conversations: Mapping[str, Conversation]
+    ) -> dict[str, EncodedPrompt | TemplateMismatchError]:
+        """Returns the encoded prompt of each name, or why the template cannot write it.
+
+        Raises:
+            DataError: When a limit leaves no room for a prompt, or, unless such rows are dropped,
+                when the template cannot write it.
+        """
+        found: dict[str, EncodedPrompt | TemplateMismatchError] = {}
+        texts: dict[str, str] = {}
+        for name, conversation in conversations.items():
+            text = self._tried(self._format.prompt_text, conversation)
+            if isinstance(text, str):
+                texts[name] = text
+            else:
+                found[name] = text
+        for name, ids in zip(texts, self._tokeniser.encode(list(texts.values())), strict=True):
+            found[name] = self._fitted(conversations[name], texts[name], ids)
+        return found
+
+    def rows(self, rows: Sequence[ChatRow]) -> list[EncodedRow | TemplateMismatchError]:
+        """Returns the encoded prompt and answers of each row, or why the template cannot write it.
+
+        Answers of one row follow the same prompt: where the template writes less of the generation
+        prompt before one of them, the others learn the difference.
+
+        Raises:
+            DataError: See `prompts`.
+        """
+        prompts = self.prompts({row.prompt_id: row.conversation for row in rows})
+        rendered = _Renderer(self._format)
+        texts = [self._tried(rendered.row, row, prompts[row.prompt_id]) for row in rows]
+        whole = [answers for answers in texts if not isinstance(answers, TemplateMismatchError)]
+        ids_of = self._ids_of(text for answers in whole for text in answers.texts)
+        return [
+            answers
+            if isinstance(answers, TemplateMismatchError)
+            else self._row(row, answers, ids_of)
+            for row, answers in zip(rows, texts, strict=True)
+        ]
+
+    def _tried(
+        self,
+        act: Callable[Given, Result],
+        *arguments: Given.args,
+        **named: Given.kwargs,
+    ) -> Result | TemplateMismatchError:
+        try:
+            return act(*arguments, **named)
+        except TemplateMismatchError as error:
+            if self._format.options.template_mismatch == "error":
+                raise
+            return error
+
+    def _ids_of(self, texts: Iterable[str]) -> dict[str, list[int]]:
+        distinct = list(dict.fromkeys(texts))
+        return dict(zip(distinct, self._tokeniser.encode(distinct), strict=True))
+
+    def _row(
+        self,
+        row: ChatRow,
+        answers: RenderedRow,
+        ids_of: Mapping[str, list[int]],
+    ) -> EncodedRow:
+        prompt_ids = ids_of[answers.prompt]
+        encoded = [
+            self._answer(answer, rendered, prompt_ids, ids_of)
+            for answer, rendered in zip(row.answers, answers.answers, strict=True)
+        ]
+        return EncodedRow(prompt_ids, answers.truncated, tuple(encoded))
+
+    def _answer(
+        self,
+        answer: Answer,
+        rendered: RenderedAnswer,
+        prompt_ids: list[int],
+        ids_of: Mapping[str, list[int]],
+    ) -> EncodedAnswer:
+        remarks = rendered.remarks
+        if answer.token_ids is not None:
+            # What the prompt of the other answer lacks, and the sampled ids as they are.
+            before = self._tokeniser.encode_apart(rendered.trained) if rendered.trained else []
+            ids = [*before, *answer.token_ids]
+        else:
+            whole = ids_of[rendered.prompt + rendered.trained]
+            if whole[: len(prompt_ids)] == prompt_ids:
+                ids = whole[len(prompt_ids) :]
+            else:
+                remarks = remarks | {STRADDLES}
+                ids = self._tokeniser.encode_apart(rendered.trained)
+        if answer.ended and not rendered.ends:
+            ids = [*ids, self._format.end_id]
+        return EncodedAnswer(ids, answer.ended, remarks)
+
+    def _fitted(self, conversation: Conversation, text: str, ids: list[int]) -> EncodedPrompt:
+        if len(ids) <= self._limit:
+            return EncodedPrompt(ids, False, conversation, text)
+
+        def encoded(messages: Prompt) -> tuple[str, list[int]]:
+            text = self._format.prompt_text(replace(conversation, prompt=messages))
+            return text, self._tokeniser.encode([text])[0]
+
+        try:
+            prompt = conversation.prompt
+            cut = cut_prompt(prompt, self._limit, lambda messages: len(encoded(messages)[1]))
+        except TemplateMismatchError:
+            raise
+        except DataError as error:
+            raise DataError(error.message, location=conversation.place) from error
+        text, ids = encoded(cut)
+        return EncodedPrompt(ids, True, replace(conversation, prompt=cut), text)
+
+
+class _Renderer:
+    """Renders the answers of rows; each prompt with each answer once."""
+
+    def __init__(self, chat_format: ChatFormat) -> None:
+        self._format = chat_format
+        self._known: dict[tuple[str, str], RenderedAnswer] = {}
+
+    def row(self, row: ChatRow, prompt: EncodedPrompt | TemplateMismatchError) -> RenderedRow:
+        if isinstance(prompt, TemplateMismatchError):
+            raise prompt
+        answers = [self._answer(row, prompt, answer) for answer in row.answers]
+        # Each of the prompts begins the longer ones.
+        shortest = min((answer.prompt for answer in answers), key=len)
+        return RenderedRow(
+            shortest, prompt.truncated, tuple(_behind(shortest, answer) for answer in answers)
+        )
+
+    def _answer(self, row: ChatRow, prompt: EncodedPrompt, answer: Answer) -> RenderedAnswer:
+        if answer.token_ids is not None:
+            return RenderedAnswer(prompt.text, "", False)
+        key = (row.prompt_id, json.dumps([answer.content, answer.fields, answer.ended]))
+        if key not in self._known:
+            self._known[key] = self._format.answer_text(prompt.conversation, answer, prompt.text)
+        return self._known[key]
+
+
+def _behind(prompt: str, answer: RenderedAnswer) -> RenderedAnswer:
+    trained = answer.prompt[len(prompt) :] + answer.trained
+    return replace(answer, prompt=prompt, trained=trained)

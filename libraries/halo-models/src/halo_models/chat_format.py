@@ -1,0 +1,207 @@
+"""What a chat template writes of a row: the text of the prompt, and the text that is trained.
+
+Each row is rendered twice: as a prompt that an answer is to follow, which is what sampling sees,
+and with its answer. What the second adds to the first is what the model learns, up to the first
+mark that ends the answer. The rules are in docs/explanation/encoding.md.
+"""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from typing import Any
+
+from halo_core.errors import DataError
+from halo_core.feedback import Message, Prompt
+from halo_models.chat_renderer import ChatRenderer
+from halo_models.content_places import ContentPlaces
+from halo_models.conversation import (
+    CHANGED,
+    DIFFERS,
+    SPELLS,
+    Answer,
+    ChatOptions,
+    Conversation,
+    RenderedAnswer,
+    TemplateMismatchError,
+)
+from halo_models.tokenise import CUT, Tokeniser, mark_all
+from halo_models.turn_marks import protected_tokens, turn_marks
+
+
+class ChatFormat:
+    """A tokenizer's chat template, as training, sampling and judging use it.
+
+    Args:
+        tokenizer: With a chat template inside.
+        options: How rows become text.
+
+    Attributes:
+        tokeniser: Turns the rendered texts into ids.
+        end_id: The token that ends an answer.
+
+    Raises:
+        UserError: When a content token is no added token.
+    """
+
+    def __init__(self, tokenizer: Any, options: ChatOptions | None = None) -> None:
+        self.options = options or ChatOptions()
+        self._tokenizer = tokenizer
+        self._renderer = ChatRenderer(tokenizer, self.options.date)
+        marks = turn_marks(tokenizer, self.options.date)
+        protected = protected_tokens(tokenizer, marks, self.options.content_tokens or ())
+        self._end_marks = [mark for mark in marks.ends if mark in protected]
+        self._marks_by_length = sorted(protected, key=len, reverse=True)
+        self._pretemplated = self.options.pretemplated
+        # Text that holds the marks of a template is tokenised as it stands.
+        self.tokeniser = Tokeniser(tokenizer, () if self._pretemplated else protected)
+        vocabulary = tokenizer.get_vocab()
+        end = self._end_marks[0] if self._end_marks else tokenizer.eos_token
+        self.end_id = int(vocabulary[end])
+
+    def prompt_text(self, conversation: Conversation) -> str:
+        """Returns the text of a prompt, up to where the answer begins.
+
+        Raises:
+            TemplateMismatchError: When the template refuses it, or leaves something out.
+        """
+        if self._pretemplated:
+            return self._written_prompt(conversation)
+        messages = self._marked(conversation.prompt)
+        text = self._renderer.render(conversation, messages, answer_follows=True)
+        self._renderer.check_messages(conversation, messages, text)
+        return text
+
+    def spells_control(self, conversation: Conversation, answer: Answer | None = None) -> bool:
+        """Returns whether a row's content spells a token that stays text."""
+        contents = [message["content"] for message in conversation.prompt]
+        contents += [] if answer is None else [answer.content]
+        return any(self.tokeniser.protected.search(content) for content in contents)
+
+    def answer_text(
+        self, conversation: Conversation, answer: Answer, prompt: str | None = None
+    ) -> RenderedAnswer:
+        """Returns the text of a prompt with an answer.
+
+        Args:
+            conversation: The prompt.
+            answer: Its answer.
+            prompt: The prompt's text, where it is known already.
+
+        Raises:
+            TemplateMismatchError: When the template refuses it, leaves something out, or writes
+                another prompt before the answer than it writes for sampling.
+        """
+        start = self.prompt_text(conversation) if prompt is None else prompt
+        if self._pretemplated:
+            return self._written_answer(start, answer)
+        messages = self._marked([*conversation.prompt, answer.message])
+        text = self._renderer.render(conversation, messages, answer_follows=False)
+        self._renderer.check_fields(conversation, messages, text)
+        places = ContentPlaces(self._renderer, conversation, messages, text)
+        length, remarks = _prompt_length(start, places, conversation.place)
+        rest = text[length:]
+        content = messages[-1]["content"]
+        if content and content not in rest:
+            remarks.add(CHANGED)
+        if self.spells_control(conversation, answer):
+            remarks.add(SPELLS)
+        end = self._end_of_answer(rest) if answer.ended else None
+        learned = rest[: places.content_end() - length] if end is None else rest[:end]
+        return RenderedAnswer(start[:length], learned, end is not None, frozenset(remarks))
+
+    def lead(self, conversation: Conversation) -> str:
+        """Returns what the template writes between a prompt and the text of its answer.
+
+        It is what a model trained on this template begins its answers with, such as an empty
+        block of thoughts; mostly nothing.
+        """
+        probe = "an answer"
+        try:
+            trained = self.answer_text(conversation, Answer(probe)).trained
+        except TemplateMismatchError:
+            return ""
+        before, found, _ = trained.partition(probe)
+        return before if found else ""
+
+    def _end_of_answer(self, rest: str) -> int | None:
+        """Returns where the first mark that ends the answer ends; None where there is none.
+
+        The marks and the white space that a text ends with are the template's; what is before
+        them is the answer. Content that spells a mark is no mark: it holds a `CUT`.
+        """
+        position = len(rest)
+        ends: list[tuple[int, str]] = []
+        while True:
+            position = len(rest[:position].rstrip())
+            mark = next((m for m in self._marks_by_length if rest.endswith(m, 0, position)), None)
+            if mark is None:
+                break
+            ends.append((position, mark))
+            position -= len(mark)
+        known = [end for end, mark in ends if mark in self._end_marks]
+        candidates = known or [end for end, _ in ends]
+        return candidates[-1] if candidates else None
+
+    def _written_prompt(self, conversation: Conversation) -> str:
+        prompt = conversation.prompt
+        if len(prompt) != 1 or prompt[0]["role"] != "user":
+            roles = ", ".join(message["role"] for message in prompt)
+            raise DataError(
+                f"the prompt has the turns {roles}; with pretemplated: true it has to be one text "
+                "with the template's marks inside",
+                location=conversation.place,
+            )
+        text = prompt[0]["content"]
+        bos = self._tokenizer.bos_token
+        has_bos = bos is None or text.startswith(bos)
+        return text if has_bos or not self._writes_bos() else bos + text
+
+    def _writes_bos(self) -> bool:
+        probe: list[Message] = [{"role": "user", "content": "probe"}]
+        text = self._renderer.render(Conversation(probe), probe, answer_follows=True)
+        return text.startswith(self._tokenizer.bos_token)
+
+    def _written_answer(self, start: str, answer: Answer) -> RenderedAnswer:
+        text = answer.content
+        end = self._end_of_answer(text)
+        if end is None or not answer.ended:
+            return RenderedAnswer(start, text, False)
+        return RenderedAnswer(start, text[:end], True)
+
+    def _marked(self, messages: Prompt) -> list[Message]:
+        """Returns messages with a `CUT` in all that only spells a control token."""
+        return [mark_all(message, self.tokeniser.protected) for message in messages]
+
+
+def _prompt_length(start: str, places: ContentPlaces, place: str) -> tuple[int, set[str]]:
+    """Returns how much of the whole text is the prompt, and what is to say of it."""
+    text = places.text
+    if text.startswith(start):
+        return len(start), set()
+    alike = sum(
+        1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(start, text, strict=False))
+    )
+    # Letters that the answer happens to share with the generation prompt are the answer's.
+    length = min(alike, places.content_begin())
+    if length < places.question_end():
+        raise _mismatch(start, text, length, place)
+    return length, {DIFFERS}
+
+
+def _mismatch(start: str, full: str, length: int, place: str) -> TemplateMismatchError:
+    begin = max(0, length - 40)
+    shown, other = (repr(text[begin : length + 60].replace(CUT, "")) for text in (start, full))
+    return TemplateMismatchError(
+        "the chat template writes another prompt with the answer than without it: "
+        f"...{shown} before an answer is there, and ...{other} with it. Give a template that "
+        "writes both alike, or drop such rows with template_mismatch: drop",
+        location=place,
+    )
+
+
+def end_ids(tokenizer: Any, model: Any) -> list[int]:
+    """Returns the ids of all tokens at which sampling stops, the trained one first."""
+    configured = model.generation_config.eos_token_id if model.generation_config else None
+    known = configured if isinstance(configured, list) else [configured]
+    ids = [ChatFormat(tokenizer).end_id, tokenizer.eos_token_id, *known]
+    return list(dict.fromkeys(int(i) for i in ids if i is not None))

@@ -1,0 +1,34 @@
+"""Names of a tokenizer and of a template: token ids only mean the same where both are the same."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from halo_core.hashing import short_hash
+from halo_models.conversation import FORMAT_VERSION, ChatOptions
+from halo_models.templates import asks_for_date
+
+
+def tokenizer_digest(tokenizer: Any) -> str:
+    """Returns 64 hexadecimal digits of all that decides which ids a tokenizer gives."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        rules: Any = [type(tokenizer).__name__, tokenizer.get_vocab(), str(tokenizer.init_kwargs)]
+    else:
+        # Padding and truncation are left behind by whoever called the tokenizer last.
+        rules = json.loads(backend.to_str()) | {"padding": None, "truncation": None}
+    content = [rules, tokenizer.eos_token, tokenizer.bos_token, tokenizer.all_special_tokens]
+    return short_hash(json.dumps(content, sort_keys=True), 64)
+
+
+def template_digest(tokenizer: Any, options: ChatOptions) -> str:
+    """Returns 32 hexadecimal digits of all that decides the text of a prompt."""
+    content = [
+        FORMAT_VERSION,
+        tokenizer.chat_template,
+        options.date if asks_for_date(tokenizer) else None,
+        sorted(options.content_tokens or ()),
+        options.pretemplated,
+    ]
+    return short_hash(json.dumps(content, sort_keys=True), 32)

@@ -1,0 +1,124 @@
+"""Which added tokens a chat template writes around turns, and which may stand in a text.
+
+An added token is one of three things. *Special* tokens control a model. *Turn marks* begin or end a
+turn in this template, and control it too, whether or not they are marked special. All others, such
+as ``<think>`` or ``<tool_call>``, are the model's own words, and stay tokens in a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from halo_core.errors import UserError
+from halo_core.feedback import Message
+from halo_models.templates import alternatives, render
+
+
+@dataclass(frozen=True)
+class TurnMarks:
+    """The added tokens of a tokenizer, as a chat template uses them.
+
+    Attributes:
+        around: Tokens that begin or end a turn.
+        ends: Tokens that end the last answer of a conversation, the nearest to it first.
+    """
+
+    around: frozenset[str] = frozenset()
+    ends: tuple[str, ...] = ()
+
+
+def added_tokens(tokenizer: Any) -> list[str]:
+    """Returns the strings of all added tokens that text may spell.
+
+    Added tokens of mere white space (GPT-NeoX has them) are ordinary text.
+    """
+    added = {*tokenizer.get_added_vocab(), *tokenizer.all_special_tokens}
+    return sorted(string for string in added if len(string.strip()) > 1)
+
+
+def special_tokens(tokenizer: Any) -> set[str]:
+    """Returns the added tokens that are marked special, by name or in the tokenizer's own file."""
+    decoder = tokenizer.added_tokens_decoder.values()
+    return {*tokenizer.all_special_tokens, *(str(token) for token in decoder if token.special)}
+
+
+def protected_tokens(tokenizer: Any, marks: TurnMarks, content_tokens: Sequence[str]) -> list[str]:
+    """Returns the added tokens that stay letters where content spells them.
+
+    Args:
+        tokenizer: One of transformers.
+        marks: How its template uses its tokens.
+        content_tokens: Tokens that may stand in content; with a ``-`` in front, that may not.
+
+    Raises:
+        UserError: When a content token is no added token.
+    """
+    added = added_tokens(tokenizer)
+    protected = (special_tokens(tokenizer) | marks.around) & set(added)
+    for entry in content_tokens:
+        # A token may begin with a minus itself.
+        removed = entry.startswith("-") and entry not in added
+        token = entry[1:] if removed else entry
+        if token not in added:
+            raise UserError(
+                f"{token!r} is no added token of the tokenizer; expected one of "
+                f"{', '.join(added[:20])}",
+                location="content_tokens",
+            )
+        protected = protected | {token} if removed else protected - {token}
+    return sorted(protected)
+
+
+def turn_marks(tokenizer: Any, template_date: str) -> TurnMarks:
+    """Returns what a template writes around turns, found by rendering questions and answers.
+
+    A conversation of the user and the assistant says which marks end a turn and which begin the
+    user's. One of each other role, where the template knows it, says what begins that role's turn.
+    """
+
+    def between(*roles: str) -> list[list[str]] | None:
+        texts = _between(tokenizer, template_date, roles)
+        return None if texts is None else [pattern.findall(text) for text in texts]
+
+    pattern = alternatives(added_tokens(tokenizer))
+    found = between("user", "assistant", "user", "assistant") or between("user", "assistant")
+    if found is None:
+        return TurnMarks()
+    *turns, after_last = found
+    known = {token for tokens in [*turns[::2], after_last] for token in tokens}
+    known |= special_tokens(tokenizer) - {tokenizer.bos_token, tokenizer.eos_token}
+    begins = turns[1::2]
+    for role in ("system", "developer"):
+        begins += (between(role, "user", "assistant") or [])[:1]
+    begins += (between("user", "assistant", "tool", "assistant") or [])[2:3]
+    ends = set(after_last) | {tokenizer.bos_token, tokenizer.eos_token}
+    for tokens in begins:
+        # Behind the mark that begins a turn a template may write thoughts or other marks of the
+        # content, which are no marks of turns.
+        mark = next((token for token in tokens if token not in ends), None)
+        if mark is not None:
+            known.add(mark)
+    return TurnMarks(frozenset(known), tuple(dict.fromkeys(after_last)))
+
+
+def _between(tokenizer: Any, template_date: str, roles: Sequence[str]) -> list[str] | None:
+    """Returns the text before, between and after some turns; None when they do not come out."""
+    import jinja2
+
+    contents = [f"the {number} turn" for number in ("first", "second", "third", "fourth")]
+    messages: list[Message] = [
+        {"role": role, "content": content} for role, content in zip(roles, contents, strict=False)
+    ]
+    try:
+        rest = render(tokenizer, messages, answer_follows=False, template_date=template_date)
+    except (jinja2.TemplateError, ValueError, TypeError):
+        return None
+    texts = []
+    for content in contents[: len(roles)]:
+        before, found, rest = rest.partition(content)
+        if not found:
+            return None
+        texts.append(before)
+    return [*texts, rest]

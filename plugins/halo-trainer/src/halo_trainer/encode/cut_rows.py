@@ -1,0 +1,72 @@
+"""Which examples teach nothing any more once their completions were cut to `max_length`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from halo_trainer.encode.examples import EncodedExample
+
+IDENTICAL = "identical sides behind max_length"
+CONFLICTING = "one completion under both labels behind max_length"
+
+
+class CutRules:
+    """Finds what the cut made alike; what was alike before is for the data source to judge.
+
+    Args:
+        max_length: Tokens of prompt and completion together.
+        dropped: Where examples are counted by reason.
+    """
+
+    def __init__(self, max_length: int, dropped: Counter[str]) -> None:
+        self._max_length = max_length
+        self._dropped = dropped
+        self._seen: dict[tuple[str, bytes], set[tuple[bool, str]]] = {}
+
+    def checked(self, examples: Iterable[EncodedExample]) -> Iterator[EncodedExample]:
+        """Yields the examples but pairs of one completion, and remembers single completions."""
+        for example in examples:
+            if self._identical(example):
+                self._dropped[IDENTICAL] += 1
+                continue
+            if self._filled(example):
+                self._seen.setdefault(_key(example), set()).add(_label(example))
+            yield example
+
+    @property
+    def conflicts(self) -> bool:
+        """Whether a completion that was cut stands under both labels."""
+        return any(map(_conflict, self._seen.values()))
+
+    def without_conflicts(self, examples: Iterable[EncodedExample]) -> Iterator[EncodedExample]:
+        """Yields the examples but those whose completion stands under both labels."""
+        for example in examples:
+            if self._filled(example) and _conflict(self._seen[_key(example)]):
+                self._dropped[CONFLICTING] += 1
+            else:
+                yield example
+
+    def _filled(self, example: EncodedExample) -> bool:
+        # Only a completion that was cut, or just fits, can be as long as there is room.
+        first = example.completions[0]
+        length = len(first.prompt_ids) + len(first.completion_ids)
+        return len(example.completions) == 1 and length == self._max_length
+
+    def _identical(self, example: EncodedExample) -> bool:
+        first, *others = (c.completion_ids.tobytes() for c in example.completions)
+        return first in others
+
+
+def _key(example: EncodedExample) -> tuple[str, bytes]:
+    return example.prompt_id, example.completions[0].completion_ids.tobytes()
+
+
+def _label(example: EncodedExample) -> tuple[bool, str]:
+    completion = example.completions[0]
+    return completion.desirable, completion.completion_id
+
+
+def _conflict(labels: set[tuple[bool, str]]) -> bool:
+    # One text under both labels is what the data say; only two texts became one by the cut.
+    return len({label for label, _ in labels}) == 2 and len({text for _, text in labels}) > 1
