@@ -109,6 +109,15 @@ class ChatFormat:
         learned = rest[: places.content_end() - length] if end is None else rest[:end]
         return RenderedAnswer(start[:length], learned, end is not None, frozenset(remarks))
 
+    def whole_text(self, conversation: Conversation, answer: Answer) -> str:
+        """Returns all that the template writes of a prompt with its answer.
+
+        Raises:
+            TemplateMismatchError: When the template refuses it.
+        """
+        messages = self._marked([*conversation.prompt, answer.message])
+        return self._renderer.render(conversation, messages, answer_follows=False)
+
     def lead(self, conversation: Conversation) -> str:
         """Returns what the template writes between a prompt and the text of its answer.
 
@@ -193,9 +202,9 @@ def _mismatch(start: str, full: str, length: int, place: str) -> TemplateMismatc
     shown, other = (repr(text[begin : length + 60].replace(CUT, "")) for text in (start, full))
     return TemplateMismatchError(
         "the chat template writes another prompt with the answer than without it: "
-        f"...{shown} before an answer is there, and ...{other} with it. Give a template that "
-        "writes both alike, or drop such rows with template_mismatch: drop",
-        location=place,
+        f"...{shown} before an answer is there, and ...{other} with it",
+        "Give a template that writes both alike",
+        place,
     )
 
 

@@ -42,9 +42,9 @@ class ChatRenderer:
             )
         except (jinja2.TemplateError, ValueError, TypeError) as error:
             raise TemplateMismatchError(
-                f"{refusal(messages, error)}. Mend the row, give a template that knows these "
-                "messages, or drop such rows with template_mismatch: drop",
-                location=conversation.place,
+                refusal(conversation.prompt, error),
+                "Mend the row, give a template that knows these messages",
+                conversation.place,
             ) from error
 
     def check_messages(
@@ -57,7 +57,9 @@ class ChatRenderer:
         """
         if not text:
             raise TemplateMismatchError(
-                "the chat template makes nothing of the prompt", location=conversation.place
+                "the chat template makes nothing of the prompt",
+                "Give a template that writes it",
+                conversation.place,
             )
         for number, message in enumerate(messages):
             content = message["content"].strip()
@@ -75,9 +77,9 @@ class ChatRenderer:
             role = message["role"]
             raise TemplateMismatchError(
                 f"the chat template leaves out message {number + 1} of the prompt, of the role "
-                f"{role!r}. Give a template that writes it, take the message out, or drop such "
-                "rows with template_mismatch: drop",
-                location=conversation.place,
+                f"{role!r}",
+                "Give a template that writes it, take the message out",
+                conversation.place,
             )
 
     def check_fields(
@@ -104,10 +106,9 @@ class ChatRenderer:
             ]
         if unknown:
             raise TemplateMismatchError(
-                f"the chat template leaves out {', '.join(unknown)}. Give a template that writes "
-                "it, take the field out of the row, or drop such rows with "
-                "template_mismatch: drop",
-                location=conversation.place,
+                f"the chat template leaves out {', '.join(unknown)}",
+                "Give a template that writes it, take the field out of the row",
+                conversation.place,
             )
 
     def _ignores(

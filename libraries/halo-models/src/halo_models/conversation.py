@@ -107,4 +107,19 @@ class RenderedAnswer:
 
 
 class TemplateMismatchError(DataError):
-    """The template does not write all of a row, or writes another prompt than sampling sees."""
+    """The template does not write all of a row, or writes another prompt than sampling sees.
+
+    Args:
+        reason: What is wrong.
+        advice: What to do, besides dropping such rows.
+        place: Where the row comes from.
+
+    Attributes:
+        reason: What is wrong, without the advice.
+    """
+
+    def __init__(self, reason: str, advice: str, place: str) -> None:
+        super().__init__(
+            f"{reason}. {advice}, or drop such rows with template_mismatch: drop", location=place
+        )
+        self.reason = reason

@@ -121,10 +121,10 @@ def _fixed_clock(template_date: str) -> str:
     )
 
 
-def refusal(messages: Prompt, error: Exception) -> str:
+def refusal(prompt: Prompt, error: Exception) -> str:
     """Returns what people are told of messages that a chat template cannot render."""
-    roles = ", ".join(message["role"] for message in messages)
-    return f"the chat template refuses the messages, whose roles are {roles}: {error}"
+    roles = ", ".join(message["role"] for message in prompt)
+    return f"the chat template refuses the prompt, whose roles are {roles}: {error}"
 
 
 def use_template(tokenizer: Any, template: str | None) -> None:

@@ -12,11 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from halo_core.errors import DataError
 from halo_core.scoring_judge import Answer
 from halo_judge.judges.prompt_text import prompt_text
 from halo_models import conversation
-from halo_models.chat_encoder import ChatEncoder, ChatRow
+from halo_models.chat_encoder import ChatEncoder, ChatRow, EncodedRow
 from halo_models.chat_format import ChatFormat
 from halo_models.control_tokens import token_id
 from halo_models.notes import ModelNotes
@@ -61,9 +60,9 @@ class Reader:
         self._templated = templated and not self._alone
         if self._templated:
             options = notes.chat_options(conversation.ChatOptions())
-            format_ = ChatFormat(tokenizer, options)
+            self._format = ChatFormat(tokenizer, options)
             # No prompt is cut here: the limit is that of the prompt with its completion.
-            self._encoder = ChatEncoder(format_, sys.maxsize)
+            self._encoder = ChatEncoder(self._format, sys.maxsize)
         suffix = notes.prompt_suffix
         self._suffix = [] if suffix is None else [token_id(tokenizer, suffix)]
 
@@ -75,17 +74,23 @@ class Reader:
         """
         if not self._templated:
             return self._plain(answer)
-        row = ChatRow("", conversation.Conversation(answer.prompt), (_answer(answer),))
+        prompt = conversation.Conversation(answer.prompt)
+        given = conversation.Answer(answer.completion)
         try:
-            (encoded,) = self._encoder.rows([row])
-        except DataError as error:
-            raise ValueError(error.message) from error
-        assert not isinstance(encoded, DataError)  # mismatches are raised
-        prompt, completion = encoded.prompt_ids, encoded.answers[0].ids
-        if self._ours:
-            return fit_into([*prompt, *self._suffix], completion, self._limit)
-        ids = [*prompt, *completion]
+            if self._ours:
+                return self._as_in_training(prompt, given)
+            text = self._format.whole_text(prompt, given)
+        except conversation.TemplateMismatchError as error:
+            raise ValueError(error.reason) from error
+        (ids,) = self._format.tokeniser.encode([text])
         return ClassifierInput(ids[-self._limit :], cut=len(ids) > self._limit)
+
+    def _as_in_training(
+        self, prompt: conversation.Conversation, given: conversation.Answer
+    ) -> ClassifierInput:
+        (row,) = self._encoder.rows([ChatRow("", prompt, (given,))])
+        assert isinstance(row, EncodedRow)  # what the template cannot write was raised
+        return fit_into([*row.prompt_ids, *self._suffix], row.answers[0].ids, self._limit)
 
     def _plain(self, answer: Answer) -> ClassifierInput:
         texts = [answer.completion]
@@ -97,10 +102,6 @@ class Reader:
         found = self._tokenizer(*texts, truncation="longest_first", max_length=self._limit, **given)
         types = list(found.get("token_type_ids", []))
         return ClassifierInput(list(found["input_ids"]), types, whole > self._limit)
-
-
-def _answer(answer: Answer) -> conversation.Answer:
-    return conversation.Answer(answer.completion)
 
 
 def fit_into(prompt: Sequence[int], completion: Sequence[int], limit: int) -> ClassifierInput:
