@@ -247,7 +247,7 @@ def sampled(
     """A context whose first `count` prompts were sampled."""
     from halo_core.feedback import prompt_id
 
-    def make(count: int) -> StageContext:
+    def make(count: int, warnings: list[str] | None = None) -> StageContext:
         folder = tmp_path / "samples"
         folder.mkdir()
         rows = [
@@ -263,7 +263,9 @@ def sampled(
         ]
         (folder / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         context = make_context(
-            data={"data": make_data("paired", PAIRS)}, models={"from": tiny_model}
+            data={"data": make_data("paired", PAIRS)},
+            models={"from": tiny_model},
+            warnings=warnings,
         )
         return replace(context, inputs={"samples": folder})
 
@@ -286,6 +288,24 @@ def test_samples_of_the_reference_are_the_last_completion_of_each_example(
     result = stage.run(context)
     assert result.metrics["loss"] > 0
     assert result.metrics["rewards_margins"] == 0
+
+
+def test_samples_of_another_tokenizer_are_tokenised_again_and_counted(
+    sampled: Callable[..., StageContext],
+) -> None:
+    stage = Train(data="d", loss=Regularised(), samples="answers", device="cpu", batch_size=4)
+    warnings: list[str] = []
+    context = sampled(4, warnings)
+    path = context.inputs["samples"] / "samples.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines[1] |= {"completion": "quack", "tokenizer": "other", "template": "other"}
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    training = set_up(stage.recipe(), context, Ranks("cpu"))
+    tokenizer = training.start.tokenizer
+    ids = [example.completions[2].completion_ids.tolist() for example in training.data]
+    assert ids[1] == [*tokenizer("quack")["input_ids"], tokenizer.eos_token_id]
+    assert ids[2] == [7, 6, tokenizer.eos_token_id]
+    assert any(line.startswith("1 samples of the reference were sampled") for line in warnings)
 
 
 def test_prompts_without_a_sample_are_counted(sampled: Callable[..., StageContext]) -> None:

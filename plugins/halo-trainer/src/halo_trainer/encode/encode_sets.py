@@ -8,7 +8,6 @@ from typing import Any
 
 from halo_core.errors import DataError, UserError
 from halo_core.rows import DataSet
-from halo_models.chat_format import ChatFormat
 from halo_models.conversation import SPELLED_ADVICE, SPELLS
 from halo_trainer.encode.examples import Counts, EncodedExample
 from halo_trainer.encode.reference_samples import WithSamples, read_reference_samples
@@ -63,8 +62,9 @@ def encode_sets(
     Raises:
         DataError: When there are no rows, or a prompt has no sample where samples are wanted.
     """
-    end = ChatFormat(tokenizer, options.chat).end_id
-    token_ids = None if samples is None else read_reference_samples(samples, end)
+    token_ids = None
+    if samples is not None:
+        token_ids = read_reference_samples(samples, tokenizer, options, warn)
     examples: dict[str, Sequence[EncodedExample]] = {}
     for option, rows in sets.items():
         encoded = encode(rows, tokenizer, options=options, cache=cache)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,13 @@ import numpy as np
 
 from halo_core.errors import DataError
 from halo_core.workspace.records import SAMPLES
+from halo_models.chat_encoder import ChatEncoder, ChatRow, EncodedRow
+from halo_models.chat_format import ChatFormat
+from halo_models.conversation import Answer, Conversation
+from halo_models.digests import template_digest, tokenizer_digest
+from halo_trainer.encode.chat_rows import AGAIN
 from halo_trainer.encode.examples import EncodedCompletion, EncodedExample, Ids
+from halo_trainer.encode.rows_to_tokens import EncodingOptions
 
 
 class WithSamples(Sequence[EncodedExample]):
@@ -60,19 +66,43 @@ class WithSamples(Sequence[EncodedExample]):
         return replace(example, completions=(*example.completions, sample))
 
 
-def read_reference_samples(folder: Path, end: int) -> dict[str, Ids]:
+def read_reference_samples(
+    folder: Path, tokenizer: Any, options: EncodingOptions, warn: Callable[[str], None]
+) -> dict[str, Ids]:
     """Returns the token ids of a sample stage's completions by prompt id.
+
+    Samples of another tokenizer or template are tokenised again, as completions of the data are.
 
     Args:
         folder: The folder of the sample stage.
-        end: The token that ends a completion; those that ended by themselves get it back.
+        tokenizer: The policy's.
+        options: How rows become token ids.
+        warn: Told of samples that are tokenised again.
 
     Raises:
         DataError: When a line is no sample with token ids.
     """
-    return {
-        sample["prompt_id"]: np.array(
-            [*sample["token_ids"], *([end] if sample["finish"] == "stop" else [])], dtype=np.int32
-        )
-        for sample in SAMPLES.read(folder / SAMPLES.name, needs=("token_ids", "finish"))
-    }
+    chat_format = ChatFormat(tokenizer, options.chat)
+    digests = tokenizer_digest(tokenizer), template_digest(tokenizer, options.chat)
+    ids: dict[str, list[int]] = {}
+    again: list[ChatRow] = []
+    for sample in SAMPLES.read(folder / SAMPLES.name, needs=("token_ids", "finish")):
+        ended = sample["finish"] == "stop"
+        theirs = sample.get("tokenizer"), sample.get("template")
+        if theirs in (digests, (None, None)):  # Older files do not say.
+            ids[sample["prompt_id"]] = [
+                *sample["token_ids"],
+                *([chat_format.end_id] if ended else []),
+            ]
+        else:
+            prompt = Conversation(sample["prompt"], sample.get("tools"), str(folder))
+            answer = Answer(sample["completion"], ended=ended)
+            again.append(ChatRow(sample["prompt_id"], prompt, (answer,)))
+    if again:
+        warn(f"{len(again)} samples of the reference {AGAIN}")
+    encoder = ChatEncoder(chat_format, options.max_prompt_length)
+    for row, encoded in zip(again, encoder.rows(again), strict=True):
+        # Of a prompt that the template cannot write there is no example either.
+        if isinstance(encoded, EncodedRow):
+            ids[row.prompt_id] = encoded.answers[0].ids
+    return {name: np.array(tokens, dtype=np.int32) for name, tokens in ids.items()}
