@@ -87,7 +87,7 @@ def test_half_a_character_is_an_error_and_a_whole_one_is_not(tmp_path: Path) -> 
 
 
 def test_mapping_of_a_column_that_is_not_standard_is_refused() -> None:
-    with pytest.raises(ValidationError, match="'answr' is no standard column; expected chosen, co"):
+    with pytest.raises(ValidationError, match="'answr' is no standard column; expected chosen, "):
         Jsonl(path="a.jsonl", columns={"answr": "b"})
 
 
@@ -118,7 +118,7 @@ def test_label_must_be_true_or_false(label: Any, write_rows: Write) -> None:
 
 def test_unknown_role_is_named_with_the_known_ones(write_rows: Write) -> None:
     message = message_of(write_rows([{"messages": [{"role": "bot", "content": "a"}, ANSWER]}]))
-    assert "messages[0] has the role 'bot'; expected one of system, user, assistant" in message
+    assert "messages[0] has the role 'bot'; expected one of system, developer, user" in message
 
 
 def test_message_without_text_is_an_error(write_rows: Write) -> None:

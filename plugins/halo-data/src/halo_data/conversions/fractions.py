@@ -9,10 +9,11 @@ from fractions import Fraction
 
 from pydantic import Field
 
+from halo_core.completion import completion_in, completions_in, scored_completions
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
-from halo_core.feedback import COLUMNS, prompt_id
-from halo_data.conversions.wrapping import converted, kind_of, wrapped_info
+from halo_core.feedback import BESIDE
+from halo_data.conversions.wrapping import converted, kind_of, prompt_key, wrapped_info
 from halo_data.rows.dropped import Dropped, Row
 
 
@@ -52,9 +53,13 @@ def in_order(rows: Sequence[Row], seed: int, purpose: str) -> list[int]:
 def _content(row: Row) -> str:
     """Returns what names a row; its label does not count, so that it may change."""
     kind = kind_of(row)
-    names = [n for n, type_ in COLUMNS[kind].items() if type_ in ("string", "strings")]
-    texts = sorted(str(row[name]) for name in names)
-    return "\x00".join([prompt_id(row["prompt"]) if "prompt" in row else "", *texts])
+    if kind == "text":
+        texts = [row["text"]]
+    elif kind == "scored":
+        texts = [str([each.key for each in scored_completions(row)])]
+    else:
+        texts = sorted(each.key for each in completions_in(row))
+    return "\x00".join([prompt_key(row) if "prompt" in row else "", *texts])
 
 
 KEEP_FRACTION = "keep-fraction"
@@ -150,4 +155,7 @@ class LabelNoise(DataSource):
 def _turn(row: Row) -> Row:
     if "desirable" in row:
         return {**row, "desirable": not row["desirable"]}
-    return {**row, "chosen": row["rejected"], "rejected": row["chosen"]}
+    chosen, rejected = completion_in(row, "rejected"), completion_in(row, "chosen")
+    sides = {name for side in ("chosen", "rejected") for name in (side, *BESIDE[side])}
+    others = {name: value for name, value in row.items() if name not in sides}
+    return {**others, **chosen.columns("chosen"), **rejected.columns("rejected")}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
+from halo_core.completion import completion_in
 from halo_core.data import DataInfo, DataSource, Loaded
-from halo_core.feedback import prompt_id
 from halo_data.conversions.wrapping import completion_key, converted, start_of, unique, wrapped_info
 from halo_data.rows.dropped import CONFLICTING_LABELS, UNDESIRABLE, Dropped, Row
 
@@ -124,8 +124,11 @@ class SettleLabels(DataSource):
 def _two_rows(pairs: Iterable[Row]) -> Iterator[Row]:
     for pair in pairs:
         for side in ("chosen", "rejected"):
-            labelled = {"completion": pair[side], "desirable": side == "chosen"}
-            yield {**start_of(pair, side), **labelled}
+            yield {**_side(pair, side), "desirable": side == "chosen"}
+
+
+def _side(pair: Row, side: str) -> dict[str, Any]:
+    return {**start_of(pair, side), **completion_in(pair, side).columns("completion")}
 
 
 def _taken(pairs: Iterable[Row], take: Take) -> Iterator[Row | Dropped]:
@@ -134,19 +137,16 @@ def _taken(pairs: Iterable[Row], take: Take) -> Iterator[Row | Dropped]:
         return
     first: dict[str, str] = {}
     for pair in pairs:
-        best = first.setdefault(prompt_id(pair["prompt"]), pair["chosen"])
-        yield NOT_THE_FIRST if take == "first" and best != pair["chosen"] else _chosen(pair)
+        prompt, chosen = completion_key(pair, "chosen")
+        best = first.setdefault(prompt, chosen)
+        yield NOT_THE_FIRST if take == "first" and best != chosen else _side(pair, "chosen")
 
 
 def _never_rejected(pairs: list[Row]) -> Iterator[Row | Dropped]:
-    rejected = {(prompt_id(pair["prompt"]), pair["rejected"]) for pair in pairs}
+    rejected = {completion_key(pair, "rejected") for pair in pairs}
     for pair in pairs:
-        beaten = (prompt_id(pair["prompt"]), pair["chosen"]) in rejected
-        yield REJECTED_ELSEWHERE if beaten else _chosen(pair)
-
-
-def _chosen(pair: Row) -> Row:
-    return {**start_of(pair, "chosen"), "completion": pair["chosen"]}
+        beaten = completion_key(pair, "chosen") in rejected
+        yield REJECTED_ELSEWHERE if beaten else _side(pair, "chosen")
 
 
 def _demonstrated(row: Row) -> Row | Dropped:

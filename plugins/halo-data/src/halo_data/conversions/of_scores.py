@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from halo_core.completion import scored_completions
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_data.conversions.of_pairs import settled
 from halo_data.conversions.wrapping import converted, start_of, unique, wrapped_info
@@ -88,12 +89,13 @@ class ScoredToBinary(DataSource):
         if by_median and (reason := _useless(scores)) is not None:
             yield reason
             return
+        completions = scored_completions(group)
         middle = median(scores) if self.threshold is None else self.threshold
         for i, score in enumerate(scores):
             if by_median and score == middle:
                 yield AT_THE_MEDIAN
             else:
-                labelled = {"completion": group["completions"][i], "desirable": score >= middle}
+                labelled = {**completions[i].columns("completion"), "desirable": score >= middle}
                 yield {**start_of(group, str(i)), **labelled}
 
 
@@ -131,7 +133,8 @@ def _useless(scores: Sequence[float]) -> Dropped | None:
 
 
 def _pair(group: Row, high: int, low: int) -> Row | Dropped:
-    made = pair(group["prompt"], group["completions"][high], group["completions"][low])
+    completions = scored_completions(group)
+    made = pair(group["prompt"], completions[high], completions[low])
     if isinstance(made, Dropped):
         return made
     return {**start_of(group, f"{high}-{low}"), **made}

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from halo_core.completion import completion_in, shared_columns
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.feedback import COLUMNS, Feedback, prompt_id
@@ -102,15 +103,28 @@ def _checked(rows: Iterable[Row], wanted: tuple[Feedback, ...]) -> Iterator[Row]
 
 
 def start_of(row: Row, side: str) -> dict[str, Any]:
-    """Returns the prompt of a row, its id with an addition, and the columns that are handed on."""
+    """Returns the prompt of a row, its id with an addition, and the columns that are handed on.
+
+    These are `CARRIED`, and what is said of the whole row: its tools, and the digests of its ids.
+    """
     named = {"id": f"{row['id']}/{side}"} if "id" in row else {}
     carried = {name: row[name] for name in CARRIED if name in row}
-    return {**named, "prompt": row["prompt"], **carried}
+    return {**named, "prompt": row["prompt"], **shared_columns(row), **carried}
 
 
-def completion_key(row: Row) -> tuple[str, str]:
-    """Returns what names a completion of a prompt, wherever it stands."""
-    return prompt_id(row["prompt"]), row["completion"]
+def prompt_key(row: Row) -> str:
+    """Returns what names the prompt of a row, its tools included."""
+    return prompt_id(row["prompt"], row.get("tools"))
+
+
+def completion_key(row: Row, name: str = "completion") -> tuple[str, str]:
+    """Returns what names a completion of a prompt, wherever it stands.
+
+    Args:
+        row: The row.
+        name: The column of the completion.
+    """
+    return prompt_key(row), completion_in(row, name).key
 
 
 def unique(outcomes: Iterable[Row | Dropped]) -> Iterator[Row | Dropped]:

@@ -145,7 +145,21 @@ def hub_records(
         )
     start = f"{prefix}/{split}" if prefix else split
     for number, given in enumerate(rows, start=1):
-        yield Record(f"{start}:{number}", f"{hub_id} {start} row {number}", given)
+        row = {name: _without_nulls(value) for name, value in given.items()}
+        yield Record(f"{start}:{number}", f"{hub_id} {start} row {number}", row)
+
+
+def _without_nulls(value: Any) -> Any:
+    """Returns what a column holds without the keys that Arrow adds.
+
+    There all objects of a column have the keys of all: the arguments of one tool stand, as null, in
+    the calls of every other one.
+    """
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    if isinstance(value, Mapping):
+        return {k: _without_nulls(item) for k, item in value.items() if item is not None}
+    return value
 
 
 @contextmanager

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
+from halo_core.completion import completion_in, scored_columns
 from halo_core.errors import DataError, nearest
-from halo_core.feedback import Feedback
+from halo_core.feedback import BESIDE, SHARED, Feedback, Message
+from halo_data.rows.answers import (
+    answer,
+    answer_at,
+    answers_of,
+    refuse_beside,
+    scored_answers,
+    shared,
+    shown_by,
+    with_beside,
+)
 from halo_data.rows.dropped import (
     EMPTY_COMPLETION,
     EMPTY_PROMPT,
     EMPTY_TEXT,
     NO_ANSWER,
+    WITHOUT_WEIGHT,
     Dropped,
     Row,
 )
-from halo_data.rows.groups import own_group
-from halo_data.rows.messages import completion_text, messages, prompt_messages
+from halo_data.rows.groups import GROUP, own_group
+from halo_data.rows.messages import prompt_messages, turns, without_fields
 from halo_data.rows.pairs import pair, pair_of_conversations, shared_prompt
 from halo_data.rows.transcript import is_transcript, transcript_pair
 
@@ -66,39 +78,45 @@ def _paired_after_messages(given: Given, place: str) -> Row | Dropped:
     return _pair_after(prompt_messages(given["messages"], "messages", place), given, place)
 
 
-def _pair_after(prompt: list[Any], given: Given, place: str) -> Row | Dropped:
-    chosen = completion_text(given["chosen"], prompt, "chosen", place)
-    rejected = completion_text(given["rejected"], prompt, "rejected", place)
+def _pair_after(prompt: list[Message], given: Given, place: str) -> Row | Dropped:
+    chosen, rejected = (answer(given, side, prompt, place) for side in ("chosen", "rejected"))
+    if isinstance(chosen, Dropped) or isinstance(rejected, Dropped):
+        return WITHOUT_WEIGHT
     return pair(prompt, chosen, rejected)
 
 
 def _paired_implicit(given: Given, place: str) -> Row | Dropped:
     chosen, rejected = given["chosen"], given["rejected"]
     if isinstance(chosen, str) and isinstance(rejected, str):
+        refuse_beside(given, ("chosen", "rejected"), place)
         if is_transcript(chosen) and is_transcript(rejected):
             return transcript_pair(chosen, rejected)
         prompt, chosen, rejected = shared_prompt(chosen, rejected)
         return pair(prompt_messages(prompt, "chosen", place), chosen, rejected)
-    return pair_of_conversations(
-        messages(chosen, "chosen", place), messages(rejected, "rejected", place)
-    )
+    sides = turns(chosen, "chosen", place), turns(rejected, "rejected", place)
+    if not all(side[-1].learned for side in sides if side):
+        return WITHOUT_WEIGHT
+    made = pair_of_conversations(*([turn.message for turn in side] for side in sides))
+    if isinstance(made, Dropped):
+        return made
+    both = (with_beside(completion_in(made, name), given, name, place) for name in SIDES)
+    return pair(made["prompt"], *both)
+
+
+SIDES = ("chosen", "rejected")
 
 
 def _demonstration(given: Given, place: str) -> Row | Dropped:
     prompt = prompt_messages(given["prompt"], "prompt", place)
-    completion = completion_text(given["completion"], prompt, "completion", place)
-    if not prompt:
-        return EMPTY_PROMPT
-    if not completion.strip():
-        return EMPTY_COMPLETION
-    return {"prompt": prompt, "completion": completion}
+    completion = answer(given, "completion", prompt, place)
+    return completion if isinstance(completion, Dropped) else shown_by(prompt, completion)
 
 
 def _conversation(given: Given, place: str) -> Row | Dropped:
-    turns = messages(given["messages"], "messages", place)
-    if not turns or turns[-1]["role"] != "assistant":
+    spoken_turns = turns(given["messages"], "messages", place)
+    if not spoken_turns or spoken_turns[-1].message["role"] != "assistant":
         return NO_ANSWER
-    return _demonstration({"prompt": turns[:-1], "completion": turns[-1]["content"]}, place)
+    return answer_at(spoken_turns, len(spoken_turns) - 1, given, place)
 
 
 def _labelled(
@@ -134,12 +152,14 @@ def _scored(given: Given, place: str) -> Row | Dropped:
                 "completion that nobody scored out of both lists",
                 location=place,
             )
-    texts = [completion_text(c, prompt, "completions", place) for c in completions]
+    said = scored_answers(given, prompt, place)
     if not prompt:
         return EMPTY_PROMPT
-    if not texts or not all(text.strip() for text in texts):
+    if isinstance(said, Dropped):
+        return said
+    if not said or any(each.is_empty for each in said):
         return EMPTY_COMPLETION
-    return {"prompt": prompt, "completions": texts, "scores": [float(s) for s in scores]}
+    return {"prompt": prompt, **scored_columns(said), "scores": [float(s) for s in scores]}
 
 
 def _is_number(value: Any) -> bool:
@@ -167,7 +187,18 @@ FORMS: tuple[Form, ...] = (
 """The first one whose columns a row has is taken. `prompt`, completions and messages may each be
 text or messages; without a prompt column it is what the two sides share."""
 
-SYNONYMS: Mapping[str, str] = {"conversations": "messages", "desirable": "label"}
+STANDARD_COLUMNS = frozenset(
+    {column for form in FORMS for column in form.columns}
+    | {GROUP, *SHARED}
+    | {column for beside in BESIDE.values() for column in beside}
+)
+"""All columns that rows may have."""
+
+SYNONYMS: Mapping[str, str] = {
+    "conversations": "messages",
+    "desirable": "label",
+    "token_ids": "completion_token_ids",
+}
 """Columns that stand for another where that one is absent."""
 
 
@@ -229,21 +260,72 @@ def _list(row: Given) -> str:
     return ", ".join(repr(name) for name in row) or "(none)"
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How rows are read.
+
+    Attributes:
+        columns: Standard name to the name in the rows.
+        ignore_fields: Fields of messages that are left out.
+        train_on: Which assistant turns of a conversation are learned.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    ignore_fields: Sequence[str] = ()
+    train_on: TrainOn = "last"
+
+    def standard(self, given: Given, place: str) -> Given:
+        """Returns a row with standard names, and messages without what is left out."""
+        row = standard(given, self.columns, place)
+        return without_fields(row, self.ignore_fields) if self.ignore_fields else row
+
+    def feedback(self, given: Given, place: str) -> Feedback:
+        """Returns the kind of a row.
+
+        Raises:
+            DataError: When it is of no known form, or `train_on` says nothing about its kind.
+        """
+        feedback = recognise(self.standard(given, place), place).feedback
+        if self.train_on == "all" and feedback != "demonstration":
+            raise DataError(
+                f"train_on: all makes an example of each assistant turn, which {feedback} feedback "
+                f"has no word about: {ABOUT[feedback]}. Leave train_on out",
+                location=place,
+            )
+        return feedback
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What decides on the rows besides their columns; nothing where all is as by default."""
+        if self.train_on == "last" and not self.ignore_fields:
+            return ()
+        return (f"{self.train_on} {sorted(self.ignore_fields)}",)
+
+
+TrainOn = Literal["last", "all"]
+ABOUT: Mapping[Feedback, str] = {
+    "binary": "its label is about the last turn",
+    "paired": "it compares the last turns of two conversations",
+    "scored": "its scores are about the last turn",
+    "text": "it has no turns, and is learned whole",
+}
+
+
 def read_records(
-    records: Iterable[Record], columns: Mapping[str, str], feedback: Feedback
+    records: Iterable[Record], reading: Reading, feedback: Feedback
 ) -> Iterator[Row | Dropped]:
     """Yields what becomes of each row, in order.
 
     Args:
         records: Rows as they came.
-        columns: Standard name to the name in the rows.
+        reading: How they are read.
         feedback: The kind that all rows must have.
 
     Raises:
         DataError: When a row cannot be read, or is of another kind.
     """
     for record in records:
-        given = standard(record.given, columns, record.place)
+        given = reading.standard(record.given, record.place)
         form = recognise(given, record.place)
         if form.feedback != feedback:
             raise DataError(
@@ -251,7 +333,21 @@ def read_records(
                 f"{feedback} feedback; expected one kind: put each into a source of its own",
                 location=record.place,
             )
-        outcome = form.read(given, record.place)
-        if not isinstance(outcome, Dropped):
-            outcome = {"id": record.id, **outcome, **own_group(given, record.place)}
-        yield outcome
+        further: dict[str, Any] = own_group(given, record.place)
+        if feedback != "text":
+            further |= shared(given, record.place)
+        for id_, outcome in _outcomes(record, given, form, reading.train_on):
+            if not isinstance(outcome, Dropped):
+                outcome = {"id": id_, **outcome, **further}
+            yield outcome
+
+
+def _outcomes(
+    record: Record, given: Given, form: Form, train_on: TrainOn
+) -> Iterator[tuple[str, Row | Dropped]]:
+    """Yields the id and what becomes of each example that a row makes."""
+    if train_on == "last":
+        yield record.id, form.read(given, record.place)
+        return
+    for number, outcome in enumerate(answers_of(given, record.place), start=1):
+        yield f"{record.id}/turn{number}", outcome

@@ -1,25 +1,52 @@
-"""Turns what rows hold, text or chat messages of either convention, into halo's messages."""
+"""Turns what rows hold, text or chat messages of either convention, into halo's messages.
+
+Nothing of a message is left out in silence: a field, role or part of a content that is not known
+is an error that names it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
+from halo_core.completion import Completion
 from halo_core.errors import DataError
-from halo_core.feedback import Message
+from halo_core.feedback import Message, further_fields
+from halo_data.rows.dropped import WITHOUT_WEIGHT, Dropped
+from halo_data.rows.tools import shown, tool_calls
 
 ROLES: Mapping[str, str] = {
     "system": "system",
+    "developer": "developer",
     "user": "user",
     "assistant": "assistant",
+    "tool": "tool",
     "human": "user",
     "gpt": "assistant",
 }
 """Roles as rows write them, to ours. The last two go with the keys `from` and `value`."""
 
+_OLDER_ROLES = ("function", "function_call", "observation", "ipython")
+_TEXTS = ("name", "tool_call_id", "reasoning_content", "thinking")
+_FIELDS = (*_TEXTS, "tool_calls", "weight")
 
-def messages(value: Any, column: str, place: str) -> list[Message]:
-    """Returns the messages of a list of ``{role, content}`` or ``{from, value}``.
+
+@dataclass(frozen=True)
+class Turn:
+    """A message, and whether it may be learned.
+
+    Attributes:
+        message: Without its weight.
+        learned: False where its weight is 0.
+    """
+
+    message: Message
+    learned: bool = True
+
+
+def turns(value: Any, column: str, place: str) -> list[Turn]:
+    """Returns the turns of a list of ``{role, content, ...}`` or ``{from, value, ...}``.
 
     Args:
         value: What the row holds.
@@ -27,31 +54,108 @@ def messages(value: Any, column: str, place: str) -> list[Message]:
         place: ``file:line`` of the row.
 
     Raises:
-        DataError: When it is no such list, or a role is unknown.
+        DataError: When it is no such list, or a role, a field or a part of a content is unknown.
     """
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise DataError(
-            f"column {column!r} is {_shown(value)}; expected a list of messages "
+            f"column {column!r} is {shown(value)}; expected a list of messages "
             '{"role": ..., "content": ...}',
             location=place,
         )
-    return [_message(item, f"{column}[{i}]", place) for i, item in enumerate(value)]
+    return [_turn(item, f"{column}[{i}]", place) for i, item in enumerate(value)]
 
 
-def _message(item: Any, where: str, place: str) -> Message:
-    if isinstance(item, Mapping):
-        role = item.get("role", item.get("from"))
-        content = item.get("content", item.get("value"))
-        if isinstance(role, str) and role not in ROLES:
+def messages(value: Any, column: str, place: str) -> list[Message]:
+    """Returns the messages of `turns`."""
+    return [turn.message for turn in turns(value, column, place)]
+
+
+def _turn(item: Any, where: str, place: str) -> Turn:
+    if not isinstance(item, Mapping):
+        raise _no_message(item, where, place)
+    ours = ("role", "content") if item.get("from") is None else ("from", "value")
+    role, content = (item.get(name) for name in ours)
+    if isinstance(role, str) and role not in ROLES:
+        raise DataError(_unknown_role(role, where), location=place)
+    # A table has each field in every message: what a message lacks comes as null, or as no list.
+    rest = {k: v for k, v in item.items() if k not in ours and v is not None and v != []}
+    fields = fields_of(rest, where, place)
+    weight = fields.pop("weight", 1)
+    text = _text(content, where, place)
+    if text is None and fields.keys() & {"tool_calls", "reasoning_content", "thinking"}:
+        text = ""
+    if not isinstance(role, str) or text is None:
+        raise _no_message(item, where, place)
+    message = {"role": ROLES[role], "content": text, **fields}
+    return Turn(cast(Message, message), weight != 0)
+
+
+def _unknown_role(role: str, where: str) -> str:
+    said = f"{where} has the role {role!r}; expected one of {', '.join(ROLES)}"
+    if role not in _OLDER_ROLES:
+        return said
+    return (
+        f"{said}. {role!r} is of an older form: write a call as tool_calls of an assistant turn, "
+        "and what the tool gave back as a turn of the role tool"
+    )
+
+
+def _no_message(item: Any, where: str, place: str) -> DataError:
+    return DataError(
+        f'{where} is {shown(item)}; expected {{"role": text, "content": text}} '
+        'or {"from": text, "value": text}',
+        location=place,
+    )
+
+
+def _text(content: Any, where: str, place: str) -> str | None:
+    """Returns a content as text, parts joined as they are; None where it is nothing of the kind."""
+    if not isinstance(content, list):
+        return content if isinstance(content, str) else None
+    texts = []
+    for part in content:
+        type_ = part.get("type") if isinstance(part, Mapping) else None
+        if type_ != "text" or not isinstance(part.get("text"), str):
             raise DataError(
-                f"{where} has the role {role!r}; expected one of {', '.join(ROLES)}",
+                f"{where} has a part of the type {type_!r}; expected parts "
+                '{"type": "text", "text": ...} alone: leave such rows out',
                 location=place,
             )
-        if isinstance(role, str) and isinstance(content, str):
-            return {"role": ROLES[role], "content": content}
-    raise DataError(
-        f'{where} is {_shown(item)}; expected {{"role": text, "content": text}} '
-        'or {"from": text, "value": text}',
+        # Arrow gives a part of text the null fields of the other parts.
+        further = [k for k, v in part.items() if k not in ("type", "text") and v is not None]
+        if further:
+            raise _unknown_field(further[0], f"a part of {where}", "type, text", place)
+        texts.append(part["text"])
+    return "".join(texts)
+
+
+def fields_of(given: Mapping[str, Any], where: str, place: str) -> dict[str, Any]:
+    """Returns the further fields of a message, sorted by name, the arguments of calls parsed.
+
+    Raises:
+        DataError: When a field is unknown or holds something else than it should.
+    """
+    fields: dict[str, Any] = {}
+    for name, value in sorted(given.items()):
+        if value is None:
+            continue
+        if name not in _FIELDS:
+            raise _unknown_field(name, where, f"role, content, {', '.join(_FIELDS)}", place)
+        if name == "tool_calls":
+            value = tool_calls(value, where, place)
+        elif name == "weight" and value not in (0, 1):
+            raise DataError(f"{where}: weight is {shown(value)}; expected 0 or 1", location=place)
+        elif name in _TEXTS and not isinstance(value, str):
+            raise DataError(f"{where}: {name} is {shown(value)}; expected text", location=place)
+        if value not in ("", []):
+            fields[name] = value
+    return fields
+
+
+def _unknown_field(name: str, where: str, known: str, place: str) -> DataError:
+    return DataError(
+        f"{where} has the field {name!r}, which nothing would read; known are {known}. Where it "
+        f"may be left out: ignore_fields: [{name}]",
         location=place,
     )
 
@@ -62,43 +166,77 @@ def prompt_messages(value: Any, column: str, place: str) -> list[Message]:
     Raises:
         DataError: When it is neither, or ends with an assistant turn.
     """
+    return [turn.message for turn in prompt_turns(value, column, place)]
+
+
+def prompt_turns(value: Any, column: str, place: str) -> list[Turn]:
+    """Returns the turns of `prompt_messages`."""
     if isinstance(value, str):
-        return [{"role": "user", "content": value}] if value.strip() else []
-    turns = messages(value, column, place)
-    if turns and turns[-1]["role"] == "assistant":
+        return [Turn({"role": "user", "content": value})] if value.strip() else []
+    given = turns(value, column, place)
+    check_prompt([turn.message for turn in given], column, place)
+    spoken = (turn.message for turn in given)
+    return given if any(m["content"].strip() or further_fields(m) for m in spoken) else []
+
+
+def check_prompt(prompt: Sequence[Message], column: str, place: str) -> None:
+    """Raises DataError when a prompt ends with an assistant turn."""
+    if prompt and prompt[-1]["role"] == "assistant":
         raise DataError(
             f"column {column!r} ends with an assistant turn; expected a prompt that ends "
             "before the completion: move that turn to the completion",
             location=place,
         )
-    return turns if any(message["content"].strip() for message in turns) else []
 
 
-def completion_text(value: Any, prompt: Sequence[Message], column: str, place: str) -> str:
+def completion_of(
+    value: Any, prompt: Sequence[Message], column: str, place: str
+) -> Completion | Dropped:
     """Returns a completion, given as text, as one message, or as a list of messages.
 
-    A list may hold the assistant's turn alone, or repeat the prompt before it.
+    A list may hold the assistant's turn alone, or repeat the prompt before it. One of weight 0 is
+    dropped.
 
     Raises:
         DataError: When it is none of these, or holds other turns.
     """
     if isinstance(value, str):
-        return value
-    turns = messages([value] if isinstance(value, Mapping) else value, column, place)
-    if len(turns) > 1 and turns[:-1] == list(prompt):
-        turns = turns[-1:]
-    if not turns:
-        return ""
-    if len(turns) > 1 or turns[0]["role"] != "assistant":
-        roles = ", ".join(message["role"] for message in turns)
+        return Completion(value)
+    given = turns([value] if isinstance(value, Mapping) else value, column, place)
+    if len(given) > 1 and [turn.message for turn in given[:-1]] == list(prompt):
+        given = given[-1:]
+    if not given:
+        return Completion("")
+    if len(given) > 1 or given[0].message["role"] != "assistant":
+        roles = ", ".join(turn.message["role"] for turn in given)
         raise DataError(
             f"column {column!r} has the turns {roles}; expected one assistant turn, "
             "alone or after the turns of the prompt",
             location=place,
         )
-    return turns[0]["content"]
+    return spoken(given[0].message) if given[0].learned else WITHOUT_WEIGHT
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def spoken(message: Message) -> Completion:
+    """Returns what an assistant's message says."""
+    return Completion(message["content"], further_fields(message) or None)
+
+
+MESSAGE_COLUMNS = ("messages", "prompt", "completion", "chosen", "rejected", "completions")
+"""Columns that may hold messages."""
+
+
+def without_fields(row: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, Any]:
+    """Returns a row whose messages lack some fields.
+
+    Args:
+        row: With standard names.
+        names: The fields to leave out.
+    """
+
+    def cut(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {k: v for k, v in value.items() if k not in names}
+        return [cut(item) for item in value] if isinstance(value, list) else value
+
+    return {**row, **{name: cut(row[name]) for name in MESSAGE_COLUMNS if name in row}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import takewhile
 
+from halo_core.completion import Completion
 from halo_core.feedback import Message
 from halo_data.rows.dropped import (
     EMPTY_PROMPT,
@@ -14,9 +15,12 @@ from halo_data.rows.dropped import (
     Dropped,
     Row,
 )
+from halo_data.rows.messages import spoken
 
 
-def pair(prompt: Sequence[Message], chosen: str, rejected: str) -> Row | Dropped:
+def pair(
+    prompt: Sequence[Message], chosen: str | Completion, rejected: str | Completion
+) -> Row | Dropped:
     """Returns a paired row, or why it teaches nothing.
 
     Args:
@@ -24,13 +28,14 @@ def pair(prompt: Sequence[Message], chosen: str, rejected: str) -> Row | Dropped
         chosen: The preferred completion.
         rejected: The other one.
     """
+    better, worse = (Completion(c) if isinstance(c, str) else c for c in (chosen, rejected))
     if not prompt:
         return EMPTY_PROMPT
-    if not chosen.strip() or not rejected.strip():
+    if better.is_empty or worse.is_empty:
         return EMPTY_SIDE
-    if chosen == rejected:
+    if better.key == worse.key:
         return IDENTICAL_SIDES
-    return {"prompt": list(prompt), "chosen": chosen, "rejected": rejected}
+    return {"prompt": list(prompt), **better.columns("chosen"), **worse.columns("rejected")}
 
 
 def pair_of_conversations(chosen: Sequence[Message], rejected: Sequence[Message]) -> Row | Dropped:
@@ -47,12 +52,12 @@ def pair_of_conversations(chosen: Sequence[Message], rejected: Sequence[Message]
         return EMPTY_SIDE
     if list(chosen[:-1]) != list(rejected[:-1]):
         return PROMPTS_DIFFER
-    return pair(chosen[:-1], chosen[-1]["content"], rejected[-1]["content"])
+    return pair(chosen[:-1], spoken(chosen[-1]), spoken(rejected[-1]))
 
 
 def _answered(turns: Sequence[Message]) -> bool:
     last = turns[-1] if turns else None
-    return last is not None and last["role"] == "assistant" and bool(last["content"].strip())
+    return last is not None and last["role"] == "assistant" and not spoken(last).is_empty
 
 
 def shared_prompt(chosen: str, rejected: str) -> tuple[str, str, str]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections import Counter
 from itertools import chain
+from typing import Annotated
 
 from pydantic import Field
 
+from halo_core.component import Added
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.feedback import Feedback
 from halo_data.files.hub import commit_of, digest_of, glimpse, hub_records
 from halo_data.rows.dropped import kept
-from halo_data.rows.forms import Given, read_records, recognise, standard
-from halo_data.sources.jsonl import COLUMNS_DESCRIPTION, Columns
+from halo_data.rows.forms import Given, Reading, TrainOn, read_records
+from halo_data.sources.jsonl import COLUMNS_DESCRIPTION, IGNORE_FIELDS, TRAIN_ON, Columns
 
 
 class Hub(DataSource):
@@ -29,11 +31,16 @@ class Hub(DataSource):
         default=None, description="Branch, tag or commit; the main branch when left out"
     )
     columns: Columns = Field(default_factory=dict, description=COLUMNS_DESCRIPTION)
+    train_on: Annotated[TrainOn, Added()] = Field(default="last", description=TRAIN_ON)
+    ignore_fields: Annotated[list[str], Added()] = Field(
+        default_factory=list, description=IGNORE_FIELDS
+    )
 
     def inspect(self) -> DataInfo:
         """Returns kind, splits and commit as far as the hub can be reached."""
         commit = commit_of(self.id, self.revision)
-        digest = digest_of(self.id, commit, self.name, json.dumps(self.columns, sort_keys=True))
+        columns = json.dumps(self.columns, sort_keys=True)
+        digest = digest_of(self.id, commit, self.name, columns, *self._reading.options)
         seen = glimpse(self.id, self.name, self.revision)
         if seen is None:
             return DataInfo(None, (), digest)
@@ -47,8 +54,12 @@ class Hub(DataSource):
             raise DataError("it is empty; expected at least one row", location=f"{self.id} {split}")
         feedback = self._feedback(first.given, first.place)
         dropped: Counter[str] = Counter()
-        outcomes = read_records(chain([first], records), self.columns, feedback)
+        outcomes = read_records(chain([first], records), self._reading, feedback)
         return Loaded(kept(outcomes, dropped), dropped)
 
+    @property
+    def _reading(self) -> Reading:
+        return Reading(self.columns, self.ignore_fields, self.train_on)
+
     def _feedback(self, row: Given, place: str) -> Feedback:
-        return recognise(standard(row, self.columns, place), place).feedback
+        return self._reading.feedback(row, place)

@@ -23,9 +23,17 @@ from halo_data.files.local import (
     split_files,
     with_train,
 )
-from halo_data.rows.dropped import EMPTY_COMPLETION, EMPTY_PROMPT, EQUAL_SCORES, Dropped, Row, kept
+from halo_data.rows.dropped import (
+    EMPTY_COMPLETION,
+    EMPTY_PROMPT,
+    EQUAL_SCORES,
+    WITHOUT_WEIGHT,
+    Dropped,
+    Row,
+    kept,
+)
 from halo_data.rows.forms import Record
-from halo_data.rows.messages import completion_text, prompt_messages
+from halo_data.rows.messages import completion_of, prompt_messages
 from halo_data.rows.pairs import pair
 from halo_data.sources import published_sizes
 
@@ -149,13 +157,15 @@ def _pair(record: Record) -> Row | Dropped:
     given = record.given
     prompt = prompt_messages(given["prompt"], "prompt", record.place)
     chosen, rejected = (
-        completion_text(given[side], prompt, side, record.place) for side in ("chosen", "rejected")
+        completion_of(given[side], prompt, side, record.place) for side in ("chosen", "rejected")
     )
     high, low = _number(given["score_chosen"]), _number(given["score_rejected"])
     if high is None or low is None:
         return UNSCORED
     if high < low:
         return CHOSEN_SCORED_LOWER
+    if isinstance(chosen, Dropped) or isinstance(rejected, Dropped):
+        return WITHOUT_WEIGHT
     made = pair(prompt, chosen, rejected)
     return EQUAL_SCORES if high == low and not isinstance(made, Dropped) else made
 
