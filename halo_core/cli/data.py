@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -15,7 +15,9 @@ import click
 
 from halo_core.cli.options import RunRequest, parse_overrides
 from halo_core.cli.output import Output, output_options
+from halo_core.completion import scored_completions
 from halo_core.errors import SpecErrors, UserError
+from halo_core.feedback import BESIDE, further_fields
 
 if TYPE_CHECKING:
     from halo_core.run.materialise import Rows
@@ -143,6 +145,7 @@ def _describe(rows: Sequence[Rows], show: int) -> dict[str, Any]:
         "prompts": len({row["prompt_id"] for row in loaded}),
         "repeated": _repeated(loaded),
         **_labels(rows[0].feedback, loaded),
+        **_turns(rows[0].feedback, loaded),
         "characters": _lengths(loaded),
         "examples": [loaded[i] for i in range(min(show, len(loaded)))],
     }
@@ -167,6 +170,16 @@ def _labels(feedback: str, rows: Any) -> dict[str, dict[str, int]]:
     both = completions_with_both_labels(rows)
     undesirable = len(rows) - desirable
     return {"labels": {"desirable": desirable, "undesirable": undesirable, "both": both}}
+
+
+def _turns(feedback: str, rows: Any) -> dict[str, dict[str, int]]:
+    """Returns how many assistant turns are learned, and how many stand in prompts alone."""
+    from halo_core.run.learned_turns import learned_turns
+
+    if feedback not in ("demonstration", "binary"):
+        return {}
+    turns = learned_turns(rows)
+    return {"turns": {"learned": turns.learned, "history": turns.history}}
 
 
 def _lengths(rows: Any) -> dict[str, dict[str, float]]:
@@ -195,6 +208,12 @@ def _lines(name: str, described: dict[str, Any]) -> list[str]:
         lines.append(f"  {labels['desirable']} desirable, {labels['undesirable']} undesirable")
     if labels and labels["both"]:
         lines.append(f"  completions with both labels: {labels['both']} (see settle-labels)")
+    turns = described.get("turns")
+    if turns and turns["history"]:
+        lines.append(
+            f"  learned: {turns['learned']} assistant turns; "
+            f"{turns['history']} within prompts are only history"
+        )
     for column, lengths in described["characters"].items():
         lines.append(f"  {column}: median {lengths['median']:g}, max {lengths['max']} characters")
     for row in described["examples"]:
@@ -204,14 +223,24 @@ def _lines(name: str, described: dict[str, Any]) -> list[str]:
 
 def _row_lines(row: dict[str, Any]) -> list[str]:
     lines = [f"  {row['id']}"]
+    if "tools" in row:
+        lines.append(f"    {'tools':<11}{_short(row['tools'])}")
     for message in row.get("prompt", []):
-        lines.append(f"    {message['role']:<11}{_short(message['content'])}")
+        further = further_fields(message)
+        lines.append(f"    {message['role']:<11}{_short(_said(message['content'], further))}")
     for column in ("text", "completion", "desirable", "chosen", "rejected"):
         if column in row:
-            lines.append(f"    {column:<11}{_short(row[column])}")
-    for text, score in zip(row.get("completions", []), row.get("scores", []), strict=False):
-        lines.append(f"    {score:<11g}{_short(text)}")
+            fields = row.get(BESIDE[column][0]) if column in BESIDE else None
+            lines.append(f"    {column:<11}{_short(_said(row[column], fields))}")
+    if "completions" in row:
+        for said, score in zip(scored_completions(row), row["scores"], strict=False):
+            lines.append(f"    {score:<11g}{_short(_said(said.text, said.fields))}")
     return lines
+
+
+def _said(text: Any, fields: Mapping[str, Any] | None) -> Any:
+    """Returns a text with the further fields of its message behind it."""
+    return f"{text} {json.dumps(fields, ensure_ascii=False)}".lstrip() if fields else text
 
 
 def _short(value: Any) -> str:

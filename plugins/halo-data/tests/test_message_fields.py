@@ -9,7 +9,10 @@ from typing import Any
 
 import datasets
 import pytest
+from click.testing import CliRunner
 
+from halo_core.cli import call
+from halo_core.cli.group import halo
 from halo_core.errors import DataError
 from halo_core.feedback import prompt_id
 from halo_core.testing.data import check_rows
@@ -369,3 +372,28 @@ def test_the_hub_gives_no_arguments_of_other_tools(monkeypatch: pytest.MonkeyPat
 def test_ids_of_prompts_differ_by_tools(write_rows: Write, tmp_path: Path) -> None:
     row = one(write_rows([{"messages": [USER, answer()], "tools": TOOLS}]))
     assert prompt_id(row["prompt"], row["tools"]) != prompt_id(row["prompt"])
+
+
+def shown(*arguments: str) -> str:
+    done = CliRunner().invoke(halo, ["data", *arguments])
+    assert done.exit_code == 0, done.output
+    return str(done.output)
+
+
+def test_halo_data_says_which_turns_are_learned(
+    write_rows: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    turns = [USER, answer("No."), USER, answer("Yes."), USER, answer("Sure.")]
+    path = f"path={write_rows([{'messages': turns}, {'messages': turns[:4]}])}"
+    told = "learned: 2 assistant turns; 1 within prompts are only history"
+    assert told in shown("jsonl", "--set", path)
+    assert call(["data", "jsonl", "--set", path, "--set", "train_on=all", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["turns"] == {"learned": 3, "history": 0}
+    assert "history" not in shown("jsonl", "--set", path, "--set", "train_on=all")
+
+
+def test_halo_data_shows_tools_and_fields(write_rows: Write) -> None:
+    path = f"path={write_rows([{'messages': TALK[:3], 'tools': TOOLS}])}"
+    printed = shown("jsonl", "--set", path)
+    assert 'tools      [{"type": "function", "function": {"name": "weather"' in printed
+    assert 'completion {"tool_calls": [{"type": "function", "function": {"name": "weat' in printed
