@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ ADAPTER = "adapter"
 """The folder inside a model folder that holds the adapter."""
 
 
-def apply_lora(model: Any, options: LoraOptions, *, seed: int) -> Any:
-    """Returns a `PeftModel` around a model; only its low-rank factors require a gradient.
+def apply_lora(model: Any, options: LoraOptions, *, seed: int, tokens: Sequence[int] = ()) -> Any:
+    """Returns a `PeftModel` around a model; its low-rank factors alone require a gradient.
 
     The update is zero at first, so the logits are the model's.
 
@@ -23,6 +24,7 @@ def apply_lora(model: Any, options: LoraOptions, *, seed: int) -> Any:
         model: A causal language model; its layers are replaced in place.
         options: See `LoraOptions`.
         seed: Draws the factors that do not start as zero.
+        tokens: Whose rows in the embeddings are trained beside them.
 
     Raises:
         ModelError: When the model has no layer of a name among the targets.
@@ -36,10 +38,23 @@ def apply_lora(model: Any, options: LoraOptions, *, seed: int) -> Any:
         lora_dropout=options.dropout,
         target_modules=options.targets,
         task_type="CAUSAL_LM",
+        trainable_token_indices=_rows(model, tokens) or None,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return get_peft_model(model, config)
+
+
+def _rows(model: Any, tokens: Sequence[int]) -> dict[str, list[int]]:
+    """Layer to the rows that are trained; peft itself finds a head that is tied to them."""
+    if not tokens:
+        return {}
+    layers = [model.get_input_embeddings()]
+    head = model.get_output_embeddings()
+    if head is not None and head.weight is not layers[0].weight:
+        layers.append(head)
+    names = [name for name, module in model.named_modules() if any(module is x for x in layers)]
+    return {name: list(tokens) for name in names}
 
 
 def _check_targets(model: Any, options: LoraOptions) -> None:

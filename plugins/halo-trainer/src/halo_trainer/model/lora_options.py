@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 
 class LoraOptions(BaseModel):
@@ -28,3 +28,16 @@ class LoraOptions(BaseModel):
         description="Names of the layers to adapt, for example [q_proj, v_proj]; "
         "all-linear takes every linear layer but the output head.",
     )
+    train_tokens: Literal["new"] | list[str] | None = Field(
+        None,
+        description="Tokens whose rows in the embeddings are trained too: new takes those that the "
+        "model never learned, control tokens of the loss among them; or a list of tokens.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_what_was_added(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        options: dict[str, Any] = handler(self)
+        # Results of before the option was there are found again.
+        if self.train_tokens is None:
+            del options["train_tokens"]
+        return options

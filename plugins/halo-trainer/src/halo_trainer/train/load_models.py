@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,6 +79,7 @@ def make_policy(
     loss: Loss,
     recipe: ModelRecipe,
     *,
+    tokens: Sequence[int],
     max_length: int,
     seed: int,
     warn: Callable[[str], None],
@@ -89,6 +90,7 @@ def make_policy(
         start: The model to start from; changed in place.
         loss: Whose heads it gets.
         recipe: What of it is trained.
+        tokens: Whose rows are trained beside low-rank factors.
         max_length: Most tokens of a sequence.
         seed: What heads and adapters start from.
         warn: Told when the model cannot take packed sequences.
@@ -108,7 +110,7 @@ def make_policy(
     )
     set_dropout(model, recipe.dropout)
     if recipe.lora is not None:
-        scorer.model = apply_lora(model, recipe.lora, seed=seed)
+        scorer.model = apply_lora(model, recipe.lora, seed=seed, tokens=tokens)
     hold_frozen(scorer, probe_row(model, max_length), warn=warn)
     if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -121,6 +123,7 @@ def load_reference(
     recipe: ModelRecipe,
     *,
     updated: bool,
+    tokens: Sequence[int],
     max_length: int,
     seed: int,
     warn: Callable[[str], None],
@@ -135,6 +138,7 @@ def load_reference(
         start: The model that is trained.
         recipe: How the models are held.
         updated: Whether it is to take in the policy's weights.
+        tokens: Whose rows the policy's adapters hold.
         max_length: Most tokens of a sequence.
         seed: What adapters start from.
         warn: Told when the model cannot take packed sequences.
@@ -149,7 +153,7 @@ def load_reference(
     compute = pick_dtype(recipe.precision, device)
     scorer = make_scorer(model, compute_dtype=compute, max_length=max_length, warn=warn)
     if updated and recipe.lora is not None:
-        scorer.model = apply_lora(model, recipe.lora, seed=seed)
+        scorer.model = apply_lora(model, recipe.lora, seed=seed, tokens=tokens)
     scorer.eval().requires_grad_(False)
     if not updated:
         hold_frozen(scorer, probe_row(model, max_length), warn=warn)

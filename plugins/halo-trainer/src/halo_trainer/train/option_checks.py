@@ -12,6 +12,7 @@ from halo_core.guarded.loss_calls import control_tokens_of, mistakes_within_pair
 from halo_core.loss import Loss
 from halo_core.reference_point import RefPointEstimator
 from halo_core.reference_update import ReferenceUpdate
+from halo_trainer.model.lora_options import LoraOptions
 from halo_trainer.train.optimizers import unknown_options
 from halo_trainer.train.reference_shares import TRIED, UNMIXABLE, mixes_weights, shares_of
 
@@ -99,18 +100,20 @@ def update_mistakes(
         yield "reference_update", UNMIXABLE
 
 
-def control_token_mistakes(loss: Loss, feedback: Feedback, *, adapted: bool) -> Mistakes:
+def control_token_mistakes(loss: Loss, feedback: Feedback, lora: LoraOptions | None) -> Mistakes:
     """Where the control tokens of a loss could not be put, or not be learned."""
-    if control_tokens_of(loss) is None:
+    tokens = control_tokens_of(loss)
+    if tokens is None:
         return
     if feedback == "paired":
         yield "loss", "puts a control token behind each prompt, which a pair shares"
-    if adapted:
-        yield (
-            "lora",
-            "leaves the embeddings as they are, so control tokens could not be learned; "
-            "train all weights",
-        )
+    if lora is not None and lora.train_tokens != "new":
+        if not set(tokens) <= set(lora.train_tokens or ()):
+            yield (
+                "lora",
+                "leaves the embeddings as they are, so control tokens could not be learned; set "
+                "lora.train_tokens: new, or train all weights",
+            )
 
 
 def duration_mistakes(epochs: int | None, steps: int | None, warmup_steps: int) -> Mistakes:

@@ -250,7 +250,7 @@ class Train(Stage):
             *checks.reference_mistakes(loss, point, reference_named=named, compares=compares),
             *checks.sample_mistakes(loss, samples_named=self.samples is not None),
             *checks.update_mistakes(update, compares=compares, adapted=adapted, steps=self.steps),
-            *checks.control_token_mistakes(loss, self.reads, adapted=adapted),
+            *checks.control_token_mistakes(loss, self.reads, self.lora),
             *checks.duration_mistakes(self.epochs, self.steps, self.warmup_steps),
             *checks.length_mistakes(self.max_length, self.max_prompt_length),
             *checks.unfinished_mistakes(self.unfinished, self.reads),

@@ -20,6 +20,7 @@ from halo_trainer.batch.batch_plan import BatchPlan
 from halo_trainer.encode.encode_sets import encode_sets, encoding_options
 from halo_trainer.encode.examples import EncodedData, EncodedExample
 from halo_trainer.encode.rows_to_tokens import EncodingOptions
+from halo_trainer.model.new_tokens import tokens_to_train
 from halo_trainer.model.scorer import Scorer
 from halo_trainer.train.checkpoint import Checkpoints
 from halo_trainer.train.load_models import LoadedModel, load_reference, load_start, make_policy
@@ -91,7 +92,8 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
         warn=context.warn,
     )
     loss, remark = settle_loss(task.loss, task.feedback, data)
-    policy, reference = _models(recipe, context, start, encoding.max_length)
+    tokens = _tokens_to_train(recipe, start, data)
+    policy, reference = _models(recipe, context, start, tokens, encoding.max_length)
     parameters = trainable(policy.model) + [(f"heads.{n}", p) for n, p in trainable(policy.heads)]
     plan = BatchPlan(len(data), recipe.duration.batch_size, context.seed)
     steps = _steps(recipe.duration, plan, recipe.learning_rate.warmup_steps, context.warn)
@@ -142,13 +144,32 @@ def _encoding(recipe: Recipe, start: LoadedModel) -> EncodingOptions:
     )
 
 
+def _tokens_to_train(
+    recipe: Recipe, start: LoadedModel, data: Sequence[EncodedExample]
+) -> list[int]:
+    lora = recipe.models.lora
+    if lora is None:
+        return []
+    return tokens_to_train(lora.train_tokens, start.model, start.tokenizer, data)
+
+
 def _models(
-    recipe: Recipe, context: StageContext, start: LoadedModel, max_length: int
+    recipe: Recipe,
+    context: StageContext,
+    start: LoadedModel,
+    tokens: Sequence[int],
+    max_length: int,
 ) -> tuple[Scorer, Scorer | None]:
     """The policy and the reference; None where nothing is compared with one."""
     seed, warn = context.seed, context.warn
     policy = make_policy(
-        start, recipe.task.loss, recipe.models, max_length=max_length, seed=seed, warn=warn
+        start,
+        recipe.task.loss,
+        recipe.models,
+        tokens=tokens,
+        max_length=max_length,
+        seed=seed,
+        warn=warn,
     )
     if not recipe.models.with_reference:
         return policy, None
@@ -157,6 +178,7 @@ def _models(
         start,
         recipe.models,
         updated=recipe.task.reference_update is not None,
+        tokens=tokens,
         max_length=max_length,
         seed=seed,
         warn=warn,
