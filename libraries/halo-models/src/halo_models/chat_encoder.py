@@ -18,6 +18,7 @@ from halo_models.conversation import (
     TemplateMismatchError,
 )
 from halo_models.cut_prompt import cut_prompt
+from halo_models.tokenise import CUT
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -38,6 +39,11 @@ class EncodedPrompt:
     truncated: bool
     conversation: Conversation
     text: str
+
+    @property
+    def spells_control(self) -> bool:
+        """Whether something in it spells a token that stays text."""
+        return CUT in self.text
 
 
 @dataclass(frozen=True)
@@ -136,7 +142,7 @@ class ChatEncoder:
             else:
                 found[name] = text
         for name, ids in zip(texts, self._tokeniser.encode(list(texts.values())), strict=True):
-            found[name] = self._fitted(conversations[name], texts[name], ids)
+            found[name] = self._tried(self._fitted, conversations[name], texts[name], ids)
         return found
 
     def rows(self, rows: Sequence[ChatRow]) -> list[EncodedRow | TemplateMismatchError]:

@@ -7,25 +7,29 @@ mark that ends the answer. The rules are in docs/explanation/encoding.md.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
 from halo_core.errors import DataError
-from halo_core.feedback import Message, Prompt
+from halo_core.feedback import Message
 from halo_models.chat_renderer import ChatRenderer
 from halo_models.content_places import ContentPlaces
 from halo_models.conversation import (
     CHANGED,
     DIFFERS,
     SPELLS,
+    THOUGHTS,
     Answer,
     ChatOptions,
     Conversation,
     RenderedAnswer,
     TemplateMismatchError,
 )
+from halo_models.left_out import LeftOut
+from halo_models.templates import alternatives
 from halo_models.tokenise import CUT, Tokeniser, mark_all
-from halo_models.turn_marks import protected_tokens, turn_marks
+from halo_models.turn_marks import added_tokens, protected_tokens, turn_marks
 
 
 class ChatFormat:
@@ -40,17 +44,21 @@ class ChatFormat:
         end_id: The token that ends an answer.
 
     Raises:
-        UserError: When a content token is no added token.
+        UserError: When a content token is no added token, or ends answers.
     """
 
     def __init__(self, tokenizer: Any, options: ChatOptions | None = None) -> None:
         self.options = options or ChatOptions()
         self._tokenizer = tokenizer
         self._renderer = ChatRenderer(tokenizer, self.options.date)
+        self._left_out = LeftOut(self._renderer)
         marks = turn_marks(tokenizer, self.options.date)
         protected = protected_tokens(tokenizer, marks, self.options.content_tokens or ())
         self._end_marks = [mark for mark in marks.ends if mark in protected]
         self._marks_by_length = sorted(protected, key=len, reverse=True)
+        added = added_tokens(tokenizer)
+        self._added = alternatives(added)
+        self._longest = max(map(len, added), default=0)
         self._pretemplated = self.options.pretemplated
         # Text that holds the marks of a template is tokenised as it stands.
         self.tokeniser = Tokeniser(tokenizer, () if self._pretemplated else protected)
@@ -66,16 +74,10 @@ class ChatFormat:
         """
         if self._pretemplated:
             return self._written_prompt(conversation)
-        messages = self._marked(conversation.prompt)
-        text = self._renderer.render(conversation, messages, answer_follows=True)
-        self._renderer.check_messages(conversation, messages, text)
+        marked = self._marked(conversation)
+        text = self._renderer.render(marked, marked.prompt, answer_follows=True)
+        self._left_out.check_prompt(marked, marked.prompt, text)
         return text
-
-    def spells_control(self, conversation: Conversation, answer: Answer | None = None) -> bool:
-        """Returns whether a row's content spells a token that stays text."""
-        contents = [message["content"] for message in conversation.prompt]
-        contents += [] if answer is None else [answer.content]
-        return any(self.tokeniser.protected.search(content) for content in contents)
 
     def answer_text(
         self, conversation: Conversation, answer: Answer, prompt: str | None = None
@@ -94,20 +96,20 @@ class ChatFormat:
         start = self.prompt_text(conversation) if prompt is None else prompt
         if self._pretemplated:
             return self._written_answer(start, answer)
-        messages = self._marked([*conversation.prompt, answer.message])
-        text = self._renderer.render(conversation, messages, answer_follows=False)
-        self._renderer.check_fields(conversation, messages, text)
-        places = ContentPlaces(self._renderer, conversation, messages, text)
-        length, remarks = _prompt_length(start, places, conversation.place)
-        rest = text[length:]
+        marked = self._marked(conversation)
+        messages = [*marked.prompt, mark_all(answer.message, self.tokeniser.protected)]
+        text = self._renderer.render(marked, messages, answer_follows=False)
+        self._left_out.check_answer(marked, messages, text)
+        places = ContentPlaces(self._renderer, marked, messages, text)
+        length, remarks = self._prompt_length(start, places, conversation.place)
         content = messages[-1]["content"]
-        if content and content not in rest:
+        # Where the generation prompt begins the answer, so may the content.
+        if content not in text[max(0, length - len(content)) :]:
             remarks.add(CHANGED)
-        if self.spells_control(conversation, answer):
+        if CUT in text:
             remarks.add(SPELLS)
-        end = self._end_of_answer(rest) if answer.ended else None
-        learned = rest[: places.content_end() - length] if end is None else rest[:end]
-        return RenderedAnswer(start[:length], learned, end is not None, frozenset(remarks))
+        learned, ends = self._learned(text[length:], answer, places, length)
+        return RenderedAnswer(start[:length], learned, ends, frozenset(remarks))
 
     def whole_text(self, conversation: Conversation, answer: Answer) -> str:
         """Returns all that the template writes of a prompt with its answer.
@@ -115,8 +117,9 @@ class ChatFormat:
         Raises:
             TemplateMismatchError: When the template refuses it.
         """
-        messages = self._marked([*conversation.prompt, answer.message])
-        return self._renderer.render(conversation, messages, answer_follows=False)
+        marked = self._marked(conversation)
+        messages = [*marked.prompt, mark_all(answer.message, self.tokeniser.protected)]
+        return self._renderer.render(marked, messages, answer_follows=False)
 
     def lead(self, conversation: Conversation) -> str:
         """Returns what the template writes between a prompt and the text of its answer.
@@ -132,24 +135,58 @@ class ChatFormat:
         before, found, _ = trained.partition(probe)
         return before if found else ""
 
-    def _end_of_answer(self, rest: str) -> int | None:
-        """Returns where the first mark that ends the answer ends; None where there is none.
+    def _prompt_length(self, start: str, places: ContentPlaces, place: str) -> tuple[int, set[str]]:
+        """Returns how much of the whole text is the prompt, and what is to say of it."""
+        text = places.text
+        if text.startswith(start):
+            return len(start), set()
+        alike = sum(
+            1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(start, text, strict=False))
+        )
+        # Letters that the answer happens to share with the generation prompt are the answer's.
+        length = min(alike, places.content_begin())
+        # So are those of a token, such as of <think> where an answer begins with <tool_call>.
+        length = min(self._whole(start, length), self._whole(text, length))
+        if length < places.question_end():
+            raise _mismatch(start, text, length, place)
+        return length, {DIFFERS}
+
+    def _whole(self, text: str, length: int) -> int:
+        """Returns a length up to which no added token is cut in two."""
+        for token in self._added.finditer(text, max(0, length - self._longest)):
+            if token.start() < length < token.end():
+                return token.start()
+        return length
+
+    def _learned(
+        self, rest: str, answer: Answer, places: ContentPlaces, length: int
+    ) -> tuple[str, bool]:
+        """Returns what is learned of the text behind a prompt, and whether a mark ends it."""
+        mark = self._end_of_answer(rest)
+        if mark is not None and answer.ended:
+            return rest[: mark[1]], True
+        if any(value and name not in THOUGHTS for name, value in answer.fields.items()):
+            # Calls of tools may stand behind the content.
+            return rest[: len(rest) if mark is None else mark[0]].rstrip(), False
+        return rest[: places.content_end() - length], False
+
+    def _end_of_answer(self, rest: str) -> tuple[int, int] | None:
+        """Returns where the first mark that ends the answer stands; None where there is none.
 
         The marks and the white space that a text ends with are the template's; what is before
         them is the answer. Content that spells a mark is no mark: it holds a `CUT`.
         """
         position = len(rest)
-        ends: list[tuple[int, str]] = []
+        found: list[tuple[int, int]] = []
         while True:
             position = len(rest[:position].rstrip())
             mark = next((m for m in self._marks_by_length if rest.endswith(m, 0, position)), None)
             if mark is None:
                 break
-            ends.append((position, mark))
+            found.append((position - len(mark), position))
             position -= len(mark)
-        known = [end for end, mark in ends if mark in self._end_marks]
-        candidates = known or [end for end, _ in ends]
-        return candidates[-1] if candidates else None
+        known = [place for place in found if rest[slice(*place)] in self._end_marks]
+        return next(reversed(known or found), None)
 
     def _written_prompt(self, conversation: Conversation) -> str:
         prompt = conversation.prompt
@@ -172,29 +209,18 @@ class ChatFormat:
 
     def _written_answer(self, start: str, answer: Answer) -> RenderedAnswer:
         text = answer.content
-        end = self._end_of_answer(text)
-        if end is None or not answer.ended:
+        mark = self._end_of_answer(text)
+        if mark is None or not answer.ended:
             return RenderedAnswer(start, text, False)
-        return RenderedAnswer(start, text[:end], True)
+        return RenderedAnswer(start, text[: mark[1]], True)
 
-    def _marked(self, messages: Prompt) -> list[Message]:
-        """Returns messages with a `CUT` in all that only spells a control token."""
-        return [mark_all(message, self.tokeniser.protected) for message in messages]
-
-
-def _prompt_length(start: str, places: ContentPlaces, place: str) -> tuple[int, set[str]]:
-    """Returns how much of the whole text is the prompt, and what is to say of it."""
-    text = places.text
-    if text.startswith(start):
-        return len(start), set()
-    alike = sum(
-        1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(start, text, strict=False))
-    )
-    # Letters that the answer happens to share with the generation prompt are the answer's.
-    length = min(alike, places.content_begin())
-    if length < places.question_end():
-        raise _mismatch(start, text, length, place)
-    return length, {DIFFERS}
+    def _marked(self, conversation: Conversation) -> Conversation:
+        """Returns a prompt and its tools with a `CUT` in all that only spells a control token."""
+        return replace(
+            conversation,
+            prompt=mark_all(conversation.prompt, self.tokeniser.protected),
+            tools=mark_all(conversation.tools, self.tokeniser.protected),
+        )
 
 
 def _mismatch(start: str, full: str, length: int, place: str) -> TemplateMismatchError:

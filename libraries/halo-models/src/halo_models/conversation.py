@@ -20,8 +20,11 @@ SPELLS = "spell control tokens"
 
 SPELLED_ADVICE = (
     "; these stay text. If a template was applied to the rows beforehand, take it off, or set "
-    "pretemplated: true"
+    "pretemplated: true. Tokens that belong into a text are named in content_tokens"
 )
+
+THOUGHTS = ("reasoning_content", "thinking", "reasoning")
+"""Names of one field: transformers gives a template each of them."""
 
 Tools = Sequence[Mapping[str, Any]]
 

@@ -6,9 +6,11 @@ the same rows give the same tokens on every day. A tokenizer is one of transform
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
+from functools import cache
 from typing import Any
 
 from halo_core.errors import ModelError
@@ -33,8 +35,11 @@ TEMPLATE_DATE = "2025-01-01"
 _CLOCK = "strftime_now"
 """The function that templates ask for the date."""
 
-_DIRECTIVES = "aAwdbBmyYHIpMSfjUWcxX"
+_DIRECTIVES = "aAbBcCdDeFgGhHIjklmMnpPrRStTuUVwWxXyYf"
 """The letters of strftime whose value a date decides, at midnight."""
+
+_UNPADDED = "deHIjklmMSUVWyg"
+"""Those whose numbers begin with no zero or space when a minus stands before the letter."""
 
 
 def template_source(tokenizer: Any, tools: Sequence[Mapping[str, Any]] | None = None) -> str:
@@ -85,7 +90,7 @@ def render(
         template_date: What the template is told when it asks for the date.
 
     Raises:
-        jinja2.TemplateError: When the template refuses the messages; also TypeError or ValueError.
+        Exception: One of `template_errors`, when the template refuses the messages.
     """
     source = template_source(tokenizer, tools)
     if _CLOCK in source:
@@ -100,25 +105,40 @@ def render(
     return text
 
 
+def template_errors() -> tuple[type[Exception], ...]:
+    """Returns what a template may raise: its own errors, and those of Python on what it does."""
+    # Every `halo` command imports this module, and jinja2 costs it milliseconds.
+    import jinja2
+
+    return (
+        jinja2.TemplateError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    )
+
+
+@cache
 def _fixed_clock(template_date: str) -> str:
     """Returns Jinja source of a `strftime_now` that always gives the same date.
 
     transformers hands a template its own function, which reads the clock, and has no option to
     replace it. A macro of the same name at the beginning of the template stands before it.
     """
-    day = date.fromisoformat(template_date)
-    values = {f"%{letter}": day.strftime(f"%{letter}") for letter in _DIRECTIVES}
-    values |= {
-        f"%-{letter}": day.strftime(f"%{letter}").lstrip("0") or "0" for letter in "dmyHIMSj"
-    }
-    values |= {"%e": f"{day.day:2}", "%F": day.isoformat(), "%D": day.strftime("%m/%d/%y")}
-    values |= {"%T": "00:00:00", "%R": "00:00", "%z": "", "%Z": "", "%n": "\\n"}
-    replaced = "".join(f'|replace("{name}", "{value}")' for name, value in values.items())
+    midnight = datetime.fromisoformat(template_date)
+    values = {f"%{letter}": midnight.strftime(f"%{letter}") for letter in _DIRECTIVES}
+    values |= {f"%-{letter}": values[f"%{letter}"] for letter in _DIRECTIVES}
+    values |= {f"%-{letter}": values[f"%{letter}"].lstrip("0 ") or "0" for letter in _UNPADDED}
     # "%%d" is a percent sign and a letter: it is set aside while the directives are replaced.
-    return (
-        f'{{%- macro {_CLOCK}(format) -%}}{{{{- format|replace("%%", "\ufdd1"){replaced}'
-        f'|replace("\ufdd1", "%") -}}}}{{%- endmacro -%}}'
+    values = {"%%": "\ufdd1", **values, "%z": "", "%Z": "", "\ufdd1": "%"}
+    replaced = "".join(
+        f"|replace({json.dumps(name)}, {json.dumps(value)})" for name, value in values.items()
     )
+    # Only the marks of the macro take white space away, none of the template's own.
+    return f"{{%- macro {_CLOCK}(format) -%}}{{{{- format{replaced} -}}}}{{%- endmacro +%}}"
 
 
 def refusal(prompt: Prompt, error: Exception) -> str:
@@ -150,11 +170,9 @@ def use_template(tokenizer: Any, template: str | None) -> None:
 
 
 def _probe(tokenizer: Any) -> str:
-    import jinja2
-
     try:
         rendered = render(tokenizer, [{"role": "user", "content": "probe"}], answer_follows=True)
-    except (jinja2.TemplateError, ValueError, TypeError) as error:
+    except template_errors() as error:
         raise ModelError(
             f"the chat template cannot render a user's message: {type(error).__name__}: {error}. "
             "Expected a Jinja template over `messages` and `add_generation_prompt`, or 'tulu'",

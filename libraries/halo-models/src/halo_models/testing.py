@@ -1,9 +1,25 @@
-"""A tiny model and its tokenizer, made in a moment, for tests of what works with models."""
+"""Tiny models and tokenizers, made in a moment, for tests of what works with models."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import Any
+from functools import cache
+from typing import Any, Literal, get_args
+
+Kind = Literal["bytes", "bytes whole", "metaspace first", "metaspace always", "prepend", "unigram"]
+"""How a tokenizer splits text:
+
+* ``bytes``: BPE over bytes within words, such as Llama 3 and Qwen have.
+* ``bytes whole``: the same without words, so that tokens go over every boundary.
+* ``metaspace first``, ``metaspace always``: BPE over letters with a space in front of the text, or
+  of every part between added tokens; unknown letters are bytes.
+* ``prepend``: the same as rules of normalisation, such as Llama 2 has.
+* ``unigram``: pieces with probabilities, and a space in front of the text; unknown letters are
+  lost.
+"""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 MARKS = ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>"]
 CORPUS = [
@@ -12,6 +28,10 @@ CORPUS = [
     "What is the capital of Peru? Lima is the capital of Peru.",
     "Please tell me what a cow says. Kindly explain it to a child.",
 ]
+_DIALOGUES = [
+    f"{who}\n{text}\n\n{text} {who}:\n" for who in ("user", "assistant") for text in CORPUS
+]
+"""Turns, so that a tokenizer without words has tokens that go over the boundaries of turns."""
 
 
 def make_tokenizer(corpus: Sequence[str] = CORPUS, marks: Sequence[str] = MARKS) -> Any:
@@ -36,6 +56,96 @@ def make_tokenizer(corpus: Sequence[str] = CORPUS, marks: Sequence[str] = MARKS)
     backend.train_from_iterator([*corpus] * 4, trainer)
     backend.add_tokens([AddedToken(mark, normalized=False) for mark in marks[1:]])
     return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=marks[0])
+
+
+def make_chat_tokenizer(
+    kind: Kind,
+    template: str | None = None,
+    *,
+    eos: str = "<eos>",
+    bos: str | None = None,
+    added: Sequence[Any] = (),
+    named: Sequence[str] = (),
+    writes_bos: bool = False,
+) -> Any:
+    """Returns a tokenizer of about 400 tokens.
+
+    Args:
+        kind: How it splits text.
+        template: Its chat template.
+        eos: The token that ends texts.
+        bos: The token that begins texts, if any.
+        added: More added tokens: of `tokenizers`, or strings, which are not special.
+        named: Strings of those that transformers knows by name, too.
+        writes_bos: Whether the tokenizer puts `bos` in front of every text by itself.
+    """
+    from tokenizers import AddedToken, Tokenizer, processors
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer.from_str(_rules(kind))
+    tokens = [AddedToken(t, normalized=False) if isinstance(t, str) else t for t in added]
+    known = {token.content for token in tokens}
+    ends = [AddedToken(token, special=True) for token in (bos, eos) if token and token not in known]
+    for token in [*ends, *tokens]:
+        (backend.add_special_tokens if token.special else backend.add_tokens)([token])
+    if writes_bos and bos is not None:
+        backend.post_processor = processors.TemplateProcessing(
+            single=f"{bos} $A", special_tokens=[(bos, backend.token_to_id(bos))]
+        )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        eos_token=eos,
+        bos_token=bos,
+        additional_special_tokens=list(named),
+        clean_up_tokenization_spaces=False,
+    )
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+@cache
+def _rules(kind: Kind) -> str:
+    """Returns a trained tokenizer without added tokens but ``<unk>``, as JSON."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+    backend = Tokenizer(models.Unigram() if kind == "unigram" else models.BPE())
+    options: dict[str, Any] = {"show_progress": False}
+    if kind.startswith("bytes"):
+        words = kind == "bytes"
+        backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=words)
+        backend.decoder = decoders.ByteLevel()
+        options["initial_alphabet"] = pre_tokenizers.ByteLevel.alphabet()
+    else:
+        scheme = kind.split()[-1] if kind.startswith("metaspace") else "first"
+        backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
+        backend.decoder = decoders.Sequence(
+            [
+                decoders.Replace("\u2581", " "),
+                decoders.ByteFallback(),
+                decoders.Fuse(),
+                decoders.Strip(" ", 1, 0),
+            ]
+        )
+    if kind == "unigram":
+        options |= {"unk_token": "<unk>", "special_tokens": ["<unk>"], "vocab_size": 200}
+        trainer: Any = trainers.UnigramTrainer(**options)
+    else:
+        trainer = trainers.BpeTrainer(vocab_size=420 if kind.startswith("b") else 180, **options)
+    backend.train_from_iterator([*CORPUS, *_DIALOGUES] * 4, trainer)
+    if kind == "prepend":
+        backend.pre_tokenizer = None
+        backend.normalizer = normalizers.Sequence(
+            [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
+        )
+    rules = json.loads(backend.to_str())
+    if kind in ("prepend", "metaspace first", "metaspace always"):
+        pieces = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), *rules["model"]["vocab"]]
+        rules["model"] |= {
+            "vocab": {piece: number for number, piece in enumerate(pieces)},
+            "unk_token": "<unk>",
+            "byte_fallback": True,
+        }
+    return json.dumps(rules)
 
 
 def make_model(vocabulary: int, **options: Any) -> Any:

@@ -11,7 +11,8 @@ import bisect
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 from halo_models.templates import alternatives
 
@@ -38,10 +39,18 @@ def mark_all(value: Any, protected: re.Pattern[str]) -> Any:
     if isinstance(value, str):
         return mark_spelled(value, protected)
     if isinstance(value, Mapping):
-        return {key: mark_all(item, protected) for key, item in value.items()}
+        # The keys of a call's arguments are text that a model wrote, too.
+        return {mark_all(key, protected): mark_all(item, protected) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [mark_all(item, protected) for item in value]
     return value
+
+
+class _Found(NamedTuple):
+    """Token ids, and where each begins in the text, as far as that is known."""
+
+    ids: list[int]
+    starts: list[int]
 
 
 class Tokeniser:
@@ -58,8 +67,10 @@ class Tokeniser:
         self.protected = alternatives(strings)
         self._tokenizer = tokenizer
         self._protected_ids = {vocabulary[string] for string in strings}
-        self._letters: Callable[[str], list[int]] | None = None
-        self._continuation: Callable[[str], list[int]] | None = None
+        # A letter that the tokenizer does not know is no added token.
+        self._added_ids = {*tokenizer.get_added_vocab().values()} - {tokenizer.unk_token_id}
+        self._letters: Callable[[str], _Found] | None = None
+        self._continuation: Callable[[str], _Found] | None = None
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Returns the ids of each text, which may hold `CUT`."""
@@ -75,16 +86,24 @@ class Tokeniser:
     def encode_apart(self, text: str) -> list[int]:
         """Returns the ids of the rest of a text, which begins where a token of the text ends.
 
-        A tokenizer that puts a space before every text puts none before this one.
+        A tokenizer that puts a space before every text puts none before this one. From the first
+        added token on, the rest is tokenised like any other text.
         """
         if self._continuation is None:
             self._continuation = _without_prefix(self._tokenizer, added=True)
-        parts = _spelled_parts(text, self.protected)
-        return [
-            token
-            for part, spelled in parts
-            for token in (self._spell(part) if spelled else self._continuation(part))
-        ]
+        if getattr(self._tokenizer, "backend_tokenizer", None) is None:
+            parts = _spelled_parts(text, self.protected)
+            return [
+                token
+                for part, spelled in parts
+                for token in (self._spell(part) if spelled else self._continuation(part).ids)
+            ]
+        found = self._continuation(text.replace(CUT, ""))
+        added = (i for i, token in enumerate(found.ids) if token in self._added_ids)
+        first = next(added, len(found.ids))
+        if first == len(found.ids):
+            return found.ids
+        return [*found.ids[:first], *self.encode([_behind(text, found.starts[first])])[0]]
 
     def _native(self, texts: list[str]) -> list[list[int]]:
         if not texts:
@@ -130,12 +149,18 @@ class Tokeniser:
         """Returns the ids of a string as letters, none of which is a protected token."""
         if self._letters is None:
             self._letters = _without_prefix(self._tokenizer, added=False)
-        ids = self._letters(string)
+        ids = self._letters(string).ids
         if len(string) < 2 or self._protected_ids.isdisjoint(ids):
             return ids
         # The model's own vocabulary holds the string, too: the halves cannot make it.
         half = len(string) // 2
         return self._spell(string[:half]) + self._spell(string[half:])
+
+
+def _behind(text: str, length: int) -> str:
+    """Returns what stands behind so many letters of a text, in which `CUT`s do not count."""
+    letters = (i for i, letter in enumerate(text) if letter != CUT)
+    return text[next(islice(letters, length, None), len(text)) :]
 
 
 def _spelled_parts(text: str, protected: re.Pattern[str]) -> list[tuple[str, bool]]:
@@ -154,7 +179,7 @@ def _spelled_parts(text: str, protected: re.Pattern[str]) -> list[tuple[str, boo
     return [(part, spelled) for part, spelled in parts if part]
 
 
-def _without_prefix(tokenizer: Any, *, added: bool) -> Callable[[str], list[int]]:
+def _without_prefix(tokenizer: Any, *, added: bool) -> Callable[[str], _Found]:
     """Returns a tokenizer's rules as a function that puts no space before a text.
 
     Args:
@@ -174,21 +199,21 @@ def _without_prefix(tokenizer: Any, *, added: bool) -> Callable[[str], list[int]
         rules[part] = _no_prefix(rules[part])
     twin = Tokenizer.from_str(json.dumps(rules))
 
-    def ids(text: str) -> list[int]:
-        found: list[int] = twin.encode(text, add_special_tokens=False).ids
-        return found
+    def found(text: str) -> _Found:
+        encoded = twin.encode(text, add_special_tokens=False)
+        return _Found(encoded.ids, [start for start, _ in encoded.offsets])
 
-    return ids
+    return found
 
 
-def _slow_ids(tokenizer: Any, *, added: bool) -> Callable[[str], list[int]]:
-    def ids(text: str) -> list[int]:
-        found = tokenizer(
+def _slow_ids(tokenizer: Any, *, added: bool) -> Callable[[str], _Found]:
+    def found(text: str) -> _Found:
+        encoded = tokenizer(
             text, add_special_tokens=False, split_special_tokens=not added, verbose=False
         )
-        return list(found["input_ids"])
+        return _Found(list(encoded["input_ids"]), [])
 
-    return ids
+    return found
 
 
 def _no_prefix(rule: Any) -> Any:

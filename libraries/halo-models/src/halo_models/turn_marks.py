@@ -13,7 +13,7 @@ from typing import Any
 
 from halo_core.errors import UserError
 from halo_core.feedback import Message
-from halo_models.templates import alternatives, render
+from halo_models.templates import alternatives, render, template_errors
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def protected_tokens(tokenizer: Any, marks: TurnMarks, content_tokens: Sequence[
         content_tokens: Tokens that may stand in content; with a ``-`` in front, that may not.
 
     Raises:
-        UserError: When a content token is no added token.
+        UserError: When a content token is no added token, or ends answers.
     """
     added = added_tokens(tokenizer)
     protected = (special_tokens(tokenizer) | marks.around) & set(added)
@@ -67,6 +67,13 @@ def protected_tokens(tokenizer: Any, marks: TurnMarks, content_tokens: Sequence[
                 f"{', '.join(added[:20])}",
                 location="content_tokens",
             )
+        if not removed and token in (marks.ends or (tokenizer.eos_token,)):
+            raise UserError(
+                f"{token!r} ends answers in the chat template, so that an answer which holds it "
+                "would end there. Take it out of the list; if the rows hold the template's marks "
+                "already, set pretemplated: true",
+                location="content_tokens",
+            )
         protected = protected | {token} if removed else protected - {token}
     return sorted(protected)
 
@@ -74,46 +81,50 @@ def protected_tokens(tokenizer: Any, marks: TurnMarks, content_tokens: Sequence[
 def turn_marks(tokenizer: Any, template_date: str) -> TurnMarks:
     """Returns what a template writes around turns, found by rendering questions and answers.
 
-    A conversation of the user and the assistant says which marks end a turn and which begin the
-    user's. One of each other role, where the template knows it, says what begins that role's turn.
+    Where a turn begins, a template may also write thoughts or marks of the content, and before the
+    first turn an instruction that tells of such marks. So of what begins a turn, only the first
+    mark counts, and what stands between an answer and the next question.
     """
+    pattern = alternatives(added_tokens(tokenizer))
 
     def between(*roles: str) -> list[list[str]] | None:
         texts = _between(tokenizer, template_date, roles)
         return None if texts is None else [pattern.findall(text) for text in texts]
 
-    pattern = alternatives(added_tokens(tokenizer))
-    found = between("user", "assistant", "user", "assistant") or between("user", "assistant")
-    if found is None:
+    rounds = between("user", "assistant", "user", "assistant")
+    single = between("user", "assistant") or (between("system", "user", "assistant") or [])[1:]
+    if not (rounds or single):
         return TurnMarks()
-    *turns, after_last = found
-    known = {token for tokens in [*turns[::2], after_last] for token in tokens}
-    known |= special_tokens(tokenizer) - {tokenizer.bos_token, tokenizer.eos_token}
-    begins = turns[1::2]
+    before_question, before_answer, after_answer = (rounds or single)[-3:]
+    question_ends = (between("user") or [[]])[-1]
+    known = {*after_answer, *question_ends, *(before_question if rounds else before_question[-1:])}
+    behind = {*after_answer, *question_ends, tokenizer.bos_token, tokenizer.eos_token}
+    begins = [before_answer]
     for role in ("system", "developer"):
-        begins += (between(role, "user", "assistant") or [])[:1]
-    begins += (between("user", "assistant", "tool", "assistant") or [])[2:3]
-    ends = set(after_last) | {tokenizer.bos_token, tokenizer.eos_token}
-    for tokens in begins:
-        # Behind the mark that begins a turn a template may write thoughts or other marks of the
-        # content, which are no marks of turns.
-        mark = next((token for token in tokens if token not in ends), None)
-        if mark is not None:
-            known.add(mark)
-    return TurnMarks(frozenset(known), tuple(dict.fromkeys(after_last)))
+        first, second = (between(role, "user", "assistant") or [[], []])[:2]
+        begins.append(first)
+        known.update(second[:1])
+    # What ends a tool's turn cannot be told from a mark around its result.
+    for tokens in (between("user", "assistant", "tool", "assistant") or [])[2:3]:
+        begins.append(tokens)
+        known.update(tokens[:1])
+    known.update(token for tokens in begins for token in _first(tokens, behind))
+    return TurnMarks(frozenset(known), tuple(dict.fromkeys(after_answer)))
+
+
+def _first(tokens: Sequence[str], but: set[str]) -> list[str]:
+    return [token for token in tokens if token not in but][:1]
 
 
 def _between(tokenizer: Any, template_date: str, roles: Sequence[str]) -> list[str] | None:
     """Returns the text before, between and after some turns; None when they do not come out."""
-    import jinja2
-
     contents = [f"the {number} turn" for number in ("first", "second", "third", "fourth")]
     messages: list[Message] = [
         {"role": role, "content": content} for role, content in zip(roles, contents, strict=False)
     ]
     try:
         rest = render(tokenizer, messages, answer_follows=False, template_date=template_date)
-    except (jinja2.TemplateError, ValueError, TypeError):
+    except template_errors():
         return None
     texts = []
     for content in contents[: len(roles)]:

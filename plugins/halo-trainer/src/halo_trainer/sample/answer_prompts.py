@@ -140,7 +140,7 @@ class Chat:
                 f"{cut} of {len(known)} prompts were longer than max_prompt_length {limit} and "
                 "lost their beginning"
             )
-        spelled = sum(self._format.spells_control(prompt.conversation) for prompt in known.values())
+        spelled = sum(prompt.spells_control for prompt in known.values())
         if spelled:
             warn(f"{spelled} prompts {SPELLS}{SPELLED_ADVICE}")
         if self._suffix is None:
