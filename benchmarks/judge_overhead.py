@@ -147,9 +147,9 @@ def ours(base_url: str, folder: Path, comparisons: int, concurrency: int) -> Cal
 
     from halo_core.feedback import prompt_id
     from halo_core.testing.context import stage_context
+    from halo_judge.judge_stage.options import JudgeStage
     from halo_judge.judges.chat.options import GPT4
     from halo_judge.judges.longest import Longest
-    from halo_judge.stage.options import JudgeStage
 
     def write_samples(name: str, count: int) -> Path:
         samples = folder / name

@@ -9,8 +9,8 @@ from halo_core.plugins.registrar import Registrar
 @hookimpl
 def halo_register(registry: Registrar) -> None:
     """Registers the components of this distribution."""
-    registry.stage("judge", "halo_judge.stage.options:JudgeStage")
-    registry.stage("label", "halo_judge.label.options:Label")
+    registry.stage("judge", "halo_judge.judge_stage.options:JudgeStage")
+    registry.stage("label", "halo_judge.label_stage.options:Label")
     registry.judge("gpt-4", "halo_judge.judges.chat.options:GPT4")
     registry.judge("http", "halo_judge.judges.http.options:HttpJudge")
     registry.judge("longest", "halo_judge.judges.longest:Longest")

@@ -9,8 +9,8 @@ from typing import Any
 
 from halo_core.feedback import prompt_id
 from halo_core.workspace.records import VerdictLine
-from halo_judge.stage.cost import dollars
-from halo_judge.stage.verdict_metrics import summary_metrics
+from halo_judge.judge_stage.cost import dollars
+from halo_judge.judge_stage.verdict_metrics import summary_metrics
 from halo_statistics import (
     POINTS,
     Proportion,

@@ -10,8 +10,8 @@ from halo_core.cli.output import Output
 from halo_core.cli.terminal import table
 from halo_core.workspace.layout import Workspace
 from halo_judge.command.verdict_store import JudgeWork
+from halo_judge.judge_stage.cost import dollars, quote_of
 from halo_judge.judges.chat.prices import SHIPPED
-from halo_judge.stage.cost import dollars, quote_of
 
 
 def quote_rows(works: Iterable[JudgeWork], workspace: Workspace) -> list[dict[str, Any]]:

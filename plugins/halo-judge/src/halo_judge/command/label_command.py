@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from halo_core.spec.resolved import Resolved
     from halo_core.stage import StageResult
     from halo_judge.command.label_sources import Sources
-    from halo_judge.label.options import Label
+    from halo_judge.label_stage.options import Label
 
 BUSY = "the same is being labelled by another process; wait for it"
 
@@ -81,7 +81,7 @@ def label(
     from halo_core.cli.options import component_given
     from halo_core.workspace.layout import open_workspace
     from halo_judge.command.label_sources import find_sources
-    from halo_judge.label.options import Label
+    from halo_judge.label_stage.options import Label
 
     found = component_given("judge", judge, option="--judge", overrides=overrides)
     stage = Label(
@@ -156,7 +156,7 @@ def _run(
 def _counts(folder: Path) -> dict[str, Any]:
     """Returns the kind of feedback, and what was left out by reason."""
     from halo_core.workspace.files import read_json
-    from halo_judge.label.label_samples import COUNTS
+    from halo_judge.label_stage.label_samples import COUNTS
 
     counts: dict[str, Any] = read_json(folder / COUNTS)
     return counts

@@ -15,8 +15,8 @@ from halo_core.stage import StageContext, StopFlag
 from halo_core.workspace.layout import Target, Workspace, find
 from halo_core.workspace.records import RUN
 from halo_judge.files.outputs import read_outputs
-from halo_judge.label.candidates import TARGET
-from halo_judge.label.options import Label
+from halo_judge.label_stage.candidates import TARGET
+from halo_judge.label_stage.options import Label
 
 
 @dataclass(frozen=True)

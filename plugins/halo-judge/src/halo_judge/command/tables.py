@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from halo_core.cli.terminal import grid
-from halo_judge.stage.cost import dollars
+from halo_judge.judge_stage.cost import dollars
 from halo_statistics import Proportion, p_text, rate_text
 
 

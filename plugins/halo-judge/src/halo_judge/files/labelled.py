@@ -15,7 +15,7 @@ from halo_core.feedback import Prompt, prompt_id
 from halo_core.workspace.json_files import near_names, objects
 from halo_judge.files.output_pairs import number_prompts
 from halo_judge.files.outputs import FileRow, instruction_of, prompt_of
-from halo_judge.stage.duels import Duel
+from halo_judge.judge_stage.duels import Duel
 from halo_statistics import Result
 
 Choice = Result

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from halo_core.errors import DataError
 from halo_core.feedback import Prompt, prompt_id
 from halo_judge.files.outputs import ModelOutput, OutputFile
-from halo_judge.stage.duels import Duel
+from halo_judge.judge_stage.duels import Duel
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import pytest
 
 from halo_core.errors import Interrupted
 from halo_core.stage import StopFlag
+from halo_judge.judge_stage.options import JudgeStage
 from halo_judge.judges.chat.options import GPT4
-from halo_judge.stage.options import JudgeStage
 from halo_judge.testing import FAULTS, ChatServer, planned_faults
 
 KEY = "sk-planted-0123456789"

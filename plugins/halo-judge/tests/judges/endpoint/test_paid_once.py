@@ -16,10 +16,10 @@ from pydantic import Field
 from halo_core.errors import PathError
 from halo_core.judge import Judge
 from halo_core.scoring_judge import ScoringJudge
+from halo_judge.judge_stage.options import JudgeStage
 from halo_judge.judges.chat.options import GPT4
 from halo_judge.judges.http.options import HttpJudge
-from halo_judge.label.options import Label
-from halo_judge.stage.options import JudgeStage
+from halo_judge.label_stage.options import Label
 from halo_judge.testing import ChatServer
 
 PROMPTS = 12

@@ -20,8 +20,8 @@ from halo_core.spec.resolver import Resolver
 from halo_core.stage import ModelInput
 from halo_core.testing import check_scoring_judge
 from halo_core.testing.context import stage_context
+from halo_judge.judge_stage.ask import judge_context
 from halo_judge.judges.reward_model.options import RewardModel
-from halo_judge.stage.ask import judge_context
 from halo_models import testing
 
 TOLERANCE = 1e-5

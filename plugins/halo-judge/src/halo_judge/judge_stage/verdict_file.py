@@ -7,9 +7,9 @@ from pathlib import Path
 
 from halo_core.judge import Verdict
 from halo_core.workspace.records import VERDICTS, OrderVerdict, VerdictLine
-from halo_judge.stage.duels import Duel
-from halo_judge.stage.kept_lines import KeptLines
-from halo_judge.stage.orders import Order, comparison_id, rule
+from halo_judge.judge_stage.duels import Duel
+from halo_judge.judge_stage.kept_lines import KeptLines
+from halo_judge.judge_stage.orders import Order, comparison_id, rule
 
 
 def verdict_line(

@@ -1,7 +1,7 @@
 import pytest
 
-from halo_judge.stage.duels import Duel
-from halo_judge.stage.orders import Ruling, assign_orders, combine, comparison, result_of
+from halo_judge.judge_stage.duels import Duel
+from halo_judge.judge_stage.orders import Ruling, assign_orders, combine, comparison, result_of
 
 
 def duel(name, completion="good", baseline="bad"):

@@ -8,13 +8,13 @@ from halo_core.errors import DataError
 from halo_core.judge import Judge
 from halo_core.stage import StageContext, StageResult
 from halo_core.workspace.records import VERDICTS, VerdictLine
-from halo_judge.stage.ask import name_of
-from halo_judge.stage.cost import is_paid
-from halo_judge.stage.duels import Duel, pair_samples
-from halo_judge.stage.judge_duels import judge_and_keep
-from halo_judge.stage.orders import assign_orders
-from halo_judge.stage.verdict_file import first_failure
-from halo_judge.stage.verdict_metrics import headline, summary_metrics
+from halo_judge.judge_stage.ask import name_of
+from halo_judge.judge_stage.cost import is_paid
+from halo_judge.judge_stage.duels import Duel, pair_samples
+from halo_judge.judge_stage.judge_duels import judge_and_keep
+from halo_judge.judge_stage.orders import assign_orders
+from halo_judge.judge_stage.verdict_file import first_failure
+from halo_judge.judge_stage.verdict_metrics import headline, summary_metrics
 from halo_statistics import Interval
 
 

@@ -11,8 +11,8 @@ from halo_core.errors import DataError, Interrupted, PathError, PluginError, Use
 from halo_core.events import read_events
 from halo_core.judge import Judge, Verdict
 from halo_core.stage import StopFlag
+from halo_judge.judge_stage.options import JudgeStage
 from halo_judge.judges.longest import Longest
-from halo_judge.stage.options import JudgeStage
 from halo_statistics.intervals import proportion
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from halo_core.judge import Comparison, Verdict, Winner
-from halo_judge.stage.duels import Duel
+from halo_judge.judge_stage.duels import Duel
 from halo_statistics.win_rate import Result
 
 Order = Literal["AB", "BA"]

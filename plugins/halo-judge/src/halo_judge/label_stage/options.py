@@ -112,8 +112,8 @@ class Label(Stage):
 
     def forecast(self, known: Known) -> Forecast:
         """Returns the requests, tokens and dollars that a paid judge would take."""
-        from halo_judge.label.ask_for_labels import duels_of_samples
-        from halo_judge.stage.cost import judge_forecast, waits_for
+        from halo_judge.judge_stage.cost import judge_forecast, waits_for
+        from halo_judge.label_stage.ask_for_labels import duels_of_samples
 
         unknown = waits_for(known, {"of": self.of, "against": self.against})
         return judge_forecast(
@@ -134,7 +134,7 @@ class Label(Stage):
         Raises:
             UserError: When it has not.
         """
-        from halo_judge.stage.ask import check_ready
+        from halo_judge.judge_stage.ask import check_ready
 
         check_ready(self.judge)
 
@@ -161,8 +161,8 @@ class Label(Stage):
             PluginError: When the judge breaks its interface.
             Interrupted: When asked to stop; what the judge said is kept.
         """
-        from halo_judge.label.feedback_rows import Rules
-        from halo_judge.label.label_samples import label_samples
+        from halo_judge.label_stage.feedback_rows import Rules
+        from halo_judge.label_stage.label_samples import label_samples
 
         rules = Rules(self.feedback, self.threshold, self.desirable == "above", self.margin)
         targets = self.against == "target"

@@ -15,8 +15,8 @@ from halo_core.errors import Interrupted, PluginError, UserError
 from halo_core.judge import Comparison, Judge, Verdict
 from halo_core.scoring_judge import Answer, Score, ScoringJudge
 from halo_core.stage import StopFlag
-from halo_judge.label.options import Label
-from halo_judge.stage.options import JudgeStage
+from halo_judge.judge_stage.options import JudgeStage
+from halo_judge.label_stage.options import Label
 
 PROMPTS = 20
 

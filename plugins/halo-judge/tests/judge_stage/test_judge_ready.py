@@ -5,11 +5,11 @@ import json
 import pytest
 
 from halo_core.errors import UserError
+from halo_judge.judge_stage.options import JudgeStage
 from halo_judge.judges.chat.options import GPT4
 from halo_judge.judges.http.options import HttpJudge
 from halo_judge.judges.longest import Longest
-from halo_judge.label.options import Label
-from halo_judge.stage.options import JudgeStage
+from halo_judge.label_stage.options import Label
 
 LABEL = {"of": "answers", "feedback": "binary", "threshold": 0.5}
 

@@ -10,8 +10,8 @@ from typing import Literal
 
 from halo_core.scoring_judge import answer_id
 from halo_core.workspace.records import FeedbackLine, VerdictLine
-from halo_judge.label.ask_for_labels import ALONE
-from halo_judge.label.candidates import Candidates
+from halo_judge.label_stage.ask_for_labels import ALONE
+from halo_judge.label_stage.candidates import Candidates
 
 UNSCORED = "unscored"
 NEAR = "nearer to the threshold than the margin"

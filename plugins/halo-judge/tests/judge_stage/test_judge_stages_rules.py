@@ -1,9 +1,9 @@
 """The stages keep the rules that the test kit holds all stages to."""
 
 from halo_core.testing import check_stage
+from halo_judge.judge_stage.options import JudgeStage
 from halo_judge.judges.longest import Longest
-from halo_judge.label.options import Label
-from halo_judge.stage.options import JudgeStage
+from halo_judge.label_stage.options import Label
 
 
 def test_judge_keeps_the_rules_of_a_stage(judge_context, make_sample):

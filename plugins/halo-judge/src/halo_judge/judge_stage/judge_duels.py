@@ -8,11 +8,11 @@ from halo_core.guarded.judge_calls import opened
 from halo_core.judge import VERDICT_FORM, Judge, JudgeSession, Verdict
 from halo_core.stage import StageContext
 from halo_core.workspace.records import VerdictLine
-from halo_judge.stage.ask import ask, batches, judge_context
-from halo_judge.stage.duels import Duel
-from halo_judge.stage.kept_lines import Lines, Pause
-from halo_judge.stage.orders import Order, comparison_id, comparisons
-from halo_judge.stage.verdict_file import verdict_line, verdict_lines
+from halo_judge.judge_stage.ask import ask, batches, judge_context
+from halo_judge.judge_stage.duels import Duel
+from halo_judge.judge_stage.kept_lines import Lines, Pause
+from halo_judge.judge_stage.orders import Order, comparison_id, comparisons
+from halo_judge.judge_stage.verdict_file import verdict_line, verdict_lines
 
 
 def judge_and_keep(

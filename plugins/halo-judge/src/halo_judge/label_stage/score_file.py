@@ -7,7 +7,7 @@ from pathlib import Path
 
 from halo_core.scoring_judge import Answer, Score
 from halo_core.workspace.records import SCORES, ScoreLine
-from halo_judge.stage.kept_lines import KeptLines
+from halo_judge.judge_stage.kept_lines import KeptLines
 
 
 def score_line(answer: Answer, score: Score) -> ScoreLine:

@@ -48,8 +48,8 @@ class JudgeStage(Stage):
 
     def forecast(self, known: Known) -> Forecast:
         """Returns the requests, tokens and dollars that a paid judge would take."""
-        from halo_judge.stage.cost import judge_forecast, waits_for
-        from halo_judge.stage.duels import pair_samples
+        from halo_judge.judge_stage.cost import judge_forecast, waits_for
+        from halo_judge.judge_stage.duels import pair_samples
 
         return judge_forecast(
             self.judge,
@@ -65,7 +65,7 @@ class JudgeStage(Stage):
         Raises:
             UserError: When it has not.
         """
-        from halo_judge.stage.ask import check_ready
+        from halo_judge.judge_stage.ask import check_ready
 
         check_ready(self.judge)
 
@@ -77,7 +77,7 @@ class JudgeStage(Stage):
             PluginError: When the judge breaks its interface.
             Interrupted: When asked to stop; verdicts are kept.
         """
-        from halo_judge.stage.judge_samples import judge_samples
+        from halo_judge.judge_stage.judge_samples import judge_samples
 
         return judge_samples(
             self.judge,

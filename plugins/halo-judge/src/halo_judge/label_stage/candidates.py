@@ -12,7 +12,7 @@ from halo_core.feedback import Prompt, prompt_id
 from halo_core.rows import DataSet
 from halo_core.scoring_judge import Answer, answer_id
 from halo_judge.files.outputs import read_outputs
-from halo_judge.stage.duels import read_samples
+from halo_judge.judge_stage.duels import read_samples
 
 TARGET = "target"
 EMPTY = "empty completion"

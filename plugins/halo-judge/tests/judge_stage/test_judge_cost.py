@@ -5,10 +5,10 @@ import pytest
 from halo_core.errors import DataError, PathError
 from halo_core.judge import Verdict
 from halo_core.stage import Known
+from halo_judge.judge_stage.options import JudgeStage
 from halo_judge.judges.chat.options import GPT4
 from halo_judge.judges.longest import Longest
-from halo_judge.label.options import Label
-from halo_judge.stage.options import JudgeStage
+from halo_judge.label_stage.options import Label
 from halo_judge.testing import ChatServer
 
 

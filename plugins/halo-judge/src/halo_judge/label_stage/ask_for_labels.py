@@ -11,14 +11,14 @@ from halo_core.judge import Judge
 from halo_core.scoring_judge import SCORE_FORM, ScoringJudge, ScoringSession
 from halo_core.stage import StageContext
 from halo_core.workspace.records import ScoreLine, VerdictLine
-from halo_judge.label.candidates import Candidates, all_answers, by_prompt, of_samples
-from halo_judge.label.score_file import score_line, score_lines
-from halo_judge.stage.ask import ask, batches, judge_context
-from halo_judge.stage.duels import Duel
-from halo_judge.stage.judge_duels import judge_and_keep
-from halo_judge.stage.kept_lines import Lines, Pause
-from halo_judge.stage.orders import assign_orders
-from halo_judge.stage.verdict_file import first_failure
+from halo_judge.judge_stage.ask import ask, batches, judge_context
+from halo_judge.judge_stage.duels import Duel
+from halo_judge.judge_stage.judge_duels import judge_and_keep
+from halo_judge.judge_stage.kept_lines import Lines, Pause
+from halo_judge.judge_stage.orders import assign_orders
+from halo_judge.judge_stage.verdict_file import first_failure
+from halo_judge.label_stage.candidates import Candidates, all_answers, by_prompt, of_samples
+from halo_judge.label_stage.score_file import score_line, score_lines
 
 ALONE = "only one completion of the prompt"
 THIRD = "third and later completion"

@@ -13,7 +13,7 @@ from halo_core.scoring_judge import Score, ScoringJudge
 from halo_core.stage import StopFlag
 from halo_core.testing.context import stage_context
 from halo_judge.judges.longest import Longest
-from halo_judge.label.options import Label
+from halo_judge.label_stage.options import Label
 
 
 class Scores(ScoringJudge):

@@ -12,18 +12,18 @@ from halo_core.scoring_judge import ScoringJudge
 from halo_core.stage import StageContext, StageResult
 from halo_core.workspace.files import write_json
 from halo_core.workspace.records import FEEDBACK, FeedbackLine
-from halo_judge.label.ask_for_labels import ask_for_scores, ask_for_verdicts
-from halo_judge.label.candidates import Candidates, by_prompt, of_data, of_samples
-from halo_judge.label.feedback_rows import (
+from halo_judge.judge_stage.ask import name_of
+from halo_judge.judge_stage.cost import is_paid
+from halo_judge.judge_stage.verdict_metrics import paid_requests
+from halo_judge.label_stage.ask_for_labels import ask_for_scores, ask_for_verdicts
+from halo_judge.label_stage.candidates import Candidates, by_prompt, of_data, of_samples
+from halo_judge.label_stage.feedback_rows import (
     UNSCORED,
     Rules,
     rows_of_scores,
     rows_of_verdicts,
     threshold_of,
 )
-from halo_judge.stage.ask import name_of
-from halo_judge.stage.cost import is_paid
-from halo_judge.stage.verdict_metrics import paid_requests
 
 COUNTS = "counts.json"
 

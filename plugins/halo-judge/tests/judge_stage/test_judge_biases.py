@@ -2,9 +2,9 @@ from typing import get_args
 
 import pytest
 
+from halo_judge.judge_stage.options import JudgeStage
+from halo_judge.judge_stage.verdict_metrics import ENOUGH, length_metrics, place_metrics
 from halo_judge.judges.longest import Longest
-from halo_judge.stage.options import JudgeStage
-from halo_judge.stage.verdict_metrics import ENOUGH, length_metrics, place_metrics
 from halo_statistics import (
     INTERVALS,
     bootstrap_rate,
