@@ -30,7 +30,7 @@ from injection.stand_ins import FIXED_MARK, STAND_INS, Seen, longest, reply
 
 from halo_core.errors import HaloError
 from halo_core.judge import Comparison, JudgeContext, Verdict
-from halo_judge.judge_stage.orders import BOTH, combine, result_of
+from halo_judge.judge_stage.duels import BOTH, combine, result_of
 from halo_judge.judges.chat.options import GPT4
 from halo_judge.judges.chat.template import FOLDER, Template, read_template
 from halo_judge.testing import ChatServer

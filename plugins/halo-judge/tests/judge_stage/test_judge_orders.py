@@ -1,7 +1,6 @@
 import pytest
 
-from halo_judge.judge_stage.duels import Duel
-from halo_judge.judge_stage.orders import Ruling, assign_orders, combine, comparison, result_of
+from halo_judge.judge_stage.duels import Duel, Ruling, assign_orders, combine, comparison, result_of
 
 
 def duel(name, completion="good", baseline="bad"):

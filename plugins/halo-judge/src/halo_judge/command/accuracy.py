@@ -13,7 +13,7 @@ from halo_core.feedback import prompt_id
 from halo_core.workspace.records import VerdictLine
 from halo_judge.command.compare_summary import position
 from halo_judge.files.labelled import Choice, Labelled, Rated, majority_of
-from halo_judge.judge_stage.orders import result_of
+from halo_judge.judge_stage.duels import result_of
 from halo_judge.judge_stage.verdict_metrics import completion_preference, paid_requests
 from halo_statistics import (
     POINTS,

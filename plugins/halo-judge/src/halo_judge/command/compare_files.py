@@ -24,7 +24,7 @@ from halo_judge.command.verdict_store import JudgeWork, judge_work, plan_work
 from halo_judge.files.output_pairs import Pairing, pair_outputs, pair_with_targets, subset
 from halo_judge.files.outputs import OutputFile, find_file, read_outputs
 from halo_judge.judge_stage.cost import dollars
-from halo_judge.judge_stage.verdict_file import first_failure
+from halo_judge.judge_stage.kept_lines import first_failure
 
 TARGET = "target"
 

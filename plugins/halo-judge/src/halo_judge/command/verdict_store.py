@@ -16,10 +16,9 @@ from halo_core.workspace.layout import Workspace
 from halo_core.workspace.lock import locked
 from halo_core.workspace.records import VerdictLine
 from halo_judge.command.named_judges import NamedJudge
-from halo_judge.judge_stage.duels import Duel
-from halo_judge.judge_stage.judge_duels import judge_and_keep
-from halo_judge.judge_stage.orders import Order, assign_orders, comparisons
-from halo_judge.judge_stage.verdict_file import verdict_lines
+from halo_judge.judge_stage.duels import Duel, Order, assign_orders, comparisons
+from halo_judge.judge_stage.judge_samples import judge_and_keep
+from halo_judge.judge_stage.kept_lines import verdict_lines
 
 
 @dataclass(frozen=True)

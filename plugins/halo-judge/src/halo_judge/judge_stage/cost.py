@@ -9,8 +9,7 @@ from halo_core.guarded.blame import blaming, plugin_error
 from halo_core.judge import Comparison, Judge, Quote
 from halo_core.stage import Forecast, Known
 from halo_judge.judge_stage.ask import shared_folder
-from halo_judge.judge_stage.duels import Duel
-from halo_judge.judge_stage.orders import assign_orders, comparisons
+from halo_judge.judge_stage.duels import Duel, assign_orders, comparisons
 
 
 def dollars(amount: float) -> str:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 
 from halo_core.errors import DataError
-from halo_core.judge import Judge
+from halo_core.guarded.judge_calls import opened
+from halo_core.judge import VERDICT_FORM, Judge, JudgeSession, Verdict
 from halo_core.stage import StageContext, StageResult
 from halo_core.workspace.records import VERDICTS, VerdictLine
-from halo_judge.judge_stage.ask import name_of
+from halo_judge.judge_stage.ask import ask, batches, judge_context, name_of
 from halo_judge.judge_stage.cost import is_paid
-from halo_judge.judge_stage.duels import Duel, pair_samples
-from halo_judge.judge_stage.judge_duels import judge_and_keep
-from halo_judge.judge_stage.orders import assign_orders
-from halo_judge.judge_stage.verdict_file import first_failure
+from halo_judge.judge_stage.duels import (
+    Duel,
+    Order,
+    assign_orders,
+    comparison_id,
+    comparisons,
+    pair_samples,
+)
+from halo_judge.judge_stage.kept_lines import first_failure, verdict_line, verdict_lines
 from halo_judge.judge_stage.verdict_metrics import headline, summary_metrics
 from halo_statistics import Interval
 
@@ -82,6 +88,65 @@ def find_duels(context: StageContext, *, of: str, against: str) -> tuple[list[Du
     if unpaired:
         context.warn(f"{count}; they are left out")
     return duels, unpaired
+
+
+def judge_and_keep(
+    judge: Judge,
+    context: StageContext,
+    duels: Sequence[Duel],
+    orders: Mapping[str, Sequence[Order]],
+    *,
+    lengths: bool = True,
+) -> list[VerdictLine]:
+    """Returns the line of each duel, in their order; judges those that the folder has none of.
+
+    The stage `label` and the command `halo judge` have their duels judged by it, too.
+
+    Args:
+        judge: Who compares.
+        context: Its folder keeps the lines, each as soon as it is there.
+        duels: What to judge.
+        orders: Prompt id to the orders in which it is judged.
+        lengths: Whether the lines have the numbers of tokens.
+
+    Raises:
+        PluginError: When the judge breaks its interface.
+        Interrupted: When asked to stop; verdicts are kept.
+    """
+    ids = [duel.prompt_id for duel in duels]
+    lines = verdict_lines(context.folder, duels, orders).go_on(ids, context)
+    if lines.lacking:
+        lacking = set(lines.lacking)
+        rest = [duel for duel in duels if duel.prompt_id in lacking]
+        with opened(judge, VERDICT_FORM, lambda: judge.open(judge_context(context))) as session:
+            lines.take(_judge(judge, session, rest, orders, lines.pause, lengths=lengths))
+    return lines.in_order()
+
+
+def _judge(
+    judge: Judge,
+    session: JudgeSession,
+    duels: Sequence[Duel],
+    orders: Mapping[str, Sequence[Order]],
+    pause: Callable[[], None],
+    *,
+    lengths: bool,
+) -> Generator[VerdictLine, None, None]:
+    """Yields the line of each duel as soon as all its orders are judged."""
+    for duel in duels:
+        if not orders[duel.prompt_id]:
+            yield verdict_line(duel, (), {}, lengths=lengths)
+    parts = (comparisons(part, orders) for part in batches(duels, judge.prompts_at_once))
+    owners = {comparison_id(d, order): d for d in duels for order in orders[d.prompt_id]}
+    # A judge answers in any order, so one verdict of a duel may wait long for the other.
+    waiting: dict[str, Verdict] = {}
+    for verdict in ask(judge, session, VERDICT_FORM, parts, pause):
+        waiting[verdict.id] = verdict
+        duel = owners[verdict.id]
+        ids = {comparison_id(duel, order) for order in orders[duel.prompt_id]}
+        if ids <= waiting.keys():
+            verdicts = {id_: waiting.pop(id_) for id_ in ids}
+            yield verdict_line(duel, orders[duel.prompt_id], verdicts, lengths=lengths)
 
 
 def _warn_of_failures(context: StageContext, lines: Sequence[VerdictLine]) -> None:

@@ -1,30 +1,30 @@
-"""A file of what a judge said, a line per item: written as it comes, so that a stop loses nothing.
+"""The files of what a judge said, a line per item: written as it comes, so that no stop loses any.
 
-`verdicts.jsonl` and `scores.jsonl` are such files. A stage that goes on takes the lines that still
-hold, asks for the others, and puts all of them in order at the end.
+`verdicts.jsonl` has an object per prompt, `scores.jsonl` one per completion. A stage that goes on
+takes the lines that still hold, asks for the others, and puts all of them in order at the end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeVar
 
+from halo_core.judge import Verdict
+from halo_core.scoring_judge import Answer, Score
 from halo_core.stage import StageContext
 from halo_core.workspace.formats import LineFile
+from halo_core.workspace.records import SCORES, VERDICTS, OrderVerdict, ScoreLine, VerdictLine
+from halo_judge.judge_stage.duels import Duel, Order, comparison_id, rule
 
 LineT = TypeVar("LineT", bound=Mapping[str, Any])
-SessionT = TypeVar("SessionT")
-Lines: TypeAlias = Generator[LineT, None, None]
-Pause = Callable[[], None]
-"""Raises when the stage is asked to stop."""
 
 
 @dataclass(frozen=True)
 class KeptLines(Generic[LineT]):
-    """The file.
+    """Such a file.
 
     Attributes:
         file: What it is.
@@ -46,53 +46,178 @@ class KeptLines(Generic[LineT]):
         """
         return {line[self.key]: line for line in self.file.read(self.path) if self.holds(line)}
 
-    def complete(
-        self,
-        items: Sequence[str],
-        opened: AbstractContextManager[SessionT],
-        ask: Callable[[SessionT, set[str], Pause], Lines[LineT]],
-        context: StageContext,
-    ) -> list[LineT]:
-        """Returns the line of each item, in their order; asks for those that the file lacks.
+    def go_on(self, items: Sequence[str], context: StageContext) -> GrowingLines[LineT]:
+        """Returns the file with the lines that hold, to be given those that it lacks.
 
         Args:
-            items: Their names, which are different.
-            opened: The judge's session, entered only where something is to be asked.
-            ask: Yields the lines of those items that it is given.
+            items: The names of what it is to have a line of, which are different.
             context: The stage's.
-
-        Raises:
-            Interrupted: When asked to stop; what was said is kept.
         """
         read = self.read()
         lines = {item: read[item] for item in items if item in read}
         # Before anything is asked: what does not hold any more would be a second line of its item.
         self.file.write(self.path, lines.values())
-        if len(lines) < len(items):
-            self._ask(items, lines, opened, ask, context)
-            self.file.write(self.path, (lines[item] for item in items))
-        return [lines[item] for item in items]
+        return GrowingLines(self, items, lines, context)
 
-    def _ask(
+
+class GrowingLines(Generic[LineT]):
+    """See `KeptLines.go_on`.
+
+    Attributes:
+        lacking: The items that the file has no line of, when it is gone on with.
+    """
+
+    def __init__(
         self,
+        kept: KeptLines[LineT],
         items: Sequence[str],
         lines: dict[str, LineT],
-        opened: AbstractContextManager[SessionT],
-        ask: Callable[[SessionT, set[str], Pause], Lines[LineT]],
         context: StageContext,
     ) -> None:
-        """Adds the lines that are lacking, to the file and to `lines`."""
+        self.lacking = [item for item in items if item not in lines]
+        self._kept = kept
+        self._items = items
+        self._lines = lines
+        self._context = context
 
-        def pause() -> None:
-            if context.stop.is_set():
-                count = f"{len(lines)} of {len(items)} {self.path.stem} are kept"
-                context.stop.raise_interrupted(f"{count}; the same command goes on")
+    def pause(self) -> None:
+        """Does nothing, or stops the stage when it was asked to.
 
-        with opened as session, context.progress.bar(context.id, len(items), len(lines)) as bar:
-            # Closed before the session is, so that it can wait for what is under way.
-            with closing(ask(session, set(items) - lines.keys(), pause)) as more:
-                for line in more:
-                    self.file.append(self.path, [line])
-                    lines[line[self.key]] = line
-                    bar.advance()
-                    pause()
+        Raises:
+            Interrupted: When asked to stop; what was said is kept.
+        """
+        if self._context.stop.is_set():
+            what = self._kept.path.stem
+            count = f"{len(self._lines)} of {len(self._items)} {what} are kept"
+            self._context.stop.raise_interrupted(f"{count}; the same command goes on")
+
+    def take(self, lines: Generator[LineT, None, None]) -> None:
+        """Appends lines to the file as they come.
+
+        Args:
+            lines: Those of the items that it lacks, in any order; closed at the end, so that it
+                can wait for what is under way.
+
+        Raises:
+            Interrupted: When asked to stop; what was said is kept.
+        """
+        context, all_, kept = self._context, len(self._items), self._kept
+        with context.progress.bar(context.id, all_, len(self._lines)) as bar, closing(lines):
+            for line in lines:
+                kept.file.append(kept.path, [line])
+                self._lines[line[kept.key]] = line
+                bar.advance()
+                self.pause()
+
+    def in_order(self) -> list[LineT]:
+        """Returns the line of each item, in their order, which the file then has too."""
+        lines = [self._lines[item] for item in self._items]
+        if self.lacking:
+            self._kept.file.write(self._kept.path, lines)
+        return lines
+
+
+def verdict_lines(
+    folder: Path, duels: Iterable[Duel], orders: Mapping[str, Sequence[Order]]
+) -> KeptLines[VerdictLine]:
+    """Returns the file of the verdicts on some duels.
+
+    Lines on other texts or orders do not hold, and unscored ones are asked for again.
+
+    Args:
+        folder: Where the file is, or will be.
+        duels: What is judged.
+        orders: Prompt id to the orders in which it is judged.
+    """
+    by_prompt = {duel.prompt_id: duel for duel in duels}
+
+    def holds(line: VerdictLine) -> bool:
+        duel = by_prompt.get(line["prompt_id"])
+        return (
+            duel is not None
+            and line["result"] != "unscored"
+            and (line["completion"], line["baseline"]) == (duel.completion, duel.baseline)
+            and [part["order"] for part in line["orders"]] == list(orders[duel.prompt_id])
+        )
+
+    return KeptLines(VERDICTS, folder / VERDICTS.name, "prompt_id", holds)
+
+
+def verdict_line(
+    duel: Duel, orders: Sequence[Order], verdicts: Mapping[str, Verdict], *, lengths: bool = True
+) -> VerdictLine:
+    """Returns the line for a duel whose orders have all been judged.
+
+    Args:
+        duel: What was judged.
+        orders: In which orders.
+        verdicts: Comparison id to verdict.
+        lengths: Whether the line has the numbers of tokens, which may be null; what the stage
+            `label` asks has none.
+    """
+    ruling = rule(duel, orders, verdicts)
+    line = VerdictLine(
+        prompt_id=duel.prompt_id,
+        prompt=duel.prompt,
+        completion=duel.completion,
+        baseline=duel.baseline,
+        result=ruling.result,
+        flip=ruling.flip,
+        orders=[_order_verdict(o, verdicts[comparison_id(duel, o)]) for o in orders],
+    )
+    if lengths:
+        line |= {"tokens": duel.tokens, "baseline_tokens": duel.baseline_tokens}
+    return line
+
+
+def _order_verdict(order: Order, verdict: Verdict) -> OrderVerdict:
+    part = OrderVerdict(order=order, winner=verdict.winner, reason=verdict.reason)
+    # Left out and not null: a judge that is free, or never says how sure it is, has no such column.
+    if verdict.preference is not None:
+        part["preference"] = verdict.preference
+    if verdict.calls:
+        part["calls"] = verdict.calls
+    if verdict.cost is not None:
+        part["cost"] = verdict.cost
+    return part
+
+
+def first_failure(lines: Iterable[VerdictLine]) -> str:
+    """Returns why the first comparison that is unscored has no verdict; "" where all have one."""
+    reasons = (
+        part["reason"]
+        for line in lines
+        if line["result"] == "unscored"
+        for part in line["orders"]
+        if part["winner"] is None
+    )
+    return next(reasons, "")
+
+
+def score_lines(folder: Path, answers: Iterable[Answer]) -> KeptLines[ScoreLine]:
+    """Returns the file of the scores of some answers, whose ids say what their texts are.
+
+    Unscored ones are asked for again.
+
+    Args:
+        folder: Where the file is, or will be.
+        answers: What is scored.
+    """
+    ids = {answer.id for answer in answers}
+    return KeptLines(
+        SCORES,
+        folder / SCORES.name,
+        "id",
+        lambda line: line["id"] in ids and line["score"] is not None,
+    )
+
+
+def score_line(answer: Answer, score: Score) -> ScoreLine:
+    """Returns the line of an answer."""
+    return ScoreLine(
+        id=answer.id,
+        completion=answer.completion,
+        score=score.value,
+        reason=score.reason,
+        cut=score.cut,
+    )

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from halo_core.guarded.judge_calls import opened
 from halo_core.judge import Judge
-from halo_core.scoring_judge import SCORE_FORM, ScoringJudge, ScoringSession
+from halo_core.scoring_judge import SCORE_FORM, Answer, ScoringJudge, ScoringSession
 from halo_core.stage import StageContext
 from halo_core.workspace.records import ScoreLine, VerdictLine
 from halo_judge.judge_stage.ask import ask, batches, judge_context
-from halo_judge.judge_stage.duels import Duel
-from halo_judge.judge_stage.judge_duels import judge_and_keep
-from halo_judge.judge_stage.kept_lines import Lines, Pause
-from halo_judge.judge_stage.orders import assign_orders
-from halo_judge.judge_stage.verdict_file import first_failure
+from halo_judge.judge_stage.duels import Duel, assign_orders
+from halo_judge.judge_stage.judge_samples import judge_and_keep
+from halo_judge.judge_stage.kept_lines import first_failure, score_line, score_lines
 from halo_judge.label_stage.candidates import Candidates, all_answers, by_prompt, of_samples
-from halo_judge.label_stage.score_file import score_line, score_lines
 
 ALONE = "only one completion of the prompt"
 THIRD = "third and later completion"
@@ -36,16 +33,14 @@ def ask_for_scores(
         Interrupted: When asked to stop.
     """
     answers = {answer.id: answer for answer in all_answers(candidates)}
-
-    def ask_for(session: ScoringSession, lacking: set[str], pause: Pause) -> Lines[ScoreLine]:
-        rest = [answer for answer in answers.values() if answer.id in lacking]
-        parts = batches(rest, judge.prompts_at_once)
-        for score in ask(judge, session, SCORE_FORM, parts, pause):
-            yield score_line(answers[score.id], score)
-
-    session = opened(judge, SCORE_FORM, lambda: judge.open_scoring(judge_context(context)))
-    file = score_lines(context.folder, answers.values())
-    lines = file.complete(list(answers), session, ask_for, context)
+    kept = score_lines(context.folder, answers.values()).go_on(list(answers), context)
+    if kept.lacking:
+        rest = [answers[id_] for id_ in kept.lacking]
+        with opened(
+            judge, SCORE_FORM, lambda: judge.open_scoring(judge_context(context))
+        ) as session:
+            kept.take(_score(judge, session, rest, kept.pause))
+    lines = kept.in_order()
     if cut := sum(line["cut"] for line in lines):
         context.warn(
             f"{cut} of {len(answers)} completions were too long for the judge with their prompt: "
@@ -53,6 +48,18 @@ def ask_for_scores(
         )
     scores = {line["id"]: line["score"] for line in lines if line["score"] is not None}
     return scores, next((line["reason"] for line in lines if line["score"] is None), "")
+
+
+def _score(
+    judge: ScoringJudge,
+    session: ScoringSession,
+    answers: Sequence[Answer],
+    pause: Callable[[], None],
+) -> Generator[ScoreLine, None, None]:
+    """Yields the line of each answer as soon as it is scored."""
+    by_id = {answer.id: answer for answer in answers}
+    for score in ask(judge, session, SCORE_FORM, batches(answers, judge.prompts_at_once), pause):
+        yield score_line(by_id[score.id], score)
 
 
 def ask_for_verdicts(
