@@ -11,7 +11,7 @@ from halo_core.errors import UserError
 from halo_core.judge import Comparison, JudgeContext
 from halo_core.testing import check_judge
 from halo_judge.judges.chat.options import GPT4
-from halo_judge.judges.endpoint.reply_store import ReplyStore
+from halo_judge.judges.endpoint.replies import ReplyStore
 from halo_judge.testing import ChatReply, ChatServer
 
 KEY = "sk-planted-0123456789"

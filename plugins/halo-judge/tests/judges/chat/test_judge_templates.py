@@ -9,16 +9,18 @@ import pytest
 from pydantic import ValidationError
 
 from halo_core.judge import Comparison
+from halo_judge.judges.chat.certainty import preference
 from halo_judge.judges.chat.options import GPT4
 from halo_judge.judges.chat.prices import find_price, most_tokens
-from halo_judge.judges.chat.replies import preference, read_reply, read_text
 from halo_judge.judges.chat.template import (
     LineAnswer,
     Template,
     break_role_markers,
     cut_hanging_sentence,
     find_template,
+    read_reply,
     read_template,
+    read_text,
     template_names,
 )
 

@@ -1,4 +1,4 @@
-"""One request to an OpenAI-compatible endpoint: what came back, or which kind of failure.
+"""A request to an OpenAI-compatible endpoint: how it is made, and what comes back or fails.
 
 The `openai` client retries: connection errors, time-outs, 408, 409, 429 and 5xx, with Retry-After
 obeyed. Its import is here, inside the call that opens an endpoint. The request is sent with its
@@ -11,11 +11,15 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from halo_core.errors import UserError
+from halo_core.judge import Comparison
+from halo_judge.judges.chat.certainty import kept_tokens
+from halo_judge.judges.chat.template import Template
 from halo_judge.judges.endpoint.pace import Pace, Rejected, Unreachable
-from halo_judge.judges.endpoint.reply_store import request_key
+from halo_judge.judges.endpoint.replies import request_key
 from halo_judge.judges.endpoint.secret import Secret
 
 if TYPE_CHECKING:
@@ -38,6 +42,48 @@ _NOT_TAKEN = {
     "top_logprobs": "set a smaller top_logprobs, or weighted: false",
 }
 """Parameter to what is to be done when a model does not take it."""
+
+Request = Mapping[str, Any]
+"""`endpoint`, `template` (its hash), `model`, `parameters` and `messages`."""
+
+
+@dataclass(frozen=True)
+class RequestForm:
+    """What all requests of a judge have in common.
+
+    Attributes:
+        base_url: The address of the endpoint.
+        model: The model's name there.
+        parameters: What is sent beside the messages, under the names of the endpoint.
+        max_tokens: Of a reply, at most.
+        template: The text.
+    """
+
+    base_url: str
+    model: str
+    parameters: Mapping[str, Any]
+    max_tokens: int
+    template: Template
+
+    def request(self, shown: Comparison) -> Request:
+        """Returns the request for a verdict on two texts in the order in which they are shown."""
+        return {
+            "endpoint": self.base_url,
+            # The hash beside the messages: an edited label changes what a reply means, not them.
+            "template": self.template.digest,
+            "model": self.model,
+            "parameters": self.parameters,
+            "messages": self.template.messages(shown),
+        }
+
+    def ask_again(self, request: Request, reply: Mapping[str, Any]) -> Request:
+        """Returns the request that asks once more, showing the reply that could not be read."""
+        content = reply["content"] or reply["refusal"] or "(no answer)"
+        more = [
+            {"role": "assistant", "content": content},
+            {"role": "user", "content": self.template.reminder},
+        ]
+        return {**request, "messages": [*request["messages"], *more]}
 
 
 class ChatClient:
@@ -161,17 +207,5 @@ def _reply(body: Mapping[str, Any]) -> dict[str, Any]:
         "refusal": message.get("refusal"),
         "tokens_in": usage.get("prompt_tokens"),
         "tokens_out": usage.get("completion_tokens"),
-        "tokens": _tokens(choice.get("logprobs")),
+        "tokens": kept_tokens(choice.get("logprobs")),
     }
-
-
-def _tokens(logprobs: Mapping[str, Any] | None) -> list[dict[str, Any]] | None:
-    if not logprobs or not logprobs.get("content"):
-        return None
-    return [
-        {
-            "token": place["token"],
-            "top": [[t["token"], t["logprob"]] for t in place["top_logprobs"]],
-        }
-        for place in logprobs["content"]
-    ]

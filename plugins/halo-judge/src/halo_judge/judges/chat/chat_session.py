@@ -11,15 +11,14 @@ from typing import Any
 
 from halo_core.errors import UserError
 from halo_core.judge import Comparison, Verdict
-from halo_judge.judges.chat.chat_client import ChatClient
+from halo_judge.judges.chat.certainty import preference
+from halo_judge.judges.chat.chat_client import ChatClient, Request, RequestForm
 from halo_judge.judges.chat.prices import Price, most_tokens
-from halo_judge.judges.chat.replies import Reading, preference, read_reply
-from halo_judge.judges.chat.requests import Request, RequestForm
+from halo_judge.judges.chat.template import Reading, read_reply
 from halo_judge.judges.endpoint.budget import Budget, CapReached
 from halo_judge.judges.endpoint.pace import Pace, Rejected, Unreachable
-from halo_judge.judges.endpoint.reply_store import StoredReply
+from halo_judge.judges.endpoint.replies import NoRequest, StoredReply, Traffic, open_traffic
 from halo_judge.judges.endpoint.secret import read_key
-from halo_judge.judges.endpoint.traffic import NoRequest, Traffic, open_traffic
 
 JUDGE = "the judge gpt-4"
 ATTEMPTS = 2

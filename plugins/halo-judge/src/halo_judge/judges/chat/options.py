@@ -15,8 +15,8 @@ from halo_judge.judges.endpoint.endpoint_options import AtOnce, KeyVariable, Ret
 from halo_judge.judges.endpoint.secret import address_parts, check_without_key
 
 if TYPE_CHECKING:
+    from halo_judge.judges.chat.chat_client import RequestForm
     from halo_judge.judges.chat.prices import Price
-    from halo_judge.judges.chat.requests import RequestForm
     from halo_judge.judges.chat.template import Template
 
 
@@ -160,15 +160,14 @@ class GPT4(Judge):
 
     def quote(self, comparisons: Sequence[Comparison], shared: Path) -> Quote:
         """Returns how many requests the comparisons take, and about what they cost."""
-        from halo_judge.judges.chat.prices import price_source
-        from halo_judge.judges.chat.requests import quote
+        from halo_judge.judges.chat.prices import price_source, quote
 
         source = price_source(self.model, self.prices)
         form = self._request_form()
         return quote(form, comparisons, shared, price=self.price(), source=source)
 
     def _request_form(self) -> RequestForm:
-        from halo_judge.judges.chat.requests import RequestForm
+        from halo_judge.judges.chat.chat_client import RequestForm
 
         parameters: dict[str, Any] = {self.token_limit_parameter: self.max_tokens}
         if self.temperature is not None:

@@ -1,11 +1,18 @@
-"""What tokens cost: the table `prices.json`, and a file of the user's that goes before it."""
+"""What requests cost: the table `prices.json`, a file of the user's before it, and a quote."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from halo_core.judge import Comparison, Quote
+from halo_judge.judges.endpoint.replies import request_key, stored_keys
+
+if TYPE_CHECKING:
+    from halo_judge.judges.chat.chat_client import RequestForm
 
 SHIPPED = Path(__file__).parent / "prices.json"
 BYTES_PER_TOKEN = 4
@@ -86,6 +93,43 @@ def _read(path: Path) -> PriceTable:
             f"{path}: {where}: {first['msg']}; expected "
             '{"models": {"NAME": {"input": 30.0, "output": 60.0}}}, dollars per million tokens'
         ) from None
+
+
+def quote(
+    form: RequestForm,
+    comparisons: Sequence[Comparison],
+    shared: Path,
+    *,
+    price: Price | None,
+    source: str,
+) -> Quote:
+    """Returns the requests that comparisons take, their tokens and their cost.
+
+    Tokens sent are a quarter of the bytes; replies are counted at `max_tokens`, which few reach.
+    Replies that have to be asked for once more are not counted.
+
+    Args:
+        form: Of the requests.
+        comparisons: What would be asked.
+        shared: Where replies are kept.
+        price: Of the model; None where it is not known.
+        source: Whose price it is.
+    """
+    keys = stored_keys(shared) if comparisons else set()
+    before, kept, tokens_in = len(keys), 0, 0
+    for comparison in comparisons:
+        shown = form.template.shown(comparison)
+        request = form.request(shown)
+        key = request_key(request)
+        if shown.a == shown.b or key in keys:
+            kept += 1
+            continue
+        keys.add(key)
+        tokens_in += about_tokens(request["messages"])
+    calls = len(keys) - before
+    tokens_out = calls * form.max_tokens
+    cost = None if price is None else price.cost(tokens_in, tokens_out)
+    return Quote(calls, kept, tokens_in, tokens_out, cost, form.model, source)
 
 
 def about_tokens(messages: Iterable[Mapping[str, str]]) -> int:

@@ -1,4 +1,4 @@
-"""The text that a judge is asked with: a TOML file, shipped or the user's, and its hash.
+"""The text that a judge is asked with, and how its reply is read: a TOML file and its hash.
 
     cut_hanging_sentences = false
     break_role_markers = true       # false when left out
@@ -18,10 +18,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -37,6 +40,9 @@ _ROLE_MARKER = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’)\]]*(?=\s|$)")  # noqa: RUF001
+_FENCED = re.compile(r"\A```(?:json)?\s*\n(.*)\n```\Z", re.DOTALL)
+QUOTED = 120
+"""Characters of a reply that are quoted in a reason."""
 
 
 class _Part(BaseModel):
@@ -49,6 +55,22 @@ class JsonAnswer(_Part):
     form: Literal["json"]
     key: str = Field(min_length=1)
     labels: dict[Winner, str]
+
+    def find(self, text: str) -> tuple[str | None, int]:
+        """Returns the label in the text of a reply, and where it begins; None and -1 without."""
+        fenced = _FENCED.match(text)
+        try:
+            # A key given twice would let the second verdict hide the first.
+            pairs = json.loads(fenced.group(1) if fenced else text, object_pairs_hook=list)
+        except (ValueError, RecursionError):
+            return None, -1
+        if not isinstance(pairs, list):
+            return None, -1
+        labels = [pair[1] for pair in pairs if isinstance(pair, tuple) and pair[0] == self.key]
+        if len(labels) != 1 or not isinstance(labels[0], str):
+            return None, -1
+        ends = [key.end() for key in re.finditer(rf'"{re.escape(self.key)}"\s*:\s*"', text)]
+        return labels[0], ends[-1] if ends else len(text)
 
 
 class LineAnswer(_Part):
@@ -71,6 +93,15 @@ class LineAnswer(_Part):
                 f"pattern {self.pattern!r} has {groups} groups; expected one: the label"
             )
         return self
+
+    def find(self, text: str) -> tuple[str | None, int]:
+        """Returns the label in the text of a reply, and where it begins; None and -1 without."""
+        last = text.splitlines()[-1]
+        match = re.fullmatch(self.pattern, last.strip())
+        if match is None:
+            return None, -1
+        start = len(text) - len(last) + last.index(last.strip()) + match.start(1)
+        return match.group(1), start
 
 
 AnswerForm = Annotated[JsonAnswer | LineAnswer, Field(discriminator="form")]
@@ -152,6 +183,60 @@ def cut_hanging_sentence(text: str) -> str:
     """
     ends = [found.end() for found in _SENTENCE_END.finditer(text)]
     return text[: ends[-1]] if ends else text
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a reply says.
+
+    Attributes:
+        winner: The verdict; None when there is none to be read.
+        reason: The reply, or why there is no verdict.
+        start: Where in the reply the label begins, in characters.
+    """
+
+    winner: Winner | None
+    reason: str
+    start: int = -1
+
+
+def read_reply(reply: Mapping[str, Any], answer: AnswerForm) -> Reading:
+    """Returns the verdict in a stored reply.
+
+    Args:
+        reply: `content`, `finish` and `refusal`, as `chat_client` gives them.
+        answer: The form that the template asks for.
+    """
+    content = reply["content"] or ""
+    if reply["refusal"]:
+        return Reading(None, f"refused: {_quoted(reply['refusal'])}")
+    if reply["finish"] == "content_filter":
+        return Reading(None, "refused: stopped by the endpoint's content filter")
+    reading = read_text(content, answer)
+    if reading.winner is None and reply["finish"] == "length":
+        return Reading(None, f"cut off before the verdict, at max_tokens: {_quoted(content)}")
+    return reading
+
+
+def read_text(content: str, answer: AnswerForm) -> Reading:
+    r"""Returns the verdict in the text of a reply.
+
+    >>> form = LineAnswer(form="last-line", pattern="Better: (1|2)", labels={"A": "1", "B": "2"})
+    >>> read_text("Response 1 is longer.\nBetter: 2", form).winner
+    'B'
+    """
+    text = content.strip()
+    if not text:
+        return Reading(None, "the reply is empty")
+    label, start = answer.find(text)
+    winners: dict[str | None, Winner] = {name: winner for winner, name in answer.labels.items()}
+    if label not in winners:
+        return Reading(None, f"no verdict in the reply: {_quoted(text)}")
+    return Reading(winners[label], text, start + content.index(text))
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= QUOTED else text[: QUOTED - 3] + "...")
 
 
 def template_names() -> list[str]:

@@ -11,9 +11,8 @@ from typing import Any
 
 from halo_core.scoring_judge import Answer, Score
 from halo_judge.judges.endpoint.pace import Pace, Rejected, Unreachable
-from halo_judge.judges.endpoint.reply_store import StoredReply
+from halo_judge.judges.endpoint.replies import StoredReply, Traffic, open_traffic
 from halo_judge.judges.endpoint.secret import read_key
-from halo_judge.judges.endpoint.traffic import Traffic, open_traffic
 from halo_judge.judges.http.http_client import JUDGE, MESSAGE_LENGTH, HttpClient
 from halo_judge.judges.prompt_text import prompt_text
 
