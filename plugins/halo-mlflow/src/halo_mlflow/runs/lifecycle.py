@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from halo_mlflow.runs.record import RunRecord, process_tags
+from halo_mlflow.runs.run_facts import RunFacts, process_tags
 from halo_mlflow.store.state import STATE_FILE, load_state
 from halo_mlflow.store.store import Store, choose_store, connect, http_status
 
@@ -46,7 +46,7 @@ def experiment_id(client: MlflowClient, name: str, recipe: str, store: Store) ->
 def create_run(
     client: MlflowClient,
     experiment: str,
-    record: RunRecord,
+    facts: RunFacts,
     started_s: float,
     here: Path,
     parent: str | None = None,
@@ -56,17 +56,17 @@ def create_run(
     Args:
         client: A client of the store.
         experiment: The experiment's id.
-        record: The run.
+        facts: The run.
         started_s: When it really started, Unix seconds.
         here: The folder whose commit is recorded.
         parent: MLflow's id of the run that it is a child of.
     """
-    tags = {**record.tags(), **process_tags(time.time()), **git_tags(here)}
+    tags = {**facts.tags(), **process_tags(time.time()), **git_tags(here)}
     if parent is not None:
         tags["mlflow.parentRunId"] = parent
     short = {key: value[:5000] for key, value in tags.items() if value}
     run = client.create_run(
-        experiment, start_time=int(started_s * 1000), tags=short, run_name=record.run_name
+        experiment, start_time=int(started_s * 1000), tags=short, run_name=facts.run_name
     )
     return str(run.info.run_id)
 

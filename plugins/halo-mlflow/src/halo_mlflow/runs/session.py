@@ -17,7 +17,7 @@ from halo_core.redact import one_line
 from halo_core.tracker import StartOver, TrackerSession
 from halo_core.workspace.records import EVENTS
 from halo_mlflow.runs.lifecycle import create_run, experiment_id, is_there, mark_dead_runs
-from halo_mlflow.runs.record import RunRecord
+from halo_mlflow.runs.run_facts import RunFacts
 from halo_mlflow.runs.suite_parent import SuiteParent
 from halo_mlflow.runs.writer import RunWriter
 from halo_mlflow.store.links import about_store, run_link, run_links
@@ -51,7 +51,7 @@ class MLflowSession(TrackerSession):
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._options = options
-        self._record = RunRecord(run.resolve(), workspace.resolve())
+        self._facts = RunFacts(run.resolve(), workspace.resolve())
         self._store = choose_store(options.uri, workspace)
         self._here = Path.cwd()
         self._clock = clock
@@ -79,7 +79,7 @@ class MLflowSession(TrackerSession):
     def describe(self) -> Mapping[str, object]:
         """Returns the run's page, further `links`, the store, and MLflow's ids of the run."""
         state, store = self._state, self._store
-        about = about_store(store, self._record.workspace)
+        about = about_store(store, self._facts.workspace)
         if state.run_id is None or state.experiment_id is None:
             return about
         return {
@@ -97,7 +97,7 @@ class MLflowSession(TrackerSession):
 
     @property
     def _state_file(self) -> Path:
-        return self._record.folder / STATE_FILE
+        return self._facts.folder / STATE_FILE
 
     def _handle(self, events: Sequence[Event]) -> None:
         if not events and self._writer is None:
@@ -119,7 +119,7 @@ class MLflowSession(TrackerSession):
         run_id, experiment = self._state.run_id, self._state.experiment_id
         assert run_id is not None
         assert experiment is not None
-        writer = RunWriter(client, run_id, self._record, self._state, self._options)
+        writer = RunWriter(client, run_id, self._facts, self._state, self._options)
         writer.sender.best_effort(
             "the end of dead runs", lambda: mark_dead_runs(client, experiment, run_id)
         )
@@ -128,23 +128,23 @@ class MLflowSession(TrackerSession):
 
     def _create(self, client: MlflowClient, first: Event) -> None:
         self._state = RunState()
-        beginning, _ = next(read_events(self._record.folder / EVENTS.name))
+        beginning, _ = next(read_events(self._facts.folder / EVENTS.name))
         if first != beginning:
             raise StartOver
-        recipe = self._record.recipe
+        recipe = self._facts.recipe
         name = self._options.experiment or f"halo/{recipe}"
         experiment = experiment_id(client, name, recipe, self._store)
         parent = self._parent(client)
-        run_id = create_run(client, experiment, self._record, first["time"], self._here, parent)
+        run_id = create_run(client, experiment, self._facts, first["time"], self._here, parent)
         self._state.experiment_id, self._state.run_id = experiment, run_id
         self._save()
 
     def _parent(self, client: MlflowClient) -> str | None:
         """Returns MLflow's id of the suite's run, made if need be; None without a suite."""
-        suite = self._record.suite
+        suite = self._facts.suite
         if suite is None or not suite.is_dir():
             return None
-        return SuiteParent(self._options, suite, self._record.workspace).find(client)
+        return SuiteParent(self._options, suite, self._facts.workspace).find(client)
 
     def _heartbeat(self, writer: RunWriter) -> None:
         now = self._clock()

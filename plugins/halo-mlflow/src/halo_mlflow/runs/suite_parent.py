@@ -15,7 +15,7 @@ from halo_core.tracker import SuiteStatus
 from halo_core.workspace.lock import held
 from halo_core.workspace.records import RUN, SUITE, SUITE_SPEC, SuiteCell, SuiteRecord, stage_done
 from halo_mlflow.runs.lifecycle import experiment_id, git_tags, is_there
-from halo_mlflow.runs.record import process_tags
+from halo_mlflow.runs.run_facts import process_tags
 from halo_mlflow.runs.sender import Sender
 from halo_mlflow.store.links import about_store, run_link, suite_links
 from halo_mlflow.store.names import final_key, plain_stages

@@ -15,10 +15,9 @@ from halo_core.redact import redact
 from halo_core.workspace.records import EVENTS, VERDICTS
 from halo_mlflow.runs.artifacts import Artifacts
 from halo_mlflow.runs.lifecycle import STATUS
-from halo_mlflow.runs.record import RunRecord, process_tags
+from halo_mlflow.runs.run_facts import RunFacts, process_tags
 from halo_mlflow.runs.sender import Sender
-from halo_mlflow.runs.spans import read_judge
-from halo_mlflow.runs.traces import TraceTarget, send_verdicts
+from halo_mlflow.runs.traces import TraceTarget, read_judge, send_verdicts
 from halo_mlflow.store.names import curve_key, final_key
 from halo_mlflow.store.state import RunState
 
@@ -35,7 +34,7 @@ class RunWriter:
     Args:
         client: A client of the store.
         run_id: MLflow's id of the run.
-        record: What the run's folder says.
+        facts: What the run's folder says.
         state: How much the store has; changed as events are written.
         options: The tracker's options.
 
@@ -47,14 +46,14 @@ class RunWriter:
         self,
         client: MlflowClient,
         run_id: str,
-        record: RunRecord,
+        facts: RunFacts,
         state: RunState,
         options: MLflow,
     ) -> None:
         self.sender = Sender(client, run_id)
         self._client = client
         self._run_id = run_id
-        self._record = record
+        self._facts = facts
         self._state = state
         self._options = options
         self._artifacts = Artifacts(client, run_id)
@@ -89,7 +88,7 @@ class RunWriter:
     def _run_started(self, event: Event) -> None:
         # A parameter never changes in MLflow, and one that would rejects the whole batch it is in.
         there = self._client.get_run(self._run_id).data.params
-        wanted = self._record.parameters()
+        wanted = self._facts.parameters()
         self.sender.params({k: v for k, v in wanted.items() if k not in there})
         self.sender.tags(process_tags(time.time()))
         self.sender.best_effort("the spec", self._send_spec)
@@ -105,7 +104,7 @@ class RunWriter:
     def _metrics(self, event: Event) -> None:
         step = int(event["step"])
         for name, value in event["metrics"].items():
-            key = curve_key(self._record.plain, event["stage"], name)
+            key = curve_key(self._facts.plain, event["stage"], name)
             # MLflow keeps both points of a step that is sent twice, as it is after a resume.
             last = self._steps.get(key, self._state.last_steps.get(key, 0))
             if step > last:
@@ -113,7 +112,7 @@ class RunWriter:
                 self._add(key, value, event, step)
 
     def _stage_ended(self, event: Event) -> None:
-        stage, product, plain = event["stage"], event.get("product", ""), self._record.plain
+        stage, product, plain = event["stage"], event.get("product", ""), self._facts.plain
         self._state.headlines[stage] = event.get("headline") or ""
         curves = {*self._state.last_steps, *self._steps}
         for name, value in event["metrics"].items():
@@ -124,17 +123,15 @@ class RunWriter:
             self.sender.best_effort(f"{product} of {stage}", lambda: self._send_product(event))
 
     def _report(self, event: Event) -> None:
-        path = self._record.folder / event["path"]
+        path = self._facts.folder / event["path"]
         self.sender.best_effort("the report", lambda: self._artifacts.file(path))
 
     def _run_ended(self, event: Event) -> None:
         self.flush()
-        events = self._record.folder / EVENTS.name
+        events = self._facts.folder / EVENTS.name
         self.sender.best_effort("the events", lambda: self._artifacts.file(events, "logs"))
         headline = event.get("headline") or ""
-        self.sender.tags(
-            {"mlflow.note.content": self._record.note(headline, self._state.headlines)}
-        )
+        self.sender.tags({"mlflow.note.content": self._facts.note(headline, self._state.headlines)})
         self._set_error(event.get("error"))
         status = STATUS.get(event["status"], "FAILED")
         if not self._state.status == status == STATUS["done"]:
@@ -163,7 +160,7 @@ class RunWriter:
             self._points.append(Metric(key, float(value), milliseconds(event), step))
 
     def _send_spec(self) -> None:
-        self._artifacts.spec(self._record.folder, self._record.tree)
+        self._artifacts.spec(self._facts.folder, self._facts.tree)
 
     def _send_data_sets(self) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -178,15 +175,15 @@ class RunWriter:
                 ),
                 [InputTag("mlflow.data.context", name)],
             )
-            for name, digest, source in self._record.data_sets()
+            for name, digest, source in self._facts.data_sets()
         ]
         if inputs:
             self._client.log_inputs(self._run_id, inputs)
 
     def _send_product(self, event: Event) -> None:
         stage, product = event["stage"], event["product"]
-        folder = self._record.workspace / event["folder"]
-        plain = self._record.plain
+        folder = self._facts.workspace / event["folder"]
+        plain = self._facts.plain
         if product == "model":
             self._send_model(stage, event)
         else:
@@ -214,11 +211,11 @@ class RunWriter:
     def _send_model(self, stage: str, event: Event) -> None:
         from mlflow.entities import LoggedModelOutput
 
-        folder = self._record.workspace / event["folder"] / "model"
+        folder = self._facts.workspace / event["folder"] / "model"
         if stage not in self._state.models:
             model = self._client.create_logged_model(
                 self._state.experiment_id or "",
-                name=re.sub(r"[^\w-]", "_", f"{self._record.run_name}-{stage}"),
+                name=re.sub(r"[^\w-]", "_", f"{self._facts.run_name}-{stage}"),
                 source_run_id=self._run_id,
                 tags={"halo.folder": str(folder), "mlflow.model.isExternal": "true"},
                 model_type="halo",
@@ -226,7 +223,7 @@ class RunWriter:
             self._client.finalize_logged_model(model.model_id, "READY")
             self._state.models[stage] = model.model_id
             self._client.log_outputs(self._run_id, [LoggedModelOutput(model.model_id, 0)])
-        if self._options.upload_models and stage == self._record.plain.method:
+        if self._options.upload_models and stage == self._facts.plain.method:
             self._artifacts.folder(folder, "model")
 
 

@@ -17,10 +17,10 @@ from mlflow.entities import Run
 
 from halo_core.tracking.suite_tracking import SuiteTracking
 from halo_mlflow.options import MLflow
-from halo_mlflow.runs.record import RunRecord
+from halo_mlflow.runs.run_facts import RunFacts
 from halo_mlflow.runs.session import MLflowSession
 
-MADE = Path(__file__).parents[3] / "tests" / "made_components.py"
+MADE = Path(__file__).parents[4] / "tests" / "made_components.py"
 SUITE = f"""\
 name: tiny
 model: {{hub: someone/small}}
@@ -183,9 +183,9 @@ def test_telling_twice_makes_one_parent_and_a_deleted_one_comes_back_with_its_ch
 
 
 def test_a_cells_name_begins_with_its_method(tracked_run: Any, suite_folder: Path) -> None:
-    record = RunRecord(tracked_run.folder, tracked_run.workspace)
-    assert record.suite == suite_folder
-    assert len(record.run_name) <= 16
+    facts = RunFacts(tracked_run.folder, tracked_run.workspace)
+    assert facts.suite == suite_folder
+    assert len(facts.run_name) <= 16
 
 
 def test_a_store_out_of_reach_only_warns(

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from halo_core.workspace.records import RunStage
-from halo_mlflow.runs.record import RunRecord, colour
+from halo_mlflow.runs.run_facts import RunFacts, colour
 from halo_mlflow.store.names import PlainStages, curve_key, final_key, plain_stages
 
 
-def record(fake_run: Any, **changes: Any) -> RunRecord:
+def facts(fake_run: Any, **changes: Any) -> RunFacts:
     path = fake_run.folder / "run.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-    return RunRecord(fake_run.folder, fake_run.workspace)
+    return RunFacts(fake_run.folder, fake_run.workspace)
 
 
 def stage(id_: str, product: str, loss: str | None = None) -> RunStage:
@@ -33,23 +33,23 @@ def stage(id_: str, product: str, loss: str | None = None) -> RunStage:
 )
 def test_a_run_is_called_by_its_method_beta_and_seed(fake_run: Any, loss: str, name: str) -> None:
     stages = [stage("kto", "model", loss)]
-    assert record(fake_run, stages=stages).run_name == name
+    assert facts(fake_run, stages=stages).run_name == name
 
 
 def test_beta_is_that_of_the_loss_whatever_its_option_is_called(fake_run: Any) -> None:
     path = fake_run.folder / "spec.resolved.yaml"
     path.write_text("stages: {kto: {objective: {use: acme/kto, beta: 0.3}, loss: {beta: 7}}}")
     recorded = {**stage("kto", "model", "acme/kto"), "roles": {"objective": "loss"}}
-    assert record(fake_run, stages=[recorded]).run_name == "kto-b0.3-s2"
+    assert facts(fake_run, stages=[recorded]).run_name == "kto-b0.3-s2"
 
 
 def test_a_run_that_trains_nothing_is_called_by_its_recipe(fake_run: Any) -> None:
     stages = [stage("win", "verdicts")]
-    assert record(fake_run, stages=stages).run_name == "toy-s2"
+    assert facts(fake_run, stages=stages).run_name == "toy-s2"
 
 
 def test_a_run_without_files_has_no_parameters(tmp_path: Path) -> None:
-    empty = RunRecord(tmp_path, tmp_path)
+    empty = RunFacts(tmp_path, tmp_path)
     assert empty.parameters() == {}
     assert empty.recipe == tmp_path.name
     assert empty.tags()["halo.version"] == "unknown"
@@ -58,8 +58,8 @@ def test_a_run_without_files_has_no_parameters(tmp_path: Path) -> None:
 def test_a_data_sets_digest_changes_with_its_content_and_its_split(fake_run: Any) -> None:
     source = {"component": {"use": "toy"}, "digest": "a", "split": "train"}
     variants = [source, {**source, "digest": "b"}, {**source, "split": "test"}]
-    found = record(fake_run, data={"train": variants}).data_sets()
-    assert len({digest for _, digest, _ in found}) == 3
+    sets = facts(fake_run, data={"train": variants}).data_sets()
+    assert len({digest for _, digest, _ in sets}) == 3
 
 
 def test_methods_have_different_colours_that_stay() -> None:

@@ -11,7 +11,7 @@ from mlflow.entities import Trace
 
 from halo_core.workspace.records import STAGE, ComponentRecord, StageRecord
 from halo_mlflow.options import MLflow
-from halo_mlflow.runs.spans import read_judge
+from halo_mlflow.runs.traces import read_judge
 
 ORDERS = [
     {"order": "AB", "winner": "A", "reason": "A is kind", "calls": 1, "cost": 0.01},

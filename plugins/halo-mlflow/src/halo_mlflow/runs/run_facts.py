@@ -30,7 +30,7 @@ _METHODS = ("kto", "dpo", "sft")
 
 
 @dataclass(frozen=True)
-class RunRecord:
+class RunFacts:
     """A run's folder.
 
     Attributes:
