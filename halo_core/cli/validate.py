@@ -38,7 +38,7 @@ def validate(
 
 
 def _validate_spec(request: RunRequest, output: Output) -> None:
-    from halo_core.run.record import resolved_tree, to_yaml
+    from halo_core.run.run_files import resolved_tree, to_yaml
 
     spec = request.spec()
     if output.json:
@@ -52,7 +52,7 @@ def _validate_spec(request: RunRequest, output: Output) -> None:
 
 
 def _validate_suite(request: RunRequest, output: Output) -> None:
-    from halo_core.run.record import resolved_tree, to_yaml
+    from halo_core.run.run_files import resolved_tree, to_yaml
 
     suite = request.suite()
     checked: list[dict[str, Any]] = []

@@ -26,7 +26,7 @@ from halo_core.run.execute import execute, read_error, write_stage
 from halo_core.run.materialise import Rows, materialise_set
 from halo_core.run.plan import Plan, PlannedStage, forget
 from halo_core.run.preflight import Preflight
-from halo_core.run.record import write_run
+from halo_core.run.run_files import write_run
 from halo_core.run.status import RunStatus, StageStatus, Status
 from halo_core.stage import StopFlag
 from halo_core.tracker import Report

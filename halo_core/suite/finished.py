@@ -14,7 +14,7 @@ from typing import Any
 from halo_core.errors import DataError
 from halo_core.run.execute import component_record
 from halo_core.run.plan import Plan
-from halo_core.run.record import resolved_tree, to_yaml
+from halo_core.run.run_files import resolved_tree, to_yaml
 from halo_core.run.status import new_status
 from halo_core.suite.state import CellOutcome, ended
 from halo_core.tracker import Tracker

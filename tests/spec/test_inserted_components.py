@@ -12,7 +12,7 @@ from halo_core.errors import SpecErrors
 from halo_core.plugins.discovery import load
 from halo_core.plugins.entry_points import announcements
 from halo_core.plugins.registry import Registry
-from halo_core.run.record import resolved_tree
+from halo_core.run.run_files import resolved_tree
 from halo_core.spec.document import parse_document
 from halo_core.spec.json_schema import spec_schema
 from halo_core.spec.spec import Spec, check_spec

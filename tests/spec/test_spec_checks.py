@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from halo_core.errors import PluginError, SpecErrors
-from halo_core.run.record import resolved_tree
+from halo_core.run.run_files import resolved_tree
 from halo_core.spec.spec import Spec, load_spec
 
 

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from halo_core.cli import call
 from halo_core.plugins.local_file import import_file
 from halo_core.rows import DataSet
-from halo_core.run.record import to_yaml
+from halo_core.run.run_files import to_yaml
 from halo_core.spec.spec import load_spec
 
 ROOT = Path(__file__).parents[4]

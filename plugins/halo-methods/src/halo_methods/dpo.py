@@ -9,8 +9,7 @@ from pydantic import Field
 from halo_core.feedback import Feedback
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
 from halo_methods.shared import values
-from halo_methods.shared.from_batch import logps_of_pairs
-from halo_methods.shared.logratios import pair_logratios
+from halo_methods.shared.logratios import logps_of_pairs, pair_logratios
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,8 +8,7 @@ from pydantic import Field
 
 from halo_core.feedback import Feedback
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
-from halo_methods.shared.from_batch import by_side
-from halo_methods.shared.logratios import pair_logratios
+from halo_methods.shared.logratios import by_side, pair_logratios
 
 if TYPE_CHECKING:
     from torch import Tensor

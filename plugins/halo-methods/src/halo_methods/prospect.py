@@ -14,8 +14,7 @@ from halo_methods import HALOS
 from halo_methods.shared import class_weights, values
 from halo_methods.shared.class_weights import DESIRABLE, UNDESIRABLE, ClassWeight
 from halo_methods.shared.fields import refuse_ineffective
-from halo_methods.shared.from_batch import relative_to_point
-from halo_methods.shared.logratios import gains_above_point
+from halo_methods.shared.logratios import gains_above_point, relative_to_point
 
 if TYPE_CHECKING:
     from torch import Tensor

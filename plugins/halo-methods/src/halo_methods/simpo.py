@@ -9,7 +9,7 @@ from pydantic import Field
 from halo_core.feedback import Feedback
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
 from halo_methods.shared import values
-from halo_methods.shared.from_batch import logps_and_lengths_of_pairs
+from halo_methods.shared.logratios import logps_and_lengths_of_pairs
 from halo_methods.shared.shapes import check_pairs
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import torch
 
 from halo_core.testing import loss_batch, paired_batch
 from halo_methods.components import DPO, KTO, Dispreferred, KTOLogSigmoid, Prospect
-from halo_methods.shared.from_batch import relative_to_point
+from halo_methods.shared.logratios import relative_to_point
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 CHOSEN, REJECTED = [[-1.0, -2.0], [-0.5], [-3.0, -1.0]], [[-3.0], [-1.0, -1.5], [-0.25]]

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from halo_trainer.batch.deal import split_into_micro_batches
+from halo_trainer.batch.batch_plan import split_into_micro_batches
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])

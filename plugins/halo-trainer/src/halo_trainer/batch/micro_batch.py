@@ -13,7 +13,7 @@ from torch import Tensor
 from halo_core.guarded.reference_point_calls import points_within
 from halo_core.loss import LossBatch
 from halo_core.reference_point import Estimate, RefPointEstimator
-from halo_trainer.batch.deal import split_into_micro_batches
+from halo_trainer.batch.batch_plan import split_into_micro_batches
 from halo_trainer.batch.packing import PackedRow, Scored, pack
 from halo_trainer.encode.examples import EncodedCompletion, EncodedExample
 

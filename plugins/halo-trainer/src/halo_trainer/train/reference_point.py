@@ -28,8 +28,7 @@ from halo_core.reference_point import (
     PairingPlan,
     RefPointEstimator,
 )
-from halo_trainer.batch.batch_plan import BatchPositions
-from halo_trainer.batch.deal import split_into_micro_batches
+from halo_trainer.batch.batch_plan import BatchPositions, split_into_micro_batches
 from halo_trainer.batch.fixed_partners import fixed_partner
 from halo_trainer.batch.micro_batch import GlobalBatch, Lagging, completions_of
 from halo_trainer.batch.packing import Scored, pack

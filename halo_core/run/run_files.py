@@ -1,4 +1,4 @@
-"""What a run's folder says of it: the spec as given and resolved, and `run.json`."""
+"""The files of a run: the spec as given and resolved, and `run.json`, which says what it was."""
 
 from __future__ import annotations
 
