@@ -107,11 +107,11 @@ def check_import_budget(cls: type[Component]) -> None:
         [sys.executable, "-c", _PROBE, asked], capture_output=True, text=True, check=False
     )
     expect(probe.returncode == 0, cls, f"its module cannot be imported alone:\n{probe.stderr}")
-    found = ", ".join(json.loads(probe.stdout.splitlines()[-1]))
+    heavy = ", ".join(json.loads(probe.stdout.splitlines()[-1]))
     expect(
-        not found,
+        not heavy,
         cls,
-        f"importing its module imports {found}; import it inside the method that needs it",
+        f"importing its module imports {heavy}; import it inside the method that needs it",
     )
 
 

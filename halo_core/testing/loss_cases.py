@@ -102,11 +102,11 @@ def _heads(loss: Loss, case: Case) -> dict[str, list[float]]:
 
 def inputs_of(loss: Loss, batch: LossBatch) -> dict[str, Tensor]:
     """Returns the tensors that the losses must have a gradient for, by name, and asks for it."""
-    found = {TOKENS: batch.policy_token_logps} if "policy_logps" in loss.needed() else {}
-    found |= {HEAD + name: values for name, values in batch.heads.items()}
+    inputs = {TOKENS: batch.policy_token_logps} if "policy_logps" in loss.needed() else {}
+    inputs |= {HEAD + name: values for name, values in batch.heads.items()}
     if batch.reference_point is not None and batch.reference_point.ndim == 1:
-        found[_POINT] = batch.reference_point
-    return {name: tensor.requires_grad_() for name, tensor in found.items()}
+        inputs[_POINT] = batch.reference_point
+    return {name: tensor.requires_grad_() for name, tensor in inputs.items()}
 
 
 def with_inputs(batch: LossBatch, inputs: Mapping[str, Tensor]) -> LossBatch:

@@ -137,14 +137,14 @@ def _check_forwarded(wrapper: LossWrapper, loss: Loss) -> None:
     with must_not_raise(wrapper, "what it says of the wrapped loss"):
         needs = set(loss.needed()) - set(wrapper.needed())
         heads = set(loss.heads()) - set(wrapper.heads())
-        said = {
+        answers = {
             "resolved_feedback()": (wrapper.resolved_feedback(), loss.resolved_feedback()),
             "control_tokens()": (wrapper.control_tokens(), loss.control_tokens()),
             "settle()": (wrapper.settle(counts).loss, _around_settled(wrapper, loss, counts)),
         }
     expect(not needs, wrapper, f"needed() leaves out {needs} of the wrapped loss")
     expect(not heads, wrapper, f"heads() leaves out {heads} of the wrapped loss")
-    for call, (mine, theirs) in said.items():
+    for call, (mine, theirs) in answers.items():
         expect(mine == theirs, wrapper, f"{call} gives {mine}; the wrapped loss has {theirs}")
 
 

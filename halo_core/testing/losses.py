@@ -204,14 +204,14 @@ LOSS_CHECKS: Sequence[Callable[[Loss], None]] = (
 
 def _tensors(batch: LossBatch) -> dict[str, Tensor]:
     """All that a batch holds, by name; what is not there left out."""
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for field in fields(LossBatch):
         value = getattr(batch, field.name)
         if isinstance(value, Mapping):
-            found |= {f"{field.name}[{name!r}]": tensor for name, tensor in value.items()}
+            tensors |= {f"{field.name}[{name!r}]": tensor for name, tensor in value.items()}
         elif value is not None:
-            found[field.name] = value
-    return found
+            tensors[field.name] = value
+    return tensors
 
 
 def _expect_shape(

@@ -142,24 +142,28 @@ def _check_estimates(
         logratios = [scale * (1 + i) / len(pairs) for i in range(len(pairs))]
         observed = Observed(logratios, [3] * len(pairs), pairs, len(plan.batch))
         where = f"{name}, log-ratios around {scale:g}"
-        kept = dict(state)
+        state_before = dict(state)
         with must_not_raise(estimator, f"estimate() for {where}"):
             estimate = estimator.estimate(observed, state)
-            again = estimator.estimate(observed, json.loads(json.dumps(kept)))
+            again = estimator.estimate(observed, json.loads(json.dumps(state_before)))
         expect(
             isinstance(estimate, Estimate),
             estimator,
             f"{where}: estimate() returned {estimate!r}; expected an Estimate",
         )
         _check_finite(estimator, where, estimate)
-        expect(dict(state) == kept, estimator, f"{where}: estimate() changes the state it is given")
+        expect(
+            dict(state) == state_before,
+            estimator,
+            f"{where}: estimate() changes the state it is given",
+        )
         expect(
             estimate == again,
             estimator,
             f"{where}: the state through JSON gives {again}; expected {estimate}",
         )
         if estimator.lagged:
-            known = estimator.point_from(kept)
+            known = estimator.point_from(state_before)
             expect(
                 known == estimate.value,
                 estimator,

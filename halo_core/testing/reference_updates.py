@@ -35,22 +35,22 @@ def check_shares(update: ReferenceUpdate) -> None:
             reference is never changed.
     """
     chance = random.getstate()
-    found = _shares(update, STEPS)
+    shares = _shares(update, STEPS)
     expect(
         random.getstate() == chance,
         update,
         "mix() draws from the global random state; a share depends on the step alone",
     )
-    again = _shares(update, reversed(STEPS))
+    shares_again = _shares(update, reversed(STEPS))
     for step in STEPS:
         expect(
-            found[step] == again[step],
+            shares[step] == shares_again[step],
             update,
-            f"step {step}: mix() gives {found[step]!r}, and {again[step]!r} when the steps are "
-            "asked for in another order; a share depends on the step alone",
+            f"step {step}: mix() gives {shares[step]!r}, and {shares_again[step]!r} when the steps "
+            "are asked for in another order; a share depends on the step alone",
         )
     expect(
-        any(found.values()),
+        any(shares.values()),
         update,
         f"mix() is 0 at all of {len(STEPS)} steps up to {STEPS[-1]:,}: it never changes the "
         "reference",

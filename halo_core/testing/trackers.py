@@ -64,7 +64,7 @@ def check_session(tracker: Tracker, run: Path, workspace: Path) -> None:
             not say the same of itself before and after it was given all events again.
     """
     events = [event for event, _ in read_events(run / EVENTS.name)]
-    told: list[Mapping[str, Any]] = []
+    descriptions: list[Mapping[str, Any]] = []
     for opening, parts in (("first", [[event] for event in events]), ("second", [events])):
         with must_not_raise(tracker, f"open() of the {opening} session"):
             session: object = tracker.open(run, workspace)
@@ -76,10 +76,10 @@ def check_session(tracker: Tracker, run: Path, workspace: Path) -> None:
         assert isinstance(session, TrackerSession)
         for part in (*parts, (), events):
             _hand_over(tracker, session, part, events)
-        told.append(_described(tracker, "describe", session.describe()))
+        descriptions.append(_described(tracker, "describe", session.describe()))
         with must_not_raise(tracker, f"close() of the {opening} session"):
             session.close()
-    for before, after in pairwise(told):
+    for before, after in pairwise(descriptions):
         expect(before == after, tracker, f"describe() was {before}, and is {after} of the same run")
 
 
@@ -129,8 +129,8 @@ def _check_comparison(
 ) -> None:
     asked = [*runs, unknown]
     with must_not_raise(tracker, "compare_runs()"):
-        said = _described(tracker, "compare_runs", tracker.compare_runs(asked, workspace))
-    absent = said.get("absent", [])
+        comparison = _described(tracker, "compare_runs", tracker.compare_runs(asked, workspace))
+    absent = comparison.get("absent", [])
     known = [str(run) for run in asked]
     expect(
         isinstance(absent, list) and all(run in known for run in absent),
@@ -158,13 +158,13 @@ def _hand_over(
 def _described(tracker: Tracker, call: str, answer: object) -> Mapping[str, Any]:
     """Returns a description as halo shows it; an empty one where nothing is offered."""
     problems: list[BaseException] = []
-    told = describe_all(
+    descriptions = describe_all(
         {"it": tracker}, call, lambda _: answer, lambda _, error: problems.append(error)
     )
     expect(not problems, tracker, str(problems[0]) if problems else "")
     if isinstance(answer, Mapping) and answer:
         expect("label" in answer, tracker, f"{call}() gave no 'label': what people call it")
-    return told.get("it", {})
+    return descriptions.get("it", {})
 
 
 def _make_run(workspace: Workspace, cell: str) -> Path:

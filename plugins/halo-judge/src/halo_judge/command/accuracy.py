@@ -58,7 +58,7 @@ class JudgedComparison:
         return fmean(credit(result, majority) for result in results)
 
 
-def credit(said: Choice, majority: Choice) -> float:
+def credit(choice: Choice, majority: Choice) -> float:
     """Returns the point for a verdict: half of one for a tie where people prefer a text.
 
     So a judge that knows nothing gets one half where people prefer a text, whether it throws a
@@ -67,9 +67,9 @@ def credit(said: Choice, majority: Choice) -> float:
     >>> credit("win", "win"), credit("tie", "win"), credit("win", "tie")
     (1.0, 0.5, 0.0)
     """
-    if said == majority:
+    if choice == majority:
         return 1.0
-    return 0.5 if said == "tie" else 0.0
+    return 0.5 if choice == "tie" else 0.0
 
 
 def evaluation(judged: Sequence[JudgedComparison], *, confidence: float) -> dict[str, Any]:
@@ -92,21 +92,21 @@ def evaluation(judged: Sequence[JudgedComparison], *, confidence: float) -> dict
         judged: At least one.
         confidence: Of the intervals, in (0, 1).
     """
-    scored = [each for each in judged if each.line["result"] != "unscored"]
-    right = [each for each in judged if each.points is not None]
-    points = [each.points for each in right if each.points is not None]
-    clusters = [prompt_id(each.line["prompt"]) for each in right]
+    scored = [comparison for comparison in judged if comparison.line["result"] != "unscored"]
+    right = [comparison for comparison in judged if comparison.points is not None]
+    points = [comparison.points for comparison in right if comparison.points is not None]
+    clusters = [prompt_id(comparison.line["prompt"]) for comparison in right]
     return {
         "n": len(judged),
-        "majority": sum(each.labelled.majority is not None for each in judged),
+        "majority": sum(comparison.labelled.majority is not None for comparison in judged),
         "unscored": len(judged) - len(scored),
         "accuracy": (
             asdict(clustered_rate(points, clusters, confidence=confidence)) if points else None
         ),
-        "position": position([each.line for each in scored], confidence),
+        "position": position([comparison.line for comparison in scored], confidence),
         "kappa": _kappa(right),
         "calibration": _calibration(right, confidence),
-        **paid_requests([each.line for each in judged]),
+        **paid_requests([comparison.line for comparison in judged]),
     }
 
 
@@ -115,7 +115,7 @@ def against_floor(
 ) -> PairedDifference | None:
     """Returns how far a judge's points are above those of another on the same comparisons."""
     ours, theirs = (
-        {each.id: each.points for each in side if each.points is not None}
+        {comparison.id: comparison.points for comparison in side if comparison.points is not None}
         for side in (judged, floor)
     )
     if not ours.keys() & theirs.keys():
@@ -131,13 +131,13 @@ def beats(difference: PairedDifference, *, confidence: float) -> bool:
 def _kappa(right: Sequence[JudgedComparison]) -> float | None:
     if not right:
         return None
-    ruled = [each.line["result"] for each in right]
-    found = cohen_kappa(ruled, [str(each.labelled.majority) for each in right])
-    return None if isnan(found) else found
+    ruled = [comparison.line["result"] for comparison in right]
+    kappa = cohen_kappa(ruled, [str(comparison.labelled.majority) for comparison in right])
+    return None if isnan(kappa) else kappa
 
 
 def _calibration(right: Sequence[JudgedComparison], confidence: float) -> dict[str, Any] | None:
-    sure = [(_preference(each.line), each.labelled.majority) for each in right]
+    sure = [(_preference(comparison.line), comparison.labelled.majority) for comparison in right]
     known = [(p, POINTS[majority]) for p, majority in sure if p is not None and majority]
     if not known:
         return None
@@ -167,22 +167,22 @@ def human_agreement(comparisons: Sequence[Rated], *, confidence: float) -> dict[
         comparisons: All of a file.
         confidence: Of the interval, in (0, 1).
     """
-    several = [each for each in comparisons if len(each.labels) > 1]
+    several = [one for one in comparisons if len(one.labels) > 1]
     if not several:
         return None
     points, clusters = [], []
-    for each in several:
-        for annotator, choice in each.labels.items():
-            others = majority_of([c for who, c in each.labels.items() if who != annotator])
+    for comparison in several:
+        for annotator, choice in comparison.labels.items():
+            others = majority_of([c for who, c in comparison.labels.items() if who != annotator])
             if others is not None:
                 points.append(credit(choice, others))
-                clusters.append(each.prompt_id)
-    annotators = list(dict.fromkeys(who for each in several for who in each.labels))
-    ratings = [[each.labels.get(who) for each in several] for who in annotators]
+                clusters.append(comparison.prompt_id)
+    annotators = list(dict.fromkeys(who for comparison in several for who in comparison.labels))
+    ratings = [[comparison.labels.get(who) for comparison in several] for who in annotators]
     alpha = krippendorff_alpha(ratings)
     return {
         "annotators": len(annotators),
-        "labels": sum(len(each.labels) for each in several),
+        "labels": sum(len(comparison.labels) for comparison in several),
         "accuracy": (
             asdict(clustered_rate(points, clusters, confidence=confidence)) if points else None
         ),
@@ -193,7 +193,7 @@ def human_agreement(comparisons: Sequence[Rated], *, confidence: float) -> dict[
 
 def _kappas(ratings: dict[str, list[Choice | None]]) -> dict[str, float]:
     pairs = list(combinations(ratings, 2))
-    found: dict[str, float] = {}
+    kappas: dict[str, float] = {}
     for one, other in pairs if len(pairs) <= PAIRS else ():
         both = [
             (a, b)
@@ -202,5 +202,5 @@ def _kappas(ratings: dict[str, list[Choice | None]]) -> dict[str, float]:
         ]
         kappa = cohen_kappa([a for a, _ in both], [b for _, b in both]) if both else float("nan")
         if not isnan(kappa):
-            found[f"{one}, {other}"] = kappa
-    return found
+            kappas[f"{one}, {other}"] = kappa
+    return kappas

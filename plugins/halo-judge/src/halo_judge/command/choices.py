@@ -59,7 +59,7 @@ class Choices:
             raise UserError(
                 f"expected a name that ends in {known}{more}", location=f"--out {self.out}"
             )
-        if path.resolve() in [each.resolve() for each in inputs]:
+        if path.resolve() in [file.resolve() for file in inputs]:
             raise UserError(
                 "is one of the files that are read; name another", location=f"--out {self.out}"
             )

@@ -23,11 +23,11 @@ def quote_rows(works: Iterable[JudgeWork], workspace: Workspace) -> list[dict[st
     by_judge: dict[str, list[JudgeWork]] = {}
     for work in works:
         by_judge.setdefault(work.judge.label, []).append(work)
-    return [_row(label, found, workspace) for label, found in by_judge.items()]
+    return [_row(label, of_judge, workspace) for label, of_judge in by_judge.items()]
 
 
 def _row(label: str, works: Sequence[JudgeWork], workspace: Workspace) -> dict[str, Any]:
-    judge, asked = works[0].judge.judge, [each for work in works for each in work.comparisons()]
+    judge, asked = works[0].judge.judge, [shown for work in works for shown in work.comparisons()]
     row: dict[str, Any] = {"judge": label, "model": None, "comparisons": len(asked)}
     quote = quote_of(judge, asked, workspace.cache)
     if quote is None:

@@ -83,9 +83,9 @@ def label(
     from halo_judge.command.label_sources import find_sources
     from halo_judge.label_stage.options import Label
 
-    found = component_given("judge", judge, option="--judge", overrides=overrides)
+    resolved = component_given("judge", judge, option="--judge", overrides=overrides)
     stage = Label(
-        judge=cast("Judge", found.component),
+        judge=cast("Judge", resolved.component),
         feedback=feedback,
         of=of,
         against=against,
@@ -96,9 +96,9 @@ def label(
     )
     _check(stage, out)
     sources = find_sources(stage, open_workspace(workspace), Path(out))
-    for line in sources.told:
+    for line in sources.notes:
         click.echo(line, err=True)
-    result, counts, file = _run(stage, found, sources, Path(out))
+    result, counts, file = _run(stage, resolved, sources, Path(out))
     output.emit({"out": str(file), **result.metrics, **counts})
     output.say(result.headline)
     output.say(f"{file}: {{use: jsonl, path: {out}}} reads it")

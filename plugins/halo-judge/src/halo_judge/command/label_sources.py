@@ -28,14 +28,14 @@ class Sources:
         inputs: As a stage's: ``of`` and ``against`` to files or folders of samples.
         data: As a stage's: ``data`` to rows.
         names: What was given, made absolute; names the work.
-        told: What the user should know of the rows.
+        notes: What the user should know of the rows.
     """
 
     workspace: Workspace
     inputs: Mapping[str, Path]
     data: Mapping[str, DataSet]
     names: Sequence[str]
-    told: Sequence[str]
+    notes: Sequence[str]
 
     def folder(self, judge: Resolved) -> Path:
         """Returns where what a judge says of these completions is kept."""
@@ -81,14 +81,14 @@ def find_sources(stage: Label, workspace: Workspace, out: Path) -> Sources:
         )
     names = [*map(str, inputs.values()), str(stage.against == TARGET)]
     data: dict[str, DataSet] = {}
-    told = [line for path in inputs.values() if path.is_file() for line in _left_out(path)]
+    notes = [line for path in inputs.values() if path.is_file() for line in _left_out(path)]
     if stage.data is not None:
         file = Path(str(stage.data)).expanduser().resolve()
-        data["data"], told = _rows(file, workspace)
+        data["data"], notes = _rows(file, workspace)
         names.append(str(file))
     if str(out.resolve()) in names:
         raise UserError(f"{out} is what is labelled; expected another file", location="--out")
-    return Sources(workspace, inputs, data, names, told)
+    return Sources(workspace, inputs, data, names, notes)
 
 
 def _left_out(path: Path) -> list[str]:
@@ -137,10 +137,10 @@ def _rows(file: Path, workspace: Workspace) -> tuple[DataSet, list[str]]:
 
     mistakes = Mistakes(Document("--data", Path.cwd(), {}))
     value = {"use": "jsonl", "path": str(file)}
-    found = resolve_set(Resolver(discover(), mistakes), file.name, value, ())
-    if found is None:
+    data_set = resolve_set(Resolver(discover(), mistakes), file.name, value, ())
+    if data_set is None:
         raise mistakes.errors[0]
-    (rows,) = materialise_set(found, workspace)
+    (rows,) = materialise_set(data_set, workspace)
     reasons = ", ".join(f"{n} {reason}" for reason, n in rows.dropped.items())
-    told = [f"{file.name}: {rows.count} rows, dropped {reasons}"] if reasons else []
-    return DataSet(file.name, rows.feedback, [rows.file]), told
+    notes = [f"{file.name}: {rows.count} rows, dropped {reasons}"] if reasons else []
+    return DataSet(file.name, rows.feedback, [rows.file]), notes

@@ -56,12 +56,12 @@ def _label(resolved: Resolved, longest: int) -> str:
 
     fields = fields_by_alias(type(resolved.component))
     left_out = {name for name, info in fields.items() if marks(info, Execution)}
-    said = [
+    options = [
         f"{name}={text}"
         for name, value in resolved.options.items()
         if name not in left_out and len(text := _shown(str(value), longest)) <= longest
     ]
-    return " ".join([resolved.short_name, *said])
+    return " ".join([resolved.short_name, *options])
 
 
 def _shown(value: str, longest: int) -> str:

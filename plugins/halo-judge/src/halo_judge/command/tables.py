@@ -15,11 +15,11 @@ def numbers_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str
 
     A column in which no row has anything but ``-`` is left out.
     """
-    kept = [
+    filled = [
         place for place in range(len(header)) if not place or {row[place] for row in rows} != {"-"}
     ]
-    shown = [[row[place] for place in kept] for row in rows]
-    return grid(title, [header[place] for place in kept], shown)
+    shown = [[row[place] for place in filled] for row in rows]
+    return grid(title, [header[place] for place in filled], shown)
 
 
 def judge_header(confidence: float) -> list[str]:

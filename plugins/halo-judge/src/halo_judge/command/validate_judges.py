@@ -91,15 +91,15 @@ def validate_judges(
         for why, count in part.file.dropped.items():
             click.echo(f"{part.file.path}: {count} left out: {why}", err=True)
     if choices.dry_run:
-        rows = quote_rows([work for each in works.values() for work in each], workspace)
+        rows = quote_rows([work for of_judge in works.values() for work in of_judge], workspace)
         say_quotes(output, {"files": [_about(part) for part in parts]}, rows)
         return
-    found = {label: _judged(parts, each, workspace) for label, each in works.items()}
+    judged = {label: _judged(parts, of_judge, workspace) for label, of_judge in works.items()}
     payload = {
         "confidence": choices.confidence,
         "files": [_about(part, choices.confidence) for part in parts],
         "judges": {judge.label: judge.resolved.tree() for judge in named},
-        "rows": _rows(found, choices.confidence),
+        "rows": _rows(judged, choices.confidence),
     }
     if place is not None:
         _write(place, payload)
@@ -115,41 +115,45 @@ def _parts(paths: Sequence[str], choices: Choices) -> list[JudgedFile]:
             raise UserError("given twice; leave one out", location=f"--validate {file.path}")
     parts = []
     for file in files:
-        chosen = subset([each.duel for each in file.comparisons], choices.n, choices.seed)
+        chosen = subset(
+            [comparison.duel for comparison in file.comparisons], choices.n, choices.seed
+        )
         ids = {duel.prompt_id for duel in chosen}
         parts.append(JudgedFile(file, [c for c in file.comparisons if c.duel.prompt_id in ids]))
     return parts
 
 
 def _work(judge: NamedJudge, part: JudgedFile) -> JudgeWork:
-    return plan_work(judge, [each.duel for each in part.comparisons], part.about, both=True)
+    return plan_work(
+        judge, [comparison.duel for comparison in part.comparisons], part.about, both=True
+    )
 
 
 def _judged(
     parts: Sequence[JudgedFile], works: Sequence[JudgeWork], workspace: Workspace
 ) -> dict[str, list[JudgedComparison]]:
     """Returns a file's path to what a judge made of its comparisons."""
-    found = {}
+    judged = {}
     for part, work in zip(parts, works, strict=True):
         lines = judge_and_report(work, workspace, quote_rows([work], workspace)[0])
-        found[str(part.file.path)] = [
+        judged[str(part.file.path)] = [
             JudgedComparison(f"{part.file.path} {line['prompt_id']}", labelled, line)
             for labelled, line in zip(part.comparisons, lines, strict=True)
         ]
-    return found
+    return judged
 
 
 def _rows(
-    found: Mapping[str, Mapping[str, Sequence[JudgedComparison]]], confidence: float
+    judged: Mapping[str, Mapping[str, Sequence[JudgedComparison]]], confidence: float
 ) -> list[dict[str, Any]]:
     """Returns a row per file and judge; with several files also one per judge over all."""
     pooled = {
-        label: {ALL: [each for judged in files.values() for each in judged]}
-        for label, files in found.items()
+        label: {ALL: [comparison for of_file in files.values() for comparison in of_file]}
+        for label, files in judged.items()
     }
-    several = len(found[FLOOR]) > 1
+    several = len(judged[FLOOR]) > 1
     rows = []
-    for tables in (found, pooled) if several else (found,):
+    for tables in (judged, pooled) if several else (judged,):
         for file in tables[FLOOR]:
             for label, files in tables.items():
                 rows.append(_row(file, label, files[file], tables[FLOOR][file], confidence))

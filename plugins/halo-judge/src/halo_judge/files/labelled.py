@@ -120,7 +120,7 @@ def read_labelled(given: str) -> LabelledFile:
     if not path.exists():
         raise PathError(f"there is no such file.{near_names(path)}", location=given)
     dropped = Counter[str]()
-    found: dict[object, _Pair] = {}
+    pairs: dict[object, _Pair] = {}
     textless: list[_Pair] = []
     for number, row in objects(path):
         pair = _pair(row, f"{path}:{number}")
@@ -131,15 +131,15 @@ def read_labelled(given: str) -> LabelledFile:
             dropped[NO_LABEL] += 1
         else:
             key = pair.key if pair.repeats else number
-            _add(found.setdefault(key, _Pair(pair.prompt, pair.a, pair.b, {})), pair)
-    if not found:
+            _add(pairs.setdefault(key, _Pair(pair.prompt, pair.a, pair.b, {})), pair)
+    if not pairs:
         counted = ", ".join(f"{n} left out: {why}" for why, n in dropped.items())
         raise DataError(
             f"no labelled comparison in it ({counted or 'it is empty'})", location=str(path)
         )
     name = re.sub(r"\.jsonl?(\.gz)?$", "", path.name)
-    rated = [Rated(prompt_id(p.prompt), p.labels) for p in [*found.values(), *textless]]
-    return LabelledFile(path, name, _comparisons(list(found.values())), rated, dropped)
+    rated = [Rated(prompt_id(p.prompt), p.labels) for p in [*pairs.values(), *textless]]
+    return LabelledFile(path, name, _comparisons(list(pairs.values())), rated, dropped)
 
 
 @dataclass(frozen=True)
@@ -159,12 +159,12 @@ class _Pair:
         return prompt_id(self.prompt), self.a, self.b
 
 
-def _add(kept: _Pair, pair: _Pair) -> None:
+def _add(of_texts: _Pair, pair: _Pair) -> None:
     for annotator, choice in pair.labels.items():
         free = annotator
-        while free in kept.labels:
-            free = f"{annotator} ({len(kept.labels) + 1})"
-        kept.labels[free] = choice
+        while free in of_texts.labels:
+            free = f"{annotator} ({len(of_texts.labels) + 1})"
+        of_texts.labels[free] = choice
 
 
 def _comparisons(pairs: Sequence[_Pair]) -> list[Labelled]:
@@ -185,7 +185,7 @@ def _pair(row: FileRow, place: str) -> _Pair:
             instruction_of(row, place), row["output_1"], row["output_2"], labels, repeats=True
         )
     if "response1" in row and "response2" in row and (annotators := _annotators(row)):
-        labels = _labels({each: row[each] for each in annotators}, _with_ties, place)
+        labels = _labels({annotator: row[annotator] for annotator in annotators}, _with_ties, place)
         return _Pair(instruction_of(row, place), row["response1"], row["response2"], labels)
     if {"prompt", "a", "b"} <= row.keys() and ("label" in row or "labels" in row):
         labels = _labels(_plain(row, place), _word, place)
@@ -213,8 +213,8 @@ def _plain(row: FileRow, place: str) -> Mapping[str, Any]:
 def _labels(
     given: Mapping[str, Any], read: Callable[[Any, str, str], Choice | None], place: str
 ) -> dict[str, Choice]:
-    found = {annotator: read(value, annotator, place) for annotator, value in given.items()}
-    return {annotator: choice for annotator, choice in found.items() if choice is not None}
+    choices = {annotator: read(value, annotator, place) for annotator, value in given.items()}
+    return {annotator: choice for annotator, choice in choices.items() if choice is not None}
 
 
 def _number(value: Any, column: str, place: str) -> Choice | None:
@@ -228,8 +228,8 @@ def _with_ties(value: Any, column: str, place: str) -> Choice | None:
 
 def _word(value: Any, column: str, place: str) -> Choice | None:
     meanings: dict[Any, Choice] = {"a": "win", "b": "loss", "tie": "tie"}
-    said = value.lower() if isinstance(value, str) else value
-    return _meant(said, meanings, "a, b or tie", column, place)
+    word = value.lower() if isinstance(value, str) else value
+    return _meant(word, meanings, "a, b or tie", column, place)
 
 
 def _meant(

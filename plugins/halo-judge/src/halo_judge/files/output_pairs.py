@@ -91,10 +91,10 @@ def pair_outputs(a: OutputFile, b: OutputFile) -> Pairing:
 
 
 def _by_prompt(outputs: Iterable[ModelOutput]) -> Mapping[str, list[ModelOutput]]:
-    found: dict[str, list[ModelOutput]] = {}
+    by_prompt: dict[str, list[ModelOutput]] = {}
     for output in outputs:
-        found.setdefault(prompt_id(output.prompt), []).append(output)
-    return found
+        by_prompt.setdefault(prompt_id(output.prompt), []).append(output)
+    return by_prompt
 
 
 def _couples(

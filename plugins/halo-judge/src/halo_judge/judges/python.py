@@ -82,13 +82,13 @@ class PythonSession:
     """
 
     def __init__(self, path: Path, name: str) -> None:
-        found = getattr(import_file(path.resolve()), name, None)
-        if not callable(found):
+        function = getattr(import_file(path.resolve()), name, None)
+        if not callable(function):
             raise PluginError(
-                f"{name!r} is {found!r}; expected a function of prompt and completion",
+                f"{name!r} is {function!r}; expected a function of prompt and completion",
                 location=str(path),
             )
-        self._function: Callable[..., Any] = found
+        self._function: Callable[..., Any] = function
         self._path = path.resolve()
         self._name = name
 

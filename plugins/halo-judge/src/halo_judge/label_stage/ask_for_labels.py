@@ -33,14 +33,14 @@ def ask_for_scores(
         Interrupted: When asked to stop.
     """
     answers = {answer.id: answer for answer in all_answers(candidates)}
-    kept = score_lines(context.folder, answers.values()).go_on(list(answers), context)
-    if kept.lacking:
-        rest = [answers[id_] for id_ in kept.lacking]
+    file = score_lines(context.folder, answers.values()).go_on(list(answers), context)
+    if file.lacking:
+        rest = [answers[id_] for id_ in file.lacking]
         with opened(
             judge, SCORE_FORM, lambda: judge.open_scoring(judge_context(context))
         ) as session:
-            kept.take(_score(judge, session, rest, kept.pause))
-    lines = kept.in_order()
+            file.take(_score(judge, session, rest, file.pause))
+    lines = file.in_order()
     if cut := sum(line["cut"] for line in lines):
         context.warn(
             f"{cut} of {len(answers)} completions were too long for the judge with their prompt: "

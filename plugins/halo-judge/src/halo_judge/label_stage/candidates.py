@@ -103,16 +103,16 @@ def by_prompt(rows: Iterable[Completion], dropped: Counter[str]) -> list[Candida
     texts: dict[str, list[str]] = {}
     for id_, prompt, text in rows:
         prompts.setdefault(id_, prompt)
-        found = texts.setdefault(id_, [])
+        of_prompt = texts.setdefault(id_, [])
         if not text.strip():
             dropped[EMPTY] += 1
-        elif text in found:
+        elif text in of_prompt:
             dropped[AGAIN] += 1
         else:
-            found.append(text)
+            of_prompt.append(text)
     return [Candidates(id_, prompts[id_], tuple(t)) for id_, t in texts.items() if t]
 
 
 def all_answers(candidates: Sequence[Candidates]) -> list[Answer]:
     """Returns all completions as what a judge scores, prompt by prompt."""
-    return [answer for each in candidates for answer in each.answers()]
+    return [answer for group in candidates for answer in group.answers()]

@@ -72,15 +72,15 @@ def _binary(
     rules: Rules, candidates: Sequence[Candidates], scores: Scores, dropped: Counter[str]
 ) -> Iterator[FeedbackLine]:
     threshold = threshold_of(rules, scores)
-    for each in candidates:
-        for text, score in _scored_texts(each, scores, dropped):
+    for group in candidates:
+        for text, score in _scored_texts(group, scores, dropped):
             above = _sign(rules) * (score - threshold)
             if abs(above) < rules.margin:
                 dropped[NEAR] += 1
                 continue
             yield {
-                "id": answer_id(each.prompt, text),
-                "prompt": each.prompt,
+                "id": answer_id(group.prompt, text),
+                "prompt": group.prompt,
                 "completion": text,
                 "desirable": above >= 0,
                 "score": score,
@@ -90,37 +90,37 @@ def _binary(
 def _paired(
     rules: Rules, candidates: Sequence[Candidates], scores: Scores, dropped: Counter[str]
 ) -> Iterator[FeedbackLine]:
-    for each in candidates:
-        found = list(_scored_texts(each, scores, dropped))
-        if len(found) < 2:
-            dropped[ALONE] += len(found)
+    for group in candidates:
+        scored = list(_scored_texts(group, scores, dropped))
+        if len(scored) < 2:
+            dropped[ALONE] += len(scored)
             continue
-        ranked = sorted(found, key=lambda item: -_sign(rules) * item[1])
+        ranked = sorted(scored, key=lambda item: -_sign(rules) * item[1])
         (chosen, high), (rejected, low) = ranked[0], ranked[-1]
         if high == low or abs(high - low) < rules.margin:
             dropped[EQUAL if high == low else CLOSE] += 1
             continue
-        yield _pair(each, chosen, rejected) | {"chosen_score": high, "rejected_score": low}
+        yield _pair(group, chosen, rejected) | {"chosen_score": high, "rejected_score": low}
 
 
 def _scored(
     rules: Rules, candidates: Sequence[Candidates], scores: Scores, dropped: Counter[str]
 ) -> Iterator[FeedbackLine]:
-    for each in candidates:
-        found = list(_scored_texts(each, scores, dropped))
-        if found:
+    for group in candidates:
+        scored = list(_scored_texts(group, scores, dropped))
+        if scored:
             yield {
-                "id": each.prompt_id,
-                "prompt": each.prompt,
-                "completions": [text for text, _ in found],
-                "scores": [_sign(rules) * score for _, score in found],
+                "id": group.prompt_id,
+                "prompt": group.prompt,
+                "completions": [text for text, _ in scored],
+                "scores": [_sign(rules) * score for _, score in scored],
             }
 
 
 def _scored_texts(
-    each: Candidates, scores: Scores, dropped: Counter[str]
+    group: Candidates, scores: Scores, dropped: Counter[str]
 ) -> Iterator[tuple[str, float]]:
-    for answer in each.answers():
+    for answer in group.answers():
         if answer.id in scores:
             yield answer.completion, scores[answer.id]
         else:
@@ -130,15 +130,15 @@ def _scored_texts(
 def rows_of_verdicts(lines: Sequence[VerdictLine], dropped: Counter[str]) -> Iterator[FeedbackLine]:
     """Yields a pair for each duel that both orders decide alike; counts the others by reason."""
     for line in lines:
-        each = Candidates(line["prompt_id"], line["prompt"], ())
+        group = Candidates(line["prompt_id"], line["prompt"], ())
         texts = line["completion"], line["baseline"]
         if line["result"] in ("win", "loss"):
-            yield _pair(each, *(texts if line["result"] == "win" else texts[::-1]))
+            yield _pair(group, *(texts if line["result"] == "win" else texts[::-1]))
         elif line["result"] == "unscored":
             dropped[UNSCORED] += 1
         else:
             dropped[FLIP if line["flip"] else TIE] += 1
 
 
-def _pair(each: Candidates, chosen: str, rejected: str) -> FeedbackLine:
-    return {"id": each.prompt_id, "prompt": each.prompt, "chosen": chosen, "rejected": rejected}
+def _pair(group: Candidates, chosen: str, rejected: str) -> FeedbackLine:
+    return {"id": group.prompt_id, "prompt": group.prompt, "chosen": chosen, "rejected": rejected}

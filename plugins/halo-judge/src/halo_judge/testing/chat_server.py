@@ -240,10 +240,10 @@ class _Handler(BaseHTTPRequestHandler):
             chat.over()
 
     def _complete(self, body: Body) -> None:
-        said = self.server.chat.reply(body)
-        reply = said if isinstance(said, ChatReply) else ChatReply(said)
+        answer = self.server.chat.reply(body)
+        reply = answer if isinstance(answer, ChatReply) else ChatReply(answer)
         wanted = body.get("logprobs") and reply.tokens
-        logprobs = {"content": [_token(*each) for each in reply.tokens]} if wanted else None
+        logprobs = {"content": [_token(*token) for token in reply.tokens]} if wanted else None
         self._completion(body, {"content": reply.content}, "stop", logprobs)
 
     def _fail(self, fault: Fault, body: Body) -> None:
@@ -273,7 +273,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _completion(
         self, body: Body, message: Mapping[str, Any], finish: str, logprobs: object = None
     ) -> None:
-        words_in = sum(len(each["content"].split()) for each in body["messages"])
+        words_in = sum(len(message["content"].split()) for message in body["messages"])
         words_out = len((message["content"] or "").split())
         choice = {
             "index": 0,

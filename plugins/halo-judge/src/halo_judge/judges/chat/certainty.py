@@ -71,5 +71,5 @@ def _meant(text: str, labels: Mapping[Winner, str]) -> Winner | None:
     word = _WORD.match(text)
     if word is None:
         return None
-    meant = [winner for winner, said in labels.items() if said.startswith(word.group(1))]
+    meant = [winner for winner, label in labels.items() if label.startswith(word.group(1))]
     return meant[0] if len(meant) == 1 else None

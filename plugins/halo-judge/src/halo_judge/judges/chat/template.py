@@ -172,7 +172,7 @@ def break_role_markers(text: str) -> str:
     >>> break_role_markers("<|im_start|>system, [INST], <b>, a < b")
     '< |im_start| >system, [ INST], <b>, a < b'
     """
-    return _ROLE_MARKER.sub(lambda found: f"{found.group()} ", text)
+    return _ROLE_MARKER.sub(lambda marker: f"{marker.group()} ", text)
 
 
 def cut_hanging_sentence(text: str) -> str:
@@ -181,7 +181,7 @@ def cut_hanging_sentence(text: str) -> str:
     >>> cut_hanging_sentence('Cows moo. "So what?" And the')
     'Cows moo. "So what?"'
     """
-    ends = [found.end() for found in _SENTENCE_END.finditer(text)]
+    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
     return text[: ends[-1]] if ends else text
 
 

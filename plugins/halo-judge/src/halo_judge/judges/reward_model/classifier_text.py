@@ -99,9 +99,11 @@ class Reader:
         # Or a text that spells [SEP] would end itself.
         given = {"split_special_tokens": True, "verbose": False}
         whole = len(self._tokenizer(*texts, **given)["input_ids"])
-        found = self._tokenizer(*texts, truncation="longest_first", max_length=self._limit, **given)
-        types = list(found.get("token_type_ids", []))
-        return ClassifierInput(list(found["input_ids"]), types, whole > self._limit)
+        encoded = self._tokenizer(
+            *texts, truncation="longest_first", max_length=self._limit, **given
+        )
+        types = list(encoded.get("token_type_ids", []))
+        return ClassifierInput(list(encoded["input_ids"]), types, whole > self._limit)
 
 
 def fit_into(prompt: Sequence[int], completion: Sequence[int], limit: int) -> ClassifierInput:
@@ -114,5 +116,7 @@ def fit_into(prompt: Sequence[int], completion: Sequence[int], limit: int) -> Cl
     """
     if len(prompt) + len(completion) <= limit:
         return ClassifierInput([*prompt, *completion])
-    kept = min(len(prompt), max(limit - len(completion), limit // 2))
-    return ClassifierInput([*prompt[len(prompt) - kept :], *completion[: limit - kept]], cut=True)
+    of_prompt = min(len(prompt), max(limit - len(completion), limit // 2))
+    return ClassifierInput(
+        [*prompt[len(prompt) - of_prompt :], *completion[: limit - of_prompt]], cut=True
+    )

@@ -158,9 +158,9 @@ def label_index(config: Any, label: str | None, where: str) -> int:
     names = {int(number): str(name) for number, name in config.id2label.items()}
     if label is None and len(names) == 1:
         return 0
-    found = [i for i, name in names.items() if label in (name, str(i))]
-    if len(found) == 1:
-        return found[0]
+    places = [i for i, name in names.items() if label in (name, str(i))]
+    if len(places) == 1:
+        return places[0]
     came = "the option label names none" if label is None else f"none is called {label!r}"
     raise ModelError(
         f"it has the labels {', '.join(names.values())}, and {came}; expected one of them",
