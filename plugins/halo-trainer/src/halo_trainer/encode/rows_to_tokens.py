@@ -184,14 +184,10 @@ class _Encoder:
         A piece begins with the last token of the one before, as its prompt: so every token of a
         text is predicted once, and nothing is lost.
         """
-        # A corpus of dialogues consists of control tokens: in raw text they are what they spell.
-        ids = Tokeniser(self._tokenizer, ()).encode([row["text"] for row in rows])
-        bos = self._tokenizer.bos_token_id
-        first = self._tokenizer.eos_token_id if bos is None else bos
-        for row, tokens in zip(rows, ids, strict=True):
-            if not tokens:
+        texts = encode_texts(self._tokenizer, [row["text"] for row in rows])
+        for row, whole in zip(rows, texts, strict=True):
+            if len(whole) <= 2:
                 raise self._empty(row["id"])
-            whole = np.array([first, *tokens, self._tokenizer.eos_token_id], dtype=np.int32)
             step = self.max_length - 1
             for number, start in enumerate(range(0, len(whole) - 1, step), start=1):
                 piece = whole[start : start + self.max_length]
@@ -235,6 +231,15 @@ class _Encoder:
         )
 
 
+def encode_texts(tokenizer: Any, texts: Sequence[str]) -> list[Ids]:
+    """Returns the ids of raw texts, each between what begins and what ends a text."""
+    bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
+    first = eos if bos is None else bos
+    # A corpus of dialogues consists of control tokens: in raw text they are what they spell.
+    ids = Tokeniser(tokenizer, ()).encode(texts)
+    return [np.array([first, *tokens, eos], dtype=np.int32) for tokens in ids]
+
+
 def completion_id(answer: Answer) -> str:
     """Returns what names a completion: equal ones share it."""
     if not answer.fields:
@@ -250,4 +255,5 @@ __all__ = [
     "cache_key",
     "completion_id",
     "encode",
+    "encode_texts",
 ]
