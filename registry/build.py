@@ -1,6 +1,6 @@
 """Generates `registry/index.json` from the entries and from what the installed plugins offer.
 
-    python registry/build.py            write the index and two pages of docs/reference
+    python registry/build.py            write the index and three pages of docs
     python registry/build.py --check    exit 1 when they are not what would be written
 
 A distribution that is not installed keeps what the index says of it.
@@ -19,6 +19,7 @@ from typing import Any
 import jsonschema
 from formats_page import formats_page
 from page import components_page
+from trained_page import trained_page
 
 from halo_core.plugins.describe import component_class, facts_of, options_of, summary_of
 from halo_core.plugins.discovery import discover
@@ -30,6 +31,7 @@ INDEX = FOLDER / "index.json"
 REFERENCE = FOLDER.parent / "docs" / "reference"
 PAGE = REFERENCE / "components.md"
 FORMATS = REFERENCE / "formats.md"
+TRAINED = REFERENCE.parent / "explanation" / "what-is-trained.md"
 
 
 def read_entries(folder: Path = FOLDER) -> list[dict[str, Any]]:
@@ -109,6 +111,7 @@ def main(arguments: Sequence[str]) -> int:
         INDEX: json.dumps(index, indent=2, ensure_ascii=False) + "\n",
         PAGE: components_page(index),
         FORMATS: formats_page(),
+        TRAINED: trained_page(),
     }
     if "--check" in arguments:
         old = [file for file, text in files.items() if _read(file) != text]
