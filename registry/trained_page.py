@@ -25,8 +25,8 @@ HEAD = """\
 
 Each box below is a row as a model sees it: first the prompt, which is what sampling sees, then **in
 bold and green what is trained**. A line `│` stands between two tokens. White space is shown as `·`
-(a space) and `⏎` (the end of a line). The tokenizers are small ones that know the words of this page.
-The rules are on [From rows to token ids](encoding.md).
+(a space) and `⏎` (the end of a line). The tokenizers are small ones that know the words of this
+page. The rules are on [From rows to token ids](encoding.md).
 
 The templates are written for halo's tests after the kinds in use, and are not those of the models
 that the kinds are called after.
