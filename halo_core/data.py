@@ -21,11 +21,13 @@ class DataInfo:
         digest: Names the content: changes when and only when the rows would. A file's hash, a
             revision on the hub, or the options of a generator. None where it cannot be known
             yet (the hub out of reach).
+        passed_over: Names of files and folders beside those of the splits that are not read.
     """
 
     feedback: Feedback | None
     splits: tuple[str, ...]
     digest: str | None
+    passed_over: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,18 @@ class Loaded:
     Attributes:
         rows: Mappings with the columns of `halo_core.feedback.COLUMNS`; an `id` that names the
             row in messages is welcome, and so is a `group` where rows of several prompts belong
-            together (a tree of messages): a hold-out then takes groups and not prompts. May be a
-            generator: it is consumed once.
+            together (a tree of messages): a hold-out then takes these groups. May be a generator:
+            it is consumed once.
         dropped: Reason to number of rows left out. Read after `rows` is consumed, so a generator
             may count while it goes.
+        ignored: Column to the number of rows in which it held something that the source does not
+            read, and 0 for a column that was to be ignored and that no row has. Read after `rows`
+            is consumed, too. Further columns of `rows` itself are counted by the runner.
     """
 
     rows: Iterable[Mapping[str, Any]]
     dropped: Mapping[str, int] = field(default_factory=dict)
+    ignored: Mapping[str, int] = field(default_factory=dict)
 
 
 class DataSource(Component):

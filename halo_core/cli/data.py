@@ -131,6 +131,7 @@ def _named(name: str, options: Sequence[str], split: str | None) -> SetSpec:
 
 def _describe(rows: Sequence[Rows], show: int) -> dict[str, Any]:
     from halo_core.rows import DataSet
+    from halo_core.run.unread import ignored_in, passed_over_in
 
     loaded = DataSet("", rows[0].feedback, [source.file for source in rows])
     dropped: dict[str, int] = {}
@@ -141,6 +142,8 @@ def _describe(rows: Sequence[Rows], show: int) -> dict[str, Any]:
         "feedback": rows[0].feedback,
         "rows": len(loaded),
         "dropped": dropped,
+        "ignored_columns": ignored_in(rows),
+        "passed_over": passed_over_in(rows),
         "held_elsewhere": sum(source.held_elsewhere for source in rows),
         "prompts": len({row["prompt_id"] for row in loaded}),
         "repeated": _repeated(loaded),
@@ -195,11 +198,15 @@ def _lengths(rows: Any) -> dict[str, dict[str, float]]:
 
 
 def _lines(name: str, described: dict[str, Any]) -> list[str]:
+    from halo_core.run.unread import unread_lines
+
     lines = [
         f"{name}: {described['rows']} rows of {described['feedback']} feedback, "
         f"{described['prompts']} prompts"
     ]
     lines += [f"  dropped {n}: {reason}" for reason, n in described["dropped"].items()]
+    unread = unread_lines(described["ignored_columns"], described["passed_over"])
+    lines += [f"  {line}" for line in unread]
     if described["repeated"]:
         lines.append(f"  {described['repeated']} say the same as an earlier row")
     if described["held_elsewhere"]:

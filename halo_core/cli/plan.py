@@ -122,13 +122,18 @@ def _set(made: Plan, data: SetSpec) -> dict[str, Any]:
             rows = materialise(source, made.workspace)
         except HaloError as error:
             described |= {"rows": None, "dropped": {}, "unknown": error.message}
+            described |= {"ignored_columns": {}, "passed_over": list(source.info.passed_over)}
         else:
             described |= {"rows": rows.count, "dropped": dict(rows.dropped)}
+            described["ignored_columns"] = dict(rows.ignored)
+            described["passed_over"] = list(rows.passed_over)
         sources.append(described)
     return {"name": data.name, "sources": sources}
 
 
 def _lines(stage: dict[str, Any]) -> list[str]:
+    from halo_core.run.unread import unread_lines
+
     state = {"done": "in the store", "started": "begun, will go on", "new": "to do"}
     lines = ["", f"{stage['id']}: {stage['use']}, {state[stage['state']]}"]
     for option, name in stage["takes"].items():
@@ -136,6 +141,8 @@ def _lines(stage: dict[str, Any]) -> list[str]:
     for option, data in stage["data"].items():
         for source in data["sources"]:
             lines.append(f"  {option:<12} {data['name']}: {_source(source)}")
+            unread = unread_lines(source["ignored_columns"], source["passed_over"])
+            lines += [f"  {'':<12} {line}" for line in unread]
     for name, text in stage["size"].items():
         lines.append(f"  {name:<12} {text}")
     if stage["changed"]:

@@ -28,6 +28,7 @@ from halo_core.run.plan import Plan, PlannedStage, forget
 from halo_core.run.preflight import Preflight
 from halo_core.run.run_files import write_run
 from halo_core.run.status import RunStatus, StageStatus, Status
+from halo_core.run.unread import unread_lines
 from halo_core.stage import StopFlag
 from halo_core.tracker import Report
 from halo_core.tracking.carrier import Tracking
@@ -198,14 +199,25 @@ class Runner:
         for option, data in stage.spec.data.items():
             rows[option] = materialise_set(data, self.plan.workspace)
             for source in rows[option]:
-                self._tell_dropped(data.name, source)
+                self._tell_left_out(data.name, source)
         return rows
 
-    def _tell_dropped(self, name: str, rows: Rows) -> None:
-        if rows.dropped and (name, rows.file) not in self._told_rows:
-            self._told_rows.add((name, rows.file))
+    def _tell_left_out(self, name: str, rows: Rows) -> None:
+        """Says once which rows, columns and files of a source are left out."""
+        if (name, rows.file) in self._told_rows:
+            return
+        self._told_rows.add((name, rows.file))
+        if rows.dropped:
             reasons = ", ".join(f"{n} {reason}" for reason, n in rows.dropped.items())
             self.say(f"  {name}: {rows.name}: {rows.count} rows, dropped {reasons}")
+        for line in unread_lines(rows.ignored, rows.passed_over):
+            self._tell_unread(f"  {name}: {rows.name}: {line}")
+
+    def _tell_unread(self, line: str) -> None:
+        # A set has another file for each kind of feedback that a stage wants, and the same columns.
+        if (line, Path()) not in self._told_rows:
+            self._told_rows.add((line, Path()))
+            self.say(line)
 
     def _learned(self) -> dict[str, dict[str, list[Rows]]]:
         """Returns the rows that models in the store learned from, where they are within reach."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from halo_core.data import Loaded
 from halo_core.errors import DataError, HaloError
@@ -18,7 +18,13 @@ from halo_core.guarded.blame import blaming, plugin_error
 from halo_core.rows import RowWriter
 from halo_core.run.groups import Groups, group_id
 from halo_core.run.identity import digest, source_identity
-from halo_core.run.row_checks import checked_row, is_empty, messages_of, place_of
+from halo_core.run.row_checks import (
+    checked_row,
+    is_empty,
+    known_columns,
+    messages_of,
+    place_of,
+)
 from halo_core.spec.data_sets import Part, SetSpec, Source
 from halo_core.spec.stage_feedback import stages_in
 from halo_core.workspace.layout import Workspace
@@ -40,6 +46,9 @@ class Rows:
         dropped: Reason to rows left out.
         held_elsewhere: Rows that belong to the other side of a hold-out.
         digest: Hash of the rows' content.
+        ignored: Column that is not read to the rows that hold something in it; 0 where it was to
+            be ignored and no row has it.
+        passed_over: Files and folders beside those of the splits, which are not read.
     """
 
     name: str
@@ -49,6 +58,8 @@ class Rows:
     dropped: Mapping[str, int]
     held_elsewhere: int
     digest: str
+    ignored: Mapping[str, int] = field(default_factory=dict)
+    passed_over: Sequence[str] = ()
 
 
 def materialise_set(data: SetSpec, workspace: Workspace) -> list[Rows]:
@@ -88,6 +99,8 @@ def materialise(source: Source, workspace: Workspace) -> Rows:
         record["dropped"],
         record["held_elsewhere"],
         record["digest"],
+        record.get("ignored_columns", {}),
+        source.info.passed_over,
     )
 
 
@@ -99,14 +112,17 @@ def _write(source: Source, folder: Path) -> DataRecord:
     folder.mkdir(parents=True, exist_ok=True)
     beside = folder / f"{ROWS}.part"
     groups = Groups()
-    rows = _kept(source, feedback, _iterate(source, loaded), counts, groups)
+    ignored: Counter[str] = Counter()
+    given = _counted(_iterate(source, loaded), known_columns(feedback), ignored)
+    rows = _kept(source, feedback, given, counts, groups)
     with RowWriter(beside, feedback) as writer:
         while chunk := list(islice(rows, CHUNK)):
             writer.write(chunk)
             content.update(repr(chunk).encode())
             counts["kept"] += len(chunk)
     # Only now: a source may count what it drops while its rows are read.
-    dropped = _dropped(source, loaded) + Counter({"empty completion": counts["empty"]})
+    dropped = _counts(source, loaded, "dropped") + Counter({"empty completion": counts["empty"]})
+    ignored.update(_counts(source, loaded, "ignored"))
     if source.part is not None:
         held_out = counts["kept" if source.part.side == "held" else "elsewhere"]
         groups.check(held_out, source.part.fraction, place_of(source))
@@ -123,6 +139,8 @@ def _write(source: Source, folder: Path) -> DataRecord:
         held_elsewhere=counts["elsewhere"],
         digest=content.hexdigest()[:16],
     )
+    if ignored:
+        record["ignored_columns"] = dict(sorted(ignored.items()))
     DATA.write(folder, record)
     return record
 
@@ -153,20 +171,29 @@ def _loaded(source: Source) -> Loaded:
     return loaded
 
 
-def _dropped(source: Source, loaded: Loaded) -> Counter[str]:
-    """Returns what a source left out, by reason; to be called when its rows are consumed."""
-    dropped: object = loaded.dropped
-    if isinstance(dropped, Mapping) and all(
-        isinstance(reason, str) and isinstance(n, int) for reason, n in dropped.items()
+def _counts(source: Source, loaded: Loaded, name: Literal["dropped", "ignored"]) -> Counter[str]:
+    """Returns what a source left out, or did not read; to be called when its rows are consumed."""
+    counts: object = getattr(loaded, name)
+    if isinstance(counts, Mapping) and all(
+        isinstance(key, str) and isinstance(n, int) for key, n in counts.items()
     ):
-        return Counter(dropped)
-    what = f"returned dropped={dropped!r}; expected reason to number of rows"
+        return Counter(counts)
+    keys = "reason" if name == "dropped" else "column"
+    what = f"returned {name}={counts!r}; expected {keys} to number of rows"
     raise plugin_error(source.component, "load", what)
 
 
 def _iterate(source: Source, loaded: Loaded) -> Iterator[Mapping[str, Any]]:
     with _loading(source):
         yield from loaded.rows
+
+
+def _counted(rows: Iterable[Any], known: Set[str], ignored: Counter[str]) -> Iterator[Any]:
+    """Yields rows as they are, and counts columns that hold something and that nobody reads."""
+    for row in rows:
+        if isinstance(row, Mapping) and len(row) and not known >= row.keys():
+            ignored.update(n for n in row if n not in known and row[n] is not None)
+        yield row
 
 
 @contextmanager

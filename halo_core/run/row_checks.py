@@ -30,6 +30,16 @@ def place_of(source: Source) -> str:
     return f"{source.resolved.short_name}, split {source.split!r}"
 
 
+_BESIDE_ROWS = ("id", "prompt_id", "source", "split", "group", "v", "copy")
+_SCORES = ("score", "chosen_score", "rejected_score")
+
+
+def known_columns(feedback: Feedback) -> frozenset[str]:
+    """Returns the columns of a row of a kind that halo reads, or that it writes itself."""
+    columns = {*COLUMNS[feedback], *OPTIONAL_COLUMNS[feedback], *_BESIDE_ROWS, *_SCORES}
+    return frozenset(columns)
+
+
 def is_empty(feedback: Feedback, row: Mapping[str, Any]) -> bool:
     """Returns whether one of a row's texts is blank, so that nothing can be learned from it.
 

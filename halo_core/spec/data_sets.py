@@ -79,7 +79,8 @@ def resolve_set(resolver: Resolver, name: str, value: Any, keys: Keys) -> SetSpe
 
 def _resolve_source(resolver: Resolver, value: Any, keys: Keys) -> Source | None:
     split = "train"
-    if isinstance(value, dict) and "split" in value:
+    named = isinstance(value, dict) and "split" in value
+    if named:
         split = value["split"]
         value = {k: v for k, v in value.items() if k != "split"}
         if not isinstance(split, str):
@@ -92,14 +93,21 @@ def _resolve_source(resolver: Resolver, value: Any, keys: Keys) -> Source | None
     if info is None:
         return None
     if info.splits and split not in info.splits:
-        resolver.mistakes.unknown((*keys, "split"), "split", split, info.splits)
+        if named:
+            resolver.mistakes.unknown((*keys, "split"), "split", split, info.splits)
+        else:
+            resolver.mistakes.add(keys, NO_TRAIN.format(", ".join(info.splits)))
         return None
     return Source(resolved, split, info)
 
 
+NO_TRAIN = (
+    "no split 'train', which is read where none is named; there is {}. Name one with split: NAME. "
+    "(A file whose name says that it is tested on, as test or valid, is never taken for 'train')"
+)
 INFO = (
     f"a DataInfo with one of {', '.join(COLUMNS)} or None as its feedback, a tuple of texts as its "
-    "splits, and a text or None as its digest"
+    "splits, a text or None as its digest, and a tuple of texts as what is passed over"
 )
 """What `DataSource.inspect` returns, for messages."""
 
@@ -126,6 +134,8 @@ def _fault(info: DataInfo) -> str | None:
         # A text is a sequence of texts, too: 'train' would offer the splits t, r, a, i and n.
         "splits": isinstance(splits, tuple | list) and all(isinstance(s, str) for s in splits),
         "digest": info.digest is None or isinstance(info.digest, str),
+        "passed_over": isinstance(info.passed_over, tuple)
+        and all(isinstance(name, str) for name in info.passed_over),
     }
     return first_wrong(info, right)
 

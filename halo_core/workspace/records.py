@@ -413,6 +413,8 @@ class DataRecord(TypedDict):
     """Number of rows on the other side of a hold-out."""
     digest: str
     """Hash of the rows."""
+    ignored_columns: NotRequired[dict[str, int]]
+    """Column that is not read to the number of rows that hold something in it."""
 
 
 class TrackingRecord(TypedDict):

@@ -207,3 +207,26 @@ def test_a_hold_out_of_no_rows_is_an_error_that_names_group(
         held(spec_file, tmp_path, share, count="20", groups="4")
     assert "(4 groups, by their hashes)" in caught.value.message
     assert "column group" in caught.value.message
+
+
+def test_further_columns_of_rows_are_counted_and_kept_with_the_set(tmp_path: Path) -> None:
+    loaded = "Loaded([{**rows[0], 'topic': 'a', 'id': '1', 'mark': None}] * 2, {}, {'flair': 3})"
+    for _ in range(2):  # The second time from the workspace.
+        (found,) = odd_rows(tmp_path, loaded)
+        assert found.ignored == {"flair": 3, "topic": 2}
+
+
+def test_columns_that_are_no_counts_are_the_fault_of_the_source(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match=r"load\(\) returned ignored=\{'a': 'b'\}; expected col"):
+        odd_rows(tmp_path, "Loaded(rows, {}, {'a': 'b'})")
+
+
+def test_what_a_source_passes_over_is_a_tuple_of_names(tmp_path: Path) -> None:
+    for name in ("right", "wrong"):
+        (tmp_path / name).mkdir()
+    info = "DataInfo('text', (), '1', ('raw/',))"
+    (found,) = odd_rows(tmp_path / "right", "Loaded(rows)", info)
+    assert found.passed_over == ("raw/",)
+    with pytest.raises(SpecErrors) as caught:
+        odd_rows(tmp_path / "wrong", "Loaded(rows)", "DataInfo('text', (), '1', 'raw/')")
+    assert "returned the passed_over 'raw/'; expected" in caught.value.errors[0].message

@@ -101,7 +101,7 @@ def test_subset_that_does_not_exist_is_answered_with_the_nearest(real_data: Path
 def test_split_of_a_source_in_a_mixture_is_checked_where_it_stands(write_rows: Write) -> None:
     path = write_rows([PAIR], "valid.jsonl")
     one = f"sources=[{{use: jsonl, path: {path}, split: valdi}}]"
-    assert "sources.0.split: unknown split 'valdi'. Known: train" in message(
+    assert "sources.0.split: unknown split 'valdi'. Did you mean 'valid'? Known: valid" in message(
         "mixture", "--set", one
     )
     assert "sources.0.split: got 3; expected a split's name" in message(

@@ -38,7 +38,7 @@ def test_helpful_base_keeps_2348_of_2354_pairs(real_data: Path) -> None:
 
 def test_helpful_online_keeps_1131_of_1137_pairs(real_data: Path) -> None:
     path = real_data / "hh" / "helpful-online" / "test.jsonl.gz"
-    rows, dropped = read(HH(path=str(path)))
+    rows, dropped = read(HH(path=str(path)), "test")
     assert len(rows) == 1131
     assert dropped == {"empty side": 3, "identical sides": 3}
 
@@ -195,14 +195,19 @@ def test_folder_without_splits_says_what_was_expected(tmp_path: Path) -> None:
 
 
 def test_split_that_is_not_there_is_an_error_with_those_that_are(real_data: Path) -> None:
-    with pytest.raises(DataError, match=r"no split 'tset'.*'test'.*There is: test, train"):
+    with pytest.raises(DataError, match=r"no split 'tset'.*'test'.*There is: test. Choose"):
         HH(path=str(real_data / "hh" / "helpful-base")).load("tset")
 
 
-def test_only_split_of_a_folder_is_train_too(real_data: Path) -> None:
+def test_folder_of_test_files_has_no_training_split(real_data: Path) -> None:
     source = HH(path=str(real_data / "hh" / "helpful-online"))
-    assert source.inspect().splits == ("train", "test")
-    assert len(read(source, "train")[0]) == 1131
+    assert source.inspect().splits == ("test",)
+    with pytest.raises(DataError) as caught:
+        source.load("train")
+    assert caught.value.message == (
+        "no split 'train'. There is: test. Choose with split: NAME (what is called so is trained "
+        "on only where the split is named)"
+    )
 
 
 def test_test_files_are_never_train_where_another_subset_has_one(

@@ -110,7 +110,7 @@ def test_rows_of_two_kinds_in_one_file_are_an_error(write_rows: Write) -> None:
     assert f"{path}:2: a row of text feedback (text) among rows of demonstration" in message
 
 
-@pytest.mark.parametrize("label", [1, 0, "true", "good", [True]])
+@pytest.mark.parametrize("label", [2, -1, 0.5, "yes", "good", [True]])
 def test_label_must_be_true_or_false(label: Any, write_rows: Write) -> None:
     message = message_of(write_rows([{"prompt": "a", "completion": "b", "label": label}]))
     assert f"column 'label' is {label!r} ({type(label).__name__}); expected true or" in message

@@ -227,10 +227,8 @@ def test_folder_has_a_split_per_file(tmp_path: Path, write_rows: Write) -> None:
     assert read(str(tmp_path), "validation")[1] == [{"text": "b"}, {"text": "c"}]
 
 
-def test_single_file_is_the_split_train_and_the_one_its_name_says(write_rows: Write) -> None:
-    path = write_rows([{"text": "a"}], "test.jsonl")
-    assert Jsonl(path=path).inspect().splits == ("train", "test")
-    assert read(path, "train")[1] == read(path, "test")[1]
+def test_single_file_is_the_split_train(write_rows: Write) -> None:
+    assert Jsonl(path=write_rows([{"text": "a"}], "my.jsonl")).inspect().splits == ("train",)
 
 
 def test_rows_are_named_by_split_and_line(write_rows: Write) -> None:

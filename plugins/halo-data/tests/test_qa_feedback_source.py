@@ -48,7 +48,8 @@ def is_an_order(preference: list[int]) -> bool:
 
 
 def test_real_groups_are_478_of_500_and_22_have_no_order(real_data: Path) -> None:
-    rows, dropped = read(QAFeedback(path=str(real_data / "finegrained" / "dev_feedback.json")))
+    path = str(real_data / "finegrained" / "dev_feedback.json")
+    rows, dropped = read(QAFeedback(path=path), "dev")
     assert (len(rows), dropped) == (478, {"comparisons without an order": 22})
     assert sum(is_an_order(row["preference"]) for row in raw(real_data)) == 478
 
@@ -56,7 +57,7 @@ def test_real_groups_are_478_of_500_and_22_have_no_order(real_data: Path) -> Non
 def test_real_pairs_are_the_comparisons_that_somebody_won(real_data: Path) -> None:
     groups = QAFeedback(path=str(real_data / "finegrained" / "dev_feedback.json"))
     kept = [row["preference"] for row in raw(real_data) if is_an_order(row["preference"])]
-    rows, dropped = read(ScoredToPaired(source=groups))
+    rows, dropped = read(ScoredToPaired(source=groups), "dev")
     won = sum(value != 0 for preference in kept for value in preference)
     assert len(rows) == won
     assert dropped["all scores equal"] == sum(not any(preference) for preference in kept) == 12

@@ -129,6 +129,14 @@ def test_completions_in_a_file_are_labelled_and_what_is_dropped_is_told(here, ca
     assert "completions.jsonl: 2 rows, dropped 1 empty completion" in capfd.readouterr().err
 
 
+def test_a_file_is_labelled_whatever_its_name_says_and_its_other_columns_are_told(here, capfd):
+    row = {"prompt": [{"role": "user", "content": "q"}], "completion": "e", "topic": "a"}
+    write(Path("test.jsonl"), [row])
+    assert label("--data", "test.jsonl", "--threshold", "1", judge=PYTHON) == 0
+    assert read("labels.jsonl", "completion") == [("e",)]
+    assert "test.jsonl: ignored columns: topic (1)" in capfd.readouterr().err
+
+
 def test_json_says_where_and_how_many(here, capfd):
     assert label("--of", "samples.jsonl", "--threshold", "median", "--json") == 0
     said = json.loads(capfd.readouterr().out)

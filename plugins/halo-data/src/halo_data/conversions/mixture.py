@@ -62,7 +62,8 @@ class Mixture(DataSource):
         digests = [info.digest for info in infos if info.digest is not None]
         options = f"{self.weights} {self.seed}"
         digest = digest_of_parts(NAME, options, *digests) if len(digests) == len(infos) else None
-        return DataInfo(_one_kind(infos), tuple(splits), digest)
+        beside = tuple(dict.fromkeys(name for info in infos for name in info.passed_over))
+        return DataInfo(_one_kind(infos), tuple(splits), digest, beside)
 
     def load(self, split: str) -> Loaded:
         """Returns the rows of the sources, one source after the other; trainers shuffle."""
@@ -71,15 +72,17 @@ class Mixture(DataSource):
         if splits:
             of_split(dict.fromkeys(splits), split, NAME)
         dropped: Counter[str] = Counter()
-        return Loaded(self._rows(split, dropped), dropped)
+        ignored: Counter[str] = Counter()
+        return Loaded(self._rows(split, dropped, ignored), dropped, ignored)
 
-    def _rows(self, split: str, dropped: Counter[str]) -> Iterator[Row]:
+    def _rows(self, split: str, dropped: Counter[str], ignored: Counter[str]) -> Iterator[Row]:
         weights = self.weights or [1.0] * len(self.sources)
         for number, (source, weight) in enumerate(zip(self.sources, weights, strict=True)):
             loaded = source.load(split)
             rows = (_named(row, number) for row in loaded.rows)
             yield from rows if weight == 1 else self._drawn(list(rows), weight, number, dropped)
             dropped.update(loaded.dropped)
+            ignored.update(loaded.ignored)
 
     def _drawn(
         self, rows: list[Row], weight: float, number: int, dropped: Counter[str]

@@ -10,8 +10,9 @@ from typing import Any
 from halo_core.completion import completion_in, shared_columns
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
-from halo_core.feedback import COLUMNS, Feedback, prompt_id
+from halo_core.feedback import COLUMNS, OPTIONAL_COLUMNS, Feedback, prompt_id
 from halo_core.hashing import short_hash
+from halo_data.rows.columns import ALWAYS_KNOWN, SCORED_BESIDE
 from halo_data.rows.dropped import DUPLICATE, Dropped, Row, kept
 
 CARRIED = ("group", "copy")
@@ -49,7 +50,7 @@ def wrapped_info(
     info = source.inspect()
     check_kind(info.feedback, name, wanted)
     digest = None if info.digest is None else digest_of_parts(name, options, info.digest)
-    return DataInfo(given or info.feedback, info.splits, digest)
+    return DataInfo(given or info.feedback, info.splits, digest, info.passed_over)
 
 
 def check_kind(feedback: Feedback | None, name: str, wanted: tuple[Feedback, ...]) -> None:
@@ -83,23 +84,32 @@ def converted(
     """
     loaded = source.load(split)
     dropped: Counter[str] = Counter()
+    ignored: Counter[str] = Counter()
 
     def rows() -> Iterator[Row]:
-        yield from kept(convert(_checked(loaded.rows, wanted)), dropped)
+        yield from kept(convert(_checked(loaded.rows, wanted, ignored)), dropped)
         # At the end: the source counts what it drops while its rows are read.
         dropped.update(loaded.dropped)
+        ignored.update(loaded.ignored)
 
-    return Loaded(rows(), dropped)
+    return Loaded(rows(), dropped, ignored)
 
 
-def _checked(rows: Iterable[Row], wanted: tuple[Feedback, ...]) -> Iterator[Row]:
+def _checked(
+    rows: Iterable[Row], wanted: tuple[Feedback, ...], ignored: Counter[str]
+) -> Iterator[Row]:
+    """Yields rows with the columns that are read; the others are counted, and not handed on."""
+    known = {name for kind in wanted for name in (*COLUMNS[kind], *OPTIONAL_COLUMNS[kind])}
+    known |= {*ALWAYS_KNOWN, *CARRIED, *(n for names in SCORED_BESIDE.values() for n in names)}
     for row in rows:
         if not any(_TELLING[feedback] in row for feedback in wanted):
             raise DataError(
                 f"a row has the columns {', '.join(row)}; expected {' or '.join(wanted)} feedback",
                 location=str(row.get("id", "the source")),
             )
-        yield row
+        unread = row.keys() - known
+        ignored.update(name for name in unread if row[name] is not None)
+        yield {name: row[name] for name in row if name in known} if unread else row
 
 
 def start_of(row: Row, side: str) -> dict[str, Any]:

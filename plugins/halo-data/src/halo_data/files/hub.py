@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from halo_core.errors import DataError, UserError
@@ -25,11 +26,11 @@ class Glimpse:
 
     Attributes:
         splits: Its splits.
-        row: The first row of its first split.
+        rows: The first rows of its first split, mostly one.
     """
 
     splits: tuple[str, ...]
-    row: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
 
 
 def commit_of(hub_id: str, revision: str | None) -> str | None:
@@ -81,8 +82,14 @@ def digest_of(hub_id: str, commit: str | None, *also: str | None) -> str | None:
     return short_hash(json.dumps([hub_id, commit, *also]), 32)
 
 
-def glimpse(hub_id: str, name: str | None, revision: str | None) -> Glimpse | None:
-    """Returns the splits and a first row; None where the hub cannot be reached.
+def glimpse(
+    hub_id: str,
+    name: str | None,
+    revision: str | None,
+    is_unclear: Callable[[Mapping[str, Any]], bool],
+    most: int,
+) -> Glimpse | None:
+    """Returns the splits and a first row, or several; None where the hub cannot be reached.
 
     Without a network `datasets` would try for half a minute, so the name is looked up first. In
     offline mode (``HF_HUB_OFFLINE``) a data set in its cache is read.
@@ -91,6 +98,8 @@ def glimpse(hub_id: str, name: str | None, revision: str | None) -> Glimpse | No
         hub_id: The data set.
         name: Its configuration.
         revision: A branch, tag or commit.
+        is_unclear: Whether the row after this one has to be seen, too.
+        most: How many rows to see at most.
 
     Raises:
         DataError: When the hub can be reached, and has no such configuration or no data there.
@@ -104,8 +113,11 @@ def glimpse(hub_id: str, name: str | None, revision: str | None) -> Glimpse | No
         return None
     try:
         splits = datasets.load_dataset(hub_id, name, revision=revision, streaming=not offline)
-        first = next(iter(splits.values()))
-        return Glimpse(tuple(map(str, splits)), next(iter(first)))
+        rows = iter(next(iter(splits.values())))
+        seen = [next(rows)]
+        while is_unclear(seen[-1]) and len(seen) < most and (more := list(islice(rows, 1))):
+            seen += more
+        return Glimpse(tuple(map(str, splits)), seen)
     except (DatasetsError, ValueError, RuntimeError, StopIteration) as error:
         if offline:
             return None  # not in the cache: loading will say so

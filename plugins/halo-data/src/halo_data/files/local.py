@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
@@ -36,7 +37,7 @@ def check_one_origin(
 def split_files(path: Path) -> Mapping[str, Path]:
     """Returns split to file, for a folder of ``<split>.jsonl`` or a single file.
 
-    A single file is the split that its name says, if that is a usual one, else ``train``.
+    A single file is the split that its name says (see `tested_on`), else ``train``.
 
     Args:
         path: A ``.jsonl``, ``.jsonl.gz``, ``.json`` or ``.json.gz`` file, or a folder of them.
@@ -51,7 +52,7 @@ def split_files(path: Path) -> Mapping[str, Path]:
     name = _split_name(path)
     if name is None:
         raise PathError(f"expected a file that ends in {', '.join(ENDINGS)}", location=str(path))
-    return {name if name in ("test", "validation") else "train": path}
+    return {tested_on(name) or "train": path}
 
 
 def _files_of_folder(folder: Path) -> Mapping[str, Path]:
@@ -73,6 +74,49 @@ def _files_of_folder(folder: Path) -> Mapping[str, Path]:
             location=str(folder),
         )
     return files
+
+
+TESTED_ON = (
+    *("test", "tests", "testset", "testing", "valid", "validation", "validate", "validset", "val"),
+    *("valset", "dev", "devset", "development", "eval", "evals", "evalset", "evaluation"),
+    *("heldout", "holdout"),
+)
+"""Words that name a split which is tested on."""
+
+
+def tested_on(split: str) -> str | None:
+    """Returns the word with which a name begins or ends and says that it is tested on, if any.
+
+    >>> [tested_on(name) for name in ("test", "dev_feedback", "hh-Test2", "test-00000-of-00001")]
+    ['test', 'dev', 'test', 'test']
+    >>> [tested_on(name) for name in ("train", "latest", "contest-answers", "thumbs")]
+    [None, None, None, None]
+    """
+    words = re.findall(r"[a-z]+", split.lower().replace("held_out", "heldout"))
+    # The ending of a part of many: test-00000-of-00001.
+    words = words[:-1] if words[-1:] == ["of"] else words
+    return next((word for word in (*words[:1], *words[-1:]) if word in TESTED_ON), None)
+
+
+def passed_over(path: Path, taken: Iterable[Path], known: Collection[str] = ()) -> tuple[str, ...]:
+    """Returns what lies in a folder beside the files that are taken; hidden files are not told.
+
+    Args:
+        path: The folder; a single file has nothing beside it.
+        taken: The files.
+        known: Names of folders that were left out on purpose.
+    """
+    files = set(taken)
+    holders = {parent for file in files for parent in file.parents}
+
+    def within(folder: Path) -> Iterator[str]:
+        for entry in sorted(folder.iterdir()):
+            if entry.is_dir() and entry in holders:
+                yield from within(entry)
+            elif entry not in files and entry.name not in known and entry.name[0] != ".":
+                yield f"{entry.relative_to(path)}{'/' if entry.is_dir() else ''}"
+
+    return tuple(within(path)) if path.is_dir() else ()
 
 
 def _split_name(path: Path) -> str | None:
@@ -179,12 +223,15 @@ T = TypeVar("T")
 def with_train(splits: Mapping[str, T]) -> Mapping[str, T]:
     """Returns splits, where one that is the only one is also called ``train``.
 
-    So a lone ``test.jsonl`` is read with and without ``split: test``.
+    So a lone file is read whatever its name; but one whose name says that it is tested on is never
+    trained on unless its split is named.
 
-    >>> with_train({"test": 1})
-    {'train': 1, 'test': 1}
+    >>> with_train({"thumbs": 1}), with_train({"valid": 1})
+    ({'train': 1, 'thumbs': 1}, {'valid': 1})
     """
-    return {"train": next(iter(splits.values())), **splits} if len(splits) == 1 else splits
+    if len(splits) != 1 or any(map(tested_on, splits)):
+        return splits
+    return {"train": next(iter(splits.values())), **splits}
 
 
 def of_split(splits: Mapping[str, T], name: str, where: str) -> T:
@@ -201,7 +248,10 @@ def of_split(splits: Mapping[str, T], name: str, where: str) -> T:
     if name in splits:
         return splits[name]
     guess = did_you_mean(name, splits)
+    tested = name == "train" and all(map(tested_on, splits))
+    hint = " (what is called so is trained on only where the split is named)" if tested else ""
     raise DataError(
-        f"no split {name!r}.{guess} There is: {', '.join(sorted(splits))}. Choose with split: NAME",
+        f"no split {name!r}.{guess} There is: {', '.join(sorted(splits))}. "
+        f"Choose with split: NAME{hint}",
         location=where,
     )

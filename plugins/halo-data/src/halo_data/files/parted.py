@@ -9,7 +9,13 @@ from pathlib import Path
 from halo_core.data import DataInfo
 from halo_core.workspace.json_files import objects
 from halo_data.files.hub import commit_of, digest_of, hub_records
-from halo_data.files.local import check_first_rows, content_digest, of_split, part_files
+from halo_data.files.local import (
+    check_first_rows,
+    content_digest,
+    of_split,
+    part_files,
+    passed_over,
+)
 from halo_data.rows.forms import Record
 
 
@@ -53,7 +59,9 @@ class Parted:
         files = self._files(self.path)
         paths = sorted({path for held in files.values() for _, path in held})
         check_first_rows(paths, check)
-        return DataInfo("paired", tuple(files), content_digest(paths, *rules))
+        digest = content_digest(paths, *rules)
+        beside = passed_over(Path(self.path), paths, self.parts)
+        return DataInfo("paired", tuple(files), digest, beside)
 
     def records(
         self, split: str, hub_parts: Sequence[str | None]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from halo_core.completion import completion_in, scored_columns
 from halo_core.errors import DataError, nearest
@@ -14,10 +14,8 @@ from halo_core.feedback import BESIDE, SHARED, Feedback, Message
 from halo_data.rows.answers import (
     answer,
     answer_at,
-    answers_of,
     refuse_beside,
     scored_answers,
-    shared,
     shown_by,
     with_beside,
 )
@@ -26,12 +24,13 @@ from halo_data.rows.dropped import (
     EMPTY_PROMPT,
     EMPTY_TEXT,
     NO_ANSWER,
+    NO_LABEL,
     WITHOUT_WEIGHT,
     Dropped,
     Row,
 )
-from halo_data.rows.groups import GROUP, own_group
-from halo_data.rows.messages import prompt_messages, turns, without_fields
+from halo_data.rows.groups import GROUP
+from halo_data.rows.messages import prompt_messages, turns
 from halo_data.rows.pairs import pair, pair_of_conversations, shared_prompt
 from halo_data.rows.transcript import is_transcript, transcript_pair
 
@@ -123,14 +122,10 @@ def _labelled(
     read: Callable[[Given, str], Row | Dropped],
 ) -> Callable[[Given, str], Row | Dropped]:
     def read_with_label(given: Given, place: str) -> Row | Dropped:
-        label = given["label"]
-        if not isinstance(label, bool):
-            raise DataError(
-                f"column 'label' is {label!r} ({type(label).__name__}); expected true or false",
-                location=place,
-            )
+        if given["label"] is None:
+            return NO_LABEL
         row = read(given, place)
-        return row if isinstance(row, Dropped) else {**row, "desirable": label}
+        return row if isinstance(row, Dropped) else {**row, "desirable": given["label"]}
 
     return read_with_label
 
@@ -205,6 +200,8 @@ SYNONYMS: Mapping[str, str] = {
 def standard(given: Given, columns: Mapping[str, str], place: str) -> Given:
     """Returns a row with its columns under standard names, without those that are null.
 
+    A `label` that is null stays.
+
     Args:
         given: The row as it came.
         columns: Standard name to the name in the row.
@@ -222,12 +219,12 @@ def standard(given: Given, columns: Mapping[str, str], place: str) -> Given:
     taken = set(columns.values())
     row = {name: value for name, value in given.items() if name not in taken}
     row |= {ours: given[theirs] for ours, theirs in columns.items()}
-    # A table has each column in every row: what a row lacks comes as null.
-    row = {name: value for name, value in row.items() if value is not None}
     for theirs, ours in SYNONYMS.items():
-        if theirs in row:
-            row.setdefault(ours, row[theirs])
-    return row
+        if theirs in row and row.get(ours) is None:
+            row[ours] = row[theirs]
+    # A table has each column in every row: what a row lacks comes as null. A label that is null
+    # says that nobody gave one.
+    return {name: value for name, value in row.items() if value is not None or name == "label"}
 
 
 def recognise(row: Given, place: str) -> Form:
@@ -258,96 +255,3 @@ def _guess(row: Given) -> str:
 
 def _list(row: Given) -> str:
     return ", ".join(repr(name) for name in row) or "(none)"
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How rows are read.
-
-    Attributes:
-        columns: Standard name to the name in the rows.
-        ignore_fields: Fields of messages that are left out.
-        train_on: Which assistant turns of a conversation are learned.
-    """
-
-    columns: Mapping[str, str] = field(default_factory=dict)
-    ignore_fields: Sequence[str] = ()
-    train_on: TrainOn = "last"
-
-    def standard(self, given: Given, place: str) -> Given:
-        """Returns a row with standard names, and messages without what is left out."""
-        row = standard(given, self.columns, place)
-        return without_fields(row, self.ignore_fields) if self.ignore_fields else row
-
-    def feedback(self, given: Given, place: str) -> Feedback:
-        """Returns the kind of a row.
-
-        Raises:
-            DataError: When it is of no known form, or `train_on` says nothing about its kind.
-        """
-        feedback = recognise(self.standard(given, place), place).feedback
-        if self.train_on == "all" and feedback != "demonstration":
-            raise DataError(
-                f"train_on: all makes an example of each assistant turn, which {feedback} feedback "
-                f"has no word about: {ABOUT[feedback]}. Leave train_on out",
-                location=place,
-            )
-        return feedback
-
-    @property
-    def options(self) -> tuple[str, ...]:
-        """What decides on the rows besides their columns; nothing where all is as by default."""
-        if self.train_on == "last" and not self.ignore_fields:
-            return ()
-        return (f"{self.train_on} {sorted(self.ignore_fields)}",)
-
-
-TrainOn = Literal["last", "all"]
-ABOUT: Mapping[Feedback, str] = {
-    "binary": "its label is about the last turn",
-    "paired": "it compares the last turns of two conversations",
-    "scored": "its scores are about the last turn",
-    "text": "it has no turns, and is learned whole",
-}
-
-
-def read_records(
-    records: Iterable[Record], reading: Reading, feedback: Feedback
-) -> Iterator[Row | Dropped]:
-    """Yields what becomes of each row, in order.
-
-    Args:
-        records: Rows as they came.
-        reading: How they are read.
-        feedback: The kind that all rows must have.
-
-    Raises:
-        DataError: When a row cannot be read, or is of another kind.
-    """
-    for record in records:
-        given = reading.standard(record.given, record.place)
-        form = recognise(given, record.place)
-        if form.feedback != feedback:
-            raise DataError(
-                f"a row of {form.feedback} feedback ({' + '.join(form.columns)}) among rows of "
-                f"{feedback} feedback; expected one kind: put each into a source of its own",
-                location=record.place,
-            )
-        further: dict[str, Any] = own_group(given, record.place)
-        if feedback != "text":
-            further |= shared(given, record.place)
-        for id_, outcome in _outcomes(record, given, form, reading.train_on):
-            if not isinstance(outcome, Dropped):
-                outcome = {"id": id_, **outcome, **further}
-            yield outcome
-
-
-def _outcomes(
-    record: Record, given: Given, form: Form, train_on: TrainOn
-) -> Iterator[tuple[str, Row | Dropped]]:
-    """Yields the id and what becomes of each example that a row makes."""
-    if train_on == "last":
-        yield record.id, form.read(given, record.place)
-        return
-    for number, outcome in enumerate(answers_of(given, record.place), start=1):
-        yield f"{record.id}/turn{number}", outcome

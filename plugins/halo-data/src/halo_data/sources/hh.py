@@ -15,6 +15,7 @@ from halo_data.files.local import check_one_origin
 from halo_data.files.parted import Parted
 from halo_data.rows.dropped import Dropped, Row, kept
 from halo_data.rows.forms import Record
+from halo_data.rows.ignored import count_ignored
 from halo_data.rows.transcript import is_transcript, transcript_pair
 from halo_data.sources import published_sizes
 
@@ -27,6 +28,7 @@ SUBSETS: tuple[Subset, ...] = (
 )
 HUB = "Anthropic/hh-rlhf"
 SPLITS = ("train", "test")
+COLUMNS = ("chosen", "rejected")
 
 
 class HH(DataSource):
@@ -62,8 +64,10 @@ class HH(DataSource):
     def load(self, split: str) -> Loaded:
         """Returns the pairs of a split by the rules of `halo_data.rows.transcript`."""
         dropped: Counter[str] = Counter()
+        ignored: Counter[str] = Counter()
         records = self._parted().records(split, self._subsets())
-        return Loaded(kept(map(_outcome, records()), dropped), dropped)
+        outcomes = map(_outcome, count_ignored(records(), COLUMNS, ignored))
+        return Loaded(kept(outcomes, dropped), dropped, ignored)
 
     def about_rows(self, split: str) -> int | None:
         """Returns the published number of pairs; None for local files and other hub ids."""

@@ -5,18 +5,29 @@ from __future__ import annotations
 import json
 from collections import Counter
 from itertools import chain
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from halo_core.component import Added
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
-from halo_core.feedback import Feedback
 from halo_data.files.hub import commit_of, digest_of, glimpse, hub_records
 from halo_data.rows.dropped import kept
-from halo_data.rows.forms import Given, Reading, TrainOn, read_records
-from halo_data.sources.jsonl import COLUMNS_DESCRIPTION, IGNORE_FIELDS, TRAIN_ON, Columns
+from halo_data.rows.forms import Record
+from halo_data.rows.reading import LOOK, Reading, TrainOn, read_records
+from halo_data.sources.column_fields import (
+    COLUMNS_DESCRIPTION,
+    IGNORE_DESCRIPTION,
+    IGNORE_FIELDS_DESCRIPTION,
+    LABELS_DESCRIPTION,
+    TRAIN_ON_DESCRIPTION,
+    Columns,
+    IgnoreColumns,
+    IgnoreFields,
+    Labels,
+    refuse_read_and_ignored,
+)
 
 
 class Hub(DataSource):
@@ -31,35 +42,41 @@ class Hub(DataSource):
         default=None, description="Branch, tag or commit; the main branch when left out"
     )
     columns: Columns = Field(default_factory=dict, description=COLUMNS_DESCRIPTION)
-    train_on: Annotated[TrainOn, Added()] = Field(default="last", description=TRAIN_ON)
-    ignore_fields: Annotated[list[str], Added()] = Field(
-        default_factory=list, description=IGNORE_FIELDS
-    )
+    labels: Labels = Field(default_factory=dict, description=LABELS_DESCRIPTION)
+    ignore_columns: IgnoreColumns = Field(default_factory=list, description=IGNORE_DESCRIPTION)
+    train_on: Annotated[TrainOn, Added()] = Field(default="last", description=TRAIN_ON_DESCRIPTION)
+    ignore_fields: IgnoreFields = Field(default_factory=list, description=IGNORE_FIELDS_DESCRIPTION)
+
+    @model_validator(mode="after")
+    def _read_or_ignored(self) -> Self:
+        refuse_read_and_ignored(self.columns, self.ignore_columns)
+        return self
 
     def inspect(self) -> DataInfo:
         """Returns kind, splits and commit as far as the hub can be reached."""
         commit = commit_of(self.id, self.revision)
         columns = json.dumps(self.columns, sort_keys=True)
         digest = digest_of(self.id, commit, self.name, columns, *self._reading.options)
-        seen = glimpse(self.id, self.name, self.revision)
+        seen = glimpse(self.id, self.name, self.revision, self._reading.is_unlabelled, LOOK)
         if seen is None:
             return DataInfo(None, (), digest)
-        return DataInfo(self._feedback(seen.row, self.id), seen.splits, digest)
+        records = (Record("first", self.id, row) for row in seen.rows)
+        return DataInfo(self._reading.feedback(records), seen.splits, digest)
 
     def load(self, split: str) -> Loaded:
         """Returns the rows of a split; empty completions and the like are dropped and counted."""
         records = hub_records(self.id, split=split, name=self.name, revision=self.revision)
-        first = next(records, None)
-        if first is None:
+        first = list(self._reading.until_clear(records))
+        feedback = self._reading.feedback(first)
+        if feedback is None:
             raise DataError("it is empty; expected at least one row", location=f"{self.id} {split}")
-        feedback = self._feedback(first.given, first.place)
         dropped: Counter[str] = Counter()
-        outcomes = read_records(chain([first], records), self._reading, feedback)
-        return Loaded(kept(outcomes, dropped), dropped)
+        ignored: Counter[str] = Counter()
+        outcomes = read_records(chain(first, records), self._reading, feedback, ignored)
+        return Loaded(kept(outcomes, dropped), dropped, ignored)
 
     @property
     def _reading(self) -> Reading:
-        return Reading(self.columns, self.ignore_fields, self.train_on)
-
-    def _feedback(self, row: Given, place: str) -> Feedback:
-        return self._reading.feedback(row, place)
+        return Reading(
+            self.columns, self.ignore_fields, self.train_on, self.labels, self.ignore_columns
+        )

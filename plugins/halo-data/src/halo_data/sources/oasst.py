@@ -21,17 +21,26 @@ from halo_data.files.local import (
     check_one_origin,
     content_digest,
     of_split,
+    passed_over,
     split_files,
+    tested_on,
     with_train,
 )
 from halo_data.rows.dropped import EMPTY_COMPLETION, Dropped, Row, kept
 from halo_data.rows.forms import Record
+from halo_data.rows.ignored import count_ignored
 from halo_data.rows.pairs import pair
 from halo_data.sources import published_sizes
 from halo_data.sources.oasst_trees import OasstMessage, ReplyGroup, messages_of, reply_groups
 
 HUB = "OpenAssistant/oasst1"
 SPLITS = ("train", "validation")
+COLUMNS = (
+    *("message_tree_id", "tree_state", "prompt", "message_id", "parent_id", "text", "role", "lang"),
+    *("rank", "synthetic", "deleted", "model_name", "user_id", "created_date", "review_count"),
+    *("review_result", "detoxify", "emojis", "labels", "events", "replies"),
+)
+"""Of trees and of flattened messages."""
 NOT_READY = Dropped("tree not ready for export")
 OTHER_LANGUAGE = Dropped("another language")
 SYNTHETIC = Dropped("synthetic")
@@ -99,13 +108,17 @@ class OASST(DataSource):
         files = self._files()
         paths = sorted(set(files.values()))
         check_first_rows(paths, lambda record: next(messages_of([record])))
-        return DataInfo(self.feedback, tuple(files), content_digest(paths, rules))
+        digest = content_digest(paths, rules)
+        beside = passed_over(Path(self.path), paths)
+        return DataInfo(self.feedback, tuple(files), digest, beside)
 
     def load(self, split: str) -> Loaded:
         """Returns the pairs or groups of a split, prompt by prompt, the best reply first."""
         dropped: Counter[str] = Counter()
+        ignored: Counter[str] = Counter()
         records = self._hub_records(split) if self.path is None else self._local_records(split)
-        return Loaded(kept(self._outcomes(records, split), dropped), dropped)
+        known = count_ignored(records, COLUMNS, ignored)
+        return Loaded(kept(self._outcomes(known, split), dropped), dropped, ignored)
 
     def about_rows(self, split: str) -> int | None:
         """Returns about the number of English pairs on the hub; None for anything else."""
@@ -123,7 +136,14 @@ class OASST(DataSource):
                 f"holdout splits a lone file, but there are {', '.join(files)}; leave it out",
                 location=str(self.path),
             )
-        return dict.fromkeys(SPLITS, next(iter(files.values())))
+        name, file = next(iter(files.items()))
+        if tested_on(name):
+            raise DataError(
+                f"holdout would train on most of a file called {name!r}; expected a training file: "
+                f"leave holdout out and name split: {name}, or rename the file",
+                location=str(self.path),
+            )
+        return dict.fromkeys(SPLITS, file)
 
     def _local_records(self, split: str) -> Iterator[Record]:
         path = of_split(self._files(), split, str(self.path))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated
@@ -18,15 +18,18 @@ from halo_data.files.local import (
     check_first_rows,
     content_digest,
     of_split,
+    passed_over,
     split_files,
     with_train,
 )
 from halo_data.rows.dropped import EMPTY_COMPLETION, Dropped, Row, kept
 from halo_data.rows.forms import Record
+from halo_data.rows.ignored import count_ignored
 
 ANSWERS = tuple(f"prediction {number}" for number in range(1, 5))
 PAIRS = tuple(combinations(range(4), 2))
 """The comparisons in the order of the file: 1 with 2, 1 with 3, ..., 3 with 4."""
+COLUMNS = (*ANSWERS, "question", "passages", "preference", "feedback", "gold")
 NO_ORDER = Dropped("comparisons without an order")
 
 
@@ -52,17 +55,24 @@ class QAFeedback(DataSource):
 
     def inspect(self) -> DataInfo:
         """Returns the kind, the splits and the hash of the files."""
-        files = with_train(split_files(Path(self.path)))
+        files = self._files()
         paths = sorted(set(files.values()))
         check_first_rows(paths, _check)
-        return DataInfo("scored", tuple(files), content_digest(paths, str(self.passages)))
+        digest = content_digest(paths, str(self.passages))
+        return DataInfo("scored", tuple(files), digest, passed_over(Path(self.path), paths))
 
     def load(self, split: str) -> Loaded:
         """Returns the groups of a split; those without an order are dropped and counted."""
-        path = of_split(with_train(split_files(Path(self.path))), split, self.path)
+        path = of_split(self._files(), split, self.path)
         records = (Record(f"{split}:{n}", f"{path}:{n}", given) for n, given in objects(path))
         dropped: Counter[str] = Counter()
-        return Loaded(kept(map(self._outcome, records), dropped), dropped)
+        ignored: Counter[str] = Counter()
+        known = count_ignored(records, COLUMNS, ignored)
+        return Loaded(kept(map(self._outcome, known), dropped), dropped, ignored)
+
+    def _files(self) -> Mapping[str, Path]:
+        files = split_files(Path(self.path))
+        return with_train({name.removesuffix("_feedback"): file for name, file in files.items()})
 
     def _outcome(self, record: Record) -> Row | Dropped:
         _check(record)

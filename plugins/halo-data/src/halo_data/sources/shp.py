@@ -12,6 +12,7 @@ from halo_core.data import DataInfo, DataSource, Loaded
 from halo_data.files.local import check_one_origin
 from halo_data.files.parted import Parted
 from halo_data.rows.dropped import kept
+from halo_data.rows.ignored import count_ignored
 from halo_data.sources import published_sizes
 from halo_data.sources.shp_pairs import check_columns, pairs_of_posts
 
@@ -38,6 +39,11 @@ Domain = Literal[
 HUB = "stanfordnlp/SHP"
 SPLITS = ("train", "validation", "test")
 DOMAINS: tuple[str, ...] = get_args(Domain)
+COLUMNS = (
+    *("post_id", "domain", "upvote_ratio", "history", "labels", "seconds_difference"),
+    *("score_ratio", "c_root_id_A", "c_root_id_B", "created_at_utc_A", "created_at_utc_B"),
+    *("score_A", "score_B", "human_ref_A", "human_ref_B"),
+)
 
 
 class SHP(DataSource):
@@ -86,10 +92,18 @@ class SHP(DataSource):
     def load(self, split: str) -> Loaded:
         """Returns the pairs of a split; those of a post together, its best comment first."""
         dropped: Counter[str] = Counter()
+        ignored: Counter[str] = Counter()
         records = self._parted().records(split, (self.domain,))
         filtered = self.filtered == "all" or split == "train"
         min_ratio, max_pairs = (self.min_ratio, self.max_pairs) if filtered else (1.0, None)
-        return Loaded(kept(pairs_of_posts(records, min_ratio, max_pairs), dropped), dropped)
+        passes = iter((ignored, Counter[str]()))
+        outcomes = pairs_of_posts(
+            # Read twice, and counted once.
+            lambda: count_ignored(records(), COLUMNS, next(passes)),
+            min_ratio,
+            max_pairs,
+        )
+        return Loaded(kept(outcomes, dropped), dropped, ignored)
 
     def about_rows(self, split: str) -> int | None:
         """Returns about the number of pairs; None where files, domain or filters are others."""

@@ -20,6 +20,7 @@ from halo_data.files.local import (
     check_one_origin,
     content_digest,
     of_split,
+    passed_over,
     split_files,
     with_train,
 )
@@ -33,6 +34,7 @@ from halo_data.rows.dropped import (
     kept,
 )
 from halo_data.rows.forms import Record
+from halo_data.rows.ignored import count_ignored
 from halo_data.rows.messages import completion_of, prompt_messages
 from halo_data.rows.pairs import pair
 from halo_data.sources import published_sizes
@@ -50,6 +52,11 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "paired": ("prompt", "chosen", "rejected", "score_chosen", "score_rejected"),
     "scored": ("instruction", "completions"),
 }
+FURTHER_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "paired": ("prompt_id", "messages"),
+    "scored": ("source", "models", "correct_answers", "incorrect_answers"),
+}
+"""What the data sets hold besides, of no use here."""
 NO_COMPLETIONS = Dropped("no completions")
 UNSCORED = Dropped("completion without a score")
 CHOSEN_SCORED_LOWER = Dropped("chosen scored lower")
@@ -99,12 +106,16 @@ class UltraFeedback(DataSource):
         files = with_train(split_files(Path(self.path)))
         paths = sorted(set(files.values()))
         check_first_rows(paths, self._check)
-        return DataInfo(self.feedback, tuple(files), content_digest(paths, rules))
+        digest = content_digest(paths, rules)
+        return DataInfo(self.feedback, tuple(files), digest, passed_over(Path(self.path), paths))
 
     def load(self, split: str) -> Loaded:
         """Returns the pairs or groups of a split; pairs of equal scores are dropped and counted."""
         dropped: Counter[str] = Counter()
-        return Loaded(kept(map(self._outcome, self._records(split)), dropped), dropped)
+        ignored: Counter[str] = Counter()
+        known = (*COLUMNS[self.feedback], *FURTHER_COLUMNS[self.feedback])
+        records = count_ignored(self._records(split), known, ignored)
+        return Loaded(kept(map(self._outcome, records), dropped), dropped, ignored)
 
     def about_rows(self, split: str) -> int | None:
         """Returns the published number of rows; None for local files and other hub ids."""

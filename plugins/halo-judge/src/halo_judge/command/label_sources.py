@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
+from halo_core.data import DataSource
 from halo_core.errors import PathError, UserError, did_you_mean
 from halo_core.progress import Progress
 from halo_core.rows import DataSet
@@ -130,17 +132,24 @@ def _stage_of_run(target: Target, option: str) -> Path:
 def _rows(file: Path, workspace: Workspace) -> tuple[DataSet, list[str]]:
     from halo_core.plugins.discovery import discover
     from halo_core.run.materialise import materialise_set
+    from halo_core.run.unread import unread_lines
     from halo_core.spec.data_sets import resolve_set
     from halo_core.spec.document import Document
     from halo_core.spec.mistakes import Mistakes
     from halo_core.spec.resolver import Resolver
 
     mistakes = Mistakes(Document("--data", Path.cwd(), {}))
+    resolver = Resolver(discover(), mistakes)
     value = {"use": "jsonl", "path": str(file)}
-    data_set = resolve_set(Resolver(discover(), mistakes), file.name, value, ())
+    resolved = resolver.resolve("data", value, ())
+    if resolved is not None:
+        # Nothing is trained here: a file is read whatever its name says.
+        value["split"] = cast(DataSource, resolved.component).inspect().splits[0]
+    data_set = resolve_set(resolver, file.name, value, ())
     if data_set is None:
         raise mistakes.errors[0]
     (rows,) = materialise_set(data_set, workspace)
     reasons = ", ".join(f"{n} {reason}" for reason, n in rows.dropped.items())
     notes = [f"{file.name}: {rows.count} rows, dropped {reasons}"] if reasons else []
+    notes += [f"{file.name}: {line}" for line in unread_lines(rows.ignored, rows.passed_over)]
     return DataSet(file.name, rows.feedback, [rows.file]), notes

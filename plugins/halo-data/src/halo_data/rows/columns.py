@@ -1,0 +1,77 @@
+"""Which columns of a row are known and which ones are ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from halo_core.errors import DataError
+from halo_core.feedback import OPTIONAL_COLUMNS, Feedback
+from halo_data.rows.groups import GROUP
+from halo_data.rows.label_like import GLUED, WORDS, looks_like_label
+
+ALWAYS_KNOWN = frozenset({"id", "prompt_id", "source", "split", "v", GROUP})
+"""Columns of rows of any kind that halo reads, or writes itself."""
+SCORED_BESIDE: Mapping[Feedback, Collection[str]] = {
+    "binary": ("score",),
+    "paired": ("chosen_score", "rejected_score"),
+}
+"""What the rows of `feedback.jsonl` hold besides."""
+
+
+def unread_columns(
+    given: Mapping[str, Any],
+    columns: Mapping[str, str],
+    read: Collection[str],
+    synonyms: Mapping[str, str],
+    feedback: Feedback,
+) -> list[str]:
+    """Returns the columns of a row that hold something and are not read.
+
+    Args:
+        given: The row as it came.
+        columns: Standard name to the name in the row.
+        read: The columns that the form of the row reads, under standard names.
+        synonyms: Names that stand for a standard name where that one is absent.
+        feedback: The kind of the row.
+    """
+    known = {*read, *ALWAYS_KNOWN, *OPTIONAL_COLUMNS[feedback], *SCORED_BESIDE.get(feedback, ())}
+    known |= {name for name, ours in synonyms.items() if ours in known and given.get(ours) is None}
+    mapped = {theirs: ours for ours, theirs in columns.items()}
+    return [
+        name
+        for name, value in given.items()
+        if value is not None
+        # A column is not read either if another one is mapped to its name.
+        and (mapped.get(name, name) not in known or (name in columns and name not in mapped))
+    ]
+
+
+def refuse_labels(ignored: Iterable[str], feedback: Feedback, place: str) -> None:
+    """Refuses rows without feedback beside whose texts a column that looks like feedback stands.
+
+    The answers would all be learned from as good ones. Where the rows have a label, scores or a
+    pair, these say what is good.
+
+    Args:
+        ignored: The columns that would be ignored.
+        feedback: The kind of the row.
+        place: ``file:line`` of the row.
+
+    Raises:
+        DataError: When there is such a column.
+    """
+    if feedback not in ("demonstration", "text"):
+        return
+    if found := [name for name in ignored if looks_like_label(name)]:
+        names = ", ".join(map(repr, found))
+        plural = len(found) > 1
+        raise DataError(
+            f"the column{'s' if plural else ''} {names} look{'' if plural else 's'} like a label, "
+            f"a score or a preference, but the row is read as {feedback} feedback, and all of it "
+            f"would be learned from as good. Read it with columns: {{label: {found[0]}}} (labels: "
+            "{up: true, down: false} says what its values mean), or ignore it with ignore_columns: "
+            f"[{', '.join(found)}]. Words that are looked for: "
+            f"{', '.join(sorted({*WORDS, *GLUED}))}",
+            location=place,
+        )

@@ -1,0 +1,19 @@
+"""Counts the columns that a source of one known schema does not read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+
+from halo_data.rows.forms import Record
+
+
+def count_ignored(
+    records: Iterable[Record], known: Collection[str], ignored: Counter[str]
+) -> Iterator[Record]:
+    """Yields records as they are, and counts the columns that hold something and are not known."""
+    names = frozenset(known)
+    for record in records:
+        given = record.given
+        ignored.update(name for name in given if name not in names and given[name] is not None)
+        yield record

@@ -1,0 +1,58 @@
+"""The options of `jsonl` and `hub` that say what the columns of own data mean."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator
+
+from halo_core.component import Added
+from halo_data.rows.forms import STANDARD_COLUMNS
+from halo_data.rows.labels import spelling
+
+
+def _known(columns: dict[str, str]) -> dict[str, str]:
+    standard_names = sorted(STANDARD_COLUMNS)
+    for name in columns:
+        if name not in standard_names:
+            raise ValueError(
+                f"{name!r} is no standard column; expected {', '.join(standard_names)}"
+            )
+    return columns
+
+
+def _spelt(labels: Any) -> Any:
+    # YAML reads `true`, `1` and `yes` as something else than text.
+    return {spelling(k): v for k, v in labels.items()} if isinstance(labels, dict) else labels
+
+
+Columns = Annotated[dict[str, str], AfterValidator(_known)]
+"""Standard column name to the name in the data."""
+COLUMNS_DESCRIPTION = "Standard column name to the name in the data, e.g. {completion: answer}"
+Labels = Annotated[dict[str, bool], BeforeValidator(_spelt), Added()]
+"""Value of the column `label` to what it says."""
+LABELS_DESCRIPTION = (
+    "Value of the label to whether it is desirable, e.g. {up: true, down: false}; when left out, "
+    "true and false, 1 and 0"
+)
+IgnoreColumns = Annotated[list[str], Added()]
+"""Columns to ignore."""
+IGNORE_DESCRIPTION = (
+    "Columns to ignore although they look like a label, a score or a preference, or would be read"
+)
+
+
+TRAIN_ON_DESCRIPTION = (
+    "Which assistant turns of a conversation are learned: last, or all, each as an example of its "
+    "own with the turns before it as the prompt; of demonstrations alone"
+)
+IgnoreFields = Annotated[list[str], Added()]
+"""Fields of messages to leave out."""
+IGNORE_FIELDS_DESCRIPTION = "Fields of messages that are left out, such as [timestamp]"
+
+
+def refuse_read_and_ignored(columns: dict[str, str], ignore_columns: list[str]) -> None:
+    """Raises ValueError when a column is both read and ignored."""
+    for ours, theirs in columns.items():
+        if theirs in ignore_columns:
+            raise ValueError(f"{theirs!r} is read as {ours!r} and ignored; expected one of the two")
