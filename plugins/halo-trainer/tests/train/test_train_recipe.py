@@ -26,6 +26,7 @@ OPTIONS: dict[str, Any] = {
     "loss": KTO(),
     "reference_point": MismatchedKL(),
     "reference_update": EMA(decay=0.5),
+    "router_aux_loss_coef": 0.25,
     "batch_size": 5,
     "epochs": 2,
     "steps": 70,
@@ -87,6 +88,7 @@ def test_every_option_is_where_it_belongs() -> None:
             feedback="binary",
             estimator=MismatchedKL(),
             reference_update=EMA(decay=0.5),
+            router_weight=0.25,
         ),
         models=ModelRecipe(
             template="tulu",

@@ -18,16 +18,32 @@ from halo_trainer.batch.packing import PackedRow, Scored, pack
 from halo_trainer.encode.examples import EncodedCompletion, EncodedExample
 
 
+class Routed(NamedTuple):
+    """What the routers of all layers did with some tokens, as sums over tokens and layers.
+
+    Attributes:
+        chosen: How often each expert was chosen, no gradient, float32 [experts].
+        probabilities: The probability that each expert was given, float32 [experts].
+        rows: Tokens times layers [].
+    """
+
+    chosen: Tensor
+    probabilities: Tensor
+    rows: Tensor
+
+
 class Scores(NamedTuple):
     """What a scorer gives for a row.
 
     Attributes:
         token_logps: Log-probability of each completion token, nats, float32 [N].
         heads: What each head gives, by name, float32 [N] or [B].
+        routed: What the routers of experts did; None where nobody asks.
     """
 
     token_logps: Tensor
     heads: Mapping[str, Tensor]
+    routed: Routed | None = None
 
 
 class Computed(NamedTuple):

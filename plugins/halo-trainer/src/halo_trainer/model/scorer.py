@@ -9,11 +9,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from halo_core.errors import ModelError
 from halo_core.loss import Head
 from halo_trainer.batch import attention
-from halo_trainer.batch.micro_batch import Scores
+from halo_trainer.batch.micro_batch import Routed, Scores
 from halo_trainer.batch.packing import PackedRow
 from halo_trainer.model.heads import read_head
+from halo_trainer.model.router import routed
 
 Route = Literal["packed", "padded"]
 
@@ -35,6 +37,8 @@ class Scorer(nn.Module):
     Attributes:
         wanted: The heads beside the model's own; see `add_heads`.
         heads: Their layers.
+        experts: How many experts the routers choose for a token, where it is to tell what they do;
+            else None.
         scores_tokens: Whether the log-probabilities of tokens are wanted; without them only the
             states at the ends of sequences reach the output head.
     """
@@ -47,6 +51,7 @@ class Scorer(nn.Module):
         self.wanted: tuple[Head, ...] = ()
         self.heads = nn.ModuleDict()
         self.scores_tokens = True
+        self.experts: int | None = None
 
     def add_heads(self, wanted: Sequence[Head], heads: nn.ModuleDict, *, tokens: bool) -> None:
         """Puts heads beside the model's own.
@@ -73,18 +78,19 @@ class Scorer(nn.Module):
         places = _places(row, tokens=tokens, ends=ends)
         with _states(self.model, self.wanted) as captured:
             with torch.autocast(device, self.compute_dtype, enabled=reduced):
-                scores = logits(row, places)
+                scores, router_logits = logits(row, places)
+        done = None if router_logits is None else self._routed(router_logits, row)
         if not self.wanted:
-            return Scores(token_logps(scores, row.targets), {})
+            return Scores(token_logps(scores, row.targets), {}, done)
         states = self._at(captured[0], row, places)
         parts = {"end": states[-row.sequences :]} if ends else {}
         if not tokens:
             # Nothing of the output head, but so that every weight has a gradient.
             values = self._head_values(parts, scores.float().sum() * 0)
-            return Scores(scores.new_zeros(len(row.targets), dtype=torch.float32), values)
+            return Scores(scores.new_zeros(len(row.targets), dtype=torch.float32), values, done)
         parts["tokens"] = states[: len(row.targets)]
         logps = token_logps(scores[: len(row.targets)], row.targets)
-        return Scores(logps, self._head_values(parts, logps.new_zeros(())))
+        return Scores(logps, self._head_values(parts, logps.new_zeros(())), done)
 
     def _head_values(self, states: Mapping[str, Tensor], nothing: Tensor) -> dict[str, Tensor]:
         return {
@@ -93,31 +99,65 @@ class Scorer(nn.Module):
             if head.at in states
         }
 
-    def _packed_logits(self, row: PackedRow, places: Tensor) -> Tensor:
+    def _routed(self, logits: Sequence[Tensor], row: PackedRow) -> Routed:
+        assert self.experts is not None
+        if not logits:
+            raise ModelError(
+                f"{type(self.model).__name__} does not tell what its routers do, so their load "
+                "cannot be balanced; leave router_aux_loss_coef out",
+                location="router_aux_loss_coef",
+            )
+        real = None if self.route == "packed" else self._padded(row)[1].flatten().bool()
+        return routed(logits, real, chosen=self.experts)
+
+    @property
+    def _asked(self) -> dict[str, bool]:
+        """What the model is asked for beside its logits."""
+        return {} if self.experts is None else {"output_router_logits": True}
+
+    def _packed_logits(
+        self, row: PackedRow, places: Tensor
+    ) -> tuple[Tensor, Sequence[Tensor] | None]:
         output = self.model(
             input_ids=row.input_ids[None],
             position_ids=row.position_ids[None],
             logits_to_keep=places,
             use_cache=False,
             packed=row.layout,
+            **self._asked,
         )
-        logits: Tensor = output.logits[0]
-        return logits
+        return output.logits[0], self._router_logits(output)
 
-    def _padded_logits(self, row: PackedRow, places: Tensor) -> Tensor:
-        """Returns the same from right-padded sequences; causality keeps the padding out."""
+    def _router_logits(self, output: Any) -> Sequence[Tensor] | None:
+        return None if self.experts is None else tuple(output.router_logits or ())
+
+    @staticmethod
+    def _padded(row: PackedRow) -> tuple[Tensor, Tensor]:
+        """The sequences right-padded, and which tokens are theirs, each [B, longest]."""
         sequence, position = row.sequence_ids, row.position_ids
         ids = row.input_ids.new_zeros(int(sequence[-1]) + 1, int(position.max()) + 1)
         ids[sequence, position] = row.input_ids
         mask = torch.zeros_like(ids)
         mask[sequence, position] = 1
+        return ids, mask
+
+    def _padded_logits(
+        self, row: PackedRow, places: Tensor
+    ) -> tuple[Tensor, Sequence[Tensor] | None]:
+        """Returns the same from right-padded sequences; causality keeps the padding out."""
+        ids, mask = self._padded(row)
+        position = row.position_ids
         # Models keep the same positions of all sequences, so from the first that any of them needs.
         first = int(position[places].min())
         positions = torch.arange(first, ids.shape[1], device=ids.device)
         output = self.model(
-            input_ids=ids, attention_mask=mask, logits_to_keep=positions, use_cache=False
+            input_ids=ids,
+            attention_mask=mask,
+            logits_to_keep=positions,
+            use_cache=False,
+            **self._asked,
         )
-        return self._at(output.logits, row, places)
+        return self._at(output.logits, row, places), self._router_logits(output)
 
     def _at(self, values: Tensor, row: PackedRow, places: Tensor) -> Tensor:
         """What stands at these places, of what the model gave for a row [places, ...]."""

@@ -21,6 +21,7 @@ from halo_trainer.batch.micro_batch import (
     Computed,
     GlobalBatch,
     MicroBatch,
+    Scores,
     chosen_with_points,
     collate,
     make_loss_batch,
@@ -43,6 +44,7 @@ class Objective:
         micro_batch_tokens: Most tokens of a micro-batch.
         max_length: Most tokens of a sequence.
         dropout: Whether the policy drops anything out while it is trained.
+        router_weight: Factor of the loss on the load of experts; 0 where there is none.
     """
 
     loss: Loss
@@ -52,6 +54,7 @@ class Objective:
     micro_batch_tokens: int
     max_length: int
     dropout: bool = False
+    router_weight: float = 0.0
 
     @property
     def gives_own_logratios(self) -> bool:
@@ -88,8 +91,19 @@ class Objective:
         ends = any(head.at == "end" for head in heads_of(self.loss))
         return collate(examples, ends=ends).to(self.ranks.device)
 
+    def scores(self, micro: MicroBatch, computed: Computed | None) -> Scores:
+        """Returns what the policy gives for a micro-batch, unless it is known already."""
+        if computed is not None and computed.scores is not None:
+            return computed.scores
+        scores: Scores = self.policy(micro.row)
+        return scores
+
     def output(
-        self, micro: MicroBatch, batch: GlobalBatch, computed: Computed | None = None
+        self,
+        micro: MicroBatch,
+        batch: GlobalBatch,
+        computed: Computed | None = None,
+        scores: Scores | None = None,
     ) -> tuple[LossBatch, LossOutput]:
         """Returns what the loss saw of a micro-batch and what it gave back.
 
@@ -97,17 +111,22 @@ class Objective:
             micro: Examples of the global batch.
             batch: The global batch.
             computed: What is known of the micro-batch already.
+            scores: What the policy gave; computed when left out.
 
         Raises:
             PluginError: When the loss gives back anything but one loss per example.
         """
-        seen = self._seen(micro, batch, computed)
+        seen = self._seen(micro, batch, computed, scores)
         return seen, output_of(self.loss, seen)
 
-    def _seen(self, micro: MicroBatch, batch: GlobalBatch, computed: Computed | None) -> LossBatch:
-        scores = None if computed is None else computed.scores
-        if scores is None:
-            scores = self.policy(micro.row)
+    def _seen(
+        self,
+        micro: MicroBatch,
+        batch: GlobalBatch,
+        computed: Computed | None,
+        scores: Scores | None = None,
+    ) -> LossBatch:
+        scores = self.scores(micro, computed) if scores is None else scores
         reference_logps = None if computed is None else computed.reference_logps
         needs_reference = "reference_logps" in self.loss.needed()
         if reference_logps is None and self.reference is not None and needs_reference:

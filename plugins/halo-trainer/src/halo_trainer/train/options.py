@@ -82,6 +82,12 @@ class Train(Stage):
         description="When the reference takes in the weights of the policy; never when left out. "
         "Evaluation compares with the reference of its step.",
     )
+    router_aux_loss_coef: Annotated[float, Added()] = Field(
+        default=0.0,
+        ge=0,
+        description="Factor of the load-balancing loss of the routers of a mixture of experts "
+        "(Fedus et al. 2022, eq. 4), over all tokens of the global batch; 0 leaves it out.",
+    )
     samples: SamplesRef | None = Field(
         default=None,
         description="Samples of the reference, one for each prompt of the data, for a loss that is "
@@ -290,16 +296,22 @@ class Train(Stage):
         return Forecast(weights=known.weights, size=size_lines(known.weights, known.learned, work))
 
     def preflight(self, models: Mapping[str, ModelInput]) -> None:
-        """Checks control tokens, and a reference that is to take in the policy's weights.
+        """Checks control tokens, routers, and a reference that is to take in the policy's weights.
 
         Raises:
             ModelError: When a control token is in the vocabulary already, there is no tokenizer,
-                or the reference is of another architecture.
+                the reference is of another architecture, or there are no routers to balance.
         """
         if self.reference_update is not None and models["reference"] != models["from"]:
             from halo_trainer.train.reference_refresh import check_architectures
 
             check_architectures(models["from"], models["reference"])
+        if self.router_aux_loss_coef > 0:
+            from halo_models.load import read_config
+            from halo_trainer.model.router import chosen_in
+
+            config = read_config(models["from"])
+            chosen_in(config, (config.architectures or [config.model_type])[0])
         if (tokens := control_tokens_of(self.loss)) is not None:
             from halo_models.control_tokens import check_control_tokens
             from halo_models.load import load_tokenizer
@@ -320,7 +332,13 @@ class Train(Stage):
     def recipe(self) -> Recipe:
         """Returns what it asks for as plain values, each part for the one that needs it."""
         return Recipe(
-            task=Task(self.loss, self.reads, self.reference_point, self.reference_update),
+            task=Task(
+                self.loss,
+                self.reads,
+                self.reference_point,
+                self.reference_update,
+                self.router_aux_loss_coef,
+            ),
             models=ModelRecipe(
                 template=self.template,
                 chat=ChatOptions(

@@ -25,12 +25,14 @@ class Task:
         feedback: The kind of feedback of all sets.
         estimator: Gives the reference points; None where the loss needs none.
         reference_update: When the reference takes in the policy's weights; None for never.
+        router_weight: Factor of the loss on the load of experts; 0 for none.
     """
 
     loss: Loss
     feedback: Feedback
     estimator: RefPointEstimator | None
     reference_update: ReferenceUpdate | None
+    router_weight: float = 0.0
 
 
 @dataclass(frozen=True)

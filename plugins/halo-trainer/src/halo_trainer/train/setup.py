@@ -21,6 +21,7 @@ from halo_trainer.encode.encode_sets import encode_sets, encoding_options
 from halo_trainer.encode.examples import EncodedData, EncodedExample
 from halo_trainer.encode.rows_to_tokens import EncodingOptions
 from halo_trainer.model.new_tokens import tokens_to_train
+from halo_trainer.model.router import experts_per_token
 from halo_trainer.model.scorer import Scorer
 from halo_trainer.train.checkpoint import Checkpoints
 from halo_trainer.train.load_models import LoadedModel, load_reference, load_start, make_policy
@@ -106,6 +107,7 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
             micro_batch_tokens=recipe.lengths.micro_batch,
             max_length=encoding.max_length,
             dropout=recipe.models.drops_out,
+            router_weight=task.router_weight,
         ),
         estimator=task.estimator,
         start=start,
@@ -171,6 +173,8 @@ def _models(
         seed=seed,
         warn=warn,
     )
+    if recipe.task.router_weight > 0:
+        policy.experts = experts_per_token(start.model)
     if not recipe.models.with_reference:
         return policy, None
     reference = load_reference(

@@ -20,6 +20,7 @@ from halo_trainer.train.metrics import Metrics
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.own_logratios import OwnLogratios
 from halo_trainer.train.reference_point import own_estimate, with_reference_point
+from halo_trainer.train.router_balance import RouterBalance, router_balance
 
 NAMED = 10
 """Most examples that an error names."""
@@ -88,9 +89,9 @@ def backward(
 ) -> Gradient:
     """Leaves the gradient of sum(losses * weights) / sum(weights) in the parameters.
 
-    Both sums run over the whole global batch: micro-batches add up unnormalised, and the exact
-    factor is applied once, when the sum of weights is known. Nothing depends on how the batch was
-    cut or dealt but rounding.
+    And that of the loss on the load of experts, where there is one. Both sums run over the whole
+    global batch: micro-batches add up unnormalised, and the exact factor is applied once, when the
+    sum of weights is known. Nothing depends on how the batch was cut or dealt but rounding.
 
     Args:
         objective: The models and the loss.
@@ -106,7 +107,10 @@ def backward(
         PluginError: When a weight is below 0, or a lagged point is not the one that it gave before.
     """
     own = OwnLogratios(batch, objective.ranks) if batch.lagging is not None else None
-    metrics, sums = _accumulate(objective, batch, own)
+    balance = router_balance(objective, batch) if objective.router_weight else None
+    metrics, sums = _accumulate(objective, batch, own, balance)
+    if balance is not None and objective.ranks.main:
+        metrics.add("router/loss", balance.loss, 1)
     # One sum over the processes for all three: who is asked to stop tells the others by it.
     sums = torch.cat([sums, sums.new_tensor([float(stop)])])
     loss_sum, weight_sum, negative, stops = objective.ranks.sum(sums).tolist()
@@ -135,14 +139,17 @@ def backward(
 
 
 def _accumulate(
-    objective: Objective, batch: GlobalBatch, own: OwnLogratios | None
+    objective: Objective,
+    batch: GlobalBatch,
+    own: OwnLogratios | None,
+    balance: RouterBalance | None,
 ) -> tuple[Metrics, Tensor]:
     """Backward of every micro-batch; metrics; sums of losses and weights, and negative ones [3]."""
     metrics = Metrics()
     sums = torch.zeros(3, dtype=torch.float64, device=objective.ranks.device)
     for index in range(len(batch.micro_batches)):
         with objective.synchronised(batch, index):
-            sums += _backward_one(objective, batch, index, metrics, own)
+            sums += _backward_one(objective, batch, index, metrics, own, balance)
     return metrics, sums
 
 
@@ -152,15 +159,20 @@ def _backward_one(
     index: int,
     metrics: Metrics,
     own: OwnLogratios | None,
+    balance: RouterBalance | None,
 ) -> Tensor:
-    micro = objective.micro_batch(batch, index)
-    seen, output = objective.output(micro, batch, batch.computed.get(index))
+    micro, known = objective.micro_batch(batch, index), batch.computed.get(index)
+    scores = objective.scores(micro, known)
+    seen, output = objective.output(micro, batch, known, scores)
     loss = (output.losses * output.counts).sum()
     if not batch.micro_batches[index]:
         # Some example is computed for nothing: all processes make the same calls.
         (loss * 0).backward()  # type: ignore[no-untyped-call]
         return torch.zeros(3, dtype=torch.float64, device=objective.ranks.device)
-    loss.backward()  # type: ignore[no-untyped-call]
+    differentiated = loss
+    if balance is not None and scores.routed is not None:
+        differentiated = loss + balance.part(scores.routed)
+    differentiated.backward()  # type: ignore[no-untyped-call]
     metrics.add_output(objective.loss.resolved_feedback(), seen, output)
     if own is not None:
         own.add(index, seen.logratios)

@@ -1,0 +1,93 @@
+"""How evenly the routers of a mixture of experts deal their tokens out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from halo_core.errors import ModelError
+from halo_trainer.batch.micro_batch import Routed
+
+
+def experts_per_token(model: Any) -> int:
+    """Returns how many experts a model's routers choose for a token.
+
+    Raises:
+        ModelError: When it has no routers, or does not tell what they do.
+    """
+    chosen = chosen_in(model.config, type(model).__name__)
+    if "output_router_logits" not in inspect.signature(model.forward).parameters:
+        raise _without_routers(type(model).__name__)
+    return chosen
+
+
+def chosen_in(config: Any, name: str) -> int:
+    """Returns how many experts the routers of a configuration choose for a token.
+
+    Args:
+        config: A model's.
+        name: What the model is called, for the message.
+
+    Raises:
+        ModelError: When it has no routers.
+    """
+    chosen = getattr(config.get_text_config(), "num_experts_per_tok", None)
+    if not isinstance(chosen, int):
+        raise _without_routers(name)
+    return chosen
+
+
+def _without_routers(name: str) -> ModelError:
+    return ModelError(
+        f"{name} has no routers whose load could be balanced. Leave router_aux_loss_coef out, or "
+        "train a mixture of experts such as Mixtral, Qwen3-MoE or gpt-oss",
+        location="router_aux_loss_coef",
+    )
+
+
+def routed(logits: Sequence[Tensor], real: Tensor | None, *, chosen: int) -> Routed:
+    """Returns what routers did.
+
+    Args:
+        logits: Of each layer's router [tokens, experts].
+        real: Which tokens are no padding [tokens] bool; None where all are.
+        chosen: Experts for each token.
+
+    References:
+        Fedus, Zoph & Shazeer (2022), Switch Transformers, eq. 5 and 6; with several experts a token
+        and all layers together as in transformers' `load_balancing_loss_func`.
+    """
+    rows = [layer if real is None else layer[real] for layer in logits]
+    probabilities = torch.cat(rows).float().softmax(dim=-1)
+    picked = probabilities.topk(chosen, dim=-1).indices.flatten()
+    counts = torch.bincount(picked, minlength=probabilities.shape[1])
+    return Routed(
+        counts.to(probabilities), probabilities.sum(0), probabilities.new_tensor(len(probabilities))
+    )
+
+
+def balance_loss(chosen: Tensor, probabilities: Tensor, rows: Tensor) -> Tensor:
+    """Returns the load-balancing loss [], at least about the experts per token.
+
+    With E experts, f_e how often the expert e was chosen per row, and P_e its mean probability::
+
+        loss = E sum_e f_e P_e
+
+    Only P has a gradient. Where every expert gets its share, the loss is the experts per token.
+
+    Args:
+        chosen: As in `Routed` [experts].
+        probabilities: As in `Routed` [experts].
+        rows: As in `Routed` [].
+
+    References:
+        Fedus, Zoph & Shazeer (2022), Switch Transformers, eq. 4.
+
+    >>> balance_loss(torch.tensor([3.0, 1.0]), torch.tensor([2.5, 1.5]), torch.tensor(4.0))
+    tensor(1.1250)
+    """
+    return len(chosen) * ((chosen / rows) * (probabilities / rows)).sum()
