@@ -43,6 +43,9 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
                      show_default=True, help="Which scores are good ones."),
         click.option("--margin", type=click.FloatRange(0), default=0.0, help="Leave out scores "
                      "nearer to the threshold, and pairs nearer to each other, than this."),
+        click.option("--unfinished", type=click.Choice(["keep", "drop", "undesirable"]),
+                     default="keep", show_default=True, help="What becomes of completions that "
+                     "were cut at their longest length."),
         click.option("--out", required=True, metavar="FILE", help="Where the feedback goes: a "
                      ".jsonl file."),
     )  # fmt: skip
@@ -65,6 +68,7 @@ def label(
     threshold: str | None,
     desirable: Literal["above", "below"],
     margin: float,
+    unfinished: Literal["keep", "drop", "undesirable"],
     out: str,
     workspace: str,
     output: Output,
@@ -93,6 +97,7 @@ def label(
         threshold=_threshold(threshold),
         desirable=desirable,
         margin=_finite(margin, str(margin), "--margin", "a finite number"),
+        unfinished=unfinished,
     )
     _check(stage, out)
     sources = find_sources(stage, open_workspace(workspace), Path(out))

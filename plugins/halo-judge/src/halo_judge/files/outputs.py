@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from halo_core.errors import DataError, PathError
-from halo_core.feedback import Message, Prompt
+from halo_core.feedback import Message, Prompt, further_fields
 from halo_core.workspace.json_files import near_names, objects
 from halo_core.workspace.records import SAMPLES
 
 FileRow = Mapping[str, Any]
 
+_SAMPLED = ("token_ids", "finish", "tokenizer", "template", "tools")
 NO_TEXT = "an output that is no text"
 
 
@@ -28,6 +29,7 @@ class ModelOutput:
         tokens: Its length in tokens; None where the file does not say.
         target: The completion that the data holds for the prompt; None where there is none.
         target_tokens: Its length in tokens; None where the file does not say.
+        sampled: What else a sample of halo says: its token ids, finish, digests and tools.
     """
 
     prompt: Prompt
@@ -35,6 +37,7 @@ class ModelOutput:
     tokens: int | None = None
     target: str | None = None
     target_tokens: int | None = None
+    sampled: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,9 +116,9 @@ def _output(row: FileRow, place: str) -> ModelOutput | None:
         lengths = [_count(row.get(key)) for key in ("tokens", "target_tokens")]
         if not isinstance(text, str):
             return None
-        return ModelOutput(
-            prompt, text, lengths[0], target if isinstance(target, str) else None, lengths[1]
-        )
+        sampled = {name: row[name] for name in _SAMPLED if row.get(name) is not None}
+        target = target if isinstance(target, str) else None
+        return ModelOutput(prompt, text, lengths[0], target, lengths[1], sampled)
     if "instruction" in row and "output" in row:
         text = row["output"]
         return ModelOutput(instruction_of(row, place), text) if isinstance(text, str) else None
@@ -151,7 +154,12 @@ def prompt_of(value: object, column: str, place: str) -> list[Message]:
     if isinstance(value, str) and value:
         return [{"role": "user", "content": value}]
     if isinstance(value, list) and value and all(_is_message(item) for item in value):
-        return [{"role": item["role"], "content": item["content"]} for item in value]
+        return [
+            cast(
+                Message, {"role": item["role"], "content": item["content"], **further_fields(item)}
+            )
+            for item in value
+        ]
     raise DataError(
         f"{column} is {_shown(value)}; expected text, or a list of messages "
         '{"role": text, "content": text}',

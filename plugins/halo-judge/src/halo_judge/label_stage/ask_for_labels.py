@@ -80,9 +80,10 @@ def ask_for_verdicts(
     return lines, first_failure(lines)
 
 
-def duels_of_samples(of: Path, other: Path | None, *, targets: bool) -> list[Duel]:
-    """Returns what a judge that compares is asked of samples; see `of_samples`."""
-    return pair_candidates(by_prompt(of_samples(of, other, targets=targets), Counter()), Counter())
+def duels_of_samples(of: Path, other: Path | None, *, targets: bool, drop_cut: bool) -> list[Duel]:
+    """Returns what a judge that compares is asked of samples; see `of_samples`, `by_prompt`."""
+    found = of_samples(of, other, targets=targets)
+    return pair_candidates(by_prompt(found, Counter(), drop_cut=drop_cut), Counter())
 
 
 def pair_candidates(candidates: Sequence[Candidates], dropped: Counter[str]) -> list[Duel]:

@@ -3,20 +3,59 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from halo_core.completion import Completion, completions_in
 from halo_core.errors import DataError
 from halo_core.feedback import Prompt, prompt_id
 from halo_core.rows import DataSet
-from halo_core.scoring_judge import Answer, answer_id
+from halo_core.scoring_judge import Answer, text_id
 from halo_judge.files.outputs import read_outputs
 from halo_judge.judge_stage.duels import read_samples
+
+Tools = Sequence[Mapping[str, Any]]
 
 TARGET = "target"
 EMPTY = "empty completion"
 AGAIN = "same completion of the prompt"
+
+
+CUT = "completion that did not end"
+CALLS = "completion with tool_calls, which judges do not read"
+
+
+@dataclass(frozen=True)
+class Said:
+    """A completion, and what its token ids were sampled with.
+
+    Attributes:
+        completion: With its further fields, token ids and finish, where they are known.
+        tokenizer: Digest of the tokenizer.
+        template: Digest of the template.
+    """
+
+    completion: Completion
+    tokenizer: str | None = None
+    template: str | None = None
+
+    @property
+    def text(self) -> str:
+        """What a judge sees of it."""
+        return self.completion.text
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it ended at the longest length, and not by itself."""
+        return self.completion.finish == "length"
+
+
+def said_in(text: str, sampled: Mapping[str, Any]) -> Said:
+    """Returns a completion of samples, with the fields that its line has for it."""
+    completion = Completion(text, None, sampled.get("token_ids"), sampled.get("finish"))
+    return Said(completion, sampled.get("tokenizer"), sampled.get("template"))
 
 
 @dataclass(frozen=True)
@@ -26,24 +65,44 @@ class Candidates:
     Attributes:
         prompt_id: Names the prompt.
         prompt: The messages before them.
-        texts: Not empty, and each another one.
+        said: Not empty, and each another one.
+        tools: What the prompt offers.
     """
 
     prompt_id: str
     prompt: Prompt
-    texts: tuple[str, ...]
+    said: tuple[Said, ...]
+    tools: Tools | None = None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What a judge sees of them."""
+        return tuple(said.text for said in self.said)
 
     def answers(self) -> list[Answer]:
         """Returns them as what a judge scores."""
-        prompt = self.prompt
-        return [Answer(answer_id(prompt, text), prompt, text) for text in self.texts]
+        return [Answer(self.answer_id(said), self.prompt, said.text) for said in self.said]
+
+    def answer_id(self, said: Said) -> str:
+        """Returns what names one of them: of a text alone it is `halo_core`'s `answer_id`."""
+        return f"{self.prompt_id}-{text_id(said.completion.key)}"
+
+    def that_ended(self) -> Candidates:
+        """Returns those that ended by themselves, as far as that is known."""
+        return replace(self, said=tuple(said for said in self.said if not said.is_cut))
 
 
-Completion = tuple[str, Prompt, str]
-"""Prompt id, prompt and completion."""
+@dataclass(frozen=True)
+class Found:
+    """A completion that may be labelled, with its prompt."""
+
+    prompt_id: str
+    prompt: Prompt
+    said: Said
+    tools: Tools | None = None
 
 
-def of_samples(of: Path, other: Path | None, *, targets: bool) -> Iterator[Completion]:
+def of_samples(of: Path, other: Path | None, *, targets: bool) -> Iterator[Found]:
     """Yields the completions of a sampling stage, and those that they stand against.
 
     Args:
@@ -55,31 +114,38 @@ def of_samples(of: Path, other: Path | None, *, targets: bool) -> Iterator[Compl
         PathError: When there are no samples.
         DataError: When a line is no sample.
     """
-    rivals: dict[str, list[str]] = {}
-    for id_, _, text, _ in _completions(other) if other is not None else ():
-        rivals.setdefault(id_, []).append(text)
+    rivals: dict[str, list[Said]] = {}
+    for found, _ in _completions(other) if other is not None else ():
+        rivals.setdefault(found.prompt_id, []).append(found.said)
     met = set()
-    for id_, prompt, text, target in _completions(of):
-        yield id_, prompt, text
-        if id_ in met:  # A file may hold several outputs of a prompt, which have the same rivals.
+    for found, target in _completions(of):
+        yield found
+        # A file may hold several outputs of a prompt, which have the same rivals.
+        if found.prompt_id in met:
             continue
-        met.add(id_)
-        in_data = [target] if targets and target is not None else []
-        for rival in rivals.get(id_, in_data):
-            yield id_, prompt, rival
+        met.add(found.prompt_id)
+        in_data = [Said(Completion(target))] if targets and target is not None else []
+        for rival in rivals.get(found.prompt_id, in_data):
+            yield replace(found, said=rival)
 
 
-def _completions(given: Path) -> Iterator[tuple[str, Prompt, str, str | None]]:
-    """Yields prompt id, prompt, completion and what the data holds for the prompt."""
+def _completions(given: Path) -> Iterator[tuple[Found, str | None]]:
+    """Yields each completion, and what the data holds for its prompt."""
     if given.is_file():
         for output in read_outputs(str(given)).outputs:
-            yield prompt_id(output.prompt), output.prompt, output.text, output.target
+            tools = output.sampled.get("tools")
+            id_ = prompt_id(output.prompt, tools)
+            yield (
+                Found(id_, output.prompt, said_in(output.text, output.sampled), tools),
+                (output.target),
+            )
         return
     for id_, sample in read_samples(given).items():
-        yield id_, sample["prompt"], sample["completion"], sample.get("target")
+        said = said_in(sample["completion"], sample)
+        yield Found(id_, sample["prompt"], said, sample.get("tools")), sample.get("target")
 
 
-def of_data(data: DataSet) -> Iterator[Completion]:
+def of_data(data: DataSet) -> Iterator[Found]:
     """Yields the completions of a data set.
 
     Raises:
@@ -92,25 +158,45 @@ def of_data(data: DataSet) -> Iterator[Completion]:
             location=f"data set {data.name!r}",
         )
     for row in data:
-        single = [row[name] for name in ("completion", "chosen", "rejected") if name in row]
-        for text in [*single, *row.get("completions", [])]:
-            yield row["prompt_id"], row["prompt"], text
+        for completion in completions_in(row):
+            said = Said(completion, row.get("tokenizer"), row.get("template"))
+            yield Found(row["prompt_id"], row["prompt"], said, row.get("tools"))
 
 
-def by_prompt(rows: Iterable[Completion], dropped: Counter[str]) -> list[Candidates]:
-    """Returns the completions by prompt, in order; counts those that are left out by reason."""
-    prompts: dict[str, Prompt] = {}
-    texts: dict[str, list[str]] = {}
-    for id_, prompt, text in rows:
-        prompts.setdefault(id_, prompt)
-        of_prompt = texts.setdefault(id_, [])
-        if not text.strip():
-            dropped[EMPTY] += 1
-        elif text in of_prompt:
-            dropped[AGAIN] += 1
+def by_prompt(
+    found: Iterable[Found], dropped: Counter[str], *, drop_cut: bool = False
+) -> list[Candidates]:
+    """Returns the completions by prompt, in order; counts those that are left out by reason.
+
+    Args:
+        found: The completions.
+        dropped: Is added to.
+        drop_cut: Whether those that did not end are left out.
+    """
+    prompts: dict[str, Found] = {}
+    groups: dict[str, dict[str, Said]] = {}
+    for each in found:
+        prompts.setdefault(each.prompt_id, each)
+        group = groups.setdefault(each.prompt_id, {})
+        if reason := _why_not(each.said, group, drop_cut):
+            dropped[reason] += 1
         else:
-            of_prompt.append(text)
-    return [Candidates(id_, prompts[id_], tuple(t)) for id_, t in texts.items() if t]
+            group[each.said.completion.key] = each.said
+    return [
+        Candidates(id_, prompts[id_].prompt, tuple(group.values()), prompts[id_].tools)
+        for id_, group in groups.items()
+        if group
+    ]
+
+
+def _why_not(said: Said, group: Mapping[str, Said], drop_cut: bool) -> str | None:
+    reasons = (
+        ("tool_calls" in (said.completion.fields or {}), CALLS),
+        (not said.text.strip(), EMPTY),
+        (drop_cut and said.is_cut, CUT),
+        (said.completion.key in group, AGAIN),
+    )
+    return next((reason for holds, reason in reasons if holds), None)
 
 
 def all_answers(candidates: Sequence[Candidates]) -> list[Answer]:

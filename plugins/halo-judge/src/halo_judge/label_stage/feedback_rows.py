@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
-from typing import Literal
+from typing import Any, Literal, cast
 
-from halo_core.scoring_judge import answer_id
+from halo_core.completion import Completion, scored_columns
 from halo_core.workspace.records import FeedbackLine, VerdictLine
 from halo_judge.label_stage.ask_for_labels import ALONE
-from halo_judge.label_stage.candidates import Candidates
+from halo_judge.label_stage.candidates import Candidates, Said
 
 UNSCORED = "unscored"
 NEAR = "nearer to the threshold than the margin"
@@ -19,6 +19,8 @@ EQUAL = "equal scores"
 CLOSE = "scores that differ by less than the margin"
 TIE = "tie"
 FLIP = "the two orders preferred different texts"
+
+Unfinished = Literal["keep", "drop", "undesirable"]
 
 Scores = Mapping[str, float]
 """Answer id to score, of those that have one."""
@@ -33,12 +35,20 @@ class Rules:
         threshold: Binary: the score at which a completion is desirable; ``median`` is that of all.
         above: Whether high scores are the good ones.
         margin: What scores must differ by, from the threshold or in a pair.
+        unfinished: What becomes of a completion that did not end.
     """
 
     feedback: Literal["binary", "paired", "scored"]
     threshold: float | Literal["median"] | None
     above: bool
     margin: float
+    unfinished: Unfinished = "keep"
+
+    def asked(self, candidates: Sequence[Candidates]) -> list[Candidates]:
+        """Returns what a judge is asked about: what is undesirable anyway is not."""
+        if self.unfinished != "undesirable":
+            return list(candidates)
+        return [group.that_ended() for group in candidates]
 
 
 def rows_of_scores(
@@ -73,18 +83,63 @@ def _binary(
 ) -> Iterator[FeedbackLine]:
     threshold = threshold_of(rules, scores)
     for group in candidates:
-        for text, score in _scored_texts(group, scores, dropped):
+        for said in group.said:
+            if rules.unfinished == "undesirable" and said.is_cut:
+                yield _labelled(group, said, {"desirable": False})
+                continue
+            score = scores.get(group.answer_id(said))
+            if score is None:
+                dropped[UNSCORED] += 1
+                continue
             above = _sign(rules) * (score - threshold)
             if abs(above) < rules.margin:
                 dropped[NEAR] += 1
                 continue
-            yield {
-                "id": answer_id(group.prompt, text),
-                "prompt": group.prompt,
-                "completion": text,
-                "desirable": above >= 0,
-                "score": score,
-            }
+            yield _labelled(group, said, {"desirable": above >= 0, "score": score})
+
+
+def _labelled(group: Candidates, said: Said, label: Mapping[str, Any]) -> FeedbackLine:
+    (completion,), digests = with_one_tokenizer([said])
+    row = {
+        "id": group.answer_id(said),
+        "prompt": group.prompt,
+        **_tools(group),
+        **completion.columns("completion"),
+        **digests,
+        **label,
+    }
+    return cast(FeedbackLine, row)
+
+
+def _tools(group: Candidates) -> dict[str, Any]:
+    return {"tools": group.tools} if group.tools else {}
+
+
+def with_one_tokenizer(said: Sequence[Said]) -> tuple[list[Completion], dict[str, Any]]:
+    """Returns the completions of a row, and the digests that their token ids go with.
+
+    A row has room for the digests of one tokenizer and template. Of models with different ones the
+    first that has token ids keeps them; the texts of the others will be tokenised.
+    """
+    first = next((each for each in said if each.completion.token_ids is not None), None)
+    if first is None:
+        return [each.completion for each in said], {}
+    completions = [
+        each.completion if with_what(each) == with_what(first) else without_ids(each.completion)
+        for each in said
+    ]
+    digests = dict(zip(("tokenizer", "template"), with_what(first), strict=True))
+    return completions, {name: value for name, value in digests.items() if value is not None}
+
+
+def with_what(said: Said) -> tuple[str | None, str | None]:
+    """Returns the digests of the tokenizer and the template that ids were sampled with."""
+    return said.tokenizer, said.template
+
+
+def without_ids(completion: Completion) -> Completion:
+    """Returns a completion without its token ids."""
+    return replace(completion, token_ids=None)
 
 
 def _paired(
@@ -100,7 +155,8 @@ def _paired(
         if high == low or abs(high - low) < rules.margin:
             dropped[EQUAL if high == low else CLOSE] += 1
             continue
-        yield _pair(group, chosen, rejected) | {"chosen_score": high, "rejected_score": low}
+        pair = _pair(group, chosen, rejected)
+        yield pair | {"chosen_score": high, "rejected_score": low}
 
 
 def _scored(
@@ -109,36 +165,60 @@ def _scored(
     for group in candidates:
         scored = list(_scored_texts(group, scores, dropped))
         if scored:
-            yield {
+            completions, digests = with_one_tokenizer([said for said, _ in scored])
+            row = {
                 "id": group.prompt_id,
                 "prompt": group.prompt,
-                "completions": [text for text, _ in scored],
+                **_tools(group),
+                **scored_columns(completions),
+                **digests,
                 "scores": [_sign(rules) * score for _, score in scored],
             }
+            yield cast(FeedbackLine, row)
 
 
 def _scored_texts(
     group: Candidates, scores: Scores, dropped: Counter[str]
-) -> Iterator[tuple[str, float]]:
-    for answer in group.answers():
-        if answer.id in scores:
-            yield answer.completion, scores[answer.id]
-        else:
+) -> Iterator[tuple[Said, float]]:
+    for said in group.said:
+        score = scores.get(group.answer_id(said))
+        if score is None:
             dropped[UNSCORED] += 1
+        else:
+            yield said, score
 
 
-def rows_of_verdicts(lines: Sequence[VerdictLine], dropped: Counter[str]) -> Iterator[FeedbackLine]:
-    """Yields a pair for each duel that both orders decide alike; counts the others by reason."""
+def rows_of_verdicts(
+    lines: Sequence[VerdictLine], candidates: Sequence[Candidates], dropped: Counter[str]
+) -> Iterator[FeedbackLine]:
+    """Yields a pair for each duel that both orders decide alike; counts the others by reason.
+
+    Args:
+        lines: What the judge said.
+        candidates: What it was asked about.
+        dropped: Is added to.
+    """
+    groups = {group.prompt_id: group for group in candidates}
     for line in lines:
-        group = Candidates(line["prompt_id"], line["prompt"], ())
-        texts = line["completion"], line["baseline"]
+        group = groups[line["prompt_id"]]
+        first, second = group.said[:2]
         if line["result"] in ("win", "loss"):
-            yield _pair(group, *(texts if line["result"] == "win" else texts[::-1]))
+            won = line["result"] == "win"
+            yield _pair(group, *((first, second) if won else (second, first)))
         elif line["result"] == "unscored":
             dropped[UNSCORED] += 1
         else:
             dropped[FLIP if line["flip"] else TIE] += 1
 
 
-def _pair(group: Candidates, chosen: str, rejected: str) -> FeedbackLine:
-    return {"id": group.prompt_id, "prompt": group.prompt, "chosen": chosen, "rejected": rejected}
+def _pair(group: Candidates, chosen: Said, rejected: Said) -> FeedbackLine:
+    (better, worse), digests = with_one_tokenizer([chosen, rejected])
+    row = {
+        "id": group.prompt_id,
+        "prompt": group.prompt,
+        **_tools(group),
+        **better.columns("chosen"),
+        **worse.columns("rejected"),
+        **digests,
+    }
+    return cast(FeedbackLine, row)

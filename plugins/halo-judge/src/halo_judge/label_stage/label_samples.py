@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from halo_core.errors import DataError
@@ -23,6 +23,7 @@ from halo_judge.label_stage.feedback_rows import (
     rows_of_scores,
     rows_of_verdicts,
     threshold_of,
+    with_what,
 )
 
 COUNTS = "counts.json"
@@ -53,16 +54,20 @@ def label_samples(
         Interrupted: When asked to stop; what the judge said is kept.
     """
     dropped: Counter[str] = Counter()
-    candidates = find_candidates(context, dropped, targets=targets)
+    drop_cut = rules.unfinished == "drop"
+    candidates = find_candidates(context, dropped, targets=targets, drop_cut=drop_cut)
+    _warn_of_the_unread(candidates, rules, context.warn)
     facts: dict[str, float] = {}
     if isinstance(judge, ScoringJudge):
-        scores, failed = ask_for_scores(judge, context, candidates)
+        scores, failed = ask_for_scores(judge, context, rules.asked(candidates))
         rows = list(rows_of_scores(rules, candidates, scores, dropped))
         if rules.feedback == "binary":
             facts["threshold"] = threshold_of(rules, scores)
+        if rules.unfinished == "undesirable":
+            facts["unfinished"] = sum(said.is_cut for group in candidates for said in group.said)
     else:
         lines, failed = ask_for_verdicts(judge, context, candidates, dropped)
-        rows = list(rows_of_verdicts(lines, dropped))
+        rows = list(rows_of_verdicts(lines, candidates, dropped))
         facts |= {"calls": 0} if is_paid(judge, context.cache) else {}
         facts |= paid_requests(lines)
     _check(rows, dropped, failed, where)
@@ -71,7 +76,7 @@ def label_samples(
 
 
 def find_candidates(
-    context: StageContext, dropped: Counter[str], *, targets: bool
+    context: StageContext, dropped: Counter[str], *, targets: bool, drop_cut: bool
 ) -> list[Candidates]:
     """Returns the completions of each prompt; counts those that are left out by reason.
 
@@ -81,10 +86,30 @@ def find_candidates(
     """
     if "of" in context.inputs:
         inputs = context.inputs
-        rows = of_samples(inputs["of"], inputs.get("against"), targets=targets)
+        found = of_samples(inputs["of"], inputs.get("against"), targets=targets)
     else:
-        rows = of_data(context.data["data"])
-    return by_prompt(rows, dropped)
+        found = of_data(context.data["data"])
+    return by_prompt(found, dropped, drop_cut=drop_cut)
+
+
+def _warn_of_the_unread(
+    candidates: Sequence[Candidates], rules: Rules, warn: Callable[[str], None]
+) -> None:
+    """Warns of what belongs to the rows and is not shown to judges, and of ids that get lost."""
+    unread: Counter[str] = Counter()
+    mixed = 0
+    for group in candidates:
+        unread["tools"] += bool(group.tools)
+        unread.update(name for said in group.said for name in said.completion.fields or ())
+        digests = {with_what(s) for s in group.said if s.completion.token_ids is not None}
+        mixed += len(digests) > 1 and rules.feedback != "binary"
+    if told := ", ".join(f"{name} ({n})" for name, n in sorted(unread.items()) if n):
+        warn(f"judges see messages and texts alone, and not {told}; the rows keep them")
+    if mixed:
+        warn(
+            f"{mixed} prompts have completions of different tokenizers or templates; a row of "
+            "several of them keeps the token ids of the first, and the others are tokenised again"
+        )
 
 
 def _check(rows: Sequence[FeedbackLine], dropped: Counter[str], failed: str, where: str) -> None:

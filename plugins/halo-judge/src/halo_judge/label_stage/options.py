@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from halo_core.component import DataRef, RivalRef, SamplesRef
+from halo_core.component import Added, DataRef, RivalRef, SamplesRef
 from halo_core.feedback import Feedback
 from halo_core.judge import Judge
 from halo_core.scoring_judge import ScoringJudge
@@ -60,6 +60,13 @@ class Label(Stage):
         "whose scores differ by less, are left out and counted; in the judge's unit.",
     )
 
+    unfinished: Annotated[Literal["keep", "drop", "undesirable"], Added()] = Field(
+        default="keep",
+        description="What becomes of a completion that was cut at max_new_tokens: 'keep' labels "
+        "it like any other, 'drop' leaves it out, 'undesirable' makes its label false without "
+        "asking the judge; of binary feedback.",
+    )
+
     def feedback_given(self) -> Feedback | None:
         """Returns the kind of feedback it makes."""
         return self.feedback
@@ -107,6 +114,12 @@ class Label(Stage):
             yield "threshold", "binary feedback needs one: a number, or median"
         if self.feedback != "binary" and self.threshold is not None:
             yield "threshold", f"{self.feedback} feedback has none; leave it out"
+        if self.feedback != "binary" and self.unfinished == "undesirable":
+            yield (
+                "unfinished",
+                f"undesirable makes a label false, and {self.feedback} feedback has none; take "
+                "keep or drop",
+            )
         if self.feedback == "scored" and self.margin:
             yield "margin", "scored feedback keeps all scores; leave it out"
 
@@ -124,6 +137,7 @@ class Label(Stage):
                 known.inputs["of"],
                 known.inputs.get("against"),
                 targets=self.against == "target",
+                drop_cut=self.unfinished == "drop",
             ),
             both=True,
         )
@@ -164,6 +178,7 @@ class Label(Stage):
         from halo_judge.label_stage.feedback_rows import Rules
         from halo_judge.label_stage.label_samples import label_samples
 
-        rules = Rules(self.feedback, self.threshold, self.desirable == "above", self.margin)
+        above = self.desirable == "above"
+        rules = Rules(self.feedback, self.threshold, above, self.margin, self.unfinished)
         targets = self.against == "target"
         return label_samples(self.judge, context, rules, targets=targets, where=where, again=again)

@@ -1,0 +1,224 @@
+"""What samples and rows say of completions stays with them when they are labelled."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from typing import Any, ClassVar
+
+import pytest
+from pydantic import Field
+
+from halo_core.errors import DataError
+from halo_core.judge import Verdict
+from halo_core.scoring_judge import Score, ScoringJudge
+from halo_core.testing.context import stage_context
+from halo_core.testing.rows import data_set
+from halo_judge.label_stage.options import Label
+
+TOOLS = [{"type": "function", "function": {"name": "weather"}}]
+DIGESTS = {"tokenizer": "0a", "template": "1b"}
+
+
+class Lengths(ScoringJudge):
+    """Scores a text by its length, and remembers what it was asked."""
+
+    asked: ClassVar[list[str]] = []
+    sign: float = Field(default=1.0, description="Whether long texts are good ones.")
+
+    def open_scoring(self, context):
+        return nullcontext(self)
+
+    def score(self, answers):
+        for answer in answers:
+            self.asked.append(answer.completion)
+            yield Score(answer.id, self.sign * len(answer.completion))
+
+
+@pytest.fixture(autouse=True)
+def _asked_nothing() -> None:
+    Lengths.asked.clear()
+
+
+@pytest.fixture
+def sampled(make_sample):
+    """A line of samples.jsonl with ids of its own and digests."""
+
+    def line(number: int, completion: str, ids: list[int], **more: Any) -> dict[str, Any]:
+        return {**make_sample(number, completion, None), "token_ids": ids, **DIGESTS, **more}
+
+    return line
+
+
+def label(context: Any, judge: Any = None, **options: Any) -> list[dict[str, Any]]:
+    given = {"of": "answers"} if "of" in context.inputs else {"data": "rows"}
+    if "against" in context.inputs:
+        given["against"] = "other"
+    stage = Label(judge=judge or Lengths(), **given, **options)
+    assert stage.mistakes() == []
+    stage.run(context)
+    lines = (context.folder / "feedback.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+BINARY = {"feedback": "binary", "threshold": 2.0}
+
+
+def test_a_labelled_sample_keeps_its_ids_finish_digests_and_tools(judge_context, sampled):
+    lines = [sampled(1, "abc", [5, 6], finish="length", tools=TOOLS), sampled(2, "a", [7])]
+    first, second = label(judge_context(lines), **BINARY)
+    assert first["completion_token_ids"] == [5, 6]
+    assert (first["finish"], first["tools"], first["desirable"]) == ("length", TOOLS, True)
+    assert {name: first[name] for name in DIGESTS} == DIGESTS
+    assert (second["completion_token_ids"], second["finish"]) == ([7], "stop")
+    assert "tools" not in second
+
+
+def test_samples_without_ids_make_the_rows_that_they_made(judge_context, make_sample):
+    bare = {
+        k: v for k, v in make_sample(1, "abc", None).items() if k not in ("token_ids", "finish")
+    }
+    (row,) = label(judge_context([bare]), **BINARY)
+    assert list(row) == ["v", "id", "prompt", "completion", "desirable", "score"]
+
+
+@pytest.mark.parametrize("compares", [True, False])
+def test_a_pair_keeps_what_belongs_to_each_side(judge_context, sampled, scripted, compares):
+    judge = (
+        scripted(lambda c: Verdict(c.id, "A" if len(c.a) > len(c.b) else "B", ""))
+        if compares
+        else None
+    )
+    context = judge_context(
+        [sampled(1, "a", [1], finish="length", tools=TOOLS)],
+        against=[sampled(1, "abc", [2, 3], tools=TOOLS)],
+    )
+    (row,) = label(context, judge, feedback="paired")
+    assert (row["chosen"], row["chosen_token_ids"], row["chosen_finish"]) == ("abc", [2, 3], "stop")
+    assert (row["rejected"], row["rejected_token_ids"]) == ("a", [1])
+    assert (row["rejected_finish"], row["tools"]) == ("length", TOOLS)
+    assert {name: row[name] for name in DIGESTS} == DIGESTS
+
+
+def test_a_scored_group_keeps_a_list_of_each(judge_context, sampled):
+    context = judge_context([sampled(1, "a", [1])], against=[sampled(1, "abc", [2, 3])])
+    (row,) = label(context, feedback="scored")
+    assert row["completions_token_ids"] == [[1], [2, 3]]
+    assert row["finishes"] == ["stop", "stop"]
+    assert {name: row[name] for name in DIGESTS} == DIGESTS
+
+
+def test_a_row_of_two_tokenizers_keeps_the_ids_of_the_first_and_says_so(judge_context, sampled):
+    told: list[str] = []
+    context = judge_context(
+        [sampled(1, "a", [1])],
+        against=[sampled(1, "abc", [2], tokenizer="ff", finish="length")],
+        warn=told.append,
+    )
+    (row,) = label(context, feedback="paired")
+    assert row["chosen_token_ids"] == [2]
+    assert "rejected_token_ids" not in row
+    assert (row["tokenizer"], row["chosen_finish"], row["rejected_finish"]) == (
+        "ff",
+        "length",
+        "stop",
+    )
+    assert told[0].startswith("1 prompts have completions of different tokenizers or templates; a")
+
+
+def test_rows_of_one_completion_each_keep_ids_of_two_tokenizers(judge_context, sampled):
+    told: list[str] = []
+    context = judge_context(
+        [sampled(1, "a", [1])], against=[sampled(1, "abc", [2], tokenizer="ff")], warn=told.append
+    )
+    rows = label(context, **BINARY)
+    assert [(r["completion_token_ids"], r["tokenizer"]) for r in rows] == [([1], "0a"), ([2], "ff")]
+    assert told == []
+
+
+def test_rows_of_data_keep_what_stands_beside_their_completions(tmp_path):
+    prompt = [{"role": "user", "content": "hi"}]
+    thoughts = {"reasoning_content": "Hm."}
+    rows = [
+        {"prompt": prompt, "completion": "abc", "completion_fields": thoughts, "tools": TOOLS},
+        {"prompt": prompt, "completion": "abc", "completion_token_ids": [4], "tools": TOOLS},
+        {"prompt": prompt, "completion": "a", "completion_fields": {"tool_calls": [{"name": "x"}]}},
+    ]
+    told: list[str] = []
+    data = {"data": data_set(tmp_path, "demonstration", rows)}
+    context = stage_context(tmp_path / "label", data=data, warn=told.append)
+    first, second = label(context, **BINARY)
+    assert (first["completion_fields"], first["tools"]) == (thoughts, TOOLS)
+    assert second["completion_token_ids"] == [4]
+    assert first["id"] != second["id"]
+    counts = json.loads((context.folder / "counts.json").read_text())
+    assert counts["dropped"] == {"completion with tool_calls, which judges do not read": 1}
+    assert told[0] == (
+        "judges see messages and texts alone, and not reasoning_content (1), tools (1); the rows "
+        "keep them"
+    )
+
+
+def test_samples_in_a_file_keep_their_ids_and_the_fields_of_their_prompts(tmp_path, sampled):
+    line = sampled(1, "abc", [5, 6], tools=TOOLS)
+    line["prompt"] = [{**line["prompt"][0], "name": "Ana", "thinking": None}]
+    file = tmp_path / "given.jsonl"
+    file.write_text(json.dumps(line))
+    (row,) = label(stage_context(tmp_path / "label", inputs={"of": file}), **BINARY)
+    assert (row["completion_token_ids"], row["tools"]) == ([5, 6], TOOLS)
+    assert row["prompt"] == [{"role": "user", "content": "q1", "name": "Ana"}]
+    assert {name: row[name] for name in DIGESTS} == DIGESTS
+
+
+@pytest.fixture
+def cut(judge_context, sampled):
+    """Samples of which the first is long and did not end."""
+    return judge_context(
+        [sampled(1, "abcd", [1], finish="length"), sampled(2, "abc", [2]), sampled(3, "a", [3])]
+    )
+
+
+def test_what_did_not_end_is_labelled_like_any_other_by_default(cut):
+    assert [row["desirable"] for row in label(cut, **BINARY)] == [True, True, False]
+
+
+def test_what_did_not_end_may_be_left_out(cut):
+    assert [row["desirable"] for row in label(cut, unfinished="drop", **BINARY)] == [True, False]
+    counts = json.loads((cut.folder / "counts.json").read_text())
+    assert counts["dropped"] == {"completion that did not end": 1}
+    assert Lengths.asked == ["abc", "a"]
+
+
+def test_what_did_not_end_may_be_undesirable_without_a_judge(cut):
+    rows = label(cut, unfinished="undesirable", **BINARY)
+    assert [row["desirable"] for row in rows] == [False, True, False]
+    assert "score" not in rows[0]
+    assert rows[0]["finish"] == "length"
+    assert Lengths.asked == ["abc", "a"]
+    assert json.loads((cut.folder / "counts.json").read_text())["unfinished"] == 1
+
+
+def test_the_median_is_that_of_what_was_scored(judge_context, sampled):
+    lines = [sampled(i, "a" * i, [i], finish="length" if i > 3 else "stop") for i in range(1, 6)]
+    context = judge_context(lines)
+    rows = label(context, unfinished="undesirable", feedback="binary", threshold="median")
+    assert [row["desirable"] for row in rows] == [False, True, True, False, False]
+
+
+def test_a_side_that_did_not_end_may_be_left_out(judge_context, sampled):
+    context = judge_context(
+        [sampled(1, "a", [1], finish="length")], against=[sampled(1, "abc", [2])]
+    )
+    with pytest.raises(DataError, match="1 completion that did not end, 1 only one completion"):
+        label(context, unfinished="drop", feedback="paired")
+
+
+@pytest.mark.parametrize("feedback", ["paired", "scored"])
+def test_undesirable_is_refused_where_there_are_no_labels(feedback):
+    stage = Label(judge=Lengths(), of="a", against="b", feedback=feedback, unfinished="undesirable")
+    told = f"undesirable makes a label false, and {feedback} feedback has none; take keep or drop"
+    assert ("unfinished", told) in stage.mistakes()
+
+
+def test_an_option_that_came_later_leaves_the_identity_as_it_was():
+    assert Label.model_fields["unfinished"].default == "keep"
