@@ -260,7 +260,11 @@ def test_ids_of_pairs_and_groups_are_read(write_rows: Write) -> None:
 
 def test_digests_without_ids_are_words_of_another_meaning(write_rows: Write) -> None:
     row = {"prompt": [USER], "completion": "Yes.", "template": "chatml", "tokenizer": "x"}
-    assert one(write_rows([row])) == {"prompt": [USER], "completion": "Yes."}
+    path = write_rows([row])
+    assert one(path) == {"prompt": [USER], "completion": "Yes."}
+    assert "ignored columns: template (1), tokenizer (1)" in shown("jsonl", "--set", f"path={path}")
+    path = write_rows([{**row, "token_ids": [1]}])
+    assert "ignored" not in shown("jsonl", "--set", f"path={path}")
 
 
 def test_ids_of_a_side_that_is_cut_out_of_a_text_are_refused(write_rows: Write) -> None:

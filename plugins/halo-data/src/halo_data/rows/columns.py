@@ -6,10 +6,12 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from halo_core.errors import DataError
-from halo_core.feedback import OPTIONAL_COLUMNS, Feedback
+from halo_core.feedback import BESIDE, OPTIONAL_COLUMNS, Feedback
 from halo_data.rows.groups import GROUP
 from halo_data.rows.label_like import GLUED, WORDS, looks_like_label
 
+DIGESTS = frozenset({"tokenizer", "template"})
+"""Columns that say what token ids are of; without ids they are words of another meaning."""
 ALWAYS_KNOWN = frozenset({"id", "prompt_id", "source", "split", "v", GROUP})
 """Columns of rows of any kind that halo reads, or writes itself."""
 SCORED_BESIDE: Mapping[Feedback, Collection[str]] = {
@@ -36,6 +38,8 @@ def unread_columns(
         feedback: The kind of the row.
     """
     known = {*read, *ALWAYS_KNOWN, *OPTIONAL_COLUMNS[feedback], *SCORED_BESIDE.get(feedback, ())}
+    if not has_token_ids(given, columns, synonyms):
+        known -= DIGESTS
     known |= {name for name, ours in synonyms.items() if ours in known and given.get(ours) is None}
     mapped = {theirs: ours for ours, theirs in columns.items()}
     return [
@@ -45,6 +49,16 @@ def unread_columns(
         # A column is not read either if another one is mapped to its name.
         and (mapped.get(name, name) not in known or (name in columns and name not in mapped))
     ]
+
+
+def has_token_ids(
+    given: Mapping[str, Any], columns: Mapping[str, str], synonyms: Mapping[str, str]
+) -> bool:
+    """Returns whether a row holds token ids, under whatever name: then it has `DIGESTS` of them."""
+    ids = {token_ids for _, token_ids, _ in BESIDE.values()}
+    names = ids | {name for name, ours in synonyms.items() if ours in ids}
+    names |= {theirs for ours, theirs in columns.items() if ours in ids}
+    return any(given.get(name) is not None for name in names)
 
 
 def refuse_labels(ignored: Iterable[str], feedback: Feedback, place: str) -> None:
