@@ -81,7 +81,7 @@ class ChatRow:
     """A prompt with one or more answers.
 
     Attributes:
-        prompt_id: Rows with the same one have the same prompt and tools.
+        prompt_id: Names the prompt for whoever encodes it.
         conversation: The prompt.
         answers: At least one.
     """
@@ -89,6 +89,11 @@ class ChatRow:
     prompt_id: str
     conversation: Conversation
     answers: tuple[Answer, ...]
+
+    @property
+    def key(self) -> str:
+        """Names all that a template sees of the prompt, and the order of it."""
+        return json.dumps([self.conversation.prompt, self.conversation.tools])
 
 
 @dataclass(frozen=True)
@@ -154,9 +159,16 @@ class ChatEncoder:
         Raises:
             DataError: See `prompts`.
         """
-        prompts = self.prompts({row.prompt_id: row.conversation for row in rows})
+        keys = [row.key for row in rows]
+        first: dict[str, Conversation] = {}
+        for key, row in zip(keys, rows, strict=True):
+            first.setdefault(key, row.conversation)  # which an error names
+        prompts = self.prompts(first)
         rendered = _Renderer(self._format)
-        texts = [self._tried(rendered.row, row, prompts[row.prompt_id]) for row in rows]
+        texts = [
+            self._tried(rendered.row, key, row, prompts[key])
+            for key, row in zip(keys, rows, strict=True)
+        ]
         whole = [answers for answers in texts if not isinstance(answers, TemplateMismatchError)]
         ids_of = self._ids_of(text for answers in whole for text in answers.texts)
         return [
@@ -245,20 +257,22 @@ class _Renderer:
         self._format = chat_format
         self._known: dict[tuple[str, str], RenderedAnswer] = {}
 
-    def row(self, row: ChatRow, prompt: EncodedPrompt | TemplateMismatchError) -> RenderedRow:
+    def row(
+        self, key: str, row: ChatRow, prompt: EncodedPrompt | TemplateMismatchError
+    ) -> RenderedRow:
         if isinstance(prompt, TemplateMismatchError):
             raise prompt
-        answers = [self._answer(row, prompt, answer) for answer in row.answers]
+        answers = [self._answer(key, prompt, answer) for answer in row.answers]
         # Each of the prompts begins the longer ones.
         shortest = min((answer.prompt for answer in answers), key=len)
         return RenderedRow(
             shortest, prompt.truncated, tuple(_behind(shortest, answer) for answer in answers)
         )
 
-    def _answer(self, row: ChatRow, prompt: EncodedPrompt, answer: Answer) -> RenderedAnswer:
+    def _answer(self, prompt_key: str, prompt: EncodedPrompt, answer: Answer) -> RenderedAnswer:
         if answer.token_ids is not None:
             return RenderedAnswer(prompt.text, "", False)
-        key = (row.prompt_id, json.dumps([answer.content, answer.fields, answer.ended]))
+        key = (prompt_key, json.dumps([answer.content, answer.fields, answer.ended]))
         if key not in self._known:
             self._known[key] = self._format.answer_text(prompt.conversation, answer, prompt.text)
         return self._known[key]

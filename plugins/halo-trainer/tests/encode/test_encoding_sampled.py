@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -218,3 +219,31 @@ def test_pretemplated_rows_are_tokenised_as_they_stand(
     assert trained(encoded) == trained(plain) * 2
     expected = plain[0].completions[0].prompt_ids.tolist()
     assert [e.completions[0].prompt_ids.tolist() for e in encoded] == [expected] * 2
+
+
+def test_prompts_whose_calls_differ_in_the_order_of_keys_are_rendered_apart(
+    make_data: MakeData, tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    tokenizer = copy.deepcopy(tiny_tokenizer)
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.role }}:{{ m.content }}{{ m.tool_calls | tojson }}"
+        "<|endoftext|>{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
+    ).replace("{{ m.tool_calls | tojson }}", "{{ m.tool_calls | tojson if m.tool_calls }}")
+    rows = [
+        {
+            "prompt": [
+                *COW,
+                {"role": "assistant", "content": "", "tool_calls": [{"function": call}]},
+                {"role": "tool", "content": "moo"},
+            ],
+            "completion": "Moo.",
+        }
+        for call in ({"name": "a", "at": 1}, {"at": 1, "name": "a"})
+    ]
+    data = make_data("demonstration", rows)
+    assert len({row["prompt_id"] for row in data}) == 1
+    options = EncodingOptions(max_length=200, max_prompt_length=150)
+    encoded = encode(data, tokenizer, options=options, cache=tmp_path)
+    texts = [tokenizer.decode(example.completions[0].prompt_ids) for example in encoded]
+    assert '{"name": "a", "at": 1}' in texts[0]
+    assert '{"at": 1, "name": "a"}' in texts[1]

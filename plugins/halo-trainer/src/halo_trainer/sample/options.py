@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from halo_core.component import Default, Execution, StartRef, TestRef
+from halo_core.component import Added, Default, Execution, StartRef, TestRef
 from halo_core.stage import Product, Stage, StageContext, StageResult
 from halo_models.conversation import ChatOptions
 from halo_models.templates import date_or_none
@@ -68,23 +68,23 @@ class Sample(Stage):
         default=None,
         description="Chat template: tulu or Jinja; the tokenizer's own when left out.",
     )
-    template_date: Annotated[str | None, AfterValidator(date_or_none)] = Field(
+    template_date: Annotated[str | None, AfterValidator(date_or_none), Added()] = Field(
         default=None,
         description="The date that a chat template is told when it asks for today's, as in "
         "2025-01-01; when left out what the model was trained with, else 2025-01-01.",
     )
-    content_tokens: list[str] | None = Field(
+    content_tokens: Annotated[list[str] | None, Added()] = Field(
         default=None,
         description="Added tokens that content may hold, beside those that are neither special nor "
         "marks of turns; with a minus in front, that it may not. When left out what the model was "
         "trained with.",
     )
-    pretemplated: bool = Field(
+    pretemplated: Annotated[bool, Added()] = Field(
         default=False,
         description="Whether a chat template was applied to prompts and completions beforehand: "
         "they are then tokenised as they stand.",
     )
-    template_mismatch: Literal["error", "drop"] = Field(
+    template_mismatch: Annotated[Literal["error", "drop"], Added()] = Field(
         default="error",
         description="What becomes of a row that the template cannot write: an error, or it is "
         "dropped and counted.",

@@ -145,28 +145,28 @@ class Train(Stage):
         default=None,
         description="Chat template: a name or Jinja; the tokenizer's own when left out.",
     )
-    template_date: Annotated[str | None, AfterValidator(date_or_none)] = Field(
+    template_date: Annotated[str | None, AfterValidator(date_or_none), Added()] = Field(
         default=None,
         description="The date that a chat template is told when it asks for today's, as in "
         "2025-01-01; when left out what the model was trained with, else 2025-01-01.",
     )
-    content_tokens: list[str] | None = Field(
+    content_tokens: Annotated[list[str] | None, Added()] = Field(
         default=None,
         description="Added tokens that content may hold, beside those that are neither special nor "
         "marks of turns; with a minus in front, that it may not. When left out what the model was "
         "trained with.",
     )
-    pretemplated: bool = Field(
+    pretemplated: Annotated[bool, Added()] = Field(
         default=False,
         description="Whether a chat template was applied to prompts and completions beforehand: "
         "they are then tokenised as they stand.",
     )
-    template_mismatch: Literal["error", "drop"] = Field(
+    template_mismatch: Annotated[Literal["error", "drop"], Added()] = Field(
         default="error",
         description="What becomes of a row that the template cannot write: an error, or it is "
         "dropped and counted.",
     )
-    unfinished: Literal["keep", "drop", "undesirable"] = Field(
+    unfinished: Annotated[Literal["keep", "drop", "undesirable"], Added()] = Field(
         default="keep",
         description="What becomes of completions that were cut off when they were sampled: they "
         "are trained without an end, dropped, or undesirable (of binary feedback only).",
