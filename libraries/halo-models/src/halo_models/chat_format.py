@@ -231,6 +231,7 @@ def _mismatch(start: str, full: str, length: int, place: str) -> TemplateMismatc
         f"...{shown} before an answer is there, and ...{other} with it",
         "Give a template that writes both alike",
         place,
+        "the chat template writes another prompt with the answer than without it",
     )
 
 

@@ -43,6 +43,7 @@ class ChatRenderer:
                 refusal(conversation.prompt, error),
                 "Mend the row, give a template that knows these messages",
                 conversation.place,
+                f"the chat template refuses the messages: {error}",
             ) from error
 
     def differs(

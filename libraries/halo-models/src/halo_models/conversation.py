@@ -116,13 +116,16 @@ class TemplateMismatchError(DataError):
         reason: What is wrong.
         advice: What to do, besides dropping such rows.
         place: Where the row comes from.
+        kind: The same in a few words, without what is the row's own; `reason` when left out.
 
     Attributes:
         reason: What is wrong, without the advice.
+        kind: What such rows are counted under.
     """
 
-    def __init__(self, reason: str, advice: str, place: str) -> None:
+    def __init__(self, reason: str, advice: str, place: str, kind: str | None = None) -> None:
         super().__init__(
             f"{reason}. {advice}, or drop such rows with template_mismatch: drop", location=place
         )
         self.reason = reason
+        self.kind = kind or reason

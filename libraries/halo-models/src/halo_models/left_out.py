@@ -74,11 +74,13 @@ class LeftOut:
 
     def _check_content(self, row: _Row, number: int) -> None:
         if not row.shows(_longer(row.messages, number)):
+            role = row.messages[number]["role"]
             raise TemplateMismatchError(
                 f"the chat template leaves out message {number + 1} of the prompt, of the role "
-                f"{row.messages[number]['role']!r}",
+                f"{role!r}",
                 "Give a template that writes it, take the message out",
                 row.conversation.place,
+                f"the chat template leaves out a message of the role {role!r}",
             )
         self._written.add(("content", *row.kind(number)))
 

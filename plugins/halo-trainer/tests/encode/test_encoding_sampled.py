@@ -105,7 +105,7 @@ def test_unfinished_completions_are_dropped_and_counted_when_asked(
     data = make_data("demonstration", rows)
     encoded = encode(data, tiny_tokenizer, options=options, cache=tmp_path)
     assert [example.id for example in encoded] == ["train-0"]
-    assert encoding_remarks(encoded.counts) == ["2 rows were dropped: 2 unfinished"]
+    assert encoding_remarks(encoded.counts) == ["dropped 2: unfinished"]
 
 
 def test_unfinished_completions_become_undesirable_when_asked(
@@ -146,9 +146,7 @@ def test_pairs_that_the_cut_makes_identical_are_dropped(
     encoded = encode(data, tiny_tokenizer, options=LONG, cache=tmp_path)
     assert [example.id for example in encoded] == ["train-1"]
     assert encoded.counts.examples == 1
-    assert encoding_remarks(encoded.counts)[-1] == (
-        "1 rows were dropped: 1 identical sides behind max_length"
-    )
+    assert encoding_remarks(encoded.counts)[-1] == ("dropped 1: identical sides behind max_length")
 
 
 def test_a_completion_that_the_cut_puts_under_both_labels_is_dropped(
@@ -181,7 +179,7 @@ def test_rows_that_the_template_cannot_write_are_an_error_or_dropped(
     encoded = encode(data, tiny_tokenizer, options=options, cache=tmp_path)
     assert [example.id for example in encoded] == ["train-0"]
     assert encoding_remarks(encoded.counts) == [
-        "1 rows were dropped: 1 the template cannot write them"
+        "dropped 1: the chat template refuses the messages: no role tool"
     ]
 
 

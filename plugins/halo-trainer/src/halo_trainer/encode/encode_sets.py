@@ -89,10 +89,7 @@ def encoding_remarks(counts: Counts) -> list[str]:
             f"{counts.truncated_prompts} prompts and {counts.truncated_completions} completions "
             "were cut to fit max_prompt_length and max_length"
         )
-    dropped = {reason: count for reason, count in counts.dropped.items() if count}
-    if dropped:
-        reasons = "; ".join(f"{count} {reason}" for reason, count in dropped.items())
-        lines.append(f"{sum(dropped.values())} rows were dropped: {reasons}")
+    lines += [f"dropped {count}: {reason}" for reason, count in counts.dropped.items() if count]
     for remark, count in counts.remarks.items():
         if count:
             advice = SPELLED_ADVICE if remark == SPELLS else ""

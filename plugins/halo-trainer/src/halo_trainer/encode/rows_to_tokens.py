@@ -41,8 +41,6 @@ from halo_trainer.encode.examples import (
 ENCODER_VERSION = 2
 """Part of the cache's key: raised whenever the same rows would get other ids."""
 
-MISMATCH = "the template cannot write them"
-
 _ROWS_PER_CALL = 1024
 
 
@@ -203,7 +201,7 @@ class _Encoder:
         whole = [row for row in asked if row is not None]
         for row, encoded in zip(whole, self._chat.rows([row.chat for row in whole]), strict=True):
             if isinstance(encoded, TemplateMismatchError):
-                self.dropped[MISMATCH] += 1
+                self.dropped[encoded.kind] += 1
                 continue
             self._truncated_prompts += encoded.truncated
             self._remarks[AGAIN] += row.again

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -15,7 +16,13 @@ from halo_core.workspace.records import SAMPLES, SampleLine
 from halo_models.chat_encoder import ChatEncoder, EncodedPrompt
 from halo_models.chat_format import ChatFormat, end_ids
 from halo_models.control_tokens import suffixes
-from halo_models.conversation import SPELLED_ADVICE, SPELLS, ChatOptions, Conversation
+from halo_models.conversation import (
+    SPELLED_ADVICE,
+    SPELLS,
+    ChatOptions,
+    Conversation,
+    TemplateMismatchError,
+)
 from halo_models.device import pick_device, pick_dtype
 from halo_models.digests import template_digest, tokenizer_digest
 from halo_models.load import context_length, load_model, load_tokenizer
@@ -129,10 +136,9 @@ class Chat:
         encoder = ChatEncoder(self._format, limit - (self._suffix is not None))
         encoded = encoder.prompts({prompt.id: _conversation(prompt) for prompt in prompts})
         known = {id_: p for id_, p in encoded.items() if isinstance(p, EncodedPrompt)}
-        if len(known) < len(prompts):
-            warn(
-                f"{len(prompts) - len(known)} prompts were dropped: the template cannot write them"
-            )
+        mismatches = [p.kind for p in encoded.values() if isinstance(p, TemplateMismatchError)]
+        for kind, count in Counter(mismatches).items():
+            warn(f"dropped {count} of {len(prompts)} prompts: {kind}")
         if not known:
             raise DataError("there are no prompts left; expected at least one", location="prompts")
         if cut := sum(prompt.truncated for prompt in known.values()):
