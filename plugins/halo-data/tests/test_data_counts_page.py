@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from halo_core.cli.group import halo
 from halo_data.components import __all__ as names
 
-PAGE = Path(__file__).parents[3] / "docs" / "explanation" / "data-counts.md"
+PAGE = Path(__file__).parents[3] / "docs" / "evidence" / "data-counts.md"
 
 
 def shown() -> dict[str, list[str]]:

@@ -153,7 +153,7 @@ def test_verdicts_on_the_report_s_claims(reported):
 
 
 def test_the_docs_say_what_came_out(reported):
-    page = (ROOT / "docs" / "explanation" / "the-report.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "evidence" / "the-report.md").read_text(encoding="utf-8")
     for claim in reported[0]["claims"]:
         row = " | ".join(claim[key] for key in ("claim", "verdict", "verdict_holm", "summary"))
         assert f"| {row} |" in page

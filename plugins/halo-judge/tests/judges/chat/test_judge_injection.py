@@ -9,7 +9,7 @@ from halo_core.judge import Comparison, Verdict
 from halo_judge.judges.chat.template import FOLDER, find_template, read_template
 
 ROOT = Path(__file__).parents[5]
-PAGE = ROOT / "docs" / "explanation" / "judge-injection.md"
+PAGE = ROOT / "docs" / "evidence" / "judge-injection.md"
 QUESTIONS = [("Why?", "Because it is so."), ("How?", "With care.")]
 
 
