@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     )
     from halo_core.stage import (
         Forecast as Forecast,
+        Inputs as Inputs,
         Known as Known,
         ModelInput as ModelInput,
         Stage as Stage,
@@ -100,7 +101,7 @@ _PUBLIC = {
     "reference_update": "ReferenceUpdate",
     "rows": "DataSet",
     "scoring_judge": "Answer Score ScoringJudge ScoringSession",
-    "stage": "Forecast Known ModelInput Stage StageContext StageResult",
+    "stage": "Forecast Inputs Known ModelInput Stage StageContext StageResult",
     "tracker": "Report Tracker TrackerSession",
 }
 """Module to the public names that it holds; type checkers read the imports above instead."""

@@ -16,7 +16,7 @@ from halo_core.feedback import Prompt
 from halo_core.guarded.blame import first_wrong, is_number
 from halo_core.guarded.judge_calls import Form
 from halo_core.progress import SilentProgress
-from halo_core.stage import ModelInput
+from halo_core.stage import Inputs, ModelInput
 
 Winner = Literal["A", "B", "tie"]
 
@@ -168,6 +168,17 @@ class Judge(Component):
         super().__pydantic_init_subclass__(**kwargs)
         if mistake := _mistake(cls):
             raise PluginError(mistake, location=f"{cls.__module__}.{cls.__qualname__}")
+
+    def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
+        """Returns (option, message) for options that do not suit what the judge will be given.
+
+        Args:
+            inputs: As for `Stage.check_inputs`, with the models that the judge's options name.
+
+        Raises:
+            UserError: In place of a pair; the location names an option.
+        """
+        return ()
 
     def check_ready(self) -> None:
         """Checks what it needs beside its options, such as a key; asks nothing.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FunctionType
@@ -193,6 +193,30 @@ class Forecast:
     ahead: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What can be looked at of what a stage will be given, before anything is computed.
+
+    Attributes:
+        models: Model option (``from``, ``judge.from``) to the model where it is there; else the
+            nearest one that it descends from, or the sketch of it. Options of which nothing is
+            there yet are left out.
+        there: The options of `models` whose model is there itself, with its weights.
+        data: Data option to some of its rows, already converted, where they are there: the first
+            ones, and the first of each further sequence of roles.
+        sketch: A folder that is not there yet. A stage that makes a model from nothing may write
+            its configuration and its tokenizer there; later stages are then given that as model.
+        begins: Whether the run begins now and here. Else it is only planned, perhaps for another
+            machine, and nothing may be fetched.
+    """
+
+    models: Mapping[str, ModelInput] = field(default_factory=dict)
+    there: Collection[str] = ()
+    data: Mapping[str, DataSet] = field(default_factory=dict)
+    sketch: Path
+    begins: bool = False
+
+
 _FORECAST = "return it from forecast(known), as Forecast({}=...)"
 _MOVED = {
     "parameters": _FORECAST.format("weights"),
@@ -268,6 +292,22 @@ class Stage(Component):
             UserError: When what an input holds cannot be used; the plan says so and goes on.
         """
         return Forecast(weights=known.weights)
+
+    def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
+        """Returns (option, message) for options that do not suit the models and the rows.
+
+        `halo plan` and `halo run` ask every stage to do before anything is computed, and report
+        all mistakes of all stages together. An option within another is dotted: ``lora.targets``.
+        It may load heavy libraries, and should take a second, not more: a model is built without
+        its weights.
+
+        Args:
+            inputs: What is there.
+
+        Raises:
+            UserError: In place of a pair; the location names an option.
+        """
+        return ()
 
     def preflight(self, models: Mapping[str, ModelInput]) -> None:
         """Checks what can be checked before anything is trained, so that no training is in vain.

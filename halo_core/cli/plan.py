@@ -69,10 +69,12 @@ def show_plan(request: RunRequest, export: str | None, output: Output) -> None:
 
 def _plan_spec(request: RunRequest, output: Output) -> None:
     from halo_core.run.forecast import forecasts
+    from halo_core.run.look_ahead import check_plan, rows_at_hand
 
     made = request.plan()
     # Rows come first: by their number a stage tells how long it takes.
     data = {stage.id: _sets(made, stage) for stage in made.stages}
+    check_plan(made, rows_at_hand(made), lambda message: _warn(message, output))
     forecast_of = forecasts(made)
     stages = [_stage(made, stage, data[stage.id], forecast_of[stage.id]) for stage in made.stages]
     if output.json:
@@ -82,6 +84,11 @@ def _plan_spec(request: RunRequest, output: Output) -> None:
     for stage in stages:
         for line in _lines(stage):
             output.say(line)
+
+
+def _warn(message: str, output: Output) -> None:
+    if not output.json:
+        click.echo(f"warning: {message}", err=True)
 
 
 def _sets(made: Plan, stage: PlannedStage) -> dict[str, Any]:

@@ -26,9 +26,11 @@ def plan_suite(request: RunRequest, export: str | None, output: Output) -> None:
         output: Where the command prints.
     """
     from halo_core.suite.commands import exported
+    from halo_core.suite.look_ahead import check_suite
     from halo_core.workspace.files import write_json
 
     plan = request.suite_plan()
+    check_suite(plan)
     output.emit(_as_json(plan))
     if not output.json:
         for line in plan_lines(plan):

@@ -38,10 +38,12 @@ def run_suite(request: RunRequest, jobs: int, output: Output) -> None:
     from halo_core.cli.summary import suite_summary
     from halo_core.progress import stderr_progress
     from halo_core.stage import StopFlag
+    from halo_core.suite.look_ahead import check_suite
     from halo_core.suite.runner import SuiteRunner
 
     started = time.monotonic()
     plan = request.suite_plan()
+    check_suite(plan)
     say = _whole_lines()
     for line in plan_lines(plan):
         say(line)
@@ -128,11 +130,13 @@ def submit_suite(
     Raises:
         UserError: When jobs cannot be submitted.
     """
+    from halo_core.suite.look_ahead import check_suite
     from halo_core.suite.submit import submit
     from halo_core.tracking.carrier import shown_path
 
     parsed = _parse(options)
     plan = request.suite_plan()
+    check_suite(plan)
     for line in plan_lines(plan):
         output.say(line)
     jobs = submit(plan, cluster, parsed)

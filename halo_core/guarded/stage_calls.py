@@ -6,16 +6,20 @@ purpose (any `HaloError`) passes through.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
+from halo_core.component import Component
 from halo_core.errors import PluginError
 from halo_core.feedback import COLUMNS, Feedback
 from halo_core.guarded.blame import blaming, is_number, is_text, plugin_error
 from halo_core.option_fields import fields_by_alias, refers_to
-from halo_core.stage import Forecast, Known, ModelInput, Product, Stage, StageResult
+from halo_core.stage import Forecast, Inputs, Known, ModelInput, Product, Stage, StageResult
 from halo_core.workspace.records import FEEDBACK, SAMPLES, VERDICTS
+
+if TYPE_CHECKING:
+    from halo_core.judge import Judge
 
 PROMISED: Mapping[Product, str] = {
     "model": "model",
@@ -28,12 +32,21 @@ PROMISED: Mapping[Product, str] = {
 
 def mistakes_of(stage: Stage) -> list[tuple[str, str]]:
     """Returns the options that contradict each other, each with a message."""
-    with blaming(stage, "mistakes"):
-        returned: object = stage.mistakes()
+    return _pairs(stage, "mistakes", stage.mistakes)
+
+
+def check_inputs_of(component: Stage | Judge, inputs: Inputs) -> list[tuple[str, str]]:
+    """Returns the options of a stage or a judge that do not suit its inputs, with a message."""
+    return _pairs(component, "check_inputs", lambda: component.check_inputs(inputs))
+
+
+def _pairs(component: Component, method: str, call: Callable[[], object]) -> list[tuple[str, str]]:
+    with blaming(component, method):
+        returned = call()
         pairs: list[object] = list(returned) if isinstance(returned, Iterable) else [returned]
     for pair in pairs:
         if not (isinstance(pair, tuple) and len(pair) == 2 and _are_texts(pair)):
-            raise _wrong(stage, "mistakes", repr(pair), "pairs of an option and a message")
+            raise _wrong(component, method, repr(pair), "pairs of an option and a message")
     return [(option, message) for option, message in cast(list[tuple[str, str]], pairs)]
 
 
@@ -140,5 +153,5 @@ def _are_texts(values: Iterable[object]) -> bool:
     return all(isinstance(value, str) for value in values)
 
 
-def _wrong(stage: Stage, method: str, came: str, expected: str) -> PluginError:
+def _wrong(stage: Component, method: str, came: str, expected: str) -> PluginError:
     return plugin_error(stage, method, f"returned {came}; expected {expected}")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from halo_core.errors import HaloError, Interrupted
@@ -23,12 +24,13 @@ from halo_core.guarded.stage_calls import command_of
 from halo_core.progress import Progress
 from halo_core.run.data_checks import check_data
 from halo_core.run.execute import execute, read_error, write_stage
+from halo_core.run.look_ahead import LookAhead, check_rows
 from halo_core.run.materialise import Rows, materialise_set
 from halo_core.run.plan import Plan, PlannedStage, forget
-from halo_core.run.preflight import Preflight
 from halo_core.run.run_files import write_run
 from halo_core.run.status import RunStatus, StageStatus, Status
 from halo_core.run.unread import unread_lines
+from halo_core.spec.mistakes import Mistakes
 from halo_core.stage import StopFlag
 from halo_core.tracker import Report
 from halo_core.tracking.carrier import Tracking
@@ -163,10 +165,12 @@ class Runner:
         # Models in the store count: they may have learned from what is only now tested on. A run
         # with nothing to do reads no rows at all.
         known = rows | (self._learned() if todo else {})
+        mistakes = Mistakes(self.plan.spec.document)
         ids = {stage.id for stage in todo}
-        check_data(self.plan, known, new=ids, fresh=known, warn=self.warn)
-        preflight = Preflight(self.plan, todo)
-        preflight.check()
+        check_rows(self.plan, known, new=ids, mistakes=mistakes, warn=self.warn)
+        ahead = LookAhead(self.plan, todo, begins=True)
+        with TemporaryDirectory() as folder:
+            ahead.check(rows, Path(folder), mistakes)
         for stage, status in zip(self.plan.stages, self.status.stages, strict=True):
             if stage_done(stage.folder) is not None:
                 self._take_from_store(stage, status)
@@ -187,7 +191,8 @@ class Runner:
                 raise
             finally:
                 status.seconds = time.monotonic() - started
-            preflight.check()
+            with TemporaryDirectory() as folder:
+                ahead.check(rows, Path(folder))
 
     def _rows_are_there(self, stage: PlannedStage) -> bool:
         """Returns whether all stages are done whose feedback is in a stage's data."""

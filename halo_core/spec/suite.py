@@ -126,14 +126,23 @@ def _check_all(
             mistakes += error.errors
         if mistakes:
             failures[cell.id] = mistakes
-    _raise_together(document, failures, len(cells))
+    raise_together(document, failures, len(cells))
     return specs
 
 
-def _raise_together(
+def raise_together(
     document: Document, failures: Mapping[str, Sequence[HaloError]], count: int
 ) -> None:
-    """Raises the mistakes of all cells, each once, with the cells that have it."""
+    """Raises the mistakes of all cells, each once, with the cells that have it.
+
+    Args:
+        document: The suite's.
+        failures: Id of a cell to its mistakes.
+        count: Cells that were checked.
+
+    Raises:
+        SpecErrors: When there is a mistake.
+    """
     mistakes: dict[str, HaloError] = {}
     cells: dict[str, list[str]] = {}
     for id_, errors in failures.items():

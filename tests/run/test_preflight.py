@@ -50,17 +50,20 @@ def test_a_later_stage_refuses_the_model_before_the_first_one_runs(
     failed = halo("run", str(spec_file), "--json")
     assert failed.code == 2
     assert [stage["status"] for stage in failed.json["stages"]] == ["pending", "pending"]
-    assert failed.json["error"] == {
-        "type": "UserError",
-        "message": "cannot take small",
-        "location": "stages.second.loss",
-    }
+    assert failed.json["errors"] == [
+        {
+            "type": "UserError",
+            "message": "cannot take small",
+            "location": "spec.yaml:11:5: stages.second.loss",
+        }
+    ]
 
 
 def test_a_place_that_is_no_option_is_told_beside_the_stage(halo: Halo, spec_file: Path) -> None:
     spec_file.write_text(SPEC.replace("MODEL", HUB))
     failed = halo("run", str(spec_file), "--set", "stages.second.refuses=folder", "--json")
-    assert failed.json["error"]["location"] == "stages.second: someone/small"
+    (error,) = failed.json["errors"]
+    assert error["location"] == "spec.yaml:8:3: stages.second: someone/small"
 
 
 def test_a_check_that_breaks_is_the_plugins_fault(halo: Halo, spec_file: Path) -> None:
@@ -71,16 +74,34 @@ def test_a_check_that_breaks_is_the_plugins_fault(halo: Halo, spec_file: Path) -
     assert "made_components.py:" in failed.err
 
 
-def test_a_model_that_the_run_makes_is_checked_as_soon_as_it_is_there(
+def test_a_model_that_the_run_makes_is_checked_before_it_is_made(
     halo: Halo, spec_file: Path
 ) -> None:
     spec_file.write_text(SCRATCH)
     failed = halo("run", str(spec_file), "--json")
     assert failed.code == 2, failed.err
+    assert {stage["status"] for stage in failed.json["stages"]} == {"pending"}
+    (error,) = failed.json["errors"]
+    assert error["location"] == "spec.yaml:12:22: stages.told.loss"
+    assert "'<|user|>' already means something: it is token" in error["message"]
+
+
+def test_what_only_the_model_itself_tells_is_told_as_soon_as_it_is_there(
+    halo: Halo, spec_file: Path
+) -> None:
+    told = f"""told:
+    use: "file:{MADE}:Learn"
+    data: train
+    loss: {{use: "file:{MADE}:PairLoss"}}
+    refuses: model
+reports"""
+    text = SCRATCH.partition("  told:")[0] + f"  {told}: []\n"
+    spec_file.write_text(text)
+    failed = halo("run", str(spec_file), "--json")
+    assert failed.code == 2, failed.err
     statuses = {stage["id"]: stage["status"] for stage in failed.json["stages"]}
     assert statuses == {"model": "computed", "base": "pending", "told": "pending"}
-    assert failed.json["error"]["location"] == "stages.told.loss"
-    assert "'<|user|>' already means something: it is token" in failed.json["error"]["message"]
+    assert failed.json["errors"][0]["message"] == "cannot take model"
 
 
 def test_a_stage_in_the_store_is_not_asked_again(halo: Halo, spec_file: Path) -> None:

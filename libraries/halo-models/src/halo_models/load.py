@@ -47,7 +47,7 @@ def load_tokenizer(model: ModelInput, template: str | None) -> Any:
     Raises:
         ModelError: When there is no tokenizer, or it has no end-of-sequence token.
     """
-    tokenizer = _read_tokenizer(model)
+    tokenizer = read_tokenizer(model)
     if tokenizer.eos_token_id is None:
         raise ModelError(
             "the tokenizer has no end-of-sequence token, so no completion could end. Set "
@@ -58,7 +58,12 @@ def load_tokenizer(model: ModelInput, template: str | None) -> Any:
     return tokenizer
 
 
-def _read_tokenizer(model: ModelInput) -> Any:
+def read_tokenizer(model: ModelInput) -> Any:
+    """Returns the tokenizer of a model, as it is.
+
+    Raises:
+        ModelError: When there is none.
+    """
     from transformers import AutoTokenizer
 
     return _read(model, "tokenizer", AutoTokenizer, {})
@@ -83,7 +88,7 @@ def load_model(model: ModelInput, *, dtype: torch.dtype, device: torch.device | 
 
     logging.disable_progress_bar()
     config = read_config(model)
-    _check_causal(config, model)
+    check_causal(config, model)
     options = {"config": config, "dtype": dtype, "output_loading_info": True}
     network, report = _read(model, "weights", AutoModelForCausalLM, options)
     if missing := sorted(report["missing_keys"]):
@@ -92,7 +97,7 @@ def load_model(model: ModelInput, *, dtype: torch.dtype, device: torch.device | 
             f"of {type(network).__name__}: save or download the model again",
             location=model.path,
         )
-    grow_vocabulary(network, len(_read_tokenizer(model)))
+    grow_vocabulary(network, len(read_tokenizer(model)))
     return network.to(device).eval()
 
 
@@ -138,16 +143,26 @@ def load_classifier(model: ModelInput, *, dtype: torch.dtype, device: torch.devi
             "loss: bradley-terry makes",
             location=model.path,
         )
-    return Classifier(network.to(device).eval(), _read_tokenizer(model), read_notes(model))
+    return Classifier(network.to(device).eval(), read_tokenizer(model), read_notes(model))
 
 
-def _check_causal(config: Any, model: ModelInput) -> None:
+def is_causal(config: Any) -> bool:
+    """Returns whether a configuration names an architecture that predicts the next token."""
+    return bool(config.architectures) and config.architectures[0].endswith(_CAUSAL)
+
+
+def check_causal(config: Any, model: ModelInput) -> None:
+    """Checks that a configuration is that of a causal language model.
+
+    Raises:
+        ModelError: When it is not.
+    """
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
     # The name too: transformers would load a classifier's body, and make up its output head.
     named = (config.architectures or [None])[0]
     known = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and not config.is_encoder_decoder
-    if not known or (named is not None and not named.endswith(_CAUSAL)):
+    if not known or (named is not None and not is_causal(config)):
         raise ModelError(
             f"{named or config.model_type} is not a causal language model. Expected one that "
             "AutoModelForCausalLM loads, such as LlamaForCausalLM",

@@ -68,29 +68,40 @@ def write_classifier(folder: Path, model: Any, head: nn.Module, tokenizer: Any) 
     Raises:
         ModelError: When transformers has no sequence classifier of this architecture.
     """
-    from transformers import AutoModelForSequenceClassification
-
     _own_padding(tokenizer)
     grow_vocabulary(model, len(tokenizer))
-    # A copy: the language model goes on with its own configuration.
-    config = copy.deepcopy(model.config)
-    config.num_labels = 1
-    config.get_text_config().pad_token_id = tokenizer.pad_token_id
-    name = type(model).__name__
-    try:
-        classifier = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
-        classifier.base_model.load_state_dict(model.base_model.state_dict())
-        layer = classifier.score
-    except (ValueError, RuntimeError, AttributeError) as error:
-        raise ModelError(
-            f"{name} has no sequence classifier in transformers that could hold its scores "
-            f"({type(error).__name__}); expected an architecture such as Llama, Qwen, Mistral, "
-            "Gemma or GPT-NeoX"
-        ) from error
+    classifier, layer = make_classifier(model, tokenizer)
     with torch.no_grad():
         layer.weight.copy_(next(head.parameters()))
     classifier.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def make_classifier(model: Any, tokenizer: Any) -> tuple[Any, nn.Linear]:
+    """Returns a sequence classifier with the body of a language model, and its one output layer.
+
+    Args:
+        model: The causal language model; it goes on with its own configuration.
+        tokenizer: The model's.
+
+    Raises:
+        ModelError: When transformers has no sequence classifier of this architecture.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    config = copy.deepcopy(model.config)
+    config.num_labels = 1
+    config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    try:
+        classifier = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+        classifier.base_model.load_state_dict(model.base_model.state_dict())
+        return classifier, classifier.score
+    except (ValueError, RuntimeError, AttributeError) as error:
+        raise ModelError(
+            f"{type(model).__name__} has no sequence classifier in transformers that could hold "
+            f"its scores ({type(error).__name__}); expected an architecture such as Llama, Qwen, "
+            "Mistral, Gemma or GPT-NeoX"
+        ) from error
 
 
 def _own_padding(tokenizer: Any) -> None:

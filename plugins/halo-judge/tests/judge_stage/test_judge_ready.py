@@ -22,8 +22,9 @@ def test_a_run_whose_judge_has_no_key_computes_nothing(judged, monkeypatch):
     told = json.loads(out)
     assert code == 2
     assert [stage["status"] for stage in told["stages"]] == ["pending", "pending"]
-    assert told["error"]["location"] == "stages.win: the judge gpt-4"
-    assert told["error"]["message"].startswith(
+    (error,) = told["errors"]
+    assert error["location"].endswith(": stages.win: the judge gpt-4")
+    assert error["message"].startswith(
         "no key: the environment variable OPENAI_API_KEY is not set. Set it"
     )
 

@@ -8,16 +8,18 @@ author and stops the run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from halo_core.errors import HaloError
 from halo_core.guarded.blame import blaming, plugin_error
 from halo_core.guarded.judge_calls import Form, ItemT, ReplyT, checked_replies
+from halo_core.guarded.stage_calls import check_inputs_of
 from halo_core.judge import Judge, JudgeContext
 from halo_core.redact import redact
-from halo_core.stage import StageContext
+from halo_core.stage import Inputs, StageContext
 
 T = TypeVar("T")
 OPTION = "judge"
@@ -52,6 +54,19 @@ def check_ready(judge: Judge) -> None:
         raise plugin_error(judge, "check_ready", f"returned {returned!r}; {expected}")
 
 
+def judge_mistakes(judge: Judge, inputs: Inputs) -> list[tuple[str, str]]:
+    """Returns (option, message) for what of a stage's judge does not suit what it will be given.
+
+    Args:
+        judge: The judge.
+        inputs: The stage's; the models of its judge are dotted, such as ``judge.from``.
+    """
+    within = replace(
+        inputs, models=_of_judge(inputs.models), there=_of_judge(dict.fromkeys(inputs.there))
+    )
+    return [(f"{OPTION}.{o}", message) for o, message in check_inputs_of(judge, within)]
+
+
 def judge_context(context: StageContext) -> JudgeContext:
     """Returns where the judge of a stage works; makes its folder.
 
@@ -60,13 +75,18 @@ def judge_context(context: StageContext) -> JudgeContext:
     """
     folder = context.folder / "judge"
     folder.mkdir(parents=True, exist_ok=True)
+    models = _of_judge(context.models)
+    return JudgeContext(folder, shared_folder(context.cache), models, context.warn)
+
+
+def _of_judge(values: Mapping[str, T]) -> dict[str, T]:
+    """Returns what belongs to the options of the judge, by the names that they have there."""
     prefix = f"{OPTION}."
-    models = {
-        name.removeprefix(prefix): model
-        for name, model in context.models.items()
+    return {
+        name.removeprefix(prefix): value
+        for name, value in values.items()
         if name.startswith(prefix)
     }
-    return JudgeContext(folder, shared_folder(context.cache), models, context.warn)
 
 
 def shared_folder(cache: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -11,6 +11,7 @@ from halo_core.component import RivalRef, SamplesRef
 from halo_core.judge import Judge
 from halo_core.stage import (
     Forecast,
+    Inputs,
     Known,
     ModelInput,
     Product,
@@ -58,6 +59,12 @@ class JudgeStage(Stage):
             lambda: pair_samples(known.inputs["of"], known.inputs.get("against"))[0],
             both=self.orders == "both",
         )
+
+    def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
+        """Returns options of the judge that do not suit the model that it scores with."""
+        from halo_judge.judge_stage.ask import judge_mistakes
+
+        return judge_mistakes(self.judge, inputs)
 
     def preflight(self, models: Mapping[str, ModelInput]) -> None:
         """Checks that the judge has what it needs, such as a key.

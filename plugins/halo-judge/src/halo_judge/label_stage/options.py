@@ -13,6 +13,7 @@ from halo_core.judge import Judge
 from halo_core.scoring_judge import ScoringJudge
 from halo_core.stage import (
     Forecast,
+    Inputs,
     Known,
     ModelInput,
     Product,
@@ -141,6 +142,12 @@ class Label(Stage):
             ),
             both=True,
         )
+
+    def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
+        """Returns options of the judge that do not suit the model that it scores with."""
+        from halo_judge.judge_stage.ask import judge_mistakes
+
+        return judge_mistakes(self.judge, inputs)
 
     def preflight(self, models: Mapping[str, ModelInput]) -> None:
         """Checks that the judge has what it needs, such as a key.

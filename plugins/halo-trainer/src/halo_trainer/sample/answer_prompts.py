@@ -212,8 +212,7 @@ def sample_lengths(
         raise UserError(
             f"a prompt of {max(prompt, 0)} and a completion of {max(completion, 0)} tokens do not "
             f"fit into the {context or longest} tokens that the model can take. Lower "
-            "max_prompt_length or max_new_tokens",
-            location="sample",
+            "max_prompt_length or max_new_tokens"
         )
     return prompt, completion
 

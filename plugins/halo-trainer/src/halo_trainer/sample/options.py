@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
 from halo_core.component import Added, Default, Execution, StartRef, TestRef
-from halo_core.stage import Product, Stage, StageContext, StageResult
+from halo_core.stage import Inputs, Product, Stage, StageContext, StageResult
 from halo_models.conversation import ChatOptions
 from halo_models.templates import date_or_none
+
+if TYPE_CHECKING:
+    from halo_trainer.sample.answer_prompts import SampleRecipe
 
 
 class Sample(Stage):
@@ -111,6 +114,12 @@ class Sample(Stage):
             if getattr(self, option) != type(self).model_fields[option].default
         ]
 
+    def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
+        """Returns what of the options does not suit the model and the prompts."""
+        from halo_trainer.sample.look_ahead import sampling_mistakes
+
+        return sampling_mistakes(self._recipe(), inputs)
+
     def run(self, context: StageContext) -> StageResult:
         """Answers the prompts, or goes on behind the last whole batch.
 
@@ -118,10 +127,15 @@ class Sample(Stage):
             UserError: When the data have no prompts, or the model cannot be used.
             Interrupted: When asked to stop; the whole batches are kept.
         """
-        from halo_trainer.sample.answer_prompts import SampleRecipe, sample
+        from halo_trainer.sample.answer_prompts import sample
+
+        return sample(self._recipe(), context)
+
+    def _recipe(self) -> SampleRecipe:
+        from halo_trainer.sample.answer_prompts import SampleRecipe
         from halo_trainer.sample.generate import Choice
 
-        recipe = SampleRecipe(
+        return SampleRecipe(
             n=self.n,
             choice=Choice(self.temperature, self.top_p, self.top_k),
             max_new_tokens=self.max_new_tokens,
@@ -137,4 +151,3 @@ class Sample(Stage):
             precision=self.precision,
             device=self.device,
         )
-        return sample(recipe, context)

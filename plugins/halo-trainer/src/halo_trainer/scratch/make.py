@@ -125,20 +125,25 @@ def draw_model(config: Any, *, seed: int, dtype: torch.dtype) -> Any:
         try:
             return AutoModelForCausalLM.from_config(config, dtype=torch.float32).to(dtype)
         except Exception as error:
-            raise ModelError(
-                f"no {config.model_type} can be made of it: {' '.join(str(error).split())}",
-                location="config",
-            ) from error
+            raise unmakeable(config, error) from error
 
 
-def train_tokenizer(data: DataSet, vocab_size: int) -> Any:
+def unmakeable(config: Any, error: Exception) -> ModelError:
+    """Returns what people are told of a configuration that no model can be made of."""
+    said = " ".join(str(error).split())
+    if isinstance(error, KeyError):  # An activation, say: the text is the name alone.
+        said = f"there is nothing called {said}"
+    return ModelError(f"no {config.model_type} can be made of it: {said}", location="config")
+
+
+def train_tokenizer(data: DataSet | None, vocab_size: int) -> Any:
     """Returns a transformers tokenizer of at most `vocab_size` tokens, without a chat template.
 
     The same rows in the same order give the same tokenizer. It is smaller than `vocab_size` where
     the rows hold too few different words.
 
     Args:
-        data: Rows of any kind; all their texts are used.
+        data: Rows of any kind; all their texts are used. Without any, a token is a byte.
         vocab_size: Tokens, `SMALLEST` or more.
 
     References:
@@ -157,7 +162,7 @@ def train_tokenizer(data: DataSet, vocab_size: int) -> Any:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    backend.train_from_iterator(texts(data), trainer)
+    backend.train_from_iterator([] if data is None else texts(data), trainer)
     # Not special: a decoder that skips special tokens would hide that a model runs on as the user.
     backend.add_tokens([AddedToken(mark, special=False, normalized=False) for mark in MARKS])
     # No padding token: torch leaves the embedding of one untrained, and here it would be the end.

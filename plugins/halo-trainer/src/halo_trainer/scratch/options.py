@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from halo_core.component import LearnRef
-from halo_core.stage import Forecast, Known, Product, Stage, StageContext, StageResult
+from halo_core.stage import Forecast, Inputs, Known, Product, Stage, StageContext, StageResult
 from halo_trainer.scratch.count_parameters import llama_parameters
 
 _TOKENIZERS = ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id")
@@ -59,6 +59,12 @@ class Scratch(Stage):
     def forecast(self, known: Known) -> Forecast:
         """Returns the weights of the new model, where its configuration is a Llama's."""
         return Forecast(weights=llama_parameters(self.config, self.vocab_size))
+
+    def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
+        """Returns what of the configuration no model can be made of, and sketches the model."""
+        from halo_trainer.scratch.look_ahead import scratch_mistakes
+
+        return scratch_mistakes(inputs, self.config, self.vocab_size, self.template)
 
     def run(self, context: StageContext) -> StageResult:
         """Trains the tokenizer, draws the weights and writes ``model/``."""

@@ -60,9 +60,12 @@ def _write(folder: Path, model: Any, policy: Scorer, start: LoadedModel) -> Mode
 
 
 def _scoring_head(heads: nn.ModuleDict, wanted: Sequence[Head]) -> nn.Module | None:
-    if len(wanted) == 1 and wanted[0].at == "end" and wanted[0].hidden_layers == 0:
-        return heads[wanted[0].name]
-    return None
+    return heads[wanted[0].name] if becomes_classifier(wanted) else None
+
+
+def becomes_classifier(wanted: Sequence[Head]) -> bool:
+    """Returns whether a model with these heads is exported as a sequence classifier."""
+    return len(wanted) == 1 and wanted[0].at == "end" and wanted[0].hidden_layers == 0
 
 
 @dataclass(frozen=True)

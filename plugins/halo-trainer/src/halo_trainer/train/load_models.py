@@ -63,15 +63,33 @@ def load_start(
     """
     tokenizer = load_tokenizer(source, recipe.template)
     model = load_model(source, dtype=torch.float32, device=device)
-    notes = with_control_tokens(tokenizer, loss, read_notes(source))
+    notes, chat = told_of(tokenizer, source, loss, recipe.chat)
     grow_vocabulary(model, len(tokenizer))
-    chat = notes.chat_options(recipe.chat)
+    return LoadedModel(model, tokenizer, notes, chat, model.config._attn_implementation)
+
+
+def told_of(
+    tokenizer: Any, source: ModelInput, loss: Loss, asked: ChatOptions
+) -> tuple[ModelNotes, ChatOptions]:
+    """Returns what a model will say of itself when it is trained, and how rows become text.
+
+    Args:
+        tokenizer: The model's, with the stage's template; gets the loss's control tokens.
+        source: Where the model is.
+        loss: The loss.
+        asked: What the stage's options say of rows.
+
+    Raises:
+        ModelError: When a control token already means something else.
+    """
+    notes = with_control_tokens(tokenizer, loss, read_notes(source))
+    chat = notes.chat_options(asked)
     notes = replace(
         notes,
         template_date=chat.date if asks_for_date(tokenizer) else None,
         content_tokens=chat.content_tokens or (),
     )
-    return LoadedModel(model, tokenizer, notes, chat, model.config._attn_implementation)
+    return notes, chat
 
 
 def make_policy(
@@ -146,7 +164,7 @@ def load_reference(
     Raises:
         ModelError: When it does not agree with itself, or has another vocabulary.
     """
-    _check_vocabulary(start, source)
+    check_vocabulary(start.tokenizer, start.notes, source)
     device = start.model.device
     model = load_model(source, dtype=torch.float32, device=device)
     grow_vocabulary(model, len(start.tokenizer))
@@ -160,16 +178,24 @@ def load_reference(
     return scorer
 
 
-def _check_vocabulary(start: LoadedModel, reference: ModelInput) -> None:
-    """Policy and reference are compared token by token, so their ids must mean the same.
+def check_vocabulary(tokenizer: Any, notes: ModelNotes, reference: ModelInput) -> None:
+    """Checks that the ids of policy and reference, which are compared by token, mean the same.
 
     Control tokens end prompts and are not compared, so the reference need not know them.
+
+    Args:
+        tokenizer: The policy's.
+        notes: What the policy says of itself.
+        reference: Where the reference is.
+
+    Raises:
+        ModelError: When they do not.
     """
     theirs = load_tokenizer(reference, None).get_vocab()
-    ours = start.tokenizer.get_vocab()
+    ours = tokenizer.get_vocab()
     if {token: ours.get(token) for token in theirs} != theirs or not set(ours) <= {
         *theirs,
-        *start.notes.control_tokens,
+        *notes.control_tokens,
     }:
         raise ModelError(
             f"the reference has another vocabulary ({len(theirs)} tokens) than the model that is "

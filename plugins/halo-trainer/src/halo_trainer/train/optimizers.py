@@ -6,7 +6,7 @@ What a spec can name is known without torch; torch is imported by what makes an 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from halo_core.errors import did_you_mean
@@ -63,6 +63,50 @@ def unknown_options(name: str, options: Iterable[str]) -> list[str]:
         for option in options
         if option not in known
     ]
+
+
+def wrong_values(name: str, options: Mapping[str, Option]) -> list[str]:
+    """Returns one message per option that an optimiser has, and whose value it cannot take.
+
+    >>> wrong_values("AdamW", {"betas": [1.5, 0.9]})
+    ['betas: got [1.5, 0.9]; expected two numbers of at least 0 and below 1']
+    """
+    known = OPTIMIZERS[optimizer_name(name)]
+    return [
+        f"{option}: got {value}; expected {expected}"
+        for option, value in options.items()
+        if option in known
+        for expected, holds in [_RULES.get(option, _NOT_NEGATIVE)]
+        if not holds(value)
+    ]
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, float) and 0 <= value < 1
+
+
+def _is_not_negative(value: object) -> bool:
+    return isinstance(value, float) and value >= 0
+
+
+def _are_shares(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_share, value))
+
+
+Rule = tuple[str, Callable[[object], bool]]
+_SHARE: Rule = ("a number of at least 0 and below 1", _is_share)
+_NOT_NEGATIVE: Rule = ("a number of at least 0", _is_not_negative)
+_SWITCH: Rule = ("true or false", lambda value: isinstance(value, bool))
+_RULES: Mapping[str, Rule] = {
+    "betas": ("two numbers of at least 0 and below 1", _are_shares),
+    "rho": _SHARE,
+    "alpha": _SHARE,
+    "momentum": _SHARE,
+    "amsgrad": _SWITCH,
+    "centered": _SWITCH,
+    "nesterov": _SWITCH,
+}
+"""Option of an optimiser to what it can be; others are numbers of at least 0."""
 
 
 def trainable(module: nn.Module) -> Named:

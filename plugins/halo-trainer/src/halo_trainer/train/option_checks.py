@@ -5,7 +5,7 @@ Each function yields pairs of an option and what is wrong with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 
 from halo_core.feedback import Feedback
 from halo_core.guarded.loss_calls import control_tokens_of, mistakes_within_pairs_of
@@ -13,7 +13,7 @@ from halo_core.loss import Loss
 from halo_core.reference_point import RefPointEstimator
 from halo_core.reference_update import ReferenceUpdate
 from halo_trainer.model.lora_options import LoraOptions
-from halo_trainer.train.optimizers import unknown_options
+from halo_trainer.train.optimizers import Option, unknown_options, wrong_values
 from halo_trainer.train.reference_shares import TRIED, UNMIXABLE, mixes_weights, shares_of
 
 PROVIDED = (
@@ -131,9 +131,9 @@ def length_mistakes(max_length: int | None, max_prompt_length: int | None) -> Mi
     yield "max_prompt_length", f"{max_prompt_length} leaves no room in max_length {max_length}"
 
 
-def optimizer_mistakes(name: str, options: Iterable[str]) -> Mistakes:
-    """Options that an optimiser does not have."""
-    for message in unknown_options(name, options):
+def optimizer_mistakes(name: str, options: Mapping[str, Option]) -> Mistakes:
+    """Options that an optimiser does not have, and values that it cannot take."""
+    for message in (*unknown_options(name, options), *wrong_values(name, options)):
         yield "optimizer_options", message
 
 

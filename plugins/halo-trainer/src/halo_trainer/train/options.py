@@ -25,6 +25,7 @@ from halo_core.reference_point import RefPointEstimator
 from halo_core.reference_update import ReferenceUpdate
 from halo_core.stage import (
     Forecast,
+    Inputs,
     Known,
     ModelInput,
     Product,
@@ -294,6 +295,12 @@ class Train(Stage):
             checkpointing=self.gradient_checkpointing,
         )
         return Forecast(weights=known.weights, size=size_lines(known.weights, known.learned, work))
+
+    def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
+        """Returns what of the options does not suit the models, the rows and the optimiser."""
+        from halo_trainer.train.look_ahead import training_mistakes
+
+        return training_mistakes(self.recipe(), inputs)
 
     def preflight(self, models: Mapping[str, ModelInput]) -> None:
         """Checks control tokens, routers, and a reference that is to take in the policy's weights.

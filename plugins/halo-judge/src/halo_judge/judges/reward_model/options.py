@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -12,8 +12,9 @@ from pydantic import Field, field_validator, model_validator
 from halo_core.component import Execution, Location, ModelRef
 from halo_core.errors import UserError
 from halo_core.judge import JudgeContext
+from halo_core.option_fields import values_by_alias
 from halo_core.scoring_judge import ScoringJudge, ScoringSession
-from halo_core.stage import ModelInput
+from halo_core.stage import Inputs, ModelInput
 
 
 class RewardModel(ScoringJudge):
@@ -118,6 +119,21 @@ class RewardModel(ScoringJudge):
             f"from: {self.from_} is a stage of a spec, and there is none here; give path, a "
             "model's folder, or hub",
             location="the judge reward-model",
+        )
+
+    def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
+        """Returns what does not suit the model: no weights, no such label, too long a text."""
+        from halo_judge.judges.reward_model.look_ahead import classifier_mistakes
+
+        named = next(o for o in ("from", "path", "hub") if values_by_alias(self)[o] is not None)
+        return classifier_mistakes(
+            inputs.models.get("from") if named == "from" else self.model({}),
+            inputs,
+            named=named,
+            is_there=named != "from" or "from" in inputs.there,
+            label=self.label,
+            max_length=self.max_length,
+            device=self.device,
         )
 
     def open_scoring(self, context: JudgeContext) -> AbstractContextManager[ScoringSession]:

@@ -1,0 +1,235 @@
+"""What stages ahead say of what they will be given, before anything is computed for them.
+
+All mistakes of all stages are reported together, each at its place in the spec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from halo_core.errors import DataError, HaloError, PluginError, UserError
+from halo_core.guarded.stage_calls import check_inputs_of, preflight_of
+from halo_core.option_fields import fields_by_alias
+from halo_core.rows import DataSet
+from halo_core.run.data_checks import StageRows, check_data
+from halo_core.run.first_rows import FirstRows
+from halo_core.run.materialise import Rows, materialise_set
+from halo_core.run.plan import Plan, PlannedStage
+from halo_core.spec.document import Keys
+from halo_core.spec.mistakes import Mistakes
+from halo_core.spec.stages import BASE_MODEL
+from halo_core.stage import Inputs, ModelInput
+from halo_core.workspace.records import stage_done
+
+
+class LookAhead:
+    """Asks the stages to do about what they will be given.
+
+    Args:
+        plan: The run's plan.
+        todo: Its stages that are not in the store.
+        begins: Whether the run begins now; else it is only planned.
+        sketches: Folder of a stage to the sketch of its model; filled. Cells of a suite share it.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        todo: Sequence[PlannedStage],
+        *,
+        begins: bool,
+        sketches: dict[Path, ModelInput] | None = None,
+    ) -> None:
+        self._plan = plan
+        self._begins = begins
+        self._to_ask = list(todo)
+        self._to_ready = list(todo) if begins else []
+        self._asked_early: set[str] = set()
+        self._sketches = {} if sketches is None else sketches
+
+    def check(self, rows: StageRows, folder: Path, mistakes: Mistakes | None = None) -> None:
+        """Asks each stage once, and once more when all of its models are known.
+
+        Call it before the first stage, and again whenever a model was made.
+
+        Args:
+            rows: Stage id to data option to rows, of all stages whose rows are there.
+            folder: An empty folder for sketches and some rows; needed as long as the sketches are.
+            mistakes: What was found before, which is raised together.
+
+        Raises:
+            SpecErrors: With every mistake found.
+            PluginError: When a stage breaks its interface.
+        """
+        found = Mistakes(self._plan.spec.document) if mistakes is None else mistakes
+        sets = FirstRows(folder)
+        for number, stage in enumerate(list(self._to_ask)):
+            given = {
+                option: sets.of(stage.spec.data[option].name, files)
+                for option, files in rows.get(stage.id, {}).items()
+            }
+            self._ask(stage, folder / f"sketch-{number}", given, found)
+        for stage in list(self._to_ready):
+            self._ready(stage, found)
+        found.raise_if_any()
+
+    def _ask(
+        self, stage: PlannedStage, sketch: Path, data: Mapping[str, DataSet], found: Mistakes
+    ) -> None:
+        nearest = {option: self._nearest(name) for option, name in stage.spec.models.items()}
+        whole = None not in nearest.values()
+        if whole:
+            self._to_ask.remove(stage)
+        elif stage.id in self._asked_early:
+            return
+        self._asked_early.add(stage.id)
+        inputs = Inputs(
+            models={option: near for option, near in nearest.items() if near is not None},
+            there={o for o, name in stage.spec.models.items() if self._here(name) is not None},
+            data=data,
+            sketch=sketch,
+            begins=self._begins,
+        )
+        with self._placing(stage, found):
+            for option, message in check_inputs_of(stage.spec.component, inputs):
+                found.add(self._keys(stage, option), message)
+        if sketch.is_dir():
+            self._sketches[stage.folder] = ModelInput(str(sketch), None, "")
+
+    def _ready(self, stage: PlannedStage, found: Mistakes) -> None:
+        models = {option: self._made(name) for option, name in stage.spec.models.items()}
+        there = {option: model for option, model in models.items() if model is not None}
+        if len(there) == len(models):
+            self._to_ready.remove(stage)
+            with self._placing(stage, found):
+                preflight_of(stage.spec.component, there)
+
+    @contextmanager
+    def _placing(self, stage: PlannedStage, found: Mistakes) -> Iterator[None]:
+        """Takes a mistake that a stage raises, at the option or the other thing that it names."""
+        try:
+            yield
+        except PluginError:
+            raise
+        except HaloError as error:
+            document, keys = self._plan.spec.document, _keys(self._plan, stage)
+            option = (error.location or "").partition(".")[0]
+            if option in fields_by_alias(type(stage.spec.component)):
+                error.location = document.locate(self._keys(stage, str(error.location)))
+            else:
+                beside = f": {error.location}" if error.location else ""
+                error.location = f"{document.locate(keys)}{beside}"
+            if not isinstance(error, UserError):
+                raise
+            found.errors.append(error)
+
+    def _keys(self, stage: PlannedStage, option: str) -> Keys:
+        """Returns where an option stands; a model that is left out stands where the run's does."""
+        keys = (*_keys(self._plan, stage), *option.split("."))
+        model, name = self._plan.spec.model, stage.spec.models.get(option)
+        if name is None or self._nearest(name) != self._plan.base_model or self._is_written(keys):
+            return keys
+        return ("model", "path" if model.path else "hub")
+
+    def _is_written(self, keys: Keys) -> bool:
+        node: Any = self._plan.spec.document.tree
+        for key in keys:
+            if not isinstance(node, dict) or key not in node:
+                return False
+            node = node[key]
+        return True
+
+    def _nearest(self, name: str | None) -> ModelInput | None:
+        """Returns a stage's model or its sketch, or that of the nearest stage before it."""
+        while name is not None:
+            near = self._here(name) or self._sketch(name)
+            if near is not None:
+                return near
+            name = None if name == BASE_MODEL else self._plan.stage(name).spec.start
+        return None
+
+    def _sketch(self, name: str) -> ModelInput | None:
+        sketch = self._sketches.get(self._plan.stage(name).folder)
+        return sketch if sketch is not None and Path(sketch.path).is_dir() else None
+
+    def _made(self, name: str | None) -> ModelInput | None:
+        """Returns a stage's model, or that of the nearest stage before it which is there."""
+        while name is not None:
+            if (near := self._here(name)) is not None:
+                return near
+            name = self._plan.stage(name).spec.start
+        return None
+
+    def _here(self, name: str) -> ModelInput | None:
+        if name == BASE_MODEL and self._plan.base_model is not None:
+            return self._plan.base_model
+        is_done = stage_done(self._plan.stage(name).folder) is not None
+        return self._plan.model(name) if is_done else None
+
+
+def _keys(plan: Plan, stage: PlannedStage) -> Keys:
+    """Returns where a stage stands in the spec."""
+    if stage.id == BASE_MODEL:
+        return ("model", plan.spec.model.made_by or "")
+    return ("stages", stage.id)
+
+
+def rows_at_hand(plan: Plan) -> dict[str, dict[str, list[Rows]]]:
+    """Returns stage id to option to rows, of all sets whose rows can be had without a network."""
+    rows: dict[str, dict[str, list[Rows]]] = {}
+    for stage in plan.stages:
+        rows[stage.id] = {}
+        for option, data in stage.spec.data.items():
+            if any(source.info.digest is None for source in data.sources):
+                continue
+            try:
+                rows[stage.id][option] = materialise_set(data, plan.workspace)
+            except HaloError:
+                continue  # The plan says of each set why its rows are unknown.
+    return rows
+
+
+def check_plan(plan: Plan, rows: StageRows, warn: Callable[[str], None]) -> None:
+    """Checks the rows of a plan, and asks its stages about what they will be given.
+
+    Args:
+        plan: The plan.
+        rows: From `rows_at_hand`; nothing of rows is checked where there are none.
+        warn: Told of what the user should know.
+
+    Raises:
+        SpecErrors: With every mistake found.
+    """
+    todo = [stage for stage in plan.stages if stage.state != "done"]
+    mistakes = Mistakes(plan.spec.document)
+    check_rows(plan, rows, new={stage.id for stage in todo}, mistakes=mistakes, warn=warn)
+    with TemporaryDirectory() as folder:
+        LookAhead(plan, todo, begins=False).check(rows, Path(folder), mistakes)
+
+
+def check_rows(
+    plan: Plan,
+    rows: StageRows,
+    *,
+    new: Collection[str],
+    mistakes: Mistakes,
+    warn: Callable[[str], None],
+) -> None:
+    """Checks rows as `check_data` does; what is wrong becomes a mistake at the data set."""
+    try:
+        check_data(plan, rows, new=new, fresh=rows, warn=warn)
+    except DataError as error:
+        error.location = _place_of_set(plan, error.location or "")
+        mistakes.errors.append(error)
+
+
+def _place_of_set(plan: Plan, location: str) -> str:
+    """Returns where a set stands that a message calls ``data set 'NAME'``."""
+    name = location.removeprefix("data set ").strip("'")
+    keys = ("data", name) if name in plan.spec.sets else ("stages", *name.split("."))
+    place = plan.spec.document.place_of(keys)
+    return f"{place}: {location}" if place else location

@@ -1,0 +1,47 @@
+"""Mistakes that are found by trying what will be done later, each at an option."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from halo_core.errors import PluginError, UserError
+from halo_core.stage import ModelInput
+
+OPTIONS = ("device", "template", "max_length", "lora.targets", "loss")
+"""Options that the work itself names as the place of an error."""
+
+
+class Findings:
+    """Collects mistakes.
+
+    Attributes:
+        pairs: Option and message, as `halo_core.stage.Stage.check_inputs` returns them.
+    """
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[str, str]] = []
+
+    @contextmanager
+    def at(self, option: str, *, of: ModelInput | None = None) -> Iterator[None]:
+        """Takes the mistake that is raised within, also what a library raises of its own.
+
+        Args:
+            option: Where it is, unless the error names one of `OPTIONS`.
+            of: The model that it is about; a sketch is in no folder that a user knows.
+        """
+        try:
+            yield
+        except PluginError:
+            raise
+        except UserError as error:
+            place = error.location
+            if place in OPTIONS:
+                self.pairs.append((str(place), error.message))
+            elif place is None or (of is not None and of.digest == "" and place == of.path):
+                self.pairs.append((option, error.message))
+            else:
+                self.pairs.append((option, f"{place}: {error.message}"))
+        except Exception as error:
+            said = " ".join(str(error).split())
+            self.pairs.append((option, f"cannot be used: {type(error).__name__}: {said}"))

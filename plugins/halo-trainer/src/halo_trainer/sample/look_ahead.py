@@ -1,0 +1,45 @@
+"""Finds what would end sampling later, by trying it on what is there before it begins."""
+
+from __future__ import annotations
+
+from halo_core.progress import SilentProgress
+from halo_core.stage import Inputs
+from halo_models.device import pick_device
+from halo_models.findings import Findings
+from halo_models.load import context_length
+from halo_models.notes import read_notes
+from halo_trainer.model.look_ahead import Ahead, look_at
+from halo_trainer.sample.answer_prompts import LONGEST, Chat, SampleRecipe, sample_lengths
+from halo_trainer.sample.select_prompts import select_prompts
+
+
+def sampling_mistakes(recipe: SampleRecipe, inputs: Inputs) -> list[tuple[str, str]]:
+    """Returns (option, message) for what cannot be sampled so.
+
+    Args:
+        recipe: What the options ask for.
+        inputs: What is there.
+    """
+    found = Findings()
+    if inputs.begins:
+        with found.at("device"):
+            pick_device(recipe.device)
+    model = look_at(inputs, "from", recipe.template, found)
+    if model is not None:
+        _try_prompts(recipe, model, inputs, found)
+    return found.pairs
+
+
+def _try_prompts(recipe: SampleRecipe, model: Ahead, inputs: Inputs, found: Findings) -> None:
+    longest = recipe.max_new_tokens, recipe.max_prompt_length
+    before = len(found.pairs)
+    with found.at("max_prompt_length" if longest[0] is None else "max_new_tokens"):
+        limit, _ = sample_lengths(longest[1], longest[0], context_length(model.network))
+    if model.tokenizer is None or "prompts" not in inputs.data or len(found.pairs) > before:
+        return
+    if model.is_sketch:
+        limit += LONGEST
+    with found.at("prompts"):
+        prompts = select_prompts(inputs.data["prompts"], None, 0)
+        chat = Chat(model.tokenizer, read_notes(model.source), recipe.chat)
+        chat.encoded(prompts, limit, SilentProgress().warn)

@@ -1,0 +1,112 @@
+"""Finds what would end a training later, by trying it on what is there before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from halo_core.guarded.loss_calls import heads_of
+from halo_core.rows import DataSet
+from halo_core.stage import Inputs
+from halo_models.control_tokens import suffixes
+from halo_models.device import pick_device
+from halo_models.findings import Findings
+from halo_models.notes import ModelNotes, write_notes
+from halo_models.save import make_classifier
+from halo_models.skeleton import skeleton
+from halo_trainer.encode.encode_sets import encoding_options
+from halo_trainer.encode.rows_to_tokens import encode
+from halo_trainer.model.look_ahead import Ahead, look_at
+from halo_trainer.model.lora import apply_lora
+from halo_trainer.train.export import becomes_classifier
+from halo_trainer.train.load_models import check_vocabulary, told_of
+from halo_trainer.train.optimizers import make_optimizer, update_weights
+from halo_trainer.train.recipe import OptimizerRecipe, Recipe
+
+SKETCHED = 8
+"""How many times more tokens the tokenizer of a sketch may need than the one that will be."""
+
+
+def training_mistakes(recipe: Recipe, inputs: Inputs) -> list[tuple[str, str]]:
+    """Returns (option, message) for what cannot be trained so.
+
+    Args:
+        recipe: What the options ask for.
+        inputs: What is there.
+    """
+    found = Findings()
+    if inputs.begins:
+        with found.at("device"):
+            pick_device(recipe.device)
+    with found.at("optimizer_options"):
+        _try_optimizer(recipe.optimizer)
+    start = look_at(inputs, "from", recipe.models.template, found)
+    if start is None:
+        return found.pairs
+    if recipe.models.lora is not None:
+        with found.at("lora"):
+            apply_lora(skeleton(start.config), recipe.models.lora, seed=0)
+    notes = _try_rows(recipe, start, inputs.data, found)
+    if notes is not None and becomes_classifier(heads_of(recipe.task.loss)):
+        with found.at("loss"):
+            _sketch_classifier(start, notes, inputs.sketch)
+    if inputs.models.get("reference", inputs.models["from"]) != inputs.models["from"]:
+        reference = look_at(inputs, "reference", None, found)
+        sketched = start.is_sketch or reference is None or reference.is_sketch
+        if notes is not None and reference is not None and not sketched:
+            with found.at("reference"):
+                check_vocabulary(start.tokenizer, notes, reference.source)
+    return found.pairs
+
+
+def _sketch_classifier(start: Ahead, notes: ModelNotes, folder: Path) -> None:
+    """Writes the sketch of a reward model: the stages behind can do less with one."""
+    with torch.device("meta"):
+        classifier, _ = make_classifier(start.network, start.tokenizer)
+    config = classifier.config
+    config.architectures = [type(classifier).__name__]
+    config.save_pretrained(folder)
+    start.tokenizer.save_pretrained(folder)
+    write_notes(folder, replace(notes, score_at="completion-end"))
+
+
+def _try_optimizer(recipe: OptimizerRecipe) -> None:
+    """Takes a step with the optimiser, whose options torch checks only then."""
+    weight = torch.nn.Parameter(torch.ones(2, 2))
+    weight.grad = torch.ones(2, 2)
+    optimizer = make_optimizer(
+        [("weight", weight)],
+        recipe.name,
+        weight_decay=recipe.weight_decay,
+        options=recipe.options,
+    )
+    update_weights(optimizer, 1e-3)
+
+
+def _try_rows(
+    recipe: Recipe, start: Ahead, data: Mapping[str, DataSet], found: Findings
+) -> ModelNotes | None:
+    """Encodes some rows of each set as the training will; returns what the model will say."""
+    before, lengths = len(found.pairs), recipe.lengths
+    with found.at("max_prompt_length"):
+        options = encoding_options(lengths.sequence, lengths.prompt, start.config)
+    if start.tokenizer is None or len(found.pairs) > before:
+        return None
+    loss, models = recipe.task.loss, recipe.models
+    with found.at("loss"):
+        notes, chat = told_of(start.tokenizer, start.source, loss, models.chat)
+        ends = suffixes(start.tokenizer, loss, notes)
+        options = replace(options, suffixes=ends, chat=chat, unfinished=models.unfinished)
+    if len(found.pairs) > before:
+        return None
+    if start.is_sketch:
+        longest = options.max_length * SKETCHED, options.max_prompt_length * SKETCHED
+        options = replace(options, max_length=longest[0], max_prompt_length=longest[1])
+    for option, rows in data.items():
+        with found.at(option), TemporaryDirectory() as folder:
+            encode(rows, start.tokenizer, options=options, cache=Path(folder))
+    return notes

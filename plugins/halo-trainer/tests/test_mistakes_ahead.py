@@ -1,0 +1,307 @@
+"""Mistakes of later stages are found by `halo plan` and by `halo run` before the first stage."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halo_core import cli
+from halo_core.stage import ModelInput
+
+SPEC = """\
+name: ahead
+seed: 1
+model: {path: MODEL}
+data:
+  train: {use: toy, feedback: paired, size: 40}
+  test: {use: toy, feedback: paired, split: test, size: 40}
+stages:
+  sft: {use: train, loss: sft, data: train, steps: 1, batch_size: 2, max_length: 128}
+  kto: {use: train, loss: kto, data: train, steps: 1, batch_size: 2}
+  answers: {use: sample, prompts: test, n: 2, max_new_tokens: 8}
+  win: {use: judge, judge: longest, of: answers}
+reports: []
+"""
+SCRATCH = """{scratch: {data: train, vocab_size: 300, config: {hidden_size: 32,
+  intermediate_size: 48, num_hidden_layers: 2, num_attention_heads: 4,
+  max_position_embeddings: 256}}}"""
+CONFIG = "model.scratch.config"
+NO_LONG = (
+    "\"{% for m in messages %}{% if m.role == 'user' and m.content | length > 20 %}"
+    "{{ raise_exception('too long') }}{% endif %}{{ m.content }}{% endfor %}\""
+)
+
+Run = Callable[..., tuple[int, list[dict[str, Any]]]]
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path,
+    tiny_model: ModelInput,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Run:
+    """Calls `halo` with a spec that starts from a tiny model; returns code and errors."""
+    monkeypatch.chdir(tmp_path)
+    path = Path(tiny_model.path)
+    for name, left_out in (("bare", "token*"), ("empty", "*.safetensors"), ("cut", "")):
+        shutil.copytree(path, tmp_path / name, ignore=shutil.ignore_patterns(left_out))
+    (weights,) = (tmp_path / "cut").glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+    def call(command: str, *sets: str, model: str | None = None, text: str = SPEC) -> Any:
+        Path("spec.yaml").write_text(text.replace("{path: MODEL}", model or f"{{path: {path}}}"))
+        options = [part for value in sets for part in ("--set", value)]
+        code = cli.call([command, "spec.yaml", *options, "--json"])
+        said = json.loads(capsys.readouterr().out)
+        return code, said.get("errors", [])
+
+    return call
+
+
+Mistake = tuple[list[str], str, str]
+MISTAKES: dict[str, Mistake] = {
+    "a length above the model's": (
+        ["stages.kto.max_length=300"],
+        "stages.kto.max_length",
+        "max_length 300 is more than the 256 tokens that the model can take",
+    ),
+    "a prompt that fills the length": (
+        ["stages.kto.max_prompt_length=256"],
+        "stages.kto.max_prompt_length",
+        "max_prompt_length 256 must be at least 1 and less than max_length 256",
+    ),
+    "no room for a question": (
+        ["stages.kto.max_prompt_length=2"],
+        "stages.kto.data",
+        "max_prompt_length 2 leaves no room for the user's last question",
+    ),
+    "a completion above the context": (
+        ["stages.answers.max_new_tokens=257"],
+        "stages.answers.max_new_tokens",
+        "a completion of 257 tokens do not fit into the 256 tokens that the model can take",
+    ),
+    "prompt and completion above the context": (
+        ["stages.answers.max_prompt_length=200", "stages.answers.max_new_tokens=100"],
+        "stages.answers.max_new_tokens",
+        "a prompt of 200 and a completion of 100 tokens do not fit into the 256 tokens",
+    ),
+    "LoRA targets that match nothing": (
+        ["stages.kto.lora={targets: [query]}"],
+        "stages.kto.lora.targets",
+        "the model has no linear layer named 'query'. It has: down_proj, gate_proj",
+    ),
+    "no LoRA targets": (
+        ["stages.kto.lora={targets: []}"],
+        "stages.kto.lora",
+        "cannot be used: NoMatchingPeftModuleError: No `target_modules` passed",
+    ),
+    "a template that renders nothing": (
+        ["stages.kto.template='hello'"],
+        "stages.kto.template",
+        "the chat template renders a user's message as 'hello', without its content",
+    ),
+    "a template that is none": (
+        ["stages.answers.template='{% if'"],
+        "stages.answers.template",
+        "the chat template cannot render a user's message: TemplateSyntaxError",
+    ),
+    "a template that refuses rows": (
+        [f"stages.kto.template={NO_LONG}"],
+        "stages.kto.data",
+        "the chat template refuses the prompt, whose roles are user: too long",
+    ),
+    "a template that refuses prompts": (
+        [f"stages.answers.template={NO_LONG}"],
+        "stages.answers.prompts",
+        "the chat template refuses the prompt, whose roles are user: too long",
+    ),
+    "betas of 1.5": (
+        ["stages.kto.optimizer_options={betas: [1.5, 0.9]}"],
+        "stages.kto.optimizer_options",
+        "betas: got [1.5, 0.9]; expected two numbers of at least 0 and below 1",
+    ),
+    "half of the betas": (
+        ["stages.kto.optimizer_options={betas: 0.9}"],
+        "stages.kto.optimizer_options",
+        "betas: got 0.9; expected two numbers of at least 0 and below 1",
+    ),
+    "an option that the optimiser lacks": (
+        ["stages.kto.optimizer_options={momentum: 0.9}"],
+        "stages.kto.optimizer_options",
+        "AdamW has no option 'momentum'. Known: amsgrad, betas, eps",
+    ),
+    "options of the optimiser that do not go together": (
+        ["stages.kto.optimizer=SGD", "stages.kto.optimizer_options={nesterov: true}"],
+        "stages.kto.optimizer_options",
+        "Nesterov momentum requires a momentum and zero dampening",
+    ),
+    "a control token that is taken": (
+        ["stages.kto.loss={use: csft, good_token: <|user|>}"],
+        "stages.kto.loss",
+        "the control token '<|user|>' already means something",
+    ),
+    "no tokenizer": (["model.path=bare"], "model.path", "bare: the tokenizer cannot be read"),
+    "no weights": (["model.path=empty"], "model.path", "there are no weights in this folder"),
+    "cut weights": (["model.path=cut"], "model.path", "model.safetensors cannot be read"),
+    "the same rows to train and to test": (
+        ["data.test={use: toy, feedback: paired, size: 40}"],
+        "data set 'test'",
+        "40 of its 40 rows stand in 'train' too",
+    ),
+    "a reward model that samples": (
+        ["stages.kto.loss=bradley-terry"],
+        "stages.answers.from",
+        "LlamaForSequenceClassification is not a causal language model",
+    ),
+    "a language model that scores": (
+        ["stages.win.judge={use: reward-model, path: cut}"],
+        "stages.win.judge.path",
+        "LlamaForCausalLM is a language model and has no head that scores",
+    ),
+    "a judge that reads too much": (
+        [
+            "stages.rm={use: train, loss: bradley-terry, data: train, steps: 1}",
+            "stages.answers.from=kto",
+            "stages.last={use: judge, of: answers, judge: {use: reward-model, from: rm, "
+            "max_length: 300}}",
+        ],
+        "stages.last.judge.max_length",
+        "300 is more than the 256 tokens that the model can take; set it to at most 256",
+    ),
+}
+MISMADE: dict[str, Mistake] = {
+    "an activation that there is not": (
+        [f"{CONFIG}.hidden_act=nothing"],
+        CONFIG,
+        "no llama can be made of it: there is nothing called 'nothing'",
+    ),
+    "heads that do not divide the hidden size": (
+        [f"{CONFIG}.num_attention_heads=3"],
+        CONFIG,
+        "The hidden size (32) is not a multiple of the number of attention heads (3)",
+    ),
+    "key heads that do not divide the heads": (
+        [f"{CONFIG}.num_key_value_heads=3"],
+        CONFIG,
+        "no llama can be made of it: The size of tensor a (4) must match",
+    ),
+    "a size below 0": ([f"{CONFIG}.hidden_size=-4"], CONFIG, "negative dimension -4"),
+    "a key that there is not": (
+        [f"{CONFIG}.hidden_sizes=8"],
+        f"{CONFIG}.hidden_sizes",
+        "there is no key 'hidden_sizes'. Did you mean 'hidden_size'?",
+    ),
+    "a template of a new model": (
+        ["model.scratch.template='hello'"],
+        "model.scratch.template",
+        "the chat template renders a user's message as 'hello', without its content",
+    ),
+    "a length above that of the model to be made": (
+        ["stages.kto.max_length=300"],
+        "stages.kto.max_length",
+        "max_length 300 is more than the 256 tokens that the model can take",
+    ),
+    "LoRA targets that the model to be made lacks": (
+        ["stages.kto.lora={targets: [query]}"],
+        "stages.kto.lora.targets",
+        "the model has no linear layer named 'query'",
+    ),
+    "a model that cannot become a reward model": (
+        [
+            f"{CONFIG}={{model_type: rwkv, hidden_size: 32, num_hidden_layers: 1}}",
+            "stages.kto.loss=bradley-terry",
+        ],
+        "stages.kto.loss",
+        "RwkvForCausalLM has no sequence classifier in transformers",
+    ),
+}
+
+
+def check(run: Run, mistake: Mistake, **options: str) -> None:
+    sets, place, message = mistake
+    for command in ("plan", "run"):
+        code, errors = run(command, *sets, **options)
+        assert code == 2
+        (error,) = errors
+        assert error["location"].endswith(f": {place}")
+        assert error["location"].startswith(("spec.yaml:", "--set "))
+        assert message in error["message"]
+    assert not list(Path("workspace").glob("stages/*"))
+
+
+@pytest.mark.parametrize("what", MISTAKES)
+def test_a_mistake_is_told_at_its_option_before_the_first_stage(run: Run, what: str) -> None:
+    check(run, MISTAKES[what])
+
+
+@pytest.mark.parametrize("what", MISMADE)
+def test_a_mistake_about_a_model_to_be_made_is_told_before_it_is_made(run: Run, what: str) -> None:
+    check(run, MISMADE[what], model=SCRATCH)
+
+
+def test_all_mistakes_are_told_together_in_the_order_of_the_spec(run: Run) -> None:
+    text = SPEC.replace("batch_size: 2, max_length: 128", "max_length: 512").replace(
+        "n: 2, max_new_tokens: 8", "n: 2, max_new_tokens: 300, template: '{% if'"
+    )
+    code, errors = run("plan", text=text)
+    assert code == 2
+    assert [error["location"] for error in errors] == [
+        "spec.yaml:8:55: stages.sft.max_length",
+        "spec.yaml:10:47: stages.answers.max_new_tokens",
+        "spec.yaml:10:68: stages.answers.template",
+    ]
+
+
+@pytest.mark.parametrize("model", [None, SCRATCH])
+def test_a_spec_without_mistakes_is_planned_and_run(run: Run, model: str | None) -> None:
+    more = (
+        "stages.rm={use: train, from: sft, loss: bradley-terry, data: train, steps: 1}",
+        "stages.answers.from=kto",
+        "stages.win.judge={use: reward-model, from: rm, max_length: 200}",
+        "stages.kto.lora={}",
+    )
+    sets = more if model is None else ("stages.kto.loss=csft",)
+    text = SPEC.replace(
+        "  answers:", "  rm: {use: train, loss: sft, data: train, steps: 1}\n  answers:"
+    )
+    assert run("plan", *sets, model=model, text=text) == (0, [])
+    assert run("run", *sets, model=model, text=text) == (0, [])
+
+
+def test_a_gpu_that_is_not_there_is_told_by_the_run_and_not_by_the_plan(run: Run) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert run("plan", "stages.kto.device=cuda") == (0, [])
+    code, errors = run("run", "stages.kto.device=cuda", "stages.answers.device=cuda")
+    assert code == 2
+    assert [error["location"].rpartition(": ")[2] for error in errors] == [
+        "stages.kto.device",
+        "stages.answers.device",
+    ]
+    assert "torch sees no GPU" in errors[0]["message"]
+
+
+def test_a_model_on_the_hub_that_is_not_here_is_passed_over_by_the_plan(run: Run) -> None:
+    assert run("plan", "stages.kto.max_length=9999", model="{hub: no/such}") == (0, [])
+
+
+def test_checking_a_spec_needs_no_torch(run: Run) -> None:
+    run("plan")
+    program = "import sys; from halo_core import cli; code = cli.call(['validate', 'spec.yaml'])"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}; sys.exit(code or 9 * ('torch' in sys.modules))"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
