@@ -1,6 +1,6 @@
 """Generates `registry/index.json` from the entries and from what the installed plugins offer.
 
-    python registry/build.py            write the index and three pages of docs
+    python registry/build.py            write the index, three pages of docs and blocks of others
     python registry/build.py --check    exit 1 when they are not what would be written
 
 A distribution that is not installed keeps what the index says of it.
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+from blocks import pages_with_blocks
 from formats_page import formats_page
 from page import components_page
 from trained_page import trained_page
@@ -112,6 +113,7 @@ def main(arguments: Sequence[str]) -> int:
         PAGE: components_page(index),
         FORMATS: formats_page(),
         TRAINED: trained_page(),
+        **pages_with_blocks(),
     }
     if "--check" in arguments:
         old = [file for file, text in files.items() if _read(file) != text]

@@ -7,7 +7,7 @@ from typing import Any
 from halo_core.plugins.discovery import discover
 from halo_core.plugins.registrar import Registration
 from halo_core.plugins.registry import Registry, import_target
-from halo_core.spec.inserted import base_model_stages
+from halo_core.spec.inserted import base_model_stages, default_reports
 
 KINDS = (
     "loss",
@@ -35,19 +35,44 @@ def spec_schema() -> dict[str, Any]:
         "anyOf": [{"required": ["model", "stages"]}, {"required": ["matrix"]}],
         "additionalProperties": False,
         "properties": {
-            "name": {"type": "string"},
-            "seed": {"type": "integer", "minimum": 0},
+            "name": {
+                "type": "string",
+                "description": "Name of the run: letters, digits, `-`, `_` and `.`.",
+            },
+            "seed": {
+                "type": "integer",
+                "minimum": 0,
+                "maximum": 2**31 - 1,
+                "default": 0,
+                "description": "Seed of everything random in all stages.",
+            },
             "model": _model(registry),
             "data": {
                 "type": "object",
+                "default": {},
+                "description": "Data sets by name. Each one is a data source or a list of them.",
                 "properties": {
                     "holdout": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
                 },
                 "additionalProperties": sets,
             },
-            "stages": {"type": "object", "additionalProperties": {"$ref": "#/$defs/stage"}},
-            "tracking": {"type": "array", "items": {"$ref": "#/$defs/tracker"}},
-            "reports": {"type": "array", "items": {"$ref": "#/$defs/report"}},
+            "stages": {
+                "type": "object",
+                "description": "Stages by id. They run in the order in which they are written.",
+                "additionalProperties": {"$ref": "#/$defs/stage"},
+            },
+            "tracking": {
+                "type": "array",
+                "default": [],
+                "description": "Trackers that are sent what the run does.",
+                "items": {"$ref": "#/$defs/tracker"},
+            },
+            "reports": {
+                "type": "array",
+                "default": default_reports(registry),
+                "description": "Pages that are written about the run.",
+                "items": {"$ref": "#/$defs/report"},
+            },
             "matrix": _matrix(),
         },
         "$defs": _kinds(registry),
@@ -56,6 +81,7 @@ def spec_schema() -> dict[str, Any]:
 
 def _model(registry: Registry) -> dict[str, Any]:
     return {
+        "description": "Model that the first stage starts from.",
         "type": "object",
         "additionalProperties": False,
         "properties": {
@@ -73,7 +99,7 @@ def _matrix() -> dict[str, Any]:
     names = {"anyOf": [name, {"type": "array", "items": name}]}
     rule = {"type": "object", "minProperties": 1}
     return {
-        "description": "Axes of named cells: paths of the spec and their values. It makes a suite.",
+        "description": "Axes of a suite, with named cells: paths of the spec and their values.",
         "type": "object",
         "properties": {
             "exclude": {"type": "array", "items": {**rule, "additionalProperties": names}},

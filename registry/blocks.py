@@ -1,0 +1,58 @@
+"""Fills in what a page of the docs takes from elsewhere: tables of the code, and tested files.
+
+A page has the text itself, so that it can be read anywhere; two comments say where it comes from::
+
+    <!-- made: spec-keys -->            a table that `TABLES` names
+    <!-- from: tests/strangers/... -->  a file of the repository, as a block of code
+    <!-- end -->
+
+`python registry/build.py` writes what stands between anew.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import spec_tables
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+TABLES: Mapping[str, Callable[[], str]] = {
+    "spec-keys": spec_tables.keys_table,
+    "spec-references": spec_tables.references_table,
+    "spec-losses": spec_tables.losses_table,
+    "spec-conversions": spec_tables.conversions_table,
+}
+_BLOCK = re.compile(r"<!-- (made|from): (\S+) -->\n.*?<!-- end -->", re.DOTALL)
+_LANGUAGES = {".py": "python", ".toml": "toml", ".yaml": "yaml"}
+
+
+def filled(text: str) -> str:
+    """Returns a page with all its blocks as they are to be.
+
+    Raises:
+        ValueError: When a block names a table or a file that is not there.
+    """
+    return _BLOCK.sub(_block, text)
+
+
+def pages_with_blocks() -> dict[Path, str]:
+    """Returns the pages that have blocks, filled."""
+    texts = {page: page.read_text(encoding="utf-8") for page in sorted(DOCS.rglob("*.md"))}
+    return {page: filled(text) for page, text in texts.items() if _BLOCK.search(text)}
+
+
+def _block(match: re.Match[str]) -> str:
+    kind, name = match.groups()
+    if kind == "made":
+        if name not in TABLES:
+            raise ValueError(f"no table {name!r}; expected one of {', '.join(TABLES)}")
+        content = TABLES[name]()
+    else:
+        if not (ROOT / name).is_file():
+            raise ValueError(f"no file {name}")
+        code = (ROOT / name).read_text(encoding="utf-8").rstrip()
+        content = f"```{_LANGUAGES[Path(name).suffix]}\n{code}\n```"
+    return f"<!-- {kind}: {name} -->\n\n{content}\n\n<!-- end -->"

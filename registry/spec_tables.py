@@ -1,0 +1,113 @@
+"""The tables of the reference of the spec, from the schema and from the installed components."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import get_origin
+
+from pydantic.fields import FieldInfo
+
+from halo_core.component import PREVIOUS, Default, Refers
+from halo_core.option_fields import fields_by_alias, interface_kind, marker_of
+from halo_core.plugins.describe import component_class, facts_of
+from halo_core.plugins.discovery import discover
+from halo_core.plugins.registrar import Registration
+from halo_core.spec.json_schema import spec_schema
+from halo_core.spec.spec import TOP_LEVEL
+
+YAML_TYPES = {"string": "text", "integer": "number", "object": "mapping", "array": "list"}
+ROLES = {
+    "start": "starts from it, or lets it answer",
+    "learn": "learns from its rows",
+    "test": "is tested on its rows",
+    "rival": "compares with it",
+    None: "uses it",
+}
+
+
+def keys_table() -> str:
+    """Returns the keys at the top of a spec, in their order."""
+    schema = spec_schema()
+    either = {key for form in schema["anyOf"] for key in form["required"]} - {"matrix"}
+    rows = []
+    for key in TOP_LEVEL:
+        about = schema["properties"][key]
+        if key in schema["required"] or key in either:
+            default = "required"
+        else:
+            default = f"`{json.dumps(about['default'])}`" if "default" in about else "none"
+        rows.append([f"`{key}`", YAML_TYPES[about["type"]], default, about["description"]])
+    return _table(["key", "type", "when left out", "what it says"], rows)
+
+
+def references_table() -> str:
+    """Returns the options that name a stage, a data set or samples, and what stands for them."""
+    rows = []
+    for registration in _built_in("stage", "judge"):
+        for option, info in fields_by_alias(component_class(registration)).items():
+            names = marker_of(info, Refers)
+            default = marker_of(info, Default)
+            if names is None and default is None:
+                continue
+            what = _named(info, names) if names else f"a {interface_kind(info)}".replace("_", " ")
+            does = ROLES[names.role] if names else ROLES[None]
+            cells = [f"`{registration.name}`", f"`{option}`", what, does, _left_out(info, default)]
+            rows.append(cells)
+    return _table(["of", "option", "names", "the stage", "when left out"], rows)
+
+
+def losses_table() -> str:
+    """Returns which feedback each loss learns from, and its own choice of a reference point."""
+    rows = []
+    for registration in _built_in("loss"):
+        facts = facts_of(component_class(registration))
+        point = facts.get("default_reference_point", "")
+        rows.append([f"`{registration.name}`", str(facts.get("feedback", "")), _named_point(point)])
+    return _table(["loss", "feedback", "reference point"], rows)
+
+
+def conversions_table() -> str:
+    """Returns the conversions that halo inserts."""
+    rows = [
+        [*registration.converts, f"`{registration.name}`"]
+        for registration in _built_in("data")
+        if registration.converts
+    ]
+    return _table(["the data are", "the loss wants", "halo inserts"], rows)
+
+
+def _built_in(*kinds: str) -> Iterator[Registration]:
+    registry = discover()
+    found = [r for r in registry.registrations if r.kind in kinds and registry.is_built_in(r)]
+    yield from sorted(found, key=lambda r: (kinds.index(r.kind), r.name))
+
+
+def _named(info: FieldInfo, reference: Refers) -> str:
+    if reference.product == "data":
+        return "data sets by name" if get_origin(info.annotation) is dict else "a data set"
+    what = "a model" if reference.product == "model" else reference.product
+    return " or ".join([f"a stage that makes {what}", *(f"`{also}`" for also in reference.also)])
+
+
+def _named_point(name: str) -> str:
+    plain = not name or " " in name
+    return name if plain else f"`{name}`"
+
+
+def _left_out(info: FieldInfo, default: Default | None) -> str:
+    if info.is_required():
+        return "required"
+    if default is None:
+        return f"`{info.default}`" if isinstance(info.default, str) else "nothing"
+    if default.of == PREVIOUS:
+        return "the nearest earlier stage that makes a model, else the spec's `model`"
+    if interface_kind(info):
+        return f"what the option `{default.of}` chooses"
+    only = ", where the loss compares with a reference" if default.when else ""
+    return f"the same as `{default.of}`{only}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
