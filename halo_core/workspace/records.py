@@ -40,7 +40,9 @@ class SampleLine(TypedDict):
     tokens: int
     """Length of the completion in tokens."""
     target: NotRequired[str | None]
-    """Demonstrated, chosen or desirable completion of the prompt in the data; null without one."""
+    """Demonstrated, chosen or desirable completion of the prompt in the data; null without text."""
+    target_fields: NotRequired[dict[str, Any] | None]
+    """Further fields of the target's message: tool_calls and so on."""
     target_tokens: NotRequired[int | None]
     """Length of the target in tokens."""
     token_ids: NotRequired[list[int]]

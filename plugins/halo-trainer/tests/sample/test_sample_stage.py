@@ -247,6 +247,43 @@ def test_target_is_what_people_preferred(
     assert (sample["target_tokens"] is None) == (targets is None)
 
 
+CALL = {"type": "function", "function": {"name": "moo", "arguments": {"times": 3}}}
+
+
+@pytest.mark.parametrize(
+    ("feedback", "answer"),
+    [
+        ("demonstration", {"completion": "", "completion_fields": {"tool_calls": [CALL]}}),
+        ("paired", {"chosen": " ", "chosen_fields": {"tool_calls": [CALL]}, "rejected": "no"}),
+        (
+            "scored",
+            {"completions": ["", "no"], "completions_fields": [{"tool_calls": [CALL]}, None]}
+            | {"scores": [1.0, 0.0]},
+        ),
+    ],
+)
+def test_an_answer_of_calls_alone_is_no_target(
+    context: Callable[..., StageContext], make_data: MakeData, feedback: str, answer: Any
+) -> None:
+    given = make_data(feedback, [{"prompt": ask("moo?")} | answer], name="calls")
+    here = context(data={"prompts": given})
+    build().run(here)
+    (sample,) = read(here)
+    assert sample["target"] is sample["target_tokens"] is None
+    assert "target_fields" not in sample
+
+
+def test_a_target_keeps_the_calls_and_thoughts_beside_its_text(
+    context: Callable[..., StageContext], make_data: MakeData
+) -> None:
+    fields = {"reasoning_content": "A cow?", "tool_calls": [CALL]}
+    row = {"prompt": ask("moo?"), "completion": "Listen.", "completion_fields": fields}
+    here = context(data={"prompts": make_data("demonstration", [row], name="calls")})
+    build().run(here)
+    (sample,) = read(here)
+    assert (sample["target"], sample["target_fields"]) == ("Listen.", fields)
+
+
 def test_raw_text_has_no_prompts(context: Callable[..., StageContext], make_data: MakeData) -> None:
     here = context(data={"prompts": make_data("text", [{"text": "moo"}], name="corpus")})
     with pytest.raises(DataError, match="data set 'corpus': is raw text, which has no prompts"):

@@ -110,6 +110,24 @@ def test_tokenizer_learns_from_prompts_and_completions(make_data: Callable[..., 
         assert len(tokenizer(word)["input_ids"]) == 1
 
 
+def test_tokenizer_learns_from_thoughts_calls_of_tools_and_tools(
+    make_data: Callable[..., DataSet],
+) -> None:
+    call = {"function": {"name": "armadillo", "arguments": {"zygomorphic": "quixotically"}}}
+    prompt = [
+        {"role": "user", "content": "moo"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "moo", "name": "bumfuzzle"},
+    ]
+    fields = {"reasoning_content": "collywobbles"}
+    tools = [{"function": {"name": "armadillo", "description": "flibbertigibbet"}}]
+    row = {"prompt": prompt, "completion": "moo", "completion_fields": fields, "tools": tools}
+    tokenizer = train_tokenizer(make_data("demonstration", [row] * 5), 500)
+    names = ("armadillo", "zygomorphic", "quixotically", "bumfuzzle")
+    for word in (*names, "collywobbles", "flibbertigibbet"):
+        assert len(tokenizer(word)["input_ids"]) == 1
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_other_architectures_and_tied_embeddings_work(
     data: DataSet, make_context: Context, tied: bool

@@ -158,16 +158,17 @@ class Chat:
     ) -> list[SampleLine]:
         """Returns the samples of a batch as lines of their file."""
         tokeniser = self._format.tokeniser
-        targets = tokeniser.encode([prompt.target or "" for prompt in batch])
+        targets = [prompt.target.text if prompt.target else None for prompt in batch]
+        lengths = map(len, tokeniser.encode([target or "" for target in targets]))
         lines = []
-        for prompt, answer, target in zip(batch, answers, targets, strict=True):
+        for prompt, answer, target, length in zip(batch, answers, targets, lengths, strict=True):
             line = SampleLine(
                 prompt_id=prompt.id,
                 prompt=list(prompt.prompt),
                 completion=self._content(prompt, answer.token_ids),
-                target=prompt.target,
+                target=target,
                 tokens=len(answer.token_ids),
-                target_tokens=None if prompt.target is None else len(target),
+                target_tokens=None if target is None else length,
                 token_ids=answer.token_ids,
                 finish=answer.finish,
                 tokenizer=self._tokenizer_digest,
@@ -175,6 +176,8 @@ class Chat:
             )
             if prompt.tools is not None:
                 line["tools"] = [dict(tool) for tool in prompt.tools]
+            if prompt.target and prompt.target.fields:
+                line["target_fields"] = dict(prompt.target.fields)
             lines.append(line)
         return lines
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from halo_core.completion import Completion, completion_in, scored_completions
 from halo_core.errors import DataError
 from halo_core.feedback import Feedback, Prompt
 from halo_core.rows import DataSet
@@ -21,13 +22,13 @@ class SamplePrompt:
         id: Names the prompt.
         prompt: Its messages.
         target: The demonstrated, chosen, best scored or first desirable completion of it in the
-            data; None where there is none.
+            data; None where there is none, or it has no text.
         tools: What the assistant may call, as JSON schemas; None for nothing.
     """
 
     id: str
     prompt: Prompt
-    target: str | None
+    target: Completion | None
     tools: Tools | None = None
 
 
@@ -62,15 +63,24 @@ def _order(seed: int, prompt_id: str) -> bytes:
     return hashlib.sha256(f"order/{seed}/{prompt_id}".encode()).digest()
 
 
-def target_of(row: Mapping[str, Any], feedback: Feedback) -> str | None:
-    """Returns the completion of a row that a model's answer may be compared with."""
+def target_of(row: Mapping[str, Any], feedback: Feedback) -> Completion | None:
+    """Returns the completion of a row that a model's answer may be compared with.
+
+    One without text, such as calls of tools alone, is none.
+    """
+    said = _best(row, feedback)
+    return said if said is not None and said.text.strip() else None
+
+
+def _best(row: Mapping[str, Any], feedback: Feedback) -> Completion | None:
     match feedback:
         case "paired":
-            return str(row["chosen"])
+            return completion_in(row, "chosen")
         case "binary":
-            return str(row["completion"]) if row["desirable"] else None
+            return completion_in(row, "completion") if row["desirable"] else None
         case "scored":
             scores = row["scores"]
-            return str(row["completions"][scores.index(max(scores))])
+            best: int = scores.index(max(scores))
+            return scored_completions(row)[best]
         case _:
-            return str(row["completion"])
+            return completion_in(row, "completion")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any, Literal
 
 import torch
 
+from halo_core.completion import completions_in
 from halo_core.errors import ModelError, did_you_mean
-from halo_core.feedback import COLUMNS, Feedback
+from halo_core.feedback import COLUMNS, Feedback, further_fields
 from halo_core.rows import DataSet
 from halo_core.stage import StageResult
 from halo_models.save import save_model_folder
@@ -143,7 +145,9 @@ def train_tokenizer(data: DataSet | None, vocab_size: int) -> Any:
     the rows hold too few different words.
 
     Args:
-        data: Rows of any kind; all their texts are used. Without any, a token is a byte.
+        data: Rows of any kind; all their texts are used: those of messages, with the thoughts and
+            calls of tools beside them, and of the tools that prompts offer. Without any, a token
+            is a byte.
         vocab_size: Tokens, `SMALLEST` or more.
 
     References:
@@ -184,4 +188,31 @@ def _row_texts(row: Mapping[str, Any], feedback: Feedback) -> Iterator[str]:
         elif type_ == "strings":
             yield from row[name]
         elif type_ == "messages":
-            yield from (message["content"] for message in row[name])
+            for message in row[name]:
+                yield message["content"]
+                yield from _texts_in(further_fields(message))
+    for said in completions_in(row):
+        yield from _texts_in(said.fields)
+    yield from _texts_in(row.get("tools"))
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """Yields the texts of a JSON value: thoughts as they are, and what calls of tools hold.
+
+    Templates write arguments and tools as JSON, some of them a call as a whole: both are here, the
+    names and the texts within them.
+    """
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            for name, inner in value.items():
+                yield name
+                yield from _texts_in(inner)
+        case list() | tuple():
+            for inner in value:
+                yield from _texts_in(inner)
+        case None:
+            pass
+        case _:
+            yield json.dumps(value)
