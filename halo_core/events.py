@@ -30,10 +30,13 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.errors import DataError
-from halo_core.workspace.files import append_lines
+from halo_core.workspace.files import append_lines, shortened
 from halo_core.workspace.records import EVENTS
 
 Event = Mapping[str, Any]
+
+_NEEDS: Mapping[str, tuple[str, ...]] = {"metrics": ("stage", "step", "metrics")}
+"""Type of event to the fields that nobody could read it without."""
 
 
 class EventLog:
@@ -51,11 +54,12 @@ class EventLog:
         """Writes one event and flushes it.
 
         Raises:
-            ValueError: When a field is not JSON or of another type than in `EventLine`, or a
-                number is not finite: nobody could read the event.
+            ValueError: When a field is not JSON or of another type than in `EventLine`, a number
+                is not finite, or a curve lacks its step: nobody could read the event.
         """
         event = {"v": EVENTS.version, "time": time.time(), "type": type_, **fields}
-        if fault := EVENTS.fault(event):
+        lacking = _lacking(event)
+        if fault := f"{lacking} is missing" if lacking else EVENTS.fault(event):
             raise ValueError(f"an event {type_!r}, where {fault}; see halo_core.events")
         with self._lock:
             for path in self._paths:
@@ -85,8 +89,20 @@ def read_events(path: Path, *, offset: int = 0) -> Iterator[tuple[Event, int]]:
 
 def _event(line: bytes, path: Path, offset: int) -> Event:
     try:
-        return EVENTS.parse(line, str(path))
+        event = EVENTS.parse(line, str(path))
+        if lacking := _lacking(event):
+            came = shortened(line.decode("utf-8").strip())
+            raise DataError(
+                f"got {came!r} without {lacking}; expected an event {event['type']!r} with "
+                f"{', '.join(_NEEDS[event['type']])}. {EVENTS.mend}"
+            )
+        return event
     except DataError as error:
         with path.open("rb") as file:
             number = file.read(offset).count(b"\n") + 1
         raise type(error)(error.message, location=f"{path}:{number}") from None
+
+
+def _lacking(event: Event) -> str:
+    """Returns the names of the fields that an event of its type lacks, or ""."""
+    return ", ".join(name for name in _NEEDS.get(event["type"], ()) if name not in event)

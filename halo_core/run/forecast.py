@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import struct
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -73,19 +72,42 @@ def parameters_in_name(name: str) -> int | None:
 
 
 def folder_parameters(folder: Path) -> int | None:
-    """Returns the weights in the safetensors files of a model folder, from their headers."""
+    """Returns the weights in the safetensors files of a model folder, from their headers.
+
+    Raises:
+        DataError: When a header is damaged; names the file.
+    """
     files = sorted(folder.glob("*.safetensors"))
     return sum(_file_parameters(path) for path in files) if files else None
 
 
 def _file_parameters(path: Path) -> int:
+    try:
+        shapes = [tensor["shape"] for tensor in _header(path).values()]
+        return sum(map(math.prod, shapes))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise DataError(
+            "the header cannot be read; expected a safetensors file. Copy or download the model "
+            "again",
+            location=str(path),
+        ) from None
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """Returns what a safetensors file begins with: tensor to shape and place, behind its length.
+
+    Raises:
+        ValueError: When it is cut off, or no JSON.
+    """
     with path.open("rb") as file:
-        # A safetensors file begins with the length of its header, which has every shape: no weight
-        # is read.
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
+        begin = file.read(8)
+        length = int.from_bytes(begin, "little")
+        # A damaged length would have Python set aside as much memory.
+        if len(begin) < 8 or length > path.stat().st_size:
+            raise ValueError
+        header: dict[str, Any] = json.loads(file.read(length))
     header.pop("__metadata__", None)
-    return sum(math.prod(tensor["shape"]) for tensor in header.values())
+    return header
 
 
 SHOWN = 5

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from halo_core.errors import DataError
 from halo_core.events import EventLog, read_events
 
 
@@ -35,7 +37,7 @@ def test_a_line_that_is_not_complete_is_left_for_later(tmp_path: Path) -> None:
 def test_a_number_that_is_not_finite_is_refused(tmp_path: Path) -> None:
     log = EventLog(tmp_path / "events.jsonl")
     with pytest.raises(ValueError, match="not JSON compliant"):
-        log.append("metrics", metrics={"train/loss": float("nan")})
+        log.append("metrics", stage="kto", step=1, metrics={"train/loss": float("nan")})
 
 
 def test_an_event_that_nobody_could_read_is_refused_when_it_is_written(tmp_path: Path) -> None:
@@ -44,6 +46,8 @@ def test_an_event_that_nobody_could_read_is_refused_when_it_is_written(tmp_path:
         log.append("metrics", stage="kto", step=1.0, metrics={})
     with pytest.raises(ValueError, match=r"where metrics.loss is None"):
         log.append("metrics", stage="kto", step=1, metrics={"loss": None})
+    with pytest.raises(ValueError, match=r"an event 'metrics', where step, metrics is missing"):
+        log.append("metrics", stage="kto")
     assert not (tmp_path / "events.jsonl").exists()
 
 
@@ -52,3 +56,22 @@ def test_an_event_goes_to_every_file_and_to_none(tmp_path: Path) -> None:
     EventLog(*paths).append("warning", message="x")
     assert paths[0].read_text() == paths[1].read_text() != ""
     EventLog().append("warning", message="nowhere")
+
+
+@pytest.mark.parametrize("lacking", ["step", "metrics"])
+def test_a_curve_without_its_step_or_numbers_is_told_by_file_and_line(
+    tmp_path: Path, lacking: str
+) -> None:
+    path = tmp_path / "events.jsonl"
+    EventLog(path).append("warning", message="one")
+    whole = {"step": 1, "metrics": {"loss": 0.5}}
+    event = {"time": 1.5, "type": "metrics", "stage": "kto", **whole}
+    del event[lacking]
+    with path.open("a") as file:
+        file.write(json.dumps(event) + "\n")
+    with pytest.raises(DataError) as caught:
+        list(read_events(path))
+    assert str(caught.value) == (
+        f"{path}:2: got {json.dumps(event)!r} without {lacking}; expected an event 'metrics' with "
+        "stage, step, metrics. Remove this line, and only this one"
+    )

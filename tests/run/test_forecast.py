@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from halo_core.errors import PluginError
-from halo_core.run.forecast import forecasts
+from halo_core.errors import DataError, PluginError
+from halo_core.run.forecast import folder_parameters, forecasts
 from halo_core.run.plan import Plan, make_plan
 from halo_core.spec.spec import load_spec
 from halo_core.stage import Forecast, Stage
@@ -115,3 +115,27 @@ def test_a_stage_with_a_method_that_is_gone_is_refused(name: str, instead: str) 
     )
     with pytest.raises(PluginError, match=told):
         type("Old", (Stage,), members)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b"",
+        b"\x02\x00",
+        b"\xff\xff\xff\xff\xff\xff\xff\xff{}",
+        b"\x02\x00\x00\x00\x00\x00\x00\x00{]",
+        b"\x02\x00\x00\x00\x00\x00\x00\x00[]",
+        b'\x09\x00\x00\x00\x00\x00\x00\x00{"w": {}}',
+    ],
+)
+def test_a_damaged_header_of_weights_is_told_by_its_file(tmp_path: Path, damaged: bytes) -> None:
+    whole = b'{"__metadata__": {}, "w": {"shape": [3, 4]}}'
+    (tmp_path / "model-1.safetensors").write_bytes(len(whole).to_bytes(8, "little") + whole)
+    assert folder_parameters(tmp_path) == 12
+    (tmp_path / "model-2.safetensors").write_bytes(damaged)
+    with pytest.raises(DataError) as caught:
+        folder_parameters(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path / 'model-2.safetensors'}: the header cannot be read; expected a safetensors "
+        "file. Copy or download the model again"
+    )

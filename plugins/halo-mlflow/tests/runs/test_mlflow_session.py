@@ -149,6 +149,37 @@ def test_artifacts_are_the_specs_samples_verdicts_and_the_report(
     )
 
 
+@pytest.mark.parametrize(
+    ("stage", "file", "what"),
+    [
+        ("answers", "samples.jsonl", "samples of answers"),
+        ("win", "verdicts.jsonl", "verdicts of win"),
+    ],
+)
+def test_lines_that_a_finished_stage_lacks_are_told_and_not_shown_as_all(
+    tracked_run: Any,
+    send: Any,
+    client: MlflowClient,
+    caplog: pytest.LogCaptureFixture,
+    stage: str,
+    file: str,
+    what: str,
+) -> None:
+    folder = tracked_run.workspace / "stages" / stage
+    (folder / "done.json").write_text('{"metrics": {}, "headline": ""}')
+    tracked_run.start()
+    tracked_run.append(file.removesuffix(".jsonl"), stage=stage, path=file, count=2)
+    tracked_run.end_stage(stage)
+    send()
+    (warned,) = [
+        record.message for record in caplog.records if "could not be sent" in record.message
+    ]
+    assert warned.startswith(f"mlflow: {what} could not be sent: ")
+    assert f"{file}: holds 1 line; expected 2, as its stage wrote" in warned
+    assert "samples.json" not in artifacts(client)
+    assert not client.search_traces(locations=[only_run(client).info.experiment_id])
+
+
 def test_no_password_is_sent_anywhere(whole_run: Any, whole_client: MlflowClient) -> None:
     run = only_run(whole_client)
     assert "sesame" not in json.dumps(run.to_dictionary())

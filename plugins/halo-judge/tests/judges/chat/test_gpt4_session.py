@@ -312,6 +312,20 @@ def test_a_request_that_alone_is_not_taken_is_unscored_and_the_others_go_on(tmp_
     assert verdicts["1"].reason.startswith("not answered: Error code: 400")
 
 
+def test_a_reply_that_cannot_be_shown_again_costs_its_comparison_alone(tmp_path):
+    def reply(body):
+        asked = body["messages"][1]["content"]
+        return "no verdict \ud800" if "good 1\n" in asked else prefers_good(body)
+
+    with ChatServer(reply) as server:
+        verdicts = ask(judge(server), tmp_path, comparisons(3))
+        assert len(server.requests) == 3
+    assert [verdicts[id_].winner for id_ in "012"] == ["A", None, "A"]
+    assert verdicts["1"].reason == (
+        "not answered: the text holds \\ud800, half of a surrogate pair, and cannot be sent"
+    )
+
+
 def test_a_missing_key_is_an_error_before_any_request(tmp_path, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY")
     with ChatServer(prefers_good) as server:

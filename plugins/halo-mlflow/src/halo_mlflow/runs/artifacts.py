@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from halo_core.feedback import Prompt
 from halo_core.redact import redact
+from halo_core.workspace.formats import LineFile
 from halo_core.workspace.records import (
     FEEDBACK,
     RESOLVED_SPEC,
@@ -17,10 +17,13 @@ from halo_core.workspace.records import (
     SPEC,
     VERDICTS,
     SampleLine,
+    stage_done,
 )
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+LineT = TypeVar("LineT", bound=Mapping[str, Any])
 
 TABLE = "samples.json"
 TABLE_ROWS = 1000
@@ -49,13 +52,16 @@ class Artifacts:
         environment = {key: record[key] for key in _ENVIRONMENT if key in record}
         self._text("env.json", redact(json.dumps(environment, indent=2, ensure_ascii=False)))
 
-    def product(self, folder: Path, stage: str, product: str, *, plain: bool) -> None:
+    def product(
+        self, folder: Path, stage: str, product: str, count: int | None, *, plain: bool
+    ) -> None:
         """Sends a stage's samples, verdicts or feedback.
 
         Args:
             folder: The stage's folder.
             stage: Its id.
             product: What it makes; models are not sent here.
+            count: How many lines it wrote; None where it did not say.
             plain: Whether it is the stage that the run is compared by: its file lies at the top,
                 and its samples become the run's table. Others lie under ``stages/<id>/``.
         """
@@ -64,7 +70,7 @@ class Artifacts:
             return
         self.file(folder / name, None if plain else f"stages/{stage}")
         if plain and product == "samples":
-            self._table(folder / name)
+            self._table(finished_lines(SAMPLES, folder, count))
 
     def file(self, path: Path, folder: str | None = None) -> None:
         """Sends a file of the run, if it is there."""
@@ -78,13 +84,30 @@ class Artifacts:
     def _text(self, name: str, text: str) -> None:
         self._client.log_text(self._run_id, text, name)
 
-    def _table(self, samples: Path) -> None:
+    def _table(self, samples: Sequence[SampleLine]) -> None:
         """Sends samples as MLflow's table format, whole: its own function would append."""
-        rows = [_row(sample) for sample in islice(SAMPLES.read(samples), TABLE_ROWS)]
+        rows = [_row(sample) for sample in samples[:TABLE_ROWS]]
         table = {"columns": list(_COLUMNS), "data": rows}
         self._text(TABLE, json.dumps(table, ensure_ascii=False))
         tag = json.dumps([{"path": TABLE, "type": "table"}])
         self._client.set_tag(self._run_id, "mlflow.loggedArtifacts", tag)
+
+
+def finished_lines(file: LineFile[LineT], folder: Path, count: int | None) -> list[LineT]:
+    """Returns what a stage wrote: all of it, but where another run computes it again right now.
+
+    Args:
+        file: Which of its files.
+        folder: The stage's folder.
+        count: How many lines it wrote; None where it did not say.
+
+    Raises:
+        DataError: When a line is damaged, or the file holds more or fewer.
+    """
+    path = folder / file.name
+    if stage_done(folder) is None:
+        return list(file.read(path))
+    return file.read_finished(path, count)
 
 
 def prompt_text(prompt: Prompt) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from halo_core.events import Event
 from halo_core.redact import redact
 from halo_core.workspace.records import EVENTS, VERDICTS
-from halo_mlflow.runs.artifacts import Artifacts
+from halo_mlflow.runs.artifacts import Artifacts, finished_lines
 from halo_mlflow.runs.lifecycle import STATUS
 from halo_mlflow.runs.run_facts import RunFacts, process_tags
 from halo_mlflow.runs.sender import Sender
@@ -59,10 +59,13 @@ class RunWriter:
         self._artifacts = Artifacts(client, run_id)
         self._points: list[Metric] = []
         self._steps: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
         self._takers: Mapping[str, Callable[[Event], None]] = {
             "run-started": self._run_started,
             "stage-started": self._stage_started,
             "metrics": self._metrics,
+            "samples": self._counted,
+            "verdicts": self._counted,
             "stage-ended": self._stage_ended,
             "report": self._report,
             "run-ended": self._run_ended,
@@ -110,6 +113,10 @@ class RunWriter:
             if step > last:
                 self._steps[key] = step
                 self._add(key, value, event, step)
+
+    def _counted(self, event: Event) -> None:
+        if isinstance(event.get("count"), int):
+            self._counts[event["stage"]] = event["count"]
 
     def _stage_ended(self, event: Event) -> None:
         stage, product, plain = event["stage"], event.get("product", ""), self._facts.plain
@@ -183,28 +190,29 @@ class RunWriter:
     def _send_product(self, event: Event) -> None:
         stage, product = event["stage"], event["product"]
         folder = self._facts.workspace / event["folder"]
-        plain = self._facts.plain
+        plain, count = self._facts.plain, self._counts.get(stage)
         if product == "model":
             self._send_model(stage, event)
         else:
             self._artifacts.product(
-                folder, stage, product, plain=stage in (plain.judge, plain.sample)
+                folder, stage, product, count, plain=stage in (plain.judge, plain.sample)
             )
         if stage == plain.judge and self._options.verdict_traces:
-            self._send_traces(folder / VERDICTS.name, stage, event)
+            self._send_traces(folder, stage, event)
 
-    def _send_traces(self, verdicts: Path, stage: str, event: Event) -> None:
-        if not verdicts.exists():
+    def _send_traces(self, folder: Path, stage: str, event: Event) -> None:
+        if not (folder / VERDICTS.name).exists():
             return
+        verdicts = finished_lines(VERDICTS, folder, self._counts.get(stage))
         target = TraceTarget(
             uri=self._client.tracking_uri,
             experiment=self._state.experiment_id or "",
             run_id=self._run_id,
             stage=stage,
             time_s=milliseconds(event) / 1000,
-            judge=read_judge(verdicts.parent, event["metrics"]),
+            judge=read_judge(folder, event["metrics"]),
         )
-        send_verdicts(target, VERDICTS.read(verdicts), self._options.verdict_traces)
+        send_verdicts(target, verdicts, self._options.verdict_traces)
         if stage not in self._state.traced:
             self._state.traced.append(stage)
 

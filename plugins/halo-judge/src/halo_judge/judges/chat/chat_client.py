@@ -158,6 +158,11 @@ class ChatClient:
             reply = self._send(body)
         except openai.APIStatusError as error:
             raise self._failure(error) from None
+        except UnicodeEncodeError as error:  # A reply that is shown again may hold such text.
+            half = f"\\u{ord(error.object[error.start]):04x}"
+            raise Rejected(
+                f"the text holds {half}, half of a surrogate pair, and cannot be sent"
+            ) from None
         except openai.OpenAIError as error:
             raise Unreachable(f"{self._base_url}: {self._words(error)}") from None
         hidden: dict[str, Any] = self._key.hide_in(reply)
