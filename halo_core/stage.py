@@ -19,6 +19,7 @@ from halo_core.option_fields import values_by_alias
 from halo_core.progress import Progress, SilentProgress
 from halo_core.rows import DataSet
 from halo_core.stage_options import check_options, roles_of
+from halo_core.token_view import TokenView
 
 Product = Literal["model", "samples", "verdicts", "feedback"]
 
@@ -306,6 +307,20 @@ class Stage(Component):
 
         Raises:
             UserError: In place of a pair; the location names an option.
+        """
+        return ()
+
+    def view_rows(self, option: str, inputs: Inputs) -> Sequence[TokenView]:
+        """Returns rows as the stage's model sees them; none where it sees no tokens.
+
+        `halo data --tokens` shows them.
+
+        Args:
+            option: The option for data whose rows are shown.
+            inputs: What is there; of the option's rows those that are shown.
+
+        Raises:
+            UserError: When the model or a row cannot be used.
         """
         return ()
 

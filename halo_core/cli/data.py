@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from halo_core.cli.options import RunRequest, parse_overrides
-from halo_core.cli.output import Output, output_options
+from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.completion import scored_completions
 from halo_core.errors import SpecErrors, UserError
 from halo_core.feedback import BESIDE, further_fields
@@ -32,17 +32,39 @@ if TYPE_CHECKING:
 )
 @click.option("--split", default=None, help="The split of a source; default train.")
 @click.option("--show", default=3, show_default=True, type=click.IntRange(0), help="Rows to show.")
+@click.option(
+    "--tokens",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Of a spec: show N rows of each set as the model of a stage sees them.",
+)
+@click.option(
+    "--stage", default=None, metavar="ID", help="With --tokens: the stage; the first when left out."
+)
+@workspace_option
 @output_options
-def data(source: str, options: Sequence[str], split: str | None, show: int, output: Output) -> None:
+def data(
+    source: str,
+    options: Sequence[str],
+    split: str | None,
+    show: int,
+    tokens: int | None,
+    stage: str | None,
+    workspace: str,
+    output: Output,
+) -> None:
     """Preview a data source, or the sets of a spec or suite: rows, drops by reason, lengths.
 
     \b
     halo data hh --set path=hh-rlhf/helpful-base --split test
-    halo data examples/quickstart.yaml:train
+    halo data examples/quickstart.yaml:train --tokens 2
     """  # noqa: D301 (click wants the backspace itself before a paragraph not to be wrapped)
     from halo_core.run.materialise import materialise_set
     from halo_core.workspace.layout import Workspace
 
+    if tokens is not None:
+        _show_tokens(source, options, tokens, stage, workspace, output)
+        return
     sets = _sets(source, options, split)
     # A preview leaves nothing in a workspace.
     with tempfile.TemporaryDirectory() as folder:
@@ -59,6 +81,60 @@ def data(source: str, options: Sequence[str], split: str | None, show: int, outp
             output.say(line)
 
 
+def _show_tokens(
+    source: str,
+    options: Sequence[str],
+    count: int,
+    stage: str | None,
+    workspace: str,
+    output: Output,
+) -> None:
+    """Shows rows of a spec's sets as models see them."""
+    from halo_core.run.plan import make_plan
+    from halo_core.run.view_rows import view_lines, view_set
+    from halo_core.workspace.layout import open_workspace
+
+    path, wanted = _path_and_set(source)
+    if not path:
+        raise UserError(
+            f"{source} is no spec, so no stage says which model sees the rows; expected a file "
+            "such as spec.yaml, or spec.yaml:SET",
+            location="--tokens",
+        )
+    request = RunRequest(Path(path), parse_overrides(options))
+    spec = request.suite().specs[0] if request.is_suite() else request.spec()
+    names = _wanted_sets(path, wanted, list(spec.sets))
+    with tempfile.TemporaryDirectory() as folder:
+        # Where there is a workspace, its models are there; else nothing is left behind.
+        plan = make_plan(spec, open_workspace(workspace if Path(workspace).is_dir() else folder))
+        viewed = {name: view_set(plan, name, count, stage) for name in names}
+    if output.json:
+        output.emit({"sets": {name: asdict(rows) for name, rows in viewed.items()}})
+        return
+    for name, rows in viewed.items():
+        output.say(f"{name}, as the stage {rows.stage} sees it with {rows.tokenizer}")
+        for view in rows.rows:
+            output.say("")
+            for line in view_lines(view):
+                output.say(line)
+        output.say("")
+
+
+def _path_and_set(source: str) -> tuple[str, str]:
+    """Returns the file of a spec and the set that is wanted of it; no file where it is none."""
+    path, _, wanted = source.partition(":") if not source.startswith("file:") else ("", "", "")
+    is_file = path.endswith((".yaml", ".yml")) or os.path.isfile(path)
+    return (path, wanted) if is_file else ("", "")
+
+
+def _wanted_sets(path: str, wanted: str, names: Sequence[str]) -> list[str]:
+    from halo_core.spec.mistakes import unknown_name
+
+    if wanted and wanted not in names:
+        raise UserError(unknown_name("data set", wanted, names), location=path)
+    return [name for name in names if wanted in ("", name)]
+
+
 def _total(found: dict[str, Any]) -> dict[str, Any]:
     kinds = {described["feedback"] for described in found.values()}
     dropped: dict[str, int] = {}
@@ -70,24 +146,20 @@ def _total(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sets(source: str, options: Sequence[str], split: str | None) -> list[SetSpec]:
-    path, _, wanted = source.partition(":") if not source.startswith("file:") else ("", "", "")
-    if path.endswith((".yaml", ".yml")) or os.path.isfile(path):
+    path, wanted = _path_and_set(source)
+    if path:
         return _spec_sets(path, wanted, options)
     return [_named(source, options, split)]
 
 
 def _spec_sets(path: str, wanted: str, options: Sequence[str]) -> list[SetSpec]:
-    from halo_core.spec.mistakes import unknown_name
-
     request = RunRequest(Path(path), parse_overrides(options))
     if request.is_suite():
         named = _suite_sets(request.suite())
     else:
         named = list(request.spec().sets.items())
-    names = list(dict.fromkeys(name for name, _ in named))
-    if wanted and wanted not in names:
-        raise UserError(unknown_name("data set", wanted, names), location=path)
-    return [data_set for name, data_set in named if wanted in ("", name)]
+    names = _wanted_sets(path, wanted, list(dict.fromkeys(name for name, _ in named)))
+    return [data_set for name, data_set in named if name in names]
 
 
 def _suite_sets(suite: Suite) -> list[tuple[str, SetSpec]]:

@@ -16,6 +16,7 @@ from halo_core.feedback import COLUMNS, Feedback
 from halo_core.guarded.blame import blaming, is_number, is_text, plugin_error
 from halo_core.option_fields import fields_by_alias, refers_to
 from halo_core.stage import Forecast, Inputs, Known, ModelInput, Product, Stage, StageResult
+from halo_core.token_view import TokenView
 from halo_core.workspace.records import FEEDBACK, SAMPLES, VERDICTS
 
 if TYPE_CHECKING:
@@ -93,6 +94,15 @@ def forecast_of(stage: Stage, known: Known) -> Forecast:
         if not (isinstance(lines, Mapping) and _are_texts([*lines, *lines.values()])):
             raise _wrong(stage, "forecast", f"{name}={lines!r}", "label to text")
     return forecast
+
+
+def view_rows_of(stage: Stage, option: str, inputs: Inputs) -> Sequence[TokenView]:
+    """Returns rows as a stage's model sees them."""
+    with blaming(stage, "view_rows"):
+        views: object = stage.view_rows(option, inputs)
+    if not (isinstance(views, Sequence) and all(isinstance(view, TokenView) for view in views)):
+        raise _wrong(stage, "view_rows", repr(views), "a list of TokenView")
+    return views
 
 
 def preflight_of(stage: Stage, models: Mapping[str, ModelInput]) -> None:

@@ -77,23 +77,32 @@ class LookAhead:
             self._ready(stage, found)
         found.raise_if_any()
 
-    def _ask(
-        self, stage: PlannedStage, sketch: Path, data: Mapping[str, DataSet], found: Mistakes
-    ) -> None:
+    def inputs_of(self, stage: PlannedStage, data: Mapping[str, DataSet], sketch: Path) -> Inputs:
+        """Returns what is there of what a stage will be given.
+
+        Args:
+            stage: One of the plan's.
+            data: Data option to rows.
+            sketch: Where the stage may write a sketch of its model.
+        """
         nearest = {option: self._nearest(name) for option, name in stage.spec.models.items()}
-        whole = None not in nearest.values()
-        if whole:
-            self._to_ask.remove(stage)
-        elif stage.id in self._asked_early:
-            return
-        self._asked_early.add(stage.id)
-        inputs = Inputs(
+        return Inputs(
             models={option: near for option, near in nearest.items() if near is not None},
             there={o for o, name in stage.spec.models.items() if self._here(name) is not None},
             data=data,
             sketch=sketch,
             begins=self._begins,
         )
+
+    def _ask(
+        self, stage: PlannedStage, sketch: Path, data: Mapping[str, DataSet], found: Mistakes
+    ) -> None:
+        inputs = self.inputs_of(stage, data, sketch)
+        if inputs.models.keys() == stage.spec.models.keys():
+            self._to_ask.remove(stage)
+        elif stage.id in self._asked_early:
+            return
+        self._asked_early.add(stage.id)
         with self._placing(stage, found):
             for option, message in check_inputs_of(stage.spec.component, inputs):
                 found.add(self._keys(stage, option), message)

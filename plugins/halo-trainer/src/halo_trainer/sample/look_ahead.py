@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from halo_core.errors import UserError
 from halo_core.progress import SilentProgress
 from halo_core.stage import Inputs
+from halo_core.token_view import TokenView
 from halo_models.device import pick_device
 from halo_models.findings import Findings
 from halo_models.load import context_length
 from halo_models.notes import read_notes
+from halo_trainer.encode.view_rows import tokens_of
 from halo_trainer.model.look_ahead import Ahead, look_at
 from halo_trainer.sample.answer_prompts import LONGEST, Chat, SampleRecipe, sample_lengths
 from halo_trainer.sample.select_prompts import select_prompts
@@ -43,3 +46,36 @@ def _try_prompts(recipe: SampleRecipe, model: Ahead, inputs: Inputs, found: Find
         prompts = select_prompts(inputs.data["prompts"], None, 0)
         chat = Chat(model.tokenizer, read_notes(model.source), recipe.chat)
         chat.encoded(prompts, limit, SilentProgress().warn)
+
+
+def view_prompts(recipe: SampleRecipe, inputs: Inputs) -> list[TokenView]:
+    """Returns prompts as the model sees them; none where the model is not here.
+
+    Args:
+        recipe: What the options ask for.
+        inputs: What is there.
+
+    Raises:
+        UserError: When the model or a prompt cannot be used.
+    """
+    found = Findings()
+    model = look_at(inputs, "from", recipe.template, found)
+    if model is None or model.tokenizer is None:
+        for place, message in found.pairs[:1]:
+            raise UserError(message, location=place)
+        return []
+    context = context_length(model.network)
+    limit, _ = sample_lengths(recipe.max_prompt_length, recipe.max_new_tokens, context)
+    chat = Chat(model.tokenizer, read_notes(model.source), recipe.chat)
+    rows = {row["prompt_id"]: row["id"] for row in reversed(inputs.data["prompts"])}
+    prompts = select_prompts(inputs.data["prompts"], None, 0)
+    encoded = chat.encoded(prompts, limit, SilentProgress().warn)
+    return [
+        TokenView(
+            row,
+            tokens_of(model.tokenizer, encoded[id_].ids) if id_ in encoded else None,
+            prompt_cut=id_ in encoded and encoded[id_].truncated,
+            dropped=None if id_ in encoded else "the template cannot write it",
+        )
+        for id_, row in reversed(rows.items())
+    ]

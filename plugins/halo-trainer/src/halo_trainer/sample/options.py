@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from halo_core.component import Added, Default, Execution, StartRef, TestRef
 from halo_core.stage import Inputs, Product, Stage, StageContext, StageResult
+from halo_core.token_view import TokenView
 from halo_models.conversation import ChatOptions
 from halo_models.templates import date_or_none
 
@@ -113,6 +114,12 @@ class Sample(Stage):
             for option in options
             if getattr(self, option) != type(self).model_fields[option].default
         ]
+
+    def view_rows(self, option: str, inputs: Inputs) -> Sequence[TokenView]:
+        """Returns prompts as the model sees them."""
+        from halo_trainer.sample.look_ahead import view_prompts
+
+        return view_prompts(self._recipe(), inputs)
 
     def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
         """Returns what of the options does not suit the model and the prompts."""

@@ -9,9 +9,11 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from halo_core.errors import UserError
 from halo_core.guarded.loss_calls import heads_of
 from halo_core.rows import DataSet
 from halo_core.stage import Inputs
+from halo_core.token_view import TokenView
 from halo_models.control_tokens import suffixes
 from halo_models.device import pick_device
 from halo_models.findings import Findings
@@ -19,7 +21,8 @@ from halo_models.notes import ModelNotes, write_notes
 from halo_models.save import make_classifier
 from halo_models.skeleton import skeleton
 from halo_trainer.encode.encode_sets import encoding_options
-from halo_trainer.encode.rows_to_tokens import encode
+from halo_trainer.encode.rows_to_tokens import EncodingOptions, encode
+from halo_trainer.encode.view_rows import view_rows
 from halo_trainer.model.look_ahead import Ahead, look_at
 from halo_trainer.model.lora import apply_lora
 from halo_trainer.train.export import becomes_classifier
@@ -96,11 +99,8 @@ def _try_rows(
         options = encoding_options(lengths.sequence, lengths.prompt, start.config)
     if start.tokenizer is None or len(found.pairs) > before:
         return None
-    loss, models = recipe.task.loss, recipe.models
     with found.at("loss"):
-        notes, chat = told_of(start.tokenizer, start.source, loss, models.chat)
-        ends = suffixes(start.tokenizer, loss, notes)
-        options = replace(options, suffixes=ends, chat=chat, unfinished=models.unfinished)
+        notes, options = _told(recipe, start, options)
     if len(found.pairs) > before:
         return None
     if start.is_sketch:
@@ -110,3 +110,37 @@ def _try_rows(
         with found.at(option), TemporaryDirectory() as folder:
             encode(rows, start.tokenizer, options=options, cache=Path(folder))
     return notes
+
+
+def _told(
+    recipe: Recipe, start: Ahead, options: EncodingOptions
+) -> tuple[ModelNotes, EncodingOptions]:
+    """Returns what the model will say, and how rows become tokens with its tokenizer."""
+    loss, models = recipe.task.loss, recipe.models
+    notes, chat = told_of(start.tokenizer, start.source, loss, models.chat)
+    ends = suffixes(start.tokenizer, loss, notes)
+    return notes, replace(options, suffixes=ends, chat=chat, unfinished=models.unfinished)
+
+
+def view_training_rows(recipe: Recipe, option: str, inputs: Inputs) -> list[TokenView]:
+    """Returns rows as a training sees them; none where its model is not here.
+
+    Args:
+        recipe: What the options ask for.
+        option: The option for data.
+        inputs: What is there.
+
+    Raises:
+        UserError: When the model or a row cannot be used.
+    """
+    found = Findings()
+    start = look_at(inputs, "from", recipe.models.template, found)
+    if start is None or start.tokenizer is None:
+        for place, message in found.pairs[:1]:
+            raise UserError(message, location=place)
+        return []
+    lengths = recipe.lengths
+    options = encoding_options(lengths.sequence, lengths.prompt, start.config)
+    _, options = _told(recipe, start, options)
+    rows = inputs.data[option]
+    return view_rows(rows, len(rows), start.tokenizer, options)

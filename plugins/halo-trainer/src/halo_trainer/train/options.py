@@ -33,6 +33,7 @@ from halo_core.stage import (
     StageContext,
     StageResult,
 )
+from halo_core.token_view import TokenView
 from halo_models.conversation import ChatOptions
 from halo_models.templates import date_or_none
 from halo_trainer.model.lora_options import LoraOptions
@@ -301,6 +302,12 @@ class Train(Stage):
         from halo_trainer.train.look_ahead import training_mistakes
 
         return training_mistakes(self.recipe(), inputs)
+
+    def view_rows(self, option: str, inputs: Inputs) -> Sequence[TokenView]:
+        """Returns rows as the policy sees them, with what is trained of them."""
+        from halo_trainer.train.look_ahead import view_training_rows
+
+        return view_training_rows(self.recipe(), option, inputs)
 
     def preflight(self, models: Mapping[str, ModelInput]) -> None:
         """Checks control tokens, routers, and a reference that is to take in the policy's weights.

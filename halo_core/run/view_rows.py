@@ -1,0 +1,128 @@
+"""Rows of a data set as the model of a stage sees them, before the stage is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from halo_core.errors import HaloError, SpecErrors, UserError
+from halo_core.guarded.stage_calls import view_rows_of
+from halo_core.rows import DataSet, RowWriter
+from halo_core.run.look_ahead import LookAhead, rows_at_hand
+from halo_core.run.materialise import Rows
+from halo_core.run.plan import Plan, PlannedStage
+from halo_core.stage import Inputs
+from halo_core.token_view import TokenView
+
+
+@dataclass(frozen=True)
+class ViewedRows:
+    """Rows of a set as a stage sees them.
+
+    Attributes:
+        stage: Id of the stage.
+        tokenizer: Whose tokenizer it is, in words.
+        rows: The rows.
+    """
+
+    stage: str
+    tokenizer: str
+    rows: Sequence[TokenView]
+
+
+def view_set(plan: Plan, name: str, count: int, stage_id: str | None) -> ViewedRows:
+    """Returns the first rows of a set as a stage sees them.
+
+    Args:
+        plan: The plan of a run whose spec has the set.
+        name: The set.
+        count: Most rows.
+        stage_id: The stage; None for the first one that reads the set and has a model.
+
+    Raises:
+        UserError: When no stage reads the set, its model is not here, or a row cannot be used.
+    """
+    readers = [
+        (stage, option)
+        for stage in plan.stages
+        for option, data in stage.spec.data.items()
+        if data.name == name and stage_id in (None, stage.id)
+    ]
+    if not readers:
+        who = "no stage reads it" if stage_id is None else f"the stage {stage_id} does not read it"
+        raise UserError(f"{who}, so no model sees its rows", location=f"data set {name!r}")
+    rows = rows_at_hand(plan)
+    with TemporaryDirectory() as folder:
+        done = [stage.id for stage in plan.stages if stage.state == "done"]
+        todo = [stage for stage in plan.stages if stage.id not in done]
+        ahead = LookAhead(plan, todo, begins=False)
+        # A mistake of another stage is for `halo plan` to tell; here it only leaves no sketch.
+        with suppress(SpecErrors):
+            ahead.check(rows, Path(folder))
+        for number, (stage, option) in enumerate(readers):
+            given = rows[stage.id].get(option)
+            if given is None:
+                continue
+            file = Path(folder) / f"viewed-{number}.arrow"
+            some = _first(name, given, count, file)
+            inputs = ahead.inputs_of(stage, {option: some}, file.with_suffix(".sketch"))
+            if views := _viewed(stage, option, inputs):
+                return ViewedRows(stage.id, _whose(inputs), views)
+    raise UserError(
+        "no model is here that sees its rows; expected one in a folder, on the hub and fetched "
+        "before, or made by a stage that was run",
+        location=f"data set {name!r}",
+    )
+
+
+def _first(name: str, rows: Sequence[Rows], count: int, file: Path) -> DataSet:
+    whole = DataSet(name, rows[0].feedback, [source.file for source in rows])
+    with RowWriter(file, whole.feedback) as writer:
+        writer.write(list(islice(whole, count)))
+    return DataSet(name, whole.feedback, [file])
+
+
+def _viewed(stage: PlannedStage, option: str, inputs: Inputs) -> Sequence[TokenView]:
+    try:
+        return view_rows_of(stage.spec.component, option, inputs)
+    except HaloError as error:
+        error.location = f"stages.{stage.id}" + (f": {error.location}" if error.location else "")
+        raise
+
+
+def _whose(inputs: Inputs) -> str:
+    sources = [model for model in inputs.models.values() if model.digest]
+    if not sources:
+        return "a draft of the tokenizer that will be trained, which knows fewer words"
+    return f"the tokenizer of {sources[0].path}"
+
+
+def view_lines(view: TokenView) -> Iterator[str]:
+    """Yields a row as lines for people: texts with their escapes, ids, what is trained and cut."""
+    if view.prompt is None:
+        yield f"  {view.row}: dropped, {view.dropped}"
+        return
+    cut = ", its beginning was cut" if view.prompt_cut else ""
+    yield f"  {view.row}: the prompt has {len(view.prompt.ids)} tokens{cut}"
+    yield f"    {_escaped(view.prompt.text)}"
+    yield f"    {_numbers(view.prompt.ids)}"
+    for learned in view.completions:
+        label = "" if learned.desirable else ", undesirable"
+        cut = f", {learned.cut} more were cut by max_length" if learned.cut else ""
+        yield f"  {learned.column}{label}: {len(learned.trained.ids)} tokens are trained{cut}"
+        yield f"    {_escaped(learned.trained.text)}"
+        yield f"    {_numbers(learned.trained.ids)}"
+        for remark in learned.remarks:
+            yield f"    counted: such completions {remark}"
+
+
+def _escaped(text: str) -> str:
+    return repr(text)[1:-1]
+
+
+def _numbers(ids: Sequence[int]) -> str:
+    return " ".join(map(str, ids))

@@ -1,0 +1,120 @@
+"""`halo data --tokens`: rows as the model of a stage sees them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halo_core.cli import call
+from halo_core.stage import ModelInput
+
+ROWS = [
+    {"prompt": "What says a cow?", "completion": "Moo.", "label": True},
+    {"prompt": "What says a duck?", "completion": "moo " * 60, "label": False},
+    {"prompt": [{"role": "tool", "content": "x"}], "completion": "Moo.", "label": True},
+]
+SPEC = """
+name: viewed
+model: {{path: {model}}}
+data:
+  rows: {{use: jsonl, path: rows.jsonl}}
+  unread: {{use: jsonl, path: rows.jsonl}}
+stages:
+  kto: {{use: train, loss: kto, data: rows, max_length: 40, template_mismatch: drop}}
+  csft: {{use: train, loss: csft, data: rows, max_length: 40, template_mismatch: drop}}
+  answers: {{use: sample, prompts: rows, max_new_tokens: 8, template_mismatch: drop}}
+"""
+
+
+@pytest.fixture
+def spec(tmp_path: Path, tiny_model: ModelInput, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    Path("spec.yaml").write_text(SPEC.format(model=tiny_model.path))
+    return "spec.yaml"
+
+
+def viewed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert call(["data", *arguments, "--json"]) == 0
+    sets: dict[str, Any] = json.loads(capsys.readouterr().out)["sets"]
+    return sets
+
+
+def test_rows_are_shown_as_training_sees_them(
+    spec: str, tiny_model: ModelInput, tiny_tokenizer: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = viewed(capsys, "spec.yaml:rows", "--tokens", "5")["rows"]
+    assert rows["stage"] == "kto"
+    assert rows["tokenizer"] == f"the tokenizer of {tiny_model.path}"
+    first, long, dropped = rows["rows"]
+    prompt = "<|user|>\nWhat says a cow?\n<|assistant|>\n"
+    ids = tiny_tokenizer(prompt)["input_ids"]
+    assert first["prompt"] == {
+        "text": prompt,
+        "ids": ids,
+        "pieces": [tiny_tokenizer.decode([i]) for i in ids],
+    }
+    (learned,) = first["completions"]
+    assert learned["trained"]["text"] == "Moo.<|endoftext|>"
+    assert (learned["column"], learned["cut"], learned["desirable"]) == ("completion", 0, True)
+    (learned,) = long["completions"]
+    whole = tiny_tokenizer("moo " * 60)["input_ids"]
+    room = 40 - len(long["prompt"]["ids"])
+    assert learned["trained"]["ids"] == whole[:room]
+    assert learned["cut"] == len(whole) + 1 - room
+    assert not learned["desirable"]
+    assert dropped["prompt"] is None
+    assert dropped["dropped"].startswith("the chat template refuses the prompt")
+
+
+def test_another_stage_is_named(
+    spec: str, tiny_tokenizer: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("spec.yaml:rows", "--tokens", "1", "--stage")
+    (row,) = viewed(capsys, *arguments, "csft")["rows"]["rows"]
+    assert row["prompt"]["text"].endswith("<|assistant|>\n<|good|>")
+    (row,) = viewed(capsys, *arguments, "answers")["rows"]["rows"]
+    assert row["prompt"]["text"].endswith("<|assistant|>\n")
+    assert row["completions"] == []
+
+
+def test_lines_say_what_is_trained_and_cut(spec: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["data", "spec.yaml:rows", "--tokens", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "rows, as the stage kto sees it with the tokenizer of " in said
+    assert " tokens are trained\n    Moo.<|endoftext|>\n" in said
+    assert "completion, undesirable: " in said
+    assert "more were cut by max_length" in said
+    assert "What says a cow?\\n<|assistant|>\\n" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("spec.yaml:unread", "--tokens", "1"), "no stage reads it"),
+        (("spec.yaml:row", "--tokens", "1"), "Did you mean 'rows'"),
+        (("spec.yaml:rows", "--tokens", "1", "--stage", "ktoo"), "the stage ktoo does not read it"),
+        (("jsonl", "--tokens", "1"), "jsonl is no spec"),
+        (("spec.yaml:rows", "--tokens", "0"), "0 is not in the range"),
+        (
+            ("spec.yaml:rows", "--tokens", "1", "--set", "model.path=nowhere"),
+            "nowhere",
+        ),
+    ],
+)
+def test_what_cannot_be_shown_is_one_clear_error(
+    spec: str, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str
+) -> None:
+    assert call(["data", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert "Traceback" not in said
+
+
+def test_nothing_is_left_behind(spec: str, tmp_path: Path) -> None:
+    before = sorted(tmp_path.iterdir())
+    assert call(["data", "spec.yaml:rows", "--tokens", "1"]) == 0
+    assert sorted(tmp_path.iterdir()) == before
