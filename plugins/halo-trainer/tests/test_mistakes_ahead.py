@@ -98,6 +98,11 @@ MISTAKES: dict[str, Mistake] = {
         "stages.kto.lora.targets",
         "the model has no linear layer named 'query'. It has: down_proj, gate_proj",
     ),
+    "a token to train that there is not": (
+        ["stages.kto.lora={train_tokens: [<|usr|>]}"],
+        "stages.kto.lora.train_tokens",
+        "'<|usr|>' is no token of the model's vocabulary. Did you mean '<|user|>'?",
+    ),
     "no LoRA targets": (
         ["stages.kto.lora={targets: []}"],
         "stages.kto.lora",
@@ -293,6 +298,22 @@ def test_a_gpu_that_is_not_there_is_told_by_the_run_and_not_by_the_plan(run: Run
 
 def test_a_model_on_the_hub_that_is_not_here_is_passed_over_by_the_plan(run: Run) -> None:
     assert run("plan", "stages.kto.max_length=9999", model="{hub: no/such}") == (0, [])
+
+
+def test_a_model_on_the_hub_is_looked_at_where_it_was_fetched_before(
+    run: Run, tmp_path: Path, tiny_model: ModelInput, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "hub" / "models--no--such"
+    (kept / "refs").mkdir(parents=True)
+    (kept / "refs" / "main").write_text("abc")
+    # As a plan would find it where only configuration and tokenizer were fetched.
+    left_out = shutil.ignore_patterns("*.safetensors")
+    shutil.copytree(tiny_model.path, kept / "snapshots" / "abc", ignore=left_out)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert run("plan", model="{hub: no/such}") == (0, [])
+    code, errors = run("plan", "stages.kto.max_length=9999", model="{hub: no/such}")
+    assert code == 2
+    assert "max_length 9999 is more than the 256 tokens" in errors[0]["message"]
 
 
 def test_checking_a_spec_needs_no_torch(run: Run) -> None:

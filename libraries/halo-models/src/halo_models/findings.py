@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from halo_core.errors import PluginError, UserError
 from halo_core.stage import ModelInput
 
-OPTIONS = ("device", "template", "max_length", "lora.targets", "loss")
+OPTIONS = ("device", "template", "max_length", "lora.targets", "lora.train_tokens", "loss")
 """Options that the work itself names as the place of an error."""
 
 
@@ -31,7 +32,10 @@ class Findings:
             of: The model that it is about; a sketch is in no folder that a user knows.
         """
         try:
-            yield
+            # What libraries warn of they will say when the work is done.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
         except PluginError:
             raise
         except UserError as error:

@@ -31,7 +31,11 @@ def at_hand(model: ModelInput, *, fetch: bool) -> ModelInput | None:
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(model.path, "config.json", revision=model.revision)
-    return ModelInput(str(Path(found).parent), None, "") if isinstance(found, str) else None
+    folder = Path(found).parent if isinstance(found, str) else None
+    # Who only asked for the configuration has no tokenizer yet, which is no mistake.
+    if folder is None or not any(folder.glob("token*")):
+        return None
+    return ModelInput(str(folder), None, model.digest)
 
 
 def skeleton(config: Any, *, classifier: bool = False) -> Any:

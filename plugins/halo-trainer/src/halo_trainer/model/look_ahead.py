@@ -56,7 +56,7 @@ def look_at(inputs: Inputs, option: str, template: str | None, found: Findings) 
     tokenizer = None
     with found.at(option, of=given):
         tokenizer = load_tokenizer(source, template)
-    if option in inputs.there:
+    if option in inputs.there and source == given:
         with found.at(option, of=given):
             check_weights(source)
     ahead = Ahead(source, config, tokenizer, is_sketch=given.digest == "")

@@ -69,17 +69,24 @@ def _ids(
 ) -> list[int]:
     if wanted is None:
         return []
-    if wanted == "new":
-        return list(new)
+    return list(new) if wanted == "new" else named_ids(wanted, tokenizer)
+
+
+def named_ids(tokens: Sequence[str], tokenizer: Any) -> list[int]:
+    """Returns the ids of tokens, in order.
+
+    Raises:
+        ModelError: When one is not in the vocabulary.
+    """
     vocabulary: dict[str, int] = tokenizer.get_vocab()
-    for token in wanted:
+    for token in tokens:
         if token not in vocabulary:
             raise ModelError(
                 f"{token!r} is no token of the model's vocabulary."
                 f"{did_you_mean(token, vocabulary)} Give tokens as the tokenizer spells them",
                 location="lora.train_tokens",
             )
-    return sorted({vocabulary[token] for token in wanted})
+    return sorted({vocabulary[token] for token in tokens})
 
 
 def _used(data: Sequence[EncodedExample]) -> set[int]:

@@ -25,6 +25,8 @@ from halo_trainer.encode.rows_to_tokens import EncodingOptions, encode
 from halo_trainer.encode.view_rows import view_rows
 from halo_trainer.model.look_ahead import Ahead, look_at
 from halo_trainer.model.lora import apply_lora
+from halo_trainer.model.lora_options import LoraOptions
+from halo_trainer.model.new_tokens import named_ids
 from halo_trainer.train.export import becomes_classifier
 from halo_trainer.train.load_models import check_vocabulary, told_of
 from halo_trainer.train.optimizers import make_optimizer, update_weights
@@ -50,10 +52,9 @@ def training_mistakes(recipe: Recipe, inputs: Inputs) -> list[tuple[str, str]]:
     start = look_at(inputs, "from", recipe.models.template, found)
     if start is None:
         return found.pairs
-    if recipe.models.lora is not None:
-        with found.at("lora"):
-            apply_lora(skeleton(start.config), recipe.models.lora, seed=0)
     notes = _try_rows(recipe, start, inputs.data, found)
+    if recipe.models.lora is not None:
+        _try_adapters(recipe.models.lora, start, found)
     if notes is not None and becomes_classifier(heads_of(recipe.task.loss)):
         with found.at("loss"):
             _sketch_classifier(start, notes, inputs.sketch)
@@ -64,6 +65,18 @@ def training_mistakes(recipe: Recipe, inputs: Inputs) -> list[tuple[str, str]]:
             with found.at("reference"):
                 check_vocabulary(start.tokenizer, notes, reference.source)
     return found.pairs
+
+
+def _try_adapters(options: LoraOptions, start: Ahead, found: Findings) -> None:
+    with found.at("lora"):
+        apply_lora(skeleton(start.config), options, seed=0)
+    if (
+        start.tokenizer is not None
+        and isinstance(options.train_tokens, list)
+        and not start.is_sketch
+    ):
+        with found.at("lora"):
+            named_ids(options.train_tokens, start.tokenizer)
 
 
 def _sketch_classifier(start: Ahead, notes: ModelNotes, folder: Path) -> None:

@@ -57,8 +57,9 @@ def classifier_mistakes(
     if network is None:
         return found.pairs
     if is_there:
-        with found.at(named):
-            check_weights(source, safetensors=True)
+        if source == model:
+            with found.at(named):
+                check_weights(source, safetensors=True)
         with found.at("label"):
             label_index(config, label, source.path)
     room = context_length(network)
