@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from halo_core.errors import Interrupted, UserError
 from halo_core.guarded.stage_calls import (
+    check_inputs_of,
     check_product,
     checked_result,
     command_of,
@@ -14,7 +17,7 @@ from halo_core.guarded.stage_calls import (
     forecast_of,
     mistakes_of,
 )
-from halo_core.stage import Known, Stage, StageContext, StageResult, StopFlag
+from halo_core.stage import Inputs, Known, Stage, StageContext, StageResult, StopFlag
 from halo_core.testing.component import check_component, expect, must_not_raise
 
 
@@ -50,6 +53,7 @@ def check_sayings(stage: Stage, context: StageContext) -> None:
         if stage.produces == "feedback":
             feedback_given_of(stage)
     expect(not problems, stage, f"mistakes() finds {problems}; expected options that go together")
+    _check_looking_ahead(stage, context)
     rows = {option: len(data) for option, data in context.data.items()}
     more = Known(weights=10**9, learned=100, rows=rows, inputs=context.inputs, cache=context.cache)
     for known in (Known(cache=context.cache), more, replace(more, done=True)):
@@ -58,6 +62,23 @@ def check_sayings(stage: Stage, context: StageContext) -> None:
                 forecast_of(stage, known)
             except UserError:
                 pass  # The plan then says what of the inputs cannot be used.
+
+
+def _check_looking_ahead(stage: Stage, context: StageContext) -> None:
+    """Nothing is wrong with inputs that it will work on, nor where nothing of them is there yet."""
+    with TemporaryDirectory() as folder:
+        none = Inputs(sketch=Path(folder) / "none")
+        there = Inputs(
+            models=context.models,
+            there=list(context.models),
+            data=context.data,
+            sketch=Path(folder) / "all",
+        )
+        for inputs in (none, there, replace(there, sketch=Path(folder) / "now", begins=True)):
+            with must_not_raise(stage, f"check_inputs({inputs})"):
+                problems = check_inputs_of(stage, inputs)
+            what = f"check_inputs({inputs}) finds {problems}; expected nothing"
+            expect(not problems, stage, what)
 
 
 def check_runs(stage: Stage, context: StageContext) -> None:

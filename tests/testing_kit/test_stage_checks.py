@@ -11,7 +11,7 @@ from pydantic import Field
 
 from halo_core.component import TestRef
 from halo_core.errors import DataError
-from halo_core.stage import Forecast, Known, Product, Stage, StageContext, StageResult
+from halo_core.stage import Forecast, Inputs, Known, Product, Stage, StageContext, StageResult
 from halo_core.testing import check_stage, data_set, stage_context
 
 PROMPT = [{"role": "user", "content": "Hello?"}]
@@ -26,6 +26,10 @@ class Echo(Stage):
 
     def mistakes(self) -> Sequence[tuple[str, str]]:
         return [("fault", "goes with nothing")] if self.fault == "mistakes" else []
+
+    def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
+        rows = inputs.data["prompts"] if self.fault == "nothing there" else ()
+        return [("fault", f"{len(rows)}")] if self.fault == "inputs" else []
 
     def forecast(self, known: Known) -> Forecast:
         if self.fault == "unusable" and known.inputs:
@@ -64,6 +68,8 @@ def test_a_stage_without_a_fault_passes(tmp_path: Path, fault: str) -> None:
     ("fault", "message"),
     [
         ("mistakes", r"mistakes\(\) finds \[\('fault', 'goes with nothing'\)\]; expected options"),
+        ("inputs", r"check_inputs\(Inputs\(.*\) finds \[\('fault', '0'\)\]; expected nothing"),
+        ("nothing there", r"check_inputs\(Inputs\(models={}, .* raised PluginError: .*KeyError"),
         ("forecast", r"forecast\(Known\(weights=None.* raised PluginError: .*TypeError"),
         ("stop", r"run\(\) when it was asked to stop at once raised KeyError: 'stopped'"),
         ("nan", r"run\(\) behind a stop raised PluginError: .* the metric 'n': nan; expected a"),
