@@ -72,6 +72,17 @@ def _code(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
+    """Returns a text in which only pairs of backticks mean something."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return _plain(text)
+    # What stands between backticks is shown as it is, with its backslashes.
+    return "`".join(
+        part.replace("|", "\\|") if place % 2 else _plain(part) for place, part in enumerate(parts)
+    )
+
+
+def _plain(text: str) -> str:
     for character in "\\|<>*_[]":
         text = text.replace(character, "\\" + character)
     return text

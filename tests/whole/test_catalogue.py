@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -74,3 +75,11 @@ def test_a_catalogued_name_that_is_not_installed_says_what_to_install(
     assert str(caught.value) == (
         "the loss 'acme/soft' is in halo-acme, which is not installed: pip install halo-acme"
     )
+
+
+def test_backslashes_do_not_show_within_code_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    page = importlib.import_module("page")
+    assert page._escaped("As what `max_tokens` is *sent*") == "As what `max_tokens` is \\*sent\\*"
+    assert page._escaped("`a|b` of <n>") == "`a\\|b` of \\<n\\>"
+    assert page._escaped("a lone ` is_no code") == "a lone ` is\\_no code"

@@ -99,3 +99,29 @@ def test_a_block_whose_source_is_gone_is_found(blocks: ModuleType) -> None:
 def test_no_page_includes_what_only_the_site_would_show() -> None:
     for page in (ROOT / "docs").rglob("*.md"):
         assert "--8<" not in page.read_text(encoding="utf-8"), page
+
+
+def test_tables_of_options_are_on_the_generated_page_alone() -> None:
+    table = re.compile(r"^\| (source \| )?option \| (type \| )?default ", re.MULTILINE)
+    pages = [*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*/*/README.md"), ROOT / "README.md"]
+    found = [page.name for page in pages if table.search(page.read_text(encoding="utf-8"))]
+    assert found == ["components.md"]
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Returns the anchors of a page's headings, as code hosts and the site make them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    plain = (re.sub(r"[^\w\s-]", "", heading).strip().lower() for heading in headings)
+    return {re.sub(r"\s", "-", heading) for heading in plain}
+
+
+READMES = [*ROOT.glob("*.md"), *ROOT.glob("*/*/README.md"), ROOT / "registry" / "README.md"]
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_from_outside_of_the_docs_lead_somewhere(readme: Path) -> None:
+    text = readme.read_text(encoding="utf-8")
+    for target, anchor in re.findall(r"\]\(([^)#:\s]+)(?:#([^)\s]+))?\)", text):
+        file = (readme.parent / target).resolve()
+        assert file.exists(), target
+        assert not anchor or anchor in anchors_of(file), f"{target}#{anchor}"

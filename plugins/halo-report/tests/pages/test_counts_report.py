@@ -145,11 +145,37 @@ def test_verdicts_on_the_report_s_claims(reported):
         "dpo-no-better-than-ppo": ("supported", "supported"),
         "sft-dpo-best-at-30b": ("supported", "supported"),
         "no-gain-over-sft-when-small": ("partly supported", "supported"),
+        "no-gain-for-pythia-12b": ("supported", "supported"),
         "ppo-dpo-gain-when-large": ("supported", "supported"),
         "only-ppo-dpo-gain": ("supported", "supported"),
         "sft-first": ("partly supported", "partly supported"),
         "drop-nine-tenths": ("not supported", "not supported"),
     }
+
+
+def test_every_model_of_the_figures_is_in_a_claim_about_gains_over_sft(reported):
+    about = ("no-gain-over-sft-when-small", "no-gain-for-pythia-12b", "ppo-dpo-gain-when-large")
+    claims = [claim for claim in reported[0]["claims"] if claim["id"] in about]
+    cells = [cell for c in claims for pair in c["comparisons"] for cell in pair["cells"]]
+    assert {cell["series"] for cell in cells} == {*PYTHIA, *LLAMA}
+
+
+def test_pythia_12b_does_not_gain_after_sft(reported):
+    (claim,) = [c for c in reported[0]["claims"] if c["id"] == "no-gain-for-pythia-12b"]
+    assert round(min(pair["p"] for pair in claim["comparisons"]), 2) == 0.17
+
+
+def test_the_docs_say_how_many_comparisons_failed(reported):
+    rows = reported[0]["rows"]
+    shares = [row["unparsed"] / row["n"] for row in rows]
+    said = (
+        f"{100 * sum(shares) / len(rows):.1f} % of the comparisons of the {len(rows)} models, "
+        f"{100 * min(shares):.1f} to {100 * max(shares):.1f} % per model"
+    )
+    assert said == "4.9 % of the comparisons of the 84 models, 1.8 to 8.2 % per model"
+    for name in ("evidence/the-report.md", "explanation/statistics.md"):
+        page = (ROOT / "docs" / name).read_text(encoding="utf-8")
+        assert said in " ".join(page.split())
 
 
 def test_the_docs_say_what_came_out(reported):

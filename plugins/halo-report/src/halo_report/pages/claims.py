@@ -209,6 +209,12 @@ CLAIMS = (
         ],
     ),
     Claim(
+        "no-gain-for-pythia-12b",
+        "Only Llama 13B and 30B gain significantly from aligning after SFT, so Pythia 12B does not",
+        "section 3.4, finding 1",
+        [(f"sft+{x}", "sft", PYTHIA[3], "not better") for x in FIGURE_2],
+    ),
+    Claim(
         "ppo-dpo-gain-when-large",
         "Aligning after SFT improves Llama 13B and 30B significantly with offline PPO and with DPO",
         "section 3.4, finding 1",
