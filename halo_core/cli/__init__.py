@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 
 def main() -> None:
-    """Runs the command that the process was started with, and exits.
+    """Runs the command line of this process, and exits.
 
-    Nothing that a start makes is garbage, and looking for some takes a tenth of `halo --help`: the
-    collector sleeps until a command is called (`LazyGroup.invoke`).
+    Starting up creates no garbage, and searching for it takes a tenth of the time of `halo --help`.
+    So the garbage collector stays off until a command is called (`LazyGroup.invoke`).
     """
     gc.disable()
     code = call(sys.argv[1:])

@@ -28,18 +28,22 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("source", metavar="NAME|SPEC|SUITE[:SET]")
 @click.option(
-    "--set", "options", multiple=True, metavar="PATH=VALUE", help="An option, as in path=hh.jsonl."
+    "--set",
+    "options",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Set an option, as in path=hh.jsonl.",
 )
-@click.option("--split", default=None, help="The split of a source; default train.")
-@click.option("--show", default=3, show_default=True, type=click.IntRange(0), help="Rows to show.")
+@click.option("--split", default=None, help="Read this split of a source. Default: train.")
+@click.option("--show", default=3, show_default=True, type=click.IntRange(0), help="Show N rows.")
 @click.option(
     "--tokens",
     type=click.IntRange(1),
     metavar="N",
-    help="Of a spec: show N rows of each set as the model of a stage sees them.",
+    help="Show N rows of each data set of a spec as the model of a stage sees them.",
 )
 @click.option(
-    "--stage", default=None, metavar="ID", help="With --tokens: the stage; the first when left out."
+    "--stage", default=None, metavar="ID", help="The stage for --tokens. Default: the first."
 )
 @workspace_option
 @output_options
@@ -53,7 +57,9 @@ def data(
     workspace: str,
     output: Output,
 ) -> None:
-    """Preview a data source, or the sets of a spec or suite: rows, drops by reason, lengths.
+    """Preview a data source, or the data sets of a spec or suite.
+
+    Shows rows, the number of dropped rows by reason, and lengths.
 
     \b
     halo data hh --set path=hh-rlhf/helpful-base --split test
@@ -89,7 +95,7 @@ def _show_tokens(
     workspace: str,
     output: Output,
 ) -> None:
-    """Shows rows of a spec's sets as models see them."""
+    """Shows rows of a spec's data sets as the models see them."""
     from halo_core.run.plan import make_plan
     from halo_core.run.view_rows import view_lines, view_set
     from halo_core.workspace.layout import open_workspace
@@ -97,7 +103,7 @@ def _show_tokens(
     path, wanted = _path_and_set(source)
     if not path:
         raise UserError(
-            f"{source} is no spec, so no stage says which model sees the rows; expected a file "
+            f"{source} is not a spec, so no stage says which model sees the rows; expected a file "
             "such as spec.yaml, or spec.yaml:SET",
             location="--tokens",
         )
@@ -105,7 +111,7 @@ def _show_tokens(
     spec = request.suite().specs[0] if request.is_suite() else request.spec()
     names = _wanted_sets(path, wanted, list(spec.sets))
     with tempfile.TemporaryDirectory() as folder:
-        # Where there is a workspace, its models are there; else nothing is left behind.
+        # An existing workspace holds the models. Without one, nothing must be left behind.
         plan = make_plan(spec, open_workspace(workspace if Path(workspace).is_dir() else folder))
         viewed = {name: view_set(plan, name, count, stage) for name in names}
     if output.json:
@@ -121,7 +127,7 @@ def _show_tokens(
 
 
 def _path_and_set(source: str) -> tuple[str, str]:
-    """Returns the file of a spec and the set that is wanted of it; no file where it is none."""
+    """Returns the spec's file and the name of the wanted set; "" as file if it is not a spec."""
     path, _, wanted = source.partition(":") if not source.startswith("file:") else ("", "", "")
     is_file = path.endswith((".yaml", ".yml")) or os.path.isfile(path)
     return (path, wanted) if is_file else ("", "")
@@ -163,9 +169,9 @@ def _spec_sets(path: str, wanted: str, options: Sequence[str]) -> list[SetSpec]:
 
 
 def _suite_sets(suite: Suite) -> list[tuple[str, SetSpec]]:
-    """Returns the sets of a suite's cells by name, each content once.
+    """Returns the data sets of a suite's cells by name, each content once.
 
-    Where cells have other contents under one name, a set is called after its first cell too.
+    If cells define different data under the same name, the first cell is added to the name.
     """
     from halo_core.run.identity import set_identity
 
@@ -227,7 +233,7 @@ def _describe(rows: Sequence[Rows], show: int) -> dict[str, Any]:
 
 
 def _repeated(rows: Any) -> int:
-    """Returns how many rows say the same as an earlier one, whatever their ids."""
+    """Returns how many rows repeat the content of an earlier row, whatever their ids."""
     contents = {
         hash(json.dumps({k: v for k, v in row.items() if k not in ("id", "source")}))
         for row in rows
@@ -236,7 +242,7 @@ def _repeated(rows: Any) -> int:
 
 
 def _labels(feedback: str, rows: Any) -> dict[str, dict[str, int]]:
-    """Returns how many rows have each label, and how many completions of a prompt have both."""
+    """Returns how many rows have each label, and how many completions have both labels."""
     from halo_core.run.data_checks import completions_with_both_labels
 
     if feedback != "binary":
@@ -248,7 +254,7 @@ def _labels(feedback: str, rows: Any) -> dict[str, dict[str, int]]:
 
 
 def _turns(feedback: str, rows: Any) -> dict[str, dict[str, int]]:
-    """Returns how many assistant turns are learned, and how many stand in prompts alone."""
+    """Returns how many assistant turns are learned, and how many are only part of prompts."""
     from halo_core.run.learned_turns import learned_turns
 
     if feedback not in ("demonstration", "binary"):
@@ -280,7 +286,7 @@ def _lines(name: str, described: dict[str, Any]) -> list[str]:
     unread = unread_lines(described["ignored_columns"], described["passed_over"])
     lines += [f"  {line}" for line in unread]
     if described["repeated"]:
-        lines.append(f"  {described['repeated']} say the same as an earlier row")
+        lines.append(f"  {described['repeated']} repeat an earlier row")
     if described["held_elsewhere"]:
         lines.append(f"  {described['held_elsewhere']} on the other side of the hold-out")
     if labels := described.get("labels"):
@@ -318,7 +324,7 @@ def _row_lines(row: dict[str, Any]) -> list[str]:
 
 
 def _said(text: Any, fields: Mapping[str, Any] | None) -> Any:
-    """Returns a text with the further fields of its message behind it."""
+    """Returns a text, followed by the other fields of its message."""
     return f"{text} {json.dumps(fields, ensure_ascii=False)}".lstrip() if fields else text
 
 

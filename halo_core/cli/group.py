@@ -1,4 +1,4 @@
-"""The command `halo`, whose subcommands are imported when they are called."""
+"""The command `halo`. Its subcommands are imported when they are called."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
     from halo_core.plugins.registry import Registry
 
 COMMANDS = {
-    "run": ("halo_core.cli.run:run", "Run a spec; what is there already is not computed again."),
-    "plan": ("halo_core.cli.plan:plan", "Show what a run would do, and what is done already."),
-    "validate": ("halo_core.cli.validate:validate", "Check a spec; nothing is trained."),
-    "data": ("halo_core.cli.data:data", "Preview a data source: rows, lengths, what is dropped."),
-    "plugins": ("halo_core.cli.plugins:plugins", "List, show and find plugins."),
-    "sync": ("halo_core.cli.sync:sync", "Send a run's events to its trackers again."),
+    "run": ("halo_core.cli.run:run", "Run a spec. Finished results are not computed again."),
+    "plan": ("halo_core.cli.plan:plan", "Show what a run would do and what is already done."),
+    "validate": ("halo_core.cli.validate:validate", "Check a spec without training anything."),
+    "data": ("halo_core.cli.data:data", "Preview a data source: rows, lengths, dropped rows."),
+    "plugins": ("halo_core.cli.plugins:plugins", "List plugins, show one, find more."),
+    "sync": ("halo_core.cli.sync:sync", "Send the events of a run to its trackers again."),
     "schema": ("halo_core.cli.validate:schema", "Print the JSON schema of specs, for editors."),
 }
-"""Name to import string and one line of help."""
+"""Maps the name of a command to its import string and one line of help."""
 
 HIDDEN = {"cell": "halo_core.cli.hidden:cell", "worker": "halo_core.cli.hidden:worker"}
 """Commands that halo starts by itself."""
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands by import string; plugins add theirs."""
+    """A group that knows its commands by import string. Plugins add their own."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Returns the names of the visible commands: the core's, then the plugins'."""
         return [*COMMANDS, *_plugin_helps(_registry())]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Returns a command, importing it; None when there is none of this name."""
+        """Imports and returns a command; None if no command has this name."""
         target = COMMANDS[cmd_name][0] if cmd_name in COMMANDS else HIDDEN.get(cmd_name)
         if target is not None:
             module, _, attribute = target.partition(":")
@@ -50,13 +50,13 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Finds the command; a misspelt one gets the nearest right name."""
+        """Finds the command. For a misspelt name, the error suggests the nearest one."""
         if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             raise UserError(_no_command(args[0], self.list_commands(ctx)))
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command; what a stranger's command raises is its plugin's fault."""
+        """Runs the command. An error in a plugin's command is reported as the plugin's."""
         gc.enable()
         try:
             return super().invoke(ctx)
@@ -83,7 +83,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, help) for name, (_, help) in COMMANDS.items()])
         helps = _plugin_helps(_registry())
         if helps:
-            with formatter.section("Commands of plugins"):
+            with formatter.section("Commands from plugins"):
                 formatter.write_dl(list(helps.items()))
 
 
@@ -139,7 +139,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: Any) -> None:
 
 
 def _width() -> int:
-    """Returns the width of help texts; click's own way imports compression libraries for it."""
+    """Returns the width of help texts. Click's own way imports compression libraries for it."""
     try:
         return max(50, min(80, os.get_terminal_size().columns) - 2)
     except OSError:

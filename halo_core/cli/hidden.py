@@ -23,7 +23,7 @@ from halo_core.cli.terminal import stopping
 def cell(
     spec_file: str, overrides: Sequence[str], workspace: str, cell: str, output: Output
 ) -> int:
-    """Run one cell of a suite for a process that keeps account of all."""
+    """Run one cell of a suite for the process that manages the suite."""
     from halo_core.progress import LineProgress
     from halo_core.run.plan import make_plan
     from halo_core.run.threads import patient_threads
@@ -51,7 +51,7 @@ def cell(
 
 
 def _end_with_parent() -> None:
-    """Asks this process to stop when its standard input ends: whoever started it is gone."""
+    """Asks this process to stop when its standard input ends, because its parent is gone."""
 
     def wait() -> None:
         while os.read(0, 1024):

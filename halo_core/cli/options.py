@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """Which spec a command is asked to check, plan or run, and where. The file is read once.
+    """The spec that a command checks, plans or runs, and the workspace. The file is read once.
 
     Attributes:
         spec_file: The file of a spec or a suite.
-        overrides: Dotted path to YAML text, from ``--set``.
-        workspace: The workspace's folder; "" where none is needed.
-        cells: Cells of a suite to take; all when empty.
+        overrides: Values from ``--set``, as dotted path to YAML text.
+        workspace: The workspace's folder; "" if none is needed.
+        cells: Cells of a suite to use; empty for all.
         again: Stages to compute again.
     """
 
@@ -56,7 +56,7 @@ class RunRequest:
         return is_suite(self._document, self.overrides)
 
     def spec(self) -> Spec:
-        """Returns the checked spec, from the file as it was read first.
+        """Returns the checked spec, from the file as first read.
 
         Raises:
             UserError: When it has mistakes.
@@ -66,7 +66,7 @@ class RunRequest:
         return load_spec(self.spec_file, self.overrides, document=self._document)
 
     def suite(self) -> Suite:
-        """Returns the checked suite, from the file as it was read first.
+        """Returns the checked suite, from the file as first read.
 
         Raises:
             UserError: When it has mistakes.
@@ -100,7 +100,7 @@ class RunRequest:
 
 
 def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the argument `spec_file` and ``--set PATH=VALUE``, given as `overrides`."""
+    """Adds the argument `spec_file` and ``--set PATH=VALUE``, passed as `overrides`."""
     command = click.option(
         "--set",
         "overrides",
@@ -112,13 +112,13 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def cell_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds ``--cell ID``, given to the command as `cells`."""
+    """Adds ``--cell ID``, passed to the command as `cells`."""
     return click.option(
         "--cell",
         "cells",
         multiple=True,
         metavar="ID",
-        help="Of a suite only this cell, as in small/kto; * stands for any text, ? for one "
+        help="Use only this cell of a suite, as in small/kto. * matches any text, ? one "
         "character. Repeatable.",
     )(command)
 
@@ -127,21 +127,21 @@ def refuse_for_spec(**given: Any) -> None:
     """Refuses options that only a suite has.
 
     Args:
-        given: Option without its dashes, to what was given.
+        given: Maps an option, without its dashes, to its value.
 
     Raises:
-        UserError: When one was given.
+        UserError: When one of them is set.
     """
     for name, value in given.items():
         if value:
             raise UserError(
-                "this spec is no suite: it has no matrix. Leave the option out, or add one",
+                "this spec is not a suite: it has no matrix. Leave the option out, or add a matrix",
                 location=f"--{name.replace('_', '-')}",
             )
 
 
 def parse_overrides(overrides: Sequence[str]) -> dict[str, str]:
-    """Returns dotted path to YAML text.
+    """Returns the overrides as dotted path to YAML text.
 
     Raises:
         UserError: When one is not PATH=VALUE.
@@ -163,15 +163,15 @@ def component_given(
     Relative paths among its options are relative to the current folder.
 
     Args:
-        kind: The kind wanted, such as ``judge``.
+        kind: The expected kind, such as ``judge``.
         text: A name, or a mapping in YAML.
-        option: The option that it was given to, such as ``--judge``, for messages.
-        overrides: ``PATH=VALUE`` texts that go before what `text` says, each with a path below
+        option: The command-line option that has this value, such as ``--judge``, for messages.
+        overrides: ``PATH=VALUE`` texts that take precedence over `text`. Each path starts with
             the option's name without dashes: ``judge.model=gpt-4o``.
 
     Raises:
-        SpecErrors: With every mistake, when it is no such component.
-        UserError: When `text` is no YAML, or an override leads elsewhere.
+        SpecErrors: With every mistake, when it is not such a component.
+        UserError: When `text` is not YAML, or an override's path does not start with the option.
 
     >>> component_given("judge", "longest", option="--judge").name
     'longest'

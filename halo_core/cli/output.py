@@ -1,25 +1,25 @@
-"""What every command prints and how it ends.
+"""The output and the exit code of every command.
 
-A command takes the decorator `output_options` and gets an `Output`:
+A command uses the decorator `output_options` and receives an `Output`:
 
     @click.command()
     @output_options
     def validate(output: Output) -> None:
-        output.attach(stages=[...])       # what a failure shall report too
+        output.attach(stages=[...])       # a failure reports these fields too
         if output.json:
             output.emit({"stages": [...]})
         else:
             output.say("fine")
 
-It raises `HaloError` for what goes wrong; `finish` turns that into a message on stderr, or with
-``--json`` into the one JSON object on stdout, and into an exit code:
+It raises a `HaloError` if something goes wrong. `finish` turns that into a message on stderr, or
+with ``--json`` into the one JSON object on stdout, and into an exit code:
 
 | code | meaning |
 |---|---|
 | 0 | done |
 | 1 | anything else |
 | 2 | the user's mistake: spec, option, path, data |
-| 3 | a plugin at fault |
+| 3 | a plugin's mistake |
 | 130, 143 | interrupted by Ctrl-C, SIGTERM |
 """
 
@@ -38,7 +38,7 @@ import click
 from halo_core.errors import HaloError, SpecErrors, SuiteErrors
 
 SCHEMA = 1
-"""Version of the shape of every JSON object that a command prints."""
+"""Version of the schema of all JSON objects that commands print."""
 
 
 class Output:
@@ -56,21 +56,21 @@ class Output:
         self.attached: dict[str, Any] = {}
 
     def say(self, text: str = "") -> None:
-        """Prints a line for people on stdout; nothing with ``--json``."""
+        """Prints a line for people on stdout. Prints nothing with ``--json``."""
         if not self.json:
             click.echo(text)
 
     def emit(self, payload: Mapping[str, Any]) -> None:
-        """Sets the JSON object that is printed when the command is done; the last call holds."""
+        """Sets the JSON object that is printed at the end. The last call counts."""
         self.payload = payload
 
     def attach(self, **fields: Any) -> None:
-        """Adds fields that the JSON object of a failure shall have too, for example `stages`."""
+        """Adds fields that the JSON object of a failure also has, for example `stages`."""
         self.attached.update(fields)
 
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds ``--json`` and ``--debug`` to a command, which gets an `Output` as `output`."""
+    """Adds ``--json`` and ``--debug`` to a command, which receives an `Output` as `output`."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
     @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
@@ -85,7 +85,7 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def workspace_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds ``--workspace DIR``, given to the command as the string `workspace`."""
+    """Adds ``--workspace DIR``, passed to the command as the string `workspace`."""
     return click.option(
         "--workspace",
         envvar="HALO_WORKSPACE",
@@ -93,14 +93,14 @@ def workspace_option(command: Callable[..., Any]) -> Callable[..., Any]:
         show_default=True,
         show_envvar=True,
         metavar="DIR",
-        help="Folder of everything that runs write.",
+        help="Folder that runs write to.",
     )(command)
 
 
 def finish(output: Output, call: Callable[[], Any]) -> int:
     """Calls a command, prints its result or its error, and returns the exit code.
 
-    With ``--json`` whatever else is printed meanwhile, by child processes too, goes to stderr.
+    With ``--json``, everything else that is printed, also by child processes, goes to stderr.
     """
     try:
         if not output.json:
@@ -112,7 +112,7 @@ def finish(output: Output, call: Callable[[], Any]) -> int:
                 _print_json(output.payload)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader left; Python's own flush at exit must not complain once more.
+        # The reader closed the pipe. Python's own flush at exit must not complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code
@@ -125,7 +125,7 @@ def _guarded(output: Output, call: Callable[[], Any]) -> int:
         raise
     except click.exceptions.Exit as error:
         return error.exit_code
-    # SystemExit too: a plugin, or a library, must not end halo as if all had gone well.
+    # SystemExit too: a plugin or a library must not end halo as if everything had succeeded.
     except (KeyboardInterrupt, SystemExit, Exception) as error:
         if isinstance(error, SystemExit) and _is_of_click(error):
             raise
@@ -134,7 +134,7 @@ def _guarded(output: Output, call: Callable[[], Any]) -> int:
 
 
 def _is_of_click(error: SystemExit) -> bool:
-    """Returns whether click itself ends Python, as it does when the reader of a pipe left."""
+    """Returns whether click itself exits, as it does when the reader has closed the pipe."""
     import traceback
 
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
@@ -155,7 +155,7 @@ def _report(output: Output, error: BaseException) -> int:
 
 
 def describe(error: BaseException) -> tuple[int, str]:
-    """Returns the exit code of an error and what people are told."""
+    """Returns the exit code of an error and its message for people."""
     if isinstance(error, HaloError):
         return error.exit_code, str(error)
     if isinstance(error, click.ClickException):
@@ -202,8 +202,8 @@ def _print_json(payload: Mapping[str, Any]) -> None:
 @contextlib.contextmanager
 def _stdout_to_stderr() -> Iterator[None]:
     with contextlib.redirect_stdout(sys.stderr):
-        # Child processes write to the descriptor, whatever `sys.stdout` is; where there is none (a
-        # notebook, a test that captures), there is nothing to move.
+        # Child processes write to the descriptor, whatever `sys.stdout` is. In a notebook, or in a
+        # test that captures the output, there is no descriptor and nothing to redirect.
         if not _is_descriptor(sys.__stdout__, 1) or not _is_descriptor(sys.__stderr__, 2):
             yield
             return

@@ -1,4 +1,4 @@
-"""`halo plan SPEC`: the stages, what is done already, the rows and the conversions."""
+"""`halo plan SPEC`: shows the stages, finished results, rows and conversions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     "--export",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Write a suite's plan as JSON: a command per cell, and what each waits for.",
+    help="Write a suite's plan as JSON: the command of each cell, and the cells it waits for.",
 )
 @output_options
 def plan(
@@ -42,16 +42,16 @@ def plan(
     export: str | None,
     output: Output,
 ) -> None:
-    """Show what a run would do: stages, what is there already, rows, conversions, sizes."""
+    """Show what a run would do: stages, finished results, rows, conversions, sizes."""
     request = RunRequest(Path(spec_file), parse_overrides(overrides), workspace, cells)
     show_plan(request, export, output)
 
 
 def show_plan(request: RunRequest, export: str | None, output: Output) -> None:
-    """Shows the plan of a spec or a suite, with what its judges would cost.
+    """Shows the plan of a spec or a suite, with the cost of its judges.
 
     Args:
-        request: What is planned.
+        request: The spec or suite to plan.
         export: The file to write the plan of a suite to, if any.
         output: Where the command prints.
 
@@ -72,7 +72,7 @@ def _plan_spec(request: RunRequest, output: Output) -> None:
     from halo_core.run.look_ahead import check_plan, rows_at_hand
 
     made = request.plan()
-    # Rows come first: by their number a stage tells how long it takes.
+    # Rows come first: a stage needs their number to estimate its duration.
     data = {stage.id: _sets(made, stage) for stage in made.stages}
     check_plan(made, rows_at_hand(made), lambda message: _warn(message, output))
     forecast_of = forecasts(made)
@@ -125,7 +125,7 @@ def _set(made: Plan, data: SetSpec) -> dict[str, Any]:
         described["inserted"] = source.converted
         try:
             if source.info.digest is None:
-                raise DataError("it is out of reach here")
+                raise DataError("the source cannot be reached from here")
             rows = materialise(source, made.workspace)
         except HaloError as error:
             described |= {"rows": None, "dropped": {}, "unknown": error.message}
@@ -141,7 +141,7 @@ def _set(made: Plan, data: SetSpec) -> dict[str, Any]:
 def _lines(stage: dict[str, Any]) -> list[str]:
     from halo_core.run.unread import unread_lines
 
-    state = {"done": "in the store", "started": "begun, will go on", "new": "to do"}
+    state = {"done": "in the store", "started": "started, will continue", "new": "to do"}
     lines = ["", f"{stage['id']}: {stage['use']}, {state[stage['state']]}"]
     for option, name in stage["takes"].items():
         lines.append(f"  {option:<12} {name}")
@@ -153,7 +153,7 @@ def _lines(stage: dict[str, Any]) -> list[str]:
     for name, text in stage["size"].items():
         lines.append(f"  {name:<12} {text}")
     if stage["changed"]:
-        lines.append("  differs from the nearest result in the store in:")
+        lines.append("  differences from the most similar result in the store:")
         lines += [f"    {change}" for change in stage["changed"]]
     return lines
 

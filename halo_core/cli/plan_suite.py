@@ -1,4 +1,4 @@
-"""What `halo plan` does with a suite."""
+"""Plans a suite for `halo plan`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ CELLS_SHOWN = 3
 
 
 def plan_suite(request: RunRequest, export: str | None, output: Output) -> None:
-    """Shows what a run of a suite would do, and writes it to a file for other schedulers.
+    """Shows what a run of a suite would do, and writes it to a file for another scheduler.
 
     Args:
-        request: What is planned.
+        request: The suite to plan.
         export: The file to write, if any.
         output: Where the command prints.
     """
@@ -37,11 +37,11 @@ def plan_suite(request: RunRequest, export: str | None, output: Output) -> None:
             output.say(line)
     if export is not None:
         write_json(Path(export), exported(plan))
-        output.say(f"\n{export} has a command per cell, and what each waits for.")
+        output.say(f"\n{export} has the command of each cell, and the cells it waits for.")
 
 
 def plan_lines(plan: SuitePlan) -> list[str]:
-    """Returns the counts, a line per cell, and lines for models and for judging that is alike."""
+    """Returns the counts, a line per cell, and lines for equal models and equal judging."""
     lines = [f"suite {plan.suite.folder_name} in {plan.workspace.root}", _counts_line(plan), ""]
     rows = [[id_, *_states(made)] for id_, made in plan.plans.items()]
     lines.append(table(["cell", "done", "to do"], rows))
@@ -53,7 +53,7 @@ def plan_lines(plan: SuitePlan) -> list[str]:
 def _counts_line(plan: SuitePlan) -> str:
     counts = _counts(plan)
     shared = f" ({counts['shared']} shared)" if counts["shared"] else ""
-    begun = f", {counts['started']} of them begun" if counts["started"] else ""
+    begun = f", {counts['started']} of them started" if counts["started"] else ""
     return (
         f"{counts['cells']} cells, {counts['total']} stages of which {counts['distinct']} are "
         f"distinct{shared}: {counts['done']} in the store, {counts['to_do']} to do{begun}"
@@ -117,7 +117,7 @@ def _weights(shared: SharedStage) -> int | None:
 def _states(plan: Plan) -> list[str]:
     done = [stage.id for stage in plan.stages if stage.state == "done"]
     todo = [
-        f"{stage.id} (begun)" if stage.state == "started" else stage.id
+        f"{stage.id} (started)" if stage.state == "started" else stage.id
         for stage in plan.stages
         if stage.state != "done"
     ]
@@ -125,13 +125,13 @@ def _states(plan: Plan) -> list[str]:
 
 
 def _size_lines(plan: SuitePlan) -> list[str]:
-    """Returns a line for all models that are alike in stage, weights and size."""
+    """Returns one line for all models that have the same stage, weights and size."""
     alike: dict[tuple[str, str], list[SharedStage]] = {}
     for shared in plan.stages:
         if shared.stage.spec.component.produces == "model":
             weights = _weights(shared)
             texts = [] if weights is None else [f"{_many(weights)} weights"]
-            # Its parts are shown by the plan of one spec, and the weights are there already.
+            # The plan of one spec shows the parts of the size; the weights are already in `texts`.
             labelled = shared.forecast.size.items()
             sizes = [(k, v) for k, v in labelled if k != "weights" or weights is None]
             texts += [f"{label} {text.partition(' (')[0]}" for label, text in sizes]
@@ -141,7 +141,7 @@ def _size_lines(plan: SuitePlan) -> list[str]:
 
 
 def _ahead_lines(plan: SuitePlan) -> list[str]:
-    """Returns a line for all stages that have the same work ahead, of what a judge is paid for."""
+    """Returns one line for all stages whose judges have the same work ahead."""
     alike: dict[tuple[str, str], list[SharedStage]] = {}
     for shared in plan.todo:
         text = ", ".join(f"{label} {amount}" for label, amount in shared.ahead.items())
@@ -161,7 +161,7 @@ def _cells(found: Sequence[SharedStage], what: str) -> str:
 
 
 def _many(weights: int) -> str:
-    """Returns a number of weights as people say it.
+    """Returns a number of weights in millions or billions.
 
     >>> _many(92_400), _many(1_400_000_000)
     ('0.0924M', '1.4B')

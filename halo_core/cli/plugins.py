@@ -1,4 +1,4 @@
-"""`halo plugins`: which plugins there are, what they offer, and which are broken."""
+"""`halo plugins`: lists the plugins, what they offer, and which are broken."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 @click.group(invoke_without_command=True)
-@click.option("--available", is_flag=True, help="List the catalogue's plugins not installed here.")
+@click.option("--available", is_flag=True, help="List plugins that are not installed.")
 @output_options
 @click.pass_context
 def plugins(context: click.Context, output: Output, available: bool) -> None:
-    """List the installed plugins; or show one component: halo plugins show NAME."""
+    """List the installed plugins. To show one component: halo plugins show NAME."""
     if context.invoked_subcommand is not None:
         return
     if available:
@@ -35,10 +35,10 @@ def plugins(context: click.Context, output: Output, available: bool) -> None:
 
 @plugins.command()
 @click.argument("name")
-@click.option("--kind", type=click.Choice(KINDS), help="Needed when two kinds have the name.")
+@click.option("--kind", type=click.Choice(KINDS), help="Required if two kinds have this name.")
 @output_options
 def show(name: str, kind: str | None, output: Output) -> None:
-    """Show a component: options, what it needs, where it comes from."""
+    """Show a component: its options, its requirements and its origin."""
     from halo_core.cli.show import component_fields, component_text
 
     fields = component_fields(_find(discover(), name, kind))
@@ -55,7 +55,7 @@ def _find(registry: Registry, name: str, kind: str | None) -> Registration:
         kinds = [k for k in KINDS if RESERVED[k].get(name, "halo-core") != "halo-core"]
     if len(kinds) > 1:
         raise UserError(
-            f"{name!r} is the name of a {' and of a '.join(kinds)}: add --kind {kinds[0]}"
+            f"{name!r} is the name of a {' and of a '.join(kinds)}; add --kind {kinds[0]}"
         )
     if kinds:
         return registry.find(kinds[0], name)
@@ -97,7 +97,7 @@ def _print_installed(output: Output, registry: Registry) -> None:
     for broken in registry.broken:
         output.say(_broken_text(broken))
     if registry.left_out:
-        output.say("\nHALO_PLUGINS leaves out what is marked so.")
+        output.say('\nHALO_PLUGINS disables the plugins marked "left out".')
     output.say("\nDetails: halo plugins show NAME. Not installed: halo plugins --available")
 
 

@@ -1,4 +1,4 @@
-"""`halo run SPEC`: trains, samples and judges what the spec says."""
+"""`halo run SPEC`: trains, samples and judges as the spec says."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from halo_core.errors import UserError
 @spec_options
 @workspace_option
 @click.option(
-    "--again", multiple=True, metavar="STAGE", help="Compute a stage again, and what follows."
+    "--again", multiple=True, metavar="STAGE", help="Compute a stage and all that follow it again."
 )
 @cell_option
 @click.option(
@@ -34,24 +34,24 @@ from halo_core.errors import UserError
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Of a suite so many cells at a time.",
+    help="Run up to N cells of a suite in parallel.",
 )
 @click.option(
     "--submit",
     type=click.Choice(["slurm", "local"]),
-    help="Submit a suite's cells as jobs to Slurm, or to this machine for a try.",
+    help="Submit a suite's cells as jobs to Slurm, or to this machine as a trial.",
 )
 @click.option(
     "--submit-option",
     "submit_options",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Of each job, as in timeout_min=240 or partition=gpu. Repeatable.",
+    help="Set an option of each job, as in timeout_min=240 or partition=gpu. Repeatable.",
 )
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Show the plan and what judges would cost, as halo plan does; run nothing.",
+    help="Show the plan and the cost of the judges, as halo plan does, and run nothing.",
 )
 @output_options
 def run(
@@ -66,9 +66,10 @@ def run(
     dry_run: bool,
     output: Output,
 ) -> None:
-    """Run a spec or a suite: train, sample, judge; what is there already is not computed again.
+    """Run a spec or a suite: train, sample, judge. Finished results are not computed again.
 
-    Ctrl-C keeps the state; the same command goes on from there. A second Ctrl-C stops at once.
+    Ctrl-C saves the state, and the same command continues from there. A second Ctrl-C stops at
+    once.
     """
     from halo_core.run.threads import patient_threads
 
@@ -82,11 +83,11 @@ def run(
         from halo_core.cli.run_suite import run_suite, submit_suite
 
         if submit_options and submit is None:
-            raise UserError("only for jobs; add --submit", location="--submit-option")
+            raise UserError("has an effect on jobs only; add --submit", location="--submit-option")
         if submit is not None:
             if jobs > 1 or again:
                 option = "--jobs" if jobs > 1 else "--again"
-                raise UserError(f"{option} does not go with --submit", location="--submit")
+                raise UserError(f"cannot be combined with {option}", location="--submit")
             submit_suite(request, submit, submit_options, output)
             return
         run_suite(request, jobs, output)

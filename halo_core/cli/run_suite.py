@@ -1,4 +1,4 @@
-"""What `halo run` does with a suite."""
+"""Runs or submits a suite for `halo run`."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 def run_suite(request: RunRequest, jobs: int, output: Output) -> None:
-    """Runs the cells of a suite, and tells what came out.
+    """Runs the cells of a suite, and prints the results.
 
     Args:
-        request: What is run.
-        jobs: Cells at a time.
+        request: The suite to run.
+        jobs: Number of cells that run in parallel.
         output: Where the command prints.
 
     Raises:
@@ -62,7 +62,7 @@ def run_suite(request: RunRequest, jobs: int, output: Output) -> None:
 
 
 def _whole_lines() -> Callable[[str], None]:
-    """Returns a way to print whole lines on stderr from several threads."""
+    """Returns a function that prints whole lines on stderr from several threads."""
     lock = threading.Lock()
 
     def say(line: str) -> None:
@@ -96,7 +96,7 @@ def _run_cell(
 
 
 def _tracking(plan: SuitePlan, warn: Callable[[str], None]) -> SuiteTracking:
-    """Returns what tells the trackers of the first cell; the others' are the same ones."""
+    """Returns the suite tracking of the first cell's trackers, which all cells share."""
     from halo_core.tracking.send import trackers_of
     from halo_core.tracking.suite_tracking import SuiteTracking
 
@@ -119,11 +119,11 @@ def submit_suite(
     options: Sequence[str],
     output: Output,
 ) -> None:
-    """Submits the cells of a suite as jobs, and tells their ids.
+    """Submits the cells of a suite as jobs, and prints their ids.
 
     Args:
-        request: What is run.
-        cluster: Where the jobs run.
+        request: The suite to run.
+        cluster: The cluster that runs the jobs.
         options: Options of each job, as ``NAME=VALUE``.
         output: Where the command prints.
 
@@ -144,7 +144,7 @@ def submit_suite(
     output.say()
     output.say(table(["cell", "job"], list(jobs.items())) if jobs else "Every cell is done.")
     output.say()
-    output.say(f"What jobs say is in {shown_path(plan.folder / 'jobs')}. How far they are:")
+    output.say(f"The jobs' output is in {shown_path(plan.folder / 'jobs')}. To see their progress:")
     output.say(f"  halo plan {request.spec_file} --workspace {shown_path(plan.workspace.root)}")
 
 

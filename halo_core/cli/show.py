@@ -1,4 +1,4 @@
-"""What `halo plugins show NAME` says of one component."""
+"""Describes one component for `halo plugins show NAME`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _WIDTH = 80
 
 
 def component_fields(registration: Registration) -> dict[str, Any]:
-    """Returns all that is known of a component, having imported it.
+    """Imports a component and returns all that is known about it.
 
     Raises:
-        PluginError: When it cannot be imported or is no component.
+        PluginError: When it cannot be imported or is not a component.
     """
     from halo_core.run.identity import source_hash
 
@@ -46,7 +46,7 @@ def component_fields(registration: Registration) -> dict[str, Any]:
 
 
 def component_text(fields: dict[str, Any]) -> str:
-    """Returns the same for people, in 80 columns."""
+    """Returns these fields as text for people, in 80 columns."""
     head = [f"{fields['kind'].replace('_', ' ')} {fields['name']}", *_wrapped(fields["summary"])]
     facts = {
         "from": f"{fields['distribution']} {fields['version']}",

@@ -1,4 +1,4 @@
-"""What `halo run` tells at the end: what was done, what came out, where to look next."""
+"""The summary at the end of `halo run`: what was done, the results, where to look next."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def summary(plan: Plan, status: RunStatus, seconds: float) -> str:
     """Returns the summary of a finished run, for people.
 
     Args:
-        plan: What was run.
-        status: What came out.
+        plan: The plan that was run.
+        status: The results.
         seconds: Wall time of this command.
     """
     width = max(len(stage.id) for stage in status.stages)
@@ -56,9 +56,9 @@ def suite_summary(
     """Returns the summary of a suite, for people.
 
     Args:
-        plan: What was run.
-        runner: How each cell ended.
-        told: What trackers say of themselves.
+        plan: The plan that was run.
+        runner: The outcome of each cell.
+        told: Descriptions of the trackers.
         seconds: Wall time of this command.
     """
     outcomes = list(runner.outcomes.values())

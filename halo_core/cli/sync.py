@@ -1,4 +1,4 @@
-"""`halo sync RUN_OR_SUITE`: sends events to trackers again, from the first one on."""
+"""`halo sync RUN_OR_SUITE`: sends all events to the trackers again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def sync_suite(suite: Path, output: Output) -> None:
-    """Sends what the trackers of a suite's cells may lack; one that fails keeps none of the others.
+    """Sends the events that the trackers of a suite's cells may lack.
+
+    If one tracker fails, the others still get theirs.
 
     Args:
         suite: The suite's folder, ``<workspace>/suites/<name>``.
@@ -27,8 +29,8 @@ def sync_suite(suite: Path, output: Output) -> None:
 
     Raises:
         DataError: When its `suite.json` is not as expected.
-        UserError: When no cell was begun.
-        SuiteErrors: When cells were not sent, or the suite was not; the others were.
+        UserError: When no cell was started.
+        SuiteErrors: When some cells or the suite could not be sent. The others were sent.
     """
     workspace = suite.parent.parent
     record = SUITE.read(suite)
@@ -40,7 +42,7 @@ def sync_suite(suite: Path, output: Output) -> None:
     }
     if not begun:
         raise UserError(
-            "no cell of this suite was begun; there is nothing to send", location=str(suite)
+            "no cell of this suite was started, so there is nothing to send", location=str(suite)
         )
     cells: list[dict[str, Any]] = []
     failures: dict[str, HaloError] = {}
@@ -78,7 +80,7 @@ def _line(cell: Mapping[str, Any]) -> str:
 def _tell(
     suite: Path, runs: Sequence[Path], record: SuiteRecord
 ) -> tuple[dict[str, Description], dict[str, HaloError]]:
-    """Tells the trackers of the first run that has any how far the suite is."""
+    """Reports the suite's progress to the trackers of the first run that has any."""
     from halo_core.suite.state import recorded_status
     from halo_core.tracking.descriptions import describe_all, keep
     from halo_core.tracking.send import failure, first_tracked, usable_trackers
@@ -110,8 +112,8 @@ def _tell(
 def sync(run: str, workspace: str, output: Output) -> None:
     """Send the events of a run, or of all cells of a suite, to their trackers again.
 
-    It is given by its folder or name. Needed after a tracker could not be reached. Sending twice
-    does no harm.
+    RUN is the folder or the name of a run or suite. Use this when a tracker could not be reached.
+    Sending twice does no harm.
     """
     from halo_core.workspace.layout import find
 

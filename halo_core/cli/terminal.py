@@ -1,4 +1,4 @@
-"""Tables for people: plain ones that start fast, and ones by rich that fit the terminal's width."""
+"""Tables for people: fast plain ones, and ones made by rich that fit the terminal's width."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 
 PIPED_WIDTH = 160
-"""Columns where the output is no terminal, so that rows stay whole in a file."""
+"""Number of columns if the output is not a terminal, so that rows stay whole in a file."""
 NARROWEST = 9
-"""Columns that a folded text keeps, whatever else needs room."""
+"""Number of columns that a folded text keeps, whatever else needs room."""
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Returns rows with aligned columns, two spaces apart; without rich, which takes time to load.
+    """Returns rows with aligned columns, two spaces apart. Does not load rich, which is slow.
 
     Args:
-        header: Titles of the columns, printed in capitals; none for a table without.
-        rows: As many cells per row as there are titles.
+        header: Titles of the columns, printed in capitals; empty for a table without titles.
+        rows: Rows with as many cells as there are titles.
 
     >>> print(table(["name", "kind"], [["kto", "loss"]]))
     NAME  KIND
@@ -48,13 +48,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def grid(
     title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int = 1
 ) -> Table:
-    """Returns a table whose texts are folded where there is no room, and whose numbers never are.
+    """Returns a table that folds its texts when there is no room, but never its numbers.
 
     Args:
-        title: The line above; "" for none.
+        title: The line above the table; "" for none.
         header: Titles of the columns.
-        rows: As many cells per row as there are titles.
-        texts: How many columns are texts, from the left; the others are numbers.
+        rows: Rows with as many cells as there are titles.
+        texts: Number of text columns, counted from the left. The others are numbers.
     """
     framed = _framed(title)
     for place, name in enumerate(header):
@@ -68,7 +68,7 @@ def grid(
 
 
 def listing(title: str, pairs: Sequence[tuple[str, str]]) -> Table:
-    """Returns a table of (what, how much), whose second column is folded where it has no room."""
+    """Returns a table of names and values, which folds the values when there is no room."""
     framed = _framed(title)
     framed.show_header = False
     framed.add_column(no_wrap=True)
@@ -94,12 +94,12 @@ def _framed(title: str) -> Table:
 
 
 def drawn(*parts: RenderableType) -> str:
-    """Returns tables and texts as they are shown on this terminal, a line's end behind each.
+    """Returns tables and texts as they are shown on this terminal, each with a line end.
 
-    What looks like rich's marks is text: labels have brackets.
+    Rich's markup is not interpreted, because labels have brackets.
 
     Args:
-        parts: Tables of this module, plain texts, or rich's `Text` for those with a style.
+        parts: Tables of this module, plain texts, or rich's `Text` for styled ones.
     """
     from rich.console import Console
 
@@ -118,13 +118,13 @@ def drawn(*parts: RenderableType) -> str:
 
 @contextmanager
 def stopping(stop: StopFlag) -> Iterator[None]:
-    """Turns the first Ctrl-C or SIGTERM into a request to stop; a second Ctrl-C is one at once."""
+    """Turns the first Ctrl-C or SIGTERM into a request to stop. A second Ctrl-C stops at once."""
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        click.echo(f"\n{name}: saving the state; once more to stop at once", err=True)
+        click.echo(f"\n{name}: saving the state; a second one stops at once", err=True)
         stop.set(number)
 
     numbers = (signal.SIGINT, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Where trackers show things, as people are told at the end of a command."""
+"""Lines at the end of a command that say where trackers show the run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LABEL_WIDTH = 8
 
 
 def label_lines(rows: Sequence[tuple[str, str]]) -> list[str]:
-    """Returns labels and texts below each other.
+    """Returns one line for each label and text.
 
     >>> label_lines([("report", "report.html"), ("", "and more")])
     ['  report  report.html', '          and more']
@@ -20,10 +20,10 @@ def label_lines(rows: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def tracker_rows(trackers: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Returns the label and a text for each line on what trackers said of themselves.
+    """Returns a label and a text for each line about the trackers.
 
     Args:
-        trackers: Name to description, as `halo_core.tracking.descriptions.describe_all` gives it.
+        trackers: Descriptions by name, as `halo_core.tracking.descriptions.describe_all` returns.
     """
     rows: list[tuple[str, str]] = []
     for description in trackers.values():
@@ -34,7 +34,7 @@ def tracker_rows(trackers: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, s
 
 
 def tracker_links(trackers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Returns a label to the address of each page of trackers."""
+    """Returns the address of each page of the trackers, by label."""
     links: dict[str, str] = {}
     uses = Counter(description["label"] for description in trackers.values())
     for name, description in trackers.items():
@@ -51,7 +51,7 @@ def tracker_links(trackers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 
 def _texts(description: Mapping[str, Any]) -> Iterator[str]:
     if description.get("ui"):
-        # Nothing serves the pages yet: the first of them is enough to begin with.
+        # Nothing serves the pages yet, so the first one is enough.
         yield str(description["ui"])
         if description.get("url"):
             yield f"then {description['url']}"

@@ -1,4 +1,4 @@
-"""`halo validate SPEC`: every mistake of a spec, before anything heavy is imported."""
+"""`halo validate SPEC`: finds every mistake of a spec without a heavy import."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def validate(
 ) -> None:
     """Check a spec, or every cell of a suite: names, options, references, paths.
 
-    Nothing is trained, torch is not used.
+    This trains nothing and does not use torch.
     """
     request = RunRequest(Path(spec_file), parse_overrides(overrides), cells=cells)
     if request.is_suite():
@@ -77,7 +77,7 @@ def _validate_suite(request: RunRequest, output: Output) -> None:
 @click.command()
 @output_options
 def schema(output: Output) -> None:
-    """Print the JSON schema of specs, made from the installed components."""
+    """Print the JSON schema of specs with the installed components."""
     import json
 
     from halo_core.spec.json_schema import spec_schema

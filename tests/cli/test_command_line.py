@@ -38,7 +38,7 @@ def test_help_lists_every_command_and_those_of_plugins(halo: Halo) -> None:
     for name, (_, help_text) in COMMANDS.items():
         assert f"  {name} " in done.out
         assert help_text in done.out
-    assert "Commands of plugins:" in done.out
+    assert "Commands from plugins:" in done.out
     assert "  ui " in done.out
     assert "worker" not in done.out
 

@@ -137,7 +137,7 @@ def test_show_a_stranger_s_component(site: Any, halo: Halo) -> None:
     site.add("halo-acme", COMPONENT)
     ambiguous = halo("plugins", "show", "acme/fair", env=site.env)
     assert ambiguous.code == 2
-    assert ambiguous.err == ("'acme/fair' is the name of a loss and of a judge: add --kind loss\n")
+    assert ambiguous.err == ("'acme/fair' is the name of a loss and of a judge; add --kind loss\n")
     done = halo("plugins", "show", "acme/fair", "--kind", "judge", env=site.env)
     assert done.code == 0, done.err
     assert done.out.startswith("judge acme/fair\nFlips a coin.\n\n")

@@ -193,7 +193,7 @@ def test_a_tracker_that_is_broken_ends_sync_with_3(suite: Suite, capsys: Capture
 def test_a_suite_without_a_begun_cell_has_nothing_to_send(suite: Suite, capsys: Captured) -> None:
     suite.write(("ppo", None, "pending"), ("gone", "gone", "computed"))
     assert call(["sync", "toy", "--workspace", "ws"]) == 2
-    assert "toy-abcdef: no cell of this suite was begun; there is nothing to send" in (
+    assert "toy-abcdef: no cell of this suite was started, so there is nothing to send" in (
         capsys.readouterr().err
     )
 

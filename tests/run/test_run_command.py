@@ -265,7 +265,7 @@ def test_a_second_signal_stops_at_once_and_says_how_to_go_on(halo: Halo, spec_fi
     assert stopped.json["error"]["message"] == (
         "stopped; the same command goes on from what was saved before"
     )
-    assert "SIGTERM: saving the state; once more to stop at once" in stopped.err
+    assert "SIGTERM: saving the state; a second one stops at once" in stopped.err
 
 
 def test_a_killed_worker_is_reported_and_the_state_kept(halo: Halo, spec_file: Path) -> None:

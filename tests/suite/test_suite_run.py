@@ -331,7 +331,9 @@ def test_options_of_suites_are_refused_for_a_spec(halo: Halo, spec_file: Path) -
     for arguments in (["--cell", "a"], ["--jobs", "2"]):
         refused = halo("run", str(spec_file), *arguments)
         assert refused.code == 2
-        assert refused.err.startswith(f"{arguments[0]}: this spec is no suite: it has no matrix.")
+        assert refused.err.startswith(
+            f"{arguments[0]}: this spec is not a suite: it has no matrix."
+        )
 
 
 def test_a_suite_is_no_spec_where_one_spec_is_wanted(suite_file: Path) -> None:

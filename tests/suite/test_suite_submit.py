@@ -161,10 +161,10 @@ def test_submitting_does_not_go_with_other_ways_to_run(halo: Halo, suite_file: P
     for other in (["--jobs", "2"], ["--again", "base"]):
         refused = halo("run", str(suite_file), "--submit", "local", *other)
         assert refused.code == 2
-        assert f"{other[0]} does not go with --submit" in refused.err
+        assert f"--submit: cannot be combined with {other[0]}" in refused.err
     alone = halo("run", str(suite_file), "--submit-option", "nodes=1")
     assert alone.code == 2
-    assert "--submit-option: only for jobs; add --submit" in alone.err
+    assert "--submit-option: has an effect on jobs only; add --submit" in alone.err
 
 
 def test_a_job_that_is_out_of_time_stops_its_command_and_is_queued_again(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_halo_data_counts_what_a_weight_repeats_and_leaves_out(write_rows: Write
     given = ["--set", f"sources=[{', '.join(sources)}]", "--set", "weights=[0.3, 2.5]"]
     told = CliRunner().invoke(halo, ["data", "mixture", *given, "--show", "0"]).output
     assert "mixture: 13 rows of paired feedback, 7 prompts" in told
-    assert "  dropped 7: not drawn by its weight\n  6 say the same as an earlier row\n" in told
+    assert "  dropped 7: not drawn by its weight\n  6 repeat an earlier row\n" in told
 
 
 @pytest.mark.parametrize("conversion", [PairedToBinary, PairedToDemonstration])

@@ -97,7 +97,7 @@ def test_lines_say_what_is_trained_and_cut(spec: str, capsys: pytest.CaptureFixt
         (("spec.yaml:unread", "--tokens", "1"), "no stage reads it"),
         (("spec.yaml:row", "--tokens", "1"), "Did you mean 'rows'"),
         (("spec.yaml:rows", "--tokens", "1", "--stage", "ktoo"), "the stage ktoo does not read it"),
-        (("jsonl", "--tokens", "1"), "jsonl is no spec"),
+        (("jsonl", "--tokens", "1"), "jsonl is not a spec"),
         (("spec.yaml:rows", "--tokens", "0"), "0 is not in the range"),
         (
             ("spec.yaml:rows", "--tokens", "1", "--set", "model.path=nowhere"),
