@@ -170,7 +170,8 @@ class ChatEncoder:
             for key, row in zip(keys, rows, strict=True)
         ]
         whole = [answers for answers in texts if not isinstance(answers, TemplateMismatchError)]
-        ids_of = self._ids_of(text for answers in whole for text in answers.texts)
+        known = {p.text: p.ids for p in prompts.values() if isinstance(p, EncodedPrompt)}
+        ids_of = self._ids_of((text for answers in whole for text in answers.texts), known)
         return [
             answers
             if isinstance(answers, TemplateMismatchError)
@@ -191,9 +192,11 @@ class ChatEncoder:
                 raise
             return error
 
-    def _ids_of(self, texts: Iterable[str]) -> dict[str, list[int]]:
-        distinct = list(dict.fromkeys(texts))
-        return dict(zip(distinct, self._tokeniser.encode(distinct), strict=True))
+    def _ids_of(
+        self, texts: Iterable[str], known: Mapping[str, list[int]]
+    ) -> Mapping[str, list[int]]:
+        distinct = [text for text in dict.fromkeys(texts) if text not in known]
+        return {**known, **dict(zip(distinct, self._tokeniser.encode(distinct), strict=True))}
 
     def _row(
         self,

@@ -94,7 +94,7 @@ def render(
     """
     source = template_source(tokenizer, tools)
     if _CLOCK in source:
-        source = _fixed_clock(template_date) + source
+        source = _with_fixed_clock(source, template_date)
     text: str = tokenizer.apply_chat_template(
         [dict(message) for message in messages],
         tools=None if tools is None else [dict(tool) for tool in tools],
@@ -122,23 +122,49 @@ def template_errors() -> tuple[type[Exception], ...]:
 
 
 @cache
-def _fixed_clock(template_date: str) -> str:
-    """Returns Jinja source of a `strftime_now` that always gives the same date.
+def _with_fixed_clock(source: str, template_date: str) -> str:
+    """Returns a template with a `strftime_now` of its own, which always gives the same date.
 
     transformers hands a template its own function, which reads the clock, and has no option to
     replace it. A macro of the same name at the beginning of the template stands before it.
     """
+    values = _directives(template_date)
+    any_format = "".join(f"|replace({_text(name)}, {_text(value)})" for name, value in values)
+    # What the template asks for by name is looked up: to replace each directive takes longer than
+    # to render the rest.
+    known = {match[2] for match in re.finditer(rf"{_CLOCK}\(\s*(['\"])([^'\"\\]*)\1", source)}
+    cases = "".join(
+        f"{{%- if format == {_text(name)} -%}}{{{{- {_text(_formatted(name, values))} -}}}}"
+        "{%- else -%}"
+        for name in sorted(known)
+    )
+    # Only the marks of the macro take white space away, none of the template's own.
+    return (
+        f"{{%- macro {_CLOCK}(format) -%}}{cases}{{{{- format{any_format} -}}}}"
+        f"{'{%- endif -%}' * len(known)}{{%- endmacro +%}}{source}"
+    )
+
+
+def _directives(template_date: str) -> list[tuple[str, str]]:
+    """Returns what to replace in a format, in order, and by what."""
     midnight = datetime.fromisoformat(template_date)
     values = {f"%{letter}": midnight.strftime(f"%{letter}") for letter in _DIRECTIVES}
-    values |= {f"%-{letter}": values[f"%{letter}"] for letter in _DIRECTIVES}
+    values |= {f"%-{letter}": values[f"%{letter}"] for letter in _DIRECTIVES if letter != "f"}
     values |= {f"%-{letter}": values[f"%{letter}"].lstrip("0 ") or "0" for letter in _UNPADDED}
     # "%%d" is a percent sign and a letter: it is set aside while the directives are replaced.
     values = {"%%": "\ufdd1", **values, "%z": "", "%Z": "", "\ufdd1": "%"}
-    replaced = "".join(
-        f"|replace({json.dumps(name)}, {json.dumps(value)})" for name, value in values.items()
-    )
-    # Only the marks of the macro take white space away, none of the template's own.
-    return f"{{%- macro {_CLOCK}(format) -%}}{{{{- format{replaced} -}}}}{{%- endmacro +%}}"
+    return list(values.items())
+
+
+def _formatted(text: str, values: Sequence[tuple[str, str]]) -> str:
+    for name, value in values:
+        text = text.replace(name, value)
+    return text
+
+
+def _text(text: str) -> str:
+    """Returns a text as Jinja source."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def refusal(prompt: Prompt, error: Exception) -> str:

@@ -38,7 +38,8 @@ def mark_all(value: Any, protected: re.Pattern[str]) -> Any:
     """Returns a message, or any part of it, with every text as `mark_spelled` returns it."""
     if isinstance(value, str):
         return mark_spelled(value, protected)
-    if isinstance(value, Mapping):
+    # A look at dict first is much faster than one at Mapping, which is an abstract class.
+    if isinstance(value, dict) or isinstance(value, Mapping):
         # The keys of a call's arguments are text that a model wrote, too.
         return {mark_all(key, protected): mark_all(item, protected) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -108,7 +109,9 @@ class Tokeniser:
     def _native(self, texts: list[str]) -> list[list[int]]:
         if not texts:
             return []
-        encoded = self._tokenizer(texts, add_special_tokens=False, verbose=False)
+        encoded = self._tokenizer(
+            texts, add_special_tokens=False, return_attention_mask=False, verbose=False
+        )
         return list(encoded["input_ids"])
 
     def _encode_spelled(self, text: str) -> list[int]:
