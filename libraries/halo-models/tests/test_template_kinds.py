@@ -22,6 +22,7 @@ from halo_models.tokenise import CUT
 KINDS = yaml.safe_load((Path(__file__).parent / "template_kinds.yaml").read_text())
 BY_NAME = {kind["name"]: kind for kind in KINDS}
 CASES = [(kind["name"], number) for kind in KINDS for number in range(len(kind["cases"]))]
+WRITTEN = [(name, n) for name, n in CASES if "error" not in BY_NAME[name]["cases"][n]]
 ROOT = Path(__file__).parents[3]
 DATA = Path(os.environ.get("HALO_TEST_DATA", ROOT.parent / "shared" / "data"))
 SHARED = DATA.parent / "cases" / "templates.json"
@@ -79,17 +80,14 @@ def test_template_is_trained_as_it_writes(name: str, number: int) -> None:
     assert rendered.prompt.replace(CUT, "#") == case["prompt"]
     assert rendered.trained.replace(CUT, "#") == case["trained"]
     assert rendered.remarks == set(case.get("remarks", ()))
-    assert (
-        chat.lead(Conversation(conversation.prompt)) == case.get("lead", "") or "lead" not in case
-    )
+    if "lead" in case:
+        assert chat.lead(Conversation(conversation.prompt)) == case["lead"]
 
 
-@pytest.mark.parametrize(("name", "number"), CASES)
+@pytest.mark.parametrize(("name", "number"), WRITTEN)
 def test_ids_spell_the_text_and_end_once(name: str, number: int) -> None:
     kind = BY_NAME[name]
     case = kind["cases"][number]
-    if "error" in case:
-        pytest.skip("an error")
     tokenizer = tokenizer_of(kind)
     chat = ChatFormat(tokenizer, ChatOptions(template_date=case.get("date")))
     conversation, answer = parts(case)

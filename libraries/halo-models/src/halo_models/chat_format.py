@@ -28,7 +28,7 @@ from halo_models.conversation import (
 )
 from halo_models.left_out import LeftOut
 from halo_models.templates import alternatives
-from halo_models.tokenise import CUT, Tokeniser, mark_all
+from halo_models.tokenise import CUT, Tokeniser
 from halo_models.turn_marks import added_tokens, protected_tokens, turn_marks
 
 
@@ -54,14 +54,16 @@ class ChatFormat:
         self._left_out = LeftOut(self._renderer)
         marks = turn_marks(tokenizer, self.options.date)
         protected = protected_tokens(tokenizer, marks, self.options.content_tokens or ())
-        self._end_marks = [mark for mark in marks.ends if mark in protected]
-        self._marks_by_length = sorted(protected, key=len, reverse=True)
-        added = added_tokens(tokenizer)
-        self._added = alternatives(added)
-        self._longest = max(map(len, added), default=0)
         self._pretemplated = self.options.pretemplated
         # Text that holds the marks of a template is tokenised as it stands.
         self.tokeniser = Tokeniser(tokenizer, () if self._pretemplated else protected)
+        # A mark that the tokenizer reads as letters ends nothing.
+        self._marks = frozenset(self.tokeniser.recognised(protected))
+        self._end_marks = [mark for mark in marks.ends if mark in self._marks]
+        self._mark_lengths = sorted(set(map(len, self._marks)), reverse=True)
+        added = added_tokens(tokenizer)
+        self._added = alternatives(added)
+        self._longest = max(map(len, added), default=0)
         vocabulary = tokenizer.get_vocab()
         end = self._end_marks[0] if self._end_marks else tokenizer.eos_token
         self.end_id = int(vocabulary[end])
@@ -97,7 +99,7 @@ class ChatFormat:
         if self._pretemplated:
             return self._written_answer(start, answer)
         marked = self._marked(conversation)
-        messages = [*marked.prompt, mark_all(answer.message, self.tokeniser.protected)]
+        messages = [*marked.prompt, self.tokeniser.mark(answer.message)]
         text = self._renderer.render(marked, messages, answer_follows=False)
         self._left_out.check_answer(marked, messages, text)
         places = ContentPlaces(self._renderer, marked, messages, text)
@@ -118,7 +120,7 @@ class ChatFormat:
             TemplateMismatchError: When the template refuses it.
         """
         marked = self._marked(conversation)
-        messages = [*marked.prompt, mark_all(answer.message, self.tokeniser.protected)]
+        messages = [*marked.prompt, self.tokeniser.mark(answer.message)]
         return self._renderer.render(marked, messages, answer_follows=False)
 
     def lead(self, conversation: Conversation) -> str:
@@ -180,11 +182,12 @@ class ChatFormat:
         found: list[tuple[int, int]] = []
         while True:
             position = len(rest[:position].rstrip())
-            mark = next((m for m in self._marks_by_length if rest.endswith(m, 0, position)), None)
-            if mark is None:
+            begins = (position - length for length in self._mark_lengths if length <= position)
+            begin = next((b for b in begins if rest[b:position] in self._marks), None)
+            if begin is None:
                 break
-            found.append((position - len(mark), position))
-            position -= len(mark)
+            found.append((begin, position))
+            position = begin
         known = [place for place in found if rest[slice(*place)] in self._end_marks]
         return next(reversed(known or found), None)
 
@@ -218,8 +221,8 @@ class ChatFormat:
         """Returns a prompt and its tools with a `CUT` in all that only spells a control token."""
         return replace(
             conversation,
-            prompt=mark_all(conversation.prompt, self.tokeniser.protected),
-            tools=mark_all(conversation.tools, self.tokeniser.protected),
+            prompt=self.tokeniser.mark(conversation.prompt),
+            tools=self.tokeniser.mark(conversation.tools),
         )
 
 

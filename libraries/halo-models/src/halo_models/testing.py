@@ -96,6 +96,7 @@ def make_chat_tokenizer(
         tokenizer_object=backend,
         eos_token=eos,
         bos_token=bos,
+        unk_token=None if kind.startswith("bytes") else "<unk>",
         additional_special_tokens=list(named),
         clean_up_tokenization_spaces=False,
     )

@@ -8,13 +8,13 @@ replaced by the ids of its letters: so all other tokens are the tokenizer's own.
 from __future__ import annotations
 
 import bisect
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
-from typing import Any, NamedTuple
+from itertools import islice, pairwise
+from typing import Any
 
 from halo_models.templates import alternatives
+from halo_models.tokenizer_twin import Found, without_prefix
 
 CUT = "\ufdd0"
 """A Unicode noncharacter, which no text holds: it stands inside a string that is only spelled."""
@@ -34,24 +34,17 @@ def mark_spelled(text: str, protected: re.Pattern[str]) -> str:
     return protected.sub(halves, text.replace(CUT, ""))
 
 
-def mark_all(value: Any, protected: re.Pattern[str]) -> Any:
-    """Returns a message, or any part of it, with every text as `mark_spelled` returns it."""
+def mark_all(value: Any, mark: Callable[[str], str]) -> Any:
+    """Returns a message, or any part of it, with every text as a function returns it."""
     if isinstance(value, str):
-        return mark_spelled(value, protected)
+        return mark(value)
     # A look at dict first is much faster than one at Mapping, which is an abstract class.
     if isinstance(value, dict) or isinstance(value, Mapping):
         # The keys of a call's arguments are text that a model wrote, too.
-        return {mark_all(key, protected): mark_all(item, protected) for key, item in value.items()}
+        return {mark_all(key, mark): mark_all(item, mark) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [mark_all(item, protected) for item in value]
+        return [mark_all(item, mark) for item in value]
     return value
-
-
-class _Found(NamedTuple):
-    """Token ids, and where each begins in the text, as far as that is known."""
-
-    ids: list[int]
-    starts: list[int]
 
 
 class Tokeniser:
@@ -68,10 +61,29 @@ class Tokeniser:
         self.protected = alternatives(strings)
         self._tokenizer = tokenizer
         self._protected_ids = {vocabulary[string] for string in strings}
+        self._unknown = {tokenizer.unk_token_id}
         # A letter that the tokenizer does not know is no added token.
-        self._added_ids = {*tokenizer.get_added_vocab().values()} - {tokenizer.unk_token_id}
-        self._letters: Callable[[str], _Found] | None = None
-        self._continuation: Callable[[str], _Found] | None = None
+        self._added_ids = {*tokenizer.get_added_vocab().values()} - self._unknown
+        self._loose = _is_loose(tokenizer, strings)
+        self._letters: Callable[[str], Found] | None = None
+        self._continuation: Callable[[str], Found] | None = None
+
+    def mark(self, value: Any) -> Any:
+        """Returns a message, or any part of it, with a `CUT` in what spells a protected token."""
+        return mark_all(value, self._marked)
+
+    def recognised(self, strings: Sequence[str]) -> list[str]:
+        """Returns those strings of added tokens that are one token behind any text.
+
+        A token that is only recognised between words, or only in front of a text, is not.
+        """
+        vocabulary = self._tokenizer.get_vocab()
+        found = self._native([f"a{string}" for string in strings])
+        return [
+            string
+            for string, ids in zip(strings, found, strict=True)
+            if ids[-1:] == [vocabulary[string]]
+        ]
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Returns the ids of each text, which may hold `CUT`."""
@@ -91,7 +103,7 @@ class Tokeniser:
         added token on, the rest is tokenised like any other text.
         """
         if self._continuation is None:
-            self._continuation = _without_prefix(self._tokenizer, added=True)
+            self._continuation = without_prefix(self._tokenizer, added=True)
         if getattr(self._tokenizer, "backend_tokenizer", None) is None:
             parts = _spelled_parts(text, self.protected)
             return [
@@ -106,6 +118,24 @@ class Tokeniser:
             return found.ids
         return [*found.ids[:first], *self.encode([_behind(text, found.starts[first])])[0]]
 
+    def _marked(self, text: str) -> str:
+        marked = mark_spelled(text, self.protected)
+        if not (self._loose and text):
+            return marked
+        # Other spellings, such as capitals, become the token by the tokenizer's normalisation.
+        plain = text.replace(CUT, "")
+        places = [at - n for n, at in enumerate(_positions(marked))]
+        encoded = self._tokenizer(
+            plain, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
+        tokens = zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
+        for token, (start, stop) in tokens:
+            known = any(start < place < stop for place in places)
+            if token in self._protected_ids - self._unknown and stop - start > 1 and not known:
+                places.append((start + stop) // 2)
+        ends = [0, *sorted(places), len(plain)]
+        return CUT.join(plain[begin:end] for begin, end in pairwise(ends))
+
     def _native(self, texts: list[str]) -> list[list[int]]:
         if not texts:
             return []
@@ -115,11 +145,8 @@ class Tokeniser:
         return list(encoded["input_ids"])
 
     def _encode_spelled(self, text: str) -> list[int]:
-        pieces = text.split(CUT)
-        plain = "".join(pieces)
-        cuts: list[int] = []
-        for piece in pieces[:-1]:
-            cuts.append((cuts[-1] if cuts else 0) + len(piece))
+        plain = text.replace(CUT, "")
+        cuts = [at - n for n, at in enumerate(_positions(text))]
         if getattr(self._tokenizer, "backend_tokenizer", None) is None:
             return self._encode_in_parts(text)
         encoded = self._tokenizer(
@@ -151,13 +178,29 @@ class Tokeniser:
     def _spell(self, string: str) -> list[int]:
         """Returns the ids of a string as letters, none of which is a protected token."""
         if self._letters is None:
-            self._letters = _without_prefix(self._tokenizer, added=False)
+            self._letters = without_prefix(self._tokenizer, added=False)
         ids = self._letters(string).ids
-        if len(string) < 2 or self._protected_ids.isdisjoint(ids):
+        # Letters that the tokenizer does not know are all the same token.
+        unknown = self._unknown if string != self._tokenizer.unk_token else set()
+        if len(string) < 2 or not (self._protected_ids - unknown) & set(ids):
             return ids
         # The model's own vocabulary holds the string, too: the halves cannot make it.
         half = len(string) // 2
         return self._spell(string[:half]) + self._spell(string[half:])
+
+
+def _is_loose(tokenizer: Any, strings: Iterable[str]) -> bool:
+    """Returns whether other spellings of some added tokens may become these tokens."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or backend.normalizer is None:
+        return False
+    wanted = {*strings}
+    added = tokenizer.added_tokens_decoder.values()
+    return any(token.normalized and str(token) in wanted for token in added)
+
+
+def _positions(text: str) -> list[int]:
+    return [place for place, letter in enumerate(text) if letter == CUT]
 
 
 def _behind(text: str, length: int) -> str:
@@ -180,55 +223,3 @@ def _spelled_parts(text: str, protected: re.Pattern[str]) -> list[tuple[str, boo
         begin = match.end()
     parts.append((text[begin:], False))
     return [(part, spelled) for part, spelled in parts if part]
-
-
-def _without_prefix(tokenizer: Any, *, added: bool) -> Callable[[str], _Found]:
-    """Returns a tokenizer's rules as a function that puts no space before a text.
-
-    Args:
-        tokenizer: One of transformers.
-        added: Whether added tokens are recognised.
-    """
-    from tokenizers import Tokenizer
-
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        return _slow_ids(tokenizer, added=added)
-    rules = json.loads(backend.to_str())
-    if not added:
-        rules["added_tokens"] = []
-    rules |= {"padding": None, "truncation": None, "post_processor": None}
-    for part in ("normalizer", "pre_tokenizer"):
-        rules[part] = _no_prefix(rules[part])
-    twin = Tokenizer.from_str(json.dumps(rules))
-
-    def found(text: str) -> _Found:
-        encoded = twin.encode(text, add_special_tokens=False)
-        return _Found(encoded.ids, [start for start, _ in encoded.offsets])
-
-    return found
-
-
-def _slow_ids(tokenizer: Any, *, added: bool) -> Callable[[str], _Found]:
-    def found(text: str) -> _Found:
-        encoded = tokenizer(
-            text, add_special_tokens=False, split_special_tokens=not added, verbose=False
-        )
-        return _Found(list(encoded["input_ids"]), [])
-
-    return found
-
-
-def _no_prefix(rule: Any) -> Any:
-    """Returns a normaliser or pre-tokeniser that puts nothing before a text; None for nothing."""
-    if rule is None or rule["type"] == "Prepend":
-        return None
-    if rule["type"] == "Sequence":
-        name = "normalizers" if "normalizers" in rule else "pretokenizers"
-        parts = [part for part in map(_no_prefix, rule[name]) if part is not None]
-        return {**rule, name: parts} if parts else None
-    if rule["type"] == "Metaspace":
-        return {**rule, "prepend_scheme": "never"}
-    if rule["type"] == "ByteLevel":
-        return {**rule, "add_prefix_space": False}
-    return rule
