@@ -322,3 +322,28 @@ def test_refusal_of_python_is_one_of_the_template() -> None:
         prompt = conversation(("user", "a"), ("assistant", "b"), ("user", "c"))
         with pytest.raises(TemplateMismatchError, match="the chat template refuses the prompt"):
             encoder(tokenizer).prompts({"p": prompt})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "content"),
+    [
+        (QWQ, "Loud.\n</think>\n\nMoo.", "<think>\nLoud.\n</think>\n\nMoo."),
+        (R1, "Loud.\n</think>\n\nMoo.", "Loud.\n</think>\n\nMoo."),
+        ("Qwen 3", "<think>\n\n</think>\n\nMoo.", "Moo."),
+        ("Qwen 3", "<think>\nLoud.\n</think>\n\nMoo.", "<think>\nLoud.\n</think>\n\nMoo."),
+        ("gpt-oss", "<|channel|>final<|message|>Moo.", "Moo."),
+        ("Mistral", " Moo.", "Moo."),
+        ("TULU 2", "Moo.", "Moo."),
+    ],
+)
+def test_what_a_model_wrote_becomes_a_content_that_is_rendered_the_same(
+    name: str, text: str, content: str
+) -> None:
+    tokenizer = tokenizer_of(name)
+    chat = ChatFormat(tokenizer)
+    prompt = conversation(("user", "Hi"))
+    assert chat.content(prompt, text) == content
+    rendered = chat.answer_text(prompt, Answer(content))
+    if name != R1:
+        assert rendered.prompt == chat.prompt_text(prompt)
+        assert rendered.trained.startswith(text)

@@ -123,19 +123,25 @@ class ChatFormat:
         messages = [*marked.prompt, self.tokeniser.mark(answer.message)]
         return self._renderer.render(marked, messages, answer_follows=False)
 
-    def lead(self, conversation: Conversation) -> str:
-        """Returns what the template writes between a prompt and the text of its answer.
+    def content(self, conversation: Conversation, text: str) -> str:
+        """Returns what a model wrote behind a prompt, as the content of a message.
 
-        It is what a model trained on this template begins its answers with, such as an empty
-        block of thoughts; mostly nothing.
+        It lacks what the template writes in front of every content, such as an empty block of
+        thoughts, and begins with what the generation prompt begins, such as `<think>`, where the
+        template takes that for content: so that the template writes the same text again.
         """
         probe = "an answer"
         try:
-            trained = self.answer_text(conversation, Answer(probe)).trained
+            start = self.prompt_text(conversation)
+            answer = self.answer_text(conversation, Answer(probe), start)
+            opened = start[len(answer.prompt) :]
+            again = self.answer_text(conversation, Answer(opened + probe), start)
         except TemplateMismatchError:
-            return ""
-        before, found, _ = trained.partition(probe)
-        return before if found else ""
+            return text
+        if opened:
+            return opened + text if again.prompt == start else text
+        before, found, _ = answer.trained.partition(probe)
+        return text.removeprefix(before) if found else text
 
     def _prompt_length(self, start: str, places: ContentPlaces, place: str) -> tuple[int, set[str]]:
         """Returns how much of the whole text is the prompt, and what is to say of it."""

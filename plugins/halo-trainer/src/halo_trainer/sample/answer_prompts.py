@@ -185,7 +185,7 @@ class Chat:
         """Returns a completion as the content of a message, without what the template adds."""
         # Control tokens stay visible: they show that a model runs on as the user.
         text: str = self._tokenizer.decode(ids, skip_special_tokens=False)
-        return text.removeprefix(self._format.lead(_conversation(prompt)))
+        return self._format.content(_conversation(prompt), text)
 
 
 def _conversation(prompt: SamplePrompt) -> Conversation:
