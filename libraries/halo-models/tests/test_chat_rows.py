@@ -328,7 +328,7 @@ def test_refusal_of_python_is_one_of_the_template() -> None:
     ("name", "text", "content"),
     [
         (QWQ, "Loud.\n</think>\n\nMoo.", "<think>\nLoud.\n</think>\n\nMoo."),
-        (R1, "Loud.\n</think>\n\nMoo.", "Loud.\n</think>\n\nMoo."),
+        (R1, "Loud.\n</think>\n\nMoo.", "<think>\nLoud.\n</think>\n\nMoo."),
         ("Qwen 3", "<think>\n\n</think>\n\nMoo.", "Moo."),
         ("Qwen 3", "<think>\nLoud.\n</think>\n\nMoo.", "<think>\nLoud.\n</think>\n\nMoo."),
         ("gpt-oss", "<|channel|>final<|message|>Moo.", "Moo."),
