@@ -158,6 +158,11 @@ def make_run(workspace: Path) -> FakeRun:
 
 
 @pytest.fixture
+def new_run() -> Callable[[Path], FakeRun]:
+    return make_run
+
+
+@pytest.fixture
 def fake_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRun:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return make_run(tmp_path / "ws")

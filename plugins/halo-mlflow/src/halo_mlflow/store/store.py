@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from halo_core.redact import redact
+from halo_mlflow.store.first_open import make_database
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -82,11 +83,14 @@ FIRST_OPEN_LIMIT_S = 120.0
 def connect(store: Store, *, timeout_s: int) -> MlflowClient:
     """Returns a client of a store, which is there and of this MLflow's schema afterwards.
 
-    The first to open a SQLite file creates its tables; the others wait for it.
+    The first to open a SQLite file makes it; the others wait for it.
 
     Args:
         store: Where.
         timeout_s: Seconds to wait for one answer of a server.
+
+    Raises:
+        DataError: When the SQLite file is no database.
     """
     # Before the import: MLflow reads its environment when it is loaded.
     _set_environment(timeout_s)
@@ -97,6 +101,7 @@ def connect(store: Store, *, timeout_s: int) -> MlflowClient:
         return MlflowClient(store.uri, registry_uri=store.uri)
     store.file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{store.file}.lock", timeout=FIRST_OPEN_LIMIT_S):
+        make_database(store.file, store.artifacts or "")
         client = MlflowClient(store.uri, registry_uri=store.uri)
         client.search_experiments(max_results=1)
     return client
