@@ -1,0 +1,90 @@
+"""What the guides tell to type can be typed: commands, options, imports, YAML."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from importlib import import_module, util
+from pathlib import Path
+
+import click
+import pytest
+from ruamel.yaml import YAML
+
+from halo_core.cli.group import halo
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    ROOT / "README.md",
+    *sorted(ROOT.glob("*/*/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks_of(page: Path, *languages: str) -> list[str]:
+    """Returns the blocks of a page that are in one of the languages."""
+    found = BLOCK.findall(page.read_text(encoding="utf-8"))
+    return [text for language, text in found if language in languages]
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def commands_in(text: str) -> Iterator[list[str]]:
+    """Yields the words of each command of halo, without what a comment says of it."""
+    joined = text.replace("\\\n", " ")
+    for line in joined.splitlines():
+        match = re.match(r"(?:\$ )?halo (.*)", line)
+        if match and not match[1].startswith("--"):
+            yield shlex.split(match[1], comments=True)
+
+
+def wrong_options(words: list[str]) -> list[str]:
+    """Returns what a command line holds that the command does not know."""
+    command = halo.get_command(click.Context(halo), words[0])
+    if command is None:
+        return [words[0]]
+    commands = [command]
+    if isinstance(command, click.Group):
+        commands += [command.commands[word] for word in words[1:] if word in command.commands]
+    known = {o for c in commands for p in c.params for o in (*p.opts, *p.secondary_opts)}
+    return [w for w in words if re.match(r"--\w", w) and w.partition("=")[0] not in known]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_and_their_options_exist(page: Path) -> None:
+    for block in blocks_of(page, "", "console", "bash", "sh"):
+        for words in commands_in(block):
+            assert wrong_options(words) == [], " ".join(words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_code_can_be_read_and_what_it_imports_of_halo_is_there(page: Path) -> None:
+    for block in blocks_of(page, "python"):
+        for node in ast.walk(ast.parse(block)):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("halo_"):
+                continue
+            module = node.module or ""
+            # Those of the guides' own plugins are not installed here.
+            if util.find_spec(module.partition(".")[0]) is not None:
+                imported = import_module(module)
+                missing = [name.name for name in node.names if not hasattr(imported, name.name)]
+                assert missing == [], module
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_yaml_can_be_read(page: Path) -> None:
+    for block in blocks_of(page, "yaml"):
+        YAML(typ="safe", pure=True).load(block)
+
+
+def test_wrong_commands_options_and_comments_are_told_apart() -> None:
+    text = "$ halo run a.yaml \\\n    --set x=1 --jbos 2\nhalo plan b.yaml   # --not an option\n"
+    (run, plan) = commands_in(text)
+    assert wrong_options(run) == ["--jbos"]
+    assert wrong_options(plan) == []
+    assert wrong_options(["rnu"]) == ["rnu"]
