@@ -2,6 +2,11 @@
 # make test         the same environment with the test tools, then the fast tests
 # make check        what CI runs: tests, lint, types, imports, docs, catalogue, wheels, slow tests
 #
+# One plugin's tests, after `make test` has made the environment; the second line has one test's:
+#   .venv/bin/python -m pytest plugins/halo-judge
+#   .venv/bin/python -m pytest plugins/halo-judge -k first_shown
+# `make test WORKERS=8` uses more processes than two, WORKERS=0 none beside pytest's own.
+#
 # One variable, TORCH, says which torch; it is remembered in $(VENV) from call to call:
 #   TORCH=cpu       the CPU build of the version in constraints.txt (the start value)
 #   TORCH=none      install none: the one this machine's Python has is used (2.6 or later)
@@ -15,6 +20,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV ?= .venv
+WORKERS ?= 2
 TORCH ?= $(or $(shell cat $(VENV)/torch 2>/dev/null),cpu)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -34,7 +40,7 @@ quickstart: $(VENV)/.installed
 	$(BIN)/halo run examples/quickstart.yaml
 
 test: $(VENV)/.test-tools
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 slow: $(VENV)/.test-tools
 	$(BIN)/python -m pytest -m slow

@@ -1,14 +1,10 @@
-"""Fixtures of the core's tests: a spec of light components, and a way to run `halo`."""
+"""Fixtures of the core's tests: a spec and a suite of light components, made distributions."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -79,38 +75,6 @@ def suite_file(tmp_path: Path) -> Path:
     path = tmp_path / "suite.yaml"
     path.write_text(SUITE)
     return path
-
-
-class Result:
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def json(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.out)
-        return found
-
-
-Halo = Callable[..., Result]
-
-
-@pytest.fixture
-def halo(tmp_path: Path) -> Halo:
-    """Runs `halo` in a process of its own, in an empty folder."""
-
-    def call(*arguments: str, env: dict[str, str] | None = None) -> Result:
-        done = subprocess.run(
-            [sys.executable, "-m", "halo_core.cli", *arguments],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env={**os.environ, **(env or {})},
-            timeout=120,
-            check=False,
-        )
-        return Result(done.returncode, done.stdout, done.stderr)
-
-    return call
 
 
 class Site:

@@ -216,7 +216,7 @@ def test_a_reader_that_leaves_early_is_no_error_message() -> None:
     assert done.stderr == ""
 
 
-def test_ctrl_c_ends_any_command_with_130(site: Any, halo: Halo) -> None:
+def test_ctrl_c_ends_any_command_with_130(site: Any, halo_process: Halo) -> None:
     source = """
 import os, signal, click
 from halo_core.hooks import hookimpl
@@ -232,7 +232,7 @@ def halo_register(registry):
     registry.command("wait", "halo_acme_plugin:wait", help="Wait.")
 """
     site.add("halo-acme", source)
-    done = halo("acme/wait", env=site.env)
+    done = halo_process("acme/wait", env=site.env)
     assert done.code == 128 + signal.SIGINT
     assert done.err.strip() == "interrupted"
 

@@ -32,8 +32,8 @@ def events(result_json: dict) -> list[dict]:  # type: ignore[type-arg]
     return [json.loads(line) for line in lines]
 
 
-def test_a_run_writes_everything_under_the_workspace(halo: Halo, spec_file: Path) -> None:
-    done = halo("run", str(spec_file), "--json")
+def test_a_run_writes_everything_under_the_workspace(halo_process: Halo, spec_file: Path) -> None:
+    done = halo_process("run", str(spec_file), "--json")
     assert done.code == 0, done.err
     assert done.json["schema"] == 1
     assert statuses(done.json) == ["computed", "computed", "computed"]
@@ -258,8 +258,12 @@ def test_an_interrupted_worker_says_what_it_kept_and_ends_with_130(
     assert "stopped; one step is kept" in stopped.err
 
 
-def test_a_second_signal_stops_at_once_and_says_how_to_go_on(halo: Halo, spec_file: Path) -> None:
-    stopped = halo("run", str(spec_file), "--set", "stages.learn.fail=two signals", "--json")
+def test_a_second_signal_stops_at_once_and_says_how_to_go_on(
+    halo_process: Halo, spec_file: Path
+) -> None:
+    stopped = halo_process(
+        "run", str(spec_file), "--set", "stages.learn.fail=two signals", "--json"
+    )
     assert stopped.code == 143
     assert statuses(stopped.json) == ["interrupted", "pending", "pending"]
     assert stopped.json["error"]["message"] == (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -94,6 +95,7 @@ def test_its_rows_are_counted_its_model_is_linked_and_its_weights_are_told(
     assert after[2]["takes"] == {"from": "lesson"}
 
 
+@pytest.mark.usefixtures("tracked_workspace")
 def test_what_it_learns_from_must_not_be_tested_on(
     halo: Halo, installed: dict[str, str], spec: Path
 ) -> None:
@@ -117,20 +119,20 @@ def test_what_it_needs_is_converted_and_what_leads_nowhere_is_told(
 
 
 @pytest.fixture(scope="module")
-def done(installed: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def done(
+    halo_in: Halo,
+    installed: dict[str, str],
+    mlflow_tables: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
     """Returns the folder of a run."""
     spec = write_spec(tmp_path_factory.mktemp("done"))
-    result = subprocess.run(
-        [sys.executable, "-m", "halo_core.cli", "run", spec.name, "--json"],
-        capture_output=True,
-        text=True,
-        cwd=spec.parent,
-        env={**os.environ, **installed},
-        timeout=200,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    return Path(json.loads(result.stdout)["folder"])
+    workspace = spec.parent / "workspace"
+    workspace.mkdir()
+    shutil.copy(mlflow_tables, workspace / "mlflow.db")
+    result = halo_in(spec.parent, "run", spec.name, "--json", env=installed)
+    assert result.code == 0, result.err
+    return Path(result.json["folder"])
 
 
 def test_a_run_with_it_is_warned_sampled_judged_recorded_and_reported(done: Path) -> None:

@@ -214,8 +214,9 @@ def test_events_are_sent_to_a_tracker_of_today(
 
 
 def test_mlflow_begins_a_new_run_where_its_store_is_gone(
-    workspace: Path, capsys: pytest.CaptureFixture[str]
+    workspace: Path, mlflow_tables: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    shutil.copy(mlflow_tables, workspace / "mlflow.db")
     state = json.loads((workspace / "runs" / ALONE / "mlflow.json").read_text())
     (old,) = state["stores"].values()
     now = said_now(capsys, "sync", "alone", "--workspace", "ws")

@@ -1,0 +1,215 @@
+"""Fixtures of all tests: `halo` in this process and in one of its own, and MLflow's tables."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+from filelock import FileLock
+
+# Before any library reads it: the tests run in several processes, which would wait for each other.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+
+class Result:
+    """What a command ended with and printed."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one object that it printed on stdout."""
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+
+Halo = Callable[..., Result]
+
+
+@pytest.fixture(scope="session")
+def halo_in() -> Halo:
+    """Runs `halo` in this process, in a given folder, as if the process were a new one.
+
+    The environment, the folder, the path, the warnings and what a command imports from the folder
+    are as before afterwards. A process costs half a second, and one that needs torch five: use
+    `halo_process` where the process is what is tested.
+    """
+
+    def call(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Result:
+        from halo_core import cli
+
+        with as_new_process(folder, env or {}), captured() as (out, err):
+            sys.argv = ["halo", *arguments]
+            code = cli.call(arguments)
+        return Result(code, read_all(out), read_all(err))
+
+    return call
+
+
+@pytest.fixture
+def halo(halo_in: Halo, tmp_path: Path) -> Halo:
+    """Runs `halo` in this process, in an empty folder."""
+    return functools.partial(halo_in, tmp_path)
+
+
+@pytest.fixture
+def halo_process(tmp_path: Path) -> Halo:
+    """Runs `halo` in a process of its own, in an empty folder."""
+
+    def call(*arguments: str, env: Mapping[str, str] | None = None) -> Result:
+        done = subprocess.run(
+            [sys.executable, "-m", "halo_core.cli", *arguments],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, **(env or {})},
+            timeout=120,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+@contextlib.contextmanager
+def as_new_process(folder: Path, env: Mapping[str, str]) -> Iterator[None]:
+    """Gives a command the state of a new process, and takes back what it changes."""
+    from halo_core.plugins.discovery import discover
+    from halo_core.run.identity import version
+
+    environment, argv, path = dict(os.environ), sys.argv, list(sys.path)
+    bytecode = sys.dont_write_bytecode
+    handlers = logging.root.handlers[:]
+    more = [entry for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    more = [entry for entry in more if entry not in path]
+    os.environ.update(env)
+    sys.path[:0] = more
+    # A file that a test writes anew within a second looks like the one that was compiled.
+    sys.dont_write_bytecode = True
+    logging.root.handlers.clear()
+    importlib.invalidate_caches()
+    hidden = {name: sys.modules.pop(name) for name in shadowed_by(more)}
+    modules = set(sys.modules)
+    forget(discover, version)
+    try:
+        with contextlib.chdir(folder), plain_warnings():
+            yield
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.argv, sys.path[:], sys.dont_write_bytecode = argv, path, bytecode
+        logging.root.handlers[:] = handlers
+        for name in set(sys.modules) - modules:
+            if is_below(sys.modules[name], [str(folder), *more]):
+                del sys.modules[name]
+        sys.modules.update(hidden)
+        forget(discover, version)
+
+
+def shadowed_by(folders: Sequence[str]) -> list[str]:
+    """Returns the loaded modules that a new process would find in one of some folders instead."""
+    tops = {path.stem for folder in folders for path in Path(folder).glob("*")}
+    return [name for name in sys.modules if name.partition(".")[0] in tops]
+
+
+def forget(*cached: Any) -> None:
+    """Empties the caches of functions."""
+    for function in cached:
+        function.cache_clear()
+
+
+def is_below(module: Any, folders: Sequence[str]) -> bool:
+    """Returns whether a module comes from one of some folders."""
+    file = getattr(module, "__file__", None) or ""
+    places = [file, *map(str, getattr(module, "__path__", ()))]
+    return any(place.startswith(f"{folder}{os.sep}") for place in places for folder in folders)
+
+
+@contextlib.contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Prints warnings as Python does, and makes none an error."""
+
+    def show(message: Any, category: Any, file: str, line: int, *_: Any) -> None:
+        sys.stderr.write(warnings.formatwarning(message, category, file, line))
+
+    with warnings.catch_warnings():
+        warnings.resetwarnings()
+        for category in (DeprecationWarning, PendingDeprecationWarning, ResourceWarning):
+            warnings.simplefilter("ignore", category)
+        warnings.showwarning = show
+        yield
+
+
+@contextlib.contextmanager
+def captured() -> Iterator[Sequence[IO[str]]]:
+    """Catches what is written to stdout and stderr, by child processes and C code too."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    kept = [os.dup(number) for number in (1, 2)]
+    files = [tempfile.TemporaryFile("w+", encoding="utf-8") for _ in kept]
+    try:
+        for number, file in zip((1, 2), files, strict=True):
+            os.dup2(file.fileno(), number)
+        with (
+            open(1, "w", encoding="utf-8", closefd=False, buffering=1) as out,
+            open(2, "w", encoding="utf-8", closefd=False, buffering=1) as err,
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            yield files
+    finally:
+        for number, before in zip((1, 2), kept, strict=True):
+            os.dup2(before, number)
+            os.close(before)
+
+
+def read_all(file: IO[str]) -> str:
+    """Returns what was written to a file, and closes it."""
+    with file:
+        file.seek(0)
+        return file.read()
+
+
+@pytest.fixture(scope="session")
+def mlflow_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with all its tables and no runs; copy it.
+
+    Making the tables takes seconds; all workers of one call of pytest share them.
+    """
+    from halo_mlflow.store.store import choose_store, connect
+
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder = folder / "mlflow-tables"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "mlflow.db").exists():
+            made = folder.with_name("mlflow-tables-begun")
+            shutil.rmtree(made, ignore_errors=True)
+            made.mkdir()
+            connect(choose_store(f"sqlite:///{made / 'mlflow.db'}", made), timeout_s=5)
+            made.rename(folder)
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def tracked_workspace(tmp_path: Path, mlflow_tables: Path) -> Path:
+    """The workspace of the folder that `halo` runs in, with MLflow's tables."""
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    shutil.copy(mlflow_tables, workspace / "mlflow.db")
+    return workspace
