@@ -137,6 +137,23 @@ def test_a_file_is_labelled_whatever_its_name_says_and_its_other_columns_are_tol
     assert "test.jsonl: ignored columns: topic (1)" in capfd.readouterr().err
 
 
+def test_a_file_with_ratings_is_labelled_where_the_command_says_to_ignore_them(here, capfd):
+    row = {"prompt": [{"role": "user", "content": "q"}], "completion": "e", "rating": 3}
+    write(Path("rated.jsonl"), [row, {**row, "completion": "oo", "stars": 1}])
+    options = ["--data", "rated.jsonl", "--threshold", "1"]
+    assert label(*options, judge=PYTHON) == 2
+    refusal = capfd.readouterr().err
+    assert "rated.jsonl:1: the column 'rating' looks like a label" in refusal
+    assert "Ignore it with --ignore-column rating. Words that are looked for: " in refusal
+    assert "ignore_columns" not in refusal
+    ignored = ["--ignore-column", "rating", "--ignore-column", "stars", "--ignore-column", "gone"]
+    assert label(*options, *ignored, judge=PYTHON) == 0
+    assert read("labels.jsonl", "completion", "desirable") == [("e", False), ("oo", True)]
+    told = capfd.readouterr().err
+    assert "rated.jsonl: ignored columns: rating (2), stars (1)" in told
+    assert "rated.jsonl: --ignore-column names 'gone', which no row has" in told
+
+
 def test_json_says_where_and_how_many(here, capfd):
     assert label("--of", "samples.jsonl", "--threshold", "median", "--json") == 0
     said = json.loads(capfd.readouterr().out)
@@ -239,6 +256,10 @@ def test_what_could_not_be_scored_is_told_and_asked_again_by_the_same_command(he
         (["--of", "none.jsonl", "--threshold", "1"], "--of: no such file or folder: none.jsonl;"),
         (["--of", "run:answers", "--threshold", "1"], "no run or suite 'run'; there: nothing yet"),
         (["--of", "judge.py", "--threshold", "1"], "judge.py:1:"),
+        (
+            ["--of", "samples.jsonl", "--threshold", "1", "--ignore-column", "rating"],
+            "--ignore-column: has no effect without --data; leave it out",
+        ),
         (["--data", "none.jsonl", "--threshold", "1"], "there is no such file or folder."),
         (["--data", "samples.jsonl", "--threshold", "1", "--out", "labels"], "ends in .jsonl"),
         (

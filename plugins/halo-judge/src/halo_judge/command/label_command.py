@@ -35,6 +35,8 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
                      "too, or 'target': the completion that the data held for the prompt."),
         click.option("--data", metavar="FILE", help="Instead of --of, a file of completions that "
                      "the source jsonl reads."),
+        click.option("--ignore-column", "ignored", multiple=True, metavar="NAME", help="With "
+                     "--data, a column to ignore, such as a rating that people gave. Repeatable."),
         click.option("--feedback", type=click.Choice(["binary", "paired", "scored"]),
                      default="binary", show_default=True, help="The feedback to make."),
         click.option("--threshold", metavar="NUMBER|median", help="Binary: the score at which a "
@@ -64,6 +66,7 @@ def label(
     of: str | None,
     against: str | None,
     data: str | None,
+    ignored: Sequence[str],
     feedback: Literal["binary", "paired", "scored"],
     threshold: str | None,
     desirable: Literal["above", "below"],
@@ -100,7 +103,9 @@ def label(
         unfinished=unfinished,
     )
     _check(stage, out)
-    sources = find_sources(stage, open_workspace(workspace), Path(out))
+    if ignored and data is None:
+        raise UserError("has no effect without --data; leave it out", location="--ignore-column")
+    sources = find_sources(stage, open_workspace(workspace), Path(out), ignored)
     for line in sources.notes:
         click.echo(line, err=True)
     result, counts, file = _run(stage, resolved, sources, Path(out))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from halo_core.data import DataSource
 from halo_core.errors import PathError, UserError, did_you_mean
@@ -56,13 +57,16 @@ class Sources:
         )
 
 
-def find_sources(stage: Label, workspace: Workspace, out: Path) -> Sources:
+def find_sources(
+    stage: Label, workspace: Workspace, out: Path, ignored: Sequence[str] = ()
+) -> Sources:
     """Returns the sources that the options name.
 
     Args:
         stage: The options, with what was given for `of`, `against` and `data`.
         workspace: Where runs are looked for.
         out: Where the feedback goes; must be none of the sources.
+        ignored: Columns of `data` that are not read.
 
     Raises:
         PathError: When there are no such samples.
@@ -86,7 +90,10 @@ def find_sources(stage: Label, workspace: Workspace, out: Path) -> Sources:
     notes = [line for path in inputs.values() if path.is_file() for line in _left_out(path)]
     if stage.data is not None:
         file = Path(str(stage.data)).expanduser().resolve()
-        data["data"], notes = _rows(file, workspace)
+        try:
+            data["data"], notes = _rows(file, workspace, ignored)
+        except UserError as error:
+            raise UserError(_as_options(error.message), location=error.location) from error
         names.append(str(file))
     if str(out.resolve()) in names:
         raise UserError(f"{out} is what is labelled; expected another file", location="--out")
@@ -129,7 +136,7 @@ def _stage_of_run(target: Target, option: str) -> Path:
     return target.workspace / sampling[stage]
 
 
-def _rows(file: Path, workspace: Workspace) -> tuple[DataSet, list[str]]:
+def _rows(file: Path, workspace: Workspace, ignored: Sequence[str]) -> tuple[DataSet, list[str]]:
     from halo_core.plugins.discovery import discover
     from halo_core.run.materialise import materialise_set
     from halo_core.run.unread import unread_lines
@@ -140,7 +147,9 @@ def _rows(file: Path, workspace: Workspace) -> tuple[DataSet, list[str]]:
 
     mistakes = Mistakes(Document("--data", Path.cwd(), {}))
     resolver = Resolver(discover(), mistakes)
-    value = {"use": "jsonl", "path": str(file)}
+    value: dict[str, Any] = {"use": "jsonl", "path": str(file)}
+    if ignored:
+        value["ignore_columns"] = list(dict.fromkeys(ignored))
     resolved = resolver.resolve("data", value, ())
     if resolved is not None:
         # Nothing is trained here: a file is read whatever its name says.
@@ -151,5 +160,24 @@ def _rows(file: Path, workspace: Workspace) -> tuple[DataSet, list[str]]:
     (rows,) = materialise_set(data_set, workspace)
     reasons = ", ".join(f"{n} {reason}" for reason, n in rows.dropped.items())
     notes = [f"{file.name}: {rows.count} rows, dropped {reasons}"] if reasons else []
-    notes += [f"{file.name}: {line}" for line in unread_lines(rows.ignored, rows.passed_over)]
+    unread = map(_as_options, unread_lines(rows.ignored, rows.passed_over))
+    notes += [f"{file.name}: {line}" for line in unread]
     return DataSet(file.name, rows.feedback, [rows.file]), notes
+
+
+_READ_IT = re.compile(r"Read (it|them) with columns: .*?, or ignore \1 with ")
+_IGNORE = re.compile(r"ignore_columns: \[([^\]]*)\]")
+
+
+def _as_options(message: str) -> str:
+    """Returns advice on the source's options as advice on those of the command.
+
+    >>> _as_options("ignore it with ignore_columns: [rating, stars]. Words")
+    'ignore it with --ignore-column rating --ignore-column stars. Words'
+    """
+    # The rows get their feedback from the judge, so no column of theirs is a label.
+    message = _READ_IT.sub(r"Ignore \1 with ", message)
+    message = _IGNORE.sub(
+        lambda found: " ".join(f"--ignore-column {name}" for name in found[1].split(", ")), message
+    )
+    return message.replace("ignore_columns", "--ignore-column")
