@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,12 @@ from halo_core.progress import SilentProgress
 from halo_core.stage import Inputs, ModelInput
 
 Winner = Literal["A", "B", "tie"]
+Tools = Sequence[Mapping[str, Any]]
+"""JSON schemas of what an assistant may call."""
+Fields = Mapping[str, Any]
+"""What the message of a completion holds besides its text: `tool_calls`, thoughts and so on."""
+Beside = Literal["tools", "fields"]
+"""What belongs to a row besides its messages and texts: see `Tools` and `Fields`."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +36,18 @@ class Comparison:
         prompt: The messages before the completion.
         a: The text shown first.
         b: The text shown second.
+        tools: The tools that the prompt offers; None for none.
+        a_fields: What else the message of `a` holds, such as `tool_calls`; None for nothing.
+        b_fields: What else that of `b` holds.
     """
 
     id: str
     prompt: Prompt
     a: str
     b: str
+    tools: Tools | None = None
+    a_fields: Fields | None = None
+    b_fields: Fields | None = None
 
 
 @dataclass(frozen=True)
@@ -177,6 +189,14 @@ class Judge(Component):
 
         Raises:
             UserError: In place of a pair; the location names an option.
+        """
+        return ()
+
+    def reads_beside(self) -> Collection[Beside]:
+        """Returns what it reads besides messages and texts: ``tools``, ``fields``, both or neither.
+
+        What it does not read of the rows is told by a warning, with the number of rows, and
+        completions with calls of tools, whose text is a part of what they say, are not labelled.
         """
         return ()
 

@@ -10,13 +10,23 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, ClassVar, Protocol, final
 
+from halo_core.completion import Completion
 from halo_core.component import Component
 from halo_core.errors import PluginError
 from halo_core.feedback import Prompt, prompt_id
 from halo_core.guarded.blame import blaming, first_wrong, is_number, plugin_error
 from halo_core.guarded.judge_calls import Form, checked_replies, opened
 from halo_core.hashing import short_hash
-from halo_core.judge import Comparison, Judge, JudgeContext, JudgeSession, Verdict, Winner
+from halo_core.judge import (
+    Comparison,
+    Fields,
+    Judge,
+    JudgeContext,
+    JudgeSession,
+    Tools,
+    Verdict,
+    Winner,
+)
 
 
 @dataclass(frozen=True)
@@ -27,11 +37,15 @@ class Answer:
         id: Names it within its stage.
         prompt: The messages before the completion.
         completion: The text.
+        fields: What else its message holds, such as `tool_calls`; None for nothing.
+        tools: The tools that the prompt offers; None for none.
     """
 
     id: str
     prompt: Prompt
     completion: str
+    fields: Fields | None = None
+    tools: Tools | None = None
 
 
 @dataclass(frozen=True)
@@ -204,13 +218,21 @@ def higher(a: float, b: float, tie_below: float = 0.0) -> Winner:
     return "A" if a > b else "B"
 
 
-def answer_id(prompt: Prompt, completion: str) -> str:
+def answer_id(
+    prompt: Prompt, completion: str, fields: Fields | None = None, tools: Tools | None = None
+) -> str:
     """Returns what names a completion of a prompt by its content, on every machine.
+
+    Args:
+        prompt: The messages before it.
+        completion: Its text.
+        fields: What else its message holds.
+        tools: The tools that the prompt offers.
 
     >>> answer_id([{"role": "user", "content": "hi"}], "Hello.")
     '897be8e1f0370e7f-2d8bd7d9bb5f85ba'
     """
-    return f"{prompt_id(prompt)}-{text_id(completion)}"
+    return f"{prompt_id(prompt, tools)}-{text_id(Completion(completion, fields).key)}"
 
 
 def text_id(text: str) -> str:
@@ -223,8 +245,12 @@ def text_id(text: str) -> str:
 
 
 def _answers(comparison: Comparison) -> tuple[Answer, Answer]:
-    prompt, a, b = comparison.prompt, comparison.a, comparison.b
-    return Answer(answer_id(prompt, a), prompt, a), Answer(answer_id(prompt, b), prompt, b)
+    prompt, tools = comparison.prompt, comparison.tools
+
+    def answer(text: str, fields: Fields | None) -> Answer:
+        return Answer(answer_id(prompt, text, fields, tools), prompt, text, fields, tools)
+
+    return answer(comparison.a, comparison.a_fields), answer(comparison.b, comparison.b_fields)
 
 
 def _words(score: Score) -> str:

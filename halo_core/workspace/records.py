@@ -39,6 +39,8 @@ class SampleLine(TypedDict):
     """Text of the model, control tokens included."""
     tokens: int
     """Length of the completion in tokens."""
+    completion_fields: NotRequired[dict[str, Any] | None]
+    """Further fields of the completion's message, where sampling tells them from its text."""
     target: NotRequired[str | None]
     """Demonstrated, chosen or desirable completion of the prompt in the data; null without text."""
     target_fields: NotRequired[dict[str, Any] | None]
@@ -97,6 +99,12 @@ class VerdictLine(TypedDict):
     """Length of the completion in tokens, where it is known."""
     baseline_tokens: NotRequired[int | None]
     """Length of the baseline in tokens, where it is known."""
+    tools: NotRequired[list[dict[str, Any]] | None]
+    """Tools that the prompt offers."""
+    completion_fields: NotRequired[dict[str, Any] | None]
+    """Further fields of the completion's message: tool_calls and so on."""
+    baseline_fields: NotRequired[dict[str, Any] | None]
+    """Further fields of the baseline's message: tool_calls and so on."""
 
 
 class ScoreLine(TypedDict):
@@ -114,6 +122,8 @@ class ScoreLine(TypedDict):
     """Words of the judge, or why it failed."""
     cut: bool
     """Whether the text was too long, so that the judge saw a part of it."""
+    completion_fields: NotRequired[dict[str, Any] | None]
+    """Further fields of the completion's message: tool_calls and so on."""
 
 
 class FeedbackLine(TypedDict):

@@ -89,6 +89,18 @@ def test_the_same_text_after_another_prompt_is_scored_again() -> None:
     assert session.asked == ["x", "y", "x", "y"]
 
 
+def test_the_same_text_beside_other_calls_or_tools_is_scored_again() -> None:
+    session = Session({"x": 1.0})
+    fields, tools = {"tool_calls": [{"name": "moo"}]}, [{"name": "moo"}]
+    comparisons = [
+        Comparison("1", PROMPT, "x", "x"),
+        Comparison("2", PROMPT, "x", "x", None, fields, None),
+        Comparison("3", PROMPT, "x", "x", tools, fields, fields),
+    ]
+    assert len(list(ScoreComparisons(Scoring(), session).compare(comparisons))) == 3
+    assert session.asked == ["x"] * 3
+
+
 def test_an_unscored_side_makes_the_comparison_unscored_with_its_reason() -> None:
     said = compare(Session({"x": 1.0, "y": None}), ("x", "y"), ("x", "x"))
     assert (said["0"].winner, said["0"].reason) == (None, "B: too odd")
