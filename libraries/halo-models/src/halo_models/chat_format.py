@@ -117,11 +117,13 @@ class ChatFormat:
         """Returns all that the template writes of a prompt with its answer.
 
         Raises:
-            TemplateMismatchError: When the template refuses it.
+            TemplateMismatchError: When the template refuses it, or leaves something out.
         """
         marked = self._marked(conversation)
         messages = [*marked.prompt, self.tokeniser.mark(answer.message)]
-        return self._renderer.render(marked, messages, answer_follows=False)
+        text = self._renderer.render(marked, messages, answer_follows=False)
+        self._left_out.check_whole(marked, messages, text)
+        return text
 
     def content(self, conversation: Conversation, text: str) -> str:
         """Returns what a model wrote behind a prompt, as the content of a message.

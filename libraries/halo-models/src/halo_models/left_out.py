@@ -45,16 +45,28 @@ class LeftOut:
                 "Give a template that writes it",
                 conversation.place,
             )
-        row = _Row(self._renderer, conversation, messages, text, answer_follows=True)
-        for number, message in enumerate(messages):
+        self._check(_Row(self._renderer, conversation, messages, text, answer_follows=True))
+
+    def check_whole(
+        self, conversation: Conversation, messages: Sequence[Message], text: str
+    ) -> None:
+        """Checks that the text of messages, with the answer among them, holds all of them.
+
+        Raises:
+            TemplateMismatchError: When something is left out; names it.
+        """
+        self._check(_Row(self._renderer, conversation, messages, text, answer_follows=False))
+
+    def _check(self, row: _Row) -> None:
+        for number, message in enumerate(row.messages):
             content = message["content"].strip()
             known = ("content", *row.kind(number)) in self._written
-            if content and not (known and content in text):
+            if content and not (known and content in row.text):
                 self._check_content(row, number)
-        missing = [name for n in range(len(messages)) for name in self._fields(row, n)]
-        if conversation.tools and self._is_left_out(row, "tools", 0, [messages]):
+        missing = [name for n in range(len(row.messages)) for name in self._fields(row, n)]
+        if row.conversation.tools and self._is_left_out(row, "tools", 0, [row.messages]):
             missing.append("tools")
-        _refuse(missing, conversation)
+        _refuse(missing, row.conversation)
 
     def check_answer(
         self, conversation: Conversation, messages: Sequence[Message], text: str
@@ -155,7 +167,7 @@ class _Row:
         self.conversation = conversation
         self.messages = messages
         self._renderer = renderer
-        self._text = text
+        self.text = text
         self._answer_follows = answer_follows
 
     def shows(self, messages: Sequence[Message], tools: Any = ...) -> bool:
@@ -164,7 +176,7 @@ class _Row:
         if tools is not ...:
             changed = replace(changed, tools=tools)
         return self._renderer.differs(
-            changed, messages, self._text, answer_follows=self._answer_follows
+            changed, messages, self.text, answer_follows=self._answer_follows
         )
 
     def kind(self, number: int) -> tuple[Hashable, ...]:
