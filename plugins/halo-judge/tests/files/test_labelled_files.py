@@ -5,6 +5,7 @@ import json
 import pytest
 
 from halo_core.errors import DataError, PathError
+from halo_core.feedback import prompt_id
 from halo_judge.files.labelled import read_labelled
 
 
@@ -126,3 +127,16 @@ def test_files_that_are_not_there_or_empty_are_named(read, tmp_path):
         read_labelled(str(tmp_path / "row.jsonl"))
     with pytest.raises(PathError, match="this is a folder; expected a file of labelled"):
         read_labelled(str(tmp_path))
+
+
+def test_tools_and_fields_of_a_labelled_row_are_judged(read):
+    tools, calls = [{"name": "weather"}], {"tool_calls": [{"name": "weather"}]}
+    row = {**PLAIN, "label": "a", "tools": tools, "b_fields": calls}
+    plain, tooled = read({**PLAIN, "label": "a"}, row).comparisons
+    assert (tooled.duel.tools, tooled.duel.fields, tooled.duel.baseline_fields) == (
+        tools,
+        None,
+        calls,
+    )
+    assert plain.duel.tools is None
+    assert tooled.duel.prompt_id == prompt_id(tooled.duel.prompt, tools) != plain.duel.prompt_id

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from halo_core.errors import DataError, PathError
+from halo_core.feedback import prompt_id
 from halo_judge.files.output_pairs import clusters, pair_outputs, pair_with_targets, subset
 from halo_judge.files.outputs import read_outputs
 
@@ -159,3 +160,68 @@ def test_files_without_a_common_prompt_show_how_theirs_begin(file):
     )
     with pytest.raises(DataError, match="none of the 1 outputs has a target; expected samples of"):
         pair_with_targets(ours)
+
+
+TOOLS = [{"type": "function", "function": {"name": "weather"}}]
+CALLS = {"tool_calls": [{"function": {"name": "weather", "arguments": {}}}]}
+
+
+def test_samples_meet_by_prompt_and_tools(file, make_sample):
+    line = make_sample(1, "good", None)
+    tooled = {**line, "prompt_id": prompt_id(line["prompt"], TOOLS), "tools": TOOLS}
+    ours = read_outputs(file([line, {**tooled, "completion_fields": CALLS}], "ours.jsonl"))
+    theirs = read_outputs(file([{**tooled, "completion": "bad"}], "theirs.jsonl"))
+    pairing = pair_outputs(ours, theirs)
+    (duel,) = pairing.duels
+    assert (duel.prompt_id, duel.tools) == (tooled["prompt_id"], TOOLS)
+    assert (duel.fields, duel.baseline_fields) == (CALLS, None)
+    assert (pairing.alone, pairing.other_alone) == (1, 0)
+    assert clusters(pairing.duels) == [tooled["prompt_id"]]
+
+
+def test_a_row_without_an_id_is_named_by_its_prompt_and_tools(file):
+    row = {"prompt": "q", "completion": "good", "tools": TOOLS}
+    ours = read_outputs(file([row], "ours.jsonl"))
+    theirs = read_outputs(file([{**row, "completion": "bad", "prompt_id": "7"}], "theirs.jsonl"))
+    (duel,) = pair_outputs(ours, theirs).duels
+    assert duel.prompt_id == prompt_id([{"role": "user", "content": "q"}], TOOLS)
+
+
+def test_ids_that_rows_have_of_their_own_match_them(file):
+    row = {"prompt": [{"role": "user", "content": "q", "name": "Ana"}], "completion": "good"}
+    old = {"prompt": [{"role": "user", "content": "q"}], "completion": "bad", "prompt_id": "7"}
+    ours = read_outputs(file([{**row, "prompt_id": "7"}], "ours.jsonl"))
+    (duel,) = pair_outputs(ours, read_outputs(file([old], "theirs.jsonl"))).duels
+    assert duel.prompt_id == "7"
+
+
+def test_an_id_that_names_two_prompts_is_told(file):
+    rows = [{"prompt": f"q{i}", "completion": "x", "prompt_id": "7"} for i in range(2)]
+    with pytest.raises(DataError) as told:
+        read_outputs(file(rows))
+    assert "rows.jsonl:2: the prompt_id '7' names another prompt than in a row before" in (
+        str(told.value)
+    )
+    ours, theirs = (read_outputs(file([row], f"{row['prompt']}.jsonl")) for row in rows)
+    with pytest.raises(DataError, match="the prompt_id '7' names another prompt than in the other"):
+        pair_outputs(ours, theirs)
+
+
+def test_targets_keep_their_fields_and_calls_alone_are_an_output(file):
+    row = {"prompt": "q", "completion": None, "completion_fields": CALLS, "target": "t"}
+    read = read_outputs(file([{**row, "target_fields": {"thinking": "?"}}]))
+    (duel,) = pair_with_targets(read).duels
+    assert (duel.completion, duel.fields, duel.baseline_fields) == ("", CALLS, {"thinking": "?"})
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ({"tools": {}}, "rows.jsonl:1: tools is {}; expected a list of objects"),
+        ({"target_fields": [1]}, "rows.jsonl:1: target_fields is [1]; expected an object"),
+    ],
+)
+def test_tools_and_fields_of_another_form_are_named_with_their_line(file, column, message):
+    with pytest.raises(DataError) as told:
+        read_outputs(file([{"prompt": "q", "completion": "x", **column}]))
+    assert message in str(told.value)

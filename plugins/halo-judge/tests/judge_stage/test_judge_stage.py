@@ -417,3 +417,42 @@ def test_verdicts_of_an_older_halo_hold(judge_context, scripted, mixed):
     stage(judge).run(context)
     assert judge.asked == []
     assert {record["v"] for record in records(context)} == {1}
+
+
+TOOLS = [{"type": "function", "function": {"name": "weather"}}]
+CALLS = {"tool_calls": [{"function": {"name": "weather", "arguments": {}}}]}
+
+
+def test_what_stands_beside_the_texts_reaches_the_judge_and_stays_in_the_lines(
+    judge_context, scripted, make_sample
+):
+    samples = [make_sample(1, "good", "good") | {"tools": TOOLS, "target_fields": CALLS}]
+    judge = scripted(by_text)
+    told: list[str] = []
+    context = judge_context(samples, warn=told.append)
+    stage(judge).run(context)
+    assert [(c.tools, c.a_fields, c.b_fields) for c in judge.asked] == [
+        (TOOLS, None, CALLS),
+        (TOOLS, CALLS, None),
+    ]
+    (line,) = records(context)
+    assert (line["tools"], line["baseline_fields"]) == (TOOLS, CALLS)
+    assert "completion_fields" not in line
+    assert told == [
+        "1 of 1 prompts offer tools, 1 of 2 completions hold tool_calls, which Scripted does not "
+        "read"
+    ]
+    stage(judge).run(judge_context(samples))
+    assert len(judge.asked) == 2
+    changed = [samples[0] | {"target_fields": {"thinking": "?"}}]
+    stage(judge).run(judge_context(changed))
+    assert [c.b_fields for c in judge.asked[2:]] == [{"thinking": "?"}, None]
+
+
+def test_the_fields_of_another_stages_samples_are_those_of_the_baseline(
+    judge_context, scripted, make_sample
+):
+    judge = scripted(by_text)
+    ours = [make_sample(1, "bad", None) | {"completion_fields": CALLS}]
+    stage(judge, against="other").run(judge_context(ours, against=[make_sample(1, "good", None)]))
+    assert [(c.a_fields, c.b_fields) for c in judge.asked] == [(CALLS, None), (None, CALLS)]

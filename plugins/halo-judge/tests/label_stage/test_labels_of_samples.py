@@ -152,11 +152,59 @@ def test_rows_of_data_keep_what_stands_beside_their_completions(tmp_path):
     assert second["completion_token_ids"] == [4]
     assert first["id"] != second["id"]
     counts = json.loads((context.folder / "counts.json").read_text())
-    assert counts["dropped"] == {"completion with tool_calls, which judges do not read": 1}
+    assert counts["dropped"] == {"completion with tool_calls, which the judge does not read": 1}
     assert told[0] == (
-        "judges see messages and texts alone, and not reasoning_content (1), tools (1); the rows "
-        "keep them"
+        "1 of 1 prompts offer tools, 1 of 2 completions hold reasoning_content, which Lengths does "
+        "not read"
     )
+
+
+class Whole(Lengths):
+    """Scores by the calls of tools, which it reads."""
+
+    def reads_beside(self):
+        return {"tools", "fields"}
+
+    def score(self, answers):
+        for answer in answers:
+            self.asked.append((answer.completion, answer.fields, answer.tools))
+            yield Score(answer.id, float(len((answer.fields or {}).get("tool_calls", ()))))
+
+
+def test_a_judge_that_reads_calls_labels_completions_of_calls_alone(tmp_path):
+    prompt = [{"role": "user", "content": "hi"}]
+    calls = {"tool_calls": [{"name": "x"}]}
+    rows = [
+        {"prompt": prompt, "completion": "", "completion_fields": calls, "tools": TOOLS},
+        {"prompt": prompt, "completion": "a", "completion_fields": None, "tools": TOOLS},
+    ]
+    told: list[str] = []
+    data = {"data": data_set(tmp_path, "demonstration", rows)}
+    context = stage_context(tmp_path / "label", data=data, warn=told.append)
+    first, second = label(context, Whole(), feedback="binary", threshold=1.0)
+    assert Lengths.asked == [("", calls, TOOLS), ("a", None, TOOLS)]
+    assert (first["completion_fields"], first["desirable"]) == (calls, True)
+    assert second["desirable"] is False
+    assert told == []
+    lines = (context.folder / "scores.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line).get("completion_fields") for line in lines] == [calls, None]
+
+
+def test_a_judge_that_compares_gets_what_stands_beside_the_texts(tmp_path, scripted):
+    prompt = [{"role": "user", "content": "hi"}]
+    thoughts = {"reasoning_content": "Hm."}
+    rows = [
+        {"prompt": prompt, "completion": "abc", "completion_fields": thoughts, "tools": TOOLS},
+        {"prompt": prompt, "completion": "abc", "tools": TOOLS},
+    ]
+    context = stage_context(
+        tmp_path / "label", data={"data": data_set(tmp_path, "demonstration", rows)}
+    )
+    judge = scripted(lambda c: "A" if c.a_fields else "B")
+    (row,) = label(context, judge, feedback="paired")
+    assert {c.tools == TOOLS for c in judge.asked} == {True}
+    assert [(c.a_fields, c.b_fields) for c in judge.asked] == [(thoughts, None), (None, thoughts)]
+    assert (row["chosen_fields"], row.get("rejected_fields")) == (thoughts, None)
 
 
 def test_samples_in_a_file_keep_their_ids_and_the_fields_of_their_prompts(tmp_path, sampled):

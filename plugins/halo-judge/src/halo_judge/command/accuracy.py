@@ -95,7 +95,9 @@ def evaluation(judged: Sequence[JudgedComparison], *, confidence: float) -> dict
     scored = [comparison for comparison in judged if comparison.line["result"] != "unscored"]
     right = [comparison for comparison in judged if comparison.points is not None]
     points = [comparison.points for comparison in right if comparison.points is not None]
-    clusters = [prompt_id(comparison.line["prompt"]) for comparison in right]
+    clusters = [
+        prompt_id(comparison.line["prompt"], comparison.line.get("tools")) for comparison in right
+    ]
     return {
         "n": len(judged),
         "majority": sum(comparison.labelled.majority is not None for comparison in judged),

@@ -36,7 +36,7 @@ def files_summary(verdicts: Sequence[VerdictLine], *, confidence: float) -> dict
     metrics = summary_metrics(verdicts, confidence=confidence)
     scored = [line for line in verdicts if line["result"] != "unscored"]
     points = [POINTS[line["result"]] for line in scored]
-    prompts = [prompt_id(line["prompt"]) for line in scored]
+    prompts = [prompt_id(line["prompt"], line.get("tools")) for line in scored]
     if scored and len(set(prompts)) < len(prompts):
         share = clustered_rate(points, prompts, confidence=confidence)
         metrics |= {"win_lo": share.low, "win_hi": share.high}

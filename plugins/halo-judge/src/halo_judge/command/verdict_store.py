@@ -42,7 +42,7 @@ class JudgeWork:
         key = digest(
             [
                 component_identity(self.judge.resolved),
-                [[d.prompt_id, d.prompt, d.completion, d.baseline] for d in self.duels],
+                [_content(duel) for duel in self.duels],
                 [list(self.orders[duel.prompt_id]) for duel in self.duels],
             ]
         )
@@ -56,6 +56,11 @@ class JudgeWork:
     def comparisons(self) -> list[Comparison]:
         """Returns what the judge is shown, all in all."""
         return comparisons(self.duels, self.orders)
+
+
+def _content(duel: Duel) -> list[Any]:
+    content = [duel.prompt_id, duel.prompt, duel.completion, duel.baseline]
+    return [*content, *([duel.beside] if duel.beside else [])]
 
 
 def plan_work(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from halo_core.errors import DataError, PathError
 from halo_core.feedback import Prompt, prompt_id
 from halo_core.workspace.json_files import near_names, objects
 from halo_judge.files.output_pairs import number_prompts
-from halo_judge.files.outputs import FileRow, instruction_of, prompt_of
+from halo_judge.files.outputs import FileRow, beside_of, instruction_of, prompt_of
 from halo_judge.judge_stage.duels import Duel
 from halo_statistics import Result
 
@@ -131,14 +131,14 @@ def read_labelled(given: str) -> LabelledFile:
             dropped[NO_LABEL] += 1
         else:
             key = pair.key if pair.repeats else number
-            _add(pairs.setdefault(key, _Pair(pair.prompt, pair.a, pair.b, {})), pair)
+            _add(pairs.setdefault(key, replace(pair, labels={})), pair)
     if not pairs:
         counted = ", ".join(f"{n} left out: {why}" for why, n in dropped.items())
         raise DataError(
             f"no labelled comparison in it ({counted or 'it is empty'})", location=str(path)
         )
     name = re.sub(r"\.jsonl?(\.gz)?$", "", path.name)
-    rated = [Rated(prompt_id(p.prompt), p.labels) for p in [*pairs.values(), *textless]]
+    rated = [Rated(p.prompt_id, p.labels) for p in [*pairs.values(), *textless]]
     return LabelledFile(path, name, _comparisons(list(pairs.values())), rated, dropped)
 
 
@@ -149,6 +149,12 @@ class _Pair:
     b: Any
     labels: dict[str, Choice]
     repeats: bool = False
+    beside: Mapping[str, Any] = field(default_factory=dict)
+    """Its `tools`, `a_fields` and `b_fields`."""
+
+    @property
+    def prompt_id(self) -> str:
+        return prompt_id(self.prompt, self.beside.get("tools"))
 
     @property
     def usable(self) -> bool:
@@ -156,7 +162,7 @@ class _Pair:
 
     @property
     def key(self) -> object:
-        return prompt_id(self.prompt), self.a, self.b
+        return self.prompt_id, self.a, self.b
 
 
 def _add(of_texts: _Pair, pair: _Pair) -> None:
@@ -168,11 +174,13 @@ def _add(of_texts: _Pair, pair: _Pair) -> None:
 
 
 def _comparisons(pairs: Sequence[_Pair]) -> list[Labelled]:
-    ids = number_prompts(pair.prompt for pair in pairs)
-    return [
-        Labelled(Duel(id_, pair.prompt, pair.a, pair.b, None, None), pair.labels)
-        for id_, pair in zip(ids, pairs, strict=True)
-    ]
+    ids = number_prompts(pair.prompt_id for pair in pairs)
+    return [Labelled(_duel(id_, pair), pair.labels) for id_, pair in zip(ids, pairs, strict=True)]
+
+
+def _duel(id_: str, pair: _Pair) -> Duel:
+    beside = [pair.beside.get(name) for name in ("tools", "a_fields", "b_fields")]
+    return Duel(id_, pair.prompt, pair.a, pair.b, None, None, *beside)
 
 
 def _pair(row: FileRow, place: str) -> _Pair:
@@ -189,7 +197,9 @@ def _pair(row: FileRow, place: str) -> _Pair:
         return _Pair(instruction_of(row, place), row["response1"], row["response2"], labels)
     if {"prompt", "a", "b"} <= row.keys() and ("label" in row or "labels" in row):
         labels = _labels(_plain(row, place), _word, place)
-        return _Pair(prompt_of(row["prompt"], "prompt", place), row["a"], row["b"], labels)
+        beside = beside_of(row, ("a_fields", "b_fields"), place)
+        prompt = prompt_of(row["prompt"], "prompt", place)
+        return _Pair(prompt, row["a"], row["b"], labels, beside=beside)
     raise DataError(f"got a row with {', '.join(row) or 'nothing'}; {_EXPECTED}", location=place)
 
 

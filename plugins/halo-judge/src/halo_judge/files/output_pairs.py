@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from halo_core.errors import DataError
-from halo_core.feedback import Prompt, prompt_id
+from halo_core.feedback import prompt_id
+from halo_core.judge import Fields
 from halo_judge.files.outputs import ModelOutput, OutputFile
 from halo_judge.judge_stage.duels import Duel
 
@@ -36,7 +37,7 @@ class Pairing:
 
 def clusters(duels: Iterable[Duel]) -> list[str]:
     """Returns the id of each duel's prompt: those of one prompt are not independent."""
-    return [prompt_id(duel.prompt) for duel in duels]
+    return [prompt_id(duel.prompt, duel.tools) for duel in duels]
 
 
 def pair_with_targets(a: OutputFile) -> Pairing:
@@ -46,9 +47,9 @@ def pair_with_targets(a: OutputFile) -> Pairing:
         DataError: When no row has one.
     """
     paired = [(output, output.target) for output in a.outputs]
-    ids = number_prompts(output.prompt for output, target in paired if target is not None)
+    ids = number_prompts(output.prompt_id for output, target in paired if target is not None)
     duels = [
-        Duel(next(ids), output.prompt, output.text, target, output.tokens, output.target_tokens)
+        _duel(next(ids), output, target, output.target_tokens, output.sampled.get("target_fields"))
         for output, target in paired
         if target is not None
     ]
@@ -69,7 +70,10 @@ def pair_outputs(a: OutputFile, b: OutputFile) -> Pairing:
     Raises:
         DataError: When no prompt is in both files.
     """
-    ours, theirs = _by_prompt(a.outputs), _by_prompt(b.outputs)
+    outputs = [*a.outputs, *b.outputs]
+    # Where a row names its prompt and another does not, only the messages say which are the same.
+    own = all(output.own_id for output in outputs)
+    ours, theirs = (_by_prompt(file.outputs, own=own) for file in (a, b))
     couples = [
         couple for id_, mine in ours.items() for couple in _couples(mine, theirs.get(id_, ()))
     ]
@@ -79,22 +83,54 @@ def pair_outputs(a: OutputFile, b: OutputFile) -> Pairing:
             f"the same prompts, word by word. The first here: {_start(b)}; there: {_start(a)}",
             location=str(b.path),
         )
+    _check_same_prompts(couples, b)
     places = {id(output): place for place, output in enumerate(a.outputs)}
     couples.sort(key=lambda couple: places[id(couple[0])])
-    ids = number_prompts(mine.prompt for mine, _ in couples)
+    ids = number_prompts(mine.prompt_id for mine, _ in couples)
     duels = [
-        Duel(next(ids), mine.prompt, mine.text, other.text, mine.tokens, other.tokens)
+        _duel(next(ids), mine, other.text, other.tokens, other.sampled.get("completion_fields"))
         for mine, other in couples
     ]
     met = [{id(output) for output in side} for side in zip(*couples, strict=True)]
     return Pairing(duels, len(a.outputs) - len(met[0]), len(b.outputs) - len(met[1]))
 
 
-def _by_prompt(outputs: Iterable[ModelOutput]) -> Mapping[str, list[ModelOutput]]:
+def _duel(
+    id_: str,
+    output: ModelOutput,
+    baseline: str,
+    baseline_tokens: int | None,
+    baseline_fields: Fields | None,
+) -> Duel:
+    return Duel(
+        id_,
+        output.prompt,
+        output.text,
+        baseline,
+        output.tokens,
+        baseline_tokens,
+        output.tools,
+        output.sampled.get("completion_fields"),
+        baseline_fields,
+    )
+
+
+def _by_prompt(outputs: Iterable[ModelOutput], *, own: bool) -> Mapping[str, list[ModelOutput]]:
     by_prompt: dict[str, list[ModelOutput]] = {}
     for output in outputs:
-        by_prompt.setdefault(prompt_id(output.prompt), []).append(output)
+        id_ = output.prompt_id if own else output.content_id
+        by_prompt.setdefault(id_, []).append(output)
     return by_prompt
+
+
+def _check_same_prompts(couples: Iterable[tuple[ModelOutput, ModelOutput]], b: OutputFile) -> None:
+    for mine, other in couples:
+        if [m["content"] for m in mine.prompt] != [m["content"] for m in other.prompt]:
+            raise DataError(
+                f"the prompt_id {other.prompt_id!r} names another prompt than in the other file; "
+                "expected the same prompts under the same ids. Leave the column out",
+                location=str(b.path),
+            )
 
 
 def _couples(
@@ -107,16 +143,14 @@ def _couples(
     return zip(mine, theirs, strict=False)
 
 
-def number_prompts(prompts: Iterable[Prompt]) -> Iterator[str]:
+def number_prompts(ids: Iterable[str]) -> Iterator[str]:
     """Yields the id of each prompt, told apart where a prompt comes again.
 
-    >>> hi = [{"role": "user", "content": "hi"}]
-    >>> list(number_prompts([hi, hi]))
+    >>> list(number_prompts(["897be8e1f0370e7f", "897be8e1f0370e7f"]))
     ['897be8e1f0370e7f', '897be8e1f0370e7f.2']
     """
     seen: Counter[str] = Counter()
-    for prompt in prompts:
-        id_ = prompt_id(prompt)
+    for id_ in ids:
         seen[id_] += 1
         yield id_ if seen[id_] == 1 else f"{id_}.{seen[id_]}"
 

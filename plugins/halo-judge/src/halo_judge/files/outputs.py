@@ -9,13 +9,22 @@ from pathlib import Path
 from typing import Any, cast
 
 from halo_core.errors import DataError, PathError
-from halo_core.feedback import Message, Prompt, further_fields
+from halo_core.feedback import Message, Prompt, further_fields, prompt_id
+from halo_core.judge import Tools
 from halo_core.workspace.json_files import near_names, objects
 from halo_core.workspace.records import SAMPLES
 
 FileRow = Mapping[str, Any]
 
-_SAMPLED = ("token_ids", "finish", "tokenizer", "template", "tools")
+_SAMPLED = (
+    "token_ids",
+    "finish",
+    "tokenizer",
+    "template",
+    "tools",
+    "completion_fields",
+    "target_fields",
+)
 NO_TEXT = "an output that is no text"
 
 
@@ -29,7 +38,9 @@ class ModelOutput:
         tokens: Its length in tokens; None where the file does not say.
         target: The completion that the data holds for the prompt; None where there is none.
         target_tokens: Its length in tokens; None where the file does not say.
-        sampled: What else a sample of halo says: its token ids, finish, digests and tools.
+        sampled: What else a sample of halo says: its token ids, finish, digests and tools, and the
+            further fields of both messages.
+        own_id: The `prompt_id` of the row; None where it has none.
     """
 
     prompt: Prompt
@@ -38,6 +49,22 @@ class ModelOutput:
     target: str | None = None
     target_tokens: int | None = None
     sampled: Mapping[str, Any] = field(default_factory=dict)
+    own_id: str | None = None
+
+    @property
+    def tools(self) -> Tools | None:
+        """The tools that the prompt offers."""
+        return self.sampled.get("tools")
+
+    @property
+    def prompt_id(self) -> str:
+        """Names the prompt: as its row does, else by its messages and tools."""
+        return self.own_id or self.content_id
+
+    @property
+    def content_id(self) -> str:
+        """Names the prompt by its messages and tools."""
+        return prompt_id(self.prompt, self.tools)
 
 
 @dataclass(frozen=True)
@@ -61,23 +88,32 @@ class OutputFile:
 def read_outputs(given: str) -> OutputFile:
     """Returns the outputs in a file, or in a sampling stage's folder.
 
-    A row is a sample of halo (``prompt``, ``completion``; perhaps ``target`` and lengths) or one
-    of AlpacaEval (``instruction``, ``output``; perhaps ``input`` and ``generator``).
+    A row is a sample of halo (``prompt``, ``completion``; perhaps ``target``, ``tools``, fields of
+    both messages and lengths) or one of AlpacaEval (``instruction``, ``output``; perhaps ``input``
+    and ``generator``).
 
     Args:
         given: A ``.jsonl`` or ``.json`` file (also ``.gz``), or a folder with `samples.jsonl`.
 
     Raises:
         PathError: When there is no such file.
-        DataError: When a row is neither, or there are none.
+        DataError: When a row is neither, or there are none, or a ``prompt_id`` names two prompts.
     """
     path = find_file(given)
     outputs, dropped, generators = [], Counter[str](), set[str]()
+    ids: dict[str, str] = {}
     for number, row in objects(path):
         output = _output(row, f"{path}:{number}")
         if output is None:
             dropped[NO_TEXT] += 1
         else:
+            named = ids.setdefault(output.prompt_id, output.content_id)
+            if named != output.content_id:
+                raise DataError(
+                    f"the prompt_id {output.prompt_id!r} names another prompt than in a row "
+                    "before; expected one id for each prompt with its tools. Leave the column out",
+                    location=f"{path}:{number}",
+                )
             outputs.append(output)
             generators.add(str(row.get("generator", "")))
     if not outputs:
@@ -114,11 +150,16 @@ def _output(row: FileRow, place: str) -> ModelOutput | None:
         text, target = row["completion"], row.get("target")
         prompt = prompt_of(row["prompt"], "prompt", place)
         lengths = [_count(row.get(key)) for key in ("tokens", "target_tokens")]
+        sampled = {name: row[name] for name in _SAMPLED if row.get(name) is not None}
+        sampled |= beside_of(row, ("completion_fields", "target_fields"), place)
+        if text is None and sampled.get("completion_fields"):
+            text = ""  # Calls of tools alone.
         if not isinstance(text, str):
             return None
-        sampled = {name: row[name] for name in _SAMPLED if row.get(name) is not None}
         target = target if isinstance(target, str) else None
-        return ModelOutput(prompt, text, lengths[0], target, lengths[1], sampled)
+        own_id = row.get("prompt_id")
+        own_id = own_id if isinstance(own_id, str) and own_id else None
+        return ModelOutput(prompt, text, lengths[0], target, lengths[1], sampled, own_id)
     if "instruction" in row and "output" in row:
         text = row["output"]
         return ModelOutput(instruction_of(row, place), text) if isinstance(text, str) else None
@@ -127,6 +168,21 @@ def _output(row: FileRow, place: str) -> ModelOutput | None:
         "of halo), or instruction and output (AlpacaEval)",
         location=place,
     )
+
+
+def beside_of(row: FileRow, fields: Sequence[str], place: str) -> dict[str, Any]:
+    """Returns the `tools` of a row, and columns with further fields of messages, where they are.
+
+    Raises:
+        DataError: When one of them has another form.
+    """
+    found = {name: row[name] for name in ("tools", *fields) if row.get(name) is not None}
+    for name, value in found.items():
+        objects_in = value if name == "tools" else [value]
+        if not isinstance(objects_in, list) or not all(isinstance(o, dict) for o in objects_in):
+            expected = "a list of objects" if name == "tools" else "an object"
+            raise DataError(f"{name} is {_shown(value)}; expected {expected}", location=place)
+    return found
 
 
 def instruction_of(row: FileRow, place: str) -> list[Message]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from halo_core.errors import PathError
 from halo_core.feedback import Prompt
-from halo_core.judge import Comparison, Verdict, Winner
+from halo_core.judge import Comparison, Fields, Tools, Verdict, Winner
 from halo_core.workspace.records import SAMPLES, SampleLine
 from halo_statistics.win_rate import Result
 
@@ -34,6 +34,9 @@ class Duel:
         baseline: The text that it is compared with.
         tokens: Length of the completion in tokens; None where it is not known.
         baseline_tokens: Length of the baseline in tokens; None where it is not known.
+        tools: The tools that the prompt offers; None for none.
+        fields: What else the completion's message holds, such as `tool_calls`; None for nothing.
+        baseline_fields: What else that of the baseline holds.
     """
 
     prompt_id: str
@@ -42,6 +45,25 @@ class Duel:
     baseline: str
     tokens: int | None
     baseline_tokens: int | None
+    tools: Tools | None = None
+    fields: Fields | None = None
+    baseline_fields: Fields | None = None
+
+    @property
+    def is_of_one(self) -> bool:
+        """Whether the completion and the baseline are the same."""
+        same = (self.fields or None) == (self.baseline_fields or None)
+        return same and self.completion == self.baseline
+
+    @property
+    def beside(self) -> dict[str, Any]:
+        """Its `tools` and fields as columns of a line of verdicts, without those it has not."""
+        columns = {
+            "tools": self.tools,
+            "completion_fields": self.fields,
+            "baseline_fields": self.baseline_fields,
+        }
+        return {name: value for name, value in columns.items() if value}
 
 
 def read_samples(folder: Path) -> dict[str, SampleLine]:
@@ -79,7 +101,7 @@ def pair_samples(folder: Path, against: Path | None) -> tuple[list[Duel], int]:
 def against_targets(samples: Mapping[str, SampleLine]) -> list[Duel]:
     """Returns a duel for each sample whose prompt has a target in the data."""
     return [
-        _duel(sample, target, sample.get("target_tokens"))
+        _duel(sample, target, sample.get("target_fields"), sample.get("target_tokens"))
         for sample in samples.values()
         if (target := sample.get("target")) is not None
     ]
@@ -90,13 +112,15 @@ def against_samples(
 ) -> list[Duel]:
     """Returns a duel for each prompt that is in both."""
     return [
-        _duel(sample, baselines[id_]["completion"], baselines[id_]["tokens"])
+        _duel(sample, rival["completion"], rival.get("completion_fields"), rival["tokens"])
         for id_, sample in samples.items()
-        if id_ in baselines
+        if (rival := baselines.get(id_)) is not None
     ]
 
 
-def _duel(sample: SampleLine, baseline: str, baseline_tokens: int | None) -> Duel:
+def _duel(
+    sample: SampleLine, baseline: str, fields: Fields | None, baseline_tokens: int | None
+) -> Duel:
     return Duel(
         sample["prompt_id"],
         sample["prompt"],
@@ -104,6 +128,9 @@ def _duel(sample: SampleLine, baseline: str, baseline_tokens: int | None) -> Due
         baseline,
         sample["tokens"],
         baseline_tokens,
+        sample.get("tools"),
+        sample.get("completion_fields"),
+        fields,
     )
 
 
@@ -117,7 +144,7 @@ def assign_orders(duels: Sequence[Duel], *, both: bool) -> dict[str, tuple[Order
         duels: All duels of the stage.
         both: Both orders for each; else each order for one half, by the order of prompt ids.
     """
-    different = [duel.prompt_id for duel in duels if duel.completion != duel.baseline]
+    different = [duel.prompt_id for duel in duels if not duel.is_of_one]
     orders: dict[str, tuple[Order, ...]] = {duel.prompt_id: () for duel in duels}
     # By id and not by place in the file: another model's samples may come in another order.
     for place, id_ in enumerate(sorted(different)):
@@ -127,9 +154,10 @@ def assign_orders(duels: Sequence[Duel], *, both: bool) -> dict[str, tuple[Order
 
 def comparison(duel: Duel, order: Order) -> Comparison:
     """Returns what the judge is shown."""
-    texts = (duel.completion, duel.baseline)
-    a, b = texts if order == "AB" else texts[::-1]
-    return Comparison(comparison_id(duel, order), duel.prompt, a, b)
+    sides = ((duel.completion, duel.fields), (duel.baseline, duel.baseline_fields))
+    (a, a_fields), (b, b_fields) = sides if order == "AB" else sides[::-1]
+    id_ = comparison_id(duel, order)
+    return Comparison(id_, duel.prompt, a, b, duel.tools, a_fields, b_fields)
 
 
 def comparisons(duels: Sequence[Duel], orders: Mapping[str, Sequence[Order]]) -> list[Comparison]:

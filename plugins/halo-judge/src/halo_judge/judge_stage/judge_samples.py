@@ -20,6 +20,7 @@ from halo_judge.judge_stage.duels import (
     pair_samples,
 )
 from halo_judge.judge_stage.kept_lines import first_failure, verdict_line, verdict_lines
+from halo_judge.judge_stage.unread import BesideTexts, warn_of_the_unread
 from halo_judge.judge_stage.verdict_metrics import headline, summary_metrics
 from halo_statistics import Interval
 
@@ -113,6 +114,8 @@ def judge_and_keep(
         PluginError: When the judge breaks its interface.
         Interrupted: When asked to stop; verdicts are kept.
     """
+    beside = [BesideTexts(duel.tools, (duel.fields, duel.baseline_fields)) for duel in duels]
+    warn_of_the_unread(judge, beside, context.warn)
     ids = [duel.prompt_id for duel in duels]
     lines = verdict_lines(context.folder, duels, orders).go_on(ids, context)
     if lines.lacking:

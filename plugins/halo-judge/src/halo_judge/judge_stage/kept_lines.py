@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar, cast
 
 from halo_core.judge import Verdict
 from halo_core.scoring_judge import Answer, Score
@@ -117,6 +117,13 @@ class GrowingLines(Generic[LineT]):
         return lines
 
 
+_BESIDE: tuple[Literal["tools", "completion_fields", "baseline_fields"], ...] = (
+    "tools",
+    "completion_fields",
+    "baseline_fields",
+)
+
+
 def verdict_lines(
     folder: Path, duels: Iterable[Duel], orders: Mapping[str, Sequence[Order]]
 ) -> KeptLines[VerdictLine]:
@@ -137,6 +144,7 @@ def verdict_lines(
             duel is not None
             and line["result"] != "unscored"
             and (line["completion"], line["baseline"]) == (duel.completion, duel.baseline)
+            and {name: line[name] for name in _BESIDE if line.get(name)} == duel.beside
             and [part["order"] for part in line["orders"]] == list(orders[duel.prompt_id])
         )
 
@@ -167,7 +175,7 @@ def verdict_line(
     )
     if lengths:
         line |= {"tokens": duel.tokens, "baseline_tokens": duel.baseline_tokens}
-    return line
+    return line | cast(VerdictLine, duel.beside)
 
 
 def _order_verdict(order: Order, verdict: Verdict) -> OrderVerdict:
@@ -214,10 +222,13 @@ def score_lines(folder: Path, answers: Iterable[Answer]) -> KeptLines[ScoreLine]
 
 def score_line(answer: Answer, score: Score) -> ScoreLine:
     """Returns the line of an answer."""
-    return ScoreLine(
+    line = ScoreLine(
         id=answer.id,
         completion=answer.completion,
         score=score.value,
         reason=score.reason,
         cut=score.cut,
     )
+    if answer.fields:
+        line["completion_fields"] = dict(answer.fields)
+    return line

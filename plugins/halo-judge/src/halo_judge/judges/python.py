@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import symtable
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from copy import deepcopy
 from math import isfinite
 from numbers import Real
 from pathlib import Path
@@ -15,12 +17,13 @@ from pydantic import Field, field_validator
 
 from halo_core.component import Location
 from halo_core.errors import PluginError
-from halo_core.judge import JudgeContext
+from halo_core.judge import Beside, JudgeContext
 from halo_core.plugins.local_file import FILE_PREFIX, file_and_attribute, import_file
 from halo_core.redact import redact
 from halo_core.scoring_judge import Answer, Score, ScoringJudge, ScoringSession, text_id
 
 FORM = "expected file:PATH:FUNCTION, as in file:./judge.py:score"
+_BESIDE: tuple[Beside, ...] = ("fields", "tools")
 REASON_LENGTH = 300
 """Characters of an error that are kept as the reason."""
 
@@ -28,8 +31,10 @@ REASON_LENGTH = 300
 class PythonJudge(ScoringJudge):
     """Scores with a function in a Python file: ``score(prompt, completion)`` returns a number.
 
-    `prompt` is a list of messages ``{"role", "content"}``, `completion` a text. What it raises, or
-    returns that is no finite number, makes that completion unscored.
+    `prompt` is a list of messages ``{"role", "content", ...}``, `completion` a text. A function
+    with a parameter `fields` or `tools` is given what else the completion's message holds, and the
+    tools that the prompt offers. What it raises, or returns that is no finite number, makes that
+    completion unscored.
     """
 
     function: Annotated[str, Location()] = Field(
@@ -59,6 +64,15 @@ class PythonJudge(ScoringJudge):
         path, name = file_and_attribute(self.function)
         return {"function": f"{name} {text_id(path.read_text(encoding='utf-8'))}"}
 
+    def reads_beside(self) -> frozenset[Beside]:
+        """Returns which of `fields` and `tools` are parameters of the function in the file."""
+        path, name = file_and_attribute(self.function)
+        names: set[str] = set()
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
+                names = {a.arg for a in [*node.args.args, *node.args.kwonlyargs]}
+        return frozenset(each for each in _BESIDE if each in names)
+
     def open_scoring(self, context: JudgeContext) -> AbstractContextManager[ScoringSession]:
         """Returns a session; nothing is kept.
 
@@ -67,7 +81,8 @@ class PythonJudge(ScoringJudge):
         """
         from contextlib import nullcontext
 
-        return nullcontext(PythonSession(*file_and_attribute(self.function)))
+        path, name = file_and_attribute(self.function)
+        return nullcontext(PythonSession(path, name, self.reads_beside()))
 
 
 class PythonSession:
@@ -76,12 +91,13 @@ class PythonSession:
     Args:
         path: The file.
         name: The function in it.
+        beside: What it is given besides prompt and completion.
 
     Raises:
         PluginError: When the file cannot be imported, or holds no such function.
     """
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, beside: Collection[Beside] = ()) -> None:
         function = getattr(import_file(path.resolve()), name, None)
         if not callable(function):
             raise PluginError(
@@ -91,15 +107,19 @@ class PythonSession:
         self._function: Callable[..., Any] = function
         self._path = path.resolve()
         self._name = name
+        self._beside = beside
 
     def score(self, answers: Sequence[Answer]) -> Iterator[Score]:
         """Returns one score per answer, in order; an unscored one where the function fails."""
         return map(self._scored, answers)
 
     def _scored(self, answer: Answer) -> Score:
-        prompt = [{"role": m["role"], "content": m["content"]} for m in answer.prompt]
+        # Copies: what a function changes is not changed for others.
+        given = {"fields": dict(answer.fields or {}), "tools": list(answer.tools or ())}
+        beside = {name: deepcopy(given[name]) for name in self._beside}
+        prompt = [deepcopy(dict(message)) for message in answer.prompt]
         try:
-            value = self._function(prompt, answer.completion)
+            value = self._function(prompt, answer.completion, **beside)
         except Exception as error:
             reason = f"{self._line(error)}: {type(error).__name__}: {error}"
             return Score(answer.id, None, redact(reason)[:REASON_LENGTH])

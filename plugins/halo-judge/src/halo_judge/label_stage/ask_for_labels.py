@@ -15,6 +15,7 @@ from halo_judge.judge_stage.ask import ask, batches, judge_context
 from halo_judge.judge_stage.duels import Duel, assign_orders
 from halo_judge.judge_stage.judge_samples import judge_and_keep
 from halo_judge.judge_stage.kept_lines import first_failure, score_line, score_lines
+from halo_judge.judge_stage.unread import BesideTexts, reads_beside, warn_of_the_unread
 from halo_judge.label_stage.candidates import Candidates, all_answers, by_prompt, of_samples
 
 ALONE = "only one completion of the prompt"
@@ -33,6 +34,11 @@ def ask_for_scores(
         Interrupted: When asked to stop.
     """
     answers = {answer.id: answer for answer in all_answers(candidates)}
+    beside = [
+        BesideTexts(group.tools, [said.completion.fields for said in group.said])
+        for group in candidates
+    ]
+    warn_of_the_unread(judge, beside, context.warn)
     file = score_lines(context.folder, answers.values()).go_on(list(answers), context)
     if file.lacking:
         rest = [answers[id_] for id_ in file.lacking]
@@ -80,20 +86,36 @@ def ask_for_verdicts(
     return lines, first_failure(lines)
 
 
-def duels_of_samples(of: Path, other: Path | None, *, targets: bool, drop_cut: bool) -> list[Duel]:
+def duels_of_samples(
+    judge: Judge, of: Path, other: Path | None, *, targets: bool, drop_cut: bool
+) -> list[Duel]:
     """Returns what a judge that compares is asked of samples; see `of_samples`, `by_prompt`."""
     found = of_samples(of, other, targets=targets)
-    return pair_candidates(by_prompt(found, Counter(), drop_cut=drop_cut), Counter())
+    fields = "fields" in reads_beside(judge)
+    candidates = by_prompt(found, Counter(), drop_cut=drop_cut, reads_fields=fields)
+    return pair_candidates(candidates, Counter())
 
 
 def pair_candidates(candidates: Sequence[Candidates], dropped: Counter[str]) -> list[Duel]:
     """Returns what a judge that compares is asked: the first two completions of each prompt."""
     duels = []
     for prompt in candidates:
-        if len(prompt.texts) < 2:
+        if len(prompt.said) < 2:
             dropped[ALONE] += 1
             continue
-        dropped[THIRD] += len(prompt.texts) - 2
-        first, second = prompt.texts[:2]
-        duels.append(Duel(prompt.prompt_id, prompt.prompt, first, second, 0, None))
+        dropped[THIRD] += len(prompt.said) - 2
+        first, second = (said.completion for said in prompt.said[:2])
+        duels.append(
+            Duel(
+                prompt.prompt_id,
+                prompt.prompt,
+                first.text,
+                second.text,
+                0,
+                None,
+                prompt.tools,
+                first.fields,
+                second.fields,
+            )
+        )
     return duels

@@ -10,21 +10,18 @@ from typing import Any
 
 from halo_core.completion import Completion, completions_in
 from halo_core.errors import DataError
-from halo_core.feedback import Prompt, prompt_id
+from halo_core.feedback import Prompt
+from halo_core.judge import Tools
 from halo_core.rows import DataSet
 from halo_core.scoring_judge import Answer, text_id
 from halo_judge.files.outputs import read_outputs
 from halo_judge.judge_stage.duels import read_samples
 
-Tools = Sequence[Mapping[str, Any]]
-
 TARGET = "target"
 EMPTY = "empty completion"
 AGAIN = "same completion of the prompt"
-
-
 CUT = "completion that did not end"
-CALLS = "completion with tool_calls, which judges do not read"
+CALLS = "completion with tool_calls, which the judge does not read"
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class Said:
 
     @property
     def text(self) -> str:
-        """What a judge sees of it."""
+        """The content of its message."""
         return self.completion.text
 
     @property
@@ -53,8 +50,9 @@ class Said:
 
 
 def said_in(text: str, sampled: Mapping[str, Any]) -> Said:
-    """Returns a completion of samples, with the fields that its line has for it."""
-    completion = Completion(text, None, sampled.get("token_ids"), sampled.get("finish"))
+    """Returns a completion of samples, with all that its line has for it."""
+    fields = sampled.get("completion_fields")
+    completion = Completion(text, fields, sampled.get("token_ids"), sampled.get("finish"))
     return Said(completion, sampled.get("tokenizer"), sampled.get("template"))
 
 
@@ -74,14 +72,12 @@ class Candidates:
     said: tuple[Said, ...]
     tools: Tools | None = None
 
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """What a judge sees of them."""
-        return tuple(said.text for said in self.said)
-
     def answers(self) -> list[Answer]:
         """Returns them as what a judge scores."""
-        return [Answer(self.answer_id(said), self.prompt, said.text) for said in self.said]
+        return [
+            Answer(self.answer_id(said), self.prompt, said.text, said.completion.fields, self.tools)
+            for said in self.said
+        ]
 
     def answer_id(self, said: Said) -> str:
         """Returns what names one of them: of a text alone it is `halo_core`'s `answer_id`."""
@@ -124,25 +120,27 @@ def of_samples(of: Path, other: Path | None, *, targets: bool) -> Iterator[Found
         if found.prompt_id in met:
             continue
         met.add(found.prompt_id)
-        in_data = [Said(Completion(target))] if targets and target is not None else []
+        in_data = [Said(target)] if targets and target is not None else []
         for rival in rivals.get(found.prompt_id, in_data):
             yield replace(found, said=rival)
 
 
-def _completions(given: Path) -> Iterator[tuple[Found, str | None]]:
+def _completions(given: Path) -> Iterator[tuple[Found, Completion | None]]:
     """Yields each completion, and what the data holds for its prompt."""
     if given.is_file():
         for output in read_outputs(str(given)).outputs:
-            tools = output.sampled.get("tools")
-            id_ = prompt_id(output.prompt, tools)
-            yield (
-                Found(id_, output.prompt, said_in(output.text, output.sampled), tools),
-                (output.target),
-            )
+            said = said_in(output.text, output.sampled)
+            found = Found(output.prompt_id, output.prompt, said, output.tools)
+            yield found, _target(output.target, output.sampled)
         return
     for id_, sample in read_samples(given).items():
         said = said_in(sample["completion"], sample)
-        yield Found(id_, sample["prompt"], said, sample.get("tools")), sample.get("target")
+        found = Found(id_, sample["prompt"], said, sample.get("tools"))
+        yield found, _target(sample.get("target"), sample)
+
+
+def _target(text: str | None, sampled: Mapping[str, Any]) -> Completion | None:
+    return None if text is None else Completion(text, sampled.get("target_fields"))
 
 
 def of_data(data: DataSet) -> Iterator[Found]:
@@ -164,7 +162,11 @@ def of_data(data: DataSet) -> Iterator[Found]:
 
 
 def by_prompt(
-    found: Iterable[Found], dropped: Counter[str], *, drop_cut: bool = False
+    found: Iterable[Found],
+    dropped: Counter[str],
+    *,
+    drop_cut: bool = False,
+    reads_fields: bool = False,
 ) -> list[Candidates]:
     """Returns the completions by prompt, in order; counts those that are left out by reason.
 
@@ -172,13 +174,14 @@ def by_prompt(
         found: The completions.
         dropped: Is added to.
         drop_cut: Whether those that did not end are left out.
+        reads_fields: Whether the judge reads more of them than their texts.
     """
     prompts: dict[str, Found] = {}
     groups: dict[str, dict[str, Said]] = {}
     for each in found:
         prompts.setdefault(each.prompt_id, each)
         group = groups.setdefault(each.prompt_id, {})
-        if reason := _why_not(each.said, group, drop_cut):
+        if reason := _why_not(each.said, group, drop_cut, reads_fields):
             dropped[reason] += 1
         else:
             group[each.said.completion.key] = each.said
@@ -189,12 +192,16 @@ def by_prompt(
     ]
 
 
-def _why_not(said: Said, group: Mapping[str, Said], drop_cut: bool) -> str | None:
+def _why_not(
+    said: Said, group: Mapping[str, Said], drop_cut: bool, reads_fields: bool
+) -> str | None:
+    completion = said.completion
+    is_empty = completion.is_empty if reads_fields else not said.text.strip()
     reasons = (
-        ("tool_calls" in (said.completion.fields or {}), CALLS),
-        (not said.text.strip(), EMPTY),
+        ("tool_calls" in (completion.fields or {}) and not reads_fields, CALLS),
+        (is_empty, EMPTY),
         (drop_cut and said.is_cut, CUT),
-        (said.completion.key in group, AGAIN),
+        (completion.key in group, AGAIN),
     )
     return next((reason for holds, reason in reasons if holds), None)
 

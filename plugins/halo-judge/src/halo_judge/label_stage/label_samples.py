@@ -14,6 +14,7 @@ from halo_core.workspace.files import write_json
 from halo_core.workspace.records import FEEDBACK, FeedbackLine
 from halo_judge.judge_stage.ask import name_of
 from halo_judge.judge_stage.cost import is_paid
+from halo_judge.judge_stage.unread import reads_beside
 from halo_judge.judge_stage.verdict_metrics import paid_requests
 from halo_judge.label_stage.ask_for_labels import ask_for_scores, ask_for_verdicts
 from halo_judge.label_stage.candidates import Candidates, by_prompt, of_data, of_samples
@@ -55,8 +56,9 @@ def label_samples(
     """
     dropped: Counter[str] = Counter()
     drop_cut = rules.unfinished == "drop"
-    candidates = find_candidates(context, dropped, targets=targets, drop_cut=drop_cut)
-    _warn_of_the_unread(candidates, rules, context.warn)
+    candidates = find_candidates(judge, context, dropped, targets=targets, drop_cut=drop_cut)
+    if rules.feedback != "binary":
+        _warn_of_mixed_ids(candidates, context.warn)
     facts: dict[str, float] = {}
     if isinstance(judge, ScoringJudge):
         scores, failed = ask_for_scores(judge, context, rules.asked(candidates))
@@ -76,35 +78,31 @@ def label_samples(
 
 
 def find_candidates(
-    context: StageContext, dropped: Counter[str], *, targets: bool, drop_cut: bool
+    judge: Judge, context: StageContext, dropped: Counter[str], *, targets: bool, drop_cut: bool
 ) -> list[Candidates]:
     """Returns the completions of each prompt; counts those that are left out by reason.
 
     Raises:
         PathError: When there are no samples.
         DataError: When samples or rows cannot be read.
+        PluginError: When the judge does not say what it reads.
     """
     if "of" in context.inputs:
         inputs = context.inputs
         found = of_samples(inputs["of"], inputs.get("against"), targets=targets)
     else:
         found = of_data(context.data["data"])
-    return by_prompt(found, dropped, drop_cut=drop_cut)
+    fields = "fields" in reads_beside(judge)
+    return by_prompt(found, dropped, drop_cut=drop_cut, reads_fields=fields)
 
 
-def _warn_of_the_unread(
-    candidates: Sequence[Candidates], rules: Rules, warn: Callable[[str], None]
-) -> None:
-    """Warns of what belongs to the rows and is not shown to judges, and of ids that get lost."""
-    unread: Counter[str] = Counter()
-    mixed = 0
-    for group in candidates:
-        unread["tools"] += bool(group.tools)
-        unread.update(name for said in group.said for name in said.completion.fields or ())
-        digests = {with_what(s) for s in group.said if s.completion.token_ids is not None}
-        mixed += len(digests) > 1 and rules.feedback != "binary"
-    if told := ", ".join(f"{name} ({n})" for name, n in sorted(unread.items()) if n):
-        warn(f"judges see messages and texts alone, and not {told}; the rows keep them")
+def _warn_of_mixed_ids(candidates: Sequence[Candidates], warn: Callable[[str], None]) -> None:
+    """Warns of rows that will hold completions of several tokenizers, whose ids get lost."""
+    digests = (
+        {with_what(said) for said in group.said if said.completion.token_ids is not None}
+        for group in candidates
+    )
+    mixed = sum(len(each) > 1 for each in digests)
     if mixed:
         warn(
             f"{mixed} prompts have completions of different tokenizers or templates; a row of "

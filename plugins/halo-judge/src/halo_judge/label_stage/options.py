@@ -135,6 +135,7 @@ class Label(Stage):
             known,
             "two for each prompt of the data" if self.of is None else unknown,
             lambda: duels_of_samples(
+                self.judge,
                 known.inputs["of"],
                 known.inputs.get("against"),
                 targets=self.against == "target",

@@ -96,7 +96,8 @@ def read_reference_samples(
             ]
         else:
             prompt = Conversation(sample["prompt"], sample.get("tools"), str(folder))
-            answer = Answer(sample["completion"], ended=ended)
+            fields = sample.get("completion_fields") or {}
+            answer = Answer(sample["completion"], fields, ended=ended)
             again.append(ChatRow(sample["prompt_id"], prompt, (answer,)))
     if again:
         warn(f"{len(again)} samples of the reference {AGAIN}")

@@ -14,7 +14,7 @@ from halo_core.judge import Comparison, Verdict
 from halo_judge.judges.chat.certainty import preference
 from halo_judge.judges.chat.chat_client import ChatClient, Request, RequestForm
 from halo_judge.judges.chat.prices import Price, most_tokens
-from halo_judge.judges.chat.template import Reading, read_reply
+from halo_judge.judges.chat.template import Reading, read_reply, says_the_same
 from halo_judge.judges.endpoint.budget import Budget, CapReached
 from halo_judge.judges.endpoint.pace import Pace, Rejected, Unreachable
 from halo_judge.judges.endpoint.replies import NoRequest, StoredReply, Traffic, open_traffic
@@ -113,7 +113,7 @@ class ChatSession:
 
     def _request(self, comparison: Comparison) -> Request | NoRequest[Verdict]:
         shown = self._template.shown(comparison)
-        if shown.a == shown.b:
+        if says_the_same(shown):
             return NoRequest(Verdict("", "tie", "both texts are the same"))
         return self._form.request(shown)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from halo_core.component import Execution, Location
-from halo_core.judge import Comparison, Judge, JudgeContext, JudgeSession, Quote
+from halo_core.judge import Beside, Comparison, Judge, JudgeContext, JudgeSession, Quote
 from halo_judge.judges.endpoint.endpoint_options import AtOnce, KeyVariable, Retries, Seconds
 from halo_judge.judges.endpoint.secret import address_parts, check_without_key
 
@@ -126,6 +126,10 @@ class GPT4(Judge):
     def file_digests(self) -> Mapping[str, str]:
         """Returns the hash of the template: an edited one makes another result."""
         return {"template": self.read_template().digest}
+
+    def reads_beside(self) -> frozenset[Beside]:
+        """Returns all: the template is filled with thoughts, calls and tools as text."""
+        return frozenset({"tools", "fields"})
 
     def check_ready(self) -> None:
         """Checks that the key is there.

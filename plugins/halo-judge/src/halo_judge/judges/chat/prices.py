@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from halo_core.judge import Comparison, Quote
+from halo_judge.judges.chat.template import says_the_same
 from halo_judge.judges.endpoint.replies import request_key, stored_keys
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def quote(
         shown = form.template.shown(comparison)
         request = form.request(shown)
         key = request_key(request)
-        if shown.a == shown.b or key in keys:
+        if says_the_same(shown) or key in keys:
             kept += 1
             continue
         keys.add(key)

@@ -22,7 +22,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -30,7 +30,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from halo_core.hashing import short_hash
 from halo_core.judge import Comparison, Winner
-from halo_judge.judges.prompt_text import prompt_text
+from halo_judge.judges.prompt_text import answer_text, prompt_text
 
 FOLDER = Path(__file__).parent / "templates"
 _PLACE = re.compile(r"\{(prompt|a|b|fence)\}")
@@ -144,17 +144,24 @@ class Template(_Part):
         if not self.cut_hanging_sentences:
             return comparison
         a, b = cut_hanging_sentence(comparison.a), cut_hanging_sentence(comparison.b)
-        return Comparison(comparison.id, comparison.prompt, a, b)
+        return replace(comparison, a=a, b=b)
 
     def _fill(self, text: str, comparison: Comparison) -> str:
-        prompt = prompt_text(comparison.prompt)
-        fence = _fence(prompt, comparison.a, comparison.b)
-        parts = {"prompt": prompt, "a": comparison.a, "b": comparison.b}
+        prompt = prompt_text(comparison.prompt, comparison.tools)
+        a = answer_text(comparison.a, comparison.a_fields)
+        b = answer_text(comparison.b, comparison.b_fields)
+        fence = _fence(prompt, a, b)
+        parts = {"prompt": prompt, "a": a, "b": b}
         if self.break_role_markers:
             parts = {name: break_role_markers(part) for name, part in parts.items()}
         parts["fence"] = fence
         # In one pass: a text that holds "{a}" stays as it is.
         return _PLACE.sub(lambda place: parts[place.group(1)], text)
+
+
+def says_the_same(shown: Comparison) -> bool:
+    """Returns whether both completions of a comparison are the same, so that nothing is asked."""
+    return shown.a == shown.b and (shown.a_fields or None) == (shown.b_fields or None)
 
 
 def _fence(*texts: str) -> str:

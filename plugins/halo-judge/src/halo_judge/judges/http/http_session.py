@@ -14,7 +14,7 @@ from halo_judge.judges.endpoint.pace import Pace, Rejected, Unreachable
 from halo_judge.judges.endpoint.replies import StoredReply, Traffic, open_traffic
 from halo_judge.judges.endpoint.secret import read_key
 from halo_judge.judges.http.http_client import JUDGE, MESSAGE_LENGTH, HttpClient
-from halo_judge.judges.prompt_text import prompt_text
+from halo_judge.judges.prompt_text import answer_text, prompt_text
 
 _PLACE = re.compile(r"\{(prompt|completion)\}")
 ScoreOrReason = tuple[float | None, str]
@@ -124,12 +124,18 @@ def fill_places(body: Any, answer: Answer) -> Any:
         return [fill_places(value, answer) for value in body]
     if not isinstance(body, str):
         return body
-    messages = [{"role": m["role"], "content": m["content"]} for m in answer.prompt]
+    messages = [dict(message) for message in answer.prompt]
     if body == "{messages}":
         return messages
     if body == "{conversation}":
-        return [*messages, {"role": "assistant", "content": answer.completion}]
-    parts = {"prompt": prompt_text(answer.prompt), "completion": answer.completion}
+        said = {"role": "assistant", "content": answer.completion, **(answer.fields or {})}
+        return [*messages, said]
+    if body == "{tools}":
+        return [dict(tool) for tool in answer.tools or ()]
+    parts = {
+        "prompt": prompt_text(answer.prompt, answer.tools),
+        "completion": answer_text(answer.completion, answer.fields),
+    }
     # In one pass: a text that holds "{completion}" stays as it is.
     return _PLACE.sub(lambda place: parts[place.group(1)], body)
 

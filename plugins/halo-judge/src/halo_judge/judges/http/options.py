@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from pydantic import Field, field_validator, model_validator
 
 from halo_core.component import Execution
-from halo_core.judge import JudgeContext
+from halo_core.judge import Beside, JudgeContext
 from halo_core.redact import is_secret
 from halo_core.scoring_judge import ScoringJudge, ScoringSession
 from halo_judge.judges.endpoint.endpoint_options import AtOnce, KeyVariable, Retries, Seconds
@@ -36,7 +36,8 @@ class HttpJudge(ScoringJudge):
         default={"prompt": "{prompt}", "completion": "{completion}"},
         description="What is sent, as JSON. In its texts {completion} stands for the text and "
         "{prompt} for the prompt as one text; a text that is just {messages} becomes the prompt's "
-        "list of messages, and {conversation} that list with the completion at its end.",
+        "list of messages, {conversation} that list with the completion at its end, and {tools} "
+        "the list of tools that the prompt offers.",
     )
     api_key_env: KeyVariable = None
     api_key_header: Annotated[str, Execution()] = Field(
@@ -75,6 +76,13 @@ class HttpJudge(ScoringJudge):
         for option in ("url", "body", "api_key_header", "api_key_prefix"):
             check_without_key(option, str(getattr(self, option)), self.api_key_env)
         return self
+
+    def reads_beside(self) -> frozenset[Beside]:
+        """Returns fields, and tools unless messages are sent without them."""
+        text = json.dumps(self.body)
+        messages = '"{messages}"' in text or '"{conversation}"' in text
+        lacking = messages and "{prompt}" not in text and '"{tools}"' not in text
+        return frozenset({"fields"} if lacking else {"fields", "tools"})
 
     def check_ready(self) -> None:
         """Checks that the key is there.

@@ -2,7 +2,8 @@
 
 A model that was trained with halo reads what it read in training: the prompt up to where the answer
 begins, the completion, and the token that ends it. Any other model with a chat template reads the
-whole conversation through it; one without reads a pair of texts.
+whole conversation through it; one without reads a pair of texts. Tools, thoughts and calls of tools
+are in what the template writes, or under their names in the texts.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from halo_core.scoring_judge import Answer
-from halo_judge.judges.prompt_text import prompt_text
+from halo_judge.judges.prompt_text import answer_text, prompt_text
 from halo_models import conversation
 from halo_models.chat_encoder import ChatEncoder, ChatRow, EncodedRow
 from halo_models.chat_format import ChatFormat
@@ -70,12 +71,13 @@ class Reader:
         """Returns the ids of an answer.
 
         Raises:
-            ValueError: When the chat template refuses the prompt; says why.
+            ValueError: When the chat template refuses it, or leaves out a message, a field of one
+                or the tools; says what.
         """
         if not self._templated:
             return self._plain(answer)
-        prompt = conversation.Conversation(answer.prompt)
-        given = conversation.Answer(answer.completion)
+        prompt = conversation.Conversation(answer.prompt, answer.tools)
+        given = conversation.Answer(answer.completion, answer.fields or {})
         try:
             if self._ours:
                 return self._as_in_training(prompt, given)
@@ -93,9 +95,9 @@ class Reader:
         return fit_into([*row.prompt_ids, *self._suffix], row.answers[0].ids, self._limit)
 
     def _plain(self, answer: Answer) -> ClassifierInput:
-        texts = [answer.completion]
+        texts = [answer_text(answer.completion, answer.fields)]
         if not self._alone:
-            texts.insert(0, prompt_text(answer.prompt))
+            texts.insert(0, prompt_text(answer.prompt, answer.tools))
         # Or a text that spells [SEP] would end itself.
         given = {"split_special_tokens": True, "verbose": False}
         whole = len(self._tokenizer(*texts, **given)["input_ids"])

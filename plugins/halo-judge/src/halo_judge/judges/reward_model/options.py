@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from halo_core.component import Execution, Location, ModelRef
 from halo_core.errors import UserError
-from halo_core.judge import JudgeContext
+from halo_core.judge import Beside, JudgeContext
 from halo_core.option_fields import values_by_alias
 from halo_core.scoring_judge import ScoringJudge, ScoringSession
 from halo_core.stage import Inputs, ModelInput
@@ -135,6 +135,10 @@ class RewardModel(ScoringJudge):
             max_length=self.max_length,
             device=self.device,
         )
+
+    def reads_beside(self) -> frozenset[Beside]:
+        """Returns all: its template writes it, or it is written as text."""
+        return frozenset({"tools", "fields"})
 
     def open_scoring(self, context: JudgeContext) -> AbstractContextManager[ScoringSession]:
         """Returns a session with the model loaded; nothing is kept.

@@ -1,0 +1,66 @@
+"""What of rows a judge does not read, and what the user is told of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from halo_core.guarded.blame import blaming, plugin_error
+from halo_core.judge import Beside, Fields, Judge, Tools
+from halo_judge.judge_stage.ask import name_of
+
+
+@dataclass(frozen=True)
+class BesideTexts:
+    """What belongs to a prompt and its completions besides messages and texts.
+
+    Attributes:
+        tools: The tools that the prompt offers.
+        fields: Of each completion, what else its message holds.
+    """
+
+    tools: Tools | None
+    fields: Sequence[Fields | None]
+
+
+def reads_beside(judge: Judge) -> frozenset[Beside]:
+    """Returns what a judge reads besides messages and texts.
+
+    Raises:
+        PluginError: When it raises by accident, or returns something else.
+    """
+    with blaming(judge, "reads_beside"):
+        read: object = judge.reads_beside()
+    known = get_args(Beside)
+    if isinstance(read, list | tuple | set | frozenset) and all(each in known for each in read):
+        return frozenset(read)
+    expected = f"expected a set of {' and '.join(map(repr, known))}"
+    raise plugin_error(judge, "reads_beside", f"returned {read!r}; {expected}")
+
+
+def warn_of_the_unread(
+    judge: Judge, prompts: Sequence[BesideTexts], warn: Callable[[str], None]
+) -> None:
+    """Warns once of all that belongs to rows and that a judge does not read, with numbers.
+
+    Raises:
+        PluginError: See `reads_beside`.
+    """
+    if not any(prompt.tools or any(prompt.fields) for prompt in prompts):
+        return
+    read = reads_beside(judge)
+    told = []
+    tools = sum(bool(prompt.tools) for prompt in prompts)
+    if tools and "tools" not in read:
+        told.append(f"{tools} of {len(prompts)} prompts offer tools")
+    if "fields" not in read:
+        completions = [fields or {} for prompt in prompts for fields in prompt.fields]
+        names = Counter(name for fields in completions for name in fields)
+        told += [
+            f"{n} of {len(completions)} completions hold {name}"
+            for name, n in sorted(names.items())
+        ]
+    if told:
+        warn(f"{', '.join(told)}, which {name_of(judge)} does not read")
