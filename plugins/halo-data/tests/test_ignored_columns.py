@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -189,9 +187,7 @@ def shown_by(*command: str) -> str:
 
 
 def json_of(*command: str) -> Any:
-    start = [sys.executable, "-m", "halo_core.cli"]
-    done = subprocess.run([*start, *command, "--json"], capture_output=True, check=True)
-    return json.loads(done.stdout)
+    return json.loads(CliRunner().invoke(halo, [*command, "--json"]).stdout)
 
 
 @pytest.fixture

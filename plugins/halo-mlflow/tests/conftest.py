@@ -12,7 +12,6 @@ from mlflow import MlflowClient
 
 from halo_mlflow.options import MLflow
 from halo_mlflow.runs.session import MLflowSession
-from halo_mlflow.store.store import choose_store, connect
 
 RUN = "toy-1a2b3c"
 RESOLVED = """\
@@ -126,11 +125,9 @@ class FakeRun:
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database with all its tables: making them takes seconds, copying nothing."""
-    folder = tmp_path_factory.mktemp("migrated")
-    connect(choose_store(None, folder), timeout_s=5)
-    return folder / "mlflow.db"
+def migrated(mlflow_tables: Path) -> Path:
+    """An empty database with all its tables; copy it."""
+    return mlflow_tables
 
 
 def make_run(workspace: Path) -> FakeRun:

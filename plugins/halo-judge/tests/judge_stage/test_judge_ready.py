@@ -1,7 +1,5 @@
 """A judge without its key is found before anything of the run is computed."""
 
-import json
-
 import pytest
 
 from halo_core.errors import UserError
@@ -14,13 +12,13 @@ from halo_judge.label_stage.options import Label
 LABEL = {"of": "answers", "feedback": "binary", "threshold": 0.5}
 
 
-def test_a_run_whose_judge_has_no_key_computes_nothing(judged, monkeypatch):
+def test_a_run_whose_judge_has_no_key_computes_nothing(judged, halo_in, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     project = judged()
     project.write("http://127.0.0.1:9/v1", 2)
-    code, out, _ = project.halo("run", "--json")
-    told = json.loads(out)
-    assert code == 2
+    done = halo_in(project.folder, "run", "spec.yaml", "--json")
+    told = done.json
+    assert done.code == 2
     assert [stage["status"] for stage in told["stages"]] == ["pending", "pending"]
     (error,) = told["errors"]
     assert error["location"].endswith(": stages.win: the judge gpt-4")

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -205,21 +201,19 @@ def test_a_store_out_of_reach_only_warns(
 
 
 def test_a_suite_that_runs_is_one_parent_with_a_child_per_cell(
-    tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch
+    halo: Callable[..., Any],
+    tmp_path: Path,
+    tracked_workspace: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    (tmp_path / "ws").mkdir()
-    shutil.copy(migrated, tmp_path / "ws" / "mlflow.db")
     (tmp_path / "suite.yaml").write_text(SUITE)
-    command = [sys.executable, "-m", "halo_core.cli", "run", "suite.yaml", "--workspace", "ws"]
-    done = subprocess.run(
-        [*command, "--json"], cwd=tmp_path, capture_output=True, text=True, env={**os.environ}
-    )
-    assert done.returncode == 2, done.stderr
-    told = json.loads(done.stdout)["trackers"]["mlflow"]
-    (record,) = (tmp_path / "ws" / "suites").glob("*/suite.json")
+    done = halo("run", "suite.yaml", "--json")
+    assert done.code == 2, done.err
+    told = done.json["trackers"]["mlflow"]
+    (record,) = (tracked_workspace / "suites").glob("*/suite.json")
     assert json.loads(record.read_text())["trackers"] == {"mlflow": told}
-    client = MlflowClient(f"sqlite:///{tmp_path}/ws/mlflow.db")
+    client = MlflowClient(f"sqlite:///{tracked_workspace / 'mlflow.db'}")
     parent = parent_of(client)
     assert told["run_id"] == parent.info.run_id
     assert parent.info.status == "FAILED"
