@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from halo_core.errors import HaloError
+from halo_core.errors import BusyError, HaloError
 from halo_core.progress import stderr_progress
 from halo_core.run.execute import execute, write_error
+from halo_core.run.lifeline import end_with_controller
 from halo_core.run.threads import patient_threads
 from halo_core.stage import StopFlag
 from halo_core.workspace.records import ERROR
@@ -22,6 +23,7 @@ from halo_core.workspace.records import ERROR
 
 def work(folder: Path) -> int:
     """Runs one rank of the stage in a folder and returns the exit code."""
+    end_with_controller()
     patient_threads()
     rank = int(os.environ.get("RANK", "0"))
     stop = StopFlag()
@@ -34,6 +36,10 @@ def work(folder: Path) -> int:
     try:
         progress = stderr_progress() if rank == 0 else None
         execute(folder, stop=stop, progress=progress, main=rank == 0)
+    except BusyError as error:
+        # The folder is another's: an error in it would be taken for one of its workers.
+        print(f"halo worker: {error}", file=sys.stderr)
+        return error.exit_code
     # SystemExit too: a rank that ends with 0 would be taken for one that did its work.
     except (Exception, SystemExit) as error:
         # The first error is the cause; those of other ranks follow from it.

@@ -8,10 +8,9 @@ read what happened.
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -24,6 +23,7 @@ from halo_core.guarded.stage_calls import command_of
 from halo_core.progress import Progress
 from halo_core.run.data_checks import check_data
 from halo_core.run.execute import execute, read_error, write_stage
+from halo_core.run.lifeline import on_lifeline
 from halo_core.run.look_ahead import LookAhead, check_rows
 from halo_core.run.materialise import Rows, materialise_set
 from halo_core.run.plan import Plan, PlannedStage, forget
@@ -36,7 +36,7 @@ from halo_core.tracker import Report
 from halo_core.tracking.carrier import Tracking
 from halo_core.tracking.descriptions import Description, keep
 from halo_core.tracking.send import trackers_of
-from halo_core.workspace.lock import awaited, locked
+from halo_core.workspace.lock import owned, turn, wait_for_owner
 from halo_core.workspace.records import (
     DONE,
     ERROR,
@@ -50,7 +50,6 @@ from halo_core.workspace.records import (
 
 CLOSE_DEADLINE_S = 30.0
 GO_ON = "the same command goes on from there"
-BUSY = "this run is being worked on by another process; wait for it, or use another workspace"
 
 
 class Runner:
@@ -99,7 +98,9 @@ class Runner:
             HaloError: Whatever a stage raises.
         """
         self.plan.run_folder.mkdir(parents=True, exist_ok=True)
-        with locked(self.plan.run_folder, BUSY):
+        waits = f"{self.plan.run_name}: another process works on this run; waiting"
+        folder = self.plan.run_folder
+        with owned(folder, first=lambda: self.say(waits), check=self._check_stop):
             # Behind the lock: a run that is refused must not lose what it asked to compute again.
             forget(self.plan, again)
             write_run(self.plan, self.command)
@@ -283,7 +284,9 @@ class Runner:
     ) -> None:
         self._check_stop()
         waits = f"{stage.id}: another process computes it; waiting"
-        with awaited(stage.folder, first=lambda: self.say(waits), check=self._check_stop):
+        with turn(stage.folder, first=lambda: self.say(waits), check=self._check_stop):
+            # A rank of a run that was killed may still write there.
+            self._await_worker(stage)
             # Asked once more: who held the lock before may just have computed it.
             if stage_done(stage.folder) is not None:
                 self._take_from_store(stage, status)
@@ -304,6 +307,10 @@ class Runner:
         status.status = "computed"
         status.metrics, status.headline = done["metrics"], done["headline"]
 
+    def _await_worker(self, stage: PlannedStage) -> None:
+        waits = f"{stage.id}: a process of an earlier run still works there; waiting"
+        wait_for_owner(stage.folder, first=lambda: self.say(waits), check=self._check_stop)
+
     def _check_stop(self) -> None:
         if self.stop.is_set():
             self.stop.raise_interrupted(f"nothing was lost; {GO_ON}")
@@ -318,7 +325,20 @@ class Runner:
         """Runs a stage in workers; signals are passed on to them and they are waited for."""
         # What an earlier try left would be taken for the error of this one.
         (stage.folder / ERROR.name).unlink(missing_ok=True)
-        process = _start_program(stage, command)
+        with _program(stage, command) as process:
+            exit_code = self._wait(process)
+        done = stage_done(stage.folder)
+        if done is not None:
+            return done
+        if self.stop.is_set() and not (stage.folder / ERROR.name).exists():
+            self.stop.raise_interrupted(f"the last checkpoint is kept; {GO_ON}")
+        if exit_code == 0 and not (stage.folder / ERROR.name).exists():
+            what = f"gave {list(command)}, which ended well without {DONE.name} in {stage.folder}"
+            expected = "expected a program that calls halo_core.run.execute.execute"
+            raise plugin_error(stage.spec.component, "command", f"{what}; {expected}")
+        raise read_error(stage.folder, exit_code)
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> int:
         signalled = False
         try:
             while process.poll() is None:
@@ -330,16 +350,7 @@ class Runner:
             process.terminate()
             process.wait()
             raise
-        done = stage_done(stage.folder)
-        if done is not None:
-            return done
-        if self.stop.is_set() and not (stage.folder / ERROR.name).exists():
-            self.stop.raise_interrupted(f"the last checkpoint is kept; {GO_ON}")
-        if process.returncode == 0 and not (stage.folder / ERROR.name).exists():
-            what = f"gave {list(command)}, which ended well without {DONE.name} in {stage.folder}"
-            expected = "expected a program that calls halo_core.run.execute.execute"
-            raise plugin_error(stage.spec.component, "command", f"{what}; {expected}")
-        raise read_error(stage.folder, process.returncode)
+        return process.returncode
 
     def _reports(self) -> None:
         for resolved in self.plan.spec.reports:
@@ -353,19 +364,20 @@ class Runner:
             self.log.append("report", path=str(path.relative_to(self.plan.run_folder)))
 
 
-def _start_program(stage: PlannedStage, command: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Starts the program that a stage asks for.
+@contextmanager
+def _program(stage: PlannedStage, command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Starts the program that a stage asks for; what is left of it ends with the block.
 
     Raises:
         PluginError: When there is no such program, or it cannot be started.
     """
-    try:
-        # A session of its own: the terminal sends Ctrl-C to a whole group, and workers shall get it
-        # once, from the loop that waits for them.
-        return subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
-    except (OSError, ValueError) as error:
-        what = f"gave {list(command)}, which cannot be started: {error}"
-        raise plugin_error(stage.spec.component, "command", what) from error
+    with ExitStack() as stack:
+        try:
+            process = stack.enter_context(on_lifeline(command))
+        except (OSError, ValueError) as error:
+            what = f"gave {list(command)}, which cannot be started: {error}"
+            raise plugin_error(stage.spec.component, "command", what) from error
+        yield process
 
 
 __all__ = ["Runner"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -34,6 +35,7 @@ from halo_core.stage import (
     StageResult,
     StopFlag,
 )
+from halo_core.workspace.lock import owned
 from halo_core.workspace.records import (
     DONE,
     ERROR,
@@ -107,12 +109,21 @@ def execute(
         main: Whether this process is rank 0, which alone writes events and `done.json`.
 
     Raises:
+        BusyError: When another process writes there, and goes on for half a minute.
         HaloError: Whatever the stage raises on purpose.
         PluginError: When code of a third party's component raises.
     """
     record = STAGE.read(folder)
     if record is None:
         raise UserError(f"no {STAGE.name} here; expected a stage's folder", location=str(folder))
+    # Held by rank 0 itself: its controller may be killed, and another one begin, while it writes.
+    with owned(folder) if main else nullcontext():
+        return _execute(record, folder, stop, progress, main)
+
+
+def _execute(
+    record: StageRecord, folder: Path, stop: StopFlag, progress: Progress | None, main: bool
+) -> DoneRecord:
     resolved = _resolve(record)
     log = EventLog(folder / EVENTS.name, Path(record["events"])) if main else EventLog()
     context = _context(record, folder, log, progress or SilentProgress(), stop)

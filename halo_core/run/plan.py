@@ -15,6 +15,7 @@ from halo_core.spec.stage_feedback import placed
 from halo_core.spec.stages import BASE_MODEL, StageSpec
 from halo_core.stage import ModelInput
 from halo_core.workspace.layout import Workspace
+from halo_core.workspace.lock import unused
 from halo_core.workspace.records import stage_done
 
 State = Literal["done", "started", "new"]
@@ -141,6 +142,7 @@ def forget(plan: Plan, again: Sequence[str]) -> None:
 
     Raises:
         UserError: When a stage is not in the plan.
+        BusyError: When another process computes one of them.
     """
     forget_all([plan], again)
 
@@ -150,6 +152,7 @@ def forget_all(plans: Iterable[Plan], again: Sequence[str]) -> None:
 
     Raises:
         UserError: When a stage is in none of the plans.
+        BusyError: When another process computes one of them.
     """
     plans = list(plans)
     known = dict.fromkeys(stage.id for plan in plans for stage in plan.stages)
@@ -157,7 +160,8 @@ def forget_all(plans: Iterable[Plan], again: Sequence[str]) -> None:
         if id_ not in known:
             raise UserError(f"--again {id_}: no such stage; stages: {', '.join(known)}")
     for folder in {folder for plan in plans for folder in _folders(plan, again)}:
-        shutil.rmtree(folder, ignore_errors=True)
+        with unused(folder, "another run computes this stage; wait for it, or stop it"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _folders(plan: Plan, again: Sequence[str]) -> list[Path]:

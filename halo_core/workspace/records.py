@@ -429,6 +429,22 @@ class DataRecord(TypedDict):
     """Column that is not read to the number of rows that hold something in it."""
 
 
+class OwnerRecord(TypedDict):
+    """`owner.json` in the folder of a run or a stage: the process that writes there at present.
+
+    It says something only while that process holds the folder's lock.
+    """
+
+    schema: NotRequired[int]
+    """Version of the file."""
+    host: str
+    """Name of the machine."""
+    process: int
+    """Id of the process there."""
+    since: float
+    """Unix seconds when it began."""
+
+
 class TrackingRecord(TypedDict):
     """`tracking.json` in a run's folder: how far each tracker has read the events."""
 
@@ -462,6 +478,7 @@ DONE = ObjectFile("done.json", DoneRecord, "Remove it; the same command computes
 ERROR = ObjectFile("error.json", ErrorRecord, "Remove it")
 SUITE = ObjectFile("suite.json", SuiteRecord, "Remove it; halo run SUITE writes it again")
 DATA = ObjectFile("data.json", DataRecord, "Remove it; the rows are read again")
+OWNER = ObjectFile("owner.json", OwnerRecord, "Remove it")
 TRACKING = ObjectFile("tracking.json", TrackingRecord, "Remove it; all events are sent again")
 MODEL = ObjectFile(
     "halo.json", ModelRecord, "Remove it; the model is then asked without a control token"

@@ -2,7 +2,8 @@
 
 It is ``accelerate launch`` with other manners. Every process of a training tells by itself what
 went wrong, so the launcher says nothing about it; and one that is asked to stop may take as long as
-its step takes, where torch's launcher would kill it after 30 seconds.
+its step takes, where torch's launcher would kill it after 30 seconds. All of them end at once when
+the run is gone, or this launcher: see `halo_core.run.lifeline`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 from types import FrameType
 
 import psutil
+
+from halo_core.run.lifeline import end_with_controller, starts_workers
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -45,6 +48,8 @@ def main(arguments: Sequence[str]) -> int:
     Args:
         arguments: Those of ``accelerate launch``.
     """
+    end_with_controller()
+    starts_workers()
     # A name of torch's: the signals that its own launcher handles. The others are left to us.
     os.environ.setdefault("PET_SIGNALS_TO_HANDLE", "SIGHUP,SIGQUIT")
     for number in SIGNALS:
