@@ -14,6 +14,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from halo_core.cli.group import halo
+from halo_core.plugins.local_file import import_file
+from halo_core.testing import check_loss
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -88,3 +90,10 @@ def test_wrong_commands_options_and_comments_are_told_apart() -> None:
     assert wrong_options(run) == ["--jbos"]
     assert wrong_options(plan) == []
     assert wrong_options(["rnu"]) == ["rnu"]
+
+
+def test_the_loss_of_the_readme_keeps_the_rules_of_every_loss(tmp_path: Path) -> None:
+    (code,) = [b for b in blocks_of(ROOT / "README.md", "python") if "class Hinge" in b]
+    file = tmp_path / "my_loss.py"
+    file.write_text(code, encoding="utf-8")
+    check_loss(import_file(file).Hinge())
