@@ -3,6 +3,7 @@
 import csv
 import gzip
 import os
+import re
 from collections import defaultdict
 from pathlib import Path
 from statistics import fmean
@@ -106,6 +107,22 @@ def test_length_control_is_as_far_from_the_published_one_as_the_docs_say(control
     models = sorted(theirs)
     order = spearmanr([controlled[m].rate for m in models], [theirs[m] for m in models])
     assert order.statistic > 0.95
+
+
+def test_the_docs_say_what_length_control_gives_for_single_models(controlled, published):
+    page = (ROOT / "docs" / "explanation" / "statistics.md").read_text(encoding="utf-8")
+    table = re.findall(
+        r"^\| ([\w.-]+)[^|]* \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \[([\d.]+), ([\d.]+)\] \|$",
+        page,
+        re.MULTILINE,
+    )
+    assert len(table) == 7
+    for model, *said in table:
+        found = controlled[model]
+        theirs = float(published[model]["length_controlled_winrate"]) / 100
+        shares = (found.raw, theirs, found.rate, found.low, found.high)
+        numbers = [100 * share for share in shares]
+        assert said == [f"{number:.1f}" for number in numbers], model
 
 
 def test_length_control_moves_every_model_the_way_the_published_one_does(controlled, published):
