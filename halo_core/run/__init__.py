@@ -1,1 +1,1 @@
-"""A run: its plan, its rows, each stage from its folder alone, and what is told of it."""
+"""A run: its plan, its rows, its stages (each run from its folder alone), and its status."""

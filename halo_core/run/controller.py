@@ -1,8 +1,8 @@
-"""The controller of a run: no torch, one stage after the other, everything an event.
+"""The controller of a run. It runs one stage after another without torch, and records events.
 
-It holds the run's lock, writes the rows that stages need, runs each stage that is not in the
-store (in place, or through the command that the stage asks for), and lets trackers and reports
-read what happened.
+It holds the run's lock, writes the rows that stages need, and runs each stage that is not in the
+store, either in this process or with the command that the stage gives. Trackers and reports read
+the events.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ class Runner:
     """Runs a plan.
 
     Args:
-        plan: What to run.
-        status: From `new_status`; filled while running.
-        progress: Where bars are shown.
-        stop: Set from a signal handler.
+        plan: The plan to run.
+        status: A status from `new_status`, filled while running.
+        progress: Shows progress bars.
+        stop: The flag that a signal handler sets.
         command: The command line, for the record.
         say: Prints a line for people.
-        told_rows: Rows whose drops were told already, by an earlier run of the same suite.
+        told_rows: Rows whose drops an earlier run of the same suite has already reported.
     """
 
     def __init__(
@@ -92,10 +92,10 @@ class Runner:
             again: Ids of stages to compute again, with all that depends on them.
 
         Raises:
-            UserError: When `again` names no stage, the run is running elsewhere, or rows are
-                not as they should be.
-            Interrupted: When asked to stop; the state is kept.
-            HaloError: Whatever a stage raises.
+            UserError: When `again` names no stage, another process runs this run, or rows are
+                invalid.
+            Interrupted: When asked to stop. The state is kept.
+            HaloError: Any error of a stage.
         """
         self.plan.run_folder.mkdir(parents=True, exist_ok=True)
         waits = f"{self.plan.run_name}: another process works on this run; waiting"
@@ -115,7 +115,7 @@ class Runner:
                 else:
                     self._ended(None)
                 finally:
-                    # Behind `run-ended`, so that the trackers get that event too.
+                    # After `run-ended`, so that the trackers get that event too.
                     self.status.trackers = self._close(tracking)
 
     def warn(self, message: str) -> None:
@@ -163,8 +163,8 @@ class Runner:
     def _stages(self) -> None:
         todo = [stage for stage in self.plan.stages if stage_done(stage.folder) is None]
         rows = {stage.id: self._rows(stage) for stage in todo if self._rows_are_there(stage)}
-        # Models in the store count: they may have learned from what is only now tested on. A run
-        # with nothing to do reads no rows at all.
+        # Models in the store count too: they may have learned from rows that are only now test
+        # data. A run with nothing to do reads no rows at all.
         known = rows | (self._learned() if todo else {})
         mistakes = Mistakes(self.plan.spec.document)
         ids = {stage.id for stage in todo}
@@ -178,7 +178,7 @@ class Runner:
                 continue
             started = time.monotonic()
             try:
-                # Its data hold feedback of a stage that ran after the others' rows were read.
+                # Its data contain feedback of a stage that ran after the other rows were read.
                 if stage.id not in rows:
                     known[stage.id] = rows[stage.id] = self._rows(stage)
                     only = {stage.id}
@@ -196,7 +196,7 @@ class Runner:
                 ahead.check(rows, Path(folder))
 
     def _rows_are_there(self, stage: PlannedStage) -> bool:
-        """Returns whether all stages are done whose feedback is in a stage's data."""
+        """Returns whether all stages that make feedback for a stage's data are done."""
         sources = map(self.plan.stage, stage.spec.feedback_from)
         return all(stage_done(source.folder) is not None for source in sources)
 
@@ -209,7 +209,7 @@ class Runner:
         return rows
 
     def _tell_left_out(self, name: str, rows: Rows) -> None:
-        """Says once which rows, columns and files of a source are left out."""
+        """Reports once which rows, columns and files of a source are left out."""
         if (name, rows.file) in self._told_rows:
             return
         self._told_rows.add((name, rows.file))
@@ -220,21 +220,21 @@ class Runner:
             self._tell_unread(f"  {name}: {rows.name}: {line}")
 
     def _tell_unread(self, line: str) -> None:
-        # A set has another file for each kind of feedback that a stage wants, and the same columns.
+        # A set has one file for each kind of feedback that stages need, with the same columns.
         if (line, Path()) not in self._told_rows:
             self._told_rows.add((line, Path()))
             self.say(line)
 
     def _learned(self) -> dict[str, dict[str, list[Rows]]]:
-        """Returns the rows that models in the store learned from, where they are within reach."""
+        """Returns the rows that models in the store learned from, if they are available."""
         return {
             stage.id: self._rows(stage)
             for stage in self.plan.stages
             if stage.spec.learned
             and stage_done(stage.folder) is not None
             and self._rows_are_there(stage)
-            # Without a digest nothing tells that rows on disk are still right: they would be read
-            # again, over the network perhaps, for a stage that needs no rows any more.
+            # Without a digest, halo cannot know whether rows on disk are still valid. They would be
+            # read again, perhaps over the network, for a stage that no longer needs them.
             and all(
                 source.info.digest for data in stage.spec.data.values() for source in data.sources
             )
@@ -251,9 +251,9 @@ class Runner:
         self.say(f"{stage.id}: in the store")
 
     def _replay(self, stage: PlannedStage) -> None:
-        """Copies what a stage did in an earlier run into this run's events, with its times."""
+        """Copies a stage's events from an earlier run into this run's events, with their times."""
         for event, _ in read_events(stage.folder / EVENTS.name):
-            # The end is told by `_end_stage`, and last: it is the sign that all has been replayed.
+            # `_end_stage` writes the end, and writes it last, to mark the replay as complete.
             if event["type"] != "stage-ended":
                 fields = {k: v for k, v in event.items() if k not in ("v", "type", "stage")}
                 self.log.append(event["type"], stage=stage.id, **fields, cached=True)
@@ -273,7 +273,7 @@ class Runner:
         )
 
     def _told(self, stage: PlannedStage) -> bool:
-        """Returns whether the run's events hold this stage's end already."""
+        """Returns whether the run's events already contain this stage's end."""
         events = read_events(self.plan.run_folder / EVENTS.name)
         return any(
             event["type"] == "stage-ended" and event["stage"] == stage.id for event, _ in events
@@ -295,7 +295,7 @@ class Runner:
             stage.folder.mkdir(parents=True, exist_ok=True)
             use = stage.spec.resolved.name
             write_stage(self.plan, stage, rows)
-            # In both: trackers read the run's file, and later runs replay the stage's.
+            # Written to both: trackers read the run's file, and later runs replay the stage's.
             log = EventLog(stage.folder / EVENTS.name, self.plan.run_folder / EVENTS.name)
             folder = self.plan.workspace.relative(stage.folder)
             log.append("stage-started", stage=stage.id, use=use, folder=folder, resumed=resumed)
@@ -322,8 +322,8 @@ class Runner:
         return self._launch(stage, command)
 
     def _launch(self, stage: PlannedStage, command: Sequence[str]) -> DoneRecord:
-        """Runs a stage in workers; signals are passed on to them and they are waited for."""
-        # What an earlier try left would be taken for the error of this one.
+        """Runs a stage in workers, passes signals on to them, and waits for them."""
+        # An error file of an earlier attempt would be read as the error of this one.
         (stage.folder / ERROR.name).unlink(missing_ok=True)
         with _program(stage, command) as process:
             exit_code = self._wait(process)
@@ -357,7 +357,7 @@ class Runner:
             report = cast(Report, resolved.component)
             try:
                 path = written_by(report, self.plan.run_folder)
-            except HaloError as error:  # All is computed; a page less is no reason to fail.
+            except HaloError as error:  # All is computed; a missing page must not fail the run.
                 self.warn(f"the report {resolved.name} failed: {error}")
                 continue
             self.status.reports.append(path)

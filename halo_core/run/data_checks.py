@@ -1,4 +1,4 @@
-"""What is checked of rows before anything is trained: overlap, labels, balance of the classes."""
+"""Checks of rows before anything is trained: overlap, labels, class balance."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from halo_core.spec.stages import StageSpec
 
 
 def completions_with_both_labels(rows: Iterable[Mapping[str, Any]]) -> int:
-    """Returns how many completions of a prompt have both labels.
+    """Returns how many completions have both labels for the same prompt.
 
     Args:
         rows: Rows of binary feedback with their `prompt_id`.
@@ -32,25 +32,26 @@ def completions_with_both_labels(rows: Iterable[Mapping[str, Any]]) -> int:
 
 
 def warn_of_both_labels(data: DataSet, warn: Callable[[str], None]) -> None:
-    """Warns where a set that a model learns from has completions with both labels.
+    """Warns if a set that a model learns from has completions with both labels.
 
-    People may disagree, so it is no error; a data set that was unpaired carelessly looks the same.
+    This is not an error, because people may disagree. But pairs that were unpaired carelessly look
+    the same.
 
     Args:
-        data: The set; only binary feedback is looked at.
-        warn: Told of their number.
+        data: The set. Only binary feedback is checked.
+        warn: Receives the warning.
     """
     if data.feedback != "binary":
         return
     if both := completions_with_both_labels(data):
         warn(
-            f"data set {data.name!r}: completions with both labels: {both}. They are learned from "
-            "as they are; {use: settle-labels, source: ..., conflicts: drop} leaves none"
+            f"data set {data.name!r}: completions with both labels: {both}. Training uses them as "
+            "they are; {use: settle-labels, source: ..., conflicts: drop} removes them"
         )
 
 
 def class_counts(data: DataSet) -> ClassCounts | None:
-    """Returns how many completions of each class a set has; None where it has no classes.
+    """Returns how many completions of each class a set has; None if it has no classes.
 
     A pair has one completion of each class.
     """
@@ -63,15 +64,15 @@ def class_counts(data: DataSet) -> ClassCounts | None:
 
 
 def warn_of_class_balance(stage: StageSpec, data: DataSet, warn: Callable[[str], None]) -> None:
-    """Warns of what a stage's loss says of the numbers of desirable and undesirable completions.
+    """Warns if a stage's loss cautions about the numbers of desirable and undesirable completions.
 
     Args:
-        stage: A stage that is to learn from the data.
-        data: The rows as they will be learned from.
-        warn: Told of it.
+        stage: A stage that will learn from the data.
+        data: The rows that it will learn from.
+        warn: Receives the warning.
 
     Raises:
-        PluginError: When the loss's `settle` raises, or gives back something else.
+        PluginError: When the loss's `settle` raises, or returns something else.
     """
     counts = class_counts(data)
     if counts is None:
@@ -84,7 +85,7 @@ def warn_of_class_balance(stage: StageSpec, data: DataSet, warn: Callable[[str],
 
 
 def _losses(resolved: Resolved) -> Iterator[Loss]:
-    """Yields the losses within a component; one that is wrapped speaks through its wrapper."""
+    """Yields the losses in a component. A wrapper speaks for the loss that it wraps."""
     for _, child in resolved.children():
         if isinstance(child.component, Loss):
             yield child.component
@@ -93,24 +94,24 @@ def _losses(resolved: Resolved) -> Iterator[Loss]:
 
 
 StageRows = Mapping[str, Mapping[str, list[Rows]]]
-"""Stage id to data option to rows, of all stages whose rows are known."""
+"""Rows by stage id and data option, for all stages whose rows are known."""
 Warn = Callable[[str], None]
 
 
 def check_data(
     plan: Plan, rows: StageRows, *, new: Collection[str], fresh: Collection[str], warn: Warn
 ) -> None:
-    """Checks the rows that are new, and compares what is learned from with what is tested on.
+    """Checks new rows, and compares training data with test data.
 
     Args:
         plan: The plan.
         rows: The rows of its stages.
-        new: Ids of the stages that are to be computed.
+        new: Ids of the stages that will be computed.
         fresh: Ids of the stages whose rows were not compared yet.
-        warn: Told of what the user should know.
+        warn: Receives warnings for the user.
 
     Raises:
-        DataError: When what is tested on is learned from too.
+        DataError: When test data are also training data.
         PluginError: When a loss raises.
     """
     learned: dict[tuple[str, Feedback], DataSet] = {}
@@ -118,7 +119,7 @@ def check_data(
     compared: set[tuple[str, Feedback]] = set()
     both_labels: set[tuple[str, Feedback]] = set()
     for stage, data, learns in _sets(plan, rows):
-        # A set has another form for each kind of feedback that a stage wants.
+        # A set has one form for each kind of feedback that stages need.
         form = (data.name, data.feedback)
         (learned if learns else tested)[form] = data
         if stage.id not in fresh:
@@ -129,7 +130,7 @@ def check_data(
             both_labels.add(form)
             warn_of_both_labels(data, warn)
         warn_of_class_balance(stage.spec, data, warn)
-    # Each two sets are compared once, though stages whose rows come late make this run again.
+    # Each pair of sets is compared once, although this runs again when later rows arrive.
     late = [data for form, data in learned.items() if form not in compared]
     early = [data for form, data in learned.items() if form in compared]
     check_overlap(late, list(tested.values()), warn)
@@ -141,13 +142,13 @@ def _sets(plan: Plan, rows: StageRows) -> Iterator[tuple[PlannedStage, DataSet, 
     for stage in plan.stages:
         for option, sources in rows.get(stage.id, {}).items():
             role, name = stage.spec.role(option), stage.spec.data[option].name
-            # What is only learned from may be of the training prompts.
+            # Prompts whose samples are only learned from may be training prompts.
             if role == "learn" or (role == "test" and not is_only_learned_from(plan, stage)):
                 data = DataSet(name, sources[0].feedback, [source.file for source in sources])
                 yield stage, data, role == "learn"
 
 
 def is_only_learned_from(plan: Plan, stage: PlannedStage) -> bool:
-    """Returns whether what a stage makes is only taken to learn from, as it is or labelled."""
+    """Returns whether a stage's output is only used for training, directly or after labelling."""
     takers = [s.spec.component for s in plan.stages if stage.id in s.spec.inputs.values()]
     return bool(takers) and all(taker.produces in ("model", "feedback") for taker in takers)

@@ -1,4 +1,4 @@
-"""Errors as JSON, to go from one process to another."""
+"""Errors as JSON, to pass them from one process to another."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def error_record(error: BaseException) -> ErrorRecord:
     if isinstance(error, SpecErrors):
         return {"type": name, "message": str(error), "location": None}
     if isinstance(error, HaloError):
-        # A plugin may have errors of its own, which the process that reads this knows nothing of.
+        # The reading process does not know a plugin's own error classes.
         name = next(c.__name__ for c in type(error).__mro__ if c.__module__ == errors.__name__)
         return {"type": name, "message": error.message, "location": error.location}
     return {"type": name, "message": str(error), "location": None}
 
 
 def exit_code_of(error: BaseException) -> int:
-    """Returns the exit code of a process that an error ends.
+    """Returns the exit code of a process that ends with an error.
 
     >>> exit_code_of(ZeroDivisionError()), exit_code_of(UserError("x")), exit_code_of(MemoryError())
     (1, 2, 1)
@@ -35,11 +35,11 @@ def exit_code_of(error: BaseException) -> int:
 
 
 def error_of(record: ErrorRecord, exit_code: int) -> HaloError:
-    """Returns the error that a record was made of: of its class where that is one of halo's.
+    """Returns the error of a record, in its original class if that is one of halo's.
 
     Args:
         record: What `error_record` returned.
-        exit_code: Exit code of the process that it ended.
+        exit_code: Exit code of the process that the error ended.
     """
     name, message, location = record["type"] or "", record["message"] or "", record["location"]
     error_class = getattr(errors, name, None)

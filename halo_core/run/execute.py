@@ -1,7 +1,7 @@
-"""Runs one stage from its folder alone, in the controller's process or in a worker's.
+"""Runs one stage from its folder alone, in the controller's process or in a worker.
 
-`stage.json` holds everything: the component with its options, the models, inputs and rows it takes,
-the seed. `done.json` is written last, by rank 0, and means that the output is whole.
+`stage.json` holds everything: the component with its options, its models, inputs and rows, and the
+seed. Rank 0 writes `done.json` last, and this means that the output is complete.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ from halo_core.workspace.records import (
 
 
 def write_stage(plan: Plan, stage: PlannedStage, rows: Mapping[str, Any]) -> None:
-    """Writes what a stage is asked to do into its folder.
+    """Writes the instructions for a stage into its folder.
 
     Args:
         plan: The plan that the stage belongs to.
         stage: The stage.
-        rows: Data option to the `halo_core.run.materialise.Rows` of its sources.
+        rows: The `halo_core.run.materialise.Rows` of its sources, by data option.
     """
     record = StageRecord(
         id=stage.id,
@@ -81,7 +81,7 @@ def write_stage(plan: Plan, stage: PlannedStage, rows: Mapping[str, Any]) -> Non
 
 
 def component_record(resolved: Resolved) -> ComponentRecord:
-    """Returns what a run records of a component: what it is and exactly where it came from."""
+    """Returns a run's record of a component: its name, its options and its exact origin."""
     from halo_core.run.identity import source_hash, version
 
     registration = resolved.registration
@@ -100,13 +100,13 @@ def component_record(resolved: Resolved) -> ComponentRecord:
 def execute(
     folder: Path, *, stop: StopFlag, progress: Progress | None = None, main: bool = True
 ) -> DoneRecord:
-    """Runs the stage in a folder, or goes on with it, and returns what `done.json` holds.
+    """Runs or continues the stage in a folder, and returns the content of `done.json`.
 
     Args:
         folder: A stage's folder with `stage.json`.
-        stop: Set by the caller when the stage should keep its state and stop.
-        progress: Where bars are shown; silent when left out.
-        main: Whether this process is rank 0, which alone writes events and `done.json`.
+        stop: A flag that the caller sets when the stage should save its state and stop.
+        progress: Shows progress bars; silent by default.
+        main: Whether this process is rank 0. Only rank 0 writes events and `done.json`.
 
     Raises:
         BusyError: When another process writes there, and goes on for half a minute.
@@ -130,7 +130,7 @@ def _execute(
     result = _run(resolved, context)
     done = DoneRecord(metrics=dict(result.metrics), headline=result.headline)
     if main:
-        # Before `done.json`, by which every later run believes that the output is whole.
+        # Checked before `done.json` is written, which tells later runs that the output is complete.
         check_product(cast(Stage, resolved.component), folder)
         DONE.write(folder, done)
     return done
@@ -195,10 +195,10 @@ def _run(resolved: Resolved, context: StageContext) -> StageResult:
 
 
 def _third_party(error: BaseException, resolved: Resolved) -> tuple[Resolved, str] | None:
-    """Returns the stranger's component in whose files an error was raised, and where.
+    """Returns the third-party component whose files raised an error, and the place in them.
 
-    The innermost frame of a stranger decides: below it may be pydantic, torch or halo itself, which
-    only did what they were told.
+    The innermost third-party frame decides. Frames below it may belong to pydantic, torch or halo
+    itself, which only did what they were called for.
     """
     strangers = [stranger for stranger in resolved.all() if not _is_built_in(stranger)]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
@@ -214,14 +214,14 @@ def _is_built_in(resolved: Resolved) -> bool:
 
 
 def write_error(folder: Path, error: BaseException) -> None:
-    """Leaves an error for the controller to find; called by workers."""
+    """Writes a worker's error to a file for the controller."""
     trace = "".join(traceback.format_exception(error))
     record = error_record(error)
     ERROR.write(folder, {**record, "exit_code": exit_code_of(error), "traceback": trace})
 
 
 def read_error(folder: Path, exit_code: int) -> HaloError:
-    """Returns the error that a worker left, or one that says how it ended."""
+    """Returns the error that a worker wrote, or one that says how the worker ended."""
     record = ERROR.read(folder)
     if record is None:
         return WorkerError(_ended(exit_code), location=str(folder))
@@ -235,7 +235,7 @@ def read_error(folder: Path, exit_code: int) -> HaloError:
 
 
 def _ended(exit_code: int) -> str:
-    killed = "; it was killed, perhaps because memory ran out" if exit_code in (137, -9) else ""
+    killed = "; it was killed, possibly because memory ran out" if exit_code in (137, -9) else ""
     return (
         f"a worker ended with exit code {exit_code}{killed}. "
         "The same command goes on from the last checkpoint"

@@ -1,4 +1,4 @@
-"""Some rows of a set: enough to see whether a chat template can write them."""
+"""Some rows of a set, enough to check whether a chat template can render them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from halo_core.rows import DataSet, RowWriter
 from halo_core.run.materialise import Rows
 
 LOOKED_AT = 10_000
-"""Rows of a set among which those of another kind are looked for."""
+"""Number of rows in a set that are searched for rows of further kinds."""
 FIRST = 16
-"""Rows of a set that are taken in any case."""
+"""Number of rows at the start of a set that are always used."""
 
 
 class FirstRows:
-    """Some rows of each set, in files of their own.
+    """Some rows of each set, in separate files.
 
     Args:
-        folder: Where the files go.
+        folder: The folder for the files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -28,7 +28,7 @@ class FirstRows:
         self._made: dict[tuple[Path, ...], DataSet] = {}
 
     def of(self, name: str, rows: Sequence[Rows]) -> DataSet:
-        """Returns some rows of a set: the first, and the first of each further kind."""
+        """Returns some rows of a set: the first ones, and the first of each further kind."""
         files = tuple(source.file for source in rows)
         if files not in self._made:
             whole = DataSet(name, rows[0].feedback, files)
@@ -40,7 +40,7 @@ class FirstRows:
 
 
 def _first_of_each_kind(data: DataSet) -> Iterator[dict[str, Any]]:
-    """Yields rows by what a chat template sees of them: roles, and which fields there are."""
+    """Yields the first row of each kind. A kind is the roles and fields that a template sees."""
     seen: set[tuple[Any, ...]] = set()
     for number, row in enumerate(islice(data, LOOKED_AT)):
         messages = row.get("prompt", ())

@@ -1,4 +1,4 @@
-"""What `halo plan` says of stages before they run: rows, weights, sizes, and what changed."""
+"""The forecast of `halo plan` for stages: rows, weights, sizes, and changes."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ from halo_core.workspace.records import DATA, DONE, STAGE, StageRecord
 
 
 def about_rows(data: SetSpec, workspace: Workspace) -> int | None:
-    """Returns the rows of a set, counted where they are on disk; None where a source is unknown.
+    """Returns the number of rows of a set; None if the number of a source is unknown.
+
+    Rows on disk are counted.
 
     Args:
         data: The set.
-        workspace: Where its rows would be.
+        workspace: The workspace that would have its rows.
     """
     counts = [_source_rows(source, workspace) for source in data.sources]
     known = [count for count in counts if count is not None]
@@ -60,7 +62,7 @@ _SCALES = {"b": 1e9, "m": 1e6}
 
 
 def parameters_in_name(name: str) -> int | None:
-    """Returns the rounded number of weights that the name of a model tells, or None.
+    """Returns the rounded number of weights in the name of a model, or None.
 
     >>> parameters_in_name("EleutherAI/pythia-1.4b"), parameters_in_name("x/opt-350m-it")
     (1400000000, 350000000)
@@ -72,10 +74,10 @@ def parameters_in_name(name: str) -> int | None:
 
 
 def folder_parameters(folder: Path) -> int | None:
-    """Returns the weights in the safetensors files of a model folder, from their headers.
+    """Returns the number of weights in the safetensors files of a folder, from their headers.
 
     Raises:
-        DataError: When a header is damaged; names the file.
+        DataError: When a header is damaged. The error names the file.
     """
     files = sorted(folder.glob("*.safetensors"))
     return sum(_file_parameters(path) for path in files) if files else None
@@ -94,15 +96,15 @@ def _file_parameters(path: Path) -> int:
 
 
 def _header(path: Path) -> dict[str, Any]:
-    """Returns what a safetensors file begins with: tensor to shape and place, behind its length.
+    """Returns the header of a safetensors file, which maps tensors to their shapes and places.
 
     Raises:
-        ValueError: When it is cut off, or no JSON.
+        ValueError: When it is cut off or is not JSON.
     """
     with path.open("rb") as file:
         begin = file.read(8)
         length = int.from_bytes(begin, "little")
-        # A damaged length would have Python set aside as much memory.
+        # With a damaged length, Python would allocate that much memory.
         if len(begin) < 8 or length > path.stat().st_size:
             raise ValueError
         header: dict[str, Any] = json.loads(file.read(length))
@@ -114,7 +116,7 @@ SHOWN = 5
 
 
 def what_changed(workspace: Workspace, stage: PlannedStage) -> list[str]:
-    """Returns what differs from the most similar finished result, a line each; at most a few."""
+    """Returns the main differences from the most similar finished result, one per line."""
     prefix = stage.folder.name.rpartition("-")[0]
     mine = dict(_leaves(stage.identity, ""))
     nearest: list[str] | None = None
@@ -129,7 +131,7 @@ def what_changed(workspace: Workspace, stage: PlannedStage) -> list[str]:
 
 
 def _recorded(folder: Path) -> StageRecord | None:
-    """Returns what a stage was asked to do; one that cannot be read is no reason to stop."""
+    """Returns the record of a stage; None if it cannot be read, which is not an error here."""
     try:
         return STAGE.read(folder)
     except DataError:
@@ -158,12 +160,11 @@ def _leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def forecasts(plan: Plan, earlier: Mapping[Path, Forecast] | None = None) -> dict[str, Forecast]:
-    """Returns stage id to what the stage says of itself, without torch.
+    """Returns each stage's forecast by its id, without torch.
 
     Args:
-        plan: The plan; the weights of one stage's model are told to those that start from it.
-        earlier: Folder to forecast, of stages that were asked already: those that cells of a
-            suite share.
+        plan: The plan. Stages that start from a stage's model are given its number of weights.
+        earlier: Known forecasts by folder, of stages that cells of a suite share.
 
     Raises:
         PluginError: When a stage breaks its interface.
@@ -210,7 +211,7 @@ def _known(plan: Plan, stage: PlannedStage, weights: int | None) -> Known:
 
 
 def _together(rows: Iterable[int | None]) -> int | None:
-    """Returns the sum, or None where a part of it is unknown or there is none."""
+    """Returns the sum; None if there are no parts or one of them is unknown."""
     counts = list(rows)
     known = [count for count in counts if count is not None]
     return sum(known) if known and len(known) == len(counts) else None

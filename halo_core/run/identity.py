@@ -1,10 +1,10 @@
-"""What a stage's output depends on, and the hash that names it in the store.
+"""The identity of a stage: all that its output depends on, and the hash that names the output.
 
-In it: canonical names, options, the seed, the inputs' own keys, digests of data and model, and
-component versions (for an editable or ``file:`` origin the hash of its source; where a component
-promises a `results_version`, that instead). Not in it: options marked `Execution` (ranks,
-micro-batches, devices, intervals; unless they decide what comes out) or `Location` (folders), and
-those marked `Added` where they have their default.
+It contains canonical names, options, the seed, the inputs' own keys, digests of data and model, and
+component versions. The version is the hash of the source for an editable or ``file:`` origin, and
+the `results_version` if a component promises one. It does not contain options marked `Execution`
+(ranks, micro-batches, devices, intervals), unless they change the results, nor those marked
+`Location` (folders), nor those marked `Added` that have their default.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from halo_core.spec.resolved import Resolved
 from halo_core.spec.stages import StageSpec
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
-"""The name that a requirement begins with."""
+"""Pattern of the name at the start of a requirement."""
 
 
 def digest(tree: Any) -> str:
@@ -40,12 +40,12 @@ def digest(tree: Any) -> str:
 
 
 def stage_identity(stage: StageSpec, seed: int, keys: Mapping[str, str]) -> dict[str, Any]:
-    """Returns what a stage's output depends on; its `digest` is the stage's key.
+    """Returns all that a stage's output depends on. Its `digest` is the stage's key.
 
     Args:
-        stage: The stage, connected to what came before it.
-        seed: The run's.
-        keys: Id to key, of the stages before it and of the model that the run starts from.
+        stage: The stage, connected to the stages before it.
+        seed: The run's seed.
+        keys: The keys of earlier stages and of the model that the run starts from, by id.
     """
     return {
         "stage": component_identity(stage.resolved),
@@ -57,10 +57,10 @@ def stage_identity(stage: StageSpec, seed: int, keys: Mapping[str, str]) -> dict
 
 
 def component_identity(resolved: Resolved) -> dict[str, Any]:
-    """Returns what a component adds to an identity: name, version and options that matter."""
+    """Returns a component's part of an identity: name, version and the options that matter."""
     component_class = type(resolved.component)
-    # What an option refers to is in the identity by its own key, so that another name for the same
-    # stage or data set computes nothing again.
+    # The identity refers to stages and data sets by their keys, so renaming one of them computes
+    # nothing again.
     left_out = execution_options(resolved.component) | {
         alias for alias, info in fields_by_alias(component_class).items() if refers_to(info)
     }
@@ -72,7 +72,7 @@ def component_identity(resolved: Resolved) -> dict[str, Any]:
         if option not in left_out
     }
     name = resolved.name
-    if _is_file(resolved):  # where the file lies does not matter; its hash is the version
+    if _is_file(resolved):  # the file's place does not matter; its hash is the version
         name = f"{Path(resolved.registration.origin).name}:{resolved.short_name}"
     identity = {"use": name, "version": _results_version(resolved), "options": options}
     files = resolved.component.file_digests()
@@ -111,7 +111,7 @@ def _option_identity(
 
 
 def source_identity(source: Source) -> dict[str, Any]:
-    """Returns what a data source adds to an identity; its content by its digest."""
+    """Returns a data source's part of an identity, with the digest of its content."""
     return {
         "component": component_identity(source.resolved),
         "digest": source.info.digest,
@@ -121,13 +121,13 @@ def source_identity(source: Source) -> dict[str, Any]:
 
 
 def set_identity(data: SetSpec) -> list[dict[str, Any]]:
-    """Returns what a data set adds to an identity; its name does not matter."""
+    """Returns a data set's part of an identity. The set's name does not matter."""
     return [source_identity(source) for source in data.sources]
 
 
 @functools.cache
 def version(registration: Registration) -> str:
-    """Returns a component's version; with a hash of the source where that may change freely."""
+    """Returns a component's version, with a hash of the source if that may change freely."""
     if registration.target.startswith(FILE_PREFIX):
         return f"source {short_hash(Path(registration.origin).read_bytes())}"
     if not _is_editable(registration.distribution):
@@ -144,9 +144,9 @@ def _is_editable(distribution: str) -> bool:
 def source_hash(registration: Registration) -> str:
     """Returns 16 hexadecimal digits of the hash of the Python files that a component depends on.
 
-    They are those of its package, and of all packages that its distribution requires and whose
-    source may change freely as well, such as halo's libraries. The core's are left out: it hands
-    rows and models on, and its releases are told by the version.
+    These are the files of its package, and of all editable packages that its distribution requires,
+    such as halo's libraries. The core's files are left out, because the core only passes rows and
+    models on, and its version identifies its releases.
     """
     own = _package_hash(registration.target.partition(":")[0].partition(".")[0])
     others = [_package_hash(package) for package in _editable_packages(registration.distribution)]
@@ -155,9 +155,9 @@ def source_hash(registration: Registration) -> str:
 
 @functools.cache
 def _editable_packages(distribution: str) -> Sequence[str]:
-    """Returns the packages of what is required and editable, of extras too; the core's not.
+    """Returns the packages of the editable requirements, also those of extras, but not the core.
 
-    A package is taken to have its distribution's name, as those of halo have.
+    A package is assumed to have its distribution's name, as in halo.
     """
     packages: dict[str, str] = {}
     waiting = [distribution]
@@ -188,7 +188,7 @@ def _may_change(distribution: str) -> bool:
 
 @functools.cache
 def _package_hash(package: str) -> str:
-    # Found and not imported: a plan must not load torch to know the source of a trainer.
+    # The package is located but not imported: a plan must not load torch to hash a trainer.
     spec = importlib.util.find_spec(package)
     folders = list(spec.submodule_search_locations or []) if spec else []
     files = [path for folder in folders for path in sorted(Path(folder).rglob("*.py"))]
@@ -203,6 +203,6 @@ def folder_digest(folder: Path) -> str:
     return _files_digest(tuple((p, p.stat().st_size, p.stat().st_mtime_ns) for p in files))
 
 
-@functools.cache  # The cells of a suite start from the same large folder.
+@functools.cache  # All cells of a suite start from the same large folder.
 def _files_digest(files: tuple[tuple[Path, int, int], ...]) -> str:
     return digest([[path.name, file_hash(path)] for path, _, _ in files])

@@ -1,4 +1,4 @@
-"""Which assistant turns of conversations are learned, and which stand in prompts alone."""
+"""Counts the assistant turns that are learned, and those that are only part of prompts."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from halo_core.feedback import further_fields, prompt_id
 
 @dataclass(frozen=True)
 class LearnedTurns:
-    """Numbers of assistant turns, each conversation's turn counted once.
+    """Numbers of assistant turns. Each turn of a conversation counts once.
 
     Attributes:
-        learned: That are the completion of a row.
-        history: That stand in the prompts of rows and are the completion of none.
+        learned: Number of turns that are the completion of a row.
+        history: Number of turns that are only part of prompts, and not the completion of any row.
     """
 
     learned: int
@@ -24,10 +24,10 @@ class LearnedTurns:
 
 
 def learned_turns(rows: Iterable[Mapping[str, Any]]) -> LearnedTurns:
-    """Returns how many assistant turns are learned, and how many only stand before others.
+    """Returns how many assistant turns are learned, and how many are only part of prompts.
 
     Args:
-        rows: Rows with a prompt, and with their `prompt_id`.
+        rows: Rows with their prompt and `prompt_id`.
     """
     learned: set[tuple[str, int]] = set()
     history: set[tuple[str, int]] = set()

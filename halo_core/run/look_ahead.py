@@ -1,6 +1,6 @@
-"""What stages ahead say of what they will be given, before anything is computed for them.
+"""Lets the stages of a run check their inputs before anything is computed.
 
-All mistakes of all stages are reported together, each at its place in the spec.
+The mistakes of all stages are reported together, each at its place in the spec.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ from halo_core.workspace.records import stage_done
 
 
 class LookAhead:
-    """Asks the stages to do about what they will be given.
+    """Asks the stages that will be computed to check their inputs.
 
     Args:
         plan: The run's plan.
         todo: Its stages that are not in the store.
-        begins: Whether the run begins now; else it is only planned.
-        sketches: Folder of a stage to the sketch of its model; filled. Cells of a suite share it.
+        begins: Whether the run starts now. Otherwise it is only planned.
+        sketches: Sketches of models by the stage's folder. It is filled here, and the cells of a
+            suite share it.
     """
 
     def __init__(
@@ -52,14 +53,14 @@ class LookAhead:
         self._sketches = {} if sketches is None else sketches
 
     def check(self, rows: StageRows, folder: Path, mistakes: Mistakes | None = None) -> None:
-        """Asks each stage once, and once more when all of its models are known.
+        """Asks each stage once, and again when all of its models are known.
 
-        Call it before the first stage, and again whenever a model was made.
+        Call it before the first stage, and again after each stage that made a model.
 
         Args:
-            rows: Stage id to data option to rows, of all stages whose rows are there.
-            folder: An empty folder for sketches and some rows; needed as long as the sketches are.
-            mistakes: What was found before, which is raised together.
+            rows: Rows by stage id and data option, for all stages whose rows exist.
+            folder: An empty folder for sketches and some rows. Keep it as long as the sketches.
+            mistakes: Mistakes found before, which are raised together with the new ones.
 
         Raises:
             SpecErrors: With every mistake found.
@@ -78,12 +79,12 @@ class LookAhead:
         found.raise_if_any()
 
     def inputs_of(self, stage: PlannedStage, data: Mapping[str, DataSet], sketch: Path) -> Inputs:
-        """Returns what is there of what a stage will be given.
+        """Returns those inputs of a stage that already exist.
 
         Args:
-            stage: One of the plan's.
-            data: Data option to rows.
-            sketch: Where the stage may write a sketch of its model.
+            stage: A stage of the plan.
+            data: Rows by data option.
+            sketch: The folder where the stage may write a sketch of its model.
         """
         nearest = {option: self._nearest(name) for option, name in stage.spec.models.items()}
         return Inputs(
@@ -119,7 +120,7 @@ class LookAhead:
 
     @contextmanager
     def _placing(self, stage: PlannedStage, found: Mistakes) -> Iterator[None]:
-        """Takes a mistake that a stage raises, at the option or the other thing that it names."""
+        """Collects a mistake that a stage raises, at the option or other place that it names."""
         try:
             yield
         except PluginError:
@@ -137,7 +138,7 @@ class LookAhead:
             found.errors.append(error)
 
     def _keys(self, stage: PlannedStage, option: str) -> Keys:
-        """Returns where an option stands; a model that is left out stands where the run's does."""
+        """Returns the place of an option. A model that is left out has the place of the run's."""
         keys = (*_keys(self._plan, stage), *option.split("."))
         model, name = self._plan.spec.model, stage.spec.models.get(option)
         if name is None or self._nearest(name) != self._plan.base_model or self._is_written(keys):
@@ -153,7 +154,7 @@ class LookAhead:
         return True
 
     def _nearest(self, name: str | None) -> ModelInput | None:
-        """Returns a stage's model or its sketch, or that of the nearest stage before it."""
+        """Returns the model or the sketch of a stage, or else of the nearest stage before it."""
         while name is not None:
             near = self._here(name) or self._sketch(name)
             if near is not None:
@@ -166,7 +167,7 @@ class LookAhead:
         return sketch if sketch is not None and Path(sketch.path).is_dir() else None
 
     def _made(self, name: str | None) -> ModelInput | None:
-        """Returns a stage's model, or that of the nearest stage before it which is there."""
+        """Returns a stage's model, or else the existing model of the nearest stage before it."""
         while name is not None:
             if (near := self._here(name)) is not None:
                 return near
@@ -181,14 +182,14 @@ class LookAhead:
 
 
 def _keys(plan: Plan, stage: PlannedStage) -> Keys:
-    """Returns where a stage stands in the spec."""
+    """Returns the place of a stage in the spec."""
     if stage.id == BASE_MODEL:
         return ("model", plan.spec.model.made_by or "")
     return ("stages", stage.id)
 
 
 def rows_at_hand(plan: Plan) -> dict[str, dict[str, list[Rows]]]:
-    """Returns stage id to option to rows, of all sets whose rows can be had without a network."""
+    """Returns rows by stage id and option, for all sets that can be read without a network."""
     rows: dict[str, dict[str, list[Rows]]] = {}
     for stage in plan.stages:
         rows[stage.id] = {}
@@ -198,17 +199,17 @@ def rows_at_hand(plan: Plan) -> dict[str, dict[str, list[Rows]]]:
             try:
                 rows[stage.id][option] = materialise_set(data, plan.workspace)
             except HaloError:
-                continue  # The plan says of each set why its rows are unknown.
+                continue  # For each such set, the plan says why its rows are unknown.
     return rows
 
 
 def check_plan(plan: Plan, rows: StageRows, warn: Callable[[str], None]) -> None:
-    """Checks the rows of a plan, and asks its stages about what they will be given.
+    """Checks the rows of a plan, and asks its stages to check their inputs.
 
     Args:
         plan: The plan.
-        rows: From `rows_at_hand`; nothing of rows is checked where there are none.
-        warn: Told of what the user should know.
+        rows: The rows from `rows_at_hand`. Without rows, no row is checked.
+        warn: Receives warnings for the user.
 
     Raises:
         SpecErrors: With every mistake found.
@@ -228,7 +229,7 @@ def check_rows(
     mistakes: Mistakes,
     warn: Callable[[str], None],
 ) -> None:
-    """Checks rows as `check_data` does; what is wrong becomes a mistake at the data set."""
+    """Checks rows as `check_data` does, but turns an error into a mistake at the data set."""
     try:
         check_data(plan, rows, new=new, fresh=rows, warn=warn)
     except DataError as error:
@@ -237,7 +238,7 @@ def check_rows(
 
 
 def _place_of_set(plan: Plan, location: str) -> str:
-    """Returns where a set stands that a message calls ``data set 'NAME'``."""
+    """Returns the place of the set that a message calls ``data set 'NAME'``."""
     name = location.removeprefix("data set ").strip("'")
     keys = ("data", name) if name in plan.spec.sets else ("stages", *name.split("."))
     place = plan.spec.document.place_of(keys)

@@ -1,4 +1,4 @@
-"""Writes the rows of a source to an Arrow file, checked, once per content."""
+"""Checks the rows of a source and writes them to an Arrow file, once per content."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ class Rows:
     """The rows of a source on disk.
 
     Attributes:
-        name: The source, for messages.
+        name: The name of the source, for messages.
         file: The Arrow file.
-        feedback: The kind of every row.
-        count: Rows kept.
-        dropped: Reason to rows left out.
-        held_elsewhere: Rows that belong to the other side of a hold-out.
+        feedback: The kind of feedback of all rows.
+        count: Number of rows that are kept.
+        dropped: Number of dropped rows by reason.
+        held_elsewhere: Number of rows on the other side of a hold-out.
         digest: Hash of the rows' content.
-        ignored: Column that is not read to the rows that hold something in it; 0 where it was to
-            be ignored and no row has it.
-        passed_over: Files and folders beside those of the splits, which are not read.
+        ignored: Maps each column that is not read to the number of rows with a value in it. The
+            number is 0 for a column that should be ignored but is in no row.
+        passed_over: Files and folders next to those of the splits, which are not read.
     """
 
     name: str
@@ -63,18 +63,18 @@ class Rows:
 
 
 def materialise_set(data: SetSpec, workspace: Workspace) -> list[Rows]:
-    """Returns the rows of all sources of a set, written if they were not yet.
+    """Returns the rows of all sources of a set, and writes them if they are not on disk yet.
 
     Raises:
-        DataError: When a row is not what its feedback says, or none is left.
-        PluginError: When a third party's source raises.
+        DataError: When a row does not match its feedback, or when no row is left.
+        PluginError: When a third-party source raises.
     """
     rows = [materialise(source, workspace) for source in data.sources]
     kinds = sorted({"demonstration" if r.feedback == "text" else r.feedback for r in rows})
     if len(kinds) > 1 or len({r.feedback for r in rows}) > 1:
         raise DataError(
-            f"its sources hold different feedback: {', '.join(sorted({r.feedback for r in rows}))}"
-            "; expected one kind. Convert them, or put them into sets of their own",
+            f"its sources have different feedback: {', '.join(sorted({r.feedback for r in rows}))}"
+            "; expected one kind. Convert them, or put them into separate sets",
             location=f"data set {data.name!r}",
         )
     return rows
@@ -84,9 +84,9 @@ def materialise(source: Source, workspace: Workspace) -> Rows:
     """Returns the rows of one source; see `materialise_set`."""
     key = digest(source_identity(source))
     folder = workspace.data(key)
-    # Rows of a stage are written again: the stage may have been computed again.
+    # Rows of a stage are written again, because the stage may have been computed again.
     steady = source.info.digest and not stages_in(source)
-    # Cells of a suite that run at the same time want the same rows.
+    # Cells of a suite that run at the same time need the same rows.
     with held(folder):
         record = DATA.read(folder) if steady else None
         if record is None:
@@ -120,7 +120,7 @@ def _write(source: Source, folder: Path) -> DataRecord:
             writer.write(chunk)
             content.update(repr(chunk).encode())
             counts["kept"] += len(chunk)
-    # Only now: a source may count what it drops while its rows are read.
+    # Read only now, because a source may count drops while its rows are read.
     dropped = _counts(source, loaded, "dropped") + Counter({"empty completion": counts["empty"]})
     ignored.update(_counts(source, loaded, "ignored"))
     if source.part is not None:
@@ -128,7 +128,8 @@ def _write(source: Source, folder: Path) -> DataRecord:
         groups.check(held_out, source.part.fraction, place_of(source))
     if not counts["kept"]:
         raise DataError(_nothing_left(dropped), location=place_of(source))
-    # Rows first, `data.json` last: what is killed between the two has no record and is read again.
+    # Rows first, `data.json` last: if the process is killed between the two, the rows have no
+    # record and are read again.
     beside.replace(folder / ROWS)
     record = DataRecord(
         source=source.resolved.tree(),
@@ -152,7 +153,7 @@ def _feedback(source: Source) -> Feedback:
             feedback = source.component.inspect().feedback
     if feedback is None:
         raise DataError(
-            "what it holds could not be found out. Is the hub reachable?", location=place_of(source)
+            "its kind of feedback is unknown. Is the hub reachable?", location=place_of(source)
         )
     return feedback
 
@@ -172,7 +173,7 @@ def _loaded(source: Source) -> Loaded:
 
 
 def _counts(source: Source, loaded: Loaded, name: Literal["dropped", "ignored"]) -> Counter[str]:
-    """Returns what a source left out, or did not read; to be called when its rows are consumed."""
+    """Returns a source's counts of dropped rows or ignored columns. Call it after the last row."""
     counts: object = getattr(loaded, name)
     if isinstance(counts, Mapping) and all(
         isinstance(key, str) and isinstance(n, int) for key, n in counts.items()
@@ -189,7 +190,7 @@ def _iterate(source: Source, loaded: Loaded) -> Iterator[Mapping[str, Any]]:
 
 
 def _counted(rows: Iterable[Any], known: Set[str], ignored: Counter[str]) -> Iterator[Any]:
-    """Yields rows as they are, and counts columns that hold something and that nobody reads."""
+    """Yields rows unchanged, and counts values in columns that halo does not read."""
     for row in rows:
         if isinstance(row, Mapping) and len(row) and not known >= row.keys():
             ignored.update(n for n in row if n not in known and row[n] is not None)
@@ -198,7 +199,7 @@ def _counted(rows: Iterable[Any], known: Set[str], ignored: Counter[str]) -> Ite
 
 @contextmanager
 def _loading(source: Source) -> Iterator[None]:
-    """Blames a source for what it raises by accident, and places what it raises on purpose."""
+    """Blames a source for unexpected errors, and adds the place to errors raised on purpose."""
     try:
         with blaming(source.component, f"load({source.split!r})"):
             yield
@@ -230,7 +231,7 @@ def _kept(
 def _in_part(part: Part, row: Mapping[str, Any], prompt: Prompt, groups: Groups) -> bool:
     id_ = group_id(row, prompt)
     groups.add(id_, row, prompt)
-    # By the hash and not by a draw: a group is on the same side in every source and every run, and
-    # a larger share holds all that a smaller one does.
+    # The hash decides, not a random draw. So a group is on the same side in every source and every
+    # run, and a larger share contains all groups of a smaller one.
     held = int(id_, 16) < part.fraction * 16**16
     return held == (part.side == "held")

@@ -1,4 +1,4 @@
-"""Compares what models learn from with what they are tested on."""
+"""Compares training data with test data."""
 
 from __future__ import annotations
 
@@ -12,34 +12,38 @@ from halo_core.rows import DataSet
 from halo_core.run.groups import opening_id
 
 Warn = Callable[[str], None]
-SHARED = "stand in {} too, with other completions"
-SPELT_ALIKE = "differ from one of {} only in case or white space"
+SHARED = "are also in {}, with other completions"
+SPELT_ALIKE = "differ from a prompt of {} only in case or white space"
 OPENING_ALIKE = (
-    "open as dialogues of {} do: they have the same messages up to the first of the user, as the "
-    "turns of one dialogue have"
+    "have the same opening as dialogues of {}: their messages up to the first user message are the "
+    "same, as in turns of one dialogue"
 )
 
 
 def check_overlap(trained: Sequence[DataSet], tested: Sequence[DataSet], warn: Warn) -> None:
-    """Compares every training set with every test set, raw text apart.
+    """Compares every training set with every test set. Raw text is compared separately.
 
-    Sets of one name are one set in several forms, and taken together: a demonstration does not hold
-    the rejected completions of the pair that it was made of.
+    Sets with the same name are forms of one set and are taken together, because a demonstration
+    lacks the rejected completion of its pair.
 
     Args:
         trained: Sets that models learn from.
-        tested: Sets that prompts are drawn from or losses evaluated on.
-        warn: Told of a set that is used for both, and of prompts that stand in both with other
-            completions, that are of one dialogue, or that differ in case or white space only.
+        tested: Sets that prompts are drawn from or losses are evaluated on.
+        warn: Receives warnings: about a set that is used for both, and about prompts that are in
+            both with other completions, belong to the same dialogue, or differ only in case or
+            white space.
 
     Raises:
-        DataError: When a prompt stands in both with the same completion.
+        DataError: When a prompt is in both with the same completion.
     """
     learned = _by_name(trained)
     for name, tests in _by_name(tested).items():
         for other, trains in learned.items():
             if name == other:
-                warn(f"{name!r} is learned from and tested on: its results say nothing of new rows")
+                warn(
+                    f"{name!r} is used for training and testing: its results do not show how well "
+                    "the model does on new rows"
+                )
             else:
                 _compare(other, trains, name, tests, warn)
 
@@ -60,8 +64,8 @@ def _compare(
         rows = [row["id"] for row in test if any(pair in seen for pair in _pairs(row))]
         if rows:
             raise DataError(
-                f"{len(rows)} of its {len(test)} rows stand in {trained!r} too, the first is "
-                f"{rows[0]}. What is tested on must not be trained on: use other splits, or "
+                f"{len(rows)} of its {len(test)} rows are also in {trained!r}; the first is "
+                f"{rows[0]}. Test data must not be training data: use other splits, or "
                 "data: {train: ..., holdout: 0.1}",
                 location=f"data set {tested!r}",
             )
@@ -73,7 +77,7 @@ def _compare(
 def _likenesses(
     known: Mapping[str, Asked], asked: Mapping[str, Asked]
 ) -> Iterator[tuple[int, str]]:
-    """Yields how many prompts that are asked are like known ones, and how; each counts once."""
+    """Yields the number of test prompts for each kind of likeness. Each prompt counts once."""
     openings = {opening_id(each.prompt) for each in known.values()}
     spellings = {each.spelling for each in known.values()}
     counts = dict.fromkeys((SHARED, SPELT_ALIKE, OPENING_ALIKE), 0)
@@ -110,7 +114,7 @@ class Asked(NamedTuple):
 
     @property
     def spelling(self) -> str:
-        """Names a prompt, whatever its case and white space."""
+        """Returns a prompt's id without its case and white space."""
         messages = [
             {**m, "content": " ".join(m["content"].split()).casefold()} for m in self.prompt
         ]

@@ -1,4 +1,4 @@
-"""A spec as stages in order, each with its key, its folder and what is there of it already."""
+"""A spec as a list of stages, each with its key, its folder and its state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from halo_core.workspace.records import stage_done
 
 State = Literal["done", "started", "new"]
 LONGEST_CELL = 80
-"""Most characters of a cell's id in the name of its run's folder."""
+"""Maximum number of characters of a cell's id in the name of its run's folder."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class PlannedStage:
     """A stage of a run.
 
     Attributes:
-        spec: The stage as the spec has it.
-        identity: What its output depends on; `key` is its hash.
-        key: Names its output.
-        folder: Where its output is or will be.
-        state: What is there: all of it, some, nothing.
+        spec: The stage of the spec.
+        identity: All that its output depends on. Its hash is `key`.
+        key: The name of its output.
+        folder: The folder of its output, which may not exist yet.
+        state: Whether its output is complete, started or missing.
     """
 
     spec: StageSpec
@@ -52,12 +52,12 @@ class Plan:
     """All stages of a run.
 
     Attributes:
-        spec: What was planned.
-        workspace: The workspace that it is planned for.
-        stages: In the order in which they run.
+        spec: The spec.
+        workspace: The workspace.
+        stages: The stages in the order in which they run.
         run_name: The run's folder under ``runs/``: the spec's name, its cell in a suite, and a
             hash of all keys.
-        base_model: The model that stages start from; None when a stage makes it.
+        base_model: The model that stages start from; None if a stage makes it.
     """
 
     spec: Spec
@@ -76,7 +76,7 @@ class Plan:
         return next(stage for stage in self.stages if stage.id == id_)
 
     def model(self, id_: str) -> ModelInput:
-        """Returns the model that a stage makes, or the model the spec starts from."""
+        """Returns the model that a stage makes, or the model that the spec starts from."""
         if id_ == BASE_MODEL and self.base_model is not None:
             return self.base_model
         stage = self.stage(id_)
@@ -84,7 +84,7 @@ class Plan:
 
 
 def make_plan(spec: Spec, workspace: Workspace) -> Plan:
-    """Returns the plan of a spec in a workspace; reads no rows and trains nothing."""
+    """Returns the plan of a spec in a workspace. Reads no rows and trains nothing."""
     base = _base_model(spec)
     keys: dict[str, str] = {BASE_MODEL: base.digest} if base else {}
     stages: list[PlannedStage] = []
@@ -99,7 +99,7 @@ def make_plan(spec: Spec, workspace: Workspace) -> Plan:
 
 
 def _placed(stage: StageSpec, before: Sequence[PlannedStage]) -> StageSpec:
-    """Returns a stage whose data know where the feedback of earlier stages is."""
+    """Returns a stage whose data know the folders with the feedback of earlier stages."""
     if not stage.feedback_from:
         return stage
     places = {earlier.id: (earlier.folder, earlier.key) for earlier in before}
@@ -116,8 +116,8 @@ def _run_name(spec: Spec, stages: Sequence[PlannedStage]) -> str:
     parts = [spec.name, [[stage.id, stage.key] for stage in stages]]
     if spec.cell is None:
         return f"{spec.name}-{digest(parts)[:6]}"
-    # Cells may look alike without slashes or when cut, and may have the same stages: the hash of
-    # the whole id keeps their folders apart.
+    # The hash of the whole id keeps the folders of cells apart. Without slashes or when cut, ids
+    # may look the same, and cells may have the same stages.
     cell = spec.cell.id.replace("/", "-")[:LONGEST_CELL]
     return f"{spec.name}-{cell}-{digest([*parts, spec.cell.id])[:6]}"
 
@@ -138,7 +138,7 @@ def _state(folder: Path) -> State:
 
 
 def forget(plan: Plan, again: Sequence[str]) -> None:
-    """Removes the output of stages to be computed again and of those that depend on them.
+    """Removes the output of stages that will be computed again, and of those that depend on them.
 
     Raises:
         UserError: When a stage is not in the plan.
@@ -148,7 +148,7 @@ def forget(plan: Plan, again: Sequence[str]) -> None:
 
 
 def forget_all(plans: Iterable[Plan], again: Sequence[str]) -> None:
-    """Removes the same from several plans; each has to have some of the stages, not all.
+    """Removes the output of stages in several plans. A plan may lack some of the stages.
 
     Raises:
         UserError: When a stage is in none of the plans.
@@ -158,7 +158,7 @@ def forget_all(plans: Iterable[Plan], again: Sequence[str]) -> None:
     known = dict.fromkeys(stage.id for plan in plans for stage in plan.stages)
     for id_ in again:
         if id_ not in known:
-            raise UserError(f"--again {id_}: no such stage; stages: {', '.join(known)}")
+            raise UserError(f"--again {id_}: no such stage; expected one of: {', '.join(known)}")
     for folder in {folder for plan in plans for folder in _folders(plan, again)}:
         with unused(folder, "another run computes this stage; wait for it, or stop it"):
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Whether a row is what its feedback says, and which ids it gets."""
+"""Checks whether a row matches its kind of feedback, and gives it its ids."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from halo_core.guarded.blame import is_text
 from halo_core.spec.data_sets import Source
 
 TEXT_FIELDS = ("name", "tool_call_id", "reasoning_content", "thinking")
-"""Further fields of a message that hold text."""
+"""Names of further fields of a message that contain text."""
 
 
 def place_of(source: Source) -> str:
-    """Returns a source and its split, as errors name them."""
+    """Returns a source and its split as errors name them."""
     return f"{source.resolved.short_name}, split {source.split!r}"
 
 
@@ -35,15 +35,15 @@ _SCORES = ("score", "chosen_score", "rejected_score")
 
 
 def known_columns(feedback: Feedback) -> frozenset[str]:
-    """Returns the columns of a row of a kind that halo reads, or that it writes itself."""
+    """Returns the columns that halo reads or writes in a row of this kind."""
     columns = {*COLUMNS[feedback], *OPTIONAL_COLUMNS[feedback], *_BESIDE_ROWS, *_SCORES}
     return frozenset(columns)
 
 
 def is_empty(feedback: Feedback, row: Mapping[str, Any]) -> bool:
-    """Returns whether one of a row's texts is blank, so that nothing can be learned from it.
+    """Returns whether one of a row's texts is blank, so that a model cannot learn from it.
 
-    A completion of calls or thoughts alone is not.
+    A completion that has only tool calls or thoughts is not blank.
     """
     if feedback == "text":
         return not row["text"].strip()
@@ -54,16 +54,16 @@ def is_empty(feedback: Feedback, row: Mapping[str, Any]) -> bool:
 def checked_row(
     source: Source, feedback: Feedback, row: Mapping[str, Any], position: int
 ) -> dict[str, Any]:
-    """Returns a row with exactly the columns of its feedback, its optional ones and its ids.
+    """Returns a row with only the columns of its feedback, its optional columns and its ids.
 
     Args:
-        source: Where the row comes from, for its id and for errors.
-        feedback: The kind that the source says its rows are.
-        row: As the source gave it.
-        position: Its place among the source's rows, counted from 0.
+        source: The row's source, for its id and for errors.
+        feedback: The kind of feedback that the source declares.
+        row: The row from the source.
+        position: The row's position in the source, counted from 0.
 
     Raises:
-        DataError: When a column is missing or holds something else than it should.
+        DataError: When a column is missing or has an invalid value.
     """
     name = source.resolved.short_name
     id_ = str(row.get("id") or f"{name}/{source.split}/{position}")
@@ -77,14 +77,14 @@ def checked_row(
 
 
 def checked_columns(feedback: Feedback, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the columns of a row that its kind of feedback has, without those that are null.
+    """Returns the columns of a row that belong to its kind of feedback, without nulls.
 
     Args:
-        feedback: The kind that its source says it is.
-        row: As its source gave it; other columns are left out.
+        feedback: The kind of feedback that its source declares.
+        row: The row from its source. Other columns are left out.
 
     Raises:
-        DataError: When a column is missing or holds something else than it should.
+        DataError: When a column is missing or has an invalid value.
     """
     checked: dict[str, Any] = {}
     for column, type_ in COLUMNS[feedback].items():
@@ -101,7 +101,7 @@ def checked_columns(feedback: Feedback, row: Mapping[str, Any]) -> dict[str, Any
         if type_.endswith(" list") and len(value) != len(row["completions"]):
             raise DataError(
                 f"column {column!r} has {len(value)} values for {len(row['completions'])} "
-                "completions; expected one each, null where nothing is known"
+                "completions; expected one value per completion, null if it is unknown"
             )
         if _says_something(value):
             checked[column] = value
@@ -109,7 +109,7 @@ def checked_columns(feedback: Feedback, row: Mapping[str, Any]) -> dict[str, Any
 
 
 def messages_of(row: Mapping[str, Any]) -> Prompt:
-    """Returns the prompt of a row; that of raw text is the text."""
+    """Returns the prompt of a row. The prompt of raw text is the text."""
     if "prompt" not in row:
         return [{"role": "text", "content": row["text"]}]
     prompt: Prompt = row["prompt"]
@@ -117,7 +117,7 @@ def messages_of(row: Mapping[str, Any]) -> Prompt:
 
 
 def _says_something(value: Any) -> bool:
-    """Returns whether an optional value differs from its absence; a list of nulls does not."""
+    """Returns whether an optional value says more than its absence. A list of nulls does not."""
     return any(item is not None for item in value) if isinstance(value, list) else bool(value)
 
 
@@ -141,7 +141,7 @@ def _checked_value(column: str, type_: str, value: Any) -> Any:
 
 
 def _plain(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns a message with its further fields in one order, without nulls."""
+    """Returns a message with its further fields in a fixed order, without nulls."""
     return {"role": message["role"], "content": message["content"], **further_fields(message)}
 
 
@@ -202,18 +202,18 @@ def _prompt_problem(value: Any) -> str | None:
         if len(message) > 2 and (problem := _field_problem(message)):
             return f"got the message {_short(message)}; {problem}"
     if value[-1]["role"] == "assistant":
-        return "the prompt ends with an assistant's message; expected the user's"
+        return "the prompt ends with an assistant message; expected a user message"
     return None
 
 
 def _field_problem(message: Mapping[str, Any]) -> str | None:
     for name, value in further_fields(message).items():
         if name in TEXT_FIELDS and not is_text(value):
-            return f"its {name} is no text"
+            return f"its {name} is not a text"
         if name == "tool_calls" and not _all(value, dict):
-            return "its tool_calls are no list of objects"
+            return "its tool_calls are not a list of objects"
         if not isinstance(name, str) or not _is_json({name: value}):
-            return f"its {name} is nothing that JSON can hold"
+            return f"its {name} cannot be written as JSON"
     return None
 
 

@@ -1,4 +1,4 @@
-"""The files of a run: the spec as given and resolved, and `run.json`, which says what it was."""
+"""The files of a run: the spec as given, the resolved spec, and the record `run.json`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from halo_core.workspace.records import (
 
 
 def write_run(plan: Plan, command: Sequence[str]) -> None:
-    """Writes the spec, as it was given and resolved, and `run.json` into the run's folder."""
+    """Writes the spec as given, the resolved spec, and `run.json` into the run's folder."""
     folder = plan.run_folder
     write_text(folder / SPEC, to_yaml(plan.spec.document.tree))
     write_text(folder / RESOLVED_SPEC, to_yaml(resolved_tree(plan.spec)))
@@ -86,7 +86,7 @@ def _data_options(data: Mapping[str, SetSpec]) -> dict[str, Any]:
 def set_tree(data: SetSpec) -> list[dict[str, Any] | str]:
     """Returns a data set's sources with their options, splits and held-out parts.
 
-    Feedback of an earlier stage is the stage's id.
+    The feedback of an earlier stage is written as the stage's id.
     """
     trees: list[dict[str, Any] | str] = []
     for source in data.sources:
@@ -117,7 +117,7 @@ def _record(plan: Plan, command: Sequence[str]) -> RunRecord:
         stages=[_stage(plan, stage) for stage in plan.stages],
         data={name: set_identity(data) for name, data in plan.spec.sets.items()},
         tracking=[tracker.tree() for tracker in plan.spec.tracking],
-        # Stays until trackers say it again: a run that is killed keeps its links.
+        # The links stay until trackers report them again, so that a killed run keeps its links.
         trackers=kept(RUN, plan.run_folder, trackers_of(plan.spec.tracking)),
         components=_components(plan.spec),
         versions=_versions(plan.spec),
@@ -140,7 +140,7 @@ def _stage(plan: Plan, stage: PlannedStage) -> RunStage:
 
 
 def loss_title(loss: Resolved) -> str:
-    """Returns a loss's name, with those of the losses that it holds: ``humanline(kto)``."""
+    """Returns a loss's name with the names of its inner losses: ``humanline(kto)``."""
     held = [child for _, child in loss.children() if child.registration.kind == "loss"]
     return f"{loss.name}({', '.join(map(loss_title, held))})" if held else loss.name
 
@@ -155,7 +155,7 @@ def _suite(plan: Plan) -> RunCell | None:
 
 
 def _used(spec: Spec) -> list[Resolved]:
-    """Returns all components of a spec, those within others too."""
+    """Returns all components of a spec, including those inside others."""
     roots = [stage.resolved for stage in spec.stages]
     roots += [source.resolved for data in spec.sets.values() for source in data.sources]
     roots += [*spec.tracking, *spec.reports]
@@ -168,9 +168,9 @@ def _components(spec: Spec) -> list[ComponentRecord]:
 
 
 def _versions(spec: Spec) -> dict[str, str]:
-    """Returns the versions of the core, and of what the used distributions say they need.
+    """Returns the versions of the core and of the requirements of the used distributions.
 
-    They are recorded only; an identity holds the versions of the components themselves.
+    They are only recorded. An identity contains the versions of the components themselves.
     """
     versions = {"python": platform.python_version(), "platform": platform.platform()}
     used = {part.registration.distribution for part in _used(spec)}
@@ -184,7 +184,7 @@ def _versions(spec: Spec) -> dict[str, str]:
 
 
 def _requirements(distribution: str) -> list[str]:
-    """Returns the names of what a distribution requires, with the extras that may not be there."""
+    """Returns the names of a distribution's requirements, including extras not installed."""
     try:
         listed = importlib.metadata.requires(distribution) or []
     except importlib.metadata.PackageNotFoundError:  # a component in a local file

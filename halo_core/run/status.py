@@ -1,4 +1,4 @@
-"""How far a run got, filled while it goes on."""
+"""The status of a run, updated while it runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Status = Literal["computed", "cached", "failed", "interrupted", "pending"]
 
 @dataclass
 class StageStatus:
-    """How far a stage got in a run."""
+    """The status of a stage in a run."""
 
     id: str
     use: str
@@ -38,13 +38,13 @@ class StageStatus:
 
 @dataclass
 class RunStatus:
-    """How far a run got; filled while it runs, so that a failure can show it.
+    """The status of a run. It is updated while the run goes on, so that a failure can show it.
 
     Attributes:
         name: Name of the run and of its folder.
         folder: The run's folder.
         stages: One status per stage, in order.
-        trackers: What trackers say of themselves, by their names.
+        trackers: Descriptions of the trackers by name.
         reports: Pages that were written.
     """
 

@@ -1,4 +1,4 @@
-"""How the threads of numerical libraries wait for each other."""
+"""Sets how the threads of numerical libraries wait for each other."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import os
 def patient_threads() -> None:
     """Lets OpenMP's threads sleep while they wait, unless the environment says otherwise.
 
-    By default they spin: where another process uses a core, each of the many small parallel
-    regions of a small model then waits for a thread that is not running. On two cores of which
-    one was busy, the first steps of the quickstart took 26 s instead of more than 120 s. Must be
-    called before the library is loaded.
+    By default they spin. If another process uses a core, each of the many small parallel regions of
+    a small model then waits for a thread that is not running. On two cores, one of them busy, the
+    first steps of the quickstart took 26 s instead of more than 120 s. Call this before the library
+    is loaded.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,4 +1,4 @@
-"""What of a set's files and rows is not read, in words."""
+"""Lines about the files and columns of a data set that are not read."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from halo_core.run.materialise import Rows
 
 MOST = 8
-"""Names that are told of one kind; the JSON has all."""
+"""Maximum number of names that a line shows. The JSON has all names."""
 
 
 def unread_lines(ignored: Mapping[str, int], passed_over: Sequence[str]) -> list[str]:
-    """Returns a line for columns that are ignored, for names that no row has, and for files.
+    """Returns one line each for ignored columns, for columns that no row has, and for files.
 
     Args:
-        ignored: Column to the rows that hold something in it.
-        passed_over: Files and folders beside those that are read.
+        ignored: Number of rows with a value, by column that is not read.
+        passed_over: Files and folders that are next to the files read but are not read.
 
     >>> unread_lines({"topic": 3, "raitng": 0}, ["raw/"])
     ['ignored columns: topic (3)', "ignore_columns names 'raitng', which no row has", \
@@ -33,7 +33,7 @@ def unread_lines(ignored: Mapping[str, int], passed_over: Sequence[str]) -> list
 
 
 def ignored_in(rows: Iterable[Rows]) -> dict[str, int]:
-    """Returns column to number of rows, of all sources of a set."""
+    """Returns the number of rows with a value by ignored column, over all sources of a set."""
     total: Counter[str] = Counter()
     for source in rows:
         total.update(source.ignored)
@@ -41,7 +41,7 @@ def ignored_in(rows: Iterable[Rows]) -> dict[str, int]:
 
 
 def passed_over_in(rows: Iterable[Rows]) -> list[str]:
-    """Returns the files and folders that are passed over, of all sources of a set."""
+    """Returns the files and folders that all sources of a set pass over."""
     return list(dict.fromkeys(name for source in rows for name in source.passed_over))
 
 

@@ -1,4 +1,4 @@
-"""Rows of a data set as the model of a stage sees them, before the stage is run."""
+"""Shows rows of a data set as the model of a stage will see them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ViewedRows:
 
     Attributes:
         stage: Id of the stage.
-        tokenizer: Whose tokenizer it is, in words.
+        tokenizer: Description of the tokenizer, for people.
         rows: The rows.
     """
 
@@ -39,12 +39,12 @@ def view_set(plan: Plan, name: str, count: int, stage_id: str | None) -> ViewedR
 
     Args:
         plan: The plan of a run whose spec has the set.
-        name: The set.
-        count: Most rows.
-        stage_id: The stage; None for the first one that reads the set and has a model.
+        name: The name of the set.
+        count: Maximum number of rows.
+        stage_id: The stage's id; None for the first stage that reads the set and has a model.
 
     Raises:
-        UserError: When no stage reads the set, its model is not here, or a row cannot be used.
+        UserError: When no stage reads the set, its model is missing, or a row cannot be used.
     """
     readers = [
         (stage, option)
@@ -60,7 +60,7 @@ def view_set(plan: Plan, name: str, count: int, stage_id: str | None) -> ViewedR
         done = [stage.id for stage in plan.stages if stage.state == "done"]
         todo = [stage for stage in plan.stages if stage.id not in done]
         ahead = LookAhead(plan, todo, begins=False)
-        # A mistake of another stage is for `halo plan` to tell; here it only leaves no sketch.
+        # `halo plan` reports the mistakes of other stages. Here they only leave no sketch.
         with suppress(SpecErrors):
             ahead.check(rows, Path(folder))
         for number, (stage, option) in enumerate(readers):
@@ -73,8 +73,8 @@ def view_set(plan: Plan, name: str, count: int, stage_id: str | None) -> ViewedR
             if views := _viewed(stage, option, inputs):
                 return ViewedRows(stage.id, _whose(inputs), views)
     raise UserError(
-        "no model is here that sees its rows; expected one in a folder, on the hub and fetched "
-        "before, or made by a stage that was run",
+        "no model that sees its rows is available here; expected one in a folder, one that was "
+        "already fetched from the hub, or one made by a stage that was run",
         location=f"data set {name!r}",
     )
 
@@ -102,9 +102,9 @@ def _whose(inputs: Inputs) -> str:
 
 
 def view_lines(view: TokenView) -> Iterator[str]:
-    """Yields a row as lines for people: texts with their escapes, ids, what is trained and cut."""
+    """Yields lines for people about a row: texts with escapes, ids, trained and cut tokens."""
     if view.prompt is None:
-        yield f"  {view.row}: dropped, {view.dropped}"
+        yield f"  {view.row}: dropped: {view.dropped}"
         return
     cut = ", its beginning was cut" if view.prompt_cut else ""
     yield f"  {view.row}: the prompt has {len(view.prompt.ids)} tokens{cut}"
@@ -112,7 +112,7 @@ def view_lines(view: TokenView) -> Iterator[str]:
     yield f"    {_numbers(view.prompt.ids)}"
     for learned in view.completions:
         label = "" if learned.desirable else ", undesirable"
-        cut = f", {learned.cut} more were cut by max_length" if learned.cut else ""
+        cut = f", max_length cut {learned.cut} more" if learned.cut else ""
         yield f"  {learned.column}{label}: {len(learned.trained.ids)} tokens are trained{cut}"
         yield f"    {_escaped(learned.trained.text)}"
         yield f"    {_numbers(learned.trained.ids)}"

@@ -1,1 +1,1 @@
-"""A spec, from YAML to components: read, overridden, resolved and checked."""
+"""Specs, from YAML to components: reads, overrides, resolves and checks them."""

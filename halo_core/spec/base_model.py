@@ -1,4 +1,4 @@
-"""The model that a run starts from: on the hub, in a folder, or made by a stage."""
+"""The model that a run starts from: from the hub, from a folder, or made by a stage."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ HUB_NAME = re.compile(r"([\w.-]+/)?[\w.-]+")
 
 @dataclass(frozen=True)
 class BaseModel:
-    """The model that a run starts from: exactly one of hub, path and made_by.
+    """The model that a run starts from. Exactly one of hub, path and made_by is set.
 
     Attributes:
-        hub: An id on the model hub.
-        revision: Its revision.
-        path: A transformers folder.
-        made_by: The name of the stage that makes it before all others.
+        hub: The model's id on the hub.
+        revision: The revision on the hub.
+        path: A folder saved by transformers.
+        made_by: The name of the stage that makes the model before all other stages.
         options: The options of that stage, as the spec has them.
     """
 
@@ -36,7 +36,7 @@ class BaseModel:
 
 
 def read_base_model(tree: Mapping[str, Any], registry: Registry, mistakes: Mistakes) -> BaseModel:
-    """Returns the model of a spec; one without anything after a mistake."""
+    """Returns the model of a spec; an empty one after a mistake."""
     written = tree.get("model")
     makers = base_model_stages(registry)
     forms = _forms(makers)
@@ -44,7 +44,7 @@ def read_base_model(tree: Mapping[str, Any], registry: Registry, mistakes: Mista
         what = "'model' is missing" if written is None else f"got {written!r}"
         mistakes.add(("model",), f"{what}; {forms}, as in model: {{hub: EleutherAI/pythia-1.4b}}")
         return BaseModel()
-    # A stage of a plugin that is not installed is told of when it is resolved.
+    # If the stage's plugin is not installed, resolving the stage reports it.
     makers += [key for key in written if _is_elsewhere(key, registry)]
     known = ["hub", "path", "revision", *makers]
     for key in written:
@@ -69,7 +69,7 @@ def _forms(makers: Sequence[str]) -> str:
 
 
 def _is_elsewhere(name: object, registry: Registry) -> bool:
-    """Returns whether a name is that of a stage which is not installed."""
+    """Returns whether a name belongs to a stage that is not installed."""
     looks_so = isinstance(name, str) and (name in RESERVED["stage"] or "/" in name)
     return looks_so and name not in registry.names("stage")
 

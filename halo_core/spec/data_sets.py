@@ -22,7 +22,7 @@ class Part:
     Attributes:
         side: ``held`` for the share itself, ``rest`` for the others.
         fraction: The share, in (0, 1).
-        by: What groups the rows that name no group, for identities.
+        by: How rows that name no group are grouped; part of identities.
     """
 
     side: Literal["held", "rest"]
@@ -36,9 +36,9 @@ class Source:
 
     Attributes:
         resolved: The data component.
-        split: The split asked of it.
-        info: What it says of itself.
-        part: The share of its groups to keep; None for all.
+        split: The split to read.
+        info: The source's description of itself.
+        part: The share of its groups to keep; None to keep all.
         converted: The name of the conversion the runner inserted, if any.
     """
 
@@ -102,14 +102,14 @@ def _resolve_source(resolver: Resolver, value: Any, keys: Keys) -> Source | None
 
 
 NO_TRAIN = (
-    "no split 'train', which is read where none is named; there is {}. Name one with split: NAME. "
-    "(A file whose name says that it is tested on, as test or valid, is never taken for 'train')"
+    "no split 'train', which is the default; its splits are {}. Name one with split: NAME. "
+    "(A file named like test data, such as test or valid, is never read as 'train')"
 )
 INFO = (
     f"a DataInfo with one of {', '.join(COLUMNS)} or None as its feedback, a tuple of texts as its "
-    "splits, a text or None as its digest, and a tuple of texts as what is passed over"
+    "splits, a text or None as its digest, and a tuple of texts as passed_over"
 )
-"""What `DataSource.inspect` returns, for messages."""
+"""Description of what `DataSource.inspect` returns, for messages."""
 
 
 def _inspect(resolver: Resolver, resolved: Resolved, keys: Keys) -> DataInfo | None:
@@ -127,7 +127,7 @@ def _inspect(resolver: Resolver, resolved: Resolved, keys: Keys) -> DataInfo | N
 
 
 def _fault(info: DataInfo) -> str | None:
-    """Returns which of its values cannot be; None where all can."""
+    """Returns which of its values is invalid; None if all are valid."""
     splits: object = info.splits
     right = {
         "feedback": info.feedback in (None, *COLUMNS),
@@ -141,7 +141,7 @@ def _fault(info: DataInfo) -> str | None:
 
 
 def held_out(data: SetSpec, fraction: float) -> tuple[SetSpec, SetSpec]:
-    """Returns a set without a share of its groups, and a set ``test`` of that share."""
+    """Splits a set into one without a share of its groups, and a set ``test`` with that share."""
     rest, held = (
         tuple(replace(source, part=Part(side, fraction)) for source in data.sources)
         for side in ("rest", "held")
@@ -152,14 +152,14 @@ def held_out(data: SetSpec, fraction: float) -> tuple[SetSpec, SetSpec]:
 def convert(
     resolver: Resolver, data: SetSpec, wanted: Feedback, who: str, keys: Keys
 ) -> SetSpec | None:
-    """Returns the set with every source as `wanted` feedback, conversions inserted.
+    """Returns the set with conversions inserted, so that every source has the `wanted` feedback.
 
     Args:
         resolver: Resolves the conversions.
         data: The set.
         wanted: The kind of feedback that is needed.
-        who: What needs it, for messages.
-        keys: Where it is needed.
+        who: The component that needs it, for messages.
+        keys: The place in the spec that needs it.
     """
     sources = [
         _convert(resolver, source, wanted, (who, data.name), keys) for source in data.sources

@@ -1,4 +1,4 @@
-"""Reads YAML 1.2 as data only, and remembers where every key and value stands."""
+"""Reads YAML 1.2 as data only, and remembers the place of every key and value."""
 
 from __future__ import annotations
 
@@ -20,16 +20,15 @@ TOO_DEEP = "nested too deeply; expected a few levels of lists and mappings"
 
 @dataclass
 class Document:
-    """A tree of plain values with the place of each.
+    """A tree of plain values that knows the place of each.
 
     Attributes:
         name: The file's name, for messages.
-        folder: What relative paths in the file are relative to.
+        folder: The folder that relative paths in the file are relative to.
         tree: Mappings, lists, strings, numbers, booleans and None.
-        places: Keys from the root to ``name:line:column`` or ``--set ...``.
-        folders: Keys to the folder that relative paths below them are relative to, where it is
-            not `folder`.
-        removed: Ids of stages that a cell of a matrix took out, to what took them out.
+        places: Maps keys from the root to ``name:line:column`` or ``--set ...``.
+        folders: Maps keys to the folder for relative paths below them, if it is not `folder`.
+        removed: Maps the ids of stages that a cell of a matrix removed to what removed them.
     """
 
     name: str
@@ -40,19 +39,19 @@ class Document:
     removed: dict[str, str] = field(default_factory=dict)
 
     def locate(self, keys: Keys) -> str:
-        """Returns where a value stands and its path, for messages."""
+        """Returns the place of a value and its path, for messages."""
         place, path = self.place_of(keys), dotted(keys)
         return f"{place}: {path}" if place and path else place or self.name
 
     def place_of(self, keys: Keys) -> str | None:
-        """Returns the place of a value: that of the nearest enclosing one if it has none."""
+        """Returns the place of a value. If it has none, returns that of the nearest parent."""
         for length in range(len(keys), -1, -1):
             if keys[:length] in self.places:
                 return self.places[keys[:length]]
         return None
 
     def folder_of(self, keys: Keys) -> Path:
-        """Returns the folder that a relative path at these keys is relative to."""
+        """Returns the folder that relative paths at these keys are relative to."""
         for length in range(len(keys), -1, -1):
             if keys[:length] in self.folders:
                 return self.folders[keys[:length]]
@@ -73,8 +72,8 @@ def read_document(path: Path) -> Document:
 
     Raises:
         PathError: When the file cannot be read.
-        SpecErrors: When it is not YAML, has duplicate keys, tags or other types, is no mapping, or
-            nested more deeply than Python can read.
+        SpecErrors: When it is not YAML, has duplicate keys, tags or other types, is not a mapping,
+            or is nested too deeply for Python to read.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -119,7 +118,7 @@ def parse_value(text: str) -> Any:
     """Returns the plain value of a short YAML text, as `--set` takes it.
 
     Raises:
-        UserError: When it is not YAML, or nested more deeply than Python can read.
+        UserError: When it is not YAML, or is nested too deeply for Python to read.
     """
     reader = _Reader("value")
     try:
@@ -135,7 +134,7 @@ def parse_value(text: str) -> Any:
 
 
 class _Reader:
-    """Turns nodes into plain values, collecting places and mistakes."""
+    """Turns nodes into plain values, and collects places and mistakes."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -146,11 +145,11 @@ class _Reader:
 
     def value(self, node: Node, keys: Keys) -> Any:
         self._count += 1
-        # Aliases of aliases make a tree of any size from a few lines.
+        # With aliases of aliases, a few lines can make a tree of any size.
         if self._count > MAX_NODES:
             mistake = UserError(f"more than {MAX_NODES} values, aliases included: too large")
             raise SpecErrors([mistake])
-        # Where a value has a key, `_mapping` set the key's place: that is what people look for.
+        # If a value has a key, `_mapping` has set the key's place, because people look for the key.
         self.places.setdefault(keys, self._at(node))
         if isinstance(node, MappingNode):
             return self._mapping(node, keys)
@@ -166,7 +165,7 @@ class _Reader:
             if not isinstance(key, str) or key == "<<":
                 self._mistake(key_node, keys, "a key must be plain text")
             elif key in result:
-                self._mistake(key_node, (*keys, key), "this key stands here twice; keep one")
+                self._mistake(key_node, (*keys, key), "this key is given twice; keep one")
             else:
                 self.places[(*keys, key)] = self._at(key_node)
                 result[key] = self.value(value_node, (*keys, key))
@@ -193,7 +192,7 @@ class _Reader:
 def apply_overrides(document: Document, overrides: Mapping[str, str]) -> None:
     """Sets values by dotted path, as `--set path=value` does.
 
-    A component written as a bare name becomes ``{use: name}`` where an option of it is set.
+    If an option is set of a component that is a bare name, the name becomes ``{use: name}``.
 
     Raises:
         SpecErrors: When a path cannot be followed or a value is not YAML.
@@ -206,7 +205,7 @@ def apply_overrides(document: Document, overrides: Mapping[str, str]) -> None:
         except UserError as error:
             errors.append(UserError(error.message, location=where))
             continue
-        # A path that is typed on the command line is relative to where it is typed.
+        # A path given on the command line is relative to the current folder.
         document.folders[keys] = Path.cwd()
     if errors:
         raise SpecErrors(errors)
@@ -216,10 +215,10 @@ def set_value(document: Document, path: str, value: Any, place: str) -> Keys:
     """Sets one value by its dotted path and returns its keys.
 
     Args:
-        document: Where it is set.
-        path: Its path; mappings that are not there are made on the way.
+        document: The document to change.
+        path: The dotted path. Missing mappings on the way are created.
         value: A plain value.
-        place: Where it stands, and with it what is made on the way.
+        place: The place of the value and of the mappings that are created.
 
     Raises:
         UserError: When the path cannot be followed.
@@ -243,7 +242,7 @@ def set_value(document: Document, path: str, value: Any, place: str) -> Keys:
 
 
 def forget_places(document: Document, keys: Keys) -> None:
-    """Forgets where a value and all below it stood."""
+    """Forgets the places of a value and of all values below it."""
     for known in [k for k in document.places if k[: len(keys)] == keys]:
         del document.places[known]
 
@@ -258,7 +257,7 @@ def _descend(node: Any, key: str | int, following: str) -> Any:
     elif child is None:
         child = {}
         node[key] = child
-    # A lone source may be written without a list; position 0 is then the source itself.
+    # A single source may be written without a list. Position 0 is then the source itself.
     if isinstance(child, dict) and following == "0" and "use" in child:
         child = [child]
         node[key] = child

@@ -1,7 +1,7 @@
-"""What a spec gets without naming it: conversions, splits, the stage of a new model, reports.
+"""Components that a spec uses without naming them: conversions, splits, model stages, reports.
 
-Which component does it is said by the registrations, so that nothing is imported to find it. Where
-several can, the built-in one is taken; without a built-in one a spec must name the one it wants.
+The registrations say which component to use, so finding it imports nothing. If there are several,
+the built-in one is used. If none of them is built in, the spec must name one.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from halo_core.plugins.registry import Registry
 
 
 def conversion(registry: Registry, given: Feedback, wanted: Feedback) -> Registration | None:
-    """Returns what turns one kind of feedback into another; None where nothing does.
+    """Returns the conversion from one kind of feedback to another; None if there is none.
 
     Raises:
-        UserError: When several do, and none of them is built in.
+        UserError: When there are several, and none of them is built in.
     """
     fitting = [r for r in registry.registrations if r.converts == (given, wanted)]
     return _only(registry, fitting, f"turn {given} into {wanted} feedback")
 
 
 def absent_conversion(registry: Registry, given: Feedback, wanted: Feedback) -> HaloError | None:
-    """Returns why the built-in conversion is not there, and what to do; None where there is none.
+    """Returns why the built-in conversion is missing and what to do; None if there is none.
 
     Built-in conversions are called ``GIVEN-to-WANTED``.
     """
@@ -43,10 +43,10 @@ def absent_conversion(registry: Registry, given: Feedback, wanted: Feedback) -> 
 
 
 def split_picker(registry: Registry) -> Registration | None:
-    """Returns what stands for a source with a ``split`` within another component.
+    """Returns the component that reads a source with a ``split`` within another component.
 
     Raises:
-        UserError: When several do, and none of them is built in.
+        UserError: When there are several, and none of them is built in.
     """
     fitting = [r for r in registry.registrations if r.picks_split]
     return _only(registry, fitting, "read one split of another source")
@@ -64,17 +64,17 @@ def _only(registry: Registry, fitting: Sequence[Registration], what: str) -> Reg
 
 
 def source_option(component_class: type[Component], registration: Registration) -> str:
-    """Returns the option of a wrapping data source that takes what it wraps.
+    """Returns the option of a wrapping data source that holds the wrapped source.
 
     Raises:
-        PluginError: When it has none, or several.
+        PluginError: When it has no such option, or several.
     """
     fields = fields_by_alias(component_class).items()
     options = [name for name, info in fields if interface_kind(info) == "data"]
     if len(options) != 1 or takes_lists(dict(fields)[options[0]]) != {False}:
         raise PluginError(
-            f"{registration.canonical} is registered as what wraps a data source, so it needs "
-            f"exactly one option that takes one; it has {', '.join(options) or 'none'}",
+            f"{registration.canonical} is registered as a wrapper of a data source, so it needs "
+            f"exactly one option that takes a data source; it has {', '.join(options) or 'none'}",
             location=registration.origin,
         )
     return options[0]
@@ -86,5 +86,5 @@ def base_model_stages(registry: Registry) -> list[str]:
 
 
 def default_reports(registry: Registry) -> list[str]:
-    """Returns the names of the reports that a run has whose spec names none."""
+    """Returns the names of the reports of a run whose spec names none."""
     return sorted(registry.written(r) for r in registry.registrations if r.by_default)

@@ -1,4 +1,4 @@
-"""The JSON schema of a spec, made from the components that are installed."""
+"""The JSON schema of a spec with the installed components."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KINDS = (
 
 
 def spec_schema() -> dict[str, Any]:
-    """Returns a JSON schema (draft 2020-12) that editors check specs with."""
+    """Returns a JSON schema (draft 2020-12) with which editors check specs."""
     registry = discover()
     source = {"$ref": "#/$defs/data"}
     sets = {"anyOf": [source, {"type": "array", "items": source}]}
@@ -31,7 +31,7 @@ def spec_schema() -> dict[str, Any]:
         "title": "halo spec",
         "type": "object",
         "required": ["name"],
-        # A cell of the matrix may bring what the spec itself leaves out.
+        # A cell of the matrix may set what the spec itself leaves out.
         "anyOf": [{"required": ["model", "stages"]}, {"required": ["matrix"]}],
         "additionalProperties": False,
         "properties": {
@@ -117,7 +117,7 @@ def _matrix() -> dict[str, Any]:
 
 
 def _kinds(registry: Registry) -> dict[str, Any]:
-    """Returns a definition per kind, and those that the options of components refer to."""
+    """Returns a definition per kind, and the definitions that components' options refer to."""
     definitions: dict[str, Any] = {}
     for kind in KINDS:
         forms: list[dict[str, Any]] = [{"type": "string"}]
@@ -129,7 +129,7 @@ def _kinds(registry: Registry) -> dict[str, Any]:
 
 
 def _component(registration: Registration, definitions: dict[str, Any]) -> dict[str, Any]:
-    """Returns the schema of ``{use: NAME, ...}``; adds what its options refer to."""
+    """Returns the schema of ``{use: NAME, ...}``; adds the definitions its options refer to."""
     prefix = f"{registration.kind}.{registration.canonical}.".replace("/", ".")
     options = _pointed(import_target(registration).model_json_schema(), prefix)
     for name, definition in options.pop("$defs", {}).items():
@@ -145,7 +145,7 @@ def _component(registration: Registration, definitions: dict[str, Any]) -> dict[
 
 
 def _pointed(schema: Any, prefix: str) -> Any:
-    """Returns a component's schema with its references leading to the spec's definitions."""
+    """Returns a component's schema, with references that point to the spec's definitions."""
     if isinstance(schema, list):
         return [_pointed(item, prefix) for item in schema]
     if not isinstance(schema, dict):

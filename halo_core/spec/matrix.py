@@ -1,4 +1,4 @@
-"""A suite's `matrix`: axes of named cells, and the combinations of them that are run.
+"""A suite's `matrix`: axes of named cells, and the combinations that are run.
 
     matrix:
       size:   {small: {model.scratch.config.hidden_size: 64}, large: {...}}
@@ -6,8 +6,8 @@
       exclude: [{size: large, method: sft}]
       include: [{size: large, method: kto, set: {stages.align.learning_rate: 1.0e-5}}]
 
-A cell of an axis maps paths of the spec, as ``--set`` takes them, to values. One of each axis
-makes a cell of the suite; where two set the same, that of the later axis holds.
+A cell of an axis maps paths of the spec, written as for ``--set``, to values. One cell of each axis
+makes a cell of the suite. If two of them set the same path, the later axis wins.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _CELL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 @dataclass(frozen=True)
 class Setting:
-    """One path and its value.
+    """A path and its value.
 
     Attributes:
-        path: Dotted, as in ``--set``.
-        value: A plain value; None for a stage removes it.
-        keys: Where the value stands in the document.
-        origin: The part of the matrix it belongs to, for messages, as in ``method: kto``.
+        path: The dotted path, as in ``--set``.
+        value: A plain value. None removes a stage.
+        keys: The place of the value in the document.
+        origin: The part of the matrix that sets it, for messages, as in ``method: kto``.
     """
 
     path: str
@@ -52,8 +52,8 @@ class Cell:
 
     Attributes:
         id: The names of its cells in the order of the axes, joined by ``/``.
-        axes: Axis to the name of its cell.
-        settings: What it sets, in the order in which that is done.
+        axes: The name of the chosen cell by axis.
+        settings: Its settings, in the order in which they are applied.
     """
 
     id: str
@@ -63,10 +63,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Matrix:
-    """The axes, and the cells that are run.
+    """The axes and the cells that are run.
 
     Attributes:
-        axes: Axis to the names of its cells, in order.
+        axes: The names of the cells by axis, in order.
         cells: The cells in order, the last axis changing fastest.
     """
 
@@ -89,7 +89,7 @@ def read_matrix(document: Document) -> Matrix:
 
 
 class _Reader:
-    """Reads a matrix, collecting mistakes."""
+    """Reads a matrix, and collects mistakes."""
 
     def __init__(self, given: Any, mistakes: Mistakes) -> None:
         self.mistakes = mistakes
@@ -99,7 +99,7 @@ class _Reader:
             return
         for axis, cells in given.items():
             if axis == "set":
-                mistakes.add((KEY, axis), "no axis can be called 'set'; it belongs into include")
+                mistakes.add((KEY, axis), "no axis can be called 'set'; it belongs in include")
             elif axis not in RESERVED_KEYS:
                 self.axes[axis] = self._axis(axis, cells)
         if not self.axes:
@@ -108,9 +108,9 @@ class _Reader:
         self._included = list(self._rules(given, "include", self._include))
 
     def cells(self) -> list[Cell]:
-        """Returns the cells in order: all combinations but the excluded, then the included."""
-        # Counted before any is made: where rules exclude nearly all, the loop below would run for
-        # hours without ever finding too many cells.
+        """Returns the cells in order: all combinations that are not excluded, then the included."""
+        # Combinations are counted before any is made. If rules exclude nearly all, the loop below
+        # would run for hours without ever finding too many cells.
         if prod(len(cells) for cells in self.axes.values()) > MOST_COMBINATIONS:
             self._too_many(f"more than {MOST_COMBINATIONS} combinations")
             return []
@@ -123,12 +123,14 @@ class _Reader:
                 return []
         for i, (names, settings) in enumerate(self._included):
             if names in chosen and not settings:
-                message = "this cell is there already, and nothing is set; remove the line"
+                message = "this cell exists already, and the line sets nothing; remove the line"
                 self.mistakes.add((KEY, "include", i), message)
             cell = chosen.get(names) or self._cell(names)
             chosen[names] = Cell(cell.id, cell.axes, (*cell.settings, *settings))
         if not chosen:
-            self.mistakes.add((KEY, "exclude"), "every cell is excluded; expected one to be left")
+            self.mistakes.add(
+                (KEY, "exclude"), "every cell is excluded; expected at least one to remain"
+            )
         if len(chosen) > MOST_CELLS:
             self._too_many(f"more than {MOST_CELLS} cells")
         return list(chosen.values())
@@ -136,7 +138,8 @@ class _Reader:
     def _too_many(self, what: str) -> None:
         sizes = " x ".join(f"{axis} {len(cells)}" for axis, cells in self.axes.items())
         self.mistakes.add(
-            (KEY,), f"{what} ({sizes}); a suite has {MOST_CELLS} at most: exclude some, or make two"
+            (KEY,),
+            f"{what} ({sizes}); a suite has at most {MOST_CELLS}: exclude some, or make two suites",
         )
 
     def _cell(self, names: tuple[str, ...]) -> Cell:

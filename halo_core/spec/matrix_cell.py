@@ -1,4 +1,4 @@
-"""One cell of a matrix as a document of its own: the suite's, with the cell's settings."""
+"""One cell of a matrix as its own document: the suite's document with the cell's settings."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from halo_core.spec.mistakes import Mistakes, unknown_name
 SETTABLE = ("data", "model", "reports", "seed", "stages", "tracking")
 """The first parts of the paths that a cell may set."""
 NOT_NULL = (False, "none", "None")
-"""What people write who mean null; YAML does not."""
+"""Values that people write when they mean null, which YAML reads as something else."""
 _NAMED = {"stages": "stage", "data": "data set"}
 
 
 def expand(
     document: Document, cell: Cell, overrides: Mapping[str, str]
 ) -> tuple[Document, list[HaloError]]:
-    """Returns the document of one cell, and the settings of the matrix that lead nowhere.
+    """Returns the document of one cell, and the mistakes in the matrix's settings.
 
     Args:
         document: The document of the suite.
         cell: A cell of its matrix.
-        overrides: What ``--set`` gives; it holds over what the cell sets. What lies in a stage
-            that the cell does not have is left out.
+        overrides: Values from ``--set``, which take precedence over the cell's settings. Those
+            in a stage that the cell does not have are left out.
 
     Raises:
         SpecErrors: When an override cannot be applied.
@@ -72,7 +72,7 @@ def _check_named(made: Document, head: str, name: str) -> None:
     if name in made.removed and head == "stages":
         raise UserError(
             f"the stage {name!r} is removed by {made.removed[name]}; exclude this combination, or "
-            "put the axis that removes it last"
+            "move the axis that removes it to the end"
         )
     there: Any = made.tree.get(head)
     known = [*there, "holdout"] if head == "data" and isinstance(there, dict) else there
@@ -82,14 +82,14 @@ def _check_named(made: Document, head: str, name: str) -> None:
 
 
 def _copy_places(made: Document, keys: Keys, document: Document, source: Keys) -> None:
-    """Makes the places within a value those of where it stands in the matrix."""
+    """Copies the places within a value from its place in the matrix."""
     for known, place in document.places.items():
         if known[: len(source)] == source:
             made.places[(*keys, *known[len(source) :])] = place
 
 
 def check_overrides(cells: Mapping[str, Document], overrides: Mapping[str, str]) -> None:
-    """Raises an error for an override that no cell can take: all of them lack its stage.
+    """Raises an error for an override that no cell can use, because all lack its stage.
 
     Raises:
         SpecErrors: When there is one.

@@ -1,4 +1,4 @@
-"""Collects the mistakes of a spec, so that they are reported all together."""
+"""Collects the mistakes of a spec, so that all are reported together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Mistakes:
     """The mistakes found so far in a document.
 
     Args:
-        document: Where they are.
+        document: The document that has the mistakes.
     """
 
     def __init__(self, document: Document) -> None:
@@ -20,25 +20,25 @@ class Mistakes:
         self.errors: list[HaloError] = []
 
     def add(self, keys: Keys, message: str) -> None:
-        """Adds a mistake of the user's at a place."""
+        """Adds a user's mistake at a place."""
         self.errors.append(UserError(message, location=self.document.locate(keys)))
 
     def take(self, keys: Keys, error: HaloError) -> None:
-        """Adds an error raised elsewhere; it keeps its class, and its place comes first."""
+        """Adds an error raised elsewhere. It keeps its class, and the place is put first."""
         place = self.document.locate(keys)
         location = f"{place}: {error.location}" if error.location else place
         copy = type(error)(error.message, location=location)
         self.errors.append(copy)
 
     def unknown(self, keys: Keys, what: str, name: str, known: Iterable[str]) -> None:
-        """Adds that a name is not known, with the nearest right one."""
+        """Adds a mistake for an unknown name, and suggests the nearest known one."""
         self.add(keys, unknown_name(what, name, known))
 
     def raise_if_any(self, where: str = "the spec") -> None:
-        """Raises all of them.
+        """Raises all mistakes.
 
         Args:
-            where: What they are in.
+            where: The name of what has the mistakes.
 
         Raises:
             SpecErrors: When there is at least one.
@@ -59,7 +59,7 @@ def _rank(error: HaloError, order: dict[str, int]) -> tuple[int, int]:
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
-    """Returns the message for a name that is not known.
+    """Returns the message for an unknown name.
 
     >>> unknown_name("option", "betta", ["beta", "name"])
     "unknown option 'betta'. Did you mean 'beta'? Known: beta, name"

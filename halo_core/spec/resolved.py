@@ -1,4 +1,4 @@
-"""A component of a spec together with its name and where it came from."""
+"""A component of a spec with its name and its origin."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from halo_core.spec.document import Keys
 
 @dataclass(frozen=True)
 class Resolved:
-    """A component together with where it came from.
+    """A component with its origin.
 
     Attributes:
-        component: Built and checked.
-        name: Canonical: ``kto``, ``namespace/name`` or ``file:...``.
-        registration: What the name meant.
-        options: What was given, as plain values, with nested components as `Resolved`.
-        keys: Where in the spec it stands.
-        written: What stands for it in a spec where that is no name with options: a stage's id.
+        component: The component, built and checked.
+        name: The canonical name: ``kto``, ``namespace/name`` or ``file:...``.
+        registration: The registration that the name refers to.
+        options: The given options as plain values, with nested components as `Resolved`.
+        keys: Its place in the spec.
+        written: The text in the spec, if that is not a name with options but a stage's id.
     """
 
     component: Component
@@ -54,22 +54,22 @@ class Resolved:
         yield from _components(self.options, ())
 
     def all(self) -> Iterator[Resolved]:
-        """Yields this component and those within it."""
+        """Yields this component and those inside it."""
         yield self
         for _, child in self.children():
             yield from child.all()
 
     def within(self) -> Iterator[tuple[Keys, Resolved]]:
-        """Yields the components within this one at any depth, with their keys."""
+        """Yields the components inside this one at any depth, with their keys."""
         for keys, child in self.children():
             yield keys, child
             yield from (((*keys, *more), inner) for more, inner in child.within())
 
     def exchanged(self, exchange: Callable[[Resolved], Resolved | None]) -> Resolved:
-        """Returns this component with some of those within it exchanged.
+        """Returns this component with some of its inner components replaced.
 
         Args:
-            exchange: Returns what stands in for a component; None to leave it.
+            exchange: Returns the replacement of a component; None to keep it.
         """
         other = exchange(self)
         if other is not None:
@@ -83,11 +83,11 @@ class Resolved:
 
 
 def origin_of(name: str, registration: Registration) -> Origin:
-    """Returns what a component is told of where it comes from.
+    """Returns the origin that a component is given.
 
     Args:
-        name: Canonical.
-        registration: What the name means.
+        name: The canonical name.
+        registration: The registration that the name refers to.
     """
     return Origin(
         name,
@@ -130,10 +130,10 @@ def _tree(children: Mapping[Keys, Resolved], keys: Keys, value: Any) -> Any:
 
 
 def slotted(value: Any, slots: dict[str, Component]) -> Any:
-    """Returns an option's value as JSON, each component within it replaced by a key of `slots`.
+    """Returns an option's value as JSON, with each component in it replaced by a key of `slots`.
 
-    Options reach pydantic as JSON, so that its strict types are those of a spec; components that
-    were built before cannot be JSON.
+    Pydantic gets options as JSON, so its strict types are those of a spec. Components that are
+    already built cannot be JSON.
     """
     if isinstance(value, Resolved):
         slot = f"component {len(slots)}"

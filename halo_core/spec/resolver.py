@@ -1,4 +1,4 @@
-"""Turns ``NAME`` or ``{use: NAME, ...options}`` into a component, reporting every mistake."""
+"""Turns ``NAME`` or ``{use: NAME, ...options}`` into a component, and reports every mistake."""
 
 from __future__ import annotations
 
@@ -45,19 +45,18 @@ from halo_core.spec.mistakes import Mistakes, unknown_name
 from halo_core.spec.resolved import Resolved, origin_of, slotted
 
 _LENGTH = re.compile(r"\w+ should have (at (?:least|most) \d+ \w+)(?: after validation, not .*)?")
-"""What pydantic says of the length of a list, a mapping or a text."""
+"""Pattern of pydantic's messages about the length of a list, a mapping or a text."""
 
 
 class Resolver:
     """Resolves the components of one document.
 
     Args:
-        registry: What is installed.
-        mistakes: Where mistakes go.
+        registry: The installed components.
+        mistakes: Collects the mistakes.
 
     Attributes:
-        feedback: Stage id to the data source that it stands for, of the stages so far that make
-            feedback.
+        feedback: Maps the ids of earlier stages that make feedback to their data sources.
     """
 
     def __init__(self, registry: Registry, mistakes: Mistakes) -> None:
@@ -69,10 +68,10 @@ class Resolver:
         """Returns the component that a value of the spec describes, or None after a mistake.
 
         Args:
-            kind: The kind wanted.
-            value: ``NAME``, ``{use: NAME, ...}``, or a component resolved before. A data source
-                may have a ``split`` of its own.
-            keys: Where the value stands.
+            kind: The expected kind.
+            value: ``NAME``, ``{use: NAME, ...}``, or a component that is already resolved. A data
+                source may have its own ``split``.
+            keys: The place of the value.
         """
         if isinstance(value, Resolved):
             return value
@@ -90,14 +89,14 @@ class Resolver:
         return self._build(component_class, registration, options, keys)
 
     def class_of(self, kind: str, value: Any) -> type[Component] | None:
-        """Returns the class that a value of the spec names; None, and no mistake, without one."""
-        # With mistakes of its own: those of this value were told when it was resolved.
+        """Returns the class that a value of the spec names; None, without a mistake, if none."""
+        # The mistakes of this value were reported when it was resolved, so these are discarded.
         quiet = Resolver(self.registry, Mistakes(self.mistakes.document))
         used = quiet._use(kind, value, ())
         return None if used is None else quiet._import(kind, used[0], ())
 
     def _split_of(self, value: dict[str, Any], keys: Keys) -> Resolved | None:
-        """Returns a source within another component that names the split to read of it."""
+        """Returns a source inside another component that names the split to read."""
         split = value["split"]
         source = self.resolve("data", {k: v for k, v in value.items() if k != "split"}, keys)
         if not isinstance(split, str):
@@ -115,7 +114,7 @@ class Resolver:
             self.mistakes.take((*keys, "split"), error)
             return None
         if picker is None or picker.picks_split is None:
-            problem = "no plugin is installed that reads one split of another source; leave it out"
+            problem = "no installed plugin reads one split of another source; leave it out"
             self.mistakes.add((*keys, "split"), problem)
             return None
         return self.wrapped(picker, source, {picker.picks_split: split}, keys)
@@ -123,13 +122,13 @@ class Resolver:
     def wrapped(
         self, wrapper: Registration, source: Resolved, options: Mapping[str, Any], keys: Keys
     ) -> Resolved | None:
-        """Returns a data source within another one that a spec does not name.
+        """Returns a data source wrapped in another one that the spec does not name.
 
         Args:
-            wrapper: What wraps it.
-            source: What is wrapped.
-            options: The wrapper's options, besides the source.
-            keys: Where the source stands.
+            wrapper: The registration of the wrapper.
+            source: The source to wrap.
+            options: The wrapper's options, without the source.
+            keys: The place of the source.
         """
         component_class = self._import("data", wrapper, keys)
         if component_class is None:
@@ -199,7 +198,7 @@ class Resolver:
             if len(self.mistakes.errors) > before:
                 failed.add(option)
         self._choose(by_alias, options, failed, keys)
-        # Built after a mistake too, so that what pydantic finds is told in the same report.
+        # The component is built even after a mistake, so that pydantic's findings are reported too.
         slots: dict[str, Component] = {}
         encoded = json.dumps(slotted(options, slots))
         try:
@@ -229,7 +228,7 @@ class Resolver:
         failed: set[str],
         keys: Keys,
     ) -> None:
-        """Adds the components that options left out stand for, as other options choose them."""
+        """Adds the default components of missing options, as other options choose them."""
         for option, info in by_alias.items():
             default, kind = marker_of(info, Default), interface_kind(info)
             left_out = options.get(option) is None and option not in failed
@@ -295,7 +294,7 @@ class Resolver:
 
 
 def chosen_by(component: Component) -> str | None:
-    """Returns the reference point that a loss chooses for itself; None where it needs none."""
+    """Returns the reference point that a loss chooses for itself; None if it needs none."""
     if not isinstance(component, Loss) or "reference_point" not in component.needed():
         return None
     return component.resolved_reference_point()
@@ -309,7 +308,7 @@ def _name(registration: Registration) -> str:
 def _cannot_be_built(
     component_class: type[Component], registration: Registration, error: BaseException
 ) -> PluginError:
-    """Returns the error of a component whose own checks of its options raised by accident."""
+    """Returns the error of a component whose own option checks raised an unexpected error."""
     place = raised_at(error.__traceback__, registration.origin)
     if os.sep + "pydantic" in place:
         place = class_place(component_class)
@@ -321,9 +320,9 @@ def _cannot_be_built(
 
 
 def _splits(source: Component) -> tuple[str, ...]:
-    """Returns the splits of a data source; none where they are not known.
+    """Returns the splits of a data source; none if they are not known.
 
-    What goes wrong here goes wrong again, and is reported, when the whole data set is inspected.
+    An error here happens again, and is reported, when the whole data set is inspected.
     """
     try:
         return cast(DataSource, source).inspect().splits
@@ -332,7 +331,7 @@ def _splits(source: Component) -> tuple[str, ...]:
 
 
 def _near_literal(problem: Mapping[str, Any]) -> str:
-    """Returns a guess where one of some texts was expected and another one came."""
+    """Returns a suggestion if one of a few texts was expected and another text came."""
     text = problem["input"]
     if problem["type"] != "literal_error" or not isinstance(text, str):
         return ""
@@ -342,6 +341,6 @@ def _near_literal(problem: Mapping[str, Any]) -> str:
 
 
 def _form(kind: str) -> str:
-    """Returns how a component of a kind is written."""
+    """Returns how a component of a kind is written in a spec."""
     what = "data source" if kind == "data" else kind.replace("_", " ")
     return f"a {what}: NAME or {{use: NAME, ...}}"

@@ -1,4 +1,4 @@
-"""The spec as a whole: name, seed, model, data, stages, tracking, reports."""
+"""The whole spec: name, seed, model, data, stages, tracking, reports."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True)
 class SuiteCell:
-    """The place of a spec in a suite.
+    """A spec's cell in a suite.
 
     Attributes:
         suite: The suite's folder under ``suites/``.
-        id: The cell's id: the names of its cells, joined by ``/``.
-        axes: Axis to the name of its cell.
+        id: The cell's id: the names of its cells on all axes, joined by ``/``.
+        axes: The name of its cell by axis.
     """
 
     suite: str
@@ -47,13 +47,13 @@ class Spec:
     Attributes:
         name: The run's name.
         seed: The seed of everything random.
-        model: What the first stage starts from.
+        model: The model that the first stage starts from.
         sets: The data sets by name.
-        stages: In the order in which they run.
+        stages: The stages in the order in which they run.
         tracking: The trackers.
         reports: The reports.
-        document: What was read, after ``--set``.
-        cell: The cell of a suite that it is; None for a spec without a matrix.
+        document: The document that was read, after ``--set``.
+        cell: Its cell in a suite; None if it has no matrix.
     """
 
     name: str
@@ -78,9 +78,9 @@ def load_spec(
 
     Args:
         path: The YAML file.
-        overrides: Dotted paths and YAML values, as ``--set`` gives them.
-        registry: What is installed; found out when left out.
-        document: What the file holds, where it was read already; it is changed.
+        overrides: Dotted paths and YAML values, as from ``--set``.
+        registry: The installed components; discovered by default.
+        document: The file's content, if it is already read. It is changed.
 
     Raises:
         PathError: When the file cannot be read.
@@ -92,12 +92,12 @@ def load_spec(
 
 
 def check_spec(document: Document, registry: Registry, cell: SuiteCell | None = None) -> Spec:
-    """Returns the spec that a document holds.
+    """Returns the checked spec of a document.
 
     Args:
-        document: A spec, or a suite's cell that was expanded.
-        registry: What is installed.
-        cell: The cell that the document is.
+        document: A spec, or an expanded cell of a suite.
+        registry: The installed components.
+        cell: The cell of a suite that the document belongs to.
 
     Raises:
         SpecErrors: With every mistake found.
@@ -111,8 +111,8 @@ def check_spec(document: Document, registry: Registry, cell: SuiteCell | None = 
     if MATRIX in tree:
         mistakes.add(
             (MATRIX,),
-            "a spec with a matrix is a suite; this needs a spec without, such as one of "
-            "a run's folder: halo run, plan, validate and data take suites",
+            "a spec with a matrix is a suite; expected a spec without one, such as the spec in "
+            "a run's folder. halo run, plan, validate and data accept suites",
         )
     name = _name(tree, mistakes)
     seed = _seed(tree, mistakes)
@@ -163,11 +163,11 @@ def _hold_out(
 ) -> None:
     keys, fraction = ("data", "holdout"), given["holdout"]
     if isinstance(fraction, bool) or not isinstance(fraction, float) or not 0 < fraction < 1:
-        mistakes.add(keys, f"got {fraction!r}; expected a share between 0 and 1, as 0.1")
+        mistakes.add(keys, f"got {fraction!r}; expected a share between 0 and 1, such as 0.1")
     elif "test" in given:
         mistakes.add(keys, "makes the set 'test', which is also given; remove one of the two")
     elif "train" not in given:
-        mistakes.add(keys, "takes prompts from the set 'train', which is not there")
+        mistakes.add(keys, "takes prompts from the set 'train', which does not exist")
     elif (train := sets["train"]) is not None:
         sets["train"], sets["test"] = held_out(train, fraction)
         return

@@ -1,4 +1,4 @@
-"""Feedback that an earlier stage makes, as a data source that other stages learn from."""
+"""Feedback from an earlier stage, as a data source that other stages learn from."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NAME = "stage-feedback"
 
 
 class StageFeedback(DataSource):
-    """The rows of an earlier stage; specs name it by the stage's id."""
+    """The rows of an earlier stage. Specs name this source by the stage's id."""
 
     stage: Annotated[str, Refers("feedback")] = Field(description="The stage's id.")
     feedback: Feedback = Field(description="The kind of its rows.")
@@ -32,7 +32,7 @@ class StageFeedback(DataSource):
     key: str | None = Field(default=None, description="Names the stage's output; in the identity.")
 
     def inspect(self) -> DataInfo:
-        """Returns what is known before the stage has run."""
+        """Returns the information that is known before the stage has run."""
         return DataInfo(self.feedback, ("train",), self.key)
 
     def load(self, split: str) -> Loaded:
@@ -50,12 +50,12 @@ class StageFeedback(DataSource):
 def _rows(folder: Path) -> Iterator[Mapping[str, Any]]:
     for number, line in enumerate(FEEDBACK.read(folder / FEEDBACK.name), start=1):
         row = {"id": f"{folder.name}:{number}", **line}
-        row.pop("v", None)  # what a conversion sees does not depend on the version
+        row.pop("v", None)  # conversions must not see the version
         yield row
 
 
 def feedback_of(stage: str, feedback: Feedback) -> Resolved:
-    """Returns the source that a stage's id stands for."""
+    """Returns the data source that a stage's id stands for."""
     import halo_core
 
     target = f"{__name__}:{StageFeedback.__name__}"
@@ -68,17 +68,17 @@ def feedback_of(stage: str, feedback: Feedback) -> Resolved:
 
 
 def stages_in(source: Source) -> list[str]:
-    """Returns the ids of the stages whose feedback a source holds."""
+    """Returns the ids of the stages whose feedback a source contains."""
     components = [part.component for part in source.resolved.all()]
     return list(dict.fromkeys(c.stage for c in components if isinstance(c, StageFeedback)))
 
 
 def placed(source: Source, place: Callable[[str], tuple[Path, str]]) -> Source:
-    """Returns a source that knows where the feedback of earlier stages is.
+    """Returns a source that knows the folders with the feedback of earlier stages.
 
     Args:
         source: Any source.
-        place: Stage id to its folder and key.
+        place: Returns the folder and the key of a stage by its id.
     """
     if not stages_in(source):
         return source

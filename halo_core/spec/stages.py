@@ -1,4 +1,4 @@
-"""Resolves stages: their options, and what they take from the model, the data and each other."""
+"""Resolves stages: their options, and the models, data and outputs that they use."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ AnswerT = TypeVar("AnswerT")
 
 @dataclass(frozen=True)
 class StageSpec:
-    """A stage and what it is connected to.
+    """A stage and its connections.
 
     Attributes:
         id: Its id in the spec.
         resolved: The stage component.
-        models: Option to the id of the stage whose model it takes; `BASE_MODEL` for the model.
-            Those of components within the stage are dotted: ``judge.from``.
-        inputs: Option to the id of the stage whose samples or verdicts it takes.
-        data: Option (``data``, ``evaluate.NAME``) to the data set, conversions inserted.
-        roles: Option to what the stage does with it (``learn``, ``loss``); see `roles_of`.
+        models: Maps an option to the id of the stage whose model it uses; `BASE_MODEL` for the
+            spec's model. Options of components inside the stage are dotted: ``judge.from``.
+        inputs: Maps an option to the id of the stage whose samples or verdicts it uses.
+        data: Maps an option (``data``, ``evaluate.NAME``) to its data set with conversions.
+        roles: Maps an option to its role in the stage (``learn``, ``loss``); see `roles_of`.
     """
 
     id: str
@@ -57,23 +57,23 @@ class StageSpec:
         return cast(Stage, self.resolved.component)
 
     def role(self, option: str) -> str | None:
-        """Returns what the stage does with an option: ``learn`` for ``data``, None for no role.
+        """Returns the role of an option: ``learn`` for ``data``, None for no role.
 
         Args:
-            option: As in `models`, `inputs` or `data`; one within a mapping (``evaluate.NAME``)
-                has the mapping's role.
+            option: An option as in `models`, `inputs` or `data`. An entry of a mapping
+                (``evaluate.NAME``) has the mapping's role.
         """
         return self.roles.get(option.partition(".")[0])
 
     @property
     def start(self) -> str | None:
-        """The id of the stage whose model it starts from, or lets answer."""
+        """The id of the stage whose model it starts from or samples from."""
         starts = [id_ for option, id_ in self.models.items() if self.role(option) == "start"]
         return starts[0] if starts else None
 
     @property
     def learned(self) -> Mapping[str, SetSpec]:
-        """The data that it learns from, by option."""
+        """The data sets that it learns from, by option."""
         return {name: data for name, data in self.data.items() if self.role(name) == "learn"}
 
     @property
@@ -100,13 +100,13 @@ def resolve_stages(
     sets: Mapping[str, SetSpec | None],
     made_by: str = "",
 ) -> list[StageSpec]:
-    """Returns the stages in order; those with a mistake are left out.
+    """Returns the stages in order, without those that have a mistake.
 
     Args:
         resolver: Resolves components and collects mistakes.
-        given: Stage id to what the spec says of it, in order.
-        sets: The data sets by name; None for one that has a mistake.
-        made_by: The key under ``model:`` under which the spec has the stage `BASE_MODEL`.
+        given: The stages as written in the spec, by id, in order.
+        sets: The data sets by name; None for a set with a mistake.
+        made_by: The key under ``model:`` that holds the stage `BASE_MODEL` in the spec.
     """
     products: dict[str, str | None] = {}
     if BASE_MODEL not in given:
@@ -115,7 +115,7 @@ def resolve_stages(
     for id_, value in given.items():
         keys: Keys = ("model", made_by) if id_ == BASE_MODEL else ("stages", id_)
         stage = _Wiring(resolver, id_, keys, products, sets).resolve(value)
-        # None where it has a mistake: who names it is then not told that it does not exist.
+        # None for a stage with a mistake, so that a reference to it is not reported as unknown.
         products[id_] = stage.component.produces if stage else None
         if stage is not None and id_ == BASE_MODEL and products[id_] != "model":
             problem = f"{made_by} is registered with makes_base_model, and makes {products[id_]}"
@@ -131,7 +131,7 @@ def resolve_stages(
 def _offer_feedback(
     resolver: Resolver, stage: StageSpec, keys: Keys, sets: Mapping[str, SetSpec | None]
 ) -> None:
-    """Lets later stages take the feedback of a stage as data, by its id."""
+    """Lets later stages use the feedback of a stage as data, by its id."""
     if stage.component.produces != "feedback":
         return
     try:
@@ -142,14 +142,14 @@ def _offer_feedback(
     if stage.id in sets or stage.id in resolver.registry.names("data"):
         what = "a data set" if stage.id in sets else "a data source"
         resolver.mistakes.add(
-            keys, f"{stage.id!r} is {what} too, so data: {stage.id} could mean both; rename it"
+            keys, f"{stage.id!r} is also {what}, so data: {stage.id} is ambiguous; rename it"
         )
     else:
         resolver.feedback[stage.id] = feedback_of(stage.id, feedback)
 
 
 class _Wiring:
-    """Connects one stage to what came before it."""
+    """Connects one stage to the stages before it."""
 
     def __init__(
         self,
@@ -186,7 +186,7 @@ class _Wiring:
         return StageSpec(self.id, resolved, models, inputs, data, roles_of(type(stage)))
 
     def _missing_use(self) -> str:
-        """Returns what to do, and the stage that may have been meant: ``--set`` makes a new one."""
+        """Returns advice, with the stage that may be meant, since ``--set`` creates a new one."""
         document = self.mistakes.document
         others = [id_ for id_ in (*document.tree["stages"], *document.removed) if id_ != self.id]
         near = nearest(self.id, others)
@@ -194,7 +194,7 @@ class _Wiring:
         return f"the name of a stage, as in use: train{guess}"
 
     def _check_names(self, value: Any) -> None:
-        """Reports references that lead nowhere even though the stage itself has a mistake."""
+        """Reports wrong references even if the stage itself has a mistake."""
         stage_class = self.resolver.class_of("stage", value)
         if stage_class is None or not isinstance(value, dict):
             return
@@ -210,7 +210,7 @@ class _Wiring:
                 self.mistakes.unknown((*self.keys, option), "data set", name, self._data_names())
 
     def _asked(self, call: Callable[[Stage], AnswerT], stage: Stage) -> AnswerT | None:
-        """Returns what a stage says; None, and its mistake, where it breaks its interface."""
+        """Returns the stage's answer; adds a mistake and returns None if the call fails."""
         try:
             return call(stage)
         except HaloError as error:
@@ -222,7 +222,7 @@ class _Wiring:
         models = {o: n for o, n in named.items() if n is not None and self._known(o, n, "model")}
         empty = [option for option, name in named.items() if name is None]
         defaults = {option: _marked(stage, option, Default) for option in empty}
-        # What stands for another option comes last: that option may be left out itself.
+        # Defaults that follow another option come last: that option may itself be left out.
         for option, default in sorted(defaults.items(), key=lambda item: _is_of_option(item[1])):
             name = None if default is None else self._left_out(stage, default, models)
             if name is not None and self._known(option, name, "model"):
@@ -230,7 +230,7 @@ class _Wiring:
         return {option: models[option] for option in named if option in models}
 
     def _left_out(self, stage: Stage, default: Default, models: Mapping[str, str]) -> str | None:
-        """Returns the id that a model option which is left out stands for; None for no model."""
+        """Returns the default id of a model option that is left out; None for no model."""
         if default.when is not None and not self._is_true(stage, default.when):
             return None
         return models.get(default.of) if _is_of_option(default) else self._previous()
@@ -243,7 +243,7 @@ class _Wiring:
         return bool(self._asked(ask, stage))
 
     def _models_within(self, resolved: Resolved) -> dict[str, str]:
-        """Returns the models that components within the stage name; none is a default."""
+        """Returns the models that components inside the stage name. None of them is a default."""
         return {
             ".".join(map(str, (*keys, option))): value
             for keys, child in resolved.within()
@@ -308,7 +308,7 @@ class _Wiring:
             return None
         if isinstance(value, str):
             return self._named(value, keys)
-        if isinstance(value, tuple):  # of an option `tuple[LearnRef, ...]`
+        if isinstance(value, tuple):  # the option is `tuple[LearnRef, ...]`
             value = list(value)
         name = ".".join(map(str, keys[1:]))
         if not isinstance(value, list) or not any(map(self._is_set, value)):
@@ -318,7 +318,7 @@ class _Wiring:
         return None if None in parts else SetSpec(name, tuple(sources))
 
     def _is_set(self, item: Any) -> bool:
-        """Returns whether an item of a list is the name of a set and of no data source."""
+        """Returns whether an item of a list names a data set, and not a data source."""
         known = isinstance(item, str) and item in self.sets
         return known and item not in self.resolver.registry.names("data")
 
@@ -339,12 +339,12 @@ class _Wiring:
         return None
 
     def _data_names(self) -> list[str]:
-        """Returns what `data` may name: the sets, and the stages so far that make feedback."""
+        """Returns the names that `data` accepts: data sets, and earlier stages with feedback."""
         return [*self.sets, *self.resolver.feedback]
 
 
 def _references(stage: Component, product: str) -> Iterator[tuple[str, Any]]:
-    """Yields the options that name something, with what they name, mappings flattened."""
+    """Yields the options that are references, with the names they refer to, mappings flattened."""
     values = values_by_alias(stage)
     for alias, info in fields_by_alias(type(stage)).items():
         if refers_to(info) != product:
@@ -366,5 +366,5 @@ def _also(stage: Component, option: str) -> tuple[str, ...]:
 
 
 def _is_of_option(default: Default | None) -> bool:
-    """Returns whether a default is what another option of the stage names."""
+    """Returns whether a default follows another option of the stage."""
     return default is not None and default.of != PREVIOUS

@@ -1,4 +1,4 @@
-"""A suite: a spec with a matrix, and the checked spec of each of its cells."""
+"""A suite: a spec with a matrix, and the checked spec of each cell."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Suite:
     """A checked suite.
 
     Attributes:
-        name: Its name, which all its runs have as their recipe.
-        folder_name: Its folder under ``suites/``: the name and a hash of all cells as they are
-            after ``--set``.
+        name: Its name, which is the recipe of all its runs.
+        folder_name: Its folder under ``suites/``: the name and a hash of all cells after
+            ``--set``.
         path: The file.
-        overrides: What ``--set`` gave.
+        overrides: The values from ``--set``.
         matrix: Its axes and all its cells.
-        specs: The checked specs of the cells that were asked for, in order.
+        specs: The checked specs of the requested cells, in order.
     """
 
     name: str
@@ -65,16 +65,16 @@ def load_suite(
 
     Args:
         path: The YAML file.
-        overrides: Dotted paths and YAML values, as ``--set`` gives them; those that begin with
-            ``matrix`` change the matrix, the others every cell.
-        only: Ids of the cells to check, with ``*`` for any text; all when left out.
-        registry: What is installed; found out when left out.
-        document: What the file holds, where it was read already; it is changed.
+        overrides: Dotted paths and YAML values, as from ``--set``. Paths that begin with
+            ``matrix`` change the matrix, the others change every cell.
+        only: Ids of the cells to check, with ``*`` for any text; empty for all.
+        registry: The installed components; discovered by default.
+        document: The file's content, if it is already read. It is changed.
 
     Raises:
         PathError: When the file cannot be read.
         SpecErrors: With every mistake found in the matrix, or in any cell.
-        UserError: When `only` names no cell.
+        UserError: When an item of `only` matches no cell.
     """
     overrides = overrides or {}
     document = document or read_document(path)
@@ -85,7 +85,7 @@ def load_suite(
     check_overrides({id_: made for id_, (_, made, _) in expanded.items()}, rest)
     name = document.tree.get("name")
     trees = [[id_, made.tree] for id_, (_, made, _) in expanded.items()]
-    # Of all cells, chosen or not: `--cell` and jobs of one suite meet in the same folder.
+    # The hash covers all cells, so that `--cell` and the jobs of one suite share one folder.
     folder = f"{name}-{_hash(name, trees)}"
     chosen = [expanded[id_] for id_ in chosen_cells(matrix, only)]
     specs = _check_all(document, folder, chosen, registry or discover())
@@ -93,10 +93,10 @@ def load_suite(
 
 
 def chosen_cells(matrix: Matrix, only: Sequence[str]) -> list[str]:
-    """Returns the ids of the cells that were asked for, in the suite's order.
+    """Returns the ids of the requested cells, in the suite's order.
 
     Raises:
-        UserError: When one names no cell.
+        UserError: When an item of `only` matches no cell.
     """
     ids = [cell.id for cell in matrix.cells]
     for pattern in only:
@@ -133,12 +133,12 @@ def _check_all(
 def raise_together(
     document: Document, failures: Mapping[str, Sequence[HaloError]], count: int
 ) -> None:
-    """Raises the mistakes of all cells, each once, with the cells that have it.
+    """Raises the mistakes of all cells. Each mistake is raised once, with the cells that have it.
 
     Args:
-        document: The suite's.
-        failures: Id of a cell to its mistakes.
-        count: Cells that were checked.
+        document: The suite's document.
+        failures: The mistakes of each cell, by its id.
+        count: Number of cells that were checked.
 
     Raises:
         SpecErrors: When there is a mistake.

@@ -31,8 +31,8 @@ def test_both_labels_are_warned_of_with_the_way_out(tmp_path: Path) -> None:
     found = data(tmp_path, row("p", "a", True), row("p", "a", False))
     warn_of_both_labels(found, told.append)
     assert told == [
-        "data set 'train': completions with both labels: 1. They are learned from as they are; "
-        "{use: settle-labels, source: ..., conflicts: drop} leaves none"
+        "data set 'train': completions with both labels: 1. Training uses them as they are; "
+        "{use: settle-labels, source: ..., conflicts: drop} removes them"
     ]
 
 

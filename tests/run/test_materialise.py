@@ -192,10 +192,11 @@ def test_a_group_above_half_cannot_be_held_out(spec_file: Path, tmp_path: Path) 
         held(spec_file, tmp_path, count="20", groups="1")
     assert caught.value.location == "Pairs, split 'train'"
     assert caught.value.message == (
-        "the group '0' has 20 of 20 rows, more than half; expected smaller ones, since a hold-out "
-        "takes whole groups. Rows stay together that have the same `group`, or without one the "
-        "same messages up to the first of the user. Name other groups in a column group (jsonl and "
-        "hub map one with columns: {group: NAME} and leave one out with ignore_columns: [group])"
+        "the group '0' has 20 of 20 rows, more than half; expected smaller groups, since a "
+        "hold-out takes whole groups. Rows with the same `group` stay together; without a group, "
+        "rows with the same messages up to the first user message. Name other groups in a column "
+        "group (jsonl and hub map a column with columns: {group: NAME} and leave one out with "
+        "ignore_columns: [group])"
     )
 
 

@@ -26,7 +26,7 @@ def test_a_pair_and_its_half_overlap(tmp_path: Path) -> None:
         tmp_path, "train", "binary", {"question": "q", "completion": "a", "desirable": True}
     )
     test = data(tmp_path, "test", "paired", {"question": "q", "chosen": "a", "rejected": "b"})
-    with pytest.raises(DataError, match=r"1 of its 1 rows stand in 'train' too, .*is test-0"):
+    with pytest.raises(DataError, match=r"1 of its 1 rows are also in 'train'; .*is test-0"):
         check_overlap([train], [test], warn=pytest.fail)
 
 
@@ -35,14 +35,17 @@ def test_a_shared_prompt_with_other_completions_only_warns(tmp_path: Path) -> No
     test = data(tmp_path, "test", "demonstration", {"question": "q", "completion": "c"})
     told: list[str] = []
     check_overlap([train], [test], warn=told.append)
-    assert told == ["1 of 1 prompts of 'test' stand in 'train' too, with other completions"]
+    assert told == ["1 of 1 prompts of 'test' are also in 'train', with other completions"]
 
 
 def test_a_set_may_be_used_for_both_on_purpose_and_that_is_told(tmp_path: Path) -> None:
     train = data(tmp_path, "train", "demonstration", {"question": "q", "completion": "a"})
     told: list[str] = []
     check_overlap([train], [train], warn=told.append)
-    assert told == ["'train' is learned from and tested on: its results say nothing of new rows"]
+    assert told == [
+        "'train' is used for training and testing: its results do not show how well the model "
+        "does on new rows"
+    ]
 
 
 def test_every_form_of_a_set_is_compared(tmp_path: Path) -> None:
@@ -50,7 +53,7 @@ def test_every_form_of_a_set_is_compared(tmp_path: Path) -> None:
     pair = data(tmp_path, "train", "paired", {**question, "chosen": "a", "rejected": "b"})
     good = data(tmp_path, "train", "demonstration", {**question, "completion": "a"})
     test = data(tmp_path, "test", "demonstration", {**question, "completion": "b"})
-    with pytest.raises(DataError, match="1 of its 1 rows stand in 'train' too"):
+    with pytest.raises(DataError, match="1 of its 1 rows are also in 'train'"):
         check_overlap([pair, good], [test], warn=pytest.fail)
 
 
@@ -61,7 +64,7 @@ def test_prompts_that_differ_in_case_or_white_space_are_counted(tmp_path: Path) 
     told: list[str] = []
     check_overlap([train], [test], warn=told.append)
     assert told == [
-        "2 of 3 prompts of 'test' differ from one of 'train' only in case or white space"
+        "2 of 3 prompts of 'test' differ from a prompt of 'train' only in case or white space"
     ]
 
 
@@ -74,8 +77,8 @@ def test_prompts_of_a_training_dialogue_are_counted(tmp_path: Path) -> None:
     told: list[str] = []
     check_overlap([train], [test], warn=told.append)
     assert told == [
-        "1 of 1 prompts of 'test' open as dialogues of 'train' do: they have the same messages up "
-        "to the first of the user, as the turns of one dialogue have"
+        "1 of 1 prompts of 'test' have the same opening as dialogues of 'train': their messages up "
+        "to the first user message are the same, as in turns of one dialogue"
     ]
 
 

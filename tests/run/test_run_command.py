@@ -108,7 +108,7 @@ def test_again_computes_a_stage_and_what_follows(halo: Halo, spec_file: Path) ->
     assert statuses(again) == ["cached", "computed", "computed"]
     wrong = halo("run", str(spec_file), "--again", "answer")
     assert wrong.code == 2
-    assert "no such stage; stages: learn, answers, win" in wrong.err
+    assert "no such stage; expected one of: learn, answers, win" in wrong.err
 
 
 def test_an_interrupted_stage_goes_on_and_ends_with_130(halo: Halo, spec_file: Path) -> None:
@@ -197,7 +197,7 @@ def test_an_error_of_a_plugins_own_class_is_told_as_what_it_is(
     ("command", "message"),
     [
         ("/no/such/program", "which cannot be started: [Errno 2] No such file or directory"),
-        ("/bin/true", "which ended well without done.json in "),
+        ("/bin/true", "which exited with 0 without done.json in "),
     ],
 )
 def test_a_command_that_runs_no_stage_is_its_stages_fault(
@@ -276,7 +276,7 @@ def test_a_killed_worker_is_reported_and_the_state_kept(halo: Halo, spec_file: P
     workers = ["--set", "stages.learn.workers=2", "--set", "stages.learn.fail=killed"]
     killed = halo("run", str(spec_file), *workers)
     assert killed.code == 1
-    assert "a worker ended with exit code -9; it was killed, perhaps because memory" in killed.err
+    assert "a worker ended with exit code -9; it was killed, possibly because memory" in killed.err
     assert "The same command goes on from the last checkpoint" in killed.err
     assert "Traceback" not in killed.err
 
@@ -308,7 +308,7 @@ def test_the_same_content_in_train_and_test_is_an_error(halo: Halo, spec_file: P
     same = ["--set", "data.test.prefix=a", "--set", "data.test.split=train"]
     failed = halo("run", str(spec_file), *same)
     assert failed.code == 2
-    assert "data set 'test': 4 of its 4 rows stand in 'train' too" in failed.err
+    assert "data set 'test': 4 of its 4 rows are also in 'train'" in failed.err
 
 
 def test_a_model_in_the_store_is_not_tested_on_what_it_learned(halo: Halo, spec_file: Path) -> None:
@@ -316,7 +316,7 @@ def test_a_model_in_the_store_is_not_tested_on_what_it_learned(halo: Halo, spec_
     same = ["--set", "data.test.prefix=a", "--set", "data.test.split=train"]
     failed = halo("run", str(spec_file), *same)
     assert failed.code == 2
-    assert "data set 'test': 4 of its 4 rows stand in 'train' too" in failed.err
+    assert "data set 'test': 4 of its 4 rows are also in 'train'" in failed.err
 
 
 def test_a_missing_spec_and_a_wrong_set_end_with_2(halo: Halo, spec_file: Path) -> None:

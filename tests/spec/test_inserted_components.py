@@ -193,7 +193,7 @@ def test_the_built_in_conversion_is_taken_where_a_stranger_has_one_too(
 def test_a_conversion_takes_one_source(plugin: Callable[..., None]) -> None:
     plugin(*SHOWN, BEST.replace("@Best", "@Unfit"))
     found = mistakes(installed())
-    assert "it needs exactly one option that takes one; it has given, other" in found
+    assert "it needs exactly one option that takes a data source; it has given, other" in found
     assert "halo_acme_plugin.py" in found
 
 
@@ -214,7 +214,7 @@ def test_a_split_within_a_component_is_read_by_what_is_registered_for_it(
     (tree,) = resolved_tree(spec(installed(), data=mixture))["stages"]["learn"]["data"]
     assert tree["sources"][0]["use"] == "split-of"
     assert tree["sources"][0]["name"] == "train"
-    told = "split: no plugin is installed that reads one split of another source; leave it out"
+    told = "split: no installed plugin reads one split of another source; leave it out"
     assert told in mistakes(installed(["halo-acme"]), data=mixture)
 
 

@@ -40,7 +40,7 @@ def test_duplicate_keys_tags_and_dates_are_all_reported() -> None:
         "spec.yaml:3:4",
         "spec.yaml:4:4",
     ]
-    assert "stands here twice" in str(caught.value)
+    assert "is given twice" in str(caught.value)
     assert "data only" in str(caught.value)
     assert "quote it" in str(caught.value)
 

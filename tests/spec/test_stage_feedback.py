@@ -188,7 +188,7 @@ def test_a_stage_of_feedback_is_not_called_like_other_data(
     rounds: Path, name: str, what: str
 ) -> None:
     rounds.write_text(SPEC.replace("  labels:", f"  {name}:"))
-    assert f"{name!r} is {what} too, so data: {name} could mean both; rename it" in mistakes(rounds)
+    assert f"{name!r} is also {what}, so data: {name} is ambiguous; rename it" in mistakes(rounds)
 
 
 def test_prompts_that_are_labelled_are_not_tested_on(halo: Halo, rounds: Path) -> None:
@@ -207,7 +207,7 @@ def test_labels_that_stand_in_the_test_are_an_error_before_they_are_learned_from
         *("--set", "stages.labels.said=test0", "--set", "stages.labels.word=yes"),
     )
     assert done.code == 2
-    assert "1 of its 4 rows stand in 'labels' too" in done.err
+    assert "1 of its 4 rows are also in 'labels'" in done.err
     assert "labelled" not in done.err
     assert "align: " not in done.err
 

@@ -150,10 +150,13 @@ def test_excluding_leaves_exactly_what_does_not_match(sizes: list[int], data: An
         ("  size: {x: }\n  exclude: [{sise: x}]\n", "unknown axis 'sise'. Did you mean 'size'?"),
         ("  a: {small: }\n  exclude: [{a: smal}]\n", "unknown cell 'smal'. Did you mean 'small'?"),
         ("  a: {x: }\n  exclude: [{a: [x, 1]}]\n", "unknown cell '1'. Known: x"),
-        ("  a: {x: }\n  exclude: [{a: x}]\n", "every cell is excluded; expected one to be left"),
+        ("  a: {x: }\n  exclude: [{a: x}]\n", "every cell is excluded; expected at least one"),
         ("  a: {x: }\n  include: [{a: y}]\n", "matrix.include.0.a: unknown cell 'y'. Known: x"),
         ("  a: {x: }\n  b: {y: }\n  include: [{a: x}]\n", "no cell of the axis 'b'"),
-        ("  a: {x: }\n  include: [{a: x}]\n", "this cell is there already, and nothing is set"),
+        (
+            "  a: {x: }\n  include: [{a: x}]\n",
+            "this cell exists already, and the line sets nothing",
+        ),
     ],
 )
 def test_each_mistake_in_a_matrix_has_one_clear_message(matrix: str, message: str) -> None:
@@ -169,7 +172,7 @@ def test_all_mistakes_of_a_matrix_are_reported_together() -> None:
 @pytest.mark.parametrize(
     ("lengths", "message"),
     [
-        ((30, 40), "more than 1000 cells (a0 30 x a1 40); a suite has 1000 at most"),
+        ((30, 40), "more than 1000 cells (a0 30 x a1 40); a suite has at most 1000"),
         ((101, 101, 101), "more than 1000000 combinations (a0 101 x a1 101 x a2 101)"),
     ],
 )

@@ -102,7 +102,7 @@ def test_what_it_learns_from_must_not_be_tested_on(
     (spec.parent / "exam.jsonl").write_text(json.dumps(ROWS[3]) + "\n")
     failed = halo("run", str(spec), env=installed)
     assert failed.code == 2
-    assert "data set 'test': 1 of its 1 rows stand in 'train' too" in failed.err
+    assert "data set 'test': 1 of its 1 rows are also in 'train'" in failed.err
     assert not (spec.parent / "workspace" / "stages").exists()
 
 

@@ -257,7 +257,7 @@ def test_two_jobs_compute_a_shared_stage_once_and_their_lines_are_whole(
     assert done.code == 0, done.err
     assert cell_statuses(done.json) == ["computed"] * 3
     assert calls(workspace) == [1] * 3
-    assert "base: another process computes it; waiting" in done.err
+    assert "base: another process is computing it; waiting" in done.err
     lines = [line for line in done.err.splitlines() if "learning" in line]
     # One of them may have found all it needs computed by the others.
     assert lines
@@ -319,7 +319,7 @@ def test_again_computes_a_shared_stage_once_more_and_not_once_per_cell(
     assert cell_statuses(later) == ["cached", "computed", "computed"]
     wrong = halo("run", str(suite_file), "--again", "algin")
     assert wrong.code == 2
-    assert "no such stage; stages: base, answers, win, align" in wrong.err
+    assert "no such stage; expected one of: base, answers, win, align" in wrong.err
 
 
 def test_a_set_holds_in_every_cell(halo: Halo, suite_file: Path) -> None:

@@ -65,9 +65,8 @@ def test_a_spec_without_a_split_is_told_which_there_are(write_rows: Write) -> No
     path = write_rows([ROW], "test.jsonl")
     done = CliRunner().invoke(halo, ["data", "jsonl", "--set", f"path={path}"])
     assert (
-        "no split 'train', which is read where none is named; there is test. Name one with split: "
-        "NAME. (A file whose name says that it is tested on, as test or valid, is never taken for "
-        "'train')"
+        "no split 'train', which is the default; its splits are test. Name one with split: NAME. "
+        "(A file named like test data, such as test or valid, is never read as 'train')"
     ) in str(done.exception.errors[0])
 
 

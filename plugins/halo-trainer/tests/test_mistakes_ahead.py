@@ -159,7 +159,7 @@ MISTAKES: dict[str, Mistake] = {
     "the same rows to train and to test": (
         ["data.test={use: toy, feedback: paired, size: 40}"],
         "data set 'test'",
-        "40 of its 40 rows stand in 'train' too",
+        "40 of its 40 rows are also in 'train'",
     ),
     "a reward model that samples": (
         ["stages.kto.loss=bradley-terry"],

@@ -87,7 +87,7 @@ def test_lines_say_what_is_trained_and_cut(spec: str, capsys: pytest.CaptureFixt
     assert "rows, as the stage kto sees it with the tokenizer of " in said
     assert " tokens are trained\n    Moo.<|endoftext|>\n" in said
     assert "completion, undesirable: " in said
-    assert "more were cut by max_length" in said
+    assert " tokens are trained, max_length cut " in said
     assert "What says a cow?\\n<|assistant|>\\n" in said
 
 
