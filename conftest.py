@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -135,7 +135,8 @@ def forget(*cached: Any) -> None:
 def is_below(module: Any, folders: Sequence[str]) -> bool:
     """Returns whether a module comes from one of some folders."""
     file = getattr(module, "__file__", None) or ""
-    places = [file, *map(str, getattr(module, "__path__", ()))]
+    path = getattr(module, "__path__", ())  # torch.classes has an attribute of any name
+    places = [file, *map(str, path if isinstance(path, Iterable) else ())]
     return any(place.startswith(f"{folder}{os.sep}") for place in places for folder in folders)
 
 

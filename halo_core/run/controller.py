@@ -101,7 +101,8 @@ class Runner:
         waits = f"{self.plan.run_name}: another process works on this run; waiting"
         folder = self.plan.run_folder
         with owned(folder, first=lambda: self.say(waits), check=self._check_stop):
-            # Behind the lock: a run that is refused must not lose what it asked to compute again.
+            # Only with the lock: a run that is refused must not delete the results it wants to
+            # compute again.
             forget(self.plan, again)
             write_run(self.plan, self.command)
             with self._tracking() as tracking:
@@ -283,11 +284,11 @@ class Runner:
         self, stage: PlannedStage, rows: Mapping[str, list[Rows]], status: StageStatus
     ) -> None:
         self._check_stop()
-        waits = f"{stage.id}: another process computes it; waiting"
+        waits = f"{stage.id}: another process is computing it; waiting"
         with turn(stage.folder, first=lambda: self.say(waits), check=self._check_stop):
             # A rank of a run that was killed may still write there.
             self._await_worker(stage)
-            # Asked once more: who held the lock before may just have computed it.
+            # Checked again, because the previous holder of the lock may just have computed it.
             if stage_done(stage.folder) is not None:
                 self._take_from_store(stage, status)
                 return
@@ -333,7 +334,7 @@ class Runner:
         if self.stop.is_set() and not (stage.folder / ERROR.name).exists():
             self.stop.raise_interrupted(f"the last checkpoint is kept; {GO_ON}")
         if exit_code == 0 and not (stage.folder / ERROR.name).exists():
-            what = f"gave {list(command)}, which ended well without {DONE.name} in {stage.folder}"
+            what = f"gave {list(command)}, which ended with 0 without {DONE.name} in {stage.folder}"
             expected = "expected a program that calls halo_core.run.execute.execute"
             raise plugin_error(stage.spec.component, "command", f"{what}; {expected}")
         raise read_error(stage.folder, exit_code)

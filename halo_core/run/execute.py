@@ -110,8 +110,8 @@ def execute(
 
     Raises:
         BusyError: When another process writes there, and goes on for half a minute.
-        HaloError: Whatever the stage raises on purpose.
-        PluginError: When code of a third party's component raises.
+        HaloError: Any error that the stage raises on purpose.
+        PluginError: When the code of a third-party component raises.
     """
     record = STAGE.read(folder)
     if record is None:

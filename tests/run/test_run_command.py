@@ -197,7 +197,7 @@ def test_an_error_of_a_plugins_own_class_is_told_as_what_it_is(
     ("command", "message"),
     [
         ("/no/such/program", "which cannot be started: [Errno 2] No such file or directory"),
-        ("/bin/true", "which exited with 0 without done.json in "),
+        ("/bin/true", "which ended with 0 without done.json in "),
     ],
 )
 def test_a_command_that_runs_no_stage_is_its_stages_fault(
