@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from functools import partial
 from pathlib import Path
 
@@ -32,13 +31,17 @@ def test_waiting_goes_on_when_the_lock_is_free_and_is_told_once(tmp_path: Path) 
     def hold() -> None:
         with turn(tmp_path / "a", first=lambda: None, check=lambda: None):
             taken.set()
-            time.sleep(0.5)
+            assert waited_for.wait(20)
 
-    taken = threading.Event()
+    def first() -> None:
+        told.append("waits")
+        waited_for.set()
+
+    taken, waited_for = threading.Event(), threading.Event()
     thread = threading.Thread(target=hold)
     thread.start()
     taken.wait()
-    with turn(tmp_path / "a", first=lambda: told.append("waits"), check=lambda: None):
+    with turn(tmp_path / "a", first=first, check=lambda: None):
         assert told == ["waits"]
     thread.join()
 

@@ -23,6 +23,7 @@ asked = []
 
 def stop(number, frame):
     asked.append(number)
+    (folder / f"told-{rank}").touch()
 
 
 for number in (signal.SIGINT, signal.SIGTERM):
@@ -55,12 +56,13 @@ def start(folder: Path, manner: str) -> subprocess.Popen[str]:
     )
 
 
-def wait_for(folder: Path) -> None:
+def wait_for(folder: Path, what: str = "started") -> None:
+    """Waits until both processes have made their file of a name."""
     for _ in range(1200):
-        if len(list(folder.glob("started-*"))) == 2:
+        if len(list(folder.glob(f"{what}-*"))) == 2:
             return
         time.sleep(0.05)
-    raise TimeoutError("the processes did not start")
+    raise TimeoutError(f"not both of the processes have {what}")
 
 
 @pytest.mark.parametrize(("manner", "code"), [("exit-0", 0), ("exit-3", 3), ("killed", 137)])
@@ -88,7 +90,7 @@ def test_a_second_signal_kills_the_processes(tmp_path: Path) -> None:
     process = start(tmp_path, "stubborn")
     wait_for(tmp_path)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
+    wait_for(tmp_path, "told")
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     said, _ = process.communicate(timeout=20)
