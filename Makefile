@@ -43,7 +43,7 @@ test: $(VENV)/.test-tools
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 slow: $(VENV)/.test-tools
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist loadfile
 
 lint: $(VENV)/.dev-tools
 	$(BIN)/ruff check .

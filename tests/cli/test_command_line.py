@@ -285,3 +285,26 @@ def test_the_command_of_an_absent_plugin_says_what_to_install(halo: Halo) -> Non
     done = halo("ui", env=without)
     assert done.code == 2
     assert "the command 'ui' is in halo-mlflow, which HALO_PLUGINS leaves out" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["plan", "spec.yaml"], 0),
+        (["validate", "spec.yaml"], 0),
+        (["validate", "spec.yaml", "--set", "stages.learn.rate=0", "--json"], 2),
+        (["data", "spec.yaml"], 0),
+        (["run", "spec.yaml", "--dry-run", "--json"], 0),
+        (["run", "spec.yaml", "--again", "nothing"], 2),
+        (["sync", "small"], 2),
+        (["compare", "small"], 2),
+        (["schema"], 0),
+    ],
+)
+@pytest.mark.usefixtures("spec_file")
+def test_a_command_says_the_same_in_a_process_of_its_own(
+    arguments: list[str], code: int, halo: Halo, halo_process: Halo
+) -> None:
+    here, apart = halo(*arguments), halo_process(*arguments)
+    assert (apart.code, apart.out, apart.err) == (here.code, here.out, here.err)
+    assert apart.code == code
