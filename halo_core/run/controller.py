@@ -36,6 +36,8 @@ from halo_core.tracker import Report
 from halo_core.tracking.carrier import Tracking
 from halo_core.tracking.descriptions import Description, keep
 from halo_core.tracking.send import trackers_of
+from halo_core.workspace.check_values import damages
+from halo_core.workspace.files import mend_last_line
 from halo_core.workspace.lock import owned, turn, wait_for_owner
 from halo_core.workspace.records import (
     DONE,
@@ -104,10 +106,12 @@ class Runner:
             # Only with the lock: a run that is refused must not delete the results it wants to
             # compute again.
             forget(self.plan, again)
+            mend_last_line(self.plan.run_folder / EVENTS.name)
             write_run(self.plan, self.command)
             with self._tracking() as tracking:
                 try:
                     self._started()
+                    self._compute_damaged_again()
                     self._stages()
                     self._reports()
                 except BaseException as error:
@@ -161,6 +165,27 @@ class Runner:
         message = None if error is None else f"{type(error).__name__}: {error}"
         self.log.append("run-ended", status=status, headline=self.status.headline, error=message)
 
+    def _compute_damaged_again(self) -> None:
+        """Lets the stages in the store be computed again of which a file is damaged."""
+        unchecked = 0
+        for stage in self.plan.stages:
+            done = stage_done(stage.folder)
+            if done is None:
+                continue
+            checks = done.get("files", {})
+            unchecked += not checks
+            if not (found := damages(stage.folder, checks)):
+                continue
+            for name, what in found.items():
+                self.warn(f"{stage.id}: {stage.folder / name} {what}; the stage is computed again")
+                (stage.folder / name).unlink(missing_ok=True)
+            (stage.folder / DONE.name).unlink()
+        if unchecked:
+            self.say(
+                f"{unchecked} stages in the store were written by an older halo, without check "
+                "values: whether their files are as they were written is not known"
+            )
+
     def _stages(self) -> None:
         todo = [stage for stage in self.plan.stages if stage_done(stage.folder) is None]
         rows = {stage.id: self._rows(stage) for stage in todo if self._rows_are_there(stage)}
@@ -211,6 +236,8 @@ class Runner:
 
     def _tell_left_out(self, name: str, rows: Rows) -> None:
         """Reports once which rows, columns and files of a source are left out."""
+        if rows.damage:
+            self.warn(f"{name}: {rows.damage}; the rows of {rows.name} were read anew")
         if (name, rows.file) in self._told_rows:
             return
         self._told_rows.add((name, rows.file))
@@ -294,6 +321,7 @@ class Runner:
                 return
             resumed = stage.folder.is_dir()
             stage.folder.mkdir(parents=True, exist_ok=True)
+            mend_last_line(stage.folder / EVENTS.name)
             use = stage.spec.resolved.name
             write_stage(self.plan, stage, rows)
             # Written to both: trackers read the run's file, and later runs replay the stage's.

@@ -35,6 +35,7 @@ from halo_core.stage import (
     StageResult,
     StopFlag,
 )
+from halo_core.workspace.check_values import check_values, files_made
 from halo_core.workspace.lock import owned
 from halo_core.workspace.records import (
     DONE,
@@ -132,6 +133,7 @@ def _execute(
     if main:
         # Checked before `done.json` is written, which tells later runs that the output is complete.
         check_product(cast(Stage, resolved.component), folder)
+        done["files"] = check_values(folder, files_made(folder))
         DONE.write(folder, done)
     return done
 

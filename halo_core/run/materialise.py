@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from halo_core.data import Loaded
-from halo_core.errors import DataError, HaloError
+from halo_core.errors import DataError, HaloError, VersionError
 from halo_core.feedback import Feedback, Prompt
 from halo_core.guarded.blame import blaming, plugin_error
 from halo_core.rows import RowWriter
@@ -27,6 +27,7 @@ from halo_core.run.row_checks import (
 )
 from halo_core.spec.data_sets import Part, SetSpec, Source
 from halo_core.spec.stage_feedback import stages_in
+from halo_core.workspace.check_values import check_values, damages
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.lock import held
 from halo_core.workspace.records import DATA, ROWS, DataRecord
@@ -49,6 +50,7 @@ class Rows:
         ignored: Maps each column that is not read to the number of rows with a value in it. The
             number is 0 for a column that should be ignored but is in no row.
         passed_over: Files and folders next to those of the splits, which are not read.
+        damage: What was wrong with the rows on disk, which were therefore read anew; mostly "".
     """
 
     name: str
@@ -60,6 +62,7 @@ class Rows:
     digest: str
     ignored: Mapping[str, int] = field(default_factory=dict)
     passed_over: Sequence[str] = ()
+    damage: str = ""
 
 
 def materialise_set(data: SetSpec, workspace: Workspace) -> list[Rows]:
@@ -88,7 +91,7 @@ def materialise(source: Source, workspace: Workspace) -> Rows:
     steady = source.info.digest and not stages_in(source)
     # Cells of a suite that run at the same time need the same rows.
     with held(folder):
-        record = DATA.read(folder) if steady else None
+        record, damage = _known(folder) if steady else (None, "")
         if record is None:
             record = _write(source, folder)
     return Rows(
@@ -101,7 +104,32 @@ def materialise(source: Source, workspace: Workspace) -> Rows:
         record["digest"],
         record.get("ignored_columns", {}),
         source.info.passed_over,
+        damage,
     )
+
+
+def _known(folder: Path) -> tuple[DataRecord | None, str]:
+    """Returns what is recorded of rows, and what is wrong with it or them; they are then read anew.
+
+    Raises:
+        VersionError: When a newer halo wrote it.
+    """
+    try:
+        record = DATA.read(folder)
+    except VersionError:
+        raise
+    except DataError as error:
+        return None, str(error)
+    if record is None:
+        return None, ""
+    # An older halo wrote no check values; whether the file is there can be seen in any case.
+    checks = record.get("files", {})
+    found = damages(folder, checks) if checks else {}
+    if not checks and not (folder / ROWS).is_file():
+        found = {ROWS: "is gone"}
+    for name, what in found.items():
+        return None, f"{folder / name} {what}"
+    return record, ""
 
 
 def _write(source: Source, folder: Path) -> DataRecord:
@@ -142,6 +170,7 @@ def _write(source: Source, folder: Path) -> DataRecord:
     )
     if ignored:
         record["ignored_columns"] = dict(sorted(ignored.items()))
+    record["files"] = check_values(folder, [ROWS])
     DATA.write(folder, record)
     return record
 

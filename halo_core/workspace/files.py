@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import uuid
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,9 @@ from halo_core.errors import DataError
 SHOWN = 80
 """A message shows so many characters of a line that cannot be read."""
 AN_OBJECT = "a JSON object"
+
+_CHECKED = re.compile(rb', "crc": "([0-9a-f]{8})"}\s*\Z')
+"""The end of a line with a check value."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -84,11 +89,52 @@ def _json(tree: Any, *, indent: int | None = None) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def checked_line(tree: Mapping[str, Any]) -> str:
+    r"""Returns an object as a line whose last field is a check value of all that stands before.
+
+    Raises:
+        ValueError: When a number is not finite.
+
+    >>> checked_line({"a": 1})
+    '{"a": 1, "crc": "7aa88204"}\n'
+    """
+    begun = _json(tree).removesuffix("}")
+    return f'{begun}, "crc": "{_crc(begun.encode())}"}}\n'
+
+
+def _crc(line: bytes) -> str:
+    return f"{zlib.crc32(line):08x}"
+
+
 def append_lines(path: Path, trees: Iterable[Mapping[str, Any]]) -> None:
-    """Appends whole lines to a file, which is made where it is not there."""
-    text = "".join(map(json_line, trees))
+    """Appends whole lines with check values to a file, which is made where it is not there."""
+    text = "".join(map(checked_line, trees))
     with path.open("a", encoding="utf-8") as file:
         file.write(text)
+
+
+def mend_last_line(path: Path) -> None:
+    """Cuts off a last line without its end, which a killed writer leaves.
+
+    What is appended next would otherwise become a part of it. Call it where no other process
+    appends to the file.
+    """
+    try:
+        with path.open("rb+") as file:
+            end = file.seek(0, os.SEEK_END)
+            kept = end
+            while kept > 0:
+                begin = max(0, kept - SHOWN)
+                file.seek(begin)
+                last = file.read(kept - begin).rfind(b"\n")
+                if last >= 0:
+                    kept = begin + last + 1
+                    break
+                kept = begin
+            if kept < end:
+                file.truncate(kept)
+    except FileNotFoundError:
+        return
 
 
 def write_lines(path: Path, trees: Iterable[Mapping[str, Any]]) -> None:
@@ -139,6 +185,16 @@ def parse_line(line: bytes, where: str, expected: str = AN_OBJECT) -> dict[str, 
     if not isinstance(tree, dict):
         shown = shortened(line.decode("utf-8", "replace").strip())
         raise DataError(f"got {shown!r}; expected {expected}", location=where)
+    # Lines of files that grow have one; those of other files, and of an older halo, do not.
+    if checked := _CHECKED.search(line):
+        del tree["crc"]
+        if _crc(line[: checked.start()]) != checked.group(1).decode():
+            shown = shortened(line.decode("utf-8", "replace").strip())
+            raise DataError(
+                f"got {shown!r}, which is not what was written: its check value is another; "
+                f"expected {expected}",
+                location=where,
+            )
     return tree
 
 

@@ -348,6 +348,24 @@ class StageRecord(TypedDict):
     """The stage's component and those within it."""
 
 
+class FileCheck(TypedDict):
+    """What tells whether a file is as it was written."""
+
+    sha256: str
+    """Hash of its bytes."""
+    size: int
+    """Number of its bytes."""
+
+
+class CheckedRecord(TypedDict):
+    """`checked.json`: the files of a folder as they were when their hashes were last compared."""
+
+    schema: NotRequired[int]
+    """Version of the file."""
+    files: dict[str, list[int]]
+    """Path to size and time of change, in nanoseconds."""
+
+
 class DoneRecord(TypedDict):
     """`done.json` in a stage's folder: written last; the output is whole."""
 
@@ -357,6 +375,8 @@ class DoneRecord(TypedDict):
     """Final numbers."""
     headline: str
     """One sentence for the summary."""
+    files: NotRequired[dict[str, FileCheck]]
+    """Path of each file that the stage left to its check values; none from an older halo."""
 
 
 class ErrorRecord(TypedDict):
@@ -427,6 +447,8 @@ class DataRecord(TypedDict):
     """Hash of the rows."""
     ignored_columns: NotRequired[dict[str, int]]
     """Column that is not read to the number of rows that hold something in it."""
+    files: NotRequired[dict[str, FileCheck]]
+    """Check values of the file of rows; none from an older halo."""
 
 
 class OwnerRecord(TypedDict):
@@ -475,6 +497,7 @@ class ModelRecord(TypedDict):
 RUN = ObjectFile("run.json", RunRecord, "The halo run that wrote it writes it again")
 STAGE = ObjectFile("stage.json", StageRecord, AGAIN)
 DONE = ObjectFile("done.json", DoneRecord, "Remove it; the same command computes the stage again")
+CHECKED = ObjectFile("checked.json", CheckedRecord, "Remove it; the files are read again")
 ERROR = ObjectFile("error.json", ErrorRecord, "Remove it")
 SUITE = ObjectFile("suite.json", SuiteRecord, "Remove it; halo run SUITE writes it again")
 DATA = ObjectFile("data.json", DataRecord, "Remove it; the rows are read again")

@@ -122,12 +122,25 @@ def test_a_command_that_reads_runs_says_what_it_said(
     assert missing(said_then(arguments[0], workspace), now) == []
 
 
-@pytest.mark.parametrize("name", ["alone", "family"])
 def test_a_plan_finds_the_stages_that_are_done(
-    workspace: Path, capsys: pytest.CaptureFixture[str], name: str
+    workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    now = said_now(capsys, "plan", f"ws/{name}.yaml", "--workspace", "ws")
-    assert missing(said_then(f"plan-{name}", workspace), now) == []
+    now = said_now(capsys, "plan", "ws/alone.yaml", "--workspace", "ws")
+    assert missing(said_then("plan-alone", workspace), now) == []
+
+
+def test_a_plan_of_a_suite_finds_the_cells_that_are_done(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = [f"--cell=*/{method}" for method in ("base", "KTO", "DPO")]
+    now = said_now(capsys, "plan", "ws/family.yaml", "--workspace", "ws", *cells)
+    then = said_then("plan-family", workspace)
+    planned = [cell for cell in then["cells"] if not cell["id"].endswith("/broken")]
+    assert len(planned) == 6
+    assert missing({"cells": planned}, now) == []
+    # Then a cell with too long a max_length failed when it ran; now the plan refuses it.
+    refused = said_now(capsys, "plan", "ws/family.yaml", "--workspace", "ws", code=2)
+    assert "max_length 4096 is more than the 128 tokens" in json.dumps(refused)
 
 
 def test_a_run_that_was_done_then_computes_nothing(

@@ -1,0 +1,98 @@
+"""Check values of files: what a stage left, rows and tokens are compared with them before use.
+
+A file is read and hashed once. Afterwards its size and its time of change are enough, as long as
+they are those of the file that was hashed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from halo_core.errors import DataError
+from halo_core.hashing import file_hash
+from halo_core.workspace.records import (
+    CHECKED,
+    DONE,
+    ERROR,
+    EVENTS,
+    STAGE,
+    CheckedRecord,
+    FileCheck,
+)
+
+CHECKPOINTS = "checkpoints"
+"""The folder in a stage's folder whose files have check values of their own."""
+
+_NOT_MADE = {DONE.name, ERROR.name, EVENTS.name, STAGE.name, CHECKED.name}
+
+
+def files_made(folder: Path) -> list[str]:
+    """Returns the files that a stage left in its folder, without those that halo keeps there.
+
+    Hidden files are what a killed writer left, or another program's.
+    """
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(
+        path.as_posix()
+        for path in paths
+        if path.parts[0] not in {CHECKPOINTS, *_NOT_MADE}
+        and not any(part.startswith(".") for part in path.parts)
+    )
+
+
+def check_values(folder: Path, files: Iterable[str]) -> dict[str, FileCheck]:
+    """Returns the check values of files in a folder, and remembers that they were just read."""
+    checks = {
+        name: FileCheck(sha256=file_hash(folder / name), size=_size(folder / name))
+        for name in files
+    }
+    _remember(folder, checks)
+    return checks
+
+
+def damages(
+    folder: Path, checks: Mapping[str, FileCheck], *, read_all: bool = False
+) -> dict[str, str]:
+    """Returns the files that are not as they were written, and what is wrong with each.
+
+    Args:
+        folder: The folder that the files lie in.
+        checks: From `check_values`.
+        read_all: Whether files are read that have not changed since they were read last.
+    """
+    seen = {} if read_all else _remembered(folder)
+    found = {}
+    was_read = False
+    for name, check in checks.items():
+        path = folder / name
+        if not path.is_file():
+            found[name] = "is gone"
+        elif (size := _size(path)) != check["size"]:
+            found[name] = f"has {size} bytes; expected {check['size']}"
+        elif seen.get(name) != [size, path.stat().st_mtime_ns]:
+            was_read = True
+            if file_hash(path) != check["sha256"]:
+                found[name] = "holds other bytes than were written"
+    if was_read and not found:
+        _remember(folder, checks)
+    return found
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
+
+
+def _remembered(folder: Path) -> Mapping[str, list[int]]:
+    try:
+        record = CHECKED.read(folder)
+    except DataError:
+        return {}  # Everything is read once more.
+    return {} if record is None else record["files"]
+
+
+def _remember(folder: Path, checks: Iterable[str]) -> None:
+    files = {name: [_size(folder / name), (folder / name).stat().st_mtime_ns] for name in checks}
+    with suppress(OSError):  # A workspace that cannot be written to is read each time.
+        CHECKED.write(folder, CheckedRecord(files=files))
