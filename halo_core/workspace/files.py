@@ -19,6 +19,8 @@ SHOWN = 80
 """A message shows so many characters of a line that cannot be read."""
 AN_OBJECT = "a JSON object"
 
+CHECK = "crc"
+"""The field of a line or an object that holds its check value."""
 _CHECKED = re.compile(rb', "crc": "([0-9a-f]{8})"}\s*\Z')
 """The end of a line with a check value."""
 
@@ -100,6 +102,16 @@ def checked_line(tree: Mapping[str, Any]) -> str:
     """
     begun = _json(tree).removesuffix("}")
     return f'{begun}, "crc": "{_crc(begun.encode())}"}}\n'
+
+
+def object_check(tree: Mapping[str, Any]) -> str:
+    """Returns a check value of an object, whatever the order of its keys.
+
+    Raises:
+        ValueError: When a number is not finite.
+    """
+    text = json.dumps(tree, sort_keys=True, allow_nan=False)
+    return _crc(text.encode("utf-8", "backslashreplace"))
 
 
 def _crc(line: bytes) -> str:
@@ -187,7 +199,7 @@ def parse_line(line: bytes, where: str, expected: str = AN_OBJECT) -> dict[str, 
         raise DataError(f"got {shown!r}; expected {expected}", location=where)
     # Lines of files that grow have one; those of other files, and of an older halo, do not.
     if checked := _CHECKED.search(line):
-        del tree["crc"]
+        del tree[CHECK]
         if _crc(line[: checked.start()]) != checked.group(1).decode():
             shown = shortened(line.decode("utf-8", "replace").strip())
             raise DataError(

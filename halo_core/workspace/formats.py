@@ -18,7 +18,9 @@ from typing import Any, Generic, TypeVar, cast
 from halo_core.errors import DataError, VersionError
 from halo_core.workspace.files import (
     AN_OBJECT,
+    CHECK,
     append_lines,
+    object_check,
     parse_line,
     read_json,
     read_lines,
@@ -161,8 +163,18 @@ class ObjectFile(Generic[Fields]):
             came = shortened(json.dumps(tree))
             raise DataError(f"got {came!r}; expected {expected}", location=str(path))
         check_version(tree.get(OBJECT_VERSION, 1), self.version, str(path))
+        self._check_value(tree, path)
         _check_fields(tree, self.fields, (), str(path), expected)
         return cast(Fields, tree)
+
+    def _check_value(self, tree: dict[str, Any], path: Path) -> None:
+        # Records of an older halo have none.
+        if (given := tree.pop(CHECK, None)) is not None and given != object_check(tree):
+            raise DataError(
+                "is not what halo wrote: its check value is another; expected the file as it was. "
+                f"Whoever changed it on purpose takes the field {CHECK!r} out. {self.mend}",
+                location=str(path),
+            )
 
     def write(self, folder: Path, fields: Fields) -> None:
         """Writes the object, beside the file's place, and renames it.
@@ -170,7 +182,8 @@ class ObjectFile(Generic[Fields]):
         Raises:
             ValueError: When a number is not finite.
         """
-        write_json(folder / self.name, {OBJECT_VERSION: self.version, **fields})
+        tree = {OBJECT_VERSION: self.version, **fields}
+        write_json(folder / self.name, {**tree, CHECK: object_check(tree)})
 
 
 def check_version(given: object, newest: int, where: str) -> None:

@@ -67,7 +67,7 @@ def encode_sets(
         token_ids = read_reference_samples(samples, tokenizer, options, warn)
     examples: dict[str, Sequence[EncodedExample]] = {}
     for option, rows in sets.items():
-        encoded = encode(rows, tokenizer, options=options, cache=cache)
+        encoded = encode(rows, tokenizer, options=options, cache=cache, warn=warn)
         for line in encoding_remarks(encoded.counts):
             warn(f"{rows.name}: {line}")
         if len(encoded) == 0:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from halo_core.feedback import Feedback
+from halo_core.workspace.check_values import check_values, damages
 
 Ids = npt.NDArray[np.int32]
 
@@ -30,6 +31,7 @@ _SCHEMA = pa.schema(
 )
 _TOKENS = "tokens.arrow"
 _COUNTS = "counts.json"
+_FILES = "files"
 _ROWS_PER_BATCH = 1024
 
 
@@ -105,7 +107,8 @@ class EncodedData(Sequence[EncodedExample]):
 
     def __init__(self, folder: Path, feedback: Feedback) -> None:
         self.feedback = feedback
-        self.counts = Counts(**json.loads((folder / _COUNTS).read_text()))
+        record = json.loads((folder / _COUNTS).read_text())
+        self.counts = Counts(**{name: record[name] for name in record if name != _FILES})
         with pa.memory_map(str(folder / _TOKENS)) as source:
             reader = pa.ipc.open_file(source)
             batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
@@ -186,8 +189,24 @@ def write(folder: Path, examples: Iterable[EncodedExample]) -> Counts:
 
 
 def write_counts(folder: Path, counts: Counts) -> None:
-    """Writes the counts beside the tokens."""
-    (folder / _COUNTS).write_text(json.dumps(vars(counts)))
+    """Writes the counts beside the tokens, with the check values of the tokens."""
+    record = {**vars(counts), _FILES: check_values(folder, [_TOKENS])}
+    (folder / _COUNTS).write_text(json.dumps(record))
+
+
+def damage_of(folder: Path) -> str:
+    """Returns what is wrong with encoded examples on disk; "" where they are as they were written.
+
+    An older halo wrote no check values: its files are taken as they are.
+    """
+    try:
+        record = json.loads((folder / _COUNTS).read_text())
+        Counts(**{name: record[name] for name in record if name != _FILES})
+    except (OSError, ValueError, TypeError) as error:
+        return f"{folder / _COUNTS} cannot be read: {type(error).__name__}"
+    for name, what in damages(folder, record.get(_FILES, {})).items():
+        return f"{folder / name} {what}"
+    return "" if (folder / _TOKENS).is_file() else f"{folder / _TOKENS} is gone"
 
 
 def _record_batch(examples: Sequence[EncodedExample]) -> pa.RecordBatch:

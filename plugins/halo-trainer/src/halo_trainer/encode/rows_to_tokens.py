@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -34,6 +34,7 @@ from halo_trainer.encode.examples import (
     EncodedData,
     EncodedExample,
     Ids,
+    damage_of,
     write,
     write_counts,
 )
@@ -79,7 +80,14 @@ class EncodingOptions:
             )
 
 
-def encode(data: DataSet, tokenizer: Any, *, options: EncodingOptions, cache: Path) -> EncodedData:
+def encode(
+    data: DataSet,
+    tokenizer: Any,
+    *,
+    options: EncodingOptions,
+    cache: Path,
+    warn: Callable[[str], None] | None = None,
+) -> EncodedData:
     """Returns the examples of a data set as token ids, from the cache where they are there.
 
     Several processes may call it at the same time: one encodes, the others wait.
@@ -89,6 +97,7 @@ def encode(data: DataSet, tokenizer: Any, *, options: EncodingOptions, cache: Pa
         tokenizer: With a chat template inside: see `halo_models.load.load_tokenizer`.
         options: How rows become token ids.
         cache: A folder that is kept between calls.
+        warn: Told of tokens on disk that are damaged, which are then made again.
 
     Raises:
         DataError: When a completion is empty or a row cannot be rendered; it names the row.
@@ -101,11 +110,13 @@ def encode(data: DataSet, tokenizer: Any, *, options: EncodingOptions, cache: Pa
             location=data.name,
         )
     folder = cache / "tokens" / cache_key(data, tokenizer, options)
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
-            if not folder.exists():
-                _fill(folder, _Encoder(data, tokenizer, options))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        damage = damage_of(folder) if folder.exists() else ""
+        if damage and warn is not None:
+            warn(f"{data.name}: {damage}; its rows are tokenised again")
+        if damage or not folder.exists():
+            _fill(folder, _Encoder(data, tokenizer, options))
     return EncodedData(folder, data.feedback)
 
 

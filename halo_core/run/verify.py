@@ -1,0 +1,143 @@
+"""Reads all that a run, or a whole workspace, consists of, and finds what is damaged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from halo_core.errors import DataError
+from halo_core.workspace.check_values import CHECKPOINTS, damages
+from halo_core.workspace.layout import Workspace
+from halo_core.workspace.records import DATA, DONE, EVENTS, RUN, STAGE, SUITE
+
+AGAIN = "the next run that uses it computes the stage again"
+READ_AGAIN = "the next run that uses it reads the rows again"
+TOKENISED_AGAIN = "the next run that uses it tokenises the rows again"
+EARLIER = "the next run goes on from the checkpoint before it"
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file that is not as it was written.
+
+    Attributes:
+        path: The file.
+        what: What is wrong with it.
+        next: What becomes of it, or what to do.
+    """
+
+    path: str
+    what: str
+    next: str
+
+
+@dataclass
+class Verified:
+    """What was found.
+
+    Attributes:
+        files: Number of files that were read and compared.
+        damaged: Those that are not as they were written.
+        unchecked: Folders whose files have no check values: an older halo wrote them.
+    """
+
+    files: int = 0
+    damaged: list[Damage] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
+
+
+def verify_run(folder: Path, workspace: Workspace) -> Verified:
+    """Reads a run's records and events, its stages, and the rows that they learned from."""
+    verified = Verified()
+    record = _read(lambda: RUN.read(folder), verified)
+    _read_lines(folder / EVENTS.name, verified)
+    stages = [workspace.root / stage["folder"] for stage in (record or {}).get("stages", [])]
+    _verify_stages([stage for stage in stages if stage.is_dir()], verified)
+    return verified
+
+
+def verify_all(workspace: Workspace) -> Verified:
+    """Reads everything in a workspace: all runs and suites, stages, rows and tokens."""
+    verified = Verified()
+    for folder in _folders(workspace.root / "runs"):
+        _read(lambda folder=folder: RUN.read(folder), verified)
+        _read_lines(folder / EVENTS.name, verified)
+    for folder in _folders(workspace.root / "suites"):
+        _read(lambda folder=folder: SUITE.read(folder), verified)
+    stages = _folders(workspace.root / "stages")
+    _verify_stages(stages, verified)
+    rows = {folder for stage in stages for folder in _rows_of(stage)}
+    for folder in _folders(workspace.root / "data"):
+        if folder not in rows:
+            _verify_folder(folder, DATA.name, READ_AGAIN, verified)
+    for folder in _folders(workspace.cache / "tokens"):
+        _verify_folder(folder, "counts.json", TOKENISED_AGAIN, verified)
+    return verified
+
+
+def _verify_stages(stages: Iterable[Path], verified: Verified) -> None:
+    rows: dict[Path, None] = {}
+    for folder in stages:
+        _read(lambda folder=folder: STAGE.read(folder), verified)
+        _read_lines(folder / EVENTS.name, verified)
+        rows |= dict.fromkeys(_rows_of(folder))
+        if (folder / DONE.name).exists():
+            _verify_folder(folder, DONE.name, AGAIN, verified)
+        for checkpoint in _folders(folder / CHECKPOINTS):
+            _verify_folder(checkpoint, "state.json", EARLIER, verified)
+    for folder in rows:
+        if folder.is_dir():
+            _verify_folder(folder, DATA.name, READ_AGAIN, verified)
+
+
+def _rows_of(stage: Path) -> list[Path]:
+    """Returns the folders of the rows that a stage was given."""
+    try:
+        record: Any = STAGE.read(stage)
+    except DataError:
+        return []
+    sets = ({} if record is None else record).get("data", {}).values()
+    return [Path(file).parent for data in sets for file in data["files"]]
+
+
+def _verify_folder(folder: Path, record: str, then: str, verified: Verified) -> None:
+    """Compares the files of a folder with the check values in one of its records."""
+    try:
+        tree: Any = json.loads((folder / record).read_text(encoding="utf-8"))
+        checks: Mapping[str, Any] = tree.get("files", {})
+        found = damages(folder, checks, read_all=True)
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
+        what = f"cannot be read: {type(error).__name__}"
+        verified.damaged.append(Damage(str(folder / record), what, then))
+        return
+    if not checks:
+        verified.unchecked.append(str(folder))
+    verified.files += 1 + len(checks)
+    verified.damaged += [Damage(str(folder / name), what, then) for name, what in found.items()]
+
+
+def _read(read: Any, verified: Verified) -> Any:
+    """Reads a record; what is wrong with it is damage that its message tells how to mend."""
+    verified.files += 1
+    try:
+        return read()
+    except DataError as error:
+        what, _, mend = error.message.rpartition(". ")
+        verified.damaged.append(Damage(str(error.location), what or error.message, mend))
+        return None
+
+
+def _read_lines(path: Path, verified: Verified) -> None:
+    def read() -> None:
+        for _ in EVENTS.read(path):
+            pass
+
+    _read(read, verified)
+
+
+def _folders(folder: Path) -> list[Path]:
+    paths: Iterator[Path] = folder.iterdir() if folder.is_dir() else iter(())
+    return sorted(path for path in paths if path.is_dir() and not path.name.startswith("."))

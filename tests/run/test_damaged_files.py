@@ -1,0 +1,203 @@
+"""A file that is not as it was written is found before it is used, and made again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halo_core.cli import call
+from halo_core.workspace.check_values import check_values, damages, files_made
+
+SPEC = """
+name: damaged
+model: {scratch: {data: rows, vocab_size: 270, config: {hidden_size: 8, intermediate_size: 8,
+  num_hidden_layers: 1, num_attention_heads: 1, max_position_embeddings: 64}}}
+data:
+  rows: {use: toy, feedback: demonstration, size: 8}
+stages:
+  answers: {use: sample, prompts: rows, n: 4, max_new_tokens: 4}
+  win: {use: judge, judge: longest, of: answers, against: target}
+reports: []
+"""
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def zeros(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def gone(path: Path) -> None:
+    path.unlink()
+
+
+def one_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+DAMAGES: list[Callable[[Path], None]] = [cut, emptied, zeros, gone, one_bit]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "spec.yaml").write_text(SPEC)
+    assert call(["run", str(folder / "spec.yaml"), "--workspace", str(folder / "w")]) == 0
+    return folder
+
+
+def run_again(made: Path, capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], str]:
+    code = call(["run", str(made / "spec.yaml"), "--workspace", str(made / "w"), "--json"])
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    return json.loads(said.out), said.err
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize(
+    ("pattern", "stage"),
+    [
+        ("stages/scratch-*/model/model.safetensors", "model"),
+        ("stages/scratch-*/model/tokenizer.json", "model"),
+        ("stages/sample-*/samples.jsonl", "answers"),
+        ("stages/judge-*/verdicts.jsonl", "win"),
+    ],
+)
+def test_a_damaged_product_is_computed_again_with_the_same_bytes(
+    made: Path,
+    capsys: pytest.CaptureFixture[str],
+    pattern: str,
+    stage: str,
+    damage: Callable[[Path], None],
+) -> None:
+    (path,) = (made / "w").glob(pattern)
+    before = path.read_bytes()
+    damage(path)
+    assert call(["verify", "--all", "--workspace", str(made / "w"), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [item["path"] for item in found["damaged"]] == [str(path)]
+    record, said = run_again(made, capsys)
+    states = {item["id"]: item["status"] for item in record["stages"]}
+    assert states == {id_: "computed" if id_ == stage else "cached" for id_ in states}
+    assert f"{stage}: {path}" in said
+    assert "the stage is computed again" in said
+    assert path.read_bytes() == before
+    assert call(["verify", "--all", "--workspace", str(made / "w")]) == 0
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("name", ["rows.arrow", "data.json"])
+def test_damaged_rows_are_read_again_with_a_warning(
+    made: Path, capsys: pytest.CaptureFixture[str], name: str, damage: Callable[[Path], None]
+) -> None:
+    (path,) = (made / "w" / "data").glob(f"*/{name}")
+    rows = path.with_name("rows.arrow")
+    before = rows.read_bytes()
+    damage(path)
+    again = ("--again", "answers")
+    arguments = ["run", str(made / "spec.yaml"), "--workspace", str(made / "w"), *again]
+    assert call(arguments) == 0
+    said = capsys.readouterr().err
+    # A record that is gone is as if there were none.
+    told = "the rows of toy were read anew" in said
+    assert told == (not (name == "data.json" and damage is gone))
+    assert rows.read_bytes() == before
+
+
+def test_a_run_that_uses_nothing_damaged_reads_no_large_file_again(
+    made: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_again(made, capsys)
+    monkeypatch.setattr("halo_core.workspace.check_values.file_hash", lambda path: 1 / 0)
+    record, _ = run_again(made, capsys)
+    assert {item["status"] for item in record["stages"]} == {"cached"}
+
+
+def test_stages_of_an_older_halo_are_used_with_one_note(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (made / "w" / "stages").glob("*/done.json"):
+        record = json.loads(path.read_text())
+        del record["files"], record["crc"]
+        path.write_text(json.dumps(record))
+    record, said = run_again(made, capsys)
+    assert {item["status"] for item in record["stages"]} == {"cached"}
+    assert said.count("without check values") == 1
+    assert "3 stages in the store were written by an older halo" in said
+    assert call(["verify", "--all", "--workspace", str(made / "w"), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["unchecked"]) == 3
+    assert (
+        call(["run", str(made / "spec.yaml"), "--workspace", str(made / "w"), "--again", "model"])
+        == 0
+    )
+
+
+def test_a_half_written_event_is_cut_off_before_the_next(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (path,) = (made / "w" / "runs").glob("*/events.jsonl")
+    with path.open("ab") as file:
+        file.write(b'{"v": 1, "time": 1.0, "type": "war')
+    run_again(made, capsys)
+    lines = path.read_bytes().splitlines()
+    assert all(json.loads(line)["crc"] for line in lines)
+    assert call(["verify", "--all", "--workspace", str(made / "w")]) == 0
+
+
+def test_a_changed_line_of_events_is_named(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (path,) = (made / "w" / "runs").glob("*/events.jsonl")
+    before = path.read_text()
+    path.write_text(before.replace('"run-started"', '"run-ztarted"', 1))
+    try:
+        assert call(["verify", "--all", "--workspace", str(made / "w")]) == 1
+        said = capsys.readouterr().out
+        assert f"{path}:1: got" in said
+        assert "which is not what was written" in said
+    finally:
+        path.write_text(before)
+
+
+def test_hidden_files_and_what_halo_keeps_are_no_products(tmp_path: Path) -> None:
+    for name in ("model/a.bin", "b.jsonl", ".c", "checkpoints/d", "done.json", "events.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    assert files_made(tmp_path) == ["b.jsonl", "model/a.bin"]
+    checks = check_values(tmp_path, files_made(tmp_path))
+    assert damages(tmp_path, checks) == {}
+    (tmp_path / "checked.json").write_text("{")
+    assert damages(tmp_path, checks) == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "expected either a run or --all"),
+        (["x", "--all"], "expected either a run or --all"),
+        (["nowhere"], "no run or suite 'nowhere'"),
+    ],
+)
+def test_verify_says_what_it_needs(
+    made: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert call(["verify", *arguments, "--workspace", str(made / "w")]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_verify_of_a_run_reads_its_stages_and_rows(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run,) = (path for path in (made / "w" / "runs").iterdir() if path.is_dir())
+    assert call(["verify", run.name, "--workspace", str(made / "w"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["files"] > 10
