@@ -17,6 +17,7 @@ from halo_core.workspace.records import (
     DONE,
     ERROR,
     EVENTS,
+    OWNER,
     STAGE,
     CheckedRecord,
     FileCheck,
@@ -25,7 +26,7 @@ from halo_core.workspace.records import (
 CHECKPOINTS = "checkpoints"
 """The folder in a stage's folder whose files have check values of their own."""
 
-_NOT_MADE = {DONE.name, ERROR.name, EVENTS.name, STAGE.name, CHECKED.name}
+_NOT_MADE = {DONE.name, ERROR.name, EVENTS.name, OWNER.name, STAGE.name, CHECKED.name}
 
 
 def files_made(folder: Path) -> list[str]:

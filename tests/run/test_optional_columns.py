@@ -135,7 +135,11 @@ def test_columns_that_come_late_are_those_of_the_whole_file(tmp_path: Path) -> N
     assert data[0] == {**PLAIN, "id": "given/train/0", "source": "given"} | {
         "prompt_id": prompt_id([HI])
     }
-    assert sorted(path.name for path in found.file.parent.iterdir()) == ["data.json", ROWS]
+    assert sorted(path.name for path in found.file.parent.iterdir()) == [
+        "checked.json",
+        "data.json",
+        ROWS,
+    ]
 
 
 def test_files_with_and_without_optional_columns_are_one_set(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_what_was_said_is_kept_beside_what_others_said_before(tmp_path: Path) ->
     file.write_text(json.dumps({"name": "toy", "trackers": {"a": {"label": "A"}}}))
     keep(RUN, tmp_path, {"b": {"label": "B"}})
     keep(RUN, tmp_path, {})
-    assert json.loads(file.read_text()) == {
+    assert RUN.read(tmp_path) == {
         "schema": 1,
         "name": "toy",
         "trackers": {"a": {"label": "A"}, "b": {"label": "B"}},

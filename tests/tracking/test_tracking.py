@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from halo_core.tracker import StartOver, Tracker, TrackerSession
 from halo_core.tracking.carrier import Tracking
 from halo_core.tracking.descriptions import by_name
 from halo_core.tracking.feed import make_feeds, read_batch
+from halo_core.workspace.records import TRACKING
 
 
 class Recorder(TrackerSession):
@@ -165,8 +165,7 @@ def test_a_later_process_goes_on_behind_the_last_event(tmp_path: Path, log: Even
         pass
     assert second.steps == [4, 5]
     size = (tmp_path / "events.jsonl").stat().st_size
-    record = json.loads((tmp_path / "tracking.json").read_text())
-    assert record == {"schema": 1, "offsets": {"r": size}}
+    assert TRACKING.read(tmp_path) == {"schema": 1, "offsets": {"r": size}}
 
 
 def test_a_tracker_may_ask_for_all_events_again(tmp_path: Path, log: EventLog) -> None:

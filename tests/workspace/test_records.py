@@ -14,7 +14,7 @@ import pytest
 from halo_core.errors import DataError, VersionError
 from halo_core.events import EventLog, read_events
 from halo_core.workspace import records
-from halo_core.workspace.files import read_json, read_lines, whole_folder
+from halo_core.workspace.files import object_check, read_json, read_lines, whole_folder
 from halo_core.workspace.formats import LineFile, ObjectFile
 from halo_core.workspace.records import DONE, EVENTS, RUN, SAMPLES, SCORES, SUITE, VERDICTS
 
@@ -48,7 +48,21 @@ def test_a_written_line_carries_its_version(tmp_path: Path) -> None:
 def test_a_written_object_carries_its_version(tmp_path: Path) -> None:
     DONE.write(tmp_path, {"metrics": {"n": 1.0}, "headline": "one"})
     stored = json.loads((tmp_path / DONE.name).read_text())
+    assert stored.pop("crc") == object_check(stored)
     assert stored == {"schema": 1, "metrics": {"n": 1.0}, "headline": "one"}
+
+
+def test_an_object_that_was_changed_is_refused(tmp_path: Path) -> None:
+    DONE.write(tmp_path, {"metrics": {"n": 1.0}, "headline": "one"})
+    path = tmp_path / DONE.name
+    path.write_text(path.read_text().replace("1.0", "2.0"))
+    with pytest.raises(DataError, match="is not what halo wrote: its check value is another"):
+        DONE.read(tmp_path)
+    # Whoever changes it on purpose takes the check value out.
+    record = json.loads(path.read_text())
+    del record["crc"]
+    path.write_text(json.dumps(record))
+    assert DONE.read(tmp_path) == {"schema": 1, "metrics": {"n": 2.0}, "headline": "one"}
 
 
 def test_lines_and_objects_without_a_version_are_read(tmp_path: Path) -> None:
