@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import pytest
 
@@ -146,7 +147,8 @@ def test_the_length_controlled_interval_has_the_confidence_that_was_asked_for(su
         told = '"metrics": {"win_lc": 0.1, "win_lc_lo": 0.0, "win_lc_hi": 0.9}'
         before, metrics, after = events.read_text().rpartition('"metrics": {}')
         assert metrics
-        events.write_text(before + told + after)
+        # What is changed by hand has no check value.
+        events.write_text(before + told + re.sub(', "crc": "[0-9a-f]{8}"', "", after))
     found = [compare("first", "second", "--confidence", c)[1]["rows"] for c in ("0.9", "0.99")]
     lengths = [9 - i % 5 for i in range(36)]
     for row, row_99, wins in zip(*found, (24, 12), strict=True):
