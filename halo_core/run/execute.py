@@ -36,6 +36,7 @@ from halo_core.stage import (
     StopFlag,
 )
 from halo_core.workspace.check_values import check_values, files_made
+from halo_core.workspace.files import make_durable
 from halo_core.workspace.lock import owned
 from halo_core.workspace.records import (
     DONE,
@@ -134,6 +135,7 @@ def _execute(
         # Checked before `done.json` is written, which tells later runs that the output is complete.
         check_product(cast(Stage, resolved.component), folder)
         done["files"] = check_values(folder, files_made(folder))
+        make_durable(folder)
         DONE.write(folder, done)
     return done
 

@@ -28,6 +28,7 @@ from halo_core.run.row_checks import (
 from halo_core.spec.data_sets import Part, SetSpec, Source
 from halo_core.spec.stage_feedback import stages_in
 from halo_core.workspace.check_values import check_values, damages
+from halo_core.workspace.files import put_in_place
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.lock import held
 from halo_core.workspace.records import DATA, ROWS, DataRecord
@@ -158,7 +159,7 @@ def _write(source: Source, folder: Path) -> DataRecord:
         raise DataError(_nothing_left(dropped), location=place_of(source))
     # Rows first, `data.json` last: if the process is killed between the two, the rows have no
     # record and are read again.
-    beside.replace(folder / ROWS)
+    put_in_place(beside, folder / ROWS)
     record = DataRecord(
         source=source.resolved.tree(),
         split=source.split,

@@ -1,4 +1,8 @@
-"""Files and folders that are whole or not there, JSON files, and files with an object per line."""
+"""Files and folders that are whole or not there, JSON files, and files with an object per line.
+
+What gets its name by a rename is on the disk before: after a power cut, too, it is whole or not
+there.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import shutil
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +35,52 @@ def write_text(path: Path, text: str) -> None:
     # In the same folder, since a rename replaces at once only within one file system; named by the
     # process, since another may write the same file.
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        put_in_place(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def put_in_place(beside: Path, path: Path) -> None:
+    """Renames a file that was written in the same folder, when it is on the disk.
+
+    Args:
+        beside: The file.
+        path: What it is called from now on; a file of that name is replaced.
+    """
+    make_durable(beside)
     beside.replace(path)
+    make_durable(path.parent, within=False)
+
+
+def make_durable(path: Path, *, within: bool = True) -> None:
+    """Returns when a file or a folder would outlive a power cut.
+
+    Args:
+        path: The file or folder; what a symbolic link leads to is somebody else's.
+        within: Of a folder, whether with all that is in it; else its names only.
+    """
+    if path.is_symlink():
+        return
+    if path.is_file():
+        # What is gone by now, such as the journal of a database, needs not last.
+        with suppress(FileNotFoundError):
+            _sync(path)
+    elif path.is_dir():
+        for entry in path.iterdir() if within else ():
+            make_durable(entry)
+        # Some file systems know no such thing for folders, and keep their names by themselves.
+        with suppress(OSError):
+            _sync(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path: Path, tree: Any) -> None:
@@ -233,12 +281,15 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    make_durable(partial)
     if folder.exists():
         # A folder cannot be renamed onto one that holds files. The older one gets a name that the
         # next writer removes, should this one be killed before it does.
         replaced = folder.with_name(f".{folder.name}.{mark}.replaced.partial")
         folder.rename(replaced)
         partial.rename(folder)
+        make_durable(folder.parent, within=False)
         shutil.rmtree(replaced)
     else:
         partial.rename(folder)
+        make_durable(folder.parent, within=False)

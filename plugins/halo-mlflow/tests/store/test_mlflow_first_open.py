@@ -98,13 +98,13 @@ def test_the_place_is_empty_until_the_database_is_whole(
 ) -> None:
     database = tmp_path / "mlflow.db"
 
-    def killed(path: Path) -> None:
+    def killed(path: Path, _: Path) -> None:
         assert path == tmp_path / "mlflow.db.making"
         assert not database.exists()
         raise KilledError
 
     with monkeypatch.context() as patched:
-        patched.setattr(first_open, "_to_disk", killed)
+        patched.setattr(first_open, "put_in_place", killed)
         with pytest.raises(KilledError):
             make_database(database, "artifacts")
     assert not database.exists()

@@ -402,3 +402,10 @@ def test_a_weighted_verdict_says_how_sure_the_judge_is(tmp_path):
     assert weighted["0"].preference == pytest.approx(0.65)
     assert weighted["0"].winner == "A"
     assert plain["0"].preference is None
+
+
+def test_a_reply_that_is_kept_outlives_a_power_cut(tmp_path):
+    store = ReplyStore(tmp_path)
+    # 2 is FULL: SQLite waits for the disk at the end of each transaction.
+    assert store._db.execute("PRAGMA synchronous").fetchone() == (2,)
+    store.close()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.errors import DataError
+from halo_core.workspace.files import put_in_place
 
 BESIDE = ".making"
 """What is appended to a database's name while it is made."""
@@ -44,12 +45,10 @@ def make_database(file: Path, artifacts: str) -> None:
     for remains in _with_companions(beside):
         remains.unlink(missing_ok=True)
     _make(beside, artifacts)
-    _to_disk(beside)
     # Else SQLite would play them back into the new one.
     for companion in _with_companions(file)[1:]:
         companion.unlink(missing_ok=True)
-    beside.replace(file)
-    _to_disk(file.parent)
+    put_in_place(beside, file)
 
 
 def holds_rows(file: Path) -> bool:
@@ -113,12 +112,3 @@ def _without_waiting(file: Path) -> Iterator[None]:
 
 def _with_companions(file: Path) -> list[Path]:
     return [file, *(file.with_name(file.name + suffix) for suffix in _COMPANIONS)]
-
-
-def _to_disk(path: Path) -> None:
-    """Waits until a file, or the names in a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -20,6 +20,7 @@ from typing import Any, Generic, TypeVar
 
 from halo_core.errors import PathError
 from halo_core.hashing import short_hash
+from halo_core.workspace.files import make_durable
 from halo_judge.judges.endpoint.budget import CapReached
 from halo_judge.judges.endpoint.pace import Outage, Pace, Unreachable
 
@@ -232,10 +233,12 @@ class ReplyStore:
             self._db = sqlite3.connect(
                 self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
             )
-            # Several processes of a workspace write at once; a reply needs to outlive its process.
+            # Several processes of a workspace write at once; a reply is paid for, and outlives its
+            # process and a power cut.
             self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute("PRAGMA synchronous=FULL")
             self._db.execute(_TABLE)
+            make_durable(folder, within=False)
 
     def close(self) -> None:
         """Closes the file."""
@@ -252,7 +255,7 @@ class ReplyStore:
     def put(
         self, key: str, attempt: int, request: Mapping[str, Any], stored: StoredReply, account: str
     ) -> None:
-        """Keeps a reply; when this returns, it outlives the process."""
+        """Keeps a reply; when this returns, it outlives the process and a power cut."""
         row = (key, attempt, json.dumps(request), json.dumps(stored.reply), stored.cost, account)
         with self._lock, _usable(self._path):
             self._db.execute(
