@@ -1,6 +1,6 @@
 """The minimal core of halo: interfaces, spec, registry, runner and command line.
 
-Names are imported when they are first used, so that the command line starts without pydantic.
+Names are imported on their first use, so that the command line starts without pydantic.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ _PUBLIC = {
     "stage": "Forecast Inputs Known ModelInput Stage StageContext StageResult",
     "tracker": "Report Tracker TrackerSession",
 }
-"""Module to the public names that it holds; type checkers read the imports above instead."""
+"""The public names of each module. Type checkers read the imports above instead."""
 _HOME = {name: home for home, names in _PUBLIC.items() for name in names.split()}
 _GONE = {
     "Controlled": "override Loss.control_tokens instead",
@@ -118,11 +118,11 @@ _GONE = {
     "RunKeeper": "override Tracker.has_run instead",
     "Statistical": "override Loss.statistics instead",
     "SuiteTracker": "override Tracker.tell_suite instead",
-    "ValueFunction": "override Loss.value instead; it returns None where a loss has none",
+    "ValueFunction": "override Loss.value instead; it returns None if a loss has none",
     "WithinPair": "set observes = 'pair' on the RefPointEstimator instead",
     "compared_by_score": "subclass ScoringJudge, which compares by its scores itself",
 }
-"""Names that earlier versions had, and what to do now."""
+"""Names of earlier versions, with advice on what to use now."""
 
 __version__ = "0.1.0"
 __all__ = sorted(_HOME)
@@ -130,8 +130,8 @@ __all__ = sorted(_HOME)
 
 def __getattr__(name: str) -> Any:
     if name in _GONE:
-        # No AttributeError: of that, `from halo_core import NAME` would not repeat the text.
-        raise ImportError(f"halo_core.{name} is gone: {_GONE[name]}")
+        # Not an AttributeError: `from halo_core import NAME` would not show its text.
+        raise ImportError(f"halo_core.{name} was removed: {_GONE[name]}")
     if name not in _HOME:
         raise AttributeError(f"module 'halo_core' has no attribute {name!r}")
     return getattr(importlib.import_module(f"halo_core.{_HOME[name]}"), name)

@@ -1,4 +1,4 @@
-"""A completion of a row, with the optional columns that say more of it."""
+"""A completion in a row, with its optional columns."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _SPOKEN = ("tool_calls", "reasoning_content", "thinking")
 
 @dataclass(frozen=True)
 class Completion:
-    """A completion with all that its row says of it.
+    """A completion with all information in its row.
 
     Attributes:
         text: The content of the assistant's message.
-        fields: Its further fields: `tool_calls`, `reasoning_content` and so on.
+        fields: The message's further fields: `tool_calls`, `reasoning_content` and so on.
         token_ids: The token ids that were sampled.
         finish: Why the sampling ended: ``stop`` or ``length``.
     """
@@ -30,7 +30,7 @@ class Completion:
 
     @property
     def key(self) -> str:
-        """What tells a completion from the others of its prompt: its text, or text and fields."""
+        """The key that distinguishes completions of a prompt: the text, or text and fields."""
         if not self.fields:
             return self.text
         fields = json.dumps(self.fields, ensure_ascii=False, sort_keys=True)
@@ -38,12 +38,12 @@ class Completion:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it says nothing: a blank text, and no thoughts or calls of tools beside it."""
+        """Whether it has no content: a blank text without thoughts or tool calls."""
         fields = self.fields or {}
         return not self.text.strip() and not any(fields.get(name) for name in _SPOKEN)
 
     def columns(self, name: str) -> dict[str, Any]:
-        """Returns its columns in a row, without those it has nothing for.
+        """Returns its columns in a row, without empty ones.
 
         Args:
             name: The column of the text: ``completion``, ``chosen`` or ``rejected``.
@@ -59,22 +59,22 @@ def completion_in(row: Mapping[str, Any], name: str) -> Completion:
     """Returns a completion of a row.
 
     Args:
-        row: With the column `name`, and perhaps those beside it.
-        name: ``completion``, ``chosen`` or ``rejected``.
+        row: A row with the column `name`, and perhaps its optional columns.
+        name: The column ``completion``, ``chosen`` or ``rejected``.
     """
     fields, token_ids, finish = BESIDE[name]
     return Completion(row[name], row.get(fields), row.get(token_ids), row.get(finish))
 
 
 def scored_completions(row: Mapping[str, Any]) -> list[Completion]:
-    """Returns the completions of a row of scored feedback, in their order."""
+    """Returns the completions in a row of scored feedback, in their order."""
     texts: Sequence[str] = row["completions"]
     beside = [row.get(name) or [None] * len(texts) for name in BESIDE["completions"]]
     return [Completion(text, *(of[i] for of in beside)) for i, text in enumerate(texts)]
 
 
 def scored_columns(completions: Sequence[Completion]) -> dict[str, Any]:
-    """Returns the columns of the completions of a row of scored feedback; see `Completion`."""
+    """Returns the columns for the completions in a row of scored feedback; see `Completion`."""
     fields, token_ids, finish = BESIDE["completions"]
     columns: dict[str, Any] = {"completions": [each.text for each in completions]}
     beside: dict[str, list[Any]] = {
@@ -88,7 +88,7 @@ def scored_columns(completions: Sequence[Completion]) -> dict[str, Any]:
 
 
 def completions_in(row: Mapping[str, Any]) -> Iterator[Completion]:
-    """Yields all completions of a row, of whichever kind its feedback is."""
+    """Yields all completions in a row of any kind of feedback."""
     for name in BESIDE:
         if name in row and name != "completions":
             yield completion_in(row, name)
@@ -97,5 +97,5 @@ def completions_in(row: Mapping[str, Any]) -> Iterator[Completion]:
 
 
 def shared_columns(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the optional columns about a whole row: its tools, and the digests of its ids."""
+    """Returns the optional columns about a whole row: its tools and the digests of its ids."""
     return {name: row[name] for name in SHARED if row.get(name) is not None}

@@ -1,6 +1,6 @@
-"""What every component is: a frozen pydantic model whose fields are its options.
+"""The base of all components: a frozen pydantic model whose fields are its options.
 
-A component holds no state and no tensors. It is a recipe: `halo validate` builds it without torch,
+A component has no state and no tensors. It is a recipe. `halo validate` builds it without torch,
 its JSON schema documents it, and its options are part of the identity of every stage that uses it.
 """
 
@@ -19,23 +19,24 @@ from pydantic_core import CoreSchema, core_schema
 from halo_core.errors import PluginError, nearest
 
 Role = Literal["start", "learn", "test", "rival"]
-"""What a stage does with what an option names, where the core acts on it.
+"""The role of an option's target in a stage, if the core acts on it.
 
-``start``: the model that the stage starts from, or lets answer. ``learn``: rows that it learns
-from. ``test``: rows that it is tested on, which nothing may learn from. ``rival``: samples that
-others are compared with.
+``start``: the model that the stage starts from or samples from. ``learn``: rows that it learns
+    from.
+``test``: rows that it is tested on, which nothing may learn from. ``rival``: samples that other
+samples are compared with.
 """
 
 
 @dataclass(frozen=True)
 class Refers:
-    """Marks an option that names something of the spec: a model, samples, a data set.
+    """Marks an option that refers to something in the spec: a model, samples, a data set.
 
     Attributes:
-        product: What the option names: ``"model"``, ``"samples"``, ``"verdicts"``, ``"feedback"``
-            or ``"data"``.
-        role: What the stage does with it; None for anything that the core does not act on.
-        also: What may be written besides the id of a stage.
+        product: The kind of thing it refers to: ``"model"``, ``"samples"``, ``"verdicts"``,
+            ``"feedback"`` or ``"data"``.
+        role: Its role in the stage; None if the core does not act on it.
+        also: Words that may be written instead of the id of a stage.
     """
 
     product: str
@@ -48,16 +49,17 @@ PREVIOUS = "previous"
 
 @dataclass(frozen=True)
 class Default:
-    """Marks a stage's option that, left out, stands for something else of the spec.
+    """Marks a stage's option whose default is something else in the spec.
 
-    ``Annotated[StartRef | None, Default("previous")]`` is the model of the nearest earlier stage
-    that makes one, else the spec's. ``Annotated[ModelRef | None, Default("start")]`` is the model
-    that the stage's option `start` names. ``Annotated[RefPointEstimator | None,
-    Default("objective")]`` is the reference point that the loss in the option `objective` chooses.
+    The default of ``Annotated[StartRef | None, Default("previous")]`` is the model of the nearest
+    earlier stage that makes one, or else the spec's model. The default of ``Annotated[ModelRef |
+    None, Default("start")]`` is the model that the option `start` names. The default of
+    ``Annotated[RefPointEstimator | None, Default("objective")]`` is the reference point that the
+    loss in the option `objective` chooses.
 
     Attributes:
-        of: ``"previous"``, or the name of another option as specs write it.
-        when: An attribute of the stage that must be true, else the option stays empty.
+        of: The word ``"previous"``, or the name that specs use for another option.
+        when: An attribute of the stage. If it is false, the option stays empty.
     """
 
     of: str
@@ -65,7 +67,7 @@ class Default:
 
 
 class Location:
-    """Marks an option that is a path: made absolute, checked, and left out of the identity.
+    """Marks an option that is a path. It is made absolute, checked, and left out of the identity.
 
     A path may also be written as ``file:PATH:NAME``, for something in a Python file.
     """
@@ -73,33 +75,35 @@ class Location:
 
 @dataclass(frozen=True)
 class Execution:
-    """Marks an option that changes how fast or where, and never what: left out of the identity.
+    """Marks an option that changes only how fast or where a stage runs, and never its results.
+
+    It is left out of the identity.
 
     Attributes:
-        unless: An attribute of the component. Where it is true the option does decide what comes
-            out, and is in the identity: ``Execution(unless="exports_best")``.
+        unless: An attribute of the component. If it is true, the option does change results and is
+            in the identity: ``Execution(unless="exports_best")``.
     """
 
     unless: str | None = None
 
 
 class Added:
-    """Marks an option that a component got after its results were first stored.
+    """Marks an option that a component got after results of it were first stored.
 
-    It is left out of the identity where it has its default, so that results of before are found
-    again. The default therefore means: as it was without the option; it can never change.
+    It is left out of the identity if it has its default, so that earlier results are found again.
+    So the default must mean the behaviour without the option, and it can never change.
     """
 
 
 class Origin(NamedTuple):
-    """Where a component comes from.
+    """The origin of a component.
 
     Attributes:
         name: The name that specs use: ``kto``, ``namespace/name`` or ``file:PATH:CLASS``.
         distribution: The distribution that registered it; ``file:NAME`` for a local file.
         version: The distribution's version.
         file: The file of the module that registered it, or the local file.
-        target: ``module:attribute``, or ``file:PATH:CLASS``.
+        target: The import string ``module:attribute``, or ``file:PATH:CLASS``.
     """
 
     name: str
@@ -111,37 +115,37 @@ class Origin(NamedTuple):
 
 ComponentT = TypeVar("ComponentT", bound="Component")
 ModelRef = Annotated[str, Refers("model")]
-"""The id of an earlier stage that makes a model, or `model` for the one that the spec names."""
+"""The id of an earlier stage that makes a model, or `model` for the spec's model."""
 StartRef = Annotated[str, Refers("model", role="start")]
-"""A `ModelRef`: the model that the stage starts from, or lets answer. A stage has at most one."""
+"""A `ModelRef`: the model that the stage starts or samples from. A stage has at most one."""
 SamplesRef = Annotated[str, Refers("samples")]
 """The id of an earlier stage that samples."""
 RivalRef = Annotated[str, Refers("samples", role="rival", also=("target",))]
-"""What samples are compared with: the id of a stage that samples, or `target`, the completion that
-the data holds for the prompt."""
+"""The opponent of samples in a comparison: the id of a stage that samples, or `target` for the
+completion in the data."""
 DataRef = Annotated[str | list[Any] | dict[str, Any], Refers("data")]
 """The name of a set under ``data:``, the id of an earlier stage that makes feedback, or sources
-written in place."""
+that are written in place."""
 LearnRef = Annotated[str | list[Any] | dict[str, Any], Refers("data", role="learn")]
 """A `DataRef` whose rows the stage learns from."""
 TestRef = Annotated[str | list[Any] | dict[str, Any], Refers("data", role="test")]
-"""A `DataRef` whose rows the stage is tested on: prompts to answer, or sets to evaluate on."""
+"""A `DataRef` whose rows the stage is tested on: prompts for samples, or sets for evaluation."""
 
 
 def is_interface(cls: type) -> bool:
-    """Returns whether a class is one of the interfaces, that is, sets `kind` itself."""
+    """Returns whether a class is one of the interfaces, which means that it sets `kind` itself."""
     return "kind" in cls.__dict__
 
 
 class Component(BaseModel):
-    """Base of the kinds of component. Subclass one of the interfaces, not this class.
+    """Base of all kinds of component. Subclass one of the interfaces, not this class.
 
-    An interface is a subclass that sets `kind`, also where it refines another interface, as
-    `ScoringJudge` does; a component is a final subclass of an interface, never overridden again.
-    Each option needs a description.
+    An interface is a subclass that sets `kind`, even if it refines another interface, as
+    `ScoringJudge` does. A component is a final subclass of an interface and is not subclassed
+    again. Each option needs a description.
 
     Raises:
-        PluginError: At class definition, when a needed class variable is missing, an option has
+        PluginError: At class definition, when a required class variable is missing, an option has
             no description, or an option shadows a member of the interface.
     """
 
@@ -151,15 +155,15 @@ class Component(BaseModel):
     required: ClassVar[tuple[str, ...]] = ()
     """Class variables that a component of this kind must set."""
     described: ClassVar[Mapping[str, str]] = {}
-    """What is shown in place of class variables that depend on the options: name to words."""
+    """Descriptions that replace class variables which depend on the options, by name."""
     citation: ClassVar[str | None] = None
     """Author, year and title of what the component implements."""
     results_version: ClassVar[int | None] = None
-    """Promises "same inputs, same results" while it stays the same.
+    """Number that promises "same inputs, same results" while it is unchanged.
 
-    Where it is set, it stands in the identity of a stage's output instead of the distribution's
-    version or the hash of its source. So a release that only changes messages or speed computes
-    nothing again. Raise it by 1 whenever a result changes.
+    If it is set, the identity of a stage's output contains it instead of the distribution's version
+    or the hash of its source. So a release that only changes messages or speed computes nothing
+    again. Raise it by 1 whenever a result changes.
     """
 
     @classmethod
@@ -217,30 +221,30 @@ class Component(BaseModel):
 
     @property
     def spec_origin(self) -> Origin | None:
-        """Where the component comes from; None for one that was built by hand."""
+        """The component's origin; None if it was built by hand."""
         origin: Origin | None = self.__dict__.get(_ORIGIN)
         return origin
 
     @property
     def spec_name(self) -> str:
-        """The name by which a spec found it; its class's name where it was built by hand."""
+        """The name that a spec used for it; the name of its class if it was built by hand."""
         return type(self).__qualname__ if self.spec_origin is None else self.spec_origin.name
 
     def file_digests(self) -> Mapping[str, str]:
-        """Returns what the identity holds of the files that its options name: label to digest.
+        """Returns digests, by label, for the files that its options name.
 
-        A path is left out of the identity (`Location`); what the file says must be in it.
+        The identity contains them, because it leaves out the paths themselves (`Location`).
         """
         return {}
 
     @classmethod
     def build(cls, options: str, components: Mapping[str, Component]) -> Self:
-        """Returns the component that strict JSON options describe.
+        """Builds the component that strict JSON options describe.
 
         Args:
-            options: A JSON object; where an option is itself a component, its value is a key of
+            options: A JSON object. If an option is itself a component, its value is a key of
                 `components`.
-            components: The components that the options hold, already built.
+            components: The components inside the options, already built.
 
         Raises:
             pydantic.ValidationError: When options are missing, unknown or of the wrong type.
@@ -249,14 +253,15 @@ class Component(BaseModel):
 
 
 _METHODS = (FunctionType, staticmethod, classmethod, property)
-"""What a class holds in place of a method."""
+"""Types of class members that count as methods."""
 
 _ORIGIN = "_spec_origin"
-"""Not an option: pydantic leaves it out of what is dumped and compared, and copies keep it."""
+"""Name of an attribute that is not an option. Pydantic does not dump or compare it; copies keep
+it."""
 
 
 def with_origin(component: ComponentT, origin: Origin) -> ComponentT:
-    """Returns a component that knows the name and the distribution that it was found by."""
+    """Returns a component that knows its name in the spec and its distribution."""
     named = component.model_copy()
     named.__dict__[_ORIGIN] = origin
     return named
@@ -266,15 +271,15 @@ def _check_results_version(version: object, where: str) -> None:
     if version is None or (isinstance(version, int) and version > 0 and version is not True):
         return
     raise PluginError(
-        f"results_version is {version!r}; expected a whole number from 1 on, or None",
+        f"results_version is {version!r}; expected a whole number of at least 1, or None",
         location=where,
     )
 
 
 def _check_names(cls: type[Component], interface: type[Component], where: str) -> None:
-    """Refuses a public name that is nearly that of a member of the interface.
+    """Refuses a public name that is similar to the name of a member of the interface.
 
-    A misspelt method or class variable is never looked at, and nothing would say so.
+    Otherwise a misspelt method or class variable would be ignored without a message.
     """
     # An interface may refine another one, as ScoringJudge does.
     interfaces = [base for base in inspect.getmro(interface) if is_interface(base)]
@@ -290,9 +295,9 @@ def _check_names(cls: type[Component], interface: type[Component], where: str) -
             call = "()" if method else ""
             what = "method" if method else "class variable"
             raise PluginError(
-                f"{name}{call} is no {what} of {interface.__name__}, and nothing "
-                f"{'calls' if method else 'reads'} it. Did you mean {near[0]}{call}? A {what} of "
-                "your own needs a name less like it, or a leading _",
+                f"{name}{call} is not a {what} of {interface.__name__}, so nothing "
+                f"{'calls' if method else 'reads'} it. Did you mean {near[0]}{call}? For your own "
+                f"{what}, choose a less similar name or a leading _",
                 location=where,
             )
 

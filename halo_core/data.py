@@ -13,15 +13,15 @@ from halo_core.feedback import Feedback
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What a source says of itself without reading its rows.
+    """A source's description of itself, made without reading its rows.
 
     Attributes:
-        feedback: The kind of every row; None where it cannot be known yet.
-        splits: The splits that `load` accepts; empty where they cannot be known yet.
-        digest: Names the content: changes when and only when the rows would. A file's hash, a
-            revision on the hub, or the options of a generator. None where it cannot be known
-            yet (the hub out of reach).
-        passed_over: Names of files and folders beside those of the splits that are not read.
+        feedback: The kind of feedback of every row; None if it is not known yet.
+        splits: The splits that `load` accepts; empty if they are not known yet.
+        digest: A name of the content, which changes exactly when the rows change: a file's hash, a
+            revision on the hub, or the options of a generator. None if it is not known yet
+            (because the hub cannot be reached, for example).
+        passed_over: Names of files and folders next to those of the splits that are not read.
     """
 
     feedback: Feedback | None
@@ -35,15 +35,15 @@ class Loaded:
     """The rows of one split.
 
     Attributes:
-        rows: Mappings with the columns of `halo_core.feedback.COLUMNS`; an `id` that names the
-            row in messages is welcome, and so is a `group` where rows of several prompts belong
-            together (a tree of messages): a hold-out then takes these groups. May be a generator:
-            it is consumed once.
-        dropped: Reason to number of rows left out. Read after `rows` is consumed, so a generator
-            may count while it goes.
-        ignored: Column to the number of rows in which it held something that the source does not
-            read, and 0 for a column that was to be ignored and that no row has. Read after `rows`
-            is consumed, too. Further columns of `rows` itself are counted by the runner.
+        rows: Mappings with the columns of `halo_core.feedback.COLUMNS`. They may have an `id`,
+            which names the row in messages, and a `group` if rows of several prompts belong
+            together (such as a tree of messages), which a hold-out then keeps together. It may be
+            a generator, because it is consumed once.
+        dropped: Number of dropped rows by reason. It is read after `rows` is consumed, so a
+            generator may count while it runs.
+        ignored: Number of rows with a value, by column that the source does not read. The number
+            is 0 for a column that should be ignored but is in no row. It is also read after `rows`
+            is consumed. The runner counts further columns of `rows` itself.
     """
 
     rows: Iterable[Mapping[str, Any]]
@@ -52,31 +52,31 @@ class Loaded:
 
 
 class DataSource(Component):
-    """Where feedback comes from, and how it is read."""
+    """A source of feedback, and the way to read it."""
 
     kind: ClassVar[str] = "data"
 
     @abstractmethod
     def inspect(self) -> DataInfo:
-        """Returns kind, splits and digest; cheap.
+        """Returns the kind of feedback, the splits and the digest. Must be cheap.
 
         Raises:
             PathError: When a path does not exist.
-            DataError: When what is there has not the expected columns.
+            DataError: When the data do not have the expected columns.
         """
 
     @abstractmethod
     def load(self, split: str) -> Loaded:
-        """Returns the rows of a split, and what was dropped and why.
+        """Returns the rows of a split, and the number of dropped rows by reason.
 
         Raises:
             DataError: When there is no such split, or a row cannot be read.
         """
 
     def about_rows(self, split: str) -> int | None:
-        """Returns about how many rows `load` would give; None where that is not known.
+        """Returns the approximate number of rows that `load` would give; None if unknown.
 
-        For a source whose size was published, so that it is known before a download: `halo plan`
-        tells steps and hours by it. Nothing that is computed depends on it.
+        This is for a source whose published size is known before a download. `halo plan` uses it to
+        estimate steps and hours. No result depends on it.
         """
         return None

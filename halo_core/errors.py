@@ -1,21 +1,21 @@
 """Every error that halo raises on purpose, one class per cause.
 
     HaloError                     exit 1
-    ├── UserError                 exit 2   a mistake in what the user gave
+    ├── UserError                 exit 2   a mistake in the user's input
     │   ├── SpecErrors            exit 2   all mistakes of one spec, together; 3 if all are plugins'
-    │   ├── PathError             exit 2   a file or folder that is not there or not as expected
-    │   ├── BusyError             exit 2   another process works on the same
-    │   ├── DataError             exit 2   rows or records that are not what they should be
-    │   │   └── VersionError      exit 2   a record that a newer halo wrote
+    │   ├── PathError             exit 2   a file or folder that is missing or not as expected
+    │   ├── BusyError             exit 2   another process is working on the same run
+    │   ├── DataError             exit 2   rows or records that are invalid
+    │   │   └── VersionError      exit 2   a record from a newer halo
     │   └── ModelError            exit 2   a model or tokenizer that cannot be used
     ├── PluginError               exit 3   a plugin raised, or broke its interface
     ├── NotFiniteError            exit 1   a loss or gradient that is not a number
-    ├── WorkerError               exit 1   a worker process ended badly
-    ├── SuiteErrors               exit 1-3 the largest exit code of all cells that failed
+    ├── WorkerError               exit 1   a worker process that failed
+    ├── SuiteErrors               exit 1-3 the largest exit code of all failed cells
     └── Interrupted               exit 130 (Ctrl-C) or 143 (SIGTERM)
 
-A message says, in this order: where, what came, what was expected, what to do. For a name that is
-not known, `did_you_mean` adds the one that was probably meant.
+A message says, in this order: where, what came, what was expected, what to do. For an unknown name,
+`did_you_mean` adds a suggestion.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 
 class HaloWarning(UserWarning):
-    """Something a user should know and that does not stop the run."""
+    """A message for the user that does not stop the run."""
 
 
 class HaloError(Exception):
@@ -32,7 +32,7 @@ class HaloError(Exception):
 
     Args:
         message: What went wrong, what was expected and what to do.
-        location: Where, for example ``spec.yaml:12:9: stages.kto.loss`` or a file.
+        location: The place, for example ``spec.yaml:12:9: stages.kto.loss`` or a file.
     """
 
     exit_code = 1
@@ -57,7 +57,7 @@ class SpecErrors(UserError):
 
     Args:
         errors: One error per mistake, in the order of their places in the spec.
-        where: What they are in; an option of a command, where there is no spec.
+        where: The name of what has the mistakes: the spec, or an option of a command.
     """
 
     def __init__(self, errors: Sequence[HaloError], where: str = "the spec") -> None:
@@ -76,15 +76,15 @@ class PathError(UserError):
 
 
 class BusyError(UserError):
-    """A run that another process is working on."""
+    """Another process is working on the same run."""
 
 
 class DataError(UserError):
-    """Rows that are not what their feedback kind expects, or records that cannot be read."""
+    """Rows that do not match their kind of feedback, or records that cannot be read."""
 
 
 class VersionError(DataError):
-    """A record on disk that a newer halo wrote."""
+    """A record on disk from a newer halo."""
 
 
 class ModelError(UserError):
@@ -98,7 +98,7 @@ class PluginError(HaloError):
 
 
 class NotFiniteError(HaloError):
-    """A loss or a gradient that is not a number; the weights were left as they were."""
+    """A loss or a gradient that is not a number. The weights are unchanged."""
 
 
 class WorkerError(HaloError):
@@ -106,11 +106,11 @@ class WorkerError(HaloError):
 
 
 class SuiteErrors(HaloError):
-    """What went wrong in the cells of a suite.
+    """The errors in the cells of a suite.
 
     Args:
-        errors: Id of a cell to its error, in the order of the cells.
-        count: Cells that were run.
+        errors: The error of each failed cell by its id, in the order of the cells.
+        count: Number of cells that were run.
     """
 
     def __init__(self, errors: Mapping[str, HaloError], count: int) -> None:
@@ -126,11 +126,11 @@ class SuiteErrors(HaloError):
 
 
 class Interrupted(HaloError):
-    """The run was asked to stop and kept its state.
+    """The run was asked to stop and saved its state.
 
     Args:
-        message: What was kept and how to go on.
-        signal_number: The signal that asked, 2 (Ctrl-C) or 15 (SIGTERM).
+        message: What was saved and how to go on.
+        signal_number: The signal, 2 (Ctrl-C) or 15 (SIGTERM).
     """
 
     def __init__(self, message: str, *, signal_number: int = 2) -> None:
@@ -140,26 +140,26 @@ class Interrupted(HaloError):
 
 
 def nearest(name: str, known: Iterable[str], *, most: int = 1, cutoff: float = 0.6) -> list[str]:
-    """Returns the known names that are most like a name, the most alike first.
+    """Returns the known names that are most similar to a name, the most similar first.
 
     Args:
-        name: The name that came.
-        known: What would have been right.
-        most: How many names to return at most.
-        cutoff: How much alike a name must be, between 0 (anything) and 1 (equal).
+        name: The given name.
+        known: The names that would be right.
+        most: Maximum number of names to return.
+        cutoff: Minimum similarity, between 0 (anything) and 1 (equal).
     """
-    import difflib  # Slow to import, and needed only when something is wrong.
+    import difflib  # This import is slow and is needed only when something is wrong.
 
     return difflib.get_close_matches(name, list(known), n=most, cutoff=cutoff)
 
 
 def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """Returns the sentence that guesses what was meant, with a space before it, or nothing.
+    """Returns a sentence with a suggestion, with a leading space, or "" if no name is similar.
 
     Args:
-        name: The name that came.
-        known: What would have been right.
-        cutoff: How much alike a name must be, between 0 (anything) and 1 (equal).
+        name: The given name.
+        known: The names that would be right.
+        cutoff: Minimum similarity, between 0 (anything) and 1 (equal).
 
     >>> did_you_mean("betta", ["beta", "name"])
     " Did you mean 'beta'?"

@@ -1,6 +1,6 @@
 """The append-only record of a run: `events.jsonl`, one JSON object per line.
 
-Rank 0 writes it while it works; trackers, reports and `halo sync` read it from outside the loop.
+Rank 0 writes it while it works. Trackers, reports and `halo sync` read it outside of the loop.
 
 Every event has ``v`` (1), ``time`` (Unix seconds) and ``type``:
 
@@ -18,7 +18,7 @@ Every event has ``v`` (1), ``time`` (Unix seconds) and ``type``:
 | `report` | `path` |
 | `run-ended` | `status` (done, failed, interrupted), `headline`, `error` |
 
-A step may appear twice after a resume; the last one holds.
+A step may appear twice after a resume. The last one counts.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from halo_core.workspace.records import EVENTS
 Event = Mapping[str, Any]
 
 _NEEDS: Mapping[str, tuple[str, ...]] = {"metrics": ("stage", "step", "metrics")}
-"""Type of event to the fields that nobody could read it without."""
+"""The fields that an event of each type must have to be readable."""
 
 
 class EventLog:
     """Appends events to one or more files, a whole line at a time.
 
     Args:
-        paths: The files; with none, events are dropped (ranks other than 0).
+        paths: The files. Without files, events are dropped, as on ranks other than 0.
     """
 
     def __init__(self, *paths: Path) -> None:
@@ -54,8 +54,8 @@ class EventLog:
         """Writes one event and flushes it.
 
         Raises:
-            ValueError: When a field is not JSON or of another type than in `EventLine`, a number
-                is not finite, or a curve lacks its step: nobody could read the event.
+            ValueError: When the event could not be read: a field is not JSON or does not have its
+                type in `EventLine`, a number is not finite, or a curve lacks its step.
         """
         event = {"v": EVENTS.version, "time": time.time(), "type": type_, **fields}
         lacking = _lacking(event)
@@ -67,12 +67,12 @@ class EventLog:
 
 
 def read_events(path: Path, *, offset: int = 0) -> Iterator[tuple[Event, int]]:
-    """Yields each whole event from a byte offset on, with the offset behind it.
+    """Yields each whole event from a byte offset on, with the offset after it.
 
-    A last line that is not complete yet is left for the next call.
+    An incomplete last line is left for the next call.
 
     Raises:
-        DataError: When a line is no event, naming file and line.
+        DataError: When a line is not an event. The error names file and line.
         VersionError: When a newer halo wrote it.
     """
     if not path.exists():
@@ -104,5 +104,5 @@ def _event(line: bytes, path: Path, offset: int) -> Event:
 
 
 def _lacking(event: Event) -> str:
-    """Returns the names of the fields that an event of its type lacks, or ""."""
+    """Returns the names of the fields that an event lacks for its type, or ""."""
     return ", ".join(name for name in _NEEDS.get(event["type"], ()) if name not in event)

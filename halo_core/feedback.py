@@ -1,7 +1,7 @@
-"""The kinds of feedback, and what a row of each kind holds."""
+"""The kinds of feedback, and the columns of a row of each kind."""
 
-# Without `from __future__ import annotations`: with it, Python does not see NotRequired, and would
-# take every field of a message for required.
+# This file must not use `from __future__ import annotations`: Python would then not see NotRequired
+# and would treat every field of a message as required.
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NotRequired, TypedDict
@@ -9,26 +9,26 @@ from typing import Any, Literal, NotRequired, TypedDict
 Feedback = Literal["text", "demonstration", "binary", "paired", "scored"]
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
-"""Who may speak in a prompt."""
+"""Roles of the messages in a prompt."""
 
 
 class Message(TypedDict):
-    """One turn of a conversation; further fields, whose values are of JSON, may stand beside."""
+    """One turn of a conversation. It may have further fields with JSON values."""
 
     role: str
-    """One of `ROLES`."""
+    """Role of the speaker, one of `ROLES`."""
     content: str
-    """Text; empty where the turn holds calls of tools alone."""
+    """Text of the turn; empty if the turn has only tool calls."""
     name: NotRequired[str]
-    """Who speaks, or which tool answers."""
+    """Name of the speaker, or of the tool that answers."""
     tool_calls: NotRequired[list[dict[str, Any]]]
-    """Calls of tools, with arguments as an object."""
+    """Tool calls, with their arguments as an object."""
     tool_call_id: NotRequired[str]
-    """Call that a tool's message answers."""
+    """Id of the call that a tool's message answers."""
     reasoning_content: NotRequired[str]
     """Thoughts before the content."""
     thinking: NotRequired[str]
-    """Thoughts before the content, as templates of another convention call them."""
+    """Thoughts before the content, under the name that other templates use."""
 
 
 Prompt = Sequence[Message]
@@ -40,9 +40,9 @@ COLUMNS: Mapping[Feedback, Mapping[str, str]] = {
     "paired": {"prompt": "messages", "chosen": "string", "rejected": "string"},
     "scored": {"prompt": "messages", "completions": "strings", "scores": "floats"},
 }
-"""The columns that a row of each kind must have, besides an optional `id`.
+"""The columns that a row of each kind must have. An `id` is optional.
 
-`text` is raw text to pretrain on: a demonstration without a prompt, trained on whole.
+`text` is raw text for pretraining: a demonstration without a prompt, all of which is trained.
 """
 
 BESIDE: Mapping[str, tuple[str, str, str]] = {
@@ -51,17 +51,17 @@ BESIDE: Mapping[str, tuple[str, str, str]] = {
     "rejected": ("rejected_fields", "rejected_token_ids", "rejected_finish"),
     "completions": ("completions_fields", "completions_token_ids", "finishes"),
 }
-"""A column of completions to the optional ones that say more of them: the further fields of the
-assistant's message (`tool_calls`, `reasoning_content`, ...), the token ids that were sampled, and
-why the sampling ended (`FINISHES`). Those of `completions` are lists, null where nothing is known.
+"""The optional columns for each column of completions: the further fields of the assistant's
+message (`tool_calls`, `reasoning_content`, ...), the sampled token ids, and why the sampling ended
+(`FINISHES`). Those for `completions` are lists, with null for unknown values.
 """
 
 SHARED: Mapping[str, str] = {"tools": "objects", "tokenizer": "string", "template": "string"}
 """Optional columns about a whole row: the tools that the prompt offers, and the digests of the
-tokenizer and of the template that its token ids were sampled with."""
+tokenizer and the template that its token ids were sampled with."""
 
 FINISHES = ("stop", "length")
-"""Why a completion ended: by itself, or at the longest length."""
+"""Reasons why a completion ended: by itself, or at the maximum length."""
 
 
 def _optional(*completions: str) -> Mapping[str, str]:
@@ -80,18 +80,18 @@ OPTIONAL_COLUMNS: Mapping[Feedback, Mapping[str, str]] = {
     "paired": _optional("chosen", "rejected"),
     "scored": _optional("completions"),
 }
-"""The columns that a row of each kind may have besides; null is the same as absent."""
+"""The optional columns of a row of each kind. Null means absent."""
 
 
 def accepts(wanted: Feedback, given: Feedback) -> bool:
-    """Returns whether a loss on `wanted` feedback can take `given` feedback as it is."""
+    """Returns whether a loss on `wanted` feedback can use `given` feedback without conversion."""
     return given == wanted or (wanted == "demonstration" and given == "text")
 
 
 def prompt_id(prompt: Prompt, tools: Sequence[Mapping[str, Any]] | None = None) -> str:
-    """Returns 16 hexadecimal digits that name a prompt by all that its messages hold.
+    """Returns 16 hexadecimal digits that name a prompt by the whole content of its messages.
 
-    What is null does not count, nor does the order of the keys within tools and calls.
+    Null values and the order of keys inside tools and calls do not matter.
 
     Args:
         prompt: The messages.
@@ -102,12 +102,12 @@ def prompt_id(prompt: Prompt, tools: Sequence[Mapping[str, Any]] | None = None) 
     >>> prompt_id([{"role": "user", "content": "hi", "name": "Ana"}])
     '3822517401008fb0'
     """
-    # Every `halo` command imports this module, and these two cost it milliseconds.
+    # Every `halo` command imports this module, and these two imports would cost milliseconds.
     import json
 
     from halo_core.hashing import short_hash
 
-    # A message without further fields, and a prompt without tools, is named as it always was.
+    # The id of a message without further fields, in a prompt without tools, has never changed.
     messages: list[Any] = []
     for message in prompt:
         further = further_fields(message)
@@ -118,8 +118,8 @@ def prompt_id(prompt: Prompt, tools: Sequence[Mapping[str, Any]] | None = None) 
 
 
 def further_fields(message: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what a message holds besides role and content, sorted by name, without nulls."""
-    if len(message) == 2:  # True of nearly all messages.
+    """Returns a message's fields besides role and content, sorted by name, without nulls."""
+    if len(message) == 2:  # This is true for nearly all messages.
         return {}
     return {
         name: message[name]

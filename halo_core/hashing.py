@@ -9,12 +9,12 @@ from pathlib import Path
 def short_hash(content: str | bytes, digits: int = 16) -> str:
     """Returns the first hexadecimal digits of the SHA-256 of a text (as UTF-8) or of bytes.
 
-    Keys, ids and cached results are named by it, in workspaces that exist: what it returns for a
-    content must never change.
+    Keys, ids and cached results in existing workspaces are named by it, so the result for a content
+    must never change.
 
     Args:
-        content: What is named.
-        digits: How many digits to return, 1 to 64.
+        content: The content to name.
+        digits: Number of digits to return, 1 to 64.
 
     >>> short_hash("hi")
     '8f434346648f6b96'

@@ -1,6 +1,6 @@
-"""The one hook of halo, through which every plugin enters, the built-in ones too.
+"""The only hook of halo. All plugins register through it, including the built-in ones.
 
-A distribution names an import-light module under the entry-point group ``halo``:
+A distribution names a module in the entry-point group ``halo``. The module must import fast:
 
     from halo_core import hookimpl
 

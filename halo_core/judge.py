@@ -1,4 +1,4 @@
-"""The interface of a judge: which of two completions of one prompt is better."""
+"""The interface of a judge, which says which of two completions of a prompt is better."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from halo_core.stage import Inputs, ModelInput
 
 Winner = Literal["A", "B", "tie"]
 Tools = Sequence[Mapping[str, Any]]
-"""JSON schemas of what an assistant may call."""
+"""JSON schemas of the tools that an assistant may call."""
 Fields = Mapping[str, Any]
-"""What the message of a completion holds besides its text: `tool_calls`, thoughts and so on."""
+"""Fields of a completion's message besides its text: `tool_calls`, thoughts and so on."""
 Beside = Literal["tools", "fields"]
-"""What belongs to a row besides its messages and texts: see `Tools` and `Fields`."""
+"""Parts of a row besides its messages and texts; see `Tools` and `Fields`."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two completions of one prompt, in the order in which they are shown.
+    """Two completions of a prompt, in the order in which they are shown.
 
     Attributes:
-        id: Names the comparison within its stage.
+        id: The comparison's id in its stage.
         prompt: The messages before the completion.
         a: The text shown first.
         b: The text shown second.
-        tools: The tools that the prompt offers; None for none.
-        a_fields: What else the message of `a` holds, such as `tool_calls`; None for nothing.
-        b_fields: What else that of `b` holds.
+        tools: The tools that the prompt offers, if any.
+        a_fields: Further fields of the message of `a`, such as `tool_calls`, if any.
+        b_fields: Further fields of the message of `b`, if any.
     """
 
     id: str
@@ -52,16 +52,16 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a judge said of a comparison.
+    """A judge's verdict on a comparison.
 
     Attributes:
         id: Id of the comparison.
-        winner: ``"A"``, ``"B"`` or ``"tie"``; None when it could not be scored.
+        winner: The winner ``"A"``, ``"B"`` or ``"tie"``; None if it could not be scored.
         reason: The judge's words, or why it could not be scored.
-        preference: How sure it is that A is better, in [0, 1], a tie being one half; None where
-            the judge does not say.
-        calls: Paid requests behind the verdict, whichever run made them.
-        cost: What they cost in dollars; None where that is not known.
+        preference: The probability that A is better, in [0, 1], with one half for a tie; None if
+            the judge does not give one.
+        calls: Number of paid requests for the verdict, in this or an earlier run.
+        cost: Their cost in dollars; None if unknown.
     """
 
     id: str
@@ -72,7 +72,7 @@ class Verdict:
     cost: float | None = None
 
     def fault(self) -> str | None:
-        """Returns which of its values no verdict can have; None where it is one.
+        """Returns the first invalid value; None if all are valid.
 
         >>> Verdict("1", "A", preference=1.5).fault()
         'the preference 1.5'
@@ -97,21 +97,21 @@ VERDICT_FORM = Form(
     "[0, 1] or None, and calls and a cost of at least 0",
     lambda id_, reason: Verdict(id_, None, reason),
 )
-"""What `JudgeSession.compare` gives."""
+"""Description of what `JudgeSession.compare` yields, for messages."""
 
 
 @dataclass(frozen=True)
 class Quote:
-    """What asking a judge would take.
+    """The effort and cost of asking a judge.
 
     Attributes:
-        calls: Requests to be paid for; those whose reply is kept already are not among them.
-        kept: Comparisons whose verdict is there already, or needs no request.
-        tokens_in: Tokens sent, about.
-        tokens_out: Tokens of the replies, at most.
-        cost: Dollars, at most about; None where the price is not known.
-        model: What is asked.
-        prices: Whose prices these are, and of what date.
+        calls: Number of requests that must be paid for, without those whose reply is already kept.
+        kept: Number of comparisons whose verdict is already kept or needs no request.
+        tokens_in: Approximate number of tokens sent.
+        tokens_out: Maximum number of tokens in the replies.
+        cost: Approximate maximum cost in dollars; None if the price is unknown.
+        model: The model that is asked.
+        prices: The source and date of the prices.
     """
 
     calls: int
@@ -123,7 +123,7 @@ class Quote:
     prices: str = ""
 
     def fault(self) -> str | None:
-        """Returns which of its values no quote can have; None where it is one."""
+        """Returns the first invalid value; None if all are valid."""
         counts = ("calls", "kept", "tokens_in", "tokens_out")
         right = {name: is_number(getattr(self, name)) for name in counts}
         right |= {name: right[name] and getattr(self, name) >= 0 for name in counts}
@@ -134,14 +134,13 @@ class Quote:
 
 @dataclass(frozen=True)
 class JudgeContext:
-    """Where a judge works.
+    """The folders and models that a judge works with.
 
     Attributes:
-        folder: A folder of the judge's own, which exists: what it keeps between runs of its stage.
-        shared: The workspace's folder of replies that were paid for, which need not exist yet: what
-            was paid for in any run is found there.
-        models: Option of the judge (``from``) to the model of the spec that it names.
-        warn: Reports something the user should know, without stopping.
+        folder: The judge's own folder, which exists. It keeps files between runs of its stage.
+        shared: The workspace's folder of paid replies of all runs. It may not exist yet.
+        models: Models of the spec by the judge's option (``from``) that names them.
+        warn: Shows a warning to the user.
     """
 
     folder: Path
@@ -151,28 +150,28 @@ class JudgeContext:
 
 
 class JudgeSession(Protocol):
-    """An opened judge; it holds connections, stores and models."""
+    """An open judge with its connections, stores and models."""
 
     def compare(self, comparisons: Sequence[Comparison]) -> Iterable[Verdict]:
-        """Yields one verdict per comparison, in any order; it never raises for a single one."""
+        """Yields one verdict per comparison, in any order. Never raises for a single comparison."""
         ...
 
 
 class Judge(Component):
-    """Compares completions. Orders are swapped by the stage, not by the judge.
+    """Compares completions. The stage swaps the orders, not the judge.
 
     A judge that scores single completions is a `halo_core.ScoringJudge`.
 
     Raises:
-        PluginError: At class definition, when it is written for what was before `JudgeContext`.
+        PluginError: At class definition, when it uses the interface from before `JudgeContext`.
     """
 
     kind: ClassVar[str] = "judge"
     prompts_at_once: ClassVar[int] = 32
-    """Prompts it gets in one call of `compare`.
+    """Number of prompts in one call of `compare`.
 
-    When that raises, what it did not answer is asked again, one by one. So many failures in a row
-    (8 at least) end the asking.
+    If the call raises, the comparisons without an answer are asked again, one by one. This stops
+    after as many failures in a row as this number, but at least 8.
     """
 
     @classmethod
@@ -182,41 +181,41 @@ class Judge(Component):
             raise PluginError(mistake, location=f"{cls.__module__}.{cls.__qualname__}")
 
     def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
-        """Returns (option, message) for options that do not suit what the judge will be given.
+        """Returns (option, message) for options that do not suit the judge's inputs.
 
         Args:
-            inputs: As for `Stage.check_inputs`, with the models that the judge's options name.
+            inputs: The inputs as for `Stage.check_inputs`, with the models of the judge's options.
 
         Raises:
-            UserError: In place of a pair; the location names an option.
+            UserError: Instead of a pair. The location names an option.
         """
         return ()
 
     def reads_beside(self) -> Collection[Beside]:
         """Returns what it reads besides messages and texts: ``tools``, ``fields``, both or neither.
 
-        What it does not read of the rows is told by a warning, with the number of rows, and
-        completions with calls of tools, whose text is a part of what they say, are not labelled.
+        If the rows have parts that it does not read, a warning says so with the number of rows, and
+        completions with tool calls, whose text is only a part of them, are not labelled.
         """
         return ()
 
     def check_ready(self) -> None:
-        """Checks what it needs beside its options, such as a key; asks nothing.
+        """Checks what it needs besides its options, such as a key. Sends no request.
 
         The stages call it before anything of the run is computed.
 
         Raises:
-            UserError: When it could not judge.
+            UserError: When it would be unable to judge.
         """
 
     def quote(self, comparisons: Sequence[Comparison], shared: Path) -> Quote | None:
-        """Returns what asking would take; None where it costs nothing, or that is not known.
+        """Returns the effort and cost of asking; None if it costs nothing or is unknown.
 
-        It asks nothing, needs no key and writes nothing.
+        It sends no request, needs no key and writes nothing.
 
         Args:
-            comparisons: What would be asked; with none, what kind of judge it is.
-            shared: As in `JudgeContext`.
+            comparisons: The comparisons to ask about. If empty, the quote shows the kind of judge.
+            shared: The folder as in `JudgeContext`.
         """
         return None
 
@@ -225,7 +224,7 @@ class Judge(Component):
         """Returns a session.
 
         Raises:
-            UserError: When it cannot judge: no key, no such model.
+            UserError: When it cannot judge, for example without a key or for an unknown model.
         """
 
 
@@ -233,15 +232,15 @@ _GONE = {
     "open_shared": "shared, the folder of replies that were paid for",
     "with_models": "models, those that its options name",
 }
-"""Method that judges had before `JudgeContext` to what `open(context)` gives instead."""
+"""What `open(context)` offers in place of each method from before `JudgeContext`."""
 
 
 def _mistake(cls: type[Judge]) -> str | None:
-    """Returns what is wrong with a judge's class, and what to do."""
+    """Returns what is wrong with a judge's class and what to do."""
     if interface_of(cls) is Judge and inspect.getattr_static(cls, "open_scoring", None) is not None:
         return (
-            "open_scoring() makes no judge that scores: subclass halo_core.ScoringJudge instead of "
-            "Judge, leave open() out and take context in place of a folder"
+            "open_scoring() alone does not make a scoring judge: subclass halo_core.ScoringJudge "
+            "instead of Judge, leave open() out and take context in place of a folder"
         )
     for name in ("open", "open_scoring"):
         method = inspect.getattr_static(cls, name, None)
@@ -252,7 +251,7 @@ def _mistake(cls: type[Judge]) -> str | None:
             )
     size: object = cls.prompts_at_once
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        return f"prompts_at_once is {size!r}; expected a whole number from 1 on"
+        return f"prompts_at_once is {size!r}; expected a whole number of at least 1"
     for name, instead in _GONE.items():
         if inspect.getattr_static(cls, name, None) is not None:
             return (
@@ -262,7 +261,7 @@ def _mistake(cls: type[Judge]) -> str | None:
 
 
 def _parameters(method: Callable[..., object]) -> list[str] | None:
-    """Returns the names of what a method must be given; None where any would do."""
+    """Returns the names of a method's required arguments; None if it takes any."""
     parameters = [*inspect.signature(method).parameters.values()][1:]
     if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
         return None

@@ -1,4 +1,4 @@
-"""The interface of a loss, and what it is given and gives back."""
+"""The interface of a loss, with its input and its output."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ Need = Literal[
 
 @dataclass(frozen=True)
 class Head:
-    """A head beside the model's own, which the trainer makes, trains, checkpoints and exports.
+    """An extra head on the model. The trainer creates, trains, checkpoints and exports it.
 
-    It maps the model's last hidden state to one number. A head ``at="tokens"`` gives one for each
-    completion token, from the state that predicts it [N]. A head ``at="end"`` gives one for each
-    completion, from the state at its last token [B]; a linear one makes the stage's output a
-    sequence classifier.
+    It maps the model's last hidden state to one number. A head ``at="tokens"`` gives one number for
+    each completion token, from the state that predicts it [N]. A head ``at="end"`` gives one number
+    for each completion, from the state at its last token [B]. If that head is linear, the stage's
+    output is a sequence classifier.
 
     Attributes:
-        name: Names it in `LossBatch.heads`.
-        at: Where it looks.
-        hidden_layers: Layers of the model's width, with a ReLU behind each, before the last one.
+        name: Its name in `LossBatch.heads`.
+        at: The position of the states that it reads.
+        hidden_layers: Number of layers of the model's width, each followed by a ReLU, before the
+            last layer.
         detached: Whether its gradient stops before the model.
     """
 
@@ -48,8 +49,9 @@ class Completions:
 
     Attributes:
         policy_logps: Summed log-probabilities under the policy, nats [E].
-        reference_logps: The same under the reference, or None when the loss needs none [E].
-        lengths: Completion tokens [E].
+        reference_logps: Summed log-probabilities under the reference, nats; None if the loss does
+            not need them [E].
+        lengths: Number of completion tokens [E].
     """
 
     policy_logps: Tensor
@@ -59,25 +61,26 @@ class Completions:
 
 @dataclass(frozen=True)
 class LossBatch:
-    """What a loss sees of a micro-batch: ragged, without padding, devices, ranks or logits.
+    """A micro-batch as a loss sees it: ragged, without padding, devices, ranks or logits.
 
-    Only what the loss's `needed` names is there. In paired feedback the completions of an example
-    are neighbours, the chosen one first, and `desirable` is true for the chosen one. A sample of
-    the reference, where the loss needs one, is the last completion of its example.
+    It has only what the loss's `needed` names. In paired feedback, the two completions of an
+    example are adjacent, the chosen one first, and `desirable` is true for the chosen one. If the
+    loss needs a sample of the reference, it is the last completion of its example.
 
     Attributes:
         policy_token_logps: Log-probability of each completion token under the policy, nats; zeros
-            where the loss does not need ``policy_logps`` [N].
-        sequence_index: The completion, 0..B-1, that a token belongs to [N].
-        example_index: The example, 0..E-1, that a completion belongs to [B].
+            if the loss does not need ``policy_logps`` [N].
+        sequence_index: The completion of each token, 0..B-1 [N].
+        example_index: The example of each completion, 0..E-1 [B].
         desirable: Whether a completion is desirable [B] bool; all true for demonstrations, false
             for samples of the reference.
-        reference_token_logps: As `policy_token_logps` under the reference, no gradient [N].
-        reference_point: What rewards are compared with, in nats of log-ratio: one for the global
-            batch, no gradient []; or, from an estimator that observes each pair, one per
-            completion, with a gradient [B].
-        sampled: Whether a completion is a sample of the reference [B] bool; None where none is.
-        heads: Name of each of the loss's heads to what it gives, [N] or [B].
+        reference_token_logps: Log-probability of each completion token under the reference, nats,
+            no gradient [N].
+        reference_point: The point that rewards are compared with, in nats of log-ratio. It is one
+            number for the global batch, no gradient []; or one per completion with a gradient [B],
+            from an estimator that observes each pair.
+        sampled: Whether a completion is a sample of the reference [B] bool; None if none is.
+        heads: Values of each of the loss's heads by its name, [N] or [B].
         statistics: The sums of the loss's `statistics` over the whole global batch, no gradient.
     """
 
@@ -144,10 +147,10 @@ class LossBatch:
         return self._where(self.sampled)
 
     def only(self, wanted: Tensor) -> LossBatch:
-        """Returns the batch with some of its completions only; the examples keep their numbers.
+        """Returns the batch with only some of its completions. The examples keep their numbers.
 
         Args:
-            wanted: Which ones [B] bool.
+            wanted: Whether to keep each completion [B] bool.
         """
         tokens = wanted[self.sequence_index]
 
@@ -178,16 +181,17 @@ class LossBatch:
 
 @dataclass(frozen=True)
 class LossOutput:
-    """What a loss gives back; the trainer minimises sum(losses * weights) / sum(weights).
+    """The output of a loss. The trainer minimises sum(losses * weights) / sum(weights).
 
     Both sums run over the whole global batch.
 
     Attributes:
         losses: One value per example, with a gradient [E].
-        weights: How much each example counts, no gradient [E]; None where each counts once.
-        rewards: Implied reward of each completion, detached by the trainer [B]; None where there
-            is none.
-        metrics: Name to (sum, count), each a number or a tensor []; logged as sum / count.
+        weights: Weight of each example, no gradient [E]; None if each counts once.
+        rewards: Implied reward of each completion, detached by the trainer [B]; None if the loss
+            has none.
+        metrics: Pairs (sum, count) by name, each a number or a tensor []. The log shows
+            sum / count.
     """
 
     losses: Tensor
@@ -197,18 +201,18 @@ class LossOutput:
 
     @property
     def counts(self) -> Tensor:
-        """How much each example counts: its weight, or 1, no gradient [E]."""
+        """The weight of each example, 1 by default, no gradient [E]."""
         if self.weights is None:
             return self.losses.detach().new_ones(self.losses.shape)
         return self.weights
 
 
 class ClassCounts(NamedTuple):
-    """How much feedback of each class there is to learn from.
+    """The amount of training feedback in each class.
 
     Attributes:
-        desirable: Desirable completions in the data.
-        undesirable: Undesirable ones.
+        desirable: Number of desirable completions in the data.
+        undesirable: Number of undesirable completions in the data.
     """
 
     desirable: int
@@ -216,14 +220,13 @@ class ClassCounts(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """What a loss makes of the numbers of desirable and undesirable completions.
+    """A loss settled for the numbers of desirable and undesirable completions.
 
     Attributes:
-        loss: The loss with every option that was left open settled; itself where none was.
-        remark: A sentence that shows what the counts mean for the options. The run shows it where
-            an option was left open, or there is a caution.
-        caution: What the user should be warned of before anything is trained; None where all is
-            well.
+        loss: The loss with every open option settled; the loss itself if no option was open.
+        remark: A sentence that shows what the counts mean for the options. The run shows it if an
+            option was open or there is a caution.
+        caution: A warning for the user before anything is trained; None if there is none.
     """
 
     loss: Loss
@@ -232,20 +235,20 @@ class Settled(NamedTuple):
 
 
 class Loss(Component):
-    """A human-aware loss: what an example of feedback costs the policy.
+    """A human-aware loss, which maps an example of feedback to the policy's loss.
 
     Class variables:
         feedback: The kind of feedback it learns from.
-        needs: What may have to be computed for it; nothing else is.
-        default_reference_point: Name of the reference point used when the spec names none;
-            needed when `needs` names ``reference_point``.
+        needs: Inputs that may have to be computed for it. Nothing else is computed.
+        default_reference_point: Name of the reference point that is used if the spec names none.
+            It is required if `needs` names ``reference_point``.
 
-    Only `__call__` must be written. Every other method says something that most losses do not
-    want, and its default says that this one does not want it.
+    Only `__call__` must be written. The other methods are for abilities that most losses lack, and
+    their defaults mean that the loss does not have the ability.
 
     Raises:
-        PluginError: At class definition, when it has the methods of an earlier version, or needs
-            what it does not say.
+        PluginError: At class definition, when it has methods of an earlier version, or lacks a
+            declaration that it needs.
     """
 
     kind: ClassVar[str] = "loss"
@@ -270,80 +273,81 @@ class Loss(Component):
         return self.feedback
 
     def needed(self) -> tuple[Need, ...]:
-        """Returns what has to be computed with these options, a part of `needs`."""
+        """Returns the inputs that must be computed with these options, a part of `needs`."""
         return self.needs
 
     def resolved_reference_point(self) -> str | None:
-        """Returns the name of its own reference point with these options; None without one."""
+        """Returns the name of its own reference point with these options; None if it has none."""
         return self.default_reference_point
 
     def weighs_examples(self) -> bool:
-        """Returns whether its outputs have weights; only a sum of losses has to know before."""
+        """Returns whether its outputs have weights. Only a sum of losses needs to know."""
         return False
 
     def mistakes_within_pairs(self) -> Sequence[str]:
-        """Returns what is wrong with its options where it sees the chosen completions alone.
+        """Returns what is wrong with its options if it sees only the chosen completions.
 
-        A reference point that observes pairs gives a loss on binary feedback no undesirable
-        completion: the rejected ones are in the points. An option that then has no effect is told
-        here, in a sentence that names it and says what to do.
+        With a reference point that observes pairs, a loss on binary feedback sees no undesirable
+        completion, because the rejected ones are in the points. If an option then has no effect,
+        return a sentence that names the option and says what to do.
         """
         return ()
 
     def heads(self) -> Sequence[Head]:
-        """Returns the heads it wants beside the model's own."""
+        """Returns the extra heads that it needs on the model."""
         return ()
 
     def control_tokens(self) -> tuple[str, str] | None:
-        """Returns the tokens that tell the model what a completion is: desirable, undesirable.
+        """Returns the two tokens that announce a desirable and an undesirable completion.
 
-        They end the prompts, and the trainer adds them to the vocabulary. The first one goes with
-        the model: it ends the prompts of all later training and sampling of that model. None
-        leaves the prompts as they are.
+        They are added to the ends of prompts, and the trainer adds them to the vocabulary. The
+        first one stays with the model: it ends the prompts in all later training and sampling of
+        that model. None leaves the prompts unchanged.
         """
         return None
 
     def settle(self, counts: ClassCounts) -> Settled:
-        """Returns the loss with the options settled that depend on how much data there is.
+        """Returns the loss after settling the options that depend on the amount of data.
 
         Args:
-            counts: Completions per class in the data that it learns from; a pair has one of each.
+            counts: Number of completions in each class of the training data. A pair has one of
+                each.
         """
         return Settled(self)
 
     def statistics(self, batch: LossBatch) -> Mapping[str, Tensor]:
-        """Returns sums over a micro-batch, no gradient, each []; the trainer adds them all up.
+        """Returns sums over a micro-batch, no gradient, each []. The trainer adds them all up.
 
-        They are computed before any gradient, for a loss that needs ``statistics``: its examples
-        then may depend on the whole global batch.
+        They are computed before any gradient, for a loss that needs ``statistics``. So the loss of
+        an example may depend on the whole global batch.
         """
         return {}
 
     def value(self, gain: float) -> float | None:
         """Returns the value that people give to a reward `gain` above the reference point.
 
-        Rewards are beta times log-ratios, so the gain has no unit. None, for every gain, imputes
-        nothing to people.
+        Rewards are beta times log-ratios, so the gain has no unit. A loss that assumes no value
+        function of people returns None for every gain.
         """
         return None
 
     def change_logratios(self, token_logratios: Tensor) -> Tensor:
-        """Returns the log-ratios that the loss and its reference point see, token by token [N].
+        """Returns the tokens' log-ratios that the loss and its reference point see [N].
 
-        A gradient flows through the change. The same tensor changes nothing.
+        A gradient flows through the change. To change nothing, return the same tensor.
 
         Args:
-            token_logratios: Policy minus reference log-probability of some completion tokens,
-                nats; of which ones must not matter [N].
+            token_logratios: Policy minus reference log-probability of some completion tokens, nats
+                [N]. The result for a token must not depend on the other tokens.
         """
         return token_logratios
 
 
 def _wrong_class(cls: type[Loss]) -> str | None:
-    """What is wrong with a class of losses beyond the rules for all components."""
+    """Returns what is wrong with a class of losses, besides the rules for all components."""
     if "counted" in vars(cls):
         return (
-            "nothing calls counted(), remark() and caution() of a loss any more: settle(counts) "
+            "counted(), remark() and caution() of a loss are no longer called: settle(counts) "
             "returns all three, as Settled(loss, remark, caution)"
         )
     needs = getattr(cls, "needs", ())

@@ -1,4 +1,4 @@
-"""A loss around another loss: it passes everything on, and changes what its author wants."""
+"""A loss around another loss, which passes everything on except what it changes."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _THEIRS = "that of the wrapped loss"
 
 
 class LossWrapper(Loss):
-    """A loss that holds another one, in the option `loss`, and does what that one does.
+    """A loss that wraps another one, in the option `loss`, and behaves like it.
 
-    Subclass it and override `change_batch`, `change_output` or both; then the class is final. The
-    kind of feedback, what is needed, the reference point, heads, control tokens, statistics, the
-    value function and the change of log-ratios are those of the wrapped loss. A method of `Loss`
-    that is overridden as well asks `self.loss` for its part::
+    Subclass it and override `change_batch`, `change_output` or both. The subclass is then final. It
+    takes everything else from the wrapped loss: the kind of feedback, the needs, the reference
+    point, heads, control tokens, statistics, the value function and the change of log-ratios. If
+    you override another method of `Loss` too, call the same method of `self.loss` in it::
 
         class Halved(LossWrapper):
             def change_output(self, batch: LossBatch, output: LossOutput) -> LossOutput:
@@ -40,7 +40,7 @@ class LossWrapper(Loss):
     In a spec: ``{use: mine/halved, loss: {use: kto, beta: 0.1}}``. A wrapper may wrap a wrapper.
 
     Raises:
-        PluginError: At class definition, when it has a `__call__` of its own.
+        PluginError: At class definition, when it has its own `__call__`.
     """
 
     kind: ClassVar[str] = "loss"
@@ -58,21 +58,21 @@ class LossWrapper(Loss):
         super().__pydantic_init_subclass__(**kwargs)
         if "__call__" in vars(cls):
             raise PluginError(
-                "a LossWrapper has no __call__ of its own, which would leave out the wrapped loss: "
+                "a LossWrapper must not have its own __call__, which would skip the wrapped loss: "
                 "write change_batch(batch) or change_output(batch, output)",
                 location=f"{cls.__module__}.{cls.__qualname__}",
             )
 
     def change_batch(self, batch: LossBatch) -> LossBatch:
-        """Returns what the wrapped loss sees; the batch as it is, unless overridden."""
+        """Returns the batch that the wrapped loss sees. By default it is unchanged."""
         return batch
 
     def change_output(self, batch: LossBatch, output: LossOutput) -> LossOutput:
-        """Returns what comes back instead of the wrapped loss's output; that, unless overridden.
+        """Returns the output that replaces the wrapped loss's output. By default it is unchanged.
 
         Args:
-            batch: What this loss sees, before `change_batch`.
-            output: What the wrapped loss gave for the changed batch.
+            batch: The batch of this loss, before `change_batch`.
+            output: The wrapped loss's output for the changed batch.
         """
         return output
 
@@ -109,7 +109,7 @@ class LossWrapper(Loss):
         return self.loss.weighs_examples()
 
     def mistakes_within_pairs(self) -> Sequence[str]:
-        """Returns what is wrong with the wrapped loss's options among chosen completions alone."""
+        """Returns what is wrong with the wrapped loss's options if it sees only chosen ones."""
         return self.loss.mistakes_within_pairs()
 
     def heads(self) -> Sequence[Head]:
@@ -121,7 +121,7 @@ class LossWrapper(Loss):
         return self.loss.control_tokens()
 
     def settle(self, counts: ClassCounts) -> Settled:
-        """Returns this loss around the settled one, with what that says of the counts."""
+        """Returns this loss around the settled wrapped loss, with its remark and caution."""
         made = settled(self.loss, counts)
         return made._replace(loss=self.model_copy(update={"loss": made.loss}))
 
@@ -134,12 +134,12 @@ class LossWrapper(Loss):
         return self.loss.value(gain)
 
     def change_logratios(self, token_logratios: Tensor) -> Tensor:
-        """Returns the log-ratios as the wrapped loss changes them."""
+        """Returns the log-ratios that the wrapped loss has changed."""
         return changed_logratios(self.loss, token_logratios)
 
 
 def changes_logratios(loss: Loss) -> bool:
-    """Returns whether a loss, or one that it wraps, has a change of the log-ratios."""
+    """Returns whether a loss, or a loss that it wraps, changes the log-ratios."""
     method = type(loss).change_logratios
     if isinstance(loss, LossWrapper) and method is LossWrapper.change_logratios:
         return changes_logratios(loss.loss)
@@ -147,7 +147,7 @@ def changes_logratios(loss: Loss) -> bool:
 
 
 def _wrong_sizes(batch: LossBatch) -> str | None:
-    """Which parts of a batch do not go together, by their shapes alone."""
+    """Returns which parts of a batch have shapes that do not match."""
     tokens, completions = len(batch.sequence_index), len(batch.example_index)
     expected = {
         "policy_token_logps": (batch.policy_token_logps, tokens, "tokens"),
@@ -162,7 +162,7 @@ def _wrong_sizes(batch: LossBatch) -> str | None:
 
 
 def _lacks(batch: LossBatch, loss: Loss) -> str | None:
-    """What a loss needs of a batch and does not find there."""
+    """Returns what a loss needs but the batch lacks."""
     needs = {
         "reference_logps": batch.reference_token_logps,
         "reference_point": batch.reference_point,

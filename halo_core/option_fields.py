@@ -1,4 +1,4 @@
-"""What the type and the markers of a component's option say, read from its class."""
+"""Reads the types and markers of a component's options from its class."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def marks(info: FieldInfo, marker: type) -> bool:
 
 
 def marker_of(info: FieldInfo, marker: type[MarkerT]) -> MarkerT | None:
-    """Returns the marker of a class that an option carries, at any depth; None without one."""
+    """Returns an option's marker of some class, at any depth; None if it has none."""
     return next((item for item in _metadata(info) if isinstance(item, marker)), None)
 
 
 def refers_to(info: FieldInfo) -> str | None:
-    """Returns what an option names (``model``, ``samples``, ``data``), or None."""
+    """Returns what an option refers to (``model``, ``samples``, ``data``), or None."""
     reference = marker_of(info, Refers)
     return reference.product if reference else None
 
@@ -49,12 +49,12 @@ def interface_kind(info: FieldInfo) -> str | None:
 
 
 def takes_lists(info: FieldInfo) -> set[bool]:
-    """Returns whether an option of components takes a list of them, or one: or both."""
+    """Returns {True} if an option takes a list of components, {False} if one, or both values."""
     return _takes_lists(info.annotation)
 
 
 def is_collection(info: FieldInfo) -> bool:
-    """Returns whether an option takes a list or a mapping, of whatever."""
+    """Returns whether an option takes a list or a mapping of any kind."""
     return any(get_origin(part) in (list, dict, tuple, set) for part in _parts(info.annotation))
 
 

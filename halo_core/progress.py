@@ -1,4 +1,4 @@
-"""Progress on stderr: bars on a terminal, a line now and then elsewhere, or nothing."""
+"""Progress on stderr: bars on a terminal, occasional lines elsewhere, or nothing."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ class ProgressBar(Protocol):
     """A progress bar that is being shown."""
 
     def advance(self, amount: int = 1, **fields: str) -> None:
-        """Moves on by `amount`; `fields` are short texts to show beside it (loss, tok/s)."""
+        """Advances by `amount`. `fields` are short texts to show next to it (loss, tok/s)."""
         ...
 
 
 class Progress(Protocol):
-    """Makes progress bars; a silent one makes bars that show nothing."""
+    """Makes progress bars. A silent one makes bars that show nothing."""
 
     def bar(self, label: str, total: int, done: int = 0) -> AbstractContextManager[ProgressBar]:
-        """Returns a bar to be used in a `with` statement."""
+        """Returns a bar for a `with` statement."""
         ...
 
     def warn(self, message: str) -> None:

@@ -7,7 +7,7 @@ import re
 from halo_core.errors import PluginError
 
 HIDDEN = "***"
-# A lone "token" is no secret here: eos_token and the like are everywhere.
+# The word "token" alone is not a secret: eos_token and similar names are everywhere.
 _SECRET = (
     r"(?:\b|[\w.-]*[._-])"
     r"(?:password|passwd|secret|credentials?|(?:api|access|private|auth|hf|hub)[_-]?(?:key|token))"
@@ -43,9 +43,9 @@ def is_secret(name: str) -> bool:
 
 
 def one_line(error: BaseException) -> str:
-    """Returns an error on one line, without credentials: its first, but all of a plugin's.
+    """Returns an error on one line, without credentials.
 
-    What blames a plugin stands at the end of its error.
+    Only the first line is shown, but all lines of a plugin's error, whose end names the plugin.
     """
     lines = str(error).strip().splitlines() or [""]
     text = " ".join(lines) if isinstance(error, PluginError) else lines[0]

@@ -1,4 +1,4 @@
-"""The interface of a reference-point estimator: what rewards are compared with."""
+"""The interface of a reference-point estimator. Rewards are compared with the reference point."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Observes = Literal["nothing", "own", "mismatched", "pair"]
-"""What a reference point is made from; see `RefPointEstimator`."""
+"""Kinds of log-ratios that a reference point is made from; see `RefPointEstimator`."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A completion that pairs may be made of.
+    """A completion for making pairs.
 
     Attributes:
-        prompt_id: Names its prompt; two candidates of one prompt share it.
-        completion_id: Names its text; equal texts share it.
+        prompt_id: Id of its prompt. Candidates with the same prompt share it.
+        completion_id: Id of its text. Equal texts share it.
     """
 
     prompt_id: str
@@ -32,15 +32,15 @@ class Candidate:
 
 @dataclass(frozen=True)
 class PairingPlan:
-    """The completions of one global batch, and others that its prompts may be joined with.
+    """The completions of a global batch, and others that its prompts may be paired with.
 
     Attributes:
         batch: The completions of the global batch, in global order.
-        following: The completions of the next examples of the epoch, nearest first; empty at the
+        following: The completions of the next examples in the epoch, nearest first; empty at the
             end of an epoch.
-        fixed: For each completion of the batch one of another prompt, the same in every epoch; the
-            completion itself where the data have no other prompt. Empty unless the estimator's
-            `partners` are fixed.
+        fixed: One completion of another prompt for each completion of the batch, the same in every
+            epoch. If the data have no other prompt, it is the completion itself. It is empty unless
+            the estimator's `partners` are fixed.
     """
 
     batch: Sequence[Candidate]
@@ -50,7 +50,7 @@ class PairingPlan:
 
 @dataclass(frozen=True)
 class Pair:
-    """A sequence to be scored: the prompt of one candidate with the completion of another.
+    """A sequence to score: the prompt of one candidate with the completion of another.
 
     Both are positions in ``[*plan.batch, *plan.following, *plan.fixed]``.
     """
@@ -61,14 +61,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class Observed:
-    """What was computed for the whole global batch, in global order, the same on every rank.
+    """The values computed for the whole global batch, in global order, the same on every rank.
 
     Attributes:
         logratios: Policy minus reference log-probability of each pair, nats [pairs].
-        lengths: Completion tokens of each pair [pairs].
-        pairs: What the estimator observes: the pairs it made; each prompt of the batch with its own
-            completion; or nothing [pairs].
-        batch_size: The completions of the global batch, which have the smaller positions.
+        lengths: Number of completion tokens of each pair [pairs].
+        pairs: The pairs that the estimator observes: the pairs that it made, or each prompt of the
+            batch with its own completion, or none [pairs].
+        batch_size: Number of completions in the global batch. They have the first positions.
     """
 
     logratios: Sequence[float]
@@ -82,9 +82,9 @@ class Estimate:
     """A reference point.
 
     Attributes:
-        value: In nats of log-ratio; the loss multiplies by its own beta.
-        state: What the estimator wants back at the next step; saved in checkpoints.
-        metrics: Name to (sum, count), logged as sum / count.
+        value: The point in nats of log-ratio. The loss multiplies it by its own beta.
+        state: Numbers that the estimator gets back at the next step. Checkpoints save them.
+        metrics: Pairs (sum, count) by name. The log shows sum / count.
     """
 
     value: float
@@ -96,23 +96,25 @@ class RefPointEstimator(Component):
     """Estimates the point that separates gains from losses, once per global batch.
 
     Class variables:
-        observes: What the point is made from, which decides the methods that are called:
+        observes: The log-ratios that the point is made from. They decide which methods are called:
 
-            * ``"nothing"``: no log-ratio, as for a constant or a schedule over steps; `estimate`;
+            * ``"nothing"``: no log-ratios, as for a constant or a schedule over steps; `estimate`;
             * ``"own"``: the log-ratios of the batch's own completions; `estimate`;
-            * ``"mismatched"``: those of prompts with completions of other prompts; `pairs` and
-              `estimate`;
-            * ``"pair"``: each chosen completion has a point of its own, from its pair;
+            * ``"mismatched"``: the log-ratios of prompts with completions of other prompts; `pairs`
+              and `estimate`;
+            * ``"pair"``: those of each pair, which give each chosen completion its own point;
               `within_pair`. A loss on binary feedback then learns from pairs: it sees the chosen
               completions, and points through which a gradient flows.
-        lagged: Whether the point comes from earlier steps alone; `point_from` gives it. Own
-            log-ratios then need no pass before the gradient's: `estimate` gets those it gave.
+        lagged: Whether the point comes only from earlier steps. `point_from` then gives the point,
+            and own log-ratios need no extra pass before the gradient's: `estimate` gets those of
+            the gradient's pass.
 
-    What is not written gives 0: a gain is then what is above the reference model itself.
+    A method that is not written returns 0, so that every reward above that of the reference model
+    is a gain.
 
     Raises:
         PluginError: At class definition, when it does not say what it observes, lacks a method that
-            goes with it, or has one that is never called.
+            this requires, or has a method that is never called.
     """
 
     kind: ClassVar[str] = "reference_point"
@@ -130,26 +132,26 @@ class RefPointEstimator(Component):
         """Returns the mismatched pairs to score, as positions.
 
         Args:
-            plan: What they can be made of.
-            rng: The only source of chance.
+            plan: The completions for making pairs.
+            rng: The only source of randomness.
         """
         return ()
 
     def partners(self) -> Literal["batch", "fixed"]:
-        """Returns whether `pairs` is to be given `PairingPlan.fixed`."""
+        """Returns ``"fixed"`` if `pairs` needs `PairingPlan.fixed`, otherwise ``"batch"``."""
         return "batch"
 
     def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
         """Returns the reference point of this global batch, and the state for the next.
 
         Args:
-            observed: What was asked for.
-            state: What came back at the step before; empty at first.
+            observed: The observed values.
+            state: The state from the previous step; empty at first.
         """
         return Estimate(0.0)
 
     def point_from(self, state: Mapping[str, float]) -> float:
-        """Returns the value that `estimate` has with this state, whatever is observed."""
+        """Returns the value of `estimate` with this state, which no observation changes."""
         return 0.0
 
     def within_pair(self, chosen_logratios: Tensor, rejected_logratios: Tensor) -> Tensor:
@@ -157,7 +159,7 @@ class RefPointEstimator(Component):
 
         Args:
             chosen_logratios: Policy minus reference log-probability, nats [P].
-            rejected_logratios: The same of the rejected completions [P].
+            rejected_logratios: The same for the rejected completions, nats [P].
         """
         return chosen_logratios.new_zeros(chosen_logratios.shape)
 
@@ -172,16 +174,18 @@ _MAY_BE_LEFT_OUT = {("nothing", "estimate"), ("mismatched", "partners")}
 
 
 def _wrong_class(cls: type[RefPointEstimator]) -> str | None:
-    """What is wrong with a class of estimators beyond the rules for all components."""
+    """Returns what is wrong with a class of estimators, besides the rules for all components."""
     observes = getattr(cls, "observes", None)
     if observes not in get_args(Observes):
         return (
-            'a reference point says what it observes: observes = "nothing", "own" (the '
+            'a reference point must say what it observes: observes = "nothing", "own" (the '
             'batch\'s completions), "mismatched" (what pairs() makes) or "pair" '
             f"(within_pair()); got {observes!r}"
         )
     if "wants_fixed" in vars(cls):
-        return 'nothing asks a reference point wants_fixed any more: return "fixed" from partners()'
+        return (
+            'wants_fixed of a reference point is no longer called: return "fixed" from partners()'
+        )
     if not isinstance(cls.lagged, bool):
         return f"lagged is {cls.lagged!r}; expected True or False"
     if cls.lagged and observes not in ("own", "mismatched"):
@@ -190,7 +194,7 @@ def _wrong_class(cls: type[RefPointEstimator]) -> str | None:
 
 
 def _wrong_methods(cls: type[RefPointEstimator], observes: Observes) -> str | None:
-    """What a class lacks of the methods that are called, or has of those that never are."""
+    """Returns a required method that a class lacks, or a method that is never called."""
     called = _CALLED[observes] + (("point_from",) if cls.lagged else ())
     methods = dict.fromkeys(name for names in _CALLED.values() for name in names)
     what = f"a reference point that observes {observes!r}" + (" and is lagged" * cls.lagged)
@@ -199,5 +203,5 @@ def _wrong_methods(cls: type[RefPointEstimator], observes: Observes) -> str | No
         if name in called and not written and (observes, name) not in _MAY_BE_LEFT_OUT:
             return f"{what} needs a method {name}()"
         if written and name not in called:
-            return f"{what} is never asked for {name}(); leave it out"
+            return f"{what} never has its {name}() called; leave it out"
     return None

@@ -1,10 +1,10 @@
-"""The interface of a reference update: when the policy is mixed into its reference, and how much.
+"""The interface of a reference update: when and how much the policy is mixed into its reference.
 
-Before optimiser step s a training replaces every weight of its reference by
+Before optimiser step s, the training replaces every weight of its reference by
 
     reference = (1 - mix(s)) * reference + mix(s) * policy
 
-where the policy is that of before the step. Without an update the reference stays what it was.
+where the policy is the one before the step. Without an update, the reference does not change.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from halo_core.component import Component
 
 
 class ReferenceUpdate(Component):
-    """Says which share of the policy is mixed into the reference before each optimiser step.
+    """Decides which share of the policy is mixed into the reference before each optimiser step.
 
-    A final subclass has one method; this one copies the policy before the steps 2, 4, 8, ...::
+    A final subclass has one method. This one copies the policy before the steps 2, 4, 8, ...::
 
         def mix(self, step: int) -> float:
             return float(step > 1 and step & (step - 1) == 0)
@@ -30,13 +30,13 @@ class ReferenceUpdate(Component):
     def mix(self, step: int) -> float:
         """Returns the share of the policy that goes into the reference before a step.
 
-        It depends on the step and the options alone: a training asks for all its steps before the
-        first one, and again when it goes on after a stop.
+        The share must depend only on the step and the options. The training asks for all steps
+        before the first one, and again when it goes on after a stop.
 
         Args:
-            step: The optimiser step that follows, counted from 1. Before step 1 the policy is the
-                model that the training starts from.
+            step: The next optimiser step, counted from 1. Before step 1, the policy is the model
+                that the training starts from.
 
         Returns:
-            From 0, which leaves the reference as it is, to 1, which copies the policy.
+            A number from 0, which leaves the reference unchanged, to 1, which copies the policy.
         """

@@ -1,4 +1,4 @@
-"""`Registrar` under the name by which plugins of earlier versions import it."""
+"""`Registrar` under its old name, for plugins of earlier versions that import it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Rows on disk: one memory-mapped Arrow file per source, read by position.
 
-Optional columns, and the further fields of messages, stand in a file only where a row of it has
-them: other files are those of a halo that knew none. What has no type of its own in Arrow is JSON.
+A file has an optional column, or the further fields of messages, only if one of its rows has them.
+So all other files are the same as those of an older halo. Values without an Arrow type are JSON.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 _EXTRA = "extra"
-"""The field of a message on disk that holds its further fields."""
+"""Name of the field of a message on disk that contains its further fields."""
 
 
 def arrow_schema(
@@ -28,7 +28,7 @@ def arrow_schema(
 
     Args:
         feedback: The kind.
-        optional: Which of its optional columns stand in the file.
+        optional: The optional columns in the file.
         further: Whether messages have further fields.
     """
     import pyarrow as pa
@@ -93,8 +93,8 @@ class RowWriter:
     """Writes rows of one kind to an Arrow file, a chunk at a time.
 
     Args:
-        path: The file; written anew.
-        feedback: The kind of the rows.
+        path: The file. An existing one is replaced.
+        feedback: The kind of feedback of the rows.
     """
 
     def __init__(self, path: Path, feedback: Feedback) -> None:
@@ -121,7 +121,7 @@ class RowWriter:
         self._sink.close()
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Writes rows that have the columns of their kind, its optional ones, and their ids."""
+        """Writes rows with the columns of their kind, its optional columns, and their ids."""
         packed = [self._packed(row) for row in rows]
         given = {name for row in rows for name in row if row[name] is not None}
         optional = self._optional | (given & OPTIONAL_COLUMNS[self._feedback].keys())
@@ -152,7 +152,7 @@ class RowWriter:
         self._writer = pa.ipc.new_file(self._sink, self._schema)
 
     def _widen(self, optional: frozenset[str], further: bool) -> None:
-        """Begins the file again with more columns: a file has the same ones for all its rows."""
+        """Starts the file again with more columns, because its rows must have the same ones."""
         import pyarrow as pa
 
         self._close()
@@ -168,14 +168,14 @@ class RowWriter:
 
 
 class DataSet(Sequence[dict[str, Any]]):
-    """The rows of one data set: some Arrow files behind each other, not held in memory.
+    """The rows of one data set: a sequence of Arrow files that are not held in memory.
 
-    A row has the optional columns (`OPTIONAL_COLUMNS`) that it has something for, and its messages
-    the fields that they have; what is null is left out.
+    A row has only those optional columns (`OPTIONAL_COLUMNS`) that have a value, and its messages
+    only their own fields. Nulls are left out.
 
     Args:
         name: The set's name in the spec, for messages.
-        feedback: The kind of every row.
+        feedback: The kind of feedback of every row.
         files: Arrow files with the columns of `arrow_schema`.
     """
 
@@ -208,7 +208,7 @@ class DataSet(Sequence[dict[str, Any]]):
     def column(self, name: str) -> list[Any]:
         """Returns the values of one column, in the order of the rows.
 
-        An optional column is null for rows that have nothing for it.
+        An optional column is null for rows without a value.
         """
         if name not in self._table.column_names and name in OPTIONAL_COLUMNS[self.feedback]:
             return [None] * len(self)
@@ -227,7 +227,8 @@ class DataSet(Sequence[dict[str, Any]]):
         return self._row(self._table.slice(index, 1).to_pylist()[0])
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        # In batches: row by row Arrow takes five times as long, all at once they fill the memory.
+        # Rows are read in batches: one by one they take five times as long, and all at once they
+        # fill the memory.
         for batch in self._table.to_batches(max_chunksize=1024):
             yield from map(self._row, batch.to_pylist())
 

@@ -1,4 +1,4 @@
-"""The interface of a judge that gives each completion a number, and comparing by it."""
+"""The interface of a judge that gives each completion a score, and comparisons by score."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from halo_core.judge import (
 
 @dataclass(frozen=True)
 class Answer:
-    """A completion to be scored.
+    """A completion to score.
 
     Attributes:
-        id: Names it within its stage.
+        id: Its id in its stage.
         prompt: The messages before the completion.
         completion: The text.
-        fields: What else its message holds, such as `tool_calls`; None for nothing.
-        tools: The tools that the prompt offers; None for none.
+        fields: Further fields of its message, such as `tool_calls`, if any.
+        tools: The tools that the prompt offers, if any.
     """
 
     id: str
@@ -50,13 +50,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class Score:
-    """What a judge gives a completion.
+    """A judge's score for a completion.
 
     Attributes:
         id: Id of the answer.
-        value: Finite, in the judge's own unit; None when it could not be scored.
+        value: A finite number in the judge's own unit; None if it could not be scored.
         reason: The judge's words, or why it could not be scored.
-        cut: Whether it was too long for the judge, which saw a part of it or of its prompt.
+        cut: Whether the judge saw only a part of it or of its prompt, because it was too long.
     """
 
     id: str
@@ -65,7 +65,7 @@ class Score:
     cut: bool = False
 
     def fault(self) -> str | None:
-        """Returns which of its values no score can have; None where it is one.
+        """Returns the first invalid value; None if all are valid.
 
         >>> Score("1", float("inf")).fault()
         'the value inf'
@@ -86,25 +86,25 @@ SCORE_FORM = Form(
     "one Score per answer, with its id and a finite float or None",
     lambda id_, reason: Score(id_, None, reason),
 )
-"""What `ScoringSession.score` gives."""
+"""Description of what `ScoringSession.score` yields, for messages."""
 
 
 class ScoringSession(Protocol):
-    """An opened judge that scores; it holds connections, stores and models."""
+    """An open scoring judge with its connections, stores and models."""
 
     def score(self, answers: Sequence[Answer]) -> Iterable[Score]:
-        """Yields one score per answer, in any order; it never raises for a single one."""
+        """Yields one score per answer, in any order. Never raises for a single answer."""
         ...
 
 
 class ScoringJudge(Judge):
-    """Gives each completion a number; compares two by it, and labels by it.
+    """Gives each completion a score, and compares and labels completions by score.
 
     Raises:
-        PluginError: At class definition, when it has an `open` of its own.
+        PluginError: At class definition, when it has its own `open`.
     """
 
-    # Set again, so that this class is an interface too: an option must not shadow its members.
+    # Set again, so that this class is also an interface whose members no option may shadow.
     kind: ClassVar[str] = "judge"
 
     @classmethod
@@ -118,7 +118,7 @@ class ScoringJudge(Judge):
             )
 
     def tie_below(self) -> float:
-        """Returns by how much two scores differ at least where one is better."""
+        """Returns the smallest difference of two scores that makes one of them better."""
         return 0.0
 
     @final
@@ -126,7 +126,7 @@ class ScoringJudge(Judge):
         """Returns a session that prefers the higher score.
 
         Raises:
-            PluginError: When `open_scoring` or `tie_below` gives something else than it should.
+            PluginError: When `open_scoring` or `tie_below` returns something invalid.
         """
         return _comparing(self, context)
 
@@ -135,7 +135,7 @@ class ScoringJudge(Judge):
         """Returns a session that scores.
 
         Raises:
-            UserError: When it cannot score: no key, no such model.
+            UserError: When it cannot score, for example without a key or for an unknown model.
         """
 
 
@@ -151,14 +151,14 @@ def _comparing(judge: ScoringJudge, context: JudgeContext) -> Iterator[JudgeSess
 
 
 class ScoreComparisons:
-    """Prefers the text of the higher score; what `ScoringJudge.open` opens.
+    """The session of `ScoringJudge.open`, which prefers the text with the higher score.
 
-    Each text of a prompt is scored once per session, however often it is compared.
+    A session scores each text of a prompt once, however often it is compared.
 
     Args:
-        judge: Who opened the session.
-        session: What scores.
-        tie_below: Scores that differ by less are a tie; equal ones are in any case.
+        judge: The judge that opened the session.
+        session: The session that scores.
+        tie_below: The smallest difference that is not a tie. Equal scores are always a tie.
     """
 
     def __init__(self, judge: Component, session: ScoringSession, tie_below: float = 0.0) -> None:
@@ -171,7 +171,7 @@ class ScoreComparisons:
         """Yields one verdict per comparison, as soon as both of its texts are scored.
 
         Raises:
-            PluginError: When the session gives something else than one score per answer.
+            PluginError: When the session does not give exactly one score per answer.
         """
         asked: dict[str, Answer] = {}
         waiting: dict[str, list[Comparison]] = {}
@@ -208,7 +208,7 @@ _PASSED_OVER = Score("", None, "the judge gave no score")
 
 
 def higher(a: float, b: float, tie_below: float = 0.0) -> Winner:
-    """Returns which score is the higher one; a tie where they are equal or differ by less.
+    """Returns which score is higher, or a tie if they are equal or differ by less than `tie_below`.
 
     >>> higher(1.0, 0.5), higher(0.5, 0.5), higher(0.5, 0.6, tie_below=0.2)
     ('A', 'tie', 'tie')
@@ -221,12 +221,12 @@ def higher(a: float, b: float, tie_below: float = 0.0) -> Winner:
 def answer_id(
     prompt: Prompt, completion: str, fields: Fields | None = None, tools: Tools | None = None
 ) -> str:
-    """Returns what names a completion of a prompt by its content, on every machine.
+    """Returns the id of a completion of a prompt, which depends only on their content.
 
     Args:
-        prompt: The messages before it.
-        completion: Its text.
-        fields: What else its message holds.
+        prompt: The messages before the completion.
+        completion: The text.
+        fields: Further fields of its message.
         tools: The tools that the prompt offers.
 
     >>> answer_id([{"role": "user", "content": "hi"}], "Hello.")

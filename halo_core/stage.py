@@ -29,9 +29,9 @@ class ModelInput:
     """A model that a stage starts from, refers to or samples.
 
     Attributes:
-        path: A transformers folder, or an id on the hub.
-        revision: The hub revision; None for a folder.
-        digest: Names the weights.
+        path: A folder saved by transformers, or an id on the hub.
+        revision: The revision on the hub; None for a folder.
+        digest: A name of the weights.
     """
 
     path: str
@@ -40,7 +40,7 @@ class ModelInput:
 
 
 class StopFlag:
-    """Tells a stage that Ctrl-C or SIGTERM came. Check it between steps."""
+    """A flag that is set after Ctrl-C or SIGTERM. A stage checks it between steps."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -56,7 +56,7 @@ class StopFlag:
         return self._event.is_set()
 
     def raise_interrupted(self, kept: str) -> None:
-        """Raises `Interrupted`, saying what was kept.
+        """Raises `Interrupted` with a message that says what was kept.
 
         Raises:
             Interrupted: Always.
@@ -71,18 +71,18 @@ class StageContext:
     Attributes:
         id: The stage's id in the spec.
         folder: The stage's folder. A model goes to ``model/``, samples to ``samples.jsonl``,
-            verdicts to ``verdicts.jsonl``, feedback to ``feedback.jsonl``; whatever a resume needs
-            lies beside them.
+            verdicts to ``verdicts.jsonl``, feedback to ``feedback.jsonl``. Files that a resume
+            needs are next to them.
         seed: The run's seed.
-        models: Option name (``from``, ``reference``, and ``judge.from`` for that of a component
-            within) to model.
-        inputs: Option name (``of``, ``against``) to the folder of the stage it names.
-        data: Option name (``data``, ``prompts``, ``evaluate.NAME``) to rows, already converted.
-        cache: A folder shared by all stages, for what can be computed again (tokens).
-        events: Where metrics go; silent on ranks other than 0.
-        progress: Progress bars; silent on ranks other than 0.
-        stop: Whether to stop.
-        warn: Reports something the user should know, without stopping.
+        models: Models by option name: ``from``, ``reference``, or ``judge.from`` for an option of
+            an inner component.
+        inputs: Folders of stages by the option name (``of``, ``against``) that refers to them.
+        data: Converted rows by option name (``data``, ``prompts``, ``evaluate.NAME``).
+        cache: A folder that all stages share, for files that can be computed again (tokens).
+        events: The event log, which takes metrics; silent on ranks other than 0.
+        progress: Shows progress bars; silent on ranks other than 0.
+        stop: A flag that asks the stage to stop.
+        warn: Shows a warning to the user.
     """
 
     id: str
@@ -113,21 +113,20 @@ class StageContext:
         stop: StopFlag | None = None,
         warn: Callable[[str], None] | None = None,
     ) -> StageContext:
-        """Returns a context outside of a run: without inputs, silent, never asked to stop.
+        """Returns a context outside of a run. It is silent and has no inputs or request to stop.
 
         Args:
             folder: The stage's folder.
             id_: The stage's id.
             seed: The seed.
-            models: Option name to model.
-            inputs: Option name to the folder of the stage it names.
-            data: Option name to rows.
-            cache: The folder of what can be computed again; ``cache`` within `folder` when left
-                out.
-            events: Where metrics go; they are dropped when left out.
-            progress: Where bars are shown.
-            stop: Set it to ask the stage to stop.
-            warn: Takes warnings; `progress` shows them when left out.
+            models: Models by option name.
+            inputs: Folders of stages by the option name that refers to them.
+            data: Rows by option name.
+            cache: The folder of files that can be computed again. Default: ``cache`` in `folder`.
+            events: The event log, which takes metrics. By default they are dropped.
+            progress: Shows progress bars.
+            stop: A flag. Set it to ask the stage to stop.
+            warn: Receives warnings. By default `progress` shows them.
         """
         shown = progress or SilentProgress()
         return cls(
@@ -147,10 +146,10 @@ class StageContext:
 
 @dataclass(frozen=True)
 class StageResult:
-    """What a stage reports when it is done.
+    """The result of a stage.
 
     Attributes:
-        metrics: Final numbers, finite, by short names (``win``, ``loss``).
+        metrics: Finite final numbers by short names (``win``, ``loss``).
         headline: One plain sentence for the summary.
     """
 
@@ -160,15 +159,16 @@ class StageResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What is known of a stage before it runs.
+    """Known facts about a stage before it runs.
 
     Attributes:
-        weights: Those of the model it starts from; None if unknown, or it starts from none.
-        learned: About the rows that it learns from; None if unknown, or it learns from none.
-        rows: Option name (``data``, ``evaluate.NAME``) to about the rows; None if unknown.
-        inputs: Option name to folder, of the stages it takes from that are done.
-        cache: The folder shared by all stages.
-        done: Whether it is done itself, so that no work is ahead.
+        weights: Number of weights of the model it starts from; None if unknown or without a model.
+        learned: Approximate number of rows that it learns from; None if unknown or without rows.
+        rows: Approximate number of rows by option name (``data``, ``evaluate.NAME``); None if
+            unknown.
+        inputs: Folders of finished stages by the option name that refers to them.
+        cache: The folder that all stages share.
+        done: Whether the stage is already done, so that no work is ahead.
     """
 
     weights: int | None = None
@@ -181,12 +181,13 @@ class Known:
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """What a stage says of itself before it runs.
+    """A stage's forecast before it runs.
 
     Attributes:
-        weights: Those of the model it makes; None if unknown, or it makes none.
-        size: How large the work is, as label to text, one line each: memory, hours.
-        ahead: What is still to do, as label to text: requests, cost. Not shown of a done stage.
+        weights: Number of weights of the model it makes; None if unknown or without a model.
+        size: The size of the work as label to text, one line each: memory, hours.
+        ahead: The remaining work as label to text: requests, cost. It is not shown for a finished
+            stage.
     """
 
     weights: int | None = None
@@ -196,19 +197,19 @@ class Forecast:
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """What can be looked at of what a stage will be given, before anything is computed.
+    """Those inputs of a stage that can be checked before anything is computed.
 
     Attributes:
-        models: Model option (``from``, ``judge.from``) to the model where it is there; else the
-            nearest one that it descends from, or the sketch of it. Options of which nothing is
-            there yet are left out.
-        there: The options of `models` whose model is there itself, with its weights.
-        data: Data option to some of its rows, already converted, where they are there: the first
-            ones, and the first of each further sequence of roles.
-        sketch: A folder that is not there yet. A stage that makes a model from nothing may write
-            its configuration and its tokenizer there; later stages are then given that as model.
-        begins: Whether the run begins now and here. Else it is only planned, perhaps for another
-            machine, and nothing may be fetched.
+        models: Models by option (``from``, ``judge.from``). If a model does not exist yet, it is
+            the nearest model that it descends from, or its sketch. Options without any of these
+            are left out.
+        there: The options of `models` whose own model exists, with its weights.
+        data: Some converted rows by data option, if they exist: the first ones, and the first of
+            each further sequence of roles.
+        sketch: A folder that does not exist yet. A stage that makes a new model may write its
+            configuration and its tokenizer there, and later stages then get this as their model.
+        begins: Whether the run starts here and now. Otherwise it is only planned, perhaps for
+            another machine, and nothing may be fetched.
     """
 
     models: Mapping[str, ModelInput] = field(default_factory=dict)
@@ -226,19 +227,19 @@ _MOVED = {
     "model_defaults": "mark the option, as in Annotated[StartRef | None, Default('previous')]",
     "defaults": "mark the option, as in Annotated[RefPointEstimator | None, Default('loss')]",
 }
-"""Methods that stages once had, and what to do instead."""
+"""Methods of stages in earlier versions, with advice on what to do instead."""
 
 
 class Stage(Component):
     """A step of a run. It can be killed at any moment and run again in the same folder.
 
-    Options that name something are marked with what the stage does with it (`StartRef`, `LearnRef`,
-    `TestRef`, `RivalRef`): by that, and never by the option's name, the core counts rows, looks for
-    what is both learned from and tested on, and connects stages.
+    Options that refer to something are marked with its role (`StartRef`, `LearnRef`, `TestRef`,
+    `RivalRef`). By the role, and never by the option's name, the core counts rows, finds rows that
+    are both training and test data, and connects stages.
 
     Class variables:
-        produces: What other stages find in its folder. A stage that makes ``"feedback"`` overrides
-            `feedback_given` too.
+        produces: The kind of output that other stages find in its folder. A stage that makes
+            ``"feedback"`` also overrides `feedback_given`.
     """
 
     kind: ClassVar[str] = "stage"
@@ -254,7 +255,7 @@ class Stage(Component):
         for name, instead in _MOVED.items():
             if isinstance(cls.__dict__.get(name), FunctionType):
                 raise PluginError(
-                    f"nothing calls the method {name}() of a stage any more: {instead}",
+                    f"the method {name}() of a stage is no longer called: {instead}",
                     location=where,
                 )
         if cls.produces not in get_args(Product):
@@ -265,14 +266,14 @@ class Stage(Component):
         check_options(cls, cls.produces)
 
     def feedback_given(self) -> Feedback | None:
-        """Returns the kind of the rows in its ``feedback.jsonl``; None where it makes none."""
+        """Returns the kind of feedback in its ``feedback.jsonl``; None if it makes none."""
         return None
 
     def feedback_wanted(self) -> Mapping[str, Feedback]:
-        """Returns option to the feedback that it needs; options not named take any kind.
+        """Returns the kind of feedback that each option needs. Options without one take any kind.
 
-        Left alone, all that it learns from or is tested on (`LearnRef`, `TestRef`) is of the kind
-        of its loss, where it has one.
+        By default, if the stage has a loss, all data that it learns from or is tested on
+        (`LearnRef`, `TestRef`) must have the loss's kind of feedback.
         """
         loss = next((v for v in values_by_alias(self).values() if isinstance(v, Loss)), None)
         if loss is None:
@@ -281,43 +282,44 @@ class Stage(Component):
         return {option: feedback for option, role in roles if role in ("learn", "test")}
 
     def mistakes(self) -> Sequence[tuple[str, str]]:
-        """Returns (option, message) for options that contradict each other; no torch here."""
+        """Returns (option, message) for options that contradict each other. Must not use torch."""
         return ()
 
     def forecast(self, known: Known) -> Forecast:
-        """Returns what `halo plan` says of the stage before it runs; no torch here, asks nothing.
+        """Returns the forecast for `halo plan`. Must not use torch or send a request.
 
-        Left alone, the model it makes has the weights of the one that it starts from.
+        By default, the model that it makes has as many weights as the one that it starts from.
 
         Raises:
-            UserError: When what an input holds cannot be used; the plan says so and goes on.
+            UserError: When the content of an input cannot be used. The plan shows this and goes on.
         """
         return Forecast(weights=known.weights)
 
     def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
         """Returns (option, message) for options that do not suit the models and the rows.
 
-        `halo plan` and `halo run` ask every stage to do before anything is computed, and report
-        all mistakes of all stages together. An option within another is dotted: ``lora.targets``.
-        It may load heavy libraries, and should take a second, not more: a model is built without
-        its weights.
+        `halo plan` and `halo run` call this for every stage that will be computed, before anything
+        is computed, and report the mistakes of all stages together. An option inside another one
+        is dotted: ``lora.targets``. This method may load heavy libraries, but should take at most a
+        second. For example, build a model without its weights.
 
         Args:
-            inputs: What is there.
+            inputs: The inputs that already exist.
 
         Raises:
-            UserError: In place of a pair; the location names an option.
+            UserError: Instead of a pair. The location names an option.
         """
         return ()
 
     def view_rows(self, option: str, inputs: Inputs) -> Sequence[TokenView]:
-        """Returns rows as the stage's model sees them; none where it sees no tokens.
+        """Returns rows as the stage's model sees them; none if it sees no tokens.
 
         `halo data --tokens` shows them.
 
         Args:
-            option: The option for data whose rows are shown.
-            inputs: What is there; of the option's rows those that are shown.
+            option: The data option whose rows are shown.
+            inputs: The inputs that already exist, with only those rows of the option that are
+                shown.
 
         Raises:
             UserError: When the model or a row cannot be used.
@@ -325,17 +327,17 @@ class Stage(Component):
         return ()
 
     def preflight(self, models: Mapping[str, ModelInput]) -> None:
-        """Checks what can be checked before anything is trained, so that no training is in vain.
+        """Checks all that can be checked before training, so that no training is wasted.
 
-        The runner calls it once per stage to do, as soon as its models are there: before the first
-        stage, or right after the stage that makes the first model of the run.
+        The runner calls it once for each stage that will be computed, as soon as its models exist:
+        before the first stage, or right after the stage that makes the first model of the run.
 
         Args:
-            models: Model option to the nearest model that its own descends from, which is often
-                the one that the spec starts from.
+            models: The nearest existing model that each option's model descends from, often the one
+                that the spec starts from.
 
         Raises:
-            UserError: When the stage could not work; the location names an option.
+            UserError: When the stage would be unable to work. The location names an option.
         """
 
     def command(self, folder: Path) -> Sequence[str] | None:
@@ -344,9 +346,9 @@ class Stage(Component):
 
     @abstractmethod
     def run(self, context: StageContext) -> StageResult:
-        """Does the work, or goes on with it where an earlier call stopped.
+        """Does the work, or continues it where an earlier call stopped.
 
         Raises:
             UserError: When the data or the model cannot be used.
-            Interrupted: When `context.stop` was set; the state is saved.
+            Interrupted: When `context.stop` was set. The state is saved.
         """

@@ -1,4 +1,4 @@
-"""What a stage's options are marked with: their roles and defaults, checked when it is defined."""
+"""The roles and defaults that mark a stage's options, checked at its definition."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from halo_core.option_fields import (
 )
 
 MUST_SAY = ("model", "samples")
-"""Products of stages that must say of rows whether they learn from them or are tested on them."""
+"""Products of stages that must declare whether rows are training data or test data."""
 
 
 def roles_of(stage_class: type[Component]) -> dict[str, str]:
-    """Returns option to role: ``start``, ``learn`` and so on; of a component its kind (``loss``).
+    """Returns the role of each option: ``start``, ``learn``, or a component's kind (``loss``).
 
     Options without a role are left out.
     """
@@ -33,14 +33,14 @@ def _role(info: FieldInfo) -> str | None:
 
 
 def check_options(stage_class: type[Component], produces: str) -> None:
-    """Checks that the markers of a stage's options say something that the core can act on.
+    """Checks that the core can act on the markers of a stage's options.
 
     Args:
         stage_class: The stage.
-        produces: What it makes.
+        produces: The stage's product.
 
     Raises:
-        PluginError: When they do not.
+        PluginError: When it cannot.
     """
     where = f"{stage_class.__module__}.{stage_class.__qualname__}"
     fields = fields_by_alias(stage_class)
@@ -56,14 +56,14 @@ def check_options(stage_class: type[Component], produces: str) -> None:
     if produces in MUST_SAY and unsaid:
         raise PluginError(
             f"it makes {produces} and does not say what it does with the rows of {_list(unsaid)}: "
-            "mark what it learns from as LearnRef, and what it is tested on as TestRef",
+            "mark training data as LearnRef, and test data as TestRef",
             location=where,
         )
     many = [alias for alias, info in fields.items() if refers_to(info) and _is_many(info)]
     if many:
         raise PluginError(
-            f"{_list(many)}: a model, samples or verdicts are named one by one; expected an option "
-            "for each",
+            f"{_list(many)}: an option can name only one model, samples or verdicts; expected an "
+            "option for each",
             location=where,
         )
     for alias, info in fields.items():
@@ -74,10 +74,10 @@ def check_options(stage_class: type[Component], produces: str) -> None:
 
 
 def _problem(stage_class: type[Component], alias: str, default: Default) -> str | None:
-    """Returns what is wrong with the default of an option; None where nothing is."""
+    """Returns what is wrong with the default of an option; None if it is valid."""
     fields = fields_by_alias(stage_class)
     if fields[alias].is_required():
-        return "the option must be given; make it optional, with None as its default"
+        return "the option is required; make it optional, with None as its default"
     if default.when is not None and not hasattr(stage_class, default.when):
         return f"the stage has no attribute {default.when!r}"
     if refers_to(fields[alias]) == "model":
@@ -92,12 +92,12 @@ def _problem(stage_class: type[Component], alias: str, default: Default) -> str 
 
 
 def _is_many(info: FieldInfo) -> bool:
-    """Returns whether an option names several things at once; rows may be named so."""
+    """Returns whether an option refers to several things at once. Only rows may do so."""
     return refers_to(info) != "data" and is_collection(info)
 
 
 def _names_a_model(info: FieldInfo) -> bool:
-    """Returns whether an option names a model, and does not stand for another option itself."""
+    """Returns whether an option refers to a model and has no default from another option."""
     default = marker_of(info, Default)
     return refers_to(info) == "model" and (default is None or default.of == PREVIOUS)
 

@@ -1,4 +1,4 @@
-"""A row as a model sees it: what a stage shows for `halo data --tokens`."""
+"""A row as a model sees it, for `halo data --tokens`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class Tokens:
     """A piece of rendered text and its token ids.
 
     Attributes:
-        text: The text; with raw ids of a sample, what they decode to.
-        ids: Its token ids.
-        pieces: What each id decodes to, in order.
+        text: The text. For the raw ids of a sample, it is their decoded text.
+        ids: The token ids.
+        pieces: The decoded text of each id, in order.
     """
 
     text: str
@@ -23,14 +23,14 @@ class Tokens:
 
 @dataclass(frozen=True)
 class CompletionView:
-    """What a model learns of a completion.
+    """The part of a completion that a model learns.
 
     Attributes:
         column: The row's column: `completion`, `chosen`, `rejected` or `text`.
-        trained: The tokens that are trained, the end included where there is one.
+        trained: The tokens that are trained, including the end token if there is one.
         cut: Number of tokens that `max_length` cut off.
-        desirable: Its label; true for demonstrations, texts and chosen completions.
-        remarks: What is counted of it, in words.
+        desirable: Its label. It is true for demonstrations, texts and chosen completions.
+        remarks: Counted properties, as texts for people.
     """
 
     column: str
@@ -46,10 +46,10 @@ class TokenView:
 
     Attributes:
         row: Id of the row.
-        prompt: The prompt that it sees; None where the row was dropped.
-        prompt_cut: Whether the prompt lost its beginning.
-        completions: What it learns; none for a stage that only reads prompts.
-        dropped: Why the row is left out; None where it is not.
+        prompt: The prompt that it sees; None if the row was dropped.
+        prompt_cut: Whether the beginning of the prompt was cut.
+        completions: The completions that it learns; none for a stage that only reads prompts.
+        dropped: Why the row was dropped; None if it was not.
     """
 
     row: str

@@ -1,4 +1,4 @@
-"""The interfaces of what reads a run from outside: trackers and reports."""
+"""The interfaces of trackers and reports, which read a run from outside."""
 
 from __future__ import annotations
 
@@ -12,53 +12,53 @@ from halo_core.errors import PluginError
 from halo_core.events import Event
 
 SuiteStatus = Literal["running", "done", "failed", "interrupted", "pending"]
-"""How far a suite is; ``pending``: cells are left, and no process is known to run them."""
+"""Status of a suite. ``pending`` means that cells are left and no known process runs them."""
 
 
 class StartOver(Exception):
-    """Raised by a session that needs the run's events from the first one on.
+    """An exception that a session raises if it needs all of the run's events again.
 
-    Its store was emptied, say, or it was pointed at another one.
+    For example, its store was emptied, or it was pointed at another store.
     """
 
 
 class TrackerSession(ABC):
-    """An opened tracker. Called from one thread that is not the training loop's."""
+    """An open tracker. It is called from one thread, which is not the training loop's."""
 
     @abstractmethod
     def handle(self, events: Sequence[Event]) -> None:
-        """Takes the next events, in order; none now and then, as a sign of life.
+        """Takes the next events, in order. Sometimes there are none, as a sign of life.
 
-        Called again with the same ones if it raises.
+        If it raises, it is called again with the same events.
 
         Raises:
-            StartOver: To be called with the run's first events next.
+            StartOver: To get the run's first events in the next call.
         """
 
     def describe(self) -> Mapping[str, object]:
-        """Returns what the tracker says of itself, once all events were handled or given up.
+        """Returns the tracker's description after all events were handled or given up.
 
         It is shown at the end of `halo run`, and kept in `run.json` under the tracker's name.
-        Credentials in it are hidden. Nothing is shown of an empty one.
+        Credentials in it are hidden. An empty one is not shown.
 
         Returns:
-            JSON, with four keys that halo knows: `label`, what people call the tracker (its name
-            where left out); `url`, the page of the run; `ui`, a command that serves that page
-            where no server does; `links`, from names to addresses of further pages, printed
-            where there is no `ui`. All others are the tracker's own.
+            JSON with four keys that halo knows: `label`, a name for people (default: the tracker's
+            name); `url`, the page of the run; `ui`, a command that serves this page if no server
+            does; `links`, the addresses of further pages by name, which are printed if there is no
+            `ui`. All other keys are the tracker's own.
         """
         return {}
 
     def close(self) -> None:
-        """Lets go of connections; all events were handled or given up."""
+        """Closes connections, after all events were handled or given up."""
         return
 
 
 class Tracker(Component):
-    """Carries a run's events elsewhere. Handling an event twice must do no harm.
+    """Sends a run's events elsewhere. Handling an event twice must do no harm.
 
-    A tracker must have `open`. The other methods are abilities: each stands for "not offered"
-    until it is overridden.
+    A tracker must have `open`. The other methods are optional abilities, which are "not offered"
+    unless they are overridden.
 
     Raises:
         PluginError: At class definition, when it has a method that was renamed.
@@ -71,50 +71,50 @@ class Tracker(Component):
         super().__pydantic_init_subclass__(**kwargs)
         if "keeps_run" in vars(cls):
             raise PluginError(
-                "keeps_run() is called has_run() now: rename it, and return None where it cannot "
+                "keeps_run() is called has_run() now: rename it, and return None if it cannot "
                 "be known",
                 location=f"{cls.__module__}.{cls.__qualname__}",
             )
 
     @abstractmethod
     def open(self, run: Path, workspace: Path) -> TrackerSession:
-        """Returns a session for the run in folder `run`; must not block or touch the network."""
+        """Returns a session for the run in folder `run`. Must not block or use the network."""
 
     def has_run(self, run: Path, workspace: Path) -> bool | None:
         """Returns whether the store still has a run whose events were all taken.
 
-        A suite that is run again passes over the finished cells that the store has.
+        If a suite is run again, it skips the finished cells that the store still has.
 
         Args:
             run: The run's folder.
             workspace: The workspace.
 
         Returns:
-            True or False; None where it cannot be known: then what was taken once is believed to
-            be there.
+            True or False; None if it cannot be known. Then events that were taken are assumed to be
+            still there.
         """
         return None
 
     def tell_suite(
         self, suite: Path, workspace: Path, status: SuiteStatus
     ) -> Mapping[str, object] | None:
-        """Shows a suite as one parent of its cells' runs, up to date with its `suite.json`.
+        """Shows a suite as one parent of its cells' runs, with the state in its `suite.json`.
 
-        Called again whenever a cell ends; calling it twice changes nothing.
+        It is called whenever a cell ends. Calling it twice changes nothing.
 
         Args:
             suite: The suite's folder, ``<workspace>/suites/<name>``.
             workspace: The workspace.
-            status: How far the suite is.
+            status: The status of the suite.
 
         Returns:
-            As `TrackerSession.describe`, with the page of the suite; it is kept in `suite.json`.
-            None where it shows no suites.
+            A description as from `TrackerSession.describe`, with the page of the suite, which is
+            kept in `suite.json`; None if it shows no suites.
         """
         return None
 
     def take_report(self, report: Path, suite: Path, workspace: Path) -> bool:
-        """Shows the files of a report with the suite's parent; again, they are replaced.
+        """Shows the files of a report with the suite's parent. A later call replaces them.
 
         Args:
             report: The folder of the files.
@@ -122,21 +122,21 @@ class Tracker(Component):
             workspace: The workspace.
 
         Returns:
-            Whether it took the report; False where it takes none.
+            Whether it took the report; False if it takes none.
         """
         return False
 
     def compare_runs(self, runs: Sequence[Path], workspace: Path) -> Mapping[str, object] | None:
-        """Returns where several runs are next to each other; reads only what is on disk.
+        """Returns the page that shows several runs side by side. Reads only files on disk.
 
         Args:
-            runs: The folders of runs, each once.
+            runs: The folders of the runs, without repeats.
             workspace: The workspace of the first of them.
 
         Returns:
-            As `TrackerSession.describe`, with the page of the runs, and in `absent` the folders
-            (texts) of those that are not on it, since the tracker does not have them. None where
-            it has no such page.
+            A description as from `TrackerSession.describe`, with the page of the runs. `absent` has
+            the folders (texts) of runs that are not on it, because the tracker does not have them.
+            None if it has no such page.
         """
         return None
 

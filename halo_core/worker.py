@@ -1,7 +1,7 @@
-"""What each rank of a stage runs: ``python -m halo_core.worker STAGE_FOLDER``.
+"""The program of each rank of a stage: ``python -m halo_core.worker STAGE_FOLDER``.
 
-The controller, or whoever submits to a cluster, starts it through a launcher such as
-``accelerate launch``, which sets ``RANK``. Rank 0 writes events and the result.
+The controller, or a job on a cluster, starts it through a launcher such as ``accelerate launch``,
+which sets ``RANK``. Rank 0 writes events and the result.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def work(folder: Path) -> int:
         progress = stderr_progress() if rank == 0 else None
         execute(folder, stop=stop, progress=progress, main=rank == 0)
     except BusyError as error:
-        # The folder is another's: an error in it would be taken for one of its workers.
+        # Another process owns the folder, where an error would look like one of its workers'.
         print(f"halo worker: {error}", file=sys.stderr)
         return error.exit_code
-    # SystemExit too: a rank that ends with 0 would be taken for one that did its work.
+    # SystemExit too: a rank that exits with 0 would look as if it had done its work.
     except (Exception, SystemExit) as error:
-        # The first error is the cause; those of other ranks follow from it.
+        # The first error is the cause. The errors of other ranks follow from it.
         if not (folder / ERROR.name).exists():
             write_error(folder, error)
         return error.exit_code if isinstance(error, HaloError) else 1

@@ -1,1 +1,1 @@
-"""Calls of plugins' methods, each within a guard that blames the plugin at its own line."""
+"""Guarded calls of plugins' methods. An error in a call names the plugin and its own line."""

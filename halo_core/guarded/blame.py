@@ -1,8 +1,8 @@
-"""Blames the right plugin: what a third party's code raised or gave back, and where in its files.
+"""Attributes errors to the right plugin: what its code raised or returned, and where in its files.
 
-Every call of a component's method from the core goes through `blaming`. What the method raises by
-accident becomes a `PluginError` that names the component, its distribution and a line of *its*
-source; what it raises on purpose (any `HaloError`) passes through.
+The core calls every method of a component through `blaming`. An unexpected error becomes a
+`PluginError` that names the component, its distribution and a line of *its* source. An error that
+is raised on purpose (any `HaloError`) is passed on.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ FILE_PREFIX = "file:"
 
 @contextmanager
 def blaming(component: Component, call: str) -> Iterator[None]:
-    """Turns what a component's method raises by accident into an error that blames its plugin.
+    """Turns an unexpected error of a component's method into an error that names its plugin.
 
     Args:
-        component: Whose method is called within the `with` statement.
-        call: The call, for the message: ``load('train')``; parentheses are added where it has none.
+        component: The component whose method is called in the `with` statement.
+        call: The call, for the message: ``load('train')``. Missing parentheses are added.
 
     Raises:
-        PluginError: In place of any exception that is no `HaloError`, and of `SystemExit`: a plugin
-            that calls ``sys.exit(0)`` must not end halo as if all had gone well.
+        PluginError: In place of any exception that is not a `HaloError`, also of `SystemExit`: a
+            plugin that calls ``sys.exit(0)`` must not end halo as if everything had succeeded.
     """
     try:
         yield
@@ -45,7 +45,7 @@ def blaming(component: Component, call: str) -> Iterator[None]:
 
 @contextmanager
 def blaming_exit(component: Component, call: str) -> Iterator[None]:
-    """Is `blaming` where exceptions are borne: it blames a component for `SystemExit` alone.
+    """Works as `blaming`, but only for `SystemExit`, where other exceptions are tolerated.
 
     Raises:
         PluginError: In place of `SystemExit`.
@@ -72,11 +72,12 @@ def plugin_error(
     """Returns the error that blames a component for one of its methods.
 
     Args:
-        component: Who is to blame.
+        component: The component to blame.
         call: The method, as for `blaming`.
-        what: What it did: ``returned None; expected a LossOutput``.
-        trace: Where it raised; the place is then the innermost line of the plugin's own files.
-        function: What was called, where it is no method of the component but of what it opened.
+        what: The mistake: ``returned None; expected a LossOutput``.
+        trace: The traceback of its error. The place is the innermost line of the plugin's files.
+        function: The called function, if it is not a method of the component but of an object
+            that it opened.
     """
     method, _, arguments = call.partition("(")
     message = (
@@ -93,7 +94,7 @@ def _from(origin: Origin | None) -> str:
 
 
 def raised_in(trace: TracebackType | None, component: Component) -> str | None:
-    """Returns ``file:line`` of the innermost frame in a component's own files; None without one."""
+    """Returns ``file:line`` of the innermost frame in a component's files, or None."""
     for frame in reversed(traceback.extract_tb(trace)):
         if owns(component, frame.filename):
             return f"{frame.filename}:{frame.lineno}"
@@ -101,8 +102,8 @@ def raised_in(trace: TracebackType | None, component: Component) -> str | None:
 
 
 def owns(component: Component, file: str) -> bool:
-    """Returns whether a source file belongs to the package, or the file, of a component's class."""
-    # Both packages own their files: the one that registered a class may only pass on another's.
+    """Returns whether a source file belongs to a component: to its class's package or file."""
+    # Both packages own their files, because a package may register a class of another package.
     if component.spec_origin is not None:
         target = component.spec_origin.target
         if target.startswith(FILE_PREFIX):
@@ -113,7 +114,7 @@ def owns(component: Component, file: str) -> bool:
 
 
 def _is_in(file: str, module: str) -> bool:
-    """Returns whether a file is one of the top-level package that a module belongs to."""
+    """Returns whether a file belongs to the top-level package of a module."""
     top = sys.modules.get(module.partition(".")[0])
     if top is None:
         return False
@@ -124,16 +125,17 @@ def _is_in(file: str, module: str) -> bool:
 def definition_of(
     component: Component, method: str, function: Callable[..., object] | None = None
 ) -> str:
-    """Returns ``file:line`` where a component's class defines a method; else the class itself.
+    """Returns ``file:line`` of a method's definition in a component's class, or else of the class.
 
-    A method that is inherited from the core is not the plugin's: then the class is the place.
+    If the method is inherited from the core, the place is the class, because the method is not the
+    plugin's.
 
     Args:
-        component: Whose files are looked at.
+        component: The component whose files are searched.
         method: The name of the method.
-        function: The method itself, where it is of what the component opened.
+        function: The method itself, if it belongs to an object that the component opened.
     """
-    # A method that is not there is taken for `blaming`, which no plugin owns: its class is blamed.
+    # `blaming` stands in for a missing method. No plugin owns it, so the class is blamed.
     called: Any = getattr(type(component), method, blaming) if function is None else function
     code = getattr(inspect.unwrap(called), "__code__", None)
     if isinstance(code, CodeType) and owns(component, code.co_filename):
@@ -142,7 +144,7 @@ def definition_of(
 
 
 def class_place(cls: type) -> str:
-    """Returns ``file:line`` of a class's definition; its dotted name where there is no source."""
+    """Returns ``file:line`` of a class's definition, or its dotted name if there is no source."""
     try:
         return f"{inspect.getsourcefile(cls)}:{inspect.getsourcelines(cls)[1]}"
     except (OSError, TypeError):
@@ -150,20 +152,21 @@ def class_place(cls: type) -> str:
 
 
 def first_wrong(given: object, right: Mapping[str, bool]) -> str | None:
-    """Returns the first value of an object that cannot be, for a message; None without one.
+    """Returns the first invalid value of an object, for a message; None if all are valid.
 
     Args:
-        given: What a plugin gave.
-        right: Name of an attribute to whether its value can be.
+        given: The object from a plugin.
+        right: Whether the value of each attribute is valid, by the attribute's name.
     """
     wrong = [name for name, holds in right.items() if not holds]
     return f"the {wrong[0]} {getattr(given, wrong[0])!r}" if wrong else None
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Returns whether a value is a finite Python number; truth values are none.
+    """Returns whether a value is a finite Python number. Booleans are not numbers.
 
-    A whole number that is too large for a float is none either: nobody could print it.
+    A whole number that is too large for a float does not count either, because it cannot be
+    printed.
 
     >>> is_number(0.5), is_number(float("nan")), is_number(True), is_number("1")
     (True, False, False, False)
@@ -177,7 +180,7 @@ def is_number(value: object) -> TypeGuard[float]:
 
 
 def is_text(value: object) -> TypeGuard[str]:
-    r"""Returns whether a value is text that can be printed: half of a surrogate pair cannot.
+    r"""Returns whether a value is printable text, which half of a surrogate pair is not.
 
     >>> is_text("smile"), is_text("\ud83d"), is_text(None)
     (True, False, False)

@@ -1,8 +1,8 @@
-"""The sessions that judges open, guarded, and what they reply, checked.
+"""Opens judges' sessions with a guard, and checks their replies.
 
-A judge that opens something else than a session, or replies something else than it was asked, is a
-fault of its author: a `PluginError` that blames it. So is one that ends Python; whatever else a
-session raises while it answers passes.
+If a judge does not open a session, or replies to something it was not asked, its author made a
+mistake, and a `PluginError` names the judge. The same holds if it exits Python. Any other error
+that a session raises while it answers is passed on.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from halo_core.guarded.blame import blaming, blaming_exit, plugin_error
 
 
 class Named(Protocol):
-    """What is asked, and what is replied: both carry the id of the item."""
+    """An item or a reply to it. Both have the id of the item."""
 
     @property
     def id(self) -> str:
-        """Names the item within its stage."""
+        """The item's id in its stage."""
         ...
 
 
@@ -30,7 +30,7 @@ class Reply(Named, Protocol):
     """A reply, such as a `Verdict` or a `Score`."""
 
     def fault(self) -> str | None:
-        """Returns which of its values cannot be; None where all can."""
+        """Returns which of its values is invalid; None if all are valid."""
         ...
 
 
@@ -40,14 +40,14 @@ ReplyT = TypeVar("ReplyT", bound=Reply)
 
 @dataclass(frozen=True)
 class Form(Generic[ReplyT]):
-    """What a session is asked with, and what it gives.
+    """A kind of session: how it is called and how it replies.
 
     Attributes:
         opens: The judge's method that opens such a session.
         method: The session's method.
         reply: The class of its replies.
-        expected: What it should give, for messages.
-        unscored: Makes the reply to an item that has none, of its id and the reason.
+        expected: Description of its replies, for messages.
+        unscored: Makes a reply for an item without one, from its id and the reason.
     """
 
     opens: str
@@ -61,22 +61,22 @@ class Form(Generic[ReplyT]):
 def opened(
     judge: Component, form: Form[Any], open_: Callable[[], AbstractContextManager[Any]]
 ) -> Iterator[Any]:
-    """Opens a session, and closes it on leaving.
+    """Opens a session, and closes it at the end of the block.
 
     Args:
-        judge: Who is opened.
-        form: What kind of session it should be.
+        judge: The judge that opens the session.
+        form: The kind of session.
         open_: Calls the method that `form.opens` names.
 
     Raises:
-        PluginError: When the judge raises by accident, or opens no such session.
+        PluginError: When the judge raises an unexpected error, or does not open such a session.
     """
     with blaming(judge, form.opens):
         manager: object = open_()
         if not isinstance(manager, AbstractContextManager):
             expected = "expected a context manager that gives a session"
             raise plugin_error(judge, form.opens, f"returned {manager!r}; {expected}")
-        # No `with`: what our own code raises while the session is open is not the judge's fault.
+        # Without `with`: errors of halo's own code while the session is open are not the judge's.
         session = manager.__enter__()
     try:
         if not callable(getattr(session, form.method, None)):
@@ -84,7 +84,7 @@ def opened(
             raise plugin_error(judge, form.opens, what)
         yield session
     except BaseException as error:
-        with blaming(judge, form.opens):  # What the session makes of an error changes nothing.
+        with blaming(judge, form.opens):  # The session must not change the error.
             manager.__exit__(type(error), error, error.__traceback__)
         raise
     with blaming(judge, form.opens):
@@ -97,17 +97,17 @@ def checked_replies(
     items: Sequence[ItemT],
     form: Form[ReplyT],
 ) -> Iterator[ReplyT]:
-    """Yields what a method of a session gives on some items, as it comes.
+    """Yields the replies of a session's method to some items, as they come.
 
     Args:
-        judge: Who opened the session.
+        judge: The judge that opened the session.
         method: The session's method that answers.
-        items: What it is asked, with ids of their own.
-        form: What it should give.
+        items: The items to reply to, with distinct ids.
+        form: The kind of session.
 
     Raises:
-        PluginError: When it gives something that is no reply to one of the items that wait for one,
-            or raises `SystemExit`.
+        PluginError: When it gives something that is not a reply to an item that is still open, or
+            raises `SystemExit`.
     """
 
     def wrong(came: str) -> PluginError:

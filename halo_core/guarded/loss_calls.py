@@ -1,8 +1,7 @@
-"""Calls a loss's methods, and refuses what a loss should not give back, in the plugin's own name.
+"""Calls a loss's methods, and refuses invalid results with an error that names the plugin.
 
-A loss is somebody else's code. What it gives is checked here, before anything is done with it, so
-that a mistake is an error about the loss and its file, and not one about halo. Nothing is checked
-that would make a GPU wait.
+A loss is somebody else's code. Its results are checked here before they are used, so that a mistake
+becomes an error about the loss and its file, and not about halo. No check makes a GPU wait.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _HEAD_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def is_tensor(value: object) -> TypeGuard[Tensor]:
-    """Returns whether a value is a tensor; the core never imports torch to find out."""
+    """Returns whether a value is a tensor, without an import of torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
 
@@ -34,15 +33,15 @@ def is_number(value: object) -> TypeGuard[float]:
 
 
 def output_of(loss: Loss, batch: LossBatch) -> LossOutput:
-    """Returns what a loss gives back for a batch.
+    """Returns the output of a loss for a batch.
 
     Args:
         loss: The loss.
         batch: The batch that it sees.
 
     Raises:
-        PluginError: When it gives back anything but a `LossOutput` with one loss per example, or
-            changes the batch in place: others see it too.
+        PluginError: When it returns anything but a `LossOutput` with one loss per example, or
+            changes the batch in place, which others also use.
     """
     before = _versions(batch)
     output: object = loss(batch)
@@ -54,13 +53,13 @@ def output_of(loss: Loss, batch: LossBatch) -> LossOutput:
 
 
 def _examples(loss: Loss, batch: LossBatch) -> int:
-    """How many examples a batch has, told by shapes alone."""
+    """Returns the number of examples in a batch, from shapes alone."""
     completions = 2 if loss.resolved_feedback() == "paired" else 1
     return len(batch.desirable) // (completions + (batch.sampled is not None))
 
 
 def _versions(batch: LossBatch) -> dict[str, int]:
-    """How often each tensor of a batch was changed in place: torch counts it, without waiting."""
+    """Returns how often each tensor of a batch was changed in place, as torch counts it."""
     values = {field.name: getattr(batch, field.name) for field in fields(batch)}
     values |= batch.heads
     return {name: value._version for name, value in values.items() if is_tensor(value)}
@@ -69,17 +68,17 @@ def _versions(batch: LossBatch) -> dict[str, int]:
 def checked_output(
     loss: Loss, method: str, output: object, batch: LossBatch, *, examples: int
 ) -> LossOutput:
-    """Returns an output that is one.
+    """Returns an output after checking it.
 
     Args:
-        loss: Whose method gave it.
-        method: The method that gave it.
-        output: What the method gave.
-        batch: The batch that it was given.
-        examples: The examples of the batch.
+        loss: The loss whose method returned it.
+        method: The method that returned it.
+        output: The returned value.
+        batch: The batch that the method was given.
+        examples: Number of examples in the batch.
 
     Raises:
-        PluginError: When it is none.
+        PluginError: When it is not a valid output.
     """
     if not isinstance(output, LossOutput):
         raise plugin_error(
@@ -99,8 +98,8 @@ def _wrong_losses(output: LossOutput, batch: LossBatch, examples: int) -> str | 
     if wrong is not None:
         return wrong
     learned = [batch.policy_token_logps, *batch.heads.values()]
-    # A reward model learns by its head alone. And nothing has a gradient where a set is only
-    # measured, which is right.
+    # A reward model learns only through its head. And when a set is only evaluated, nothing has a
+    # gradient, which is right.
     if not losses.requires_grad and any(values.requires_grad for values in learned):
         return "gave losses without a gradient; they must depend on the policy or a head"
     if weights is None:
@@ -138,7 +137,7 @@ def _wrong_extras(output: LossOutput, batch: LossBatch) -> str | None:
 
 
 def wrong_metrics(metrics: object) -> str | None:
-    """Returns what is wrong with metrics, name to (sum, count); None where nothing is."""
+    """Returns what is wrong with metrics, name to (sum, count); None if they are valid."""
     if not isinstance(metrics, Mapping):
         return f"gave metrics that are {_kind(metrics)}; expected name to (sum, count)"
     for name, pair in metrics.items():
@@ -161,11 +160,11 @@ def wrong_metrics(metrics: object) -> str | None:
 
 
 def changed_logratios(loss: Loss, token_logratios: Tensor) -> Tensor:
-    """Returns the log-ratios of tokens as a loss and its reference point see them, nats [N].
+    """Returns the tokens' log-ratios that a loss and its reference point see, in nats [N].
 
     Raises:
-        PluginError: When the loss gives back anything but one number per token, with the gradient,
-            or works in place.
+        PluginError: When the loss returns anything but one number per token with the gradient, or
+            changes them in place.
     """
     before = token_logratios._version
     changed: object = loss.change_logratios(token_logratios)
@@ -188,30 +187,31 @@ def changed_logratios(loss: Loss, token_logratios: Tensor) -> Tensor:
 
 
 def with_changed_logratios(loss: Loss, batch: LossBatch) -> LossBatch:
-    """Returns a batch as a loss sees it: with its change of the log-ratios, token by token.
+    """Returns the batch that a loss sees, with its change of the tokens' log-ratios.
 
-    The policy's log-probabilities become those that have the changed log-ratios. A loss that
-    changes nothing gets the batch as it is.
+    The policy's log-probabilities are changed so that they give the changed log-ratios. A loss that
+    changes nothing gets the batch itself.
 
     Raises:
-        PluginError: When the loss gives back anything but one log-ratio per token.
+        PluginError: When the loss returns anything but one log-ratio per token.
     """
     reference = batch.reference_token_logps
     if reference is None:
         return batch
     token_logratios = batch.policy_token_logps - reference
     changed = changed_logratios(loss, token_logratios)
-    # The same object and not only the same numbers: adding the reference back would round.
+    # This returns the same object, not only the same numbers: adding the reference back would
+    # round.
     if changed is token_logratios:
         return batch
     return replace(batch, policy_token_logps=reference + changed)
 
 
 def heads_of(loss: Loss) -> tuple[Head, ...]:
-    """Returns the heads that a loss wants.
+    """Returns the heads that a loss needs.
 
     Raises:
-        PluginError: When it raises, or gives anything but heads with names of their own.
+        PluginError: When it raises, or returns anything but heads with distinct names.
     """
     with blaming(loss, "heads"):
         heads: object = loss.heads()
@@ -228,22 +228,22 @@ def heads_of(loss: Loss) -> tuple[Head, ...]:
 
 
 def _wrong_head(head: Head) -> str | None:
-    """What is wrong with a head, whose name becomes that of a module of torch."""
+    """Returns what is wrong with a head. Its name becomes the name of a torch module."""
     if not isinstance(head.name, str) or not _HEAD_NAME.fullmatch(head.name):
         return f"the name is {head.name!r}; expected letters, digits, - and _"
     if head.at not in ("tokens", "end"):
         return f"at is {head.at!r}; expected 'tokens' or 'end'"
     layers: object = head.hidden_layers
     if not isinstance(layers, int) or isinstance(layers, bool) or layers < 0:
-        return f"hidden_layers is {layers!r}; expected a whole number from 0 on"
+        return f"hidden_layers is {layers!r}; expected a whole number of at least 0"
     return None
 
 
 def mistakes_within_pairs_of(loss: Loss) -> tuple[str, ...]:
-    """Returns what is wrong with a loss's options where it sees chosen completions alone.
+    """Returns what is wrong with a loss's options if it sees only chosen completions.
 
     Raises:
-        PluginError: When it raises, or gives anything but sentences.
+        PluginError: When it raises, or returns anything but sentences.
     """
     with blaming(loss, "mistakes_within_pairs"):
         mistakes: object = loss.mistakes_within_pairs()
@@ -255,10 +255,10 @@ def mistakes_within_pairs_of(loss: Loss) -> tuple[str, ...]:
 
 
 def control_tokens_of(loss: Loss) -> tuple[str, str] | None:
-    """Returns a loss's tokens for desirable and undesirable completions; None without any.
+    """Returns a loss's tokens for desirable and undesirable completions; None if it has none.
 
     Raises:
-        PluginError: When it raises, or gives anything but None or two texts that differ.
+        PluginError: When it raises, or returns anything but None or two different texts.
     """
     with blaming(loss, "control_tokens"):
         tokens: object = loss.control_tokens()
@@ -275,10 +275,10 @@ def control_tokens_of(loss: Loss) -> tuple[str, str] | None:
 
 
 def settled(loss: Loss, counts: ClassCounts) -> Settled:
-    """Returns what a loss makes of the numbers of desirable and undesirable completions.
+    """Returns the loss settled for the numbers of desirable and undesirable completions.
 
     Raises:
-        PluginError: When it raises, or gives anything but a `Settled` with a copy of itself and
+        PluginError: When it raises, or returns anything but a `Settled` with a copy of itself and
             texts.
     """
     with blaming(loss, "settle"):
@@ -301,7 +301,7 @@ def statistics_of(loss: Loss, batch: LossBatch) -> Mapping[str, Tensor]:
     """Returns a loss's sums over a micro-batch.
 
     Raises:
-        PluginError: When it gives anything but single numbers by name, without a gradient.
+        PluginError: When it returns anything but single numbers by name, without a gradient.
     """
     sums: object = loss.statistics(batch)
     if not isinstance(sums, Mapping):

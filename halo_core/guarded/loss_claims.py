@@ -1,4 +1,4 @@
-"""Asks a loss once for all that it says of itself, so that whoever asks later can rely on it."""
+"""Checks all that a loss declares about itself once, so that later callers can rely on it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from halo_core.loss import Loss, Need
 
 
 def check_claims(loss: Loss) -> None:
-    """Checks what a loss says of itself with its options: a spec's check calls it.
+    """Checks what a loss declares about itself with its options. The check of a spec calls it.
 
     Raises:
-        PluginError: When it says something that cannot be, or raises; it names the loss, and not
-            the stage or the loss around it that would stumble over it later.
+        PluginError: When a declaration is invalid, or raises. The error names the loss, and not
+            the stage or the wrapper that would otherwise fail later.
     """
     _check_feedback(loss)
     _check_needs(loss)
@@ -51,7 +51,7 @@ def _check_needs(loss: Loss) -> None:
             guess = did_you_mean(str(need), known)
             what = f"names {need!r}.{guess} Known: {', '.join(known)}"
             raise plugin_error(loss, "needed", what)
-    # A wrapper declares none: what it needs is what the wrapped loss needs.
+    # A wrapper declares no needs, because it needs what the wrapped loss needs.
     declared = getattr(type(loss), "needs", needs)
     if more := [need for need in needs if need not in declared]:
         what = f"names {more[0]!r}, which the class variable needs does not"

@@ -1,4 +1,4 @@
-"""Calls an estimator's methods, and refuses what it should not give back, in the plugin's name."""
+"""Calls an estimator's methods, and refuses invalid results with an error naming the plugin."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def pairs_of(estimator: RefPointEstimator, plan: PairingPlan, rng: random.Random
 
 
 def partners_of(estimator: RefPointEstimator) -> Literal["batch", "fixed"]:
-    """Returns which partners an estimator wants its pairs to be made of.
+    """Returns the partners from which an estimator's pairs are made.
 
     Raises:
-        PluginError: When it raises, or wants others.
+        PluginError: When it raises, or returns anything else.
     """
     with blaming(estimator, "partners"):
         partners: object = estimator.partners()
@@ -57,10 +57,10 @@ def partners_of(estimator: RefPointEstimator) -> Literal["batch", "fixed"]:
 def estimate_of(
     estimator: RefPointEstimator, observed: Observed, state: Mapping[str, float]
 ) -> Estimate:
-    """Returns what an estimator makes of a global batch.
+    """Returns an estimator's estimate from a global batch.
 
     Raises:
-        PluginError: When it is no `Estimate` of plain numbers, as checkpoints keep them.
+        PluginError: When it is not an `Estimate` of plain numbers, which checkpoints need.
     """
     estimate: object = estimator.estimate(observed, state)
     if not isinstance(estimate, Estimate):
@@ -85,10 +85,10 @@ def estimate_of(
 
 
 def known_point(estimator: RefPointEstimator, state: Mapping[str, float]) -> Estimate:
-    """Returns the point of an estimator that is `lagged`, before anything is observed.
+    """Returns the point of a `lagged` estimator before anything is observed.
 
     Raises:
-        PluginError: When it is no plain number.
+        PluginError: When it is not a plain number.
     """
     value: object = estimator.point_from(state)
     if not is_number(value):
@@ -101,12 +101,12 @@ def points_within(estimator: RefPointEstimator, chosen: Tensor, rejected: Tensor
     """Returns the reference point of each chosen completion, from its own pair [P].
 
     Args:
-        estimator: One that observes each pair.
+        estimator: An estimator that observes each pair.
         chosen: Log-ratio of each chosen completion, nats [P].
-        rejected: The same of each rejected one [P].
+        rejected: Log-ratio of each rejected completion, nats [P].
 
     Raises:
-        PluginError: When there is not one for each.
+        PluginError: When there is not exactly one point per pair.
     """
     points: object = estimator.within_pair(chosen, rejected)
     if not is_tensor(points):

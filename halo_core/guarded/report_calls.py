@@ -1,4 +1,4 @@
-"""Calls the method of a report: what it raises by accident, or gives back wrongly, is its fault."""
+"""Calls a report, and turns its unexpected errors and wrong results into errors that name it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ def written_by(report: Report, run: Path) -> Path:
         run: The run's folder.
 
     Raises:
-        PluginError: When it raises by accident, or gives back no file of the run's folder.
-        HaloError: What it raises on purpose.
+        PluginError: When it raises an unexpected error, or does not return a file in the run's
+            folder.
+        HaloError: When it raises one on purpose.
     """
     with blaming(report, "write"):
         path: object = report.write(run)

@@ -1,7 +1,7 @@
-"""Calls the methods of a stage: what one raises by accident, or gives back wrongly, is its fault.
+"""Calls a stage's methods, and turns unexpected errors and wrong results into errors that name it.
 
-Each function here calls one method and returns what the core can rely on. What a stage raises on
-purpose (any `HaloError`) passes through.
+Each function here calls one method and returns a result that the core can rely on. An error that a
+stage raises on purpose (any `HaloError`) is passed on.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PROMISED: Mapping[Product, str] = {
     "verdicts": VERDICTS.name,
     "feedback": FEEDBACK.name,
 }
-"""What a stage leaves in its folder, by what it makes."""
+"""Files that a stage writes into its folder, by its product."""
 
 
 def mistakes_of(stage: Stage) -> list[tuple[str, str]]:
@@ -52,7 +52,7 @@ def _pairs(component: Component, method: str, call: Callable[[], object]) -> lis
 
 
 def feedback_wanted_of(stage: Stage) -> Mapping[str, Feedback]:
-    """Returns data option to the feedback that it needs."""
+    """Returns the kind of feedback that each data option needs."""
     with blaming(stage, "feedback_wanted"):
         wanted: object = stage.feedback_wanted()
     if not isinstance(wanted, Mapping):
@@ -60,7 +60,7 @@ def feedback_wanted_of(stage: Stage) -> Mapping[str, Feedback]:
     options = [a for a, info in fields_by_alias(type(stage)).items() if refers_to(info) == "data"]
     for option, kind in wanted.items():
         if str(option).partition(".")[0] not in options:
-            what = f"names {option!r}, which is no option for data; it has {', '.join(options)}"
+            what = f"names {option!r}, which is not a data option; expected {', '.join(options)}"
             raise plugin_error(stage, "feedback_wanted", what)
         if not (isinstance(kind, str) and kind in COLUMNS):
             what = f"names {kind!r} for {option!r}; expected one of {', '.join(COLUMNS)}"
@@ -79,7 +79,7 @@ def feedback_given_of(stage: Stage) -> Feedback:
 
 
 def forecast_of(stage: Stage, known: Known) -> Forecast:
-    """Returns what a stage says of itself before it runs."""
+    """Returns a stage's forecast."""
     with blaming(stage, "forecast"):
         forecast: object = stage.forecast(known)
     if not isinstance(forecast, Forecast):
@@ -97,7 +97,7 @@ def forecast_of(stage: Stage, known: Known) -> Forecast:
 
 
 def view_rows_of(stage: Stage, option: str, inputs: Inputs) -> Sequence[TokenView]:
-    """Returns rows as a stage's model sees them."""
+    """Returns rows as the model of a stage sees them."""
     with blaming(stage, "view_rows"):
         views: object = stage.view_rows(option, inputs)
     if not (isinstance(views, Sequence) and all(isinstance(view, TokenView) for view in views)):
@@ -106,11 +106,11 @@ def view_rows_of(stage: Stage, option: str, inputs: Inputs) -> Sequence[TokenVie
 
 
 def preflight_of(stage: Stage, models: Mapping[str, ModelInput]) -> None:
-    """Lets a stage look at the models that are there."""
+    """Lets a stage check the models that exist."""
     with blaming(stage, "preflight"):
         returned: object = stage.preflight(models)  # type: ignore[func-returns-value]
     if returned is not None:
-        expected = "None: what cannot work is raised, as a UserError"
+        expected = "None; a problem must be raised as a UserError"
         raise _wrong(stage, "preflight", repr(returned), expected)
 
 
@@ -127,10 +127,10 @@ def command_of(stage: Stage, folder: Path) -> Sequence[str] | None:
 
 
 def checked_result(stage: Stage, result: object) -> StageResult:
-    """Returns what a stage's `run` returned.
+    """Returns the result of a stage's `run` after checking it.
 
     Raises:
-        PluginError: When it is no `StageResult` with finite numbers.
+        PluginError: When it is not a `StageResult` with finite numbers.
     """
     if not isinstance(result, StageResult):
         raise _wrong(stage, "run", repr(result), "StageResult(...)")
@@ -145,7 +145,7 @@ def checked_result(stage: Stage, result: object) -> StageResult:
 
 
 def check_product(stage: Stage, folder: Path) -> None:
-    """Checks that a stage left what others take from it.
+    """Checks that a stage wrote the files that other stages use.
 
     Raises:
         PluginError: When it did not.

@@ -1,1 +1,1 @@
-"""Which plugins there are, what they register, and what is known of those not installed."""
+"""Finds the installed plugins and what they register, and knows the catalogue of others."""

@@ -1,4 +1,4 @@
-"""The bare names, which belong to the built-in plugins whether these are installed or not."""
+"""The bare names. They belong to the built-in plugins, even if these are not installed."""
 
 from __future__ import annotations
 
@@ -89,6 +89,6 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
         "worker": "halo-core",
     },
 }
-"""Kind to name to the distribution that owns it. A name never changes its meaning."""
+"""The distribution that owns each name, by kind. A name never changes its meaning."""
 
 KINDS = tuple(RESERVED)

@@ -1,6 +1,6 @@
-"""The public catalogue of plugins: what exists, whether it is installed or not.
+"""The public catalogue of plugins, installed or not.
 
-Its source is the folder ``registry/`` of the repository; a wheel holds its generated index.
+Its source is the folder ``registry/`` of the repository. A wheel contains its generated index.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class CataloguedComponent(NamedTuple):
 
     Attributes:
         kind: One of `halo_core.plugins.builtin_names.KINDS`.
-        name: As specs write it.
+        name: The name that specs use.
         summary: The first line of its documentation.
     """
 
@@ -29,10 +29,10 @@ class Entry(NamedTuple):
 
     Attributes:
         distribution: Its name on the package index.
-        version: The version that was looked into.
-        summary: What it holds, in one line.
-        homepage: Where it is developed.
-        components: What it registers.
+        version: The version that the entry describes.
+        summary: A description in one line.
+        homepage: The address of its project.
+        components: The components that it registers.
     """
 
     distribution: str
@@ -44,7 +44,7 @@ class Entry(NamedTuple):
 
 @functools.cache
 def catalogue() -> tuple[Entry, ...]:
-    """Returns the entries of the catalogue that came with this core; none if there is no file."""
+    """Returns the entries of this core's catalogue; none if there is no file."""
     for file in _candidates():
         if os.path.isfile(file):
             return read_index(file)

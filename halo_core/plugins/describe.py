@@ -1,6 +1,6 @@
 """Describes a component from its class: summary, facts and options, as plain values.
 
-`halo plugins show` prints it and the catalogue's index is made of it.
+`halo plugins show` prints the description, and the catalogue's index contains it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from halo_core.plugins.registrar import Registration
 from halo_core.plugins.registry import import_target
 
 FACTS = ("feedback", "needs", "default_reference_point", "observes", "produces", "citation")
-"""The class variables that say what a component works with, in the order they are shown in."""
+"""The class variables that declare what a component works with, in the order of display."""
 _BOUNDS = {
     "minimum": ">= {}",
     "exclusiveMinimum": "> {}",
@@ -39,12 +39,12 @@ class Option:
     """One option of a component.
 
     Attributes:
-        name: As specs write it.
-        type: For example ``number``, ``"token" | "sequence"``, ``loss``.
-        constraint: For example ``> 0, < 0.5``; empty when there is none.
+        name: The name that specs use.
+        type: The type, for example ``number``, ``"token" | "sequence"``, ``loss``.
+        constraint: The constraint, for example ``> 0, < 0.5``; empty if there is none.
         required: Whether it must be given.
-        default: Its value when it is not given, a JSON value.
-        description: Meaning, unit and source.
+        default: The default as a JSON value.
+        description: Its meaning, unit and source.
     """
 
     name: str
@@ -59,7 +59,7 @@ def component_class(registration: Registration) -> type[Component]:
     """Returns the class that a registration names.
 
     Raises:
-        PluginError: When it cannot be imported or is no component.
+        PluginError: When it cannot be imported or is not a component.
     """
     imported = import_target(registration)
     if not (isinstance(imported, type) and issubclass(imported, Component)):
@@ -76,7 +76,7 @@ def summary_of(documented: object) -> str:
 
 
 def facts_of(component: type[Component]) -> dict[str, Any]:
-    """Returns the class variables that say what a component works with, without empty ones."""
+    """Returns the class variables that declare what a component works with, without empty ones."""
     declared = {name: getattr(component, name, None) for name in FACTS}
     facts = {name: component.described.get(name) or value for name, value in declared.items()}
     # A property belongs to a component with its options, not to the class.
@@ -85,7 +85,7 @@ def facts_of(component: type[Component]) -> dict[str, Any]:
 
 
 def options_of(component: type[BaseModel], prefix: str = "") -> list[Option]:
-    """Returns the options of a component in the order of its fields; nested ones dotted.
+    """Returns the options of a component in the order of its fields. Nested names have dots.
 
     Args:
         component: The component, or a model that is the type of an option.

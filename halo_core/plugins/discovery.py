@@ -1,7 +1,7 @@
-"""Loads the plugins of the installed distributions, one by one, each guarded.
+"""Loads the plugins of the installed distributions, each one separately and guarded.
 
-A plugin that cannot be imported, has a misspelt hook, takes another's name or asks for another
-core becomes a `BrokenPlugin`; the others are not affected.
+A plugin that cannot be imported, has a misspelt hook, uses another's name or requires another core
+becomes a `BrokenPlugin`. The other plugins are not affected.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from halo_core.plugins.registrar import Registrar, Registration
 from halo_core.plugins.registry import BrokenPlugin, LeftOut, Registry, advice, raised_at
 
 ALLOWLIST = "HALO_PLUGINS"
-"""Environment variable: the distributions to use, separated by commas; all when empty."""
+"""Environment variable with the distributions to use, separated by commas; empty for all."""
 
 
 @functools.cache
@@ -39,7 +39,7 @@ def load(announced: Sequence[Announcement], *, allowlist: str = "") -> Registry:
 
     Args:
         announced: The distributions.
-        allowlist: Names of distributions separated by commas; when empty, all are loaded.
+        allowlist: Names of distributions, separated by commas; empty for all.
     """
     allowed = {normalised(name.strip()) for name in allowlist.split(",") if name.strip()}
     registrations: list[Registration] = []
@@ -71,7 +71,7 @@ def _load(
             where = module.__file__ or where
             registrar.origin = where
             _register(module, registrar, manager)
-    # SystemExit too: a module that exits when it is imported must not end halo.
+    # SystemExit too: a module that exits during its import must not end halo.
     except (Exception, SystemExit) as error:
         return BrokenPlugin(
             plugin.distribution,
@@ -89,7 +89,7 @@ def _register(module: ModuleType, registrar: Registrar, manager: pluggy.PluginMa
     try:
         manager.register(module)
         manager.hook.halo_register(registry=registrar)
-    finally:  # one at a time, so that blame is certain
+    finally:  # one plugin at a time, so that an error has a certain owner
         if manager.is_registered(module):
             manager.unregister(module)
     if len(registrar.registrations) == before:
@@ -131,7 +131,7 @@ def _check_core_version(plugin: Announcement) -> None:
 def _is_met(text: str) -> bool:
     if text.replace(" ", "").endswith(f"halo-core=={__version__}"):
         return True
-    # Imported only for what the line above does not settle: it costs milliseconds at each start.
+    # Imported only if the line above does not decide, because it costs milliseconds at each start.
     from packaging.requirements import Requirement
 
     requirement = Requirement(text)

@@ -1,8 +1,8 @@
 """Finds the installed distributions that announce a plugin, without importing any of them.
 
 `importlib.metadata` can do this, but importing it costs more than all the rest of `halo --help`.
-Like it, this reads ``entry_points.txt`` of every ``*.dist-info`` and ``*.egg-info`` folder on
-`sys.path`, where the first distribution of a name holds. Zipped packages are not looked into.
+Like it, this module reads ``entry_points.txt`` of every ``*.dist-info`` and ``*.egg-info`` folder
+on `sys.path`. The first distribution of a name counts. Zipped packages are not searched.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ class Announcement(NamedTuple):
     """A distribution that has an entry point in the group ``halo``.
 
     Attributes:
-        distribution: The distribution's name, as its metadata write it.
+        distribution: The distribution's name in its metadata.
         version: Its version.
-        modules: What its entry points name, ``module`` or ``module:attribute``.
-        requires: Its requirements, as its metadata write them.
-        folder: Where its metadata lie.
+        modules: The targets of its entry points, ``module`` or ``module:attribute``.
+        requires: Its requirements in its metadata.
+        folder: The folder of its metadata.
     """
 
     distribution: str
@@ -40,7 +40,7 @@ def announcements(path: Iterable[str] | None = None) -> list[Announcement]:
     """Returns the distributions that announce plugins, sorted by name.
 
     Args:
-        path: The folders to look into; `sys.path` by default.
+        path: The folders to search; `sys.path` by default.
     """
     by_name: dict[str, Announcement] = {}
     seen: set[str] = set()
@@ -92,7 +92,7 @@ def _announcement(folder: str, modules: tuple[str, ...]) -> Announcement:
     for file in ("METADATA", "PKG-INFO"):
         for line in _read(os.path.join(folder, file)).splitlines():
             if not line.strip():
-                break  # what follows is the description
+                break  # the description follows
             key, _, value = line.partition(":")
             headers.setdefault(key.lower(), []).append(value.strip())
     fallback = os.path.basename(folder).rsplit(".", 1)[0].split("-", 1)[0]

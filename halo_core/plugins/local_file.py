@@ -1,4 +1,4 @@
-"""Components in a file of the user's own: ``file:./my_loss.py:MyLoss``, for development."""
+"""Components in a user's file, for development: ``file:./my_loss.py:MyLoss``."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ FILE_PREFIX = "file:"
 
 
 def local_registration(kind: str, name: str, folder: Path) -> Registration:
-    """Returns the registration that a ``file:`` name stands for, having imported the file.
+    """Imports a file and returns the registration that a ``file:`` name stands for.
 
     Args:
-        kind: The kind wanted.
-        name: ``file:PATH:ATTRIBUTE``.
-        folder: What a relative path is relative to.
+        kind: The expected kind.
+        name: A name ``file:PATH:ATTRIBUTE``.
+        folder: The folder that relative paths are relative to.
 
     Raises:
-        UserError: When the name has not that form.
+        UserError: When the name does not have this form.
         PathError: When the file does not exist.
         PluginError: When the file cannot be imported or has no such attribute.
     """
@@ -40,7 +40,7 @@ def local_registration(kind: str, name: str, folder: Path) -> Registration:
 
 
 def absolute_name(name: str, folder: Path) -> str:
-    """Returns a ``file:`` name with an absolute path; one without an attribute as it is.
+    """Returns a ``file:`` name with an absolute path. A name without an attribute is unchanged.
 
     >>> absolute_name("file:./judge.py:score", Path("/specs"))
     'file:/specs/judge.py:score'
@@ -52,7 +52,7 @@ def absolute_name(name: str, folder: Path) -> str:
 
 
 def file_and_attribute(name: str) -> tuple[Path, str]:
-    """Returns the file and the attribute of a ``file:`` name; the file is ``.`` without one."""
+    """Returns the file and the attribute of a ``file:`` name. Without a file, it is ``.``."""
     file, _, attribute = name.removeprefix(FILE_PREFIX).rpartition(":")
     return Path(file), attribute
 
@@ -74,7 +74,7 @@ def import_file(path: Path) -> ModuleType:
     """Returns the module that a file defines, imported once per process.
 
     Raises:
-        PluginError: When the import raises; the location is the line in the file.
+        PluginError: When the import raises. The location is the line in the file.
     """
     name = f"halo_file_{path.stem}_{abs(hash(str(path))):x}"
     if name in sys.modules:
@@ -83,7 +83,8 @@ def import_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise PluginError("not a Python file", location=str(path))
     module = importlib.util.module_from_spec(spec)
-    # Before it runs, as Python's own import does: pydantic looks a class's module up by its name.
+    # The module is added before it runs, as in Python's own import, because pydantic looks up the
+    # module of a class by its name.
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)

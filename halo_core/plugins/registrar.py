@@ -1,4 +1,4 @@
-"""What a plugin registers: a component by its kind, name and import string."""
+"""The registrations of plugins. Each is a component with its kind, name and import string."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class Registration(NamedTuple):
 
     Attributes:
         kind: One of `halo_core.plugins.builtin_names.KINDS`.
-        name: As the distribution registered it, without a namespace.
-        target: ``module:attribute``.
+        name: The name that the distribution registered, without a namespace.
+        target: The import string ``module:attribute``.
         distribution: The distribution's name.
         version: Its version.
         origin: The file of the module that registered it.
-        help: One line; commands only.
-        converts: The kinds of feedback from which and to which it converts; data sources only.
-        picks_split: Its option that names the split which it reads of another; data sources only.
-        makes_base_model: Whether a spec may have it under ``model:``; stages only.
-        by_default: Whether a run has it whose spec names none; reports only.
+        help: One line of help, for commands.
+        converts: The kinds of feedback that it converts from and to, for data sources.
+        picks_split: The option that names the split to read of another source, for data sources.
+        makes_base_model: Whether a spec may use it under ``model:``, for stages.
+        by_default: Whether it is used if a spec names no reports, for reports.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class Registration(NamedTuple):
 
     @property
     def canonical(self) -> str:
-        """The name that specs use: bare for a built-in, else ``namespace/name``."""
+        """The name that specs use: bare for a built-in component, otherwise ``namespace/name``."""
         if RESERVED[self.kind].get(self.name) == normalised(self.distribution):
             return self.name
         return f"{namespace(self.distribution)}/{self.name}"
@@ -57,7 +57,7 @@ def namespace(distribution: str) -> str:
 
 
 class Registrar:
-    """What `halo_register` is given: collects one distribution's registrations.
+    """The argument of `halo_register`, which collects the registrations of one distribution.
 
     Args:
         distribution: The distribution's name.
@@ -93,17 +93,17 @@ class Registrar:
     ) -> None:
         """Registers a `halo_core.DataSource`.
 
-        One that wraps another source (it has exactly one option that takes a `DataSource`) may be
-        inserted into specs that do not name it. Where several plugins offer the same, the built-in
-        one is inserted; without a built-in one, a spec must name the one it wants.
+        A source that wraps another one (with exactly one option that takes a `DataSource`) may be
+        inserted into specs that do not name it. If several plugins offer the same, the built-in
+        one is inserted. If none is built in, a spec must name the one it wants.
 
         Args:
-            name: As specs write it.
-            target: ``module:attribute``.
-            converts: Kinds of feedback: where a source of the first one is given and the second one
-                is needed, it is inserted. It needs no option but the source.
-            picks_split: The option that names a split: it is inserted where a source within another
-                component has a ``split`` of its own.
+            name: The name that specs use.
+            target: The import string ``module:attribute``.
+            converts: Two kinds of feedback. The source is inserted where the first is given and
+                the second is needed. The wrapped source must be its only required option.
+            picks_split: The option that names a split. The source is inserted where a source inside
+                another component has its own ``split``.
         """
         if converts is not None and not (len(converts) == 2 and {*converts} <= {*COLUMNS}):
             raise PluginError(
@@ -120,10 +120,10 @@ class Registrar:
         """Registers a `halo_core.Stage`.
 
         Args:
-            name: As specs write it.
-            target: ``module:attribute``.
-            makes_base_model: Whether a spec may have it as its model, ``model: {NAME: {...}}``: it
-                then runs before all other stages, and they start from what it makes.
+            name: The name that specs use.
+            target: The import string ``module:attribute``.
+            makes_base_model: Whether a spec may use it as its model, ``model: {NAME: {...}}``. It
+                then runs before all other stages, which start from its model.
         """
         self._add("stage", name, target, makes_base_model=makes_base_model)
 
@@ -135,14 +135,14 @@ class Registrar:
         """Registers a `halo_core.Report`.
 
         Args:
-            name: As specs write it.
-            target: ``module:attribute``.
-            by_default: Whether a run has it whose spec has no ``reports:``.
+            name: The name that specs use.
+            target: The import string ``module:attribute``.
+            by_default: Whether it is used if a spec has no ``reports:``.
         """
         self._add("report", name, target, by_default=by_default)
 
     def command(self, name: str, target: str, *, help: str) -> None:
-        """Registers a command of the command line: a `click.Command`, imported when it is run."""
+        """Registers a `click.Command` for the command line. It is imported when it runs."""
         self._add("command", name, target, help=help)
 
     def _add(self, kind: str, name: str, target: str, **more: Any) -> None:
@@ -169,5 +169,5 @@ def _is_name(text: str) -> bool:
 
 
 def words(kind: str) -> str:
-    """Returns a kind as people say it: ``reference point``."""
+    """Returns the words for a kind, such as ``reference point``."""
     return {"data": "data source"}.get(kind, kind.replace("_", " "))

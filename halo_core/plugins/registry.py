@@ -1,7 +1,7 @@
-"""Which components exist, by kind and name, and where they come from.
+"""The installed components by kind and name, and their origins.
 
-A bare name is a built-in (`halo_core.plugins.builtin_names`). Any other component is written
-``namespace/name``, the namespace being its distribution's name without a leading ``halo-``.
+A bare name is a built-in component (`halo_core.plugins.builtin_names`). Any other component is
+written ``namespace/name``. The namespace is its distribution's name without a leading ``halo-``.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from halo_core.plugins.registrar import Registration, namespace, words
 
 
 class BrokenPlugin(NamedTuple):
-    """A distribution whose plugin could not be used.
+    """A distribution whose plugin cannot be used.
 
     Attributes:
         distribution: Its name.
         version: Its version.
         error: The exception, on one line.
-        location: ``file:line`` where it was raised, or the entry point.
-        hint: What to do.
+        location: The ``file:line`` that raised it, or the entry point.
+        hint: Advice for the user.
     """
 
     distribution: str
@@ -50,12 +50,12 @@ class LeftOut(NamedTuple):
 
 
 class Registry:
-    """All registrations of an environment, and the plugins that are not used.
+    """All registrations in an environment, and the plugins that are not used.
 
     Args:
-        registrations: What all plugins that loaded have registered.
-        broken: The plugins that did not.
-        left_out: Those that ``HALO_PLUGINS`` does not name.
+        registrations: The registrations of all loaded plugins.
+        broken: The plugins that could not be loaded.
+        left_out: The plugins that ``HALO_PLUGINS`` does not name.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class Registry:
         self.left_out = tuple(left_out)
 
     def find(self, kind: str, name: str) -> Registration:
-        """Returns the registration that a name in a spec means.
+        """Returns the registration that a name in a spec refers to.
 
         Args:
-            kind: The kind wanted.
+            kind: The expected kind.
             name: A bare built-in name, ``namespace/name`` or ``distribution/name``.
 
         Raises:
-            UserError: When there is none, or two distributions share the namespace.
+            UserError: When there is no such component, or two distributions share the namespace.
             PluginError: When the distribution that should have it is broken.
         """
         of_kind = [r for r in self.registrations if r.kind == kind]
@@ -89,15 +89,15 @@ class Registry:
         raise self._unknown(kind, name)
 
     def names(self, kind: str) -> list[str]:
-        """Returns the names of the installed components of a kind as specs write them, sorted."""
+        """Returns the sorted names of the installed components of a kind, as specs write them."""
         return sorted(self.written(r) for r in self.registrations if r.kind == kind)
 
     def is_built_in(self, registration: Registration) -> bool:
-        """Returns whether a registration is one of halo's own, which bare names belong to."""
+        """Returns whether a registration is one of halo's own components, which have bare names."""
         return registration.name == registration.canonical
 
     def written(self, registration: Registration) -> str:
-        """Returns the name by which `find` finds a registration in this environment."""
+        """Returns the name with which `find` finds a registration in this environment."""
         if self._is_shared(registration):
             return _full_name(registration)
         return registration.canonical
@@ -144,7 +144,7 @@ class Registry:
         """Does nothing unless a name belongs to the namespace of a broken distribution.
 
         Raises:
-            PluginError: When it does; what kind of component it names cannot be known then.
+            PluginError: When it does, because the kind of component it names is then unknown.
         """
         error = self._in_broken(_prefix(name), repr(name))
         if error is not None:
@@ -193,7 +193,7 @@ def _catalogued(kind: str, name: str) -> str | None:
 
 
 def import_target(registration: Registration) -> Any:
-    """Returns what a registration's import string names.
+    """Imports and returns the target of a registration's import string.
 
     Raises:
         PluginError: When the module cannot be imported or has no such attribute.
@@ -212,10 +212,10 @@ def import_target(registration: Registration) -> Any:
 
 
 def advice(error: BaseException) -> str:
-    """Returns what to do about the import of a module that the core does not have any more.
+    """Returns advice on an import of a module that the core no longer has.
 
     Returns:
-        A sentence with a space before it; nothing for any other error.
+        A sentence with a leading space; "" for any other error.
     """
     if not isinstance(error, ModuleNotFoundError) or not (error.name or "").startswith("halo_core"):
         return ""
@@ -226,9 +226,10 @@ def advice(error: BaseException) -> str:
 
 
 def raised_at(trace: TracebackType | None, fallback: str) -> str:
-    """Returns ``file:line`` of the innermost frame that does not only pass an error on.
+    """Returns ``file:line`` of the innermost frame that does more than pass an error on.
 
-    halo's core, importlib, pluggy and pydantic do: pydantic is what makes a component's class.
+    Frames of halo's core, importlib, pluggy and pydantic only pass errors on. Pydantic builds the
+    class of a component.
     """
     import traceback
 

@@ -100,7 +100,7 @@ class Runner:
             HaloError: Any error of a stage.
         """
         self.plan.run_folder.mkdir(parents=True, exist_ok=True)
-        waits = f"{self.plan.run_name}: another process works on this run; waiting"
+        waits = f"{self.plan.run_name}: another process is working on this run; waiting"
         folder = self.plan.run_folder
         with owned(folder, first=lambda: self.say(waits), check=self._check_stop):
             # Only with the lock: a run that is refused must not delete the results it wants to
@@ -313,7 +313,7 @@ class Runner:
         self._check_stop()
         waits = f"{stage.id}: another process is computing it; waiting"
         with turn(stage.folder, first=lambda: self.say(waits), check=self._check_stop):
-            # A rank of a run that was killed may still write there.
+            # A rank of a killed run may still write there.
             self._await_worker(stage)
             # Checked again, because the previous holder of the lock may just have computed it.
             if stage_done(stage.folder) is not None:
@@ -337,7 +337,7 @@ class Runner:
         status.metrics, status.headline = done["metrics"], done["headline"]
 
     def _await_worker(self, stage: PlannedStage) -> None:
-        waits = f"{stage.id}: a process of an earlier run still works there; waiting"
+        waits = f"{stage.id}: a process of an earlier run is still working there; waiting"
         wait_for_owner(stage.folder, first=lambda: self.say(waits), check=self._check_stop)
 
     def _check_stop(self) -> None:
@@ -395,7 +395,7 @@ class Runner:
 
 @contextmanager
 def _program(stage: PlannedStage, command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Starts the program that a stage asks for; what is left of it ends with the block.
+    """Starts the program that a stage gives. Its remaining processes end with the block.
 
     Raises:
         PluginError: When there is no such program, or it cannot be started.

@@ -111,14 +111,15 @@ def execute(
         main: Whether this process is rank 0. Only rank 0 writes events and `done.json`.
 
     Raises:
-        BusyError: When another process writes there, and goes on for half a minute.
+        BusyError: When another process writes there for more than half a minute.
         HaloError: Any error that the stage raises on purpose.
         PluginError: When the code of a third-party component raises.
     """
     record = STAGE.read(folder)
     if record is None:
         raise UserError(f"no {STAGE.name} here; expected a stage's folder", location=str(folder))
-    # Held by rank 0 itself: its controller may be killed, and another one begin, while it writes.
+    # Rank 0 itself owns the folder, because its controller may be killed, and another one may
+    # start, while it writes.
     with owned(folder) if main else nullcontext():
         return _execute(record, folder, stop, progress, main)
 

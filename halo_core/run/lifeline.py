@@ -1,12 +1,12 @@
-"""What ends the workers of a stage when the run that started them is gone, however it ended.
+"""Ends the workers of a stage when the run that started them is gone, however it ended.
 
-A run that is killed can tell its workers nothing. So each worker holds the reading end of a pipe,
-as its standard input, whose writing end only the controller has: the system closes that end with
-the controller, and the pipe then ends for all who read it. Launchers hand their standard input on.
-On Linux the system kills a worker, besides, when the process that started it ends.
+A killed run cannot tell its workers anything. So the standard input of each worker is the reading
+end of a pipe, and only the controller has the writing end. When the controller ends, the system
+closes that end, and all readers see the end of the pipe. Launchers pass their standard input on. On
+Linux, the system also kills a worker when the process that started it ends.
 
-Workers end at once and without a checkpoint, as if they had been killed themselves. Whoever comes
-next finds the last checkpoint, and nobody who works in the same folder.
+Workers end at once and without a checkpoint, as if they had been killed themselves. The next run
+finds the last checkpoint, and no other process in the folder.
 """
 
 from __future__ import annotations
@@ -21,17 +21,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 LIFELINE = "HALO_LIFELINE"
-"""Names the pipe. A worker whose standard input is something else has no lifeline."""
+"""Environment variable with the name of the pipe. A worker with another standard input has no
+lifeline."""
 STARTER = "HALO_STARTER"
-"""The process id of the controller or of the launcher, whichever starts the next process."""
+"""Environment variable with the id of the process, controller or launcher, that starts the next
+one."""
 ABANDONED = 1
-"""The exit code of a worker that ends because the controller is gone; nobody is left to see it."""
+"""Exit code of a worker that ends because the controller is gone. Nobody is left to see it."""
 _PR_SET_PDEATHSIG = 1
 
 
 @contextmanager
 def on_lifeline(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Starts a command whose processes end when this block ends, or this process.
+    """Starts a command whose processes end when this block or this process ends.
 
     Raises:
         OSError: When there is no such program, or it cannot be started.
@@ -40,8 +42,8 @@ def on_lifeline(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
     reading, writing = os.pipe()
     try:
         try:
-            # A session of its own: the terminal sends Ctrl-C to a whole group, and workers shall
-            # get it once, from the loop that waits for them.
+            # Workers get their own session. The terminal sends Ctrl-C to a whole process group,
+            # but workers must get it only once, from the loop that waits for them.
             process = subprocess.Popen(
                 command,
                 stdin=reading,
@@ -57,7 +59,7 @@ def on_lifeline(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def end_with_controller(environment: Mapping[str, str] = os.environ) -> bool:
-    """Lets this process end with the controller that it works for, and returns whether it has one.
+    """Makes this process end with its controller, and returns whether it has one.
 
     A launcher calls it as each worker does. It does nothing in a process that no controller
     started.
@@ -70,7 +72,7 @@ def end_with_controller(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def starts_workers() -> None:
-    """Says that the processes that are started from here on belong to this one."""
+    """Declares that processes started from now on belong to this process."""
     os.environ[STARTER] = str(os.getpid())
 
 
@@ -82,26 +84,26 @@ def _is_lifeline(environment: Mapping[str, str]) -> bool:
 
 
 def _name(descriptor: int) -> str:
-    """Returns a name of a pipe that all processes give it; "" for what is no pipe."""
+    """Returns a name of a pipe that is the same in all processes; "" if it is not a pipe."""
     status = os.fstat(descriptor)
     return f"{status.st_dev}:{status.st_ino}" if stat.S_ISFIFO(status.st_mode) else ""
 
 
 def _die_with_starter(environment: Mapping[str, str]) -> None:
-    # Only with the one that says it waits: another one may well end before its processes do.
+    # Only for a starter that says that it waits: another one may end before its processes do.
     starter = environment.get(STARTER)
     if sys.platform != "linux" or starter != str(os.getppid()):
         return
     import ctypes
 
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    if starter != str(os.getppid()):  # It was gone before the system knew.
+    if starter != str(os.getppid()):  # It ended before the system was told.
         os._exit(ABANDONED)
 
 
 def _wait_for_end() -> None:
-    # Nothing is ever written: the read returns when the last writing end is closed.
+    # Nothing is ever written. The read returns when the last writing end is closed.
     while os.read(0, 1024):
         pass
-    # Not sys.exit: the main thread may be in a step, or wait for a rank that is gone already.
+    # Not sys.exit: the main thread may be in a step, or waiting for a rank that is already gone.
     os._exit(ABANDONED)

@@ -1,1 +1,1 @@
-"""A suite: its plan over all cells, and the ways to run it."""
+"""A suite: the plan of all its cells, and the ways to run them."""

@@ -1,4 +1,4 @@
-"""Runs the cells of a suite: one after the other in this process, or several in their own."""
+"""Runs the cells of a suite, one after another in this process or in parallel processes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from halo_core.workspace.records import ErrorRecord
 
 
 class InPlace:
-    """Runs one cell after the other in this process, where libraries stay loaded.
+    """Runs one cell after another in this process, where libraries stay loaded.
 
     Args:
-        progress: Where bars are shown.
-        stop: Set from a signal handler.
-        command: From an id to the command line that runs the cell, for the record.
+        progress: Shows progress bars.
+        stop: The flag that a signal handler sets.
+        command: Returns the command line that runs a cell, for the record.
         say: Prints a line for people.
     """
 
@@ -63,10 +63,10 @@ class InPlace:
         try:
             runner.run()
         except KeyboardInterrupt as error:
-            # The flag ends the suite: without it the next cell would start.
+            # The flag ends the suite. Without it, the next cell would start.
             self._stop.set(self._stop.signal_number)
             return ended(plan.spec.cell.id, status, error)
-        except (Exception, SystemExit) as error:  # A cell's failure is no other cell's.
+        except (Exception, SystemExit) as error:  # One failed cell must not stop the others.
             return ended(plan.spec.cell.id, status, error)
         return ended(plan.spec.cell.id, status, None)
 
@@ -78,15 +78,15 @@ POLL_S = 0.05
 
 
 class Processes:
-    """Runs each cell as ``halo cell``, whose lines come out whole, with the cell before them.
+    """Runs each cell as a process ``halo cell``, and prints its lines whole after the cell's id.
 
-    A process gets its share of the cores and of the visible GPUs. It stops when this one is gone:
-    its standard input then ends.
+    A process gets its share of the cores and of the visible GPUs. It stops when this process is
+    gone, because its standard input then ends.
 
     Args:
-        command: From an id to the arguments of `halo` that run the cell.
-        jobs: Processes at a time.
-        stop: Passed on to the processes.
+        command: Returns the arguments of `halo` that run a cell.
+        jobs: Number of parallel processes.
+        stop: The flag that is passed on to the processes.
         say: Prints a line for people; called from several threads.
     """
 
@@ -132,7 +132,7 @@ class Processes:
             text=True,
             errors="replace",
             env={**os.environ, **share},
-            start_new_session=True,  # Ctrl-C is ours to pass on, once.
+            start_new_session=True,  # This process passes Ctrl-C on, once.
         )
         reader = threading.Thread(target=self._read, args=(id_, process.stderr), daemon=True)
         reader.start()
@@ -157,7 +157,7 @@ class Processes:
 
 
 def _outcome(plan: Plan, id_: str, exit_code: int, answer: bytes) -> CellOutcome:
-    """Returns the outcome that a process printed; one that was killed printed none."""
+    """Returns the outcome that a process printed. A killed process printed none."""
     try:
         printed: dict[str, Any] = json.loads(answer)
     except ValueError:
@@ -171,7 +171,7 @@ def _outcome(plan: Plan, id_: str, exit_code: int, answer: bytes) -> CellOutcome
         message=f"the process of the cell ended with exit code {exit_code}",
         location=str(plan.run_folder),
     )
-    # A process that a signal ended has a negative code, which is no exit code for halo.
+    # A process that a signal ended has a negative code, which halo cannot use as its exit code.
     return CellOutcome(id_, plan.run_name, "failed", (), error, max(1, exit_code))
 
 
@@ -179,9 +179,9 @@ def shares(jobs: int, given: Mapping[str, str], gpus: Sequence[str]) -> list[dic
     """Returns the environment variables that give each process its share of the machine.
 
     Args:
-        jobs: Processes.
-        given: The environment; what it says of threads stays.
-        gpus: The visible GPUs. With fewer of them than processes, some share one.
+        jobs: Number of processes.
+        given: The environment. Its settings for threads are kept.
+        gpus: The visible GPUs. If there are fewer than processes, some processes share one.
 
     >>> shares(2, {"OMP_NUM_THREADS": "3"}, ["0", "1", "2"])
     [{'CUDA_VISIBLE_DEVICES': '0,2'}, {'CUDA_VISIBLE_DEVICES': '1'}]
@@ -197,9 +197,9 @@ def shares(jobs: int, given: Mapping[str, str], gpus: Sequence[str]) -> list[dic
 
 
 def _gpus() -> list[str]:
-    """Returns the GPUs that CUDA_VISIBLE_DEVICES names, else all that the driver has."""
+    """Returns the GPUs that CUDA_VISIBLE_DEVICES names, or else all GPUs of the driver."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [name.strip() for name in named.split(",") if name.strip()]
-    # The driver's own list: the core has no torch to ask, and its import would take seconds.
+    # The list comes from the driver, because the core has no torch, whose import takes seconds.
     return [str(i) for i, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]

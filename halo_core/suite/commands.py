@@ -1,4 +1,4 @@
-"""The command of one cell, and the list of all for schedulers other than Slurm."""
+"""The command of one cell, and the list of all commands for schedulers other than Slurm."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from halo_core.suite.plan import SuitePlan
 
 
 def cell_command(suite: Suite, workspace: str, id_: str) -> list[str]:
-    """Returns the arguments of `halo` that run one cell, as a person would give them."""
+    """Returns the arguments of `halo` that run one cell, as a person would write them."""
     return ["run", str(suite.path), *_overrides(suite), "--workspace", workspace, "--cell", id_]
 
 
 def part_command(suite: Suite, workspace: str, id_: str) -> list[str]:
-    """Returns the arguments of `halo` that run one cell for a process which accounts for all."""
+    """Returns the arguments of `halo` that run one cell for the process that manages the suite."""
     return [
         "cell",
         str(suite.path),
@@ -32,11 +32,12 @@ def _overrides(suite: Suite) -> list[str]:
 
 
 def exported(plan: SuitePlan) -> dict[str, Any]:
-    """Returns a JSON tree of all cells in an order in which they may run one after the other.
+    """Returns a JSON tree of all cells, in an order in which they can run one after another.
 
-    Each has `command`; `needs`, the cells that are to end before it so that nothing has to wait
-    while it holds a machine; and `waits_for`, the stages that those compute. A command started too
-    early waits for such a stage by itself, since each stage is locked while it is computed.
+    Each cell has `command`; `needs`, the cells that should end first, so that no command holds a
+    machine while it waits; and `waits_for`, the stages that those cells compute. A command that
+    starts too early waits for such a stage by itself, because a stage is locked while it is
+    computed.
     """
     needs = plan.needs()
     return {
@@ -63,7 +64,7 @@ def exported(plan: SuitePlan) -> dict[str, Any]:
 
 
 def absolute_command(plan: SuitePlan, id_: str) -> list[str]:
-    """Returns the command of one cell, which holds in any folder but for relative ``--set``."""
+    """Returns the command of one cell, which works in any folder unless ``--set`` is relative."""
     words = cell_command(plan.suite, str(plan.workspace.root), id_)
     spec = str(plan.suite.path)
     return ["halo", *(str(Path(word).resolve()) if word == spec else word for word in words)]

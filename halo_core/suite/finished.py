@@ -1,8 +1,8 @@
-"""Whether a cell of a suite is finished with all that follows, so that its run can be left alone.
+"""Checks whether a cell of a suite is completely finished, so that its run can be skipped.
 
-Going through a finished run costs seconds: its trackers are opened and its pages drawn again. It is
-passed over where everything is in the store, the run's record is what this command would write,
-the pages are newer than the stages, and the trackers took all events and still have the run.
+A finished run still costs seconds, because its trackers are opened and its pages are drawn again.
+It is skipped if everything is in the store, the run's record is what this command would write, the
+pages are newer than the stages, and the trackers took all events and still have the run.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from halo_core.tracking.send import trackers_of
 from halo_core.workspace.records import DONE, EVENTS, RESOLVED_SPEC, RUN, RunRecord, stage_done
 
 TAIL_BYTES = 65_536
-"""How far back the end of a run is looked for in its events."""
+"""Number of bytes at the end of the events in which the end of a run is searched."""
 
 
 def finished(plan: Plan) -> CellOutcome | None:
-    """Returns the outcome of a cell of which nothing is left to do; None for any other.
+    """Returns the outcome of a cell with nothing left to do; None for any other cell.
 
     Args:
         plan: The plan of the cell.
@@ -44,7 +44,7 @@ def finished(plan: Plan) -> CellOutcome | None:
 
 
 def _is_recorded(plan: Plan) -> bool:
-    """Returns whether the run's files are those that would be written, by the same components."""
+    """Returns whether the run's files are the same as this command would write them."""
     record = RUN.read(plan.run_folder) or RunRecord()
     resolved = plan.run_folder / RESOLVED_SPEC
     wanted = [component_record(part) for part in (*plan.spec.tracking, *plan.spec.reports)]
@@ -56,7 +56,7 @@ def _is_recorded(plan: Plan) -> bool:
 
 
 def _is_told(plan: Plan) -> bool:
-    """Returns whether pages and trackers have what the stages left, and the run has ended well."""
+    """Returns whether pages and trackers are up to date, and the run ended without an error."""
     events = plan.run_folder / EVENTS.name
     if not events.is_file():
         return False
@@ -65,7 +65,7 @@ def _is_told(plan: Plan) -> bool:
     return (
         pages is not None
         and len(pages) == len(plan.spec.reports)
-        # A stage that another run computed again is newer than what this run told of it.
+        # A stage that another run computed again is newer than what this run reported.
         and _changed(events) >= newest
         and all(_changed(plan.run_folder / page) >= newest for page in pages)
         and _trackers_are_up_to_date(plan, events.stat().st_size)
@@ -73,7 +73,7 @@ def _is_told(plan: Plan) -> bool:
 
 
 def _last_events(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Yields the last events, the last one first; a line that is not whole ends them."""
+    """Yields the last events, newest first, up to a line that is not whole."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - TAIL_BYTES))
         lines = file.read().split(b"\n")
@@ -85,7 +85,7 @@ def _last_events(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _pages(events: Iterator[Mapping[str, Any]]) -> Sequence[str] | None:
-    """Returns the pages that were written just before a run ended well; None if it did not."""
+    """Returns the pages written just before a run ended without an error; None if it failed."""
     last = next(events, {})
     if last.get("type") != "run-ended" or last.get("status") != "done":
         return None
@@ -107,10 +107,10 @@ def _trackers_are_up_to_date(plan: Plan, size: int) -> bool:
 
 
 def _has_run(tracker: Tracker, plan: Plan) -> bool:
-    """Returns whether a tracker still has a cell's run, which it took once.
+    """Returns whether a tracker still has a cell's run.
 
-    One that cannot know is believed to have it. Where one raises, or answers nonsense, the cell is
-    gone through again, which costs seconds and loses nothing.
+    If the tracker cannot know, it is assumed to have it. If it raises an error or returns nonsense,
+    the cell is run again, which costs seconds and loses nothing.
     """
     try:
         return tracker.has_run(plan.run_folder, plan.workspace.root) in (None, True)
@@ -119,5 +119,5 @@ def _has_run(tracker: Tracker, plan: Plan) -> bool:
 
 
 def _changed(path: Path) -> float:
-    """Returns when a file was changed; long ago where there is none."""
+    """Returns when a file was last changed; a time long ago if it does not exist."""
     return path.stat().st_mtime if path.exists() else 0.0

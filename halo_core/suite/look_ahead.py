@@ -1,4 +1,4 @@
-"""What the stages of all cells of a suite say of what they will be given."""
+"""Lets the stages of all cells of a suite check their inputs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from halo_core.suite.plan import SuitePlan
 
 
 def check_suite(plan: SuitePlan) -> None:
-    """Asks every stage to do once, whichever cells share it; reads no rows.
+    """Asks every stage once to check its inputs, even if several cells share it. Reads no rows.
 
-    Each cell checks its rows, and this machine, when it is run.
+    Each cell checks its rows and this machine when it runs.
 
     Args:
         plan: The suite's plan.

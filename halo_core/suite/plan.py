@@ -1,4 +1,4 @@
-"""The plans of all cells of a suite together: what they share, what is done, what is to do."""
+"""The joint plan of all cells of a suite: shared stages, finished stages, stages to do."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from halo_core.workspace.layout import Workspace
 
 @dataclass(frozen=True)
 class SharedStage:
-    """A stage, and the cells that have it.
+    """A stage and the cells that share it.
 
     Attributes:
-        stage: As the first of the cells has it.
-        cells: Ids of the cells, in order; the first one computes it.
-        forecast: What it says of itself.
+        stage: The stage in the first of the cells.
+        cells: Ids of the cells, in order. The first one computes the stage.
+        forecast: The stage's forecast.
     """
 
     stage: PlannedStage
@@ -29,7 +29,7 @@ class SharedStage:
 
     @property
     def ahead(self) -> Mapping[str, str]:
-        """What is still to do, as label to text; nothing where the stage is done."""
+        """The work ahead, as label to text; empty if the stage is done."""
         return {} if self.stage.state == "done" else self.forecast.ahead
 
 
@@ -38,10 +38,10 @@ class SuitePlan:
     """A suite's plan.
 
     Attributes:
-        suite: What was planned.
-        workspace: The workspace that it is planned for.
-        plans: Id of a cell to its plan, in order.
-        stages: Every output once, in the order in which they are computed one after the other.
+        suite: The suite.
+        workspace: The workspace.
+        plans: The plan of each cell by its id, in order.
+        stages: Every stage once, in the order in which they are computed.
     """
 
     suite: Suite
@@ -56,16 +56,16 @@ class SuitePlan:
 
     @property
     def total(self) -> int:
-        """Stages of all cells, shared ones counted for each."""
+        """Number of stages of all cells. A shared stage counts once per cell."""
         return sum(len(plan.stages) for plan in self.plans.values())
 
     @property
     def todo(self) -> Sequence[SharedStage]:
-        """Stages that are not in the store, begun ones too."""
+        """Stages that are not in the store, including started ones."""
         return [shared for shared in self.stages if shared.stage.state != "done"]
 
     def needs(self) -> dict[str, list[str]]:
-        """Returns id of a cell to the ids of those that compute a stage which it waits for."""
+        """Returns, for each cell, the ids of the cells that compute a stage which it waits for."""
         needed: dict[str, list[str]] = {id_: [] for id_ in self.plans}
         for shared in self.todo:
             first, *others = shared.cells
@@ -76,7 +76,7 @@ class SuitePlan:
 
 
 def make_suite_plan(suite: Suite, workspace: Workspace) -> SuitePlan:
-    """Returns the plan of a suite in a workspace; reads no rows and trains nothing."""
+    """Returns the plan of a suite in a workspace. Reads no rows and trains nothing."""
     plans: dict[str, Plan] = {}
     for spec in suite.specs:
         assert spec.cell is not None

@@ -1,8 +1,8 @@
-"""Runs the cells of a suite, one after the other or several at a time, each an ordinary run.
+"""Runs the cells of a suite, one after another or in parallel. Each cell is an ordinary run.
 
-A failed cell does not keep the others from running; a stage that failed in one cell is not tried
-again for the cells that share it. What is in the store is taken from there, so that a repeated
-call goes on where an earlier one was stopped or killed.
+A failed cell does not stop the others. A stage that failed in one cell is not tried again for the
+cells that share it. Finished stages are taken from the store, so a repeated call goes on where an
+earlier one was stopped or killed.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class RunCell(Protocol):
     """A way to run one cell."""
 
     def __call__(self, plan: Plan) -> CellOutcome:
-        """Runs a cell and returns how it ended; raises nothing."""
+        """Runs a cell and returns its outcome. Raises no error."""
         ...
 
     def hurry(self) -> None:
-        """Stops at once what is running in other processes; called when Ctrl-C came again."""
+        """Stops other processes at once. It is called after a second Ctrl-C."""
         ...
 
 
@@ -39,14 +39,14 @@ class SuiteRunner:
     """Runs a suite's plan.
 
     Args:
-        plan: What to run.
+        plan: The plan to run.
         run_cell: Runs one cell.
-        tracking: Tells trackers of the suite as a whole.
-        stop: Set from a signal handler.
+        tracking: Reports the suite as a whole to trackers.
+        stop: The flag that a signal handler sets.
         say: Prints a line for people.
 
     Attributes:
-        outcomes: How each cell ended, in order; filled while running.
+        outcomes: The outcome of each cell, in order; filled while running.
     """
 
     def __init__(
@@ -72,12 +72,12 @@ class SuiteRunner:
 
         Args:
             again: Ids of stages to compute again, with all that depends on them.
-            jobs: Cells at a time.
+            jobs: Number of cells that run in parallel.
 
         Raises:
             UserError: When `again` names no stage of any cell.
-            SuiteErrors: When cells failed; the others were run.
-            Interrupted: When asked to stop; the state is kept.
+            SuiteErrors: When cells failed. The other cells were run.
+            Interrupted: When asked to stop. The state is kept.
         """
         forget_all(self.plan.plans.values(), again)
         self.folder.prepare()
@@ -96,7 +96,7 @@ class SuiteRunner:
     def _cells(self, jobs: int) -> None:
         with ThreadPoolExecutor(jobs) as pool:
             try:
-                # A list, since an error in a thread is raised only where its result is taken.
+                # A list, because an error in a thread is raised only when its result is read.
                 list(pool.map(self._cell, self.plan.plans))
             except KeyboardInterrupt:
                 self._run_cell.hurry()
@@ -113,7 +113,7 @@ class SuiteRunner:
         self.outcomes[id_] = outcome
         for folder in outcome.failed_stages:
             self._failed.setdefault(folder, (id_, outcome.exception()))
-        # The process that runs the cell says how it ends; it must not be overwritten from here.
+        # The process that runs the cell records its outcome, which must not be overwritten here.
         if not outcome.is_elsewhere:
             self.folder.end(outcome)
         self._tracking.tell()
@@ -127,7 +127,7 @@ class SuiteRunner:
         return outcome
 
     def _without(self, plan: Plan, id_: str) -> CellOutcome | None:
-        """Returns the outcome of a cell that need not be tried: a stage of it failed before."""
+        """Returns the outcome of a cell that is not tried because one of its stages failed."""
         for stage in plan.stages:
             if stage.folder in self._failed and stage_done(stage.folder) is None:
                 cell, error = self._failed[stage.folder]
@@ -139,7 +139,7 @@ class SuiteRunner:
         return None
 
     def _status(self) -> SuiteStatus:
-        """Returns how the suite is after all calls so far, those of other processes too."""
+        """Returns the status of the suite after all calls so far, also by other processes."""
         if self._stop.is_set():
             return "interrupted"
         return recorded_status(self.folder.read())
@@ -149,7 +149,7 @@ class SuiteRunner:
         if self._stop.is_set():
             done = sum(outcome.status in ("computed", "cached") for outcome in outcomes)
             raise Interrupted(
-                f"stopped; {done} of {len(outcomes)} cells are done, and what was begun is kept. "
+                f"stopped; {done} of {len(outcomes)} cells are done, and started cells are kept. "
                 "The same command goes on",
                 signal_number=self._stop.signal_number,
             )

@@ -1,4 +1,4 @@
-"""How far a suite is: its folder with `suite.json`, and how each cell ended."""
+"""The state of a suite: its folder with `suite.json`, and the outcome of each cell."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from halo_core.workspace.records import (
 
 
 class SuiteFolder:
-    """Keeps `suite.json` up to date; several processes may, each for its cells.
+    """Keeps `suite.json` up to date. Several processes may do so, each for its own cells.
 
     Args:
         plan: The suite's plan.
@@ -42,13 +42,13 @@ class SuiteFolder:
         return self.path / SUITE.name
 
     def read(self) -> SuiteRecord:
-        """Returns what `suite.json` holds, which `prepare` wrote."""
+        """Returns the content of `suite.json`, which `prepare` wrote."""
         record = SUITE.read(self.path)
         assert record is not None
         return record
 
     def prepare(self) -> None:
-        """Writes both files; what is known of cells from earlier calls is kept."""
+        """Writes both files, and keeps the state of cells from earlier calls."""
         suite = self._plan.suite
         write_text(self.path / SUITE_SPEC, suite.path.read_text(encoding="utf-8"))
         with held(self._file):
@@ -63,15 +63,15 @@ class SuiteFolder:
             )
 
     def begin(self, id_: str) -> None:
-        """Notes that a cell is being run: it is pending and has a run."""
+        """Records that a cell has started: it is pending and has a run."""
         self._update(id_, "pending", None)
 
     def end(self, outcome: CellOutcome) -> None:
-        """Notes how a cell ended."""
+        """Records the outcome of a cell."""
         self._update(outcome.id, outcome.status, outcome.error)
 
     def describe(self, told: Mapping[str, Description]) -> None:
-        """Keeps what trackers say of themselves."""
+        """Records the descriptions of trackers."""
         with held(self._file):
             keep(SUITE, self.path, told)
 
@@ -90,7 +90,7 @@ def _new(cell: Cell) -> SuiteCell:
 
 
 def recorded_status(record: SuiteRecord) -> SuiteStatus:
-    """Returns how far a suite is as its `suite.json` says, which knows of no stop and no process.
+    """Returns a suite's status from `suite.json`, which does not record stops or processes.
 
     >>> cells = [{"status": "cached"}, {"status": "pending"}]
     >>> recorded_status({"name": "toy", "axes": {}, "cells": cells})
@@ -107,15 +107,15 @@ CellStatus = Literal["pending", "computed", "cached", "failed", "interrupted"]
 
 @dataclass(frozen=True)
 class CellOutcome:
-    """How a cell ended.
+    """The outcome of a cell.
 
     Attributes:
         id: Id of the cell.
-        run: The run's name; None for a cell that was not begun.
-        status: ``cached`` when nothing had to be computed.
-        stages: What `halo run --json` says of each stage.
-        error: Type, message and location of what went wrong.
-        exit_code: That of a run that ended so.
+        run: The run's name; None for a cell that was not started.
+        status: The cell's status. It is ``cached`` if nothing had to be computed.
+        stages: The status of each stage, as `halo run --json` prints it.
+        error: Type, message and location of the error.
+        exit_code: The exit code of a run with this outcome.
     """
 
     id: str
@@ -133,7 +133,7 @@ class CellOutcome:
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether another process is running the cell, which will say how it ends."""
+        """Whether another process is running the cell and will record its outcome."""
         return self.error is not None and self.error["type"] == BusyError.__name__
 
     @property
@@ -142,7 +142,7 @@ class CellOutcome:
         return [Path(stage["folder"]) for stage in self.stages if stage["status"] == "failed"]
 
     def exception(self) -> HaloError:
-        """Returns what went wrong as an error again."""
+        """Returns the cell's error as an exception."""
         assert self.error is not None
         return error_of(self.error, self.exit_code)
 
@@ -162,8 +162,8 @@ def ended(id_: str, status: RunStatus, error: BaseException | None) -> CellOutco
 
     Args:
         id_: Id of the cell.
-        status: How far its run got.
-        error: What ended it; None when it is done.
+        status: The status of its run.
+        error: The error that ended it; None if it is done.
     """
     stages = status.as_json()["stages"]
     if error is None:

@@ -1,8 +1,8 @@
-"""Submits the cells of a suite as jobs through submitit: to Slurm, or to this machine for a try.
+"""Submits the cells of a suite as jobs through submitit, to Slurm or to this machine as a trial.
 
-Each job is `halo run SUITE --cell ID`. Slurm starts a cell when those that compute a stage which it
-shares have ended, however they did; locks on the stages see to the rest. A job that is preempted or
-out of time keeps its state and is queued again.
+Each job is `halo run SUITE --cell ID`. Slurm starts a cell when the cells that compute its shared
+stages have ended, with or without an error. Locks on the stages do the rest. A job that is
+preempted or out of time keeps its state and is queued again.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
 Cluster = Literal["slurm", "local"]
 COMMON = ("timeout_min", "mem_gb", "nodes", "cpus_per_task", "gpus_per_node", "tasks_per_node")
-"""Options that mean the same everywhere; all others are sbatch's own."""
-# submitit ends local jobs after minutes where no limit is given, and queues a job again 3 times at
-# most: too little for a suite.
+"""Options that mean the same everywhere. All others are options of sbatch."""
+# Without a limit, submitit ends local jobs after minutes, and it queues a job again at most 3
+# times. Both are too little for a suite.
 LOCAL_TIMEOUT_MIN = 7 * 24 * 60
 MOST_REQUEUES = 100
 
 
 class CellJob:
-    """What a job does: runs a command, and stops it so that its state is kept when asked.
+    """A job: runs a command, and stops it on request so that its state is kept.
 
     Args:
         command: The command and its arguments.
-        cwd: The folder that it is started in.
+        cwd: The folder in which it starts.
     """
 
     def __init__(self, command: Sequence[str], cwd: str) -> None:
@@ -60,11 +60,11 @@ class CellJob:
             raise WorkerError(f"the cell ended with exit code {code}; its own message is above")
 
     def checkpoint(self) -> DelayedSubmission:
-        """Stops the command and returns the job to be queued again; called by submitit."""
+        """Stops the command and returns the job for the queue. Submitit calls this."""
         from submitit.helpers import DelayedSubmission
 
         if self._pid is not None:
-            # Whoever waits for the command may learn of its end, and reap it, before us.
+            # Another waiting process may notice the end of the command, and reap it, before us.
             with suppress(ProcessLookupError, ChildProcessError):
                 os.kill(self._pid, signal.SIGTERM)
                 os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
@@ -72,17 +72,17 @@ class CellJob:
 
 
 def submit(plan: SuitePlan, cluster: Cluster, options: Mapping[str, Any]) -> dict[str, str]:
-    """Submits the cells that are not done, and returns the id of each one's job.
+    """Submits the cells that are not done, and returns the job id of each cell.
 
-    The ids are kept in the suite's `jobs.json`, what jobs say in its `jobs/`.
+    The ids are kept in the suite's `jobs.json`, and the jobs' output in its `jobs/`.
 
     Args:
         plan: The suite's plan.
         cluster: ``slurm``, or ``local`` for processes on this machine.
-        options: Options of each job by the names of `COMMON`; for Slurm also by those of `sbatch`.
+        options: Options of each job: those of `COMMON`, and for Slurm also those of `sbatch`.
 
     Raises:
-        UserError: When submitit or Slurm is not there, or an option is not known.
+        UserError: When submitit or Slurm is missing, or an option is unknown.
     """
     executor = _executor(plan.folder / "jobs", cluster)
     common, others = _parameters(cluster, options)
@@ -135,7 +135,7 @@ def _parameters(
         return common, others
     if others:
         raise UserError(
-            f"{', '.join(others)}: not for jobs on this machine, which know {', '.join(COMMON)}",
+            f"got {', '.join(others)}; for jobs on this machine expected {', '.join(COMMON)}",
             location="--submit-option",
         )
     return {"timeout_min": LOCAL_TIMEOUT_MIN, **common}, {}

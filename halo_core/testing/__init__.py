@@ -1,11 +1,11 @@
-"""What the authors of components run in their tests, and what the built-in ones are held to.
+"""Checks that authors of components run in their tests. The built-in components pass them too.
 
     from halo_core.testing import check_loss
 
     def test_my_loss_keeps_the_rules():
         check_loss(MyLoss(beta=0.1))
 
-A rule that is broken is an `AssertionError` that says what came and what was expected. torch is
+A broken rule raises an `AssertionError` that says what came and what was expected. Torch is
 imported only when a loss is checked.
 """
 
@@ -44,11 +44,11 @@ __all__ = [
     "stage_context",
 ]
 
-if not TYPE_CHECKING:  # A checker of types would take every name for one of the module's.
+if not TYPE_CHECKING:  # A type checker would accept every name as one of this module.
 
     def __getattr__(name: str) -> object:
         if name in ("FAULTS", "ChatReply", "ChatServer", "planned_faults"):
             raise ImportError(
-                f"{name} is in halo_judge.testing now, of the distribution halo-judge"
+                f"{name} is now in halo_judge.testing, in the distribution halo-judge"
             )
         raise AttributeError(f"module 'halo_core.testing' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Builds batches of losses from lists, one list of token log-probabilities per completion."""
+"""Builds batches for losses from lists, one list of token log-probabilities per completion."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def loss_batch(
     statistics: Mapping[str, float] | None = None,
     dtype: Literal["float32", "float64"] = "float64",
 ) -> LossBatch:
-    """Returns the batch that a loss would see of some completions.
+    """Returns the batch that a loss would see for some completions.
 
     Args:
         policy: Log-probability of each token under the policy.
-        reference: The same under the reference.
-        desirable: One per completion; all true when left out.
-        examples: The example of each completion; each its own when left out.
-        reference_point: In nats of log-ratio; one, or one per completion.
-        sampled: Whether each completion is a sample of the reference; None where none is.
-        heads: What each of the loss's heads gives, one number per token or per completion.
+        reference: Log-probability of each token under the reference.
+        desirable: Whether each completion is desirable; all by default.
+        examples: The example of each completion. By default each is its own example.
+        reference_point: One point, or one per completion, in nats of log-ratio.
+        sampled: Whether each completion is a sample of the reference; None if none is.
+        heads: The output of each of the loss's heads, one number per token or per completion.
         statistics: The sums of the loss's `statistics` over the whole global batch.
         dtype: Dtype of the log-probabilities.
 
@@ -89,15 +89,15 @@ def paired_batch(
     samples: Tokens | None = None,
     dtype: Literal["float32", "float64"] = "float64",
 ) -> LossBatch:
-    """Returns the batch that a loss would see of some pairs.
+    """Returns the batch that a loss would see for some pairs.
 
     Args:
-        chosen: Log-probability under the policy of each token of each chosen completion.
-        rejected: The same of each rejected completion.
-        ref_chosen: As `chosen` under the reference.
-        ref_rejected: As `rejected` under the reference.
-        samples: A sample of the reference for each pair, under the policy; not together with
-            `ref_chosen`.
+        chosen: Log-probability of each token of each chosen completion under the policy.
+        rejected: The same for each rejected completion.
+        ref_chosen: The same as `chosen`, under the reference.
+        ref_rejected: The same as `rejected`, under the reference.
+        samples: Log-probabilities under the policy of a sample of the reference for each pair. It
+            cannot be combined with `ref_chosen`.
         dtype: Dtype of the log-probabilities.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Checks what every component promises: options are frozen plain data, importing it is cheap."""
+"""Checks the promises of every component: its options are frozen plain data, its import cheap."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def expect(condition: bool, subject: object, problem: str) -> None:
 
     Args:
         condition: What must be true.
-        subject: The component that is checked.
+        subject: The component under test.
         problem: What came and what was expected.
 
     Raises:
@@ -60,7 +60,7 @@ HEAVY = (
     "torch",
     "transformers",
 )
-"""What a component's module must not import: `halo validate` and `halo plugins` do without."""
+"""Libraries that a component's module must not import, so that `halo validate` stays fast."""
 
 _PROBE = """
 import importlib, importlib.util, json, sys
@@ -81,10 +81,10 @@ def check_component(component: Component) -> None:
     """Checks the rules for components of every kind.
 
     Args:
-        component: One with the options it is used with.
+        component: A component with its options.
 
     Raises:
-        AssertionError: When options can be changed, unknown ones are taken, they do not survive
+        AssertionError: When options can be changed, unknown ones are accepted, they do not survive
             JSON, they have no JSON schema, or the module imports a library of `HEAVY`.
     """
     _check_frozen(component)
@@ -97,7 +97,7 @@ def check_component(component: Component) -> None:
 
 @functools.cache
 def check_import_budget(cls: type[Component]) -> None:
-    """Checks, in a fresh interpreter, that importing a component's module imports nothing heavy.
+    """Checks in a fresh interpreter that a component's module imports nothing heavy.
 
     Raises:
         AssertionError: When it does, or cannot be imported.
@@ -141,7 +141,7 @@ def _check_round_trip(component: Component) -> None:
 
 
 def _as_spec(component: Component) -> tuple[dict[str, Any], dict[str, Component]]:
-    """Returns JSON options, and the components they hold under the keys that stand for them."""
+    """Returns JSON options, and the components in them by the keys that stand for them."""
     held: dict[str, Component] = {}
 
     def keyed(value: Any, dumped: Any) -> Any:

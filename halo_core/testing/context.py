@@ -1,4 +1,4 @@
-"""A context to run a stage in without a runner."""
+"""A context for running a stage without a runner."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def stage_context(
     stop: StopFlag | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> StageContext:
-    """Returns a context whose events go to ``folder/events.jsonl`` and that shows nothing.
+    """Returns a silent context whose events go to ``folder/events.jsonl``.
 
     Args:
-        folder: The stage's folder; made when it does not exist.
+        folder: The stage's folder. It is created if it does not exist.
         id_: The stage's id.
         seed: The run's seed.
-        models: Option name to model.
-        inputs: Option name to the folder of the stage it names.
-        data: Option name to rows.
-        stop: Set it to ask the stage to stop.
-        warn: Takes warnings; they are dropped when left out.
+        models: Models by option name.
+        inputs: Folders of stages by the option name that refers to them.
+        data: Rows by option name.
+        stop: A flag. Set it to ask the stage to stop.
+        warn: Receives warnings. By default they are dropped.
     """
     folder.mkdir(parents=True, exist_ok=True)
     return StageContext.for_folder(

@@ -1,4 +1,4 @@
-"""Checks what every data source promises: rows of its kind, repeatable, with all drops counted."""
+"""Checks the promises of every data source: right rows, repeatable, with all drops counted."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def check_data_source(source: DataSource, *, rows: int = 1000) -> None:
     """Runs `check_component` and `check_rows`.
 
     Args:
-        source: One with the options it is used with; its data must be there.
-        rows: How many rows of each split to read at most, at least 1.
+        source: A data source with its options. Its data must be available.
+        rows: Maximum number of rows to read from each split, at least 1.
 
     Raises:
         AssertionError: At the first rule that is broken.
@@ -29,12 +29,12 @@ def check_data_source(source: DataSource, *, rows: int = 1000) -> None:
 
 
 def check_rows(source: DataSource, *, rows: int = 1000) -> None:
-    """Checks what a source says of itself, its rows, what it dropped and its errors.
+    """Checks a source's description of itself, its rows, its counts of drops and its errors.
 
     Raises:
-        AssertionError: When `inspect` is not repeatable or a split has no rows, when rows have
-            not the columns of their feedback or differ on the second reading, when drops are not
-            counts, or when a split that does not exist is not a DataError.
+        AssertionError: When `inspect` is not repeatable or a split has no rows, when rows do not
+            have the columns of their feedback or differ on the second reading, when drops are not
+            counts, or when a split that does not exist does not raise a DataError.
     """
     with must_not_raise(source, "inspect()"):
         info, again = source.inspect(), source.inspect()
@@ -47,7 +47,7 @@ def check_rows(source: DataSource, *, rows: int = 1000) -> None:
 
 def _checked_feedback(source: DataSource, info: DataInfo) -> Feedback:
     known = info.feedback is not None and len(info.splits) > 0
-    expect(known, source, f"inspect() gives {info}; to be checked, its data must be within reach")
+    expect(known, source, f"inspect() gives {info}; for this check its data must be available")
     expect(info.digest != "", source, "the digest is empty; expected one that names the content")
     for feedback in COLUMNS:
         if feedback == info.feedback:

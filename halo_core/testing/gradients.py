@@ -1,4 +1,4 @@
-"""Checks the gradients of a loss: right, finite, and through all that it depends on."""
+"""Checks that the gradients of a loss are right, finite, and reach all its inputs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check_gradient(loss: Loss) -> None:
 
 
 def check_heads(loss: Loss) -> None:
-    """Checks that the losses depend on each of the heads they want."""
+    """Checks that the losses depend on each head that the loss needs."""
     import torch
 
     loss = settled_loss(loss)
@@ -48,12 +48,12 @@ def check_heads(loss: Loss) -> None:
         expect(
             gradient is not None,
             loss,
-            f"the losses have no gradient for {name}; what nothing depends on learns nothing",
+            f"the losses have no gradient for {name}; a head without a gradient learns nothing",
         )
 
 
 def check_own_points(loss: Loss) -> None:
-    """Checks a loss with a reference point where each completion has its own, with a gradient.
+    """Checks a loss if each completion has its own reference point with a gradient.
 
     Such points come from an estimator that observes each pair.
     """

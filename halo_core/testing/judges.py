@@ -1,4 +1,4 @@
-"""Checks what every judge promises, whether it compares or scores."""
+"""Checks the promises of every judge, whether it compares or scores."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def check_judge(
     """Runs `check_component`, `check_quote` and `check_verdicts`.
 
     Args:
-        judge: One with the options it is used with; what it talks to must be there.
-        folder: An empty folder for what the judge keeps.
-        comparisons: What to judge.
-        models: Option of the judge to the model that it names, where it names one.
+        judge: A judge with its options. The service that it calls must be available.
+        folder: An empty folder for the judge's files.
+        comparisons: The comparisons to judge.
+        models: Models by the judge's option that names them.
 
     Raises:
         AssertionError: At the first rule that is broken.
@@ -60,11 +60,11 @@ def check_judge(
 def check_quote(
     judge: Judge, folder: Path, *, comparisons: Sequence[Comparison] = HARD_COMPARISONS
 ) -> None:
-    """Checks that a quote is one, or None, and that nothing is written for it.
+    """Checks that a quote is valid or None, and that the judge writes nothing for it.
 
     Raises:
-        AssertionError: When the judge raises or writes, when a number is negative, or the quote
-            for no comparisons is one and that for some is None, or the other way round.
+        AssertionError: When the judge raises or writes, when a number is negative, or when only one
+            of the quotes for no comparisons and for some comparisons is None.
     """
     context = judge_context(folder)
     with must_not_raise(judge, "quote()"):
@@ -86,7 +86,7 @@ def check_quote(
 
 
 def judge_context(folder: Path, models: Mapping[str, ModelInput] | None = None) -> JudgeContext:
-    """Returns a context whose folders lie in one folder; makes the judge's own."""
+    """Returns a context whose folders are in one folder, and creates the judge's own folder."""
     own = folder / "own"
     own.mkdir(parents=True, exist_ok=True)
     return JudgeContext(own, folder / "shared", models or {})
@@ -102,8 +102,8 @@ def check_verdicts(
     """Checks the verdicts of two sessions in one folder, and a call without comparisons.
 
     Raises:
-        AssertionError: When the judge raises, when there is not exactly one verdict per
-            comparison, a verdict has an impossible value, or is unscored without a reason.
+        AssertionError: When the judge raises, when there is not exactly one verdict per comparison,
+            or when a verdict has an invalid value or is unscored without a reason.
     """
     context = judge_context(folder, models)
     for opening in ("first", "second"):
@@ -130,10 +130,10 @@ def _check_each(
 
 
 def check_form(judge: Judge, replies: Sequence[Any], form: Form[Any]) -> None:
-    """Checks that replies are of a form, and hold nothing that cannot be.
+    """Checks that replies have the right form and valid values.
 
     Raises:
-        AssertionError: When one is not.
+        AssertionError: When a reply does not.
     """
     for reply in replies:
         fault = reply.fault() if isinstance(reply, form.reply) else repr(reply)
@@ -147,7 +147,7 @@ HARD_ANSWERS: Sequence[Answer] = tuple(
 )
 """Plain, equal, empty, odd and long texts, and calls of tools."""
 SAME_SCORE = 1e-4
-"""Relative and absolute tolerance, as models round differently in other batches."""
+"""Relative and absolute tolerance, because models round differently in other batches."""
 
 
 def check_scoring_judge(
@@ -160,10 +160,10 @@ def check_scoring_judge(
     """Runs `check_judge` and `check_scores`.
 
     Args:
-        judge: One with the options it is used with; what it talks to must be there.
-        folder: An empty folder for what the judge keeps.
-        answers: What to score.
-        models: Option of the judge to the model that it names, where it names one.
+        judge: A judge with its options. The service that it calls must be available.
+        folder: An empty folder for the judge's files.
+        answers: The answers to score.
+        models: Models by the judge's option that names them.
 
     Raises:
         AssertionError: At the first rule that is broken.
@@ -182,12 +182,12 @@ def check_scores(
     """Checks the scores of two sessions in one folder, a call without answers, and the order.
 
     Raises:
-        AssertionError: When the judge is no `ScoringJudge` or raises, when there is not exactly
-            one score per answer, a score is neither finite nor None with a reason, or the order
-            of the answers changes a score.
+        AssertionError: When the judge is not a `ScoringJudge` or raises, when there is not exactly
+            one score per answer, when a score is neither finite nor None with a reason, or when
+            the order of the answers changes a score.
     """
     if not isinstance(judge, ScoringJudge):
-        expect(False, judge, "is no judge that scores: subclass halo_core.ScoringJudge")
+        expect(False, judge, "is not a scoring judge: subclass halo_core.ScoringJudge")
         return
     context = judge_context(folder, models)
     for opening in ("first", "second"):

@@ -1,4 +1,4 @@
-"""Checks what losses promise beside their values: counts, control tokens, sums, values."""
+"""Checks the further promises of losses: counts, control tokens, sums, value functions."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from halo_core.testing.component import expect, must_not_raise
 from halo_core.testing.loss_cases import batch_alone, inputs_of, mixed_case, settled_loss
 
 SAME_SUM = 1e-9
-"""Relative tolerance in float64 for sums that are added in another order."""
+"""Relative tolerance in float64 for sums in another order."""
 
 
 def check_abilities(loss: Loss) -> None:
-    """Checks what `settle`, `control_tokens`, `value`, `statistics` and `change_logratios` give.
+    """Checks the results of `settle`, `control_tokens`, `value`, `statistics`, `change_logratios`.
 
     Raises:
         AssertionError: At the first rule that is broken.
@@ -40,13 +40,13 @@ def _check_settled(loss: Loss, counts: ClassCounts) -> None:
     expect(
         isinstance(made.loss, type(loss)),
         loss,
-        f"settle({counts}) gave {made.loss!r}; expected its like",
+        f"settle({counts}) gave {made.loss!r}; expected a loss of the same class",
     )
     expect(
         made.loss == loss or bool(made.remark),
         loss,
         f"settle({counts}) settles options and gives the remark {made.remark!r}; expected a "
-        "sentence that shows what they are",
+        "sentence that shows their values",
     )
     expect(
         made.caution is None or bool(made.caution),
@@ -56,7 +56,7 @@ def _check_settled(loss: Loss, counts: ClassCounts) -> None:
 
 
 def _check_values(loss: Loss) -> None:
-    """Checks that a loss has a value for every gain, or for none."""
+    """Checks that a loss has a value for every gain or for none."""
     values = {}
     for gain in (-1e4, -1.0, -1e-9, 0.0, 1e-9, 1.0, 1e4):
         with must_not_raise(loss, f"value({gain:g})"):
@@ -72,7 +72,7 @@ def _check_values(loss: Loss) -> None:
 
 
 def _check_changed_logratios(loss: Loss) -> None:
-    """Checks that the change of a token's log-ratio depends on that token alone."""
+    """Checks that the change of a token's log-ratio depends only on that token."""
     import torch
 
     given = torch.tensor([-1e4, -2.0, -0.5, -0.1, 0.0, 0.1, 0.5, 2.0, 1e4], dtype=torch.float64)
@@ -88,10 +88,10 @@ def _check_changed_logratios(loss: Loss) -> None:
 
 
 def _check_statistics(loss: Loss) -> None:
-    """Checks that sums over parts add up to those over the whole."""
+    """Checks that sums over parts add up to the sums over the whole."""
     case = mixed_case(loss)
     batch = batch_alone(loss, case)
-    inputs_of(loss, batch)  # gradients are asked for, and must not be there
+    inputs_of(loss, batch)  # requests gradients, which must not appear in the sums
     whole = loss.statistics(with_changed_logratios(loss, batch))
     parts = [
         loss.statistics(

@@ -1,4 +1,4 @@
-"""The batches that losses are tried on, and the cases they are made for."""
+"""The batches on which losses are checked, and the cases from which they are made."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 POINT = 0.3
-"""The reference point of a batch that has one, nats."""
+"""Reference point of a batch that has one, in nats."""
 TOKENS = "policy_token_logps"
 HEAD = "heads."
 _POINT = "reference_point"
 
 
 def settled_loss(loss: Loss) -> Loss:
-    """Returns the loss as the trainer calls it: with the options settled that depend on data."""
+    """Returns the loss as the trainer uses it, after settling options that depend on data."""
     with must_not_raise(loss, "settle()"):
         return settled(loss, ClassCounts(desirable=2, undesirable=2)).loss
 
@@ -41,10 +41,10 @@ def batch_of(
     """Returns the batch, with only what the loss needs.
 
     Args:
-        loss: Already settled.
+        loss: A settled loss.
         case: The examples.
-        whole: The global batch that statistics are computed on; the case itself when left out.
-        own_points: Whether each completion has a reference point of its own.
+        whole: The global batch for statistics. Default: the case itself.
+        own_points: Whether each completion has its own reference point.
         dtype: Dtype of the log-probabilities.
     """
     batch = batch_alone(loss, case, own_points=own_points, dtype=dtype)
@@ -61,7 +61,7 @@ def batch_alone(
     own_points: bool = False,
     dtype: Literal["float32", "float64"] = "float64",
 ) -> LossBatch:
-    """Returns the batch as it is before the statistics of the global batch are known."""
+    """Returns the batch before the statistics of the global batch are known."""
     needed = loss.needed()
     point = case.points if own_points else POINT
     return loss_batch(
@@ -77,9 +77,9 @@ def batch_alone(
 
 
 def call(loss: Loss, batch: LossBatch, case: Case) -> LossOutput:
-    """Returns what the loss says of a batch with its change of the log-ratios, as in training.
+    """Returns the output of the loss for a batch with its changed log-ratios, as in training.
 
-    The case names it where the call raises.
+    If the call raises, the error names the case.
     """
     with must_not_raise(loss, f"a call on {case.name}"):
         return loss(with_changed_logratios(loss, batch))
@@ -101,7 +101,7 @@ def _heads(loss: Loss, case: Case) -> dict[str, list[float]]:
 
 
 def inputs_of(loss: Loss, batch: LossBatch) -> dict[str, Tensor]:
-    """Returns the tensors that the losses must have a gradient for, by name, and asks for it."""
+    """Returns the tensors for which the losses must have a gradient, and requests it, by name."""
     inputs = {TOKENS: batch.policy_token_logps} if "policy_logps" in loss.needed() else {}
     inputs |= {HEAD + name: values for name, values in batch.heads.items()}
     if batch.reference_point is not None and batch.reference_point.ndim == 1:
@@ -110,7 +110,7 @@ def inputs_of(loss: Loss, batch: LossBatch) -> dict[str, Tensor]:
 
 
 def with_inputs(batch: LossBatch, inputs: Mapping[str, Tensor]) -> LossBatch:
-    """Returns the batch with these tensors in the place of what `inputs_of` names so."""
+    """Returns the batch with its tensors replaced by those with the same name in `inputs_of`."""
     heads = {name: inputs[HEAD + name] for name in batch.heads}
     tokens = inputs.get(TOKENS, batch.policy_token_logps)
     point = inputs.get(_POINT, batch.reference_point)
@@ -118,24 +118,24 @@ def with_inputs(batch: LossBatch, inputs: Mapping[str, Tensor]) -> LossBatch:
 
 
 EXTREME = 1e4
-"""The largest log-ratio, in nats, that a loss must survive, and the largest output of a head."""
+"""Largest log-ratio in nats that a loss must survive, and largest output of a head."""
 
 COMPLETIONS: dict[Feedback, int] = {"text": 1, "demonstration": 1, "binary": 1, "paired": 2}
-"""Completions per example. Scored feedback has no batch yet."""
+"""Number of completions per example. Scored feedback has no batch yet."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """Some examples in plain lists, and what is special about them.
+    """Examples in plain lists, with a name that says what is special about them.
 
     Attributes:
-        name: What is special, for messages.
-        width: Completions per example, a sample of the reference included.
+        name: What is special about the examples, for messages.
+        width: Number of completions per example, including a sample of the reference.
         policy: Token log-probabilities of each completion under the policy.
-        reference: The same under the reference.
-        outputs: What a head gives at each token of each completion.
-        points: A reference point of each completion.
-        desirable: One per completion.
+        reference: Token log-probabilities of each completion under the reference.
+        outputs: The output of a head at each token of each completion.
+        points: The reference point of each completion.
+        desirable: Whether each completion is desirable.
         sampled: Whether each completion is a sample of the reference.
     """
 
@@ -169,7 +169,7 @@ class Case:
 
 
 def mixed_case(loss: Loss) -> Case:
-    """Returns four examples of different lengths, of both classes where there are two."""
+    """Returns four examples of different lengths, with both classes if there are two."""
     rng = random.Random(0)
     samples = "reference_samples" in loss.needed()
     feedback = loss.resolved_feedback()
@@ -204,7 +204,7 @@ def _is_desirable(feedback: Feedback, example: int, place: int) -> bool:
 
 
 def ordinary_cases(loss: Loss) -> list[Case]:
-    """Returns what a micro-batch can be: mixed, one example, one-sided, policy = reference."""
+    """Returns the kinds of micro-batch: mixed, one example, one-sided, policy = reference."""
     mixed = mixed_case(loss)
     cases = [
         mixed,
@@ -218,7 +218,7 @@ def ordinary_cases(loss: Loss) -> list[Case]:
 
 
 def extreme_cases(loss: Loss) -> list[Case]:
-    """Returns batches whose log-ratios, and outputs of heads, are plus and minus `EXTREME`."""
+    """Returns batches whose log-ratios and head outputs are plus and minus `EXTREME`."""
     mixed = mixed_case(loss)
     low = [[-EXTREME / len(tokens)] * len(tokens) for tokens in mixed.policy]
     high = [[0.0] * len(tokens) for tokens in mixed.policy]

@@ -1,4 +1,4 @@
-"""Checks a wrapper around a loss of each sort: it may change what it likes, and loses nothing."""
+"""Checks a wrapper around a loss of each sort. It may change results but must forward the rest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Paired(Loss):
-    """Pairs, compared with a reference; it has rewards and a value function."""
+    """A loss on pairs with a reference, rewards and a value function."""
 
     feedback: ClassVar[Feedback] = "paired"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps")
@@ -37,20 +37,22 @@ class Paired(Loss):
 
 
 class Pointed(Loss):
-    """Desirable and undesirable completions around a reference point, weighed by their length."""
+    """A loss on binary feedback with a reference point, which weighs examples by length."""
 
     feedback: ClassVar[Feedback] = "binary"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps", "reference_point")
     default_reference_point: ClassVar[str | None] = "zero"
 
-    factor: float | None = Field(default=None, description="Of all losses; counted if None.")
+    factor: float | None = Field(
+        default=None, description="Factor of all losses. If None, it is counted from the data."
+    )
 
     def weighs_examples(self) -> bool:
-        """Returns that it does."""
+        """Returns True."""
         return True
 
     def mistakes_within_pairs(self) -> Sequence[str]:
-        """Returns that a factor has no effect."""
+        """Returns a sentence saying that a factor has no effect."""
         return () if self.factor is None else ("factor has no effect; leave it out",)
 
     def settle(self, counts: ClassCounts) -> Settled:
@@ -72,7 +74,7 @@ class Pointed(Loss):
 
 
 class Summing(Loss):
-    """Completions around the mean of the global batch, with heads and control tokens."""
+    """A loss around the mean of the global batch, with heads and control tokens."""
 
     feedback: ClassVar[Feedback] = "binary"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "statistics")
@@ -86,7 +88,7 @@ class Summing(Loss):
         return ("<|yes|>", "<|no|>")
 
     def statistics(self, batch: LossBatch) -> Mapping[str, Tensor]:
-        """Returns the sum of the log-probabilities, and their number."""
+        """Returns the sum of the log-probabilities and their number."""
         logps = batch.policy_logps.detach()
         return {"sum": logps.sum(), "count": logps.new_tensor(float(len(logps)))}
 
@@ -100,7 +102,7 @@ class Summing(Loss):
 
 
 SORTS: Sequence[Loss] = (Paired(), Pointed(), Pointed(factor=2.0), Summing())
-"""A loss of each sort: with all that losses may want, between them."""
+"""One loss of each sort. Together they have all abilities of losses."""
 
 
 class _Identity(LossWrapper):
@@ -110,15 +112,15 @@ class _Identity(LossWrapper):
 def check_loss_wrapper(wrap: Callable[[Loss], LossWrapper]) -> None:
     """Checks a wrapper around each of `SORTS`, and around a wrapper.
 
-    A loss that the wrapper refuses, with a validator of its own, is passed over; one at least must
-    be taken.
+    A loss that the wrapper refuses with its own validator is skipped, but at least one must be
+    accepted.
 
     Args:
         wrap: Returns the wrapper around a loss: ``lambda loss: Mine(loss=loss, strength=0.5)``.
 
     Raises:
-        AssertionError: When all losses are refused, a rule of `check_loss` is broken, or something
-            that the wrapped loss wants is lost.
+        AssertionError: When all losses are refused, a rule of `check_loss` is broken, or an ability
+            of the wrapped loss is lost.
     """
     taken = 0
     for loss in (*SORTS, _Identity(loss=Paired()), _Identity(loss=Pointed())):
@@ -149,5 +151,5 @@ def _check_forwarded(wrapper: LossWrapper, loss: Loss) -> None:
 
 
 def _around_settled(wrapper: LossWrapper, loss: Loss, counts: ClassCounts) -> LossWrapper:
-    """Returns a wrapper around the settled loss, with the options that it has."""
+    """Returns a wrapper with the same options around the settled loss."""
     return wrapper.model_copy(update={"loss": loss.settle(counts).loss})

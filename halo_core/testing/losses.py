@@ -1,4 +1,4 @@
-"""Checks what every loss promises: one value per example, right gradients, nothing else touched."""
+"""Checks the promises of every loss: one value per example, right gradients, no side effects."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 
 KNOWN_NEEDS = set(get_args(Need))
 SAME = 1e-12
-"""Relative tolerance in float64 for numbers that must be the same but for the order of sums."""
+"""Relative tolerance in float64 for numbers that may differ only by the order of sums."""
 
 
 def check_loss(loss: Loss) -> None:
     """Runs `check_component` and all of `LOSS_CHECKS`.
 
-    The losses must depend on the policy, or on the heads, through a gradient that is their
-    derivative: a loss that stops the gradient of a part of itself fails `check_gradient`; run the
-    other checks then. A loss with open options that are settled by counting is counted first.
+    The losses must depend on the policy or on the heads, and their gradient must be their
+    derivative. A loss that stops a part of its gradient fails `check_gradient`; run only the other
+    checks then. Open options that depend on counts are settled first.
 
     Args:
-        loss: One with the options it is used with.
+        loss: A loss with its options.
 
     Raises:
         AssertionError: At the first rule that is broken.
@@ -55,7 +55,7 @@ def check_loss(loss: Loss) -> None:
 
 
 def check_declaration(loss: Loss) -> None:
-    """Checks the kind of feedback, what is needed, the heads and the default reference point."""
+    """Checks the kind of feedback, the needs, the heads and the default reference point."""
     feedback, needed = loss.resolved_feedback(), loss.needed()
     expect(
         feedback in COMPLETIONS,
@@ -72,7 +72,7 @@ def check_declaration(loss: Loss) -> None:
     expect(
         "reference_point" not in needed or loss.resolved_reference_point() is not None,
         loss,
-        "needs 'reference_point'; set default_reference_point, for specs that name none",
+        "needs 'reference_point'; set default_reference_point for specs that name none",
     )
     more = set(needed) - set(declared)
     expect(
@@ -85,12 +85,12 @@ def check_declaration(loss: Loss) -> None:
         all(isinstance(head, Head) for head in heads)
         and len({h.name for h in heads}) == len(heads),
         loss,
-        f"heads() gave {heads}; expected Heads, each with a name of its own",
+        f"heads() gave {heads}; expected Heads with distinct names",
     )
 
 
 def check_output(loss: Loss) -> None:
-    """Checks the shapes, types and gradients of what comes back, on each kind of batch."""
+    """Checks the shapes, types and gradients of the output on each kind of batch."""
     loss = settled_loss(loss)
     for case in ordinary_cases(loss):
         batch = batch_of(loss, case)
@@ -132,7 +132,7 @@ def _check_rewards_and_metrics(loss: Loss, case: Case, output: LossOutput) -> No
 
 
 def check_untouched(loss: Loss) -> None:
-    """Checks that a call changes neither the batch nor the random state, and repeats itself."""
+    """Checks that a call changes neither the batch nor the random state, and is repeatable."""
     import torch
 
     loss = settled_loss(loss)
@@ -156,7 +156,7 @@ def check_untouched(loss: Loss) -> None:
 
 
 def check_permutation(loss: Loss) -> None:
-    """Checks that the order of the examples makes no difference to any of them."""
+    """Checks that the order of the examples does not change any of their losses."""
     loss = settled_loss(loss)
     case = mixed_case(loss)
     order = [2, 0, 3, 1]
@@ -172,9 +172,9 @@ def check_permutation(loss: Loss) -> None:
 
 
 def check_split(loss: Loss) -> None:
-    """Checks that an example's loss does not depend on the others of its micro-batch.
+    """Checks that an example's loss does not depend on other examples of its micro-batch.
 
-    The trainer cuts a global batch as memory allows, which must not change what is learned.
+    The trainer cuts a global batch as memory allows, and this must not change what is learned.
     """
     loss = settled_loss(loss)
     case = mixed_case(loss)
@@ -199,11 +199,11 @@ LOSS_CHECKS: Sequence[Callable[[Loss], None]] = (
     check_own_points,
     check_abilities,
 )
-"""What `check_loss` runs after `check_component`, for ``pytest.mark.parametrize``."""
+"""The checks that `check_loss` runs after `check_component`, for ``pytest.mark.parametrize``."""
 
 
 def _tensors(batch: LossBatch) -> dict[str, Tensor]:
-    """All that a batch holds, by name; what is not there left out."""
+    """Returns all tensors of a batch by name, without missing ones."""
     tensors: dict[str, Tensor] = {}
     for field in fields(LossBatch):
         value = getattr(batch, field.name)

@@ -1,4 +1,4 @@
-"""Checks what every estimator of a reference point promises."""
+"""Checks the promises of every estimator of a reference point."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from halo_core.testing.component import check_component, expect, must_not_raise
 def check_reference_point(estimator: RefPointEstimator) -> None:
     """Runs `check_component`, and `check_pairs_and_estimates` or `check_within_pair`.
 
-    What the estimator observes decides which.
+    Which one depends on what the estimator observes.
 
     Args:
-        estimator: One with the options it is used with.
+        estimator: An estimator with its options.
 
     Raises:
         AssertionError: At the first rule that is broken.
@@ -39,7 +39,7 @@ def check_reference_point(estimator: RefPointEstimator) -> None:
 
 
 def check_within_pair(estimator: RefPointEstimator) -> None:
-    """Checks an estimator that takes the point of each chosen completion from its own pair.
+    """Checks an estimator that makes the point of each chosen completion from its own pair.
 
     Raises:
         AssertionError: When there is not one finite point per pair, a point depends on other pairs,
@@ -74,15 +74,15 @@ def check_within_pair(estimator: RefPointEstimator) -> None:
 
 
 def check_pairs_and_estimates(estimator: RefPointEstimator) -> None:
-    """Checks pairs and estimates for batches of all sizes, and that nothing else plays a part.
+    """Checks pairs and estimates for batches of all sizes, and that nothing else affects them.
 
-    One that observes mismatched pairs makes them; one that observes its own completions is shown
-    those, and one that observes nothing is shown none.
+    An estimator that observes mismatched pairs makes them. One that observes the batch's own
+    completions gets those, and one that observes nothing gets none.
 
     Raises:
-        AssertionError: When pairs lie outside the plan or depend on more than plan and rng, when
-            an estimate is not finite or not repeatable, a state does not survive JSON, or a lagged
-            one has another value than its state says.
+        AssertionError: When pairs are outside the plan or depend on more than plan and rng, when an
+            estimate is not finite or not repeatable, when a state does not survive JSON, or when a
+            lagged estimate differs from the value of its state.
     """
     for name, plan in _plans(estimator.partners() == "fixed").items():
         pairs = [Pair(i, i) for i in range(len(plan.batch))] if estimator.observes == "own" else []
@@ -106,7 +106,7 @@ def _plans(with_fixed: bool) -> dict[str, PairingPlan]:
     if not with_fixed:
         return plans
     others = [Candidate(f"far prompt {i}", f"far completion {i}") for i in range(6)]
-    own = PairingPlan(batch, following, batch)  # data with no other prompt
+    own = PairingPlan(batch, following, batch)  # for data without another prompt
     fixed = {name: replace(plan, fixed=others[: len(plan.batch)]) for name, plan in plans.items()}
     return {**fixed, "a batch whose fixed partners are its own": own}
 

@@ -1,4 +1,4 @@
-"""Checks what every reference update promises."""
+"""Checks the promises of every reference update."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from halo_core.reference_update import ReferenceUpdate
 from halo_core.testing.component import check_component, expect, must_not_raise
 
 STEPS = (*range(1, 301), 1_000, 10_007, 1_000_000)
-"""Steps that are tried: all of a short training, and some of a long one."""
+"""Steps that are checked: all of a short training, and some of a long one."""
 
 
 def check_reference_update(update: ReferenceUpdate) -> None:
     """Runs `check_component` and `check_shares`.
 
     Args:
-        update: One with the options it is used with.
+        update: A reference update with its options.
 
     Raises:
         AssertionError: At the first rule that is broken.
@@ -27,12 +27,12 @@ def check_reference_update(update: ReferenceUpdate) -> None:
 
 
 def check_shares(update: ReferenceUpdate) -> None:
-    """Checks the share of each step, and that the step alone decides it.
+    """Checks the share at each step, and that it depends only on the step.
 
     Raises:
-        AssertionError: When a share is no number from 0 to 1, is another one when the steps are
-            asked for again in another order, or is drawn from the global random state; or when the
-            reference is never changed.
+        AssertionError: When a share is not a number from 0 to 1, when it differs if the steps come
+            in another order, when it uses the global random state, or when the reference never
+            changes.
     """
     chance = random.getstate()
     shares = _shares(update, STEPS)

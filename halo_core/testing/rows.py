@@ -1,4 +1,4 @@
-"""Rows on disk as a stage is given them, made from a list."""
+"""Makes rows on disk from a list, in the form that a stage gets."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from halo_core.rows import DataSet, RowWriter
 def data_set(
     folder: Path, feedback: Feedback, rows: Sequence[Mapping[str, Any]], *, name: str = "train"
 ) -> DataSet:
-    """Returns a data set whose rows lie in ``FOLDER/NAME-FEEDBACK.arrow``.
+    """Returns a data set whose rows are in ``FOLDER/NAME-FEEDBACK.arrow``.
 
     Args:
-        folder: Where to write.
-        feedback: The kind of the rows.
-        rows: With the columns of their kind; `id`, `prompt_id` and `source` are filled in.
+        folder: The folder to write to.
+        feedback: The kind of feedback of the rows.
+        rows: Rows with the columns of their kind. `id`, `prompt_id` and `source` are added.
         name: The set's name.
     """
     whole = [

@@ -1,4 +1,4 @@
-"""Checks what every stage promises: what it says is sound, and it leaves what it makes."""
+"""Checks the promises of every stage: valid answers, and an output where it should be."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def check_stage(stage: Stage, context: StageContext) -> None:
     """Runs `check_component`, `check_sayings` and `check_runs`.
 
     Args:
-        stage: One with options that go together, which needs seconds for its work.
-        context: What it works on, in an empty folder: see `stage_context` and `data_set`.
+        stage: A stage with compatible options whose work takes seconds.
+        context: Its inputs, in an empty folder; see `stage_context` and `data_set`.
 
     Raises:
         AssertionError: At the first rule that is broken.
@@ -37,11 +37,11 @@ def check_stage(stage: Stage, context: StageContext) -> None:
 
 
 def check_sayings(stage: Stage, context: StageContext) -> None:
-    """Checks what the stage says before it runs.
+    """Checks the stage's answers before it runs.
 
     Args:
-        stage: One with options that go together.
-        context: The context whose folders it is told of.
+        stage: A stage with compatible options.
+        context: The context whose folders it gets.
 
     Raises:
         AssertionError: When it finds mistakes in its options, or an answer has the wrong type.
@@ -52,7 +52,7 @@ def check_sayings(stage: Stage, context: StageContext) -> None:
         command_of(stage, context.folder)
         if stage.produces == "feedback":
             feedback_given_of(stage)
-    expect(not problems, stage, f"mistakes() finds {problems}; expected options that go together")
+    expect(not problems, stage, f"mistakes() finds {problems}; expected compatible options")
     _check_looking_ahead(stage, context)
     rows = {option: len(data) for option, data in context.data.items()}
     more = Known(weights=10**9, learned=100, rows=rows, inputs=context.inputs, cache=context.cache)
@@ -61,11 +61,11 @@ def check_sayings(stage: Stage, context: StageContext) -> None:
             try:
                 forecast_of(stage, known)
             except UserError:
-                pass  # The plan then says what of the inputs cannot be used.
+                pass  # The plan then says which inputs cannot be used.
 
 
 def _check_looking_ahead(stage: Stage, context: StageContext) -> None:
-    """Nothing is wrong with inputs that it will work on, nor where nothing of them is there yet."""
+    """Checks that the stage accepts its inputs, and also the absence of all inputs."""
     with TemporaryDirectory() as folder:
         none = Inputs(sketch=Path(folder) / "none")
         there = Inputs(
@@ -86,11 +86,11 @@ def check_runs(stage: Stage, context: StageContext) -> None:
 
     Args:
         stage: The stage.
-        context: What it works on.
+        context: Its inputs.
 
     Raises:
-        AssertionError: When a run raises, returns no finite numbers, or does not leave what the
-            stage promises, or when the same work done again gives other numbers.
+        AssertionError: When a run raises, returns numbers that are not finite, or does not write
+            the promised output, or when the same work gives other numbers the second time.
     """
     stop = StopFlag()
     stop.set(2)
@@ -99,7 +99,7 @@ def check_runs(stage: Stage, context: StageContext) -> None:
             checked_result(stage, stage.run(replace(context, stop=stop)))
         except Interrupted:
             pass
-    first, again = (_run(stage, context, time) for time in ("behind a stop", "once more"))
+    first, again = (_run(stage, context, time) for time in ("after a stop", "once more"))
     expect(
         dict(first.metrics) == dict(again.metrics),
         stage,

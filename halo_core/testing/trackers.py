@@ -1,4 +1,4 @@
-"""Checks what every tracker promises: events twice do no harm, and what it says is JSON."""
+"""Checks the promises of every tracker: repeated events do no harm, its descriptions are JSON."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_tracker(tracker: Tracker, folder: Path) -> None:
     """Runs `check_component`, `check_session` and `check_abilities`.
 
     Args:
-        tracker: One with the options it is used with; where it sends to must be there.
+        tracker: A tracker with its options. Its destination must be available.
         folder: An empty folder, which becomes the workspace of two short runs of one suite.
 
     Raises:
@@ -52,7 +52,7 @@ def check_tracker(tracker: Tracker, folder: Path) -> None:
 
 
 def check_session(tracker: Tracker, run: Path, workspace: Path) -> None:
-    """Hands a run over in two sessions, event by event and again from the first one on.
+    """Sends a run in two sessions, event by event and again from the first event.
 
     Args:
         tracker: The tracker.
@@ -60,8 +60,8 @@ def check_session(tracker: Tracker, run: Path, workspace: Path) -> None:
         workspace: The workspace.
 
     Raises:
-        AssertionError: When the tracker raises, asks for the first event though it got it, or does
-            not say the same of itself before and after it was given all events again.
+        AssertionError: When the tracker raises, asks for the first event although it got it, or
+            describes itself differently before and after it got all events again.
     """
     events = [event for event, _ in read_events(run / EVENTS.name)]
     descriptions: list[Mapping[str, Any]] = []
@@ -84,16 +84,17 @@ def check_session(tracker: Tracker, run: Path, workspace: Path) -> None:
 
 
 def check_abilities(tracker: Tracker, runs: Sequence[Path], suite: Path, workspace: Path) -> None:
-    """Calls what a tracker may offer beside its session, everything twice.
+    """Calls the optional methods of a tracker, each of them twice.
 
     Args:
         tracker: The tracker.
-        runs: The folders of runs that it was given.
+        runs: The folders of runs that it got.
         suite: The folder of their suite.
         workspace: The workspace.
 
     Raises:
-        AssertionError: When a method raises, or returns something else than its interface says.
+        AssertionError: When a method raises, or returns something that its interface does not
+            allow.
     """
     statuses: tuple[SuiteStatus, ...] = ("pending", "running", "running", "done")
     for status in statuses:
@@ -142,7 +143,7 @@ def _check_comparison(
 def _hand_over(
     tracker: Tracker, session: TrackerSession, events: Sequence[Event], all_events: Sequence[Event]
 ) -> None:
-    """Hands events over; where the tracker wants the first ones, all of them."""
+    """Sends events, or all events if the tracker asks for the first ones."""
     with must_not_raise(tracker, f"handle() of {len(events)} events"):
         try:
             session.handle(events)
@@ -150,25 +151,25 @@ def _hand_over(
             expect(
                 events[:1] != all_events[:1],
                 tracker,
-                "handle() raised StartOver, though it was given the run's first events",
+                "handle() raised StartOver, although it was given the run's first events",
             )
             session.handle(all_events)
 
 
 def _described(tracker: Tracker, call: str, answer: object) -> Mapping[str, Any]:
-    """Returns a description as halo shows it; an empty one where nothing is offered."""
+    """Returns a description as halo shows it; an empty one if nothing is offered."""
     problems: list[BaseException] = []
     descriptions = describe_all(
         {"it": tracker}, call, lambda _: answer, lambda _, error: problems.append(error)
     )
     expect(not problems, tracker, str(problems[0]) if problems else "")
     if isinstance(answer, Mapping) and answer:
-        expect("label" in answer, tracker, f"{call}() gave no 'label': what people call it")
+        expect("label" in answer, tracker, f"{call}() gave no 'label', its name for people")
     return descriptions.get("it", {})
 
 
 def _make_run(workspace: Workspace, cell: str) -> Path:
-    """Writes a run of one stage that is done, as the cell of a suite."""
+    """Writes a run with one finished stage, as the cell of a suite."""
     run = workspace.run(f"toy-{cell * 6}")
     for name in (SPEC, RESOLVED_SPEC):
         write_text(run / name, _SPEC)
@@ -197,7 +198,7 @@ def _write_events(log: EventLog, run: str) -> None:
     files = {"spec": SPEC, "resolved": RESOLVED_SPEC}
     log.append("run-started", name="toy", run=run, **files, command=["halo"], stages=["kto"])
     log.append("stage-started", **stage, resumed=False)
-    for step in (1, 2, 2):  # A step comes twice after a resume.
+    for step in (1, 2, 2):  # After a resume, a step comes twice.
         metrics = {"train/loss": 1 / step, "rewards/margins": 0.1 * step}
         log.append("metrics", stage="kto", step=step, metrics=metrics, examples=4 * step)
     log.append("warning", stage="kto", message="the learning rate is high")

@@ -1,1 +1,1 @@
-"""Carries the events of runs and suites to trackers, from outside the training loop."""
+"""Sends the events of runs and suites to trackers, outside of the training loop."""

@@ -1,8 +1,9 @@
-"""Carries a run's events to its trackers while it runs, from outside the training loop.
+"""Sends a run's events to its trackers while it runs, outside of the training loop.
 
-Each tracker has a thread of its own that reads the run's `events.jsonl`. Nothing that a tracker
-does, raising or hanging, reaches the training or another tracker: it is tried again later, with
-growing pauses, and what it has not taken when the run ends can be sent with `halo sync`.
+Each tracker has its own thread, which reads the run's `events.jsonl`. If a tracker raises an error
+or hangs, this affects neither the training nor another tracker. The events are sent again later,
+with growing pauses. Events that a tracker has not taken by the end of the run can be sent with
+`halo sync`.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 CLOSE_DEADLINE_S = 30.0
 LAST_WORDS_S = 2.0
-"""How long trackers that are given up may take to say where they show the run."""
+"""Seconds that unresponsive trackers get to say where they show the run."""
 
 
 class Tracking:
-    """Keeps the trackers of a run up to date while it is entered.
+    """A context manager that keeps the trackers of a run up to date.
 
     Args:
         trackers: The trackers by their names.
         run: The run's folder.
         workspace: The workspace.
-        warn: Shows a warning; called from the trackers' threads.
+        warn: Shows a warning. It is called from the trackers' threads.
     """
 
     def __init__(
@@ -69,12 +70,12 @@ class Tracking:
         self.close()
 
     def close(self, deadline_s: float = CLOSE_DEADLINE_S) -> None:
-        """Waits until the trackers took all events; warns of those that did not in time.
+        """Waits until the trackers took all events, and warns about those that are too slow.
 
-        A tracker that never took anything gets one last try and no waiting.
+        A tracker that never took an event gets one last attempt without waiting.
 
         Args:
-            deadline_s: Seconds to wait at most, for all of them together.
+            deadline_s: Maximum waiting time in seconds for all trackers together.
         """
         if self._given_up.is_set():
             return
@@ -94,7 +95,7 @@ class Tracking:
                 )
 
     def describe(self) -> dict[str, Description]:
-        """Returns what trackers said of themselves when they were closed, by their names."""
+        """Returns the descriptions that trackers gave when they were closed, by their names."""
         return {
             name: description
             for carrier in self._carriers
@@ -112,7 +113,7 @@ class _Carrier(threading.Thread):
         given_up: threading.Event,
         warn: Callable[[str], None],
     ) -> None:
-        # A daemon: a tracker that hangs must not keep the process from ending.
+        # A daemon thread, because a tracker that hangs must not keep the process from ending.
         super().__init__(name=f"halo-tracking-{feed.name}", daemon=True)
         self.feed = feed
         self.drained = False
@@ -125,16 +126,16 @@ class _Carrier(threading.Thread):
         self._carry()
         trackers = {self.feed.name: self.feed.tracker}
         self.told = describe_all(trackers, "describe", lambda _: self.feed.describe(), self._mute)
-        with contextlib.suppress(Exception):  # All was said already; nothing is lost by this.
+        with contextlib.suppress(Exception):  # All is sent already, so nothing is lost.
             self.feed.close()
 
     def _carry(self) -> None:
         while not (self._given_up.is_set() or self.drained):
-            # Read before the step: what was appended before closing is then in the step's reach.
+            # Read before the step, so that the step reaches all that was appended before closing.
             closing = self._closing.is_set()
             try:
                 more = self.feed.step()
-            # SystemExit too: it would end the thread without a word, and the tracker with it.
+            # SystemExit too: it would end the thread, and with it the tracker, silently.
             except (Exception, SystemExit) as error:
                 self._failed(error)
                 if closing and not self.feed.delivered:

@@ -1,8 +1,8 @@
-"""What trackers say of themselves, by name: checked, plain JSON, and without credentials.
+"""The descriptions of trackers by name, checked, as plain JSON without credentials.
 
-`halo run`, `halo sync` and `halo compare` show it; `run.json` and `suite.json` keep it under
-`trackers`. The core knows four keys of it, `label`, `url`, `ui` and `links`, which it prints; all
-others are the tracker's own.
+`halo run`, `halo sync` and `halo compare` show them. `run.json` and `suite.json` keep them under
+`trackers`. The core knows and prints four keys: `label`, `url`, `ui` and `links`. All other keys
+are the tracker's own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Record = ObjectFile[RunRecord] | ObjectFile[SuiteRecord]
 
 
 def numbered(names: Iterable[str]) -> list[str]:
-    """Returns names of which no two are the same.
+    """Returns the names with numbers added, so that all are different.
 
     >>> numbered(["a", "b", "a", "a"])
     ['a', 'b', 'a#2', 'a#3']
@@ -37,7 +37,7 @@ def numbered(names: Iterable[str]) -> list[str]:
 
 
 def by_name(trackers: Iterable[Tracker]) -> dict[str, Tracker]:
-    """Returns trackers by the names that a spec gave them; a second one of a name is ``name#2``."""
+    """Returns trackers by their names in a spec. The second one with a name is ``name#2``."""
     listed = list(trackers)
     return dict(zip(numbered(tracker.spec_name for tracker in listed), listed, strict=True))
 
@@ -48,15 +48,15 @@ def describe_all(
     ask: Callable[[str], object],
     failed: Callable[[str, BaseException], None],
 ) -> dict[str, Description]:
-    """Asks each tracker, and returns what they say of themselves by their names.
+    """Asks each tracker for its description, and returns the descriptions by name.
 
-    One that raises, or says what is no description, costs nothing but its own entry.
+    If a tracker raises an error or returns something else, only its own entry is missing.
 
     Args:
         trackers: The trackers by their names.
         call: The method that is called, for messages: ``describe``, ``tell_suite``.
-        ask: Calls it on the tracker of a name. An answer of None, or an empty one, is left out.
-        failed: Told the name of a tracker and what went wrong.
+        ask: Calls the method of the tracker with this name. An empty answer or None is left out.
+        failed: Receives the name of a tracker and its error.
     """
     descriptions: dict[str, Description] = {}
     for name, tracker in trackers.items():
@@ -71,16 +71,16 @@ def describe_all(
 
 
 def keep(file: Record, folder: Path, told: Mapping[str, Description]) -> None:
-    """Adds what trackers said to a record; what others said before stays.
+    """Adds descriptions of trackers to a record. Other trackers' entries stay.
 
     Args:
         file: `RUN` or `SUITE`.
-        folder: The folder of the run or suite. Nothing is written where it has no such record.
-        told: Name to description.
+        folder: The folder of the run or suite. Nothing is written if it has no such record.
+        told: Descriptions by name.
 
     Raises:
-        DataError: When the record cannot be read; it is then as before.
-        PathError: When it cannot be written; it is then as before.
+        DataError: When the record cannot be read. It is then unchanged.
+        PathError: When it cannot be written. It is then unchanged.
     """
     record: Any = file.read(folder)
     if record is None or not told:
@@ -91,17 +91,17 @@ def keep(file: Record, folder: Path, told: Mapping[str, Description]) -> None:
         )
     except OSError as error:
         raise PathError(
-            f"cannot keep where trackers show this: {error.strerror or error}",
+            f"cannot save where trackers show this: {error.strerror or error}",
             location=str(folder / file.name),
         ) from error
 
 
 def kept(file: Record, folder: Path, names: Iterable[str]) -> dict[str, Description]:
-    """Returns what trackers of these names said in an earlier run, as its record has it."""
+    """Returns the descriptions of these trackers in the record of an earlier run."""
     try:
         record = file.read(folder)
     except DataError:
-        return {}  # What is no record is written anew.
+        return {}  # A damaged record is written again.
     earlier = record.get("trackers", {}) if record else {}
     return {name: earlier[name] for name in names if name in earlier}
 
@@ -110,7 +110,7 @@ def _checked(tracker: Tracker, call: str, answer: object) -> Description:
     """Returns an answer as JSON without credentials, with a label.
 
     Raises:
-        PluginError: When it is no mapping, is not JSON, or one of the known keys is amiss.
+        PluginError: When it is not a mapping, not JSON, or one of the known keys is wrong.
     """
     if not isinstance(answer, Mapping):
         what = f"returned a {type(answer).__name__}; expected a mapping with label, url, ..."
@@ -127,7 +127,7 @@ def _checked(tracker: Tracker, call: str, answer: object) -> Description:
 
 
 def _problem(key: object, value: object) -> str | None:
-    """Returns what is wrong with an entry of a description, if anything."""
+    """Returns what is wrong with an entry of a description; None if it is valid."""
     if not isinstance(key, str):
         return "expected a text as the key"
     if key in ("label", "url", "ui") and value is not None and not isinstance(value, str):
@@ -139,7 +139,9 @@ def _problem(key: object, value: object) -> str | None:
     try:
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError):
-        return f"a {type(value).__name__} that is no JSON; expected texts, numbers, lists, mappings"
+        return (
+            f"a {type(value).__name__} that is not JSON; expected texts, numbers, lists, mappings"
+        )
     return None
 
 

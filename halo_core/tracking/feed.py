@@ -1,6 +1,6 @@
-"""One tracker's way through the events of a run: what it was given, and how far it came.
+"""One tracker's progress through the events of a run.
 
-Events are read from the run's file, never kept in memory, and the place behind the last event that
+Events are read from the run's file and never kept in memory. The position after the last event that
 the tracker took is kept in `tracking.json`, so that a later process goes on there.
 """
 
@@ -19,16 +19,16 @@ from halo_core.tracker import StartOver, Tracker, TrackerSession
 from halo_core.workspace.records import EVENTS, TRACKING, TrackingRecord
 
 BATCH = 200
-"""Events handed over at once."""
+"""Maximum number of events that are sent at once."""
 PULSE_S = 30.0
-"""Seconds without events after which a tracker is called with none, as a sign of life."""
+"""Seconds without events after which a tracker is called with no events, as a sign of life."""
 
 
 class Offsets:
-    """How many bytes of the events each tracker of a run took; shared by their threads.
+    """Number of bytes of the events that each tracker of a run took. Their threads share it.
 
     Args:
-        run: The run's folder, where `tracking.json` lies.
+        run: The run's folder, which contains `tracking.json`.
     """
 
     def __init__(self, run: Path) -> None:
@@ -37,11 +37,11 @@ class Offsets:
         self._offsets: dict[str, int] = _read_offsets(run)
 
     def get(self, name: str) -> int:
-        """Returns the offset behind the last event that a tracker took."""
+        """Returns the offset after the last event that a tracker took."""
         return self._offsets.get(name, 0)
 
     def set(self, name: str, offset: int) -> None:
-        """Remembers an offset, on disk too."""
+        """Saves an offset, also on disk."""
         with self._lock:
             self._offsets[name] = offset
             TRACKING.write(self._run, TrackingRecord(offsets=self._offsets))
@@ -52,7 +52,7 @@ def _read_offsets(run: Path) -> dict[str, int]:
         record = TRACKING.read(run)
         return {str(k): int(v) for k, v in record["offsets"].items()} if record else {}
     except (DataError, ValueError, TypeError, AttributeError):
-        return {}  # Unreadable is as good as absent: handling an event twice does no harm.
+        return {}  # An unreadable file counts as absent: sending an event twice does no harm.
 
 
 class Feed:
@@ -60,14 +60,14 @@ class Feed:
 
     Args:
         name: The name of the tracker, for messages and as the key of its offset.
-        tracker: The tracker. Whatever its session raises by accident blames the plugin it is from.
+        tracker: The tracker. An unexpected error of its session names its plugin.
         run: The run's folder.
         workspace: The workspace.
-        offsets: How far the trackers came.
+        offsets: The offsets of all trackers.
 
     Attributes:
         delivered: Whether the tracker ever took events from this feed.
-        events: How many it took.
+        events: Number of events that it took.
     """
 
     def __init__(
@@ -84,10 +84,10 @@ class Feed:
         self._called = time.monotonic()
 
     def step(self) -> bool:
-        """Hands the next events over and returns whether there were any.
+        """Sends the next events and returns whether there were any.
 
         Raises:
-            Exception: Whatever the tracker raises; the next call hands it the same events.
+            Exception: Any error of the tracker. The next call sends the same events.
         """
         session = self._session or self._open()
         events, offset = read_batch(self._file, self._offsets.get(self.name))
@@ -104,24 +104,24 @@ class Feed:
 
     @property
     def offset(self) -> int:
-        """Bytes of the run's events that the tracker took, in this process or an earlier one."""
+        """Number of bytes of events that the tracker took, in this process or an earlier one."""
         return self._offsets.get(self.name)
 
     def rewind(self) -> None:
-        """Makes the next step begin with the run's first event."""
+        """Makes the next step start with the run's first event."""
         self._offsets.set(self.name, 0)
 
     def finish(self) -> None:
-        """Tells the tracker of the end of a run whose process ended without a word.
+        """Reports the end of a run whose process ended without an event.
 
-        Only to be called when the run is not running any more.
+        Call this only when the run is no longer running.
         """
         last = last_start_or_end(self._file)
         if self._session is not None and last is not None and last["type"] == "run-started":
             self._hand_over(self._session, [_unsaid_end(last)])
 
     def describe(self) -> object:
-        """Returns what the tracker says of itself, unchecked; None while it is not open."""
+        """Returns the tracker's unchecked description; None while it is not open."""
         return self._session.describe() if self._session else None
 
     def close(self) -> None:
@@ -140,7 +140,7 @@ class Feed:
         return session
 
     def _hand_over(self, session: TrackerSession, events: Sequence[Event]) -> bool:
-        """Returns whether events were taken; else the tracker gets the run's first ones next."""
+        """Returns whether events were taken. If not, the next step starts with the first ones."""
         with blaming(self.tracker, "handle"):
             try:
                 session.handle(events)
@@ -158,16 +158,16 @@ class Feed:
 
     def _start_over(self) -> None:
         if self._offsets.get(self.name) == 0:
-            what = "raised StartOver, though it was given the run's first events"
+            what = "raised StartOver, although it was given the run's first events"
             raise plugin_error(self.tracker, "handle", what)
         self._offsets.set(self.name, 0)
 
 
 def read_batch(path: Path, offset: int, limit: int = BATCH) -> tuple[list[Event], int]:
-    """Returns the next events behind an offset, and the offset behind them.
+    """Returns the next events after an offset, and the offset after them.
 
-    A whole line that is no event (a disk was full once) is passed over. An offset behind the end
-    of the file belongs to another file; reading then starts at the beginning.
+    A whole line that is not an event (from a full disk, for example) is skipped. An offset beyond
+    the end of the file belongs to another file. Reading then starts at the beginning.
     """
     if path.exists() and offset > path.stat().st_size:
         offset = 0
@@ -178,7 +178,7 @@ def read_batch(path: Path, offset: int, limit: int = BATCH) -> tuple[list[Event]
                 events.append(event)
                 offset = behind
             return events, offset
-        # No damage: passing over what a newer halo wrote would lose it for good.
+        # This is not damage. If events of a newer halo were skipped, they would be lost for good.
         except VersionError:
             raise
         except DataError:
@@ -188,7 +188,7 @@ def read_batch(path: Path, offset: int, limit: int = BATCH) -> tuple[list[Event]
 
 
 def last_start_or_end(path: Path) -> Event | None:
-    """Returns the last `run-started` or `run-ended`, with the time of the last event of all."""
+    """Returns the last `run-started` or `run-ended`, with the time of the last event."""
     last: Event | None = None
     offset, more = 0, True
     while more:

@@ -1,4 +1,4 @@
-"""The trackers that a run was recorded with, and sending them its events again."""
+"""Finds the trackers that a run was recorded with, and sends its events to them again."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ def recorded_trackers(run: Path) -> dict[str, Tracker]:
     """Returns the trackers that a run was recorded with, by name.
 
     Raises:
-        SpecErrors: When one is not installed, or an option is not as it should be.
+        SpecErrors: When a tracker is not installed or has a wrong option.
     """
     return by_name(_resolve(recorded_trees(run), run))
 
 
 def usable_trackers(run: Path, failed: Callable[[str, BaseException], None]) -> dict[str, Tracker]:
-    """Returns those trackers of a run that can be used, by name.
+    """Returns the usable trackers of a run by name.
 
     Args:
         run: The run's folder.
-        failed: Told the name of any other, and what is wrong with it.
+        failed: Receives the name of each other tracker and its error.
     """
     trees = recorded_trees(run)
     usable: dict[str, Tracker] = {}
@@ -78,17 +78,17 @@ def _resolve(trees: Sequence[Mapping[str, Any]], folder: Path) -> list[Tracker]:
 
 
 ATTEMPTS = 3
-RUNNING = "this run is running and sends its events itself; wait until it is done"
+RUNNING = "this run is still running and sends its events itself; wait until it is done"
 
 
 @dataclass(frozen=True)
 class Sent:
-    """What came of sending a run.
+    """The result of sending a run.
 
     Attributes:
         results: One mapping per tracker: `use`, `status` (``sent``, ``failed``) and `events`.
-        told: What the trackers say of themselves, by their names.
-        failures: Why trackers did not take all, or cannot say where they show it.
+        told: Descriptions of the trackers by name.
+        failures: Errors of trackers that did not take all events or cannot describe themselves.
     """
 
     results: Sequence[Mapping[str, Any]]
@@ -97,11 +97,11 @@ class Sent:
 
 
 def send_run(folder: Path, workspace: Path) -> Sent:
-    """Hands all events of a run to each of its trackers; one that fails keeps none of the others.
+    """Sends all events of a run to each of its trackers. If one fails, the others get theirs.
 
     Args:
         folder: The folder of the run.
-        workspace: The workspace, where the run's folder does not tell which one it is in.
+        workspace: The workspace, if the run's folder does not show it.
 
     Raises:
         UserError: When the run is running, or has no trackers.
@@ -115,7 +115,7 @@ def send_run(folder: Path, workspace: Path) -> Sent:
         failures = [error for feed in feeds if (error := _send(feed, folder, results))]
         descriptions = _described(feeds, folder, failures)
         for feed in feeds:
-            with contextlib.suppress(Exception):  # All is sent; nothing is lost by this.
+            with contextlib.suppress(Exception):  # All is sent, so nothing is lost.
                 feed.close()
         keep(RUN, folder, descriptions)
     return Sent(results, descriptions, failures)
@@ -130,14 +130,14 @@ def _feeds(folder: Path, workspace: Path) -> list[Feed]:
             f"this run has no trackers; {_example()} to its spec and run it again",
             location=str(folder / RUN.name),
         )
-    # A run of another workspace brings its own: <workspace>/runs/<name>.
+    # The path of a run in another workspace shows that workspace: <workspace>/runs/<name>.
     inside = folder.parent.name == "runs"
     root = folder.parent.parent if inside else workspace.resolve()
     return make_feeds(trackers, folder, root)
 
 
 def _example() -> str:
-    """Returns how a tracker is added to a spec, with the name of an installed one."""
+    """Returns advice on adding a tracker to a spec, with the name of an installed one."""
     from halo_core.plugins.discovery import discover
 
     name = next(iter(discover().names("tracker")), None)
@@ -149,7 +149,7 @@ def _example() -> str:
 def _described(
     feeds: Sequence[Feed], folder: Path, failures: list[HaloError]
 ) -> dict[str, Description]:
-    """Returns what trackers say of themselves; adds why some cannot to the failures."""
+    """Returns the descriptions of trackers. Adds the errors of trackers to the failures."""
     from halo_core.redact import one_line
     from halo_core.tracking.descriptions import describe_all
 
@@ -163,7 +163,7 @@ def _described(
 
 
 def _send(feed: Feed, folder: Path, results: list[dict[str, Any]]) -> HaloError | None:
-    """Hands all events to one tracker; adds what came of it to the results."""
+    """Sends all events to one tracker, and adds the outcome to the results."""
     result: dict[str, Any] = {"use": feed.name, "status": "sent", "events": 0}
     results.append(result)
     try:
@@ -173,7 +173,7 @@ def _send(feed: Feed, folder: Path, results: list[dict[str, Any]]) -> HaloError 
         return failure(
             error,
             f"{feed.name} did not take all events: ",
-            "; look whether it can be reached, then try again",
+            "; check whether it can be reached, then try again",
             location=str(folder),
         )
     finally:
@@ -184,10 +184,10 @@ def _send(feed: Feed, folder: Path, results: list[dict[str, Any]]) -> HaloError 
 def failure(
     error: BaseException, before: str = "", after: str = "", *, location: str | None = None
 ) -> HaloError:
-    """Returns what a tracker's error is called: a `PluginError` where the tracker is broken.
+    """Returns a tracker's error as a `HaloError`: a `PluginError` if the tracker is broken.
 
-    One that cannot reach a server or a disk raises an `OSError`, or a `HaloError` on purpose: that
-    is nobody's mistake.
+    A tracker that cannot reach a server or a disk raises an `OSError`, or a `HaloError` on purpose,
+    which is nobody's mistake.
     """
     from halo_core.redact import one_line
 
@@ -198,7 +198,8 @@ def failure(
 
 
 def _drain(feed: Feed) -> None:
-    # From the first event: the store may have been emptied, and an event twice does no harm.
+    # Start with the first event: the store may have been emptied, and repeating an event is
+    # harmless.
     feed.rewind()
     failed = 0
     while True:

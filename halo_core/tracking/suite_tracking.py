@@ -1,4 +1,4 @@
-"""Tells trackers of a suite as a whole, from a thread of its own; a broken one only warns."""
+"""Reports a whole suite to trackers from a separate thread. A broken tracker causes a warning."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from halo_core.tracking.descriptions import Description, describe_all
 
 CLOSE_DEADLINE_S = 30.0
 ATTEMPTS = 3
-"""How often a tracker is told of the end of a suite, until it knows."""
+"""Number of attempts to report the end of a suite to a tracker."""
 
 
 class SuiteTracking:
     """Keeps trackers up to date with a suite.
 
     Args:
-        trackers: The trackers by their names; those that show no suites answer nothing.
+        trackers: The trackers by their names. Trackers that show no suites answer None.
         suite: The suite's folder.
         workspace: The workspace.
         warn: Shows a warning.
 
     Attributes:
-        told: What the trackers say of themselves, by their names.
+        told: Descriptions of the trackers by name.
     """
 
     def __init__(
@@ -49,30 +49,32 @@ class SuiteTracking:
             self._thread.start()
 
     def tell(self) -> None:
-        """Says that `suite.json` changed; returns at once."""
+        """Reports that `suite.json` has changed. Returns at once."""
         self._news.set()
 
     def close(self, status: SuiteStatus, deadline_s: float = CLOSE_DEADLINE_S) -> None:
-        """Waits until the trackers know the end; warns where they do not in time.
+        """Waits until the trackers know the end, and warns about those that are too slow.
 
         Args:
-            status: How the suite ended.
-            deadline_s: Seconds to wait at most.
+            status: The final status of the suite.
+            deadline_s: Maximum waiting time in seconds.
         """
         self._status = status
-        # Before the news: who is woken by them must see that they are the last.
+        # Set before the event: a thread that the event wakes must see that it is the last one.
         self._closing.set()
         self._news.set()
         if not self._thread.is_alive():
             return
         self._thread.join(deadline_s)
         if self._thread.is_alive():
-            self._warn_once("suite", "a tracker does not answer; what it shows of the suite is old")
+            self._warn_once(
+                "suite", "a tracker does not answer; it shows an old state of the suite"
+            )
 
     def _run(self) -> None:
         while True:
             self._news.wait()
-            # Before telling: news that come meanwhile are told in another round.
+            # Cleared before reporting: changes that come meanwhile are reported in the next round.
             self._news.clear()
             closing = self._closing.is_set()
             for name in self._trackers:
@@ -88,7 +90,7 @@ class SuiteTracking:
             time.sleep(attempt)
             if self._tell(name, self._status):
                 return
-        what = f"{name}: it does not know how the suite ended; the same command tells it again"
+        what = f"{name}: it does not know how the suite ended; run the same command to report again"
         self._warn_once(f"{name} at the end", what)
 
     def _tell(self, name: str, status: SuiteStatus) -> bool:

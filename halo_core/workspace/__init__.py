@@ -1,1 +1,1 @@
-"""The workspace on disk: where things lie, what its files hold, and how they are read."""
+"""The workspace on disk: its layout, its files, and how they are read."""

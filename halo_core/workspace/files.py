@@ -20,7 +20,7 @@ from typing import Any
 from halo_core.errors import DataError
 
 SHOWN = 80
-"""A message shows so many characters of a line that cannot be read."""
+"""Number of characters that a message shows of a line that cannot be read."""
 AN_OBJECT = "a JSON object"
 
 CHECK = "crc"
@@ -30,10 +30,10 @@ _CHECKED = re.compile(rb', "crc": "([0-9a-f]{8})"}\s*\Z')
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file beside its place and renames it, so that it is never half there."""
+    """Writes a text file under another name and renames it, so that it is never incomplete."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # In the same folder, since a rename replaces at once only within one file system; named by the
-    # process, since another may write the same file.
+    # The other name is in the same folder, because a rename is atomic only within a file system. It
+    # has the process id, because another process may write the same file.
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         beside.write_text(text, encoding="utf-8")
@@ -84,7 +84,7 @@ def _sync(path: Path) -> None:
 
 
 def write_json(path: Path, tree: Any) -> None:
-    """Writes a JSON file beside its place and renames it.
+    """Writes a JSON file under another name and renames it.
 
     Raises:
         ValueError: When a number is not finite.
@@ -93,14 +93,14 @@ def write_json(path: Path, tree: Any) -> None:
 
 
 def read_json(path: Path, *, mend: str = "Remove it, or put the file back as it was") -> Any:
-    """Returns what a JSON file holds, or None where there is no file.
+    """Returns the content of a JSON file, or None if there is no file.
 
     Args:
         path: The file.
-        mend: What to do where it cannot be read, for the message.
+        mend: The advice in the message if it cannot be read.
 
     Raises:
-        DataError: When it is no JSON, or nested more deeply than Python can read.
+        DataError: When it is not JSON, or is nested too deeply for Python to read.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -108,23 +108,23 @@ def read_json(path: Path, *, mend: str = "Remove it, or put the file back as it 
         return None
     except json.JSONDecodeError as error:
         raise DataError(
-            f"is no JSON ({error.msg}); expected a JSON file as halo writes it. {mend}",
+            f"is not JSON ({error.msg}); expected a JSON file as halo writes it. {mend}",
             location=f"{path}:{error.lineno}",
         ) from error
-    except RecursionError:  # Its thousands of frames would tell nobody anything.
+    except RecursionError:  # Its traceback of thousands of frames helps nobody.
         raise DataError(
             f"is nested too deeply; expected a JSON file as halo writes it. {mend}",
             location=str(path),
         ) from None
     except UnicodeDecodeError as error:
         raise DataError(
-            f"is no text ({error.reason}); expected a JSON file as halo writes it. {mend}",
+            f"is not text ({error.reason}); expected a JSON file as halo writes it. {mend}",
             location=str(path),
         ) from error
 
 
 def json_line(tree: Mapping[str, Any]) -> str:
-    """Returns an object as a line of its own, with its end.
+    """Returns an object as one line, with a line end.
 
     Raises:
         ValueError: When a number is not finite.
@@ -134,8 +134,8 @@ def json_line(tree: Mapping[str, Any]) -> str:
 
 def _json(tree: Any, *, indent: int | None = None) -> str:
     text = json.dumps(tree, indent=indent, ensure_ascii=False, allow_nan=False)
-    # Half of a surrogate pair, as replies of judges hold at times, is no UTF-8. Replaced by a
-    # backslash and its number it is what JSON calls it, and is read back as it was.
+    # A judge's reply may contain half of a surrogate pair, which is not valid UTF-8. It is written
+    # as JSON's escape, a backslash and its number, and is read back unchanged.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -198,29 +198,29 @@ def mend_last_line(path: Path) -> None:
 
 
 def write_lines(path: Path, trees: Iterable[Mapping[str, Any]]) -> None:
-    """Writes a file of lines beside its place and renames it."""
+    """Writes a file of lines under another name and renames it."""
     write_text(path, "".join(map(json_line, trees)))
 
 
 def read_lines(
     path: Path, *, whole: bool = True, expected: str = AN_OBJECT
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yields the number of each line, from 1, and its object; nothing where there is no file.
+    """Yields the number of each line, from 1, and its object; nothing if there is no file.
 
-    Empty lines are passed over.
+    Empty lines are skipped.
 
     Args:
         path: The file.
-        whole: False for a file that is appended to: a last line without its end, which a killed
-            writer leaves, is passed over too.
-        expected: What a line should be and what to do where it is not, for the message.
+        whole: False for a file that is appended to. A killed writer may leave a last line without
+            its end, which is then skipped too.
+        expected: What a line should be, and advice if it is not, for the message.
 
     Raises:
-        DataError: When a line is no JSON object, naming file and line.
+        DataError: When a line is not a JSON object. The error names file and line.
     """
     if not path.exists():
         return
-    # As bytes: a killed writer may have cut its last line within a character.
+    # Read as bytes, because a killed writer may have cut its last line inside a character.
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if line.strip() and (whole or line.endswith(b"\n")):
@@ -233,14 +233,14 @@ def parse_line(line: bytes, where: str, expected: str = AN_OBJECT) -> dict[str, 
     Args:
         line: The line, as UTF-8.
         where: File and line, for the message.
-        expected: What the line should be and what to do where it is not, for the message.
+        expected: What the line should be, and advice if it is not, for the message.
 
     Raises:
-        DataError: When it is no JSON object.
+        DataError: When it is not a JSON object.
     """
     try:
         tree = json.loads(line)
-    except (ValueError, RecursionError):  # no JSON, no UTF-8, or nested too deeply
+    except (ValueError, RecursionError):  # not JSON, not UTF-8, or nested too deeply
         tree = None
     if not isinstance(tree, dict):
         shown = shortened(line.decode("utf-8", "replace").strip())
@@ -259,16 +259,16 @@ def parse_line(line: bytes, where: str, expected: str = AN_OBJECT) -> dict[str, 
 
 
 def shortened(text: str) -> str:
-    """Returns the beginning of a text, as much as a message shows."""
+    """Returns the beginning of a text, as long as a message shows."""
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """Yields an empty folder that takes the place of `folder` when the block ends well.
+    """Yields an empty folder that replaces `folder` when the block ends without an error.
 
-    What an earlier, killed writer of the same folder left is removed; so two processes must not
-    write one folder at a time.
+    The remains of an earlier, killed writer of the same folder are removed. So two processes must
+    not write one folder at the same time.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     for remains in folder.parent.glob(f".{folder.name}.*.partial"):
@@ -283,8 +283,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         raise
     make_durable(partial)
     if folder.exists():
-        # A folder cannot be renamed onto one that holds files. The older one gets a name that the
-        # next writer removes, should this one be killed before it does.
+        # A folder cannot replace one that contains files. The older folder gets a name that the
+        # next writer removes, if this writer is killed before it does so.
         replaced = folder.with_name(f".{folder.name}.{mark}.replaced.partial")
         folder.rename(replaced)
         partial.rename(folder)

@@ -1,7 +1,7 @@
-"""The two forms that a record on disk has: a JSON object, or a file with an object per line.
+"""The two formats of records on disk: a JSON object, or a file with one object per line.
 
-Both carry a version. What an older halo wrote lacks it and is of the first; what a newer one wrote
-is refused, as its fields may mean something else.
+Both have a version. A file without one was written by an older halo and counts as version 1. A
+file from a newer halo is refused, because its fields may mean something else.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from halo_core.workspace.files import (
 Fields = TypeVar("Fields", bound=Mapping[str, Any])
 
 LINE_VERSION, OBJECT_VERSION = "v", "schema"
-"""The fields that hold the version of a line and of an object."""
+"""Names of the fields for the version of a line and of an object."""
 
 
 @dataclass(frozen=True)
 class LineFile(Generic[Fields]):
-    """A file with a JSON object per line.
+    """A file with one JSON object per line.
 
-    Its methods take the file's path, as such a file may lie elsewhere under another name.
+    Its methods take the file's path, because such a file may be elsewhere under another name.
 
     Attributes:
         name: Its name in a folder of the workspace.
-        fields: The fields of a line, a TypedDict.
-        mend: What to do where a line cannot be read.
-        grows: Whether it is appended to while a stage works; a last line without its end, which a
-            killed writer leaves, is then passed over.
-        version: The version that is written, and the newest that is read.
+        fields: The fields of a line, as a TypedDict.
+        mend: The advice if a line cannot be read.
+        grows: Whether lines are appended while a stage runs. A killed writer may then leave a
+            last line without its end, which is skipped.
+        version: The version that is written, and the newest one that is read.
     """
 
     name: str
@@ -57,14 +57,14 @@ class LineFile(Generic[Fields]):
     version: int = 1
 
     def read(self, path: Path, *, needs: Sequence[str] = ()) -> Iterator[Fields]:
-        """Yields the lines; nothing where there is no file.
+        """Yields the lines; nothing if there is no file.
 
         Args:
             path: The file.
-            needs: Fields that a line may lack and that this reader needs.
+            needs: Optional fields of a line that this reader needs.
 
         Raises:
-            DataError: When a line is no such object or lacks a field.
+            DataError: When a line is not such an object or lacks a field.
             VersionError: When a newer halo wrote it.
         """
         expected = f"{_with_fields((*_required(self.fields), *needs))}. {self.mend}"
@@ -75,15 +75,15 @@ class LineFile(Generic[Fields]):
             yield cast(Fields, tree)
 
     def read_finished(self, path: Path, count: int | None) -> list[Fields]:
-        """Returns the lines of a file that its stage wrote to the end; none where there is no file.
+        """Returns the lines of a file that its stage has finished; none if there is no file.
 
         Args:
             path: The file.
-            count: How many lines the stage wrote; None where it does not say.
+            count: Number of lines that the stage wrote; None if it is not recorded.
 
         Raises:
-            DataError: When a line is no such object, also the last one of a file that grew, or when
-                the file holds another number of lines.
+            DataError: When a line (including the last one of a file that grew) is not such an
+                object, or when the number of lines is not `count`.
             VersionError: When a newer halo wrote it.
         """
         lines = list(replace(self, grows=False).read(path))
@@ -98,7 +98,7 @@ class LineFile(Generic[Fields]):
         """Returns a single line.
 
         Raises:
-            DataError: When it is no such object or lacks a field.
+            DataError: When it is not such an object or lacks a field.
             VersionError: When a newer halo wrote it.
         """
         expected = f"{_with_fields(_required(self.fields))}. {self.mend}"
@@ -108,7 +108,7 @@ class LineFile(Generic[Fields]):
         return cast(Fields, tree)
 
     def fault(self, line: Mapping[str, Any]) -> str | None:
-        """Returns which value of a line is of another type than its field; None where none is."""
+        """Returns which value of a line has the wrong type; None if all types are right."""
         return next(_wrong(line, self.fields, ""), None)
 
     def append(self, path: Path, lines: Iterable[Fields]) -> None:
@@ -120,7 +120,7 @@ class LineFile(Generic[Fields]):
         append_lines(path, map(self._versioned, lines))
 
     def write(self, path: Path, lines: Iterable[Fields]) -> None:
-        """Writes the file anew, beside its place, and renames it.
+        """Writes the whole file under another name and renames it.
 
         Raises:
             ValueError: When a number is not finite.
@@ -133,13 +133,13 @@ class LineFile(Generic[Fields]):
 
 @dataclass(frozen=True)
 class ObjectFile(Generic[Fields]):
-    """A file with one JSON object; its methods take the folder that it lies in.
+    """A file with one JSON object. Its methods take the folder that contains it.
 
     Attributes:
         name: Its name.
-        fields: The fields of the object, a TypedDict.
-        mend: What to do where it cannot be read.
-        version: The version that is written, and the newest that is read.
+        fields: The fields of the object, as a TypedDict.
+        mend: The advice if it cannot be read.
+        version: The version that is written, and the newest one that is read.
     """
 
     name: str
@@ -148,10 +148,10 @@ class ObjectFile(Generic[Fields]):
     version: int = 1
 
     def read(self, folder: Path) -> Fields | None:
-        """Returns the object, or None where there is no file.
+        """Returns the object, or None if there is no file.
 
         Raises:
-            DataError: When it is no such object or lacks a field.
+            DataError: When it is not such an object or lacks a field.
             VersionError: When a newer halo wrote it.
         """
         path = folder / self.name
@@ -177,7 +177,7 @@ class ObjectFile(Generic[Fields]):
             )
 
     def write(self, folder: Path, fields: Fields) -> None:
-        """Writes the object, beside the file's place, and renames it.
+        """Writes the object under another name and renames the file.
 
         Raises:
             ValueError: When a number is not finite.
@@ -187,20 +187,20 @@ class ObjectFile(Generic[Fields]):
 
 
 def check_version(given: object, newest: int, where: str) -> None:
-    """Refuses what a newer halo wrote.
+    """Refuses a record from a newer halo.
 
     Args:
-        given: The version that a record says.
+        given: The record's version.
         newest: The newest version that can be read.
-        where: The file, and the line.
+        where: The file and the line.
 
     Raises:
-        VersionError: When it is no version up to the newest one.
+        VersionError: When it is not a version up to the newest one.
     """
     if not isinstance(given, int) or not 1 <= given <= newest:
         raise VersionError(
-            f"is of version {given!r}, which another halo wrote; this one reads up to version "
-            f"{newest}. Update halo: pip install -U halo-core",
+            f"is of version {given!r}, from another halo; expected at most version {newest}, the "
+            "newest that this halo reads. Update halo: pip install -U halo-core",
             location=where,
         )
 
@@ -219,7 +219,7 @@ def _check_fields(
 
 
 def _missing(tree: Mapping[str, Any], fields: Any, path: str) -> Iterator[str]:
-    """Yields what an object and those in its lists lack, as in ``cells[0].id``."""
+    """Yields the missing fields of an object and of objects in its lists: ``cells[0].id``."""
     yield from (f"{path}{name}" for name in _required(fields) if name not in tree)
     for name, hint in _hints(fields).items():
         if typing.get_origin(hint) is list and isinstance(tree.get(name), list):
@@ -231,18 +231,18 @@ def _missing(tree: Mapping[str, Any], fields: Any, path: str) -> Iterator[str]:
 
 
 def _wrong(tree: Mapping[str, Any], fields: Any, path: str) -> Iterator[str]:
-    """Yields what in an object is of another type than its field."""
+    """Yields the values in an object that have the wrong type."""
     for name, hint in _hints(fields).items():
         if name in tree:
             yield from _wrong_value(tree[name], hint, f"{path}{name}")
 
 
 def _wrong_value(value: Any, hint: Any, path: str) -> Iterator[str]:
-    """Yields that a value is not of a type, or what within it is not."""
+    """Yields the value if it has the wrong type, or else the wrong values inside it."""
     if not _is_of(value, hint):
         yield f"{path} is {shortened(repr(value))}"
         return
-    if isinstance(value, str | int | float):  # True of nearly all values: the rest is for the few.
+    if isinstance(value, str | int | float):  # This is true for nearly all values.
         return
     arguments = typing.get_args(hint)
     if typing.is_typeddict(hint):
@@ -261,7 +261,7 @@ def _wrong_value(value: Any, hint: Any, path: str) -> Iterator[str]:
 
 
 def _is_of(value: Any, hint: Any) -> bool:
-    """Returns whether a value is of a type, whatever is within it; truth values are no numbers."""
+    """Returns whether a value has a type, whatever is inside it. Booleans are not numbers."""
     kinds = _kinds(hint)
     return isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
 
@@ -271,7 +271,7 @@ UNIONS = (typing.Union, types.UnionType)
 
 @functools.cache
 def _kinds(hint: Any) -> tuple[type, ...]:
-    """Returns the classes of the JSON values that a type allows."""
+    """Returns the classes of JSON values that a type allows."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint in (Any, object):
         return (object, bool)
@@ -293,13 +293,13 @@ def _hints(fields: Any) -> dict[str, Any]:
 
 @functools.cache
 def _required(fields: Any) -> tuple[str, ...]:
-    """Returns the fields that a TypedDict must have, in their order."""
+    """Returns the required fields of a TypedDict, in their order."""
     required: frozenset[str] = fields.__required_keys__
     return tuple(name for name in fields.__annotations__ if name in required)
 
 
 def _with_fields(names: Sequence[str]) -> str:
-    """Returns a JSON object and its fields in words.
+    """Returns a description of a JSON object and its fields.
 
     >>> _with_fields(["id", "run", "status"])
     'a JSON object with id, run and status'

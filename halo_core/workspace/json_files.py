@@ -1,4 +1,4 @@
-"""Reads files of JSON objects: one per line, or one array; plain or gzipped."""
+"""Reads files of JSON objects: one object per line, or one array, plain or gzipped."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any, cast
 from halo_core.errors import DataError, nearest
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz")
-"""What the names of such files end in."""
+"""Endings of the names of such files."""
 
 
 def near_names(path: Path) -> str:
-    """Returns a sentence with the names most like that of a file that is not there, or nothing."""
+    """Returns a sentence with the names most similar to that of a missing file, or ""."""
     parent = path.parent
     if not parent.is_dir():
-        return f" Nor is there a folder {parent}"
+        return f" The folder {parent} does not exist either"
     names = sorted(entry.name for entry in parent.iterdir())
     near = nearest(path.name, names, most=3, cutoff=0.5)
     return f" Did you mean {' or '.join(near)}?" if near else ""
@@ -28,14 +28,14 @@ def near_names(path: Path) -> str:
 def objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields (position, object) of a file: one JSON object per line, or one array of objects.
 
-    The position is the line, from 1; in an array it is the item's number, from 1.
+    The position is the number of the line, or of the item in an array, counted from 1.
 
     Args:
-        path: A file; read through gzip when its name ends in ``.gz``. Only a ``.json`` file may
-            hold an array; such a file is read whole.
+        path: A file. It is read through gzip if its name ends in ``.gz``. Only a ``.json`` file
+            may contain an array, and such a file is read whole.
 
     Raises:
-        DataError: When a line or item is not a JSON object, naming file and line.
+        DataError: When a line or item is not a JSON object. The error names file and line.
     """
     try:
         yield from _array(path) if _is_array(path) else _lines(path)
@@ -82,10 +82,10 @@ def _parsed(text: str, path: Path, first_line: int) -> Any:
             "nested too deeply; expected one JSON object per line, or one array in a .json file",
             location=f"{path}:{first_line}",
         ) from None
-    # Only an escape can write half a character; other lines need no second look.
+    # Only an escape can write half a character, so other lines need no further check.
     if "\\u" in text and not _is_unicode(value):
         raise DataError(
-            "a \\ud800 to \\udfff without its other half is no character; mend or remove it",
+            "a \\ud800 to \\udfff without its other half is not a character; mend or remove it",
             location=f"{path}:{first_line}",
         )
     return value
@@ -111,5 +111,5 @@ def _object(value: Any, path: Path, number: int) -> dict[str, Any]:
 
 def _open(path: Path) -> Any:
     opener = cast(Callable[..., Any], gzip.open if path.suffix == ".gz" else open)
-    # -sig: programs on Windows put a byte order mark in front.
+    # -sig: programs on Windows write a byte order mark first.
     return opener(path, "rt", encoding="utf-8-sig")

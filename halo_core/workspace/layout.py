@@ -1,4 +1,4 @@
-"""Where things lie in a workspace, and which of them a command is given."""
+"""The layout of a workspace, and the run or suite that a command refers to."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from halo_core.errors import PathError, did_you_mean
 from halo_core.workspace.records import EVENTS, SUITE
 
 SHOWN = 8
-"""A message names so many of the runs and suites that are there."""
+"""Number of existing runs and suites that a message names."""
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """The one folder under which everything lies that runs write.
+    """The folder that contains everything that runs write.
 
     Attributes:
-        root: The folder; made when something is first written.
+        root: The folder. It is created when something is first written.
     """
 
     root: Path
@@ -43,7 +43,7 @@ class Workspace:
 
     @property
     def cache(self) -> Path:
-        """The folder of what can be computed again."""
+        """The folder of files that can be computed again."""
         return self.root / "cache"
 
     def relative(self, path: Path) -> str:
@@ -52,10 +52,10 @@ class Workspace:
 
 
 def open_workspace(folder: str) -> Workspace:
-    """Returns the workspace in a folder, which is made where it is not there yet.
+    """Returns the workspace in a folder, and creates the folder if it does not exist.
 
     Raises:
-        PathError: When it cannot be made or written to.
+        PathError: When it cannot be created or written to.
     """
     root = Path(folder).expanduser().resolve()
     try:
@@ -69,7 +69,7 @@ def open_workspace(folder: str) -> Workspace:
 
 def _no_workspace(root: Path, reason: str) -> PathError:
     return PathError(
-        f"this cannot be the workspace: {reason}; expected a folder to write to. "
+        f"this cannot be the workspace: {reason}; expected a folder that can be written to. "
         "Name another with --workspace or HALO_WORKSPACE",
         location=str(root),
     )
@@ -77,12 +77,12 @@ def _no_workspace(root: Path, reason: str) -> PathError:
 
 @dataclass(frozen=True)
 class Target:
-    """A run or a suite that a command is given, perhaps with a stage.
+    """A run or a suite that a command refers to, perhaps with a stage.
 
     Attributes:
-        kind: Which of the two.
-        folder: Where it lies: ``<workspace>/runs/...`` or ``<workspace>/suites/...``.
-        stage: The stage that was given behind the last colon, if any; it may not exist.
+        kind: ``run`` or ``suite``.
+        folder: Its folder: ``<workspace>/runs/...`` or ``<workspace>/suites/...``.
+        stage: The stage after the last colon, if any. It may not exist.
     """
 
     kind: Literal["run", "suite"]
@@ -91,7 +91,7 @@ class Target:
 
     @property
     def workspace(self) -> Path:
-        """The workspace that it belongs to."""
+        """The workspace of the run or suite."""
         return self.folder.parent.parent
 
 
@@ -102,18 +102,18 @@ _MARKS: dict[Literal["run", "suite"], tuple[str, str]] = {
 
 
 def find(text: str, workspace: Path, *, stages: bool = False) -> Target:
-    """Returns the run or suite that is meant.
+    """Returns the run or suite that a text refers to.
 
     Args:
-        text: A folder, a folder's name, or the beginning of one where only one begins so.
-        workspace: Where names are looked for.
+        text: A folder, a folder's name, or the unique beginning of a name.
+        workspace: The workspace to search for names.
         stages: Whether ``RUN:STAGE`` is allowed too.
 
     Raises:
         PathError: When there is none, or more than one.
     """
     name, _, stage = text.rpartition(":") if stages else ("", "", "")
-    # With a slash behind it, the colon is part of a path.
+    # If a slash follows the colon, the colon is part of a path.
     if name and "/" not in stage:
         return replace(_find(name, workspace), stage=stage)
     return _find(text, workspace)
@@ -131,7 +131,7 @@ def _find(name: str, workspace: Path) -> Target:
     ]
     begun = [target for target in known if target.folder.name.startswith(name)]
     suites = [target for target in begun if target.kind == "suite"]
-    if len(begun) == 1 or len(suites) == 1:  # a suite's cells have runs that begin like it
+    if len(begun) == 1 or len(suites) == 1:  # the names of a suite's runs begin with its name
         return (suites or begun)[0]
     if begun:
         names = ", ".join(target.folder.name for target in suites or begun)
@@ -140,10 +140,10 @@ def _find(name: str, workspace: Path) -> Target:
 
 
 def _there(name: str, known: Sequence[Target]) -> str:
-    """Returns the nearest name and the first of those there, suites first."""
+    """Returns the nearest name and the first existing names, suites first."""
     names = [target.folder.name for target in known]
     begun = [full_name.rpartition("-")[0] for full_name in names]
     guess = did_you_mean(name, names) or did_you_mean(name, begun)
     more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
     shown = ", ".join(f"{target.kind} {target.folder.name}" for target in known[:SHOWN])
-    return f".{guess} There: {shown}{more}" if shown else "; there: nothing yet"
+    return f".{guess} Existing: {shown}{more}" if shown else "; the workspace has none yet"

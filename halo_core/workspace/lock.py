@@ -1,9 +1,9 @@
-"""One process at a time in a folder.
+"""Locks that let only one process at a time work in a folder.
 
-A stage's folder has two locks. The controller that computes the stage has its *turn*; whoever else
-wants the stage waits for it, as long as it takes. The process that writes in the folder, which is
-rank 0 of the workers or the controller itself, is its *owner*: it may outlive its controller, and
-is not waited for longer than `PATIENCE_S`.
+A stage's folder has two locks. The controller that computes the stage has its *turn*. Other
+controllers that need the stage wait for it, as long as it takes. The process that writes in the
+folder, which is rank 0 of the workers or the controller itself, is its *owner*. It may outlive its
+controller, and others wait for it at most `PATIENCE_S`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 POLL_S = 0.2
 PATIENCE_S = 30.0
-"""So long an owner is waited for: more than it takes to end with its controller."""
+"""Maximum time to wait for an owner. An owner needs less time to end after its controller."""
 
 
 @contextmanager
 def locked(folder: Path, message: str) -> Iterator[None]:
-    """Holds the lock of a folder, which lies beside it.
+    """Holds the lock of a folder. The lock is a file next to the folder.
 
     Args:
         folder: The folder.
-        message: What to say when another process holds it.
+        message: The error message if another process holds it.
 
     Raises:
         BusyError: When another process holds it.
@@ -49,12 +49,12 @@ def locked(folder: Path, message: str) -> Iterator[None]:
 
 @contextmanager
 def turn(folder: Path, *, first: Callable[[], None], check: Callable[[], None]) -> Iterator[None]:
-    """Has the turn of computing a stage, waiting for it as long as another controller has it.
+    """Takes the turn of computing a stage. Waits as long as another controller has it.
 
     Args:
         folder: The stage's folder.
-        first: Called once when there is something to wait for.
-        check: Called again and again while waiting; what it raises ends the waiting.
+        first: A function that is called once if it has to wait.
+        check: A function that is called repeatedly while it waits. An error in it ends the wait.
     """
     lock = _turn_lock(folder)
     if not _acquired(lock, 0):
@@ -69,14 +69,15 @@ def turn(folder: Path, *, first: Callable[[], None], check: Callable[[], None]) 
 
 @contextmanager
 def unused(folder: Path, message: str) -> Iterator[None]:
-    """Keeps others from a stage's folder that nobody computes.
+    """Keeps other processes out of a stage's folder that nobody is computing.
 
     Args:
         folder: The stage's folder.
-        message: What to say when another controller computes it.
+        message: The error message if another controller is computing it.
 
     Raises:
-        BusyError: When one does, or a process still owns the folder after `PATIENCE_S`.
+        BusyError: When another controller is computing it, or a process still owns the folder after
+            `PATIENCE_S`.
     """
     lock = _turn_lock(folder)
     if not _acquired(lock, 0):
@@ -90,7 +91,7 @@ def unused(folder: Path, message: str) -> Iterator[None]:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Holds the lock of a folder for a short while; others wait."""
+    """Holds the lock of a folder for a short time. Other processes wait."""
     with _lock(folder):
         yield
 
@@ -106,12 +107,12 @@ def owned(
     first: Callable[[], None] = _nothing,
     check: Callable[[], None] = _nothing,
 ) -> Iterator[None]:
-    """Owns a folder that is there: no other process writes in it, and all can see which one does.
+    """Owns an existing folder: no other process writes in it, and all can see which process does.
 
     Args:
         folder: The folder.
-        first: Called once when there is something to wait for.
-        check: Called again and again while waiting; what it raises ends the waiting.
+        first: A function that is called once if it has to wait.
+        check: A function that is called repeatedly while it waits. An error in it ends the wait.
 
     Raises:
         BusyError: When another process still owns it after `PATIENCE_S`.
@@ -162,11 +163,11 @@ def _busy(folder: Path) -> str:
     except DataError:
         owner = None
     if owner is None:
-        return "another process works in this folder; wait for it, or end it"
+        return "another process is working in this folder; wait for it, or end it"
     host, process = owner["host"], owner["process"]
     there = "" if host == socket.gethostname() else f"ssh {host} "
     return (
-        f"process {process} on {host} works in this folder, and did not end within "
+        f"process {process} on {host} is working in this folder and did not end within "
         f"{PATIENCE_S:.0f} s. Wait for it, or end it with: {there}kill -9 {process}. "
         "Nothing that it saved is lost"
     )
@@ -176,7 +177,7 @@ def _lock(folder: Path) -> BaseFileLock:
     from filelock import FileLock
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the folder and not in it: `--again` removes folders, and would remove their locks.
+    # The lock is not inside the folder, because `--again` removes folders and would remove it.
     return FileLock(folder.with_name(f".{folder.name}.lock"))
 
 

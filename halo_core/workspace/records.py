@@ -1,12 +1,12 @@
-"""All that halo keeps on disk: per file its name, its fields, and what reads and writes it.
+"""All files that halo keeps on disk: their names, their fields, and how to read and write them.
 
-Files with an object per line are `LineFile`, files with one object `ObjectFile`. A line has its
-version in ``v``, an object in ``schema``; older files that lack it are of version 1. Plugins read
-these files here, too: ``SAMPLES.read(folder / SAMPLES.name)``, ``RUN.read(folder)``.
+A file with one object per line is a `LineFile`, a file with one object an `ObjectFile`. The version
+of a line is in ``v``, that of an object in ``schema``. Older files without it are version 1.
+Plugins use the same readers: ``SAMPLES.read(folder / SAMPLES.name)``, ``RUN.read(folder)``.
 """
 
-# Without `from __future__ import annotations`: with it, Python does not see NotRequired, and would
-# take every field for required.
+# This file must not use `from __future__ import annotations`: Python would then not see NotRequired
+# and would treat every field as required.
 
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
@@ -15,11 +15,11 @@ from halo_core.feedback import Feedback, Prompt
 from halo_core.workspace.formats import LineFile, ObjectFile
 
 SPEC, RESOLVED_SPEC = "spec.yaml", "spec.resolved.yaml"
-"""In a run's folder: the spec as it was given, and with every default written out."""
+"""Files in a run's folder: the spec as given, and the spec with every default written out."""
 SUITE_SPEC = "suite.yaml"
-"""In a suite's folder: the spec with the matrix, as it was given."""
+"""File in a suite's folder: the spec with the matrix, as given."""
 ROWS = "rows.arrow"
-"""In a folder below `data/`: the rows of a source."""
+"""File in a folder below `data/`: the rows of a source."""
 
 Finish = Literal["stop", "length"]
 
@@ -27,22 +27,22 @@ AGAIN = "Compute its stage again: halo run SPEC --again STAGE"
 
 
 class SampleLine(TypedDict):
-    """A line of `samples.jsonl`: a prompt and the completion that a model gave."""
+    """A line of `samples.jsonl`: a prompt and the completion of a model."""
 
     v: NotRequired[int]
     """Version of the line."""
     prompt_id: str
-    """Names the prompt by its messages and tools (`halo_core.prompt_id`)."""
+    """Id of the prompt, made from its messages and tools (`halo_core.prompt_id`)."""
     prompt: Prompt
     """Messages before the completion."""
     completion: str
-    """Text of the model, control tokens included."""
+    """Text of the model, including control tokens."""
     tokens: int
     """Length of the completion in tokens."""
     completion_fields: NotRequired[dict[str, Any] | None]
-    """Further fields of the completion's message, where sampling tells them from its text."""
+    """Further fields of the completion's message, if sampling separates them from its text."""
     target: NotRequired[str | None]
-    """Demonstrated, chosen or desirable completion of the prompt in the data; null without text."""
+    """Demonstrated, chosen or desirable completion in the data; null if it has no text."""
     target_fields: NotRequired[dict[str, Any] | None]
     """Further fields of the target's message: tool_calls and so on."""
     target_tokens: NotRequired[int | None]
@@ -50,30 +50,30 @@ class SampleLine(TypedDict):
     token_ids: NotRequired[list[int]]
     """Token ids of the completion."""
     finish: NotRequired[Finish]
-    """Why the completion ended: "stop" by itself, "length" at the longest length."""
+    """Why the completion ended: "stop" if by itself, "length" if at the maximum length."""
     tokenizer: NotRequired[str | None]
-    """Digest of the tokenizer that the token ids are of."""
+    """Digest of the tokenizer that made the token ids."""
     template: NotRequired[str | None]
-    """Digest of the chat template, and of what else decided how the prompt was rendered."""
+    """Digest of the chat template and of all else that decides how the prompt is rendered."""
     tools: NotRequired[list[dict[str, Any]] | None]
     """Tools that the prompt offers."""
 
 
 class OrderVerdict(TypedDict):
-    """What the judge said when both texts were shown in one order."""
+    """Verdict of the judge for one order of the two texts."""
 
     order: Literal["AB", "BA"]
     """Order of the texts: in AB the completion is shown first."""
     winner: Literal["A", "B", "tie"] | None
-    """Text that the judge preferred, A being the one shown first; null where the judge failed."""
+    """Text that the judge preferred. A is the text shown first. Null if the judge failed."""
     reason: str
     """Words of the judge, or why it failed."""
     preference: NotRequired[float]
-    """Certainty that A is better, between 0 and 1, where the judge says one."""
+    """Probability that A is better, between 0 and 1, if the judge gives one."""
     calls: NotRequired[int]
     """Number of paid requests."""
     cost: NotRequired[float]
-    """Dollars that these requests cost, where the price is known."""
+    """Cost of these requests in dollars, if the price is known."""
 
 
 class VerdictLine(TypedDict):
@@ -82,7 +82,7 @@ class VerdictLine(TypedDict):
     v: NotRequired[int]
     """Version of the line."""
     prompt_id: str
-    """Names the prompt by its messages and tools."""
+    """Id of the prompt, made from its messages and tools."""
     prompt: Prompt
     """Messages before both texts."""
     completion: str
@@ -94,11 +94,11 @@ class VerdictLine(TypedDict):
     flip: bool
     """Whether the two orders named different texts; the result is then a tie."""
     orders: list[OrderVerdict]
-    """Verdicts by order; none where both texts are the same."""
+    """Verdict for each order; empty if both texts are the same."""
     tokens: NotRequired[int | None]
-    """Length of the completion in tokens, where it is known."""
+    """Length of the completion in tokens, if known."""
     baseline_tokens: NotRequired[int | None]
-    """Length of the baseline in tokens, where it is known."""
+    """Length of the baseline in tokens, if known."""
     tools: NotRequired[list[dict[str, Any]] | None]
     """Tools that the prompt offers."""
     completion_fields: NotRequired[dict[str, Any] | None]
@@ -113,11 +113,11 @@ class ScoreLine(TypedDict):
     v: NotRequired[int]
     """Version of the line."""
     id: str
-    """Names the completion with its prompt."""
+    """Id of the completion with its prompt."""
     completion: str
     """Text that is scored."""
     score: float | None
-    """Score of the judge; null where the judge failed."""
+    """Score of the judge; null if the judge failed."""
     reason: str
     """Words of the judge, or why it failed."""
     cut: bool
@@ -135,9 +135,9 @@ class FeedbackLine(TypedDict):
     v: NotRequired[int]
     """Version of the line."""
     id: NotRequired[str]
-    """Names the row; the number of the line where it is left out."""
+    """Id of the row. Default: the number of the line."""
     prompt: NotRequired[Prompt]
-    """Messages before the completions; of every kind but text."""
+    """Messages before the completions, for every kind of feedback but text."""
     completion: NotRequired[str]
     """Completion of a demonstration or of binary feedback."""
     desirable: NotRequired[bool]
@@ -155,9 +155,9 @@ class FeedbackLine(TypedDict):
     completions: NotRequired[list[str]]
     """Completions of scored feedback."""
     scores: NotRequired[list[float]]
-    """Their scores, higher being better."""
+    """Scores of the completions. Higher is better."""
     text: NotRequired[str]
-    """Raw text, of the kind text."""
+    """Raw text, for feedback of the kind text."""
     tools: NotRequired[list[dict[str, Any]] | None]
     """Tools that the prompt offers."""
     tokenizer: NotRequired[str | None]
@@ -175,40 +175,40 @@ class FeedbackLine(TypedDict):
     chosen_token_ids: NotRequired[list[int] | None]
     """Token ids of the better completion as they were sampled."""
     chosen_finish: NotRequired[Finish | None]
-    """Why the better completion ended: "stop" by itself, "length" at the longest length."""
+    """Why the better completion ended: "stop" if by itself, "length" if at the maximum length."""
     rejected_fields: NotRequired[dict[str, Any] | None]
     """Further fields of the worse completion's message: tool_calls and so on."""
     rejected_token_ids: NotRequired[list[int] | None]
     """Token ids of the worse completion as they were sampled."""
     rejected_finish: NotRequired[Finish | None]
-    """Why the worse completion ended: "stop" by itself, "length" at the longest length."""
+    """Why the worse completion ended: "stop" if by itself, "length" if at the maximum length."""
     completions_fields: NotRequired[list[dict[str, Any] | None] | None]
-    """Further fields of the message of each of the completions."""
+    """Further fields of the message of each completion."""
     completions_token_ids: NotRequired[list[list[int] | None] | None]
-    """Token ids of each of the completions."""
+    """Token ids of each completion."""
     finishes: NotRequired[list[Finish | None] | None]
-    """Why each of the completions ended: "stop" or "length"."""
+    """Why each completion ended: "stop" or "length"."""
 
 
 class EventLine(TypedDict):
-    """A line of `events.jsonl`: what a stage or a run did.
+    """A line of `events.jsonl`: an event of a stage or a run.
 
-    The further fields of each type stand in `halo_core.events`. A run's file holds the events of
-    its stages, too; those of a stage that was in the store are replayed with ``"cached": true``.
+    `halo_core.events` lists the further fields of each type. A run's file also contains the events
+    of its stages. Those of a stage from the store are replayed with ``"cached": true``.
     """
 
     v: NotRequired[int]
     """Version of the line."""
     time: float
-    """Unix seconds."""
+    """Time in Unix seconds."""
     type: str
     """Type of the event."""
     stage: NotRequired[str | None]
-    """Id of the stage that it is about; null for a warning of the run."""
+    """Id of the event's stage; null for a warning of the run."""
     step: NotRequired[int]
-    """Step of the training, from 1."""
+    """Training step, counted from 1."""
     metrics: NotRequired[dict[str, float]]
-    """Name to number."""
+    """Numbers by name."""
 
 
 SAMPLES = LineFile("samples.jsonl", SampleLine, AGAIN)
@@ -225,22 +225,22 @@ EVENTS = LineFile("events.jsonl", EventLine, "Remove this line, and only this on
 
 
 class ComponentRecord(TypedDict):
-    """What a record says of a component: what it is and exactly where it came from."""
+    """Record of a component: its name, its options and its exact origin."""
 
     kind: str
     """Kind of component: loss, data, judge, stage and so on."""
     name: str
-    """Its full name."""
+    """Full name of the component."""
     distribution: str
-    """Distribution that it belongs to."""
+    """Distribution that contains the component."""
     version: str
     """Version of the distribution."""
     origin: str
-    """File that it stands in."""
+    """File that contains the component."""
     source: str
     """Hash of the source."""
     options: dict[str, Any]
-    """Its options, every default written out."""
+    """Options of the component, with every default written out."""
 
 
 class RunStage(TypedDict):
@@ -257,26 +257,26 @@ class RunStage(TypedDict):
     product: str
     """Kind of output: model, samples, verdicts, feedback, or another."""
     models: NotRequired[dict[str, str]]
-    """Option to the stage that its model comes from."""
+    """Stage that the model comes from, by option."""
     inputs: NotRequired[dict[str, str]]
-    """Option to the stage that its samples come from."""
+    """Stage that the samples come from, by option."""
     feedback: NotRequired[list[str]]
-    """Stages whose feedback is in its data."""
+    """Stages whose feedback is in the data."""
     loss: NotRequired[str | None]
-    """Name of the loss that it trains with."""
+    """Name of the loss that the stage trains with."""
     roles: NotRequired[dict[str, str]]
-    """Option to what the stage does with it: start, learn, test, rival; of a component its kind."""
+    """Role of each option: start, learn, test or rival; for a component its kind."""
 
 
 class RunCell(TypedDict):
-    """The place of a run in a suite, in `run.json`."""
+    """A run's cell in a suite, in `run.json`."""
 
     folder: str
     """Folder of the suite, relative to the workspace."""
     cell: str
     """Id of the cell."""
     axes: dict[str, str]
-    """Axis to the name of its value."""
+    """Name of the cell's value on each axis."""
 
 
 class RunRecord(TypedDict):
@@ -289,7 +289,7 @@ class RunRecord(TypedDict):
     recipe: NotRequired[str]
     """Name of the spec, or of the suite."""
     suite: NotRequired[RunCell | None]
-    """Place in a suite; null for a run of its own."""
+    """Cell in a suite; null for a run outside of a suite."""
     seed: NotRequired[int]
     """Seed of all stages."""
     command: NotRequired[list[str]]
@@ -297,19 +297,19 @@ class RunRecord(TypedDict):
     stages: NotRequired[list[RunStage]]
     """Stages in their order."""
     data: NotRequired[dict[str, list[dict[str, Any]]]]
-    """Data set to the identities of its sources."""
+    """Identities of the sources of each data set."""
     tracking: NotRequired[list[dict[str, Any]]]
     """Trackers with their options, as in a spec."""
     trackers: NotRequired[dict[str, dict[str, Any]]]
     """Tracker to what it says of itself: label, url, ui, links, and keys of its own."""
     components: NotRequired[list[ComponentRecord]]
-    """All components that were used."""
+    """All components that the run used."""
     versions: NotRequired[dict[str, str]]
-    """Versions of Python and of what the used plugins require; not part of an identity."""
+    """Versions of Python and of the requirements of the used plugins; not part of an identity."""
 
 
 class StageDataRecord(TypedDict):
-    """A data set that a stage is given, in `stage.json`."""
+    """A data set of a stage, in `stage.json`."""
 
     name: str
     """Name in the spec."""
@@ -320,7 +320,7 @@ class StageDataRecord(TypedDict):
 
 
 class StageRecord(TypedDict):
-    """`stage.json` in a stage's folder: what it is asked to do, all inputs resolved."""
+    """`stage.json` in a stage's folder: its instructions, with all inputs resolved."""
 
     schema: NotRequired[int]
     """Version of the file."""
@@ -333,19 +333,19 @@ class StageRecord(TypedDict):
     stage: dict[str, Any]
     """Component with its options, as in a spec."""
     models: dict[str, dict[str, Any]]
-    """Option to a model (`halo_core.ModelInput`)."""
+    """Models by option (`halo_core.ModelInput`)."""
     inputs: dict[str, str]
-    """Option to the folder of a stage."""
+    """Folders of stages by option."""
     data: dict[str, StageDataRecord]
-    """Option to a data set."""
+    """Data sets by option."""
     cache: str
-    """Folder of what can be computed again."""
+    """Folder of files that can be computed again."""
     events: str
     """File of the run's events."""
     identity: dict[str, Any]
-    """Everything that the key is the hash of."""
+    """Identity of the stage. Its hash is the key."""
     components: NotRequired[list[ComponentRecord]]
-    """The stage's component and those within it."""
+    """Component of the stage and all components inside it."""
 
 
 class FileCheck(TypedDict):
@@ -367,7 +367,7 @@ class CheckedRecord(TypedDict):
 
 
 class DoneRecord(TypedDict):
-    """`done.json` in a stage's folder: written last; the output is whole."""
+    """`done.json` in a stage's folder. It is written last, when the output is complete."""
 
     schema: NotRequired[int]
     """Version of the file."""
@@ -387,39 +387,39 @@ class ErrorRecord(TypedDict):
     type: str | None
     """Name of the error's class."""
     message: str | None
-    """What went wrong, what was expected and what to do."""
+    """Message: what went wrong, what was expected and what to do."""
     location: str | None
-    """Where it went wrong."""
+    """Place of the error."""
     exit_code: NotRequired[int]
-    """Exit code of the worker that left it."""
+    """Exit code of the worker that wrote it."""
     traceback: NotRequired[str]
-    """Traceback of Python."""
+    """Python traceback."""
 
 
 class SuiteCell(TypedDict):
     """A cell in `suite.json`."""
 
     id: str
-    """Names of its values on all axes, with slashes between."""
+    """Names of the cell's values on all axes, joined by slashes."""
     axes: dict[str, str]
-    """Axis to the name of its value."""
+    """Name of the cell's value on each axis."""
     run: str | None
-    """Folder of its run, relative to the workspace; null for one that was not begun."""
+    """Folder of the cell's run, relative to the workspace; null if it was not started."""
     status: Literal["pending", "computed", "cached", "failed", "interrupted"]
-    """How far it is; pending while it runs, too."""
+    """Status of the cell. It is also pending while it runs."""
     error: ErrorRecord | None
-    """What went wrong."""
+    """Error of the cell; null if there is none."""
 
 
 class SuiteRecord(TypedDict):
-    """`suite.json` in a suite's folder: how far each cell is."""
+    """`suite.json` in a suite's folder: the status of each cell."""
 
     schema: NotRequired[int]
     """Version of the file."""
     name: str
     """Name of the suite."""
     axes: dict[str, list[str]]
-    """Axis to the names of its values."""
+    """Names of the values of each axis."""
     trackers: NotRequired[dict[str, dict[str, Any]]]
     """Tracker to what it says of itself: label, url, ui, links, and keys of its own."""
     cells: list[SuiteCell]
@@ -427,7 +427,7 @@ class SuiteRecord(TypedDict):
 
 
 class DataRecord(TypedDict):
-    """`data.json` beside the rows of a source."""
+    """`data.json` next to the rows of a source."""
 
     schema: NotRequired[int]
     """Version of the file."""
@@ -440,7 +440,7 @@ class DataRecord(TypedDict):
     rows: int
     """Number of rows."""
     dropped: dict[str, int]
-    """Reason to the number of rows that were left out."""
+    """Number of dropped rows by reason."""
     held_elsewhere: int
     """Number of rows on the other side of a hold-out."""
     digest: str
@@ -452,9 +452,9 @@ class DataRecord(TypedDict):
 
 
 class OwnerRecord(TypedDict):
-    """`owner.json` in the folder of a run or a stage: the process that writes there at present.
+    """`owner.json` in the folder of a run or a stage: the process that is writing there now.
 
-    It says something only while that process holds the folder's lock.
+    It is valid only while this process holds the folder's lock.
     """
 
     schema: NotRequired[int]
@@ -464,20 +464,20 @@ class OwnerRecord(TypedDict):
     process: int
     """Id of the process there."""
     since: float
-    """Unix seconds when it began."""
+    """Start of the process in Unix seconds."""
 
 
 class TrackingRecord(TypedDict):
-    """`tracking.json` in a run's folder: how far each tracker has read the events."""
+    """`tracking.json` in a run's folder: the position of each tracker in the events."""
 
     schema: NotRequired[int]
     """Version of the file."""
     offsets: dict[str, int]
-    """Tracker to the byte behind the last event that it took."""
+    """Position in bytes after the last event that each tracker took."""
 
 
 class ModelRecord(TypedDict):
-    """`halo.json` in a model's folder: how the model wants to be asked."""
+    """`halo.json` in a model's folder: how prompts for the model are made."""
 
     schema: NotRequired[int]
     """Version of the file."""
@@ -486,12 +486,12 @@ class ModelRecord(TypedDict):
     control_tokens: list[str]
     """All control tokens that the model was trained with."""
     score_at: NotRequired[Literal["completion-end"]]
-    """Where the score of a reward model is read."""
+    """Position at which the score of a reward model is read."""
     template_date: NotRequired[str]
-    """Date that the chat template was told, where it asks for one."""
+    """Date that was given to the chat template, if it asks for one."""
     content_tokens: NotRequired[list[str]]
-    """Added tokens that stood in the content that the model was trained on; with a `-` in front,
-    those that did not."""
+    """Added tokens that occurred in the content that the model was trained on. A leading `-` marks
+    those that did not occur."""
 
 
 RUN = ObjectFile("run.json", RunRecord, "The halo run that wrote it writes it again")
@@ -509,5 +509,5 @@ MODEL = ObjectFile(
 
 
 def stage_done(folder: Path) -> DoneRecord | None:
-    """Returns what a finished stage says of itself; None for one that is not finished."""
+    """Returns the record of a finished stage; None if the stage is not finished."""
     return DONE.read(folder)

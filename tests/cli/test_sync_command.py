@@ -153,7 +153,7 @@ def test_sync_fails_when_a_tracker_does_and_still_feeds_the_others(
     assert "did not take all events: PluginError: " in printed["error"]["message"]
     assert printed["error"]["message"].endswith(
         ":ToFile.handle() raised ConnectionError: no answer from http://***@host; "
-        "look whether it can be reached, then try again"
+        "check whether it can be reached, then try again"
     )
     assert len(seen(run)) == 3
 
@@ -161,13 +161,13 @@ def test_sync_fails_when_a_tracker_does_and_still_feeds_the_others(
 def test_sync_leaves_a_running_run_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with FileLock(run.with_name(f".{run.name}.lock")):
         assert call(["sync", "toy", "--workspace", "ws"]) == 2
-    assert "this run is running and sends its events itself" in capsys.readouterr().err
+    assert "this run is still running and sends its events itself" in capsys.readouterr().err
 
 
 def test_sync_names_the_runs_there_are(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["sync", "tyo-1a2b", "--workspace", "ws"]) == 2
     assert (
-        "ws: no run or suite 'tyo-1a2b'. Did you mean 'toy-1a2b3c'? There: run toy-1a2b3c\n"
+        "ws: no run or suite 'tyo-1a2b'. Did you mean 'toy-1a2b3c'? Existing: run toy-1a2b3c\n"
         in capsys.readouterr().err
     )
 

@@ -168,7 +168,7 @@ def test_a_cell_that_is_running_is_left_to_its_process(suite: Suite, capsys: Cap
     with FileLock(suite.workspace / "runs" / ".toy-kto-2.lock"):
         assert call(["sync", "toy", "--workspace", "ws"]) == 2
     assert suite.seen("toy-dpo-1") == ["run-started", "run-ended"]
-    assert "kto: this run is running and sends its events itself" in capsys.readouterr().err
+    assert "kto: this run is still running and sends its events itself" in capsys.readouterr().err
 
 
 def test_a_parent_that_cannot_be_told_is_an_error(suite: Suite, capsys: Captured) -> None:

@@ -80,7 +80,7 @@ def given(tmp_path: Path, method: str, loss: str) -> SpecErrors:
         ),
         (
             "def heads(self): return [Head('a', 'end', -1)]",
-            "hidden_layers is -1; expected a whole number from 0 on",
+            "hidden_layers is -1; expected a whole number of at least 0",
         ),
     ],
 )

@@ -95,7 +95,7 @@ def test_mistakes_may_be_yielded(odd: Callable[..., Stage]) -> None:
     ("body", "message"),
     [
         ("return 'paired'", "returned 'paired'; expected option to kind of feedback"),
-        ("return {'data': 'paired'}", "names 'data', which is no option for data; it has corpus"),
+        ("return {'data': 'paired'}", "names 'data', which is not a data option; expected corpus"),
         ("return {'corpus': ['paired']}", "names ['paired'] for 'corpus'; expected one of text"),
         ("return {'corpus': 'pairs'}", "names 'pairs' for 'corpus'; expected one of text, dem"),
     ],
@@ -140,7 +140,7 @@ def test_a_forecast_is_numbers_and_texts(
 def test_a_preflight_raises_and_returns_nothing(odd: Callable[..., Stage]) -> None:
     told, _ = fault(lambda: preflight_of(odd("preflight(self, models)", "return 'no key'"), {}))
     assert told == (
-        "preflight() returned 'no key'; expected None: what cannot work is raised, as a UserError"
+        "preflight() returned 'no key'; expected None; a problem must be raised as a UserError"
     )
 
 

@@ -68,8 +68,8 @@ def test_a_judge_that_scores_without_being_one_is_told_which_class_to_take(
     comparing: object, scoring: object
 ) -> None:
     assert refused(Judge, open=comparing, open_scoring=scoring) == (
-        "open_scoring() makes no judge that scores: subclass halo_core.ScoringJudge instead of "
-        "Judge, leave open() out and take context in place of a folder"
+        "open_scoring() alone does not make a scoring judge: subclass halo_core.ScoringJudge "
+        "instead of Judge, leave open() out and take context in place of a folder"
     )
 
 
@@ -84,7 +84,7 @@ def test_a_judge_that_scores_without_being_one_is_told_which_class_to_take(
 def test_what_old_judges_import_is_told_what_there_is_instead(name: str, instead: str) -> None:
     with pytest.raises(ImportError) as error:
         exec(f"from halo_core import {name}")
-    assert str(error.value) == f"halo_core.{name} is gone: {instead}"
+    assert str(error.value) == f"halo_core.{name} was removed: {instead}"
 
 
 def test_a_judge_that_scores_opens_in_no_way_of_its_own() -> None:
@@ -97,7 +97,7 @@ def test_a_judge_that_scores_opens_in_no_way_of_its_own() -> None:
 @pytest.mark.parametrize(("misspelt", "meant"), [("tie_bellow", "tie_below"), ("quotes", "quote")])
 def test_a_misspelt_method_of_either_interface_is_refused(misspelt: str, meant: str) -> None:
     message = refused(ScoringJudge, open_scoring=opens, **{misspelt: opens})
-    assert message.startswith(f"{misspelt}() is no method of ScoringJudge, and nothing calls it.")
+    assert message.startswith(f"{misspelt}() is not a method of ScoringJudge, so nothing calls it.")
     assert f"Did you mean {meant}()?" in message
 
 
@@ -183,12 +183,12 @@ def test_the_chat_server_is_told_to_be_in_the_distribution_of_judges(name: str) 
     with pytest.raises(ImportError) as error:
         exec(f"from halo_core.testing import {name}")
     assert (
-        str(error.value) == f"{name} is in halo_judge.testing now, of the distribution halo-judge"
+        str(error.value) == f"{name} is now in halo_judge.testing, in the distribution halo-judge"
     )
 
 
 @pytest.mark.parametrize("size", [0, -1, True, 2.0, "32"])
 def test_a_judge_takes_one_prompt_at_once_at_least(size: object) -> None:
     assert refused(Judge, open=opens, prompts_at_once=size) == (
-        f"prompts_at_once is {size!r}; expected a whole number from 1 on"
+        f"prompts_at_once is {size!r}; expected a whole number of at least 1"
     )

@@ -59,7 +59,7 @@ def test_an_option_that_hides_a_method_is_refused_with_the_way_to_keep_its_name(
 
 def test_a_loss_written_for_the_old_methods_is_refused() -> None:
     expected = (
-        r"nothing calls counted\(\), remark\(\) and caution\(\) of a loss any more: "
+        r"counted\(\), remark\(\) and caution\(\) of a loss are no longer called: "
         r"settle\(counts\) returns all three, as Settled\(loss, remark, caution\)"
     )
     with pytest.raises(PluginError, match=expected):
@@ -117,10 +117,10 @@ def test_a_class_in_a_file_is_refused_at_its_own_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("control_token", staticmethod(lambda: None), "control_token() is no method of Loss, and "),
+        ("control_token", staticmethod(lambda: None), "control_token() is not a method of Loss"),
         ("head", property(lambda self: ()), "Did you mean heads()?"),
         ("settled", classmethod(lambda cls, counts: None), "Did you mean settle()?"),
-        ("result_version", 2, "result_version is no class variable of Loss, and nothing reads it"),
+        ("result_version", 2, "result_version is not a class variable of Loss, so nothing reads"),
         ("default_point", "zero", None),
     ],
 )

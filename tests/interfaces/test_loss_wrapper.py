@@ -183,7 +183,7 @@ def test_whether_log_ratios_are_changed_is_known_before(loss: Loss, changes: boo
 
 
 def test_a_wrapper_has_no_call_of_its_own() -> None:
-    expected = "a LossWrapper has no __call__ of its own, which would leave out the wrapped loss"
+    expected = "a LossWrapper must not have its own __call__, which would skip the wrapped loss"
     with pytest.raises(PluginError, match=expected):
 
         class Calling(LossWrapper):

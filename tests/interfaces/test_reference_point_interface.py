@@ -48,8 +48,9 @@ def test_the_methods_that_are_called_are_all_it_takes(
             None,
             ("pairs", "estimate"),
             False,
-            'a reference point says what it observes: observes = "nothing", "own" (the batch\'s '
-            'completions), "mismatched" (what pairs() makes) or "pair" (within_pair()); got None',
+            'a reference point must say what it observes: observes = "nothing", "own" (the '
+            'batch\'s completions), "mismatched" (what pairs() makes) or "pair" (within_pair()); '
+            "got None",
         ),
         ("mismatch", ("pairs", "estimate"), False, "got 'mismatch'"),
         ("own", (), False, "a reference point that observes 'own' needs a method estimate()"),
@@ -57,18 +58,28 @@ def test_the_methods_that_are_called_are_all_it_takes(
         ("mismatched", ("pairs",), False, "observes 'mismatched' needs a method estimate()"),
         ("pair", (), False, "observes 'pair' needs a method within_pair()"),
         ("own", ("estimate",), True, "observes 'own' and is lagged needs a method point_from()"),
-        ("own", ("pairs", "estimate"), False, "observes 'own' is never asked for pairs(); leave"),
-        ("own", ("estimate", "partners"), False, "is never asked for partners(); leave it out"),
-        ("pair", ("within_pair", "estimate"), False, "is never asked for estimate(); leave it out"),
-        ("nothing", ("within_pair",), False, "is never asked for within_pair(); leave it out"),
-        ("own", ("estimate", "point_from"), False, "is never asked for point_from(); leave it out"),
+        ("own", ("pairs", "estimate"), False, "observes 'own' never has its pairs() called; leave"),
+        ("own", ("estimate", "partners"), False, "never has its partners() called; leave it out"),
+        (
+            "pair",
+            ("within_pair", "estimate"),
+            False,
+            "never has its estimate() called; leave it out",
+        ),
+        ("nothing", ("within_pair",), False, "never has its within_pair() called; leave it out"),
+        (
+            "own",
+            ("estimate", "point_from"),
+            False,
+            "never has its point_from() called; leave it out",
+        ),
         ("nothing", (), True, "lagged has no effect on a reference point that observes 'nothing'"),
         ("pair", ("within_pair",), True, "lagged has no effect on a reference point that observes"),
         (
             "mismatched",
             ("pairs", "estimate", "wants_fixed"),
             False,
-            'nothing asks a reference point wants_fixed any more: return "fixed" from partners()',
+            'wants_fixed of a reference point is no longer called: return "fixed" from partners()',
         ),
     ],
 )

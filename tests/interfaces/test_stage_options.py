@@ -178,12 +178,12 @@ GIVEN = Field(description="x")
         ({"a": (StartRef, GIVEN), "b": (StartRef, GIVEN)}, "the options 'a', 'b' are all StartRef"),
         (
             {"a": (list[SamplesRef], GIVEN)},
-            "'a': a model, samples or verdicts are named one",
+            "'a': an option can name only one model, samples",
         ),
         ({"corpus": (DataRef, GIVEN)}, "does not say what it does with the rows of 'corpus': mark"),
         (
             {"a": (Annotated[ModelRef, Default("previous")], GIVEN)},
-            "'a'.* the option must be given",
+            "'a'.* the option is required",
         ),
         (
             {"a": (Annotated[ModelRef | None, Default("previous", when="b")], LEFT_OUT)},
@@ -236,7 +236,7 @@ def test_rows_that_are_not_marked_are_refused_beside_some_that_are() -> None:
     options = {"corpus": (LearnRef, GIVEN), "more": (DataRef, GIVEN), "rest": (DataRef, GIVEN)}
     told = (
         r"odd\.Odd: it makes model and does not say what it does with the rows of 'more', 'rest': "
-        "mark what it learns from as LearnRef, and what it is tested on as TestRef$"
+        "mark training data as LearnRef, and test data as TestRef$"
     )
     with pytest.raises(PluginError, match=told):
         define(**options)

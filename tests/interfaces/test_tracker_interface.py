@@ -39,6 +39,6 @@ def test_a_tracker_of_an_earlier_version_is_refused_with_what_to_do() -> None:
                 return True
 
     assert caught.value.message == (
-        "keeps_run() is called has_run() now: rename it, and return None where it cannot be known"
+        "keeps_run() is called has_run() now: rename it, and return None if it cannot be known"
     )
     assert str(caught.value).startswith(f"{__name__}.")

@@ -110,7 +110,7 @@ def test_a_stage_that_was_asked_for_another_cell_is_not_asked_again(
 def test_a_stage_with_a_method_that_is_gone_is_refused(name: str, instead: str) -> None:
     members = {name: lambda self: None, "produces": "model", "__module__": "old"}
     told = (
-        rf"old\.Old: nothing calls the method {name}\(\) of a stage any more: return it from "
+        rf"old\.Old: the method {name}\(\) of a stage is no longer called: return it from "
         rf"forecast\(known\), as Forecast\({instead}=\.\.\.\)$"
     )
     with pytest.raises(PluginError, match=told):

@@ -163,7 +163,7 @@ def test_a_run_names_the_process_that_still_works_in_its_folder(
         command, cwd=stepping.parent, capture_output=True, text=True, check=False
     )
     assert refused.returncode == 2
-    assert "steps: a process of an earlier run still works there; waiting" in refused.stderr
+    assert "steps: a process of an earlier run is still working there; waiting" in refused.stderr
     pid = foreign_worker.pid
     assert f"end it with: kill -9 {pid}. Nothing that it saved is lost" in refused.stderr
     assert foreign_worker.poll() is None

@@ -131,7 +131,7 @@ def test_slurm_needs_a_time_limit(halo: Halo, suite_file: Path, slurm: Path) -> 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["partition=gpu"], "--submit-option: partition: not for jobs on this machine"),
+        (["partition=gpu"], "--submit-option: got partition; for jobs on this machine"),
         (["nodes=[1]"], "--submit-option nodes: got '[1]'; expected a text or number"),
     ],
 )

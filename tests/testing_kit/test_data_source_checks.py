@@ -73,7 +73,7 @@ def changed(**columns: object) -> list[dict[str, object]]:
         (rows_of(GOOD, "ranked"), "feedback is 'ranked'; expected one of text, demonstration"),
         (
             source(inspect=lambda: DataInfo(None, (), None)),
-            "to be checked, its data must be within reach",
+            "for this check its data must be available",
         ),
         (source(inspect=lambda: DataInfo("binary", ("train",), "")), "the digest is empty"),
         (source(lambda split: Loaded(GOOD)), "raised nothing; expected a DataError"),

@@ -222,9 +222,9 @@ class ValueOfGainsOnly(Open):
     ("loss", "message"),
     [
         (GreedyNeeded(), "needed() names 'reference_logps', which `needs` does not"),
-        (TwiceTheSameHead(), "expected Heads, each with a name of its own"),
-        (IdleHead(), "the losses have no gradient for heads.offset; what nothing depends on"),
-        (DetachedHead(), "the losses have no gradient for heads.offset; what nothing depends on"),
+        (TwiceTheSameHead(), "expected Heads with distinct names"),
+        (IdleHead(), "the losses have no gradient for heads.offset; a head without a gradient"),
+        (DetachedHead(), "the losses have no gradient for heads.offset; a head without a gradient"),
         (WrongHeadGradient(), "the gradient of the losses is not their derivative"),
         (OverflowingHead(), "expected finite values"),
         (WritesStatistics(), "it changes the batch's statistics['total'] in place"),

@@ -65,7 +65,7 @@ def test_a_judge_that_only_compares_is_told_what_it_lacks(tmp_path: Path) -> Non
         def open(self, context: JudgeContext) -> AbstractContextManager[JudgeSession]:
             raise NotImplementedError
 
-    with pytest.raises(AssertionError, match="is no judge that scores: subclass"):
+    with pytest.raises(AssertionError, match="is not a scoring judge: subclass"):
         check_scores(Compares(), tmp_path)
 
 

@@ -67,13 +67,13 @@ def test_a_stage_without_a_fault_passes(tmp_path: Path, fault: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("mistakes", r"mistakes\(\) finds \[\('fault', 'goes with nothing'\)\]; expected options"),
+        ("mistakes", r"mistakes\(\) finds \[\('fault', 'goes with nothing'\)\]; expected compat"),
         ("inputs", r"check_inputs\(Inputs\(.*\) finds \[\('fault', '0'\)\]; expected nothing"),
         ("nothing there", r"check_inputs\(Inputs\(models={}, .* raised PluginError: .*KeyError"),
         ("forecast", r"forecast\(Known\(weights=None.* raised PluginError: .*TypeError"),
         ("stop", r"run\(\) when it was asked to stop at once raised KeyError: 'stopped'"),
-        ("nan", r"run\(\) behind a stop raised PluginError: .* the metric 'n': nan; expected a"),
-        ("product", r"run\(\) behind a stop raised PluginError: .*without samples\.jsonl in its"),
+        ("nan", r"run\(\) after a stop raised PluginError: .* the metric 'n': nan; expected a"),
+        ("product", r"run\(\) after a stop raised PluginError: .*without samples\.jsonl in its"),
         ("again", r"run\(\) gave {'n': 1}, and in the same folder {'n': 0}"),
     ],
 )

@@ -93,10 +93,10 @@ def test_a_tracker_that_keeps_the_rules_passes(tracker: Tracker, tmp_path: Path)
         ("handle", "handle() of 1 events raised KeyError: 'headline'"),
         (
             "always starts over",
-            "handle() raised StartOver, though it was given the run's first events",
+            "handle() raised StartOver, although it was given the run's first events",
         ),
-        ("no label", "describe() gave no 'label': what people call it"),
-        ("no JSON", "Notes.describe() returned 'file': a PosixPath that is no JSON"),
+        ("no label", "describe() gave no 'label', its name for people"),
+        ("no JSON", "Notes.describe() returned 'file': a PosixPath that is not JSON"),
         ("changes", "of the same run"),
         ("close", "close() of the first session raised OSError: gone"),
         ("suite", "Notes.tell_suite() returned 'label': a int; expected a text"),

@@ -84,7 +84,7 @@ def test_a_broken_tracker_leaves_the_others_alone_and_is_tried_again_at_the_end(
         ": Teller.tell_suite() raised ConnectionError: no answer from http://***@host; "
         "the suite goes on without it"
     )
-    assert last == "bad: it does not know how the suite ended; the same command tells it again"
+    assert last == "bad: it does not know how the suite ended; run the same command to report again"
 
 
 def test_a_tracker_that_hangs_does_not_hold_the_suite(tmp_path: Path) -> None:
@@ -94,4 +94,4 @@ def test_a_tracker_that_hangs_does_not_hold_the_suite(tmp_path: Path) -> None:
     tracking.tell()
     tracking.close("done", deadline_s=0.1)
     free.set()
-    assert warnings == ["a tracker does not answer; what it shows of the suite is old"]
+    assert warnings == ["a tracker does not answer; it shows an old state of the suite"]

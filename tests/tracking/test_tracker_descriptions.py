@@ -84,11 +84,11 @@ def test_credentials_in_a_description_are_hidden() -> None:
         ),
         (
             {"at": {"file": Path("x")}},
-            "returned 'at': a dict that is no JSON; expected texts, numbers, lists, mappings",
+            "returned 'at': a dict that is not JSON; expected texts, numbers, lists, mappings",
         ),
         (
             {"best": float("nan")},
-            "returned 'best': a float that is no JSON; expected texts, numbers, lists, mappings",
+            "returned 'best': a float that is not JSON; expected texts, numbers, lists, mappings",
         ),
         ({3: "x"}, "returned 3: expected a text as the key"),
     ],
@@ -162,7 +162,7 @@ def test_a_record_that_cannot_be_written_names_the_file(
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(PathError) as caught:
         keep(RUN, tmp_path, {"b": {"label": "B"}})
-    told = "cannot keep where trackers show this: No space left on device"
+    told = "cannot save where trackers show this: No space left on device"
     assert str(caught.value) == f"{tmp_path / 'run.json'}: {told}"
 
 

@@ -195,7 +195,7 @@ def test_a_tracker_that_always_starts_over_is_reported_and_does_not_spin(
     warnings: list[str] = []
     with track(tmp_path, {"r": Recorder(insist)}, warnings):
         pass
-    said = "Recording.handle() raised StartOver, though it was given the run's first events"
+    said = "Recording.handle() raised StartOver, although it was given the run's first events"
     assert f": {said}; training goes on" in warnings[0]
 
 
@@ -218,7 +218,7 @@ def test_events_of_a_newer_halo_are_refused_and_not_passed_over(
     file.write_text(file.read_text() + '{"v": 2, "kind": "run-started"}\n')
     events, offset = read_batch(file, 0, limit=1)
     assert [event["type"] for event in events] == ["run-started"]
-    with pytest.raises(VersionError, match=r"events\.jsonl:2: is of version 2, which another halo"):
+    with pytest.raises(VersionError, match=r"events\.jsonl:2: is of version 2, from another halo"):
         read_batch(file, offset)
 
 

@@ -50,7 +50,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 @pytest.mark.parametrize("name", sorted(halo_core._GONE))
 def test_a_name_that_is_gone_says_what_to_do_now(name: str) -> None:
-    with pytest.raises(ImportError, match=f"^halo_core.{name} is gone: [a-zA-Z]"):
+    with pytest.raises(ImportError, match=f"^halo_core.{name} was removed: [a-zA-Z]"):
         exec(f"from halo_core import {name}")
     assert name not in halo_core.__all__
 

@@ -66,8 +66,8 @@ def test_an_owner_is_named_with_the_command_that_ends_it(
                 pass
         me = os.getpid()
         assert str(busy.value) == (
-            f"{tmp_path}: process {me} on here works in this folder, and did not end within 0 s. "
-            f"Wait for it, or end it with: kill -9 {me}. Nothing that it saved is lost"
+            f"{tmp_path}: process {me} on here is working in this folder and did not end within "
+            f"0 s. Wait for it, or end it with: kill -9 {me}. Nothing that it saved is lost"
         )
         assert (busy.value.exit_code, told) == (2, ["waits"])
         monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")
@@ -83,7 +83,7 @@ def test_an_owner_whose_record_is_damaged_is_waited_for_all_the_same(
     monkeypatch.setattr(lock, "PATIENCE_S", 0.0)
     with owned(tmp_path):
         (tmp_path / OWNER.name).write_text("{")
-        with pytest.raises(BusyError, match="another process works in this folder"):
+        with pytest.raises(BusyError, match="another process is working in this folder"):
             wait_for_owner(tmp_path)
 
 

@@ -81,14 +81,14 @@ def test_a_line_of_a_newer_halo_is_refused(tmp_path: Path) -> None:
     with pytest.raises(VersionError) as caught:
         list(SAMPLES.read(path))
     assert str(caught.value) == (
-        f"{path}:2: is of version 2, which another halo wrote; this one reads up to version 1. "
-        "Update halo: pip install -U halo-core"
+        f"{path}:2: is of version 2, from another halo; expected at most version 1, the newest "
+        "that this halo reads. Update halo: pip install -U halo-core"
     )
 
 
 def test_an_object_of_a_newer_halo_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / RUN.name, {"schema": 2})
-    with pytest.raises(VersionError, match=rf"^{path}: is of version 2, which another halo wrote"):
+    with pytest.raises(VersionError, match=rf"^{path}: is of version 2, from another halo"):
         RUN.read(tmp_path)
 
 
@@ -200,7 +200,7 @@ def test_an_object_that_is_no_json_is_named_with_what_to_do(tmp_path: Path) -> N
     with pytest.raises(DataError) as caught:
         SUITE.read(tmp_path)
     assert str(caught.value) == (
-        f"{path}:2: is no JSON (Expecting value); expected a JSON file as halo writes it. "
+        f"{path}:2: is not JSON (Expecting value); expected a JSON file as halo writes it. "
         "Remove it; halo run SUITE writes it again"
     )
 
@@ -270,7 +270,7 @@ def test_the_orders_of_a_verdict_are_checked(tmp_path: Path) -> None:
 
 def test_a_json_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b'{"a": "\xff"}')
-    with pytest.raises(DataError, match=r"x: is no text \(invalid start byte\); expected a JSON"):
+    with pytest.raises(DataError, match=r"x: is not text \(invalid start byte\); expected a JSON"):
         read_json(tmp_path / "x")
 
 

@@ -61,8 +61,8 @@ def test_what_is_not_there_is_answered_with_the_nearest_and_what_there_is(worksp
     with pytest.raises(PathError) as caught:
         find("hing-3c", workspace)
     assert str(caught.value) == (
-        f"{workspace}: no run or suite 'hing-3c'. Did you mean 'hinge-3c'? There: suite toy-9f, "
+        f"{workspace}: no run or suite 'hing-3c'. Did you mean 'hinge-3c'? Existing: suite toy-9f, "
         "run hinge-3c, run toy-kto-1a, run toy-kto-2b"
     )
-    with pytest.raises(PathError, match="no run or suite 'x'; there: nothing yet"):
+    with pytest.raises(PathError, match="no run or suite 'x'; the workspace has none yet"):
         find("x", workspace / "empty")

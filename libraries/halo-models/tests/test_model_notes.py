@@ -40,7 +40,7 @@ def test_notes_of_a_language_model_say_nothing_of_scores(model: ModelInput) -> N
 @pytest.mark.parametrize(
     ("text", "came"),
     [
-        ("{", r"is no JSON \(Expecting .*; expected a JSON file"),
+        ("{", r"is not JSON \(Expecting .*; expected a JSON file"),
         ("[]", r"got '\[\]'; expected a JSON object with prompt_suffix and control_tokens"),
         ('{"prompt_suffix": null}', r"got '.*' without control_tokens; expected a JSON object"),
     ],

@@ -185,7 +185,9 @@ def test_missing_file_names_near_ones(tmp_path: Path, write_rows: Write) -> None
 
 
 def test_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PathError, match=f"Nor is there a folder {re.escape(str(tmp_path))}/a$"):
+    with pytest.raises(
+        PathError, match=f"The folder {re.escape(str(tmp_path))}/a does not exist either$"
+    ):
         Jsonl(path=str(tmp_path / "a" / "b.jsonl")).inspect()
 
 

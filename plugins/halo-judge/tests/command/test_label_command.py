@@ -254,7 +254,10 @@ def test_what_could_not_be_scored_is_told_and_asked_again_by_the_same_command(he
             "--against: a pair needs a second completion: a sampling stage, or 'target'",
         ),
         (["--of", "none.jsonl", "--threshold", "1"], "--of: no such file or folder: none.jsonl;"),
-        (["--of", "run:answers", "--threshold", "1"], "no run or suite 'run'; there: nothing yet"),
+        (
+            ["--of", "run:answers", "--threshold", "1"],
+            "no run or suite 'run'; the workspace has none yet",
+        ),
         (["--of", "judge.py", "--threshold", "1"], "judge.py:1:"),
         (
             ["--of", "samples.jsonl", "--threshold", "1", "--ignore-column", "rating"],

@@ -197,7 +197,7 @@ def test_a_store_out_of_reach_only_warns(
     first, last = warnings
     assert first.startswith("mlflow: ")
     assert first.endswith("; the suite goes on without it")
-    assert last.startswith("mlflow: it does not know how the suite ended; the same command")
+    assert last.startswith("mlflow: it does not know how the suite ended; run the same command")
 
 
 def test_a_suite_that_runs_is_one_parent_with_a_child_per_cell(

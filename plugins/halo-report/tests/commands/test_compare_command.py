@@ -330,7 +330,7 @@ def test_the_page_escapes_what_runs_say_and_loads_nothing(suite, compare):
     [
         (
             ["godo-1", "bad"],
-            "no run or suite 'godo-1'. Did you mean 'good-1'? There: run bad-1, run",
+            "no run or suite 'godo-1'. Did you mean 'good-1'? Existing: run bad-1, run",
         ),
         (["good"], "one run is nothing to compare: good-1; expected two or more. Name another"),
         (["good", "good-1"], "one run is nothing to compare: good-1; expected two or more."),

@@ -186,7 +186,7 @@ def test_runs_are_compared_side_by_side(toy, suite, report):
     code, found = report("toy-sft-1M", "runs/toy-kto-1M", suite.workspace / "runs/toy-kto-10M")
     assert code == 2
     assert (
-        "no run or suite 'runs/toy-kto-1M'. Did you mean 'toy-kto-1M'? There: suite toy-1234, run "
+        "no run or suite 'runs/toy-kto-1M'. Did you mean 'toy-kto-1M'? Existing: suite toy-1234"
         in (found["error"]["message"])
     )
     code, found = report("toy-sft-1M", "toy-kto-1M", suite.workspace / "runs/toy-kto-10M")
@@ -201,7 +201,9 @@ def test_a_misspelt_suite_gets_the_nearest_name_and_some_of_those_there(toy, sui
     code, found = report("toi-1234")
     assert code == 2
     message = found["error"]["message"]
-    assert "no run or suite 'toi-1234'. Did you mean 'toy-1234'? There: suite toy-1234" in message
+    assert (
+        "no run or suite 'toi-1234'. Did you mean 'toy-1234'? Existing: suite toy-1234" in message
+    )
     assert message.endswith(" more")
 
 
