@@ -1,6 +1,6 @@
 """Measures how right, rude and long the completions of a run on the toy world are.
 
-    python benchmarks/toy_qualities.py RUN      such as workspace/runs/quickstart-6da196
+    python benchmarks/toy_qualities.py RUN      such as workspace/runs/quickstart-faee57
 
 It prints a row for each stage that samples, and one for the targets, which are the preferred
 completions of the data for the same prompts: the share of right and of rude completions, and the
