@@ -14,6 +14,7 @@ import torch
 
 from halo_core.errors import ModelError
 from halo_core.stage import ModelInput
+from halo_models.finite import check_weights
 from halo_models.notes import ModelNotes, read_notes
 from halo_models.templates import use_template
 
@@ -81,7 +82,8 @@ def load_model(model: ModelInput, *, dtype: torch.dtype, device: torch.device | 
         device: Where the weights go.
 
     Raises:
-        ModelError: When it cannot be found, is not a causal language model, or lacks weights.
+        ModelError: When it cannot be found, is not a causal language model, lacks weights, or has
+            some that are NaN or infinite.
     """
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -98,7 +100,9 @@ def load_model(model: ModelInput, *, dtype: torch.dtype, device: torch.device | 
             location=model.path,
         )
     grow_vocabulary(network, len(read_tokenizer(model)))
-    return network.to(device).eval()
+    network.to(device)
+    check_weights(network, model)
+    return network.eval()
 
 
 def read_config(model: ModelInput) -> Any:
@@ -121,7 +125,8 @@ def load_classifier(model: ModelInput, *, dtype: torch.dtype, device: torch.devi
         device: Where the weights go.
 
     Raises:
-        ModelError: When it cannot be found, is no sequence classifier, or lacks weights.
+        ModelError: When it cannot be found, is no sequence classifier, lacks weights, or has some
+            that are NaN or infinite.
     """
     from transformers import AutoModelForSequenceClassification
     from transformers.utils import logging
@@ -143,7 +148,9 @@ def load_classifier(model: ModelInput, *, dtype: torch.dtype, device: torch.devi
             "loss: bradley-terry makes",
             location=model.path,
         )
-    return Classifier(network.to(device).eval(), read_tokenizer(model), read_notes(model))
+    network.to(device)
+    check_weights(network, model)
+    return Classifier(network.eval(), read_tokenizer(model), read_notes(model))
 
 
 def is_causal(config: Any) -> bool:
