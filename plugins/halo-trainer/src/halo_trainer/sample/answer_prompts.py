@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from halo_core.errors import DataError, UserError
+from halo_core.errors import DataError, NotFiniteError, UserError
 from halo_core.progress import SilentProgress
 from halo_core.stage import StageContext, StageResult
 from halo_core.workspace.records import SAMPLES, SampleLine
@@ -243,7 +243,10 @@ def _answer(
     with context.progress.bar(context.id, total, len(file.samples)) as bar:
         for batch in batches[file.batches_done :]:
             begun = time.perf_counter()
-            answers = sampler.batch([(prompt.id, encoded[prompt.id].ids) for prompt in batch])
+            try:
+                answers = sampler.batch([(prompt.id, encoded[prompt.id].ids) for prompt in batch])
+            except NotFiniteError as error:
+                raise NotFiniteError(error.message, location=context.id) from error
             if answers is None:
                 context.stop.raise_interrupted(
                     f"{len(file.samples)} of {total} samples are kept; the same command goes on"

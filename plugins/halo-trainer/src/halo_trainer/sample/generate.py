@@ -12,6 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from halo_core.errors import NotFiniteError
+from halo_trainer.sample.logit_watch import LogitWatch
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -70,6 +73,9 @@ class Sampler:
 
         Args:
             prompts: Prompt id and token ids of each.
+
+        Raises:
+            NotFiniteError: When no token can be drawn from the model's logits.
         """
         answers: list[Generated] = []
         for group in [prompts] if self.together else [[prompt] for prompt in prompts]:
@@ -82,14 +88,30 @@ class Sampler:
     def _answers(self, prompts: Sequence[tuple[str, Sequence[int]]]) -> Tensor:
         numbers = np.stack([uniforms(self.seed, id_, self.max_new_tokens) for id_, _ in prompts])
         drawn = torch.from_numpy(numbers).to(self.model.device)
-        return go_on(
+        watch = LogitWatch(len(prompts), self.ends, drawn.device)
+
+        def choose_next(scores: Tensor, position: int) -> Tensor:
+            tokens = choose(watch.see(scores, position), drawn[:, position], self.choice)
+            watch.drew(tokens)
+            return tokens
+
+        made = go_on(
             self.model,
             [ids for _, ids in prompts],
             ends=self.ends,
             max_new_tokens=self.max_new_tokens,
-            choose_next=lambda scores, position: choose(scores, drawn[:, position], self.choice),
-            stopped=self.stopped,
+            choose_next=choose_next,
+            # On the device: generation looks there after every token anyway.
+            stopped=lambda: watch.any() | self.stopped(),
         )
+        if bad := watch.first():
+            raise NotFiniteError(
+                f"prompt {prompts[bad.row][0]}: the logits of token {bad.position + 1} of its "
+                f"completion are {bad.what}; expected numbers. The model is damaged or its "
+                "training diverged: train it again with a lower learning_rate, or sample with "
+                "precision: float32"
+            )
+        return made
 
     def _ended(self, ids: list[int]) -> Generated:
         for position, token in enumerate(ids):
@@ -105,7 +127,7 @@ def go_on(
     ends: Sequence[int],
     max_new_tokens: int,
     choose_next: Callable[[Tensor, int], Tensor],
-    stopped: Callable[[], bool] = lambda: False,
+    stopped: Callable[[], bool | Tensor] = lambda: False,
 ) -> Tensor:
     """Returns what a model writes behind left-padded prompts [prompts, tokens].
 
@@ -116,7 +138,7 @@ def go_on(
         max_new_tokens: Most tokens of a completion.
         choose_next: From logits [prompts, vocabulary] and position of the completion to the next
             token of each prompt [prompts].
-        stopped: Whether to give up, asked after every token.
+        stopped: Whether to give up, asked after every token; may be told on the device [].
     """
     from transformers import GenerationConfig
 
@@ -158,12 +180,12 @@ class _Chosen:
 class _Stopped:
     """Ends all sequences when asked to."""
 
-    def __init__(self, stopped: Callable[[], bool]) -> None:
+    def __init__(self, stopped: Callable[[], bool | Tensor]) -> None:
         self._stopped = stopped
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        shape = input_ids.shape[:1]
-        return torch.full(shape, self._stopped(), device=input_ids.device, dtype=torch.bool)
+        going_on = torch.zeros(len(input_ids), device=input_ids.device, dtype=torch.bool)
+        return going_on | self._stopped()
 
 
 def _left_padded(prompts: Sequence[Sequence[int]], padding: int) -> tuple[Tensor, Tensor]:

@@ -132,6 +132,7 @@ class Sample(Stage):
 
         Raises:
             UserError: When the data have no prompts, or the model cannot be used.
+            NotFiniteError: When no token can be drawn from the model's logits.
             Interrupted: When asked to stop; the whole batches are kept.
         """
         from halo_trainer.sample.answer_prompts import sample

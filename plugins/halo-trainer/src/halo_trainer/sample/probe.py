@@ -37,6 +37,9 @@ def answers_together(
     and the logits of every new token are compared with those of the model for the whole sequence,
     which is what training computes. All in float32, where an error cannot hide behind rounding.
 
+    A model that gives what is no number cannot be compared. Its prompts are answered one at a
+    time, and sampling tells which one has no numbers.
+
     Args:
         model: A causal language model of transformers, in evaluation mode.
         ends: As for `Sampler`.
@@ -52,6 +55,8 @@ def answers_together(
     ids = probe_ids(model.config, [*lengths, *[new_tokens] * len(lengths)], without=ends)
     probe = _Probe(model, ids[: len(lengths)], torch.tensor(ids[len(lengths) :]), ends)
     gaps = in_float32(model, probe.gaps)
+    if gaps is None:
+        return False
     if gaps.alone is None:
         return True
     name = type(model).__name__
@@ -93,9 +98,12 @@ class _Probe:
     forced: Tensor
     ends: Sequence[int]
 
-    def gaps(self, rounding: float) -> _Gaps:
+    def gaps(self, rounding: float) -> _Gaps | None:
+        """Returns the gaps; None where the model gives what is no number."""
         # First, since a model may keep a state of its own.
         expected = torch.stack(list(map(self._whole, self.prompts, self.forced)))
+        if not expected.amax(-1).isfinite().all():
+            return None
         together = _gap(lambda: self._generated(self.prompts, self.forced), expected)
         if together <= rounding:
             return _Gaps(together, None, rounding)
