@@ -6,8 +6,10 @@ from torch import nn
 
 from halo_core.errors import ModelError
 from halo_core.loss import LossBatch, LossOutput
+from halo_core.reference_point import Estimate
+from halo_methods.components import KTO, RunningMean
 from halo_trainer.train.load_models import set_dropout
-from halo_trainer.train.metrics import Metrics, means, total
+from halo_trainer.train.metrics import Metrics, Sources, means, total
 
 
 def batch(logps: list[float], desirable: list[bool]) -> LossBatch:
@@ -57,8 +59,19 @@ def test_the_sums_of_ranks_add_up_even_where_names_differ() -> None:
     assert found == {"a": (4.0, 4.0), "b": (5.0, 1.0)}
 
 
-def test_what_is_not_finite_is_not_logged() -> None:
-    assert means({"a": (float("inf"), 1.0), "b": (1.0, 0.0), "c": (1.0, 2.0)}) == {"c": 0.5}
+def test_what_counted_nothing_has_no_mean() -> None:
+    assert means({"b": (1.0, 0.0), "c": (1.0, 2.0)}) == {"c": 0.5}
+
+
+def test_a_metric_that_is_no_number_is_told_with_the_component_that_gave_it() -> None:
+    sources = Sources(KTO(), RunningMean())
+    sources.take(Estimate(0.0, metrics={"spread": (1.0, 1.0)}))
+    assert sources.fault({"a": (1.0, 0.0), "spread": (2.0, 1.0)}) is None
+    for name, who in (("a", "the loss KTO"), ("spread", "the reference point RunningMean")):
+        assert sources.fault({name: (float("-inf"), 1.0)}) == (
+            f"{who} gave the metric {name!r} as -inf; expected a number. Look at how it is "
+            "computed, and at the rows"
+        )
 
 
 def test_sums_are_kept_in_float64() -> None:

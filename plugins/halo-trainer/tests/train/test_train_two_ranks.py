@@ -169,3 +169,12 @@ def test_not_a_number_on_some_rank_stops_all_and_names_every_example(finished: P
     assert named
     assert named <= {str(i) for i, words in enumerate(WORDS) if words >= 5}
     assert not (finished / "broken" / "model").exists()
+
+
+def test_weights_that_are_too_large_stop_all_ranks_alike(finished: Path) -> None:
+    messages = [(finished / f"diverged-{rank}.txt").read_text() for rank in (0, 1)]
+    assert messages[0] == messages[1]
+    assert re.match(r"NotFiniteError: diverged: step \d: the weights (have|are no)", messages[0])
+    assert "with a learning rate of 1e+09, and no row is to blame" in messages[0]
+    assert not (finished / "diverged" / "model").exists()
+    assert not list((finished / "diverged").glob("checkpoints/step-*"))

@@ -162,6 +162,7 @@ def train(
     rank: int,
     stop: StopFlag | None = None,
     update: ReferenceUpdate | None = None,
+    learning_rate: float = 0.05,
 ) -> None:
     """Runs a whole stage in ``FOLDER/name``."""
     folder = root / name
@@ -187,7 +188,7 @@ def train(
         reference_update=update,
         batch_size=5,
         steps=4,
-        learning_rate=0.05,
+        learning_rate=learning_rate,
         optimizer="sgd",
         log_every=2,
         micro_batch_tokens=60,
@@ -241,13 +242,14 @@ def main(arguments: Sequence[str]) -> None:
     for name, found in all_gradients(root, ranks).items():
         save_file(found, root / f"gradient-{name}-{ranks.rank}.safetensors")
     train(root, "kto-2", KTO(), ranks.rank)
-    for name, loss, stop in (
-        ("stopped", KTO(), StopOnLastRank(ranks.rank)),
-        ("broken", Broken(), None),
+    for name, loss, stop, rate in (
+        ("stopped", KTO(), StopOnLastRank(ranks.rank), 0.05),
+        ("broken", Broken(), None, 0.05),
+        ("diverged", KTO(), None, 1e9),
     ):
         with suppress(HaloError):
             try:
-                train(root, name, loss, ranks.rank, stop)
+                train(root, name, loss, ranks.rank, stop, learning_rate=rate)
             except HaloError as error:
                 (root / f"{name}-{ranks.rank}.txt").write_text(f"{type(error).__name__}: {error}")
                 raise

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from halo_core.errors import ModelError
+from halo_models.finite import look_over
 from halo_trainer.batch.packing import PackedRow, Scored, pack
 from halo_trainer.model.scorer import Route, Scorer, token_logps, use_packed_attention
 
@@ -37,11 +38,18 @@ def make_scorer(
         warn: Told when the sequences will be padded.
 
     Raises:
-        ModelError: When the padded path does not agree either.
+        ModelError: When the padded path does not agree either, or the model gives no numbers.
     """
     original = model.config._attn_implementation
     row = probe_row(model, max_length)
     expected = _alone(model, _probes(model, max_length))
+    if not expected.isfinite().all():
+        largest = look_over(model.named_parameters()).largest
+        raise ModelError(
+            f"{type(model).__name__} gives no numbers for random tokens, though its weights are "
+            f"some, of up to {largest:.3g}; expected a model whose training did not diverge. Train "
+            "it again with a lower learning_rate"
+        )
     if use_packed_attention(model) and _agrees(model, "packed", row, expected):
         return Scorer(model, route="packed", compute_dtype=compute_dtype)
     model.set_attn_implementation(original)

@@ -97,9 +97,15 @@ class Checkpoints:
         keep = steps_to_keep(self.scores(), self.keep_last, self.keep_best)
         for old in self.folder.glob(f"{_PREFIX}*"):
             if _step(old) not in keep:
-                (old / _STATE).unlink(missing_ok=True)  # without it, half a folder counts as none
-                shutil.rmtree(old)
+                self.drop(_step(old))
         return folder
+
+    def drop(self, step: int) -> None:
+        """Removes the checkpoint of a step, if there is one."""
+        folder = self._path(step)
+        if folder.exists():
+            (folder / _STATE).unlink(missing_ok=True)  # without it, half a folder counts as none
+            shutil.rmtree(folder)
 
     def restore(
         self,

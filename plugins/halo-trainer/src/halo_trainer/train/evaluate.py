@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from halo_core.errors import NotFiniteError
 from halo_core.reference_point import RefPointEstimator
 from halo_trainer.batch.batch_plan import BatchPlan
 from halo_trainer.batch.micro_batch import GlobalBatch
 from halo_trainer.encode.examples import EncodedExample
-from halo_trainer.train.metrics import Metrics, means, total
+from halo_trainer.train.metrics import Metrics, Sources, means, total
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.step import prepare
 
@@ -38,23 +39,29 @@ def evaluate_set(
         state: What the estimator gave last in training, where it is left as it is.
 
     Raises:
-        NotFiniteError: When the reference point is not a number.
+        NotFiniteError: When the loss, the reference point or a metric is no number.
     """
     plan = BatchPlan(len(data), batch_size, seed, shuffled=False)
     metrics = Metrics()
+    sources = Sources(objective.loss, estimator)
     objective.policy.eval()
     with torch.no_grad():
         for step in range(1, plan.steps_per_epoch + 1):
             rng = plan.rng(step, "evaluation pairs")
             batch = prepare(objective, estimator, data, plan.batch(step), rng, state)
             _add(objective, batch, metrics)
+            if batch.estimate is not None:
+                sources.take(batch.estimate)
             if objective.ranks.main:
                 # Classes are counted over the whole set.
                 feedback = objective.loss.resolved_feedback()
                 metrics.add_batch(feedback, batch, batch.estimate, steps=float(step == 1))
     objective.policy.train()
-    values = means(total(objective.ranks.gather(metrics.sums())))
-    return {name.removeprefix("train/"): value for name, value in values.items()}
+    sums = total(objective.ranks.gather(metrics.sums()))
+    named = {name.removeprefix("train/"): pair for name, pair in sums.items()}
+    if wrong := sources.fault(named):
+        raise NotFiniteError(wrong)
+    return means(named)
 
 
 def _add(objective: Objective, batch: GlobalBatch, metrics: Metrics) -> None:

@@ -9,9 +9,11 @@ from typing import Any, Literal
 
 from torch import nn
 
+from halo_core.errors import NotFiniteError
 from halo_core.loss import Head
 from halo_core.stage import StageResult
 from halo_core.workspace.files import whole_folder
+from halo_models.finite import look_over
 from halo_models.notes import ModelNotes, write_notes
 from halo_models.save import write_classifier, write_model
 from halo_trainer.batch.batch_plan import BatchPlan
@@ -36,6 +38,7 @@ def export_policy(policy: Scorer, start: LoadedModel, folder: Path, *, adapted: 
 
     Raises:
         ModelError: When the model should become a sequence classifier and cannot.
+        NotFiniteError: When an adapter's update and the weights add up to no number.
     """
     model: Any = policy.model
     base = model.get_base_model() if adapted else model
@@ -46,6 +49,10 @@ def export_policy(policy: Scorer, start: LoadedModel, folder: Path, *, adapted: 
             # Before merging, which takes the adapter apart.
             save_adapter(partial, model)
             base = merge_adapter(model)
+            if (bad := look_over(base.named_parameters()).bad) is not None:
+                raise NotFiniteError(
+                    f"the adapter cannot be merged: {bad} then; lower learning_rate, or lora.alpha"
+                )
         write_notes(partial, _write(partial, base, policy, start))
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 
 import torch
@@ -13,11 +12,13 @@ import torch
 from halo_core.errors import NotFiniteError
 from halo_core.stage import StageContext, StageResult
 from halo_trainer.batch.micro_batch import GlobalBatch
+from halo_trainer.model.probe import probe_row
 from halo_trainer.train.evaluate import evaluate_set
 from halo_trainer.train.export import export_policy, pick_exported, training_result
 from halo_trainer.train.learning_rate import LearningRate
-from halo_trainer.train.metrics import Metrics, Stopwatch, means, total
+from halo_trainer.train.metrics import Metrics, Sources, Stopwatch, Sums, means, total
 from halo_trainer.train.optimizers import update_weights
+from halo_trainer.train.policy_check import LONGEST, PolicyCheck
 from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.recipe import Intervals, Recipe
 from halo_trainer.train.setup import Training, set_up
@@ -33,7 +34,8 @@ def train(recipe: Recipe, context: StageContext) -> StageResult:
 
     Raises:
         UserError: When the data or the model cannot be used.
-        NotFiniteError: When a loss or gradient is not a number; the state before is kept.
+        NotFiniteError: When weights, a loss, a gradient or a metric are no numbers. The state
+            before is kept, unless it is the weights that are none.
         Interrupted: When asked to stop; the state is kept.
     """
     ranks = Ranks(recipe.device)
@@ -95,6 +97,10 @@ class _Loop:
         # The sums of all processes were kept as one; rank 0 carries them on.
         self.window = Metrics(self.state.window if self.ranks.main else None)
         self.watch = Stopwatch(self.ranks.device)
+        self.sources = Sources(training.objective.loss, training.estimator)
+        longest = min(LONGEST, training.objective.max_length)
+        row = probe_row(training.start.model, longest)
+        self.check = PolicyCheck(training.policy, training.parameters, row)
 
     def run(self) -> None:
         """Does the steps that are left."""
@@ -131,12 +137,29 @@ class _Loop:
                 max_norm=self.max_grad_norm,
             )
         except NotFiniteError as error:
-            if state.step > 0:
-                self._save()
-            raise NotFiniteError(f"step {step}: {error}", location=self.context.id) from error
+            fault = self._fault(gradient=True)
+            if fault is not None:
+                # Where nothing looked at the gradient, a state may have been kept already.
+                self._drop_checkpoint()
+            elif state.step > 0:
+                with suppress(NotFiniteError):  # Of a metric; what came first is told.
+                    self._save()
+            raise self._at_step(step, fault or str(error)) from error
         update_weights(training.optimizer, self._rate(step))
         self._count(batch, gradient)
         return gradient
+
+    def _fault(self, *, gradient: bool = False) -> str | None:
+        """Returns what the steps so far made wrong of the policy, the same on every process."""
+        if self.state.step == 0:
+            return None
+        with self.ranks.no_sync(self.training.objective.policy):
+            found = self.check.fault(self._rate(self.state.step), gradient=gradient)
+        faults = self.ranks.gather(found)
+        return next((fault for fault in faults if fault is not None), None)
+
+    def _at_step(self, step: int, message: str) -> NotFiniteError:
+        return NotFiniteError(f"step {step}: {message}", location=self.context.id)
 
     def _rate(self, step: int) -> float:
         return self.learning_rate.at(step, self.training.steps)
@@ -149,6 +172,7 @@ class _Loop:
         state.tokens += batch.tokens
         if gradient.estimate is not None:
             state.estimator = dict(gradient.estimate.state)
+            self.sources.take(gradient.estimate)
         self.window.merge(gradient.metrics)
         if self.ranks.main:
             feedback = self.training.objective.loss.resolved_feedback()
@@ -171,15 +195,18 @@ class _Loop:
 
     def _measure_and_keep(self, *, stopping: bool) -> None:
         step, every = self.state.step, self.intervals.evaluate
-        due = every is not None and step % every == 0
-        if due or step == self.training.steps:
+        measured = step == self.training.steps or (every is not None and step % every == 0)
+        kept = stopping or step % self.intervals.checkpoint == 0
+        if (measured or kept) and (fault := self._fault()):
+            raise self._at_step(step, fault)
+        if measured:
             self._evaluate()
         best = self.training.checkpoints.is_best(self.state.score)
-        if best or stopping or step % self.intervals.checkpoint == 0:
+        if best or kept:
             self._save(best=best)
 
     def _log(self) -> None:
-        metrics = means(total(self.ranks.gather(self.window.sums())))
+        metrics = means(self._window())
         self.window = Metrics()
         metrics["train/lr"] = self._rate(self.state.step)
         metrics["train/examples"] = float(self.training.plan.examples_seen(self.state.step))
@@ -189,21 +216,33 @@ class _Loop:
             self.state.first_loss = metrics.get("train/loss")
         self._publish(metrics | self.watch.lap())
 
+    def _window(self) -> Sums:
+        """Returns the sums since the last log, over all processes.
+
+        Raises:
+            NotFiniteError: When one is no number; it names the component.
+        """
+        sums = total(self.ranks.gather(self.window.sums()))
+        if wrong := self.sources.fault(sums):
+            raise self._at_step(self.state.step, wrong)
+        return sums
+
     def _evaluate(self) -> None:
         for name, data in self.training.evaluation.items():
-            values = evaluate_set(
-                self.training.objective,
-                self.training.estimator,
-                data,
-                batch_size=self.training.plan.batch_size,
-                seed=self.context.seed,
-                state=self.state.estimator,
-            )
+            try:
+                values = evaluate_set(
+                    self.training.objective,
+                    self.training.estimator,
+                    data,
+                    batch_size=self.training.plan.batch_size,
+                    seed=self.context.seed,
+                    state=self.state.estimator,
+                )
+            except NotFiniteError as error:
+                raise self._at_step(self.state.step, f"evaluate.{name}: {error}") from error
             self._publish({f"eval/{name}/{metric}": value for metric, value in values.items()})
-            loss = values.get("loss")
-            # What is not a number is no better than another.
-            if self.state.score is None and loss is not None and math.isfinite(loss):
-                self.state.score = loss
+            if self.state.score is None:
+                self.state.score = values.get("loss")
 
     def _publish(self, metrics: dict[str, float]) -> None:
         self.state.last |= metrics
@@ -215,9 +254,14 @@ class _Loop:
             examples=self.training.plan.examples_seen(self.state.step),
         )
 
+    def _drop_checkpoint(self) -> None:
+        if self.ranks.main:
+            self.training.checkpoints.drop(self.state.step)
+        self.ranks.wait()
+
     def _save(self, *, best: bool = False) -> None:
         # Joined over the processes, so that another number of them can go on from it.
-        self.state.window = total(self.ranks.gather(self.window.sums()))
+        self.state.window = self._window()
         self.window = Metrics(self.state.window if self.ranks.main else None)
         training, state = self.training, self.state
         if self.ranks.main:

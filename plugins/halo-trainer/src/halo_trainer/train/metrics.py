@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from halo_core.feedback import Feedback
-from halo_core.loss import LossBatch, LossOutput
-from halo_core.reference_point import Estimate
+from halo_core.loss import Loss, LossBatch, LossOutput
+from halo_core.reference_point import Estimate, RefPointEstimator
 from halo_trainer.batch.micro_batch import GlobalBatch
 
 Value = Tensor | float
@@ -113,9 +113,43 @@ def total(parts: Sequence[Sums]) -> Sums:
 
 
 def means(sums: Sums) -> dict[str, float]:
-    """Returns sum / count by name, without those that counted nothing or are not finite."""
-    values = {name: total / count for name, (total, count) in sums.items() if count != 0}
-    return {name: value for name, value in values.items() if math.isfinite(value)}
+    """Returns sum / count by name, without those that counted nothing."""
+    return {name: total / count for name, (total, count) in sums.items() if count != 0}
+
+
+class Sources:
+    """Which component each metric comes from, for the message on one that is no number.
+
+    Args:
+        loss: Gives all that the estimator does not.
+        estimator: Gives what `take` was shown; None where there is none.
+    """
+
+    def __init__(self, loss: Loss, estimator: RefPointEstimator | None) -> None:
+        self._loss = loss
+        self._estimator = estimator
+        self._estimated: set[str] = set()
+
+    def take(self, estimate: Estimate) -> None:
+        """Remembers the names of the estimator's metrics."""
+        self._estimated |= set(estimate.metrics)
+
+    def fault(self, sums: Sums) -> str | None:
+        """Returns which metric is no number and who gave it; None where all are."""
+        for name, pair in sums.items():
+            if not all(map(math.isfinite, pair)):
+                value = pair[0] if math.isfinite(pair[1]) else pair[1]
+                what = "" if math.isfinite(pair[1]) else "the count of "
+                return (
+                    f"{self._who(name)} gave {what}the metric {name!r} as {value}; expected a "
+                    "number. Look at how it is computed, and at the rows"
+                )
+        return None
+
+    def _who(self, name: str) -> str:
+        if self._estimator is not None and name in self._estimated:
+            return f"the reference point {self._estimator.spec_name}"
+        return f"the loss {self._loss.spec_name}"
 
 
 class Stopwatch:

@@ -216,4 +216,10 @@ def _finite_estimate(
 def _finite(estimator: RefPointEstimator, estimate: Estimate) -> Estimate:
     if not math.isfinite(estimate.value):
         raise NotFiniteError(f"{estimator.spec_name} estimated {estimate.value}")
+    for name, value in estimate.state.items():
+        if not math.isfinite(value):
+            raise NotFiniteError(
+                f"{estimator.spec_name} gave the state {name!r} as {value}; expected a number, "
+                "which the next step goes on from"
+            )
     return estimate
