@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from types import FunctionType
 from typing import Any, ClassVar, Literal, get_args
 
 from halo_core.component import Component, is_interface
-from halo_core.errors import Interrupted, PluginError
+from halo_core.errors import PluginError
 from halo_core.events import EventLog
 from halo_core.feedback import Feedback
 from halo_core.loss import Loss
@@ -19,6 +18,7 @@ from halo_core.option_fields import values_by_alias
 from halo_core.progress import Progress, SilentProgress
 from halo_core.rows import DataSet
 from halo_core.stage_options import check_options, roles_of
+from halo_core.stop_flag import StopFlag as StopFlag  # whoever makes a context needs one
 from halo_core.token_view import TokenView
 
 Product = Literal["model", "samples", "verdicts", "feedback"]
@@ -37,31 +37,6 @@ class ModelInput:
     path: str
     revision: str | None
     digest: str
-
-
-class StopFlag:
-    """A flag that is set after Ctrl-C or SIGTERM. A stage checks it between steps."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-        self.signal_number = 2
-
-    def set(self, signal_number: int) -> None:
-        """Asks the stage to stop at the next check."""
-        self.signal_number = signal_number
-        self._event.set()
-
-    def is_set(self) -> bool:
-        """Returns whether the stage should save its state and call `raise_interrupted`."""
-        return self._event.is_set()
-
-    def raise_interrupted(self, kept: str) -> None:
-        """Raises `Interrupted` with a message that says what was kept.
-
-        Raises:
-            Interrupted: Always.
-        """
-        raise Interrupted(f"stopped; {kept}", signal_number=self.signal_number)
 
 
 @dataclass(frozen=True)

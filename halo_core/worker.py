@@ -29,6 +29,8 @@ def work(folder: Path) -> int:
     stop = StopFlag()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            os._exit(128 + number)  # the second one; nothing that was saved is lost
         stop.set(number)
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -52,6 +52,9 @@ from halo_core.workspace.records import (
 
 CLOSE_DEADLINE_S = 30.0
 GO_ON = "the same command goes on from there"
+NOTHING_LOST = f"nothing was lost; {GO_ON}"
+StageRows = dict[str, dict[str, list[Rows]]]
+"""The rows of each stage, by its id and its option for data."""
 
 
 class Runner:
@@ -188,6 +191,38 @@ class Runner:
 
     def _stages(self) -> None:
         todo = [stage for stage in self.plan.stages if stage_done(stage.folder) is None]
+        with self.stop.at_once(NOTHING_LOST):
+            rows, known, ahead = self._look_ahead(todo)
+        for stage, status in zip(self.plan.stages, self.status.stages, strict=True):
+            if stage_done(stage.folder) is not None:
+                self._take_from_store(stage, status)
+                continue
+            started = time.monotonic()
+            try:
+                # Its data contain feedback of a stage that ran after the other rows were read.
+                if stage.id not in rows:
+                    with self.stop.at_once(NOTHING_LOST):
+                        known[stage.id] = rows[stage.id] = self._rows(stage)
+                        only = {stage.id}
+                        check_data(self.plan, known, new=only, fresh=only, warn=self.warn)
+                self._compute(stage, rows[stage.id], status)
+            except (Interrupted, KeyboardInterrupt):
+                status.status = "interrupted"
+                raise
+            except BaseException:
+                status.status = "failed"
+                raise
+            finally:
+                status.seconds = time.monotonic() - started
+            with self.stop.at_once(NOTHING_LOST), TemporaryDirectory() as folder:
+                ahead.check(rows, Path(folder))
+
+    def _look_ahead(self, todo: Sequence[PlannedStage]) -> tuple[StageRows, StageRows, LookAhead]:
+        """Returns the rows of the stages to do, with them those of models that are there.
+
+        Raises:
+            SpecErrors: All mistakes that are found before anything is computed.
+        """
         rows = {stage.id: self._rows(stage) for stage in todo if self._rows_are_there(stage)}
         # Models in the store count too: they may have learned from rows that are only now test
         # data. A run with nothing to do reads no rows at all.
@@ -198,28 +233,7 @@ class Runner:
         ahead = LookAhead(self.plan, todo, begins=True)
         with TemporaryDirectory() as folder:
             ahead.check(rows, Path(folder), mistakes)
-        for stage, status in zip(self.plan.stages, self.status.stages, strict=True):
-            if stage_done(stage.folder) is not None:
-                self._take_from_store(stage, status)
-                continue
-            started = time.monotonic()
-            try:
-                # Its data contain feedback of a stage that ran after the other rows were read.
-                if stage.id not in rows:
-                    known[stage.id] = rows[stage.id] = self._rows(stage)
-                    only = {stage.id}
-                    check_data(self.plan, known, new=only, fresh=only, warn=self.warn)
-                self._compute(stage, rows[stage.id], status)
-            except (Interrupted, KeyboardInterrupt):
-                status.status = "interrupted"
-                raise
-            except BaseException:
-                status.status = "failed"
-                raise
-            finally:
-                status.seconds = time.monotonic() - started
-            with TemporaryDirectory() as folder:
-                ahead.check(rows, Path(folder))
+        return rows, known, ahead
 
     def _rows_are_there(self, stage: PlannedStage) -> bool:
         """Returns whether all stages that make feedback for a stage's data are done."""
@@ -342,7 +356,7 @@ class Runner:
 
     def _check_stop(self) -> None:
         if self.stop.is_set():
-            self.stop.raise_interrupted(f"nothing was lost; {GO_ON}")
+            self.stop.raise_interrupted(NOTHING_LOST)
 
     def _call(self, stage: PlannedStage) -> DoneRecord:
         command = command_of(stage.spec.component, stage.folder)

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -120,8 +121,13 @@ def execute(
         raise UserError(f"no {STAGE.name} here; expected a stage's folder", location=str(folder))
     # Rank 0 itself owns the folder, because its controller may be killed, and another one may
     # start, while it writes.
-    with owned(folder) if main else nullcontext():
+    with owned(folder, check=partial(_check, stop)) if main else nullcontext():
         return _execute(record, folder, stop, progress, main)
+
+
+def _check(stop: StopFlag) -> None:
+    if stop.is_set():
+        stop.raise_interrupted("nothing was begun")
 
 
 def _execute(

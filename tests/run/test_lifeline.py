@@ -24,12 +24,13 @@ STEPPING = """\
 import sys, time
 from typing import Annotated, ClassVar
 from pydantic import Field
-from halo_core.component import Execution
+from halo_core.component import Execution, LearnRef
 from halo_core.stage import Product, Stage, StageContext, StageResult
 
 
 class Stepping(Stage):
     produces: ClassVar[Product] = "model"
+    data: LearnRef | None = Field(default=None, description="rows")
     total: Annotated[int, Execution()] = Field(default=3000, description="steps")
     launcher: Annotated[bool, Execution()] = Field(default=False, description="between")
 
@@ -172,6 +173,41 @@ def test_a_run_names_the_process_that_still_works_in_its_folder(
     last = steps(stepping)[-1]
     done = halo("run", str(stepping), "--set", f"stages.steps.total={last + 1}")
     assert done.code == 0, done.out + done.err
+
+
+def test_a_second_signal_ends_a_worker_at_once(
+    stepping: Path, foreign_worker: subprocess.Popen[bytes]
+) -> None:
+    foreign_worker.send_signal(signal.SIGTERM)
+    before = len(steps(stepping))
+    wait_for(lambda: len(steps(stepping)) > before)  # it heeds no flag
+    foreign_worker.send_signal(signal.SIGTERM)
+    assert foreign_worker.wait(5) == 143
+
+
+def test_a_run_that_reads_rows_without_end_ends_at_a_signal(stepping: Path) -> None:
+    code = stepping.with_name("endless.py")
+    code.write_text(
+        "import itertools, time\nfrom halo_core.data import DataInfo, DataSource, Loaded\n\n\n"
+        "class Endless(DataSource):\n"
+        "    def inspect(self):\n"
+        "        return DataInfo('text', (), '1')\n\n"
+        "    def load(self, split):\n"
+        "        open('begun', 'w').close()\n"
+        "        return Loaded({'text': f't{i}'} for i in itertools.count())\n"
+    )
+    text = stepping.read_text().replace("stages: {steps: {", "stages: {steps: {data: rows, ")
+    text = text.replace("data: {", f"data: {{rows: {{use: 'file:{code}:Endless'}}, ", 1)
+    stepping.write_text(text)
+    run = start(stepping)
+    wait_for(stepping.with_name("begun").exists)
+    time.sleep(0.3)
+    run.send_signal(signal.SIGTERM)
+    asked = time.monotonic()
+    assert run.wait(20) == 143
+    assert time.monotonic() - asked < 10
+    (events,) = stepping.parent.glob("workspace/runs/*/events.jsonl")
+    assert json.loads(events.read_text().splitlines()[-1])["status"] == "interrupted"
 
 
 def test_a_process_without_a_lifeline_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice, pairwise
 from typing import Any
 
@@ -18,6 +18,28 @@ from halo_models.tokenizer_twin import Found, without_prefix
 
 CUT = "\ufdd0"
 """A Unicode noncharacter, which no text holds: it stands inside a string that is only spelled."""
+
+
+CHARACTERS_PER_CALL = 1_000_000
+"""Most characters of the texts that are tokenised in one call."""
+
+
+def batches_of(texts: Sequence[str], most: int) -> Iterator[list[str]]:
+    """Yields texts in order, so many at a time that they have at most `most` characters together.
+
+    >>> list(batches_of(["ab", "c", "d", "a longer one"], 3))
+    [['ab', 'c'], ['d'], ['a longer one']]
+    """
+    batch: list[str] = []
+    room = most
+    for text in texts:
+        if batch and len(text) > room:
+            yield batch
+            batch, room = [], most
+        batch.append(text)
+        room -= len(text)
+    if batch:
+        yield batch
 
 
 def mark_spelled(text: str, protected: re.Pattern[str]) -> str:
@@ -137,12 +159,15 @@ class Tokeniser:
         return CUT.join(plain[begin:end] for begin, end in pairwise(ends))
 
     def _native(self, texts: list[str]) -> list[list[int]]:
-        if not texts:
-            return []
-        encoded = self._tokenizer(
-            texts, add_special_tokens=False, return_attention_mask=False, verbose=False
-        )
-        return list(encoded["input_ids"])
+        # A signal is only seen between two calls: each takes a second at most, but for one longer
+        # text.
+        ids: list[list[int]] = []
+        for batch in batches_of(texts, CHARACTERS_PER_CALL):
+            encoded = self._tokenizer(
+                batch, add_special_tokens=False, return_attention_mask=False, verbose=False
+            )
+            ids += encoded["input_ids"]
+        return ids
 
     def _encode_spelled(self, text: str) -> list[int]:
         plain = text.replace(CUT, "")

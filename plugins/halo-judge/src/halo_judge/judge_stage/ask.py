@@ -9,6 +9,7 @@ author and stops the run.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -19,7 +20,7 @@ from halo_core.guarded.judge_calls import Form, ItemT, ReplyT, checked_replies
 from halo_core.guarded.stage_calls import check_inputs_of
 from halo_core.judge import Judge, JudgeContext
 from halo_core.redact import redact
-from halo_core.stage import Inputs, StageContext
+from halo_core.stage import Inputs, StageContext, StopFlag
 
 T = TypeVar("T")
 OPTION = "judge"
@@ -77,6 +78,19 @@ def judge_context(context: StageContext) -> JudgeContext:
     folder.mkdir(parents=True, exist_ok=True)
     models = _of_judge(context.models)
     return JudgeContext(folder, shared_folder(context.cache), models, context.warn)
+
+
+@contextmanager
+def opened_at_once(opening: AbstractContextManager[T], stop: StopFlag) -> Iterator[T]:
+    """Opens a judge's session, which may load a model for long and keeps nothing yet.
+
+    Raises:
+        Interrupted: When asked to stop before the session is open.
+    """
+    with ExitStack() as stack:
+        with stop.at_once("nothing more was asked; the same command goes on"):
+            session = stack.enter_context(opening)
+        yield session
 
 
 def _of_judge(values: Mapping[str, T]) -> dict[str, T]:

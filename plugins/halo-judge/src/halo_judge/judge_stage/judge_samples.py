@@ -9,7 +9,7 @@ from halo_core.guarded.judge_calls import opened
 from halo_core.judge import VERDICT_FORM, Judge, JudgeSession, Verdict
 from halo_core.stage import StageContext, StageResult
 from halo_core.workspace.records import VERDICTS, VerdictLine
-from halo_judge.judge_stage.ask import ask, batches, judge_context, name_of
+from halo_judge.judge_stage.ask import ask, batches, judge_context, name_of, opened_at_once
 from halo_judge.judge_stage.cost import is_paid
 from halo_judge.judge_stage.duels import (
     Duel,
@@ -121,7 +121,8 @@ def judge_and_keep(
     if lines.lacking:
         lacking = set(lines.lacking)
         rest = [duel for duel in duels if duel.prompt_id in lacking]
-        with opened(judge, VERDICT_FORM, lambda: judge.open(judge_context(context))) as session:
+        opening = opened(judge, VERDICT_FORM, lambda: judge.open(judge_context(context)))
+        with opened_at_once(opening, context.stop) as session:
             lines.take(_judge(judge, session, rest, orders, lines.pause, lengths=lengths))
     return lines.in_order()
 

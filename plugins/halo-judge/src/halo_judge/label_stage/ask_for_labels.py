@@ -11,7 +11,7 @@ from halo_core.judge import Judge
 from halo_core.scoring_judge import SCORE_FORM, Answer, ScoringJudge, ScoringSession
 from halo_core.stage import StageContext
 from halo_core.workspace.records import ScoreLine, VerdictLine
-from halo_judge.judge_stage.ask import ask, batches, judge_context
+from halo_judge.judge_stage.ask import ask, batches, judge_context, opened_at_once
 from halo_judge.judge_stage.duels import Duel, assign_orders
 from halo_judge.judge_stage.judge_samples import judge_and_keep
 from halo_judge.judge_stage.kept_lines import first_failure, score_line, score_lines
@@ -42,9 +42,8 @@ def ask_for_scores(
     file = score_lines(context.folder, answers.values()).go_on(list(answers), context)
     if file.lacking:
         rest = [answers[id_] for id_ in file.lacking]
-        with opened(
-            judge, SCORE_FORM, lambda: judge.open_scoring(judge_context(context))
-        ) as session:
+        opening = opened(judge, SCORE_FORM, lambda: judge.open_scoring(judge_context(context)))
+        with opened_at_once(opening, context.stop) as session:
             file.take(_score(judge, session, rest, file.pause))
     lines = file.in_order()
     if cut := sum(line["cut"] for line in lines):

@@ -66,37 +66,38 @@ class SampleRecipe:
 
 def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
     """Answers the prompts and writes ``samples.jsonl``; see `Sample.run`."""
-    prompts = select_prompts(context.data["prompts"], recipe.n, context.seed)
-    source = context.models["from"]
-    tokenizer = load_tokenizer(source, recipe.template)
-    device = pick_device(recipe.device)
-    model = load_model(source, dtype=pick_dtype(recipe.precision, device), device=device)
-    max_prompt_length, max_new_tokens = sample_lengths(
-        recipe.max_prompt_length, recipe.max_new_tokens, context_length(model)
-    )
-    chat = Chat(tokenizer, read_notes(source), recipe.chat)
-    if asks_for_date(tokenizer):
-        context.warn(f"the chat template asks for the date and is told {chat.options.date}")
-    encoded = chat.encoded(prompts, max_prompt_length, context.warn)
-    prompts = [prompt for prompt in prompts if prompt.id in encoded]
-    batches = length_batches(prompts, encoded, recipe.batch_size)
-    file = SampleFile(context.folder, [[prompt.id for prompt in batch] for batch in batches])
-    ends = end_ids(tokenizer, model)
-    sampler = Sampler(
-        model=model,
-        ends=ends,
-        choice=recipe.choice,
-        max_new_tokens=max_new_tokens,
-        seed=context.seed,
-        stopped=context.stop.is_set,
-        together=answers_together(
-            model,
+    with context.stop.at_once("the samples that were kept before are; the same command goes on"):
+        prompts = select_prompts(context.data["prompts"], recipe.n, context.seed)
+        source = context.models["from"]
+        tokenizer = load_tokenizer(source, recipe.template)
+        device = pick_device(recipe.device)
+        model = load_model(source, dtype=pick_dtype(recipe.precision, device), device=device)
+        max_prompt_length, max_new_tokens = sample_lengths(
+            recipe.max_prompt_length, recipe.max_new_tokens, context_length(model)
+        )
+        chat = Chat(tokenizer, read_notes(source), recipe.chat)
+        if asks_for_date(tokenizer):
+            context.warn(f"the chat template asks for the date and is told {chat.options.date}")
+        encoded = chat.encoded(prompts, max_prompt_length, context.warn)
+        prompts = [prompt for prompt in prompts if prompt.id in encoded]
+        batches = length_batches(prompts, encoded, recipe.batch_size)
+        file = SampleFile(context.folder, [[prompt.id for prompt in batch] for batch in batches])
+        ends = end_ids(tokenizer, model)
+        sampler = Sampler(
+            model=model,
             ends=ends,
-            max_prompt_length=max_prompt_length,
+            choice=recipe.choice,
             max_new_tokens=max_new_tokens,
-            warn=context.warn if recipe.batch_size > 1 else SilentProgress().warn,
-        ),
-    )
+            seed=context.seed,
+            stopped=context.stop.is_set,
+            together=answers_together(
+                model,
+                ends=ends,
+                max_prompt_length=max_prompt_length,
+                max_new_tokens=max_new_tokens,
+                warn=context.warn if recipe.batch_size > 1 else SilentProgress().warn,
+            ),
+        )
     _answer(batches, encoded, sampler, chat, file, context)
     file.finish([prompt.id for prompt in prompts])
     context.events.append("samples", stage=context.id, path=SAMPLES.name, count=len(prompts))

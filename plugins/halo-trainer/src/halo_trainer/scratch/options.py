@@ -68,14 +68,15 @@ class Scratch(Stage):
 
     def run(self, context: StageContext) -> StageResult:
         """Trains the tokenizer, draws the weights and writes ``model/``."""
-        from halo_trainer.scratch.make import make_folder
+        with context.stop.at_once("no model was made; the same command makes it"):
+            from halo_trainer.scratch.make import make_folder
 
-        return make_folder(
-            context.folder / "model",
-            context.data["data"],
-            self.config,
-            vocab_size=self.vocab_size,
-            template=self.template,
-            dtype=self.dtype,
-            seed=context.seed,
-        )
+            return make_folder(
+                context.folder / "model",
+                context.data["data"],
+                self.config,
+                vocab_size=self.vocab_size,
+                template=self.template,
+                dtype=self.dtype,
+                seed=context.seed,
+            )

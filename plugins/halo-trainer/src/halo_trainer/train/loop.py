@@ -24,6 +24,8 @@ from halo_trainer.train.recipe import Intervals, Recipe
 from halo_trainer.train.setup import Training, set_up
 from halo_trainer.train.step import Gradient, backward, prepare
 
+NO_STEP = "no step was begun; the same command goes on from what was saved before"
+
 
 def train(recipe: Recipe, context: StageContext) -> StageResult:
     """Trains a model, or goes on from the latest checkpoint, and writes it to ``model/``.
@@ -41,13 +43,14 @@ def train(recipe: Recipe, context: StageContext) -> StageResult:
     ranks = Ranks(recipe.device)
     try:
         with _deterministic(recipe.deterministic):
-            loop = _Loop(
-                set_up(recipe, context, ranks),
-                context,
-                recipe.intervals,
-                recipe.learning_rate,
-                recipe.optimizer.max_grad_norm,
-            )
+            with context.stop.at_once(NO_STEP):
+                loop = _Loop(
+                    set_up(recipe, context, ranks),
+                    context,
+                    recipe.intervals,
+                    recipe.learning_rate,
+                    recipe.optimizer.max_grad_norm,
+                )
             loop.run()
             training, state = loop.training, loop.state
             exported = pick_exported(training.checkpoints, state, recipe.kept.exported)

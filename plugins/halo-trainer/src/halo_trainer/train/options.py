@@ -393,6 +393,7 @@ class Train(Stage):
             NotFiniteError: When a loss or gradient is not a number; no weight was changed by it.
             Interrupted: When asked to stop; a checkpoint was written.
         """
-        from halo_trainer.train.loop import train
+        with context.stop.at_once("nothing was begun"):
+            from halo_trainer.train.loop import train
 
         return train(self.recipe(), context)
