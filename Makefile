@@ -24,6 +24,8 @@ WORKERS ?= 2
 TORCH ?= $(or $(shell cat $(VENV)/torch 2>/dev/null),cpu)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Compiled modules are kept, whatever the shell says: the tests start many processes.
+unexport PYTHONDONTWRITEBYTECODE
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint $(VENV)/constraints.txt

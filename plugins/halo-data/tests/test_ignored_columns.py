@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
 
+from halo_core.cli import call
 from halo_core.cli.group import halo
 from halo_core.data import Loaded
 from halo_core.errors import DataError
@@ -187,7 +190,9 @@ def shown_by(*command: str) -> str:
 
 
 def json_of(*command: str) -> Any:
-    return json.loads(CliRunner().invoke(halo, [*command, "--json"]).stdout)
+    with redirect_stdout(StringIO()) as printed:
+        assert call([*command, "--json"]) == 0
+    return json.loads(printed.getvalue())
 
 
 @pytest.fixture
