@@ -1,4 +1,4 @@
-"""The tracker `mlflow`: its options. What it does is in `halo_mlflow.runs.session`."""
+"""The options of the tracker `mlflow`. `halo_mlflow.runs.session` does the work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _URI = re.compile(r"databricks$|databricks-uc$|[a-z][a-z0-9+.-]*://.+")
 
 
 class MLflow(Tracker):
-    """Shows the run in MLflow while it goes on: parameters, curves, samples, verdicts, report."""
+    """Shows a run in MLflow while it runs: parameters, curves, samples, verdicts, report."""
 
     uri: str | None = Field(
         None,
@@ -25,37 +25,37 @@ class MLflow(Tracker):
         None,
         min_length=1,
         max_length=500,
-        description="the experiment that the run is put into; default halo/<name of the spec>",
+        description="the experiment that the run belongs to; default halo/<name of the spec>",
     )
     upload_models: bool = Field(
         False,
-        description="whether the last model's folder is uploaded; otherwise only its place is "
+        description="whether to upload the last model's folder; otherwise only its path is "
         "recorded",
     )
     verdict_traces: int = Field(
         512,
         ge=0,
         le=10_000,
-        description="verdicts of the last judge stage to show as traces, at most, order flips and "
-        "unscored ones first; 0 for none",
+        description="maximum number of verdicts of the last judge stage to show as traces; order "
+        "flips and unscored verdicts come first; 0 sends no traces",
     )
     timeout_s: int = Field(
-        10, ge=1, le=600, description="seconds to wait for one answer of an MLflow server"
+        10, ge=1, le=600, description="seconds to wait for each answer of an MLflow server"
     )
 
     @field_validator("uri")
     @classmethod
     def _is_a_store(cls, uri: str | None) -> str | None:
         if uri is not None and (not _URI.match(uri) or uri.startswith("file:")):
-            # The value is not repeated: it may hold a password.
+            # The message does not repeat the value, because it may contain a password.
             raise ValueError(
                 "expected http://host:port, https://..., sqlite:///file.db or another database; "
-                "MLflow keeps no runs in plain folders any more"
+                "MLflow no longer keeps runs in plain folders"
             )
         return uri
 
     def open(self, run: Path, workspace: Path) -> TrackerSession:
-        """Returns a session that connects when it is first given events."""
+        """Returns a session that connects when it first receives events."""
         from halo_mlflow.runs.session import MLflowSession
 
         return MLflowSession(self, run, workspace)
@@ -80,7 +80,7 @@ class MLflow(Tracker):
         return compare_runs(self, runs, workspace)
 
     def has_run(self, run: Path, workspace: Path) -> bool:
-        """Returns whether the store still has a run; False where it cannot be reached."""
+        """Returns whether the store still has a run; False if the store cannot be reached."""
         from halo_mlflow.runs.lifecycle import has_run
 
         return has_run(self, run, workspace)

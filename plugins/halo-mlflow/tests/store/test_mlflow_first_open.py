@@ -138,7 +138,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
         connect(choose_store(None, tmp_path), timeout_s=5)
     assert str(raised.value) == (
         f"{tmp_path}/mlflow.db: is no SQLite database (file is not a database); expected one that "
-        "MLflow made. Put it back as it was, or move it away and send the runs again: halo sync RUN"
+        "MLflow created. Restore it, or move it away and send the runs again: halo sync RUN"
     )
 
 

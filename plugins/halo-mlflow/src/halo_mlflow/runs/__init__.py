@@ -1,1 +1,1 @@
-"""A run, or a suite, of halo as runs of MLflow."""
+"""Shows runs and suites of halo as MLflow runs."""

@@ -1,4 +1,4 @@
-"""Which files of a run are shown in MLflow, and how."""
+"""The files of a run that MLflow shows, and their form."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ENVIRONMENT = ("command", "versions", "components", "data")
 
 
 class Artifacts:
-    """Sends files of one run; sending again replaces them.
+    """Sends files of one run. Sending a file again replaces it.
 
     Args:
         client: A client of the store.
@@ -60,10 +60,10 @@ class Artifacts:
         Args:
             folder: The stage's folder.
             stage: Its id.
-            product: What it makes; models are not sent here.
-            count: How many lines it wrote; None where it did not say.
-            plain: Whether it is the stage that the run is compared by: its file lies at the top,
-                and its samples become the run's table. Others lie under ``stages/<id>/``.
+            product: The stage's product. Models are not sent here.
+            count: Number of lines that the stage wrote; None if it is not known.
+            plain: Whether runs are compared by this stage. If so, its file is at the top level, and
+                its samples become the run's table. Other files are under ``stages/<id>/``.
         """
         name = _PRODUCTS.get(product)
         if name is None or not (folder / name).exists():
@@ -73,7 +73,7 @@ class Artifacts:
             self._table(finished_lines(SAMPLES, folder, count))
 
     def file(self, path: Path, folder: str | None = None) -> None:
-        """Sends a file of the run, if it is there."""
+        """Sends a file of the run, if it exists."""
         if path.exists():
             self._client.log_artifact(self._run_id, str(path), folder)
 
@@ -85,7 +85,7 @@ class Artifacts:
         self._client.log_text(self._run_id, text, name)
 
     def _table(self, samples: Sequence[SampleLine]) -> None:
-        """Sends samples as MLflow's table format, whole: its own function would append."""
+        """Sends all samples in MLflow's table format. MLflow's own function would append them."""
         rows = [_row(sample) for sample in samples[:TABLE_ROWS]]
         table = {"columns": list(_COLUMNS), "data": rows}
         self._text(TABLE, json.dumps(table, ensure_ascii=False))
@@ -94,15 +94,15 @@ class Artifacts:
 
 
 def finished_lines(file: LineFile[LineT], folder: Path, count: int | None) -> list[LineT]:
-    """Returns what a stage wrote: all of it, but where another run computes it again right now.
+    """Returns all lines that a stage wrote, unless another run is recomputing the stage right now.
 
     Args:
-        file: Which of its files.
+        file: The file to read.
         folder: The stage's folder.
-        count: How many lines it wrote; None where it did not say.
+        count: Number of lines that the stage wrote; None if it is not known.
 
     Raises:
-        DataError: When a line is damaged, or the file holds more or fewer.
+        DataError: When a line is damaged, or the file has more or fewer lines.
     """
     path = folder / file.name
     if stage_done(folder) is None:
@@ -111,7 +111,7 @@ def finished_lines(file: LineFile[LineT], folder: Path, count: int | None) -> li
 
 
 def prompt_text(prompt: Prompt) -> str:
-    """Returns a prompt as text: a single message plainly, several with their roles.
+    """Returns a prompt as text: a single message without its role, several with their roles.
 
     >>> prompt_text([{"role": "user", "content": "Hello"}])
     'Hello'

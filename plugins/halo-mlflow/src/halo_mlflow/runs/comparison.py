@@ -1,4 +1,4 @@
-"""The link to MLflow's page with several runs of halo next to each other."""
+"""The link to MLflow's page that compares several runs of halo."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def compare_runs(options: MLflow, runs: Sequence[Path], workspace: Path) -> Mapping[str, object]:
-    """Returns the page's address, the store, `absent`, and `ui` where no server runs.
+    """Returns the page's address, the store, `absent`, and `ui` if no server runs.
 
-    Whether the store still has the runs is not asked: what the runs remember is taken.
+    It relies on the run folders' records, and does not ask whether the store still has the runs.
 
     Args:
-        options: The tracker's options, which say which store.
+        options: The tracker's options, which name the store.
         runs: The folders of the runs.
-        workspace: The workspace whose store is meant where the options name none.
+        workspace: The workspace whose store is used if the options name none.
     """
     store = choose_store(options.uri, workspace)
     states = {run: load_state(run / STATE_FILE, store.shown) for run in runs}

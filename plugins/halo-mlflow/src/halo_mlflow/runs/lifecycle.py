@@ -1,4 +1,4 @@
-"""The experiment and the MLflow run that a run of halo is shown as."""
+"""The experiment and the MLflow run that show a run of halo."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 STATUS = {"done": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
-"""How a run ended to what MLflow calls it."""
+"""MLflow's status by the status of halo's run."""
 
 
 def experiment_id(client: MlflowClient, name: str, recipe: str, store: Store) -> str:
-    """Returns the id of an experiment, made if there was none."""
+    """Returns the id of an experiment, and creates the experiment if it does not exist."""
     from mlflow.exceptions import MlflowException
 
     known = client.get_experiment_by_name(name)
@@ -36,7 +36,7 @@ def experiment_id(client: MlflowClient, name: str, recipe: str, store: Store) ->
     try:
         return str(client.create_experiment(name, artifact_location=store.artifacts, tags=tags))
     except MlflowException:
-        # Another process was faster, or there is another reason, which the caller then gets.
+        # Another process was faster. Any other error goes on to the caller.
         known = client.get_experiment_by_name(name)
         if known is None:
             raise
@@ -57,9 +57,9 @@ def create_run(
         client: A client of the store.
         experiment: The experiment's id.
         facts: The run.
-        started_s: When it really started, Unix seconds.
+        started_s: Time at which the run really started, in Unix seconds.
         here: The folder whose commit is recorded.
-        parent: MLflow's id of the run that it is a child of.
+        parent: MLflow's id of the parent run.
     """
     tags = {**facts.tags(), **process_tags(time.time()), **git_tags(here)}
     if parent is not None:
@@ -72,7 +72,7 @@ def create_run(
 
 
 def is_there(client: MlflowClient, run_id: str) -> bool:
-    """Returns whether a store has a run that was not deleted."""
+    """Returns whether a store has a run and the run is not deleted."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -85,7 +85,7 @@ def is_there(client: MlflowClient, run_id: str) -> bool:
 
 
 def has_run(options: MLflow, run: Path, workspace: Path) -> bool:
-    """Returns whether a store has a run; False where it is not known.
+    """Returns whether a store has a run; False if that is not known.
 
     Args:
         options: The tracker's options.
@@ -103,7 +103,7 @@ def has_run(options: MLflow, run: Path, workspace: Path) -> bool:
 
 
 def mark_dead_runs(client: MlflowClient, experiment: str, own_run_id: str) -> list[str]:
-    """Ends the runs of an experiment whose process on this machine is gone; returns their ids."""
+    """Ends runs of an experiment whose process on this machine is gone, and returns their ids."""
     from mlflow.entities import ViewType
 
     # A quote would end the text in MLflow's filter.
@@ -141,11 +141,11 @@ LIMIT_S = 5.0
 
 
 def git_tags(folder: Path) -> dict[str, str]:
-    """Returns MLflow's tags for the commit of a folder; empty where there is none."""
+    """Returns MLflow's tags for the commit of a folder; none if the folder has no commit."""
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
         return {}
-    # Untracked files do not count: the workspace itself is one, more often than not.
+    # Untracked files do not count, because the workspace itself is usually untracked.
     changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
     return {
         "mlflow.source.git.commit": commit,

@@ -1,4 +1,4 @@
-"""What a run's folder says of the run, as MLflow shall show it: name, parameters, tags, inputs."""
+"""Facts from a run's folder in the form that MLflow shows: name, parameters, tags, inputs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from halo_mlflow.store.names import PlainStages, clean_name, flatten, plain_stag
 
 LONGEST_RUN_NAME = 16
 _NO_PARAMETERS = ("name", "tracking", "reports")
-# Okabe and Ito (2008): colours that colour-blind readers tell apart.
+# Okabe and Ito (2008): colours that colour-blind readers can distinguish.
 _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _METHOD_AXES = ("method", "loss")
 _METHODS = ("kto", "dpo", "sft")
@@ -31,7 +31,7 @@ _METHODS = ("kto", "dpo", "sft")
 
 @dataclass(frozen=True)
 class RunFacts:
-    """A run's folder.
+    """The facts in a run's folder.
 
     Attributes:
         folder: The folder.
@@ -43,12 +43,12 @@ class RunFacts:
 
     @cached_property
     def tree(self) -> records.RunRecord:
-        """What `run.json` holds."""
+        """The content of `run.json`."""
         return records.RUN.read(self.folder) or records.RunRecord()
 
     @cached_property
     def resolved(self) -> Mapping[str, Any]:
-        """What the resolved spec holds."""
+        """The content of the resolved spec."""
         from ruamel.yaml import YAML
 
         path = self.folder / records.RESOLVED_SPEC
@@ -72,19 +72,19 @@ class RunFacts:
 
     @property
     def method(self) -> str:
-        """The loss of the last stage that trains; the recipe where none does."""
+        """The loss of the last train stage; the recipe if no stage trains."""
         names = [stage.get("loss") for stage in self.stages if stage["id"] == self.plain.method]
         return str(names[0]) if names and names[0] else self.recipe
 
     @property
     def suite(self) -> Path | None:
-        """The folder of the suite that the run is a cell of."""
+        """The folder of the suite that the run belongs to as a cell."""
         suite = self.tree.get("suite")
         return self.workspace / suite["folder"] if suite else None
 
     @property
     def run_name(self) -> str:
-        """At most 16 characters, the most telling first: ``kto-b0.1-s2``; of a cell its names."""
+        """A name of at most 16 characters such as ``kto-b0.1-s2``; for a cell, the cell's names."""
         suite = self.tree.get("suite")
         if suite:
             return cell_name(suite["axes"], self.method)
@@ -92,7 +92,7 @@ class RunFacts:
         options = self.resolved.get("stages", {}).get(self.plain.method, {})
         loss = options.get(option_with(recorded[0], "loss")) if recorded else None
         beta = loss.get("beta") if isinstance(loss, dict) else None
-        # namespace/name, file:path:Class; within another loss, too: tempered(acme/hinge)
+        # Forms: namespace/name, file:path:Class, or within another loss: tempered(acme/hinge).
         short = re.sub("[^(,]*[/:]", "", self.method)
         parts = [short, f"b{beta:g}" if isinstance(beta, int | float) else ""]
         parts.append(f"s{self.tree.get('seed', 0)}")
@@ -104,12 +104,12 @@ class RunFacts:
         return redact(shlex.join(map(str, self.tree.get("command", ()))))
 
     def parameters(self) -> dict[str, str]:
-        """Returns the resolved spec by dotted paths, without trackers and output folders."""
+        """Returns the resolved spec by dotted path, without trackers and output folders."""
         tree = {k: v for k, v in self.resolved.items() if k not in _NO_PARAMETERS}
         return flatten(tree)
 
     def tags(self) -> dict[str, str]:
-        """Returns the tags that do not change while the run goes on."""
+        """Returns the tags that do not change during the run."""
         return {
             "halo.kind": "run",
             "halo.recipe": self.recipe,
@@ -127,13 +127,13 @@ class RunFacts:
         }
 
     def note(self, headline: str, sentences: Mapping[str, str]) -> str:
-        """Returns the run's description: headline, one sentence per stage, the command."""
+        """Returns the run's description: the headline, one sentence per stage, and the command."""
         lines = [f"**{headline}**", ""] if headline else []
         lines += [f"* {stage}: {text}" for stage, text in sentences.items() if text]
         return "\n".join([*lines, "", f"`{self.command}`"]).strip()
 
     def data_sets(self) -> list[tuple[str, str, dict[str, Any]]]:
-        """Returns name, digest and description of each source of each data set."""
+        """Returns the name, digest and description of each source of each data set."""
         return [
             (name, _digest(source), source)
             for name, sources in self.tree.get("data", {}).items()
@@ -148,7 +148,7 @@ class RunFacts:
         return {"halo.suite": Path(suite["folder"]).name, "halo.cell": suite["cell"], **axes}
 
     def _spec_file(self) -> str:
-        """Returns the spec on the command line; MLflow shows what stands behind its last slash."""
+        """Returns the spec path on the command line; MLflow shows what follows its last slash."""
         words = [str(word) for word in self.tree.get("command", ())]
         return next((word for word in words if word.endswith((".yaml", ".yml"))), "halo")
 
@@ -163,12 +163,12 @@ class RunFacts:
 
 
 def cell_name(axes: Mapping[str, str], method: str) -> str:
-    """Returns the name of a cell's run, the most telling first: what names its method.
+    """Returns the name of a cell's run, with the name of its method first.
 
-    It is not cut off, so that it tells the cells of a suite apart.
+    The name is not shortened, so that each cell of a suite has another name.
 
     Args:
-        axes: Axis to the name of its cell.
+        axes: The cell's name on each axis.
         method: The loss of the run.
 
     >>> cell_name({"size": "small", "method": "none"}, "sft")
@@ -176,7 +176,7 @@ def cell_name(axes: Mapping[str, str], method: str) -> str:
     >>> cell_name({"size": "7b", "align": "kto-b1"}, "kto"), cell_name({"beta": "b0.1"}, "dpo")
     ('kto-b1-7b', 'dpo-b0.1')
     """
-    short = re.split("[/:]", method)[-1]  # namespace/name, file:path:Class
+    short = re.split("[/:]", method)[-1]  # Forms: namespace/name, file:path:Class.
     telling = [axis for axis in axes if axis in _METHOD_AXES]
     telling += [axis for axis, name in axes.items() if short.lower() in name.lower()]
     first = [axes[telling[0]]] if telling else [short]
@@ -184,7 +184,7 @@ def cell_name(axes: Mapping[str, str], method: str) -> str:
 
 
 def process_tags(now_s: float) -> dict[str, str]:
-    """Returns the tags that say which process feeds a run, and when it last did."""
+    """Returns the tags that name the process that sends a run, and the time it last sent."""
     return {
         "halo.host": socket.gethostname(),
         "halo.pid": str(os.getpid()),
@@ -201,7 +201,7 @@ def colour(method: str) -> str:
 
 
 def _digest(source: Mapping[str, Any]) -> str:
-    """Returns what names the content: of the whole identity, since a split is part of it."""
+    """Returns a digest of a source's whole identity, because the split is part of it."""
     text = json.dumps(source, sort_keys=True, default=str)
     return short_hash(text)
 

@@ -1,4 +1,4 @@
-"""Sends metrics, parameters and tags in batches; what MLflow rejects is left out, nothing else."""
+"""Sends metrics, parameters and tags in batches, and leaves out only the items MLflow rejects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-# MLflow refuses more than 1000 metrics, or 100 parameters or tags, in one request.
+# MLflow rejects more than 1000 metrics, or 100 parameters or tags, in one request.
 METRICS_AT_ONCE = 500
 TEXTS_AT_ONCE = 50
 LONGEST_TAG = 5000
@@ -23,7 +23,7 @@ log = logging.getLogger("halo_mlflow")
 
 
 class Sender:
-    """Sends to one run.
+    """Sends data to one MLflow run.
 
     Args:
         client: A client of the store.
@@ -39,7 +39,7 @@ class Sender:
         self._in_batches("metrics", metrics, METRICS_AT_ONCE)
 
     def params(self, params: Mapping[str, str]) -> None:
-        """Sends parameters; one that is there with another value is left as it is."""
+        """Sends parameters. A parameter that already has another value keeps that value."""
         from mlflow.entities import Param
 
         self._in_batches("params", [Param(k, v) for k, v in params.items()], TEXTS_AT_ONCE)
@@ -52,10 +52,10 @@ class Sender:
         self._in_batches("tags", texts, TEXTS_AT_ONCE)
 
     def best_effort(self, what: str, call: Callable[[], Any]) -> None:
-        """Calls what a run can do without; its failure is logged and passed over.
+        """Makes an optional call. If it fails, the failure is only logged.
 
         Raises:
-            Exception: When the store cannot be reached at all, so that all is tried again.
+            Exception: When the store cannot be reached at all, so that everything is tried again.
         """
         try:
             call()
@@ -76,7 +76,7 @@ class Sender:
         except MlflowException as error:
             if http_status(error) not in _REJECTED:
                 raise
-            # MLflow takes a batch whole or not at all: halving finds the items that it rejects.
+            # MLflow accepts a whole batch or nothing, so halving finds the items that it rejects.
             if len(items) == 1:
                 log.warning("mlflow: %s is left out: %s", items[0].key, one_line(error))
                 return

@@ -1,7 +1,7 @@
-"""Turns a run's events into one MLflow run; handling an event twice changes nothing.
+"""Turns a run's events into one MLflow run. Handling an event twice changes nothing.
 
-What was sent is remembered in the run's `mlflow.json`: the MLflow run's id, and for each curve the
-last step. So a resumed run goes on in the same MLflow run, and `halo sync` adds what is missing.
+The run's `mlflow.json` records what was sent: the MLflow run's id, and the last step of each curve.
+So a resumed run continues the same MLflow run, and `halo sync` adds what is missing.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ HEARTBEAT_S = 30.0
 
 
 class MLflowSession(TrackerSession):
-    """Carries one run to MLflow. Connects when it is first given events.
+    """Sends one run to MLflow. It connects when it first receives events.
 
     Args:
         options: The tracker's options.
         run: The run's folder.
         workspace: The workspace.
-        clock: Seconds, for heartbeats.
+        clock: Returns the time in seconds, for heartbeats.
     """
 
     def __init__(
@@ -61,11 +61,11 @@ class MLflowSession(TrackerSession):
         self._beat_s = 0.0
 
     def handle(self, events: Sequence[Event]) -> None:
-        """Sends what the events say; with none it only says that the run is alive.
+        """Sends the events. Without events it only reports that the run is alive.
 
         Raises:
-            HaloError: When the store cannot be reached or does not take the run.
-            StartOver: When the store has nothing of the run yet, and these are not its first
+            HaloError: When the store cannot be reached or does not accept the run.
+            StartOver: When the store has nothing of the run yet, and these are not the run's first
                 events.
         """
         try:
@@ -73,11 +73,11 @@ class MLflowSession(TrackerSession):
         except (HaloError, StartOver):
             raise
         except Exception as error:
-            # Without the cause: its text may hold the URI's password.
+            # The cause is left out, because its text may contain the URI's password.
             raise HaloError(one_line(error), location=self._store.shown) from None
 
     def describe(self) -> Mapping[str, object]:
-        """Returns the run's page, further `links`, the store, and MLflow's ids of the run."""
+        """Returns the run's page, further `links`, the store, and MLflow's ids for the run."""
         state, store = self._state, self._store
         about = about_store(store, self._facts.workspace)
         if state.run_id is None or state.experiment_id is None:
@@ -91,7 +91,7 @@ class MLflowSession(TrackerSession):
         }
 
     def close(self) -> None:
-        """Remembers how far it came."""
+        """Saves how much was sent."""
         if self._writer is not None:
             self._save()
 
@@ -111,7 +111,7 @@ class MLflowSession(TrackerSession):
         self._save()
 
     def _open(self, first: Event) -> RunWriter:
-        """Connects, and finds the MLflow run or creates it."""
+        """Connects, and finds or creates the MLflow run."""
         client = self._client or connect(self._store, timeout_s=self._options.timeout_s)
         self._client = client
         if self._state.run_id is None or not is_there(client, self._state.run_id):
@@ -140,7 +140,7 @@ class MLflowSession(TrackerSession):
         self._save()
 
     def _parent(self, client: MlflowClient) -> str | None:
-        """Returns MLflow's id of the suite's run, made if need be; None without a suite."""
+        """Returns MLflow's id of the suite's run, created if needed; None without a suite."""
         suite = self._facts.suite
         if suite is None or not suite.is_dir():
             return None

@@ -1,4 +1,4 @@
-"""A suite as one MLflow run: the parent of its cells' runs, with a table of their results."""
+"""Shows a suite as one MLflow run: the parent of its cells' runs, with a table of their results."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ STATUS: Mapping[SuiteStatus, str] = {
     "interrupted": "KILLED",
     "pending": "SCHEDULED",
 }
-"""How far a suite is to what MLflow calls it."""
+"""MLflow's status by the status of the suite."""
 
 
 class SuiteParent:
@@ -54,7 +54,7 @@ class SuiteParent:
         self._store = choose_store(options.uri, workspace)
 
     def tell(self, status: SuiteStatus) -> Mapping[str, object]:
-        """Brings the run up to date with `suite.json`, and returns its page and id."""
+        """Updates the MLflow run from `suite.json`, and returns its page and id."""
         client = connect(self._store, timeout_s=self._options.timeout_s)
         run_id = self.find(client)
         record = self._record
@@ -77,13 +77,13 @@ class SuiteParent:
         }
 
     def take_report(self, folder: Path) -> None:
-        """Puts the files of a folder under ``report/`` of the run; again, they are replaced."""
+        """Sends the files of a folder to ``report/`` of the run. Sending again replaces them."""
         client = connect(self._store, timeout_s=self._options.timeout_s)
         client.log_artifacts(self.find(client), str(folder), "report")
 
     def find(self, client: MlflowClient) -> str:
-        """Returns MLflow's id of the suite's run, which is made if it is not there."""
-        # Cells in processes of their own look for their parent at once, and one of them makes it.
+        """Returns MLflow's id of the suite's run, which it creates if there is none."""
+        # Cells in separate processes look for their parent at the same time; one creates it.
         with held(self._suite / STATE_FILE):
             state = self._state()
             if state.run_id is None or not is_there(client, state.run_id):
@@ -129,7 +129,7 @@ class SuiteParent:
         client.set_tag(run_id, "mlflow.loggedArtifacts", tag)
 
     def _adopt(self, client: MlflowClient, run_id: str, record: SuiteRecord) -> None:
-        """Makes this run the parent of cells that were sent before it was there."""
+        """Makes this run the parent of cells that were sent before it existed."""
         for cell in record.get("cells", ()):
             if cell["run"] is None:
                 continue
@@ -150,7 +150,7 @@ def cell_table(workspace: Path, record: SuiteRecord) -> dict[str, Any]:
 
     Args:
         workspace: The workspace.
-        record: What the suite's `suite.json` holds.
+        record: The content of the suite's `suite.json`.
     """
     cells = record["cells"]
     numbers = [final_numbers(workspace, cell) for cell in cells]
@@ -188,7 +188,7 @@ def final_numbers(workspace: Path, cell: SuiteCell) -> dict[str, float]:
 
 
 def note(suite: Path, record: SuiteRecord) -> str:
-    """Returns the description of a suite's run: how many cells are how far, and their results."""
+    """Returns the description of a suite's run: how many cells have each status, and results."""
     cells = record["cells"]
     counts = Counter(cell["status"] for cell in cells)
     counted = ", ".join(f"{n} {status}" for status, n in counts.items())

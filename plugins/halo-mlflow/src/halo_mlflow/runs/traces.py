@@ -1,8 +1,8 @@
-"""Verdicts as MLflow traces: one per prompt, with the judge's verdict and reasons as feedback.
+"""Sends verdicts as MLflow traces: one per prompt, with the verdict and its reasons as feedback.
 
-Of all pages of MLflow this is the one where two runs' completions stand side by side by prompt. The
-root span's inputs are the prompt and nothing else: MLflow's comparison of runs joins on them. Below
-it is a span per order in which the texts were shown, with the judge's words, its model and cost.
+This is the only page of MLflow that shows two runs' completions of a prompt side by side. The root
+span's inputs are only the prompt, because MLflow's comparison of runs joins on them. Below it is
+one span for each order of the texts, with the judge's words, its model and the cost.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ PREVIEW = 1000
 SCHEMA_VERSION = "3"
 MODEL, COST = "mlflow.llm.model", "mlflow.llm.cost"
 AT_ONCE = 50
-"""Verdicts whose spans are sent together: one by one they take four times as long."""
+"""Number of verdicts whose spans are sent together. One by one takes four times as long."""
 
 
 @dataclass(frozen=True)
 class JudgeSource:
-    """The judge of a stage, as traces show it.
+    """The judge of a stage, in the form that traces show.
 
     Attributes:
         name: The component's name.
-        model: The model that it asks; "" where it has none.
-        paid: Whether it is paid by request, as the stage's final numbers say.
+        model: The model that the judge asks; "" if it has none.
+        paid: Whether each request costs money, according to the stage's final numbers.
     """
 
     name: str
@@ -46,15 +46,15 @@ class JudgeSource:
 
     @property
     def id(self) -> str:
-        """What MLflow calls the source: the model of a paid judge, else the judge."""
+        """MLflow's id of the source: the model of a paid judge, else the judge."""
         return self.model if self.paid and self.model else self.name
 
 
 def read_judge(stage: Path, metrics: Mapping[str, Any]) -> JudgeSource:
-    """Returns the judge of a stage; named by the stage's folder where nothing is recorded.
+    """Returns the judge of a stage, with the name of the stage's folder if none is recorded.
 
     Args:
-        stage: The stage's folder, whose `stage.json` has the judge with its options.
+        stage: The stage's folder. Its `stage.json` has the judge with its options.
         metrics: The stage's final numbers; those of a paid judge have `calls`.
     """
     record = STAGE.read(stage)
@@ -66,15 +66,15 @@ def read_judge(stage: Path, metrics: Mapping[str, Any]) -> JudgeSource:
 
 @dataclass(frozen=True)
 class TraceTarget:
-    """Where traces belong.
+    """The run and stage that traces belong to.
 
     Attributes:
         uri: The tracking URI, with credentials.
         experiment: MLflow's id of the experiment.
         run_id: MLflow's id of the run.
         stage: The judge stage.
-        time_s: When it ended, Unix seconds.
-        judge: Who judged.
+        time_s: Time at which the stage ended, in Unix seconds.
+        judge: The judge of the stage.
     """
 
     uri: str
@@ -86,12 +86,12 @@ class TraceTarget:
 
 
 def send_verdicts(target: TraceTarget, verdicts: Iterable[VerdictLine], limit: int) -> None:
-    """Sends verdicts as traces; sending one again replaces it.
+    """Sends verdicts as traces. Sending a verdict again replaces its trace.
 
     Args:
-        target: Where they belong.
+        target: The run and stage that they belong to.
         verdicts: The objects of a `verdicts.jsonl`.
-        limit: How many at most; order flips and unscored ones come first.
+        limit: Maximum number of traces. Order flips and unscored verdicts come first.
     """
     from mlflow.tracing.client import TracingClient
 
@@ -107,7 +107,7 @@ def send_verdicts(target: TraceTarget, verdicts: Iterable[VerdictLine], limit: i
 
 
 def trace_id(target: TraceTarget, prompt_id: str) -> str:
-    """Returns MLflow's id of the trace of a prompt: the same whenever it is sent."""
+    """Returns MLflow's id of the trace of a prompt. It is the same each time the trace is sent."""
     text = f"{target.run_id} {target.stage} {prompt_id}"
     return f"tr-{short_hash(text, 32)}"
 
@@ -168,12 +168,12 @@ def _feedback(target: TraceTarget, verdict: VerdictLine, id_: str) -> Assessment
         create_time_ms=moment,
         last_update_time_ms=moment,
     )
-    feedback.assessment_id = f"a-{id_.removeprefix('tr-')}"  # Its own, or it would come twice.
+    feedback.assessment_id = f"a-{id_.removeprefix('tr-')}"  # Otherwise it would appear twice.
     return feedback
 
 
 def _trace_cost(verdict: VerdictLine) -> dict[str, str]:
-    """Returns what the list of traces shows as their cost; nothing for a judge that is not paid."""
+    """Returns the cost that the list of traces shows; nothing for a judge that is not paid."""
     cost = cost_of(verdict)
     return {} if cost is None else {"mlflow.trace.cost": json.dumps(cost_split(cost))}
 
@@ -191,7 +191,7 @@ def _feedback_facts(verdict: VerdictLine, judge: JudgeSource) -> dict[str, str]:
 
 
 def cost_of(verdict: VerdictLine) -> float | None:
-    """Returns the dollars that all orders of a verdict cost; None where one is not known.
+    """Returns the cost of all orders of a verdict in dollars; None if one is not known.
 
     >>> cost_of({"orders": [{"calls": 1, "cost": 0.25}, {"calls": 1, "cost": 0.5}]})
     0.75
@@ -202,9 +202,9 @@ def cost_of(verdict: VerdictLine) -> float | None:
 
 
 def cost_split(dollars: float) -> dict[str, float]:
-    """Returns a cost as MLflow takes it; it shows none without all three parts.
+    """Returns a cost in MLflow's form. MLflow shows no cost without all three parts.
 
-    What of it was for input and what for output is not recorded: both are 0.
+    The shares of input and output are not recorded, so both are 0.
     """
     return {"input_cost": 0.0, "output_cost": 0.0, "total_cost": dollars}
 
@@ -222,9 +222,9 @@ def verdict_spans(
     Args:
         verdict: A line of `verdicts.jsonl`.
         trace_id: MLflow's id of the trace.
-        stage: The judge stage, which names the root.
-        judge: Who judged.
-        moment_ns: When, in nanoseconds.
+        stage: The judge stage, whose id is the root's name.
+        judge: The judge of the stage.
+        moment_ns: Time of the spans, in nanoseconds.
     """
     number = int(trace_id.removeprefix("tr-"), 16)
     texts = {"completion": verdict["completion"], "baseline": verdict.get("baseline")}
@@ -246,7 +246,7 @@ def verdict_spans(
     for order_verdict in verdict["orders"]:
         order = str(order_verdict["order"])
         values = {"mlflow.traceRequestId": trace_id, **_order_values(order_verdict, texts, judge)}
-        if cost_of(verdict) is not None:  # MLflow would take the sum of a part for the whole.
+        if cost_of(verdict) is not None:  # MLflow would show a part of the cost as the whole.
             values |= _cost_value(order_verdict)
         spans.append(
             _span(f"{judge.name} {order}", _context(number, order), root, values, moment_ns)
@@ -274,7 +274,7 @@ def _cost_value(order_verdict: OrderVerdict) -> dict[str, Any]:
 
 
 def _context(trace: int, name: str) -> SpanContext:
-    """Returns a span's ids: the same whenever it is sent."""
+    """Returns a span's ids. They are the same each time the span is sent."""
     from opentelemetry.trace import SpanContext, TraceFlags
 
     digest = short_hash(f"{trace:x} {name}", 64)
@@ -298,7 +298,7 @@ def _span(
             name=name,
             context=context,
             parent=parent,
-            resource=Resource.get_empty(),  # Or each span would ask what runs here: a ms each.
+            resource=Resource.get_empty(),  # Detecting the process takes 1 ms per span.
             attributes={key: json.dumps(value) for key, value in values.items()},
             start_time=moment_ns,
             end_time=moment_ns,

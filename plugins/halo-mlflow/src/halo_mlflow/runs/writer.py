@@ -1,4 +1,4 @@
-"""Writes the events of a run, one after the other, into one MLflow run."""
+"""Writes the events of a run into one MLflow run, one after another."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class RunWriter:
     Args:
         client: A client of the store.
         run_id: MLflow's id of the run.
-        facts: What the run's folder says.
-        state: How much the store has; changed as events are written.
+        facts: The facts in the run's folder.
+        state: The record of what the store has, which each written event updates.
         options: The tracker's options.
 
     Attributes:
@@ -72,24 +72,24 @@ class RunWriter:
         }
 
     def discard(self) -> None:
-        """Forgets points that were kept: their events are taken once more."""
+        """Discards points that are not sent yet. Their events will be written again."""
         self._points, self._steps = [], {}
 
     def take(self, event: Event) -> None:
-        """Writes one event; points of curves are kept until `flush`."""
+        """Writes one event. Points of curves wait for `flush`."""
         taker = self._takers.get(event["type"])
         if taker is not None:
             taker(event)
 
     def flush(self) -> None:
-        """Sends the points that were kept."""
+        """Sends the points that wait."""
         points, self._points = self._points, []
         steps, self._steps = self._steps, {}
         self.sender.metrics(points)
         self._state.last_steps.update(steps)
 
     def _run_started(self, event: Event) -> None:
-        # A parameter never changes in MLflow, and one that would rejects the whole batch it is in.
+        # MLflow never changes a parameter, and rejects the whole batch if one would change.
         there = self._client.get_run(self._run_id).data.params
         wanted = self._facts.parameters()
         self.sender.params({k: v for k, v in wanted.items() if k not in there})
@@ -108,7 +108,7 @@ class RunWriter:
         step = int(event["step"])
         for name, value in event["metrics"].items():
             key = curve_key(self._facts.plain, event["stage"], name)
-            # MLflow keeps both points of a step that is sent twice, as it is after a resume.
+            # MLflow keeps both points of a step that is sent twice, which happens after a resume.
             last = self._steps.get(key, self._state.last_steps.get(key, 0))
             if step > last:
                 self._steps[key] = step
@@ -162,7 +162,7 @@ class RunWriter:
     def _add(self, key: str, value: Any, event: Event, step: int) -> None:
         from mlflow.entities import Metric
 
-        # MLflow would keep an infinite number as 1.8e308.
+        # MLflow would store an infinite number as 1.8e308.
         if isinstance(value, int | float) and math.isfinite(value):
             self._points.append(Metric(key, float(value), milliseconds(event), step))
 
@@ -236,5 +236,5 @@ class RunWriter:
 
 
 def milliseconds(event: Event) -> int:
-    """Returns when something happened: the first time, for what is taken from the store."""
+    """Returns the time of an event; for a cached stage, the time when it was first computed."""
     return int(event.get("at", event["time"]) * 1000)

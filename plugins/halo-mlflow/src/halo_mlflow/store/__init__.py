@@ -1,1 +1,1 @@
-"""The store that runs are tracked in: where it is, what it remembers, what it takes as names."""
+"""The store that runs are tracked in: its place, its state and the names it accepts."""

@@ -1,7 +1,7 @@
-"""A new database is whole or not there: it is made beside its place and renamed.
+"""Creates a database next to its final place and renames it, so that it is never incomplete.
 
-MLflow makes its tables by some seventy migrations, one after the other. A process that is killed in
-between would leave a database that no MLflow opens or goes on with.
+MLflow creates its tables in some seventy migrations, one after another. A process that is killed in
+between would leave a database that MLflow can neither open nor continue.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from halo_core.errors import DataError
 from halo_core.workspace.files import put_in_place
 
 BESIDE = ".making"
-"""What is appended to a database's name while it is made."""
+"""Suffix of a database's name during its creation."""
 
 _COMPANIONS = ("-journal", "-wal", "-shm")
-"""Files that SQLite keeps beside a database that is written."""
+"""Endings of the files that SQLite keeps next to a database while it writes."""
 
 _OF_MIGRATIONS = frozenset({"alembic_version", "workspaces", "sqlite_sequence"})
-"""Tables that hold rows before anything was tracked."""
+"""Tables that have rows before anything is tracked."""
 
 
 def make_database(file: Path, artifacts: str) -> None:
-    """Makes an MLflow database where there is none, or one that was never finished.
+    """Creates an MLflow database if there is none, or if the existing one was never finished.
 
-    One process at a time; nothing is done where there is one. It takes a third of the time that
-    MLflow takes in place, since nothing waits for the disk before the end.
+    One process does this at a time. It does nothing if a finished database exists. It takes a third
+    of the time that MLflow itself takes, because nothing waits for the disk before the end.
 
     Args:
-        file: Where it will be.
-        artifacts: Where the experiment that MLflow makes itself keeps its files.
+        file: Path of the database.
+        artifacts: Folder for the files of MLflow's default experiment.
 
     Raises:
-        DataError: When a file is there that is no database.
+        DataError: When a file exists that is not a database.
     """
     if holds_rows(file):
         return
@@ -45,35 +45,35 @@ def make_database(file: Path, artifacts: str) -> None:
     for remains in _with_companions(beside):
         remains.unlink(missing_ok=True)
     _make(beside, artifacts)
-    # Else SQLite would play them back into the new one.
+    # Otherwise SQLite would replay them into the new database.
     for companion in _with_companions(file)[1:]:
         companion.unlink(missing_ok=True)
     put_in_place(beside, file)
 
 
 def holds_rows(file: Path) -> bool:
-    """Returns whether a database holds anything that would be lost with it.
+    """Returns whether a database has data that would be lost with it.
 
-    One that MLflow finished has an experiment at least. One that it began only, which halo made in
-    place before and a killed `mlflow server` leaves, has tables without rows.
+    A finished database has at least one experiment. An unfinished one, which earlier versions of
+    halo and a killed `mlflow server` leave, has tables without rows.
 
     Raises:
-        DataError: When the file is no database.
+        DataError: When the file is not a database.
     """
     if not file.exists():
         return False
     try:
-        # Opened for writing, so that SQLite takes back what a killed process began.
+        # Opened for writing, so that SQLite rolls back the changes of a killed process.
         with closing(sqlite3.connect(file)) as connection:
             names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             tables = {str(name) for (name,) in names} - _OF_MIGRATIONS
             return any(_has_rows(connection, table) for table in sorted(tables))
     except sqlite3.OperationalError:
-        return True  # Locked, say: somebody works with it.
+        return True  # For example locked, because another process uses it.
     except sqlite3.DatabaseError as error:
         raise DataError(
-            f"is no SQLite database ({error}); expected one that MLflow made. Put it back as it "
-            "was, or move it away and send the runs again: halo sync RUN",
+            f"is no SQLite database ({error}); expected one that MLflow created. Restore it, or "
+            "move it away and send the runs again: halo sync RUN",
             location=str(file),
         ) from error
 
@@ -93,7 +93,7 @@ def _make(file: Path, artifacts: str) -> None:
 
 @contextmanager
 def _without_waiting(file: Path) -> Iterator[None]:
-    """Lets SQLite leave it to the system when a database is written to the disk."""
+    """Lets the operating system decide when SQLite's data are written to the disk."""
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 

@@ -1,4 +1,4 @@
-"""Links into MLflow's pages, and the command that serves them where no server runs."""
+"""Links to MLflow's pages, and the command that serves the pages if no server runs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from halo_mlflow.store.store import DATABASE, Store
 
 LABEL = "MLflow"
 LOCAL_SERVER = "http://127.0.0.1:5000"
-# Without it an experiment opens on a page about traces.
+# Without it an experiment opens with its page of traces.
 MACHINE_LEARNING = "workflowType=machine_learning"
 
 
 def about_store(store: Store, workspace: Path) -> dict[str, str]:
-    """Returns what is the same of every page: the label, the store without credentials, and `ui`.
+    """Returns the part that all pages share: the label, the store without credentials, and `ui`.
 
     Args:
-        store: Where runs are.
+        store: The store of the runs.
         workspace: The workspace, for the command that serves its database.
     """
     about = {"label": LABEL, "store": store.shown}
@@ -29,22 +29,22 @@ def about_store(store: Store, workspace: Path) -> dict[str, str]:
 
 
 def run_link(store: Store, experiment: str, run_id: str) -> str:
-    """Returns the page of a run, or of a suite; see `run_links`."""
+    """Returns the page of a run or a suite; see `run_links`."""
     return f"{_runs(store, experiment)}/{run_id}?{MACHINE_LEARNING}"
 
 
 def run_links(
     store: Store, experiment: str, run_id: str, *, traced: bool = False
 ) -> dict[str, str]:
-    """Returns name to link of further pages on a run.
+    """Returns links to further pages about a run, by name.
 
-    Where no server runs, they are as `ui_command` serves them.
+    If no server runs, the links are those that `ui_command` serves.
 
     Args:
-        store: Where the run is.
+        store: The store of the run.
         experiment: The experiment's id.
         run_id: MLflow's id of the run.
-        traced: Whether its verdicts were sent as traces.
+        traced: Whether the run's verdicts were sent as traces.
     """
     runs = _runs(store, experiment)
     one = quote(f"attributes.run_id IN ('{run_id}')")
@@ -59,10 +59,10 @@ def run_links(
 
 
 def suite_links(store: Store, experiment: str, parent: str) -> dict[str, str]:
-    """Returns name to link of further pages on a suite: all its cells in one chart.
+    """Returns links to further pages about a suite, by name: all its cells in one chart.
 
     Args:
-        store: Where it is.
+        store: The store of the suite.
         experiment: The experiment's id.
         parent: MLflow's id of the suite's run.
     """
@@ -72,10 +72,10 @@ def suite_links(store: Store, experiment: str, parent: str) -> dict[str, str]:
 
 
 def comparison_link(store: Store, run_ids: Sequence[str], experiments: Sequence[str]) -> str:
-    """Returns the page that shows runs next to each other.
+    """Returns the page that shows runs side by side.
 
     Args:
-        store: Where they are.
+        store: The store of the runs.
         run_ids: MLflow's ids of the runs.
         experiments: The ids of their experiments.
     """
@@ -93,12 +93,12 @@ def _base(store: Store) -> str:
 
 
 def experiment_link(base: str, experiment: str) -> str:
-    """Returns the page of an experiment with its curves."""
+    """Returns the page with an experiment's curves."""
     return f"{base}/#/experiments/{experiment}/runs?{MACHINE_LEARNING}&compareRunsMode=CHART"
 
 
 def ui_command(store: Store, workspace: Path) -> str:
-    """Returns the command that serves a store without a server."""
+    """Returns the command that serves a store that has no server."""
     command = ["halo", "ui", "--workspace", shown_path(workspace)]
     if store.file is None or store.file != workspace.resolve() / DATABASE:
         command += ["--uri", store.shown]

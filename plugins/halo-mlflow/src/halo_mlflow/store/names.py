@@ -1,4 +1,4 @@
-"""Names and keys that MLflow takes for what halo calls by others."""
+"""Names and keys that MLflow accepts, made from halo's names."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _EMPTY_PARTS = re.compile(r"/{2,}")
 
 
 def clean_name(name: str) -> str:
-    """Returns a name with letters, digits and ``_-. :/`` only, that reads as a relative path.
+    """Returns a name that is a relative path of letters, digits and ``_-. :/`` only.
 
-    One name that MLflow does not take would reject the whole batch it is in.
+    MLflow rejects a whole batch if it rejects one name in it.
 
     >>> clean_name("eval/test[0]/loss")
     'eval/test_0_/loss'
@@ -32,7 +32,7 @@ def clean_name(name: str) -> str:
 
 
 def flatten(tree: Any) -> dict[str, str]:
-    """Returns a tree's leaves by dotted path, as MLflow's parameters: no None and no secrets.
+    """Returns a tree's leaves by dotted path as MLflow parameters, without None and secrets.
 
     >>> flatten({"train": {"beta": 0.1, "seed": None}, "data": [{"use": "hh"}]})
     {'train.beta': '0.1', 'data.0.use': 'hh'}
@@ -63,12 +63,12 @@ def _text(value: Any) -> str:
 
 @dataclass(frozen=True)
 class PlainStages:
-    """The ids of the stages whose sections are plain.
+    """The ids of the stages whose sections have plain names.
 
     Attributes:
-        method: The last stage that trains.
-        judge: The last that judges.
-        sample: The last that samples.
+        method: Id of the last train stage.
+        judge: Id of the last judge stage.
+        sample: Id of the last sampling stage.
     """
 
     method: str | None = None
@@ -77,7 +77,7 @@ class PlainStages:
 
 
 def plain_stages(stages: Sequence[RunStage]) -> PlainStages:
-    """Returns which stages of `run.json` have plain sections."""
+    """Returns the stages of `run.json` whose sections have plain names."""
     trained = _last(stages, "model", lambda stage: bool(stage.get("loss")))
     return PlainStages(
         trained or _last(stages, "model"), _last(stages, "verdicts"), _last(stages, "samples")
@@ -90,21 +90,21 @@ def _last(stages: Sequence[RunStage], product: str, holds: Any = bool) -> str | 
 
 
 def curve_key(plain: PlainStages, stage: str, name: str) -> str:
-    """Returns the key of a curve of a stage."""
+    """Returns the key of a stage's curve."""
     return clean_name(name if stage == plain.method else f"{stage}.{name}")
 
 
 def final_key(
     plain: PlainStages, stage: str, product: str, name: str, curves: Collection[str] = ()
 ) -> str | None:
-    """Returns the key of a final number of a stage; None for a curve's last value.
+    """Returns the key of a stage's final number; None for the last value of a curve.
 
     Args:
-        plain: The stages with plain sections.
+        plain: The stages whose sections have plain names.
         stage: The stage's id.
-        product: What it makes.
+        product: The stage's product.
         name: The number's name.
-        curves: The keys of all curves so far, of any stage.
+        curves: The keys of all curves of all stages so far.
     """
     if "/" in name:
         return None
@@ -119,7 +119,7 @@ def final_key(
 
 
 def _short_names(key: str, prefix: str) -> tuple[str, ...]:
-    """Returns how a trainer calls a curve's last value; nothing for another stage's curve."""
+    """Returns a trainer's names for a curve's last value; nothing for another stage's curve."""
     curve = key.removeprefix(prefix)
     of_another = not key.startswith(prefix) or "." in curve.partition("/")[0]
     return () if of_another else (curve.rpartition("/")[2], curve.replace("/", "_"))

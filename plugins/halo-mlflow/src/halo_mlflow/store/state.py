@@ -1,6 +1,6 @@
-"""What a run's folder remembers of its MLflow runs: `mlflow.json`, by store.
+"""The record in a run's folder of its MLflow runs, by store: `mlflow.json`.
 
-The same MLflow run goes on when a run is resumed, and what it has already is not sent again.
+A resumed run continues the same MLflow run, and sends nothing that MLflow already has.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _LOCK = threading.Lock()
 
 @dataclass
 class RunState:
-    """How much of a run one store has.
+    """The record of what one store has of a run.
 
     Attributes:
         experiment_id: MLflow's id of the experiment.
         run_id: MLflow's id of the run; None before it is created.
-        status: The status it was last given.
-        failed: Whether it has a tag `halo.error`.
-        headlines: Stage to its one sentence.
-        last_steps: Metric key to the last step that was sent.
-        models: Stage to MLflow's id of its model.
+        status: The status that was last sent.
+        failed: Whether the MLflow run has a tag `halo.error`.
+        headlines: The one-sentence summary of each stage.
+        last_steps: The last step that was sent, by metric key.
+        models: MLflow's id of each stage's model.
         traced: Stages whose verdicts were sent as traces.
     """
 
@@ -43,7 +43,7 @@ class RunState:
 
 
 def load_state(path: Path, store: str) -> RunState:
-    """Returns what is remembered of a store, named by its URI without credentials."""
+    """Returns the record of a store, which is named by its URI without credentials."""
     record = _stores(path).get(store, {})
     try:
         return RunState(**record)
@@ -52,7 +52,7 @@ def load_state(path: Path, store: str) -> RunState:
 
 
 def save_state(path: Path, store: str, state: RunState) -> None:
-    """Remembers what a store has now."""
+    """Records what a store has now."""
     with _LOCK:
         write_json(path, {"schema": 1, "stores": {**_stores(path), store: asdict(state)}})
 

@@ -1,4 +1,4 @@
-"""Which MLflow store runs are tracked in, and how it is connected to."""
+"""Chooses the MLflow store that runs are tracked in, and connects to it."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Store:
     """A tracking store.
 
     Attributes:
-        uri: With credentials, if it has any: never to be shown.
-        artifacts: Where new experiments keep their files; None where a server decides.
+        uri: The URI with its credentials, if any. It must never be shown.
+        artifacts: Folder for the files of new experiments; None if a server decides.
     """
 
     uri: str = field(repr=False)
@@ -43,12 +43,12 @@ class Store:
 
     @property
     def is_server(self) -> bool:
-        """Whether an MLflow server stands behind it."""
+        """Whether the store is an MLflow server."""
         return not self._is_database
 
     @property
     def file(self) -> Path | None:
-        """The SQLite file; None for any other store."""
+        """The SQLite file of the store; None for any other store."""
         return Path(self.uri.removeprefix(_SQLITE)) if self.uri.startswith(_SQLITE) else None
 
     @property
@@ -65,13 +65,13 @@ def choose_store(uri: str | None, workspace: Path) -> Store:
     """Returns the store to use.
 
     Args:
-        uri: The option of the spec, which comes first.
-        workspace: Holds the SQLite file and the artifacts of databases.
+        uri: The option in the spec, which takes precedence.
+        workspace: The folder of the SQLite file and of the artifacts of databases.
     """
     workspace = workspace.resolve()
     chosen = uri or os.environ.get(URI_VARIABLE) or f"{_SQLITE}{workspace / DATABASE}"
     if chosen.startswith(_SQLITE):
-        # Relative to the current folder, as SQLAlchemy reads it, but for good.
+        # The path is made absolute: SQLAlchemy reads it relative to the current folder.
         chosen = _SQLITE + str(Path(chosen.removeprefix(_SQLITE)).absolute())
     store = Store(chosen, (workspace / ARTIFACTS).as_uri())
     return Store(chosen, None) if store.is_server else store
@@ -81,18 +81,18 @@ FIRST_OPEN_LIMIT_S = 120.0
 
 
 def connect(store: Store, *, timeout_s: int) -> MlflowClient:
-    """Returns a client of a store, which is there and of this MLflow's schema afterwards.
+    """Returns a client of a store, and makes sure the store exists with this MLflow's schema.
 
-    The first to open a SQLite file makes it; the others wait for it.
+    The first process that opens a SQLite file creates it; the others wait.
 
     Args:
-        store: Where.
-        timeout_s: Seconds to wait for one answer of a server.
+        store: The store.
+        timeout_s: Seconds to wait for each answer of a server.
 
     Raises:
-        DataError: When the SQLite file is no database.
+        DataError: When the SQLite file is not a database.
     """
-    # Before the import: MLflow reads its environment when it is loaded.
+    # This comes before the import, because MLflow reads its environment when it is loaded.
     _set_environment(timeout_s)
     from mlflow import MlflowClient
 
@@ -108,8 +108,8 @@ def connect(store: Store, *, timeout_s: int) -> MlflowClient:
 
 
 def _set_environment(timeout_s: int) -> None:
-    """Sets what MLflow reads when it is imported or asked; what the user set stays."""
-    # Retries are the caller's: MLflow's own would block for minutes.
+    """Sets environment variables that MLflow reads, except those that the user has set."""
+    # The caller retries, because MLflow's own retries would block for minutes.
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
     os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(timeout_s)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -118,5 +118,5 @@ def _set_environment(timeout_s: int) -> None:
 
 
 def http_status(error: MlflowException) -> int:
-    """Returns the HTTP status that an error has, or would have if a server had been asked."""
+    """Returns the HTTP status of an error, also for a store without a server."""
     return int(error.get_http_status_code())  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""`halo ui`: the runs of a workspace in MLflow's pages, on this machine only."""
+"""`halo ui`: shows the runs of a workspace in MLflow's pages, on this machine only."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ POLL_S = 0.5
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen on; others than this machine's need MLFLOW_AUTH_ADMIN_PASSWORD.",
+    help="Address to listen on. An address that other machines can reach needs "
+    "MLFLOW_AUTH_ADMIN_PASSWORD.",
 )
 @click.option("--open/--no-open", "opens", default=False, help="Open the page in a browser.")
 @output_options
@@ -67,7 +68,7 @@ def ui(workspace: str, uri: str | None, port: int, host: str, opens: bool, outpu
 
 
 def start_page(store: Store, base: str) -> str:
-    """Returns the page to open: of the only experiment with runs, else of all experiments."""
+    """Returns the page of the only experiment with runs, else the page of all experiments."""
     experiments = _experiments(store)
     if len(experiments) == 1:
         return experiment_link(base, experiments[0])
@@ -75,7 +76,7 @@ def start_page(store: Store, base: str) -> str:
 
 
 def _experiments(store: Store) -> list[str]:
-    """Returns the ids of the experiments other than MLflow's own; read without MLflow's import."""
+    """Returns the ids of the experiments except MLflow's own, without importing MLflow."""
     import sqlite3
 
     if store.file is None:
@@ -125,7 +126,7 @@ def _check_authentication(host: str) -> None:
 
 
 def _stop_on_signals() -> threading.Event:
-    """Returns an event that Ctrl-C and SIGTERM set: the normal ends of this command."""
+    """Returns an event that Ctrl-C and SIGTERM set. Both end this command normally."""
     stopped = threading.Event()
 
     def stop(number: int, frame: Any) -> None:

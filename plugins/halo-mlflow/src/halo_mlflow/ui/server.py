@@ -1,6 +1,6 @@
-"""A light MLflow server in a process of its own: two processes instead of fifteen.
+"""Runs a light MLflow server, with two processes instead of fifteen.
 
-MLflow's defaults start four workers and a job queue that halo has no use for.
+MLflow's defaults start four workers and a job queue that halo does not use.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ LAST_LINES = 15
 
 
 def server_command(host: str, port: int) -> list[str]:
-    """Returns the command of a server; the store comes with `server_environment`.
+    """Returns the command of a server. `server_environment` passes the store.
 
-    Hosts that other machines can reach are served with MLflow's basic authentication only.
+    If other machines can reach the host, the server uses MLflow's basic authentication.
     """
     names = [host, *LOOPBACK] if host in LOOPBACK else [host, socket.gethostname(), *LOOPBACK]
     allowed = ",".join(dict.fromkeys(f"{name}:{port}" for name in names))
@@ -40,17 +40,17 @@ def server_command(host: str, port: int) -> list[str]:
 
 
 def server_environment(store: Store, given: Mapping[str, str]) -> dict[str, str]:
-    """Returns the environment of a server: quiet, light, and with the store.
+    """Returns the environment of a server, with the store and without telemetry and jobs.
 
     The store's URI is not on the command line, where every user of the machine could read it.
 
     Args:
-        store: What it serves.
-        given: The environment to add to; what the user set about telemetry stays.
+        store: The store to serve.
+        given: The environment to extend. The user's telemetry setting is kept.
     """
     return {
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        # Signs the forms of the basic authentication; a new one at each start is enough.
+        # The key signs the forms of the basic authentication. A new key at each start is enough.
         "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(16),
         **given,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -60,7 +60,7 @@ def server_environment(store: Store, given: Mapping[str, str]) -> dict[str, str]
 
 
 def check_port(host: str, port: int) -> None:
-    """Raises `UserError` when something listens on a port, naming one that is free."""
+    """Raises `UserError` if a port is in use, and names a free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -87,17 +87,17 @@ def served(
     url: str,
     stopped: Callable[[], bool],
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Starts a server, yields its process once it answers or is not wanted, and ends it.
+    """Starts a server, yields its process once it answers or `stopped` is true, and ends it.
 
     Args:
-        command: From `server_command`.
-        environment: From `server_environment`.
-        folder: Its working folder; what it says goes to `mlflow-server.log` there.
-        url: Where it answers.
-        stopped: Whether it is not wanted any more.
+        command: The command from `server_command`.
+        environment: The environment from `server_environment`.
+        folder: The server's working folder. Its output goes to `mlflow-server.log` there.
+        url: The server's address.
+        stopped: Returns whether the server is no longer needed.
 
     Raises:
-        HaloError: When it does not start, with the last lines that it said.
+        HaloError: When the server does not start, with the last lines of its output.
     """
     log = folder / "mlflow-server.log"
     with log.open("wb") as output:
@@ -108,7 +108,7 @@ def served(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is ours to pass on, once.
+            start_new_session=True,  # Only this process gets Ctrl-C, and passes it on once.
         )
         try:
             _wait(process, url, log, stopped)
