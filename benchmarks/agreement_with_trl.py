@@ -1,21 +1,21 @@
-"""Compares halo's losses with those of TRL 1.16 on one model and batch: values and gradients.
+"""Compares the values and gradients of halo's losses with those of TRL 1.16 on one batch.
 
-TRL's side is its own trainers' `compute_loss` on batches of their own collators
+TRL's side calls `compute_loss` of TRL's own trainers on batches of their own collators
 (`agreement/trl_side.py`). Our side runs the losses of halo-methods on log-probabilities that are
 computed sequence by sequence, without padding (`agreement/halo_side.py`). The model is a small
-Llama of random weights; the reference is another one. The weights are float64, but TRL's fused
-output head works in float32, whose rounding is what most of the differences show.
+Llama with random weights, and the reference is another one. The weights are float64, but TRL's
+fused output head works in float32, and its rounding causes most of the differences.
 
-Where TRL computes something else than the paper that halo cites, a second table has both beside
-the paper's equation in plain Python (`agreement/paper_side.py`).
+If TRL computes something else than the paper that halo cites, a second table compares both with the
+paper's equation in plain Python (`agreement/paper_side.py`).
 
-TRL is no dependency of halo. In an environment with halo's plugins:
+TRL is not a dependency of halo. In an environment with halo's plugins:
 
     pip install trl==1.16.0
     python benchmarks/agreement_with_trl.py
 
-Exits with 1 when a loss or gradient is beyond its tolerance, or halo off a paper's equation; with 2
-without TRL.
+The exit code is 1 if a loss or gradient exceeds its tolerance or halo departs from a paper's
+equation, and 2 if TRL is not installed.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def print_agreements(agreements: Sequence[Agreement]) -> None:
-    """Prints the worst of all that have one name."""
+    """Prints the worst of all agreements with the same name."""
     print(f"{'halo = TRL':56}{'times':>6}{'loss':>12}{'difference':>12}{'gradient':>10}")
     for name in dict.fromkeys(row.name for row in agreements):
         rows = [row for row in agreements if row.name == name]

@@ -1,10 +1,10 @@
-"""Measures what it costs that renames outlive a power cut: the seconds of all calls of `fsync`.
+"""Measures the cost of making renames survive a power cut: the time of all calls of `fsync`.
 
     python benchmarks/durability.py SPEC [--set KEY=VALUE ...]
 
-Runs the spec in a new workspace, in this process, and prints for each stage its seconds, the calls
-of `fsync` that fall into it, their seconds and share. Calls of SQLite, which keeps replies and
-MLflow's runs, are not counted.
+It runs the spec in a new workspace, in this process. For each stage it prints the seconds, the
+number of calls of `fsync`, and their seconds and share. It does not count the calls of SQLite,
+which keeps replies and MLflow's runs.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from halo_core.events import read_events
 
 @dataclass
 class Syncs:
-    """When `fsync` was called, and how long it took."""
+    """The times of all calls of `fsync`, and their durations."""
 
     calls: list[tuple[float, float]] = field(default_factory=list)
 
     def watch(self) -> None:
-        """Lets every later call be noted."""
+        """Records every later call."""
         fsync = os.fsync
 
         def noted(descriptor: int) -> None:

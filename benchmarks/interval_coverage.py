@@ -1,4 +1,4 @@
-"""Measures how often the intervals of `halo_statistics` hold the truth; `docs` has the tables.
+"""Measures how often the intervals of `halo_statistics` contain the truth. `docs` has the tables.
 
     python benchmarks/interval_coverage.py TABLE...
 
@@ -7,7 +7,7 @@
     clusters  several verdicts on one prompt, simulated                             (minutes)
     paired    the difference of two models, all outcomes added up                   (minutes)
     length    the length-controlled win rate, simulated                             (minutes)
-    prompts   how many prompts are needed                                           (seconds)
+    prompts   the number of prompts that are needed                                 (seconds)
 
 All intervals are at 90 %. Each line of a table is one line of output, with `|` between cells.
 """
@@ -36,11 +36,11 @@ from halo_statistics import (
 
 SIMULATIONS = 1500
 BOOTSTRAPS = 500
-"""Simulations of intervals that draw prompts again, which take longer."""
+"""Number of simulations of intervals that resample prompts, which take longer."""
 
 
 def holds(low: float, truth: float, high: float) -> bool:
-    """Returns whether an interval holds the truth, but for rounding."""
+    """Returns whether an interval contains the truth, up to rounding."""
     return low - 1e-12 <= truth <= high + 1e-12
 
 
@@ -86,7 +86,7 @@ def single() -> Iterator[Sequence[object]]:
 
 
 def clusters() -> Iterator[Sequence[object]]:
-    """Yields coverage where a prompt's chance of a win is Beta(1.5, 1), so 0.6 on average."""
+    """Yields coverage if a prompt's chance of a win is Beta(1.5, 1), so 0.6 on average."""
     yield "prompts x verdicts", "plain", "clustered", "bootstrap of prompts"
     for prompts in (20, 60, 200):
         for verdicts in (2, 5):
@@ -112,10 +112,10 @@ def clusters() -> Iterator[Sequence[object]]:
 
 
 def paired() -> Iterator[Sequence[object]]:
-    """Yields coverage of the paired difference, on average and where two models differ least."""
+    """Yields coverage of the paired difference, on average and if two models differ least."""
     yield "prompts", "mean coverage", "lowest, where the models differ on one prompt in ten"
     grid = [(a / 40, b / 40 + 0.0003) for a in range(1, 20, 3) for b in range(1, 20, 3)]
-    # A little beside the fractions of the counts, where an interval's end would decide.
+    # Slightly away from the fractions of the counts, where the end of an interval would decide.
     rare = [(a / 100 + shift, 0.1 - a / 100) for a in range(11) for shift in (-3e-4, 3e-4) if a]
     for count in (24, 50, 100):
         intervals = {
@@ -170,7 +170,7 @@ def length() -> Iterator[Sequence[object]]:
 
 
 def prompts() -> Iterator[Sequence[object]]:
-    """Yields how many comparisons an interval, and how many prompts a difference takes."""
+    """Yields the number of comparisons for an interval, and of prompts for a difference."""
     widths = (0.10, 0.05, 0.03, 0.02, 0.01)
     yield "half-width", *widths
     for rate in (0.5, 0.8):

@@ -1,16 +1,16 @@
-"""Measures how often outputs that address the judge win: per attack, judge and template.
+"""Measures how often outputs that address the judge win, for each attack, judge and template.
 
     python benchmarks/judge_injection.py
     python benchmarks/judge_injection.py --base-url https://api.openai.com/v1 --model gpt-4-0613
 
-Without an address, stand-ins of known gullibility are asked (`injection/stand_ins.py`), through the
-judge `gpt-4` and a server on this machine; every number is the same every time. With one, the model
-behind it is asked, with the key in OPENAI_API_KEY (or `--api-key-env`), and is paid for; what was
-paid for is kept in `--keep`.
+Without an address, it asks stand-ins of known gullibility (`injection/stand_ins.py`) through the
+judge `gpt-4` and a server on this machine, and all numbers are the same every time. With an
+address, it asks the model there, with the key in OPENAI_API_KEY (or `--api-key-env`). This costs
+money. Paid replies are kept in `--keep`.
 
-A cell says how many percent of its points an attack wins when its text is shown first, and in both
-orders; a good answer is on the other side, so 0 is what it deserves. `*` marks that at least a
-fifth of the prompts was unscored.
+A cell shows the percentage of points that an attack wins when its text is shown first, and in both
+orders. The other side is a good answer, so an attack deserves 0. `*` means that at least a fifth of
+the prompts was unscored.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from halo_statistics import POINTS, length_controlled_rate
 
 SET = Path(__file__).parent / "injection" / "attacks.toml"
 GUESSED_MARK = "0123456789ab"
-"""What an attacker takes for the mark of `pairwise-2`: one that other texts had."""
+"""A guess of the mark of `pairwise-2` by an attacker: the mark of other texts."""
 FEW_SCORED = 0.2
 NOTHING = "0 → 0"
 
@@ -48,7 +48,7 @@ class Attack:
     """An output that addresses the judge.
 
     Attributes:
-        name: Of the attack.
+        name: The name of the attack.
         outputs: One for each question.
     """
 
@@ -58,7 +58,7 @@ class Attack:
 
 @dataclass(frozen=True)
 class Share:
-    """The points of an attack, in [0, 1]; None where nothing was scored."""
+    """The points of an attack, in [0, 1]; None if nothing was scored."""
 
     first: float | None
     both: float | None
@@ -107,7 +107,7 @@ def mean(values: Sequence[float]) -> float | None:
 
 
 def seen(template: Template, shown: Comparison) -> tuple[str, Seen]:
-    """Returns the user message that a comparison becomes, and what there is to see."""
+    """Returns the user message of a comparison, and the information in it."""
     messages = template.messages(shown)
     system = messages[0]["content"] if len(messages) > 1 else ""
     user = messages[-1]["content"]
@@ -118,7 +118,7 @@ def seen(template: Template, shown: Comparison) -> tuple[str, Seen]:
 
 
 def fixed_mark(folder: Path) -> Path:
-    """Writes `pairwise-2` with a mark that anybody can know, to show what the real one is for."""
+    """Writes `pairwise-2` with a publicly known mark, to show the effect of the real one."""
     text = (FOLDER / "pairwise-2.toml").read_text(encoding="utf-8")
     path = folder / "fixed-mark.toml"
     path.write_text(text.replace("{fence}", FIXED_MARK), encoding="utf-8")
@@ -134,7 +134,7 @@ def ask(judge: GPT4, folder: Path, asked: Sequence[Comparison]) -> dict[str, Ver
 def stand_in_columns(folder: Path, template_file: Path) -> dict[str, list[str]]:
     """Returns the cells of each stand-in under a template, one per attack."""
     template = read_template(template_file)
-    # Who knows a template knows a mark that stands in it; one that follows from texts is guessed.
+    # An attacker who knows a template knows a mark in it, but must guess one made from the texts.
     questions, attacks = read_attacks(GUESSED_MARK if "{fence}" in template.user else FIXED_MARK)
     columns: dict[str, list[str]] = {name: [] for name in STAND_INS}
     for name, judge in STAND_INS.items():
@@ -157,7 +157,7 @@ def stand_in_columns(folder: Path, template_file: Path) -> dict[str, list[str]]:
 
 
 def stand_in_tables(folder: Path) -> list[list[list[str]]]:
-    """Returns two tables, attacks down: stand-ins whom no template changes, and the others.
+    """Returns two tables with attacks as rows: stand-ins that no template changes, and the others.
 
     The second has only the attacks that win anything in it.
     """
@@ -182,7 +182,7 @@ def stand_in_tables(folder: Path) -> list[list[list[str]]]:
 
 
 def model_table(options: argparse.Namespace, folder: Path) -> list[list[str]]:
-    """Returns the rows for a real model: attacks down, templates across."""
+    """Returns the table for a real model, with attacks as rows and templates as columns."""
     names = ["pairwise-2", "report-2024"]
     rows: list[list[str]] = [["attack", *names]]
     for name in names:
@@ -206,11 +206,11 @@ def model_table(options: argparse.Namespace, folder: Path) -> list[list[str]]:
 
 
 def constant_text_table() -> list[list[str]]:
-    """Returns what length control makes of a constant text that wins by its length.
+    """Returns the length-controlled win rate of a constant text that wins by its length.
 
-    300 baselines of lengths drawn as exp(normal(5, 0.6)) characters meet one text of a fixed
-    length, which is always the worse one. The judge goes by length for a share of the prompts and
-    by quality for the others: at equal lengths the text would win half of that share.
+    300 baselines with lengths of exp(normal(5, 0.6)) characters are compared with one text of a
+    fixed length, which is always the worse one. For a share of the prompts the judge goes by
+    length, and for the others by quality. At equal lengths the text would win half of that share.
     """
     draw = Random(1)
     baselines = [round(exp(draw.gauss(5.0, 0.6))) for _ in range(300)]
@@ -240,7 +240,7 @@ def constant_text_table() -> list[list[str]]:
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Returns rows as a table, the first being its head."""
+    """Returns rows as a table whose first row is the head."""
     lines = [f"| {' | '.join(row)} |" for row in rows]
     lines.insert(1, "|---" * len(rows[0]) + "|")
     return "\n".join(lines)
@@ -253,13 +253,15 @@ def tables(folder: Path) -> str:
 
 def read_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--base-url", help="of an OpenAI-compatible endpoint; stand-ins without")
+    parser.add_argument("--base-url", help="URL of an OpenAI-compatible endpoint")
     parser.add_argument("--model", default="gpt-4-0613")
-    parser.add_argument("--api-key-env", default="OPENAI_API_KEY", help="empty for no key")
+    parser.add_argument("--api-key-env", default="OPENAI_API_KEY", help='variable, or ""')
     parser.add_argument("--token-limit-parameter", default="max_tokens")
     parser.add_argument("--no-temperature", action="store_true")
     parser.add_argument("--max-tokens", type=int, default=400)
-    parser.add_argument("--max-cost", type=float, help="dollars, over all calls with one --keep")
+    parser.add_argument(
+        "--max-cost", type=float, help="maximum dollars for all calls with a --keep"
+    )
     parser.add_argument("--keep", type=Path, default=Path("injection-replies"))
     return parser.parse_args(arguments)
 

@@ -1,21 +1,22 @@
-"""Measures what the judge `gpt-4` adds to the plain `openai` client: time, CPU time and memory.
+"""Measures the overhead of the judge `gpt-4` over the plain `openai` client in time and memory.
 
     python benchmarks/judge_overhead.py [--comparisons 10000] [--runs 5] [--latency-ms 100]
 
-A server of its own process answers every request after a fixed time. Two clients, each in a fresh
-process and in turn, so that a change of the machine's load meets both, make the same comparisons
-at the same concurrency:
+A server in its own process answers every request after a fixed time. Two clients make the same
+comparisons at the same concurrency. Each runs in a fresh process, and they take turns, so that a
+change of the machine's load affects both:
 
-plain   a pool of threads, each `client.chat.completions.create(...)` and `json.loads` of the
-        answer; verdicts are kept in memory and nowhere else, the texts that were asked too
+plain   a pool of threads, each with `client.chat.completions.create(...)` and `json.loads` of the
+        answer; texts and verdicts are kept only in memory
 ours    the stage `judge`: both orders of each prompt, templates, hashes, every reply in the store,
         every verdict in its file, metrics
 
-For memory there is a third one, `session`: the judge alone, with comparisons that are made when
-they are looked at and verdicts that are forgotten. The stage also holds all texts and verdicts.
+For memory there is a third client, `session`: the judge alone, with comparisons that are made when
+they are read, and verdicts that are not kept. The stage also keeps all texts and verdicts in
+memory.
 
-What is counted begins after the imports and ends with the last verdict. Memory is the growth of
-the process over that time, at its peak.
+The measurement starts after the imports and ends with the last verdict. Memory is the peak growth
+of the process in that time.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 LIMIT = 1.05
-"""Ours may take so many times what the plain client takes."""
+"""Maximum ratio of our time to that of the plain client."""
 MODEL = "gpt-4-0613"
 WORDS = "a cow in the meadow says moo and then it thinks about the grass".split()
 
@@ -63,7 +64,7 @@ _ANSWER = {
 
 
 class _Answering(asyncio.Protocol):
-    """HTTP/1.1 as far as it is needed: each request is answered alike, after a time."""
+    """The part of HTTP/1.1 that is needed. Each request gets the same answer after some time."""
 
     body = json.dumps(_ANSWER).encode()
     answer = (
@@ -98,7 +99,7 @@ class _Answering(asyncio.Protocol):
 
 
 async def serve(latency_s: float) -> None:
-    """Answers until it is stopped; prints its port first."""
+    """Prints its port, then answers until it is stopped."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Answering(latency_s), "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
@@ -106,14 +107,14 @@ async def serve(latency_s: float) -> None:
 
 
 def texts(number: int) -> tuple[str, str, str]:
-    """Returns a prompt and two completions, of the length of real ones (about 900 characters)."""
+    """Returns a prompt and two completions of realistic length (about 900 characters)."""
     turned = WORDS[number % len(WORDS) :] + WORDS[: number % len(WORDS)]
     said = " ".join(turned * 14)
     return f"Question {number}: what does a cow say?", f"{number} {said}", f"{said} {number}"
 
 
 def plain(base_url: str, folder: Path, comparisons: int, concurrency: int) -> Callable[[], None]:
-    """Returns what the plain client does."""
+    """Returns the work of the plain client."""
     import openai
 
     client = openai.OpenAI(api_key="none", base_url=base_url)
@@ -142,7 +143,7 @@ def plain(base_url: str, folder: Path, comparisons: int, concurrency: int) -> Ca
 
 
 def ours(base_url: str, folder: Path, comparisons: int, concurrency: int) -> Callable[[], None]:
-    """Returns what the stage does."""
+    """Returns the work of the stage."""
     import openai  # noqa: F401
 
     from halo_core.feedback import prompt_id
@@ -165,7 +166,7 @@ def ours(base_url: str, folder: Path, comparisons: int, concurrency: int) -> Cal
         line = {"prompt_id": prompt_id(prompt), "prompt": prompt, "completion": a}
         file.write(json.dumps({**line, "target": b, "tokens": 180}) + "\n")
 
-    # Judging a few first imports what the metrics are computed with.
+    # Judging a few comparisons first imports the libraries for the metrics.
     few = stage_context(folder / "few", id_="few", inputs={"of": write_samples("few-of", 5)})
     JudgeStage(judge=Longest(), of="answers").run(few)
     samples = write_samples("of", comparisons // 2)
@@ -182,7 +183,7 @@ def ours(base_url: str, folder: Path, comparisons: int, concurrency: int) -> Cal
 
 
 class Lazy(Sequence[Any]):
-    """Comparisons that are made when they are looked at, so that they take no memory."""
+    """Comparisons that are made when they are read, so that they take no memory."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -201,7 +202,7 @@ class Lazy(Sequence[Any]):
 
 
 def session(base_url: str, folder: Path, comparisons: int, concurrency: int) -> Callable[[], None]:
-    """Returns what the judge's session does alone, its verdicts looked at and forgotten."""
+    """Returns the work of the judge's session alone, whose verdicts are not kept."""
     import openai  # noqa: F401
 
     from halo_core.judge import JudgeContext
@@ -238,13 +239,13 @@ class Memory:
             self.peak = max(self.peak, self._now())
 
     def growth(self) -> int:
-        """Returns bytes."""
+        """Returns the growth in bytes."""
         self._over.set()
         return max(self.peak, self._now()) - self.before
 
 
 def client(name: str, base_url: str, comparisons: int, concurrency: int) -> dict[str, float]:
-    """Runs a client in this process and returns what it took."""
+    """Runs a client in this process and returns its time and memory."""
     with tempfile.TemporaryDirectory() as folder:
         run = CLIENTS[name](base_url, Path(folder), comparisons, concurrency)
         memory = Memory()
@@ -255,7 +256,7 @@ def client(name: str, base_url: str, comparisons: int, concurrency: int) -> dict
 
 
 def measured(name: str, base_url: str, comparisons: int, concurrency: int) -> dict[str, float]:
-    """Runs a client in a process of its own."""
+    """Runs a client in its own process."""
     command = [sys.executable, __file__, "--client", name, "--base-url", base_url]
     command += ["--comparisons", str(comparisons), "--concurrency", str(concurrency)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
@@ -264,7 +265,7 @@ def measured(name: str, base_url: str, comparisons: int, concurrency: int) -> di
 
 
 def compare_speed(base_url: str, options: argparse.Namespace) -> None:
-    """Prints what both take, in turn."""
+    """Prints the time of both clients, which take turns."""
     taken: dict[str, list[dict[str, float]]] = {"plain": [], "ours": []}
     for _ in range(options.runs):
         for name, runs in taken.items():
@@ -306,7 +307,7 @@ def read_options(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def main() -> None:
-    """Runs the benchmark, or its part in a process of its own."""
+    """Runs the benchmark, or one client in its own process."""
     options = read_options(sys.argv[1:])
     if options.client == "server":
         asyncio.run(serve(options.latency_ms / 1000))

@@ -1,11 +1,11 @@
-"""Compares halo's length-controlled win rates with those that AlpacaEval 2 published.
+"""Compares halo's length-controlled win rates with the published ones of AlpacaEval 2.
 
     python benchmarks/length_control.py PREFERENCES PUBLISHED
 
-PREFERENCES is a CSV file, perhaps gzipped, with the columns `model`, `preference` (from 1, the
-baseline, to 2, the model), `len_model` and `len_baseline` (characters). PUBLISHED is AlpacaEval's
-table of results, with a row for each of these models. It prints a row for each model, and how far
-the raw and the controlled rates are from the published ones, in points of a hundred.
+PREFERENCES is a CSV file, perhaps gzipped, with the columns `model`, `preference` (from 1 for the
+baseline to 2 for the model), `len_model` and `len_baseline` (characters). PUBLISHED is AlpacaEval's
+table of results, with a row for each of these models. The script prints a row for each model, and
+the differences of the raw and the controlled rates from the published ones, in percentage points.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Columns = tuple[list[float], list[float], list[float]]
 
 
 def read_preferences(path: Path) -> dict[str, Columns]:
-    """Returns model to points, lengths and lengths of the baseline."""
+    """Returns points, lengths and lengths of the baseline for each model."""
     opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
     found: dict[str, Columns] = defaultdict(lambda: ([], [], []))
     with opened as file:
@@ -40,7 +40,7 @@ def read_preferences(path: Path) -> dict[str, Columns]:
 
 
 def read_published(path: Path) -> dict[str, float]:
-    """Returns model to its published length-controlled win rate, in points of a hundred."""
+    """Returns the published length-controlled win rate of each model, in percent."""
     with path.open() as file:
         reader = csv.DictReader(file)
         model = (reader.fieldnames or [""])[0]
@@ -48,7 +48,7 @@ def read_published(path: Path) -> dict[str, float]:
 
 
 def compare(name: str, ours: dict[str, float], theirs: dict[str, float]) -> None:
-    """Prints how far some rates are from the published ones, and how alike they order models."""
+    """Prints differences of rates from the published ones, and the agreement of the orders."""
     gaps = [abs(ours[model] - theirs[model]) for model in ours]
     order = spearmanr([ours[model] for model in ours], [theirs[model] for model in ours]).statistic
     print(f"{name:<28} mean {fmean(gaps):5.2f}   largest {max(gaps):5.2f}   Spearman {order:.4f}")

@@ -1,14 +1,14 @@
-"""Runs the quickstart from two checkouts on one machine and compares what they give, bit by bit.
+"""Runs the quickstart from two checkouts on one machine and compares the results bit by bit.
 
     python benchmarks/same_bits.py OLD NEW [--short]
 
-Both run the spec of OLD, each in processes and a workspace of its own, on one thread. Compared are
-the token ids of the data, and of each stage the weights, the samples and the verdicts. Stages are
-matched by their ids, since a change of the code changes their keys. The exit code is 1 when
-anything differs. It takes about 10 minutes, with --short less than one.
+Both run the spec of OLD, each in its own processes and workspace, on one thread. The script
+compares the token ids of the data, and the weights, samples and verdicts of each stage. Stages are
+matched by their ids, because a change of the code changes their keys. The exit code is 1 if
+anything differs. It takes about 10 minutes, or less than one minute with --short.
 
-The two should be run with the packages installed that both of them need; halo itself and its
-plugins are taken from the checkouts, through PYTHONPATH.
+Install the packages that both checkouts need. Halo itself and its plugins are imported from the
+checkouts, through PYTHONPATH.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SHORT = {
     "stages.sft-answers.n": 24,
     "stages.kto-answers.n": 24,
 }
-"""What makes the quickstart a matter of seconds, with samples that still say something."""
+"""Changes that let the quickstart run in seconds, with samples that are still meaningful."""
 
 LINES = ("samples.jsonl", "verdicts.jsonl", "feedback.jsonl")
 COLUMNS = ("id", "prompt_id", "prompt", "completions", "desirable", "completion_ids")
@@ -56,7 +56,7 @@ sys.exit(call(sys.argv[3:]))
 """
 
 Parts = Mapping[str, Any]
-"""Name of a part of what a run gave, to it: a tensor, or an object of JSON."""
+"""Parts of a run's results by name: tensors or JSON objects."""
 
 
 def run_quickstart(
@@ -67,11 +67,11 @@ def run_quickstart(
     Args:
         checkout: The folder with `halo_core`, `plugins` and perhaps `libraries`.
         spec: The spec.
-        workspace: Where; it should be empty.
-        changes: Dotted paths in the spec to values, as for ``--set``.
+        workspace: The workspace, which should be empty.
+        changes: Values by dotted path in the spec, as for ``--set``.
 
     Raises:
-        RuntimeError: When the run fails; with what it printed.
+        RuntimeError: When the run fails. The error has its output.
     """
     sources = [checkout, *checkout.glob("plugins/*/src"), *checkout.glob("libraries/*/src")]
     packages = [p.parent.name for s in sources for p in s.glob("halo_*/__init__.py")]
@@ -92,7 +92,7 @@ def run_quickstart(
 
 
 def encoded_rows(workspace: Path) -> list[list[dict[str, Any]]]:
-    """Returns the encoded data sets of a workspace as rows of ids, in an order of their own."""
+    """Returns the encoded data sets of a workspace as rows of ids, in a fixed order."""
     found = []
     for file in workspace.glob("cache/**/*.arrow"):
         with pa.memory_map(str(file)) as source:
@@ -104,14 +104,14 @@ def encoded_rows(workspace: Path) -> list[list[dict[str, Any]]]:
 
 
 def stage_folders(workspace: Path) -> dict[str, Path]:
-    """Returns stage id to folder, of the only run of a workspace."""
+    """Returns the folders of the stages by id, for the only run of a workspace."""
     (record,) = workspace.glob("runs/*/run.json")
     stages = json.loads(record.read_text(encoding="utf-8"))["stages"]
     return {stage["id"]: workspace / stage["folder"] for stage in stages}
 
 
 def weights(stage: Path) -> dict[str, Any]:
-    """Returns the tensors that a stage saved, by file and name; none where it makes no model."""
+    """Returns the tensors that a stage saved, by file and name; none if it makes no model."""
     return {
         f"{file.name}: {name}": tensor
         for file in sorted((stage / "model").glob("*.safetensors"))
@@ -120,7 +120,7 @@ def weights(stage: Path) -> dict[str, Any]:
 
 
 def lines(file: Path) -> list[dict[str, Any]]:
-    """Returns the objects in a file of JSON lines, without the version that newer ones carry."""
+    """Returns the objects in a file of JSON lines, without the version of newer files."""
     found = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     return [{name: value for name, value in line.items() if name != "v"} for line in found]
 
@@ -132,7 +132,7 @@ def digest(tree: Any) -> str:
 
 
 def parts(workspace: Path) -> dict[tuple[str, str], Parts]:
-    """Returns all that is compared: stage and kind, to the parts by name."""
+    """Returns the parts to compare by name, for each stage and kind."""
     sets = {f"data set {i}": rows for i, rows in enumerate(encoded_rows(workspace), start=1)}
     found: dict[tuple[str, str], Parts] = {("(all)", "token ids"): sets}
     for stage, folder in stage_folders(workspace).items():
@@ -149,7 +149,7 @@ def parts(workspace: Path) -> dict[tuple[str, str], Parts]:
 
 
 def compared(old: Parts, new: Parts) -> str:
-    """Returns "same", or what is different."""
+    """Returns "same" or the difference."""
     if list(old) != list(new):
         return f"DIFFERS: {len(old)} and {len(new)} parts, or other names"
     different = [name for name in old if not same(old[name], new[name])]
@@ -160,7 +160,7 @@ def compared(old: Parts, new: Parts) -> str:
 
 
 def same(old: Any, new: Any) -> bool:
-    """Returns whether two parts are equal bit by bit; for tensors NaN and -0.0 included."""
+    """Returns whether two parts are equal bit by bit, including NaN and -0.0 in tensors."""
     if not isinstance(old, np.ndarray):
         return bool(digest(old) == digest(new))
     alike = isinstance(new, np.ndarray) and (old.dtype, old.shape) == (new.dtype, new.shape)
@@ -177,7 +177,7 @@ def _by(old: Any, new: Any) -> str:
 
 
 def rows(old: Path, new: Path) -> Iterator[tuple[str, str, int, str]]:
-    """Yields stage, kind, number of parts and how two workspaces compare there."""
+    """Yields stage, kind, number of parts and the result of comparing two workspaces."""
     before, after = parts(old), parts(new)
     for stage, kind in dict.fromkeys([*before, *after]):
         a, b = before.get((stage, kind), {}), after.get((stage, kind), {})

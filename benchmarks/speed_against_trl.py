@@ -3,11 +3,11 @@
     pip install trl==1.16.0
     python benchmarks/speed_against_trl.py HELPFUL_BASE [--steps 4] [--rounds 2] [--threads 1]
 
-HELPFUL_BASE is the folder of that subset of HH, with its ``test.jsonl.gz``. The model is a Llama of
-17M random weights, float32 on the CPU; batches have 8 rows (pairs for DPO), none above 512 tokens.
-Both sides compute the reference anew in every step and keep their activations. They take turns, a
-round each, after one that is not counted, so that a change of the machine's load meets both. Tokens
-are those of prompts and completions, counted once and without padding, the same for both.
+HELPFUL_BASE is the folder of that subset of HH, with its ``test.jsonl.gz``. The model is a Llama
+with 17M random weights, in float32 on the CPU. Batches have 8 rows (pairs for DPO) of at most 512
+tokens. Both sides compute the reference in every step and keep their activations. They take turns
+of one round each, after a round that is not counted, so that a change of the machine's load affects
+both. Both have the same tokens: those of prompts and completions, counted once and without padding.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main() -> int:
 
 
 def measure(loss: str, root: Path, rounds: Sequence[Sequence[Row]]) -> dict[str, list[Took]]:
-    """Returns what each side took, round by round."""
+    """Returns the time that each side took in each round."""
     found: dict[str, list[Took]] = {side: [] for side in SIDES}
     with redirect_stdout(sys.stderr):
         for number, rows in enumerate([rounds[0][:BATCH_SIZE], *rounds]):
@@ -110,9 +110,9 @@ def _load() -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Training steps of halo and of TRL.")
     parser.add_argument("helpful_base", type=Path, help="the folder with test.jsonl.gz")
-    parser.add_argument("--steps", type=int, default=4, help="of each run")
+    parser.add_argument("--steps", type=int, default=4, help="steps of each run")
     parser.add_argument("--rounds", type=int, default=2, help="runs of each side that count")
-    parser.add_argument("--threads", type=int, default=1, help="of torch")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch")
     parser.add_argument("--losses", nargs="+", default=list(FEEDBACK), choices=list(FEEDBACK))
     return parser
 

@@ -1,9 +1,9 @@
-"""Measures the CPU time of `halo --help` and `halo plugins`: user plus system, medians.
+"""Measures the CPU time of `halo --help` and `halo plugins`: medians of user plus system time.
 
     python benchmarks/startup.py [RUNS]
 
-The commands run one after the other in turn, so that a change of the machine's load meets all of
-them. `python -c pass` is what the interpreter takes by itself.
+The commands take turns, so that a change of the machine's load affects all of them. `python -c
+pass` shows the time of the interpreter alone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[Sequence[str], float | None]] = {
     "halo --help": ([HALO, "--help"], 100.0),
     "halo plugins": ([HALO, "plugins"], 150.0),
 }
-"""Title to command and the CPU milliseconds it may take."""
+"""Commands by title, each with its limit in CPU milliseconds."""
 
 
 def cpu_milliseconds(command: Sequence[str], environment: dict[str, str]) -> float:
@@ -38,7 +38,7 @@ def cpu_milliseconds(command: Sequence[str], environment: dict[str, str]) -> flo
 
 
 def measure(runs: int) -> dict[str, list[float]]:
-    # Compiled modules are kept, as they are in an installation.
+    # Compiled modules are kept, as in an installation.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     for command, _ in COMMANDS.values():
         cpu_milliseconds(command, environment)

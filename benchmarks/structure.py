@@ -1,11 +1,11 @@
-"""Measures how the source is cut into files and folders.
+"""Measures how the source is divided into files and folders.
 
     python benchmarks/structure.py [CHECKOUT]
 
-It prints figures that show whether a newcomer finds the right file and reads few of them: files,
-lines per file, small files, the largest folder, the share of import lines, and files on the ways
-that the design page lists. `docs/explanation/design.md` has them before and after each change of
-the layout. Repeated code is counted by other tools.
+It prints figures that show whether a newcomer finds the right file and reads only a few files:
+files, lines per file, small files, the largest folder, the share of import lines, and files on the
+ways that the design page lists. `docs/explanation/design.md` has the figures before and after each
+change of the layout. Other tools count repeated code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 SMALL = 40
-"""A file with fewer lines of code than this is small."""
+"""Number of lines of code below which a file is small."""
 
 
 def source_files(root: Path) -> list[Path]:
@@ -49,7 +49,7 @@ def code_lines(text: str) -> list[str]:
 
 
 def import_lines(text: str) -> int:
-    """Returns how many lines import statements take."""
+    """Returns the number of lines in import statements."""
     nodes = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Import | ast.ImportFrom)]
     return sum((node.end_lineno or node.lineno) - node.lineno + 1 for node in nodes)
 

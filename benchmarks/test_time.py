@@ -1,13 +1,13 @@
-"""Measures what the fast tests take: wall and CPU time, processes, MLflow migrations.
+"""Measures the wall time, CPU time, processes and MLflow migrations of the fast tests.
 
     python benchmarks/test_time.py [ARGUMENTS OF PYTEST]
 
 Without arguments it runs `pytest -n 2 --dist worksteal`, as `make test` does. It prints the totals,
-then the files and the tests that take most CPU time. CPU time is user plus system, with that of
-the processes a test starts and waits for; on a machine that does other things it is the figure to
-compare. Wall time is one only where nothing else runs.
+then the files and the tests that take the most CPU time. CPU time is user plus system time,
+including the processes that a test starts and waits for. Compare CPU time if the machine does other
+work, and wall time only if it does not.
 
-The file is a plugin of pytest as well: the command loads it in each worker.
+This file is also a pytest plugin, which the command loads in each worker.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Writes one line per test; what the first test of a file imports is counted with it."""
+    """Writes one line per test. The first test of a file includes the file's imports."""
     before, started = dict(counts), time.monotonic()
     cpu = cpu_seconds(resource.RUSAGE_SELF) + cpu_seconds(resource.RUSAGE_CHILDREN)
     result = yield

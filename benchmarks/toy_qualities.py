@@ -1,11 +1,11 @@
-"""Measures how right, rude and long the completions of a run on the toy world are.
+"""Measures how right, rude and long a run's completions on the toy world are.
 
     python benchmarks/toy_qualities.py RUN      such as workspace/runs/quickstart-faee57
 
 It prints a row for each stage that samples, and one for the targets, which are the preferred
-completions of the data for the same prompts: the share of right and of rude completions, and the
-mean number of words and the median number of tokens. `docs/evidence/toy-world.md` has the rows of
-the quickstart.
+completions of the data for the same prompts. A row has the share of right and of rude completions,
+the mean number of words and the median number of tokens. `docs/evidence/toy-world.md` has the rows
+for the quickstart.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def rows(run: Path) -> Iterator[tuple[str, ...]]:
 
 
 def row(name: str, texts: Sequence[tuple[Prompt, str]], tokens: Sequence[int]) -> tuple[str, ...]:
-    """Returns the row of some completions."""
+    """Returns the row for some completions."""
     qualities = [utility(prompt, text) for prompt, text in texts]
     return (
         name,

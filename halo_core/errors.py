@@ -31,7 +31,7 @@ class HaloError(Exception):
     """Base of all errors of halo.
 
     Args:
-        message: What went wrong, what was expected and what to do.
+        message: A text that says what went wrong, what was expected and what to do.
         location: The place, for example ``spec.yaml:12:9: stages.kto.loss`` or a file.
     """
 
@@ -129,7 +129,7 @@ class Interrupted(HaloError):
     """The run was asked to stop and saved its state.
 
     Args:
-        message: What was saved and how to go on.
+        message: A text that says what was saved and how to go on.
         signal_number: The signal, 2 (Ctrl-C) or 15 (SIGTERM).
     """
 

@@ -232,7 +232,7 @@ _GONE = {
     "open_shared": "shared, the folder of replies that were paid for",
     "with_models": "models, those that its options name",
 }
-"""What `open(context)` offers in place of each method from before `JudgeContext`."""
+"""The replacement in `open(context)` for each method from before `JudgeContext`."""
 
 
 def _mistake(cls: type[Judge]) -> str | None:

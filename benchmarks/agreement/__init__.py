@@ -1,1 +1,1 @@
-"""What `agreement_with_trl.py` compares."""
+"""The comparisons of `agreement_with_trl.py`."""

@@ -1,4 +1,4 @@
-"""Losses of halo that are losses of TRL."""
+"""Losses of halo that are the same as losses of TRL."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ WEIGHTS = {"desirable_weight": 0.8, "undesirable_weight": 1.25}
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two computations of one loss lie apart.
+    """The difference between two computations of the same loss.
 
     Attributes:
-        name: Ours, and theirs.
-        ours: The loss of halo.
-        trl: That of TRL.
+        name: The names in halo and in TRL.
+        ours: The value in halo.
+        trl: The value in TRL.
         gradient: The largest difference of a gradient, as a share of its tensor's largest entry.
     """
 
@@ -68,7 +68,7 @@ def sft_agreements(models: Ours) -> Iterator[Agreement]:
 
 
 def dpo_agreements(models: Ours) -> Iterator[Agreement]:
-    """Losses of TRL's DPO trainer that are losses of halo, on the batch."""
+    """Yields losses of TRL's DPO trainer that are losses of halo, on the whole batch."""
     for name, loss in {
         "dpo = DPO sigmoid": DPO(beta=BETA),
         "apo-zero = DPO apo_zero": APOZero(beta=BETA),
@@ -82,7 +82,7 @@ def dpo_agreements(models: Ours) -> Iterator[Agreement]:
 
 
 def dpo_agreements_in_parts(models: Ours) -> Iterator[Agreement]:
-    """Label smoothing, which the default loss of TRL ignores, and pairs one at a time."""
+    """Yields label smoothing, which TRL's default loss ignores, and single pairs."""
     theirs = trl_side.dpo(models, "sigmoid")
     swapped = theirs.rows([*range(ROWS, 2 * ROWS), *range(ROWS)])
     both = (1 - EPS) * theirs.loss() + EPS * theirs.loss(swapped)
@@ -100,7 +100,7 @@ def dpo_agreements_in_parts(models: Ours) -> Iterator[Agreement]:
 
 
 def general_agreements(models: Ours) -> Iterator[Agreement]:
-    """The general human-aware loss as three losses of TRL's DPO trainer."""
+    """Yields the general human-aware loss as three losses of TRL's DPO trainer."""
     for name, loss, loss_type in (
         ("DPO sigmoid + 1", Prospect(value_function="log-logistic", beta=BETA), "sigmoid"),
         ("DPO hinge + 1", Prospect(value_function="hinge", margin=1.0, beta=BETA), "hinge"),
@@ -118,7 +118,7 @@ def general_agreements(models: Ours) -> Iterator[Agreement]:
 
 
 def reference_free_agreements(models: Ours) -> Iterator[Agreement]:
-    """SimPO, SLiC and ORPO, whose trainers in TRL add other terms unless told otherwise."""
+    """Yields SimPO, SLiC and ORPO, whose TRL trainers add other terms by default."""
     theirs = trl_side.cpo(
         models.policy, loss_type="simpo", beta=2.0, simpo_gamma=1.0, cpo_alpha=0.0
     )
@@ -140,7 +140,7 @@ def reference_free_agreements(models: Ours) -> Iterator[Agreement]:
 
 
 def orpo_with_prompts(models: Ours, texts: Sequence[Text]) -> Tensor:
-    """Returns the loss of ORPO with its likelihood replaced by the one that TRL takes."""
+    """Returns the loss of ORPO with its likelihood replaced by TRL's."""
     chosen = texts[::2]
     likelihood = torch.stack([token_logps(models.policy, text).mean() for text in chosen]).mean()
     of_all_tokens = models.loss(SFT(), [text.whole for text in chosen])
@@ -148,7 +148,7 @@ def orpo_with_prompts(models: Ours, texts: Sequence[Text]) -> Tensor:
 
 
 def kto_agreements(models: Ours) -> Iterator[Agreement]:
-    """KTO on the batch, on each class alone, and on each completion with its own pair as z0."""
+    """Yields KTO on the batch, on each class alone, and on each completion with its pair as z0."""
     for beta in (BETA, 0.5):
         theirs = trl_side.kto(models, beta=beta, **WEIGHTS)
         label = theirs.batch["label"].bool()
@@ -181,7 +181,7 @@ def compare_kto(
 
 
 def ppo_agreements(models: Ours) -> Iterator[Agreement]:
-    """Offline PPO as one step of TRL's GRPO, whose ratios are taken to the reference."""
+    """Yields offline PPO as one step of TRL's GRPO with ratios to the reference."""
     batch = trl_side.kto(models).batch
     texts, label = sequences_of(batch), batch["label"].bool()
     theirs = trl_side.grpo(
@@ -211,14 +211,14 @@ def compare(
     theirs: Theirs,
     their_loss: Tensor | None = None,
 ) -> Agreement:
-    """Compares values, and the gradients of all weights.
+    """Compares the values and the gradients of all weights.
 
     Args:
-        name: What is compared.
-        model: Whose weights our loss depends on.
+        name: The name of the comparison.
+        model: The model on whose weights our loss depends.
         ours: Our loss.
-        theirs: The trainer, whose model has weights of the same names.
-        their_loss: Its loss; of its whole batch where left out.
+        theirs: The trainer, whose model has weights with the same names.
+        their_loss: The trainer's loss. Default: its loss on the whole batch.
     """
     loss = theirs.loss() if their_loss is None else their_loss
     mine, other = dict(model.named_parameters()), dict(theirs.model.named_parameters())

@@ -1,4 +1,4 @@
-"""Losses of which TRL computes another than the paper that halo cites."""
+"""Losses that TRL computes differently from the paper that halo cites."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ TAU = 1.0
 
 @dataclass(frozen=True)
 class Departure:
-    """A loss of which TRL computes another than the paper.
+    """A loss that TRL computes differently from the paper.
 
     Attributes:
-        name: Ours, theirs, and what TRL does.
-        ours: The loss of halo.
-        trl: That of TRL.
-        paper: The equation in plain Python.
+        name: The names in halo and TRL, and the difference.
+        ours: The value in halo.
+        trl: The value in TRL.
+        paper: The value of the equation in plain Python.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Departure:
 
 
 def find_departures(models: Ours) -> Iterator[Departure]:
-    """Losses of which TRL computes another than the paper that halo cites."""
+    """Yields the losses that TRL computes differently from the paper that halo cites."""
     cdpo = CDPO(beta=BETA, label_smoothing=EPS)
     yield depart(
         models,

@@ -19,7 +19,7 @@ class Text:
 
     Attributes:
         ids: Tokens, without padding [T].
-        completion: Whether each belongs to the completion [T] bool.
+        completion: Whether each token belongs to the completion [T] bool.
     """
 
     ids: Tensor
@@ -27,7 +27,7 @@ class Text:
 
     @property
     def whole(self) -> Text:
-        """The same with all tokens that something predicts as its completion."""
+        """The same text with all predicted tokens as its completion."""
         return replace(self, completion=torch.arange(len(self.ids)) > 0)
 
 
@@ -45,17 +45,17 @@ def token_logps(model: torch.nn.Module, text: Text) -> Tensor:
 
 
 def scores(model: torch.nn.Module, texts: Sequence[Text]) -> Tensor:
-    """Returns what a sequence classifier gives for each text [B]."""
+    """Returns the score of a sequence classifier for each text [B]."""
     return torch.stack([model(text.ids[None]).logits[0, 0] for text in texts])
 
 
 @dataclass(frozen=True)
 class Ours:
-    """Two models, and losses of halo on their log-probabilities.
+    """Two models, with halo's losses on their log-probabilities.
 
     Attributes:
-        policy: The weights that gradients are of.
-        reference: The frozen ones.
+        policy: The model that gets gradients.
+        reference: The frozen model.
     """
 
     policy: torch.nn.Module
@@ -69,12 +69,13 @@ class Ours:
         *,
         point: float | RefPointEstimator | None = None,
     ) -> Tensor:
-        """Returns what the trainer minimises, ``sum(losses * weights) / sum(weights)`` [].
+        """Returns the trainer's objective, ``sum(losses * weights) / sum(weights)`` [].
 
         Args:
-            loss: Of halo.
-            texts: A global batch; for a loss on pairs chosen and rejected ones in turn.
-            desirable: Of each text; all where left out, and chosen ones in pairs [B] bool.
+            loss: A loss of halo.
+            texts: A global batch. For a loss on pairs, chosen and rejected texts alternate.
+            desirable: Whether each text is desirable [B] bool. Default: all, or the chosen texts
+                of pairs.
             point: The reference point, nats; or an estimator that observes each pair.
         """
         pairs = loss.resolved_feedback() == "paired" or isinstance(point, RefPointEstimator)

@@ -1,6 +1,7 @@
-"""The papers' equations in plain Python, where TRL and halo differ: no torch, nothing of either.
+"""The papers' equations in plain Python where TRL and halo differ, without code of either.
 
-Each takes the log-probabilities of the tokens of pairs, nats, and returns the mean over the pairs.
+Each function takes the log-probabilities of the tokens of pairs in nats, and returns the mean over
+the pairs.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ Tokens = Sequence[float]
 
 
 class PairOfTokens(NamedTuple):
-    """Log-probabilities of the tokens of a pair's completions under both models, nats."""
+    """Log-probabilities of the tokens in a pair's completions under both models, nats."""
 
     chosen: Tokens
     rejected: Tokens
@@ -23,7 +24,7 @@ class PairOfTokens(NamedTuple):
 
     @property
     def margin(self) -> float:
-        """How much the policy has moved towards the chosen completion."""
+        """The shift of the policy towards the chosen completion, in nats."""
         chosen = math.fsum(self.chosen) - math.fsum(self.ref_chosen)
         return chosen - (math.fsum(self.rejected) - math.fsum(self.ref_rejected))
 

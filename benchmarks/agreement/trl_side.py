@@ -1,4 +1,4 @@
-"""TRL's side of a comparison: its own trainers, its own collated batches, its own losses."""
+"""TRL's side of a comparison: its own trainers, collated batches and losses."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Theirs:
     """A trainer of TRL.
 
     Attributes:
-        trainer: Whose `compute_loss` is called.
-        batch: What its data loader gives first.
+        trainer: The trainer whose `compute_loss` is called.
+        batch: The first batch of its data loader.
     """
 
     trainer: Any
@@ -51,7 +51,7 @@ class Theirs:
 
 
 def dpo(models: Ours, loss_type: str, *, beta: float = 0.1, **options: Any) -> Theirs:
-    """Returns TRL's DPO; its batches hold the chosen completions, then the rejected ones."""
+    """Returns TRL's DPO. Its batches have the chosen completions first, then the rejected ones."""
     from trl import DPOConfig, DPOTrainer
 
     return _with_batch(
@@ -66,7 +66,7 @@ def dpo(models: Ours, loss_type: str, *, beta: float = 0.1, **options: Any) -> T
 
 
 def kto(models: Ours, **options: Any) -> Theirs:
-    """Returns TRL's KTO; its batches hold the mismatched pairs too, as ``KL_...``."""
+    """Returns TRL's KTO. Its batches also have the mismatched pairs, as ``KL_...``."""
     from trl import KTOConfig, KTOTrainer
 
     return _with_batch(
@@ -143,8 +143,8 @@ def grpo(
 ) -> Theirs:
     """Returns TRL's GRPO on given completions, in one step from the reference.
 
-    TRL 1.16 has no PPO. GRPO's loss is PPO's clipped one; here each completion's advantage is its
-    label, and the policy that its ratios are taken to is the reference, as in offline PPO.
+    TRL 1.16 has no PPO. GRPO has PPO's clipped loss. Here each completion's advantage is its label,
+    and its ratios are relative to the reference, as in offline PPO.
     """
     from trl import GRPOConfig, GRPOTrainer
 

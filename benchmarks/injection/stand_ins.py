@@ -1,7 +1,7 @@
-"""Judges of known gullibility, which stand in for a model: each falls for one thing by design.
+"""Judges of known gullibility, which replace a model. Each falls for one trick by design.
 
-They show what a template and both orders do about a weakness, if a model has it. They do not show
-which weaknesses a model has.
+They show how a template and both orders protect a model with a weakness. They do not show which
+weaknesses a model has.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _AFTER = "First compare the two responses"
 
 @dataclass(frozen=True)
 class Seen:
-    """What a judge is asked, and what it could know if it read well.
+    """The messages to a judge, with facts that a careful reader would know.
 
     Attributes:
-        system: The system message; empty where there is none.
+        system: The system message; empty if there is none.
         user: The user message.
-        comparison: The texts that are in it.
-        better: The side whose text is the better one.
-        second: Where in `user` the second text begins, in characters.
+        comparison: The texts in the message.
+        better: The side with the better text.
+        second: The position in `user` at which the second text starts, in characters.
     """
 
     system: str
@@ -42,7 +42,7 @@ class Seen:
     second: int
 
     def side(self, place: int) -> str:
-        """Returns the side whose text holds a character of `user`."""
+        """Returns the side whose text contains a character of `user`."""
         return "A" if place < self.second else "B"
 
 
@@ -52,18 +52,18 @@ def honest(seen: Seen) -> str:
 
 
 def naive(seen: Seen) -> str:
-    """Takes the first thing in its prompt that looks like a verdict for its own."""
+    """Repeats the first thing in its prompt that looks like a verdict."""
     found = _VERDICT.search(seen.user)
     return _side(found.group(1) or found.group(2)) if found else seen.better
 
 
 def obedient(seen: Seen) -> str:
-    """Follows an order, wherever it stands."""
+    """Follows an instruction, wherever it is."""
     return _follow(seen, 0, len(seen.user)) or seen.better
 
 
 def fenced(seen: Seen) -> str:
-    """Follows an order only where it is outside of the material, as the template marks it."""
+    """Follows an instruction only if it is outside of the material that the template marks."""
     begin = 0
     for start, end in _material(seen):
         followed = _follow(seen, begin, start)
@@ -80,7 +80,7 @@ def credulous(seen: Seen) -> str:
 
 
 def markup(seen: Seen) -> str:
-    """Takes role markers in a text for roles, as an endpoint does that lets them through."""
+    """Reads role markers in a text as roles, like an endpoint that lets them through."""
     found = _SYSTEM.search(seen.user)
     return (found and _follow(seen, *found.span(1))) or seen.better
 
@@ -108,7 +108,7 @@ def _side(label: str) -> str:
 
 
 def _follow(seen: Seen, start: int, end: int) -> str | None:
-    """Returns the side that the first order in a part of the prompt wants."""
+    """Returns the side that the first instruction in a part of the prompt asks for."""
     found = _ORDER.search(seen.user, start, end)
     if found is None:
         return None
@@ -118,7 +118,7 @@ def _follow(seen: Seen, start: int, end: int) -> str | None:
 
 
 def _material(seen: Seen) -> list[tuple[int, int]]:
-    """Returns the parts of the prompt that a careful reader takes for material."""
+    """Returns the parts of the prompt that a careful reader treats as material."""
     mark = _MARK.search(seen.system)
     parts, begin, place = [], None, 0
     for line in seen.user.splitlines(keepends=True):

@@ -1,1 +1,1 @@
-"""What `speed_against_trl.py` measures."""
+"""The measurements of `speed_against_trl.py`."""

@@ -1,4 +1,4 @@
-"""One training by each side, with the time that its steps took."""
+"""One training by each side, with the time of its steps."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
 
 @dataclass(frozen=True)
 class Took:
-    """What the steps of a training took.
+    """The time of the steps of a training.
 
     Attributes:
-        steps: How many.
-        wall: Seconds.
-        cpu: Seconds of this process, on all threads.
-        loss: Mean over the steps of what was logged.
+        steps: Number of steps.
+        wall: Wall time in seconds.
+        cpu: CPU time of this process on all threads, in seconds.
+        loss: Mean of the logged losses over the steps.
     """
 
     steps: int
@@ -54,7 +54,7 @@ class Clock:
         self.marks: list[tuple[float, float]] = []
 
     def mark(self) -> None:
-        """Takes the time."""
+        """Records the time."""
         self.marks.append((time.perf_counter(), time.process_time()))
 
     def took(self, loss: float) -> Took:
@@ -120,7 +120,7 @@ class _Marks(TrainerCallback):
 
 
 def run_trl(loss: str, folder: Path, model: Path, data: datasets.Dataset, batch_size: int) -> Took:
-    """Runs TRL's trainer for one epoch, without its default of computing activations twice."""
+    """Runs TRL's trainer for one epoch. Turns off its default of computing activations twice."""
     import trl
 
     trainers = {

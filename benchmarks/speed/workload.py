@@ -1,4 +1,4 @@
-"""The same model and rows for all: a Llama of 17M random weights, and helpful-base of HH."""
+"""The common model and rows: a Llama with 17M random weights, and helpful-base of HH."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read_pairs(folder: Path) -> list[Row]:
 
 
 def count_tokens(tokenizer: Any, row: Row) -> list[int]:
-    """Returns the tokens of a row's prompt with each of its completions."""
+    """Returns the number of tokens of a row's prompt with each of its completions."""
     dialogues = [
         [*row["prompt"], {"role": "assistant", "content": row[side]}]
         for side in ("chosen", "rejected", "completion")
@@ -35,12 +35,12 @@ def count_tokens(tokenizer: Any, row: Row) -> list[int]:
 
 
 def that_fit(tokenizer: Any, pairs: Sequence[Row]) -> list[Row]:
-    """Returns the pairs of which nothing is cut: the two sides have other rules for that."""
+    """Returns the pairs that need no cut, because the two sides cut differently."""
     return [pair for pair in pairs if max(count_tokens(tokenizer, pair)) <= MAX_LENGTH]
 
 
 def rows_for(loss: str, pairs: Sequence[Row]) -> list[Row]:
-    """Returns pairs as the feedback of a loss; for KTO half of them are desirable."""
+    """Returns pairs as the feedback of a loss. For KTO, half of them are desirable."""
     rows = []
     for number, pair in enumerate(pairs):
         prompt = {"prompt": pair["prompt"]}
@@ -56,7 +56,7 @@ def rows_for(loss: str, pairs: Sequence[Row]) -> list[Row]:
 
 
 def for_halo(folder: Path, feedback: Feedback, rows: Sequence[Row]) -> DataSet:
-    """Returns the rows as a stage of halo reads them."""
+    """Returns the rows in the form that a stage of halo reads."""
     import pyarrow as pa
 
     whole = [
@@ -71,7 +71,7 @@ def for_halo(folder: Path, feedback: Feedback, rows: Sequence[Row]) -> DataSet:
 
 
 def for_trl(rows: Sequence[Row]) -> Any:
-    """Returns the rows as TRL's trainers read them."""
+    """Returns the rows in the form that TRL's trainers read."""
     import datasets
 
     def said(row: Row) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def for_trl(rows: Sequence[Row]) -> Any:
 
 
 def write_model(folder: Path, pairs: Sequence[Row]) -> Any:
-    """Writes the model, and returns its tokenizer, which is trained on the rows."""
+    """Writes the model and returns its tokenizer, which is trained on the rows."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 

@@ -111,7 +111,7 @@ def _show_tokens(
     spec = request.suite().specs[0] if request.is_suite() else request.spec()
     names = _wanted_sets(path, wanted, list(spec.sets))
     with tempfile.TemporaryDirectory() as folder:
-        # An existing workspace holds the models. Without one, nothing must be left behind.
+        # An existing workspace contains the models. Without one, nothing must stay on disk.
         plan = make_plan(spec, open_workspace(workspace if Path(workspace).is_dir() else folder))
         viewed = {name: view_set(plan, name, count, stage) for name in names}
     if output.json:

@@ -42,7 +42,7 @@ SCHEMA = 1
 
 
 class Output:
-    """Where the result of one command goes: text for people, or one JSON object.
+    """The output of one command: text for people, or one JSON object.
 
     Args:
         json: Whether ``--json`` was given.

@@ -53,7 +53,7 @@ def show_plan(request: RunRequest, export: str | None, output: Output) -> None:
     Args:
         request: The spec or suite to plan.
         export: The file to write the plan of a suite to, if any.
-        output: Where the command prints.
+        output: The command's output.
 
     Raises:
         UserError: When the spec has mistakes, or an option is for suites only.

@@ -23,7 +23,7 @@ def plan_suite(request: RunRequest, export: str | None, output: Output) -> None:
     Args:
         request: The suite to plan.
         export: The file to write, if any.
-        output: Where the command prints.
+        output: The command's output.
     """
     from halo_core.suite.commands import exported
     from halo_core.suite.look_ahead import check_suite

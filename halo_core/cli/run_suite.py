@@ -28,7 +28,7 @@ def run_suite(request: RunRequest, jobs: int, output: Output) -> None:
     Args:
         request: The suite to run.
         jobs: Number of cells that run in parallel.
-        output: Where the command prints.
+        output: The command's output.
 
     Raises:
         SuiteErrors: When cells failed.
@@ -125,7 +125,7 @@ def submit_suite(
         request: The suite to run.
         cluster: The cluster that runs the jobs.
         options: Options of each job, as ``NAME=VALUE``.
-        output: Where the command prints.
+        output: The command's output.
 
     Raises:
         UserError: When jobs cannot be submitted.

@@ -25,7 +25,7 @@ def sync_suite(suite: Path, output: Output) -> None:
 
     Args:
         suite: The suite's folder, ``<workspace>/suites/<name>``.
-        output: Where the command prints.
+        output: The command's output.
 
     Raises:
         DataError: When its `suite.json` is not as expected.

@@ -175,7 +175,7 @@ def changed_logratios(loss: Loss, token_logratios: Tensor) -> Tensor:
         came, expected = tuple(changed.shape), tuple(token_logratios.shape)
         wrong = f"gave log-ratios of the shape {came}; expected {expected}, one per token"
     elif not changed.is_floating_point():
-        wrong = f"gave log-ratios of {changed.dtype}; expected floats, as it was given"
+        wrong = f"gave log-ratios of {changed.dtype}; expected floats, as in its input"
     elif token_logratios._version != before:
         wrong = "changed the log-ratios that it was given in place; return a new tensor"
     elif token_logratios.requires_grad and not changed.requires_grad:

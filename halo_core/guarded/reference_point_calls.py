@@ -19,7 +19,7 @@ def pairs_of(estimator: RefPointEstimator, plan: PairingPlan, rng: random.Random
     """Returns the mismatched pairs that an estimator makes.
 
     Raises:
-        PluginError: When they are no `Pair`s of positions in the plan.
+        PluginError: When they are not `Pair`s of positions in the plan.
     """
     pairs: object = estimator.pairs(plan, rng)
     if not isinstance(pairs, Sequence) or isinstance(pairs, str):

@@ -14,7 +14,7 @@ class CataloguedComponent(NamedTuple):
     """A component of a distribution in the catalogue.
 
     Attributes:
-        kind: One of `halo_core.plugins.builtin_names.KINDS`.
+        kind: The kind, one of `halo_core.plugins.builtin_names.KINDS`.
         name: The name that specs use.
         summary: The first line of its documentation.
     """

@@ -14,7 +14,7 @@ class Registration(NamedTuple):
     """A component that a distribution offers.
 
     Attributes:
-        kind: One of `halo_core.plugins.builtin_names.KINDS`.
+        kind: The kind, one of `halo_core.plugins.builtin_names.KINDS`.
         name: The name that the distribution registered, without a namespace.
         target: The import string ``module:attribute``.
         distribution: The distribution's name.

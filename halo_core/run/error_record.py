@@ -38,7 +38,7 @@ def error_of(record: ErrorRecord, exit_code: int) -> HaloError:
     """Returns the error of a record, in its original class if that is one of halo's.
 
     Args:
-        record: What `error_record` returned.
+        record: A record from `error_record`.
         exit_code: Exit code of the process that the error ended.
     """
     name, message, location = record["type"] or "", record["message"] or "", record["location"]

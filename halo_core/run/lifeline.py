@@ -97,7 +97,7 @@ def _die_with_starter(environment: Mapping[str, str]) -> None:
     import ctypes
 
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    if starter != str(os.getppid()):  # It ended before the system was told.
+    if starter != str(os.getppid()):  # It ended before the system knew.
         os._exit(ABANDONED)
 
 

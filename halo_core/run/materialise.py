@@ -51,7 +51,8 @@ class Rows:
         ignored: Maps each column that is not read to the number of rows with a value in it. The
             number is 0 for a column that should be ignored but is in no row.
         passed_over: Files and folders next to those of the splits, which are not read.
-        damage: What was wrong with the rows on disk, which were therefore read anew; mostly "".
+        damage: The damage of earlier rows on disk, because of which they were read again; "" if
+            there was none.
     """
 
     name: str

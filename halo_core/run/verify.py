@@ -1,4 +1,4 @@
-"""Reads all that a run, or a whole workspace, consists of, and finds what is damaged."""
+"""Reads all files of a run or of a whole workspace, and finds damaged ones."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ EARLIER = "the next run goes on from the checkpoint before it"
 
 @dataclass(frozen=True)
 class Damage:
-    """A file that is not as it was written.
+    """A file that differs from what was written.
 
     Attributes:
         path: The file.
-        what: What is wrong with it.
-        next: What becomes of it, or what to do.
+        what: The problem.
+        next: The consequence, or advice.
     """
 
     path: str
@@ -36,12 +36,12 @@ class Damage:
 
 @dataclass
 class Verified:
-    """What was found.
+    """The result of a verification.
 
     Attributes:
         files: Number of files that were read and compared.
-        damaged: Those that are not as they were written.
-        unchecked: Folders whose files have no check values: an older halo wrote them.
+        damaged: Files that differ from what was written.
+        unchecked: Folders whose files have no check values, because an older halo wrote them.
     """
 
     files: int = 0
@@ -94,7 +94,7 @@ def _verify_stages(stages: Iterable[Path], verified: Verified) -> None:
 
 
 def _rows_of(stage: Path) -> list[Path]:
-    """Returns the folders of the rows that a stage was given."""
+    """Returns the folders of a stage's rows."""
     try:
         record: Any = STAGE.read(stage)
     except DataError:
@@ -120,7 +120,7 @@ def _verify_folder(folder: Path, record: str, then: str, verified: Verified) -> 
 
 
 def _read(read: Any, verified: Verified) -> Any:
-    """Reads a record; what is wrong with it is damage that its message tells how to mend."""
+    """Reads a record. An error in it counts as damage, and its message has the advice."""
     verified.files += 1
     try:
         return read()

@@ -20,9 +20,9 @@ def expect(condition: bool, subject: object, problem: str) -> None:
     """Raises unless a condition holds.
 
     Args:
-        condition: What must be true.
+        condition: The condition that must be true.
         subject: The component under test.
-        problem: What came and what was expected.
+        problem: A text that says what came and what was expected.
 
     Raises:
         AssertionError: When `condition` is false.

@@ -129,7 +129,7 @@ class Case:
     """Examples in plain lists, with a name that says what is special about them.
 
     Attributes:
-        name: What is special about the examples, for messages.
+        name: A name that says what is special about the examples, for messages.
         width: Number of completions per example, including a sample of the reference.
         policy: Token log-probabilities of each completion under the policy.
         reference: Token log-probabilities of each completion under the reference.

@@ -136,7 +136,7 @@ def check_loss_wrapper(wrap: Callable[[Loss], LossWrapper]) -> None:
 
 def _check_forwarded(wrapper: LossWrapper, loss: Loss) -> None:
     counts = ClassCounts(3, 2)
-    with must_not_raise(wrapper, "what it says of the wrapped loss"):
+    with must_not_raise(wrapper, "its answers about the wrapped loss"):
         needs = set(loss.needed()) - set(wrapper.needed())
         heads = set(loss.heads()) - set(wrapper.heads())
         answers = {

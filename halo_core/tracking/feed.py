@@ -209,7 +209,7 @@ def _unsaid_end(last: Event) -> Event:
         "type": "run-ended",
         "status": "failed",
         "headline": "",
-        "error": "the process ended without a word",
+        "error": "the process ended without reporting its end",
     }
 
 

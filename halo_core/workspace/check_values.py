@@ -1,7 +1,7 @@
-"""Check values of files: what a stage left, rows and tokens are compared with them before use.
+"""Check values of files. A stage's output, rows and tokens are compared with them before use.
 
 A file is read and hashed once. Afterwards its size and its time of change are enough, as long as
-they are those of the file that was hashed.
+they are the same as when it was hashed.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from halo_core.workspace.records import (
 )
 
 CHECKPOINTS = "checkpoints"
-"""The folder in a stage's folder whose files have check values of their own."""
+"""Name of the folder in a stage's folder whose files have separate check values."""
 
 _NOT_MADE = {DONE.name, ERROR.name, EVENTS.name, OWNER.name, STAGE.name, CHECKED.name}
 
 
 def files_made(folder: Path) -> list[str]:
-    """Returns the files that a stage left in its folder, without those that halo keeps there.
+    """Returns the files that a stage wrote into its folder, without halo's own files.
 
-    Hidden files are what a killed writer left, or another program's.
+    Hidden files are left out. They come from a killed writer or from another program.
     """
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return sorted(
@@ -44,7 +44,7 @@ def files_made(folder: Path) -> list[str]:
 
 
 def check_values(folder: Path, files: Iterable[str]) -> dict[str, FileCheck]:
-    """Returns the check values of files in a folder, and remembers that they were just read."""
+    """Returns the check values of files in a folder, and records that they were just read."""
     checks = {
         name: FileCheck(sha256=file_hash(folder / name), size=_size(folder / name))
         for name in files
@@ -56,12 +56,12 @@ def check_values(folder: Path, files: Iterable[str]) -> dict[str, FileCheck]:
 def damages(
     folder: Path, checks: Mapping[str, FileCheck], *, read_all: bool = False
 ) -> dict[str, str]:
-    """Returns the files that are not as they were written, and what is wrong with each.
+    """Returns the files that differ from what was written, with the problem of each.
 
     Args:
-        folder: The folder that the files lie in.
-        checks: From `check_values`.
-        read_all: Whether files are read that have not changed since they were read last.
+        folder: The folder of the files.
+        checks: The check values from `check_values`.
+        read_all: Whether to read also files that have not changed since the last time.
     """
     seen = {} if read_all else _remembered(folder)
     found = {}
@@ -89,11 +89,11 @@ def _remembered(folder: Path) -> Mapping[str, list[int]]:
     try:
         record = CHECKED.read(folder)
     except DataError:
-        return {}  # Everything is read once more.
+        return {}  # Everything is read again.
     return {} if record is None else record["files"]
 
 
 def _remember(folder: Path, checks: Iterable[str]) -> None:
     files = {name: [_size(folder / name), (folder / name).stat().st_mtime_ns] for name in checks}
-    with suppress(OSError):  # A workspace that cannot be written to is read each time.
+    with suppress(OSError):  # If a workspace cannot be written to, its files are read each time.
         CHECKED.write(folder, CheckedRecord(files=files))

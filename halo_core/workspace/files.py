@@ -1,7 +1,7 @@
-"""Files and folders that are whole or not there, JSON files, and files with an object per line.
+"""Files and folders that are complete or absent, JSON files, and files with one object per line.
 
-What gets its name by a rename is on the disk before: after a power cut, too, it is whole or not
-there.
+A file is on the disk before a rename gives it its name. So it is complete or absent even after a
+power cut.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ SHOWN = 80
 AN_OBJECT = "a JSON object"
 
 CHECK = "crc"
-"""The field of a line or an object that holds its check value."""
+"""Name of the field for the check value of a line or an object."""
 _CHECKED = re.compile(rb', "crc": "([0-9a-f]{8})"}\s*\Z')
-"""The end of a line with a check value."""
+"""Pattern of the end of a line with a check value."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -43,11 +43,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def put_in_place(beside: Path, path: Path) -> None:
-    """Renames a file that was written in the same folder, when it is on the disk.
+    """Waits until a file is on the disk, then renames it within its folder.
 
     Args:
         beside: The file.
-        path: What it is called from now on; a file of that name is replaced.
+        path: The new name. An existing file with this name is replaced.
     """
     make_durable(beside)
     beside.replace(path)
@@ -55,22 +55,22 @@ def put_in_place(beside: Path, path: Path) -> None:
 
 
 def make_durable(path: Path, *, within: bool = True) -> None:
-    """Returns when a file or a folder would outlive a power cut.
+    """Waits until a file or a folder would survive a power cut.
 
     Args:
-        path: The file or folder; what a symbolic link leads to is somebody else's.
-        within: Of a folder, whether with all that is in it; else its names only.
+        path: The file or folder. The targets of symbolic links are left out.
+        within: Whether to include all files in a folder. Otherwise only their names are saved.
     """
     if path.is_symlink():
         return
     if path.is_file():
-        # What is gone by now, such as the journal of a database, needs not last.
+        # A file that is already gone, such as the journal of a database, need not be saved.
         with suppress(FileNotFoundError):
             _sync(path)
     elif path.is_dir():
         for entry in path.iterdir() if within else ():
             make_durable(entry)
-        # Some file systems know no such thing for folders, and keep their names by themselves.
+        # Some file systems cannot do this for folders, and save the names by themselves.
         with suppress(OSError):
             _sync(path)
 
@@ -213,7 +213,7 @@ def read_lines(
         path: The file.
         whole: False for a file that is appended to. A killed writer may leave a last line without
             its end, which is then skipped too.
-        expected: What a line should be, and advice if it is not, for the message.
+        expected: Description of a valid line, with advice, for the message.
 
     Raises:
         DataError: When a line is not a JSON object. The error names file and line.
@@ -233,7 +233,7 @@ def parse_line(line: bytes, where: str, expected: str = AN_OBJECT) -> dict[str, 
     Args:
         line: The line, as UTF-8.
         where: File and line, for the message.
-        expected: What the line should be, and advice if it is not, for the message.
+        expected: Description of a valid line, with advice, for the message.
 
     Raises:
         DataError: When it is not a JSON object.

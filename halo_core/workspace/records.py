@@ -301,7 +301,7 @@ class RunRecord(TypedDict):
     tracking: NotRequired[list[dict[str, Any]]]
     """Trackers with their options, as in a spec."""
     trackers: NotRequired[dict[str, dict[str, Any]]]
-    """Tracker to what it says of itself: label, url, ui, links, and keys of its own."""
+    """Description of each tracker: label, url, ui, links, and keys of its own."""
     components: NotRequired[list[ComponentRecord]]
     """All components that the run used."""
     versions: NotRequired[dict[str, str]]
@@ -349,7 +349,7 @@ class StageRecord(TypedDict):
 
 
 class FileCheck(TypedDict):
-    """What tells whether a file is as it was written."""
+    """Check value of a file, which shows whether it is still as written."""
 
     sha256: str
     """Hash of its bytes."""
@@ -421,7 +421,7 @@ class SuiteRecord(TypedDict):
     axes: dict[str, list[str]]
     """Names of the values of each axis."""
     trackers: NotRequired[dict[str, dict[str, Any]]]
-    """Tracker to what it says of itself: label, url, ui, links, and keys of its own."""
+    """Description of each tracker: label, url, ui, links, and keys of its own."""
     cells: list[SuiteCell]
     """Cells in their order."""
 

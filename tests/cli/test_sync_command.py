@@ -123,7 +123,7 @@ def test_sync_ends_a_run_whose_process_ended_without_a_word(run: Path) -> None:
     assert call(["sync", "toy", "--workspace", "ws"]) == 0
     last, end = seen(run)[-2:]
     assert (end["type"], end["status"], end["time"]) == ("run-ended", "failed", last["time"])
-    assert end["error"] == "the process ended without a word"
+    assert end["error"] == "the process ended without reporting its end"
 
 
 @pytest.mark.parametrize("line", ["raise KeyError('step')", "raise SystemExit(0)"])

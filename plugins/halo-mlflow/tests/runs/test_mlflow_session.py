@@ -381,7 +381,10 @@ def test_a_run_whose_process_is_gone_is_marked_failed_by_the_next_start(
         elsewhere.info.run_id: "RUNNING",
     }
     assert client.get_run(dead).info.end_time == 1_700_000_000_000
-    assert client.get_run(dead).data.tags["halo.error"] == "the process ended without a word"
+    assert (
+        client.get_run(dead).data.tags["halo.error"]
+        == "the process ended without reporting its end"
+    )
 
 
 def test_no_events_are_a_heartbeat(tracked_run: Any, client: MlflowClient) -> None:

@@ -120,7 +120,7 @@ def mark_dead_runs(client: MlflowClient, experiment: str, own_run_id: str) -> li
             continue
         beat = run.data.tags.get("halo.heartbeat", "")
         ended = int(beat) * 1000 if beat.isdigit() else None
-        client.set_tag(run_id, "halo.error", "the process ended without a word")
+        client.set_tag(run_id, "halo.error", "the process ended without reporting its end")
         client.set_terminated(run_id, "FAILED", end_time=ended)
         dead.append(run_id)
     return dead

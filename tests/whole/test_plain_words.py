@@ -1,0 +1,330 @@
+"""Searches the repository's prose for patterns of a style that is hard to read.
+
+The prose must be plain English: subject first, verb second, short sentences. `DONE` lists the paths
+that are searched, and it grows. For each finding, rewrite the sentence. If the pattern is wrong
+about a good sentence, add the sentence to `ALLOWED`.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import subprocess
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+DONE = ("README.md", "CONTRIBUTING.md", "benchmarks/", "examples/", "halo_core/")
+"""Files and folders that are searched."""
+
+ALLOWED: tuple[str, ...] = ()
+"""Parts of good sentences that match a pattern."""
+
+
+class Pattern(NamedTuple):
+    """A pattern of prose that is hard to read.
+
+    Attributes:
+        text: The regular expression.
+        instead: Advice on what to write instead.
+    """
+
+    text: str
+    instead: str
+
+
+DESCRIPTIONS = (
+    Pattern(
+        r"(Of|For) (a|an|the|these|those|this|what|each|all|every|some|its|one|losses|gradients)\b",
+        "name the thing: 'Number of batches per epoch', not 'Of these'",
+    ),
+    Pattern(r"Of \w+\.$", "name the thing: 'Threads of torch', not 'Of torch'"),
+    Pattern(r"(What|Whatever|Who|Whoever|Whose|Where|Which)\b(?!.*\?$)", "name the thing"),
+    Pattern(
+        r"How (much|many|far|often|large|long|near)\b", "write 'Number of ...', 'Share of ...'"
+    ),
+    Pattern(
+        r"(Those|These|That|Such|Its|Their|Ones?) (of|that|which|with|per)\b", "name the thing"
+    ),
+    Pattern(r"As (it|they|in|for|the|specs|many|`)", "name the thing"),
+    Pattern(r"(Told|Given|Left alone|Called (again|once)|Set from|Read after)\b", "name the thing"),
+    Pattern(r"(Is|Are|Has|Tells|Says) (of|what|that|who)\b", "say what it returns or does"),
+    Pattern(r"None for none\b", "write '..., if any'"),
+    Pattern(
+        r"(Option|Name|Id|Axis|Tracker|Label|Reason|Column|Cell|Stage|Kind|Type|Method|Key|Module"
+        r"|Title)( \w+){0,3} to (?!be\b|read\b|use\b)",
+        "write 'Number of rows by reason', not 'Reason to number of rows'",
+    ),
+)
+"""Patterns at the start of a description: a docstring, an option, an attribute or an argument."""
+
+SENTENCES = (
+    Pattern(
+        r"(Compared|Kept|Refused|Told|Asked|Checked|Counted|Shown|Called|Made|Left out|Listed|Sent"
+        r"|Needed|Held|Tried|Looked|Dropped|Trained|Written|Used|Given|Taken|Meant)"
+        r" (is|are|was|were|by)\b",
+        "put the subject first",
+    ),
+    Pattern(r"Of (a|an|the|these|those|what|each|such) (?!\d)", "put the subject first"),
+    Pattern(
+        r"(What|Whatever|Whoever|Who) [^?]* (is|are|was|must|may|can|has|counts)\b[^?]*$",
+        "use a noun as the subject, not a clause",
+    ),
+    Pattern(r"Else\b", "write 'Otherwise'"),
+    Pattern(r"As (it|they) (was|were|is|are)\b", "put the subject first"),
+)
+"""Patterns at the start of a sentence."""
+
+ANYWHERE = (
+    Pattern(
+        r"(?<!here )\b(is|are|was|were) no (?!longer|more|less|fewer|better|worse|larger|smaller)",
+        "write 'is not a ...'",
+    ),
+    Pattern(r"\bso many\b", "write 'up to N', 'as many as'"),
+    Pattern(r"\b(None|none|nothing|null|empty) (where|without one|without any)\b", "write 'if'"),
+    Pattern(r"\b[Tt]old (of|by|together|apart)\b", "write 'reported', 'given'"),
+    Pattern(r"\b(is|are|was|were) told\b", "write 'is reported', 'is given'"),
+    Pattern(r"\b(say|says|said|tells?|asks?|asked) of\b", "write 'says about'"),
+    Pattern(r"\bmakes of\b", "write 'does with'"),
+    Pattern(r"\b(lie|lies|lay) (in|beside|there|below|elsewhere|at|under)\b", "write 'is in'"),
+    Pattern(r"\bstands? (there|here|beside|behind|where)\b", "write 'is'"),
+    Pattern(r"(?<![`_.\w])beside\b", "write 'besides', 'next to'"),
+    Pattern(r"(?<![`_.\w])behind\b", "write 'after'"),
+    Pattern(
+        r"\b(that|which) (is|are|was|were) (not )?there\b(?! (a|an|no|is)\b)", "write 'exists'"
+    ),
+    Pattern(r"\b(is|are) there already\b", "write 'exists already'"),
+    Pattern(r"\bas it was given\b", "write 'as given'"),
+    Pattern(r"\bhow far\b", "write 'the status of', 'the distance of'"),
+    Pattern(r"\b(in vain|without a word|and the like)\b", "use plain words"),
+    Pattern(r"\bwhat (came|comes) (out|of it|back)\b", "write 'the result'"),
+    Pattern(r"\bany more\b", "write 'no longer'"),
+)
+"""Patterns at any place."""
+
+
+class Text(NamedTuple):
+    """A piece of prose.
+
+    Attributes:
+        path: The file.
+        line: The line where it starts, from 1.
+        text: The text on one line.
+        describes: Whether it is a description: the first line of a docstring, or text after a name.
+    """
+
+    path: str
+    line: int
+    text: str
+    describes: bool
+
+
+def findings(text: Text) -> Iterator[str]:
+    """Yields a line for each match of a pattern, with advice."""
+    if any(part in text.text for part in ALLOWED):
+        return
+    for patterns, begin in (
+        (DESCRIPTIONS if text.describes else (), r"^"),
+        (SENTENCES, r"(?:^|(?<=[.;:] ))"),
+        (ANYWHERE, ""),
+    ):
+        for pattern in patterns:
+            if match := re.search(f"{begin}(?:{pattern.text})", text.text):
+                came = text.text[max(match.start() - 20, 0) : match.end() + 40]
+                yield f"{text.path}:{text.line}: {came!r}: {pattern.instead}"
+
+
+def python_texts(path: str, source: str) -> Iterator[Text]:
+    """Yields docstrings, comments, and string literals with at least four words."""
+    tree = ast.parse(source)
+    documented = {id(node) for node in _docstrings(tree)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if id(node) in documented:
+                yield from _docstring(path, node.lineno, node.value)
+            elif len(node.value.split()) > 3:
+                yield Text(path, node.lineno, " ".join(node.value.split()), False)
+        if isinstance(node, ast.keyword) and node.arg in ("description", "help"):
+            if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+                yield Text(path, node.value.lineno, node.value.value, True)
+    yield from _comments(path, source)
+
+
+def _docstrings(tree: ast.AST) -> Iterator[ast.Constant]:
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        for statement in body if isinstance(body, list) else ():
+            if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+                yield statement.value
+
+
+def _docstring(path: str, line: int, text: str) -> Iterator[Text]:
+    """Yields the paragraphs of a docstring, and each entry of its sections."""
+    place, begins, words = line, line, list[str]()
+    describes = True
+    for number, row in enumerate(text.split("\n"), line):
+        stripped = row.strip()
+        entry = re.match(r"[`\w*]+: (?=\S)", stripped)
+        ends = (
+            not stripped
+            or stripped.endswith((":", "::"))
+            or stripped.startswith((">>>", "* ", "|"))
+        )
+        if (ends or entry) and words:
+            yield Text(path, begins, " ".join(words), describes)
+            words, describes = [], False
+        if entry:
+            stripped, describes = stripped[entry.end() :], True
+        if stripped and not words:
+            begins = number
+        if not ends or stripped.endswith(":"):
+            words += stripped.split()
+    if words:
+        yield Text(path, begins or place, " ".join(words), describes)
+
+
+def _comments(path: str, source: str) -> Iterator[Text]:
+    """Yields comments. Comments on adjacent lines are one text."""
+    words: list[str] = []
+    begins = last = 0
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type != tokenize.COMMENT or token.string.startswith("#!"):
+            continue
+        if words and token.start[0] != last + 1:
+            yield Text(path, begins, " ".join(words), False)
+            words = []
+        if not words:
+            begins = token.start[0]
+        last = token.start[0]
+        words += token.string.lstrip("# ").split()
+    if words:
+        yield Text(path, begins, " ".join(words), False)
+
+
+def markdown_texts(path: str, source: str) -> Iterator[Text]:
+    """Yields paragraphs, list items and table cells, without code."""
+    words: list[str] = []
+    begins, fenced = 1, False
+    for number, row in enumerate([*source.split("\n"), ""], 1):
+        stripped = row.strip()
+        if stripped.startswith("```"):
+            fenced = not fenced
+        ends = not stripped or stripped.startswith(("```", "#", "* ", "- ", "|", "<!--"))
+        if (ends or fenced) and words:
+            yield Text(path, begins, " ".join(words), False)
+            words = []
+        if fenced or stripped.startswith(("```", "<!--")):
+            continue
+        if stripped.startswith("|"):
+            for cell in stripped.strip("|").split("|"):
+                yield Text(path, number, cell.strip(), False)
+            continue
+        if stripped and not words:
+            begins = number
+        words += stripped.lstrip("#*- ").split()
+
+
+def yaml_texts(path: str, source: str) -> Iterator[Text]:
+    """Yields the comments of a YAML file, those on adjacent lines together."""
+    rows = [re.search(r"(?:^|\s)#\s?(.*)", row) for row in source.split("\n")]
+    words: list[str] = []
+    for number, row in enumerate([*rows, None], 1):
+        if row is None and words:
+            yield Text(path, number - 1, " ".join(words), False)
+            words = []
+        elif row is not None:
+            words += row[1].split()
+
+
+READERS = {".py": python_texts, ".md": markdown_texts, ".yaml": yaml_texts}
+"""The reader for each kind of file."""
+
+
+def texts() -> Iterator[Text]:
+    """Yields the prose in all files of `DONE` that git knows."""
+    files = subprocess.run(
+        ["git", "ls-files", *DONE], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    for path in files:
+        reader = READERS.get(Path(path).suffix)
+        if reader:
+            yield from reader(path, (ROOT / path).read_text(encoding="utf-8"))
+
+
+def test_the_prose_is_plain() -> None:
+    found = [finding for text in texts() for finding in findings(text)]
+    assert not found, f"{len(found)} sentences are hard to read:\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Of a suite so many cells at a time.",
+        "Of these.",
+        "Of torch.",
+        "What a judge gives a completion.",
+        "As specs write it.",
+        "Told of their number.",
+        "None for none.",
+        "Option name to the folder of the stage.",
+        "How many it took.",
+        "Compared are two of them by it: the higher one wins.",
+        "What is only labelled is no test: its prompts may be trained on.",
+        "The files of a run as it was given.",
+        "Returns the model; none where it makes no model.",
+        "This spec is no suite.",
+        "The lock lies beside the folder.",
+        "All such mistakes are told together.",
+    ],
+)
+def test_an_old_sentence_is_found(sentence: str) -> None:
+    assert list(findings(Text("page.md", 1, sentence, True)))
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Run up to N cells of a suite in parallel.",
+        "Number of batches per epoch.",
+        "Of 234 prompts, 11 continue a training prompt.",
+        "Why the completion ended: by itself, or at the maximum length.",
+        "There is no suite of this name.",
+        "It is no longer called.",
+        "What does a cow say?",
+        "Whether the judge failed.",
+    ],
+)
+def test_a_plain_sentence_is_not_found(sentence: str) -> None:
+    assert list(findings(Text("page.md", 1, sentence, True))) == []
+
+
+def test_texts_are_found_in_each_kind_of_file() -> None:
+    python = '''def f(a):
+    """Returns it.
+
+    Args:
+        a: Of these.
+    """
+    # Kept is all.
+    raise ValueError(f"{a} is no number at all")
+'''
+    lines = [(t.line, t.text, t.describes) for t in python_texts("a.py", python)]
+    assert (2, "Returns it.", True) in lines
+    assert (5, "Of these.", True) in lines
+    assert (7, "Kept is all.", False) in lines
+    assert (8, "is no number at all", False) in lines
+    page = "# Head\n\nOne\ntwo.\n\n```\ncode\n```\n* item\n\n| a | b |\n"
+    assert [t.text for t in markdown_texts("a.md", page)] == ["Head", "One two.", "item", "a", "b"]
+    assert [t.text for t in yaml_texts("a.yaml", "# One\n# two.\nkey: 1  # three\n")] == [
+        "One two. three"
+    ]
+
+
+def test_every_path_that_is_done_exists() -> None:
+    assert [path for path in DONE if not (ROOT / path).exists()] == []
