@@ -1,4 +1,4 @@
-"""How a stage learns that Ctrl-C or SIGTERM came: by a look now and then, or at once."""
+"""Tells a stage about Ctrl-C or SIGTERM, either at its next check or at once."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from halo_core.errors import Interrupted
 
 
 class StoppedNow(KeyboardInterrupt):
-    """Ends a block of `StopFlag.at_once`, wherever it is; caught there.
+    """Ends a block of `StopFlag.at_once`, which catches it.
 
-    It is no `Exception`: what bears the failures of plugins and templates must let it through.
+    It is not an `Exception`, so that code which tolerates errors of plugins and templates lets it
+    through.
     """
 
 
@@ -28,11 +29,11 @@ class StopFlag:
         """Asks the stage to stop at the next check.
 
         Raises:
-            StoppedNow: In a signal handler, where what it interrupts is to be stopped at once.
+            StoppedNow: In a signal handler, if the interrupted block must stop at once.
         """
         self.signal_number = signal_number
         self._event.set()
-        # Signal handlers run in the main thread, and so interrupt nothing else.
+        # Signal handlers run in the main thread, so they interrupt only that thread.
         if self._at_once and threading.current_thread() is threading.main_thread():
             raise StoppedNow
 
@@ -52,12 +53,12 @@ class StopFlag:
     def at_once(self, kept: str) -> Iterator[None]:
         """Stops a block within one Python instruction, and not at the next check.
 
-        For work that has nothing to save: loading, tokenising, a template that may never end. What
-        the block writes must be whole or not there, as if it were killed. A call of a library that
-        runs without Python, such as the tokenisation of one batch, ends first.
+        This is for work that has nothing to save: loading, tokenising, a template that may never
+        end. The block's files must be complete or absent at any time, as if it were killed. A call
+        of a library that runs without Python, such as the tokenisation of one batch, ends first.
 
         Args:
-            kept: What was kept, and how to go on.
+            kept: A text that says what was kept and how to go on.
 
         Raises:
             Interrupted: When a signal came before or while the block ran.

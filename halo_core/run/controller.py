@@ -218,7 +218,7 @@ class Runner:
                 ahead.check(rows, Path(folder))
 
     def _look_ahead(self, todo: Sequence[PlannedStage]) -> tuple[StageRows, StageRows, LookAhead]:
-        """Returns the rows of the stages to do, with them those of models that are there.
+        """Returns the new stages' rows, all rows including existing models', and the look-ahead.
 
         Raises:
             SpecErrors: All mistakes that are found before anything is computed.
