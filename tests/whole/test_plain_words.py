@@ -20,7 +20,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-DONE = ("README.md", "CONTRIBUTING.md", "benchmarks/", "examples/", "halo_core/")
+DONE = ("CHANGELOG.md", "README.md", "CONTRIBUTING.md", "benchmarks/", "examples/", "halo_core/")
 """Files and folders that are searched."""
 
 ALLOWED: tuple[str, ...] = ()
