@@ -1,7 +1,7 @@
 """The statistics of judging: win rates, their intervals, and tests of their differences.
 
-Plain numbers in, plain numbers out. numpy and scipy are imported by the functions that need them,
-so importing this package costs nothing.
+All functions take and return plain numbers. Each function imports numpy and scipy when it needs
+them, so importing this package costs nothing.
 """
 
 from halo_statistics.agreement import accuracy, cohen_kappa, krippendorff_alpha

@@ -12,11 +12,11 @@ from halo_statistics.intervals import Proportion, proportion
 def accuracy(
     given: Sequence[Hashable], truth: Sequence[Hashable], *, confidence: float = 0.9
 ) -> Proportion:
-    """Returns the share of labels that are right, with its exact interval.
+    """Returns the share of correct labels, with its exact interval.
 
     Args:
         given: The labels of a judge.
-        truth: What they should be.
+        truth: The correct labels.
         confidence: Confidence of the interval, in (0, 1).
 
     Raises:
@@ -31,19 +31,19 @@ def accuracy(
 
 
 def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
-    """Returns Cohen's kappa: the agreement of two raters beyond what chance would give.
+    """Returns Cohen's kappa: the agreement of two raters beyond chance.
 
-    With the share of agreement ``p`` and ``e`` the agreement of two raters who use each label as
-    often as these do, but independently: ``(p - e) / (1 - e)``. 1 is full agreement, 0 that of
-    chance.
+    Kappa is ``(p - e) / (1 - e)``. ``p`` is the share of items on which the raters agree, and ``e``
+    is the agreement expected by chance: that of two independent raters who use each label as often
+    as these two. 1 is full agreement, 0 is agreement by chance.
 
     Args:
         first: The labels of one rater.
-        second: Those of the other, on the same items.
+        second: The labels of the other rater, on the same items.
 
     Returns:
-        In [-1, 1]; not a number where both use one and the same label only: then chance alone
-        agrees always.
+        A number in [-1, 1]. It is not a number (NaN) if both raters use only one and the same
+        label, because agreement by chance is then 1.
 
     Raises:
         ValueError: When the lists are empty or differ in length.
@@ -72,18 +72,18 @@ def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
 def krippendorff_alpha(ratings: Sequence[Sequence[Hashable | None]]) -> float:
     """Returns Krippendorff's alpha for labels without an order.
 
-    It is agreement beyond chance for any number of raters who need not all rate everything. With
-    ``m`` labels on an item, each ordered pair of them counts ``1 / (m - 1)``; of the ``n`` labels
-    on items with at least two, ``n_c`` are c::
+    It measures agreement beyond chance for any number of raters. Not every rater has to rate every
+    item. If an item has ``m`` labels, each ordered pair of them counts ``1 / (m - 1)``. Items with
+    at least two labels have ``n`` labels in total, and ``n_c`` of these are c::
 
         alpha = 1 - (n - 1) * (counts of pairs that differ) / (n^2 - sum over c of n_c^2)
 
     Args:
-        ratings: One row per rater, with one label per item; None where the item was not rated.
+        ratings: One row per rater, with one label per item. None marks an item without a rating.
 
     Returns:
-        At most 1, which is full agreement; 0 is that of chance. Not a number where all labels
-        that can be paired are the same.
+        At most 1, which is full agreement. 0 is agreement by chance. It is not a number (NaN) if
+        all labels that can be paired are the same.
 
     Raises:
         ValueError: When rows differ in length, or no item has two labels.

@@ -1,4 +1,4 @@
-"""Bootstrap intervals: for a win rate, and of whatever else is a mean over prompts."""
+"""Bootstrap intervals, for a win rate and for other means over prompts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from halo_statistics.intervals import (
 )
 
 CELLS = 4_000_000
-"""Numbers that a batch of resamples holds at most, which bounds its memory to some 100 MB."""
+"""Largest count of numbers in a batch of resamples. It limits memory to about 100 MB."""
 
 
 def bootstrap_rate(
@@ -28,17 +28,18 @@ def bootstrap_rate(
 ) -> Proportion:
     """Returns the share of points with its bootstrap interval (bias-corrected and accelerated).
 
-    Whole clusters are drawn with replacement, so it holds for several verdicts per prompt and
-    for points of any size. It covers about as often as it claims, on average over truths and not
-    for each: the page on statistics has the figures. Where all clusters have the same mean,
-    resampling shows no spread; then the interval is that of `constant_ends`.
+    Whole clusters are drawn with replacement, so the interval is valid for several verdicts per
+    prompt and for points of any size. Its coverage is about the stated confidence on average over
+    true rates, but not for each of them; the page on statistics has the figures. If all clusters
+    have the same mean, resampling shows no spread, and the interval is that of `constant_ends`.
 
     Args:
-        points: 1 for a win, 0.5 for a tie, 0 for a loss; those of the unscored are left out.
-        clusters: What each of them belongs to, such as the id of its prompt; None: each is alone.
-        confidence: Probability that the interval covers, in (0, 1).
-        resamples: How many times the data are drawn again, at least 1.
-        seed: Seed of the drawing, at least 0. The same one gives the same interval.
+        points: 1 for a win, 0.5 for a tie, 0 for a loss. Leave out unscored comparisons.
+        clusters: The cluster of each point, such as the id of its prompt. None makes each point a
+            cluster of its own.
+        confidence: Coverage probability of the interval, in (0, 1).
+        resamples: Number of resamples, at least 1.
+        seed: Random seed, at least 0. The same seed gives the same interval.
 
     Raises:
         ValueError: When the lists are empty or differ in length, or a value is out of its range.
@@ -70,11 +71,11 @@ def bootstrap_ends(
     """Returns the ends of the bootstrap interval of the mean of values in clusters.
 
     Args:
-        groups: The values of each cluster; clusters are drawn whole.
-        bounds: The least and the greatest value that there can be.
-        confidence: In (0, 1).
-        resamples: At least 1.
-        seed: At least 0.
+        groups: The values of each cluster. Clusters are drawn whole.
+        bounds: The smallest and the largest possible value.
+        confidence: Coverage probability of the interval, in (0, 1).
+        resamples: Number of resamples, at least 1.
+        seed: Random seed, at least 0.
 
     Raises:
         ValueError: When a value is out of its range.
@@ -90,11 +91,11 @@ def bootstrap_ends(
     sums = np.array([fsum(group) for group in groups])
     sizes = np.array([float(len(group)) for group in groups])
     means = sums / sizes
-    # Not exactly 0: the same mean of clusters of other sizes may differ by rounding.
+    # Not exactly 0: equal means of clusters of different sizes may differ by rounding.
     if np.ptp(means) < 1e-12:
         return constant_ends(float(means[0]), len(groups), bounds, confidence)
 
-    # A ratio of sums, since clusters differ in size: the mean of their means is another number.
+    # A ratio of sums, because clusters differ in size: the mean of their means is another number.
     def mean(drawn: Any, of: Any, axis: int = -1) -> Any:
         return drawn.sum(axis=axis) / of.sum(axis=axis)
 
@@ -115,17 +116,17 @@ def bootstrap_ends(
 def constant_ends(
     value: float, count: int, bounds: tuple[float, float], confidence: float
 ) -> tuple[float, float]:
-    """Returns an interval of the mean where all `count` values are the same.
+    """Returns an interval of the mean when all `count` values are the same.
 
-    With the confidence of one end of the exact interval, values other than this one have at most
-    the share ``s = 1 - (alpha / 2)^(1 / count)``. So the mean is at most that far on its way to
-    either bound. For wins alone or losses alone this is the exact interval.
+    At the confidence of one end of the exact interval, other values have a share of at most
+    ``s = 1 - (alpha / 2)^(1 / count)``. So the mean is at most this share of the way from the value
+    to either bound. If all results are wins, or all are losses, this is the exact interval.
 
     Args:
-        value: What was seen, each time.
-        count: How often, at least 1.
-        bounds: The least and the greatest value that there can be.
-        confidence: In (0, 1).
+        value: The value that was observed every time.
+        count: Number of observations, at least 1.
+        bounds: The smallest and the largest possible value.
+        confidence: Coverage probability of the interval, in (0, 1).
     """
     _, share = exact_ends(0, count, confidence)
     least, most = bounds

@@ -1,4 +1,4 @@
-"""Calibration: when a judge says that it is 80 % sure, is it right in 80 of 100 cases?"""
+"""Calibration: if a judge says that it is 80 % sure, is it right in 80 of 100 cases?"""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from halo_statistics.intervals import Proportion, proportion
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """The comparisons whose preferences lie in one range.
+    """The comparisons whose preferences are in one range.
 
     Attributes:
-        low: The range's lower end.
-        high: Its upper end, which belongs to the next range; 1 belongs to the last.
-        n: Comparisons, at least 1.
-        mean_preference: What the judge said of them, on average.
-        observed: What came of them, with the exact interval.
+        low: Lower end of the range.
+        high: Upper end of the range. It belongs to the next range; 1 belongs to the last range.
+        n: Number of comparisons, at least 1.
+        mean_preference: Mean preference that the judge gave.
+        observed: Mean outcome, with its exact interval.
     """
 
     low: float
@@ -31,14 +31,14 @@ class CalibrationBin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far a judge's certainty can be taken at its word.
+    """How well a judge's certainty matches how often it is right.
 
     Attributes:
-        bins: Those that are not empty, from low to high.
-        expected_error: Mean distance of preference and outcome over the bins, weighted by `n`.
-        brier: Mean squared distance of preference and outcome; always saying 0.5 gives 0.25 (less
-            with ties).
-        n: Comparisons.
+        bins: The bins that are not empty, from low to high.
+        expected_error: Mean distance between preference and outcome over the bins, weighted by `n`.
+        brier: Mean squared distance between preference and outcome. A judge that always says 0.5
+            gets 0.25 (less with ties).
+        n: Number of comparisons.
     """
 
     bins: tuple[CalibrationBin, ...]
@@ -54,16 +54,16 @@ def calibration(
     *,
     confidence: float = 0.9,
 ) -> Calibration:
-    """Returns how a judge's weighted verdicts compare with what is true.
+    """Returns how a judge's weighted verdicts compare with the true outcomes.
 
-    The expected calibration error depends on the number of bins, and is above 0 by chance alone
-    where bins hold few comparisons: read it with the intervals of the bins.
+    The expected calibration error depends on the number of bins. It is above 0 by chance alone if
+    bins contain few comparisons, so read it together with the intervals of the bins.
 
     Args:
         preferences: How sure the judge is that a text is the better one, in [0, 1].
-        outcomes: 1 where it is (by people's labels), 0 where it is not, 0.5 for a tie.
-        bins: Ranges of equal width that [0, 1] is cut into, at least 1.
-        confidence: Confidence of the bins' intervals, in (0, 1).
+        outcomes: 1 if the text is better (by people's labels), 0 if it is not, 0.5 for a tie.
+        bins: Number of ranges of equal width that [0, 1] is divided into, at least 1.
+        confidence: Coverage probability of the bins' intervals, in (0, 1).
 
     Raises:
         ValueError: When the lists are empty or differ in length, or a value is out of its range.
@@ -80,8 +80,8 @@ def calibration(
     (0.15, 0.145)
     """
     _check(preferences, outcomes, bins)
-    # Looked up, since 15 / 22 * 22 is below 15 in floating point: a product would choose the bin
-    # below that edge.
+    # The edges are looked up: 15 / 22 * 22 is below 15 in floating point, so a product would choose
+    # the bin below that edge.
     begins = [place / bins for place in range(bins)]
     grouped: dict[int, list[tuple[float, float]]] = {}
     for said, came in zip(preferences, outcomes, strict=True):

@@ -1,7 +1,7 @@
 """The interval of a win rate when a prompt has several verdicts.
 
-Verdicts on one prompt (several samples, judges or seeds) go the same way more often than by
-chance. An interval that takes them for independent is too short.
+Verdicts on the same prompt (from several samples, judges or seeds) are correlated. An interval that
+treats them as independent is too short.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from halo_statistics.intervals import (
 def clustered_rate(
     points: Sequence[float], clusters: Sequence[Hashable], *, confidence: float = 0.9
 ) -> Proportion:
-    """Returns the share of points with an interval that knows which verdicts belong together.
+    """Returns the share of points with an interval that accounts for clusters of verdicts.
 
-    It is Korn and Graubard's: the exact interval at an *effective* number of verdicts, which is
-    what the same number of independent verdicts is worth. With n verdicts in G clusters, the two
-    standard errors of `standard_error` (each verdict alone; by clusters), and t the quantiles of
-    Student's distribution at ``1 - alpha / 2``::
+    The method is Korn and Graubard's: the exact interval at an *effective* number of verdicts,
+    which is the number of independent verdicts with the same information. With n verdicts in G
+    clusters, the two standard errors of `standard_error` (each verdict alone; by clusters), and t
+    the quantiles of Student's distribution at ``1 - alpha / 2``::
 
-        effective = n * (alone / by clusters)^2 * (t[n - 1] / t[G - 1])^2    (at most n)
+        effective = n * (alone / by clusters)^2 * (t[n - 1] / t[G - 1])^2 (at most n)
 
-    With one verdict in each cluster this is `proportion`. Where all points are equal, nothing
-    is known of how verdicts go together, and each cluster counts as one.
+    With one verdict in each cluster this is `proportion`. If all points are equal, the correlation
+    of verdicts is unknown, and each cluster counts as one verdict.
 
     Args:
-        points: 1 for a win, 0.5 for a tie, 0 for a loss; those of the unscored are left out.
-        clusters: What each of them belongs to: the id of its prompt.
-        confidence: Probability that the interval covers, in (0, 1).
+        points: 1 for a win, 0.5 for a tie, 0 for a loss. Leave out unscored comparisons.
+        clusters: The cluster of each point, such as the id of its prompt.
+        confidence: Coverage probability of the interval, in (0, 1).
 
     Raises:
         ValueError: When the lists are empty or differ in length, or a value is out of its range.
@@ -61,7 +61,7 @@ def clustered_rate(
 
 
 def grouped(points: Sequence[float], clusters: Sequence[Hashable]) -> list[list[float]]:
-    """Returns the points of each cluster, in the order in which clusters are first met.
+    """Returns the points of each cluster, in the order in which clusters first appear.
 
     Raises:
         ValueError: When the lists differ in length.
@@ -77,18 +77,18 @@ def grouped(points: Sequence[float], clusters: Sequence[Hashable]) -> list[list[
 
 
 def standard_error(points: Sequence[float], clusters: Sequence[Hashable] | None = None) -> float:
-    """Returns the standard error of the mean of points: of a win rate.
+    """Returns the standard error of the mean of points, such as a win rate.
 
-    ``sqrt(G / (G - 1) * sum over clusters of (sum of (x - mean) in it)^2) / n``, which with one
-    verdict in each cluster is their standard deviation (divided by n - 1) over the root of n.
+    It is ``sqrt(G / (G - 1) * sum over clusters of (sum of (x - mean) in it)^2) / n``. With one
+    verdict in each cluster, this is the standard deviation (divided by n - 1) over the root of n.
 
     Args:
-        points: 1 for a win, 0.5 for a tie, 0 for a loss; those of the unscored are left out.
-        clusters: What each of them belongs to; None: each is alone.
+        points: 1 for a win, 0.5 for a tie, 0 for a loss. Leave out unscored comparisons.
+        clusters: The cluster of each point. None makes each point a cluster of its own.
 
     Raises:
-        ValueError: When the lists differ in length, a value is out of its range, or there are not
-            two clusters.
+        ValueError: When the lists differ in length, a value is out of its range, or there are
+            fewer than two clusters.
 
     >>> round(standard_error([1, 1, 0, 0]), 4), standard_error([1, 1, 0, 0], [1, 1, 2, 2])
     (0.2887, 0.5)
@@ -118,5 +118,5 @@ def _effective_trials(
         return trials
     tail = (1 + confidence) / 2
     freedom = stdtrit(trials - 1, tail) / stdtrit(count - 1, tail)
-    # Clusters more alike than by chance are not taken for more verdicts than there are.
+    # If cluster means vary less than by chance, the effective number still is at most n.
     return float(trials * min(1.0, (freedom * single / together) ** 2))

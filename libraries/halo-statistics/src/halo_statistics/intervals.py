@@ -14,8 +14,8 @@ class Proportion:
     """A share of points with its interval.
 
     Attributes:
-        points: What was scored, in [0, trials]; a tie may be half a point.
-        trials: Comparisons that it was scored in, at least 1.
+        points: Sum of the points, in [0, trials]. A tie may be half a point.
+        trials: Number of comparisons, at least 1.
         rate: ``points / trials``.
         low: Lower end of the interval.
         high: Upper end of the interval.
@@ -43,19 +43,20 @@ def proportion(
         low  = Beta(points,     trials - points + 1) at alpha / 2      (0 where points = 0)
         high = Beta(points + 1, trials - points)     at 1 - alpha / 2  (1 where points = trials)
 
-    It covers at least as often as it claims, whatever the truth. `wilson` inverts the test that
-    takes the variance at the hypothesis: with ``z`` the normal quantile at ``1 - alpha / 2``, the
-    ends are the solutions ``t`` of ``(rate - t)^2 = z^2 t (1 - t) / trials``. It is shorter, and
-    covers about as often as it claims: on average over truths, not for each.
+    Its coverage is at least the stated confidence, whatever the true rate. `wilson` inverts the
+    test that uses the variance at the hypothesis: with ``z`` the normal quantile at
+    ``1 - alpha / 2``, the ends are the solutions ``t`` of
+    ``(rate - t)^2 = z^2 t (1 - t) / trials``. It is shorter, and its coverage is about the stated
+    confidence on average over true rates, but not for each of them.
 
-    For half points (ties) both are the same formulas between two whole numbers, which is no
-    longer a theorem: a tie varies less than a win or a loss would, and by enumeration the exact
-    interval still covers at least as often as it claims (see the page on statistics).
+    For half points (ties), both use the same formulas between two whole numbers. This is no longer
+    a theorem. But a tie varies less than a win or a loss, and enumeration shows that the exact
+    interval still covers at least as often as stated (see the page on statistics).
 
     Args:
-        points: In [0, trials].
-        trials: At least 1.
-        confidence: Probability that the interval covers, in (0, 1).
+        points: Sum of the points, in [0, trials].
+        trials: Number of comparisons, at least 1.
+        confidence: Coverage probability of the interval, in (0, 1).
         method: ``"exact"`` or ``"wilson"``.
 
     Raises:
@@ -83,9 +84,9 @@ def exact_ends(points: float, trials: float, confidence: float) -> tuple[float, 
     """Returns the ends of the exact interval, for any real numbers of points and trials.
 
     Args:
-        points: In [0, trials].
-        trials: Above 0; need not be whole (an effective number).
-        confidence: In (0, 1).
+        points: Sum of the points, in [0, trials].
+        trials: Number of trials, above 0. An effective number need not be whole.
+        confidence: Coverage probability of the interval, in (0, 1).
     """
     from scipy.special import betaincinv
 
@@ -102,7 +103,7 @@ def _wilson_ends(points: float, trials: float, confidence: float) -> tuple[float
     middle = rate + z * z / (2 * trials)
     reach = z * sqrt(rate * (1 - rate) / trials + (z / (2 * trials)) ** 2)
     scale = 1 + z * z / trials
-    # At the extremes an end is 0 or 1 by algebra, but not by rounding.
+    # At the extremes an end is 0 or 1 by algebra, but rounding may change it.
     low = 0.0 if points == 0 else (middle - reach) / scale
     high = 1.0 if points == trials else (middle + reach) / scale
     return low, high
@@ -114,7 +115,7 @@ def normal_quantile(confidence: float) -> float:
 
 
 def check_confidence(confidence: float) -> None:
-    """Refuses what is no probability.
+    """Checks that a confidence is a probability.
 
     Raises:
         ValueError: When `confidence` is not in (0, 1).
@@ -124,7 +125,7 @@ def check_confidence(confidence: float) -> None:
 
 
 def check_points(points: Sequence[float]) -> None:
-    """Refuses an empty list of points, and points that are none.
+    """Checks that a list of points is not empty and that all points are valid.
 
     Raises:
         ValueError: When `points` is empty or one of them is not in [0, 1].

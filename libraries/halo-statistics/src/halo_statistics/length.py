@@ -1,10 +1,10 @@
-"""How judgements go with length, and the win rate if both texts were equally long.
+"""Length bias of judgements, and the win rate if both texts were equally long.
 
-Does the longer text win? That is an association: good writing may cause it as well as bad judging.
+Does the longer text win? This is only an association: good writing may cause it, or bad judging.
 
-The length-controlled win rate (halo) is halo's own variant of an idea of Dubois et al. (2024), and
-its numbers are not theirs: their model also knows how hard each instruction is, from files that
-are not public. The page on statistics says how far the two are apart.
+The length-controlled win rate (halo) is halo's own variant of an idea of Dubois et al. (2024). Its
+numbers are not theirs: their model also uses the difficulty of each instruction, from files that
+are not public. The page on statistics says how far the two differ.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from halo_statistics.intervals import (
 )
 
 RIDGE = 0.01
-"""Weight of the penalty, per comparison: a length coefficient of 1 costs 0.005 nats each.
+"""Weight of the penalty per comparison. A length coefficient of 1 costs 0.005 nats each.
 
-Chosen among round numbers by looking at 19 published models (see the page on statistics).
+The value is a round number, chosen by looking at 19 published models (see the page on statistics).
 """
 
 
 @dataclass(frozen=True)
 class LengthBias:
-    """How points go with lengths.
+    """How points depend on lengths.
 
     Attributes:
         longer: Share of the points that go to the longer text, among comparisons of texts of
-            different lengths; 0.5 where length does not matter. None without such comparisons.
+            different lengths. 0.5 if length does not matter. None without such comparisons.
         correlation: Spearman's rank correlation of a comparison's points with the completion's
-            length less the baseline's, in [-1, 1]; 0 where either never varies.
-        n: Comparisons.
+            length minus the baseline's, in [-1, 1]. 0 if either never varies.
+        n: Number of comparisons.
     """
 
     longer: Proportion | None
@@ -53,17 +53,17 @@ def length_bias(
     *,
     confidence: float = 0.9,
 ) -> LengthBias:
-    """Returns how far wins go with length.
+    """Returns how strongly wins depend on length.
 
-    `longer` also moves when one side is both better and longer; `correlation` compares the
-    model's comparisons with each other, so that it does not. Neither tells what is the cause:
-    a longer answer may be longer because the question allowed a good one.
+    `longer` also changes when one side is both better and longer. `correlation` compares the
+    model's comparisons with each other, so it does not. Neither shows the cause: a longer answer
+    may be longer because the question allowed a good one.
 
     Args:
-        points: 1 for a win, 0.5 for a tie, 0 for a loss; those of the unscored are left out.
+        points: 1 for a win, 0.5 for a tie, 0 for a loss. Leave out unscored comparisons.
         lengths: Lengths of the completions, in any unit, at least 0.
-        baseline_lengths: Lengths of what they were compared with, in the same unit.
-        confidence: Confidence of the interval, in (0, 1).
+        baseline_lengths: Lengths of the baseline texts, in the same unit.
+        confidence: Coverage probability of the interval, in (0, 1).
 
     Raises:
         ValueError: When the lists are empty or differ in length, or a value is out of its range.
@@ -116,10 +116,10 @@ class LengthControlled:
         rate: The length-controlled win rate (halo).
         low: Lower end of its interval.
         high: Upper end of its interval.
-        raw: The win rate as it is: the mean of the points.
-        coefficient: Change of the log-odds of a win per unit of the length term; above 0 where
-            longer completions win more.
-        n: Comparisons.
+        raw: The win rate without length control: the mean of the points.
+        coefficient: Change of the log-odds of a win per unit of the length term. Above 0 if longer
+            completions win more.
+        n: Number of comparisons.
     """
 
     rate: float
@@ -145,28 +145,30 @@ def length_controlled_rate(
 
         P(win) = sigmoid(b + w t)
 
-    b and w minimise ``mean(-x log P - (1 - x) log(1 - P)) + ridge w^2 / 2`` over the points x,
+    b and w minimise ``mean(-x log P - (1 - x) log(1 - P)) + ridge w^2 / 2`` over the points x, with
     ties as one half (a fractional logit). The rate is ``sigmoid(b)``: the model at t = 0. Its
-    interval is made on the scale of the log-odds, ``b -+ z sd(b)``, with the sandwich variance of
-    the penalised fit times ``n / (n - 2)``.
+    interval is computed on the log-odds scale, ``b -+ z sd(b)``, with the sandwich variance of the
+    penalised fit times ``n / (n - 2)``.
 
-    The penalty keeps w finite where length separates wins from losses, and small where a model
-    wins too rarely to tell what length does: the rate is then nearer to the raw one. b has none,
-    so that with w = 0 the rate is the raw one. It is per comparison, so that more data of the
-    same kind change the interval and not the rate.
+    The penalty keeps w finite if length separates wins from losses. It keeps w small if a model
+    wins too rarely to show the effect of length; the rate is then nearer to the raw rate. b has no
+    penalty, so with w = 0 the rate is the raw rate. The penalty is per comparison, so more data of
+    the same kind change the interval but not the rate.
 
-    Where all lengths differ by the same, or all points are the same, nothing can be learnt about
-    length: the rate is the raw one, with its exact interval, and the coefficient is 0.
+    If all length differences are the same, or all points are the same, the effect of length cannot
+    be estimated. The rate is then the raw rate with its exact interval, and the coefficient is 0.
 
-    It extrapolates where a model is always longer (or always shorter): few comparisons are then
-    near equal lengths. It cannot tell whether a judge likes length or long answers are better.
+    The method extrapolates if a model is always longer (or always shorter), because few comparisons
+    are then near equal lengths. It cannot tell whether a judge prefers length or long answers are
+    better.
 
     Args:
-        points: 1 for a win, 0.5 for a tie, 0 for a loss; those of the unscored are left out.
+        points: 1 for a win, 0.5 for a tie, 0 for a loss. Leave out unscored comparisons.
         lengths: Lengths of the completions, in any unit, at least 0.
-        baseline_lengths: Lengths of what they were compared with, in the same unit.
-        confidence: Probability that the interval covers, in (0, 1).
-        ridge: Above 0. Other values make another number: say so where you show it.
+        baseline_lengths: Lengths of the baseline texts, in the same unit.
+        confidence: Coverage probability of the interval, in (0, 1).
+        ridge: Weight of the penalty, above 0. Report any other value with the result, because it
+            changes the number.
 
     Raises:
         ValueError: When the lists are empty or differ in length, or a value is out of its range.
@@ -199,7 +201,7 @@ def length_controlled_rate(
 
 
 def _fit(scored: Any, terms: Any, ridge: float) -> Any:
-    """Returns b and w, the one minimum of the convex objective."""
+    """Returns b and w, the unique minimum of the convex objective."""
     import numpy as np
     from scipy.optimize import minimize
 

@@ -1,4 +1,4 @@
-"""Two models judged on the same prompts: how far apart they are, and whether they are."""
+"""Two models judged on the same prompts: how much they differ, and whether they differ at all."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from halo_statistics.significance import mcnemar_exact
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """How two models differ on the prompts that both were judged on.
+    """The difference between two models on the prompts that both were judged on.
 
     Attributes:
-        difference: Mean points of the first less those of the second, in [-1, 1].
+        difference: Mean points of the first model minus those of the second, in [-1, 1].
         low: Lower end of its interval.
         high: Upper end of its interval.
-        p: Two-sided, of McNemar's exact test (with ties: the sign test).
-        first_better: Prompts on which the first scored more.
-        second_better: Prompts on which the second did.
-        n: Shared prompts.
+        p: Two-sided p-value of McNemar's exact test (with ties: the sign test).
+        first_better: Number of prompts on which the first model scored more.
+        second_better: Number of prompts on which the second model scored more.
+        n: Number of shared prompts.
     """
 
     difference: float
@@ -42,20 +42,20 @@ def paired_difference(
     resamples: int = 9999,
     seed: int = 0,
 ) -> PairedDifference:
-    """Returns the difference of two models' points, over the prompts that both have.
+    """Returns the difference between two models' points over the prompts that both have.
 
-    The interval is the paired bootstrap: prompts are drawn with replacement, each with both of
-    its points, so the luck of the prompts cancels. The p-value is of another question: it counts
-    only which of the two scored more, so with many ties the two may disagree at the border.
-    Where the difference is the same on all prompts, resampling shows no spread; then the interval
-    is that of `constant_ends`.
+    The interval is a paired bootstrap: prompts are drawn with replacement, each with both of its
+    points, so differences between prompts cancel. The p-value answers another question: it counts
+    only which model scored more, so with many ties the two may disagree in close cases. If the
+    difference is the same on all prompts, resampling shows no spread, and the interval is that of
+    `constant_ends`.
 
     Args:
-        first: Prompt id to points (1 win, 0.5 tie, 0 loss); unscored prompts are left out.
-        second: The same of the other model.
-        confidence: Probability that the interval covers, in (0, 1).
-        resamples: How many times the prompts are drawn again, at least 1.
-        seed: Seed of the drawing, at least 0.
+        first: Points by prompt id (1 win, 0.5 tie, 0 loss). Leave out unscored prompts.
+        second: The same for the other model.
+        confidence: Coverage probability of the interval, in (0, 1).
+        resamples: Number of resamples, at least 1.
+        seed: Random seed, at least 0.
 
     Raises:
         ValueError: When no prompt is shared, or a value is out of its range.

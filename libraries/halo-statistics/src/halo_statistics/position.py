@@ -1,4 +1,4 @@
-"""Does the judge favour a place? From verdicts on the same texts in both orders."""
+"""Position bias: does the judge favour a position? Found from verdicts in both orders."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from halo_statistics.intervals import Proportion, proportion
 from halo_statistics.significance import mcnemar_exact
 
 FIRST_POINTS = {"A": 1.0, "tie": 0.5, "B": 0.0}
-"""What a verdict is worth for the text shown first: A is the place shown first, in either order."""
+"""Points of a verdict for the text shown first. A is the position shown first, in either order."""
 
 
 @dataclass(frozen=True)
 class PositionBias:
-    """What verdicts in both orders say about the judge.
+    """What verdicts in both orders show about a judge.
 
     Attributes:
-        agreement: Share of prompts on which both orders say the same of the texts.
-        flips: Prompts on which the two orders prefer different texts, which is the same place.
-        first_shown: Share of the points that go to the text shown first; 0.5 without a bias.
-        first_favoured: Prompts on which the place shown first took more than half of the points.
-        second_favoured: Prompts on which the other place did.
-        p: Two-sided, of the exact sign test that either place is as often the favoured one.
-        n: Prompts.
+        agreement: Share of prompts on which both orders give the same verdict on the texts.
+        flips: Number of prompts on which the two orders prefer different texts, that is, the same
+            position.
+        first_shown: Share of the points that go to the text shown first. 0.5 without a bias.
+        first_favoured: Number of prompts on which the first position got more than half the points.
+        second_favoured: Number of prompts on which the second position got more than half.
+        p: Two-sided p-value of the exact sign test that both positions are favoured equally often.
+        n: Number of prompts.
     """
 
     agreement: float
@@ -36,10 +37,10 @@ class PositionBias:
 
 
 def position_bias(verdicts: Sequence[tuple[str, str]], *, confidence: float = 0.9) -> PositionBias:
-    """Returns how far a judge goes by the place, from its verdicts in both orders.
+    """Returns a judge's position bias, from its verdicts in both orders.
 
     ================  ==========  =====  ===================
-    AB and BA say     they agree  flip   place that is favoured
+    AB and BA say     they agree  flip   position favoured
     ================  ==========  =====  ===================
     A, B or B, A      yes         no     none
     tie, tie          yes         no     none
@@ -49,14 +50,14 @@ def position_bias(verdicts: Sequence[tuple[str, str]], *, confidence: float = 0.
     B, tie (any way)  no          no     second
     ================  ==========  =====  ===================
 
-    The two verdicts on a prompt are not independent, so a prompt is one trial of the interval of
-    `first_shown`, with the mean of its two points. That is cautious: a judge that never goes by
-    the place always gives each place one half. The test looks only at prompts with a favoured
-    place, and is the sharper of the two.
+    The two verdicts on a prompt are not independent. So a prompt is one trial of the interval of
+    `first_shown`, with the mean of its two points. This is cautious, because a judge without a
+    position bias always gives each position one half. The test uses only prompts with a favoured
+    position, and is the more sensitive of the two.
 
     Args:
-        verdicts: The winner in order AB and that in order BA, for each prompt. Winners are
-            places: ``"A"`` (shown first), ``"B"`` or ``"tie"``. Unscored prompts are left out.
+        verdicts: The winners in order AB and in order BA, for each prompt. Winners are positions:
+            ``"A"`` (shown first), ``"B"`` or ``"tie"``. Leave out unscored prompts.
         confidence: Confidence of the interval, in (0, 1).
 
     Raises:
@@ -83,7 +84,7 @@ def position_bias(verdicts: Sequence[tuple[str, str]], *, confidence: float = 0.
 
 
 def first_points(winner: str) -> float:
-    """Returns what a verdict is worth for the text shown first.
+    """Returns the points of a verdict for the text shown first.
 
     Raises:
         ValueError: When it is none of ``"A"``, ``"B"`` and ``"tie"``.

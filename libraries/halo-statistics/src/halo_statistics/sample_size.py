@@ -1,4 +1,4 @@
-"""How many prompts to judge, before any is."""
+"""Sample sizes: how many prompts to judge."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Callable
 from halo_statistics.intervals import check_confidence, exact_ends
 
 NEGLIGIBLE = 1e-12
-"""Outcomes that are less likely than this, all together, are not added up."""
+"""Outcomes whose total probability is below this number are not summed."""
 
 
 def interval_half_width(trials: int, *, rate: float = 0.5, confidence: float = 0.9) -> float:
     """Returns half the width of the exact interval at a rate.
 
     Args:
-        trials: Comparisons, at least 1.
-        rate: The win rate, in [0, 1]; one half is the widest.
-        confidence: Confidence of the interval, in (0, 1).
+        trials: Number of comparisons, at least 1.
+        rate: The win rate, in [0, 1]. One half gives the widest interval.
+        confidence: Coverage probability of the interval, in (0, 1).
 
     Raises:
         ValueError: When an argument is out of its range.
@@ -32,12 +32,13 @@ def interval_half_width(trials: int, *, rate: float = 0.5, confidence: float = 0
 
 
 def sample_size(half_width: float, *, rate: float = 0.5, confidence: float = 0.9) -> int:
-    """Returns the fewest comparisons whose exact interval is no wider than wanted, to each side.
+    """Returns the smallest number of comparisons whose exact interval is narrow enough.
 
     Args:
-        half_width: Half the width of the interval, in (0, 0.5): 0.037 for 3.7 points of a hundred.
-        rate: The win rate that is expected, in [0, 1]; one half needs the most.
-        confidence: Confidence of the interval, in (0, 1).
+        half_width: Half the width of the interval, in (0, 0.5). For example, 0.037 is 3.7 points
+            of a hundred.
+        rate: The expected win rate, in [0, 1]. One half needs the most comparisons.
+        confidence: Coverage probability of the interval, in (0, 1).
 
     Raises:
         ValueError: When an argument is out of its range.
@@ -55,16 +56,18 @@ def sample_size(half_width: float, *, rate: float = 0.5, confidence: float = 0.9
 def paired_power(
     prompts: int, difference: float, disagreement: float, *, level: float = 0.05
 ) -> float:
-    """Returns the chance that McNemar's exact test finds a difference that is there.
+    """Returns the chance that McNemar's exact test finds an existing difference.
 
-    It adds up all outcomes: the number of prompts on which two models differ is binomial, and so
-    is, given that, the number on which the first is better.
+    It sums over all outcomes. The number of prompts on which two models differ is binomial. Given
+    that number, the number of prompts on which the first model is better is binomial too.
 
     Args:
-        prompts: That both are judged on, at least 1.
-        difference: Share of prompts on which the first is better, less that of the second.
-        disagreement: Share of prompts on which either is, in [abs(difference), 1], above 0.
-        level: At which the test is made, in (0, 1).
+        prompts: Number of prompts that both models are judged on, at least 1.
+        difference: Share of prompts on which the first model is better, minus the share on which
+            the second is better.
+        disagreement: Share of prompts on which either model is better, in [abs(difference), 1] and
+            above 0.
+        level: Significance level of the test, in (0, 1).
 
     Raises:
         ValueError: When an argument is out of its range.
@@ -77,7 +80,8 @@ def paired_power(
         raise ValueError(f"expected prompts >= 1 and a level between 0 and 1: {prompts}, {level}")
     ends = binom.ppf([NEGLIGIBLE, 1 - NEGLIGIBLE], prompts, disagreement)
     differ = np.arange(ends[0], ends[1] + 1)
-    # The test rejects below `bound` of either model: twice that tail is at most the level.
+    # The test rejects at up to `bound` prompts for either model: twice that tail is at most the
+    # level.
     bound = binom.ppf(level / 2, differ, 0.5)
     bound = np.where(binom.cdf(bound, differ, 0.5) <= level / 2, bound, bound - 1)
     better = (1 + abs(difference) / disagreement) / 2
@@ -89,19 +93,20 @@ def paired_power(
 def paired_sample_size(
     difference: float, disagreement: float, *, power: float = 0.8, level: float = 0.05
 ) -> int:
-    """Returns how many prompts two models have to share for a difference to be found.
+    """Returns how many prompts two models must share for a test to find their difference.
 
-    The power is that of McNemar's exact test, added up over all outcomes and not approximated.
-    It grows with the prompts but for small steps back; this is a number that reaches the power
-    while one prompt less does not.
+    The power is that of McNemar's exact test, summed over all outcomes and not approximated. It
+    grows with the number of prompts, except for small steps back. The returned number reaches the
+    power, and one prompt less does not.
 
     Args:
-        difference: The one to be found: the share of prompts on which one model is better, less
-            the share on which the other is. Not 0. With whole points it is that of the win rates.
-        disagreement: Share of prompts on which their points differ, in [abs(difference), 1]: take
-            it from earlier verdicts on two such models.
-        power: Wanted chance that the test finds the difference, in (0, 1).
-        level: At which the test is made, two-sided, in (0, 1).
+        difference: The difference to find: the share of prompts on which one model is better, minus
+            the share on which the other is better. It must not be 0. Without ties it is the
+            difference of the win rates.
+        disagreement: Share of prompts on which the points of the models differ, in
+            [abs(difference), 1]. Take it from earlier verdicts on two similar models.
+        power: Desired chance that the test finds the difference, in (0, 1).
+        level: Significance level of the two-sided test, in (0, 1).
 
     Raises:
         ValueError: When an argument is out of its range.
@@ -121,7 +126,7 @@ def paired_sample_size(
 
 
 def _fewest(enough: Callable[[int], bool]) -> int:
-    """Returns a number from 1 on that is enough while one less is not, by halving."""
+    """Returns a number from 1 on that is enough while one less is not, found by bisection."""
     most = 1
     while not enough(most):
         most *= 2

@@ -1,7 +1,7 @@
-"""Exact tests of two win rates, and the correction for making many.
+"""Exact tests of two win rates, and the correction for multiple tests.
 
-Two models judged on different prompts are compared by Fisher's test. Judged on the same prompts,
-they share the luck of the prompts, and McNemar's test uses only the prompts on which they differ.
+Two models judged on different prompts are compared by Fisher's test. If both are judged on the same
+prompts, McNemar's test compares them, and uses only the prompts on which they differ.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Mapping, Sequence
 from halo_statistics.win_rate import Result
 
 POINTS: Mapping[Result, float] = {"win": 1.0, "tie": 0.5, "loss": 0.0, "unscored": 0.0}
-"""What a comparison is worth; an unscored one is left out or counts as lost."""
+"""Points of each result. An unscored comparison is left out or counts as lost."""
 
 
 def fisher_exact(wins: tuple[int, int], trials: tuple[int, int]) -> float:
     """Returns the two-sided p-value of Fisher's exact test for two counts of wins.
 
     Args:
-        wins: Number of wins of both models.
-        trials: Number of comparisons of both models, on different prompts.
+        wins: Numbers of wins of the two models.
+        trials: Numbers of comparisons of the two models, on different prompts.
 
     Raises:
         ValueError: When a model has more wins than trials.
@@ -38,12 +38,13 @@ def fisher_exact(wins: tuple[int, int], trials: tuple[int, int]) -> float:
 def mcnemar_exact(first_better: int, second_better: int) -> float:
     """Returns the two-sided p-value of McNemar's exact test.
 
-    It is the binomial test that either model is as often the better one. With ties, which make
-    half points, it is the sign test: only which of the two scored more on a prompt counts.
+    It is the binomial test that both models are better equally often. With ties, which give half
+    points, it is the sign test: it counts only which of the two scored more on a prompt.
 
     Args:
-        first_better: Prompts on which the first model scored more.
-        second_better: Prompts on which the second did. Equal scores do not count.
+        first_better: Number of prompts on which the first model scored more.
+        second_better: Number of prompts on which the second model scored more. Equal scores do
+            not count.
 
     References:
         McNemar 1947, "Note on the sampling error of the difference between correlated proportions
@@ -61,12 +62,13 @@ def mcnemar_exact(first_better: int, second_better: int) -> float:
 def paired_counts(
     first: Mapping[str, Result], second: Mapping[str, Result], *, failures_lost: bool
 ) -> tuple[int, int, int]:
-    """Returns on how many prompts each model scored more, and how many were compared.
+    """Returns on how many prompts each model scored more, and the number of prompts compared.
 
     Args:
-        first: Prompt id to result.
-        second: The same of the other model; only shared prompts count.
-        failures_lost: Whether an unscored comparison is a loss; else its prompt is left out.
+        first: Results by prompt id.
+        second: The same for the other model. Only shared prompts count.
+        failures_lost: Whether an unscored comparison counts as a loss. Otherwise its prompt is left
+            out.
     """
     shared = [
         (first[id_], second[id_])
@@ -78,7 +80,7 @@ def paired_counts(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Returns p-values corrected for their number: the chance that any of them errs is kept.
+    """Returns p-values corrected for multiple tests, which keeps the family-wise error rate.
 
     References:
         Holm 1979, "A simple sequentially rejective multiple test procedure".
@@ -90,14 +92,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
     corrected = [0.0] * len(p_values)
     largest = 0.0
     for others, place in zip(range(len(order), 0, -1), order, strict=True):
-        # Never below an earlier one: a larger p-value must not come out as the smaller.
+        # Never below an earlier one: a larger p-value must not become the smaller one.
         largest = max(largest, others * p_values[place])
         corrected[place] = float(min(largest, 1.0))
     return corrected
 
 
 def p_text(p: float) -> str:
-    """Returns a p-value for people.
+    """Returns a p-value as text for people.
 
     >>> p_text(0.0004), p_text(0.0412), p_text(1.0)
     ('<0.001', '0.041', '1.000')

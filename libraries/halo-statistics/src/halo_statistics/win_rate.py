@@ -1,7 +1,7 @@
 """Win rates with their intervals, and the ways of counting ties and failures.
 
-A comparison ends as a win, a loss, a tie, or unscored. How the last two are counted changes the
-number, so `WinRate` holds every reading that readers of such numbers ask for.
+A comparison is a win, a loss, a tie, or unscored. How ties and unscored comparisons are counted
+changes the number, so `WinRate` gives every common reading.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ INTERVALS: tuple[Interval, ...] = get_args(Interval)
 
 @dataclass(frozen=True)
 class WinRate:
-    """Counts of results, and the readings of them. A reading without comparisons is None.
+    """Counts of results, and the readings computed from them. An empty reading is None.
 
     Attributes:
-        wins: Comparisons won.
-        losses: Comparisons lost.
-        ties: Comparisons in which neither was better.
-        unscored: Comparisons without a verdict (a judge that failed).
-        confidence: Confidence of every interval, in (0, 1).
-        interval: How the intervals are made.
+        wins: Number of comparisons won.
+        losses: Number of comparisons lost.
+        ties: Number of comparisons in which neither was better.
+        unscored: Number of comparisons without a verdict (a judge that failed).
+        confidence: Coverage probability of every interval, in (0, 1).
+        interval: Method of the intervals.
     """
 
     wins: int
@@ -43,32 +43,32 @@ class WinRate:
 
     @property
     def scored(self) -> int:
-        """Returns the comparisons with a verdict."""
+        """Returns the number of comparisons with a verdict."""
         return self.wins + self.losses + self.ties
 
     @property
     def total(self) -> int:
-        """Returns all comparisons."""
+        """Returns the number of all comparisons."""
         return self.scored + self.unscored
 
     @property
     def main(self) -> Proportion | None:
-        """Returns the headline: ties are half points, failures are left out."""
+        """Returns the main win rate: ties are half points, failures are left out."""
         return self._share(self.wins, self.ties, self.losses)
 
     @property
     def failures_lost(self) -> Proportion | None:
-        """Returns the reading of the report: ties are half points, failures are losses."""
+        """Returns the report's reading: ties are half points, failures are losses."""
         return self._share(self.wins, self.ties, self.losses + self.unscored)
 
     @property
     def ties_left_out(self) -> Proportion | None:
-        """Returns wins among wins and losses."""
+        """Returns the share of wins among wins and losses."""
         return self._share(self.wins, 0, self.losses)
 
     @property
     def ties_lost(self) -> Proportion | None:
-        """Returns wins among all scored comparisons: a tie counts as not won."""
+        """Returns the share of wins among all scored comparisons, so that ties are not wins."""
         return self._share(self.wins, 0, self.losses + self.ties)
 
     def _share(self, wins: int, ties: int, losses: int) -> Proportion | None:
@@ -89,12 +89,12 @@ def win_rate(
 
     Args:
         results: One of ``"win"``, ``"loss"``, ``"tie"``, ``"unscored"`` per comparison.
-        confidence: Confidence of the intervals, in (0, 1).
+        confidence: Coverage probability of the intervals, in (0, 1).
         interval: ``"exact"``, ``"wilson"`` (see `proportion`) or ``"bootstrap"`` (see
             `bootstrap_rate`; its seed is 0).
 
     Raises:
-        ValueError: When a result is none of the four, or the interval none of the three.
+        ValueError: When a result is not one of the four, or the interval not one of the three.
 
     >>> rate = win_rate(["win", "win", "tie", "loss", "unscored"])
     >>> rate.main.rate, rate.failures_lost.rate, rate.ties_left_out.trials
