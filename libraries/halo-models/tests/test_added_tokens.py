@@ -126,8 +126,11 @@ def test_content_tokens_add_and_remove() -> None:
 @pytest.mark.parametrize(
     ("token", "words"),
     [
-        ("[NONE]", "content_tokens: '[NONE]' is no added token of the tokenizer; expected one of"),
-        ("-[NONE]", "content_tokens: '[NONE]' is no added token"),
+        (
+            "[NONE]",
+            "content_tokens: '[NONE]' is not an added token of the tokenizer; expected one of",
+        ),
+        ("-[NONE]", "content_tokens: '[NONE]' is not an added token"),
         ("<|end|>", "content_tokens: '<|end|>' ends answers in the chat template"),
     ],
 )

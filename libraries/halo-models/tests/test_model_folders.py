@@ -69,7 +69,7 @@ def test_folder_without_a_model_is_an_error(tmp_path: Path) -> None:
 
 
 def test_language_model_is_no_classifier(tiny_model: ModelInput) -> None:
-    with pytest.raises(ModelError, match=r"among them 'score.weight': it is no sequence class"):
+    with pytest.raises(ModelError, match=r"among them 'score.weight': it is not a sequence class"):
         load_classifier(tiny_model, dtype=torch.float32, device=torch.device("cpu"))
 
 
@@ -89,7 +89,7 @@ def test_hub_id_out_of_reach_is_an_error_without_secrets(monkeypatch: pytest.Mon
     with pytest.raises(ModelError) as raised:
         load("nobody/nothing", "v1")
     message = str(raised.value)
-    assert message.startswith("nobody/nothing: the configuration cannot be had from the hub")
+    assert message.startswith("nobody/nothing: the configuration cannot be loaded from the hub")
     assert "revision 'v1'" in message
     assert "or give a folder by path" in message
     assert "hf_secret" not in message

@@ -1,1 +1,1 @@
-"""What training, sampling and reward models do alike with a language model and its tokenizer."""
+"""Language models and tokenizers, as training, sampling and reward models share them."""

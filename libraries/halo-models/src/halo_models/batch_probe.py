@@ -1,8 +1,8 @@
-"""What probes of padded batches share: token ids, float32 for a while, and what is rounding.
+"""Shared parts of the probes of padded batches: token ids, temporary float32, and tolerances.
 
-A probe computes random sequences of unequal lengths together and one at a time. It draws nothing
-from torch's generators and leaves every weight as it was, so what is computed afterwards does not
-depend on it.
+A probe computes random sequences of different lengths together and one at a time. It does not use
+torch's random generators and leaves every weight unchanged, so later computations do not depend on
+it.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from torch import Tensor
 T = TypeVar("T")
 
 RELATIVE_TOLERANCE = 1e-4
-"""Largest difference of a logit that is rounding, in float32, relative to the largest logit plus
-1."""
+"""Largest difference of a logit that counts as rounding, in float32, relative to the largest logit
+plus 1."""
 
 COARSE_TOLERANCE = 0.1
-"""The same in the model's own precision, where the memory does not hold it in float32."""
+"""The same for the model's own precision, if there is not enough memory for float32."""
 
 _CONTROL = ("token_id", "token_index", "token_ids")
-"""How options of configurations end that name tokens with a meaning of their own."""
+"""Endings of configuration options that name tokens with a special meaning."""
 
 
 def probe_ids(config: Any, lengths: Sequence[int], without: Sequence[int] = ()) -> list[list[int]]:
-    """Returns random token ids of a model, the same ones every time, one list per length.
+    """Returns random token ids of a model, one list per length. They are the same every time.
 
-    Tokens that the configuration names are left out: one that stands for an image, say, would ask
-    for one.
+    Tokens that the configuration names are left out. For example, a token that stands for an image
+    would need an image.
 
     Args:
         config: The model's configuration.
-        lengths: How many ids each list has.
-        without: More ids to leave out.
+        lengths: Number of ids in each list.
+        without: Other ids to leave out.
     """
     text = config.get_text_config()
     named = {**config.to_dict(), **text.to_dict()}
@@ -50,17 +50,18 @@ def probe_ids(config: Any, lengths: Sequence[int], without: Sequence[int] = ()) 
 
 
 def in_float32(network: torch.nn.Module, measure: Callable[[float], T]) -> T:
-    """Returns what is measured while a model is in float32; afterwards it is what it was.
+    """Returns a measurement of a model in float32, and restores the model afterwards.
 
-    Where the memory does not suffice, it is measured in the model's own precision.
+    If there is not enough memory, the measurement uses the model's own precision.
 
     Args:
-        network: The model; its weights come back to the bit.
-        measure: Is given the relative difference that is rounding, and is called without gradient.
+        network: The model. Its weights are restored exactly.
+        measure: Takes the relative difference that counts as rounding. It is called without
+            gradient.
     """
     tensors = [t for t in (*network.parameters(), *network.buffers()) if t.is_floating_point()]
     reduced = [(t, t.dtype) for t in tensors if t.dtype in (torch.bfloat16, torch.float16)]
-    # Convolutions on a GPU are else computed in TensorFloat-32, which has the digits of float16.
+    # Otherwise a GPU computes convolutions in TensorFloat-32, which has the digits of float16.
     exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
     with torch.inference_mode(), exact:
         try:
@@ -77,14 +78,14 @@ def in_float32(network: torch.nn.Module, measure: Callable[[float], T]) -> T:
 
 def _restore(tensors: Sequence[tuple[Tensor, torch.dtype]]) -> None:
     for tensor, dtype in tensors:
-        # What float32 was made of is rounded to itself.
+        # Numbers that came from this dtype are rounded to themselves.
         tensor.data = tensor.data.to(dtype)
 
 
 def difference(found: Tensor, expected: Tensor) -> float:
     """Returns the largest difference of two arrays, relative to the largest of the second plus 1.
 
-    It is infinite where a number of either is not finite and not the same in both.
+    It is infinite if a number of either array is not finite and differs between the two.
 
     >>> round(difference(torch.tensor([1.0, 3.5]), torch.tensor([1.0, 3.0])), 3)
     0.125

@@ -1,4 +1,4 @@
-"""The token ids of prompts and their answers: the same for training, sampling and judging."""
+"""The token ids of prompts and answers, the same for training, sampling and judging."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class EncodedPrompt:
     """A prompt as token ids.
 
     Attributes:
-        ids: Never empty.
-        truncated: Whether something was cut.
-        conversation: What is left of it.
-        text: Its rendered text.
+        ids: The token ids, never empty.
+        truncated: Whether the prompt was cut.
+        conversation: The conversation after the cut.
+        text: The rendered text of the conversation.
     """
 
     ids: list[int]
@@ -42,18 +42,18 @@ class EncodedPrompt:
 
     @property
     def spells_control(self) -> bool:
-        """Whether something in it spells a token that stays text."""
+        """Whether the prompt spells a control token that stays text."""
         return CUT in self.text
 
 
 @dataclass(frozen=True)
 class EncodedAnswer:
-    """What is learned of a prompt's answer.
+    """The learned part of a prompt's answer.
 
     Attributes:
-        ids: With the token that ends it, where it ended.
-        ended: Whether it has that token.
-        remarks: What is counted of it: see `RenderedAnswer`.
+        ids: The token ids, with the token that ends the answer if it ended.
+        ended: Whether the answer has that token.
+        remarks: Remarks to count: see `RenderedAnswer`.
     """
 
     ids: list[int]
@@ -66,9 +66,9 @@ class EncodedRow:
     """A prompt and its answers as token ids.
 
     Attributes:
-        prompt_ids: What all the answers follow, never empty.
+        prompt_ids: The prompt that all the answers follow, never empty.
         truncated: Whether the prompt was cut.
-        answers: In the order of the row.
+        answers: The answers, in the order of the row.
     """
 
     prompt_ids: list[int]
@@ -81,9 +81,9 @@ class ChatRow:
     """A prompt with one or more answers.
 
     Attributes:
-        prompt_id: Names the prompt for whoever encodes it.
+        prompt_id: Id of the prompt, for the caller.
         conversation: The prompt.
-        answers: At least one.
+        answers: The answers, at least one.
     """
 
     prompt_id: str
@@ -92,7 +92,7 @@ class ChatRow:
 
     @property
     def key(self) -> str:
-        """Names all that a template sees of the prompt, and the order of it."""
+        """A key of everything that a template sees of the prompt, in order."""
         return json.dumps([self.conversation.prompt, self.conversation.tools])
 
 
@@ -101,9 +101,9 @@ class RenderedRow:
     """The text of a prompt with its answers.
 
     Attributes:
-        prompt: What all the answers follow.
+        prompt: The text that all the answers follow.
         truncated: Whether the prompt was cut.
-        answers: In the order of the row.
+        answers: The answers, in the order of the row.
     """
 
     prompt: str
@@ -112,7 +112,7 @@ class RenderedRow:
 
     @property
     def texts(self) -> list[str]:
-        """What is tokenised: the prompt, and the prompt with each answer."""
+        """The texts to tokenise: the prompt, and the prompt with each answer."""
         return [self.prompt, *(self.prompt + answer.trained for answer in self.answers)]
 
 
@@ -120,8 +120,8 @@ class ChatEncoder:
     """Renders and tokenises prompts and answers in batches.
 
     Args:
-        chat_format: How the tokenizer's template is used.
-        limit: Tokens that a prompt may have; longer ones are cut by `cut_prompt`.
+        chat_format: Renders with the tokenizer's template.
+        limit: Largest number of tokens in a prompt. `cut_prompt` cuts longer ones.
     """
 
     def __init__(self, chat_format: ChatFormat, limit: int) -> None:
@@ -135,8 +135,8 @@ class ChatEncoder:
         """Returns the encoded prompt of each name, or why the template cannot write it.
 
         Raises:
-            DataError: When a limit leaves no room for a prompt, or, unless such rows are dropped,
-                when the template cannot write it.
+            DataError: When the limit leaves no room for a prompt, or when the template cannot write
+                it, unless such rows are dropped.
         """
         found: dict[str, EncodedPrompt | TemplateMismatchError] = {}
         texts: dict[str, str] = {}
@@ -153,8 +153,8 @@ class ChatEncoder:
     def rows(self, rows: Sequence[ChatRow]) -> list[EncodedRow | TemplateMismatchError]:
         """Returns the encoded prompt and answers of each row, or why the template cannot write it.
 
-        Answers of one row follow the same prompt: where the template writes less of the generation
-        prompt before one of them, the others learn the difference.
+        Answers of one row follow the same prompt. If the template writes less of the generation
+        prompt before one of them, the difference becomes a learned part of the others.
 
         Raises:
             DataError: See `prompts`.
@@ -162,7 +162,7 @@ class ChatEncoder:
         keys = [row.key for row in rows]
         first: dict[str, Conversation] = {}
         for key, row in zip(keys, rows, strict=True):
-            first.setdefault(key, row.conversation)  # which an error names
+            first.setdefault(key, row.conversation)  # an error names this one
         prompts = self.prompts(first)
         rendered = _Renderer(self._format)
         texts = [
@@ -220,7 +220,7 @@ class ChatEncoder:
     ) -> EncodedAnswer:
         remarks = rendered.remarks
         if answer.token_ids is not None:
-            # What the prompt of the other answer lacks, and the sampled ids as they are.
+            # The part that the prompt of the other answer lacks, then the sampled ids unchanged.
             before = self._tokeniser.encode_apart(rendered.trained) if rendered.trained else []
             ids = [*before, *answer.token_ids]
         else:
@@ -254,7 +254,7 @@ class ChatEncoder:
 
 
 class _Renderer:
-    """Renders the answers of rows; each prompt with each answer once."""
+    """Renders the answers of rows, each prompt with each answer once."""
 
     def __init__(self, chat_format: ChatFormat) -> None:
         self._format = chat_format
@@ -266,7 +266,7 @@ class _Renderer:
         if isinstance(prompt, TemplateMismatchError):
             raise prompt
         answers = [self._answer(key, prompt, answer) for answer in row.answers]
-        # Each of the prompts begins the longer ones.
+        # The shortest prompt is the beginning of all the others.
         shortest = min((answer.prompt for answer in answers), key=len)
         return RenderedRow(
             shortest, prompt.truncated, tuple(_behind(shortest, answer) for answer in answers)

@@ -1,8 +1,8 @@
-"""What a chat template writes of a row: the text of the prompt, and the text that is trained.
+"""The text of a row from a chat template: the prompt, and the part that is trained.
 
-Each row is rendered twice: as a prompt that an answer is to follow, which is what sampling sees,
-and with its answer. What the second adds to the first is what the model learns, up to the first
-mark that ends the answer. The rules are in docs/explanation/encoding.md.
+Each row is rendered twice: once as a prompt before an answer, as sampling sees it, and once with
+the answer. The model learns the text that the second rendering adds, up to the first mark that ends
+the answer. docs/explanation/encoding.md has the rules.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ class ChatFormat:
     """A tokenizer's chat template, as training, sampling and judging use it.
 
     Args:
-        tokenizer: With a chat template inside.
-        options: How rows become text.
+        tokenizer: A tokenizer with a chat template.
+        options: Options for rendering rows.
 
     Attributes:
-        tokeniser: Turns the rendered texts into ids.
-        end_id: The token that ends an answer.
+        tokeniser: Converts the rendered texts into ids.
+        end_id: Id of the token that ends an answer.
 
     Raises:
-        UserError: When a content token is no added token, or ends answers.
+        UserError: When a content token is not an added token, or ends answers.
     """
 
     def __init__(self, tokenizer: Any, options: ChatOptions | None = None) -> None:
@@ -55,9 +55,9 @@ class ChatFormat:
         marks = turn_marks(tokenizer, self.options.date)
         protected = protected_tokens(tokenizer, marks, self.options.content_tokens or ())
         self._pretemplated = self.options.pretemplated
-        # Text that holds the marks of a template is tokenised as it stands.
+        # Text that already contains the marks of a template is tokenised unchanged.
         self.tokeniser = Tokeniser(tokenizer, () if self._pretemplated else protected)
-        # A mark that the tokenizer reads as letters ends nothing.
+        # A mark that the tokenizer reads as ordinary letters ends nothing.
         self._marks = frozenset(self.tokeniser.recognised(protected))
         self._end_marks = [mark for mark in marks.ends if mark in self._marks]
         self._mark_lengths = sorted(set(map(len, self._marks)), reverse=True)
@@ -69,10 +69,10 @@ class ChatFormat:
         self.end_id = int(vocabulary[end])
 
     def prompt_text(self, conversation: Conversation) -> str:
-        """Returns the text of a prompt, up to where the answer begins.
+        """Returns the text of a prompt, up to the point where the answer begins.
 
         Raises:
-            TemplateMismatchError: When the template refuses it, or leaves something out.
+            TemplateMismatchError: When the template refuses the prompt, or leaves something out.
         """
         if self._pretemplated:
             return self._written_prompt(conversation)
@@ -89,11 +89,11 @@ class ChatFormat:
         Args:
             conversation: The prompt.
             answer: Its answer.
-            prompt: The prompt's text, where it is known already.
+            prompt: The prompt's text, if it is already known.
 
         Raises:
-            TemplateMismatchError: When the template refuses it, leaves something out, or writes
-                another prompt before the answer than it writes for sampling.
+            TemplateMismatchError: When the template refuses the messages, leaves something out, or
+                writes another prompt before the answer than it writes for sampling.
         """
         start = self.prompt_text(conversation) if prompt is None else prompt
         if self._pretemplated:
@@ -105,7 +105,7 @@ class ChatFormat:
         places = ContentPlaces(self._renderer, marked, messages, text)
         length, remarks = self._prompt_length(start, places, conversation.place)
         content = messages[-1]["content"]
-        # Where the generation prompt begins the answer, so may the content.
+        # If the generation prompt contains the beginning of the answer, it may contain content too.
         if content not in text[max(0, length - len(content)) :]:
             remarks.add(CHANGED)
         if CUT in text:
@@ -114,10 +114,10 @@ class ChatFormat:
         return RenderedAnswer(start[:length], learned, ends, frozenset(remarks))
 
     def whole_text(self, conversation: Conversation, answer: Answer) -> str:
-        """Returns all that the template writes of a prompt with its answer.
+        """Returns everything that the template writes for a prompt with its answer.
 
         Raises:
-            TemplateMismatchError: When the template refuses it, or leaves something out.
+            TemplateMismatchError: When the template refuses the messages, or leaves something out.
         """
         marked = self._marked(conversation)
         messages = [*marked.prompt, self.tokeniser.mark(answer.message)]
@@ -126,11 +126,12 @@ class ChatFormat:
         return text
 
     def content(self, conversation: Conversation, text: str) -> str:
-        """Returns what a model wrote behind a prompt, as the content of a message.
+        """Returns the text that a model wrote after a prompt, as the content of a message.
 
-        It lacks what the template writes in front of every content, such as an empty block of
-        thoughts, and begins with what the generation prompt begins, such as `<think>`, where the
-        template takes that for content: so that the template writes the same text again.
+        It leaves out what the template writes before every content, such as an empty block of
+        thoughts. It begins with the part that the generation prompt already contains, such as
+        `<think>`, if the template treats that as content. So the template writes the same text
+        again.
         """
         probe = "an answer"
         try:
@@ -146,23 +147,23 @@ class ChatFormat:
         return text.removeprefix(before) if found else text
 
     def _prompt_length(self, start: str, places: ContentPlaces, place: str) -> tuple[int, set[str]]:
-        """Returns how much of the whole text is the prompt, and what is to say of it."""
+        """Returns how much of the whole text is the prompt, and the remarks about it."""
         text = places.text
         if text.startswith(start):
             return len(start), set()
         alike = sum(
             1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(start, text, strict=False))
         )
-        # Letters that the answer happens to share with the generation prompt are the answer's.
+        # Letters that the answer shares with the generation prompt by chance belong to the answer.
         length = min(alike, places.content_begin())
-        # So are those of a token, such as of <think> where an answer begins with <tool_call>.
+        # The same is true of a token, such as <think> if an answer begins with <tool_call>.
         length = min(self._whole(start, length), self._whole(text, length))
         if length < places.question_end():
             raise _mismatch(start, text, length, place)
         return length, {DIFFERS}
 
     def _whole(self, text: str, length: int) -> int:
-        """Returns a length up to which no added token is cut in two."""
+        """Returns a length that does not cut any added token in two."""
         for token in self._added.finditer(text, max(0, length - self._longest)):
             if token.start() < length < token.end():
                 return token.start()
@@ -171,20 +172,20 @@ class ChatFormat:
     def _learned(
         self, rest: str, answer: Answer, places: ContentPlaces, length: int
     ) -> tuple[str, bool]:
-        """Returns what is learned of the text behind a prompt, and whether a mark ends it."""
+        """Returns the learned text after a prompt, and whether a mark ends it."""
         mark = self._end_of_answer(rest)
         if mark is not None and answer.ended:
             return rest[: mark[1]], True
         if any(value and name not in THOUGHTS for name, value in answer.fields.items()):
-            # Calls of tools may stand behind the content.
+            # Tool calls may follow the content.
             return rest[: len(rest) if mark is None else mark[0]].rstrip(), False
         return rest[: places.content_end() - length], False
 
     def _end_of_answer(self, rest: str) -> tuple[int, int] | None:
-        """Returns where the first mark that ends the answer stands; None where there is none.
+        """Returns where the first mark that ends the answer is; None if there is none.
 
-        The marks and the white space that a text ends with are the template's; what is before
-        them is the answer. Content that spells a mark is no mark: it holds a `CUT`.
+        The marks and the white space at the end of a text belong to the template; the text before
+        them is the answer. Content that spells a mark is not a mark: it contains a `CUT`.
         """
         position = len(rest)
         found: list[tuple[int, int]] = []
@@ -226,7 +227,7 @@ class ChatFormat:
         return RenderedAnswer(start, text[: mark[1]], True)
 
     def _marked(self, conversation: Conversation) -> Conversation:
-        """Returns a prompt and its tools with a `CUT` in all that only spells a control token."""
+        """Returns a prompt and its tools with a `CUT` in every text that spells a control token."""
         return replace(
             conversation,
             prompt=self.tokeniser.mark(conversation.prompt),
@@ -247,7 +248,7 @@ def _mismatch(start: str, full: str, length: int, place: str) -> TemplateMismatc
 
 
 def end_ids(tokenizer: Any, model: Any) -> list[int]:
-    """Returns the ids of all tokens at which sampling stops, the trained one first."""
+    """Returns the ids of all tokens at which sampling stops, beginning with the trained one."""
     configured = model.generation_config.eos_token_id if model.generation_config else None
     known = configured if isinstance(configured, list) else [configured]
     ids = [ChatFormat(tokenizer).end_id, tokenizer.eos_token_id, *known]

@@ -1,4 +1,4 @@
-"""The text that a chat template writes of a conversation."""
+"""The text that a chat template writes for a conversation."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class ChatRenderer:
     """Renders messages with a tokenizer's template.
 
     Args:
-        tokenizer: With a chat template inside.
-        template_date: What the template is told when it asks for the date.
+        tokenizer: A tokenizer with a chat template.
+        template_date: The date that the template gets when it asks for one.
     """
 
     def __init__(self, tokenizer: Any, template_date: str) -> None:
@@ -25,10 +25,10 @@ class ChatRenderer:
     def render(
         self, conversation: Conversation, messages: Sequence[Message], *, answer_follows: bool
     ) -> str:
-        """Returns what the template writes of messages, with the tools of a conversation.
+        """Returns the text that the template writes for messages, with a conversation's tools.
 
         Raises:
-            TemplateMismatchError: When the template refuses them.
+            TemplateMismatchError: When the template refuses the messages.
         """
         try:
             return render(
@@ -41,7 +41,7 @@ class ChatRenderer:
         except template_errors() as error:
             raise TemplateMismatchError(
                 refusal(conversation.prompt, error),
-                "Mend the row, give a template that knows these messages",
+                "Correct the row, give a template that knows these messages",
                 conversation.place,
                 f"the chat template refuses the messages: {error}",
             ) from error
@@ -54,7 +54,7 @@ class ChatRenderer:
         *,
         answer_follows: bool,
     ) -> bool:
-        """Returns whether the template writes something else than a text, or refuses to write."""
+        """Returns whether the template writes a text other than this one, or refuses to write."""
         try:
             written = self.render(conversation, messages, answer_follows=answer_follows)
         except TemplateMismatchError:

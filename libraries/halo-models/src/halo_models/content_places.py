@@ -1,4 +1,4 @@
-"""Where the contents of messages stand in the text that a chat template writes of them."""
+"""Positions of message contents in the text that a chat template writes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from halo_models.chat_renderer import ChatRenderer
 from halo_models.conversation import THOUGHTS, Conversation, TemplateMismatchError
 
 _PLACE = "\ufdd2"
-"""A Unicode noncharacter, which no text holds: it shows where a content comes out."""
+"""A Unicode noncharacter, which occurs in no text. It shows where a content is written."""
 
 
 class ContentPlaces:
-    """The messages of a prompt with its answer, and where in their text the contents stand.
+    """The messages of a prompt with its answer, and the positions of their contents in the text.
 
-    A content stands where a character that is put beside it comes out: to search for the content
-    itself would find its letters in the template's own words, too.
+    A position is found with a character that is put next to the content. A search for the content
+    itself could also match the template's own words.
 
     Args:
-        renderer: Writes the messages.
+        renderer: Renders the messages.
         conversation: The prompt.
-        messages: The prompt's and the answer, in which spelled tokens are marked.
-        text: What the template writes of them.
+        messages: The messages of the prompt and the answer, in which spelled tokens are marked.
+        text: The text that the template writes for them.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class ContentPlaces:
         self.text = text
 
     def question_end(self) -> int:
-        """Returns where the last message of the prompt ends; 0 where the template hides it."""
+        """Returns where the last message of the prompt ends; 0 if the template hides it."""
         return (
             self._position(-2, lambda content: content + _PLACE)
             or self._position(-2, lambda content: content.rstrip() + _PLACE)
@@ -47,14 +47,14 @@ class ContentPlaces:
         )
 
     def content_begin(self) -> int:
-        """Returns where the answer's content begins, or where the text ends."""
+        """Returns where the answer's content begins, or the end of the text."""
         begin = self._position(-1, lambda content: _PLACE + content)
         return len(self.text) if begin is None else begin
 
     def content_end(self) -> int:
-        """Returns where the answer's content ends, or where the text's last letter does.
+        """Returns where the answer's content ends, or where the last letter of the text ends.
 
-        An answer of thoughts alone, which was cut off within them, ends where they do.
+        If an answer was cut off within its thoughts, this is the end of the thoughts.
         """
         answer = self._messages[-1]
         thoughts = [name for name in THOUGHTS if answer.get(name)]
@@ -69,7 +69,7 @@ class ContentPlaces:
     ) -> int | None:
         messages = list(self._messages)
         message: Any = messages[index]
-        # What a template takes for the same field must say the same.
+        # All names of this field must have the same value.
         names = [n for n in THOUGHTS if n in message] if name in THOUGHTS else [name]
         changed = {n: placed(message[name]) for n in names}
         messages[index] = cast(Message, {**message, **changed})

@@ -1,4 +1,4 @@
-"""Tokens at the end of a prompt that tell a model which kind of completion is to follow."""
+"""Tokens at the end of a prompt that tell a model which kind of completion follows."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Suffixes = tuple[int, int]
 
 
 def with_control_tokens(tokenizer: Any, loss: Loss, notes: ModelNotes) -> ModelNotes:
-    """Adds a loss's control tokens to a tokenizer; returns what the trained model will say.
+    """Adds a loss's control tokens to a tokenizer, and returns the notes of the trained model.
 
     A model that was trained with control tokens before keeps its own suffix under another loss.
 
     Args:
-        tokenizer: Changed in place; the model's embeddings have to grow with it.
+        tokenizer: The tokenizer, changed in place. The model's embeddings must grow with it.
         loss: The loss.
-        notes: What the model that is trained says of itself.
+        notes: The notes of the model that is trained.
 
     Raises:
         ModelError: When a token already means something else in the vocabulary.
@@ -39,12 +39,12 @@ def with_control_tokens(tokenizer: Any, loss: Loss, notes: ModelNotes) -> ModelN
 
 
 def check_control_tokens(tokenizer: Any, tokens: Sequence[str], notes: ModelNotes) -> None:
-    """Checks that a loss's control tokens are free to mean what the loss wants.
+    """Checks that a loss's control tokens have no other meaning yet.
 
     Args:
-        tokenizer: A model's tokenizer; not changed.
+        tokenizer: A model's tokenizer. It is not changed.
         tokens: The loss's control tokens.
-        notes: What the model says of itself.
+        notes: The model's notes.
 
     Raises:
         ModelError: When a token already means something else in the vocabulary.
@@ -67,12 +67,12 @@ def _add(tokenizer: Any, tokens: list[str]) -> None:
 
 
 def suffixes(tokenizer: Any, loss: Loss | None, notes: ModelNotes) -> Suffixes | None:
-    """Returns the ids that end prompts: a loss's control tokens, else the model's own suffix.
+    """Returns the ids that end prompts: the loss's control tokens, or else the model's own suffix.
 
     Args:
-        tokenizer: Knows the tokens.
-        loss: The loss that is trained; None in sampling.
-        notes: What the model says of itself.
+        tokenizer: A tokenizer that knows the tokens.
+        loss: The loss that is trained; None when sampling.
+        notes: The model's notes.
     """
     tokens = None if loss is None else control_tokens_of(loss)
     if tokens is not None:
@@ -85,7 +85,7 @@ def suffixes(tokenizer: Any, loss: Loss | None, notes: ModelNotes) -> Suffixes |
 
 
 def token_id(tokenizer: Any, token: str) -> int:
-    """Returns the id of a control token with which a model wants to be asked.
+    """Returns the id of a control token that ends a model's prompts.
 
     Raises:
         ModelError: When the tokenizer does not know it.

@@ -1,4 +1,4 @@
-"""A prompt and its answers, before and after a chat template wrote them."""
+"""A prompt and its answers, before and after a chat template writes them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from halo_core.feedback import Message, Prompt
 from halo_models.templates import TEMPLATE_DATE
 
 FORMAT_VERSION = 2
-"""Part of what names tokens on disk: raised whenever the same rows would get other ids."""
+"""Part of the key of tokens on disk. It is raised when the same rows would get other ids."""
 
 DIFFERS = "differ from the generation prompt"
 CHANGED = "are changed by the template"
@@ -19,27 +19,27 @@ STRADDLES = "share a token with their prompt"
 SPELLS = "spell control tokens"
 
 SPELLED_ADVICE = (
-    "; these stay text. If a template was applied to the rows beforehand, take it off, or set "
-    "pretemplated: true. Tokens that belong into a text are named in content_tokens"
+    "; these stay text. If a template was already applied to the rows, remove it, or set "
+    "pretemplated: true. Use content_tokens for tokens that belong in a text"
 )
 
 THOUGHTS = ("reasoning_content", "thinking", "reasoning")
-"""Names of one field: transformers gives a template each of them."""
+"""Names of one field. transformers passes each of them to a template."""
 
 Tools = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class ChatOptions:
-    """How rows become text, beside the template itself.
+    """Options for converting rows to text, in addition to the template.
 
     Attributes:
-        template_date: What a template is told when it asks for today's date; None for what the
-            model was trained with, else `TEMPLATE_DATE`.
-        content_tokens: Added tokens that may stand in content, or with a ``-`` in front, that may
-            not; None for those that the model was trained with, else none.
-        pretemplated: Whether prompts and completions hold the template's marks already.
-        template_mismatch: What becomes of a row that the template cannot write.
+        template_date: The date that a template gets when it asks for today's date. None means the
+            date that the model was trained with, or `TEMPLATE_DATE` if there is none.
+        content_tokens: Added tokens that may occur in content, or, with a ``-`` in front, may not.
+            None means the tokens that the model was trained with, if any.
+        pretemplated: Whether prompts and completions already contain the template's marks.
+        template_mismatch: What to do with a row that the template cannot write.
     """
 
     template_date: str | None = None
@@ -49,18 +49,18 @@ class ChatOptions:
 
     @property
     def date(self) -> str:
-        """What a template is told when it asks for the date."""
+        """The date that a template gets when it asks for one."""
         return self.template_date or TEMPLATE_DATE
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """A prompt, with what the assistant may call in it.
+    """A prompt, with the functions that the assistant may call.
 
     Attributes:
-        prompt: Its messages.
-        tools: JSON schemas of functions; None for none.
-        place: Where it comes from, for messages.
+        prompt: The messages.
+        tools: JSON schemas of functions; None if there are none.
+        place: Where the prompt comes from, for error messages.
     """
 
     prompt: Prompt
@@ -73,11 +73,11 @@ class Answer:
     """An answer to a prompt.
 
     Attributes:
-        content: Its text.
-        fields: What else its message holds, such as `tool_calls`.
-        ended: Whether it ended by itself, and was not cut off.
-        token_ids: Its tokens, where a model with this tokenizer and template made it; without the
-            token that ended it. None where it is rendered.
+        content: The text of the answer.
+        fields: Other fields of the message, such as `tool_calls`.
+        ended: Whether the answer ended by itself and was not cut off.
+        token_ids: The token ids, if a model with this tokenizer and template wrote the answer. They
+            do not include the token that ended it. None if the answer is rendered.
     """
 
     content: str
@@ -93,14 +93,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class RenderedAnswer:
-    """The text of a prompt with its answer; both hold `CUT`s in what is only spelled.
+    """The text of a prompt with its answer. Both contain `CUT`s in strings that are only spelled.
 
     Attributes:
-        prompt: What the answer follows.
-        trained: What is learned.
-        ends: Whether `trained` holds the mark that ends it. Where it does not and the answer ended,
-            the end-of-sequence token follows.
-        remarks: What is counted of it: `DIFFERS`, `CHANGED`, `SPELLS`.
+        prompt: The text that the answer follows.
+        trained: The text that is learned.
+        ends: Whether `trained` contains the mark that ends the answer. If it does not and the
+            answer ended, the end-of-sequence token follows.
+        remarks: Remarks to count: `DIFFERS`, `CHANGED`, `SPELLS`.
     """
 
     prompt: str
@@ -110,17 +110,17 @@ class RenderedAnswer:
 
 
 class TemplateMismatchError(DataError):
-    """The template does not write all of a row, or writes another prompt than sampling sees.
+    """The template leaves out part of a row, or writes another prompt than sampling sees.
 
     Args:
         reason: What is wrong.
-        advice: What to do, besides dropping such rows.
+        advice: What to do, apart from dropping such rows.
         place: Where the row comes from.
-        kind: The same in a few words, without what is the row's own; `reason` when left out.
+        kind: The reason in a few words, without the row's own values; `reason` if left out.
 
     Attributes:
         reason: What is wrong, without the advice.
-        kind: What such rows are counted under.
+        kind: The name under which such rows are counted.
     """
 
     def __init__(self, reason: str, advice: str, place: str, kind: str | None = None) -> None:

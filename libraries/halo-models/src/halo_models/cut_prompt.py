@@ -1,4 +1,4 @@
-"""What of a prompt is kept that is longer than a model may see."""
+"""How a prompt is cut that is longer than a model may see."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from halo_core.feedback import Message, Prompt
 def cut_prompt(prompt: Prompt, limit: int, length: Callable[[Prompt], int]) -> list[Message]:
     """Returns a prompt's messages, cut from the left to at most `limit` tokens.
 
-    Whole turns go first, the oldest one first, so that what is left begins with a user's message;
-    then the beginning of the last question. Its end is always kept. The system message is kept
-    unless it takes more than half of the limit.
+    Whole turns are removed first, beginning with the oldest, so that the rest begins with a user's
+    message. Then the beginning of the last question is removed; its end is always kept. The system
+    message is kept unless it takes more than half of the limit.
 
     Args:
         prompt: The messages.
-        limit: Tokens that the rendered prompt may have.
-        length: Returns the number of tokens of some messages when rendered.
+        limit: Largest number of tokens in the rendered prompt.
+        length: Returns the number of tokens of rendered messages.
 
     Raises:
         DataError: When the limit leaves no room for the last question.
@@ -53,7 +53,7 @@ def _cut_first(
 
 
 def _split(prompt: Prompt) -> tuple[list[Message], list[Message]]:
-    """Returns the system messages a prompt begins with, and the others."""
+    """Returns the system messages at the beginning of a prompt, and the other messages."""
     turns = list(prompt)
     count = next(
         (i for i, m in enumerate(turns[:-1]) if m["role"] not in ("system", "developer")),

@@ -1,4 +1,4 @@
-"""Where to compute, and in which precision, when the options leave it open."""
+"""The device and the precision, if the options leave them open."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def pick_device(option: Literal["auto", "cpu", "cuda"]) -> torch.device:
-    """Returns the device an option means; auto is a GPU where there is one.
+    """Returns the device that an option means. auto is a GPU if there is one.
 
     Raises:
-        UserError: When a GPU is asked for and torch sees none.
+        UserError: When the option asks for a GPU and torch sees none.
     """
     if option == "cuda" and not torch.cuda.is_available():
         raise UserError(
@@ -26,9 +26,9 @@ def pick_device(option: Literal["auto", "cpu", "cuda"]) -> torch.device:
 
 
 def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """Returns the dtype a precision means; auto is bfloat16 on a GPU that has it."""
+    """Returns the dtype that a precision means. auto is bfloat16 on a GPU that supports it."""
     if precision == "auto":
-        # Where it is only emulated, it costs digits on a card without the units that make it fast.
+        # Emulated bfloat16 loses digits and is not faster.
         fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if fast else torch.float32
     return torch.bfloat16 if precision == "bfloat16" else torch.float32

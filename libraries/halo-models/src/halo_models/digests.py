@@ -1,4 +1,4 @@
-"""Names of a tokenizer and of a template: token ids only mean the same where both are the same."""
+"""Digests of a tokenizer and a template: token ids mean the same only if both are the same."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from halo_models.templates import asks_for_date
 
 
 def tokenizer_digest(tokenizer: Any) -> str:
-    """Returns 64 hexadecimal digits of all that decides which ids a tokenizer gives."""
+    """Returns 64 hexadecimal digits of everything that decides which ids a tokenizer gives."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         rules: Any = [type(tokenizer).__name__, tokenizer.get_vocab(), str(tokenizer.init_kwargs)]
@@ -22,11 +22,11 @@ def tokenizer_digest(tokenizer: Any) -> str:
 
 
 def _rules(backend: Any) -> str:
-    """Returns a tokenizer's rules but for padding and truncation, which its last caller left."""
+    """Returns a tokenizer's rules without padding and truncation, which its last caller set."""
     padding, truncation = backend.padding, backend.truncation
     backend.no_padding()
     backend.no_truncation()
-    # As text: to read it takes seconds where a vocabulary has 262144 tokens.
+    # Kept as text: parsing it takes seconds if a vocabulary has 262144 tokens.
     rules: str = backend.to_str()
     if padding is not None:
         backend.enable_padding(**padding)
@@ -36,7 +36,7 @@ def _rules(backend: Any) -> str:
 
 
 def template_digest(tokenizer: Any, options: ChatOptions) -> str:
-    """Returns 32 hexadecimal digits of all that decides the text of a prompt."""
+    """Returns 32 hexadecimal digits of everything that decides the text of a prompt."""
     content = [
         FORMAT_VERSION,
         tokenizer.chat_template,

@@ -1,4 +1,4 @@
-"""Mistakes that are found by trying what will be done later, each at an option."""
+"""Mistakes found by trying later work ahead of time, each with its option."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from halo_core.errors import PluginError, UserError
 from halo_core.stage import ModelInput
 
 OPTIONS = ("device", "template", "max_length", "lora.targets", "lora.train_tokens", "loss")
-"""Options that the work itself names as the place of an error."""
+"""Options that an error itself may name as its place."""
 
 
 class Findings:
     """Collects mistakes.
 
     Attributes:
-        pairs: Option and message, as `halo_core.stage.Stage.check_inputs` returns them.
+        pairs: Pairs of option and message, as `halo_core.stage.Stage.check_inputs` returns them.
     """
 
     def __init__(self) -> None:
@@ -25,14 +25,14 @@ class Findings:
 
     @contextmanager
     def at(self, option: str, *, of: ModelInput | None = None) -> Iterator[None]:
-        """Takes the mistake that is raised within, also what a library raises of its own.
+        """Collects the mistake that is raised inside, including errors of libraries.
 
         Args:
-            option: Where it is, unless the error names one of `OPTIONS`.
-            of: The model that it is about; a sketch is in no folder that a user knows.
+            option: The option at fault, unless the error names one of `OPTIONS`.
+            of: The model at fault. A sketch is not in a folder that the user knows.
         """
         try:
-            # What libraries warn of they will say when the work is done.
+            # Libraries repeat their warnings when the real work is done.
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 yield

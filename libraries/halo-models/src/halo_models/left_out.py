@@ -1,8 +1,8 @@
-"""A check that a chat template leaves out nothing of a row.
+"""A check that a chat template leaves out no part of a row.
 
-A template that does not know a role or a field mostly writes nothing of it and says nothing.
-Whether it writes something is seen when the same row is rendered without: that is done once for
-every kind of message and field, and not for every row.
+A template that does not know a role or a field usually omits it without an error. To find out
+whether it writes a part, the same row is rendered without the part. This is done once for every
+kind of message and field, and not for every row.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from halo_models.chat_renderer import ChatRenderer
 from halo_models.conversation import THOUGHTS, Conversation, TemplateMismatchError
 
 _PLAIN = ("role", "content", "tool_call_id")
-"""Fields that need no check: an id only links a result with its call, which stands before it."""
+"""Fields that need no check. An id only links a result with its call, which comes before it."""
 
 
 class LeftOut:
     """Finds what a template leaves out of messages.
 
     Args:
-        renderer: Writes messages with the template.
+        renderer: Renders messages with the template.
     """
 
     def __init__(self, renderer: ChatRenderer) -> None:
@@ -34,15 +34,15 @@ class LeftOut:
     def check_prompt(
         self, conversation: Conversation, messages: Sequence[Message], text: str
     ) -> None:
-        """Checks that the text of a prompt holds its messages, their fields, and the tools.
+        """Checks that the text of a prompt contains its messages, their fields, and the tools.
 
         Raises:
-            TemplateMismatchError: When something is left out; names it.
+            TemplateMismatchError: When something is left out. The error names it.
         """
         if not text:
             raise TemplateMismatchError(
-                "the chat template makes nothing of the prompt",
-                "Give a template that writes it",
+                "the chat template writes nothing for the prompt",
+                "Give a template that writes the prompt",
                 conversation.place,
             )
         self._check(_Row(self._renderer, conversation, messages, text, answer_follows=True))
@@ -50,10 +50,10 @@ class LeftOut:
     def check_whole(
         self, conversation: Conversation, messages: Sequence[Message], text: str
     ) -> None:
-        """Checks that the text of messages, with the answer among them, holds all of them.
+        """Checks that the text of messages, including the answer, contains all of them.
 
         Raises:
-            TemplateMismatchError: When something is left out; names it.
+            TemplateMismatchError: When something is left out. The error names it.
         """
         self._check(_Row(self._renderer, conversation, messages, text, answer_follows=False))
 
@@ -71,10 +71,10 @@ class LeftOut:
     def check_answer(
         self, conversation: Conversation, messages: Sequence[Message], text: str
     ) -> None:
-        """Checks that a text of a prompt with its answer holds the answer's content and fields.
+        """Checks that a prompt's text with its answer contains the answer's content and fields.
 
         Raises:
-            TemplateMismatchError: When something is left out; names it.
+            TemplateMismatchError: When something is left out. The error names it.
         """
         row = _Row(self._renderer, conversation, messages, text, answer_follows=False)
         last = len(messages) - 1
@@ -90,7 +90,7 @@ class LeftOut:
             raise TemplateMismatchError(
                 f"the chat template leaves out message {number + 1} of the prompt, of the role "
                 f"{role!r}",
-                "Give a template that writes it, take the message out",
+                "Give a template that writes it, remove the message",
                 row.conversation.place,
                 f"the chat template leaves out a message of the role {role!r}",
             )
@@ -101,7 +101,7 @@ class LeftOut:
         message: Any = row.messages[number]
         names = [name for name in message if name not in _PLAIN and message[name]]
         if message["role"] == "tool" and message.get("name") in _called(row.messages[:number]):
-            # As an id, it links the result with a call.
+            # Like an id, it links the result with a call.
             names.remove("name")
         missing = []
         for name in names:
@@ -112,7 +112,7 @@ class LeftOut:
                 fewer = cast(Message, {**message, name: value[:-1]})
                 variants.append([*row.messages[:number], fewer, *row.messages[number + 1 :]])
             if self._is_left_out(row, name, number, variants) and not (
-                # Templates take the thoughts of older answers out.
+                # Templates remove the thoughts of older answers.
                 name in THOUGHTS and number < len(row.messages) - 1 and self._writes_thoughts()
             ):
                 missing.append(name)
@@ -145,13 +145,13 @@ class LeftOut:
 
 
 class _Row:
-    """A row that was rendered.
+    """A rendered row.
 
     Args:
-        renderer: Writes messages with the template.
-        conversation: With the tools.
-        messages: What was rendered.
-        text: What the template made of them.
+        renderer: Renders messages with the template.
+        conversation: The conversation, with its tools.
+        messages: The rendered messages.
+        text: The text that the template wrote for them.
         answer_follows: Whether the text ends where an answer begins.
     """
 
@@ -171,7 +171,7 @@ class _Row:
         self._answer_follows = answer_follows
 
     def shows(self, messages: Sequence[Message], tools: Any = ...) -> bool:
-        """Returns whether the template writes other messages in another way."""
+        """Returns whether the template writes another text for other messages."""
         changed = self.conversation
         if tools is not ...:
             changed = replace(changed, tools=tools)
@@ -180,7 +180,7 @@ class _Row:
         )
 
     def kind(self, number: int) -> tuple[Hashable, ...]:
-        """Returns what decides whether a template writes a message: its role, fields and place."""
+        """Returns what decides if a template writes a message: its role, fields and position."""
         around = [
             self.messages[i]["role"] if 0 <= i < len(self.messages) else None
             for i in (number - 1, number, number + 1)
@@ -193,7 +193,7 @@ def _refuse(missing: Sequence[str], conversation: Conversation) -> None:
     if missing:
         raise TemplateMismatchError(
             f"the chat template leaves out {', '.join(sorted(set(missing)))}",
-            "Give a template that writes it, take the field out of the row",
+            "Give a template that writes it, remove the field from the row",
             conversation.place,
         )
 

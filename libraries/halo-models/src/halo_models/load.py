@@ -1,4 +1,4 @@
-"""Models and tokenizers, loaded from a folder or the hub.
+"""Loads models and tokenizers from a folder or the hub.
 
 Code from the hub is never run (``trust_remote_code`` is off).
 """
@@ -19,7 +19,7 @@ from halo_models.notes import ModelNotes, read_notes
 from halo_models.templates import use_template
 
 _CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
-"""How the names of architectures end that predict the next token."""
+"""Endings of the names of architectures that predict the next token."""
 _CLASSIFIER = "a sequence classifier in safetensors"
 
 
@@ -29,8 +29,8 @@ class Classifier:
 
     Attributes:
         network: The classifier, in evaluation mode.
-        tokenizer: Its tokenizer, with the template that it came with, if any.
-        notes: What its folder says of it; empty for one that was made elsewhere.
+        tokenizer: Its tokenizer, with its own chat template, if any.
+        notes: The notes in its folder. They are empty if it was made elsewhere.
     """
 
     network: Any
@@ -39,7 +39,7 @@ class Classifier:
 
 
 def load_tokenizer(model: ModelInput, template: str | None) -> Any:
-    """Returns the tokenizer of a model, with a chat template inside.
+    """Returns the tokenizer of a model, with a chat template.
 
     Args:
         model: A folder or a hub id.
@@ -60,7 +60,7 @@ def load_tokenizer(model: ModelInput, template: str | None) -> Any:
 
 
 def read_tokenizer(model: ModelInput) -> Any:
-    """Returns the tokenizer of a model, as it is.
+    """Returns the tokenizer of a model, unchanged.
 
     Raises:
         ModelError: When there is none.
@@ -73,16 +73,16 @@ def read_tokenizer(model: ModelInput) -> Any:
 def load_model(model: ModelInput, *, dtype: torch.dtype, device: torch.device | str) -> Any:
     """Returns a causal language model in evaluation mode.
 
-    Where the tokenizer knows more tokens than the model, the embeddings grow; a new token starts
-    as the mean of the old ones. They never shrink.
+    If the tokenizer has more tokens than the model, the embeddings grow. A new token starts as the
+    mean of the old ones. The embeddings never shrink.
 
     Args:
         model: A folder or a hub id.
         dtype: Dtype of the weights.
-        device: Where the weights go.
+        device: Device of the weights.
 
     Raises:
-        ModelError: When it cannot be found, is not a causal language model, lacks weights, or has
+        ModelError: When it is not found, is not a causal language model, lacks weights, or has
             some that are NaN or infinite.
     """
     from transformers import AutoModelForCausalLM
@@ -109,7 +109,7 @@ def read_config(model: ModelInput) -> Any:
     """Returns the configuration of a model.
 
     Raises:
-        ModelError: When it cannot be found or read.
+        ModelError: When it is not found or cannot be read.
     """
     from transformers import AutoConfig
 
@@ -122,10 +122,10 @@ def load_classifier(model: ModelInput, *, dtype: torch.dtype, device: torch.devi
     Args:
         model: A folder or a hub id.
         dtype: Dtype of the weights.
-        device: Where the weights go.
+        device: Device of the weights.
 
     Raises:
-        ModelError: When it cannot be found, is no sequence classifier, lacks weights, or has some
+        ModelError: When it is not found, is not a sequence classifier, lacks weights, or has some
             that are NaN or infinite.
     """
     from transformers import AutoModelForSequenceClassification
@@ -133,7 +133,7 @@ def load_classifier(model: ModelInput, *, dtype: torch.dtype, device: torch.devi
 
     logging.disable_progress_bar()
     verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # Its report of missing weights: the error below says it.
+    logging.set_verbosity_error()  # Hides its report of missing weights, which the error below has.
     options = {"dtype": dtype, "use_safetensors": True, "output_loading_info": True}
     try:
         network, report = _read(
@@ -143,9 +143,9 @@ def load_classifier(model: ModelInput, *, dtype: torch.dtype, device: torch.devi
         logging.set_verbosity(verbosity)
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
-            f"{len(missing)} weights are missing, among them {missing[0]!r}: it is no sequence "
-            "classifier. Expected a model with a head that scores, such as a train stage with "
-            "loss: bradley-terry makes",
+            f"{len(missing)} weights are missing, among them {missing[0]!r}: it is not a sequence "
+            "classifier. Expected a model with a head for scores, such as one from a train stage "
+            "with loss: bradley-terry",
             location=model.path,
         )
     network.to(device)
@@ -159,14 +159,14 @@ def is_causal(config: Any) -> bool:
 
 
 def check_causal(config: Any, model: ModelInput) -> None:
-    """Checks that a configuration is that of a causal language model.
+    """Checks that a configuration belongs to a causal language model.
 
     Raises:
-        ModelError: When it is not.
+        ModelError: When it does not.
     """
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    # The name too: transformers would load a classifier's body, and make up its output head.
+    # The name is checked too: transformers would load a classifier with a random output head.
     named = (config.architectures or [None])[0]
     known = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and not config.is_encoder_decoder
     if not known or (named is not None and not is_causal(config)):
@@ -178,17 +178,17 @@ def check_causal(config: Any, model: ModelInput) -> None:
 
 
 def context_length(network: Any) -> int | None:
-    """Returns how many tokens a model can take; None where it does not say."""
+    """Returns the number of tokens in a model's context; None if its configuration has none."""
     length = getattr(network.config.get_text_config(), "max_position_embeddings", None)
     return int(length) if length else None
 
 
 def grow_vocabulary(network: Any, size: int) -> None:
-    """Makes the embeddings hold at least `size` tokens; a new row is the mean of the old ones."""
+    """Grows the embeddings to at least `size` tokens. A new row is the mean of the old ones."""
     known = network.get_input_embeddings().weight.shape[0]
     if size <= known:
         return
-    # transformers would draw the new rows at random, so that a model would depend on the draws.
+    # transformers would draw the new rows at random, so the model would depend on the draws.
     network.resize_token_embeddings(size, mean_resizing=False)
     with torch.no_grad():
         for layer in (network.get_input_embeddings(), network.get_output_embeddings()):
@@ -200,17 +200,17 @@ def grow_vocabulary(network: Any, size: int) -> None:
 def _read(
     model: ModelInput, part: str, kind: Any, options: Mapping[str, Any], wanted: str | None = None
 ) -> Any:
-    """Returns what transformers reads of a model; runs none of its code.
+    """Returns a part of a model that transformers reads, without running code from the model.
 
     Args:
         model: A folder or a hub id.
-        part: What is read, for messages.
+        part: Name of the part, for messages.
         kind: A class of transformers with `from_pretrained`.
-        options: More of its arguments.
-        wanted: What the model has to be, for messages; any model when left out.
+        options: Further arguments of `from_pretrained`.
+        wanted: What the model must be, for messages. Any model if left out.
 
     Raises:
-        ModelError: When it cannot be had.
+        ModelError: When the part cannot be loaded.
     """
     folder = Path(model.path)
     local = folder.is_dir()
@@ -230,12 +230,12 @@ def _read(
         )
     except Exception as error:
         if not local:
-            # The text of a hub error may hold an address with credentials.
+            # The text of a hub error may contain an address with credentials.
             raise ModelError(
-                f"the {part} cannot be had from the hub ({type(error).__name__}). Check the id"
+                f"the {part} cannot be loaded from the hub ({type(error).__name__}). Check the id"
                 f"{f' and the revision {model.revision!r}' if model.revision else ''}, the "
                 "network, and for a gated model that you are logged in; or give a folder by path"
-                f"{f'. It has to be {wanted}' if wanted else ''}",
+                f"{f'. The model must be {wanted}' if wanted else ''}",
                 location=model.path,
             ) from error
         first = (str(error).strip().splitlines() or [""])[0][:300]

@@ -1,4 +1,4 @@
-"""What a model folder says of itself beyond transformers' own files: ``halo.json``."""
+"""The notes in a model's folder beyond transformers' own files: ``halo.json``."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from halo_models.conversation import ChatOptions
 
 @dataclass(frozen=True)
 class ModelNotes:
-    """How a model wants to be asked.
+    """How to prompt a model.
 
     Attributes:
         prompt_suffix: The control token that ends every prompt; None for an ordinary model.
-        control_tokens: All control tokens that it was trained with.
-        score_at: Where a reward model's score is read: at the token that ends a completion; None
+        control_tokens: All control tokens that the model was trained with.
+        score_at: Where a reward model's score is read: at the token that ends a completion. None
             for a language model.
-        template_date: What its chat template was told when it asked for the date; None where it
-            does not ask.
-        content_tokens: Added tokens that stood in the content it was trained on: see
+        template_date: The date that the chat template got in training; None if it does not ask for
+            a date.
+        content_tokens: Added tokens that may occur in the content of the training data: see
             `halo_models.chat_format.ChatOptions`.
     """
 
@@ -34,7 +34,7 @@ class ModelNotes:
     content_tokens: tuple[str, ...] = ()
 
     def chat_options(self, asked: ChatOptions) -> ChatOptions:
-        """Returns options for rows, with the model's own where none are asked for."""
+        """Returns options for rows, filled in from the model's own where they are left open."""
         tokens = asked.content_tokens
         return replace(
             asked,
@@ -44,10 +44,10 @@ class ModelNotes:
 
 
 def read_notes(model: ModelInput) -> ModelNotes:
-    """Returns a model's notes; empty ones where it has none.
+    """Returns a model's notes. They are empty if the model has none.
 
     Raises:
-        ModelError: When the file is not what `write_notes` writes.
+        ModelError: When the file does not have the form that `write_notes` writes.
     """
     from transformers.utils import cached_file
 
@@ -77,7 +77,7 @@ def read_notes(model: ModelInput) -> ModelNotes:
 
 
 def write_notes(folder: Path, notes: ModelNotes) -> None:
-    """Writes a model's notes into its folder; nothing where there is nothing to say."""
+    """Writes a model's notes into its folder, unless they are empty."""
     if notes != ModelNotes():
         record = ModelRecord(
             prompt_suffix=notes.prompt_suffix, control_tokens=list(notes.control_tokens)

@@ -1,4 +1,4 @@
-"""Models, saved as plain folders of transformers."""
+"""Saves models as plain transformers folders."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ PAD = "<|pad|>"
 def save_model_folder(folder: Path, model: Any, tokenizer: Any) -> None:
     """Writes a folder that transformers and vLLM load: weights, tokenizer, generation config.
 
-    It is written beside and renamed, in place of an older one.
+    It is written next to the target and then renamed, replacing an older folder.
 
     Args:
-        folder: Where to; usually ``context.folder / "model"``.
-        model: A `PreTrainedModel`, not wrapped by anything.
-        tokenizer: Its tokenizer, with the chat template inside.
+        folder: The folder to write; usually ``context.folder / "model"``.
+        model: A `PreTrainedModel` without any wrapper.
+        tokenizer: Its tokenizer, with the chat template.
     """
     with whole_folder(folder) as partial:
         write_model(partial, model, tokenizer)
 
 
 def write_model(folder: Path, model: Any, tokenizer: Any) -> None:
-    """Writes a model into a folder that exists; see `save_model_folder`.
+    """Writes a model into an existing folder; see `save_model_folder`.
 
-    The generation config holds the tokens that end a completion, and nothing of how the model
-    was sampled before.
+    The generation config contains the tokens that end a completion, but no earlier sampling
+    settings.
     """
     from transformers import GenerationConfig
     from transformers.utils import logging
@@ -55,15 +55,15 @@ def write_model(folder: Path, model: Any, tokenizer: Any) -> None:
 def write_classifier(folder: Path, model: Any, head: nn.Module, tokenizer: Any) -> None:
     """Writes a model folder that `AutoModelForSequenceClassification` loads.
 
-    Its one label is the score of a prompt with its completion, read at the last token. So that the
-    last token is found in padded batches, the tokenizer gets a padding token of its own where it
-    pads with a token that completions end with.
+    Its one label is the score of a prompt with its completion, read at the last token. In padded
+    batches the last token must be found. So if the tokenizer pads with a token that ends
+    completions, it gets a separate padding token.
 
     Args:
-        folder: Exists.
-        model: The causal language model, not wrapped; its vocabulary may grow.
-        head: One linear layer without a bias, in a sequence.
-        tokenizer: The model's.
+        folder: An existing folder.
+        model: The causal language model, without a wrapper. Its vocabulary may grow.
+        head: A sequence with one linear layer without a bias.
+        tokenizer: The model's tokenizer.
 
     Raises:
         ModelError: When transformers has no sequence classifier of this architecture.
@@ -78,11 +78,11 @@ def write_classifier(folder: Path, model: Any, head: nn.Module, tokenizer: Any) 
 
 
 def make_classifier(model: Any, tokenizer: Any) -> tuple[Any, nn.Linear]:
-    """Returns a sequence classifier with the body of a language model, and its one output layer.
+    """Returns a sequence classifier with a language model's body, and its one output layer.
 
     Args:
-        model: The causal language model; it goes on with its own configuration.
-        tokenizer: The model's.
+        model: The causal language model. Its own configuration is not changed.
+        tokenizer: The model's tokenizer.
 
     Raises:
         ModelError: When transformers has no sequence classifier of this architecture.

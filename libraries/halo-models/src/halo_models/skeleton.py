@@ -1,4 +1,4 @@
-"""A model without its weights: what can be known of it in a moment, from its folder alone."""
+"""A model without its weights: quick checks that need only its folder."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def at_hand(model: ModelInput, *, fetch: bool) -> ModelInput | None:
 
     Args:
         model: A folder or a hub id.
-        fetch: Whether what is on the hub may be fetched; else only what was fetched before counts.
+        fetch: Whether files may be fetched from the hub. Otherwise only fetched files count.
 
     Returns:
-        The model; of one on the hub that was fetched before the folder that it was fetched to; None
-        where there is nothing.
+        The model. For a hub model that was fetched before, this is its local folder. None if there
+        is nothing to read.
     """
     if fetch or Path(model.path).is_absolute() or Path(model.path).exists():
         return model
@@ -32,21 +32,21 @@ def at_hand(model: ModelInput, *, fetch: bool) -> ModelInput | None:
 
     found = try_to_load_from_cache(model.path, "config.json", revision=model.revision)
     folder = Path(found).parent if isinstance(found, str) else None
-    # Who only asked for the configuration has no tokenizer yet, which is no mistake.
+    # A folder with only the configuration has no tokenizer yet, which is not a mistake.
     if folder is None or not any(folder.glob("token*")):
         return None
     return ModelInput(str(folder), None, model.digest)
 
 
 def skeleton(config: Any, *, classifier: bool = False) -> Any:
-    """Returns a model of a configuration that takes no memory: its weights have only shapes.
+    """Returns a model of a configuration whose weights have only shapes and take no memory.
 
     Args:
         config: A configuration of transformers.
-        classifier: Whether it is a sequence classifier; else a causal language model.
+        classifier: Whether to build a sequence classifier instead of a causal language model.
 
     Raises:
-        Exception: Whatever transformers raises where the configuration does not go together.
+        Exception: Any error of transformers if the configuration is inconsistent.
     """
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
@@ -56,16 +56,16 @@ def skeleton(config: Any, *, classifier: bool = False) -> Any:
 
 
 def check_shapes(network: Any) -> None:
-    """Lets a skeleton compute a few tokens, so that sizes which do not go together are found.
+    """Computes a few tokens with a skeleton to find sizes that do not fit together.
 
-    What cannot be computed without numbers is passed over.
+    Computations that need numbers are skipped.
 
     Raises:
-        RuntimeError: When shapes do not fit; torch's words.
+        RuntimeError: When shapes do not fit, with torch's message.
     """
     tokens = torch.zeros((1, 4), dtype=torch.long, device="meta")
     try:
-        # With a mask that is given and plain attention most models need no numbers.
+        # With an explicit mask and eager attention, most models need no numbers.
         network.eval().set_attn_implementation("eager")
         with torch.no_grad():
             network(input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=False)
@@ -75,14 +75,14 @@ def check_shapes(network: Any) -> None:
 
 
 def check_weights(model: ModelInput, *, safetensors: bool = False) -> None:
-    """Checks that a folder has weights, and that those in safetensors are whole; reads none.
+    """Checks that a folder has weights, and that safetensors files are complete. Reads no weights.
 
     Args:
-        model: A folder; of a model on the hub nothing is checked.
-        safetensors: Whether no other files count.
+        model: A folder. Models on the hub are not checked.
+        safetensors: Whether only safetensors files count.
 
     Raises:
-        ModelError: When there are none, or a file is cut off.
+        ModelError: When there are no weights, or a file is truncated.
     """
     from safetensors import SafetensorError, safe_open
 

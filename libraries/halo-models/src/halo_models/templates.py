@@ -1,7 +1,7 @@
-"""Which chat template a tokenizer has, and the text that it writes of messages.
+"""The chat template of a tokenizer, and the text that it writes for messages.
 
 A template may ask for today's date. It gets the date of the option `template_date` instead, so that
-the same rows give the same tokens on every day. A tokenizer is one of transformers.
+the same rows give the same tokens on every day. The tokenizers are those of transformers.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ TULU_2 = (
 """The format of the report: TULU 2 (Ivison et al. 2023, Camels in a Changing Climate)."""
 
 TEMPLATE_DATE = "2025-01-01"
-"""The date that a template is told when the option `template_date` names none."""
+"""The date that a template gets if the option `template_date` is not set."""
 
 _CLOCK = "strftime_now"
-"""The function that templates ask for the date."""
+"""The function that templates call to get the date."""
 
 _DIRECTIVES = "aAbBcCdDeFgGhHIjklmMnpPrRStTuUVwWxXyYf"
-"""The letters of strftime whose value a date decides, at midnight."""
+"""The letters of strftime whose value a date at midnight determines."""
 
 _UNPADDED = "deHIjklmMSUVWyg"
-"""Those whose numbers begin with no zero or space when a minus stands before the letter."""
+"""The letters whose numbers have no leading zero or space after a minus."""
 
 
 def template_source(tokenizer: Any, tools: Sequence[Mapping[str, Any]] | None = None) -> str:
@@ -57,7 +57,7 @@ def asks_for_date(tokenizer: Any) -> bool:
 
 
 def date_or_none(text: str | None) -> str | None:
-    """Returns a date as it was given; None for none.
+    """Returns a valid date unchanged, or None for None.
 
     Raises:
         ValueError: When it is not a date such as 2025-01-01.
@@ -65,12 +65,12 @@ def date_or_none(text: str | None) -> str | None:
     if text is None:
         return None
     try:
-        # Only this form: other ISO forms of one day would be other identities.
+        # Only this form: another ISO form of the same day would give another identity.
         if date.fromisoformat(text).isoformat() == text:
             return text
     except ValueError:
         pass
-    raise ValueError(f"{text!r} is no date; expected one such as {TEMPLATE_DATE}")
+    raise ValueError(f"{text!r} is not a date; expected one such as {TEMPLATE_DATE}")
 
 
 def render(
@@ -84,11 +84,11 @@ def render(
     """Returns the text that the chat template writes.
 
     Args:
-        tokenizer: With a chat template inside.
+        tokenizer: A tokenizer with a chat template.
         messages: The conversation.
-        tools: What the assistant may call, as JSON schemas; None for nothing.
+        tools: JSON schemas of the functions that the assistant may call; None if there are none.
         answer_follows: Whether the text ends where the assistant's answer begins.
-        template_date: What the template is told when it asks for the date.
+        template_date: The date that the template gets when it asks for one.
 
     Raises:
         Exception: One of `template_errors`, when the template refuses the messages.
@@ -107,7 +107,7 @@ def render(
 
 
 def template_errors() -> tuple[type[Exception], ...]:
-    """Returns what a template may raise: its own errors, and those of Python on what it does."""
+    """Returns the errors that a template may raise: its own, and Python's."""
     # Every `halo` command imports this module, and jinja2 costs it milliseconds.
     import jinja2
 
@@ -124,22 +124,22 @@ def template_errors() -> tuple[type[Exception], ...]:
 
 @cache
 def _with_fixed_clock(source: str, template_date: str) -> str:
-    """Returns a template with a `strftime_now` of its own, which always gives the same date.
+    """Returns a template with its own `strftime_now`, which always gives the same date.
 
-    transformers hands a template its own function, which reads the clock, and has no option to
-    replace it. A macro of the same name at the beginning of the template stands before it.
+    transformers passes its own function to a template. That function reads the clock and cannot be
+    replaced with an option. A macro of the same name at the beginning of the template hides it.
     """
     values = _directives(template_date)
     any_format = "".join(f"|replace({_text(name)}, {_text(value)})" for name, value in values)
-    # What the template asks for by name is looked up: to replace each directive takes longer than
-    # to render the rest.
+    # Formats that the template contains as literals are looked up: replacing each directive takes
+    # longer than rendering the rest.
     known = {match[2] for match in re.finditer(rf"{_CLOCK}\(\s*(['\"])([^'\"\\]*)\1", source)}
     cases = "".join(
         f"{{%- if format == {_text(name)} -%}}{{{{- {_text(_formatted(name, values))} -}}}}"
         "{%- else -%}"
         for name in sorted(known)
     )
-    # Only the marks of the macro take white space away, none of the template's own.
+    # Only the tags of the macro strip white space, and none that belongs to the template.
     return (
         f"{{%- macro {_CLOCK}(format) -%}}{cases}{{{{- format{any_format} -}}}}"
         f"{'{%- endif -%}' * len(known)}{{%- endmacro +%}}{source}"
@@ -147,7 +147,7 @@ def _with_fixed_clock(source: str, template_date: str) -> str:
 
 
 def _directives(template_date: str) -> list[tuple[str, str]]:
-    """Returns what to replace in a format, in order, and by what."""
+    """Returns the replacements for a format, in order."""
     midnight = datetime.fromisoformat(template_date)
     values = {f"%{letter}": midnight.strftime(f"%{letter}") for letter in _DIRECTIVES}
     values |= {f"%-{letter}": values[f"%{letter}"] for letter in _DIRECTIVES if letter != "f"}
@@ -169,18 +169,18 @@ def _text(text: str) -> str:
 
 
 def refusal(prompt: Prompt, error: Exception) -> str:
-    """Returns what people are told of messages that a chat template cannot render."""
+    """Returns a message for people about messages that a chat template cannot render."""
     roles = ", ".join(message["role"] for message in prompt)
     return f"the chat template refuses the prompt, whose roles are {roles}: {error}"
 
 
 def use_template(tokenizer: Any, template: str | None) -> None:
-    """Puts a chat template into a tokenizer, which carries it from then on.
+    """Puts a chat template into a tokenizer, which keeps it from then on.
 
     Args:
         tokenizer: A transformers tokenizer.
-        template: Jinja source; ``"tulu"`` for `TULU_2`; None for the tokenizer's own, or
-            `TULU_2` where it has none. A template that is not the tokenizer's own gets the
+        template: Jinja source, or ``"tulu"`` for `TULU_2`. None means the tokenizer's own template,
+            or `TULU_2` if it has none. A template that is not the tokenizer's own gets the
             beginning-of-sequence token in front if the tokenizer puts one before every text.
 
     Raises:
@@ -190,7 +190,7 @@ def use_template(tokenizer: Any, template: str | None) -> None:
     if not own:
         source = TULU_2 if template in (None, "tulu") else template
         tokenizer.chat_template = source
-    # Rendered once here, so that a template that cannot work is told before any row is encoded.
+    # Rendered once here, so that a broken template is reported before any row is encoded.
     rendered = _probe(tokenizer)
     if not own and adds_bos(tokenizer) and not rendered.startswith(tokenizer.bos_token):
         tokenizer.chat_template = "{{- bos_token -}}" + tokenizer.chat_template
@@ -221,13 +221,13 @@ def adds_bos(tokenizer: Any) -> bool:
 
 
 def alternatives(strings: Sequence[str]) -> re.Pattern[str]:
-    """Returns a pattern of any of some strings, the longest that fits; of nothing for none.
+    """Returns a pattern that matches any of some strings, longest first; nothing for no strings.
 
     >>> alternatives(["<b>", "<a>", "<ab>", "<a"]).pattern
     '<(?:a(?:>|b>)?|b>)'
     """
-    # Beginnings that strings share are looked at once: Gemma 3 has 6384 added tokens, most of which
-    # begin with "<", and a text may be full of it.
+    # Shared beginnings are matched once: Gemma 3 has 6384 added tokens, most of which begin with
+    # "<", and a text may contain many of these.
     return re.compile(_branches(sorted({*strings} - {""})) or "(?!)")
 
 
@@ -236,7 +236,7 @@ def _branches(strings: Sequence[str]) -> str:
     parts = []
     for _, group in groupby(strings, key=lambda string: string[0]):
         alike = [*group]
-        # Of sorted strings, all share what the first and the last do.
+        # The strings are sorted, so all share the common beginning of the first and the last.
         pairs = zip(alike[0], alike[-1], strict=False)
         prefix = alike[0][: sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))]
         rest = [string[len(prefix) :] for string in alike if string != prefix]

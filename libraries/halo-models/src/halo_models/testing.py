@@ -1,4 +1,4 @@
-"""Tiny models and tokenizers, made in a moment, for tests of what works with models."""
+"""Tiny models and tokenizers that are made in a moment, for tests."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from typing import Any, Literal, get_args
 Kind = Literal["bytes", "bytes whole", "metaspace first", "metaspace always", "prepend", "unigram"]
 """How a tokenizer splits text:
 
-* ``bytes``: BPE over bytes within words, such as Llama 3 and Qwen have.
-* ``bytes whole``: the same without words, so that tokens go over every boundary.
-* ``metaspace first``, ``metaspace always``: BPE over letters with a space in front of the text, or
-  of every part between added tokens; unknown letters are bytes.
-* ``prepend``: the same as rules of normalisation, such as Llama 2 has.
-* ``unigram``: pieces with probabilities, and a space in front of the text; unknown letters are
-  lost.
+* ``bytes``: BPE over bytes within words, as in Llama 3 and Qwen.
+* ``bytes whole``: the same without words, so that tokens cross every boundary.
+* ``metaspace first``, ``metaspace always``: BPE over letters with a space before the text, or
+  before every part between added tokens. Unknown letters become bytes.
+* ``prepend``: the same with normalisation rules, as in Llama 2.
+* ``unigram``: pieces with probabilities, and a space before the text. Unknown letters are lost.
 """
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -31,15 +30,15 @@ CORPUS = [
 _DIALOGUES = [
     f"{who}\n{text}\n\n{text} {who}:\n" for who in ("user", "assistant") for text in CORPUS
 ]
-"""Turns, so that a tokenizer without words has tokens that go over the boundaries of turns."""
+"""Turns, so that a tokenizer without words has tokens that cross the boundaries of turns."""
 
 
 def make_tokenizer(corpus: Sequence[str] = CORPUS, marks: Sequence[str] = MARKS) -> Any:
     """Returns a byte-level BPE tokenizer of about 300 tokens, without a chat template.
 
     Args:
-        corpus: Texts that it is trained on.
-        marks: Its added tokens, the first of which ends texts.
+        corpus: Texts that the tokenizer is trained on.
+        marks: Added tokens. The first one ends texts.
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -71,13 +70,14 @@ def make_chat_tokenizer(
     """Returns a tokenizer of about 400 tokens.
 
     Args:
-        kind: How it splits text.
+        kind: How the tokenizer splits text.
         template: Its chat template.
         eos: The token that ends texts.
         bos: The token that begins texts, if any.
-        added: More added tokens: of `tokenizers`, or strings, which are not special.
-        named: Strings of those that transformers knows by name, too.
-        writes_bos: Whether the tokenizer puts `bos` in front of every text by itself.
+        added: Further added tokens: `AddedToken`s of `tokenizers`, or strings, which are not
+            special.
+        named: Strings of the added tokens that transformers also knows by name.
+        writes_bos: Whether the tokenizer itself puts `bos` in front of every text.
     """
     from tokenizers import AddedToken, Tokenizer, processors
     from transformers import PreTrainedTokenizerFast
@@ -106,7 +106,7 @@ def make_chat_tokenizer(
 
 @cache
 def _rules(kind: Kind) -> str:
-    """Returns a trained tokenizer without added tokens but ``<unk>``, as JSON."""
+    """Returns the rules of a trained tokenizer as JSON. Its only added token is ``<unk>``."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
     backend = Tokenizer(models.Unigram() if kind == "unigram" else models.BPE())
@@ -150,7 +150,7 @@ def _rules(kind: Kind) -> str:
 
 
 def make_model(vocabulary: int, **options: Any) -> Any:
-    """Returns a llama of two layers with weights that depend on nothing but the options."""
+    """Returns a Llama model with two layers. Its weights depend only on the options."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 

@@ -1,8 +1,8 @@
-"""From rendered text to token ids, as the tokenizer itself gives them.
+"""Converts rendered text to token ids, with the tokenizer's own rules.
 
-A text whose content spells a control token, such as a user who writes ``<|im_end|>``, holds a `CUT`
-inside that string. The text is tokenised as it stands, and then the one id of the control token is
-replaced by the ids of its letters: so all other tokens are the tokenizer's own.
+If the content of a text spells a control token, for example when a user writes ``<|im_end|>``, the
+text contains a `CUT` inside that string. The text is tokenised unchanged, and then the one id of
+the control token is replaced by the ids of its letters. So all other tokens stay unchanged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from halo_models.templates import alternatives
 from halo_models.tokenizer_twin import Found, without_prefix
 
 CUT = "\ufdd0"
-"""A Unicode noncharacter, which no text holds: it stands inside a string that is only spelled."""
+"""A Unicode noncharacter, which occurs in no text. It marks a string that is only spelled."""
 
 
 CHARACTERS_PER_CALL = 1_000_000
@@ -57,12 +57,12 @@ def mark_spelled(text: str, protected: re.Pattern[str]) -> str:
 
 
 def mark_all(value: Any, mark: Callable[[str], str]) -> Any:
-    """Returns a message, or any part of it, with every text as a function returns it."""
+    """Returns a message, or any part of it, with a function applied to every text."""
     if isinstance(value, str):
         return mark(value)
-    # A look at dict first is much faster than one at Mapping, which is an abstract class.
+    # Checking for dict first is much faster than checking for Mapping, an abstract class.
     if isinstance(value, dict) or isinstance(value, Mapping):
-        # The keys of a call's arguments are text that a model wrote, too.
+        # The keys of a call's arguments are also text that a model wrote.
         return {mark_all(key, mark): mark_all(item, mark) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [mark_all(item, mark) for item in value]
@@ -70,10 +70,10 @@ def mark_all(value: Any, mark: Callable[[str], str]) -> Any:
 
 
 class Tokeniser:
-    """Tokenises rendered texts in batches; adds nothing to them.
+    """Tokenises rendered texts in batches, and adds nothing to them.
 
     Args:
-        tokenizer: One of transformers.
+        tokenizer: A transformers tokenizer.
         protected: Strings of the added tokens that stay text where content spells them.
     """
 
@@ -84,20 +84,20 @@ class Tokeniser:
         self._tokenizer = tokenizer
         self._protected_ids = {vocabulary[string] for string in strings}
         self._unknown = {tokenizer.unk_token_id}
-        # A letter that the tokenizer does not know is no added token.
+        # A letter that the tokenizer does not know is not an added token.
         self._added_ids = {*tokenizer.get_added_vocab().values()} - self._unknown
         self._loose = _is_loose(tokenizer, strings)
         self._letters: Callable[[str], Found] | None = None
         self._continuation: Callable[[str], Found] | None = None
 
     def mark(self, value: Any) -> Any:
-        """Returns a message, or any part of it, with a `CUT` in what spells a protected token."""
+        """Returns a message, or any part of it, with a `CUT` in each spelled protected token."""
         return mark_all(value, self._marked)
 
     def recognised(self, strings: Sequence[str]) -> list[str]:
-        """Returns those strings of added tokens that are one token behind any text.
+        """Returns those strings of added tokens that are one token after any text.
 
-        A token that is only recognised between words, or only in front of a text, is not.
+        A token that is recognised only between words, or only at the start of a text, is not one.
         """
         vocabulary = self._tokenizer.get_vocab()
         found = self._native([f"a{string}" for string in strings])
@@ -108,7 +108,7 @@ class Tokeniser:
         ]
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Returns the ids of each text, which may hold `CUT`."""
+        """Returns the ids of each text. A text may contain `CUT`."""
         ids: list[list[int]] = [[] for _ in texts]
         whole = [i for i, text in enumerate(texts) if CUT not in text]
         for i, tokens in zip(whole, self._native([texts[i] for i in whole]), strict=True):
@@ -119,10 +119,10 @@ class Tokeniser:
         return ids
 
     def encode_apart(self, text: str) -> list[int]:
-        """Returns the ids of the rest of a text, which begins where a token of the text ends.
+        """Returns the ids of the rest of a text, which begins at the end of one of its tokens.
 
-        A tokenizer that puts a space before every text puts none before this one. From the first
-        added token on, the rest is tokenised like any other text.
+        A tokenizer that puts a space before every text does not put one before this rest. From the
+        first added token on, the rest is tokenised like any other text.
         """
         if self._continuation is None:
             self._continuation = without_prefix(self._tokenizer, added=True)
@@ -144,7 +144,7 @@ class Tokeniser:
         marked = mark_spelled(text, self.protected)
         if not (self._loose and text):
             return marked
-        # Other spellings, such as capitals, become the token by the tokenizer's normalisation.
+        # The tokenizer's normalisation turns other spellings, such as capitals, into the token.
         plain = text.replace(CUT, "")
         places = [at - n for n, at in enumerate(_positions(marked))]
         encoded = self._tokenizer(
@@ -181,7 +181,7 @@ class Tokeniser:
         for token, (start, stop) in zip(
             encoded["input_ids"], encoded["offset_mapping"], strict=True
         ):
-            # The token of a spelled string holds the position of its cut.
+            # The token of a spelled string contains the position of its cut.
             position = bisect.bisect_right(cuts, start)
             spelled = position < len(cuts) and cuts[position] < stop
             if spelled and token in self._protected_ids:
@@ -191,7 +191,7 @@ class Tokeniser:
         return ids
 
     def _encode_in_parts(self, text: str) -> list[int]:
-        # A tokenizer that does not say where its tokens stand: what is between is tokenised apart.
+        # The tokenizer does not give positions of tokens, so the parts between are tokenised apart.
         parts = _spelled_parts(text, self.protected)
         native = iter(self._native([part for part, spelled in parts if not spelled]))
         return [
@@ -201,21 +201,21 @@ class Tokeniser:
         ]
 
     def _spell(self, string: str) -> list[int]:
-        """Returns the ids of a string as letters, none of which is a protected token."""
+        """Returns the ids of a string as letters. None of them is a protected token."""
         if self._letters is None:
             self._letters = without_prefix(self._tokenizer, added=False)
         ids = self._letters(string).ids
-        # Letters that the tokenizer does not know are all the same token.
+        # All letters that the tokenizer does not know have the same token.
         unknown = self._unknown if string != self._tokenizer.unk_token else set()
         if len(string) < 2 or not (self._protected_ids - unknown) & set(ids):
             return ids
-        # The model's own vocabulary holds the string, too: the halves cannot make it.
+        # The model's own vocabulary contains the string too, but its halves cannot form it.
         half = len(string) // 2
         return self._spell(string[:half]) + self._spell(string[half:])
 
 
 def _is_loose(tokenizer: Any, strings: Iterable[str]) -> bool:
-    """Returns whether other spellings of some added tokens may become these tokens."""
+    """Returns whether the tokenizer reads other spellings as some of these added tokens."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None or backend.normalizer is None:
         return False
@@ -229,13 +229,13 @@ def _positions(text: str) -> list[int]:
 
 
 def _behind(text: str, length: int) -> str:
-    """Returns what stands behind so many letters of a text, in which `CUT`s do not count."""
+    """Returns the rest of a text after so many letters, not counting `CUT`s."""
     letters = (i for i, letter in enumerate(text) if letter != CUT)
     return text[next(islice(letters, length, None), len(text)) :]
 
 
 def _spelled_parts(text: str, protected: re.Pattern[str]) -> list[tuple[str, bool]]:
-    """Returns the parts of a text with `CUT`s, and whether each is a spelled string."""
+    """Returns the parts of a text with `CUT`s, each with whether it is a spelled string."""
     marked = {
         mark_spelled(string, protected): string
         for string in protected.findall(text.replace(CUT, ""))

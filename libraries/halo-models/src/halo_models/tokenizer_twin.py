@@ -1,4 +1,4 @@
-"""The rules of a tokenizer without those that put a space in front of a text."""
+"""A tokenizer's rules without those that put a space before a text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 
 class Found(NamedTuple):
-    """Token ids, and where each begins in the text, as far as that is known."""
+    """Token ids, and where each begins in the text, if that is known."""
 
     ids: list[int]
     starts: list[int]
@@ -18,7 +18,7 @@ def without_prefix(tokenizer: Any, *, added: bool) -> Callable[[str], Found]:
     """Returns a tokenizer's rules as a function that puts no space before a text.
 
     Args:
-        tokenizer: One of transformers.
+        tokenizer: A transformers tokenizer.
         added: Whether added tokens are recognised.
     """
     from tokenizers import Tokenizer
@@ -52,7 +52,7 @@ def _slow_ids(tokenizer: Any, *, added: bool) -> Callable[[str], Found]:
 
 
 def _no_prefix(rule: Any) -> Any:
-    """Returns a normaliser or pre-tokeniser that puts nothing before a text; None for nothing."""
+    """Returns a normaliser or pre-tokeniser that puts nothing before a text, or None."""
     if rule is None or rule["type"] == "Prepend":
         return None
     if rule["type"] == "Sequence":

@@ -1,8 +1,8 @@
-"""Which added tokens a chat template writes around turns, and which may stand in a text.
+"""The added tokens that a chat template writes around turns, and those that may occur in a text.
 
-An added token is one of three things. *Special* tokens control a model. *Turn marks* begin or end a
-turn in this template, and control it too, whether or not they are marked special. All others, such
-as ``<think>`` or ``<tool_call>``, are the model's own words, and stay tokens in a text.
+There are three kinds of added tokens. *Special* tokens control a model. *Turn marks* begin or end a
+turn in this template. They control the model too, even if they are not marked special. All others,
+such as ``<think>`` or ``<tool_call>``, are the model's own words, and stay tokens in a text.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from halo_models.templates import alternatives, render, template_errors
 
 @dataclass(frozen=True)
 class TurnMarks:
-    """The added tokens of a tokenizer, as a chat template uses them.
+    """A tokenizer's added tokens, as a chat template uses them.
 
     Attributes:
         around: Tokens that begin or end a turn.
-        ends: Tokens that end the last answer of a conversation, the nearest to it first.
+        ends: Tokens that end the last answer of a conversation, from the nearest on.
     """
 
     around: frozenset[str] = frozenset()
@@ -30,9 +30,9 @@ class TurnMarks:
 
 
 def added_tokens(tokenizer: Any) -> list[str]:
-    """Returns the strings of all added tokens that text may spell.
+    """Returns the strings of all added tokens that a text may spell.
 
-    Added tokens of mere white space (GPT-NeoX has them) are ordinary text.
+    Added tokens of only white space (GPT-NeoX has them) are ordinary text.
     """
     added = {*tokenizer.get_added_vocab(), *tokenizer.all_special_tokens}
     return sorted(string for string in added if len(string.strip()) > 1)
@@ -45,33 +45,33 @@ def special_tokens(tokenizer: Any) -> set[str]:
 
 
 def protected_tokens(tokenizer: Any, marks: TurnMarks, content_tokens: Sequence[str]) -> list[str]:
-    """Returns the added tokens that stay letters where content spells them.
+    """Returns the added tokens that stay letters if content spells them.
 
     Args:
-        tokenizer: One of transformers.
-        marks: How its template uses its tokens.
-        content_tokens: Tokens that may stand in content; with a ``-`` in front, that may not.
+        tokenizer: A transformers tokenizer.
+        marks: The turn marks of its template.
+        content_tokens: Tokens that may occur in content, or, with a ``-`` in front, may not.
 
     Raises:
-        UserError: When a content token is no added token, or ends answers.
+        UserError: When a content token is not an added token, or ends answers.
     """
     added = added_tokens(tokenizer)
     protected = (special_tokens(tokenizer) | marks.around) & set(added)
     for entry in content_tokens:
-        # A token may begin with a minus itself.
+        # A token may itself begin with a minus.
         removed = entry.startswith("-") and entry not in added
         token = entry[1:] if removed else entry
         if token not in added:
             raise UserError(
-                f"{token!r} is no added token of the tokenizer; expected one of "
+                f"{token!r} is not an added token of the tokenizer; expected one of "
                 f"{', '.join(added[:20])}",
                 location="content_tokens",
             )
         if not removed and token in (marks.ends or (tokenizer.eos_token,)):
             raise UserError(
-                f"{token!r} ends answers in the chat template, so that an answer which holds it "
-                "would end there. Take it out of the list; if the rows hold the template's marks "
-                "already, set pretemplated: true",
+                f"{token!r} ends answers in the chat template, so an answer that contains it would "
+                "end there. Remove it from the list; if the rows already contain the template's "
+                "marks, set pretemplated: true",
                 location="content_tokens",
             )
         protected = protected | {token} if removed else protected - {token}
@@ -81,9 +81,9 @@ def protected_tokens(tokenizer: Any, marks: TurnMarks, content_tokens: Sequence[
 def turn_marks(tokenizer: Any, template_date: str) -> TurnMarks:
     """Returns what a template writes around turns, found by rendering questions and answers.
 
-    Where a turn begins, a template may also write thoughts or marks of the content, and before the
-    first turn an instruction that tells of such marks. So of what begins a turn, only the first
-    mark counts, and what stands between an answer and the next question.
+    At the beginning of a turn, a template may also write thoughts or marks of the content. Before
+    the first turn it may write an instruction that mentions such marks. So these count: the first
+    mark of a turn's beginning, and all marks between an answer and the next question.
     """
     pattern = alternatives(added_tokens(tokenizer))
 
@@ -104,7 +104,7 @@ def turn_marks(tokenizer: Any, template_date: str) -> TurnMarks:
         first, second = (between(role, "user", "assistant") or [[], []])[:2]
         begins.append(first)
         known.update(second[:1])
-    # What ends a tool's turn cannot be told from a mark around its result.
+    # The mark that ends a tool's turn cannot be distinguished from a mark around its result.
     for tokens in (between("user", "assistant", "tool", "assistant") or [])[2:3]:
         begins.append(tokens)
         known.update(tokens[:1])
@@ -117,7 +117,7 @@ def _first(tokens: Sequence[str], but: set[str]) -> list[str]:
 
 
 def _between(tokenizer: Any, template_date: str, roles: Sequence[str]) -> list[str] | None:
-    """Returns the text before, between and after some turns; None when they do not come out."""
+    """Returns the text before, between and after some turns, or None if a turn is not written."""
     contents = [f"the {number} turn" for number in ("first", "second", "third", "fourth")]
     messages: list[Message] = [
         {"role": role, "content": content} for role, content in zip(roles, contents, strict=False)
