@@ -214,12 +214,12 @@ def test_published_methods_are_cited(name):
         (
             KTO,
             {"desirable_weight": "auto", "undesirable_weight": 0},
-            "desirable_weight is auto and undesirable_weight is 0: there is nothing to balance it",
+            "desirable_weight is auto and undesirable_weight is 0, so there is nothing to balance",
         ),
         (
             Prospect,
             {"desirable_weight": 0, "undesirable_weight": "auto"},
-            "undesirable_weight is auto and desirable_weight is 0: there is nothing to balance it",
+            "undesirable_weight is auto and desirable_weight is 0, so there is nothing to balance",
         ),
         (
             KTOLogSigmoid,
@@ -260,7 +260,7 @@ def test_published_methods_are_cited(name):
         (
             SLiC,
             {"regulariser": "samples", "regulariser_weight": 0},
-            "regulariser_weight is 0, so samples would be drawn for nothing; leave regulariser out",
+            "regulariser_weight is 0, so samples would be drawn without use; leave regulariser out",
         ),
         (SimPO, {"beta": 0}, "beta\n  Input should be greater than 0"),
         (SimPO, {"gamma": -1}, "gamma\n  Input should be greater than or equal to 0"),

@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 def gae_advantages(
     rewards: Tensor, values: Tensor, sequence_index: Tensor, *, gamma: float, gae_lambda: float
 ) -> Tensor:
-    """Returns how much better each token turned out than the critic had expected.
+    """Returns how much better each token turned out than the critic expected.
 
-    Within a completion of T tokens, with ``V_T = 0`` behind its last one::
+    Within a completion of T tokens, with ``V_T = 0`` after its last one::
 
         delta_t = reward_t + gamma V_{t+1} - V_t
         A_t     = delta_t + gamma lambda A_{t+1}
 
-    The completions are laid side by side, padded with zeros, and scanned once from their ends.
+    The completions are put side by side, padded with zeros, and scanned once from their ends.
 
     Args:
-        rewards: Of each token [N].
-        values: What the critic expects from each token on [N].
-        sequence_index: The completion, 0..B-1, of each token; tokens of one completion are in their
+        rewards: Reward of each token [N].
+        values: The critic's expectation of the rewards from each token on [N].
+        sequence_index: The completion, 0..B-1, of each token. Tokens of one completion are in their
             order [N].
         gamma: Discount per token, from 0 to 1.
-        gae_lambda: From 0 (the critic's word on the next token) to 1 (all that follows).
+        gae_lambda: From 0 (the critic's value of the next token) to 1 (everything that follows).
 
     Returns:
         Advantages, without gradient [N]. ``advantages + values`` are the returns.
@@ -64,7 +64,7 @@ def gae_advantages(
 
 
 def token_positions(sequence_index: Tensor, completions: int) -> tuple[Tensor, Tensor]:
-    """Returns where each token stands in its completion, and how long each completion is.
+    """Returns the position of each token in its completion, and the length of each completion.
 
     Args:
         sequence_index: The completion, 0..B-1, of each token [N].

@@ -1,4 +1,4 @@
-"""Anchored preference optimisation: pairs that also say which way each completion should move."""
+"""Anchored preference optimisation: losses on pairs that also set a direction for each side."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _APO = (
 
 
 class APOZero(Loss):
-    """Anchored preference optimisation: chosen up, rejected down, for good chosen completions."""
+    """Anchored preference optimisation: raise the chosen, lower the rejected completion."""
 
     feedback: ClassVar[Feedback] = "paired"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps")
@@ -40,7 +40,7 @@ class APOZero(Loss):
 
 
 class APODown(Loss):
-    """Anchored preference optimisation: both down, for pairs that the policy already surpasses."""
+    """Anchored preference optimisation: lower both sides, for pairs worse than the policy."""
 
     feedback: ClassVar[Feedback] = "paired"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps")
@@ -68,7 +68,7 @@ def apo_zero_loss(
 
         loss = (1 - sigmoid(beta r_w)) + sigmoid(beta r_l)
 
-    It suits pairs whose chosen completion is better than what the policy writes. Each half is KTO's
+    It suits pairs whose chosen completion is better than the policy's own. Each half is KTO's
     loss with a reference point of 0.
 
     Args:
@@ -119,7 +119,7 @@ def apo_down_loss(
 
         loss = sigmoid(beta r_w) + (1 - sigmoid(beta r_w - beta r_l))
 
-    It suits pairs of which the policy would write something better than either.
+    It suits pairs in which both completions are worse than the policy's own.
 
     Args:
         policy_chosen_logps: Summed log-probability of each chosen completion, nats [P].

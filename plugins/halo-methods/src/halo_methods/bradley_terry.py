@@ -19,7 +19,7 @@ class BradleyTerry(Loss):
     """A reward model: a score whose differences explain which completion people prefer."""
 
     feedback: ClassVar[Feedback] = "paired"
-    # Scores come from the head: nobody has to compute log-probabilities.
+    # Scores come from the head, so log-probabilities are not needed.
     needs: ClassVar[tuple[Need, ...]] = ()
     citation: ClassVar[str | None] = (
         "Bradley & Terry (1952), Rank Analysis of Incomplete Block Designs; " + HALOS + ", eq. 1"
@@ -37,14 +37,14 @@ class BradleyTerry(Loss):
 
 
 def bradley_terry_loss(chosen_scores: Tensor, rejected_scores: Tensor) -> Tensor:
-    """Returns how unlikely the scores make each preference.
+    """Returns the negative log-likelihood of each preference under the scores.
 
     ``loss = -log sigmoid(s_w - s_l)``
 
-    Only differences count: scores are known up to a constant per prompt.
+    Only differences matter: scores are known up to a constant per prompt.
 
     Args:
-        chosen_scores: Score of each chosen completion, no unit [P].
+        chosen_scores: Score of each chosen completion, without a unit [P].
         rejected_scores: The same of each rejected completion [P].
 
     Returns:

@@ -1,6 +1,6 @@
 """All losses, reference points and reference updates of this distribution, for Python code.
 
-The registry names the file that each is in, so that a run imports only what it uses.
+The registry names the file of each component, so that a run imports only the files that it uses.
 """
 
 from __future__ import annotations

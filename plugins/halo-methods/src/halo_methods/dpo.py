@@ -14,7 +14,7 @@ from halo_methods.shared.logratios import logps_of_pairs, pair_logratios
 if TYPE_CHECKING:
     from torch import Tensor
 
-_BETA = "Reward per nat of log-ratio; larger keeps the policy nearer to the reference"
+_BETA = "Reward per nat of log-ratio. A larger value keeps the policy nearer to the reference"
 
 
 class DPO(Loss):
@@ -35,12 +35,12 @@ class DPO(Loss):
         default=0.0,
         ge=0,
         lt=0.5,
-        description="Assumed share of pairs labelled the wrong way round; above 0 this is "
-        "conservative DPO (Mitchell 2023, eq. 3).",
+        description="Assumed share of pairs with swapped labels. Above 0 this is conservative DPO "
+        "(Mitchell 2023, eq. 3).",
     )
 
     def value(self, gain: float) -> float:
-        """Returns ``log sigmoid(g)``, smoothed: the loss is its negative."""
+        """Returns ``log sigmoid(g)`` with smoothing. The loss is its negative."""
         return _smoothed_log_logistic(gain, self.label_smoothing)
 
     def __call__(self, batch: LossBatch) -> LossOutput:
@@ -49,7 +49,7 @@ class DPO(Loss):
 
 
 class CDPO(Loss):
-    """Conservative DPO: as `dpo`, when some of the labels are assumed to be wrong."""
+    """Conservative DPO: like `dpo`, but some labels are assumed to be wrong."""
 
     feedback: ClassVar[Feedback] = "paired"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps")
@@ -62,11 +62,11 @@ class CDPO(Loss):
         default=0.1,
         gt=0,
         lt=0.5,
-        description="Assumed share of pairs labelled the wrong way round (Mitchell 2023, eq. 3).",
+        description="Assumed share of pairs with swapped labels (Mitchell 2023, eq. 3).",
     )
 
     def value(self, gain: float) -> float:
-        """Returns ``log sigmoid(g)``, smoothed: the loss is its negative."""
+        """Returns ``log sigmoid(g)`` with smoothing. The loss is its negative."""
         return _smoothed_log_logistic(gain, self.label_smoothing)
 
     def __call__(self, batch: LossBatch) -> LossOutput:
@@ -93,16 +93,16 @@ def dpo_loss(
     beta: float,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Returns how unlikely the policy's implied reward makes each preference.
+    """Returns the negative log-likelihood of each preference under the policy's implied reward.
 
     With ``r = policy logp - reference logp`` and eps the label smoothing::
 
         loss(w, l) = -log sigmoid(beta r_w - beta r_l)
         smoothed   = (1 - eps) loss(w, l) + eps loss(l, w)
 
-    The smoothed loss takes a label for wrong with probability eps (conservative DPO): it is least
-    at a finite margin, where ``sigmoid(beta r_w - beta r_l) = 1 - eps``. The report has no
-    smoothing; eps = 0 is its equation 4.
+    The smoothed loss assumes that a label is wrong with probability eps (conservative DPO). It has
+    its minimum at a finite margin, where ``sigmoid(beta r_w - beta r_l) = 1 - eps``. The report has
+    no smoothing; eps = 0 is its equation 4.
 
     Args:
         policy_chosen_logps: Summed log-probability of each chosen completion, nats [P].
@@ -123,8 +123,8 @@ def dpo_loss(
         Functions (2024) eq. 4. Smoothing: Mitchell (2023), A note on DPO with noisy preferences
         and relationship to IPO, eq. 3.
 
-    A policy that equals its reference knows nothing: log 2 (first pair). One that has moved
-    towards the chosen completion loses less, with smoothing a little more:
+    For a policy that equals its reference, the loss is log 2 (first pair). A policy that has moved
+    towards the chosen completion has a lower loss, and a slightly higher one with smoothing:
 
     >>> from torch import tensor
     >>> chosen, rejected = tensor([-0.5, -10.0]), tensor([-0.1, -30.0])

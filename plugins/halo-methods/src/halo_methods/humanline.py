@@ -1,4 +1,4 @@
-"""Humanline: a loss on likelihood ratios whose extreme ratios are clipped, token by token."""
+"""Humanline: a loss on likelihood ratios, with the ratio of each token clipped."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Humanline(LossWrapper):
     """The humanline variant of a loss: each token's log-ratio is clamped before it is summed.
 
     With ``r_t = log pi_theta - log pi_ref`` of a token, the loss and its reference point see
-    ``min(max(r_t, log_epsilon_p), log_epsilon_r)``. A token outside of the bounds passes no
-    gradient. The authors refresh the reference too, so that it is the policy of some steps ago:
+    ``min(max(r_t, log_epsilon_p), log_epsilon_r)``. A token outside the bounds passes no gradient.
+    The authors also refresh the reference, so that it is the policy of some steps ago:
     ``reference_update: {use: copy, every: 1}``.
     """
 
@@ -33,13 +33,12 @@ class Humanline(LossWrapper):
     log_epsilon_p: float = Field(
         default=-1.0,
         lt=0,
-        description="Least log-ratio of a token that counts, nats, below 0 (the authors' default).",
+        description="Lower bound of a token's log-ratio in nats, below 0 (the authors' default).",
     )
     log_epsilon_r: float = Field(
         default=1.5,
         gt=0,
-        description="Largest log-ratio of a token that counts, nats, above 0 (the authors' "
-        "default).",
+        description="Upper bound of a token's log-ratio in nats, above 0 (the authors' default).",
     )
 
     @field_validator("loss")
@@ -54,13 +53,13 @@ class Humanline(LossWrapper):
         return loss
 
     def change_logratios(self, token_logratios: Tensor) -> Tensor:
-        """Returns the log-ratios within the bounds, then as the wrapped loss changes them [N]."""
+        """Returns the log-ratios within the bounds, then changed by the wrapped loss [N]."""
         clamped = token_logratios.clamp(self.log_epsilon_p, self.log_epsilon_r)
         return changed_logratios(self.loss, clamped)
 
 
 def _parts(loss: Loss) -> Iterator[Loss]:
-    """Yields the losses that see the clamped log-ratios: those of a sum, each on its own."""
+    """Yields the losses that see the clamped log-ratios. For a sum, these are its terms."""
     if isinstance(loss, LossWrapper):
         yield from _parts(loss.loss)
     elif isinstance(loss, WeightedSum):

@@ -1,4 +1,4 @@
-"""Identity preference optimisation: a preference is worth a finite margin, and no more."""
+"""Identity preference optimisation: each preference aims at a finite margin."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class IPO(Loss):
-    """Identity preference optimisation: a preference is worth a finite margin, and no more."""
+    """Identity preference optimisation: each preference aims at a finite margin."""
 
     feedback: ClassVar[Feedback] = "paired"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps")
@@ -27,17 +27,17 @@ class IPO(Loss):
     tau: float = Field(
         default=0.1,
         gt=0,
-        description="Strength of the regularisation, per nat: the log-ratio margin aimed at is "
-        "1 / (2 tau).",
+        description="Strength of the regularisation, per nat. The target margin of the log-ratios "
+        "is 1 / (2 tau).",
     )
     per: Literal["sequence", "token"] = Field(
         default="sequence",
-        description="Log-ratios are sums over a completion's tokens (Azar et al.), or their means, "
-        "which are small: choose a larger tau then.",
+        description="Whether log-ratios are sums over a completion's tokens (sequence; Azar et "
+        "al.) or means (token). Means are small, so they need a larger tau.",
     )
 
     def value(self, gain: float) -> float:
-        """Returns ``-((g - 1/2) / tau)^2``, the loss's negative, where rewards are tau times r."""
+        """Returns ``-((g - 1/2) / tau)^2``, the negative loss, where rewards are tau times r."""
         return -(((gain - 0.5) / self.tau) ** 2)
 
     def __call__(self, batch: LossBatch) -> LossOutput:
@@ -63,8 +63,8 @@ def ipo_loss(
 
         loss = (r_w - r_l - 1 / (2 tau))^2
 
-    It is a polynomial, finite with all its derivatives where the policy equals its reference:
-    there the loss is ``1 / (4 tau^2)``.
+    It is a polynomial, so it and all its derivatives are finite where the policy equals its
+    reference. There the loss is ``1 / (4 tau^2)``.
 
     Args:
         policy_chosen_logps: Log-probability of each chosen completion, summed over its tokens as in
@@ -72,7 +72,7 @@ def ipo_loss(
         policy_rejected_logps: The same of each rejected completion [P].
         ref_chosen_logps: As `policy_chosen_logps` under the reference, no gradient [P].
         ref_rejected_logps: As `policy_rejected_logps` under the reference, no gradient [P].
-        tau: Strength of the regularisation, per nat, above 0; the margin aimed at is ``1/(2 tau)``.
+        tau: Strength of the regularisation, per nat, above 0. The target margin is ``1/(2 tau)``.
 
     Returns:
         One loss per pair, in squared nats [P].

@@ -1,4 +1,4 @@
-"""Kahneman-Tversky optimisation: what a desirable or undesirable completion costs a human."""
+"""Kahneman-Tversky optimisation: the cost of a desirable or undesirable completion to a human."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class KTO(Loss):
-    """Kahneman-Tversky optimisation: raise what is desirable above the reference point."""
+    """Kahneman-Tversky optimisation: raise desirable completions above the reference point."""
 
     feedback: ClassVar[Feedback] = "binary"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps", "reference_point")
@@ -28,8 +28,8 @@ class KTO(Loss):
     beta: float = Field(
         default=0.1,
         gt=0,
-        description="Reward per nat of log-ratio above the reference point; larger saturates "
-        "sooner (HALOs report eq. 8; Archangel used 0.1).",
+        description="Reward per nat of log-ratio above the reference point. With a larger value "
+        "the loss saturates sooner (HALOs report eq. 8; Archangel used 0.1).",
     )
     desirable_weight: ClassWeight = Field(default=1.0, description=DESIRABLE)
     undesirable_weight: ClassWeight = Field(default=1.0, description=UNDESIRABLE)
@@ -40,15 +40,15 @@ class KTO(Loss):
         return self
 
     def mistakes_within_pairs(self) -> tuple[str, ...]:
-        """Returns that the weights of classes have no effect where there is one class."""
+        """Returns mistakes about class weights, which have no effect with only one class."""
         return class_weights.mistakes_within_pairs(self.desirable_weight, self.undesirable_weight)
 
     def settle(self, counts: ClassCounts) -> Settled:
-        """Returns a copy whose weights are numbers, and what the counts say of them."""
+        """Returns a copy with numbers as weights, and a remark on the counts."""
         return class_weights.settle(self, self.desirable_weight, self.undesirable_weight, counts)
 
     def value(self, gain: float) -> float:
-        """Returns ``sigmoid(g)``: the loss is the weight times 1 less this."""
+        """Returns ``sigmoid(g)``. The loss is the weight times 1 minus this."""
         return values.logistic(gain)
 
     def __call__(self, batch: LossBatch) -> LossOutput:
@@ -63,7 +63,7 @@ class KTO(Loss):
 
 
 class KTOLogSigmoid(Loss):
-    """KTO with DPO's value function: log sigmoid, which never saturates, in place of sigmoid."""
+    """KTO with DPO's value function: log sigmoid, which never saturates, instead of sigmoid."""
 
     feedback: ClassVar[Feedback] = "binary"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps", "reference_point")
@@ -82,15 +82,15 @@ class KTOLogSigmoid(Loss):
         return self
 
     def mistakes_within_pairs(self) -> tuple[str, ...]:
-        """Returns that the weights of classes have no effect where there is one class."""
+        """Returns mistakes about class weights, which have no effect with only one class."""
         return class_weights.mistakes_within_pairs(self.desirable_weight, self.undesirable_weight)
 
     def settle(self, counts: ClassCounts) -> Settled:
-        """Returns a copy whose weights are numbers, and what the counts say of them."""
+        """Returns a copy with numbers as weights, and a remark on the counts."""
         return class_weights.settle(self, self.desirable_weight, self.undesirable_weight, counts)
 
     def value(self, gain: float) -> float:
-        """Returns ``log sigmoid(g)``: the loss is the weight times its negative."""
+        """Returns ``log sigmoid(g)``. The loss is the weight times its negative."""
         return values.log_logistic(gain)
 
     def __call__(self, batch: LossBatch) -> LossOutput:
@@ -115,7 +115,7 @@ def kto_loss(
     desirable_weight: float = 1.0,
     undesirable_weight: float = 1.0,
 ) -> Tensor:
-    """Returns how far each completion falls short of the most a human could value it.
+    """Returns how far the value of each completion is below the maximum.
 
     With ``r = policy logp - reference logp`` and ``z0`` the reference point, both in nats::
 
@@ -123,15 +123,15 @@ def kto_loss(
         v(y) = sigmoid(beta (z0 - r))  where y is undesirable,  w(y) = undesirable_weight
         loss(y) = w(y) (1 - v(y))
 
-    beta scales the reference point too. The weights lie inside the loss, so the trainer counts
-    every example once: a mean over examples, not over their weights.
+    beta also scales the reference point. The weights are inside the loss, so the trainer counts
+    every example once: the result is a mean over examples, not over their weights.
 
     Args:
         policy_logps: Summed log-probability of each completion, nats [B].
         ref_logps: The same under the reference, no gradient [B].
         desirable: Whether each completion is desirable [B] bool.
         reference_point: Estimate of KL(policy || reference), nats [] or [B]. No gradient flows
-            through it: it only says how saturated the loss is.
+            through it; it only determines how saturated the loss is.
         beta: Scale from nats of log-ratio to reward, above 0.
         desirable_weight: lambda_D of the report, at least 0.
         undesirable_weight: lambda_U of the report, at least 0. For n_D desirable and n_U
@@ -146,8 +146,8 @@ def kto_loss(
     References:
         Human-Aware Loss Functions (2024), eq. 7 and 8.
 
-    The policy has raised both completions by 1 nat, where 0.5 would have been neutral: good for
-    the desirable one, bad for the other.
+    The policy has raised both completions by 1 nat, while 0.5 is neutral. This is good for the
+    desirable one and bad for the other.
 
     >>> from torch import tensor
     >>> logps, ref_logps, desirable = tensor([-1.0, -3.0]), tensor([-2.0, -4.0]), [True, False]
@@ -177,9 +177,9 @@ def kto_log_sigmoid_loss(
 ) -> Tensor:
     """Returns KTO's loss with ``-log v(y)`` in place of ``1 - v(y)``.
 
-    The value function becomes ``log sigmoid``, DPO's, which is concave everywhere: a completion far
-    on the wrong side of the reference point goes on pulling with its full weight, where KTO has
-    given it up::
+    The value function becomes DPO's ``log sigmoid``, which is concave everywhere. So a completion
+    far on the wrong side of the reference point keeps its full gradient, while KTO's gradient
+    vanishes there::
 
         loss(y) = -w(y) log v(y)    with the v and w of `kto_loss`
 

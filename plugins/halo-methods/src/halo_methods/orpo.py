@@ -1,4 +1,4 @@
-"""Odds ratio preference optimisation: fine-tuning that pushes the rejected completion away."""
+"""Odds ratio preference optimisation: fine-tuning plus a term against the rejected completion."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CERTAIN = -1e-4
-"""Mean log-probability per token, nats, above which the log-odds go on as a straight line."""
+"""Mean log-probability per token, nats, above which the log-odds continue as a straight line."""
 
 
 class ORPO(Loss):
-    """Odds ratio preference optimisation: fine-tuning that pushes the rejected completion away."""
+    """Odds ratio preference optimisation: fine-tuning plus a term against rejected completions."""
 
     feedback: ClassVar[Feedback] = "paired"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps",)
@@ -32,11 +32,12 @@ class ORPO(Loss):
     odds_ratio_weight: float = Field(
         default=0.1,
         gt=0,
-        description="Factor of the odds-ratio term beside the likelihood (lambda of the paper).",
+        description="Factor of the odds-ratio term that is added to the likelihood (lambda of the "
+        "paper).",
     )
 
     def __call__(self, batch: LossBatch) -> LossOutput:
-        """Returns one loss per pair; rewards are log-odds, as the odds-ratio term compares them."""
+        """Returns one loss per pair. The rewards are the log-odds in the odds-ratio term."""
         losses = orpo_loss(
             *logps_and_lengths_of_pairs(batch), odds_ratio_weight=self.odds_ratio_weight
         )
@@ -58,8 +59,8 @@ def orpo_loss(
 
         loss = -A(log pi(y_w)) - lambda log sigmoid(log odds(y_w) - log odds(y_l))
 
-    No reference model is needed: the first term is fine-tuning itself. Here it covers the
-    completion's tokens, as in every other loss; the authors' own code counts the prompt's too.
+    It needs no reference model: the first term is plain fine-tuning. Here it covers the tokens of
+    the completion, as in every other loss. The authors' own code also counts the prompt's tokens.
 
     Args:
         policy_chosen_logps: Summed log-probability of each chosen completion, nats [P].
@@ -78,7 +79,7 @@ def orpo_loss(
         Hong, Lee & Thorne (2024), ORPO: Monolithic Preference Optimization without Reference
         Model, eq. 4, 6 and 7.
 
-    Two completions that are alike lose their likelihood and lambda log 2:
+    For two identical completions, the loss is the likelihood term plus lambda log 2:
 
     >>> import torch
     >>> logps, lengths = torch.tensor([-4.0]), torch.tensor([2.0])
@@ -101,14 +102,14 @@ def orpo_loss(
 
 
 def log_odds(mean_logps: Tensor) -> Tensor:
-    """Returns the log-odds of a probability, finite also at 1.
+    """Returns the log-odds of a probability. It is finite even at 1.
 
-    ``log(p / (1 - p)) = x - log(1 - exp(x))`` with ``x = log p``. Where p comes near 1 that tends
-    to infinity and so does its slope ``1 / (1 - p)``; from `CERTAIN` (p = 0.9999) on it is
-    continued by its tangent, which is finite and keeps pulling.
+    ``log(p / (1 - p)) = x - log(1 - exp(x))`` with ``x = log p``. Near p = 1 this and its slope
+    ``1 / (1 - p)`` tend to infinity. So from `CERTAIN` (p = 0.9999) on, the function continues as
+    its tangent, which is finite and keeps a gradient.
 
-    ``log(1 - exp(x))`` is computed as ``log(-expm1(x))``: without cancellation near 0, and far
-    below 0, where it is lost in ``x``, exact to one rounding of 1.
+    ``log(1 - exp(x))`` is computed as ``log(-expm1(x))``. This avoids cancellation near 0. Far
+    below 0, where the term is tiny next to ``x``, it is exact up to one rounding of 1.
 
     Args:
         mean_logps: Log of the probability, nats, at most 0 [...].

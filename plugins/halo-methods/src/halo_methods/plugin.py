@@ -1,4 +1,4 @@
-"""Registers the losses, reference points and reference updates; imports nothing heavy."""
+"""Registers the losses, reference points and reference updates, with no slow imports."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Offline, one-step proximal policy optimisation: clipped policy gradient on given completions.
+"""Offline, one-step proximal policy optimisation: a clipped policy gradient on given completions.
 
-Nothing is sampled and no reward is learned: a completion earns +1 or -1 at its last token. The
-policy of the step before, from which PPO measures its steps, is the frozen reference throughout.
+It samples nothing and learns no reward: a completion earns +1 or -1 at its last token. PPO compares
+the policy with that of the step before; here the frozen reference takes this place at every step.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 VALUE = "value"
 _OF_THE_CRITIC = ("gamma", "gae_lambda", "critic_coefficient")
 LARGEST_LOGRATIO = 20.0
-"""Log-ratio of one token, nats, above which its ratio goes on as a straight line."""
+"""Log-ratio of one token, nats, above which its ratio continues as a straight line."""
 TINY_VARIANCE = 1e-8
 
 Clip = Annotated[
-    float | Annotated[tuple[float, float], Strict(False)],  # JSON has lists only
+    float | Annotated[tuple[float, float], Strict(False)],  # JSON only has lists
     one_message("two numbers, [least, largest] ratio, or one, an epsilon"),
 ]
 
 
 class PPO(Loss):
-    """Offline PPO: push tokens of good completions up and of bad ones down, within a clip."""
+    """Offline PPO: raise tokens of good completions and lower those of bad ones, within a clip."""
 
     feedback: ClassVar[Feedback] = "binary"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps", "statistics")
@@ -45,19 +45,20 @@ class PPO(Loss):
 
     advantage: Literal["plain", "gae"] = Field(
         default="plain",
-        description="Of a token: its completion's +1 or -1 (plain), or estimated with a critic, a "
-        "head that is trained beside the policy (gae; Schulman et al. 2016).",
+        description="Advantage of a token: its completion's +1 or -1 (plain), or an estimate from "
+        "a critic, a head that is trained along with the policy (gae; Schulman et al. 2016).",
     )
     clip: Clip = Field(
         default=(0.5, 2.0),
-        description="Ratios policy / reference of a token that still count, [least, largest]; or "
-        "a number epsilon for the report's [1 - epsilon, 1 + epsilon]. Archangel used [0.5, 2].",
+        description="Range [least, largest] of a token's ratio policy / reference; beyond it a "
+        "token no longer counts. A number epsilon means the report's [1 - epsilon, 1 + epsilon]. "
+        "Archangel used [0.5, 2].",
     )
     kl_coefficient: float = Field(
         default=0.1,
         ge=0,
-        description="Penalty per nat of log-ratio of a token, in the token's reward (gae) or "
-        "advantage (plain).",
+        description="Penalty per nat of a token's log-ratio. It is part of the token's reward "
+        "(gae) or advantage (plain).",
     )
     whiten: bool = Field(
         default=False,
@@ -66,18 +67,20 @@ class PPO(Loss):
     )
     per: Per = Field(default="token", description=PER)
     gamma: float = Field(
-        default=0.99, ge=0, le=1, description="Discount of rewards per token; for gae."
+        default=0.99, ge=0, le=1, description="Discount of rewards per token. Only for gae."
     )
     gae_lambda: float = Field(
         default=0.95,
         ge=0,
         le=1,
-        description="How far advantages look ahead: 0 to the next token, 1 to the end; for gae.",
+        description="How far advantages look ahead: 0 is the next token, 1 is the end. Only for "
+        "gae.",
     )
     critic_coefficient: float = Field(
         default=0.01,
         gt=0,
-        description="Factor of the critic's squared error beside the policy's loss; for gae.",
+        description="Factor of the critic's squared error that is added to the policy's loss. Only "
+        "for gae.",
     )
 
     @model_validator(mode="after")
@@ -85,8 +88,8 @@ class PPO(Loss):
         refuse_ineffective(self, "advantage", {"gae": _OF_THE_CRITIC})
         if self.gamma == 0 and self.gae_lambda != type(self).model_fields["gae_lambda"].default:
             raise ValueError(
-                "gae_lambda has no effect with gamma: 0, where nothing that follows counts; leave "
-                "it out"
+                "gae_lambda has no effect with gamma: 0, because later rewards then do not count; "
+                "leave it out"
             )
         if not isinstance(self.clip, tuple):
             if not 0 < self.clip <= 1:
@@ -101,22 +104,22 @@ class PPO(Loss):
         return self
 
     def needed(self) -> tuple[Need, ...]:
-        """Returns both models' log-probabilities, and statistics where it whitens."""
+        """Returns both models' log-probabilities, and statistics if it whitens."""
         return self.needs if self.whiten else ("policy_logps", "reference_logps")
 
     def weighs_examples(self) -> bool:
-        """Returns whether long completions count more."""
+        """Returns whether longer completions count more."""
         return self.per == "token"
 
     def heads(self) -> tuple[Head, ...]:
-        """Returns the critic, a perceptron of 3 layers that does not move the policy."""
+        """Returns the critic, a perceptron with 3 layers that sends no gradient to the policy."""
         if self.advantage == "plain":
             return ()
         return (Head(VALUE, at="tokens", hidden_layers=2, detached=True),)
 
     def statistics(self, batch: LossBatch) -> Mapping[str, Tensor]:
         """Returns the sums of the advantages, of their squares, and the number of tokens."""
-        # The variance is the difference of two large sums, of which float32 leaves few digits.
+        # The variance is the difference of two large sums, and float32 would leave it few digits.
         advantages = self._raw_advantages(batch).double()
         return {
             "total": advantages.sum(),
@@ -172,7 +175,7 @@ def _token_logratios(batch: LossBatch) -> Tensor:
 
 
 def _clipped(logratios: Tensor, advantages: Tensor, low: float, high: float) -> Tensor:
-    """Whether each token has left the clip in the direction of its advantage, as 0 or 1."""
+    """Returns whether each token left the clip in the direction of its advantage, as 0 or 1."""
     q = logratios.detach().exp()
     return (((advantages > 0) & (q > high)) | ((advantages < 0) & (q < low))).to(advantages)
 
@@ -190,14 +193,14 @@ def ppo_token_loss(
 
         loss = -min(q A, clip(q, clip_low, clip_high) A)
 
-    Once q has left the interval in the direction of its advantage, the token is done: no gradient.
-    The report writes q for ``log pi / pi_ref``, by mistake: then nothing would be learned where the
-    policy equals its reference.
+    When q has left the interval in the direction of its advantage, the token gets no gradient. The
+    report writes ``log pi / pi_ref`` for q. This must be a mistake: nothing would then be learned
+    where the policy equals its reference.
 
     Args:
         token_logratios: Policy minus reference log-probability of each token, nats [N].
-        advantages: Of each token; no gradient flows through them [N].
-        clip_low: Least ratio that still counts, from 0 to 1: 1 - epsilon of the report.
+        advantages: Advantage of each token; no gradient flows through them [N].
+        clip_low: Smallest ratio that still counts, from 0 to 1: 1 - epsilon of the report.
         clip_high: Largest ratio that still counts, at least 1: 1 + epsilon of the report.
 
     Returns:
@@ -229,10 +232,10 @@ def ppo_token_loss(
 
 
 def ratios(token_logratios: Tensor) -> Tensor:
-    """Returns policy / reference probability of each token, finite everywhere.
+    """Returns the ratio of policy to reference probability of each token, finite everywhere.
 
-    ``exp(x)``, and from `LARGEST_LOGRATIO` on its tangent: a ratio that is never clipped (that of a
-    token with a negative advantage) neither overflows nor loses its gradient.
+    It is ``exp(x)``, and from `LARGEST_LOGRATIO` on its tangent. So a ratio that is never clipped
+    (of a token with a negative advantage) does not overflow and keeps its gradient.
 
     Args:
         token_logratios: Policy minus reference log-probability, nats [...].
@@ -248,12 +251,12 @@ def ratios(token_logratios: Tensor) -> Tensor:
 def plain_advantages(
     token_logratios: Tensor, sequence_index: Tensor, desirable: Tensor, *, kl_coefficient: float
 ) -> Tensor:
-    """Returns the advantage of each token without a critic: its completion's label.
+    """Returns the advantage of each token without a critic, from its completion's label.
 
     ``A_t = +1 or -1 - kl_coefficient * (log pi - log pi_ref)_t``
 
-    Each token answers for the whole label and for its own divergence only; where the policy equals
-    its reference it is the report's +1 or -1.
+    Each token gets the whole label, minus a penalty for its own divergence only. If the policy
+    equals its reference, the advantage is the report's +1 or -1.
 
     Args:
         token_logratios: Policy minus reference log-probability of each token, nats [N].
@@ -283,7 +286,7 @@ def plain_advantages(
 def token_rewards(
     token_logratios: Tensor, sequence_index: Tensor, desirable: Tensor, *, kl_coefficient: float
 ) -> Tensor:
-    """Returns what each token earns: the label at the last one, less a penalty at each.
+    """Returns the reward of each token: the label at the last one, minus a penalty at each.
 
     Args:
         token_logratios: Policy minus reference log-probability of each token, nats [N].
@@ -314,13 +317,13 @@ def token_rewards(
 
 
 def whitened(advantages: Tensor, total: Tensor, squares: Tensor, count: Tensor) -> Tensor:
-    """Returns advantages shifted and scaled to mean 0 and variance 1 over the global batch.
+    """Returns advantages shifted and scaled to mean 0 and variance 1 in the global batch.
 
     Args:
-        advantages: Of some tokens of the global batch [N].
+        advantages: Advantages of some tokens of the global batch [N].
         total: Sum of the advantages of the whole global batch [].
         squares: Sum of their squares [].
-        count: Its tokens [].
+        count: Number of tokens of the whole global batch [].
 
     >>> import torch
     >>> a = torch.tensor([1.0, 1.0, -1.0, -1.0])
@@ -330,16 +333,16 @@ def whitened(advantages: Tensor, total: Tensor, squares: Tensor, count: Tensor) 
     import torch
 
     mean = total / count
-    variance = (squares / count - mean**2).clamp(min=0)  # rounding can make it negative
+    variance = (squares / count - mean**2).clamp(min=0)  # Rounding can make it negative.
     return (advantages - mean.to(advantages)) * torch.rsqrt(variance + TINY_VARIANCE).to(advantages)
 
 
 def critic_token_loss(values: Tensor, returns: Tensor) -> Tensor:
-    """Returns the squared error of what the critic expected from each token on.
+    """Returns the squared error of the critic's expectation at each token.
 
     Args:
         values: The critic's expectations [N].
-        returns: What came; no gradient flows through them [N].
+        returns: The actual returns; no gradient flows through them [N].
 
     Raises:
         ValueError: When the shapes are not [N] and [N].

@@ -1,4 +1,4 @@
-"""The general human-aware loss: a weight times what a value function leaves to be desired."""
+"""The general human-aware loss: a weight times how far the value is below 1."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _OPTIONS = {
     "hinge": ("margin",),
     "kahneman-tversky": ("alpha", "loss_aversion"),
 }
-"""The options that each value function has."""
+"""The options of each value function."""
 
 
 class Prospect(Loss):
-    """A weight times what a value function, of your choice, leaves to be desired."""
+    """A weight times how far the value is below 1, for a value function of your choice."""
 
     feedback: ClassVar[Feedback] = "binary"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps", "reference_point")
@@ -38,8 +38,8 @@ class Prospect(Loss):
 
     value_function: Literal["logistic", "log-logistic", "hinge", "kahneman-tversky"] = Field(
         default="logistic",
-        description="What a gain is worth: logistic is KTO's, log-logistic DPO's, hinge SLiC's, "
-        "kahneman-tversky that of people with money (HALOs report eq. 6).",
+        description="Value of a gain: logistic is KTO's, log-logistic is DPO's, hinge is SLiC's, "
+        "and kahneman-tversky is that of people and money (HALOs report eq. 6).",
     )
     beta: float = Field(
         default=0.1, gt=0, description="Reward per nat of log-ratio above the reference point."
@@ -49,20 +49,20 @@ class Prospect(Loss):
     margin: float = Field(
         default=1.0,
         ge=0,
-        description="Gain from which on more is worth nothing; for hinge.",
+        description="Gain above which the value does not grow. Only for hinge.",
     )
     alpha: float = Field(
         default=0.88,
         gt=0,
         le=1,
-        description="How slowly sensitivity diminishes (Tversky & Kahneman 1992, median 0.88); for "
-        "kahneman-tversky.",
+        description="Exponent of gains and losses: sensitivity to them diminishes faster with a "
+        "smaller one (Tversky & Kahneman 1992, median 0.88). Only for kahneman-tversky.",
     )
     loss_aversion: float = Field(
         default=2.25,
         gt=0,
-        description="How much more a loss counts than a gain of its size (lambda of Tversky & "
-        "Kahneman 1992, median 2.25); for kahneman-tversky.",
+        description="How much more a loss counts than a gain of the same size (lambda of Tversky & "
+        "Kahneman 1992, median 2.25). Only for kahneman-tversky.",
     )
 
     @model_validator(mode="after")
@@ -72,15 +72,15 @@ class Prospect(Loss):
         return self
 
     def mistakes_within_pairs(self) -> tuple[str, ...]:
-        """Returns that the weights of classes have no effect where there is one class."""
+        """Returns mistakes about class weights, which have no effect with only one class."""
         return class_weights.mistakes_within_pairs(self.desirable_weight, self.undesirable_weight)
 
     def settle(self, counts: ClassCounts) -> Settled:
-        """Returns a copy whose weights are numbers, and what the counts say of them."""
+        """Returns a copy with numbers as weights, and a remark on the counts."""
         return class_weights.settle(self, self.desirable_weight, self.undesirable_weight, counts)
 
     def value(self, gain: float) -> float:
-        """Returns the value function chosen: the loss is the weight times 1 less this."""
+        """Returns the chosen value function. The loss is the weight times 1 minus this."""
         if self.value_function == "logistic":
             return values.logistic(gain)
         if self.value_function == "log-logistic":
@@ -123,7 +123,7 @@ def prospect_loss(
     desirable_weight: float = 1.0,
     undesirable_weight: float = 1.0,
 ) -> Tensor:
-    """Returns how far each completion falls short of a value of 1, under any value function.
+    """Returns how far the value of each completion is below 1, for any value function.
 
     With ``r = policy logp - reference logp`` and ``z0`` the reference point, both in nats::
 
@@ -133,15 +133,15 @@ def prospect_loss(
 
     Undesirable completions are mirrored at the reference point, as in KTO. With the logistic value
     function this is KTO. With the log-logistic one, and the rejected completion's log-ratio as the
-    point of the chosen one, it is DPO plus 1.
+    reference point of the chosen one, it is DPO plus 1.
 
     Args:
         policy_logps: Summed log-probability of each completion, nats [B].
         ref_logps: The same under the reference, no gradient [B].
         desirable: Whether each completion is desirable [B] bool.
-        reference_point: What log-ratios are compared with, nats [] or [B]; no gradient flows
-            through it.
-        shortfall: ``1 - v`` of `halo_methods.shared.values` or another, element by element.
+        reference_point: The point that log-ratios are compared with, nats [] or [B]; no gradient
+            flows through it.
+        shortfall: ``1 - v``, from `halo_methods.shared.values` or any other, element by element.
         beta: Scale from nats of log-ratio to reward, above 0.
         desirable_weight: lambda_D of the report, at least 0.
         undesirable_weight: lambda_U of the report, at least 0.

@@ -1,4 +1,4 @@
-"""The reference points: what rewards are compared with."""
+"""The reference points, which rewards are compared with."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Ids = tuple[str, str]
-"""The prompt id and the completion id of a completion; equal texts have equal ids."""
+"""The prompt id and the completion id of a completion. Equal texts have equal ids."""
 Running = Mapping[str, float]
-"""``mean``, nats, and ``count``, the completions it is over; empty before the first step."""
+"""``mean`` in nats, and ``count``, its number of completions. Empty before the first step."""
 
 
 class MismatchedKL(RefPointEstimator):
@@ -38,9 +38,9 @@ class MismatchedKL(RefPointEstimator):
 
     pairing: Literal["batch", "fixed"] = Field(
         default="batch",
-        description="A prompt's partner is another completion of its batch, new at every step, as "
-        "in the report; or one fixed for the whole training. Both cost the same: policy and "
-        "reference score the pairs at every step.",
+        description="Partner of a prompt: another completion of its batch, new at every step, as "
+        "in the report; or one that is fixed for the whole training. Both cost the same: policy "
+        "and reference score the pairs at every step.",
     )
 
     def partners(self) -> Literal["batch", "fixed"]:
@@ -48,7 +48,7 @@ class MismatchedKL(RefPointEstimator):
         return self.pairing
 
     def pairs(self, plan: PairingPlan, rng: random.Random) -> Sequence[Pair]:
-        """Returns one pair per completion of the batch, where a partner exists."""
+        """Returns one pair per completion of the batch, if it has a partner."""
         batch, following = _ids(plan.batch), _ids(plan.following)
         if self.pairing == "fixed":
             pairs = fixed_pairs(batch, following, _ids(plan.fixed))
@@ -57,7 +57,7 @@ class MismatchedKL(RefPointEstimator):
         return [Pair(prompt, completion) for prompt, completion in pairs]
 
     def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
-        """Returns the mean log-ratio of the pairs, or 0 where it is negative or has no pairs."""
+        """Returns the mean log-ratio of the pairs; 0 if it is negative or there are no pairs."""
         metrics = {**_mean(observed), **_missing(observed)}
         if self.pairing == "batch":
             borrowed = sum(pair.completion >= observed.batch_size for pair in observed.pairs)
@@ -72,12 +72,12 @@ class MatchedKL(RefPointEstimator):
     citation: ClassVar[str | None] = HALOS + ", eq. 8, with each prompt's own completion"
 
     def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
-        """Returns the mean log-ratio of the batch, or 0 where it is negative."""
+        """Returns the mean log-ratio of the batch, or 0 if it is negative."""
         return Estimate(mismatched_kl(observed.logratios), metrics=_mean(observed))
 
 
 class RunningMean(RefPointEstimator):
-    """The mean log-ratio of the completions of all earlier steps; 0 at the first."""
+    """The mean log-ratio of the completions of all earlier steps. It is 0 at the first step."""
 
     observes: ClassVar[Observes] = "own"
     lagged: ClassVar[bool] = True
@@ -89,12 +89,12 @@ class RunningMean(RefPointEstimator):
         default=None,
         gt=0,
         lt=1,
-        description="Of an exponential moving average over steps; the mean of all earlier "
-        "completions when left out.",
+        description="Decay of an exponential moving average over steps. If left out, the mean of "
+        "all earlier completions is used.",
     )
 
     def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
-        """Returns the mean before this step, and the one after it as the state."""
+        """Returns the mean before this step, and the state with the mean after it."""
         after = running_mean(state, observed.logratios, decay=self.decay)
         return Estimate(self.point_from(state), after, _mean(observed))
 
@@ -110,7 +110,7 @@ class Zero(RefPointEstimator):
 
 
 class Dispreferred(RefPointEstimator):
-    """The rejected completion's log-ratio, for the chosen one of its pair; it is differentiated."""
+    """The rejected completion's log-ratio, for the chosen one of its pair. It has a gradient."""
 
     observes: ClassVar[Observes] = "pair"
     citation: ClassVar[str | None] = HALOS + ", section 4"
@@ -138,16 +138,15 @@ def make_pairs(
 ) -> list[tuple[int, int]]:
     """Returns mismatched pairs: for each completion of the batch, its prompt and another's text.
 
-    A prompt is never joined with a text that some row gives for this prompt, its own included.
-    Apart from that the pairs are a random matching: each completion of the batch serves one prompt
-    where that is possible, and otherwise the least used one serves again. A prompt for which the
-    batch has no partner takes the nearest of `following`; where there is none either, it gets no
-    pair.
+    A prompt is never paired with a text that any row gives for this prompt, including its own.
+    Apart from that, the pairs are a random matching: each completion of the batch serves one prompt
+    if possible. Otherwise the least used one serves again. A prompt without a partner in the batch
+    takes the nearest one of `following`. If there is none either, the prompt gets no pair.
 
     Args:
         batch: The completions of the global batch.
-        following: Those that come next in the epoch, nearest first.
-        rng: The only source of chance.
+        following: The next completions of the epoch, nearest first.
+        rng: The only source of randomness.
 
     Returns:
         (prompt, completion) as positions in ``[*batch, *following]``, in the order of the batch.
@@ -159,7 +158,7 @@ def make_pairs(
     [(0, 3), (1, 4)]
     """
     pool = [*batch, *following]
-    # Two rows may hold one text, so a prompt's texts are looked up and not only its own left out.
+    # Two rows may have the same text, so all texts of a prompt are excluded, not only its own.
     given_for = _completions_by_prompt(pool)
 
     def fits(prompt: int, completion: int) -> bool:
@@ -180,15 +179,16 @@ def make_pairs(
 def fixed_pairs(
     batch: Sequence[Ids], following: Sequence[Ids], fixed: Sequence[Ids]
 ) -> list[tuple[int, int]]:
-    """Returns each prompt of the batch with the completion that is fixed for it.
+    """Returns each prompt of the batch with its fixed completion.
 
-    One that is given for this prompt by some row is left out, the prompt's own included, which
-    stands for none.
+    A completion that any row gives for this prompt is left out. A prompt's own completion is one of
+    them, and means that there is no partner.
 
     Args:
         batch: The completions of the global batch.
-        following: Those that come next in the epoch.
-        fixed: For each completion of the batch one of another prompt, the same in every epoch.
+        following: The next completions of the epoch.
+        fixed: One completion of another prompt for each completion of the batch, the same in every
+            epoch.
 
     Returns:
         (prompt, completion) as positions in ``[*batch, *following, *fixed]``, in the order of the
@@ -207,12 +207,12 @@ def fixed_pairs(
 
 
 def mismatched_kl(logratios: Sequence[float]) -> float:
-    """Returns the reference point, in nats: the mean log-ratio, or 0 where that is negative.
+    """Returns the reference point in nats: the mean log-ratio, or 0 if that is negative.
 
     ``z0 = max(0, mean of S(log pi(z|x')) - S(log pi_ref(z|x')))``
 
-    A KL divergence is not negative, though its estimate can be. Without pairs it is 0, the value
-    that a policy has which equals its reference.
+    A KL divergence is never negative, but its estimate can be. Without pairs it is 0, the value of
+    a policy that equals its reference.
 
     Args:
         logratios: Policy minus reference log-probability of each mismatched pair, nats [pairs].
@@ -229,16 +229,16 @@ def mismatched_kl(logratios: Sequence[float]) -> float:
 
 
 def running_mean(state: Running, logratios: Sequence[float], *, decay: float | None) -> Running:
-    """Returns the mean that takes in the log-ratios of one more step.
+    """Returns the running mean after adding the log-ratios of one more step.
 
-    ``mean + (of the step - mean) * share``, where the share is that of the step's completions in
-    all so far, which makes it the mean of all; or ``1 - decay``, an exponential moving average that
-    starts with the first step's mean.
+    It is ``mean + (mean of the step - mean) * share``. Without `decay`, the share is the step's
+    completions divided by all completions so far, which gives the mean of all. With `decay`, the
+    share is ``1 - decay``: an exponential moving average that starts with the first step's mean.
 
     Args:
-        state: What came back at the step before; empty at first.
+        state: The result of the step before. It is empty at first.
         logratios: Policy minus reference log-probability of each completion of the step, nats.
-        decay: Of the moving average, per step; None for the mean of all.
+        decay: Decay of the moving average per step; None for the mean of all.
 
     References:
         Jung et al. (2024), Binary Classifier Optimization for Large Language Model Alignment: the
@@ -252,7 +252,7 @@ def running_mean(state: Running, logratios: Sequence[float], *, decay: float | N
     if not logratios:
         return state
     of_step = math.fsum(logratios) / len(logratios)
-    # Without a mean before, the step's own stands in, so that the new one is the step's own.
+    # Without an earlier mean, the step's own mean is used, so the new mean equals it.
     mean, before = state.get("mean", of_step), state.get("count", 0.0)
     count = before + len(logratios)
     share = len(logratios) / count if decay is None else 1 - decay
@@ -269,7 +269,7 @@ def _completions_by_prompt(pool: Sequence[Ids]) -> dict[str, set[str]]:
 def _random_matching(
     size: int, fits: Callable[[int, int], bool], rng: random.Random
 ) -> dict[int, int]:
-    """A random permutation whose misfits are swapped away; those that cannot be are left out."""
+    """Returns a random permutation. Pairs that do not fit are swapped, or else left out."""
     partners = rng.sample(range(size), size)
     for i in range(size):
         if fits(i, partners[i]):

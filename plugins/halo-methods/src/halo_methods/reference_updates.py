@@ -1,7 +1,7 @@
-"""The reference updates: when the policy is mixed into its reference, and how much.
+"""The reference updates: when, and how much, the policy is mixed into its reference.
 
-Both leave the reference alone before step 1, so that the first step is scored against the model
-that the spec names. Where that is the model the training starts from, the policy still equals it.
+Neither changes the reference before step 1, so the first step is scored against the model that the
+spec names. If the training starts from this model, the policy still equals it then.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _TR_DPO = "Gorbatovski et al. (2024), Learn Your Reference Model, arXiv 2404.096
 class Copy(ReferenceUpdate):
     """Copies the policy into the reference after every K optimiser steps.
 
-    The copy is made before the steps K + 1, 2 K + 1, and so on are scored: the log-ratios of those
-    steps are 0, and with K = 1 all are. This is the reference of Humanline, and the hard update of
-    TR-DPO.
+    The copy is made before the steps K + 1, 2 K + 1, and so on are scored. So the log-ratios of
+    those steps are 0, and with K = 1 all log-ratios are 0. This is the reference of Humanline, and
+    the hard update of TR-DPO.
 
     References:
         Liu, Muennighoff & Ethayarajh (2025), Humanline: an earlier policy, renewed every k steps.
@@ -35,8 +35,8 @@ class Copy(ReferenceUpdate):
 
     every: int = Field(
         ge=1,
-        description="Optimiser steps from one copy to the next (Humanline's k); with 1 the policy "
-        "equals its reference whenever it is scored.",
+        description="Optimiser steps between copies (Humanline's k). With 1 the policy always "
+        "equals its reference when it is scored.",
     )
 
     def mix(self, step: int) -> float:
@@ -45,7 +45,7 @@ class Copy(ReferenceUpdate):
 
 
 class EMA(ReferenceUpdate):
-    """Holds the reference at an exponential moving average of the policy's weights.
+    """Keeps the reference at an exponential moving average of the policy's weights.
 
     Before every step from the second on, ``reference = decay * reference + (1 - decay) * policy``.
     This is the soft update of TR-DPO, whose alpha is 1 - decay.
@@ -62,8 +62,8 @@ class EMA(ReferenceUpdate):
     decay: float = Field(
         gt=0,
         lt=1,
-        description="What the reference keeps of itself at each step; the policy of n steps ago "
-        "weighs (1 - decay) * decay^n in it.",
+        description="Share of the reference that is kept at each step. The policy of n steps ago "
+        "has the weight (1 - decay) * decay^n.",
     )
 
     def mix(self, step: int) -> float:

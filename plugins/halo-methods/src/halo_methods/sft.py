@@ -1,11 +1,11 @@
 """Supervised fine-tuning: the negative log-likelihood of demonstrated completions.
 
 The trainer minimises ``sum(losses * weights) / sum(weights)`` over the global batch. The two
-functions differ in what that fraction becomes:
+functions differ in the meaning of this fraction:
 
-* per token: the loss is the mean over a completion's tokens and its weight is its number of tokens,
-  so the fraction is the mean over all tokens; a long completion counts more than a short one;
-* per sequence: the loss is the sum over a completion's tokens and its weight is 1, so the fraction
+* per token: the loss is the mean over a completion's tokens, and its weight is its number of
+  tokens. So the fraction is the mean over all tokens, and longer completions count more;
+* per sequence: the loss is the sum over a completion's tokens, and its weight is 1. So the fraction
   is the mean over completions.
 """
 
@@ -34,7 +34,7 @@ class SFT(Loss):
     per: Per = Field(default="token", description=PER)
 
     def weighs_examples(self) -> bool:
-        """Returns whether long completions count more."""
+        """Returns whether longer completions count more."""
         return self.per == "token"
 
     def __call__(self, batch: LossBatch) -> LossOutput:
@@ -43,7 +43,7 @@ class SFT(Loss):
 
 
 class CSFT(Loss):
-    """Conditional fine-tuning: likelihood of good and bad completions, told apart by a token."""
+    """Conditional fine-tuning: likelihood of good and bad completions, each with its own token."""
 
     feedback: ClassVar[Feedback] = "binary"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps",)
@@ -55,12 +55,12 @@ class CSFT(Loss):
     per: Per = Field(default="token", description=PER)
     good_token: str = Field(
         default="<|good|>",
-        description="Ends the prompts of desirable completions, and of all sampling afterwards. "
-        "It joins the vocabulary as one token.",
+        description="Token that ends the prompts of desirable completions, and all prompts in "
+        "later sampling. It is added to the vocabulary as one token.",
     )
     bad_token: str = Field(
         default="<|bad|>",
-        description="Ends the prompts of undesirable completions.",
+        description="Token that ends the prompts of undesirable completions.",
     )
 
     @model_validator(mode="after")
@@ -83,11 +83,11 @@ class CSFT(Loss):
         return self.good_token, self.bad_token
 
     def weighs_examples(self) -> bool:
-        """Returns whether long completions count more."""
+        """Returns whether longer completions count more."""
         return self.per == "token"
 
     def __call__(self, batch: LossBatch) -> LossOutput:
-        """Returns one loss per completion, whichever its class."""
+        """Returns one loss per completion of either class."""
         return _negative_log_likelihood(batch, self.per)
 
 
@@ -104,7 +104,7 @@ def sft_token_loss(policy_logps: Tensor, lengths: Tensor) -> tuple[Tensor, Tenso
 
     Args:
         policy_logps: Summed log-probability of each completion, nats [B].
-        lengths: Completion tokens, the end-of-sequence token included, at least 1 [B].
+        lengths: Tokens of each completion, with the end-of-sequence token, at least 1 [B].
 
     Returns:
         Losses in nats per token [B], and weights in tokens, without gradient [B].
@@ -128,7 +128,7 @@ def sft_token_loss(policy_logps: Tensor, lengths: Tensor) -> tuple[Tensor, Tenso
 
 
 def sft_sequence_loss(policy_logps: Tensor) -> Tensor:
-    """Returns each completion's summed negative log-likelihood, to be counted once.
+    """Returns each completion's summed negative log-likelihood, which is counted once.
 
     ``loss = -S(log pi(y|x))``
 

@@ -1,4 +1,4 @@
-"""Simple preference optimisation: mean log-probabilities, a margin, and no reference."""
+"""Simple preference optimisation: mean log-probabilities, a margin, and no reference model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class SimPO(Loss):
-    """Simple preference optimisation: mean log-probabilities, a margin, and no reference."""
+    """Simple preference optimisation: mean log-probabilities, a margin, and no reference model."""
 
     feedback: ClassVar[Feedback] = "paired"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps",)
@@ -34,8 +34,8 @@ class SimPO(Loss):
     gamma: float = Field(
         default=1.0,
         ge=0,
-        description="Margin of reward that the chosen completion must be ahead (the authors' gamma "
-        "/ beta was mostly about 0.5).",
+        description="Margin by which the chosen completion's reward should be larger (the authors' "
+        "gamma / beta was mostly about 0.5).",
     )
 
     def value(self, gain: float) -> float:
@@ -57,7 +57,7 @@ def simpo_loss(
     beta: float,
     gamma: float,
 ) -> Tensor:
-    """Returns how unlikely the length-normalised rewards make each preference.
+    """Returns the negative log-likelihood of each preference under length-normalised rewards.
 
     With A the mean over the tokens of a completion::
 
@@ -69,7 +69,7 @@ def simpo_loss(
         chosen_lengths: Tokens of each chosen completion, at least 1 [P].
         rejected_lengths: The same of each rejected completion [P].
         beta: Reward per nat of mean log-probability, above 0.
-        gamma: The margin of reward asked for, at least 0.
+        gamma: Target margin of the rewards, at least 0.
 
     Returns:
         One loss per pair, above 0 [P].
@@ -81,7 +81,7 @@ def simpo_loss(
         Meng, Xia & Chen (2024), SimPO: Simple Preference Optimization with a Reference-Free
         Reward, eq. 6.
 
-    Twice as long and as likely per token is neither better nor worse:
+    A completion that is twice as long and as likely per token is neither better nor worse:
 
     >>> from torch import tensor
     >>> logps, lengths = (tensor([-4.0]), tensor([-2.0])), (tensor([4.0]), tensor([2.0]))

@@ -1,4 +1,4 @@
-"""Sequence likelihood calibration: a margin between two completions, and a likelihood to keep."""
+"""Sequence likelihood calibration: a margin between two completions, and a likelihood term."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class SLiC(Loss):
-    """Sequence likelihood calibration: a margin within each pair, and a likelihood to keep."""
+    """Sequence likelihood calibration: a margin within each pair, and a likelihood term."""
 
     feedback: ClassVar[Feedback] = "paired"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_samples")
@@ -30,7 +30,7 @@ class SLiC(Loss):
     beta: float = Field(
         default=1.0,
         gt=0,
-        description="Margin between the two log-probabilities, nats (HALOs report eq. 5).",
+        description="Target margin between the two log-probabilities, nats (HALOs report eq. 5).",
     )
     regulariser_weight: float = Field(
         default=0.1,
@@ -40,21 +40,22 @@ class SLiC(Loss):
     )
     regulariser: Literal["chosen", "samples"] = Field(
         default="chosen",
-        description="Whose likelihood is kept: the chosen completion's, as the report did, or that "
-        "of real samples of the reference, as its equation says, which have to be drawn first.",
+        description="Completion whose likelihood is kept high: the chosen one, as in the report's "
+        "experiments, or a sample of the reference, as in its equation. Samples must be drawn "
+        "first.",
     )
     regulariser_per: Literal["sequence", "token"] = Field(
         default="sequence",
-        description="That likelihood is the sum over the completion's tokens (the equation), or "
-        "their mean.",
+        description="Whether the likelihood term is the sum over the completion's tokens "
+        "(sequence, the equation) or their mean (token).",
     )
 
     @model_validator(mode="after")
     def _regulariser_has_effect(self) -> Self:
         if self.regulariser == "samples" and self.regulariser_weight == 0:
             raise ValueError(
-                "regulariser is samples and regulariser_weight is 0, so samples would be drawn for "
-                "nothing; leave regulariser out or set regulariser_weight above 0"
+                "regulariser is samples and regulariser_weight is 0, so samples would be drawn "
+                "without use; leave regulariser out or set regulariser_weight above 0"
             )
         if self.regulariser_per == "token" and self.regulariser_weight == 0:
             raise ValueError(
@@ -64,13 +65,13 @@ class SLiC(Loss):
         return self
 
     def needed(self) -> tuple[Need, ...]:
-        """Returns the policy's log-probabilities, and samples where they regularise."""
+        """Returns the policy's log-probabilities, and samples if the regulariser uses them."""
         return self.needs if self.regulariser == "samples" else ("policy_logps",)
 
     def value(self, gain: float) -> float:
         """Returns ``min(0, g - beta)``, where rewards are the policy's log-probabilities.
 
-        The loss is its negative plus the regulariser, which is no part of the comparison.
+        The loss is its negative plus the regulariser, which is not part of the comparison.
         """
         return values.hinge(gain, self.beta)
 
@@ -105,10 +106,10 @@ def slic_loss(
 
         loss = max(0, beta - S(log pi(y_w)) + S(log pi(y_l))) + lambda_reg (-log pi(y_reg))
 
-    Both terms are one number per pair. No reference model is computed: what keeps the policy near
-    it is the second term, whose completion is a sample of the reference. The report takes the
-    reference for the distribution of the demonstrations and puts the chosen completion in its place
-    (end of its section 3.2).
+    Both terms are one number per pair. No reference model is computed. The second term keeps the
+    policy near it, with a sample of the reference as its completion. The report treats the
+    reference as the distribution of the demonstrations, and uses the chosen completion instead (end
+    of its section 3.2).
 
     Args:
         policy_chosen_logps: Summed log-probability of each chosen completion, nats [P].
@@ -128,7 +129,7 @@ def slic_loss(
         Human-Aware Loss Functions (2024), eq. 5 and the one after it; Zhao et al. (2023),
         SLiC-HF: Sequence Likelihood Calibration with Human Feedback, eq. 1.
 
-    The first pair is half a nat short of its margin of 1; the second has it:
+    The first pair is half a nat below its margin of 1. The second pair reaches it:
 
     >>> from torch import tensor
     >>> chosen, rejected = tensor([-2.0, -2.0]), tensor([-2.5, -4.0])

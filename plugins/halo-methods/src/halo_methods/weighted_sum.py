@@ -1,4 +1,4 @@
-"""A sum of losses: each is computed as it would be alone, and weighs what its factor says."""
+"""A weighted sum of losses. Each loss is computed as it would be alone."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class WeightedSum(Loss):
 
         total = sum_k c_k (sum_i l_ki w_ki) / (sum_i w_ki)
 
-    The sums over i run over the global batch. Those of a loss that weighs its examples are computed
-    before any gradient, as statistics; they are those that the loss has without dropout.
+    The sums over i run over the global batch. The sums of a loss that weights its examples are
+    computed before any gradient, as statistics, and without dropout.
     """
 
     required: ClassVar[tuple[str, ...]] = ()
@@ -48,11 +48,11 @@ class WeightedSum(Loss):
 
     losses: list[Loss] = Field(
         min_length=2,
-        description="The losses to add up. They learn from the same kind of feedback, with the "
-        "same reference point and control tokens, if any.",
+        description="The losses to add up. All must learn from the same kind of feedback, and have "
+        "the same reference point and the same control tokens, if any.",
     )
     weights: list[Annotated[float, Field(gt=0)]] = Field(
-        description="The factor of each loss, in their order."
+        description="The factor of each loss, in the order of `losses`."
     )
 
     @field_validator("losses")
@@ -90,7 +90,7 @@ class WeightedSum(Loss):
         return self.losses[0].resolved_feedback()
 
     def needed(self) -> tuple[Need, ...]:
-        """Returns what one of the losses needs, and statistics where one weighs its examples."""
+        """Returns what any of the losses needs, and statistics if one weights its examples."""
         needed: set[Need] = {need for loss in self.losses for need in loss.needed()}
         if any(loss.weighs_examples() for loss in self.losses):
             needed.add("statistics")
@@ -106,7 +106,7 @@ class WeightedSum(Loss):
         return self.losses[0].control_tokens()
 
     def mistakes_within_pairs(self) -> list[str]:
-        """Returns what is wrong with the options of the losses among chosen completions alone."""
+        """Returns mistakes in the options of the losses if only chosen completions are seen."""
         return [
             f"{_named(k, loss)}: {mistake}"
             for k, loss in enumerate(self.losses)
@@ -114,7 +114,7 @@ class WeightedSum(Loss):
         ]
 
     def heads(self) -> Sequence[Head]:
-        """Returns the heads of all the losses, named by the loss's place: ``0-value``."""
+        """Returns the heads of all the losses, named with the loss's position: ``0-value``."""
         return [
             replace(head, name=_own(k, head.name))
             for k, loss in enumerate(self.losses)
@@ -122,11 +122,11 @@ class WeightedSum(Loss):
         ]
 
     def settle(self, counts: ClassCounts) -> Settled:
-        """Returns the sum of the settled losses, with what each says of the counts."""
+        """Returns the sum of the settled losses, with the remark of each on the counts."""
         results = [settled(loss, counts) for loss in self.losses]
         remarks, cautions = [], []
         for loss, result in zip(self.losses, results, strict=True):
-            # A loss that the counts do not concern need not say so beside the others.
+            # A loss without class weights need not say so next to the others.
             if result.remark and (result.caution or result.loss != loss):
                 remarks.append(f"{loss.spec_name}: {result.remark}")
             if result.caution:
@@ -138,7 +138,7 @@ class WeightedSum(Loss):
         )
 
     def statistics(self, batch: LossBatch) -> Mapping[str, Tensor]:
-        """Returns the sums of the losses, and those of the weights of the ones that weigh."""
+        """Returns the sums of the losses, and of the weights if a loss weights its examples."""
         sums: dict[str, Tensor] = {}
         for k, loss, part in self._parts(batch):
             if "statistics" in loss.needed():
@@ -153,8 +153,8 @@ class WeightedSum(Loss):
     def __call__(self, batch: LossBatch) -> LossOutput:
         """Returns the weighted sum of the losses of each example.
 
-        The rewards are those of the first loss that has some. Each loss's own mean is the metric
-        ``loss-K/loss``, and its metrics stand beside it.
+        The rewards are those of the first loss that has rewards. Each loss's own mean is logged as
+        the metric ``loss-K/loss``, next to its other metrics.
         """
         total, rewards = None, None
         metrics: dict[str, tuple[Tensor | float, Tensor | float]] = {}
@@ -171,7 +171,7 @@ class WeightedSum(Loss):
         return LossOutput(total, rewards=rewards, metrics=metrics)
 
     def _parts(self, batch: LossBatch) -> Iterator[tuple[int, Loss, LossBatch]]:
-        """Each loss by its place, with what it would see of the batch alone."""
+        """Yields each loss with its position and the batch that it would see alone."""
         for k, loss in enumerate(self.losses):
             needed = loss.needed()
             part = replace(
@@ -187,7 +187,7 @@ class WeightedSum(Loss):
 
 
 def _counted_once(k: int, loss: Loss, output: LossOutput, batch: LossBatch) -> Tensor:
-    """Losses whose plain mean over the global batch is the weighted mean of the loss's own [E]."""
+    """Returns losses whose plain mean in the global batch is the loss's own weighted mean [E]."""
     if output.weights is None:
         return output.losses
     if not loss.weighs_examples():
@@ -198,13 +198,13 @@ def _counted_once(k: int, loss: Loss, output: LossOutput, batch: LossBatch) -> T
             "weighs_examples()",
         )
     examples, weights = batch.statistics[EXAMPLES], batch.statistics[_own(k, WEIGHTS)]
-    # Weights that are all 0 give no gradient, as they give none to a loss alone.
+    # Weights that are all 0 give no gradient, as for a loss alone.
     scale = (examples / weights).where(weights > 0, examples.new_zeros(()))
     return output.losses * (output.weights * scale.to(output.weights.dtype))
 
 
 def _of_all(rewards: Tensor, batch: LossBatch) -> Tensor:
-    """Rewards of all completions: 0 for samples of the reference that a loss does not see [B]."""
+    """Returns rewards of all completions, 0 for reference samples that a loss does not see [B]."""
     if len(rewards) == len(batch.desirable) or batch.sampled is None:
         return rewards
     whole = rewards.new_zeros(batch.desirable.shape)
@@ -229,12 +229,12 @@ def _named(k: int, loss: Loss) -> str:
 
 
 def _own(k: int, name: str) -> str:
-    """The name that something of the k-th loss has in the sum; a module's name has no dot."""
+    """Returns the name in the sum for something of the k-th loss. A module's name has no dot."""
     return f"{k}-{name}"
 
 
 def _own_ones(k: int, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What the k-th loss has of these, by the names that it gave them."""
+    """Returns the k-th loss's share of these values, under its own names."""
     prefix = _own(k, "")
     mine = {name: value for name, value in values.items() if name.startswith(prefix)}
     return {name.removeprefix(prefix): value for name, value in mine.items()}

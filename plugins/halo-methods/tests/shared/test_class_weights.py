@@ -56,7 +56,7 @@ def test_counting_changes_nothing_but_the_weights():
 @pytest.mark.parametrize("name", ["desirable_weight", "undesirable_weight"])
 def test_an_uncounted_auto_says_what_to_do(cls, name):
     expected = (
-        f"{name} is 'auto', which stands for a number once the data are counted: call "
+        f"{name} is 'auto', which becomes a number when the data are counted: call "
         "settle(ClassCounts(desirable=..., undesirable=...)).loss, or give a number"
     )
     with pytest.raises(ValueError, match=re.escape(expected)):
@@ -136,7 +136,7 @@ def test_absurd_ratios_are_worded_more_strongly(weights, counts, text):
     caution = loss.settle(ClassCounts(*counts)).caution
 
     assert text in caution
-    assert "will teach next to nothing" in caution
+    assert "will have almost no effect" in caution
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""What several methods share: value functions, class weights, arguments and their checks."""
+"""Shared code of several methods: value functions, class weights, arguments and their checks."""

@@ -1,9 +1,9 @@
-"""The weights of desirable and undesirable completions, and what their numbers advise.
+"""The weights of desirable and undesirable completions, and advice from the class counts.
 
-The report (after eq. 8) asks that ``lambda_D n_D / (lambda_U n_U)`` lie in [1, 4/3]. `auto` makes
-it 1: balanced data then keep the weights of 1 and 1 that the report trained with, and nothing is
-assumed about how much more gains should count. The report's experiment on imbalance (Figure 6) took
-the other end, 4/3; a number in place of `auto` sets that.
+The report (after eq. 8) advises that ``lambda_D n_D / (lambda_U n_U)`` is in [1, 4/3]. `auto` makes
+it 1. So balanced data keep the weights of 1 and 1 that the report trained with, and gains are not
+assumed to count more. The report's experiment on imbalance (Figure 6) used the other end, 4/3; for
+this, set a number instead of `auto`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ Auto = Literal["auto"]
 RATIO = "lambda_D n_D / (lambda_U n_U)"
 ADVISED = (1.0, 4 / 3)
 SLACK = 0.01
-"""Share by which the ratio may leave the advised interval unremarked: rows are left out, too."""
+"""Share by which the ratio may leave the advised interval without a remark. Rows may be dropped."""
 ABSURD = 100.0
-"""Factor from which on the smaller side teaches next to nothing."""
+"""Factor above which the smaller side has almost no effect."""
 
 
 ClassWeight = Annotated[
@@ -32,7 +32,7 @@ ClassWeight = Annotated[
 
 
 class Weights(NamedTuple):
-    """Both weights as numbers, by the names of their options."""
+    """Both weights as numbers, under the names of their options."""
 
     desirable_weight: float
     undesirable_weight: float
@@ -40,19 +40,19 @@ class Weights(NamedTuple):
 
 DESIRABLE = (
     "Factor of the loss of desirable completions (lambda_D, HALOs report eq. 8). Choose it so that "
-    "lambda_D n_D / (lambda_U n_U) lies in [1, 4/3]; auto counts the data and makes it 1."
+    "lambda_D n_D / (lambda_U n_U) is in [1, 4/3]. auto counts the data and makes this ratio 1."
 )
 UNDESIRABLE = (
-    "Factor of the loss of undesirable completions (lambda_U, HALOs report eq. 8); auto as above. "
-    "With both auto the class with more completions keeps 1."
+    "Factor of the loss of undesirable completions (lambda_U, HALOs report eq. 8). auto works as "
+    "for desirable_weight. If both are auto, the class with more completions gets 1."
 )
 
 
 def check_weights(desirable: float | Auto, undesirable: float | Auto) -> None:
-    """Checks that two weights can be learned from.
+    """Checks that training with two weights is possible.
 
     Raises:
-        ValueError: When both are 0, or one is 0 and the other to be balanced against it.
+        ValueError: When both are 0, or when one is 0 and the other is to be balanced against it.
     """
     if desirable == 0 and undesirable == 0:
         raise ValueError(
@@ -65,13 +65,13 @@ def check_weights(desirable: float | Auto, undesirable: float | Auto) -> None:
     ):
         if weight == "auto" and against == 0:
             raise ValueError(
-                f"{name} is auto and {other} is 0: there is nothing to balance it against; give "
+                f"{name} is auto and {other} is 0, so there is nothing to balance against; give "
                 f"{name} a number"
             )
 
 
 def mistakes_within_pairs(desirable: float | Auto, undesirable: float | Auto) -> tuple[str, ...]:
-    """Returns what is wrong with weights where all completions that are seen are desirable.
+    """Returns mistakes about weights if all completions of the batch are desirable.
 
     >>> mistakes_within_pairs(1.0, 1.0)
     ()
@@ -88,9 +88,9 @@ def mistakes_within_pairs(desirable: float | Auto, undesirable: float | Auto) ->
 def weights_for(desirable: float | Auto, undesirable: float | Auto, counts: ClassCounts) -> Weights:
     """Returns both weights as numbers.
 
-    One that is `auto` makes ``lambda_D n_D / (lambda_U n_U) = 1``. Two that are leave 1 to the
-    class with more completions. Where a class is empty there is no ratio, and an `auto` is as the
-    other weight.
+    One `auto` makes ``lambda_D n_D / (lambda_U n_U) = 1``. If both are `auto`, the class with more
+    completions gets 1. If a class is empty, there is no ratio, and an `auto` equals the other
+    weight.
 
     >>> weights_for("auto", "auto", ClassCounts(90, 10))
     Weights(desirable_weight=1.0, undesirable_weight=9.0)
@@ -111,13 +111,13 @@ def weights_for(desirable: float | Auto, undesirable: float | Auto, counts: Clas
 def settle(
     loss: Loss, desirable: float | Auto, undesirable: float | Auto, counts: ClassCounts
 ) -> Settled:
-    """Returns a copy of a loss whose weights are numbers, and what the counts say of them.
+    """Returns a copy of a loss with numbers as weights, and a remark on the counts.
 
     Args:
         loss: A loss with the options `desirable_weight` and `undesirable_weight`.
-        desirable: The first of the two.
-        undesirable: The second.
-        counts: Completions of each class.
+        desirable: Value of `desirable_weight`.
+        undesirable: Value of `undesirable_weight`.
+        counts: Number of completions of each class.
     """
     return Settled(
         loss.model_copy(update=weights_for(desirable, undesirable, counts)._asdict()),
@@ -127,7 +127,7 @@ def settle(
 
 
 def as_numbers(desirable: float | Auto, undesirable: float | Auto) -> Weights:
-    """Returns both weights, when they are numbers.
+    """Returns both weights if they are numbers.
 
     Raises:
         ValueError: When one is still `auto`.
@@ -135,14 +135,14 @@ def as_numbers(desirable: float | Auto, undesirable: float | Auto) -> Weights:
     if isinstance(desirable, str) or isinstance(undesirable, str):
         name = "desirable_weight" if desirable == "auto" else "undesirable_weight"
         raise ValueError(
-            f"{name} is 'auto', which stands for a number once the data are counted: call "
+            f"{name} is 'auto', which becomes a number when the data are counted: call "
             "settle(ClassCounts(desirable=..., undesirable=...)).loss, or give a number"
         )
     return Weights(desirable, undesirable)
 
 
 def remark(desirable: float | Auto, undesirable: float | Auto, counts: ClassCounts) -> str:
-    """Returns the counts, the weights and their ratio in a sentence.
+    """Returns the counts, the weights and their ratio as a sentence.
 
     >>> for part in remark(1.0, "auto", ClassCounts(90, 10)).split("; "):
     ...     print(part)
@@ -158,7 +158,7 @@ def remark(desirable: float | Auto, undesirable: float | Auto, counts: ClassCoun
 
 
 def caution(desirable: float | Auto, undesirable: float | Auto, counts: ClassCounts) -> str | None:
-    """Returns what is wrong with weights for these counts, and what to do; None when all is well.
+    """Returns the problem of these weights with these counts, with advice; None if there is none.
 
     >>> caution(1.0, 1.0, ClassCounts(50, 50))
     """
@@ -188,7 +188,7 @@ def caution(desirable: float | Auto, undesirable: float | Auto, counts: ClassCou
             larger, smaller = smaller, larger
         return (
             f"{_counted(counts)}: the {larger} ones count {max(ratio, 1 / ratio):.3g} times as "
-            f"much as the {smaller} ones, which will teach next to nothing. {advice}"
+            f"much as the {smaller} ones, which will have almost no effect. {advice}"
         )
     return f"{_counted(counts)}: {advice}"
 

@@ -12,13 +12,13 @@ from halo_core.component import Component
 
 Per = Literal["token", "sequence"]
 PER = (
-    "What counts once in the mean over the global batch: each completion token (long completions "
-    "count more), or each completion with its sum over tokens."
+    "Unit that counts once in the mean over the global batch: each completion token (longer "
+    "completions count more), or each completion with its sum over tokens."
 )
 
 
 def one_message(expected: str) -> WrapValidator:
-    """Returns a validator that says what was expected when no type of a union fits.
+    """Returns a validator that names the expected value if no type of a union fits.
 
     Args:
         expected: For example ``a number of at least 0, or 'auto'``.
@@ -37,15 +37,15 @@ def one_message(expected: str) -> WrapValidator:
 def refuse_ineffective(
     component: Component, chooser: str, belongs: Mapping[str, Sequence[str]]
 ) -> None:
-    """Checks that an option of another choice is at its default.
+    """Checks that options of an unselected choice are at their defaults.
 
     Args:
-        component: With all its options.
+        component: The component with all its options.
         chooser: The option that chooses.
-        belongs: The options that belong to each of its values alone.
+        belongs: The options that have an effect only with one value, by that value.
 
     Raises:
-        ValueError: When one is set for a choice it does not belong to.
+        ValueError: When an option is set for a choice that it does not belong to.
     """
     chosen = getattr(component, chooser)
     fields = type(component).model_fields

@@ -1,7 +1,7 @@
-"""From what a loss sees to log-ratios: how far the policy has moved from the reference.
+"""From loss batches to log-ratios, which show how far the policy has moved from the reference.
 
-The first functions take from a `LossBatch` what the pure functions of losses want, in their order;
-the others are pure themselves.
+The first functions take from a `LossBatch` the arguments of the losses' pure functions, in their
+order. The others are pure functions too.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def logps_of_pairs(batch: LossBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def by_side(batch: LossBatch, of_each: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns what belongs to the chosen completions, and to the rejected ones, each [P]."""
+    """Returns the values of the chosen completions, and those of the rejected ones, each [P]."""
     return of_each[batch.desirable], of_each[~batch.desirable]
 
 
 def logps_and_lengths_of_pairs(batch: LossBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Returns the first four arguments of a loss that takes means over tokens, and no reference.
+    """Returns the first four arguments of a loss that uses means over tokens and no reference.
 
     Returns:
         Log-probabilities of chosen and of rejected completions, nats, then the tokens of each, all
@@ -44,13 +44,13 @@ def logps_and_lengths_of_pairs(batch: LossBatch) -> tuple[Tensor, Tensor, Tensor
 def relative_to_point(batch: LossBatch, loss: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Returns the first four arguments of a loss that has a reference point.
 
-    The pure functions detach the point, as the report does. A point from within each pair [B] is
-    differentiated, though. It is then made a part of what the policy is compared with,
-    ``r - z = logp - (ref_logp + z)``, and what is left of the point is 0.
+    The pure functions detach the point, as the report does. But a point from within each pair [B]
+    must keep its gradient. So it is moved into the value that the policy is compared with,
+    ``r - z = logp - (ref_logp + z)``, and the returned point is 0.
 
     Args:
-        batch: What the loss sees.
-        loss: Its name, for the message.
+        batch: The batch of the loss.
+        loss: Name of the loss, for the message.
 
     Returns:
         Log-probabilities of policy and reference [B], desirable [B], and the point, in nats.
@@ -77,7 +77,7 @@ def pair_logratios(
     """Returns policy minus reference log-probability of the chosen and of the rejected completions.
 
     Args:
-        function: Who asks, for the message.
+        function: Name of the calling function, for the message.
         policy_chosen_logps: Log-probability of each chosen completion, nats [P].
         policy_rejected_logps: The same of each rejected completion [P].
         ref_chosen_logps: As `policy_chosen_logps` under the reference [P].

@@ -1,4 +1,4 @@
-"""Checks of the shapes that the losses are given, so that nothing is broadcast by mistake."""
+"""Checks of the shapes of a loss's arguments, so that nothing is broadcast by mistake."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ if TYPE_CHECKING:
 
 
 def check_pairs(function: str, **values: Tensor) -> None:
-    """Checks that all values are one per pair.
+    """Checks that all arguments have one value per pair.
 
     Args:
-        function: Who asks, for the message.
-        **values: Each by its name [P].
+        function: Name of the calling function, for the message.
+        **values: The arguments by name [P].
 
     Raises:
-        ValueError: When a shape is another, with all names and shapes.
+        ValueError: When a shape is different. The error has all names and shapes.
     """
     shapes = [tuple(tensor.shape) for tensor in values.values()]
     if len(shapes[0]) != 1 or any(shape != shapes[0] for shape in shapes):
@@ -31,17 +31,17 @@ def check_completions(
     desirable: Tensor,
     reference_point: Tensor,
 ) -> None:
-    """Checks what a loss on desirable and undesirable completions is given.
+    """Checks the arguments of a loss on desirable and undesirable completions.
 
     Args:
-        function: Who asks, for the message.
-        policy_logps: [B].
-        ref_logps: [B].
-        desirable: [B] bool.
-        reference_point: [] or [B].
+        function: Name of the calling function, for the message.
+        policy_logps: Must be [B].
+        ref_logps: Must be [B].
+        desirable: Must be [B] bool.
+        reference_point: Must be [] or [B].
 
     Raises:
-        ValueError: When a shape is another, or `desirable` is not bool.
+        ValueError: When a shape is different, or `desirable` is not bool.
     """
     import torch
 
@@ -62,15 +62,15 @@ def check_completions(
 
 
 def check_tokens(function: str, sequence_index: Tensor, **values: Tensor) -> None:
-    """Checks that all values are one per token.
+    """Checks that all arguments have one value per token.
 
     Args:
-        function: Who asks, for the message.
+        function: Name of the calling function, for the message.
         sequence_index: The completion of each token [N].
-        **values: Each by its name [N].
+        **values: The arguments by name [N].
 
     Raises:
-        ValueError: When a shape is another, with all names and shapes.
+        ValueError: When a shape is different. The error has all names and shapes.
     """
     expected = tuple(sequence_index.shape)
     if len(expected) != 1 or any(tuple(tensor.shape) != expected for tensor in values.values()):

@@ -1,9 +1,9 @@
-"""Value functions: how much a gain is worth to a human, and how far it falls short of 1.
+"""Value functions: how much a gain is worth to a human, and how far this value is below 1.
 
-The gain is a reward less the reference point, without a unit. The first four functions are in plain
-Python: what losses impute to people, Figure 4 of the report. The other four are the same for
-tensors, as ``1 - v(gain)``, what is left to lose; they are written out, so that a small shortfall
-keeps its digits.
+The gain is a reward minus the reference point, without a unit. The first four functions are plain
+Python: the value functions that the losses assume people have, as in Figure 4 of the report. The
+other four are the same for tensors, as the shortfall ``1 - v(gain)``. Each is written out, so that
+a small shortfall keeps its digits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CHORD = 1e-3
-"""Gain below which, on both sides of 0, Kahneman and Tversky's power is its chord."""
+"""Gain below which, on both sides of 0, Kahneman and Tversky's power is replaced by its chord."""
 
 
 def logistic(gain: float) -> float:
@@ -99,18 +99,18 @@ def hinge_shortfall(gains: Tensor, *, margin: float) -> Tensor:
 
 
 def kahneman_tversky_shortfall(gains: Tensor, *, alpha: float, loss_aversion: float) -> Tensor:
-    """Returns 1 less Kahneman and Tversky's value of a gain.
+    """Returns 1 minus Kahneman and Tversky's value of a gain.
 
-    ``v(g) = g^alpha`` for gains, ``-lambda (-g)^alpha`` for losses. At 0 its slope is infinite for
-    alpha below 1. Between -`CHORD` and `CHORD` it is therefore replaced by its chord, a straight
-    line through 0 on each side: the function is continuous and still concave in gains and convex in
-    losses, its slope at most ``lambda CHORD^(alpha - 1)``, and outside it is exact. At 0 the slope
-    is that of gains.
+    The value is ``v(g) = g^alpha`` for gains and ``-lambda (-g)^alpha`` for losses. At 0 its slope
+    is infinite for alpha below 1. So between -`CHORD` and `CHORD` it is replaced by its chord, a
+    straight line through 0 on each side. The function stays continuous, concave in gains and convex
+    in losses. Its slope is at most ``lambda CHORD^(alpha - 1)``, and outside it is exact. At 0 the
+    slope is that of gains.
 
     Args:
         gains: Rewards above the reference point [...].
-        alpha: How slowly sensitivity diminishes, above 0 and at most 1.
-        loss_aversion: lambda: how much more a loss counts than a gain of its size.
+        alpha: Exponent of gains and losses, above 0 and at most 1.
+        loss_aversion: lambda: how much more a loss counts than a gain of the same size.
 
     References:
         Tversky & Kahneman (1992), Advances in Prospect Theory; in Human-Aware Loss Functions (2024)
