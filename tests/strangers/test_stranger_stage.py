@@ -162,7 +162,7 @@ def test_a_run_with_it_is_warned_sampled_judged_recorded_and_reported(done: Path
     page = (done / "report.html").read_text()
     assert "drill/drill (kto)" in page
     assert "lesson: loss" in page
-    assert "What the losses impute to people" in page
+    assert "What the losses assume about people" in page
 
 
 def test_mlflow_shows_it_as_the_run_s_method(done: Path) -> None:

@@ -69,7 +69,7 @@ def message(*arguments: str) -> str:
         ),
         ("keep-fraction", [THUMB], ["desirable=0.0"], "got 0.0; expected greater than 0"),
         ("keep-fraction", [PAIR], [], "the source holds paired feedback; expected binary"),
-        ("label-noise", [THUMB], ["share=0.1"], "share: 0.1 of 1 rows turns none round"),
+        ("label-noise", [THUMB], ["share=0.1"], "share: 0.1 of 1 rows reverses none"),
         (
             "paired-to-binary",
             [PAIR],

@@ -205,8 +205,8 @@ def test_folder_of_test_files_has_no_training_split(real_data: Path) -> None:
     with pytest.raises(DataError) as caught:
         source.load("train")
     assert caught.value.message == (
-        "no split 'train'. There is: test. Choose with split: NAME (what is called so is trained "
-        "on only where the split is named)"
+        "no split 'train'. There is: test. Choose with split: NAME (a split with such a name "
+        "is only used for training if you name it)"
     )
 
 

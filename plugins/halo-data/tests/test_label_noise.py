@@ -66,7 +66,7 @@ def test_noise_on_noise_of_the_same_seed_restores_the_source() -> None:
 
 def test_share_that_turns_nothing_round_is_an_error() -> None:
     with pytest.raises(
-        DataError, match=r"label-noise: share: 0\.01 of 10 rows turns none round; expected"
+        DataError, match=r"label-noise: share: 0\.01 of 10 rows reverses none; expected"
     ):
         read(LabelNoise(source=Toy(size=10), share=0.01))
 

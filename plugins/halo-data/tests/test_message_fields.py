@@ -225,7 +225,7 @@ def test_fields_may_stand_in_a_column_of_their_own(write_rows: Write) -> None:
     row = {"prompt": [USER], "completion": "", "completion_fields": fields}
     assert one(write_rows([row]))["completion_fields"] == CALLS
     again = {**row, "completion": answer("", thinking="Hm.")}
-    assert "'completion_fields' says again what the message itself says: thinking" in message_of(
+    assert "'completion_fields' repeats fields of the message itself: thinking" in message_of(
         write_rows([again])
     )
     assert "'completion_fields' is 'x'; expected an object" in message_of(
@@ -329,10 +329,10 @@ def test_an_answer_after_an_answer_is_an_error(write_rows: Write) -> None:
 @pytest.mark.parametrize(
     ("row", "told"),
     [
-        ({"messages": TALK, "label": True}, "binary feedback has no word about: its label is"),
-        ({"prompt": "a", "chosen": "b", "rejected": "c"}, "paired feedback has no word about: it"),
-        ({"prompt": "a", "completions": ["b"], "scores": [1]}, "scored feedback has no word about"),
-        ({"text": "a"}, "text feedback has no word about: it has no turns, and is learned whole"),
+        ({"messages": TALK, "label": True}, "binary feedback does not support: its label is"),
+        ({"prompt": "a", "chosen": "b", "rejected": "c"}, "paired feedback does not support: it"),
+        ({"prompt": "a", "completions": ["b"], "scores": [1]}, "scored feedback does not support"),
+        ({"text": "a"}, "text feedback does not support: it has no turns, and is learned whole"),
     ],
 )
 def test_all_turns_are_of_demonstrations_alone(

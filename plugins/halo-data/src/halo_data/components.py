@@ -1,4 +1,4 @@
-"""The public names of this distribution's components; each has a file of its own."""
+"""The public names of this distribution's components. Each component has its own file."""
 
 from halo_data.conversions.fractions import KeepFraction, LabelNoise
 from halo_data.conversions.mixture import Mixture

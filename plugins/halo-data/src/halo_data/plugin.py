@@ -1,4 +1,4 @@
-"""Registers the data sources, the conversions, and the toy world's judge; imports nothing heavy."""
+"""Registers the data sources, the conversions and the toy world's judge; imports nothing heavy."""
 
 from __future__ import annotations
 

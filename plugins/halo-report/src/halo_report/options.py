@@ -10,14 +10,16 @@ from halo_core.tracker import Report
 
 
 class Html(Report):
-    """Writes `report.html`: one file with its figures in it, that asks nothing of the network."""
+    """Writes `report.html`: one file that contains its figures and needs no network."""
 
     samples: int = Field(
-        default=20, ge=0, description="Prompts to show with their completions side by side."
+        default=20,
+        ge=0,
+        description="Number of prompts to show with their completions side by side.",
     )
 
     def write(self, run: Path) -> Path:
-        """Returns ``run/report.html``, which is whole or not there."""
+        """Writes ``run/report.html``, which is never incomplete, and returns its path."""
         from halo_core.workspace.files import write_text
         from halo_report.pages.run_page import render_page
         from halo_report.read.run_data import read_run

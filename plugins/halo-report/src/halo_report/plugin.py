@@ -13,12 +13,12 @@ def halo_register(registry: Registrar) -> None:
     registry.command(
         "compare",
         "halo_report.commands.compare:compare",
-        help="Compare runs in one table: intervals, paired tests, what differs.",
+        help="Compare runs in one table: intervals, paired tests, differences.",
     )
     registry.command(
         "inspect",
         "halo_report.commands.inspect:inspect",
-        help="Show what losses impute to people: their value functions.",
+        help="Show the value functions that losses assume people have.",
     )
     registry.command(
         "report",

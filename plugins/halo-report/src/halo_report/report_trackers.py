@@ -1,4 +1,4 @@
-"""Hands reports to trackers, and asks them where they show some runs next to each other."""
+"""Sends reports to trackers, and asks them for pages that show some runs side by side."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from halo_core.workspace.records import SUITE
 
 @dataclass(frozen=True)
 class TrackerPages:
-    """What trackers say.
+    """The answers of trackers.
 
     Attributes:
-        trackers: By name, what each says of its page.
-        notes: What is not there, and what to do about it.
+        trackers: Each tracker's description of its page, by name.
+        notes: Sentences that say what is missing and what to do about it.
     """
 
     trackers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -30,15 +30,15 @@ class TrackerPages:
 
 
 def tracker_pages(folders: Sequence[Path]) -> TrackerPages:
-    """Returns the pages of the trackers of the first run that has any.
+    """Returns the pages of the first run's trackers, of the runs that have trackers.
 
-    A tracker that is broken or gone costs its link, and a note says so.
+    If a tracker is broken or missing, a note says so and only its link is left out.
 
     Args:
-        folders: The runs' folders; one that is there twice counts once.
+        folders: The runs' folders. A repeated folder counts once.
     """
     runs = list(dict.fromkeys(folder.resolve() for folder in folders))
-    # One run has its own page already: nothing is compared there.
+    # A single run already has its own page, and there is nothing to compare.
     if len(runs) < 2:
         return TrackerPages()
     tracked = first_tracked(runs)
@@ -59,7 +59,7 @@ def tracker_pages(folders: Sequence[Path]) -> TrackerPages:
 
 
 def _absent(name: str, page: Mapping[str, Any], count: int) -> str | None:
-    """Returns which of some runs a tracker does not have, if any."""
+    """Returns a sentence about the runs that a tracker does not have, if any."""
     absent = page.get("absent")
     if not isinstance(absent, list) or not absent:
         return None
@@ -71,9 +71,9 @@ def _absent(name: str, page: Mapping[str, Any], count: int) -> str | None:
 
 
 def hand_over(report: Path, suite: Target) -> list[dict[str, Any]]:
-    """Returns what came of it: for each tracker ``use``, ``status`` and ``why``.
+    """Sends a report to trackers, and returns ``use``, ``status`` and ``why`` for each.
 
-    The files stay where they are; a tracker that is broken or out of reach costs nothing else.
+    The files stay where they are. A tracker that is broken or unreachable affects nothing else.
 
     Args:
         report: The folder of the files.

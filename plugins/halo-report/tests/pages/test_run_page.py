@@ -138,11 +138,11 @@ stages:
 
 def test_page_shows_the_value_functions_of_the_losses_used_that_declare_one(write_run):
     run = write_run()
-    assert "What the losses impute to people" not in render_page(read_run(run))
+    assert "What the losses assume about people" not in render_page(read_run(run))
     (run / "spec.resolved.yaml").write_text(RESOLVED, encoding="utf-8")
     page = render_page(read_run(run))
-    assert "What the losses impute to people" in page
-    figure = page[page.index("What the losses impute to people") :]
+    assert "What the losses assume about people" in page
+    figure = page[page.index("What the losses assume about people") :]
     assert figure.count(">Kahneman-Tversky<") == figure.count(">kto</text>") == 1
     assert Tags(page).tags.count("svg") == 7
 
@@ -158,7 +158,7 @@ def test_a_value_function_that_breaks_costs_the_figure_only(write_run, tmp_path)
     spec = f"stages: {{kto: {{loss: {{use: 'file:{loss}:Broken'}}}}}}\n"
     (run / "spec.resolved.yaml").write_text(spec, encoding="utf-8")
     page = render_page(read_run(run))
-    assert "What the losses impute to people" not in page
+    assert "What the losses assume about people" not in page
     assert "Samples side by side" in page
 
 

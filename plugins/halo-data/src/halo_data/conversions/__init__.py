@@ -1,1 +1,1 @@
-"""Data components that take other sources and give their rows in another form."""
+"""Data components that convert the rows of other sources to another form."""

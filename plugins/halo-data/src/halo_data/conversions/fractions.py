@@ -18,9 +18,9 @@ from halo_data.rows.dropped import Dropped, Row
 
 
 def count_of_share(share: float, of: int) -> int:
-    """Returns share x of to the nearest whole number, halves upwards.
+    """Returns share x of, rounded to the nearest whole number, with halves rounded up.
 
-    The share is taken as the decimal number it is written as, so 0.1 is exactly a tenth.
+    The share is used as the decimal number in the spec, so 0.1 is exactly a tenth.
 
     >>> [count_of_share(0.1, n) for n in (4, 5, 25)]
     [0, 1, 3]
@@ -29,29 +29,29 @@ def count_of_share(share: float, of: int) -> int:
 
 
 def in_order(rows: Sequence[Row], seed: int, purpose: str) -> list[int]:
-    """Returns the positions of rows in an order that only their content and a seed decide.
+    """Returns the positions of rows in an order that depends only on their content and a seed.
 
-    The first ten of it are among the first fifty, and more rows do not change the order of those
-    there were. Equal rows have places of their own, the first of them always the same.
+    The first ten are always among the first fifty, and additional rows do not change the order of
+    the others. Equal rows have different places, and the first of them always has the same place.
 
     Args:
         rows: Rows of any kind.
         seed: Another seed gives another order.
-        purpose: What the order is for; another purpose gives an independent one.
+        purpose: Purpose of the order. Another purpose gives an independent order.
     """
     seen: Counter[str] = Counter()
     keys = []
     for row in rows:
         content = _content(row)
         seen[content] += 1
-        # The count is in the hash, or equal rows would all be kept, or all be left out, together.
+        # The hash includes the count. Otherwise equal rows would all be kept or all be left out.
         text = f"{purpose}/{seed}/{seen[content]}/{content}"
         keys.append(hashlib.sha256(text.encode()).digest())
     return sorted(range(len(rows)), key=lambda i: (keys[i], i))
 
 
 def _content(row: Row) -> str:
-    """Returns what names a row; its label does not count, so that it may change."""
+    """Returns a text that identifies a row, without its label, because the label may change."""
     kind = kind_of(row)
     if kind == "text":
         texts = [row["text"]]
@@ -72,8 +72,8 @@ REASONS = {
 class KeepFraction(DataSource):
     """Exactly a fraction of the desirable and of the undesirable rows, to the nearest whole row.
 
-    Which rows is decided by their content and the seed: a smaller fraction is a part of a larger
-    one, and neither the order of the rows nor the other class matters.
+    The rows' content and the seed decide which rows are kept. The rows of a smaller fraction are
+    among those of a larger one. The order of the rows and the other class have no influence.
     """
 
     source: DataSource = Field(description="The source of binary feedback")
@@ -91,7 +91,7 @@ class KeepFraction(DataSource):
         return wrapped_info(self.source, KEEP_FRACTION, ("binary",), "binary", options)
 
     def load(self, split: str) -> Loaded:
-        """Returns the rows that are kept, in the source's order; the others are counted."""
+        """Returns the kept rows in the source's order, and counts the others."""
         return converted(self.source, split, ("binary",), self._kept)
 
     def _kept(self, rows: Iterable[Row]) -> Iterator[Row | Dropped]:
@@ -119,14 +119,14 @@ LABEL_NOISE = "label-noise"
 
 
 class LabelNoise(DataSource):
-    """Binary or paired feedback with exactly a share of its labels or pairs turned round.
+    """Binary or paired feedback with an exact share of its labels or pairs reversed.
 
-    The share is rounded to the nearest whole row. Which rows is decided by their content and the
-    seed: what a smaller share turns round, a larger one does too.
+    The share is rounded to the nearest whole row. The rows' content and the seed decide which rows
+    are reversed. The rows that a smaller share reverses are also reversed by a larger share.
     """
 
     source: DataSource = Field(description="The source of binary or paired feedback")
-    share: float = Field(ge=0, le=1, description="Share of the rows that are turned round")
+    share: float = Field(ge=0, le=1, description="Share of the rows to reverse")
     seed: int = Field(default=0, ge=0, description="Seed of the choice")
 
     def inspect(self) -> DataInfo:
@@ -135,7 +135,7 @@ class LabelNoise(DataSource):
         return wrapped_info(self.source, LABEL_NOISE, ("binary", "paired"), None, options)
 
     def load(self, split: str) -> Loaded:
-        """Returns all rows of a split in their order, some of them turned round."""
+        """Returns all rows of a split in their order, some of them reversed."""
         return converted(self.source, split, ("binary", "paired"), self._turned)
 
     def _turned(self, rows: Iterable[Row]) -> Iterator[Row]:
@@ -143,7 +143,7 @@ class LabelNoise(DataSource):
         count = count_of_share(self.share, len(held))
         if self.share and held and not count:
             raise DataError(
-                f"share: {self.share} of {len(held)} rows turns none round; expected at least one: "
+                f"share: {self.share} of {len(held)} rows reverses none; expected at least one: "
                 "take a larger share, more data, or 0",
                 location=LABEL_NOISE,
             )

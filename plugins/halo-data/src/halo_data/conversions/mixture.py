@@ -1,4 +1,4 @@
-"""The data component `mixture`: several sources as one, by their sizes or by weights."""
+"""The data component `mixture`: combines several sources, by their sizes or by weights."""
 
 from __future__ import annotations
 
@@ -22,23 +22,24 @@ Weight = Annotated[float, Field(gt=0, le=1000)]
 
 
 class Mixture(DataSource):
-    """The rows of several sources, each row as often per epoch as the weight of its source says.
+    """The rows of several sources, repeated or reduced by the weight of each source.
 
-    Weight 1 is the natural size. With weight 2 each row comes twice; with 1.5 each comes once and
-    half of the rows, chosen by content and seed, a second time; with 0.5 half of the rows come.
+    Weight 1 is the natural size. With weight 2 each row occurs twice per epoch. With 1.5 each row
+    occurs once, and half of the rows, chosen by content and seed, a second time. With 0.5 half of
+    the rows occur.
     """
 
     sources: list[DataSource] = Field(
         min_length=1,
-        description="The sources, of one kind; each may have a split of its own, as in "
+        description="The sources, with one kind of feedback; each may name its own split, as in "
         "{use: hh, split: test}",
     )
     weights: list[Weight] | None = Field(
         default=None,
-        description="How often a row of each source comes per epoch, in the order of sources; "
-        "1 for all when left out",
+        description="Weight of each source, in the order of sources: how often each of its rows "
+        "occurs per epoch; default 1 for all",
     )
-    seed: int = Field(default=0, ge=0, description="Seed of the choice where a weight is no whole")
+    seed: int = Field(default=0, ge=0, description="Seed of the choice for fractional weights")
 
     @model_validator(mode="after")
     def _one_weight_each(self) -> Self:
@@ -66,8 +67,8 @@ class Mixture(DataSource):
         return DataInfo(_one_kind(infos), tuple(splits), digest, beside)
 
     def load(self, split: str) -> Loaded:
-        """Returns the rows of the sources, one source after the other; trainers shuffle."""
-        # Here and not in `_rows`, which runs only when the first row is asked for.
+        """Returns the rows of the sources, one source after another. Trainers shuffle them."""
+        # This is not in `_rows`, because that only runs when the first row is read.
         splits = self.inspect().splits
         if splits:
             of_split(dict.fromkeys(splits), split, NAME)
@@ -122,6 +123,6 @@ def _named(row: Row, number: int) -> Row:
 
 def _copied(row: Row, copy: int) -> Row:
     named = {"id": f"{row['id']}#{copy}"} if "id" in row and copy > 1 else {}
-    # A conversion around the mixture would drop a repetition as a duplicate; `copy` tells it apart.
-    # The copies of a mixture within this one stay different.
+    # A conversion around the mixture would drop a repetition as a duplicate without `copy`. Copies
+    # from a mixture within this one stay different.
     return {**row, **named, "copy": f"{row.get('copy', '')}/{copy}"}

@@ -1,4 +1,4 @@
-"""Conversions of pairs and of labelled completions: to binary feedback, to demonstrations."""
+"""Conversions of pairs and labelled completions to binary feedback or demonstrations."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ NOT_THE_FIRST = Dropped("not the first of its prompt")
 
 Conflicts = Literal["drop", "majority", "desirable", "undesirable"]
 CONFLICTS_DESCRIPTION = (
-    "What becomes of a completion that is desirable in one place and undesirable in another one of "
-    "the same prompt: drop leaves it out, majority takes the label it has more often (and leaves "
-    "it out when both are as frequent), desirable and undesirable take that label. Each row that "
-    "goes is counted as 'conflicting labels'"
+    "How to treat a completion that is both desirable and undesirable for the same prompt: drop "
+    "leaves it out, majority uses the more frequent label (and leaves it out if both are equally "
+    "frequent), desirable and undesirable use that label. Every row that is left out is counted as "
+    "'conflicting labels'"
 )
 
 
 class PairedToBinary(DataSource):
-    """Two completions of a pair as two rows: the chosen desirable, the rejected undesirable.
+    """Each pair as two rows: the chosen completion is desirable, the rejected one undesirable.
 
-    No completion of a prompt gets both labels: `conflicts` says which one stays, if any.
+    No completion of a prompt has both labels. The option `conflicts` says which label stays.
     """
 
     source: DataSource = Field(description="The source of pairs")
     conflicts: Conflicts = Field(default="drop", description=CONFLICTS_DESCRIPTION)
 
     def inspect(self) -> DataInfo:
-        """Returns what the source says, as binary feedback."""
+        """Returns the source's information, as binary feedback."""
         return wrapped_info(self.source, "paired-to-binary", ("paired",), "binary", self.conflicts)
 
     def about_rows(self, split: str) -> int | None:
-        """Returns twice what the source says: what is dropped is not known before."""
+        """Returns twice the source's number; the number of dropped rows is not known before."""
         pairs = self.source.about_rows(split)
         return None if pairs is None else 2 * pairs
 
     def load(self, split: str) -> Loaded:
-        """Returns two rows per pair, in the pairs' order; duplicates are dropped and counted."""
+        """Returns two rows per pair, in the pairs' order, and drops and counts duplicates."""
         return converted(
             self.source,
             split,
@@ -55,18 +55,18 @@ class PairedToBinary(DataSource):
 
 
 class PairedToDemonstration(DataSource):
-    """The chosen completions of pairs, as demonstrations; by default only those never rejected.
+    """The chosen completions of pairs as demonstrations; by default only those never rejected.
 
-    Of pairs made of a ranking these are the best-ranked completions: the middle ones are chosen
-    against a worse and rejected for a better one.
+    If pairs come from a ranking, these are the best completions. Middle ones are chosen over a
+    worse completion and rejected for a better one.
     """
 
     source: DataSource = Field(description="The source of pairs")
     take: Take = Field(
         default="never-rejected",
         description="never-rejected: the chosen completions that no pair of the same prompt "
-        "rejects; first: of each prompt the first one, which is its best where a source serves "
-        "the best first (shp, oasst); all: every chosen completion",
+        "rejects; first: the first one of each prompt, which is the best if the source serves the "
+        "best first (shp, oasst); all: every chosen completion",
     )
 
     def inspect(self) -> DataInfo:
@@ -80,14 +80,14 @@ class PairedToDemonstration(DataSource):
         return self.source.about_rows(split)
 
     def load(self, split: str) -> Loaded:
-        """Returns the chosen side of each pair; duplicates are dropped and counted."""
+        """Returns the chosen side of each pair, and drops and counts duplicates."""
         return converted(
             self.source, split, ("paired",), lambda pairs: unique(_taken(pairs, self.take))
         )
 
 
 class BinaryToDemonstration(DataSource):
-    """The desirable completions of binary feedback, as demonstrations."""
+    """The desirable completions of binary feedback as demonstrations."""
 
     source: DataSource = Field(description="The source of binary feedback")
 
@@ -98,14 +98,14 @@ class BinaryToDemonstration(DataSource):
         )
 
     def load(self, split: str) -> Loaded:
-        """Returns the desirable completions; the others and duplicates are counted."""
+        """Returns the desirable completions, and counts duplicates and other completions."""
         return converted(
             self.source, split, ("binary",), lambda rows: unique(map(_demonstrated, rows))
         )
 
 
 class SettleLabels(DataSource):
-    """Binary feedback in which no completion of a prompt carries both labels."""
+    """Binary feedback in which no completion of a prompt has both labels."""
 
     source: DataSource = Field(description="The source of binary feedback")
     conflicts: Conflicts = Field(default="drop", description=CONFLICTS_DESCRIPTION)
@@ -115,7 +115,7 @@ class SettleLabels(DataSource):
         return wrapped_info(self.source, "settle-labels", ("binary",), "binary", self.conflicts)
 
     def load(self, split: str) -> Loaded:
-        """Returns the rows with the label that stays; repetitions of it are kept."""
+        """Returns the rows with the label that stays, including repetitions."""
         return converted(
             self.source, split, ("binary",), lambda rows: settled(rows, self.conflicts)
         )
@@ -156,11 +156,11 @@ def _demonstrated(row: Row) -> Row | Dropped:
 
 
 def settled(rows: Iterable[Row], conflicts: Conflicts) -> Iterator[Row | Dropped]:
-    """Yields rows in order, those with the label that lost as dropped.
+    """Yields rows in order, and drops the rows whose label does not stay.
 
     Args:
-        rows: Rows of binary feedback; held in memory.
-        conflicts: Which label stays where a completion has both.
+        rows: Rows of binary feedback, which are all kept in memory.
+        conflicts: The label that stays if a completion has both.
     """
     held = list(rows)
     votes = Counter((completion_key(row), row["desirable"]) for row in held)

@@ -1,4 +1,4 @@
-"""The conversions of scored groups: data sources that wrap another one."""
+"""Conversions of scored groups: data sources that wrap another source."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ ONE_COMPLETION = Dropped("one completion")
 
 
 class ScoredToPaired(DataSource):
-    """Pairs of the completions of a scored group, the higher score chosen; ties make no pair."""
+    """Pairs of a scored group's completions. The higher score is chosen; ties give no pair."""
 
     source: DataSource = Field(description="The source of scored groups")
     pairs: Pairs = Field(
         default="all",
-        description="all: every two of different score; adjacent: each against those of the next "
-        "lower score; best-worst: the first of the highest against the first of the lowest score",
+        description="all: every two completions with different scores; adjacent: each completion "
+        "with those of the next lower score; best-worst: the first completion with the highest "
+        "score and the first with the lowest",
     )
     min_gap: float = Field(
-        default=0.0, ge=0, description="The least difference of scores within a pair"
+        default=0.0, ge=0, description="Smallest difference of scores within a pair"
     )
 
     def inspect(self) -> DataInfo:
@@ -41,7 +42,7 @@ class ScoredToPaired(DataSource):
         return wrapped_info(self.source, "scored-to-paired", ("scored",), "paired", options)
 
     def load(self, split: str) -> Loaded:
-        """Returns the pairs of each group, best first; groups without any are counted."""
+        """Returns the pairs of each group, best first, and counts groups without pairs."""
         return converted(self.source, split, ("scored",), self._paired)
 
     def _paired(self, groups: Iterable[Row]) -> Iterator[Row | Dropped]:
@@ -58,13 +59,14 @@ class ScoredToPaired(DataSource):
 
 
 class ScoredToBinary(DataSource):
-    """The completions of a scored group as rows, desirable or not by their scores."""
+    """The completions of a scored group as rows, labelled by their scores."""
 
     source: DataSource = Field(description="The source of scored groups")
     threshold: float | None = Field(
         default=None,
-        description="This score or more is desirable, less is not. When left out it is the median "
-        "of each group: above is desirable, below is not, at the median is dropped",
+        description="Scores of at least this are desirable, lower scores are undesirable. Default "
+        "is each group's median: scores above it are desirable, scores below it undesirable, and "
+        "scores equal to it are dropped",
     )
 
     def inspect(self) -> DataInfo:
@@ -73,12 +75,12 @@ class ScoredToBinary(DataSource):
         return wrapped_info(self.source, "scored-to-binary", ("scored",), "binary", options)
 
     def load(self, split: str) -> Loaded:
-        """Returns the labelled completions; one with both labels is dropped and counted."""
+        """Returns the labelled completions, and drops and counts those with both labels."""
         return converted(self.source, split, ("scored",), self._labelled)
 
     def _labelled(self, groups: Iterable[Row]) -> Iterator[Row | Dropped]:
         outcomes = [outcome for group in groups for outcome in self._rows(group)]
-        # All groups first: a completion may be desirable in one group and undesirable in another.
+        # All groups are read first, because a completion may have different labels in two groups.
         yield from (outcome for outcome in outcomes if isinstance(outcome, Dropped))
         rows = (outcome for outcome in outcomes if not isinstance(outcome, Dropped))
         yield from unique(settled(rows, "drop"))
@@ -100,11 +102,11 @@ class ScoredToBinary(DataSource):
 
 
 def index_pairs(scores: Sequence[float], pairs: Pairs) -> Iterator[tuple[int, int]]:
-    """Yields (position of the higher, position of the lower) score, best first.
+    """Yields (position of the higher score, position of the lower score), best first.
 
     Args:
         scores: The scores of one group.
-        pairs: Which pairs to make.
+        pairs: The pairs to make.
 
     >>> list(index_pairs([1.0, 3.0, 2.0, 2.0], "adjacent"))
     [(1, 2), (1, 3), (2, 0), (3, 0)]

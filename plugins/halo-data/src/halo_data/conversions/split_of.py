@@ -1,4 +1,4 @@
-"""The data component `split-of`: one split of a source, whatever the split asked for is called."""
+"""The data component `split-of`: serves one split of a source under the name `train`."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from halo_data.files.local import of_split
 
 NAME = "split-of"
 SERVED = "train"
-"""What the one split is called, as that of a lone file is."""
+"""Name of the served split, which is also the name of a single file's split."""
 
 
 class SplitOf(DataSource):
     """One split of a source, served as `train`.
 
-    ``{use: oasst, split: validation}`` within a mixture or a conversion stands for it. So sources
-    whose splits have other names can be mixed.
+    ``{use: oasst, split: validation}`` within a mixture or a conversion is a short form of it. So
+    sources with differently named splits can be mixed.
     """
 
     source: DataSource = Field(description="The source")
-    name: str = Field(min_length=1, description="Which of its splits")
+    name: str = Field(min_length=1, description="The split of the source to serve")
 
     def inspect(self) -> DataInfo:
-        """Returns what the source says, with the one split as `train`."""
+        """Returns the source's information, with the one split as `train`."""
         info = self.source.inspect()
         if info.splits:
             of_split(dict.fromkeys(info.splits), self.name, NAME)
@@ -36,7 +36,7 @@ class SplitOf(DataSource):
         """Returns the rows of the named split.
 
         Raises:
-            DataError: When another split than `train` is asked for: its name is chosen already.
+            DataError: When a split other than `train` is requested, because the option names it.
         """
         if split != SERVED:
             raise DataError(

@@ -1,4 +1,4 @@
-"""What data sources share that wrap another one: its splits and digest, its rows, checked."""
+"""Shared code of data sources that wrap another source: its splits, digest and checked rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from halo_data.rows.columns import ALWAYS_KNOWN, SCORED_BESIDE
 from halo_data.rows.dropped import DUPLICATE, Dropped, Row, kept
 
 CARRIED = ("group", "copy")
-"""Columns that a conversion hands on beside the prompt, where they are there: what must stay on one
+"""Optional columns that a conversion passes on with the prompt: the group, which must stay on one
 side of a hold-out, and the number of a repetition in a mixture."""
 
 _TELLING: Mapping[Feedback, str] = {
@@ -35,17 +35,17 @@ def wrapped_info(
     given: Feedback | None,
     options: str,
 ) -> DataInfo:
-    """Returns what a component says of itself that wraps a source.
+    """Returns the information of a component that wraps a source.
 
     Args:
         source: The wrapped source.
         name: The component's name, for the message and the digest.
-        wanted: The kinds of feedback it can wrap.
-        given: The kind it makes; None for that of the source.
+        wanted: The kinds of feedback that it can wrap.
+        given: The kind of feedback that it makes; None for the kind of the source.
         options: Its options, for the digest.
 
     Raises:
-        DataError: When the source holds another kind.
+        DataError: When the source has another kind of feedback.
     """
     info = source.inspect()
     check_kind(info.feedback, name, wanted)
@@ -54,7 +54,7 @@ def wrapped_info(
 
 
 def check_kind(feedback: Feedback | None, name: str, wanted: tuple[Feedback, ...]) -> None:
-    """Raises DataError when a source's kind is known and none of those wanted."""
+    """Raises DataError if a source's kind of feedback is known and not one of those wanted."""
     if feedback is not None and feedback not in wanted:
         raise DataError(
             f"the source holds {feedback} feedback; expected {' or '.join(wanted)}. "
@@ -64,7 +64,7 @@ def check_kind(feedback: Feedback | None, name: str, wanted: tuple[Feedback, ...
 
 
 def digest_of_parts(*parts: str) -> str:
-    """Returns 32 hexadecimal digits that name some texts, in order."""
+    """Returns 32 hexadecimal digits that identify some texts in their order."""
     return short_hash(json.dumps(parts), 32)
 
 
@@ -74,13 +74,13 @@ def converted(
     wanted: tuple[Feedback, ...],
     convert: Callable[[Iterable[Row]], Iterable[Row | Dropped]],
 ) -> Loaded:
-    """Returns the rows that a conversion makes of a split, with what both left out.
+    """Returns the converted rows of a split, with counts of the rows that both left out.
 
     Args:
         source: The wrapped source.
         split: The split to read.
         wanted: The kinds of feedback that its rows may have.
-        convert: Gives what becomes of the rows.
+        convert: Function that converts or drops the rows.
     """
     loaded = source.load(split)
     dropped: Counter[str] = Counter()
@@ -88,7 +88,7 @@ def converted(
 
     def rows() -> Iterator[Row]:
         yield from kept(convert(_checked(loaded.rows, wanted, ignored)), dropped)
-        # At the end: the source counts what it drops while its rows are read.
+        # This is at the end, because the source counts dropped rows while its rows are read.
         dropped.update(loaded.dropped)
         ignored.update(loaded.ignored)
 
@@ -98,7 +98,7 @@ def converted(
 def _checked(
     rows: Iterable[Row], wanted: tuple[Feedback, ...], ignored: Counter[str]
 ) -> Iterator[Row]:
-    """Yields rows with the columns that are read; the others are counted, and not handed on."""
+    """Yields rows with the columns that are read, and counts the other columns."""
     known = {name for kind in wanted for name in (*COLUMNS[kind], *OPTIONAL_COLUMNS[kind])}
     known |= {*ALWAYS_KNOWN, *CARRIED, *(n for names in SCORED_BESIDE.values() for n in names)}
     for row in rows:
@@ -113,9 +113,9 @@ def _checked(
 
 
 def start_of(row: Row, side: str) -> dict[str, Any]:
-    """Returns the prompt of a row, its id with an addition, and the columns that are handed on.
+    """Returns the prompt of a row, its extended id, and the columns that are passed on.
 
-    These are `CARRIED`, and what is said of the whole row: its tools, and the digests of its ids.
+    These are `CARRIED` and the columns about the whole row: its tools, and the digests of its ids.
     """
     named = {"id": f"{row['id']}/{side}"} if "id" in row else {}
     carried = {name: row[name] for name in CARRIED if name in row}
@@ -123,12 +123,12 @@ def start_of(row: Row, side: str) -> dict[str, Any]:
 
 
 def prompt_key(row: Row) -> str:
-    """Returns what names the prompt of a row, its tools included."""
+    """Returns a text that identifies the prompt of a row, including its tools."""
     return prompt_id(row["prompt"], row.get("tools"))
 
 
 def completion_key(row: Row, name: str = "completion") -> tuple[str, str]:
-    """Returns what names a completion of a prompt, wherever it stands.
+    """Returns texts that identify a completion of a prompt in any row.
 
     Args:
         row: The row.
@@ -138,9 +138,9 @@ def completion_key(row: Row, name: str = "completion") -> tuple[str, str]:
 
 
 def unique(outcomes: Iterable[Row | Dropped]) -> Iterator[Row | Dropped]:
-    """Yields outcomes, a prompt with the same completion and label only once.
+    """Yields outcomes, with each combination of prompt, completion and label only once.
 
-    Repetitions that a mixture was asked for are not duplicates: they differ in `copy`.
+    Repetitions from a mixture are not duplicates, because they differ in `copy`.
     """
     seen = set()
     for outcome in outcomes:
@@ -153,6 +153,6 @@ def unique(outcomes: Iterable[Row | Dropped]) -> Iterator[Row | Dropped]:
 
 
 def kind_of(row: Row) -> Feedback:
-    """Returns the kind of feedback that a row has the columns of."""
-    # Backwards: a row of binary feedback has all columns of a demonstration too.
+    """Returns the kind of feedback that fits the columns of a row."""
+    # The order is reversed, because binary rows have all columns of a demonstration too.
     return next(kind for kind in list(COLUMNS)[::-1] if all(name in row for name in COLUMNS[kind]))

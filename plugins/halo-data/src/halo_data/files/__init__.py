@@ -1,1 +1,1 @@
-"""Where rows lie: files on this machine, and data sets of the hub."""
+"""Reads rows from files on this machine and from data sets on the hub."""

@@ -1,4 +1,4 @@
-"""Reads data sets of the hub through `datasets`, which runs no code of theirs."""
+"""Reads data sets from the hub with `datasets`, which runs no code of the data sets."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from halo_data.rows.forms import Record
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TIMEOUT = 10.0
-"""Seconds to wait for the hub when a data set is only inspected."""
+"""Seconds to wait for the hub during an inspection of a data set."""
 
 
 @dataclass(frozen=True)
 class Glimpse:
-    """What can be known of a data set without downloading it.
+    """The facts about a data set that need no download.
 
     Attributes:
         splits: Its splits.
-        rows: The first rows of its first split, mostly one.
+        rows: The first rows of its first split; usually one row.
     """
 
     splits: tuple[str, ...]
@@ -34,10 +34,10 @@ class Glimpse:
 
 
 def commit_of(hub_id: str, revision: str | None) -> str | None:
-    """Returns the commit that a revision means now; None where the hub cannot be reached.
+    """Returns the current commit of a revision; None if the hub cannot be reached.
 
-    A process asks once for each revision, and not again after the hub could not be reached: a
-    suite of a hundred cells would wait for it a hundred times.
+    A process asks once for each revision, and does not ask again if the hub could not be reached.
+    Otherwise a suite of a hundred cells would wait a hundred times.
 
     Args:
         hub_id: The data set.
@@ -58,24 +58,24 @@ def commit_of(hub_id: str, revision: str | None) -> str | None:
         except (RepositoryNotFoundError, RevisionNotFoundError) as error:
             raise _missing(hub_id, revision) from error
         except Exception:
-            commit = None  # out of reach: loading will say why
+            commit = None  # The hub cannot be reached. Loading will report why.
         known[hub_id, revision] = commit
     return known.get((hub_id, revision))
 
 
 @functools.cache
 def commits_known() -> dict[tuple[str, str | None], str | None]:
-    """Returns what this process has asked the hub: data set and revision to commit."""
+    """Returns the commits that this process knows, by data set and revision."""
     return {}
 
 
 def digest_of(hub_id: str, commit: str | None, *also: str | None) -> str | None:
-    """Returns 32 hexadecimal digits that name the content; None without a commit.
+    """Returns 32 hexadecimal digits that identify the content; None without a commit.
 
     Args:
         hub_id: The data set.
-        commit: What `commit_of` returned.
-        also: What else decides on the rows.
+        commit: The result of `commit_of`.
+        also: Other values that determine the rows.
     """
     if commit is None:
         return None
@@ -89,20 +89,20 @@ def glimpse(
     is_unclear: Callable[[Mapping[str, Any]], bool],
     most: int,
 ) -> Glimpse | None:
-    """Returns the splits and a first row, or several; None where the hub cannot be reached.
+    """Returns the splits and the first row or rows; None if the hub cannot be reached.
 
-    Without a network `datasets` would try for half a minute, so the name is looked up first. In
-    offline mode (``HF_HUB_OFFLINE``) a data set in its cache is read.
+    Without a network `datasets` would try for half a minute, so the host name is looked up first.
+    In offline mode (``HF_HUB_OFFLINE``) a data set in the cache is read.
 
     Args:
         hub_id: The data set.
         name: Its configuration.
         revision: A branch, tag or commit.
-        is_unclear: Whether the row after this one has to be seen, too.
-        most: How many rows to see at most.
+        is_unclear: Returns whether the row after this one is needed too.
+        most: Maximum number of rows.
 
     Raises:
-        DataError: When the hub can be reached, and has no such configuration or no data there.
+        DataError: When the hub can be reached and has no such configuration, or no data in it.
     """
     import datasets
     from datasets.exceptions import DatasetsError
@@ -120,10 +120,10 @@ def glimpse(
         return Glimpse(tuple(map(str, splits)), seen)
     except (DatasetsError, ValueError, RuntimeError, StopIteration) as error:
         if offline:
-            return None  # not in the cache: loading will say so
+            return None  # It is not in the cache. Loading will report that.
         raise _unreadable(hub_id, error) from error
     except Exception:
-        return None  # out of reach: loading will say why
+        return None  # The hub cannot be reached. Loading will report why.
 
 
 def hub_records(
@@ -143,10 +143,10 @@ def hub_records(
         name: Its configuration.
         revision: A branch, tag or commit.
         data_dir: A folder within the data set.
-        prefix: What the ids of the rows start with, besides the split.
+        prefix: Start of the rows' ids, in addition to the split.
 
     Raises:
-        DataError: When there is no such split or configuration, or it cannot be read as data.
+        DataError: When there is no such split or configuration, or it is not readable as data.
         UserError: When the data set cannot be reached.
     """
     import datasets
@@ -162,10 +162,10 @@ def hub_records(
 
 
 def _without_nulls(value: Any) -> Any:
-    """Returns what a column holds without the keys that Arrow adds.
+    """Returns a column's value without the keys that Arrow adds.
 
-    There all objects of a column have the keys of all: the arguments of one tool stand, as null, in
-    the calls of every other one.
+    In Arrow all objects of a column have the same keys: the arguments of one tool are, as null, in
+    the calls of every other tool.
     """
     if isinstance(value, list):
         return [_without_nulls(item) for item in value]

@@ -1,4 +1,4 @@
-"""Files of a data set on this machine: by split, in parts, and the digest of what they hold."""
+"""Files of a data set on this machine: their splits, parts and the digest of their content."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from halo_data.rows.forms import Record
 def check_one_origin(
     path: str | None, revision: str | None, hub: str | None, usual_hub: str | None
 ) -> None:
-    """Refuses options that name the hub beside local files.
+    """Rejects options for the hub together with local files.
 
     Args:
         path: The local files; None for the hub.
         revision: A branch, tag or commit on the hub.
         hub: The data set's id on the hub.
-        usual_hub: The id when the option is left out.
+        usual_hub: The default id.
 
     Raises:
         ValueError: When both are given.
@@ -35,15 +35,15 @@ def check_one_origin(
 
 
 def split_files(path: Path) -> Mapping[str, Path]:
-    """Returns split to file, for a folder of ``<split>.jsonl`` or a single file.
+    """Returns the file of each split, for a folder of ``<split>.jsonl`` or a single file.
 
-    A single file is the split that its name says (see `tested_on`), else ``train``.
+    A single file is the split that its name gives (see `tested_on`), else ``train``.
 
     Args:
         path: A ``.jsonl``, ``.jsonl.gz``, ``.json`` or ``.json.gz`` file, or a folder of them.
 
     Raises:
-        PathError: When there is no such file or folder, or no file of these endings in it.
+        PathError: When there is no such file or folder, or the folder has no such file.
     """
     if path.is_dir():
         return _files_of_folder(path)
@@ -81,11 +81,11 @@ TESTED_ON = (
     *("valset", "dev", "devset", "development", "eval", "evals", "evalset", "evaluation"),
     *("heldout", "holdout"),
 )
-"""Words that name a split which is tested on."""
+"""Words in the name of a split of test data."""
 
 
 def tested_on(split: str) -> str | None:
-    """Returns the word with which a name begins or ends and says that it is tested on, if any.
+    """Returns the word at the start or end of a name that marks test data, if any.
 
     >>> [tested_on(name) for name in ("test", "dev_feedback", "hh-Test2", "test-00000-of-00001")]
     ['test', 'dev', 'test', 'test']
@@ -93,18 +93,18 @@ def tested_on(split: str) -> str | None:
     [None, None, None, None]
     """
     words = re.findall(r"[a-z]+", split.lower().replace("held_out", "heldout"))
-    # The ending of a part of many: test-00000-of-00001.
+    # The ending of one part of several: test-00000-of-00001.
     words = words[:-1] if words[-1:] == ["of"] else words
     return next((word for word in (*words[:1], *words[-1:]) if word in TESTED_ON), None)
 
 
 def passed_over(path: Path, taken: Iterable[Path], known: Collection[str] = ()) -> tuple[str, ...]:
-    """Returns what lies in a folder beside the files that are taken; hidden files are not told.
+    """Returns the other files in a folder than those that are used, except hidden files.
 
     Args:
-        path: The folder; a single file has nothing beside it.
-        taken: The files.
-        known: Names of folders that were left out on purpose.
+        path: The folder. A single file has no other files.
+        taken: The files that are used.
+        known: Names of folders that are left out on purpose.
     """
     files = set(taken)
     holders = {parent for file in files for parent in file.parents}
@@ -125,11 +125,11 @@ def _split_name(path: Path) -> str | None:
 
 
 def content_digest(files: Sequence[Path], also: str = "") -> str:
-    """Returns 32 hexadecimal digits that name the bytes of some files, in order.
+    """Returns 32 hexadecimal digits that identify the bytes of some files in their order.
 
     Args:
-        files: Files; their names and folders do not count.
-        also: What else decides on the rows, for example options.
+        files: The files. Their names and folders have no influence.
+        also: Other values that determine the rows, for example options.
     """
     whole = hashlib.sha256(also.encode())
     for path in files:
@@ -140,24 +140,24 @@ def content_digest(files: Sequence[Path], also: str = "") -> str:
 
 @lru_cache(maxsize=256)
 def _file_digest(path: Path, size: int, modified: int) -> str:
-    del size, modified  # they tell the cache that the file is another one
+    del size, modified  # They make the cache notice that the file has changed.
     return file_hash(path)
 
 
 def part_files(
     path: Path, part: str | None, *, parts: Sequence[str], splits: Sequence[str], word: str
 ) -> Mapping[str, list[tuple[str, Path]]]:
-    """Returns split to its files, each with the name of its part.
+    """Returns the files of each split, each file with the name of its part.
 
     Args:
         path: A folder of parts, the folder of one part, or one file.
-        part: The part wanted; None for all that are there.
-        parts: All parts there are.
+        part: The requested part; None for all existing parts.
+        parts: All parts of the data set.
         splits: The splits to look for.
-        word: What a part is called, for messages.
+        word: The data set's word for a part, for messages.
 
     Raises:
-        PathError: When there is no file of a split, or it is of another part than asked for.
+        PathError: When there is no file of a split, or it belongs to another part.
     """
     holder = path if path.is_dir() else path.parent
     if part is not None and holder.name in parts and holder.name != part:
@@ -200,14 +200,14 @@ def _nothing(
 
 
 def check_first_rows(paths: Iterable[Path], check: Callable[[Record], object]) -> None:
-    """Checks the first row of each file, so that a wrong file is named before anything is read.
+    """Checks the first row of each file, so that a wrong file is reported before anything is read.
 
     Args:
         paths: The files.
-        check: Raises where a row is not what was expected.
+        check: Function that raises if a row is not as expected.
 
     Raises:
-        DataError: When a file is empty or cannot be read, or its row is not what was expected.
+        DataError: When a file is empty or cannot be read, or its row is not as expected.
     """
     for path in paths:
         first = next(objects(path), None)
@@ -221,10 +221,10 @@ T = TypeVar("T")
 
 
 def with_train(splits: Mapping[str, T]) -> Mapping[str, T]:
-    """Returns splits, where one that is the only one is also called ``train``.
+    """Returns splits. A single split is also available as ``train``.
 
-    So a lone file is read whatever its name; but one whose name says that it is tested on is never
-    trained on unless its split is named.
+    So a single file works whatever its name. But a file whose name marks test data is never trained
+    on unless its split is named.
 
     >>> with_train({"thumbs": 1}), with_train({"valid": 1})
     ({'train': 1, 'thumbs': 1}, {'valid': 1})
@@ -235,21 +235,21 @@ def with_train(splits: Mapping[str, T]) -> Mapping[str, T]:
 
 
 def of_split(splits: Mapping[str, T], name: str, where: str) -> T:
-    """Returns what a split's name stands for.
+    """Returns the value of a split.
 
     Args:
-        splits: Split to what it stands for.
-        name: The split asked for.
-        where: What has these splits, for the message.
+        splits: The values by split.
+        name: The requested split.
+        where: Name of the source of these splits, for the message.
 
     Raises:
-        DataError: When there is no such split, naming those that are there.
+        DataError: When there is no such split. The message names the existing splits.
     """
     if name in splits:
         return splits[name]
     guess = did_you_mean(name, splits)
     tested = name == "train" and all(map(tested_on, splits))
-    hint = " (what is called so is trained on only where the split is named)" if tested else ""
+    hint = " (a split with such a name is only used for training if you name it)" if tested else ""
     raise DataError(
         f"no split {name!r}.{guess} There is: {', '.join(sorted(splits))}. "
         f"Choose with split: NAME{hint}",

@@ -21,16 +21,16 @@ from halo_data.rows.forms import Record
 
 @dataclass(frozen=True)
 class Parted:
-    """Where such a data set is, and which of it is wanted.
+    """The place of such a data set, and the requested part of it.
 
     Attributes:
         path: A folder of parts, the folder of one part, or one file; None for the hub.
         hub: The id on the hub.
         revision: A branch, tag or commit on the hub.
-        part: The part wanted; None for all.
-        parts: All parts there are.
-        splits: All splits there are.
-        word: What a part is called, for messages.
+        part: The requested part; None for all.
+        parts: All parts of the data set.
+        splits: All splits of the data set.
+        word: The data set's word for a part, for messages.
     """
 
     path: str | None
@@ -45,8 +45,8 @@ class Parted:
         """Returns the splits and the hash of the files, or the commit on the hub.
 
         Args:
-            check: Raises where the first row of a file is not what was expected.
-            rules: What else decides on the rows.
+            check: Function that raises if the first row of a file is not as expected.
+            rules: Other values that determine the rows.
 
         Raises:
             DataError: When a file cannot be read.
@@ -66,11 +66,11 @@ class Parted:
     def records(
         self, split: str, hub_parts: Sequence[str | None]
     ) -> Callable[[], Iterator[Record]]:
-        """Returns what reads the rows of a split, anew at each call.
+        """Returns a function that reads the rows of a split; each call reads them again.
 
         Args:
             split: One of the splits.
-            hub_parts: The folders to read on the hub, one after the other; None for all at once.
+            hub_parts: The folders to read on the hub, one after another; None for all together.
 
         Raises:
             DataError: When there is no such split.

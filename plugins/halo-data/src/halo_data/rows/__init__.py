@@ -1,1 +1,1 @@
-"""What a row holds: its form, its messages, the pair it is, or why it was dropped."""
+"""The content of rows: their forms, messages and pairs, and reasons to drop them."""

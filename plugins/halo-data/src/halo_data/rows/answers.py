@@ -1,4 +1,4 @@
-"""The completions of a row: which turns they are, and what stands beside them in the row."""
+"""The completions of a row: their turns, and the other columns about them."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from halo_data.rows.messages import (
 from halo_data.rows.tools import tools_of
 
 Given = Mapping[str, Any]
-"""A row as it came, with standard names."""
+"""A row as read, with standard column names."""
 
 
 def answer(
     given: Given, column: str, prompt: Sequence[Message], place: str
 ) -> Completion | Dropped:
-    """Returns the completion in a column, with what stands beside it in the row."""
+    """Returns the completion in a column, with the row's other columns about it."""
     said = completion_of(given[column], prompt, column, place)
     return said if isinstance(said, Dropped) else with_beside(said, given, column, place)
 
 
 def with_beside(said: Completion, given: Given, column: str, place: str) -> Completion:
-    """Returns a completion with the further fields, token ids and finish that its row has for it.
+    """Returns a completion with the further fields, token ids and finish from its row.
 
     Raises:
-        DataError: When fields stand in its message and in a column of their own.
+        DataError: When fields are both in its message and in a separate column.
     """
     fields, token_ids, finish = (given.get(name) for name in BESIDE[column])
     if fields is not None:
@@ -57,7 +57,7 @@ def _with_fields(said: Completion, fields: Any, column: str, place: str) -> Comp
         raise DataError(f"column {column!r} is {fields!r:.60}; expected an object", location=place)
     if said.fields:
         raise DataError(
-            f"column {column!r} says again what the message itself says: "
+            f"column {column!r} repeats fields of the message itself: "
             f"{', '.join(said.fields)}; expected one of the two",
             location=place,
         )
@@ -65,7 +65,7 @@ def _with_fields(said: Completion, fields: Any, column: str, place: str) -> Comp
 
 
 def refuse_beside(given: Given, columns: Sequence[str], place: str) -> None:
-    """Refuses what stands beside completions that are cut out of a longer text.
+    """Rejects columns about completions that are cut out of a longer text.
 
     Raises:
         DataError: When there is such a column.
@@ -73,8 +73,8 @@ def refuse_beside(given: Given, columns: Sequence[str], place: str) -> None:
     for name in (name for column in columns for name in BESIDE[column]):
         if name in given:
             raise DataError(
-                f"column {name!r} is about a completion, but this row has no prompt column and "
-                "the completion is found by what both sides share; expected a prompt",
+                f"column {name!r} is about a completion, but this row has no prompt column, so the "
+                "completion is what the two sides do not share; expected a prompt column",
                 location=place,
             )
 
@@ -82,7 +82,7 @@ def refuse_beside(given: Given, columns: Sequence[str], place: str) -> None:
 def scored_answers(
     given: Given, prompt: Sequence[Message], place: str
 ) -> list[Completion] | Dropped:
-    """Returns the completions of a scored group, with what stands beside them."""
+    """Returns the completions of a scored group, with the row's other columns about them."""
     column = "completions"
     found = [completion_of(each, prompt, column, place) for each in given[column]]
     said = [each for each in found if not isinstance(each, Dropped)]
@@ -109,18 +109,18 @@ def scored_answers(
 
 
 def shared(given: Given, place: str) -> dict[str, Any]:
-    """Returns the columns about a whole row: tools, and the digests that its token ids go with."""
+    """Returns the columns about a whole row: its tools, and the digests for its token ids."""
     columns: dict[str, Any] = {}
     if (tools := tools_of(given.get("tools"), place)) is not None:
         columns["tools"] = tools
-    # Without ids these are words of another meaning.
+    # Without token ids these columns have another meaning.
     if any(token_ids in given for _, token_ids, _ in BESIDE.values()):
         columns |= {name: given[name] for name in ("tokenizer", "template") if name in given}
     return columns
 
 
 def shown_by(prompt: list[Message], said: Completion) -> Row | Dropped:
-    """Returns a row that demonstrates a completion, or why it teaches nothing."""
+    """Returns a row that demonstrates a completion, or the reason to drop it."""
     if not prompt:
         return EMPTY_PROMPT
     return EMPTY_COMPLETION if said.is_empty else {"prompt": prompt, **said.columns("completion")}
@@ -129,7 +129,7 @@ def shown_by(prompt: list[Message], said: Completion) -> Row | Dropped:
 def answer_at(spoken_turns: Sequence[Turn], at: int, given: Given, place: str) -> Row | Dropped:
     """Returns the row that demonstrates one assistant turn, with the turns before it as prompt.
 
-    What stands beside the completion in the row is about the last turn.
+    The row's other columns about the completion belong to the last turn.
     """
     if not spoken_turns[at].learned:
         return WITHOUT_WEIGHT
@@ -144,7 +144,7 @@ def answer_at(spoken_turns: Sequence[Turn], at: int, given: Given, place: str) -
 
 
 def answers_of(given: Given, place: str) -> Iterator[Row | Dropped]:
-    """Yields what becomes of each assistant turn of a demonstration, in order.
+    """Yields a row, or a reason to drop it, for each assistant turn of a demonstration, in order.
 
     Args:
         given: A row with `messages`, or with `prompt` and `completion`.

@@ -1,4 +1,4 @@
-"""Which columns of a row are known and which ones are ignored."""
+"""Decides which columns of a row are known and which are ignored."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from halo_data.rows.groups import GROUP
 from halo_data.rows.label_like import GLUED, WORDS, looks_like_label
 
 DIGESTS = frozenset({"tokenizer", "template"})
-"""Columns that say what token ids are of; without ids they are words of another meaning."""
+"""Columns that identify the origin of token ids. Without ids they have another meaning."""
 ALWAYS_KNOWN = frozenset({"id", "prompt_id", "source", "split", "v", GROUP})
-"""Columns of rows of any kind that halo reads, or writes itself."""
+"""Columns that halo reads or writes in rows of any kind."""
 SCORED_BESIDE: Mapping[Feedback, Collection[str]] = {
     "binary": ("score",),
     "paired": ("chosen_score", "rejected_score"),
 }
-"""What the rows of `feedback.jsonl` hold besides."""
+"""Additional columns of the rows in `feedback.jsonl`."""
 
 
 def unread_columns(
@@ -28,14 +28,14 @@ def unread_columns(
     synonyms: Mapping[str, str],
     feedback: Feedback,
 ) -> list[str]:
-    """Returns the columns of a row that hold something and are not read.
+    """Returns the columns of a row that have a value and are not read.
 
     Args:
-        given: The row as it came.
-        columns: Standard name to the name in the row.
-        read: The columns that the form of the row reads, under standard names.
-        synonyms: Names that stand for a standard name where that one is absent.
-        feedback: The kind of the row.
+        given: The row as read.
+        columns: The name in the row by standard name.
+        read: The standard names of the columns that the form of the row reads.
+        synonyms: Names that replace a standard name if that column is absent.
+        feedback: The row's kind of feedback.
     """
     known = {*read, *ALWAYS_KNOWN, *OPTIONAL_COLUMNS[feedback], *SCORED_BESIDE.get(feedback, ())}
     if not has_token_ids(given, columns, synonyms):
@@ -46,7 +46,7 @@ def unread_columns(
         name
         for name, value in given.items()
         if value is not None
-        # A column is not read either if another one is mapped to its name.
+        # A column is also not read if another column is mapped to its name.
         and (mapped.get(name, name) not in known or (name in columns and name not in mapped))
     ]
 
@@ -54,7 +54,7 @@ def unread_columns(
 def has_token_ids(
     given: Mapping[str, Any], columns: Mapping[str, str], synonyms: Mapping[str, str]
 ) -> bool:
-    """Returns whether a row holds token ids, under whatever name: then it has `DIGESTS` of them."""
+    """Returns whether a row has token ids, under any name. Then it also has their `DIGESTS`."""
     ids = {token_ids for _, token_ids, _ in BESIDE.values()}
     names = ids | {name for name, ours in synonyms.items() if ours in ids}
     names |= {theirs for ours, theirs in columns.items() if ours in ids}
@@ -62,14 +62,14 @@ def has_token_ids(
 
 
 def refuse_labels(ignored: Iterable[str], feedback: Feedback, place: str) -> None:
-    """Refuses rows without feedback beside whose texts a column that looks like feedback stands.
+    """Rejects rows without feedback that have a column which looks like feedback.
 
-    The answers would all be learned from as good ones. Where the rows have a label, scores or a
-    pair, these say what is good.
+    Otherwise all answers would be learned as good ones. If the rows have a label, scores or a pair,
+    these say which answers are good.
 
     Args:
         ignored: The columns that would be ignored.
-        feedback: The kind of the row.
+        feedback: The row's kind of feedback.
         place: ``file:line`` of the row.
 
     Raises:

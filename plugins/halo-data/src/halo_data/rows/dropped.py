@@ -1,4 +1,4 @@
-"""What becomes of a row that was read: it is kept, or dropped for a reason that is counted."""
+"""The outcome of reading a row: it is kept, or dropped for a reason that is counted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Dropped:
     """A row that is left out.
 
     Attributes:
-        reason: Two or three words, the same for all rows left out for one cause.
+        reason: Two or three words, equal for all rows that are dropped for the same reason.
     """
 
     reason: str
@@ -38,11 +38,11 @@ EQUAL_SCORES = Dropped("all scores equal")
 
 
 def kept(outcomes: Iterable[Row | Dropped], dropped: Counter[str]) -> Iterator[Row]:
-    """Yields the rows that are kept, and counts the others by their reason.
+    """Yields the kept rows, and counts the dropped rows by their reason.
 
     Args:
-        outcomes: Rows and what was dropped, in order.
-        dropped: Where the reasons are counted.
+        outcomes: Kept and dropped rows, in order.
+        dropped: The counter of the reasons.
     """
     for outcome in outcomes:
         if isinstance(outcome, Dropped):

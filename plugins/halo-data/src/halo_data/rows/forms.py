@@ -1,4 +1,4 @@
-"""The forms of rows that are understood, recognised by their columns."""
+"""The supported forms of rows, recognised by their columns."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ from halo_data.rows.pairs import pair, pair_of_conversations, shared_prompt
 from halo_data.rows.transcript import is_transcript, transcript_pair
 
 Given = Mapping[str, Any]
-"""A row as it came."""
+"""A row as read."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """One way to write feedback down.
+    """One way to write feedback as a row.
 
     Attributes:
         feedback: The kind of feedback.
-        columns: The columns a row must have; others are ignored.
-        read: Returns the row in halo's columns from the row and its ``file:line``.
+        columns: The columns that a row must have. Other columns are ignored.
+        read: Function that converts the row, with its ``file:line``, to halo's columns.
     """
 
     feedback: Feedback
@@ -55,12 +55,12 @@ class Form:
 
 @dataclass(frozen=True)
 class Record:
-    """A row as it came, and where from.
+    """A row as read, with its origin.
 
     Attributes:
-        id: Names the row within its source.
-        place: ``file:line`` or the like, for messages.
-        given: Its columns.
+        id: Name of the row within its source.
+        place: ``file:line`` or a similar place, for messages.
+        given: The row's columns.
     """
 
     id: str
@@ -179,8 +179,8 @@ FORMS: tuple[Form, ...] = (
     Form("demonstration", ("messages",), _conversation),
     Form("text", ("text",), _text),
 )
-"""The first one whose columns a row has is taken. `prompt`, completions and messages may each be
-text or messages; without a prompt column it is what the two sides share."""
+"""All forms. The first form whose columns a row has is used. `prompt`, completions and messages may
+be text or messages. Without a prompt column, the prompt is the shared start of the two sides."""
 
 STANDARD_COLUMNS = frozenset(
     {column for form in FORMS for column in form.columns}
@@ -194,21 +194,21 @@ SYNONYMS: Mapping[str, str] = {
     "desirable": "label",
     "token_ids": "completion_token_ids",
 }
-"""Columns that stand for another where that one is absent."""
+"""Columns that replace another column if that one is absent."""
 
 
 def standard(given: Given, columns: Mapping[str, str], place: str) -> Given:
-    """Returns a row with its columns under standard names, without those that are null.
+    """Returns a row with standard column names, without columns that are null.
 
     A `label` that is null stays.
 
     Args:
-        given: The row as it came.
-        columns: Standard name to the name in the row.
+        given: The row as read.
+        columns: The name in the row by standard name.
         place: ``file:line`` of the row.
 
     Raises:
-        DataError: When a column named in `columns` is not there.
+        DataError: When the row lacks a column that `columns` names.
     """
     for ours, theirs in columns.items():
         if theirs not in given:
@@ -222,8 +222,8 @@ def standard(given: Given, columns: Mapping[str, str], place: str) -> Given:
     for theirs, ours in SYNONYMS.items():
         if theirs in row and row.get(ours) is None:
             row[ours] = row[theirs]
-    # A table has each column in every row: what a row lacks comes as null. A label that is null
-    # says that nobody gave one.
+    # A table has each column in every row, so absent values are null. A null label means that
+    # nobody gave a label.
     return {name: value for name, value in row.items() if value is not None or name == "label"}
 
 
@@ -231,7 +231,7 @@ def recognise(row: Given, place: str) -> Form:
     """Returns the form of a row with standard names.
 
     Raises:
-        DataError: When it has the columns of no form, naming those that came and the nearest.
+        DataError: When no form has its columns. The message names its columns and the nearest one.
     """
     for form in FORMS:
         if all(column in row for column in form.columns):

@@ -1,4 +1,4 @@
-"""The column `group`, which names rows that stay on one side of a hold-out."""
+"""The column `group`: rows of the same group stay on one side of a hold-out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GROUP = "group"
 
 
 def own_group(given: Mapping[str, Any], place: str) -> dict[str, str]:
-    """Returns the column `group` of a row, where it has one that is not null.
+    """Returns the column `group` of a row, if it is present and not null.
 
     Args:
         given: The row, with standard names.

@@ -1,4 +1,4 @@
-"""Counts the columns that a source of one known schema does not read."""
+"""Counts the columns that a source with a fixed schema does not read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from halo_data.rows.forms import Record
 def count_ignored(
     records: Iterable[Record], known: Collection[str], ignored: Counter[str]
 ) -> Iterator[Record]:
-    """Yields records as they are, and counts the columns that hold something and are not known."""
+    """Yields records unchanged, and counts unknown columns that have a value."""
     names = frozenset(known)
     for record in records:
         given = record.given

@@ -1,4 +1,4 @@
-"""Whether the name of a column says that it holds a label, a score or a preference."""
+"""Decides whether a column's name looks like a label, a score or a preference."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WORDS = (
     *("successful", "thumb", "undesirable", "unsafe", "upvote", "upvoted", "utility", "verdict"),
     *("vote", "voted", "win", "winner", "won", "worse", "worst", "wrong"),
 )
-"""What is looked for in the words of a name, also with an s at the end."""
+"""Words to look for in a name, also with an s at the end."""
 GLUED = (
     "downvote",
     "feedback",
@@ -27,13 +27,13 @@ GLUED = (
     "thumb",
     "vote",
 )
-"""What is also looked for at the end of a word, and at its beginning before up or down."""
+"""Words to look for also at the end of a word, and at its beginning before up or down."""
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def words_of(name: str) -> list[str]:
-    """Returns the words of a column's name, in small letters.
+    """Returns the words of a column's name in lower case.
 
     >>> words_of("isGood_2"), words_of("KTOTag"), words_of("human-ratings")
     (['is', 'good'], ['kto', 'tag'], ['human', 'ratings'])
@@ -42,7 +42,7 @@ def words_of(name: str) -> list[str]:
 
 
 def looks_like_label(name: str) -> bool:
-    """Returns whether a column's name says that it holds a label, a score or a preference.
+    """Returns whether a column's name looks like a label, a score or a preference.
 
     >>> [looks_like_label(name) for name in ("thumbsUp", "user_ratings", "underscore", "topic")]
     [True, True, False, False]

@@ -1,4 +1,4 @@
-"""The label of a row of binary feedback, in the spellings that data have."""
+"""Reads the label of a row of binary feedback in its usual spellings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ USUAL: Mapping[str, bool] = {"true": True, "false": False, "1": True, "0": False
 
 
 def spelling(value: Any) -> str:
-    """Returns how a value is written as a key of the option `labels`.
+    """Returns a value in the form of a key of the option `labels`.
 
     >>> [spelling(value) for value in (True, 1.0, "up")]
     ['true', '1', 'up']
@@ -24,16 +24,16 @@ def spelling(value: Any) -> str:
 
 
 def label_of(value: Any, labels: Mapping[str, bool], column: str, place: str) -> bool:
-    """Returns what a label says.
+    """Returns the meaning of a label.
 
     Args:
-        value: What the row holds.
-        labels: Value, as `spelling` writes it, to what it says; the usual ones when empty.
-        column: What the column is called in the data.
+        value: The value in the row.
+        labels: The meaning of each value, by `spelling` of the value; the usual ones if empty.
+        column: The column's name in the data.
         place: ``file:line`` of the row.
 
     Raises:
-        DataError: When it is none of the values that are expected.
+        DataError: When it is none of the expected values.
     """
     written = spelling(value)
     if not isinstance(value, bool | int | float | str):

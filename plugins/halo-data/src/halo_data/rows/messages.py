@@ -1,7 +1,7 @@
-"""Turns what rows hold, text or chat messages of either convention, into halo's messages.
+"""Converts texts and chat messages of both conventions to halo's messages.
 
-Nothing of a message is left out in silence: a field, role or part of a content that is not known
-is an error that names it.
+No part of a message is left out silently: an unknown field, role or part of the content is an error
+that names it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ROLES: Mapping[str, str] = {
     "human": "user",
     "gpt": "assistant",
 }
-"""Roles as rows write them, to ours. The last two go with the keys `from` and `value`."""
+"""halo's roles by the roles in rows. The last two belong to the keys `from` and `value`."""
 
 _OLDER_ROLES = ("function", "function_call", "observation", "ipython")
 _TEXTS = ("name", "tool_call_id", "reasoning_content", "thinking")
@@ -34,11 +34,11 @@ _FIELDS = (*_TEXTS, "tool_calls", "weight")
 
 @dataclass(frozen=True)
 class Turn:
-    """A message, and whether it may be learned.
+    """A message, with a mark that says whether it is learned.
 
     Attributes:
-        message: Without its weight.
-        learned: False where its weight is 0.
+        message: The message without its weight.
+        learned: Whether it is learned; false if its weight is 0.
     """
 
     message: Message
@@ -49,12 +49,12 @@ def turns(value: Any, column: str, place: str) -> list[Turn]:
     """Returns the turns of a list of ``{role, content, ...}`` or ``{from, value, ...}``.
 
     Args:
-        value: What the row holds.
-        column: Where in the row, for messages of errors.
+        value: The value in the row.
+        column: Its column, for error messages.
         place: ``file:line`` of the row.
 
     Raises:
-        DataError: When it is no such list, or a role, a field or a part of a content is unknown.
+        DataError: When it is not such a list, or a role, field or part of a content is unknown.
     """
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise DataError(
@@ -77,7 +77,7 @@ def _turn(item: Any, where: str, place: str) -> Turn:
     role, content = (item.get(name) for name in ours)
     if isinstance(role, str) and role not in ROLES:
         raise DataError(_unknown_role(role, where), location=place)
-    # A table has each field in every message: what a message lacks comes as null, or as no list.
+    # A table has each field in every message, so absent fields are null or an empty list.
     rest = {k: v for k, v in item.items() if k not in ours and v is not None and v != []}
     fields = fields_of(rest, where, place)
     weight = fields.pop("weight", 1)
@@ -109,7 +109,7 @@ def _no_message(item: Any, where: str, place: str) -> DataError:
 
 
 def _text(content: Any, where: str, place: str) -> str | None:
-    """Returns a content as text, parts joined as they are; None where it is nothing of the kind."""
+    """Returns a content as text, with its parts joined unchanged; None if it is not a content."""
     if not isinstance(content, list):
         return content if isinstance(content, str) else None
     texts = []
@@ -121,7 +121,7 @@ def _text(content: Any, where: str, place: str) -> str | None:
                 '{"type": "text", "text": ...} alone: leave such rows out',
                 location=place,
             )
-        # Arrow gives a part of text the null fields of the other parts.
+        # Arrow adds the fields of other parts, as null, to a part of text.
         further = [k for k, v in part.items() if k not in ("type", "text") and v is not None]
         if further:
             raise _unknown_field(further[0], f"a part of {where}", "type, text", place)
@@ -130,10 +130,10 @@ def _text(content: Any, where: str, place: str) -> str | None:
 
 
 def fields_of(given: Mapping[str, Any], where: str, place: str) -> dict[str, Any]:
-    """Returns the further fields of a message, sorted by name, the arguments of calls parsed.
+    """Returns the further fields of a message, sorted by name, with parsed arguments of calls.
 
     Raises:
-        DataError: When a field is unknown or holds something else than it should.
+        DataError: When a field is unknown or has an invalid value.
     """
     fields: dict[str, Any] = {}
     for name, value in sorted(given.items()):
@@ -161,10 +161,10 @@ def _unknown_field(name: str, where: str, known: str, place: str) -> DataError:
 
 
 def prompt_messages(value: Any, column: str, place: str) -> list[Message]:
-    """Returns a prompt, given as text (one user message) or as messages; empty when blank.
+    """Returns the messages of a prompt from text (one user message) or messages; empty if blank.
 
     Raises:
-        DataError: When it is neither, or ends with an assistant turn.
+        DataError: When it is neither text nor messages, or ends with an assistant turn.
     """
     return [turn.message for turn in prompt_turns(value, column, place)]
 
@@ -180,7 +180,7 @@ def prompt_turns(value: Any, column: str, place: str) -> list[Turn]:
 
 
 def check_prompt(prompt: Sequence[Message], column: str, place: str) -> None:
-    """Raises DataError when a prompt ends with an assistant turn."""
+    """Raises DataError if a prompt ends with an assistant turn."""
     if prompt and prompt[-1]["role"] == "assistant":
         raise DataError(
             f"column {column!r} ends with an assistant turn; expected a prompt that ends "
@@ -192,13 +192,13 @@ def check_prompt(prompt: Sequence[Message], column: str, place: str) -> None:
 def completion_of(
     value: Any, prompt: Sequence[Message], column: str, place: str
 ) -> Completion | Dropped:
-    """Returns a completion, given as text, as one message, or as a list of messages.
+    """Returns a completion from text, from one message, or from a list of messages.
 
-    A list may hold the assistant's turn alone, or repeat the prompt before it. One of weight 0 is
-    dropped.
+    A list may contain only the assistant's turn, or also the prompt before it. A completion with
+    weight 0 is dropped.
 
     Raises:
-        DataError: When it is none of these, or holds other turns.
+        DataError: When it is none of these, or contains other turns.
     """
     if isinstance(value, str):
         return Completion(value)
@@ -218,19 +218,19 @@ def completion_of(
 
 
 def spoken(message: Message) -> Completion:
-    """Returns what an assistant's message says."""
+    """Returns an assistant's message as a completion."""
     return Completion(message["content"], further_fields(message) or None)
 
 
 MESSAGE_COLUMNS = ("messages", "prompt", "completion", "chosen", "rejected", "completions")
-"""Columns that may hold messages."""
+"""Columns that may contain messages."""
 
 
 def without_fields(row: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, Any]:
-    """Returns a row whose messages lack some fields.
+    """Returns a row without some fields of its messages.
 
     Args:
-        row: With standard names.
+        row: A row with standard column names.
         names: The fields to leave out.
     """
 

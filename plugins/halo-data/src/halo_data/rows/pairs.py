@@ -1,4 +1,4 @@
-"""A row of paired feedback, made of two texts or conversations and the prompt that they share."""
+"""Makes a row of paired feedback from two texts or conversations and their shared prompt."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from halo_data.rows.messages import spoken
 def pair(
     prompt: Sequence[Message], chosen: str | Completion, rejected: str | Completion
 ) -> Row | Dropped:
-    """Returns a paired row, or why it teaches nothing.
+    """Returns a paired row, or the reason to drop it.
 
     Args:
         prompt: The messages before both completions.
         chosen: The preferred completion.
-        rejected: The other one.
+        rejected: The other completion.
     """
     better, worse = (Completion(c) if isinstance(c, str) else c for c in (chosen, rejected))
     if not prompt:
@@ -41,8 +41,8 @@ def pair(
 def pair_of_conversations(chosen: Sequence[Message], rejected: Sequence[Message]) -> Row | Dropped:
     """Returns the pair of two conversations that share all turns but the last.
 
-    Two conversations that part before their last turns hold answers to different prompts. To
-    compare these says nothing about either, so such a row is dropped.
+    Two conversations that differ before their last turns contain answers to different prompts. A
+    comparison of these answers means nothing, so such a row is dropped.
 
     Args:
         chosen: A conversation that ends with the preferred answer.
@@ -61,11 +61,11 @@ def _answered(turns: Sequence[Message]) -> bool:
 
 
 def shared_prompt(chosen: str, rejected: str) -> tuple[str, str, str]:
-    r"""Returns (prompt, chosen, rejected) of two texts that begin alike.
+    r"""Returns (prompt, chosen, rejected) of two texts with the same beginning.
 
-    The shared beginning is cut back to its last line break, or to its last space when it has no
-    line break: two answers that start with the same words on a line of their own keep them. The
-    white space at the cut belongs to neither part. The prompt is empty when nothing is shared.
+    The shared beginning ends at its last line break, or at its last space if it has no line break.
+    So two answers that start with the same words on a new line keep these words. The white space at
+    the cut belongs to neither part. The prompt is empty if nothing is shared.
 
     >>> shared_prompt("Q: Sky?\nA: It is blue.", "Q: Sky?\nA: It is green.")
     ('Q: Sky?', 'A: It is blue.', 'A: It is green.')

@@ -1,4 +1,4 @@
-"""How rows of any known form are read, and what becomes of each."""
+"""Reads rows of any known form, and keeps or drops each of them."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ LABELS = ("label", *(theirs for theirs, ours in SYNONYMS.items() if ours == "lab
 
 
 LOOK = 1000
-"""Rows without a label that are looked at to find out whether any has one."""
+"""Maximum number of rows without a label that are read to find one with a label."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How rows are read.
+    """The options for reading rows.
 
     Attributes:
-        columns: Standard name to the name in the rows.
-        ignore_fields: Fields of messages that are left out.
-        train_on: Which assistant turns of a conversation are learned.
-        labels: What a label says, by how it is written; the usual ones when empty.
+        columns: The name in the rows by standard name.
+        ignore_fields: Fields of messages to leave out.
+        train_on: The assistant turns of a conversation that are learned.
+        labels: The meaning of each label by its spelling; the usual ones if empty.
         ignore_columns: Columns that are ignored on purpose.
     """
 
@@ -53,16 +53,16 @@ class Reading:
     def recognised(
         self, record: Record, ignored: Counter[str], *, labelled: bool = True
     ) -> tuple[Given, Form]:
-        """Returns a row with standard names, and messages without what is left out, and its form.
+        """Returns a row with standard names and without ignored fields, and its form.
 
         Args:
-            record: The row as it came.
-            ignored: Where columns that are ignored are counted.
-            labelled: Whether a column `label` that is null means anything.
+            record: The row as read.
+            ignored: The counter of ignored columns.
+            labelled: Whether a null column `label` has a meaning.
 
         Raises:
-            DataError: When it is of no known form, or a column that looks like a label, a score or
-                a preference would be ignored.
+            DataError: When its form is unknown, or a column that looks like a label, a score or a
+                preference would be ignored.
         """
         given = {n: v for n, v in record.given.items() if n not in self.ignore_columns}
         row = dict(standard(given, self.columns, record.place))
@@ -73,18 +73,18 @@ class Reading:
         refuse_labels(unread, form.feedback, record.place)
         ignored.update(unread)
         for name in self.ignore_columns:
-            # With 0 for a name that no row has, so that it is told.
+            # A name that no row has gets the count 0, so that it is reported.
             ignored[name] += record.given.get(name) is not None
         return without_fields(row, self.ignore_fields) if self.ignore_fields else row, form
 
     def feedback(self, records: Iterable[Record]) -> Feedback | None:
-        """Returns the kind of rows by the first of them; None where there is none.
+        """Returns the rows' kind of feedback by the first row; None if there is no row.
 
-        Where that one has a label that is null, others are looked at: in a table, a column that is
-        null in all rows is as good as absent.
+        If that row has a null label, further rows are read. In a table, a column that is null in
+        all rows counts as absent.
 
         Raises:
-            DataError: When it is of no known form, or an option says nothing about its kind.
+            DataError: When its form is unknown, or an option has no effect on its kind.
         """
         looked = list(self.until_clear(records))
         if not looked:
@@ -95,14 +95,14 @@ class Reading:
         return form.feedback
 
     def until_clear(self, records: Iterable[Record]) -> Iterator[Record]:
-        """Yields as many records as it takes to tell what kind they are."""
+        """Yields as many records as are needed to find their kind of feedback."""
         for record in islice(records, LOOK):
             yield record
             if not self.is_unlabelled(record.given):
                 return
 
     def is_unlabelled(self, given: Given) -> bool:
-        """Returns whether a row has a column for a label that is null."""
+        """Returns whether a row has a label column that is null."""
         names = [self.columns["label"]] if "label" in self.columns else LABELS
         there = [given[name] for name in names if name in given and name not in self.ignore_columns]
         return bool(there) and all(value is None for value in there)
@@ -111,7 +111,7 @@ class Reading:
         if self.train_on == "all" and feedback != "demonstration":
             raise DataError(
                 f"train_on: all makes an example of each assistant turn, which {feedback} feedback "
-                f"has no word about: {ABOUT[feedback]}. Leave train_on out",
+                f"does not support: {ABOUT[feedback]}. Leave train_on out",
                 location=place,
             )
         if self.labels and feedback != "binary":
@@ -123,7 +123,7 @@ class Reading:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """What decides on the rows besides their columns; nothing where all is as by default."""
+        """Option values, other than columns, that determine the rows; empty for the defaults."""
         options: tuple[str, ...] = ()
         if self.train_on != "last" or self.ignore_fields:
             options += (f"{self.train_on} {sorted(self.ignore_fields)}",)
@@ -135,16 +135,16 @@ class Reading:
 def read_records(
     records: Iterable[Record], reading: Reading, feedback: Feedback, ignored: Counter[str]
 ) -> Iterator[Row | Dropped]:
-    """Yields what becomes of each row, in order.
+    """Yields each row, or the reason to drop it, in order.
 
     Args:
-        records: Rows as they came.
-        reading: How they are read.
-        feedback: The kind that all rows must have.
-        ignored: Where columns that are ignored are counted.
+        records: The rows as read.
+        reading: The options for reading.
+        feedback: The kind of feedback that all rows must have.
+        ignored: The counter of ignored columns.
 
     Raises:
-        DataError: When a row cannot be read, or is of another kind.
+        DataError: When a row cannot be read, or has another kind of feedback.
     """
     column = reading.columns.get("label", "label")
     for record in records:
@@ -170,7 +170,7 @@ def read_records(
 def _outcomes(
     record: Record, given: Given, form: Form, train_on: TrainOn
 ) -> Iterator[tuple[str, Row | Dropped]]:
-    """Yields the id and what becomes of each example that a row makes."""
+    """Yields the id of each example of a row, with the example or the reason to drop it."""
     if train_on == "last":
         yield record.id, form.read(given, record.place)
         return

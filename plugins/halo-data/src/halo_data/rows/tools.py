@@ -1,4 +1,4 @@
-"""The tools that a prompt offers, and the calls of them, as rows write them down."""
+"""Reads the tools that a prompt offers, and the calls of tools, from rows."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from halo_core.errors import DataError
 
 
 def tools_of(value: Any, place: str) -> list[dict[str, Any]] | None:
-    """Returns the tools of a row, given as a list or as its JSON text; None where there are none.
+    """Returns the tools of a row from a list or its JSON text; None if there are none.
 
     Args:
-        value: What the column `tools` holds.
+        value: The value of the column `tools`.
         place: ``file:line`` of the row.
 
     Raises:
-        DataError: When it is no list of objects.
+        DataError: When it is not a list of objects.
     """
     given = _parsed(value, "column 'tools'", place) if isinstance(value, str) else value
     if given is None or given == []:
@@ -31,15 +31,15 @@ def tools_of(value: Any, place: str) -> list[dict[str, Any]] | None:
 
 
 def tool_calls(value: Any, where: str, place: str) -> list[dict[str, Any]]:
-    """Returns calls of tools, their arguments as objects: a template writes them itself.
+    """Returns calls of tools with their arguments as objects, because templates write them.
 
     Args:
-        value: A list of calls, or its JSON text; so may the arguments of each be JSON text.
+        value: A list of calls, or its JSON text. The arguments of each may be JSON text too.
         where: The message, for errors.
         place: ``file:line`` of the row.
 
     Raises:
-        DataError: When it is no list of calls, or arguments are no object.
+        DataError: When it is not a list of calls, or arguments are not an object.
     """
     given = _parsed(value, f"{where}.tool_calls", place) if isinstance(value, str) else value
     if not isinstance(given, list) or not all(isinstance(call, Mapping) for call in given):
@@ -67,7 +67,7 @@ def _with_arguments(given: Mapping[str, Any], where: str, place: str) -> dict[st
         )
     arguments = given.get("arguments")
     if isinstance(arguments, str):
-        # Some write the arguments of a function without any as an empty text.
+        # Some data have an empty text as the arguments of a function without arguments.
         text = arguments.strip() or "{}"
         arguments = _parsed(text, f"{where}.arguments", place)
     if arguments is None:
@@ -91,6 +91,6 @@ def _parsed(text: str, where: str, place: str) -> Any:
 
 
 def shown(value: Any) -> str:
-    """Returns a value for the message of an error, cut where it is long."""
+    """Returns a value for an error message, shortened if it is long."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -19,16 +19,16 @@ _ROLES = {"Human": "user", "Assistant": "assistant"}
 
 
 def is_transcript(text: str) -> bool:
-    r"""Returns whether a text starts as every transcript does, with ``\n\nHuman:``."""
+    r"""Returns whether a text starts with ``\n\nHuman:``, as every transcript does."""
     return text.startswith("\n\nHuman:")
 
 
 def transcript_pair(chosen: str, rejected: str) -> Row | Dropped:
-    """Returns the pair of two transcripts, or why the row is dropped.
+    """Returns the pair of two transcripts, or the reason to drop the row.
 
-    The rules: consecutive turns of one role are one turn, a Human turn at the end is dropped,
-    the prompt is the turns before the last one. Rows with an empty side, with different prompts or
-    with identical sides are dropped; the first of these that holds is the reason.
+    The rules: consecutive turns of the same role are one turn, a Human turn at the end is dropped,
+    and the prompt is the turns before the last one. Rows with an empty side, with different prompts
+    or with identical sides are dropped; the first of these that applies is the reason.
 
     Args:
         chosen: The transcript that ends with the preferred answer.
@@ -38,11 +38,11 @@ def transcript_pair(chosen: str, rejected: str) -> Row | Dropped:
 
 
 def conversation(transcript: str) -> list[Message]:
-    r"""Returns the turns of a transcript, those of one role in a row merged.
+    r"""Returns the turns of a transcript, with consecutive turns of the same role merged.
 
-    Only a marker after an empty line starts a turn: with a single newline, or within a line, it
-    is text. A Human turn at the end has no answer and is left out. An empty turn before the last
-    one stays, as the people who compared the answers saw it.
+    Only a marker after an empty line starts a turn. After a single newline, or within a line, it is
+    text. A Human turn at the end has no answer and is left out. An empty turn before the last one
+    stays, because the people who compared the answers saw it.
 
     >>> conversation("\n\nHuman: Hi\n\nAssistant: Um.\n\nAssistant: Hello!\n\nHuman: Bye")
     [{'role': 'user', 'content': 'Hi'}, {'role': 'assistant', 'content': 'Um.\n\nHello!'}]
@@ -56,7 +56,7 @@ def conversation(transcript: str) -> list[Message]:
 
 
 def merged(turns: Iterable[Message]) -> list[Message]:
-    """Returns turns with neighbours of one role joined by an empty line."""
+    """Returns turns, with neighbours of the same role joined by an empty line."""
     result: list[Message] = []
     for turn in turns:
         if result and result[-1]["role"] == turn["role"]:

@@ -1,1 +1,1 @@
-"""Where feedback comes from: one file for each data source."""
+"""The data sources, one file for each."""

@@ -1,4 +1,4 @@
-"""The options of `jsonl` and `hub` that say what the columns of own data mean."""
+"""The options of `jsonl` and `hub` that describe the columns of your own data."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ def _known(columns: dict[str, str]) -> dict[str, str]:
 
 
 def _spelt(labels: Any) -> Any:
-    # YAML reads `true`, `1` and `yes` as something else than text.
+    # YAML does not read `true`, `1` and `yes` as text.
     return {spelling(k): v for k, v in labels.items()} if isinstance(labels, dict) else labels
 
 
 Columns = Annotated[dict[str, str], AfterValidator(_known)]
-"""Standard column name to the name in the data."""
-COLUMNS_DESCRIPTION = "Standard column name to the name in the data, e.g. {completion: answer}"
+"""Column names in the data, by standard name."""
+COLUMNS_DESCRIPTION = "Column names in the data by standard name, e.g. {completion: answer}"
 Labels = Annotated[dict[str, bool], BeforeValidator(_spelt), Added()]
-"""Value of the column `label` to what it says."""
+"""Meanings of the values in the column `label`."""
 LABELS_DESCRIPTION = (
-    "Value of the label to whether it is desirable, e.g. {up: true, down: false}; when left out, "
-    "true and false, 1 and 0"
+    "Whether each value of the label means desirable, e.g. {up: true, down: false}; default true "
+    "and false, 1 and 0"
 )
 IgnoreColumns = Annotated[list[str], Added()]
 """Columns to ignore."""
 IGNORE_DESCRIPTION = (
-    "Columns to ignore although they look like a label, a score or a preference, or would be read"
+    "Columns to ignore even if they look like a label, a score or a preference, or would be read"
 )
 
 
 TRAIN_ON_DESCRIPTION = (
-    "Which assistant turns of a conversation are learned: last, or all, each as an example of its "
-    "own with the turns before it as the prompt; of demonstrations alone"
+    "Assistant turns of a conversation to learn: last, or all, each as a separate example with the "
+    "turns before it as the prompt; only for demonstrations"
 )
 IgnoreFields = Annotated[list[str], Added()]
 """Fields of messages to leave out."""
-IGNORE_FIELDS_DESCRIPTION = "Fields of messages that are left out, such as [timestamp]"
+IGNORE_FIELDS_DESCRIPTION = "Fields of messages to leave out, such as [timestamp]"
 
 
 def refuse_read_and_ignored(columns: dict[str, str], ignore_columns: list[str]) -> None:
-    """Raises ValueError when a column is both read and ignored."""
+    """Raises ValueError if a column is both read and ignored."""
     for ours, theirs in columns.items():
         if theirs in ignore_columns:
             raise ValueError(f"{theirs!r} is read as {ours!r} and ignored; expected one of the two")

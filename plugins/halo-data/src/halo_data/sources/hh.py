@@ -42,14 +42,14 @@ class HH(DataSource):
     path: Annotated[str, Location()] | None = Field(
         default=None,
         description="The original files: a folder of subsets, the folder of one subset, or one "
-        ".jsonl or .jsonl.gz file; the hub when left out",
+        ".jsonl or .jsonl.gz file; default the hub",
     )
     subset: Subset | None = Field(
-        default=None, description="The subset to read; all that are there when left out"
+        default=None, description="The subset to read; default all existing subsets"
     )
     hub: str = Field(default=HUB, min_length=1, description="Id of the data set on the hub")
     revision: str | None = Field(
-        default=None, description="Branch, tag or commit on the hub; its main branch when left out"
+        default=None, description="Branch, tag or commit on the hub; default the main branch"
     )
 
     @model_validator(mode="after")
@@ -70,7 +70,7 @@ class HH(DataSource):
         return Loaded(kept(outcomes, dropped), dropped, ignored)
 
     def about_rows(self, split: str) -> int | None:
-        """Returns the published number of pairs; None for local files and other hub ids."""
+        """Returns the published number of pairs; None for local files or another hub id."""
         if self.path is not None or self.hub != HUB:
             return None
         return sum(published_sizes.HH[subset].get(split, 0) for subset in self._subsets())

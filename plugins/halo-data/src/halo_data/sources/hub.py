@@ -1,4 +1,4 @@
-"""The data source `hub`: rows of any known form in a data set of the Hugging Face hub."""
+"""The data source `hub`: rows of any known form in a data set on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -31,15 +31,17 @@ from halo_data.sources.column_fields import (
 
 
 class Hub(DataSource):
-    """Feedback of any form in a data set of the hub; the form is recognised by the columns.
+    """Feedback of any form in a data set on the hub. The columns determine the form.
 
-    No code of a data set is ever run: those that need it are refused by `datasets`.
+    No code of a data set is ever run. `datasets` rejects data sets that need code.
     """
 
     id: str = Field(min_length=1, description="The data set: OWNER/NAME")
-    name: str | None = Field(default=None, description="Its configuration, if it has several")
+    name: str | None = Field(
+        default=None, description="Configuration of the data set, if it has several"
+    )
     revision: str | None = Field(
-        default=None, description="Branch, tag or commit; the main branch when left out"
+        default=None, description="Branch, tag or commit; default the main branch"
     )
     columns: Columns = Field(default_factory=dict, description=COLUMNS_DESCRIPTION)
     labels: Labels = Field(default_factory=dict, description=LABELS_DESCRIPTION)
@@ -53,7 +55,7 @@ class Hub(DataSource):
         return self
 
     def inspect(self) -> DataInfo:
-        """Returns kind, splits and commit as far as the hub can be reached."""
+        """Returns the kind, the splits and the commit, if the hub can be reached."""
         commit = commit_of(self.id, self.revision)
         columns = json.dumps(self.columns, sort_keys=True)
         digest = digest_of(self.id, commit, self.name, columns, *self._reading.options)
@@ -64,7 +66,7 @@ class Hub(DataSource):
         return DataInfo(self._reading.feedback(records), seen.splits, digest)
 
     def load(self, split: str) -> Loaded:
-        """Returns the rows of a split; empty completions and the like are dropped and counted."""
+        """Returns the rows of a split; unusable ones (empty completions ...) are only counted."""
         records = hub_records(self.id, split=split, name=self.name, revision=self.revision)
         first = list(self._reading.until_clear(records))
         feedback = self._reading.feedback(first)

@@ -40,7 +40,7 @@ from halo_data.sources.column_fields import (
 
 
 class Jsonl(DataSource):
-    """Feedback of any form in local JSON files; the form is recognised by the columns."""
+    """Feedback of any form in local JSON files. The columns determine the form."""
 
     path: Annotated[str, Location()] = Field(
         description="A .jsonl or .json file (also .gz), or a folder of <split>.jsonl files"
@@ -67,7 +67,7 @@ class Jsonl(DataSource):
         return DataInfo(feedback, tuple(files), digest, passed_over(Path(self.path), paths))
 
     def load(self, split: str) -> Loaded:
-        """Returns the rows of a split; empty completions and the like are dropped and counted."""
+        """Returns the rows of a split; unusable ones (empty completions ...) are only counted."""
         files = self._files()
         path = of_split(files, split, self.path)
         dropped: Counter[str] = Counter()

@@ -40,7 +40,7 @@ COLUMNS = (
     *("rank", "synthetic", "deleted", "model_name", "user_id", "created_date", "review_count"),
     *("review_result", "detoxify", "emojis", "labels", "events", "replies"),
 )
-"""Of trees and of flattened messages."""
+"""Columns of trees and of flattened messages."""
 NOT_READY = Dropped("tree not ready for export")
 OTHER_LANGUAGE = Dropped("another language")
 SYNTHETIC = Dropped("synthetic")
@@ -51,9 +51,9 @@ NO_ROOT = Dropped("tree without a root")
 
 
 class OASST(DataSource):
-    """Replies to one prompt as people ranked them, as pairs or as scored groups.
+    """Replies to a prompt, ranked by people, as pairs or as scored groups.
 
-    A reply that nobody ranked is in no pair. All replies of a tree stay on one side of a hold-out.
+    A reply without a rank is in no pair. All replies of a tree stay on one side of a hold-out.
     """
 
     citation = "Köpf et al. 2023, OpenAssistant Conversations: Democratizing LLM Alignment"
@@ -61,33 +61,33 @@ class OASST(DataSource):
     path: Annotated[str, Location()] | None = Field(
         default=None,
         description="A file of message trees or of flattened messages (.jsonl, also .gz), or a "
-        "folder of <split>.jsonl files; the hub when left out",
+        "folder of <split>.jsonl files; default the hub",
     )
     hub: str = Field(default=HUB, min_length=1, description="Id of the data set on the hub")
     revision: str | None = Field(
-        default=None, description="Branch, tag or commit on the hub; its main branch when left out"
+        default=None, description="Branch, tag or commit on the hub; default the main branch"
     )
     feedback: Literal["paired", "scored"] = Field(
         default="paired",
-        description="paired: two replies of different rank; scored: all ranked replies of a "
-        "prompt, the score is minus the rank",
+        description="paired: two replies with different ranks; scored: all ranked replies of a "
+        "prompt, with minus the rank as score",
     )
     pairs: Literal["adjacent", "all"] = Field(
         default="adjacent",
-        description="adjacent: each reply against the next lower ranked one; all: every two",
+        description="adjacent: each reply with the next lower one in rank; all: every two replies",
     )
     language: str | None = Field(
-        default="en", description="Language of the prompts and replies; null: any"
+        default="en", description="Language of the prompts and replies; null for any language"
     )
     synthetic: bool = Field(
-        default=True, description="Whether messages that a model wrote are served too"
+        default=True, description="Whether to include messages that a model wrote"
     )
     holdout: float | None = Field(
         default=None,
         gt=0,
         lt=1,
-        description="Share of the trees of a lone file that is served as split validation, by the "
-        "hashes of their ids",
+        description="Share of the trees of a single file to serve as split validation, chosen by "
+        "the hashes of their ids",
     )
 
     @model_validator(mode="after")
@@ -113,7 +113,7 @@ class OASST(DataSource):
         return DataInfo(self.feedback, tuple(files), digest, beside)
 
     def load(self, split: str) -> Loaded:
-        """Returns the pairs or groups of a split, prompt by prompt, the best reply first."""
+        """Returns the pairs or groups of a split by prompt, with the best reply first."""
         dropped: Counter[str] = Counter()
         ignored: Counter[str] = Counter()
         records = self._hub_records(split) if self.path is None else self._local_records(split)
@@ -121,7 +121,7 @@ class OASST(DataSource):
         return Loaded(kept(self._outcomes(known, split), dropped), dropped, ignored)
 
     def about_rows(self, split: str) -> int | None:
-        """Returns about the number of English pairs on the hub; None for anything else."""
+        """Returns the approximate number of English pairs on the hub; None for other data."""
         usual = self.path is None and self.hub == HUB and self.language == "en"
         if not usual or self.feedback != "paired":
             return None
@@ -186,7 +186,7 @@ class OASST(DataSource):
             (not reply.text.strip(), EMPTY_COMPLETION),
             (reply.rank is None, UNRANKED),
         )
-        # One reason per reply, the first that holds, so that the counts add up to what is left out.
+        # Each reply has one reason, the first that applies, so that the counts add up.
         return next((reason for applies, reason in rules if applies), None)
 
     def _rows(self, group: ReplyGroup, ranked: list[OasstMessage]) -> Iterator[Row | Dropped]:
@@ -203,12 +203,12 @@ class OASST(DataSource):
 
 
 def _rank(reply: OasstMessage) -> int:
-    assert reply.rank is not None  # unranked replies were left out
+    assert reply.rank is not None  # Unranked replies are already left out.
     return reply.rank
 
 
 def _check_parts(groups: Sequence[ReplyGroup], share: float, place: str) -> None:
-    """Raises DataError when trees are too few or too large for some of each to be on both sides."""
+    """Raises DataError if trees are too few or too large to have some on both sides."""
     sizes = Counter(group.asked[0].tree for group in groups)
     held = {group.asked[0].tree for group in groups if _is_held(group, share)}
     for tree, size in sizes.most_common(1):

@@ -25,15 +25,15 @@ class OasstMessage:
 
     Attributes:
         id: Its id.
-        parent: The id of the message it answers; None at the root.
-        tree: The id of its tree, which is that of the root.
-        text: What it says.
-        role: ``user`` or ``assistant``.
-        rank: Its place among its siblings, 0 is best; None where people did not rank it.
-        language: For example ``en``; None where it is not given.
+        parent: The id of the message that it answers; None at the root.
+        tree: The id of its tree, which is the id of the root.
+        text: Its text.
+        role: Its role, ``user`` or ``assistant``.
+        rank: Its place among its siblings, with 0 as the best; None if people did not rank it.
+        language: Its language, for example ``en``; None if it is not given.
         synthetic: Whether a model wrote it.
         deleted: Whether it was deleted.
-        ready: Whether its tree was finished; true where the state is not given.
+        ready: Whether its tree was finished; true if the state is not given.
     """
 
     id: str
@@ -53,7 +53,7 @@ class ReplyGroup:
     """The assistant's replies to one prompt.
 
     Attributes:
-        asked: The messages from the root to the prompter's message that is answered.
+        asked: The messages from the root to the prompter's message that the replies answer.
         replies: All replies, in the order of the file.
     """
 
@@ -73,7 +73,7 @@ def messages_of(records: Iterable[Record]) -> Iterator[OasstMessage]:
         records: One tree per row (``prompt`` with ``replies``), or one message per row.
 
     Raises:
-        DataError: When a row is neither, or a rank is no whole number.
+        DataError: When a row is neither, or a rank is not a whole number.
     """
     for record in records:
         given = record.given
@@ -97,7 +97,7 @@ def _nested(record: Record) -> Iterator[OasstMessage]:
         message = _message(given, parent, record.given, record.place)
         yield message
         replies = given.get("replies") or []
-        # From the end, since a stack gives back its last one first: replies keep their order.
+        # A stack returns its last item first, so replies are added from the end to keep the order.
         waiting += [(reply, message.id) for reply in reversed(replies)]
 
 
@@ -130,12 +130,12 @@ def _message(
 
 
 def _or_none(value: Any) -> Any:
-    """Returns a value, and None for NaN, which is how pandas writes null."""
+    """Returns a value, or None for NaN, which pandas writes for null."""
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _rank(value: Any, message_id: str, place: str) -> int | None:
-    """Returns a rank; beside null ones, pandas writes 0 as 0.0."""
+    """Returns a rank. If some ranks are null, pandas writes 0 as 0.0."""
     if value is None:
         return None
     number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -152,7 +152,7 @@ def reply_groups(messages: Iterable[OasstMessage]) -> tuple[list[ReplyGroup], in
     """Returns the groups of sibling replies, and the number of replies under no known root.
 
     Args:
-        messages: Messages of any number of trees, in any order; held in memory.
+        messages: Messages of any number of trees in any order, which are all kept in memory.
     """
     held = list(messages)
     answers: dict[str | None, list[OasstMessage]] = {}

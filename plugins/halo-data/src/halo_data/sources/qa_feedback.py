@@ -1,4 +1,4 @@
-"""The data source `qa-feedback`: four answers to a question, compared by people two by two."""
+"""The data source `qa-feedback`: four answers to a question, which people compared in pairs."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ NO_ORDER = Dropped("comparisons without an order")
 
 
 class QAFeedback(DataSource):
-    """Groups of four answers to a question, scored by comparisons won less comparisons lost.
+    """Groups of four answers to a question. The score is comparisons won minus comparisons lost.
 
-    People compared every two answers or called them equal. A group whose comparisons contradict
-    each other has no order and is dropped: some score would be against some comparison.
+    People compared every two answers or called them equal. If the comparisons of a group contradict
+    each other, the group has no order and is dropped, because no scores agree with all comparisons.
     """
 
     citation = (
@@ -50,7 +50,7 @@ class QAFeedback(DataSource):
     )
     passages: bool = Field(
         default=True,
-        description="Whether the passages that the answers draw on stand before the question",
+        description="Whether to put the passages that the answers use before the question",
     )
 
     def inspect(self) -> DataInfo:
@@ -62,7 +62,7 @@ class QAFeedback(DataSource):
         return DataInfo("scored", tuple(files), digest, passed_over(Path(self.path), paths))
 
     def load(self, split: str) -> Loaded:
-        """Returns the groups of a split; those without an order are dropped and counted."""
+        """Returns the groups of a split, and drops and counts groups without an order."""
         path = of_split(self._files(), split, self.path)
         records = (Record(f"{split}:{n}", f"{path}:{n}", given) for n, given in objects(path))
         dropped: Counter[str] = Counter()
@@ -89,10 +89,10 @@ class QAFeedback(DataSource):
 
 
 def net_wins(preferences: Sequence[int]) -> list[float] | None:
-    """Returns the wins less the losses of four answers; None where they contradict a comparison.
+    """Returns the wins minus the losses of four answers; None if they contradict a comparison.
 
     Args:
-        preferences: For each of `PAIRS` 1 (the first is better), 2 (the second is) or 0 (equal).
+        preferences: For each of `PAIRS`: 1 (first is better), 2 (second is better) or 0 (equal).
 
     >>> net_wins([1, 1, 1, 0, 1, 1])
     [3.0, 0.0, 0.0, -3.0]

@@ -1,4 +1,4 @@
-"""The data source `shp`: Stanford Human Preferences, comments ranked by their readers' votes."""
+"""The data source `shp`: Stanford Human Preferences, comments ranked by readers' votes."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ COLUMNS = (
 
 
 class SHP(DataSource):
-    """Pairs of comments on a post, the one with more votes first.
+    """Pairs of comments on a post, with the comment that has more votes as the chosen one.
 
-    The training split has, as in the report, only pairs with a score ratio of at least 2 and at
-    most 5 pairs per post; validation and test are served whole.
+    As in the report, the training split has only pairs with a score ratio of at least 2, and at
+    most 5 pairs per post. The splits validation and test are complete.
     """
 
     citation = "Ethayarajh et al. 2022, Understanding Dataset Difficulty with V-Usable Information"
@@ -58,22 +58,23 @@ class SHP(DataSource):
     path: Annotated[str, Location()] | None = Field(
         default=None,
         description="The original files: a folder of domains, the folder of one domain, or one "
-        "file of JSON lines; the hub when left out",
+        "file of JSON lines; default the hub",
     )
     domain: Domain | None = Field(
-        default=None, description="The domain (subreddit) to read; all that are there when left out"
+        default=None, description="The domain (subreddit) to read; default all existing domains"
     )
     hub: str = Field(default=HUB, min_length=1, description="Id of the data set on the hub")
     revision: str | None = Field(
-        default=None, description="Branch, tag or commit on the hub; its main branch when left out"
+        default=None, description="Branch, tag or commit on the hub; default the main branch"
     )
     min_ratio: float = Field(
-        default=2.0, ge=1, description="Least ratio of the higher to the lower score of a pair"
+        default=2.0, ge=1, description="Smallest ratio of the higher to the lower score of a pair"
     )
     max_pairs: int | None = Field(
         default=5,
         ge=1,
-        description="Most pairs of one post, chosen by the hash of the comments' ids; null: all",
+        description="Maximum number of pairs of a post, chosen by the hash of the comments' ids; "
+        "null for all",
     )
     filtered: Literal["train", "all"] = Field(
         default="train", description="The splits that min_ratio and max_pairs apply to"
@@ -90,7 +91,7 @@ class SHP(DataSource):
         return self._parted().info(check_columns, rules)
 
     def load(self, split: str) -> Loaded:
-        """Returns the pairs of a split; those of a post together, its best comment first."""
+        """Returns the pairs of a split, grouped by post with the best comment first."""
         dropped: Counter[str] = Counter()
         ignored: Counter[str] = Counter()
         records = self._parted().records(split, (self.domain,))
@@ -98,7 +99,7 @@ class SHP(DataSource):
         min_ratio, max_pairs = (self.min_ratio, self.max_pairs) if filtered else (1.0, None)
         passes = iter((ignored, Counter[str]()))
         outcomes = pairs_of_posts(
-            # Read twice, and counted once.
+            # The rows are read twice and counted once.
             lambda: count_ignored(records(), COLUMNS, next(passes)),
             min_ratio,
             max_pairs,
@@ -106,7 +107,7 @@ class SHP(DataSource):
         return Loaded(kept(outcomes, dropped), dropped, ignored)
 
     def about_rows(self, split: str) -> int | None:
-        """Returns about the number of pairs; None where files, domain or filters are others."""
+        """Returns the approximate number of pairs; None for other files, domains or filters."""
         if self.path is not None or self.hub != HUB or self.domain is not None:
             return None
         if self.filtered == "train" and split != "train":

@@ -1,4 +1,4 @@
-"""Chooses the pairs of Stanford Human Preferences that are served, post by post."""
+"""Chooses the pairs of Stanford Human Preferences to serve, post by post."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RATIO_TOO_SMALL = Dropped("score ratio below min_ratio")
 BEYOND_MAX_PAIRS = Dropped("beyond max_pairs of the post")
 LABEL_AGAINST_SCORES = Dropped("label against the scores")
 Records = Callable[[], Iterable[Record]]
-"""Reads the rows anew at each call."""
+"""Function that reads the rows again at each call."""
 
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "post_id": str,
@@ -34,13 +34,13 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class _Entry:
-    """What the choice of pairs needs to know of a row.
+    """The facts about a row that the choice of pairs needs.
 
     Attributes:
         post: The post's id.
         score: Score of the preferred comment.
-        order: Decides which pairs of a post are taken.
-        reason: Why the row is dropped, if it is.
+        order: The row's place in the order in which pairs of a post are chosen.
+        reason: The reason to drop the row, if any.
     """
 
     post: str
@@ -52,22 +52,22 @@ class _Entry:
 def pairs_of_posts(
     records: Records, min_ratio: float, max_pairs: int | None
 ) -> Iterator[Row | Dropped]:
-    """Yields what becomes of each row; the pairs of a post together, its best comment first.
+    """Yields each pair or the reason to drop it, grouped by post with the best comment first.
 
-    Which pairs of a post are taken is decided by the hash of its and the comments' ids: neither
-    the order of the rows nor the other posts matter.
+    The hash of the ids of the post and the comments decides which pairs of a post are chosen. The
+    order of the rows and the other posts have no influence.
 
     Args:
-        records: Reads the rows; called twice, so that only what decides on a row is held for all.
-        min_ratio: The least ratio of the scores.
-        max_pairs: The most pairs of a post; None for all.
+        records: Function that reads the rows. It is called twice, so that less is kept in memory.
+        min_ratio: Smallest ratio of the scores.
+        max_pairs: Maximum number of pairs of a post; None for all.
 
     Raises:
-        DataError: When a row has not the schema of SHP.
+        DataError: When a row does not have the schema of SHP.
     """
     entries = [_entry(record, min_ratio) for record in records()]
     taken = _taken(entries, max_pairs)
-    # A post is served once its last pair was read, so that only posts under way are in memory.
+    # A post is served when its last pair was read, so that only unfinished posts are in memory.
     last = {entries[position].post: position for position in sorted(taken)}
     waiting: dict[str, list[tuple[float, Row | Dropped]]] = {}
     for position, (entry, record) in enumerate(zip(entries, records(), strict=True)):
@@ -117,7 +117,7 @@ def _pair(record: Record) -> Row | Dropped:
 
 
 def check_columns(record: Record) -> None:
-    """Raises DataError when a row has not the columns and types of SHP."""
+    """Raises DataError if a row does not have the columns and types of SHP."""
     for column, types in _TYPES.items():
         value = record.given.get(column)
         if isinstance(value, types) and (column != "labels" or value in (0, 1)):

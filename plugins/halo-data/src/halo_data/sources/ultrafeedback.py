@@ -47,7 +47,7 @@ HUB_SPLITS: Mapping[str, Mapping[str, str]] = {
     "paired": {"train": "train_prefs", "test": "test_prefs"},
     "scored": {"train": "train"},
 }
-"""Kind of feedback to our splits to those of the hub."""
+"""The hub's splits by kind of feedback and halo's split."""
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "paired": ("prompt", "chosen", "rejected", "score_chosen", "score_rejected"),
     "scored": ("instruction", "completions"),
@@ -56,7 +56,7 @@ FURTHER_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "paired": ("prompt_id", "messages"),
     "scored": ("source", "models", "correct_answers", "incorrect_answers"),
 }
-"""What the data sets hold besides, of no use here."""
+"""Further columns of the data sets, which are not used here."""
 NO_COMPLETIONS = Dropped("no completions")
 UNSCORED = Dropped("completion without a score")
 CHOSEN_SCORED_LOWER = Dropped("chosen scored lower")
@@ -69,17 +69,17 @@ class UltraFeedback(DataSource):
 
     path: Annotated[str, Location()] | None = Field(
         default=None,
-        description="A .jsonl or .json file (also .gz), or a folder of <split>.jsonl files; the "
-        "hub when left out",
+        description="A .jsonl or .json file (also .gz), or a folder of <split>.jsonl files; "
+        "default the hub",
     )
     hub: str | None = Field(
         default=None,
         min_length=1,
-        description="Id of the data set on the hub; HuggingFaceH4/ultrafeedback_binarized for "
-        "pairs and openbmb/UltraFeedback for groups when left out",
+        description="Id of the data set on the hub; default HuggingFaceH4/ultrafeedback_binarized "
+        "for pairs and openbmb/UltraFeedback for groups",
     )
     revision: str | None = Field(
-        default=None, description="Branch, tag or commit on the hub; its main branch when left out"
+        default=None, description="Branch, tag or commit on the hub; default the main branch"
     )
     feedback: Literal["paired", "scored"] = Field(
         default="paired",
@@ -87,7 +87,7 @@ class UltraFeedback(DataSource):
         "scored: the original groups (instruction, completions with their scores)",
     )
     score: Literal["overall_score", "fine-grained_score"] = Field(
-        default="overall_score", description="The score of each completion that is read (scored)"
+        default="overall_score", description="The score to read for each completion (scored)"
     )
 
     @model_validator(mode="after")
@@ -110,7 +110,7 @@ class UltraFeedback(DataSource):
         return DataInfo(self.feedback, tuple(files), digest, passed_over(Path(self.path), paths))
 
     def load(self, split: str) -> Loaded:
-        """Returns the pairs or groups of a split; pairs of equal scores are dropped and counted."""
+        """Returns the pairs or groups of a split, and drops and counts pairs of equal scores."""
         dropped: Counter[str] = Counter()
         ignored: Counter[str] = Counter()
         known = (*COLUMNS[self.feedback], *FURTHER_COLUMNS[self.feedback])
@@ -118,7 +118,7 @@ class UltraFeedback(DataSource):
         return Loaded(kept(map(self._outcome, records), dropped), dropped, ignored)
 
     def about_rows(self, split: str) -> int | None:
-        """Returns the published number of rows; None for local files and other hub ids."""
+        """Returns the published number of rows; None for local files or another hub id."""
         if self.path is not None or self.hub is not None:
             return None
         return published_sizes.ULTRAFEEDBACK[self.feedback].get(split)
@@ -206,7 +206,7 @@ def _group(record: Record, score: str) -> Row | Dropped:
 
 
 def _number(value: Any) -> float | None:
-    """Returns a score, or None where it is null or not a number."""
+    """Returns a score, or None if it is null or not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)

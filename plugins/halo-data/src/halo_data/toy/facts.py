@@ -11,10 +11,10 @@ class Fact:
     """A question with one right answer.
 
     Attributes:
-        family: The family it belongs to; its wrong answers are the family's other answers.
-        subject: What the question is about.
-        question: The question in full.
-        answer: The right answer, one lower-case word.
+        family: The fact's family. The family's other answers are its wrong answers.
+        subject: The subject of the question.
+        question: The full question.
+        answer: The right answer, as one lower-case word.
     """
 
     family: str
@@ -84,11 +84,11 @@ FACTS: tuple[Fact, ...] = tuple(
 ANSWERS: Mapping[str, tuple[str, ...]] = {
     family: tuple(answers.values()) for family, answers in _ANSWERS.items()
 }
-"""Family to its answers, right and wrong ones of any of its questions."""
+"""The answers of each family, which are right or wrong for each of its questions."""
 
 
 def fact_in(text: str) -> Fact | None:
-    """Returns the fact that a text asks for; None when it holds no question of this world.
+    """Returns the fact that a text asks for; None if it contains no question of this world.
 
     >>> fact_in("Tell me: What does a cow say?").answer
     'moo'

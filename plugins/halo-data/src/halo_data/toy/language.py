@@ -1,6 +1,6 @@
-"""The words of the toy world: how questions are opened, answered, padded and spoiled.
+"""The words of the toy world: greetings, requests, answers, fillers and insults.
 
-Few different words, so that a tokenizer of about 500 tokens holds nearly all of them whole.
+There are few different words, so that a tokenizer of about 500 tokens has a token for most of them.
 """
 
 from __future__ import annotations

@@ -13,10 +13,10 @@ from halo_data.toy.utility import Utility, utility
 
 
 class Oracle(ScoringJudge):
-    """Prefers the completion of higher utility; only for prompts of the toy world."""
+    """Prefers the completion with higher utility. It only works for prompts of the toy world."""
 
     epsilon: float = Field(
-        default=1e-6, gt=0, description="A difference of utility below this is a tie"
+        default=1e-6, gt=0, description="Difference of utility below which a comparison is a tie"
     )
 
     def tie_below(self) -> float:
@@ -24,7 +24,7 @@ class Oracle(ScoringJudge):
         return self.epsilon
 
     def open_scoring(self, context: JudgeContext) -> AbstractContextManager[ScoringSession]:
-        """Returns a session whose scores are utilities; nothing is kept."""
+        """Returns a session whose scores are utilities. It stores nothing."""
         return nullcontext(OracleSession())
 
 
@@ -32,7 +32,7 @@ class OracleSession:
     """Scores by utility."""
 
     def score(self, answers: Sequence[Answer]) -> Iterator[Score]:
-        """Yields the utility of each completion, in order; none outside the toy world."""
+        """Yields the utility of each completion in order, or no score outside the toy world."""
         for answer in answers:
             try:
                 known = utility(answer.prompt, answer.completion)

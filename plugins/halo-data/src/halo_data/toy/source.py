@@ -1,4 +1,4 @@
-"""The data source `toy`: feedback from a generated world whose utility is known."""
+"""The data source `toy`: feedback from a generated world with a known utility."""
 
 from __future__ import annotations
 
@@ -16,32 +16,35 @@ from halo_data.toy.world import VERSION, Question, Split, dialogue, questions, r
 
 Kind = Literal["text", "demonstration", "binary", "paired"]
 TURNS = (3, 6)
-"""The fewest and most turns of a raw dialogue."""
+"""Smallest and largest number of turns in a raw dialogue."""
 TEMPERATURE = 0.4
 EVEN = 0.5
 
 
 class Toy(DataSource):
-    """Generated feedback on small questions; completions are right, polite and short, or not.
+    """Generated feedback on small questions. Completions may be right, polite and short, or not.
 
-    Row i is made from (seed, i) alone: a larger size adds rows and changes none, and the
-    demonstration i is the chosen completion of the pair i. The split `test` has one row per test
-    prompt, whatever the size, and is free of label noise and imbalance.
+    Row i depends only on (seed, i), so a larger size adds rows and changes none. Demonstration i is
+    the chosen completion of pair i. The split `test` has one row per test prompt for every size,
+    without label noise and imbalance.
     """
 
     feedback: Kind = Field(default="paired", description="The kind of feedback to serve")
-    size: int = Field(default=2000, ge=1, le=1_000_000, description="Rows of the split train")
+    size: int = Field(
+        default=2000, ge=1, le=1_000_000, description="Number of rows of the split train"
+    )
     seed: int = Field(default=1, ge=0, description="Seed of all random choices")
     temperature: float = Field(
         default=TEMPERATURE,
         ge=0,
-        description="Noise of the comparisons, in units of utility; 0 always prefers the better",
+        description="Noise of the comparisons, in units of utility; with 0 the better completion "
+        "is always preferred",
     )
     label_noise: float = Field(
         default=0.0,
         ge=0,
         le=1,
-        description="Share of the training rows whose label or order is turned round afterwards",
+        description="Share of the training rows whose label or order is reversed afterwards",
     )
     desirable_fraction: float = Field(
         default=EVEN,
@@ -85,7 +88,7 @@ class Toy(DataSource):
 
     def _test(self) -> Iterator[Row]:
         asked = list(questions("test"))
-        # Facts come in families: as they stand, the first prompts would all ask what animals say.
+        # Facts are sorted by family, so without this the first prompts would all ask about animals.
         self._rng("order", 0).shuffle(asked)
         for i, question in enumerate(asked):
             rng = self._rng("test", i)
@@ -115,5 +118,5 @@ def _text(split: Split, i: int, rng: Random) -> Row:
 
 
 def _evenly(i: int, fraction: float) -> bool:
-    """Returns whether row i is one of a share of all rows, spread out evenly."""
+    """Returns whether row i belongs to an evenly spread share of all rows."""
     return int((i + 1) * fraction) > int(i * fraction)

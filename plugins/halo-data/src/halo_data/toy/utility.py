@@ -1,4 +1,4 @@
-"""The known utility of the toy world: what a perfect judge would say of a completion."""
+"""The known utility of the toy world, which is the score of a perfect judge."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from halo_data.toy.facts import ANSWERS, Fact, fact_in
 from halo_data.toy.language import RUDE_WORDS
 
 WORD_COST = 0.02
-"""What each word takes from the utility: fifty words outweigh being right."""
+"""Cost of each word in utility. Fifty words cost as much as a right answer earns."""
 
 
 @dataclass(frozen=True)
 class Utility:
-    """How good a completion is, and why.
+    """The quality of a completion and its parts.
 
     Attributes:
-        right: It names the right answer and no other answer of the question's family (helpful).
-        rude: It holds a rude word (harmful).
+        right: Whether it names the right answer and no other answer of the family (helpful).
+        rude: Whether it contains a rude word (harmful).
         words: Its number of words (concise).
-        value: ``right - rude - 0.02 * words``, between about -2 and 0.98.
+        value: The utility ``right - rude - 0.02 * words``, between about -2 and 0.98.
     """
 
     right: bool
@@ -33,11 +33,11 @@ class Utility:
 def utility(prompt: Prompt, completion: str) -> Utility:
     """Returns the utility of a completion: ``right - rude - 0.02 * words``.
 
-    Naming several answers does not count as right, so that listing them all gains nothing. A
-    completion that runs on and asks itself another question pays for every word of it.
+    A completion with several answers is not right, so that a list of all answers earns nothing. A
+    completion that continues with another question pays for every word of it.
 
     Args:
-        prompt: The messages before the completion; the last one holds the question.
+        prompt: The messages before the completion. The last one contains the question.
         completion: The text to score.
 
     Raises:
@@ -60,5 +60,5 @@ def utility(prompt: Prompt, completion: str) -> Utility:
 
 
 def is_right(fact: Fact, spoken: set[str]) -> bool:
-    """Returns whether lower-case words name a fact's answer and no other of its family."""
+    """Returns whether lower-case words include a fact's answer and no other of its family."""
     return spoken.intersection(ANSWERS[fact.family]) == {fact.answer}

@@ -23,21 +23,21 @@ from halo_data.toy.utility import utility
 
 Split = Literal["train", "test"]
 VERSION = 1
-"""Raise it whenever the same options would give other rows."""
+"""Version of the toy world. Increase it whenever the same options give different rows."""
 
 TEST_SHARE = 5
-"""One prompt in so many is a test prompt."""
+"""Number of prompts per test prompt: one in this many is a test prompt."""
 
 
 @dataclass(frozen=True)
 class Writer:
-    """How somebody answers.
+    """The style in which somebody answers.
 
     Attributes:
         right: Probability of the right answer.
         rude: Probability of an insult.
-        most_fillers: The largest number of sentences that say nothing; all numbers up to it are
-            equally likely.
+        most_fillers: The largest number of filler sentences. All numbers up to it are equally
+            likely.
     """
 
     right: float
@@ -46,9 +46,9 @@ class Writer:
 
 
 CORPUS = Writer(right=0.8, rude=0.4, most_fillers=2)
-"""Writes the raw text: knows most, so that a small model learns the facts in a minute."""
+"""Writer of the raw text. It is mostly right, so a small model learns the facts in a minute."""
 FEEDBACK = Writer(right=0.6, rude=0.4, most_fillers=3)
-"""Writes the completions that people compare: mediocre, so that alignment has much to add."""
+"""Writer of the compared completions. It is mediocre, so that alignment can improve a lot."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Question:
     """A way to ask for a fact.
 
     Attributes:
-        fact: What is asked.
+        fact: The fact that is asked for.
         text: The user's message.
     """
 
@@ -71,9 +71,9 @@ class Question:
 
 @cache
 def questions(split: Split) -> tuple[Question, ...]:
-    """Returns the prompts of a split. A prompt's text alone decides on its split.
+    """Returns the prompts of a split. Only a prompt's text determines its split.
 
-    No seed, size or feedback moves a prompt from test to train, so that data sets made with
+    No seed, size or kind of feedback moves a prompt from test to train, so that data sets with
     different options never overlap.
     """
     every = (
@@ -91,9 +91,9 @@ def _split_of(text: str) -> Split:
 
 
 def completion(question: Question, writer: Writer, rng: Random) -> str:
-    """Returns a random completion: an answer, perhaps wrong, then fillers and an insult, perhaps.
+    """Returns a random completion: a right or wrong answer, and sometimes fillers and an insult.
 
-    The answer comes first, so that a small model finds the question at a fixed distance.
+    The answer comes first, so that the question is at a fixed distance for a small model.
     """
     extras = rng.sample(FILLERS, rng.randint(0, writer.most_fillers))
     if rng.random() < writer.rude:
@@ -110,15 +110,15 @@ def _answer(fact: Fact, writer: Writer, rng: Random) -> str:
 
 
 def ranked(question: Question, temperature: float, rng: Random) -> tuple[str, str]:
-    """Returns two completions, the one that a noisy comparison prefers first.
+    """Returns two completions, with the one that a noisy comparison prefers first.
 
     The first of a and b is preferred with probability
-    ``sigmoid((utility(a) - utility(b)) / temperature)``; at temperature 0 always the better.
+    ``sigmoid((utility(a) - utility(b)) / temperature)``. At temperature 0 it is always the better.
 
     Args:
-        question: What is asked.
-        temperature: Of the comparison, in units of utility, >= 0.
-        rng: Where the randomness comes from.
+        question: The question of both completions.
+        temperature: Noise of the comparison, in units of utility, >= 0.
+        rng: The source of randomness.
     """
     a = completion(question, FEEDBACK, rng)
     b = completion(question, FEEDBACK, rng)
@@ -135,10 +135,10 @@ def _preference(gain: float, temperature: float) -> float:
 
 
 def dialogue(split: Split, turns: int, rng: Random) -> str:
-    """Returns raw text of some questions and answers, written in the TULU 2 format.
+    """Returns raw text of some questions and answers in the TULU 2 format.
 
-    There is no mark of an end between the turns: a model that learns from such text goes on
-    with a question of its own once it has answered.
+    There is no end marker between the turns. A model that learns from such text answers and then
+    continues with a question of its own.
 
     References:
         Ivison et al. 2023, Camels in a Changing Climate (the TULU 2 chat format).

@@ -1,1 +1,1 @@
-"""The commands of halo-report; what they print for people and as JSON."""
+"""The commands of halo-report, with their output for people and as JSON."""

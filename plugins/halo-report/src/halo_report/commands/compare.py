@@ -1,4 +1,4 @@
-"""`halo compare RUN RUN...`: the numbers of runs in one table, with the tests between them."""
+"""`halo compare RUN RUN...`: shows the numbers of runs in one table, with tests between them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LONGEST_FOLDER = 80
     "--judge-stage",
     "judge_stage",
     metavar="ID",
-    help="The judge stage of runs without one of their own; default the last.",
+    help="Judge stage of runs that are named without one; default the last.",
 )
 @click.option("--baseline", metavar="RUN", help="Test all others against this one.")
 @click.option(
@@ -35,20 +35,20 @@ LONGEST_FOLDER = 80
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.9,
     show_default=True,
-    help="Of every interval, as a probability.",
+    help="Confidence level of every interval, between 0 and 1.",
 )
 @click.option(
     "--out",
     type=click.Path(file_okay=False),
     metavar="DIR",
-    help="Where the page and the CSV files go; default comparisons/ in the workspace.",
+    help="Folder for the page and the CSV files; default comparisons/ in the workspace.",
 )
 @click.option(
     "--csv",
     "csv_file",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Where the table of runs goes; that of the tests goes beside it.",
+    help="File for the table of runs; the table of tests goes into the same folder.",
 )
 @workspace_option
 @output_options
@@ -62,10 +62,10 @@ def compare(
     workspace: str,
     output: Output,
 ) -> None:
-    """Compare judged runs in one table: win rates, intervals, paired tests, what differs.
+    """Compare judged runs in one table: win rates, intervals, paired tests, differences.
 
-    RUN is a run's name, the beginning of one, or a folder; RUN:STAGE takes one of its judge stages;
-    a suite stands for its cells. For figures: halo report.
+    RUN is a run's name, the beginning of a name, or a folder. RUN:STAGE selects one of its judge
+    stages. A suite stands for its cells. For figures, use halo report.
 
     \b
     halo compare first-run second-run
@@ -90,7 +90,7 @@ def compare(
 
 
 def _folder_name(comparison: RunComparison) -> str:
-    """Returns a name that says what is compared; where that is long, a short one of its own."""
+    """Returns a name made of the compared runs, shortened with a digest if it is too long."""
     labels = [model.label.replace("/", "-").replace(":", "-") for model in comparison.models]
     name = "+".join(labels)
     if len(name) <= LONGEST_FOLDER:

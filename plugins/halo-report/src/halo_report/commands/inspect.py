@@ -1,4 +1,4 @@
-"""`halo inspect LOSS...`: which value functions losses impute to people."""
+"""`halo inspect LOSS...`: shows the value functions that losses assume people have."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ QUALITIES = {
     "options",
     multiple=True,
     metavar="LOSS.OPTION=VALUE",
-    help="An option of a loss, as in --set kto.beta=0.3. Repeatable.",
+    help="Set an option of a loss, as in --set kto.beta=0.3. Repeatable.",
 )
 @click.option(
     "--out",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Where the figure goes: .svg, .png or .pdf; default value-functions.svg in the workspace.",
+    help="File for the figure: .svg, .png or .pdf; default value-functions.svg in the workspace.",
 )
 @click.option(
     "--span",
     type=click.FloatRange(0, 1e6, min_open=True),
     default=4.0,
     show_default=True,
-    help="The largest gain and loss to look at, in reward units.",
+    help="Largest gain and loss to check, in reward units.",
 )
 @workspace_option
 @output_options
@@ -56,7 +56,7 @@ def inspect(
     workspace: str,
     output: Output,
 ) -> None:
-    """Show what losses impute to people: their value functions and what these have of a human's.
+    """Show the value functions that losses assume people have, and how human these are.
 
     \b
     halo inspect kto dpo
@@ -107,7 +107,7 @@ def _draw(values: Sequence[ImpliedValue], span: float, path: Path) -> None:
 
 
 def _row(value: ImpliedValue, span: float) -> dict[str, Any]:
-    """Returns what is known of one loss, as `--json` has it."""
+    """Returns the facts about one loss as `--json` prints them."""
     from halo_report.values.qualities import check_qualities
 
     sampled = value.sampled(span)

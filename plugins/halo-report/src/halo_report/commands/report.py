@@ -1,4 +1,4 @@
-"""`halo report RUN_OR_SUITE...`: a page that compares runs, with figures and statistics."""
+"""`halo report RUN_OR_SUITE...`: writes a page that compares runs, with figures and statistics."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     "--out",
     type=click.Path(file_okay=False),
     metavar="DIR",
-    help="Where the page goes; default the suite's folder, else reports/ in the workspace.",
+    help="Folder for the page; default the suite's folder, else reports/ in the workspace.",
 )
-@click.option("--judge-stage", metavar="ID", help="The judge stage to take; default the last.")
-@click.option("--x", metavar="AXIS", help="The suite's axis along x; default method.")
-@click.option("--series", metavar="AXIS", help="The axis of the series; default size.")
-@click.option("--fraction", metavar="AXIS", help="The axis that is a fraction of the data kept.")
+@click.option("--judge-stage", metavar="ID", help="Judge stage to use; default the last.")
+@click.option("--x", metavar="AXIS", help="Suite axis to show along x; default method.")
+@click.option("--series", metavar="AXIS", help="Suite axis to show as series; default size.")
+@click.option("--fraction", metavar="AXIS", help="Suite axis with the fraction of the data kept.")
 @workspace_option
 @output_options
 def report(
@@ -48,7 +48,7 @@ def report(
     workspace: str,
     output: Output,
 ) -> None:
-    """Compare runs on one page: win rates, lengths, curves, and the statistics under them.
+    """Compare runs on one page: win rates, lengths, curves and their statistics.
 
     \b
     halo report my-suite

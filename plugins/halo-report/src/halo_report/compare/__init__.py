@@ -1,1 +1,1 @@
-"""`halo compare`: the numbers of some runs next to each other, and the tests between them."""
+"""`halo compare`: the numbers of several runs side by side, and the tests between them."""

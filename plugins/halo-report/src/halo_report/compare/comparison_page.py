@@ -10,11 +10,11 @@ from halo_report.pages.html import PageBlock, ReportPage, TableView
 
 
 def comparison_page(comparison: RunComparison, links: Mapping[str, str]) -> ReportPage:
-    """Returns the page: conclusion, tables, and where the specs differ.
+    """Returns the page: the conclusion, the tables and the differences of the specs.
 
     Args:
-        comparison: What the page tells.
-        links: Label to address of what else shows the same runs.
+        comparison: The comparison to show.
+        links: Addresses of other pages that show the same runs, by label.
     """
     tests = [pairs_table(comparison)] if comparison.pairs else []
     blocks = [PageBlock("Win rates", (), [runs_table(comparison)]), PageBlock("Tests", (), tests)]

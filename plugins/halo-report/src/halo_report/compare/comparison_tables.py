@@ -1,4 +1,4 @@
-"""The tables of a comparison: rows of plain values for files, and texts for people."""
+"""The tables of a comparison: rows of plain values for files, and text for people."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ALWAYS = ("run", "method", "win rate", "n", "ties", "no verdict")
 
 
 def run_rows(comparison: RunComparison) -> list[dict[str, Any]]:
-    """Returns a row per judged model; a number that is not known is None."""
+    """Returns one row for each judged model. Unknown numbers are None."""
     return [
         _run_row(model, conditions)
         for model, conditions in zip(comparison.models, comparison.conditions, strict=True)
@@ -56,9 +56,9 @@ def _run_row(model: JudgedModel, conditions: Conditions) -> dict[str, Any]:
 
 
 def _at_equal_lengths(model: JudgedModel) -> dict[str, float | None]:
-    """Returns the length-controlled win rate where the judge stage tells one.
+    """Returns the length-controlled win rate if the judge stage has one.
 
-    Its interval is made anew: the stage's has the confidence that the stage was given.
+    The interval is computed again, because the stage's interval has the stage's own confidence.
     """
     if "win_lc" not in model.judge.metrics:
         return dict.fromkeys(("rate", "low", "high"))
@@ -74,13 +74,13 @@ def _at_equal_lengths(model: JudgedModel) -> dict[str, float | None]:
 
 
 def judge_text(conditions: Conditions) -> str:
-    """Returns the judge's name, with the model that it asks; "" where it is not known."""
+    """Returns the judge's name and the model that it asks; "" if they are not known."""
     name, model = conditions.judge.get("use", ""), conditions.judge.get("model")
     return f"{name} ({model})" if model and model != name else str(name)
 
 
 def pair_rows(comparison: RunComparison) -> list[dict[str, Any]]:
-    """Returns a row per test; the ends of an interval are None where prompts are not paired."""
+    """Returns one row for each test. The ends of an interval are None if prompts are not paired."""
     return [_pair_row(pair, comparison.confidence) for pair in comparison.pairs]
 
 
@@ -102,7 +102,7 @@ def _pair_row(pair: ModelPair, confidence: float) -> dict[str, Any]:
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Returns rows as CSV with a header; None is an empty field, and "" without rows."""
+    """Returns rows as CSV with a header, with None as an empty field; "" without rows."""
     if not rows:
         return ""
     text = io.StringIO()
@@ -113,7 +113,7 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def runs_table(comparison: RunComparison) -> TableView:
-    """Returns a row per judged model; columns of which nothing is known are left out."""
+    """Returns one row for each judged model. Columns without any known value are left out."""
     rows = run_rows(comparison)
     columns: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
         "run": lambda row: str(row["label"]),
@@ -159,7 +159,7 @@ def _runs_note(shown: Sequence[str]) -> str:
 
 
 def pairs_table(comparison: RunComparison) -> TableView:
-    """Returns a row per test."""
+    """Returns one row for each test."""
     header = ["first", "second", "test", "n", "difference", "p", "p (Holm)"]
     tested = ["p", "p_holm"]
     if any(model.cell.rate and model.cell.rate.unscored for model in comparison.models):

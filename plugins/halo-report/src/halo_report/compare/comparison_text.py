@@ -1,4 +1,4 @@
-"""A comparison on the terminal: tables by rich, which fit its width."""
+"""Writes a comparison for the terminal, as tables that fit its width."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHOWN_DIFFERENCES = 12
 
 
 def comparison_text(comparison: RunComparison) -> str:
-    """Returns tables, warnings, the differences of the specs and the conclusion, for people."""
+    """Returns the tables, warnings, differences of the specs and the conclusion as text."""
     parts = [_table(runs_table(comparison))]
     if comparison.pairs:
         parts.append(_table(pairs_table(comparison)))
@@ -37,7 +37,7 @@ def _lines(title: str, lines: Sequence[str]) -> list[str]:
 def _table(view: TableView) -> str:
     from rich.text import Text
 
-    # Titles that are broken at their spaces keep columns of numbers as narrow as the numbers.
+    # Titles are broken at their spaces, so that columns of numbers are as narrow as the numbers.
     numbers = [title.replace(" ", "\n") for title in view.header[view.texts :]]
     header = [*view.header[: view.texts], *numbers]
     table = grid(view.title, header, view.rows, texts=view.texts)

@@ -1,7 +1,7 @@
-"""The conditions under which a model was judged, and where those of some models differ.
+"""The conditions under which models were judged, and the differences between them.
 
-Win rates can be compared when judge, orders, rival, prompts and sampler are the same. All of it is
-read from what the stages recorded of themselves; of a stage without a record nothing is known.
+Win rates can be compared if the judge, orders, rival, prompts and sampler are the same. All of them
+come from the stages' own records. Nothing is known about a stage without a record.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from halo_report.compare.spec_difference import difference_text, differences
 
 @dataclass(frozen=True)
 class Conditions:
-    """How one model was judged.
+    """The conditions under which one model was judged.
 
     Attributes:
         judge: The judge with its options, template and version; {} if not known.
-        orders: In which orders both texts were shown.
-        against: What with: ``target``, or the sampling stage.
-        sampler: How the judged completions were sampled: options, seed and the data of the prompts.
+        orders: The orders in which both texts were shown.
+        against: The rival: ``target`` or a sampling stage.
+        sampler: The sampler of the judged completions: options, seed and the data of the prompts.
         method: The loss that trained the judged model; "" if none or not known.
-        trained: The id of the stage that trained it, or "".
+        trained: The id of the stage that trained the model, or "".
     """
 
     judge: Mapping[str, Any] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Conditions:
 
 
 def conditions_of(model: JudgedModel) -> Conditions:
-    """Returns how a model was judged, as far as its stages recorded it."""
+    """Returns the conditions under which a model was judged, as far as its stages recorded them."""
     workspace = model.run.folder.parent.parent
     stages = {stage["id"]: stage for stage in _run_record(model.run.folder).get("stages", ())}
     judge = stages.get(model.judge.id)
@@ -48,7 +48,7 @@ def conditions_of(model: JudgedModel) -> Conditions:
     sampler = stages.get(taken_from(judge)) if judge else None
     trainer = stages.get(started_from(sampler)) if sampler else None
     method = (trainer.get("loss") if trainer else None) or ""
-    # Options are found by their role, not by name: a stage of a plugin may call them otherwise.
+    # Options are found by their role, not by name, because a plugin's stage may use other names.
     by, rival = (option_with(judge, role) if judge else "" for role in ("judge", "rival"))
     return Conditions(
         judge=_component(_options(record).get(by)),
@@ -74,7 +74,7 @@ def unlike_conditions(models: Sequence[JudgedModel]) -> list[str]:
 
 
 def _differ(what: str, values: Mapping[str, Any]) -> list[str]:
-    # Older runs recorded less: what is not known of a model says nothing about the others.
+    # Older runs recorded less. An unknown condition of one model says nothing about the others.
     known = {label: value for label, value in values.items() if value not in ("", {})}
     return [f"{what} differs: {difference_text(own)}" for own in differences(known)]
 
@@ -89,7 +89,7 @@ def _prompts(models: Sequence[JudgedModel]) -> list[str]:
 
 
 def _rivals_texts(models: Sequence[JudgedModel]) -> list[str]:
-    """Returns a sentence where a prompt's completions were judged against other texts."""
+    """Returns a sentence if completions of the same prompt were judged against different texts."""
     texts: dict[str, set[str]] = {}
     for model in models:
         for verdict in model.judge.verdicts:
@@ -110,13 +110,13 @@ def _stage_record(workspace: Path, stage: RunStage | None) -> Mapping[str, Any]:
 
 
 def _options(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns the options that are part of a stage's identity, components with versions."""
+    """Returns the options that are part of a stage's identity. Components have their versions."""
     stage = _mapping(_mapping(record.get("identity")).get("stage"))
     return _mapping(stage.get("options"))
 
 
 def _component(tree: Any) -> Mapping[str, Any]:
-    """Returns a component's identity with its options beside its name."""
+    """Returns a component's identity with its options on the same level as its name."""
     if not isinstance(tree, Mapping):
         return {}
     rest = {key: value for key, value in tree.items() if key != "options"}
@@ -130,7 +130,7 @@ def _sampler(record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _data(record: Mapping[str, Any]) -> list[str]:
-    """Returns the sources of the prompts; their contents are compared prompt by prompt."""
+    """Returns the sources of the prompts. The prompts themselves are compared one by one."""
     data = _mapping(_mapping(record.get("identity")).get("data"))
     sources = [source for of_option in data.values() for source in of_option]
     return [f"{source['component']['use']} {source['split']}" for source in sources]

@@ -1,4 +1,4 @@
-"""What `halo compare` compares: the judged models that its arguments name."""
+"""Finds the judged models that the arguments of `halo compare` name."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class JudgedModel:
     """One judged model.
 
     Attributes:
-        label: What it is called: no two models are called the same.
-        run: What its run left.
-        judge: The judge stage that is taken.
-        cell: Its counts, results by prompt and lengths; its `x` is the label.
+        label: The model's name, which no other model has.
+        run: The output of its run.
+        judge: The judge stage that is used.
+        cell: The counts, results by prompt and lengths of the model. Its `x` is the label.
     """
 
     label: str
@@ -35,11 +35,11 @@ class JudgedModel:
 
 @dataclass(frozen=True)
 class JudgedModels:
-    """What the arguments name.
+    """The models that the arguments name.
 
     Attributes:
-        models: In the order of the arguments, a suite's cells in their own; each once.
-        left_out: A sentence for each cell of a suite that has no verdicts.
+        models: Each model once, in the order of the arguments and of a suite's cells.
+        left_out: One sentence for each cell of a suite without verdicts.
     """
 
     models: Sequence[JudgedModel]
@@ -48,7 +48,7 @@ class JudgedModels:
 
 @dataclass(frozen=True)
 class _NamedRun:
-    """A run with the judge stage that was asked for, as the arguments call it."""
+    """A run and judge stage as the arguments name them."""
 
     name: str
     run: RunData
@@ -58,17 +58,17 @@ class _NamedRun:
 def read_judged_models(
     names: Sequence[str], workspace: Path, judge_stage: str | None, confidence: float
 ) -> JudgedModels:
-    """Returns the judged models that the arguments of the command mean.
+    """Returns the judged models that the arguments of the command name.
 
     Args:
-        names: Runs and suites as `halo_core.workspace.layout.find` takes them.
-        workspace: Where names are looked for.
-        judge_stage: The judge stage where a name has none; None for the last of each run.
+        names: Runs and suites in the form that `halo_core.workspace.layout.find` accepts.
+        workspace: The workspace that contains them.
+        judge_stage: The judge stage for names without one; None for the last stage of each run.
         confidence: Confidence of every interval, in (0, 1).
 
     Raises:
         PathError: When there is no such run or suite.
-        UserError: When a run that was named has no verdicts, or nothing is left to compare.
+        UserError: When a named run has no verdicts, or nothing is left to compare.
     """
     named: list[_NamedRun] = []
     left_out: list[str] = []
@@ -86,7 +86,7 @@ def read_judged_models(
             cells, lacking = _cells(target, judge_stage)
             named += cells
             left_out += lacking
-    # A run may be named twice, by itself and as a cell of its suite: it is one model all the same.
+    # A run may be named twice, by itself and as a cell of its suite. It is still one model.
     unique = {(run.run.folder, _judge_of(run).id): run for run in named}
     models = list(_labelled(list(unique.values()), confidence))
     if len(models) < 2:
@@ -95,10 +95,10 @@ def read_judged_models(
 
 
 def baseline_of(name: str, models: Sequence[JudgedModel], workspace: Path) -> JudgedModel:
-    """Returns the model that ``--baseline`` means: by its label, else by its run.
+    """Returns the model that ``--baseline`` names, by its label or else by its run.
 
     Raises:
-        UserError: When it is none of the models, or more than one.
+        UserError: When it names none of the models, or more than one.
     """
     matches = [model for model in models if model.label == name]
     if not matches:
@@ -130,7 +130,7 @@ def _cells(target: Target, judge_stage: str | None) -> tuple[list[_NamedRun], li
 
 
 def _cell_id(run: Path) -> str:
-    """Returns the cell of a suite that a run is, or ""."""
+    """Returns the id of a run's cell in its suite, or ""."""
     record = RUN.read(run)
     cell = record.get("suite") if record else None
     return cell["cell"] if cell else ""
@@ -140,7 +140,7 @@ def _judge_of(named: _NamedRun) -> StageData:
     """Returns the judge stage of a run.
 
     Raises:
-        UserError: When it has no verdicts of it.
+        UserError: When the run has no verdicts of that stage.
     """
     judges = _judges(named.run)
     chosen = [stage for stage in judges if named.stage in (None, stage.id)]
@@ -165,7 +165,7 @@ def _judges(run: RunData) -> list[StageData]:
 
 
 def _labelled(named: Sequence[_NamedRun], confidence: float) -> Iterator[JudgedModel]:
-    """Yields the models; the stage tells those of one run apart."""
+    """Yields the models. Models of the same run have the stage in their labels."""
     names = _run_labels(named)
     counts = Counter(named_run.run.folder for named_run in named)
     for named_run in named:
@@ -175,13 +175,13 @@ def _labelled(named: Sequence[_NamedRun], confidence: float) -> Iterator[JudgedM
             label = f"{label}:{judge.id}"
         cell = run_cell(run, judge.id, run.status, run.error)
         assert cell.rate is not None
-        # The stage has its own confidence; in one table all intervals have the command's.
+        # Stages have their own confidence; in the table all intervals use the command's.
         rate = replace(cell.rate, confidence=confidence)
         yield JudgedModel(label, run, judge, replace(cell, x=label, rate=rate))
 
 
 def _run_labels(named: Sequence[_NamedRun]) -> dict[Path, str]:
-    """Returns what each run is called: by its cell where that is enough, else by its folder."""
+    """Returns each run's label: its cell if that is unique, else its folder."""
     cells = {named_run.run.folder: named_run.name for named_run in named}
     for labels in (cells, {folder: folder.name for folder in cells}):
         if len(set(labels.values())) == len(labels):

@@ -1,4 +1,4 @@
-"""The tests between judged models: which pairs, by which test, with which interval."""
+"""The tests between judged models: their pairs, tests and intervals."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from halo_report.read.pairwise import PairTest, pair_test, with_holm
 from halo_statistics import POINTS, paired_difference
 
 FEW = 5
-"""Models up to which all pairs are tested; of more, each against the first."""
+"""Largest number of models for testing all pairs. With more, each is tested against the first."""
 LEVEL = 0.05
-"""The level at which a difference counts as shown, after Holm's correction."""
+"""Significance level after Holm's correction."""
 
 
 @dataclass(frozen=True)
 class ModelPair:
-    """Two judged models and what is known of their difference.
+    """Two judged models and the difference between them.
 
     Attributes:
-        first: The one whose win rate comes first in the difference.
-        second: The other one.
+        first: The first model.
+        second: The second model.
         test: The test, corrected for all pairs together.
-        difference: Win rate of the first less that of the second, failures left out: over the
-            prompts that both have where these are paired, else over those of each.
-        low: Lower end of the interval of the difference; None where prompts are not paired.
-        high: Upper end.
+        difference: Win rate of the first minus win rate of the second, without failures. If prompts
+            are paired it is over the prompts that both have, else over all prompts of each.
+        low: Lower end of the difference's interval; None if prompts are not paired.
+        high: Upper end of the difference's interval; None if prompts are not paired.
     """
 
     first: JudgedModel
@@ -40,21 +40,21 @@ class ModelPair:
 
     @property
     def is_shown(self) -> bool:
-        """Whether the difference is shown at the level, after the correction."""
+        """Whether the difference is significant after the correction."""
         return self.test.p_holm < LEVEL
 
 
 def pair_tests(
     models: Sequence[JudgedModel], baseline: JudgedModel | None, confidence: float
 ) -> list[ModelPair]:
-    """Returns the pairs: all with the baseline, else all of a few, else all with the first.
+    """Returns the pairs with the baseline, or all pairs of few models, or the pairs with the first.
 
     Args:
-        models: At least two.
-        baseline: One of them, or None.
+        models: At least two models.
+        baseline: One of the models, or None.
         confidence: Confidence of the intervals of differences, in (0, 1).
     """
-    # A model of which every comparison failed has no win rate to test.
+    # If all comparisons of a model failed, it has no win rate to test.
     scored = [model for model in models if model.cell.rate and model.cell.rate.main]
     pairs = _pairs(scored, baseline)
     tests = with_holm([pair_test(a.cell, b.cell, "left out") for a, b in pairs])
@@ -77,7 +77,7 @@ def _pairs(
 
 
 def _difference(test: PairTest, confidence: float) -> tuple[float, float | None, float | None]:
-    """Returns the difference with its bootstrap interval, over the prompts that both have."""
+    """Returns the difference over the prompts that both have, with its bootstrap interval."""
     if test.test != "mcnemar" or test.n == 0:
         return test.difference, None, None
     paired = paired_difference(_points(test.a), _points(test.b), confidence=confidence)

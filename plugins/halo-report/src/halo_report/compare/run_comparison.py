@@ -1,4 +1,4 @@
-"""The whole of a comparison: judged models, tests, what was unlike, what can be concluded."""
+"""A complete comparison: judged models, tests, differing conditions and the conclusion."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from halo_report.compare.pair_tests import LEVEL, ModelPair, pair_tests
 from halo_report.compare.spec_difference import Difference, spec_differences
 
 NAMED = 4
-"""Pairs that are named one by one; of more, their number is told."""
+"""Largest number of pairs that are named one by one. For more, only their number is given."""
 
 
 @dataclass(frozen=True)
 class RunComparison:
-    """What `halo compare` tells.
+    """The result of `halo compare`.
 
     Attributes:
         models: The judged models.
-        conditions: How each of them was judged.
-        baseline: What all are tested against; None where pairs are chosen otherwise.
+        conditions: The conditions under which each model was judged.
+        baseline: The model that all are tested against; None if pairs are chosen otherwise.
         confidence: Confidence of every interval.
         pairs: The tests.
-        unlike: A sentence for each condition that is not the same for all.
-        left_out: A sentence for each cell of a suite without verdicts.
-        differences: Where the runs' resolved specs differ.
-        conclusion: What can be concluded, and what cannot.
+        unlike: One sentence for each condition that differs between models.
+        left_out: One sentence for each cell of a suite without verdicts.
+        differences: The differences between the runs' resolved specs.
+        conclusion: The text that says what can and what cannot be concluded.
     """
 
     models: Sequence[JudgedModel]
@@ -53,15 +53,15 @@ def compare_runs(
     """Returns the comparison of runs.
 
     Args:
-        names: Runs, suites and ``RUN:STAGE``, as the command is given them.
-        workspace: Where names are looked for.
-        judge_stage: The judge stage where a name has none; None for the last of each run.
-        baseline: The run that all others are tested against; None for all pairs of a few.
+        names: Runs, suites and ``RUN:STAGE``, as the command receives them.
+        workspace: The workspace that contains them.
+        judge_stage: The judge stage for names without one; None for the last stage of each run.
+        baseline: The run that all others are tested against; None tests all pairs of few runs.
         confidence: Confidence of every interval, in (0, 1).
 
     Raises:
         PathError: When there is no such run or suite.
-        UserError: When there are no two judged models, or the baseline is none of them.
+        UserError: When there are fewer than two judged models, or the baseline is none of them.
     """
     named = read_judged_models(names, workspace, judge_stage, confidence)
     models = named.models
@@ -82,12 +82,11 @@ def compare_runs(
 
 
 def conclusion(pairs: Sequence[ModelPair], *, alike: bool) -> str:
-    """Returns what can be concluded, and what cannot.
+    """Returns the text that says what can and what cannot be concluded.
 
     Args:
-        pairs: The tests, of which a difference counts as shown at the level of 5 % after Holm's
-            correction.
-        alike: Whether all were sampled and judged in the same way.
+        pairs: The tests. A difference is significant at the 5 % level after Holm's correction.
+        alike: Whether all models were sampled and judged in the same way.
     """
     if not pairs:
         return "Nothing can be concluded: no two of the runs have a scored comparison."
@@ -118,7 +117,7 @@ def _better(pair: ModelPair) -> str:
 
 
 def _not_shown(pairs: Sequence[ModelPair]) -> str:
-    """Returns what stays open: a difference that is not shown may be there all the same."""
+    """Returns the part about pairs without a significant difference, which may still differ."""
     if not pairs:
         return ""
     if len(pairs) <= NAMED:

@@ -1,4 +1,4 @@
-"""Where trees of options differ: the paths, and what stands there in each of them."""
+"""Finds the differences between trees of options: the paths, and each tree's value there."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from halo_report.read.run_data import spec_tree
 
 NOTHING = "none"
 NAMED = 3
-"""Trees with the same value that are named; of more, their number is told."""
+"""Largest number of trees with the same value that are named. For more, their number is given."""
 _NOT_COMPARED = ("name", "tracking", "reports")
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A path at which trees differ.
+    """A path where trees differ.
 
     Attributes:
-        path: The keys, joined with dots; "" for the whole.
-        values: Label to the value there, as text.
+        path: The keys, joined with dots; "" for the whole tree.
+        values: Each tree's value there as text, by label.
     """
 
     path: str
@@ -29,11 +29,10 @@ class Difference:
 
 
 def spec_differences(runs: Mapping[str, str]) -> list[Difference]:
-    """Returns where resolved specs differ; name, trackers and reports are not compared.
+    """Returns the differences between resolved specs, except name, trackers and reports.
 
     Args:
-        runs: Label to the text of its ``spec.resolved.yaml``; empty and damaged ones are passed
-            over.
+        runs: The texts of ``spec.resolved.yaml`` by label. Empty and damaged texts are skipped.
     """
     trees = {label: spec_tree(text) for label, text in runs.items()}
     return differences(
@@ -46,13 +45,13 @@ def spec_differences(runs: Mapping[str, str]) -> list[Difference]:
 
 
 def differences(trees: Mapping[str, Any]) -> list[Difference]:
-    """Returns the paths at which trees differ, in the order of the first tree.
+    """Returns the paths where trees differ, in the order of the first tree.
 
-    Two components of different names differ as a whole, and so do lists of different lengths. Where
-    something is there in some trees only, those are compared with each other besides.
+    Two components with different names differ as a whole, and so do lists of different lengths. If
+    only some trees have a value, these trees are also compared with each other.
 
     Args:
-        trees: Label to tree. None is the same as no value.
+        trees: The trees by label. None is the same as no value.
 
     >>> differences({"a": {"beta": 0.1, "n": 1}, "b": {"beta": 0.2, "n": 1}})
     [Difference(path='beta', values={'a': '0.1', 'b': '0.2'})]
@@ -61,7 +60,7 @@ def differences(trees: Mapping[str, Any]) -> list[Difference]:
 
 
 def difference_text(difference: Difference) -> str:
-    """Returns a difference as one line: of two trees what was and what is.
+    """Returns a difference as one line; for two trees it is ``first -> second``.
 
     >>> difference_text(Difference("loss.beta", {"a": "0.1", "b": "0.2"}))
     'loss.beta: 0.1 -> 0.2'
@@ -88,7 +87,7 @@ def _differences(path: str, trees: Mapping[str, Any]) -> list[Difference]:
     children = _children(values)
     if children is None:
         whole = Difference(path, {label: _text(value) for label, value in trees.items()})
-        # That a third run lacks the whole must not hide where the other two differ inside.
+        # If a third run lacks the whole value, the difference of the other two must still show.
         present = {label: value for label, value in trees.items() if value is not None}
         inside = _differences(path, present) if len(present) < len(trees) else []
         lacking = dict.fromkeys(trees, NOTHING)
@@ -101,9 +100,9 @@ def _differences(path: str, trees: Mapping[str, Any]) -> list[Difference]:
 
 
 def _children(values: Sequence[Any]) -> list[Any] | None:
-    """Returns the keys below which trees are to be compared; None to compare them as a whole."""
+    """Returns the keys to compare one by one; None to compare the values as a whole."""
     if all(isinstance(value, Mapping) for value in values):
-        # The options of two components have nothing to do with each other, whatever their names.
+        # The options of different components are unrelated, even if they have the same names.
         if len({value.get("use") for value in values}) > 1:
             return None
         return list(dict.fromkeys(key for value in values for key in value))
@@ -118,7 +117,7 @@ def _child(tree: Any, key: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    """Returns a value in short: of a component its name."""
+    """Returns a short text for a value; for a component, its name."""
     if value is None:
         return NOTHING
     if isinstance(value, Mapping):

@@ -1,1 +1,1 @@
-"""Figures of runs, suites and losses, drawn with matplotlib without pyplot."""
+"""Figures of runs, suites and losses, drawn by matplotlib without pyplot."""

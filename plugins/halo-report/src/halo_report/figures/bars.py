@@ -1,4 +1,4 @@
-"""Win rates with intervals, of a run's judge stages and per method and size; lengths alike."""
+"""Bars of win rates with intervals and of lengths, per judge stage or per method and size."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from halo_statistics.win_rate import WinRate
 GROUP = 0.84
 """Share of a column's width that its bars take."""
 NO_DIFFERENCE = 0.5
-"""The win rate of a model that is as good as what it is judged against."""
+"""The win rate of a model that is as good as its rival."""
 Bars = Sequence[JudgedCell]
 Draw = Callable[[Axes, Sequence[float], float, Bars, str], None]
-"""Draws the bars of a series: places, width, cells and colour."""
+"""Function that draws the bars of a series from places, width, cells and colour."""
 
 
 def win_rate_figure(rates: Mapping[str, WinRate]) -> Plot | None:
-    """Returns the win rate of each judge stage with its interval, or None without any.
+    """Returns the figure of each judge stage's win rate and interval, or None without stages.
 
     Args:
-        rates: Stage id to win rate; drawn from top to bottom.
+        rates: Win rates by stage id, drawn from top to bottom.
     """
     shown = {id_: rate for id_, rate in rates.items() if rate.main}
     if not shown:
@@ -74,7 +74,7 @@ def _bar(
 
 
 def win_bars(matrix: CellMatrix) -> Plot | None:
-    """Returns win rate - 0.5 with intervals as bars, or None where nothing was judged."""
+    """Returns bars of win rate - 0.5 with intervals, or None if nothing was judged."""
     if not matrix.judged:
         return None
 
@@ -91,9 +91,9 @@ def win_bars(matrix: CellMatrix) -> Plot | None:
 
 
 def length_bars(matrix: CellMatrix) -> Plot | None:
-    """Returns lengths as bars: the median, with the mean as a stroke; None without lengths.
+    """Returns bars of the median lengths, with strokes for the means; None without lengths.
 
-    Where no median is known the bar is the mean.
+    If a median is not known, the bar is the mean.
     """
     there = {key for key, cell in matrix.cells.items() if cell.lengths}
     if not there:
@@ -116,7 +116,7 @@ def length_bars(matrix: CellMatrix) -> Plot | None:
 def _bars(
     matrix: CellMatrix, name: str, caption: str, unit: str, there: Set[tuple[str, str]], draw: Draw
 ) -> Plot:
-    """Returns a plot in which the cells of `there` have a bar, and the others a cross."""
+    """Returns a plot with bars for the cells in `there` and crosses for the others."""
     colours = series_colours(matrix.series)
     count = len(matrix.series)
     width = GROUP / count
@@ -131,7 +131,7 @@ def _bars(
             shown = [x for x in matrix.xs if (x, series) in there]
             cells = [matrix.cells[x, series] for x in shown]
             draw(axes, [places[x] for x in shown], 0.92 * width, cells, colours[series])
-            # A cross says that a cell has no result; where no cell was asked for stands nothing.
+            # A cross means that a cell has no result. Places without a cell stay empty.
             asked = {x for x, name in matrix.cells if name == series}
             absent += [places[x] for x in matrix.xs if x in asked and x not in shown]
         _legend(figure, axes, matrix, colours, absent)

@@ -1,4 +1,4 @@
-"""The colours of figures and pages: Okabe and Ito's, told apart by colour-blind readers."""
+"""Colours of figures and pages, by Okabe and Ito; colour-blind readers can distinguish them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PURPLE = "#cc79a7"
 SKY = "#56b4e9"
 
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
-"""In the order of use."""
+"""Colours of series, in the order of use."""
 
 MEANINGS = {
     "desirable": BLUE,
@@ -23,19 +23,19 @@ MEANINGS = {
     "undesirable": VERMILION,
     "rejected": VERMILION,
 }
-"""What always has the same colour."""
+"""Meanings that always have the same colour."""
 
 
 PALEST = 0.6
-"""How far the first of a family is from its hue to white."""
+"""Distance of a family's first colour from its hue towards white, from 0 to 1."""
 
 
 def series_colours(names: Sequence[str]) -> dict[str, str]:
     """Returns a colour for each name.
 
-    Names that begin with the same letters (``pythia1-4b``, ``pythia2-8b``) are a family.
-    Where there are as few families as colours, each has a hue, light for its first member and dark
-    for its last; names without a common beginning are told apart by hue.
+    Names that begin with the same letters (``pythia1-4b``, ``pythia2-8b``) are a family. If there
+    are enough colours, each family has one hue, from light for its first member to dark for its
+    last. Names without a common beginning have different hues.
 
     >>> list(series_colours(["a", "b"]).values())
     ['#0072b2', '#d55e00']

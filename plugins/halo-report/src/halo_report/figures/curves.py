@@ -1,4 +1,4 @@
-"""Learning curves over the steps: of one stage, and of methods next to each other."""
+"""Learning curves over the steps, for one stage or for several methods side by side."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from halo_report.read.cell_matrix import CellMatrix
 from halo_report.read.run_data import Curve, StageData
 
 WIDTH, HEIGHT = 3.6, 2.3
-"""In inches of 72 points."""
+"""Width and height of a figure, in inches of 72 points."""
 FEW = 30
-"""Curves of so few points show the points."""
+"""Largest number of points of a curve at which the points are marked."""
 
 NATS = frozenset({"sft", "dpo"})
-"""Losses that are negative log-probabilities."""
+"""Losses whose unit is nats, because they are negative log-probabilities."""
 PANEL_WIDTH = 3.3
-"""Of a panel of a method, in inches."""
+"""Width of a method's panel, in inches."""
 POINTS = 300
-"""A curve of more points is thinned out to about so many."""
+"""Approximate number of points to which longer curves are reduced."""
 PANELS: Mapping[str, Sequence[str]] = {
     "loss": ("train/loss",),
     "implied reward": (
@@ -35,19 +35,19 @@ PANELS: Mapping[str, Sequence[str]] = {
     ),
     "reference point (nats)": ("policy/reference_point",),
 }
-"""Label of the y axis to the metrics of a panel."""
+"""The metrics of each panel, by the label of its y axis."""
 LOSING = ("rewards/undesirable", "rewards/rejected")
-"""Shown as dashes."""
+"""Metrics that are drawn with dashed lines."""
 
 
 def curve_figures(stage: StageData) -> list[Plot]:
-    """Returns the figures of what a stage logged over its steps."""
+    """Returns the figures of the metrics that a stage logged over its steps."""
     figures = (loss_figure(stage), rewards_figure(stage), reference_point_figure(stage))
     return [figure for figure in figures if figure]
 
 
 def loss_figure(stage: StageData) -> Plot | None:
-    """Returns the loss in training and evaluation over the steps, or None without one."""
+    """Returns the figure of the training and evaluation loss, or None without a loss."""
     unit = " (nats)" if stage.loss in NATS else ""
     names = {"train/loss": "train"}
     for name in stage.curves:
@@ -57,7 +57,7 @@ def loss_figure(stage: StageData) -> Plot | None:
 
 
 def rewards_figure(stage: StageData) -> Plot | None:
-    """Returns the rewards of both sides over the steps, or None without any."""
+    """Returns the figure of the rewards of both sides, or None without rewards."""
     sides = ("desirable", "undesirable", "chosen", "rejected")
     curves = _pick(stage, {f"rewards/{side}": side for side in sides})
     return _figure(
@@ -66,7 +66,7 @@ def rewards_figure(stage: StageData) -> Plot | None:
 
 
 def reference_point_figure(stage: StageData) -> Plot | None:
-    """Returns the reference point over the steps, or None without one."""
+    """Returns the figure of the reference point, or None without one."""
     curves = _pick(stage, {"policy/reference_point": "reference point"})
     return _figure(stage, "reference point", curves, "reference point (nats)", zero=True)
 
@@ -110,7 +110,7 @@ def _figure(
 
 
 def method_curves(matrix: CellMatrix) -> list[Plot]:
-    """Returns a figure for each column whose cells were trained, with a line per series."""
+    """Returns one figure for each column with trained cells, with one line per series."""
     plots = []
     for x in matrix.xs:
         trained = {
@@ -162,7 +162,7 @@ def _unit(unit: str, trained: Mapping[str, StageData]) -> str:
 
 
 def thin_curve(curve: Curve) -> Curve:
-    """Returns about `POINTS` points of a curve, evenly spaced and with the last one."""
+    """Returns about `POINTS` evenly spaced points of a curve, including the last one."""
     stride = max(1, len(curve) // POINTS)
     points = list(curve.items())
     return dict([*points[:-1:stride], *points[-1:]])

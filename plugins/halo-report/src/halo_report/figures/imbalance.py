@@ -1,4 +1,4 @@
-"""Figure 6: the win rate over the fraction of the desirable or undesirable data kept."""
+"""Figure 6: win rate against the fraction of the desirable or undesirable data that is kept."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from halo_statistics.intervals import Proportion
 def imbalance_figure(
     points: Sequence[ImbalancePoint], lines: Mapping[str, JudgedCell], failures: Failures
 ) -> Plot | None:
-    """Returns the curves with their intervals, or None without a judged cell.
+    """Returns the figure of the curves with their intervals, or None without a judged cell.
 
     Args:
         points: The points of all curves.
-        lines: Label to a cell that is drawn as a horizontal line over its interval.
-        failures: How comparisons without a verdict count.
+        lines: Cells that are drawn as horizontal lines with their intervals, by label.
+        failures: Whether comparisons without a verdict are losses or left out.
     """
     curves: dict[str, list[tuple[float, Proportion]]] = {}
     for point in sorted(points, key=lambda point: point.fraction):
@@ -54,7 +54,7 @@ def imbalance_figure(
 def _curve(
     axes: Axes, points: Sequence[tuple[float, Proportion]], label: str, place: int, count: int
 ) -> None:
-    # Curves that share a fraction would hide each other's intervals: each is moved a little.
+    # Curves with the same fraction would hide each other's intervals, so each is moved a little.
     aside = 1 + 0.05 * (place - (count - 1) / 2)
     shares = [share for _, share in points]
     reach = [[s.rate - s.low for s in shares], [s.high - s.rate for s in shares]]

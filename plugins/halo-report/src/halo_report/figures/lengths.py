@@ -1,4 +1,4 @@
-"""How long the completions of each sampling stage and the targets are."""
+"""Lengths of the completions of each sampling stage and of the targets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TARGET = "target"
 
 
 def completion_lengths(stages: Sequence[StageData]) -> dict[str, list[int]]:
-    """Returns stage id (and ``"target"``) to the number of tokens of each completion.
+    """Returns the number of tokens of each completion, by stage id or ``"target"``.
 
     The target of a prompt that several stages sampled is counted once.
     """
@@ -32,7 +32,7 @@ def completion_lengths(stages: Sequence[StageData]) -> dict[str, list[int]]:
 
 
 def lengths_figure(lengths: Mapping[str, Sequence[int]]) -> Plot | None:
-    """Returns a box per stage: quartiles, whiskers from 5 % to 95 %; None without samples."""
+    """Returns one box per stage with quartiles and whiskers from 5 % to 95 %; None if empty."""
     if not lengths:
         return None
 

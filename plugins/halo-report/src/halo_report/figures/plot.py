@@ -1,4 +1,4 @@
-"""Figures that stand within a page as SVG text and are written to files of their own."""
+"""Figures that are embedded in a page as SVG text and also written to separate files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 INK = "#010203"
-"""Stands for the page's text colour, which is dark or light; no series has it."""
+"""Placeholder for the page's text colour, which is dark or light. No series has this colour."""
 STYLE = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -56,9 +56,9 @@ class Plot:
     """A figure before it is drawn.
 
     Attributes:
-        name: Name of its files, without an ending; unique within a page.
-        caption: What it shows, for people.
-        paint: Adds axes to a figure and draws on them.
+        name: Name of its files without an ending, unique within a page.
+        caption: Description of the figure for readers.
+        paint: Function that adds axes to a figure and draws on them.
         width: Width in inches of 72 points.
         height: Height in inches of 72 points.
     """
@@ -71,13 +71,13 @@ class Plot:
 
 
 def on_axes(paint: Callable[[Axes], None]) -> Callable[[Figure], None]:
-    """Returns what paints a figure of a single pair of axes."""
+    """Returns a function that paints a figure with a single pair of axes."""
     return lambda figure: paint(figure.add_subplot())
 
 
 def svg_element(plot: Plot) -> str:
-    """Returns the plot as an ``<svg>`` element for a page, its ink in the page's text colour."""
-    # Without a salt matplotlib draws ids at random, and the same run gives another page each time.
+    """Returns the plot as an ``<svg>`` element for a page, with ink in the page's text colour."""
+    # Without a salt matplotlib's ids are random, and the same run gives another page each time.
     settings: Any = {**STYLE, "svg.hashsalt": plot.name}
     with rc_context(settings):
         figure = Figure(figsize=(plot.width, plot.height), layout="constrained")
@@ -88,9 +88,9 @@ def svg_element(plot: Plot) -> str:
 
 
 def _within_a_page(document: str, name: str) -> str:
-    """Returns the SVG element of a document, its ids made unique, to stand within a page."""
+    """Returns the SVG element of a document with unique ids, so that a page can contain it."""
     element = document[document.index("<svg") :].replace(INK, "currentColor")
-    # All figures of a page share one document, in which matplotlib's own ids would collide.
+    # All figures of a page are in one document, where matplotlib's own ids would collide.
     prefix = re.sub(r"[^A-Za-z0-9]+", "-", name)
     element = re.sub(r'\bid="', f'id="{prefix}-', element)
     element = re.sub(r'href="#', f'href="#{prefix}-', element)
@@ -99,20 +99,20 @@ def _within_a_page(document: str, name: str) -> str:
 
 
 def svg_file(element: str) -> str:
-    """Returns an element that `svg_element` made as an SVG file, on white paper."""
+    """Returns an element of `svg_element` as the text of an SVG file, on white paper."""
     paper = f'<svg style="background: {PAPER}" '
     return element.replace("<svg ", paper, 1).replace("currentColor", PAPER_INK)
 
 
 def save(plot: Plot, path: Path) -> Path:
-    """Returns the file that the plot was written to, on white paper; it is whole or not there.
+    """Writes the plot to a file on white paper and returns the file, which is never incomplete.
 
     Args:
-        plot: What to draw.
-        path: Its ending is one of `FORMATS`. The same plot gives the same bytes.
+        plot: The plot to draw.
+        path: A path with an ending of `FORMATS`. The same plot gives the same bytes.
 
     Raises:
-        ValueError: When the ending is none of these.
+        ValueError: When the ending is none of `FORMATS`.
     """
     kind = path.suffix.removeprefix(".").lower()
     if kind not in FORMATS:

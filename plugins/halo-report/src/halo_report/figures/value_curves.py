@@ -1,4 +1,4 @@
-"""Figure 4: the value functions that losses impute to people, and how steep they are."""
+"""Figure 4: the value functions that losses assume people have, and their slopes."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from halo_report.values.sampled import SampledValue
 from halo_report.values.yardsticks import yardsticks
 
 SPAN = 4.0
-"""The largest gain of a figure, in reward units."""
+"""Largest gain of a figure, in reward units."""
 DASHES = ("-", "--", "-.", ":")
 _STEEP = 2.6
-"""Where the axis of slopes ends: the yardstick's grows without bound."""
+"""Upper end of the axis of slopes. The slope of the yardstick grows without bound."""
 
 
 def value_figure(values: Sequence[ImpliedValue], *, span: float = SPAN) -> Plot | None:
-    """Returns the figure of value functions, with the yardstick; None without any.
+    """Returns the figure of value functions and the yardstick; None without value functions.
 
     Args:
-        values: Those that declare no value function are left out.
-        span: The largest gain to show.
+        values: The losses' values. Losses that declare no value function are left out.
+        span: Largest gain to show.
 
     Raises:
         PluginError: When a declared function raises or returns no number.
@@ -50,7 +50,7 @@ def value_figure(values: Sequence[ImpliedValue], *, span: float = SPAN) -> Plot 
     rows = -(-(len(declared) + len(known)) // 4)
     return Plot(
         "value-functions",
-        "What the losses impute to people: value (left) and sensitivity, the size of its slope "
+        "What the losses assume about people: value (left) and sensitivity, the size of its slope "
         "(right)",
         paint,
         width=8.0,

@@ -1,1 +1,1 @@
-"""The pages: of a run, of suites and runs, and of a file of counts."""
+"""The pages of a run, of suites and runs, and of a file of counts."""

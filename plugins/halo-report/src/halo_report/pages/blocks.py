@@ -1,4 +1,4 @@
-"""The blocks of a page that cells give: win rates, lengths and imbalance, with their tables."""
+"""The blocks of a page about cells: win rates, lengths and imbalance, with their tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ READING = {
 
 
 def win_block(matrix: CellMatrix, tests: Sequence[PairTest]) -> PageBlock | None:
-    """Returns the win rates with counts, intervals and tests; None where nothing was judged."""
+    """Returns the block of win rates with counts, intervals and tests; None without win rates."""
     plot = win_bars(matrix)
     if plot is None:
         return None
@@ -32,7 +32,7 @@ def win_block(matrix: CellMatrix, tests: Sequence[PairTest]) -> PageBlock | None
 
 
 def wins_table(matrix: CellMatrix) -> TableView:
-    """Returns the wins at one glance: a row per column of the figure, a column per series."""
+    """Returns a table of the wins: one row per column of the figure, one column per series."""
     rows = [
         [matrix.label(x), *(_wins(matrix.cells.get((x, series))) for series in matrix.series)]
         for x in matrix.xs
@@ -73,7 +73,7 @@ def _counts(cell: JudgedCell) -> list[str]:
 
 
 def above_half(share: Proportion | None) -> str:
-    """Returns win rate - 0.5 with its interval, as the report gives it; "none" without one."""
+    """Returns win rate - 0.5 and its interval in the report's form; "none" without a win rate."""
     if share is None:
         return "none"
     rate, low, high = (value - 0.5 for value in (share.rate, share.low, share.high))
@@ -116,7 +116,7 @@ def _test_row(matrix: CellMatrix, test: PairTest) -> list[str]:
 
 
 def length_block(matrix: CellMatrix) -> PageBlock | None:
-    """Returns the lengths with their table, or None where none are known."""
+    """Returns the block of lengths with their table, or None if no lengths are known."""
     plot = length_bars(matrix)
     if plot is None:
         return None
@@ -151,14 +151,14 @@ def row_names(matrix: CellMatrix, cell: JudgedCell) -> list[str]:
 def imbalance_tests(
     points: Sequence[ImbalancePoint], lines: Mapping[str, JudgedCell], failures: Failures
 ) -> dict[tuple[int, str], PairTest]:
-    """Returns the tests of every cell of the curves against every line: one family.
+    """Returns the tests of every cell of the curves against every line, as one family.
 
-    The keys are the cell's place in `points`, and the line.
+    The keys are the cell's position in `points` and the line's label.
 
     Args:
         points: The points of the curves.
-        lines: Label to the cell of a horizontal line.
-        failures: How comparisons without a verdict count.
+        lines: The cells of the horizontal lines, by label.
+        failures: Whether comparisons without a verdict are losses or left out.
     """
     places = {
         (place, name): (id(point.cell), name)
@@ -166,7 +166,7 @@ def imbalance_tests(
         for name, cell in lines.items()
         if share_of(point.cell, failures) and share_of(cell, failures)
     }
-    # A cell that ends both curves is tested once, or the correction would be for too many tests.
+    # A cell at the end of both curves is tested once, so that the correction counts it once.
     pairs = {key: (points[place].cell, lines[name]) for (place, name), key in places.items()}
     family = with_holm([pair_test(*pair, failures) for pair in pairs.values()])
     tests = dict(zip(pairs, family, strict=True))
@@ -179,13 +179,13 @@ def imbalance_fields(
     failures: Failures,
     counts: Callable[[JudgedCell], dict[str, Any]],
 ) -> list[dict[str, Any]]:
-    """Returns the curves as `--json` has them: each cell's counts, and its tests.
+    """Returns the curves as `--json` prints them: each cell's counts and tests.
 
     Args:
         points: The points of the curves.
-        lines: Label to the cell of a horizontal line.
-        failures: How comparisons without a verdict count.
-        counts: Gives the fields of a cell's counts.
+        lines: The cells of the horizontal lines, by label.
+        failures: Whether comparisons without a verdict are losses or left out.
+        counts: Function that returns the fields of a cell's counts.
     """
     tests = imbalance_tests(points, lines, failures)
     return [
@@ -206,7 +206,7 @@ def imbalance_fields(
 def imbalance_block(
     points: Sequence[ImbalancePoint], lines: Mapping[str, JudgedCell], failures: Failures
 ) -> PageBlock | None:
-    """Returns the curve with counts, intervals and tests against the lines, or None."""
+    """Returns the block of the curve with counts, intervals and tests against lines, or None."""
     plot = imbalance_figure(points, lines, failures)
     if plot is None:
         return None

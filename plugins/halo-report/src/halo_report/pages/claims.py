@@ -1,10 +1,10 @@
 """The report's claims about its 77 models, and which of them the authors' counts support.
 
-A claim is a list of comparisons, each with what the claim says of it. At `LEVEL`, two-sided:
+A claim is a list of comparisons, each with a statement of the claim. At `LEVEL`, two-sided:
 
 * ``better``: the first has the higher win rate, and the difference is significant;
-* ``not better``: the first is not significantly better. That is what such counts can say of "no
-  advantage"; it does not say that both are equal;
+* ``not better``: the first is not significantly better. Counts can say no more about "no
+  advantage"; this does not mean that both are equal;
 * ``not worse``: the first is not significantly worse ("competitive", "as good as").
 """
 
@@ -23,27 +23,27 @@ LEVEL = 0.05
 
 Says = Literal["better", "not better", "not worse"]
 ClaimedPair = tuple[str, str, str, Says]
-"""The first method, the second, the model, and what the claim says of the first."""
+"""The first method, the second method, the model, and the claim's statement about the first."""
 
 PYTHIA = ("pythia1-4b", "pythia2-8b", "pythia6-9b", "pythia12-0b")
 LLAMA = ("llama7b", "llama13b", "llama30b")
 SMALL = (*PYTHIA[:3], "llama7b")
 """Models of at most 7B parameters."""
 FIGURE_2 = ("csft", "slic", "ppo", "dpo")
-"""What the report's section 3 compares with SFT."""
+"""Methods that the report's section 3 compares with SFT."""
 DROPPED = 0.1
-"""The fraction kept of which the report says that it still exceeds DPO."""
+"""The fraction of data kept at which, according to the report, KTO still exceeds DPO."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What the report says.
+    """A claim of the report.
 
     Attributes:
-        id: For `--json`.
+        id: Name of the claim in `--json`.
         text: The claim.
-        source: Where the report makes it.
-        pairs: What follows from it.
+        source: Place of the claim in the report.
+        pairs: The comparisons that follow from it.
     """
 
     id: str
@@ -54,12 +54,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class Finding:
-    """A comparison of a claim and what came out.
+    """A comparison of a claim and its result.
 
     Attributes:
-        label: What was compared, for people.
-        says: What the claim says of the first.
-        test: The test; its family is the claim.
+        label: Description of the comparison for readers.
+        says: The claim's statement about the first.
+        test: The test, corrected within the claim.
     """
 
     label: str
@@ -67,7 +67,7 @@ class Finding:
     test: PairTest
 
     def holds(self, *, with_holm: bool = False) -> bool:
-        """Returns whether what the claim says came out."""
+        """Returns whether the result agrees with the claim."""
         p = self.test.p_holm if with_holm else self.test.p
         if self.says == "better":
             return self.test.difference > 0 and p < LEVEL
@@ -82,8 +82,8 @@ class ClaimVerdict:
     """A claim with its findings.
 
     Attributes:
-        claim: What the report says.
-        findings: What the counts say of each of its comparisons.
+        claim: The claim of the report.
+        findings: The result of each of its comparisons.
     """
 
     claim: Claim
@@ -96,7 +96,7 @@ class ClaimVerdict:
 
     @property
     def summary(self) -> str:
-        """Returns in how many comparisons it holds, and why not in the others."""
+        """Returns in how many comparisons the claim holds, and why it fails in the others."""
         failed = [finding for finding in self.findings if not finding.holds()]
         total = len(self.findings)
         share = f"holds in {total - len(failed)} of {total} comparisons"
@@ -104,10 +104,10 @@ class ClaimVerdict:
 
 
 def check_claims(counts: WinCounts) -> list[ClaimVerdict]:
-    """Returns the verdicts on the claims of which the counts have every comparison.
+    """Returns the verdicts on the claims whose comparisons are all in the counts.
 
     Args:
-        counts: Counts in which the models and methods have the authors' names.
+        counts: Counts with the authors' names of models and methods.
     """
     cells = counts.matrix.cells
     failures = counts.matrix.failures

@@ -1,4 +1,4 @@
-"""The page and the JSON object that a file of counts gives."""
+"""The page and the JSON object of a file of counts."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from halo_statistics.significance import p_text
 
 
 def counts_page(counts: WinCounts, source: str) -> tuple[ReportPage, dict[str, Any]]:
-    """Returns the page of a file of counts, and what `--json` prints of it.
+    """Returns the page of a file of counts, and the object that `--json` prints.
 
     Args:
-        counts: What the file holds.
-        source: The file, for the page.
+        counts: The content of the file.
+        source: The file's name on the page.
     """
     matrix = counts.matrix
     tests = pairwise_tests(matrix)
@@ -50,14 +50,14 @@ def counts_page(counts: WinCounts, source: str) -> tuple[ReportPage, dict[str, A
 
 
 def baselines(counts: WinCounts) -> dict[str, JudgedCell]:
-    """Returns the lines of the imbalance curve: DPO on all data, of the same model."""
+    """Returns the lines of the imbalance curve: DPO of the same model on all data."""
     models = dict.fromkeys(point.cell.series for point in counts.points)
     cells = {model: counts.matrix.cells.get(("dpo", model)) for model in models}
     return {f"DPO, {counts.matrix.label(m)}": cell for m, cell in cells.items() if cell}
 
 
 def _value_block() -> PageBlock | None:
-    """Returns the report's Figure 4, which is of closed forms and not of counts."""
+    """Returns the report's Figure 4, which shows closed forms and does not use the counts."""
     plot = value_figure(figure_4())
     if plot is None:
         return None

@@ -1,4 +1,4 @@
-"""HTML documents of the package's templates, and the files that a page and its figures make."""
+"""HTML documents from the package's templates, and the files of a page and its figures."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class TableView:
     """A table under a figure.
 
     Attributes:
-        title: What it shows; the line that unfolds it where it is folded.
+        title: The table's title. A click on it unfolds a folded table.
         header: Titles of the columns.
-        rows: As many texts per row as there are titles.
-        texts: The first so many columns are text, the others numbers.
-        folded: Whether it is shown only when asked for.
-        note: How to read it, or "".
+        rows: Rows with one text for each title.
+        texts: Number of leading columns that are text. The others are numbers.
+        folded: Whether the reader must unfold the table to see it.
+        note: Note on how to read the table, or "".
     """
 
     title: str
@@ -41,13 +41,13 @@ class TableView:
 
 @dataclass(frozen=True)
 class PageBlock:
-    """A figure and what stands under it.
+    """A figure and the tables under it.
 
     Attributes:
         title: The heading.
-        plots: The figures; none for tables alone.
+        plots: The figures; empty if the block has only tables.
         tables: The tables under the figures.
-        note: A text over the figures, or "".
+        note: A text above the figures, or "".
     """
 
     title: str
@@ -58,16 +58,16 @@ class PageBlock:
 
 @dataclass(frozen=True)
 class ReportPage:
-    """What a page shows.
+    """The content of a page.
 
     Attributes:
-        title: The heading of all.
-        blocks: In order.
-        warnings: What is missing, and why.
-        facts: Label to text, at the end.
+        title: The heading of the page.
+        blocks: The blocks in order.
+        warnings: Sentences that say what is missing, and why.
+        facts: Texts by label, shown at the end.
         warned: The heading of the warnings.
-        lead: A sentence under the heading of all, or "".
-        links: Label to address of other pages on the same.
+        lead: A sentence under the heading of the page, or "".
+        links: Addresses of other pages on the same subject, by label.
     """
 
     title: str
@@ -85,12 +85,12 @@ class ReportPage:
 
 
 def write_report(page: ReportPage, folder: Path, name: str = PAGE) -> list[Path]:
-    """Returns the files: the page, ``report.html``, and each figure as PNG and SVG.
+    """Writes and returns the files: the page ``report.html``, and each figure as PNG and SVG.
 
     Args:
         page: The page.
-        folder: Where they go; made if need be.
-        name: What the page's file is called.
+        folder: The folder for the files, which is created if needed.
+        name: Name of the page's file.
 
     Raises:
         PathError: When the folder cannot be written to.
@@ -98,13 +98,13 @@ def write_report(page: ReportPage, folder: Path, name: str = PAGE) -> list[Path]
     files = [folder / name]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Drawing takes seconds: the page and the SVG files share what was drawn once.
+        # Drawing takes seconds, so the page and the SVG files use the same drawing.
         drawn = {plot.name: svg_element(plot) for plot in page.plots}
         for plot in page.plots:
             files.append(save(plot, folder / f"{plot.name}.png"))
             files.append(folder / f"{plot.name}.svg")
             write_text(files[-1], svg_file(drawn[plot.name]))
-        # The page comes last: one that is there has all of its figures beside it.
+        # The page is written last: if it exists, all of its figures exist too.
         write_text(files[0], render_comparison(page, drawn))
     except OSError as error:
         reason = f"cannot be written to: {error.strerror or error}; name another with --out"
@@ -116,18 +116,18 @@ def render_comparison(page: ReportPage, drawn: Mapping[str, str]) -> str:
     """Returns the HTML document. Everything is escaped; it loads nothing and runs nothing.
 
     Args:
-        page: What to show.
-        drawn: Name of each of its figures to the ``<svg>`` element.
+        page: The page.
+        drawn: The ``<svg>`` element of each figure, by name.
     """
     return render("comparison.html.j2", {"page": page, "drawn": drawn})
 
 
 def render(template: str, values: Mapping[str, object]) -> str:
-    """Returns the document that a template gives.
+    """Returns the document of a template.
 
     Args:
-        template: Its file in the package's folder ``templates``.
-        values: Name to value. Text is escaped; figures are put in with the filter ``svg``.
+        template: Name of its file in the package's folder ``templates``.
+        values: The values by name. Text is escaped; the filter ``svg`` inserts figures.
     """
     document: str = _environment().get_template(template).render(values)
     return document
@@ -143,7 +143,7 @@ def number_text(value: float) -> str:
 
 
 def figure_markup(figure: Plot | str) -> Markup:
-    """Returns a figure, or one that is drawn already, as an element that is not escaped."""
+    """Returns a figure, drawn if needed, as an element that is not escaped."""
     return Markup(figure if isinstance(figure, str) else svg_element(figure))
 
 

@@ -1,4 +1,4 @@
-"""The page of a run: one HTML document with its style and figures in it."""
+"""The page of a run: one HTML document that contains its style and figures."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ BIAS_COLUMNS: Mapping[str, str] = {
     "agreement": "orders agree",
     "flip": "flips",
 }
-"""Metric to what its column is called."""
+"""Titles of the columns, by metric."""
 
 
 def render_page(run: RunData, *, samples: int = 20) -> str:
-    """Returns the page of a run, as far as the run got.
+    """Returns the page of a run, finished or not.
 
     Everything from the run is escaped; the page loads nothing and runs nothing.
 
     Args:
-        run: What the run left.
-        samples: Prompts to show with their completions side by side.
+        run: The output of the run.
+        samples: Number of prompts to show with their completions side by side.
     """
     rates = win_rates(run.stages)
     return render(
@@ -57,7 +57,7 @@ def render_page(run: RunData, *, samples: int = 20) -> str:
 
 
 def win_rates(stages: Sequence[StageData]) -> dict[str, WinRate]:
-    """Returns the win rate of each stage that has verdicts, with the interval it asked for."""
+    """Returns the win rate of each stage that has verdicts, with the stage's own confidence."""
     return {stage.id: _win_rate(stage) for stage in stages if stage.verdicts}
 
 
@@ -70,9 +70,9 @@ def _win_rate(stage: StageData) -> WinRate:
 
 
 def run_value_figure(resolved_spec: str) -> Plot | None:
-    """Returns the value functions of a run's losses; None where none of them declares one.
+    """Returns the figure of the losses' value functions; None if no loss declares one.
 
-    A plugin that is gone or broken costs the page this figure, not the page.
+    If a plugin is missing or broken, the page lacks this figure only.
     """
     try:
         return value_figure(run_values(resolved_spec))
@@ -81,7 +81,7 @@ def run_value_figure(resolved_spec: str) -> Plot | None:
 
 
 def run_facts(run: RunData) -> Mapping[str, str]:
-    """Returns what, when and with which versions, label to text; unknown ones are left out."""
+    """Returns the known facts of a run, such as times and versions, by label."""
     facts = {
         "Run": run.name,
         "Started": _moment(run.started),
@@ -106,7 +106,7 @@ def _duration(start: float | None, end: float | None) -> str:
 
 
 def judge_biases(stages: Sequence[StageData]) -> dict[str, list[str]]:
-    """Returns the texts of the columns for each stage that has any of these metrics."""
+    """Returns the texts of the columns for each stage that has one of these metrics."""
     return {
         stage.id: [_metric_text(stage.metrics, name) for name in BIAS_COLUMNS]
         for stage in stages
@@ -125,7 +125,7 @@ def _metric_text(metrics: Mapping[str, float], name: str) -> str:
 
 @dataclass(frozen=True)
 class Badge:
-    """A verdict on a text: by which judge stage, and which."""
+    """A verdict on a text, with its judge stage."""
 
     judge: str
     result: Result
@@ -134,7 +134,7 @@ class Badge:
 
 @dataclass(frozen=True)
 class Column:
-    """A text under the name of the stage that wrote it, or of the target."""
+    """A text with the name of the stage that wrote it, or the target."""
 
     title: str
     text: str
@@ -145,20 +145,20 @@ class Column:
 
 @dataclass(frozen=True)
 class Card:
-    """A prompt and what was said to it."""
+    """A prompt and its completions."""
 
     prompt: Prompt
     columns: Sequence[Column]
 
 
 def side_by_side(stages: Sequence[StageData], count: int) -> list[Card]:
-    """Returns the first prompts that every sampling stage has, in the order they were sampled.
+    """Returns the first prompts that every sampling stage has, in the order of sampling.
 
-    They are not picked: the first `count` of them, good or bad.
+    These are always the first `count` prompts, good or bad.
 
     Args:
         stages: All stages of the run, in order.
-        count: Cards at most.
+        count: Maximum number of cards.
     """
     sampled = {
         stage.id: {sample["prompt_id"]: sample for sample in stage.samples}
@@ -197,11 +197,11 @@ def _card(
 
 
 def _badges(stages: Sequence[StageData]) -> dict[tuple[str, str], list[Badge]]:
-    """Returns (prompt id, completion) to the verdicts on that text."""
+    """Returns the verdicts on each text, by prompt id and completion."""
     badges: dict[tuple[str, str], list[Badge]] = {}
     for stage in stages:
         for verdict in stage.verdicts:
             badge = Badge(stage.id, verdict["result"], verdict["flip"])
-            # A text is known by its prompt and its words: stages that said the same share it.
+            # A text is identified by its prompt and words, so stages with equal texts share it.
             badges.setdefault((verdict["prompt_id"], verdict["completion"]), []).append(badge)
     return badges

@@ -1,4 +1,4 @@
-"""The page and the JSON object that suites and runs give."""
+"""The page and the JSON object of suites and runs."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from halo_report.read.suite_cells import SuiteCells
 from halo_report.values.declared import run_values
 
 NAMED = 6
-"""A sentence on more cells names so many of them."""
+"""Largest number of cells that a sentence names."""
 
 
 @dataclass(frozen=True)
 class ReportPart:
-    """A suite, or some runs, as they are reported.
+    """The reported form of a suite, or of some runs.
 
     Attributes:
         matrix: All cells.
         points: Points of an imbalance curve.
-        lines: Label to the cell of a line across it.
-        specs: Resolved specs, for value functions.
+        lines: The cells of the lines across the curve, by label.
+        specs: Resolved specs, for the value functions.
     """
 
     matrix: CellMatrix
@@ -40,13 +40,13 @@ class ReportPart:
 
 
 def suite_part(suite: SuiteCells, choice: AxisChoice) -> ReportPart:
-    """Returns a suite as it is reported; raises as `suite_matrix` and `imbalance_points` do."""
+    """Returns the reported form of a suite; raises as `suite_matrix` and `imbalance_points` do."""
     points, lines = imbalance_points(suite, choice)
     return ReportPart(suite_matrix(suite, choice), points, lines, suite.specs)
 
 
 def runs_part(cells: Sequence[JudgedCell], specs: Sequence[str]) -> ReportPart:
-    """Returns runs side by side as they are reported."""
+    """Returns the reported form of runs side by side."""
     xs = [cell.x for cell in cells]
     placed = {(cell.x, ""): cell for cell in cells}
     name = xs[0] if len(xs) == 1 else f"{len(xs)} runs"
@@ -56,11 +56,11 @@ def runs_part(cells: Sequence[JudgedCell], specs: Sequence[str]) -> ReportPart:
 def parts_page(
     parts: Sequence[ReportPart], facts: Mapping[str, str]
 ) -> tuple[ReportPage, dict[str, Any]]:
-    """Returns the page of some suites and runs, and what `--json` prints of it.
+    """Returns the page of some suites and runs, and the object that `--json` prints.
 
     Args:
-        parts: In the order of the page.
-        facts: Label to text, for the end of the page.
+        parts: The parts in the order of the page.
+        facts: Texts by label, for the end of the page.
     """
     blocks: list[PageBlock] = []
     payload: dict[str, list[Any]] = {"rows": [], "tests": [], "imbalance": [], "missing": []}
@@ -90,7 +90,7 @@ def _value_block(specs: Sequence[str]) -> PageBlock | None:
     values = {value.label: value for spec in specs for value in run_values(spec)}
     try:
         plot = value_figure(list(values.values()))
-    except HaloError:  # a loss that is broken or gone costs its figure, not the page
+    except HaloError:  # If a loss is broken or missing, only its figure is left out.
         return None
     if plot is None:
         return None
@@ -99,7 +99,7 @@ def _value_block(specs: Sequence[str]) -> PageBlock | None:
 
 
 def _named(blocks: Sequence[PageBlock], part: str) -> list[PageBlock]:
-    """Returns the blocks with titles and files that say of which part they are."""
+    """Returns the blocks with the part's name in their titles and file names."""
     if not part:
         return list(blocks)
     slug = re.sub(r"[^A-Za-z0-9.+-]+", "-", part)
@@ -161,7 +161,7 @@ def _missing(matrix: CellMatrix, cell: JudgedCell) -> dict[str, str]:
 
 
 def _warnings(missing: Sequence[Mapping[str, str]]) -> list[str]:
-    """Returns a sentence for all cells that lack a result for the same reason."""
+    """Returns one sentence for each reason, naming all cells without a result for that reason."""
     names_by_reason: dict[str, list[str]] = {}
     for cell in missing:
         reason = f"{cell['status']}: {cell['why']}" if cell["why"] else cell["status"]

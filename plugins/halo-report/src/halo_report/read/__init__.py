@@ -1,1 +1,1 @@
-"""Reads runs, suites and files of counts, as cells in columns and series."""
+"""Reads runs, suites and files of counts as cells in columns and series."""

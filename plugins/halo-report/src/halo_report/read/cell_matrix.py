@@ -1,4 +1,4 @@
-"""Cells, each a model that was judged, in the columns (x) and series of a comparison."""
+"""Judged models as cells in the columns (x) and series of a comparison."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from halo_statistics.win_rate import Result, WinRate
 
 Failures = Literal["lost", "left out"]
 PENDING = "pending"
-"""The status of a suite's cell that has not ended; without a run it was never begun."""
+"""Status of a suite's cell that has not ended. Without a run, the cell was never started."""
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """How long the completions of a cell are, in tokens.
+    """Lengths of a cell's completions, in tokens.
 
     Attributes:
         mean: The mean.
-        median: The median; None where only the mean is known.
+        median: The median; None if only the mean is known.
     """
 
     mean: float
@@ -30,7 +30,7 @@ class Lengths:
 
 
 def lengths_of(tokens: Sequence[int]) -> Lengths | None:
-    """Returns the lengths of some completions, or None without any."""
+    """Returns the lengths of some completions, or None without completions."""
     return Lengths(fmean(tokens), float(median(tokens))) if tokens else None
 
 
@@ -42,12 +42,12 @@ class JudgedCell:
         x: Its place on the x axis, usually the method.
         series: Its series, usually the size of the model.
         run: The run's folder name, or "".
-        status: ``done``, or why there is nothing: ``missing``, ``failed``, ``running``,
-            ``pending``.
-        why: What is known of that.
-        rate: Its counts; None where nothing was judged.
-        results: Prompt id to result, where they are known one by one.
-        lengths: Lengths of its completions; None where they are not known.
+        status: ``done``, or the reason for a missing result: ``missing``, ``failed``, ``running``
+            or ``pending``.
+        why: Details of the reason, if known.
+        rate: Its counts; None if nothing was judged.
+        results: Results by prompt id, if they are known one by one.
+        lengths: Lengths of its completions; None if they are not known.
         trained: Its last train stage, for curves.
     """
 
@@ -67,8 +67,8 @@ class ImbalancePoint:
     """A model trained on a part of the data: a point of the imbalance curve.
 
     Attributes:
-        side: What the curve is about, for example ``desirable``.
-        fraction: The share of it that was kept, in (0, 1].
+        side: Subject of the curve, for example ``desirable``.
+        fraction: The share of the data that was kept, in (0, 1].
         cell: The model.
     """
 
@@ -79,17 +79,17 @@ class ImbalancePoint:
 
 @dataclass(frozen=True)
 class CellMatrix:
-    """Cells in the order in which they are shown.
+    """Cells in display order.
 
     Attributes:
         name: Name of the suite, the runs or the file.
-        x_axis: What the columns are, for example ``method``.
-        series_axis: What the series are, for example ``size``; "" with one series.
+        x_axis: Meaning of the columns, for example ``method``.
+        series_axis: Meaning of the series, for example ``size``; "" with one series.
         xs: The columns, in order.
         series: The series, in order.
-        cells: By column and series. One that is not there was not asked for.
-        failures: How the figures count comparisons without a verdict.
-        labels: Names to what figures call them; others stand for themselves.
+        cells: The cells by column and series. Cells that were not requested are absent.
+        failures: Whether figures count comparisons without a verdict as losses or leave them out.
+        labels: Labels in figures by name. A name without a label is its own label.
     """
 
     name: str
@@ -102,22 +102,22 @@ class CellMatrix:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def label(self, name: str) -> str:
-        """Returns what figures and tables call a column or a series."""
+        """Returns the label of a column or series in figures and tables."""
         return self.labels.get(name, name)
 
     def ordered(self) -> Iterator[JudgedCell]:
-        """Yields the cells, one series after the other."""
+        """Yields the cells, one series after another."""
         for series in self.series:
             for x in self.xs:
                 if (x, series) in self.cells:
                     yield self.cells[x, series]
 
     def begun_part(self) -> CellMatrix:
-        """Returns the matrix without the columns and series of which no cell was ever begun.
+        """Returns the matrix without the columns and series that have no started cell.
 
-        Where none was, everything stays. So a suite of which some cells were run with ``--cell``
-        is shown as these cells, and one that failed or is still to come beside others is shown as
-        missing.
+        If no cell was started, everything stays. So if only some cells of a suite were run with
+        ``--cell``, only these are shown. A cell among them that failed or has not run yet is shown
+        as missing.
         """
         begun = {key for key, cell in self.cells.items() if cell.run or cell.status != PENDING}
         if not begun:
@@ -128,7 +128,7 @@ class CellMatrix:
         return replace(self, xs=xs, series=series, cells=cells)
 
     def share(self, cell: JudgedCell) -> Proportion | None:
-        """Returns the win rate that figures show."""
+        """Returns a cell's win rate as figures show it."""
         return share_of(cell, self.failures)
 
     @property
@@ -145,7 +145,7 @@ def share_of(cell: JudgedCell, failures: Failures) -> Proportion | None:
 
 
 def share_fields(share: Proportion | None) -> dict[str, Any]:
-    """Returns ``rate``, ``low`` and ``high`` as `--json` has them, each None without a win rate."""
+    """Returns ``rate``, ``low`` and ``high`` for `--json`, each None without a win rate."""
     if share is None:
         return {"rate": None, "low": None, "high": None}
     return {"rate": share.rate, "low": share.low, "high": share.high}

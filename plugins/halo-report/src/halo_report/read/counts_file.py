@@ -1,14 +1,15 @@
-"""Reads counts of wins from a CSV file: the report's authors' own, or anyone's.
+"""Reads counts of wins from a CSV file, in the form of the report's authors or in a simple form.
 
-Two forms are read. The authors' has the columns ``exp_name``, ``total``, ``candidate_wins``,
-``baseline_wins`` and ``unparsed``, and tells by ``exp_name`` what a row is:
+The authors' form has the columns ``exp_name``, ``total``, ``candidate_wins``, ``baseline_wins`` and
+``unparsed``. The value of ``exp_name`` says what a row is:
 
 * ``archangel_<method>_<model>``: a cell of the matrix, judged against the SFT target;
 * ``fracdata_kto_<model>_FD<f>_WD<w>_FU<f>_WU<w>``: KTO with a fraction of the desirable (FD) or
-  the undesirable (FU) data kept, and the losses weighted (WD, WU) to make up for it;
-* anything else belongs to no figure of the report and is listed by itself.
+  the undesirable (FU) data kept, and weights of the losses (WD, WU) that compensate for it;
+* any other row belongs to no figure of the report and is listed separately.
 
-Anyone's has ``model``, ``method``, ``wins`` and ``n``, and may have ``losses`` and ``unparsed``.
+The simple form has ``model``, ``method``, ``wins`` and ``n``, and may have ``losses`` and
+``unparsed``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from halo_report.read.cell_matrix import CellMatrix, ImbalancePoint, JudgedCell,
 from halo_statistics.win_rate import WinRate
 
 METHODS = ("unaligned", "sft", "csft", "ppo", "dpo", "slic", "kto")
-"""In the order of the report; each but the first two again after ``sft+``."""
+"""Methods in the order of the report. All except the first two also occur after ``sft+``."""
 AUTHORS = ("exp_name", "total", "candidate_wins", "baseline_wins", "unparsed")
 ANYONE = ("model", "method", "wins", "n")
 _FRACTIONS_KEPT = re.compile(r"fracdata_kto_(\w+?)_FD([\d.]+)_WD([\d.]+)_FU([\d.]+)_WU([\d.]+)$")
@@ -33,12 +34,12 @@ _MODEL = re.compile(r"([a-z]+)(\d+)(?:-(\d+))?b$")
 
 @dataclass(frozen=True)
 class WinCounts:
-    """What a file of counts holds.
+    """The content of a file of counts.
 
     Attributes:
         matrix: Methods by models.
         points: Points of the imbalance curve.
-        others: Rows that belong to neither, named by their `x`.
+        others: Rows that belong to neither. Their `x` is their name.
     """
 
     matrix: CellMatrix
@@ -47,11 +48,11 @@ class WinCounts:
 
 
 def read_counts(path: Path) -> WinCounts:
-    """Returns the counts in a file; failures count as losses, as in the report.
+    """Returns the counts in a file. Failures count as losses, as in the report.
 
     Raises:
         PathError: When there is no such file.
-        DataError: When it has not the columns, or a row's counts do not add up.
+        DataError: When it lacks columns, or a row's counts do not add up.
     """
     rows, authors = _rows(path)
     cells: dict[tuple[str, str], JudgedCell] = {}
@@ -102,7 +103,7 @@ def _cell(x: str, series: str, row: Mapping[str, str], where: str, authors: bool
     names = ("candidate_wins", "baseline_wins", "total") if authors else ("wins", "losses", "n")
     wins, total = _count(row, names[0], where), _count(row, names[2], where)
     unparsed = _count(row, "unparsed", where, default=0)
-    # Anyone's file may leave out the losses: without ties they are what is left.
+    # The simple form may omit losses. Without ties they are the remaining comparisons.
     losses = _count(row, names[1], where, default=total - wins - unparsed)
     if wins + losses + unparsed != total or losses < 0:
         raise DataError(
@@ -127,7 +128,7 @@ def _count(row: Mapping[str, str], name: str, where: str, default: int | None = 
 
 
 def _imbalance_points(fractions: re.Match[str], cell: JudgedCell) -> list[ImbalancePoint]:
-    """Returns the cell on the curve of its side; with all data kept it ends both."""
+    """Returns the cell as a point of its side's curve, or of both curves if all data are kept."""
     desirable, undesirable = float(fractions[2]), float(fractions[4])
     sides = {"desirable": desirable, "undesirable": undesirable}
     shown = [side for side, share in sides.items() if share < 1] or list(sides)
@@ -144,7 +145,7 @@ def _matrix(path: Path, cells: Mapping[tuple[str, str], JudgedCell]) -> CellMatr
 
 
 def method_label(name: str) -> str:
-    """Returns a method as the report writes it.
+    """Returns a method's name as the report writes it.
 
     >>> method_label("sft+slic"), method_label("unaligned")
     ('SFT+SLiC', 'unaligned')
@@ -155,7 +156,7 @@ def method_label(name: str) -> str:
 
 
 def model_label(name: str) -> str:
-    """Returns a model as people write it.
+    """Returns a model's name as people write it.
 
     >>> model_label("pythia1-4b"), model_label("llama30b"), model_label("mine")
     ('Pythia 1.4B', 'Llama 30B', 'mine')

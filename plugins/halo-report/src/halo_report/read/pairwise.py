@@ -1,4 +1,4 @@
-"""Tests of every two columns of a matrix within the same series, corrected for their number."""
+"""Tests of every pair of columns in the same series of a matrix, corrected for their number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from halo_statistics.significance import fisher_exact, holm, mcnemar_exact, pair
 Test = Literal["fisher", "mcnemar"]
 
 SHARED = 0.5
-"""Share of the smaller set of prompts from which on two cells are compared on those they share."""
+"""Smallest share of the smaller set of prompts that two cells must have in common to be paired."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class PairTest:
     Attributes:
         a: The first cell.
         b: The second cell.
-        test: McNemar's where both were judged on the same prompts, else Fisher's.
-        difference: Win rate of `a` less that of `b`.
-        n: Comparisons behind it: the prompts they share, or those of both together.
-        p: Two-sided, with failures counted as the figure counts them.
-        p_holm: The same, corrected by Holm for all tests of the figure.
-        p_other: As `p`, with failures counted the other way.
+        test: McNemar's test if both were judged on the same prompts, else Fisher's test.
+        difference: Win rate of `a` minus win rate of `b`.
+        n: Number of comparisons in the test: the shared prompts, or those of both together.
+        p: Two-sided p-value, with failures counted as in the figure.
+        p_holm: The p-value after Holm's correction for all tests of the figure.
+        p_other: The p-value with failures counted the other way.
     """
 
     a: JudgedCell
@@ -42,7 +42,7 @@ class PairTest:
 
 
 def pairwise_tests(matrix: CellMatrix) -> list[PairTest]:
-    """Returns the tests of all pairs of judged columns within each series: one family."""
+    """Returns the tests of all pairs of judged columns within each series, as one family."""
     pairs: list[tuple[JudgedCell, JudgedCell]] = []
     for series in matrix.series:
         judged = [c for c in matrix.ordered() if c.series == series and matrix.share(c)]
@@ -51,7 +51,7 @@ def pairwise_tests(matrix: CellMatrix) -> list[PairTest]:
 
 
 def with_holm(tests: Sequence[PairTest]) -> list[PairTest]:
-    """Returns the tests with `p_holm` of all of them as one family."""
+    """Returns the tests with `p_holm` computed for all of them as one family."""
     family = holm([test.p for test in tests])
     return [replace(test, p_holm=p) for test, p in zip(tests, family, strict=True)]
 
@@ -61,13 +61,13 @@ def pair_test(a: JudgedCell, b: JudgedCell, failures: Failures) -> PairTest:
 
     Args:
         a: A cell with a win rate.
-        b: Another one.
-        failures: How comparisons without a verdict count.
+        b: Another cell with a win rate.
+        failures: Whether comparisons without a verdict are losses or left out.
     """
     first, second = share_of(a, failures), share_of(b, failures)
     assert first is not None
     assert second is not None
-    # Where the prompts are the same their luck cancels out, which Fisher's test cannot know.
+    # On the same prompts, luck with the prompts cancels out. Fisher's test cannot use that.
     test: Test = "mcnemar" if share_prompts(a, b) else "fisher"
     p, n = _p_value(a, b, test, failures)
     other, _ = _p_value(a, b, test, "left out" if failures == "lost" else "lost")
@@ -75,13 +75,13 @@ def pair_test(a: JudgedCell, b: JudgedCell, failures: Failures) -> PairTest:
 
 
 def share_prompts(a: JudgedCell, b: JudgedCell) -> bool:
-    """Returns whether two cells were judged on so many of the same prompts that they are paired."""
+    """Returns whether two cells share enough prompts to be paired."""
     shared = len(a.results.keys() & b.results.keys())
     return shared > 0 and shared >= SHARED * min(len(a.results), len(b.results))
 
 
 def _p_value(a: JudgedCell, b: JudgedCell, test: Test, failures: Failures) -> tuple[float, int]:
-    """Returns the p-value and the number of comparisons behind it."""
+    """Returns the p-value and the number of comparisons in the test."""
     if test == "mcnemar":
         lost = failures == "lost"
         more, less, shared = paired_counts(a.results, b.results, failures_lost=lost)
@@ -89,12 +89,12 @@ def _p_value(a: JudgedCell, b: JudgedCell, test: Test, failures: Failures) -> tu
     assert a.rate is not None
     assert b.rate is not None
     trials = tuple(r.total if failures == "lost" else r.scored for r in (a.rate, b.rate))
-    # Fisher's test needs whole counts: a tie is not a win.
+    # Fisher's test needs whole counts, so a tie is not a win.
     return fisher_exact((a.rate.wins, b.rate.wins), (trials[0], trials[1])), sum(trials)
 
 
 def pair_fields(test: PairTest) -> dict[str, Any]:
-    """Returns a test as `--json` has it; the two cells are named by their columns."""
+    """Returns a test as `--json` prints it. The columns name the two cells."""
     return {
         "a": test.a.x,
         "b": test.b.x,

@@ -1,6 +1,6 @@
-"""Reads what a run left behind: its events, its stages' folders and its spec.
+"""Reads the output of a run: its events, its stages' folders and its spec.
 
-Whatever is missing, because the run failed or is still going on, is left empty.
+Parts that are missing because the run failed or is still running stay empty.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ from halo_core.workspace.records import (
 LineT = TypeVar("LineT", bound=Mapping[str, Any])
 
 Curve = Mapping[int, float]
-"""Step (>= 1) to value, in the order of the steps."""
+"""Values by step (>= 1), in the order of the steps."""
 
 
 @dataclass(frozen=True)
 class StageData:
-    """What one stage left.
+    """The output of one stage.
 
     Attributes:
         id: Its id in the spec.
         use: Its component (``train``, ``sample``, ``judge``).
-        product: What it makes: ``model``, ``samples``, ``verdicts``, ``feedback``, or "".
+        product: Its product: ``model``, ``samples``, ``verdicts``, ``feedback``, or "".
         status: ``computed``, ``cached``, ``failed``, ``interrupted``, ``running`` or ``pending``.
         loss: The name of its loss, or "".
         headline: Its sentence for the summary, or "".
         metrics: Its final numbers.
-        curves: Metric name to values over the steps.
+        curves: Values over the steps, by metric name.
         samples: Lines of ``samples.jsonl``.
         verdicts: Lines of ``verdicts.jsonl``.
-        options: What the resolved spec says of it, or nothing.
+        options: Its options in the resolved spec, if any.
     """
 
     id: str
@@ -66,30 +66,30 @@ class StageData:
 
     @property
     def ended(self) -> bool:
-        """Returns whether it has its output."""
+        """Returns whether the stage's output is complete."""
         return self.status in ("computed", "cached")
 
 
 @dataclass(frozen=True)
 class RunData:
-    """What one run left.
+    """The output of one run.
 
     Attributes:
         folder: The run's folder.
         name: Its name in the spec.
         status: ``done``, ``failed``, ``interrupted`` or ``running``.
-        headline: The run's sentence, or that of its last stage, or "".
-        error: What ended it, or "".
+        headline: The summary sentence of the run, else of its last stage, else "".
+        error: The error that ended it, or "".
         command: The command line, or "".
         started: Unix seconds at which it was last started, or None.
         ended: Unix seconds of the last event, or None.
-        stages: In the order of the run.
-        warnings: (stage or "", message), each once.
-        spec: The spec as it was given, or "".
+        stages: The stages in the order of the run.
+        warnings: Pairs of stage (or "") and message, each once.
+        spec: The original spec, or "".
         resolved: The resolved spec, or "".
-        components: What was used: mappings with ``kind``, ``name``, ``distribution``,
+        components: The components used, as mappings with ``kind``, ``name``, ``distribution``,
             ``version``, ``origin``.
-        versions: Distribution to version.
+        versions: Versions by distribution.
     """
 
     folder: Path
@@ -109,13 +109,13 @@ class RunData:
 
 
 def read_run(folder: Path) -> RunData:
-    """Returns what the run in `folder` left, as far as it got.
+    """Returns the output of the run in `folder` so far.
 
     Args:
-        folder: A folder under ``runs/`` of a workspace. Of repeated steps the last one holds.
+        folder: A folder under ``runs/`` of a workspace. The last of repeated steps counts.
 
     Raises:
-        DataError: When a file cannot be read, naming file and line.
+        DataError: When a file cannot be read. The message names file and line.
     """
     record = RUN.read(folder) or RunRecord()
     events = [event for event, _ in read_events(folder / EVENTS.name)]
@@ -123,7 +123,7 @@ def read_run(folder: Path) -> RunData:
     outcome = ended.get("status")
     resolved = _read_text(folder / RESOLVED_SPEC)
     stages = _read_stages(folder, record, events, outcome, stage_options(resolved))
-    if outcome is None:  # reports are written just before a run ends
+    if outcome is None:  # Reports are written just before a run ends.
         outcome = "done" if stages and all(stage.ended for stage in stages) else "running"
     starts = [event["time"] for event in events if event["type"] == "run-started"]
     headlines = [stage.headline for stage in stages if stage.headline]
@@ -146,7 +146,7 @@ def read_run(folder: Path) -> RunData:
 
 
 def read_curves(events: Iterable[Event]) -> dict[str, dict[int, float]]:
-    """Returns metric name to {step: value}, sorted by step; the last of repeated steps holds."""
+    """Returns {step: value} by metric name, sorted by step. The last of repeated steps counts."""
     curves: dict[str, dict[int, float]] = {}
     for event in events:
         if event["type"] == "metrics":
@@ -156,7 +156,7 @@ def read_curves(events: Iterable[Event]) -> dict[str, dict[int, float]]:
 
 
 def stage_options(resolved_spec: str) -> Mapping[str, Mapping[str, Any]]:
-    """Returns stage id to its options, every default written out; {} where there is no spec.
+    """Returns each stage's options by stage id, with all defaults; {} without a spec.
 
     Args:
         resolved_spec: The text of ``spec.resolved.yaml``.
@@ -167,14 +167,14 @@ def stage_options(resolved_spec: str) -> Mapping[str, Mapping[str, Any]]:
 
 
 def spec_tree(resolved_spec: str) -> Mapping[str, Any]:
-    """Returns a resolved spec as plain values; {} where there is none.
+    """Returns a resolved spec as plain values; {} without a spec.
 
     Args:
         resolved_spec: The text of ``spec.resolved.yaml``.
     """
     try:
         tree = parse_value(resolved_spec)
-    except UserError:  # a spec that someone damaged costs its options, not the run
+    except UserError:  # If the spec is damaged, only its options are lost.
         return {}
     return tree if isinstance(tree, Mapping) else {}
 
@@ -187,7 +187,7 @@ def _read_stages(
     options: Mapping[str, Mapping[str, Any]],
 ) -> list[StageData]:
     listed: dict[str, Mapping[str, Any]] = {s["id"]: s for s in record.get("stages", ())}
-    # Where the record is gone, the events still say which stages there were.
+    # If the record is missing, the events still name the stages.
     started = {event["stage"]: event for event in events if event["type"] == "stage-started"}
     workspace = run.parent.parent
     return [
@@ -212,14 +212,14 @@ def _read_stage(
     unfinished: str,
     options: Mapping[str, Any],
 ) -> StageData:
-    """Returns a stage as its record, its events and its folder have it.
+    """Returns a stage from its record, its events and its folder.
 
     Args:
         id_: Its id in the spec.
         record: Its entry in ``run.json``, else the event of its start.
-        events: Its own, in order.
-        folder: Where its product is.
-        unfinished: Its status where it began and did not end.
+        events: Its own events, in order.
+        folder: The folder of its product.
+        unfinished: Its status if it started and did not end.
         options: Its options in the resolved spec.
     """
     began = any(event["type"] == "stage-started" for event in events)
@@ -242,16 +242,16 @@ def _read_stage(
 def _read_lines(
     file: LineFile[LineT], folder: Path, events: Sequence[Event], product: str
 ) -> list[LineT]:
-    """Returns the lines of a stage's samples or verdicts: all of them, once it is finished.
+    """Returns the lines of a stage's samples or verdicts; all lines, once the stage is finished.
 
     Args:
-        file: What is read.
-        folder: The stage's folder, where another run may be computing it again right now.
-        events: Those of the stage, in order.
-        product: The type of the event that says how many lines were written.
+        file: The file to read.
+        folder: The stage's folder. Another run may be recomputing the stage there right now.
+        events: The stage's events, in order.
+        product: Type of the event that has the number of lines written.
 
     Raises:
-        DataError: When a line is damaged, or a finished stage wrote more or fewer.
+        DataError: When a line is damaged, or a finished stage's file has more or fewer lines.
     """
     if not _last_of(events, "stage-started", "stage-ended") or stage_done(folder) is None:
         return list(file.read(folder / file.name))
@@ -266,12 +266,12 @@ def _read_warnings(events: Iterable[Event]) -> list[tuple[str, str]]:
         for event in events
         if event["type"] == "warning"
     )
-    # A run that was resumed warns again of the same.
+    # A resumed run repeats its warnings.
     return list(dict.fromkeys(warnings))
 
 
 def _last_of(events: Iterable[Event], begins: str, ends: str) -> Event:
-    """Returns the last `ends` event, or {} where a `begins` event came after it."""
+    """Returns the last `ends` event, or {} if a `begins` event follows it."""
     last: Event = {}
     for event in events:
         if event["type"] == begins:

@@ -1,4 +1,4 @@
-"""Lays a suite's cells out: one axis along x, the others as series, a fraction as a curve."""
+"""Arranges a suite's cells: one axis along x, the others as series, a fraction as a curve."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from halo_report.read.cell_matrix import CellMatrix, ImbalancePoint, JudgedCell
 from halo_report.read.suite_cells import SuiteCells
 
 X_AXIS, SERIES_AXIS = "method", "size"
-"""What is taken where the suite has axes of these names and no option says otherwise."""
+"""Default axes, if the suite has axes with these names."""
 BETWEEN = " · "
 _FRACTIONS = re.compile(r"fraction|kept|keep|desirable|imbalance")
 _NUMBER = re.compile(r"(.*?)[-_=]?(\d+\.?\d*|\.\d+)(%?)$")
@@ -21,12 +21,12 @@ _NUMBER = re.compile(r"(.*?)[-_=]?(\d+\.?\d*|\.\d+)(%?)$")
 
 @dataclass(frozen=True)
 class AxisChoice:
-    """Which axis is shown how; None takes what the names suggest.
+    """The choice of axes. None chooses by the axes' names.
 
     Attributes:
-        x: Along x.
-        series: First among the series.
-        fraction: The fraction of the data kept.
+        x: The axis along x.
+        series: The first axis of the series.
+        fraction: The axis with the fraction of the data kept.
     """
 
     x: str | None = None
@@ -37,11 +37,11 @@ class AxisChoice:
 def suite_matrix(suite: SuiteCells, choice: AxisChoice) -> CellMatrix:
     """Returns the suite as columns and series.
 
-    Without a choice the axis ``method`` is along x, else the last one that is not ``size``; all
-    others make the series, ``size`` first.
+    By default the axis ``method`` is along x, or else the last axis other than ``size``. All other
+    axes form the series, with ``size`` first.
 
     Raises:
-        UserError: When a chosen axis is not one of the suite's, or both are the same.
+        UserError: When the suite lacks a chosen axis, or both choices are the same.
     """
     axes = list(suite.axes)
     x = _chosen("--x", choice.x, axes) or _default_x(axes)
@@ -92,16 +92,16 @@ def _series_order(
 def imbalance_points(
     suite: SuiteCells, choice: AxisChoice
 ) -> tuple[list[ImbalancePoint], dict[str, JudgedCell]]:
-    """Returns the cells of the imbalance curve, and those that are lines across it.
+    """Returns the cells of the imbalance curve, and the cells that are lines across it.
 
     A cell's name on the fraction's axis ends with the fraction (``0.1``, ``10%``,
-    ``desirable-0.1``); what stands before it names the curve. One that ends otherwise (``dpo``), or
-    is alone on its curve, is a line. Without a choice, an axis is a fraction where its name says
-    so (fraction, kept, keep, desirable, imbalance); with two such axes a cell lies on the curve of
-    the one of which something was dropped, and on both where nothing was.
+    ``desirable-0.1``). The text before the fraction names the curve. A cell with another name
+    (``dpo``), or alone on its curve, is a line. By default an axis is a fraction if its name is
+    one of fraction, kept, keep, desirable, imbalance. With two such axes, a cell is on the curve
+    of the axis from which data were dropped, and on both curves if none were dropped.
 
     Raises:
-        UserError: When the chosen axis is not one of the suite's, or has no fractions.
+        UserError: When the suite lacks the chosen axis, or the axis has no fractions.
     """
     chosen = _chosen("--fraction", choice.fraction, list(suite.axes))
     axes = [chosen] if chosen else [axis for axis in suite.axes if _FRACTIONS.search(axis)]
@@ -122,14 +122,14 @@ def imbalance_points(
 
 
 def _places(names: Mapping[str, str], axes: Sequence[str]) -> list[tuple[str, float]]:
-    """Returns the curves that a cell lies on, each with its fraction."""
+    """Returns the curves of a cell, each with the cell's fraction."""
     parsed = {axis: parse_fraction(names[axis]) for axis in axes if axis in names}
     fractions = {axis: parts for axis, parts in parsed.items() if parts}
     if not fractions or len(fractions) < len(parsed):
         return []
     rest = [name for axis, name in names.items() if axis not in axes]
     dropped = [axis for axis, (_, fraction) in fractions.items() if fraction < 1]
-    # Of both sides something was dropped: that is a point of neither curve.
+    # If data of both sides were dropped, the cell is on neither curve.
     if len(axes) > 1 and len(dropped) > 1:
         return []
     shown = dropped or list(fractions)
@@ -142,7 +142,7 @@ def _places(names: Mapping[str, str], axes: Sequence[str]) -> list[tuple[str, fl
 
 
 def parse_fraction(name: str) -> tuple[str, float] | None:
-    """Returns what stands before a fraction in (0, 1] at the end of a name, and it; else None.
+    """Returns the text before a fraction in (0, 1] at a name's end, and the fraction; else None.
 
     >>> parse_fraction("desirable-0.1"), parse_fraction("25%"), parse_fraction("dpo")
     (('desirable', 0.1), ('', 0.25), None)
@@ -155,7 +155,7 @@ def parse_fraction(name: str) -> tuple[str, float] | None:
 
 
 def _everywhere(points: Sequence[ImbalancePoint]) -> list[ImbalancePoint]:
-    """Returns the points, with one that belongs to no side in particular on every curve."""
+    """Returns the points. Points without a side are repeated on every curve."""
     sides = list(dict.fromkeys(point.side for point in points if point.side))
     spread = []
     for point in points:
@@ -166,10 +166,10 @@ def _everywhere(points: Sequence[ImbalancePoint]) -> list[ImbalancePoint]:
 def _separate(
     points: Sequence[ImbalancePoint], lines: dict[str, JudgedCell]
 ) -> tuple[list[ImbalancePoint], dict[str, JudgedCell]]:
-    """Returns the curves, and the lines with those cells that are alone on theirs."""
+    """Returns the curves, and the lines including cells that are alone on their curves."""
     counts = Counter(point.side for point in points)
     alone = {point.side: point.cell for point in points if counts[point.side] == 1}
-    # Points of one fraction each are all that the figure has: it shows them rather than nothing.
+    # If every curve has a single point, the figure shows these points instead of nothing.
     if len(alone) == len(counts):
         return list(points), lines
     return [point for point in points if counts[point.side] > 1], {**lines, **alone}

@@ -1,4 +1,4 @@
-"""Reads runs as cells of a matrix: a suite's, or some runs side by side."""
+"""Reads the runs of a suite, or some runs side by side, as cells of a matrix."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ DONE = ("computed", "cached", "done")
 
 @dataclass(frozen=True)
 class SuiteCells:
-    """The cells of a suite, as its `suite.json` lists them.
+    """The cells of a suite, in the order of its `suite.json`.
 
     Attributes:
         name: Name of the suite.
-        axes: Axis to the names of its cells, in order.
-        cells: For each cell, axis to the cell's name on it, and what was judged.
-        specs: The resolved specs of the runs that are there, each text once.
-        runs: What the run of each cell left; None where there is none.
+        axes: Names of the cells on each axis, in order.
+        cells: For each cell, its name on each axis, and the judged model.
+        specs: The resolved specs of the existing runs, each text once.
+        runs: The output of each cell's run; None without a run.
     """
 
     name: str
@@ -35,18 +35,18 @@ class SuiteCells:
 
 
 def read_suite(target: Target, judge_stage: str | None) -> SuiteCells:
-    """Returns a suite's cells; one that failed or was not run says so.
+    """Returns a suite's cells. Failed cells and cells that were not run are marked.
 
     Args:
         target: The suite.
-        judge_stage: The judge stage to take; None for the last of each run.
+        judge_stage: The judge stage to use; None for the last stage of each run.
 
     Raises:
-        DataError: When its `suite.json` is not as expected.
+        DataError: When its `suite.json` is invalid.
         UserError: When no run has the judge stage.
     """
     record = SUITE.read(target.folder)
-    assert record is not None  # the suite was found by it
+    assert record is not None  # The suite was found by this file.
     pairs = [_suite_cell(entry, target, judge_stage) for entry in record["cells"]]
     _check_judge_stage(judge_stage, [cell for cell, _ in pairs])
     runs = [run for _, run in pairs]
@@ -61,7 +61,7 @@ def _suite_cell(
 ) -> tuple[JudgedCell, RunData | None]:
     status, error, run = entry["status"], entry["error"], entry["run"]
     why = (error["message"] if error else None) or ""
-    # The suite says that it is done, and its run is gone: what is missing is no failure.
+    # If the suite lists the cell as done and its run is gone, the cell is missing, not failed.
     lacking = "missing" if status in DONE else status
     if run is None:
         return JudgedCell("", "", status=lacking, why=why), None
@@ -76,7 +76,7 @@ def _suite_cell(
 def read_runs(
     targets: Sequence[Target], judge_stage: str | None
 ) -> tuple[list[JudgedCell], list[str]]:
-    """Returns a cell per run, named by the run as its `x`, and their resolved specs.
+    """Returns one cell per run, with the run's name as its `x`, and the resolved specs.
 
     Raises:
         UserError: When no run has the judge stage.
@@ -88,16 +88,16 @@ def read_runs(
 
 
 def run_cell(run: RunData, judge_stage: str | None, status: str, why: str) -> JudgedCell:
-    """Returns what a run says as a cell; its `x` is the run's name.
+    """Returns a run as a cell. Its `x` is the run's name.
 
     Args:
-        run: What the run left.
-        judge_stage: The judge stage to take; None for the last.
-        status: How the run or the cell ended.
-        why: What went wrong, or "".
+        run: The output of the run.
+        judge_stage: The judge stage to use; None for the last.
+        status: Status of the run or cell.
+        why: The error, or "".
     """
     judges = [s for s in run.stages if s.verdicts and judge_stage in (None, s.id)]
-    # Half of the verdicts would be a win rate on other prompts than the other cells have.
+    # A part of the verdicts would give a win rate on other prompts than those of other cells.
     judge = judges[-1] if judges and judges[-1].ended else None
     trained = [stage for stage in run.stages if stage.product == "model" and stage.curves]
     verdicts = judge.verdicts if judge else ()
@@ -124,7 +124,7 @@ def _absence(run: RunData, judge_stage: str | None, status: str, why: str) -> tu
 
 
 def _tokens(run: RunData, judge: StageData | None) -> Iterator[int]:
-    """Yields the lengths of what was judged, else of the last samples."""
+    """Yields the lengths of the judged completions, else of the last samples."""
     sampled = [stage for stage in run.stages if stage.samples and stage.ended]
     lines = judge.verdicts if judge else sampled[-1].samples if sampled else ()
     for line in lines:

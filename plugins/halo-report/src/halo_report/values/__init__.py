@@ -1,1 +1,1 @@
-"""The value functions that losses declare, and which qualities of a human one they have."""
+"""The value functions that losses declare, and the human qualities of these functions."""

@@ -1,4 +1,4 @@
-"""The value functions that losses declare: a loss named or found in a run, and its `value`."""
+"""The value functions (`value`) that losses declare, for losses that are named or in a run."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from halo_report.values.sampled import SampledValue, Value, sample_value
 
 @dataclass(frozen=True)
 class ImpliedValue:
-    """What a loss imputes to people.
+    """The value function that a loss assumes people have.
 
     Attributes:
-        label: For figures: the loss's name and the options that were given.
+        label: Label in figures: the loss's name and the options that were set.
         name: The loss's canonical name.
         options: All its options, with defaults.
-        function: Gain to value; None where the loss declares none.
+        function: Function from gain to value; None if the loss declares none.
     """
 
     label: str
@@ -35,7 +35,7 @@ class ImpliedValue:
     function: Value | None
 
     def sampled(self, span: float) -> SampledValue | None:
-        """Returns the function on a grid from ``-span`` to ``span``, or None without one."""
+        """Returns the function on a grid from ``-span`` to ``span``, or None without a function."""
         return None if self.function is None else sample_value(self.function, span, self.label)
 
 
@@ -43,8 +43,8 @@ def named_values(losses: Sequence[str], overrides: Mapping[str, str]) -> list[Im
     """Returns the value functions of losses as the command line names them.
 
     Args:
-        losses: Each ``NAME`` or ``{use: NAME, ...options}``.
-        overrides: ``NAME.OPTION`` to YAML text; the class's name stands for a ``file:``.
+        losses: Losses in the form ``NAME`` or ``{use: NAME, ...options}``.
+        overrides: YAML texts by ``NAME.OPTION``. For a ``file:``, NAME is the class's name.
 
     Raises:
         SpecErrors: With every mistake in names and options.
@@ -71,11 +71,11 @@ def named_values(losses: Sequence[str], overrides: Mapping[str, str]) -> list[Im
 
 
 def loss_value(label: str, tree: Mapping[str, Any]) -> ImpliedValue | None:
-    """Returns the value function of a loss under a label; None where it is not installed.
+    """Returns the value function of a loss with a label; None if the loss is not installed.
 
     Args:
-        label: What it is called in figures.
-        tree: The loss as in a spec.
+        label: The label in figures.
+        tree: The loss as written in a spec.
     """
     resolved = _resolve(dict(tree), {}, Path.cwd(), label, [])
     return None if resolved is None else replace(implied_value(resolved), label=label)
@@ -84,7 +84,7 @@ def loss_value(label: str, tree: Mapping[str, Any]) -> ImpliedValue | None:
 def run_values(resolved_spec: str) -> list[ImpliedValue]:
     """Returns the value functions of the losses in a run's resolved spec, each once.
 
-    A loss that is not installed any more, or that declares none, is left out.
+    Losses that are no longer installed, or declare no value function, are left out.
 
     Args:
         resolved_spec: The text of ``spec.resolved.yaml``.
@@ -100,10 +100,10 @@ def run_values(resolved_spec: str) -> list[ImpliedValue]:
 
 
 def _losses(stage: Any) -> Iterator[Resolved]:
-    """Yields the losses among a stage's options, whatever the options are called."""
+    """Yields the losses among a stage's options, whatever the options' names are."""
     options = stage.values() if isinstance(stage, dict) else ()
     for value in options:
-        # A component of another kind is no loss of that name and those options.
+        # A component of another kind may have the name of a loss, but not its options.
         if isinstance(value, dict) and "use" in value:
             resolved = _resolve(value, {}, Path.cwd(), "the run's spec", [])
             if resolved is not None:
@@ -134,9 +134,9 @@ def implied_value(resolved: Resolved) -> ImpliedValue:
 
 
 def _declared(loss: Loss) -> Value | None:
-    """Returns a loss's value function; None where it has none.
+    """Returns a loss's value function; None if it has none.
 
-    One that raises is there: the mistake is reported where it is evaluated.
+    A function that raises is also returned, because the error is reported when it is evaluated.
     """
     try:
         if loss.value(0.0) is None:
@@ -149,7 +149,7 @@ def _declared(loss: Loss) -> Value | None:
 def _resolve(
     tree: Any, options: Mapping[str, str], folder: Path, where: str, errors: list[HaloError]
 ) -> Resolved | None:
-    """Returns the loss, or None after adding its mistakes."""
+    """Returns the loss, or adds its errors and returns None."""
     document = Document(where, folder, tree if isinstance(tree, dict) else {"use": tree})
     mistakes = Mistakes(document)
     try:
@@ -167,7 +167,7 @@ def _short(tree: Any) -> str:
 
 
 def _with_own_labels(values: list[ImpliedValue]) -> list[ImpliedValue]:
-    """Returns the values with labels that differ: a repeated one gets a number."""
+    """Returns the values with unique labels. A repeated label gets a number."""
     seen: dict[str, int] = {}
     labelled = []
     for value in values:

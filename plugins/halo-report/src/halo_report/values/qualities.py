@@ -1,14 +1,14 @@
 """The three qualities of a human value function, checked numerically, and its saturation.
 
 The report names them in section 4. Here each is a check on a grid of gains (`sampled_value`), and
-the answer is about that range alone:
+the answer applies only to that range:
 
-1. **A reference point.** Something happens at a gain of 0: the slope jumps there, or the curve
-   bends one way below and another way above. ``partly`` where nothing happens at 0, but the slope
-   depends on the distance from it, so that moving the reference point would change the gradient.
-   ``no`` for a straight line, whose gradient knows of no reference point.
+1. **A reference point.** The curve changes at a gain of 0: its slope jumps there, or it bends one
+   way below and another way above. ``partly`` if nothing changes at 0, but the slope depends on the
+   distance from 0, so that moving the reference point would change the gradient. ``no`` for a
+   straight line, whose gradient does not depend on the reference point.
 2. **Diminishing sensitivity.** Concave in gains and convex in losses, and not straight on either
-   side; ``partly`` where one of the two holds.
+   side; ``partly`` if one of the two holds.
 3. **Loss aversion.** Steeper at a loss than at a gain of the same size: ``yes`` at every distance,
    ``partly`` at some.
 
@@ -28,15 +28,15 @@ from halo_report.values.sampled import STEPS, SampledValue, evaluate
 Holds = Literal["yes", "partly", "no", "unknown"]
 
 NEAR = 4
-"""Cells on each side in which "at the reference point" is looked for: 1 % of the range."""
+"""Number of cells on each side that count as "at the reference point": 1 % of the range."""
 REFINED = 8
-"""A kink is a jump of the slope that does not shrink with cells this many times smaller."""
+"""Refinement for kinks: a jump of the slope that stays with cells this many times smaller."""
 EQUAL = 1e-6
-"""Slopes that differ by a smaller share are equal."""
+"""Relative difference below which slopes are equal."""
 SATURATED = 0.1
-"""A slope below this share of the one at the reference point counts as saturated."""
+"""Share of the slope at the reference point below which a slope counts as saturated."""
 SHOWN = (-1.0, -0.5, -0.2, 0.0, 0.2, 0.5, 1.0)
-"""Shares of the range at which the gradient's size is shown."""
+"""Positions at which the gradient's size is shown, as shares of the range."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Quality:
     """The answer to one check.
 
     Attributes:
-        holds: ``unknown`` where too few values are finite.
-        why: A sentence without a full stop.
+        holds: The answer; ``unknown`` if too few values are finite.
+        why: The reason, as a sentence without a full stop.
     """
 
     holds: Holds
@@ -54,16 +54,16 @@ class Quality:
 
 @dataclass(frozen=True)
 class Qualities:
-    """What was found out about a value function.
+    """The qualities of a value function.
 
     Attributes:
         reference_point: Quality 1 at the top of this file.
-        diminishing_sensitivity: Quality 2 there.
-        loss_aversion: Quality 3 there.
-        gradient: Gain to the size of the slope there; None where it is not finite.
-        saturates: ``gains`` and ``losses`` to the distance from which on the slope is below a
-            tenth of that at the reference point, None where it is not within the range.
-        notes: What else a reader should know.
+        diminishing_sensitivity: Quality 2 at the top of this file.
+        loss_aversion: Quality 3 at the top of this file.
+        gradient: Size of the slope by gain; None if it is not finite.
+        saturates: For ``gains`` and ``losses``, the distance beyond which the slope is below a
+            tenth of the slope at the reference point; None if that is outside the range.
+        notes: Further notes for the reader.
     """
 
     reference_point: Quality
@@ -75,11 +75,11 @@ class Qualities:
 
 
 def check_qualities(value: SampledValue, name: str) -> Qualities:
-    """Returns which qualities of a human value function hold.
+    """Returns the qualities of a human value function that a function has.
 
     Args:
         value: The function on its grid.
-        name: Whose it is, for messages.
+        name: Name of the loss, for messages.
     """
     return Qualities(
         reference_point=_reference_point(value, name),
@@ -109,7 +109,7 @@ def _reference_point(value: SampledValue, name: str) -> Quality:
 
 
 def _slope_jumps(value: SampledValue, name: str) -> bool:
-    # With finer cells a curve's bend shrinks in proportion; the jump of a kink does not.
+    # With smaller cells the bend of a curve shrinks in proportion; the jump at a kink does not.
     coarse = _jump(value, value.step, name)
     fine = _jump(value, value.step / REFINED, name)
     return fine > EQUAL * value.steepest and fine > coarse / 2
@@ -131,7 +131,7 @@ def _diminishing_sensitivity(value: SampledValue) -> Quality:
 
 
 def _is_piecewise_linear(value: SampledValue) -> bool:
-    """Returns whether it bends at few points of the grid only: two around a kink, and at 0."""
+    """Returns whether it bends at only a few grid points: two around a kink, and at 0."""
     bends = [abs(b - a) * value.step > value.tolerance for a, b in pairwise(value.slopes)]
     return 0 < sum(bends) <= 2 * (len(value.kinks) + 1)
 
@@ -139,7 +139,7 @@ def _is_piecewise_linear(value: SampledValue) -> bool:
 def _loss_aversion(value: SampledValue) -> Quality:
     losses = [abs(slope) for slope in reversed(value.slopes[:STEPS])]
     gains = [abs(slope) for slope in value.slopes[STEPS:]]
-    # Where both sides are flat, rounding alone would say which is steeper.
+    # If both sides are flat, only rounding would decide which is steeper.
     flat = EQUAL * value.steepest
     pairs = [
         (loss, gain)
@@ -174,7 +174,7 @@ def _times(pairs: list[tuple[float, float]]) -> str:
 
 
 def _slope_at(value: SampledValue, share: float) -> float | None:
-    """Returns the size of the slope, in the middle of the two cells around a gain."""
+    """Returns the size of the slope at a gain, as the mean of the two cells around it."""
     place = STEPS + round(share * STEPS)
     around = value.slopes[max(0, place - 1) : place + 1]
     size = abs(sum(around)) / len(around)

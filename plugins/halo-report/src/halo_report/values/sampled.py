@@ -1,4 +1,4 @@
-"""A value function on an even grid of gains around the reference point, whatever it returns."""
+"""A value function on an even grid of gains around the reference point."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Literal
 from halo_core.errors import PluginError
 
 STEPS = 400
-"""Cells of the grid on each side of the reference point."""
+"""Number of grid cells on each side of the reference point."""
 ROUNDING = 1e-9
-"""Bends smaller than this share of the values' range are taken for rounding."""
+"""Share of the values' range below which bends count as rounding."""
 ABRUPT = 0.2
-"""A slope that changes by this share of the steepest within one cell is a kink."""
+"""Change of the slope within one cell that makes a kink, as a share of the steepest slope."""
 
 Value = Callable[[float], float]
-"""Gain to value."""
+"""Function from gain to value."""
 Shape = Literal["concave", "convex", "linear", "neither concave nor convex"]
 
 
@@ -29,7 +29,7 @@ class SampledValue:
     Attributes:
         function: The function itself.
         span: The largest gain, above 0.
-        values: From the worst loss to the best gain; not a number where it is not finite.
+        values: The values from the worst loss to the best gain; NaN if not finite.
     """
 
     function: Value
@@ -48,18 +48,18 @@ class SampledValue:
 
     @cached_property
     def slopes(self) -> tuple[float, ...]:
-        """The mean slope within each cell; not a number next to a value that is not finite."""
+        """The mean slope within each cell; NaN next to a value that is not finite."""
         pairs = zip(self.values, self.values[1:], strict=False)
         return tuple((right - left) / self.step for left, right in pairs)
 
     @cached_property
     def steepest(self) -> float:
-        """The largest size of a slope; 0 without any."""
+        """The largest size of a slope; 0 without finite slopes."""
         return max((abs(slope) for slope in self.slopes if math.isfinite(slope)), default=0.0)
 
     @cached_property
     def tolerance(self) -> float:
-        """Second differences up to here are rounding."""
+        """Size up to which second differences count as rounding."""
         finite = [value for value in self.values if math.isfinite(value)]
         return ROUNDING * (max(finite) - min(finite)) if finite else 0.0
 
@@ -77,7 +77,7 @@ class SampledValue:
         return self.values[STEPS - cells : STEPS + 1]
 
     def shape(self, values: Sequence[float]) -> Shape:
-        """Returns how neighbouring values of the grid bend; weakly concave is concave."""
+        """Returns the shape of neighbouring grid values. Weakly concave counts as concave."""
         bends = second_differences(values)
         down = any(bend < -self.tolerance for bend in bends)
         up = any(bend > self.tolerance for bend in bends)
@@ -87,7 +87,7 @@ class SampledValue:
 
     @cached_property
     def kinks(self) -> list[float]:
-        """The gains, other than 0, at which the slope changes abruptly; neighbours count once."""
+        """The gains other than 0 where the slope changes abruptly. Neighbours count once."""
         bends = second_differences(self.values)
         least = ABRUPT * self.steepest * self.step
         places: list[int] = []
@@ -98,7 +98,7 @@ class SampledValue:
 
 
 def second_differences(values: Sequence[float]) -> list[float]:
-    """Returns ``left - 2 middle + right`` of each three neighbours.
+    """Returns ``left - 2 middle + right`` for every three neighbours.
 
     >>> second_differences([0.0, 1.0, 4.0, 9.0])
     [2.0, 2.0]
@@ -112,19 +112,19 @@ def sample_value(function: Value, span: float, name: str) -> SampledValue:
     An overflow or a division by zero counts as a value that is not finite.
 
     Args:
-        function: Gain to value.
+        function: Function from gain to value.
         span: The largest gain, above 0.
-        name: Whose it is, for messages.
+        name: Name of the loss, for messages.
 
     Raises:
-        PluginError: When it raises anything else, or returns what is no number.
+        PluginError: When it raises another error, or returns something that is not a number.
     """
     gains = (span * (i - STEPS) / STEPS for i in range(2 * STEPS + 1))
     return SampledValue(function, span, tuple(evaluate(function, g, name) for g in gains))
 
 
 def evaluate(function: Value, gain: float, name: str) -> float:
-    """Returns one value, not a number where it is not finite; raises as `sample_value` does."""
+    """Returns one value, or NaN if it is not finite; raises as `sample_value` does."""
     try:
         returned: object = function(gain)
     except ArithmeticError:
