@@ -13,6 +13,7 @@ from halo_core.feedback import Message, Prompt, further_fields, prompt_id
 from halo_core.judge import Tools
 from halo_core.workspace.json_files import near_names, objects
 from halo_core.workspace.records import SAMPLES
+from halo_judge.judge_stage.old_samples import refuse_old_nonsense
 
 FileRow = Mapping[str, Any]
 
@@ -97,7 +98,8 @@ def read_outputs(given: str) -> OutputFile:
 
     Raises:
         PathError: When there is no such file.
-        DataError: When a row is neither, or there are none, or a ``prompt_id`` names two prompts.
+        DataError: When a row is neither, or there are none, or a ``prompt_id`` names two prompts,
+            or they are samples of a model with NaN in its logits.
     """
     path = find_file(given)
     outputs, dropped, generators = [], Counter[str](), set[str]()
@@ -120,6 +122,7 @@ def read_outputs(given: str) -> OutputFile:
         raise DataError(
             f"no outputs in it ({_counted(dropped)}); expected at least one", location=str(path)
         )
+    refuse_old_nonsense([output.sampled for output in outputs], path)
     stem = path.parent.name if path.name == SAMPLES.name else path.name
     name = generators.pop() if len(generators) == 1 else ""
     return OutputFile(path, name or stem, outputs, dropped)

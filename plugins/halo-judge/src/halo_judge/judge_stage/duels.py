@@ -15,6 +15,7 @@ from halo_core.errors import PathError
 from halo_core.feedback import Prompt
 from halo_core.judge import Comparison, Fields, Tools, Verdict, Winner
 from halo_core.workspace.records import SAMPLES, SampleLine
+from halo_judge.judge_stage.old_samples import refuse_old_nonsense
 from halo_statistics.win_rate import Result
 
 Order = Literal["AB", "BA"]
@@ -74,12 +75,15 @@ def read_samples(folder: Path) -> dict[str, SampleLine]:
 
     Raises:
         PathError: When there is no such file.
-        DataError: When a line is not an object with a prompt id, a prompt and a completion.
+        DataError: When a line is not an object with a prompt id, a prompt and a completion, or the
+            samples are those of a model with NaN in its logits.
     """
     path = folder if folder.is_file() else folder / SAMPLES.name
     if not path.exists():
         raise PathError("no such file; expected what a sampling stage wrote", location=str(path))
-    return {sample["prompt_id"]: sample for sample in SAMPLES.read(path)}
+    samples = {sample["prompt_id"]: sample for sample in SAMPLES.read(path)}
+    refuse_old_nonsense(list(samples.values()), path)
+    return samples
 
 
 def pair_samples(folder: Path, against: Path | None) -> tuple[list[Duel], int]:

@@ -1,0 +1,44 @@
+"""Samples of a model whose weights were not finite, which halo once drew without a word.
+
+Sampling now stops at such a model. Its earlier samples can be told by their token ids: from logits
+that are NaN it always drew the first token of the vocabulary. Where this token ends a completion,
+all completions were empty, and judges counted them as losses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from halo_core.errors import DataError
+
+FEWEST = 4
+"""Samples of a file that are judged by what they have in common; fewer could be chance."""
+
+
+def refuse_old_nonsense(samples: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Refuses samples that were drawn from logits that were not finite.
+
+    Samples that name their tokenizer are newer than the check of the logits, and are accepted.
+
+    Args:
+        samples: What each line of the file says of how it was sampled: `token_ids`, `tokenizer`.
+        path: The file, for the message.
+
+    Raises:
+        DataError: When all of them are empty, or repeat the first token of the vocabulary.
+    """
+    if len(samples) >= FEWEST and all(map(_is_nonsense, samples)):
+        raise DataError(
+            f"all {len(samples)} completions are empty, or repeat the first token of the "
+            "vocabulary; expected completions. An earlier version of halo sampled this from a "
+            "model with NaN in its logits. Sample again: halo then names what is wrong with the "
+            "model",
+            location=str(path),
+        )
+
+
+def _is_nonsense(sample: Mapping[str, Any]) -> bool:
+    ids = sample.get("token_ids")
+    return isinstance(ids, list) and not any(ids) and sample.get("tokenizer") is None
