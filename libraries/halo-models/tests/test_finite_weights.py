@@ -43,7 +43,7 @@ def test_a_model_with_a_weight_that_is_no_number_is_refused_by_its_name(
         load_model(model, dtype=dtype, device="cpu")
     assert str(raised.value) == (
         f"{model.path}: 1 of the 2,048 numbers of 'model.layers.1.mlp.up_proj.weight' are {words}. "
-        "Expected weights that are all numbers: whatever this model says would be nonsense. Save "
+        "Expected finite weights: this model would say nothing but nonsense. Save "
         "or download it again, or train it again with a lower learning_rate"
     )
 

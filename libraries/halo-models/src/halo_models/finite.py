@@ -1,4 +1,4 @@
-"""Whether the weights of a model are numbers: one pass over them, and one wait for the device."""
+"""Whether the weights of a model are finite: one pass over them, and one wait for the device."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class WeightReport:
 
 @torch.no_grad()
 def look_over(named: Iterable[tuple[str, Tensor]]) -> WeightReport:
-    """Returns whether tensors on one device hold numbers only.
+    """Returns whether tensors on one device are finite.
 
     Args:
         named: Name and tensor; what holds no floating-point numbers is passed over.
@@ -59,7 +59,7 @@ def _in_words(name: str, tensor: Tensor) -> str:
 
 
 def check_weights(network: torch.nn.Module, model: ModelInput) -> None:
-    """Checks that a model that was loaded holds numbers only.
+    """Checks that a model that was loaded is finite.
 
     Raises:
         ModelError: When it does not; it names the tensor.
@@ -68,8 +68,7 @@ def check_weights(network: torch.nn.Module, model: ModelInput) -> None:
     if report.bad is not None:
         more = f" (and of {report.count - 1} more tensors)" if report.count > 1 else ""
         raise ModelError(
-            f"{report.bad}{more}. Expected weights that are all numbers: whatever this model says "
-            "would be nonsense. Save or download it again, or train it again with a lower "
-            "learning_rate",
+            f"{report.bad}{more}. Expected finite weights: this model would say nothing but "
+            "nonsense. Save or download it again, or train it again with a lower learning_rate",
             location=model.path,
         )

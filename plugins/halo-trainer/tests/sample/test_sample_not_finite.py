@@ -1,4 +1,4 @@
-"""A model whose logits are no numbers samples nothing."""
+"""A model whose logits are not finite samples nothing."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ def test_logits_that_are_no_distribution_stop_at_the_prompt_and_the_token(
     with pytest.raises(NotFiniteError) as raised:
         sampler(model, choice).batch(PROMPTS)
     assert str(raised.value) == (
-        f"prompt p1: the logits of token 3 of its completion are {words}; expected numbers. The "
-        "model is damaged or its training diverged: train it again with a lower learning_rate, or "
-        "sample with precision: float32"
+        f"prompt p1: the logits of token 3 of its completion are {words}; expected finite "
+        "numbers. The model is damaged or its training diverged: train it again with a lower "
+        "learning_rate, or sample with precision: float32"
     )
     # Nothing is computed behind it.
     assert model.passes["all"] == 3
@@ -160,7 +160,7 @@ def changed(tiny_model: ModelInput, folder: Path, name: str, factor: float) -> P
 def test_a_model_whose_weights_are_too_large_leaves_no_samples(
     tiny_model: ModelInput, tmp_path: Path, stage: Callable[..., StageContext]
 ) -> None:
-    # All of them are numbers, but their products are not.
+    # All of them are finite, but their products are not.
     model = changed(tiny_model, tmp_path / "large", "model.layers.0.mlp.down_proj.weight", 1e38)
     context = stage(model)
     with pytest.raises(NotFiniteError) as raised:

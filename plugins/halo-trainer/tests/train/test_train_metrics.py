@@ -69,8 +69,8 @@ def test_a_metric_that_is_no_number_is_told_with_the_component_that_gave_it() ->
     assert sources.fault({"a": (1.0, 0.0), "spread": (2.0, 1.0)}) is None
     for name, who in (("a", "the loss KTO"), ("spread", "the reference point RunningMean")):
         assert sources.fault({name: (float("-inf"), 1.0)}) == (
-            f"{who} gave the metric {name!r} as -inf; expected a number. Look at how it is "
-            "computed, and at the rows"
+            f"{who} gave the metric {name!r} as -inf; expected a finite number. Look at how it "
+            "is computed, and at the rows"
         )
 
 

@@ -1,4 +1,4 @@
-"""What a training does when something is no number: what it says, and what it leaves."""
+"""What a training does when something is not finite: what it says, and what it leaves."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_stage_that_ends_with_weights_that_are_no_numbers_fails(
     with pytest.raises(NotFiniteError) as raised:
         run(SFT(), steps=4, checkpoint_every=1, keep_last=9)
     assert str(raised.value) == (
-        "stage: step 4: the weights are no numbers any more: 1 of the 32 numbers of "
+        "stage: step 4: the weights are no longer finite: 1 of the 32 numbers of "
         f"'model.norm.weight' are {word}. The last step was too large for them, with a learning "
         "rate of 0.01, and no row is to blame: lower learning_rate, or look at optimizer_options"
     )
@@ -103,7 +103,7 @@ def test_the_checkpoint_after_a_bad_step_is_never_kept(
 ) -> None:
     # Nobody looks at the weights before the next step's loss.
     spoil_update(monkeypatch, 3, NAN)
-    with pytest.raises(NotFiniteError, match=r"stage: step 4: the weights are no numbers any more"):
+    with pytest.raises(NotFiniteError, match=r"stage: step 4: the weights are no longer finite"):
         run(SFT(), steps=8, checkpoint_every=2, keep_last=9)
     assert kept(tmp_path / "stage") == [2]
 
@@ -117,14 +117,12 @@ def test_a_learning_rate_that_is_far_too_large_is_told_from_bad_rows(
     with pytest.raises(NotFiniteError) as raised:
         run(loss, steps=3, learning_rate=rate, lora=lora, checkpoint_every=1)
     message = str(raised.value)
-    assert re.match(
-        r"stage: step \d: the weights (are no numbers any more: |have grown to)", message
-    )
+    assert re.match(r"stage: step \d: the weights (are no longer finite: |have grown to)", message)
     assert message.endswith(
         f"The last step was too large for them, with a learning rate of {shown}, and no row is to "
         "blame: lower learning_rate, or look at optimizer_options"
     )
-    # Not even where the first step left weights that are numbers, but have no gradient.
+    # Not even where the first step left finite weights, but no finite gradient.
     assert kept(tmp_path / "stage") == []
     assert not (tmp_path / "stage" / "model").exists()
 
@@ -133,15 +131,15 @@ def test_a_last_step_after_which_the_model_gives_no_numbers_fails(run: Run, tmp_
     with pytest.raises(NotFiniteError) as raised:
         run(SFT(), steps=1, learning_rate=1e30)
     assert str(raised.value) == (
-        "stage: step 1: the weights have grown to 1e+30, and the model gives no numbers any more, "
-        "whatever it is given. The last step was too large for them, with a learning rate of "
-        "1e+30, and no row is to blame: lower learning_rate, or look at optimizer_options"
+        "stage: step 1: the weights have grown to 1e+30, and the model no longer gives finite "
+        "numbers, whatever it is given. The last step was too large for them, with a learning "
+        "rate of 1e+30, and no row is to blame: lower learning_rate, or look at optimizer_options"
     )
     assert not (tmp_path / "stage" / "model").exists()
 
 
 class BadRow(Loss):
-    """Is no number for one row."""
+    """Is NaN for one row."""
 
     feedback: ClassVar[Feedback] = "demonstration"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps",)
@@ -159,7 +157,7 @@ def test_a_bad_row_is_told_from_a_learning_rate(run: Run) -> None:
         r"stage: step 1: not a number: the loss or gradient of \d examples: train-", message
     )
     assert message.endswith(
-        "The weights are as they were before this step, and are numbers: look at these rows and at "
+        "The weights are as they were before this step, and are finite: look at these rows and at "
         "the loss, or use precision: float32"
     )
 
@@ -185,8 +183,11 @@ class Says(Loss):
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"metric": (NAN, 1.0)}, "the loss Says gave the metric 'mine' as nan; expected a number"),
-        ({"metric": (INFINITE, 1.0)}, "the loss Says gave the metric 'mine' as inf; expected a"),
+        ({"metric": (NAN, 1.0)}, "the loss Says gave the metric 'mine' as nan; expected a finite"),
+        (
+            {"metric": (INFINITE, 1.0)},
+            "the loss Says gave the metric 'mine' as inf; expected a finite",
+        ),
         ({"metric": (1.0, NAN)}, "the loss Says gave the count of the metric 'mine' as nan; exp"),
         ({"reward": NAN}, "the loss Says gave the metric 'rewards/desirable' as nan; expected a"),
     ],
@@ -239,7 +240,7 @@ def test_a_state_that_is_no_number_names_the_estimator(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Point, "state", {"mean": NAN})
-    message = "stage: step 1: Point gave the state 'mean' as nan; expected a number, which the next"
+    message = "stage: step 1: Point gave the state 'mean' as nan; expected a finite"
     with pytest.raises(NotFiniteError, match=message):
         run(KTO(), steps=1, reference_point=Point())
 
@@ -248,7 +249,7 @@ def test_a_metric_that_is_no_number_names_the_estimator(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Point, "metrics", {"spread": (INFINITE, 1.0)})
-    message = "step 1: the reference point Point gave the metric 'spread' as inf; expected a number"
+    message = "step 1: the reference point Point gave the metric 'spread' as inf; expected a finite"
     with pytest.raises(NotFiniteError, match=message):
         run(KTO(), steps=1, reference_point=Point())
 
@@ -279,9 +280,9 @@ def test_a_model_that_gives_no_numbers_is_not_trained(
     with pytest.raises(ModelError) as raised:
         run(SFT(), model=model, steps=1)
     assert re.fullmatch(
-        r"LlamaForCausalLM gives no numbers for random tokens, though its weights are some, of up "
-        r"to \d\.\d\de\+\d\d; expected a model whose training did not diverge. Train it again with "
-        "a lower learning_rate",
+        r"LlamaForCausalLM gives no finite numbers for random tokens, though its weights are "
+        r"finite, up to \d\.\d\de\+\d\d; expected a model whose training did not diverge. Train it "
+        "again with a lower learning_rate",
         str(raised.value),
     )
 

@@ -38,7 +38,8 @@ def make_scorer(
         warn: Told when the sequences will be padded.
 
     Raises:
-        ModelError: When the padded path does not agree either, or the model gives no numbers.
+        ModelError: When the padded path does not agree either, or the model gives no
+            finite numbers.
     """
     original = model.config._attn_implementation
     row = probe_row(model, max_length)
@@ -46,9 +47,9 @@ def make_scorer(
     if not expected.isfinite().all():
         largest = look_over(model.named_parameters()).largest
         raise ModelError(
-            f"{type(model).__name__} gives no numbers for random tokens, though its weights are "
-            f"some, of up to {largest:.3g}; expected a model whose training did not diverge. Train "
-            "it again with a lower learning_rate"
+            f"{type(model).__name__} gives no finite numbers for random tokens, though its weights "
+            f"are finite, up to {largest:.3g}; expected a model whose training did not diverge. "
+            "Train it again with a lower learning_rate"
         )
     if use_packed_attention(model) and _agrees(model, "packed", row, expected):
         return Scorer(model, route="packed", compute_dtype=compute_dtype)

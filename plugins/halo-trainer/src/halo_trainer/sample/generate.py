@@ -107,7 +107,7 @@ class Sampler:
         if bad := watch.first():
             raise NotFiniteError(
                 f"prompt {prompts[bad.row][0]}: the logits of token {bad.position + 1} of its "
-                f"completion are {bad.what}; expected numbers. The model is damaged or its "
+                f"completion are {bad.what}; expected finite numbers. The model is damaged or its "
                 "training diverged: train it again with a lower learning_rate, or sample with "
                 "precision: float32"
             )

@@ -37,8 +37,8 @@ def answers_together(
     and the logits of every new token are compared with those of the model for the whole sequence,
     which is what training computes. All in float32, where an error cannot hide behind rounding.
 
-    A model that gives what is no number cannot be compared. Its prompts are answered one at a
-    time, and sampling tells which one has no numbers.
+    A model whose logits are not finite cannot be compared. Its prompts are answered one at a
+    time, and sampling names the one whose logits are not finite.
 
     Args:
         model: A causal language model of transformers, in evaluation mode.
@@ -99,7 +99,7 @@ class _Probe:
     ends: Sequence[int]
 
     def gaps(self, rounding: float) -> _Gaps | None:
-        """Returns the gaps; None where the model gives what is no number."""
+        """Returns the gaps; None where the logits are not finite."""
         # First, since a model may keep a state of its own.
         expected = torch.stack(list(map(self._whole, self.prompts, self.forced)))
         if not expected.amax(-1).isfinite().all():

@@ -39,7 +39,7 @@ def evaluate_set(
         state: What the estimator gave last in training, where it is left as it is.
 
     Raises:
-        NotFiniteError: When the loss, the reference point or a metric is no number.
+        NotFiniteError: When the loss, the reference point or a metric is not finite.
     """
     plan = BatchPlan(len(data), batch_size, seed, shuffled=False)
     metrics = Metrics()

@@ -38,7 +38,7 @@ def export_policy(policy: Scorer, start: LoadedModel, folder: Path, *, adapted: 
 
     Raises:
         ModelError: When the model should become a sequence classifier and cannot.
-        NotFiniteError: When an adapter's update and the weights add up to no number.
+        NotFiniteError: When an adapter's update and the weights add up to nothing finite.
     """
     model: Any = policy.model
     base = model.get_base_model() if adapted else model

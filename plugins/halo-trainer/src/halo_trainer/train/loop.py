@@ -36,8 +36,8 @@ def train(recipe: Recipe, context: StageContext) -> StageResult:
 
     Raises:
         UserError: When the data or the model cannot be used.
-        NotFiniteError: When weights, a loss, a gradient or a metric are no numbers. The state
-            before is kept, unless it is the weights that are none.
+        NotFiniteError: When weights, a loss, a gradient or a metric are not finite. The state
+            before is kept, unless it is the weights that are not.
         Interrupted: When asked to stop; the state is kept.
     """
     ranks = Ranks(recipe.device)
@@ -223,7 +223,7 @@ class _Loop:
         """Returns the sums since the last log, over all processes.
 
         Raises:
-            NotFiniteError: When one is no number; it names the component.
+            NotFiniteError: When one is not finite; it names the component.
         """
         sums = total(self.ranks.gather(self.window.sums()))
         if wrong := self.sources.fault(sums):

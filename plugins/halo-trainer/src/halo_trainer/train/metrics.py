@@ -118,7 +118,7 @@ def means(sums: Sums) -> dict[str, float]:
 
 
 class Sources:
-    """Which component each metric comes from, for the message on one that is no number.
+    """Which component each metric comes from, for the message on one that is not finite.
 
     Args:
         loss: Gives all that the estimator does not.
@@ -135,14 +135,14 @@ class Sources:
         self._estimated |= set(estimate.metrics)
 
     def fault(self, sums: Sums) -> str | None:
-        """Returns which metric is no number and who gave it; None where all are."""
+        """Returns which metric is not finite and who gave it; None where all are finite."""
         for name, pair in sums.items():
             if not all(map(math.isfinite, pair)):
                 value = pair[0] if math.isfinite(pair[1]) else pair[1]
                 what = "" if math.isfinite(pair[1]) else "the count of "
                 return (
                     f"{self._who(name)} gave {what}the metric {name!r} as {value}; expected a "
-                    "number. Look at how it is computed, and at the rows"
+                    "finite number. Look at how it is computed, and at the rows"
                 )
         return None
 

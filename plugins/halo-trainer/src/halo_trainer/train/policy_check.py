@@ -43,10 +43,10 @@ class PolicyCheck:
         report = look_over(self._parameters)
         if report.bad is not None:
             more = f" (and of {report.count - 1} more tensors)" if report.count > 1 else ""
-            what = f"the weights are no numbers any more: {report.bad}{more}"
+            what = f"the weights are no longer finite: {report.bad}{more}"
         elif lost := self._lost(gradient=gradient):
             grown = f"the weights have grown to {report.largest:.3g}"
-            what = f"{grown}, and the model {lost} any more, whatever it is given"
+            what = f"{grown}, and the model no longer {lost}, whatever it is given"
         else:
             return None
         return (
@@ -56,13 +56,13 @@ class PolicyCheck:
         )
 
     def _lost(self, *, gradient: bool) -> str | None:
-        """Returns what the policy has no numbers for; None where it has all."""
+        """Returns what the policy no longer does or has; None where nothing is lost."""
         with without_dropout(self._policy), torch.set_grad_enabled(gradient):
             scores = self._policy(self._row)
             values = torch.cat([scores.token_logps, *scores.heads.values()])
         if not values.isfinite().all():
-            return "gives no numbers"
-        return "has no gradient" if gradient and not self._has_gradient(values) else None
+            return "gives finite numbers"
+        return "has a finite gradient" if gradient and not self._has_gradient(values) else None
 
     def _has_gradient(self, values: Tensor) -> bool:
         weights = [weight for _, weight in self._parameters]

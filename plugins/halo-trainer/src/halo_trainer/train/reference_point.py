@@ -219,7 +219,7 @@ def _finite(estimator: RefPointEstimator, estimate: Estimate) -> Estimate:
     for name, value in estimate.state.items():
         if not math.isfinite(value):
             raise NotFiniteError(
-                f"{estimator.spec_name} gave the state {name!r} as {value}; expected a number, "
-                "which the next step goes on from"
+                f"{estimator.spec_name} gave the state {name!r} as {value}; expected a finite "
+                "number, which the next step goes on from"
             )
     return estimate
