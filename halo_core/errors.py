@@ -11,6 +11,7 @@
     ├── PluginError               exit 3   a plugin raised, or broke its interface
     ├── NotFiniteError            exit 1   a loss or gradient that is not a number
     ├── WorkerError               exit 1   a worker process that failed
+    ├── DiskError                 exit 1   too little room on the disk
     ├── SuiteErrors               exit 1-3 the largest exit code of all failed cells
     └── Interrupted               exit 130 (Ctrl-C) or 143 (SIGTERM)
 
@@ -103,6 +104,10 @@ class NotFiniteError(HaloError):
 
 class WorkerError(HaloError):
     """A worker process that ended without a result."""
+
+
+class DiskError(HaloError):
+    """Too little room on a disk for what is to be written; nothing was deleted to make some."""
 
 
 class SuiteErrors(HaloError):

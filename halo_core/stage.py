@@ -163,11 +163,13 @@ class Forecast:
         size: The size of the work as label to text, one line each: memory, hours.
         ahead: The remaining work as label to text: requests, cost. It is not shown for a finished
             stage.
+        disk: About how many bytes it writes at most at a time; None if unknown.
     """
 
     weights: int | None = None
     size: Mapping[str, str] = field(default_factory=dict)
     ahead: Mapping[str, str] = field(default_factory=dict)
+    disk: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,7 +68,7 @@ def show_plan(request: RunRequest, export: str | None, output: Output) -> None:
 
 
 def _plan_spec(request: RunRequest, output: Output) -> None:
-    from halo_core.run.forecast import forecasts
+    from halo_core.run.forecast import disk_needed, disk_warning, forecasts
     from halo_core.run.look_ahead import check_plan, rows_at_hand
 
     made = request.plan()
@@ -77,8 +77,19 @@ def _plan_spec(request: RunRequest, output: Output) -> None:
     check_plan(made, rows_at_hand(made), lambda message: _warn(message, output))
     forecast_of = forecasts(made)
     stages = [_stage(made, stage, data[stage.id], forecast_of[stage.id]) for stage in made.stages]
+    needed = disk_needed(made, forecast_of)
+    warning = disk_warning(needed, made.workspace.root)
+    if warning is not None:
+        _warn(warning, output)
     if output.json:
-        output.emit({"run": made.run_name, "folder": str(made.run_folder), "stages": stages})
+        output.emit(
+            {
+                "run": made.run_name,
+                "folder": str(made.run_folder),
+                "stages": stages,
+                "disk": {"needed": needed, "fits": warning is None},
+            }
+        )
         return
     output.say(f"run {made.run_name} in {made.workspace.root}")
     for stage in stages:
@@ -100,7 +111,9 @@ def _stage(
 ) -> dict[str, Any]:
     from halo_core.run.forecast import what_changed
 
-    ahead = {} if stage.state == "done" else forecast.ahead
+    ahead = {} if stage.state == "done" else dict(forecast.ahead)
+    if forecast.disk and stage.state != "done":
+        ahead["disk"] = f"about {forecast.disk / 1e9:.2g} GB"
     return {
         "id": stage.id,
         "use": stage.spec.resolved.name,

@@ -84,12 +84,13 @@ def forecast_of(stage: Stage, known: Known) -> Forecast:
         forecast: object = stage.forecast(known)
     if not isinstance(forecast, Forecast):
         raise _wrong(stage, "forecast", repr(forecast), "Forecast(...)")
-    weights: object = forecast.weights
-    if weights is not None and not (
-        isinstance(weights, int) and is_number(weights) and weights >= 0
-    ):
-        expected = "a whole number of at least 0, or None"
-        raise _wrong(stage, "forecast", f"weights={weights!r}", expected)
+    for name in ("weights", "disk"):
+        number: object = getattr(forecast, name)
+        if number is not None and not (
+            isinstance(number, int) and is_number(number) and number >= 0
+        ):
+            expected = "a whole number of at least 0, or None"
+            raise _wrong(stage, "forecast", f"{name}={number!r}", expected)
     for name, lines in (("size", forecast.size), ("ahead", forecast.ahead)):
         if not (isinstance(lines, Mapping) and _are_texts([*lines, *lines.values()])):
             raise _wrong(stage, "forecast", f"{name}={lines!r}", "label to text")

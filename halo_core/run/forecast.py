@@ -17,6 +17,7 @@ from halo_core.run.plan import Plan, PlannedStage
 from halo_core.spec.data_sets import SetSpec, Source
 from halo_core.spec.stages import BASE_MODEL
 from halo_core.stage import Forecast, Known
+from halo_core.workspace.disk import free_bytes, with_margin
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.records import DATA, DONE, STAGE, StageRecord
 
@@ -178,6 +179,28 @@ def forecasts(plan: Plan, earlier: Mapping[Path, Forecast] | None = None) -> dic
         if stage.spec.component.produces == "model":
             weights[stage.id] = forecast.weights
     return by_stage
+
+
+def disk_needed(plan: Plan, forecasts: Mapping[str, Forecast]) -> int:
+    """Returns about how many bytes the unfinished stages will write, as far as they know it."""
+    todo = (stage.id for stage in plan.stages if stage.state != "done")
+    return sum(forecasts[id_].disk or 0 for id_ in todo)
+
+
+def disk_warning(needed: int, folder: Path) -> str | None:
+    """Returns what `halo plan` warns of where too little is free; None where it is enough.
+
+    Args:
+        needed: Bytes that will be written.
+        folder: Where.
+    """
+    free = free_bytes(folder)
+    if not needed or with_margin(needed) <= free:
+        return None
+    return (
+        f"{folder}: the stages write about {needed / 1e9:.1f} GB; {free / 1e9:.1f} GB are free. "
+        "A run stops before it writes what does not fit; make room first"
+    )
 
 
 def _base_weights(plan: Plan) -> int | None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.errors import DataError
+from halo_core.workspace.disk import told_when_full
 
 SHOWN = 80
 """Number of characters that a message shows of a line that cannot be read."""
@@ -36,8 +37,9 @@ def write_text(path: Path, text: str) -> None:
     # has the process id, because another process may write the same file.
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_text(text, encoding="utf-8")
-        put_in_place(beside, path)
+        with told_when_full(path.parent):
+            beside.write_text(text, encoding="utf-8")
+            put_in_place(beside, path)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -169,7 +171,7 @@ def _crc(line: bytes) -> str:
 def append_lines(path: Path, trees: Iterable[Mapping[str, Any]]) -> None:
     """Appends whole lines with check values to a file, which is made where it is not there."""
     text = "".join(map(checked_line, trees))
-    with path.open("a", encoding="utf-8") as file:
+    with told_when_full(path.parent), path.open("a", encoding="utf-8") as file:
         file.write(text)
 
 
@@ -269,6 +271,9 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
     The remains of an earlier, killed writer of the same folder are removed. So two processes must
     not write one folder at the same time.
+
+    Raises:
+        DiskError: When the disk is full; what was there before is still there.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     for remains in folder.parent.glob(f".{folder.name}.*.partial"):
@@ -277,11 +282,12 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     partial = folder.with_name(f".{folder.name}.{mark}.partial")
     partial.mkdir()
     try:
-        yield partial
+        with told_when_full(folder.parent):
+            yield partial
+            make_durable(partial)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    make_durable(partial)
     if folder.exists():
         # A folder cannot replace one that contains files. The older folder gets a name that the
         # next writer removes, if this writer is killed before it does so.

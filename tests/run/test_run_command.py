@@ -102,6 +102,19 @@ def test_plan_says_what_changed(halo: Halo, spec_file: Path) -> None:
     assert plan["stages"][0]["data"]["data"]["sources"][0]["rows"] == 4
 
 
+def test_plan_warns_of_a_disk_that_is_too_small(
+    halo: Halo, spec_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enough = halo("plan", str(spec_file), "--json").json["disk"]
+    assert enough == {"needed": 0, "fits": True}
+    monkeypatch.setattr("halo_core.run.forecast.disk_needed", lambda *_: 10**18)
+    plan = halo("plan", str(spec_file))
+    assert plan.code == 0
+    assert f"warning: {spec_file.parent / 'workspace'}: the stages write about 1000000000.0 GB" in (
+        plan.err
+    )
+
+
 def test_again_computes_a_stage_and_what_follows(halo: Halo, spec_file: Path) -> None:
     halo("run", str(spec_file))
     again = halo("run", str(spec_file), "--again", "answers", "--json").json

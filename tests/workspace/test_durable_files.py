@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from halo_core.errors import DiskError
 from halo_core.workspace.files import make_durable, put_in_place, whole_folder, write_text
 
 
@@ -59,7 +60,7 @@ def test_a_file_that_cannot_be_written_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(DiskError, match="No space left"):
         write_text(tmp_path / "done.json", "{}")
     assert list(tmp_path.iterdir()) == []
 

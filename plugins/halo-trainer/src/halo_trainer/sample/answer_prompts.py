@@ -12,6 +12,7 @@ from typing import Any, Literal
 from halo_core.errors import DataError, NotFiniteError, UserError
 from halo_core.progress import SilentProgress
 from halo_core.stage import StageContext, StageResult
+from halo_core.workspace.disk import check_room
 from halo_core.workspace.records import SAMPLES, SampleLine
 from halo_models.chat_encoder import ChatEncoder, EncodedPrompt
 from halo_models.chat_format import ChatFormat, end_ids
@@ -241,6 +242,10 @@ def _answer(
     context: StageContext,
 ) -> None:
     total = sum(map(len, batches))
+    needed = [_bytes(batch, encoded, sampler.max_new_tokens) for batch in batches]
+    # All samples are written once more at the end, in the order of the prompts.
+    left = sum(needed[file.batches_done :]) + sum(needed)
+    check_room(context.folder, left, f"{total} samples")
     with context.progress.bar(context.id, total, len(file.samples)) as bar:
         for batch in batches[file.batches_done :]:
             begun = time.perf_counter()
@@ -253,9 +258,20 @@ def _answer(
                     f"{len(file.samples)} of {total} samples are kept; the same command goes on"
                 )
             else:
+                check_room(context.folder, needed[file.batches_done], f"{len(batch)} samples")
                 file.append(chat.records(batch, answers))
                 tokens = sum(len(answer.token_ids) for answer in answers)
                 bar.advance(len(batch), tok_s=f"{tokens / (time.perf_counter() - begun):.0f}")
+
+
+def _bytes(
+    batch: Sequence[SamplePrompt], encoded: Mapping[str, EncodedPrompt], max_new_tokens: int
+) -> int:
+    """Returns about how many bytes the samples of a batch take at most.
+
+    A token of the prompt is its text, one of the completion its text and its number.
+    """
+    return sum(1000 + 6 * len(encoded[p.id].ids) + 12 * max_new_tokens for p in batch)
 
 
 def _result(samples: Sequence[SampleLine]) -> StageResult:

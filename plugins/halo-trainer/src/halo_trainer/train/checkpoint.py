@@ -18,7 +18,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from halo_core.workspace.disk import check_room
 from halo_core.workspace.files import whole_folder
+from halo_trainer.train.disk_use import checkpoint_bytes, new_checkpoints
 from halo_trainer.train.metrics import Sums
 from halo_trainer.train.optimizers import Named, load_state_tensors, state_tensors
 from halo_trainer.train.reference_refresh import RefreshedReference
@@ -84,9 +86,15 @@ class Checkpoints:
         optimizer: torch.optim.Optimizer,
         reference: RefreshedReference | None = None,
     ) -> Path:
-        """Writes a checkpoint, removes those that are not to be kept, and returns its folder."""
+        """Writes a checkpoint, removes those that are not to be kept, and returns its folder.
+
+        Raises:
+            DiskError: When there is no room for it; those that are there are whole.
+        """
         folder = self._path(state.step)
         self.folder.mkdir(parents=True, exist_ok=True)
+        needed = checkpoint_bytes(parameters, optimizer, reference)
+        check_room(self.folder, needed, f"the checkpoint of step {state.step}")
         (self.folder / "README.md").write_text(_READ_ME)
         with whole_folder(folder) as partial:
             save_file(_on_cpu(dict(parameters)), partial / _WEIGHTS)
@@ -99,6 +107,16 @@ class Checkpoints:
             if _step(old) not in keep:
                 self.drop(_step(old))
         return folder
+
+    def yet_to_write(self, to_come: int, *, measured: bool) -> int:
+        """Returns how many more checkpoints there will be at a time than now.
+
+        Args:
+            to_come: How many are still to be written.
+            measured: Whether any has a score, so that the best are kept too.
+        """
+        kept = self.keep_last + (self.keep_best if measured else 0)
+        return new_checkpoints(there=len(self.scores()), to_come=to_come, kept=kept)
 
     def drop(self, step: int) -> None:
         """Removes the checkpoint of a step, if there is one."""

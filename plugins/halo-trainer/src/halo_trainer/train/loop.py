@@ -11,8 +11,10 @@ import torch
 
 from halo_core.errors import NotFiniteError
 from halo_core.stage import StageContext, StageResult
+from halo_core.workspace.disk import check_room, free_bytes, with_margin
 from halo_trainer.batch.micro_batch import GlobalBatch
 from halo_trainer.model.probe import probe_row
+from halo_trainer.train.disk_use import checkpoint_bytes, model_bytes
 from halo_trainer.train.evaluate import evaluate_set
 from halo_trainer.train.export import export_policy, pick_exported, training_result
 from halo_trainer.train.learning_rate import LearningRate
@@ -38,6 +40,8 @@ def train(recipe: Recipe, context: StageContext) -> StageResult:
         UserError: When the data or the model cannot be used.
         NotFiniteError: When weights, a loss, a gradient or a metric are not finite. The state
             before is kept, unless it is the weights that are not.
+        DiskError: When there is too little room for what is to be written. The last checkpoint is
+            whole, and a finished training is kept.
         Interrupted: When asked to stop; the state is kept.
     """
     ranks = Ranks(recipe.device)
@@ -52,6 +56,7 @@ def train(recipe: Recipe, context: StageContext) -> StageResult:
                     recipe.optimizer.max_grad_norm,
                 )
             loop.run()
+            loop.see_to_room_for_model()
             training, state = loop.training, loop.state
             exported = pick_exported(training.checkpoints, state, recipe.kept.exported)
             if ranks.main:
@@ -108,9 +113,12 @@ class _Loop:
     def run(self) -> None:
         """Does the steps that are left."""
         steps, state = self.training.steps, self.state
+        first = state.step + 1
         with self.context.progress.bar(self.context.id, steps, state.step) as bar:
             while state.step < steps:
                 gradient = self._step()
+                if state.step == first:
+                    self._check_room()
                 self._after_step(gradient)
                 bar.advance(1, loss=f"{gradient.loss:.4f}")
 
@@ -257,6 +265,47 @@ class _Loop:
             examples=self.training.plan.examples_seen(self.state.step),
         )
 
+    def _check_room(self) -> None:
+        """Compares all that is still to be written with what is free.
+
+        Raises:
+            DiskError: When there is too little room.
+        """
+        if not self.ranks.main:
+            return
+        training, done, intervals = self.training, self.state.step, self.intervals
+        measured = bool(training.evaluation)
+        to_come = _times(intervals.checkpoint, done, training.steps)
+        if measured:
+            to_come += 1 + _times(intervals.evaluate or training.steps, done, training.steps)
+        each = checkpoint_bytes(training.parameters, training.optimizer, training.refresh)
+        more = training.checkpoints.yet_to_write(to_come, measured=measured)
+        needed = more * each + model_bytes(training.policy)
+        check_room(self.context.folder, needed, f"the model and {more} checkpoints")
+
+    def see_to_room_for_model(self) -> None:
+        """Keeps the last step before the model is written where room is scarce: it is not lost.
+
+        Raises:
+            DiskError: When there is too little room for the model.
+        """
+        if any(self.ranks.gather(self.ranks.main and self._should_keep_last())):
+            self._save()
+        if self.ranks.main:
+            latest = max(self.training.checkpoints.scores(), default=None)
+            kept = "no step is kept" if latest is None else f"step {latest} is kept"
+            what = f"the model; the training is finished and {kept}"
+            check_room(self.context.folder, model_bytes(self.training.policy), what)
+
+    def _should_keep_last(self) -> bool:
+        training = self.training
+        if self.state.step in training.checkpoints.scores():
+            return False
+        each = checkpoint_bytes(training.parameters, training.optimizer, training.refresh)
+        # The model twice: others may write to the disk, too.
+        ample = with_margin(each + 2 * model_bytes(training.policy))
+        return with_margin(each) <= free_bytes(self.context.folder) < ample
+
     def _drop_checkpoint(self) -> None:
         if self.ranks.main:
             self.training.checkpoints.drop(self.state.step)
@@ -279,6 +328,11 @@ class _Loop:
                 best=best,
             )
         self.ranks.wait()
+
+
+def _times(every: int, done: int, steps: int) -> int:
+    """Returns how often something that happens every so many steps is still to happen."""
+    return steps // every - (done - 1) // every
 
 
 def seed_step(seed: int, step: int, rank: int) -> None:

@@ -95,6 +95,26 @@ def size_lines(parameters: int, rows: int | None, work: Workload) -> dict[str, s
     return lines | {GPU: gpu_hours_line(hours, steps)}
 
 
+def disk_bytes(
+    weights: int, work: Workload, *, checkpoints: int, adapter_share: float = 0.01
+) -> int:
+    """Returns about how many bytes a training writes at most at a time.
+
+    Weights and the optimiser's state are float32 on disk, too.
+
+    Args:
+        weights: Of the model.
+        work: What it has to do.
+        checkpoints: How many are there at a time, one that is being written among them.
+        adapter_share: What is trained of the weights where only low-rank factors are.
+    """
+    trained = weights * (work.trained_share or adapter_share)
+    states = OPTIMIZER_STATES.get(work.optimizer, 2)
+    reference = weights if work.reference_updated else 0
+    checkpoint = 4 * (trained * (1 + states) + reference)
+    return round(checkpoints * checkpoint + 4 * weights)
+
+
 def training_gigabytes(
     parameters: int,
     *,

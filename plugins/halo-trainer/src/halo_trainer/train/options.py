@@ -39,7 +39,7 @@ from halo_models.templates import date_or_none
 from halo_trainer.model.lora_options import LoraOptions
 from halo_trainer.train import option_checks as checks
 from halo_trainer.train.learning_rate import LearningRate
-from halo_trainer.train.memory_and_time import Workload, size_lines
+from halo_trainer.train.memory_and_time import Workload, disk_bytes, size_lines
 from halo_trainer.train.optimizers import optimizer_name
 from halo_trainer.train.recipe import (
     Duration,
@@ -295,7 +295,16 @@ class Train(Stage):
             epochs=self.epochs or 1,
             checkpointing=self.gradient_checkpointing,
         )
-        return Forecast(weights=known.weights, size=size_lines(known.weights, known.learned, work))
+        return Forecast(
+            weights=known.weights,
+            size=size_lines(known.weights, known.learned, work),
+            disk=disk_bytes(known.weights, work, checkpoints=self._most_checkpoints + 1),
+        )
+
+    @property
+    def _most_checkpoints(self) -> int:
+        """How many checkpoints are kept: the best ones are those that are measured."""
+        return self.keep_last + (self.keep_best if self.evaluate else 0)
 
     def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
         """Returns what of the options does not suit the models, the rows and the optimiser."""

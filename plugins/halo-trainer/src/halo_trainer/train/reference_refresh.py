@@ -77,6 +77,11 @@ class RefreshedReference:
         self.age = (1 - share) * (self.age + (step > 1))
         self._step = step
 
+    @property
+    def size(self) -> int:
+        """Bytes that `write` writes."""
+        return sum(weight.numel() * weight.element_size() for weight in self._reference.values())
+
     def write(self, folder: Path) -> None:
         """Writes what has changed, or may change, into a checkpoint."""
         tensors = {name: weight.cpu().contiguous() for name, weight in self._reference.items()}

@@ -1,0 +1,78 @@
+"""Whether the disk has room for what is about to be written, and what is said when it has not.
+
+Nothing is ever deleted to make room.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from halo_core.errors import DiskError
+
+MARGIN_BYTES = 16 * 2**20
+MARGIN_SHARE = 0.01
+_ADVICE = "Make room on this disk, or move the workspace; the same command then goes on"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL_TEXTS = ("No space left on device", "Disk quota exceeded")
+
+
+def free_bytes(folder: Path) -> int:
+    """Returns how much this user may still write in a folder, which need not be there yet."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free
+
+
+def with_margin(needed: int) -> int:
+    """Returns bytes that are needed with what must be free beside them: logs, other records."""
+    return round(needed * (1 + MARGIN_SHARE)) + MARGIN_BYTES
+
+
+def check_room(folder: Path, needed: int, what: str) -> None:
+    """Compares what will be written with what is free.
+
+    Args:
+        folder: Where it will be written.
+        needed: Its bytes.
+        what: What it is, for the message: ``a checkpoint``.
+
+    Raises:
+        DiskError: When there is too little room, with a margin.
+    """
+    free = free_bytes(folder)
+    if with_margin(needed) > free:
+        raise DiskError(
+            f"there is no room for {what}: {needed:,} bytes are needed and some for records, "
+            f"{with_margin(needed):,} in all; {free:,} bytes are free. {_ADVICE}",
+            location=str(folder),
+        )
+
+
+@contextmanager
+def told_when_full(folder: Path) -> Iterator[None]:
+    """Turns the error of a full disk into one that names the folder and what is free.
+
+    Raises:
+        DiskError: In place of the error of the system, or of a library that wraps it.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not _is_full(error):
+            raise
+        raise DiskError(
+            f"the disk is full: {error}; {free_bytes(folder):,} bytes are free. {_ADVICE}",
+            location=str(folder),
+        ) from error
+
+
+def _is_full(error: Exception) -> bool:
+    if isinstance(error, DiskError):
+        return False
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    # Libraries that are no Python, such as safetensors, say it in words.
+    return any(text in str(error) for text in _FULL_TEXTS)

@@ -1,0 +1,95 @@
+"""Too little room on the disk is told before, and a full disk leaves what was there."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from halo_core.errors import DiskError
+from halo_core.run.forecast import disk_warning
+from halo_core.workspace.disk import check_room, free_bytes, told_when_full, with_margin
+from halo_core.workspace.files import append_lines, whole_folder, write_text
+
+SetFree = Callable[[int], None]
+
+
+@pytest.fixture
+def set_free(monkeypatch: pytest.MonkeyPatch) -> SetFree:
+    def free(count: int) -> None:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=count))
+
+    return free
+
+
+def test_too_little_room_names_the_folder_and_both_numbers(
+    tmp_path: Path, set_free: SetFree
+) -> None:
+    needed = 100_000_000
+    set_free(with_margin(needed))
+    check_room(tmp_path, needed, "the model")
+    set_free(with_margin(needed) - 1)
+    with pytest.raises(DiskError) as error:
+        check_room(tmp_path / "model", needed, "the model")
+    assert str(error.value) == (
+        f"{tmp_path / 'model'}: there is no room for the model: 100,000,000 bytes are needed and "
+        "some for records, 117,777,216 in all; 117,777,215 bytes are free. Make room on this disk, "
+        "or move the workspace; the same command then goes on"
+    )
+    assert error.value.exit_code == 1
+
+
+def test_what_is_free_is_that_of_a_folder_that_will_be_made(tmp_path: Path) -> None:
+    there = shutil.disk_usage(tmp_path).free
+    assert free_bytes(tmp_path / "not" / "yet") == pytest.approx(there, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        RuntimeError('IoError(Os { code: 28, message: "No space left on device" })'),
+    ],
+)
+def test_a_disk_that_is_full_all_the_same_leaves_what_was_there(
+    error: Exception, tmp_path: Path
+) -> None:
+    folder = tmp_path / "step-1"
+    folder.mkdir()
+    (folder / "weights").write_text("old")
+    with pytest.raises(DiskError, match=r"the disk is full: .* bytes are free\. Make room"):
+        with whole_folder(folder):
+            raise error
+    assert [path.name for path in tmp_path.iterdir()] == ["step-1"]
+    assert (folder / "weights").read_text() == "old"
+
+
+def test_other_errors_are_told_as_they_are(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Input/output error"), told_when_full(tmp_path):
+        raise OSError(errno.EIO, "Input/output error")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_files_of_a_full_disk_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "events.jsonl").symlink_to("/dev/full")
+    with pytest.raises(DiskError, match="No space left"):
+        append_lines(tmp_path / "events.jsonl", [{"v": 1}])
+    monkeypatch.setattr("os.getpid", lambda: 7)
+    (tmp_path / ".done.json.7").symlink_to("/dev/full")
+    with pytest.raises(DiskError, match="No space left"):
+        write_text(tmp_path / "done.json", "{}")
+
+
+def test_a_plan_that_does_not_fit_is_warned_of(tmp_path: Path, set_free: SetFree) -> None:
+    set_free(5 * 10**9)
+    assert disk_warning(10**9, tmp_path) is None
+    assert disk_warning(0, tmp_path) is None
+    assert disk_warning(7 * 10**9, tmp_path) == (
+        f"{tmp_path}: the stages write about 7.0 GB; 5.0 GB are free. "
+        "A run stops before it writes what does not fit; make room first"
+    )
