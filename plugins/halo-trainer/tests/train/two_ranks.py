@@ -5,6 +5,8 @@ Run by a launcher as ``two_ranks.py FOLDER`` with the model and the rows already
 
 from __future__ import annotations
 
+import copy
+import functools
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -151,6 +153,11 @@ def gradient(
 
 
 def _load(root: Path) -> Any:
+    return copy.deepcopy(_loaded(root))
+
+
+@functools.cache
+def _loaded(root: Path) -> Any:
     model = ModelInput(str(root / "model"), None, "m")
     return load_model(model, dtype=torch.float32, device="cpu")
 
