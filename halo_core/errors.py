@@ -107,7 +107,7 @@ class WorkerError(HaloError):
 
 
 class DiskError(HaloError):
-    """Too little room on a disk for what is to be written; nothing was deleted to make some."""
+    """Too little room on a disk for a file. Nothing was deleted to make room."""
 
 
 class SuiteErrors(HaloError):

@@ -163,7 +163,7 @@ class Forecast:
         size: The size of the work as label to text, one line each: memory, hours.
         ahead: The remaining work as label to text: requests, cost. It is not shown for a finished
             stage.
-        disk: About how many bytes it writes at most at a time; None if unknown.
+        disk: Approximate maximum of bytes that it writes at a time; None if unknown.
     """
 
     weights: int | None = None

@@ -182,24 +182,24 @@ def forecasts(plan: Plan, earlier: Mapping[Path, Forecast] | None = None) -> dic
 
 
 def disk_needed(plan: Plan, forecasts: Mapping[str, Forecast]) -> int:
-    """Returns about how many bytes the unfinished stages will write, as far as they know it."""
+    """Returns the approximate bytes that the unfinished stages will write, if they know it."""
     todo = (stage.id for stage in plan.stages if stage.state != "done")
     return sum(forecasts[id_].disk or 0 for id_ in todo)
 
 
 def disk_warning(needed: int, folder: Path) -> str | None:
-    """Returns what `halo plan` warns of where too little is free; None where it is enough.
+    """Returns a warning for `halo plan` if too few bytes are free; None if there are enough.
 
     Args:
-        needed: Bytes that will be written.
-        folder: Where.
+        needed: Number of bytes to write.
+        folder: The folder to write to.
     """
     free = free_bytes(folder)
     if not needed or with_margin(needed) <= free:
         return None
     return (
         f"{folder}: the stages write about {needed / 1e9:.1f} GB; {free / 1e9:.1f} GB are free. "
-        "A run stops before it writes what does not fit; make room first"
+        "A run stops before it writes a file that does not fit; make room first"
     )
 
 

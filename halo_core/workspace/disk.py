@@ -1,4 +1,4 @@
-"""Whether the disk has room for what is about to be written, and what is said when it has not.
+"""Checks whether the disk has room for a file before it is written.
 
 Nothing is ever deleted to make room.
 """
@@ -21,26 +21,26 @@ _FULL_TEXTS = ("No space left on device", "Disk quota exceeded")
 
 
 def free_bytes(folder: Path) -> int:
-    """Returns how much this user may still write in a folder, which need not be there yet."""
+    """Returns the bytes that this user can still write in a folder, which may not exist yet."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     return shutil.disk_usage(there).free
 
 
 def with_margin(needed: int) -> int:
-    """Returns bytes that are needed with what must be free beside them: logs, other records."""
+    """Returns the needed bytes plus a margin for logs and other records."""
     return round(needed * (1 + MARGIN_SHARE)) + MARGIN_BYTES
 
 
 def check_room(folder: Path, needed: int, what: str) -> None:
-    """Compares what will be written with what is free.
+    """Compares the bytes to write with the free bytes.
 
     Args:
-        folder: Where it will be written.
-        needed: Its bytes.
-        what: What it is, for the message: ``a checkpoint``.
+        folder: The folder to write to.
+        needed: Number of bytes to write.
+        what: Words for the message, such as ``a checkpoint``.
 
     Raises:
-        DiskError: When there is too little room, with a margin.
+        DiskError: When there is too little room, including a margin.
     """
     free = free_bytes(folder)
     if with_margin(needed) > free:
@@ -53,10 +53,10 @@ def check_room(folder: Path, needed: int, what: str) -> None:
 
 @contextmanager
 def told_when_full(folder: Path) -> Iterator[None]:
-    """Turns the error of a full disk into one that names the folder and what is free.
+    """Turns the error of a full disk into one that names the folder and the free bytes.
 
     Raises:
-        DiskError: In place of the error of the system, or of a library that wraps it.
+        DiskError: Instead of the error of the system, or of a library that wraps it.
     """
     try:
         yield
@@ -74,5 +74,5 @@ def _is_full(error: Exception) -> bool:
         return False
     if isinstance(error, OSError):
         return error.errno in _FULL
-    # Libraries that are no Python, such as safetensors, say it in words.
+    # Libraries that are not in Python, such as safetensors, report it only as text.
     return any(text in str(error) for text in _FULL_TEXTS)

@@ -273,7 +273,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     not write one folder at the same time.
 
     Raises:
-        DiskError: When the disk is full; what was there before is still there.
+        DiskError: When the disk is full. Existing lines are kept.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     for remains in folder.parent.glob(f".{folder.name}.*.partial"):
