@@ -54,6 +54,7 @@ OPTIONS: dict[str, Any] = {
     "log_every": 7,
     "evaluate_every": 11,
     "checkpoint_every": 13,
+    "checkpoint_minutes": 2.5,
     "keep_last": 4,
     "keep_best": 8,
     "export": "best",
@@ -111,7 +112,7 @@ def test_every_option_is_where_it_belongs() -> None:
             name="RMSprop", options={"alpha": 0.9}, weight_decay=0.25, max_grad_norm=3.0
         ),
         learning_rate=LearningRate(peak=1e-3, warmup_steps=6, schedule="cosine"),
-        intervals=Intervals(log=7, evaluate=11, checkpoint=13),
+        intervals=Intervals(log=7, evaluate=11, checkpoint=13, checkpoint_minutes=2.5),
         kept=KeptCheckpoints(last=4, best=8, exported="best"),
         device="cpu",
         deterministic=True,

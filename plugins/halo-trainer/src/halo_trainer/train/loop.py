@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
@@ -105,6 +106,7 @@ class _Loop:
         # The sums of all processes were kept as one; rank 0 carries them on.
         self.window = Metrics(self.state.window if self.ranks.main else None)
         self.watch = Stopwatch(self.ranks.device)
+        self.saved_at = time.monotonic()
         self.sources = Sources(training.objective.loss, training.estimator)
         longest = min(LONGEST, training.objective.max_length)
         row = probe_row(training.start.model, longest)
@@ -207,7 +209,7 @@ class _Loop:
     def _measure_and_keep(self, *, stopping: bool) -> None:
         step, every = self.state.step, self.intervals.evaluate
         measured = step == self.training.steps or (every is not None and step % every == 0)
-        kept = stopping or step % self.intervals.checkpoint == 0
+        kept = stopping or step % self.intervals.checkpoint == 0 or self._minutes_are_over()
         if (measured or kept) and (fault := self._fault()):
             raise self._at_step(step, fault)
         if measured:
@@ -215,6 +217,14 @@ class _Loop:
         best = self.training.checkpoints.is_best(self.state.score)
         if best or kept:
             self._save(best=best)
+
+    def _minutes_are_over(self) -> bool:
+        """Returns whether the last checkpoint is too long ago, by the clock of rank 0, on each."""
+        most = self.intervals.checkpoint_minutes
+        if most is None:
+            return False
+        over = self.ranks.main and time.monotonic() - self.saved_at >= 60 * most
+        return bool(self.ranks.sum(torch.tensor(float(over), device=self.ranks.device)))
 
     def _log(self) -> None:
         metrics = means(self._window())
@@ -275,7 +285,8 @@ class _Loop:
             return
         training, done, intervals = self.training, self.state.step, self.intervals
         measured = bool(training.evaluation)
-        to_come = _times(intervals.checkpoint, done, training.steps)
+        every = 1 if intervals.checkpoint_minutes is not None else intervals.checkpoint
+        to_come = _times(every, done, training.steps)
         if measured:
             to_come += 1 + _times(intervals.evaluate or training.steps, done, training.steps)
         each = checkpoint_bytes(training.parameters, training.optimizer, training.refresh)
@@ -328,6 +339,7 @@ class _Loop:
                 best=best,
             )
         self.ranks.wait()
+        self.saved_at = time.monotonic()
 
 
 def _times(every: int, done: int, steps: int) -> int:

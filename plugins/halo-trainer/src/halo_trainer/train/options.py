@@ -205,6 +205,12 @@ class Train(Stage):
     checkpoint_every: Annotated[int, Execution()] = Field(
         default=200, ge=1, description="Steps between checkpoints; an interrupt writes one too."
     )
+    checkpoint_minutes: Annotated[float | None, Execution()] = Field(
+        default=None,
+        gt=0,
+        description="Most minutes between checkpoints, where `checkpoint_every` steps take longer; "
+        "steps alone count when left out.",
+    )
     keep_last: Annotated[int, Execution()] = Field(
         default=1, ge=1, description="Latest checkpoints to keep."
     )
@@ -388,7 +394,12 @@ class Train(Stage):
                 max_grad_norm=self.max_grad_norm,
             ),
             learning_rate=LearningRate(self.learning_rate, self.warmup_steps, self.schedule),
-            intervals=Intervals(self.log_every, self.evaluate_every, self.checkpoint_every),
+            intervals=Intervals(
+                self.log_every,
+                self.evaluate_every,
+                self.checkpoint_every,
+                self.checkpoint_minutes,
+            ),
             kept=KeptCheckpoints(self.keep_last, self.keep_best, self.export),
             device=self.device,
             deterministic=self.deterministic,

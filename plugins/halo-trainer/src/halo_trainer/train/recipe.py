@@ -120,11 +120,13 @@ class Intervals:
         log: Metrics are logged.
         evaluate: The evaluation sets are measured; None for only at the end.
         checkpoint: A checkpoint is written.
+        checkpoint_minutes: One is written, too, when the last was so long ago; None for never.
     """
 
     log: int
     evaluate: int | None
     checkpoint: int
+    checkpoint_minutes: float | None = None
 
 
 @dataclass(frozen=True)
