@@ -140,12 +140,15 @@ class ObjectFile(Generic[Fields]):
         fields: The fields of the object, as a TypedDict.
         mend: The advice if it cannot be read.
         version: The version that is written, and the newest one that is read.
+        checks_itself: Whether the object holds a check value of itself. A file that users may
+            change has none.
     """
 
     name: str
     fields: type[Fields]
     mend: str
     version: int = 1
+    checks_itself: bool = True
 
     def read(self, folder: Path) -> Fields | None:
         """Returns the object, or None if there is no file.
@@ -183,7 +186,8 @@ class ObjectFile(Generic[Fields]):
             ValueError: When a number is not finite.
         """
         tree = {OBJECT_VERSION: self.version, **fields}
-        write_json(folder / self.name, {**tree, CHECK: object_check(tree)})
+        check = {CHECK: object_check(tree)} if self.checks_itself else {}
+        write_json(folder / self.name, {**tree, **check})
 
 
 def check_version(given: object, newest: int, where: str) -> None:
