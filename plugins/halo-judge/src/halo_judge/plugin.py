@@ -24,5 +24,5 @@ def halo_register(registry: Registrar) -> None:
     registry.command(
         "label",
         "halo_judge.command.label_command:label",
-        help="Make feedback by what a judge says.",
+        help="Create feedback with a judge.",
     )

@@ -1,4 +1,4 @@
-"""How far judges say what people say, and people what other people say."""
+"""Agreement of judges with people, and of people with each other."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from halo_statistics import (
 )
 
 PAIRS = 10
-"""Pairs of annotators whose kappas are told; more say nothing that alpha does not."""
+"""Maximum number of annotator pairs with reported kappas. More add nothing beyond alpha."""
 
 
 @dataclass(frozen=True)
 class JudgedComparison:
-    """A labelled comparison, and what a judge made of it.
+    """A labelled comparison, and a judge's verdict on it.
 
     Attributes:
-        id: Names it among all files.
-        labelled: What people said.
-        line: What the judge said.
+        id: Identifier that is unique among all files.
+        labelled: The comparison with people's labels.
+        line: The judge's verdict.
     """
 
     id: str
@@ -45,24 +45,24 @@ class JudgedComparison:
 
     @property
     def points(self) -> float | None:
-        """Returns the share of a point for agreeing with the majority, over both orders.
+        """Returns the points for agreement with the majority, as the mean over both orders.
 
-        None where there is no majority or no verdict.
+        None without a majority or a verdict.
         """
         majority = self.labelled.majority
         if majority is None or self.line["result"] == "unscored":
             return None
         results = [result_of(o["winner"], o["order"]) for o in self.line["orders"]]
-        if not results:  # The same text twice: a tie that nobody was asked for.
+        if not results:  # Both texts are the same: a tie without asking the judge.
             return credit("tie", majority)
         return fmean(credit(result, majority) for result in results)
 
 
 def credit(choice: Choice, majority: Choice) -> float:
-    """Returns the point for a verdict: half of one for a tie where people prefer a text.
+    """Returns the points for a verdict: half a point for a tie if people prefer a text.
 
-    So a judge that knows nothing gets one half where people prefer a text, whether it throws a
-    coin, always says the first, or always says tie.
+    So a judge that knows nothing gets one half if people prefer a text, whether it guesses, always
+    prefers the first, or always says tie.
 
     >>> credit("win", "win"), credit("tie", "win"), credit("win", "tie")
     (1.0, 0.5, 0.0)
@@ -73,7 +73,7 @@ def credit(choice: Choice, majority: Choice) -> float:
 
 
 def evaluation(judged: Sequence[JudgedComparison], *, confidence: float) -> dict[str, Any]:
-    """Returns what is measured of a judge on labelled comparisons, as `--json` has it.
+    """Returns the measurements of a judge on labelled comparisons, as `--json` prints them.
 
     ==============  ====================================================================
     `n`             comparisons
@@ -82,15 +82,15 @@ def evaluation(judged: Sequence[JudgedComparison], *, confidence: float) -> dict
     `accuracy`      share of points (see `credit`) on the majority, both orders averaged
     `position`      agreement between the orders, and favour for a place
     `kappa`         Cohen's, of the two orders' result and the majority
-    `calibration`   of a judge that says how sure it is
+    `calibration`   for judges that report their certainty
     `calls` `cost`  paid requests and dollars
     ==============  ====================================================================
 
-    The interval of `accuracy` knows which comparisons are of one prompt.
+    The interval of `accuracy` takes into account which comparisons share a prompt.
 
     Args:
-        judged: At least one.
-        confidence: Of the intervals, in (0, 1).
+        judged: At least one judged comparison.
+        confidence: Confidence level of the intervals, in (0, 1).
     """
     scored = [comparison for comparison in judged if comparison.line["result"] != "unscored"]
     right = [comparison for comparison in judged if comparison.points is not None]
@@ -115,7 +115,7 @@ def evaluation(judged: Sequence[JudgedComparison], *, confidence: float) -> dict
 def against_floor(
     judged: Sequence[JudgedComparison], floor: Sequence[JudgedComparison], *, confidence: float
 ) -> PairedDifference | None:
-    """Returns how far a judge's points are above those of another on the same comparisons."""
+    """Returns the difference between two judges' points on the same comparisons."""
     ours, theirs = (
         {comparison.id: comparison.points for comparison in side if comparison.points is not None}
         for side in (judged, floor)
@@ -126,7 +126,7 @@ def against_floor(
 
 
 def beats(difference: PairedDifference, *, confidence: float) -> bool:
-    """Returns whether the first is better, and the paired test says that it is not by chance."""
+    """Returns whether the first is better, and significantly so by the paired test."""
     return difference.difference > 0 and difference.p < 1 - confidence
 
 
@@ -148,7 +148,7 @@ def _calibration(right: Sequence[JudgedComparison], confidence: float) -> dict[s
 
 
 def _preference(line: VerdictLine) -> float | None:
-    """Returns how sure the judge is of the first text, in both orders; None if it never says."""
+    """Returns the judge's certainty for the first text over both orders; None if unknown."""
     orders = line["orders"]
     return (
         completion_preference(orders) if orders and all("preference" in o for o in orders) else None
@@ -156,18 +156,18 @@ def _preference(line: VerdictLine) -> float | None:
 
 
 def human_agreement(comparisons: Sequence[Rated], *, confidence: float) -> dict[str, Any] | None:
-    """Returns the agreement of people, as `--json` has it; None where each was labelled once.
+    """Returns people's agreement, as `--json` prints it; None if nothing was labelled twice.
 
     ===========  =========================================================================
     `labels`     labels on comparisons that have at least two
     `accuracy`   each label against the majority of the others, in the points of a judge
     `alpha`      Krippendorff's, over all annotators
-    `kappa`      Cohen's of each pair of annotators, where there are at most ten pairs
+    `kappa`      Cohen's of each pair of annotators, if there are at most ten pairs
     ===========  =========================================================================
 
     Args:
-        comparisons: All of a file.
-        confidence: Of the interval, in (0, 1).
+        comparisons: All comparisons of a file.
+        confidence: Confidence level of the interval, in (0, 1).
     """
     several = [one for one in comparisons if len(one.labels) > 1]
     if not several:

@@ -1,4 +1,4 @@
-"""The options that both ways of calling `halo judge` have."""
+"""The options that both forms of `halo judge` share."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from halo_core.workspace.layout import Workspace, open_workspace
 
 @dataclass(frozen=True)
 class Choices:
-    """What was chosen.
+    """The values of these options.
 
     Attributes:
-        n: How many comparisons of each file are judged; None for all.
-        seed: Which ones.
-        confidence: Of the intervals, in (0, 1).
-        out: Where to write; None for nowhere.
-        dry_run: Whether nothing is asked.
-        folder: The workspace's.
+        n: Number of comparisons to judge in each file; None for all.
+        seed: Seed of the choice of comparisons.
+        confidence: Confidence level of the intervals, in (0, 1).
+        out: The file or folder to write; None writes nothing.
+        dry_run: Whether the command only estimates and asks nothing.
+        folder: The workspace's folder.
     """
 
     n: int | None
@@ -30,24 +30,24 @@ class Choices:
     folder: str
 
     def workspace(self) -> Workspace:
-        """Returns the workspace; a dry run makes no folder.
+        """Returns the workspace. A dry run creates no folder.
 
         Raises:
-            PathError: When it cannot be made.
+            PathError: When the folder cannot be created.
         """
         if self.dry_run:
             return Workspace(Path(self.folder).expanduser().resolve())
         return open_workspace(self.folder)
 
     def place(self, inputs: list[Path], *, endings: tuple[str, ...]) -> Path | None:
-        """Returns where to write, before anything is paid for; None for nowhere.
+        """Returns the path to write, checked before anything is paid for; None writes nothing.
 
         Args:
-            inputs: Files that are not to be written over.
-            endings: What the name may end in; with an empty one also a folder.
+            inputs: Files that must not be overwritten.
+            endings: Allowed endings of the name. An empty ending also allows a folder.
 
         Raises:
-            UserError: When it cannot be written there.
+            UserError: When the path cannot be written.
         """
         if self.out is None:
             return None

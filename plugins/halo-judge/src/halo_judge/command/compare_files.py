@@ -1,4 +1,4 @@
-"""What `halo judge --a FILE --b FILE` does."""
+"""Runs `halo judge --a FILE --b FILE`."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def compare_files(
     """Judges the outputs of one file against those of another, and prints the win rate.
 
     Args:
-        a: The outputs.
-        b: What they are compared with, or ``target``.
-        judge: Who compares.
-        overrides: Of its options.
-        orders: In which each pair is shown.
+        a: The file of outputs.
+        b: The file that they are compared with, or ``target``.
+        judge: The judge.
+        overrides: Values for the judge's options.
+        orders: The orders in which each pair is shown.
         choices: The other options.
-        output: Of the command.
+        output: The command's output.
 
     Raises:
         UserError: For a mistake in an option or a file.
-        Interrupted: When asked to stop; verdicts are kept.
+        Interrupted: When asked to stop. Verdicts are kept.
     """
     named = name_judge(judge, overrides)
     ours, theirs, pairing = _paired(a, b)
@@ -92,11 +92,11 @@ def compare_files(
 def judge_and_report(
     work: JudgeWork, workspace: Workspace, quote: Mapping[str, Any]
 ) -> list[VerdictLine]:
-    """Returns the verdicts; says where they are kept, what they cost, and which failed.
+    """Returns the verdicts, and reports their folder, their cost and their failures.
 
     Raises:
         PluginError: When the judge breaks its interface.
-        Interrupted: When asked to stop; verdicts are kept.
+        Interrupted: When asked to stop. Verdicts are kept.
     """
     stop, progress = StopFlag(), stderr_progress()
     folder = work.folder(workspace)
@@ -147,7 +147,7 @@ def _about(file: OutputFile) -> dict[str, Any]:
 
 
 def _notes(ours: OutputFile, theirs: OutputFile | None, pairing: Pairing) -> list[str]:
-    """Returns what was left out, and whether a prompt has several comparisons."""
+    """Returns notes about rows that were left out and prompts with several comparisons."""
     lines = [
         f"{file.path}: {count} left out: {why}"
         for file in (ours, theirs)

@@ -1,4 +1,4 @@
-"""The numbers that `halo judge --a FILE --b FILE` ends with."""
+"""The final numbers of `halo judge --a FILE --b FILE`."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from halo_statistics import (
 
 
 def files_summary(verdicts: Sequence[VerdictLine], *, confidence: float) -> dict[str, Any]:
-    """Returns the numbers of a comparison of two files, as `--json` has them.
+    """Returns the numbers of a comparison of two files, as `--json` prints them.
 
-    `metrics` are those of the stage `judge`. Where a prompt has several comparisons, `win_lo` and
-    `win_hi` know which belong together. `characters` are the median lengths of both sides;
-    `position` and `length` are None where nothing can be said.
+    `metrics` are those of the stage `judge`. If a prompt has several comparisons, `win_lo` and
+    `win_hi` take into account that these belong together. `characters` are the median lengths of
+    both sides. `position` and `length` are None if they are not known.
 
     Args:
         verdicts: All lines.
-        confidence: Of every interval, in (0, 1).
+        confidence: Confidence level of every interval, in (0, 1).
     """
     metrics = summary_metrics(verdicts, confidence=confidence)
     scored = [line for line in verdicts if line["result"] != "unscored"]
@@ -54,7 +54,7 @@ def files_summary(verdicts: Sequence[VerdictLine], *, confidence: float) -> dict
 
 
 def position(scored: Sequence[VerdictLine], confidence: float) -> dict[str, Any] | None:
-    """Returns what is known of the judge's favour for a place; None where it was asked once."""
+    """Returns the judge's position bias; None if it was asked in only one order."""
     twice = [line["orders"] for line in scored if len(line["orders"]) == 2]
     pairs = [(str(first["winner"]), str(second["winner"])) for first, second in twice]
     return asdict(position_bias(pairs, confidence=confidence)) if pairs else None
@@ -63,7 +63,7 @@ def position(scored: Sequence[VerdictLine], confidence: float) -> dict[str, Any]
 def files_lines(
     summary: dict[str, Any], verdicts: Sequence[VerdictLine], *, confidence: float
 ) -> list[tuple[str, str]]:
-    """Returns the numbers for people, as (what, how much)."""
+    """Returns the numbers for people, as pairs of label and text."""
     metrics = summary["metrics"]
     rate = win_rate((line["result"] for line in verdicts), confidence=confidence)
     lines = [

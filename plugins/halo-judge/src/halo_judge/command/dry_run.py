@@ -1,4 +1,4 @@
-"""What `halo judge --dry-run` prints: requests, tokens and dollars per judge; nothing is asked."""
+"""Prints `halo judge --dry-run`: requests, tokens and dollars per judge, without asking."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from halo_judge.judges.chat.prices import SHIPPED
 
 
 def quote_rows(works: Iterable[JudgeWork], workspace: Workspace) -> list[dict[str, Any]]:
-    """Returns a row per judge, over all its work.
+    """Returns one row per judge, with the sums over all its work.
 
-    `calls` are requests to pay for, `kept` comparisons whose verdict is there already; `cost` is
-    in dollars, None where a price is not known, and 0 for a judge that costs nothing.
+    `calls` is the number of requests to pay for, `kept` the number of comparisons that already have
+    a verdict. `cost` is in dollars, None if a price is not known, and 0 for a free judge.
     """
     by_judge: dict[str, list[JudgeWork]] = {}
     for work in works:
@@ -37,14 +37,14 @@ def _row(label: str, works: Sequence[JudgeWork], workspace: Workspace) -> dict[s
 
 
 def say_quotes(output: Output, about: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> None:
-    """Prints the rows of `quote_rows`, or gives them out with what they are about as JSON."""
+    """Prints the rows of `quote_rows`, or outputs them as JSON with the subject of the work."""
     output.emit({**about, "quotes": rows})
     for line in quote_lines(rows):
         output.say(line)
 
 
 def quote_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Returns the rows as a table, and where the prices are from."""
+    """Returns the rows as a table, and the source of the prices."""
     header = ["judge", "model", "verdicts", "kept", "requests", "tokens in", "out", "dollars"]
     cells = [
         [

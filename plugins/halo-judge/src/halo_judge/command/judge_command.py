@@ -17,48 +17,49 @@ from halo_core.errors import UserError
     "--a", metavar="FILE", help="Outputs: samples of halo (a file or a stage's folder), AlpacaEval."
 )
 @click.option(
-    "--b", metavar="FILE", help="What they are compared with; 'target' for the targets in --a."
+    "--b", metavar="FILE", help="Outputs to compare with; 'target' for the targets in --a."
 )
 @click.option(
     "--validate",
     multiple=True,
     metavar="FILE",
-    help="Comparisons with people's labels: LLMBar, PandaLM, AlpacaEval or plain. Repeatable.",
+    help="File of comparisons with people's labels: LLMBar, PandaLM, AlpacaEval or plain. "
+    "Repeatable.",
 )
 @click.option(
     "--judge",
     "judges",
     multiple=True,
     metavar="JUDGE",
-    help="NAME or '{use: NAME, OPTION: VALUE}'; with --validate repeatable.",
+    help="The judge: NAME or '{use: NAME, OPTION: VALUE}'; repeatable with --validate.",
 )
 @click.option(
     "--set",
     "overrides",
     multiple=True,
     metavar="PATH=VALUE",
-    help="An option of the judge, as in --set judge.max_cost=5. Repeatable.",
+    help="Set an option of the judge, as in --set judge.max_cost=5. Repeatable.",
 )
 @click.option(
     "--orders",
     type=click.Choice(["both", "counterbalanced"]),
     help="Ask in both orders (default), or once with half of the prompts in each order.",
 )
-@click.option("--n", type=click.IntRange(1), help="Judge only so many comparisons.")
+@click.option("--n", type=click.IntRange(1), help="Maximum number of comparisons to judge.")
 @click.option(
-    "--seed", type=click.IntRange(0), help="With --n: another one, other comparisons; default 0."
+    "--seed", type=click.IntRange(0), help="With --n, seed of the choice of comparisons; default 0."
 )
 @click.option(
     "--confidence",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.9,
     show_default=True,
-    help="Of the intervals, and of the test against longest.",
+    help="Confidence level of the intervals and of the test against longest.",
 )
 @click.option(
     "--out",
     metavar="PATH",
-    help="Write the verdicts (.jsonl, or a folder); with --validate the table (.csv or .json).",
+    help="Write the verdicts (.jsonl, or a folder), or with --validate the table (.csv or .json).",
 )
 @click.option("--dry-run", is_flag=True, help="Print requests, tokens and dollars; ask nothing.")
 @workspace_option
@@ -85,7 +86,7 @@ def judge(
     halo judge --a outputs.jsonl --b baseline.json --judge gpt-4 --dry-run
     halo judge --validate llmbar.json --judge gpt-4
 
-    Verdicts are kept in the workspace as they come: after Ctrl-C the same command goes on.
+    Each verdict is saved in the workspace at once. After Ctrl-C, the same command continues.
     """  # noqa: D301 (click wants the backspace itself before a paragraph not to be wrapped)
     from halo_judge.command.choices import Choices
 

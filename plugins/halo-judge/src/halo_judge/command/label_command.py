@@ -1,4 +1,4 @@
-"""`halo label`: feedback from samples or a file, by what a judge says."""
+"""`halo label`: creates feedback from samples or a file with a judge."""
 
 from __future__ import annotations
 
@@ -25,31 +25,32 @@ BUSY = "the same is being labelled by another process; wait for it"
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:
     options = (
-        click.option("--judge", required=True, metavar="JUDGE", help="Who labels: a name, or "
-                     "'{use: NAME, ...options}'."),
+        click.option("--judge", required=True, metavar="JUDGE", help="The judge that labels: a "
+                     "name, or '{use: NAME, ...options}'."),
         click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE",
-                     help="An option of the judge, as in --set judge.url=http://... Repeatable."),
+                     help="Set an option of the judge, as in --set judge.url=http://... "
+                     "Repeatable."),
         click.option("--of", metavar="SAMPLES", help="A file of outputs, the folder of a sampling "
                      "stage, or RUN:STAGE."),
-        click.option("--against", metavar="SAMPLES", help="With --of, samples that are labelled "
-                     "too, or 'target': the completion that the data held for the prompt."),
-        click.option("--data", metavar="FILE", help="Instead of --of, a file of completions that "
-                     "the source jsonl reads."),
+        click.option("--against", metavar="SAMPLES", help="With --of, further samples to label, "
+                     "or 'target': the completion that the data have for the prompt."),
+        click.option("--data", metavar="FILE", help="Instead of --of, a file of completions in a "
+                     "form that the source jsonl reads."),
         click.option("--ignore-column", "ignored", multiple=True, metavar="NAME", help="With "
                      "--data, a column to ignore, such as a rating that people gave. Repeatable."),
         click.option("--feedback", type=click.Choice(["binary", "paired", "scored"]),
-                     default="binary", show_default=True, help="The feedback to make."),
-        click.option("--threshold", metavar="NUMBER|median", help="Binary: the score at which a "
-                     "completion is desirable."),
+                     default="binary", show_default=True, help="Kind of feedback to create."),
+        click.option("--threshold", metavar="NUMBER|median", help="For binary feedback, the score "
+                     "at which a completion is desirable."),
         click.option("--desirable", type=click.Choice(["above", "below"]), default="above",
-                     show_default=True, help="Which scores are good ones."),
+                     show_default=True, help="Side of the threshold with the good scores."),
         click.option("--margin", type=click.FloatRange(0), default=0.0, help="Leave out scores "
-                     "nearer to the threshold, and pairs nearer to each other, than this."),
+                     "closer to the threshold than this, and pairs with a smaller difference."),
         click.option("--unfinished", type=click.Choice(["keep", "drop", "undesirable"]),
-                     default="keep", show_default=True, help="What becomes of completions that "
-                     "were cut at their longest length."),
-        click.option("--out", required=True, metavar="FILE", help="Where the feedback goes: a "
-                     ".jsonl file."),
+                     default="keep", show_default=True, help="How to treat completions that were "
+                     "cut at the maximum length."),
+        click.option("--out", required=True, metavar="FILE", help="The .jsonl file to write the "
+                     "feedback to."),
     )  # fmt: skip
     for option in reversed(options):
         command = option(command)
@@ -76,9 +77,9 @@ def label(
     workspace: str,
     output: Output,
 ) -> None:
-    """Turn completions into binary, paired or scored feedback by what a judge says of them.
+    """Turn completions into binary, paired or scored feedback with a judge.
 
-    Ctrl-C keeps what the judge said; the same command goes on from there.
+    After Ctrl-C, the judge's results are kept, and the same command continues.
 
     \b
     halo label --judge longest --of samples.jsonl --threshold median --out labels.jsonl
@@ -140,10 +141,10 @@ def _check(stage: Label, out: str) -> None:
 def _run(
     stage: Label, judge: Resolved, sources: Sources, out: Path
 ) -> tuple[StageResult, dict[str, Any], Path]:
-    """Labels in a folder of the workspace that the judge and the sources name.
+    """Labels in a workspace folder whose name depends on the judge and the sources.
 
-    Another threshold is another process's feedback in the same folder, so the folder stays locked
-    until this one's is copied.
+    A process with another threshold writes its feedback to the same folder, so the folder stays
+    locked until this feedback is copied.
     """
     from halo_core.cli.terminal import stopping
     from halo_core.progress import stderr_progress
@@ -164,7 +165,7 @@ def _run(
 
 
 def _counts(folder: Path) -> dict[str, Any]:
-    """Returns the kind of feedback, and what was left out by reason."""
+    """Returns the kind of feedback, and the numbers of left-out completions by reason."""
     from halo_core.workspace.files import read_json
     from halo_judge.label_stage.label_samples import COUNTS
 

@@ -1,4 +1,4 @@
-"""What `halo label` labels: samples or rows on this machine, without a spec."""
+"""Finds the samples or rows that `halo label` labels, without a spec."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from halo_judge.label_stage.options import Label
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the completions are.
+    """The sources of the completions.
 
     Attributes:
-        workspace: For what a judge says, and for what it keeps.
-        inputs: As a stage's: ``of`` and ``against`` to files or folders of samples.
-        data: As a stage's: ``data`` to rows.
-        names: What was given, made absolute; names the work.
-        notes: What the user should know of the rows.
+        workspace: The workspace for the judge's results and its other files.
+        inputs: Files or folders of samples by ``of`` and ``against``, as in a stage.
+        data: The rows by ``data``, as in a stage.
+        names: The given sources as absolute paths. They identify the work.
+        notes: Notes about the rows for the user.
     """
 
     workspace: Workspace
@@ -41,7 +41,7 @@ class Sources:
     notes: Sequence[str]
 
     def folder(self, judge: Resolved) -> Path:
-        """Returns where what a judge says of these completions is kept."""
+        """Returns the folder for a judge's results on these completions."""
         return self.workspace.root / "labels" / digest([component_identity(judge), *self.names])
 
     def context(self, folder: Path, stop: StopFlag, progress: Progress) -> StageContext:
@@ -63,15 +63,15 @@ def find_sources(
     """Returns the sources that the options name.
 
     Args:
-        stage: The options, with what was given for `of`, `against` and `data`.
-        workspace: Where runs are looked for.
-        out: Where the feedback goes; must be none of the sources.
-        ignored: Columns of `data` that are not read.
+        stage: The options, including `of`, `against` and `data`.
+        workspace: The workspace that contains the runs.
+        out: The file for the feedback, which must not be one of the sources.
+        ignored: Columns of `data` to ignore.
 
     Raises:
         PathError: When there are no such samples.
         DataError: When a file of completions cannot be read.
-        UserError: When the feedback would go over a source, or the same samples are given twice.
+        UserError: When the feedback would overwrite a source, or samples are given twice.
     """
     given = {"of": stage.of, "against": stage.against}
     inputs = {
@@ -101,7 +101,7 @@ def find_sources(
 
 
 def _left_out(path: Path) -> list[str]:
-    """Returns a line for each reason why rows of a file are left out, having read it."""
+    """Reads a file, and returns one line for each reason for which rows are left out."""
     dropped = read_outputs(str(path)).dropped
     return [f"{path.name}: {n} left out: {why}" for why, n in dropped.items()]
 
@@ -152,7 +152,7 @@ def _rows(file: Path, workspace: Workspace, ignored: Sequence[str]) -> tuple[Dat
         value["ignore_columns"] = list(dict.fromkeys(ignored))
     resolved = resolver.resolve("data", value, ())
     if resolved is not None:
-        # Nothing is trained here: a file is read whatever its name says.
+        # Nothing is trained here, so a file with any name is read.
         value["split"] = cast(DataSource, resolved.component).inspect().splits[0]
     data_set = resolve_set(resolver, file.name, value, ())
     if data_set is None:
@@ -170,12 +170,12 @@ _IGNORE = re.compile(r"ignore_columns: \[([^\]]*)\]")
 
 
 def _as_options(message: str) -> str:
-    """Returns advice on the source's options as advice on those of the command.
+    """Rewrites advice about the source's options as advice about the command's options.
 
     >>> _as_options("ignore it with ignore_columns: [rating, stars]. Words")
     'ignore it with --ignore-column rating --ignore-column stars. Words'
     """
-    # The rows get their feedback from the judge, so no column of theirs is a label.
+    # The rows get their feedback from the judge, so none of their columns is a label.
     message = _READ_IT.sub(r"Ignore \1 with ", message)
     message = _IGNORE.sub(
         lambda found: " ".join(f"--ignore-column {name}" for name in found[1].split(", ")), message

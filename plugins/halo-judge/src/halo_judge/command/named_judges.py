@@ -1,4 +1,4 @@
-"""The judges that the command `halo judge` is given."""
+"""The judges that the arguments of `halo judge` name."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from halo_core.spec.resolved import Resolved
 
 LONG = 24
-"""Characters of an option's value that a label holds, at most."""
+"""Maximum number of characters of an option's value in a label."""
 FLOOR = "longest"
-"""The judge that every other one is measured against."""
+"""The judge that all other judges are compared with."""
 
 
 @dataclass(frozen=True)
 class NamedJudge:
-    """A judge, and what a table calls it.
+    """A judge with its label for tables.
 
     Attributes:
         resolved: The judge with its name and options.
-        label: Its name, with the options that were given and are not about how it is asked; without
-            long ones, where they are not needed to tell it from others.
+        label: Its name with the given options, except options about requests, and except long
+            values that are not needed to distinguish it from other judges.
     """
 
     resolved: Resolved
@@ -43,7 +43,7 @@ def name_judge(text: str, overrides: Sequence[str]) -> NamedJudge:
     """Returns the judge that ``--judge`` and ``--set judge.OPTION=VALUE`` describe.
 
     Raises:
-        SpecErrors: With every mistake, when it is none.
+        SpecErrors: With every mistake, when it is not a judge.
         UserError: When a value cannot be read.
     """
     resolved = component_given("judge", text, option="--judge", overrides=overrides)
@@ -65,18 +65,18 @@ def _label(resolved: Resolved, longest: int) -> str:
 
 
 def _shown(value: str, longest: int) -> str:
-    """Returns a value, or of a long path the last part; of a stage's ``model`` the stage."""
+    """Returns a value, but only the last part of a long path, and the stage of its ``model``."""
     if len(value) <= longest or "://" in value:
         return value
     return value.removesuffix("/model").rpartition("/")[2]
 
 
 def name_judges(texts: Sequence[str], overrides: Sequence[str]) -> list[NamedJudge]:
-    """Returns the judges that are to be validated; `longest` is always the first.
+    """Returns the judges to validate. `longest` is always the first.
 
     Raises:
-        SpecErrors: With every mistake, when one is none.
-        UserError: When ``--set`` could mean several, or two are the same.
+        SpecErrors: With every mistake, when one is not a judge.
+        UserError: When ``--set`` could apply to several judges, or two judges are the same.
     """
     if overrides and len(texts) != 1:
         raise UserError(
@@ -86,7 +86,7 @@ def name_judges(texts: Sequence[str], overrides: Sequence[str]) -> list[NamedJud
         )
     given = [name_judge(text, overrides) for text in texts]
     others = [judge for judge in given if judge.resolved.name != FLOOR]
-    # A class of a file may be called like the judge that is always there.
+    # A class in a file may have the name of the judge that is always included.
     others = [NamedJudge(j.resolved, j.resolved.name) if j.label == FLOOR else j for j in others]
     if len({judge.label for judge in others}) < len(others):
         others = [NamedJudge(j.resolved, _label(j.resolved, sys.maxsize)) for j in others]

@@ -1,4 +1,4 @@
-"""The table of `halo judge --validate`: numbers of judges and of people, also for a CSV file."""
+"""The table of `halo judge --validate`: numbers of judges and people, also as CSV."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from halo_statistics import Proportion, p_text, rate_text
 
 
 def numbers_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Any:
-    """Returns a table of rows whose first cell is a name and whose others are numbers.
+    """Returns a table of rows with a name in the first cell and numbers in the others.
 
-    A column in which no row has anything but ``-`` is left out.
+    A column with only ``-`` is left out.
     """
     filled = [
         place for place in range(len(header)) if not place or {row[place] for row in rows} != {"-"}
@@ -40,7 +40,7 @@ def judge_header(confidence: float) -> list[str]:
 
 
 def judge_cells(row: Mapping[str, Any]) -> list[str]:
-    """Returns a judge's line."""
+    """Returns the cells of a judge's row."""
     position, against = row["position"], row["against_longest"]
     return [
         row["judge"],
@@ -58,7 +58,7 @@ def judge_cells(row: Mapping[str, Any]) -> list[str]:
 
 
 def people_cells(people: Mapping[str, Any]) -> list[str]:
-    """Returns the line of people, each against the majority of the others."""
+    """Returns the cells of people's row: each person against the majority of the others."""
     alpha = _number(people["alpha"])
     return ["people", _rate(people["accuracy"]), *["-"] * 3, alpha, *["-"] * 5]
 
@@ -72,7 +72,7 @@ def _number(value: float | None) -> str:
 
 
 def csv_columns(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a judge's numbers as the columns of a CSV file, empty where there are none."""
+    """Returns a judge's numbers as CSV columns, which are empty without a number."""
     accuracy, position = row["accuracy"] or {}, row["position"] or {}
     shown, sure = position.get("first_shown", {}), row["calibration"] or {}
     against = row["against_longest"] or {}

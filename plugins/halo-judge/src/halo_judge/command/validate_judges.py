@@ -1,4 +1,4 @@
-"""What `halo judge --validate FILE` does: measures judges against people's labels."""
+"""Runs `halo judge --validate FILE`: measures judges against people's labels."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ LEGEND = (
     "people) and alpha (Krippendorff's, among people): 1 is full agreement, 0 that of chance.",
     "Against longest: accuracy above that of longest, and p of the exact sign test.",
 )
-"""What the columns are."""
+"""Explanation of the columns."""
 
 
 @dataclass(frozen=True)
 class JudgedFile:
-    """A file of which some or all comparisons are judged."""
+    """A file with comparisons to judge, some or all of them."""
 
     file: LabelledFile
     comparisons: Sequence[Labelled]
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """For whoever finds the folder of the verdicts."""
+        """Description of the verdicts for readers of their folder."""
         return {"validate": str(self.file.path)}
 
 
@@ -69,18 +69,18 @@ def validate_judges(
     choices: Choices,
     output: Output,
 ) -> None:
-    """Judges labelled comparisons in both orders, and prints how far judges agree with people.
+    """Judges labelled comparisons in both orders, and prints the agreement of judges with people.
 
     Args:
         paths: The files.
-        judges: Who compares, besides `longest`.
-        overrides: Of the options of the one judge.
+        judges: The judges, in addition to `longest`.
+        overrides: Values for the options of a single judge.
         choices: The other options.
-        output: Of the command.
+        output: The command's output.
 
     Raises:
         UserError: For a mistake in an option or a file.
-        Interrupted: When asked to stop; verdicts are kept.
+        Interrupted: When asked to stop. Verdicts are kept.
     """
     named = name_judges(judges, overrides)
     parts = _parts(paths, choices)
@@ -132,7 +132,7 @@ def _work(judge: NamedJudge, part: JudgedFile) -> JudgeWork:
 def _judged(
     parts: Sequence[JudgedFile], works: Sequence[JudgeWork], workspace: Workspace
 ) -> dict[str, list[JudgedComparison]]:
-    """Returns a file's path to what a judge made of its comparisons."""
+    """Returns a judge's results on the comparisons of each file, by the file's path."""
     judged = {}
     for part, work in zip(parts, works, strict=True):
         lines = judge_and_report(work, workspace, quote_rows([work], workspace)[0])
@@ -146,7 +146,7 @@ def _judged(
 def _rows(
     judged: Mapping[str, Mapping[str, Sequence[JudgedComparison]]], confidence: float
 ) -> list[dict[str, Any]]:
-    """Returns a row per file and judge; with several files also one per judge over all."""
+    """Returns one row per file and judge; with several files also one per judge for all files."""
     pooled = {
         label: {ALL: [comparison for of_file in files.values() for comparison in of_file]}
         for label, files in judged.items()

@@ -1,4 +1,4 @@
-"""The verdicts of `halo judge`, which has no run: kept in the workspace like those of a stage."""
+"""Keeps the verdicts of `halo judge`, which has no run, in the workspace as for a stage."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from halo_judge.judge_stage.kept_lines import verdict_lines
 
 @dataclass(frozen=True)
 class JudgeWork:
-    """What a judge is to decide.
+    """The work of a judge.
 
     Attributes:
-        judge: Who.
-        duels: What.
-        orders: Prompt id to the orders in which it is judged.
-        about: What the duels are of, for whoever finds the folder.
+        judge: The judge.
+        duels: The duels to judge.
+        orders: The orders in which each duel is judged, by prompt id.
+        about: Description of the duels for readers of the folder.
     """
 
     judge: NamedJudge
@@ -38,7 +38,7 @@ class JudgeWork:
     about: Mapping[str, Any]
 
     def folder(self, workspace: Workspace) -> Path:
-        """Returns where the verdicts are kept: named by the judge, the texts and the orders."""
+        """Returns the folder of the verdicts, named by the judge, the texts and the orders."""
         key = digest(
             [
                 component_identity(self.judge.resolved),
@@ -50,11 +50,11 @@ class JudgeWork:
         return workspace.root / "judgements" / f"{name}-{key}"
 
     def kept_ids(self, workspace: Workspace) -> set[str]:
-        """Returns the ids of the duels that have a line which is kept."""
+        """Returns the ids of the duels that have a kept line."""
         return set(verdict_lines(self.folder(workspace), self.duels, self.orders).read())
 
     def comparisons(self) -> list[Comparison]:
-        """Returns what the judge is shown, all in all."""
+        """Returns all comparisons that the judge sees."""
         return comparisons(self.duels, self.orders)
 
 
@@ -66,19 +66,19 @@ def _content(duel: Duel) -> list[Any]:
 def plan_work(
     judge: NamedJudge, duels: Sequence[Duel], about: Mapping[str, Any], *, both: bool
 ) -> JudgeWork:
-    """Returns the work of judging duels, in both orders or in one for each half."""
+    """Returns the work of judging duels in both orders, or half of the duels in each order."""
     return JudgeWork(judge, duels, assign_orders(duels, both=both), about)
 
 
 def judge_work(
     work: JudgeWork, workspace: Workspace, progress: Progress, stop: StopFlag
 ) -> list[VerdictLine]:
-    """Returns the line of each duel; judges what has none that is kept.
+    """Returns the line of each duel, and judges the duels without a kept line.
 
     Raises:
-        BusyError: When another process judges the same.
+        BusyError: When another process judges the same duels.
         PluginError: When the judge breaks its interface.
-        Interrupted: When asked to stop; verdicts are kept.
+        Interrupted: When asked to stop. Verdicts are kept.
     """
     folder = work.folder(workspace)
     context = StageContext.for_folder(

@@ -1,1 +1,1 @@
-"""Files that people bring: outputs of models, and comparisons that were labelled."""
+"""Reads the user's files: outputs of models, and labelled comparisons."""

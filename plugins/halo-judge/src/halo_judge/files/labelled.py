@@ -1,4 +1,4 @@
-"""Reads comparisons that people have labelled: LLMBar, PandaLM, AlpacaEval, or plain ones."""
+"""Reads comparisons with people's labels from LLMBar, PandaLM, AlpacaEval or plain files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from halo_judge.judge_stage.duels import Duel
 from halo_statistics import Result
 
 Choice = Result
-"""What a person said of the first text: ``"win"``, ``"loss"`` or ``"tie"``; never unscored."""
+"""A person's label of the first text: ``"win"``, ``"loss"`` or ``"tie"``; never unscored."""
 
 NO_TEXT = "a text is missing or no text"
 NO_LABEL = "no label"
@@ -32,11 +32,11 @@ _EXPECTED = (
 
 @dataclass(frozen=True)
 class Labelled:
-    """A comparison, and what people said of it.
+    """A comparison with people's labels.
 
     Attributes:
-        duel: The comparison; its completion is the text that the file has first.
-        labels: Annotator to what they said.
+        duel: The comparison. Its completion is the first text in the file.
+        labels: The label of each annotator.
     """
 
     duel: Duel
@@ -44,12 +44,12 @@ class Labelled:
 
     @property
     def majority(self) -> Choice | None:
-        """Returns what more annotators said than anything else; None where two came first."""
+        """Returns the most frequent label; None if two labels are equally frequent."""
         return majority_of(list(self.labels.values()))
 
 
 def majority_of(choices: Sequence[Choice]) -> Choice | None:
-    """Returns the choice that is more frequent than any other; None where there is no such one.
+    """Returns the choice that is more frequent than any other; None if there is none.
 
     >>> majority_of(["win", "tie", "win"]), majority_of(["win", "tie"])
     ('win', None)
@@ -62,11 +62,11 @@ def majority_of(choices: Sequence[Choice]) -> Choice | None:
 
 @dataclass(frozen=True)
 class Rated:
-    """What people said of a comparison, also of one whose texts cannot be judged.
+    """People's labels of a comparison, including comparisons whose texts cannot be judged.
 
     Attributes:
-        prompt_id: Names the prompt.
-        labels: Annotator to what they said.
+        prompt_id: Id of the prompt.
+        labels: The label of each annotator.
     """
 
     prompt_id: str
@@ -75,14 +75,14 @@ class Rated:
 
 @dataclass(frozen=True)
 class LabelledFile:
-    """What a file of labelled comparisons holds.
+    """The content of a file of labelled comparisons.
 
     Attributes:
         path: The file.
         name: The file's name without its ending.
-        comparisons: In the order of the file.
-        rated: What people said of all rows, also of those left out for their texts.
-        dropped: Why a row was left out, to how many were.
+        comparisons: The comparisons in the order of the file.
+        rated: People's labels of all rows, including rows that are left out for their texts.
+        dropped: Numbers of left-out rows by reason.
     """
 
     path: Path
@@ -112,7 +112,7 @@ def read_labelled(given: str) -> LabelledFile:
 
     Raises:
         PathError: When there is no such file.
-        DataError: When a row has no such form, a label is out of its range, or there are no rows.
+        DataError: When a row has another form, a label is out of range, or there are no rows.
     """
     path = Path(given).expanduser()
     if path.is_dir():
@@ -150,7 +150,7 @@ class _Pair:
     labels: dict[str, Choice]
     repeats: bool = False
     beside: Mapping[str, Any] = field(default_factory=dict)
-    """Its `tools`, `a_fields` and `b_fields`."""
+    """The columns `tools`, `a_fields` and `b_fields` of the row."""
 
     @property
     def prompt_id(self) -> str:

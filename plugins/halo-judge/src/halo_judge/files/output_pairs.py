@@ -16,13 +16,13 @@ from halo_judge.judge_stage.duels import Duel
 
 @dataclass(frozen=True)
 class Pairing:
-    """Outputs and what they are compared with.
+    """The outputs of a file, paired with the outputs that they are compared with.
 
     Attributes:
-        duels: In the order of the first file. The first of a prompt has the prompt's id, others
-            have it with ``.2``, ``.3`` and so on behind it.
-        alone: Outputs of the first file without a partner.
-        other_alone: Outputs of the second file without one.
+        duels: The duels in the order of the first file. The first duel of a prompt has the prompt's
+            id; for the others ``.2``, ``.3`` and so on is appended.
+        alone: Number of outputs of the first file without a partner.
+        other_alone: Number of outputs of the second file without a partner.
     """
 
     duels: Sequence[Duel]
@@ -31,20 +31,20 @@ class Pairing:
 
     @property
     def prompts(self) -> int:
-        """Different prompts."""
+        """Number of different prompts."""
         return len(set(clusters(self.duels)))
 
 
 def clusters(duels: Iterable[Duel]) -> list[str]:
-    """Returns the id of each duel's prompt: those of one prompt are not independent."""
+    """Returns the id of each duel's prompt. Duels of the same prompt are not independent."""
     return [prompt_id(duel.prompt, duel.tools) for duel in duels]
 
 
 def pair_with_targets(a: OutputFile) -> Pairing:
-    """Returns outputs with the completions that the data holds for their prompts.
+    """Returns outputs paired with the completions that the data have for their prompts.
 
     Raises:
-        DataError: When no row has one.
+        DataError: When no row has such a completion.
     """
     paired = [(output, output.target) for output in a.outputs]
     ids = number_prompts(output.prompt_id for output, target in paired if target is not None)
@@ -65,13 +65,13 @@ def pair_with_targets(a: OutputFile) -> Pairing:
 def pair_outputs(a: OutputFile, b: OutputFile) -> Pairing:
     """Returns the outputs of two files, paired by prompt.
 
-    Several outputs of a prompt are paired in their order; one alone meets each of the others.
+    Several outputs of a prompt are paired in their order. A single one is paired with each output.
 
     Raises:
         DataError: When no prompt is in both files.
     """
     outputs = [*a.outputs, *b.outputs]
-    # Where a row names its prompt and another does not, only the messages say which are the same.
+    # If only one of two rows names its prompt, only the messages show whether they are the same.
     own = all(output.own_id for output in outputs)
     ours, theirs = (_by_prompt(file.outputs, own=own) for file in (a, b))
     couples = [
@@ -144,7 +144,7 @@ def _couples(
 
 
 def number_prompts(ids: Iterable[str]) -> Iterator[str]:
-    """Yields the id of each prompt, told apart where a prompt comes again.
+    """Yields the id of each prompt, with a number appended if the prompt is repeated.
 
     >>> list(number_prompts(["897be8e1f0370e7f", "897be8e1f0370e7f"]))
     ['897be8e1f0370e7f', '897be8e1f0370e7f.2']
@@ -156,12 +156,12 @@ def number_prompts(ids: Iterable[str]) -> Iterator[str]:
 
 
 def subset(duels: Sequence[Duel], n: int | None, seed: int) -> list[Duel]:
-    """Returns `n` duels, in their order; which ones depends on the seed and the prompts alone.
+    """Returns `n` duels in their order. The choice depends only on the seed and the prompts.
 
     Args:
-        duels: To choose from.
-        n: How many; None for all. Where there are fewer, all.
-        seed: Another one, other duels.
+        duels: The duels to choose from.
+        n: Number of duels; None for all. If there are fewer, all are returned.
+        seed: Seed of the choice.
     """
     if n is None or n >= len(duels):
         return list(duels)

@@ -36,12 +36,12 @@ class ModelOutput:
     Attributes:
         prompt: The messages before it.
         text: What the model wrote.
-        tokens: Its length in tokens; None where the file does not say.
-        target: The completion that the data holds for the prompt; None where there is none.
-        target_tokens: Its length in tokens; None where the file does not say.
-        sampled: What else a sample of halo says: its token ids, finish, digests and tools, and the
-            further fields of both messages.
-        own_id: The `prompt_id` of the row; None where it has none.
+        tokens: Its length in tokens; None if the file does not have it.
+        target: The completion that the data have for the prompt; None if there is none.
+        target_tokens: The target's length in tokens; None if the file does not have it.
+        sampled: Further columns of a sample of halo: its token ids, finish, digests and tools, and
+            the further fields of both messages.
+        own_id: The `prompt_id` of the row; None if it has none.
     """
 
     prompt: Prompt
@@ -59,25 +59,25 @@ class ModelOutput:
 
     @property
     def prompt_id(self) -> str:
-        """Names the prompt: as its row does, else by its messages and tools."""
+        """Id of the prompt: the row's own id, else a digest of its messages and tools."""
         return self.own_id or self.content_id
 
     @property
     def content_id(self) -> str:
-        """Names the prompt by its messages and tools."""
+        """Id of the prompt, from its messages and tools."""
         return prompt_id(self.prompt, self.tools)
 
 
 @dataclass(frozen=True)
 class OutputFile:
-    """What a file of outputs holds.
+    """The content of a file of outputs.
 
     Attributes:
         path: The file.
-        name: What to call it: the generator, where all rows name one and the same, else the
-            file's or the sampling stage's folder's name.
-        outputs: In the order of the file.
-        dropped: Why a row was left out, to how many were.
+        name: Its name: the generator if all rows name the same one, else the name of the file or
+            of the sampling stage's folder.
+        outputs: The outputs in the order of the file.
+        dropped: Numbers of left-out rows by reason.
     """
 
     path: Path
@@ -89,17 +89,17 @@ class OutputFile:
 def read_outputs(given: str) -> OutputFile:
     """Returns the outputs in a file, or in a sampling stage's folder.
 
-    A row is a sample of halo (``prompt``, ``completion``; perhaps ``target``, ``tools``, fields of
-    both messages and lengths) or one of AlpacaEval (``instruction``, ``output``; perhaps ``input``
-    and ``generator``).
+    A row is a sample of halo (``prompt``, ``completion``; optionally ``target``, ``tools``, fields
+    of both messages and lengths) or of AlpacaEval (``instruction``, ``output``; optionally
+    ``input`` and ``generator``).
 
     Args:
         given: A ``.jsonl`` or ``.json`` file (also ``.gz``), or a folder with `samples.jsonl`.
 
     Raises:
         PathError: When there is no such file.
-        DataError: When a row is neither, or there are none, or a ``prompt_id`` names two prompts,
-            or they are samples of a model with NaN in its logits.
+        DataError: When a row is neither, there are no rows, a ``prompt_id`` names two prompts, or
+            they are samples of a model with NaN in its logits.
     """
     path = find_file(given)
     outputs, dropped, generators = [], Counter[str](), set[str]()
@@ -129,10 +129,10 @@ def read_outputs(given: str) -> OutputFile:
 
 
 def find_file(given: str) -> Path:
-    """Returns the file that was meant.
+    """Returns the file of outputs that a path names.
 
     Raises:
-        PathError: When it is not there, with the names most like it.
+        PathError: When the file does not exist. The message has similar names.
     """
     path = Path(given).expanduser()
     if path.is_dir():
@@ -156,7 +156,7 @@ def _output(row: FileRow, place: str) -> ModelOutput | None:
         sampled = {name: row[name] for name in _SAMPLED if row.get(name) is not None}
         sampled |= beside_of(row, ("completion_fields", "target_fields"), place)
         if text is None and sampled.get("completion_fields"):
-            text = ""  # Calls of tools alone.
+            text = ""  # The message has only calls of tools.
         if not isinstance(text, str):
             return None
         target = target if isinstance(target, str) else None
@@ -174,7 +174,7 @@ def _output(row: FileRow, place: str) -> ModelOutput | None:
 
 
 def beside_of(row: FileRow, fields: Sequence[str], place: str) -> dict[str, Any]:
-    """Returns the `tools` of a row, and columns with further fields of messages, where they are.
+    """Returns the `tools` of a row and its columns with further fields of messages, if present.
 
     Raises:
         DataError: When one of them has another form.
@@ -192,7 +192,7 @@ def instruction_of(row: FileRow, place: str) -> list[Message]:
     """Returns the prompt of a row that has an `instruction`, an `input`, or both.
 
     Raises:
-        DataError: When it has neither, or one of them is no text.
+        DataError: When it has neither, or one of them is not text.
     """
     parts = [row[key] for key in ("instruction", "input") if row.get(key) not in (None, "")]
     if not parts or not all(isinstance(part, str) for part in parts):
@@ -205,7 +205,7 @@ def instruction_of(row: FileRow, place: str) -> list[Message]:
 
 
 def prompt_of(value: object, column: str, place: str) -> list[Message]:
-    """Returns a prompt that is given as text (one message of the user) or as messages.
+    """Returns the messages of a prompt from text (one user message) or from messages.
 
     Raises:
         DataError: When it is neither.

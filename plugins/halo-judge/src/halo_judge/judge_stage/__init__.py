@@ -1,1 +1,1 @@
-"""The stage `judge`: compares completions, in both orders, and says how often they win."""
+"""The stage `judge`: compares completions in both orders, and computes how often they win."""

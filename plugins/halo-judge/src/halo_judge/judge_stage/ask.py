@@ -1,9 +1,9 @@
-"""Readies a judge, asks it for verdicts or scores, and keeps its failures apart from its replies.
+"""Prepares a judge, asks it for verdicts or scores, and separates its failures from its replies.
 
-A judge that raises costs what it cannot answer, never the run, and never counts as a result: what
-it left open is asked again, one by one and once, and what raises again is unscored. After many
-failures in a row nothing is asked any more. A judge that breaks its interface is a fault of its
-author and stops the run.
+If a judge raises, the run continues, and the error never counts as a result. Every item without an
+answer is asked again once, one by one. If the judge raises again, the item is unscored. After many
+failures in a row, nothing more is asked. A judge that breaks its interface has a bug and stops the
+run.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from halo_core.stage import Inputs, StageContext, StopFlag
 
 T = TypeVar("T")
 OPTION = "judge"
-"""The option of a stage that holds its judge."""
+"""The option of a stage with its judge."""
 REASON_LENGTH = 300
-"""Characters of an error that are kept as the reason."""
+"""Maximum number of characters of an error that are kept as the reason."""
 PATIENCE = 8
-"""Failures in a row that are borne at least, also of a judge that gets one prompt at a time."""
+"""Minimum number of failures in a row before giving up, even with one prompt at a time."""
 
 
 def name_of(judge: Judge) -> str:
-    """Returns what a judge is called: its name in the spec, without the path of a file.
+    """Returns a judge's name: its name in the spec, without the path of a file.
 
     >>> from halo_judge.judges.longest import Longest
     >>> name_of(Longest())
@@ -42,11 +42,11 @@ def name_of(judge: Judge) -> str:
 
 
 def check_ready(judge: Judge) -> None:
-    """Checks that a judge has what it needs beside its options; asks nothing.
+    """Checks that a judge has everything it needs besides its options. Asks nothing.
 
     Raises:
-        UserError: When it has not.
-        PluginError: When it raises by accident, or returns something.
+        UserError: When something is missing.
+        PluginError: When the check has a bug: it raises another error, or returns a value.
     """
     with blaming(judge, "check_ready"):
         returned: object = judge.check_ready()  # type: ignore[func-returns-value]
@@ -56,11 +56,11 @@ def check_ready(judge: Judge) -> None:
 
 
 def judge_mistakes(judge: Judge, inputs: Inputs) -> list[tuple[str, str]]:
-    """Returns (option, message) for what of a stage's judge does not suit what it will be given.
+    """Returns (option, message) for each option of a stage's judge that does not fit its inputs.
 
     Args:
         judge: The judge.
-        inputs: The stage's; the models of its judge are dotted, such as ``judge.from``.
+        inputs: The stage's inputs. Models of its judge have dotted names, such as ``judge.from``.
     """
     within = replace(
         inputs, models=_of_judge(inputs.models), there=_of_judge(dict.fromkeys(inputs.there))
@@ -69,10 +69,10 @@ def judge_mistakes(judge: Judge, inputs: Inputs) -> list[tuple[str, str]]:
 
 
 def judge_context(context: StageContext) -> JudgeContext:
-    """Returns where the judge of a stage works; makes its folder.
+    """Returns the context of a stage's judge, and creates its folder.
 
     Args:
-        context: The stage's; the models of its judge are dotted, such as ``judge.from``.
+        context: The stage's context. Models of its judge have dotted names, such as ``judge.from``.
     """
     folder = context.folder / "judge"
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def opened_at_once(opening: AbstractContextManager[T], stop: StopFlag) -> Iterat
 
 
 def _of_judge(values: Mapping[str, T]) -> dict[str, T]:
-    """Returns what belongs to the options of the judge, by the names that they have there."""
+    """Returns the values for the judge's options, by the judge's names of the options."""
     prefix = f"{OPTION}."
     return {
         name.removeprefix(prefix): value
@@ -104,7 +104,7 @@ def _of_judge(values: Mapping[str, T]) -> dict[str, T]:
 
 
 def shared_folder(cache: Path) -> Path:
-    """Returns where a workspace keeps what judges were paid for."""
+    """Returns the folder in which a workspace keeps paid replies of judges."""
     return cache / "judge"
 
 
@@ -115,18 +115,18 @@ def ask(
     batches: Iterable[Sequence[ItemT]],
     pause: Callable[[], None],
 ) -> Iterator[ReplyT]:
-    """Yields exactly one reply per item, as soon as the judge gives it.
+    """Yields exactly one reply per item, as soon as the judge returns it.
 
     Args:
-        judge: Who opened the session.
-        session: Of the kind that `form` says.
+        judge: The judge that opened the session.
+        session: A session of the kind that `form` names.
         form: `VERDICT_FORM` or `SCORE_FORM`.
-        batches: What to ask, by what goes into one call; the ids are unique.
-        pause: Called before an item is asked again; may raise.
+        batches: The items to ask, one batch per call. Their ids are unique.
+        pause: Function called before an item is asked again. It may raise.
 
     Raises:
-        PluginError: When the judge gives something else than one reply per item.
-        HaloError: When the judge raises one on purpose (a missing key, say).
+        PluginError: When the judge does not return exactly one reply per item.
+        HaloError: When the judge raises one on purpose, for example for a missing key.
     """
     asking = _Asking(judge, getattr(session, form.method), form, pause)
     for batch in batches:
@@ -134,7 +134,7 @@ def ask(
 
 
 def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """Yields items in their order, so many at a time.
+    """Yields items in their order, in batches of a given size.
 
     >>> list(batches([1, 2, 3], 2))
     [[1, 2], [3]]
@@ -163,7 +163,7 @@ class _Asking(Generic[ItemT, ReplyT]):
         self._last = ""
 
     def batch(self, items: Sequence[ItemT]) -> Iterator[ReplyT]:
-        """Yields a reply for each item: together first, and what that leaves open by itself."""
+        """Yields a reply for each item: first for all together, then for each open item alone."""
         waiting = {item.id: item for item in items}
         if not waiting:
             return
@@ -191,7 +191,7 @@ class _Asking(Generic[ItemT, ReplyT]):
     def _call(
         self, items: Sequence[ItemT], waiting: dict[str, ItemT]
     ) -> Generator[ReplyT, None, str]:
-        """Yields what one call gives, taking it out of `waiting`; returns what it raised, or ""."""
+        """Yields one call's replies and removes them from `waiting`; returns its error, or ""."""
         try:
             for reply in checked_replies(self._judge, self._method, items, self._form):
                 del waiting[reply.id]
@@ -207,7 +207,7 @@ class _Asking(Generic[ItemT, ReplyT]):
         return f"{self._name} gave no {self._form.reply.__name__.lower()}"
 
     def _given_up(self) -> str:
-        """Returns why nothing is asked any more; "" while it is."""
+        """Returns the reason why nothing more is asked; "" while items are asked."""
         if self._failures < self._patience:
             return ""
         why = f"given up after {self._failures} failures in a row, the last: {self._last}"

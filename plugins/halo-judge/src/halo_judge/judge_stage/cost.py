@@ -1,4 +1,4 @@
-"""What a paid judge will cost: its quote, guarded, and what `halo plan` says of it."""
+"""The cost of a paid judge: its checked quote, and its description in `halo plan`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from halo_judge.judge_stage.duels import Duel, assign_orders, comparisons
 
 
 def dollars(amount: float) -> str:
-    """Returns dollars as text: cents, and below them one digit that counts.
+    """Returns dollars as text with cents, or with one significant digit below a cent.
 
     >>> [dollars(amount) for amount in (36.361, 0.02, 0.00416, 0.00001, 0.0)]
     ['36.36', '0.02', '0.004', '<0.0001', '0.00']
@@ -24,15 +24,15 @@ def dollars(amount: float) -> str:
 
 
 def quote_of(judge: Judge, comparisons: Sequence[Comparison], cache: Path) -> Quote | None:
-    """Returns what asking would take; None of a judge that costs nothing.
+    """Returns the expected effort of asking; None for a judge that costs nothing.
 
     Args:
-        judge: Who.
-        comparisons: What would be asked.
-        cache: The workspace's.
+        judge: The judge.
+        comparisons: The comparisons to ask.
+        cache: The workspace's cache.
 
     Raises:
-        PluginError: When the judge raises by accident, or returns something else than a quote.
+        PluginError: When the judge raises because of a bug, or does not return a quote.
     """
     with blaming(judge, "quote"):
         quote: object = judge.quote(comparisons, shared_folder(cache))
@@ -46,7 +46,7 @@ def quote_of(judge: Judge, comparisons: Sequence[Comparison], cache: Path) -> Qu
 
 
 def is_paid(judge: Judge, cache: Path) -> bool:
-    """Returns whether a judge is paid by request; see `quote_of`."""
+    """Returns whether a judge costs money for each request; see `quote_of`."""
     return quote_of(judge, (), cache) is not None
 
 
@@ -58,19 +58,19 @@ def judge_forecast(
     *,
     both: bool,
 ) -> Forecast:
-    """Returns what a stage says of asking its judge; nothing of a judge that costs nothing.
+    """Returns a stage's forecast for its judge, which is empty for a judge that costs nothing.
 
     Args:
-        judge: The stage's.
+        judge: The stage's judge.
         known: As in `Stage.forecast`.
-        unknown: How many requests it takes, where that is not known yet; else empty.
-        find: Returns what is to be judged, where that is known.
+        unknown: Text about the number of requests if it is not known yet; else empty.
+        find: Function that returns the duels to judge, if they are known.
         both: Whether each duel is judged in both orders.
 
     Raises:
-        PathError: When samples are not there.
+        PathError: When samples are missing.
         DataError: When samples cannot be read.
-        PluginError: When the judge's quote is none.
+        PluginError: When the judge's quote is invalid.
     """
     if known.done or not is_paid(judge, known.cache):
         return Forecast()
@@ -83,11 +83,11 @@ def judge_forecast(
 
 
 def waits_for(known: Known, sampling: Mapping[str, str | None]) -> str:
-    """Returns which sampling stages are not done; empty where all are.
+    """Returns a text about sampling stages that are not done; empty if all are done.
 
     Args:
         known: As in `Stage.forecast`.
-        sampling: Option to the sampling stage that it names, ``target`` or None.
+        sampling: The sampling stage that each option names, or ``target`` or None.
     """
     lacking = [
         name
@@ -98,7 +98,7 @@ def waits_for(known: Known, sampling: Mapping[str, str | None]) -> str:
 
 
 def describe(quote: Quote) -> dict[str, str]:
-    """Returns a quote as label to text.
+    """Returns a quote as texts by label.
 
     >>> describe(Quote(2, 1, 900, 800, 0.081, "gpt-4-0613", "prices of mine.json"))["cost"]
     'at most about 0.08 dollars (prices of mine.json)'

@@ -1,7 +1,7 @@
-"""Duels: a completion and what it is compared with, in which order both are shown, and who wins.
+"""Duels: a completion and its baseline, the orders in which both are shown, and the winner.
 
-Judges favour a place: in AlpacaEval 2 a model's win rate is 8 points lower when it is shown
-first. Asking in both orders shows this bias (a flip) and takes it out of the result (a tie).
+Judges prefer a position: in AlpacaEval 2 a model's win rate is 8 points lower when it is shown
+first. Asking in both orders shows this bias (a flip) and removes it from the result (a tie).
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from halo_judge.judge_stage.old_samples import refuse_old_nonsense
 from halo_statistics.win_rate import Result
 
 Order = Literal["AB", "BA"]
-"""In AB the completion is shown first, in BA the baseline."""
+"""Order of the texts. In AB the completion is shown first, in BA the baseline."""
 
 BOTH: tuple[Order, Order] = ("AB", "BA")
 
 
 @dataclass(frozen=True)
 class Duel:
-    """A completion and what it is compared with.
+    """A completion and the baseline that it is compared with.
 
     Attributes:
-        prompt_id: Names the prompt.
-        prompt: The messages before both.
+        prompt_id: Id of the prompt.
+        prompt: The messages before both texts.
         completion: The text that is judged.
         baseline: The text that it is compared with.
-        tokens: Length of the completion in tokens; None where it is not known.
-        baseline_tokens: Length of the baseline in tokens; None where it is not known.
-        tools: The tools that the prompt offers; None for none.
-        fields: What else the completion's message holds, such as `tool_calls`; None for nothing.
-        baseline_fields: What else that of the baseline holds.
+        tokens: Length of the completion in tokens; None if not known.
+        baseline_tokens: Length of the baseline in tokens; None if not known.
+        tools: The tools that the prompt offers; None if it offers none.
+        fields: Further fields of the completion's message, such as `tool_calls`; None if none.
+        baseline_fields: Further fields of the baseline's message; None if none.
     """
 
     prompt_id: str
@@ -58,7 +58,7 @@ class Duel:
 
     @property
     def beside(self) -> dict[str, Any]:
-        """Its `tools` and fields as columns of a line of verdicts, without those it has not."""
+        """The existing `tools` and fields, as columns of a line of verdicts."""
         columns = {
             "tools": self.tools,
             "completion_fields": self.fields,
@@ -68,7 +68,7 @@ class Duel:
 
 
 def read_samples(folder: Path) -> dict[str, SampleLine]:
-    """Returns prompt id to sample, in the order of the file.
+    """Returns samples by prompt id, in the order of the file.
 
     Args:
         folder: A sampling stage's folder, with `samples.jsonl`, or such a file.
@@ -87,15 +87,15 @@ def read_samples(folder: Path) -> dict[str, SampleLine]:
 
 
 def pair_samples(folder: Path, against: Path | None) -> tuple[list[Duel], int]:
-    """Returns the duels of a sampling stage, and how many samples have nothing to meet.
+    """Returns the duels of a sampling stage, and the number of samples without a baseline.
 
     Args:
         folder: The sampling stage's folder.
-        against: That of the other sampling stage; None for the targets in the data.
+        against: The other sampling stage's folder; None for the targets in the data.
 
     Raises:
         PathError: When there are no samples.
-        DataError: When a line is no sample.
+        DataError: When a line is not a sample.
     """
     samples = read_samples(folder)
     duels = against_samples(samples, read_samples(against)) if against else against_targets(samples)
@@ -114,7 +114,7 @@ def against_targets(samples: Mapping[str, SampleLine]) -> list[Duel]:
 def against_samples(
     samples: Mapping[str, SampleLine], baselines: Mapping[str, SampleLine]
 ) -> list[Duel]:
-    """Returns a duel for each prompt that is in both."""
+    """Returns a duel for each prompt that both have."""
     return [
         _duel(sample, rival["completion"], rival.get("completion_fields"), rival["tokens"])
         for id_, sample in samples.items()
@@ -139,25 +139,25 @@ def _duel(
 
 
 def assign_orders(duels: Sequence[Duel], *, both: bool) -> dict[str, tuple[Order, ...]]:
-    """Returns prompt id to the orders in which its duel is judged.
+    """Returns the orders in which each duel is judged, by prompt id.
 
-    Two identical texts are not judged at all. Counterbalanced orders depend on the prompts only,
-    so that two models judged on the same prompts are shown in the same places.
+    Two identical texts are not judged. Counterbalanced orders depend only on the prompts, so that
+    two models judged on the same prompts have the same positions.
 
     Args:
         duels: All duels of the stage.
-        both: Both orders for each; else each order for one half, by the order of prompt ids.
+        both: Whether each duel has both orders; else half of the duels, by prompt id, has each.
     """
     different = [duel.prompt_id for duel in duels if not duel.is_of_one]
     orders: dict[str, tuple[Order, ...]] = {duel.prompt_id: () for duel in duels}
-    # By id and not by place in the file: another model's samples may come in another order.
+    # By id and not by place in the file, because another model's samples may have another order.
     for place, id_ in enumerate(sorted(different)):
         orders[id_] = BOTH if both else (BOTH[place % 2],)
     return orders
 
 
 def comparison(duel: Duel, order: Order) -> Comparison:
-    """Returns what the judge is shown."""
+    """Returns the comparison that the judge sees."""
     sides = ((duel.completion, duel.fields), (duel.baseline, duel.baseline_fields))
     (a, a_fields), (b, b_fields) = sides if order == "AB" else sides[::-1]
     id_ = comparison_id(duel, order)
@@ -165,26 +165,26 @@ def comparison(duel: Duel, order: Order) -> Comparison:
 
 
 def comparisons(duels: Sequence[Duel], orders: Mapping[str, Sequence[Order]]) -> list[Comparison]:
-    """Returns what the judge is shown of some duels, all in all.
+    """Returns all comparisons of some duels that the judge sees.
 
     Args:
-        duels: What is judged.
-        orders: Prompt id to the orders in which it is judged.
+        duels: The duels to judge.
+        orders: The orders in which each duel is judged, by prompt id.
     """
     return [comparison(duel, order) for duel in duels for order in orders[duel.prompt_id]]
 
 
 def comparison_id(duel: Duel, order: Order) -> str:
-    """Returns the name of a duel in one order."""
+    """Returns the id of a duel in one order."""
     return f"{duel.prompt_id}-{order}"
 
 
 @dataclass(frozen=True)
 class Ruling:
-    """What the verdicts on all orders of a duel mean together.
+    """The combined meaning of the verdicts on all orders of a duel.
 
     Attributes:
-        result: Of the completion; a win is one in every order that was asked.
+        result: The completion's result. A win means a win in every order that was asked.
         flip: Whether the two orders preferred different texts.
     """
 
@@ -193,11 +193,11 @@ class Ruling:
 
 
 def result_of(winner: Winner | None, order: Order) -> Result:
-    """Returns what a verdict on one order means for the completion.
+    """Returns the completion's result from the verdict on one order.
 
     Args:
-        winner: The text that the judge preferred, by its place; None without a verdict.
-        order: In which the texts were shown.
+        winner: The position of the text that the judge preferred; None without a verdict.
+        order: The order in which the texts were shown.
     """
     if winner is None:
         return "unscored"
@@ -207,7 +207,7 @@ def result_of(winner: Winner | None, order: Order) -> Result:
 
 
 def combine(results: Sequence[Result]) -> Ruling:
-    """Returns the ruling that the results of a duel's orders make together.
+    """Returns the ruling that follows from the results of a duel's orders.
 
     ======================  ==================
     both orders say         result
@@ -223,7 +223,7 @@ def combine(results: Sequence[Result]) -> Ruling:
     >>> combine(["win", "loss"])
     Ruling(result='tie', flip=True)
     """
-    if "unscored" in results:  # Half an answer would carry the bias that the other half takes out.
+    if "unscored" in results:  # One order alone would keep the bias that the other order removes.
         return Ruling("unscored")
     distinct = set(results)
     if len(distinct) == 1:
@@ -235,9 +235,9 @@ def rule(duel: Duel, orders: Sequence[Order], verdicts: Mapping[str, Verdict]) -
     """Returns the ruling on a duel.
 
     Args:
-        duel: What was judged.
-        orders: In which orders.
-        verdicts: Comparison id to verdict, for each of the orders.
+        duel: The duel.
+        orders: The orders in which it was judged.
+        verdicts: The verdict on each order, by comparison id.
     """
     winners = [(verdicts[comparison_id(duel, order)].winner, order) for order in orders]
     return combine([result_of(winner, order) for winner, order in winners])

@@ -1,4 +1,4 @@
-"""What the stage `judge` does: pairs samples, has the duels judged, and counts."""
+"""Runs the stage `judge`: pairs samples, lets a judge decide the duels, and counts."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ def judge_samples(
     confidence: float,
     interval: Interval,
 ) -> StageResult:
-    """Judges what is not judged yet, and returns the win rate.
+    """Judges the duels without a verdict, and returns the win rate.
 
     Args:
-        judge: Who compares.
-        context: ``inputs["of"]`` has the samples; ``inputs["against"]``, when there, the others.
+        judge: The judge.
+        context: ``inputs["of"]`` has the samples, and ``inputs["against"]``, if any, the others.
         of: The sampling stage that is judged, for messages.
-        against: What it is compared with: a sampling stage or ``target``, for messages.
-        both_orders: Whether each duel is judged in both orders; else in one, half of them in each.
-        confidence: Of the win rate's interval, in (0, 1).
-        interval: How it is made.
+        against: The rival, a sampling stage or ``target``, for messages.
+        both_orders: Whether each duel is judged in both orders; else half of them in each order.
+        confidence: Confidence level of the win rate's interval, in (0, 1).
+        interval: Method of the interval.
 
     Raises:
         DataError: When no prompt has two completions to compare.
         PluginError: When the judge breaks its interface.
-        Interrupted: When asked to stop; verdicts are kept.
+        Interrupted: When asked to stop. Verdicts are kept.
     """
     duels, unpaired = find_duels(context, of=of, against=against)
     orders = assign_orders(duels, both=both_orders)
-    # A paid judge that was not asked, as all texts were the same, still says that it cost nothing.
-    # Its quote is asked for first: one that is amiss ends the stage before anything is paid for.
+    # A paid judge that was not asked, because all texts were the same, still reports a cost of 0.
+    # Its quote comes first, so that an invalid quote ends the stage before anything is paid for.
     paid = {"calls": 0} if is_paid(judge, context.cache) else {}
     lines = judge_and_keep(judge, context, duels, orders)
     context.events.append("verdicts", stage=context.id, path=VERDICTS.name, count=len(lines))
@@ -71,7 +71,7 @@ def judge_samples(
 
 
 def find_duels(context: StageContext, *, of: str, against: str) -> tuple[list[Duel], int]:
-    """Returns what is to be judged, and how many samples have nothing to be compared with.
+    """Returns the duels to judge, and the number of samples without a baseline.
 
     Raises:
         DataError: When there is nothing to judge.
@@ -99,20 +99,20 @@ def judge_and_keep(
     *,
     lengths: bool = True,
 ) -> list[VerdictLine]:
-    """Returns the line of each duel, in their order; judges those that the folder has none of.
+    """Returns the line of each duel in order, and judges the duels without a line in the folder.
 
-    The stage `label` and the command `halo judge` have their duels judged by it, too.
+    The stage `label` and the command `halo judge` use it too.
 
     Args:
-        judge: Who compares.
-        context: Its folder keeps the lines, each as soon as it is there.
-        duels: What to judge.
-        orders: Prompt id to the orders in which it is judged.
+        judge: The judge.
+        context: The context. Each line is saved in its folder at once.
+        duels: The duels to judge.
+        orders: The orders in which each duel is judged, by prompt id.
         lengths: Whether the lines have the numbers of tokens.
 
     Raises:
         PluginError: When the judge breaks its interface.
-        Interrupted: When asked to stop; verdicts are kept.
+        Interrupted: When asked to stop. Verdicts are kept.
     """
     beside = [BesideTexts(duel.tools, (duel.fields, duel.baseline_fields)) for duel in duels]
     warn_of_the_unread(judge, beside, context.warn)
@@ -142,7 +142,7 @@ def _judge(
             yield verdict_line(duel, (), {}, lengths=lengths)
     parts = (comparisons(part, orders) for part in batches(duels, judge.prompts_at_once))
     owners = {comparison_id(d, order): d for d in duels for order in orders[d.prompt_id]}
-    # A judge answers in any order, so one verdict of a duel may wait long for the other.
+    # A judge answers in any order, so the two verdicts of a duel may be far apart.
     waiting: dict[str, Verdict] = {}
     for verdict in ask(judge, session, VERDICT_FORM, parts, pause):
         waiting[verdict.id] = verdict

@@ -1,7 +1,7 @@
-"""The files of what a judge said, a line per item: written as it comes, so that no stop loses any.
+"""Files of a judge's results, with one line per item, written at once so that no stop loses any.
 
-`verdicts.jsonl` has an object per prompt, `scores.jsonl` one per completion. A stage that goes on
-takes the lines that still hold, asks for the others, and puts all of them in order at the end.
+`verdicts.jsonl` has one object per prompt, `scores.jsonl` one per completion. A resumed stage uses
+the lines that are still valid, asks for the others, and sorts all lines at the end.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ LineT = TypeVar("LineT", bound=Mapping[str, Any])
 
 @dataclass(frozen=True)
 class KeptLines(Generic[LineT]):
-    """Such a file.
+    """A file of a judge's results.
 
     Attributes:
-        file: What it is.
-        path: Where it is, or will be.
-        key: The field of a line that names its item.
-        holds: Whether a line that an earlier call left says what would be asked now.
+        file: The kind of file.
+        path: Its path.
+        key: The field of a line with the id of its item.
+        holds: Returns whether a line from an earlier call is still valid.
     """
 
     file: LineFile[LineT]
@@ -39,7 +39,7 @@ class KeptLines(Generic[LineT]):
     holds: Callable[[LineT], bool]
 
     def read(self) -> dict[str, LineT]:
-        """Returns item to line, of those that hold; a last line that was cut off is left out.
+        """Returns the valid lines by item, without an incomplete last line.
 
         Raises:
             DataError: When a line is damaged.
@@ -47,24 +47,24 @@ class KeptLines(Generic[LineT]):
         return {line[self.key]: line for line in self.file.read(self.path) if self.holds(line)}
 
     def go_on(self, items: Sequence[str], context: StageContext) -> GrowingLines[LineT]:
-        """Returns the file with the lines that hold, to be given those that it lacks.
+        """Returns the file with its valid lines, ready for the missing lines.
 
         Args:
-            items: The names of what it is to have a line of, which are different.
-            context: The stage's.
+            items: The unique ids of the items that need a line.
+            context: The stage's context.
         """
         read = self.read()
         lines = {item: read[item] for item in items if item in read}
-        # Before anything is asked: what does not hold any more would be a second line of its item.
+        # This is done before asking. Otherwise an invalid line would be a second line of its item.
         self.file.write(self.path, lines.values())
         return GrowingLines(self, items, lines, context)
 
 
 class GrowingLines(Generic[LineT]):
-    """See `KeptLines.go_on`.
+    """A file that receives lines; see `KeptLines.go_on`.
 
     Attributes:
-        lacking: The items that the file has no line of, when it is gone on with.
+        lacking: The items without a line when the file is opened.
     """
 
     def __init__(
@@ -81,10 +81,10 @@ class GrowingLines(Generic[LineT]):
         self._context = context
 
     def pause(self) -> None:
-        """Does nothing, or stops the stage when it was asked to.
+        """Stops the stage if it was asked to stop, else does nothing.
 
         Raises:
-            Interrupted: When asked to stop; what was said is kept.
+            Interrupted: When asked to stop. The lines are kept.
         """
         if self._context.stop.is_set():
             what = self._kept.path.stem
@@ -92,14 +92,14 @@ class GrowingLines(Generic[LineT]):
             self._context.stop.raise_interrupted(f"{count}; the same command goes on")
 
     def take(self, lines: Generator[LineT, None, None]) -> None:
-        """Appends lines to the file as they come.
+        """Appends each line to the file at once.
 
         Args:
-            lines: Those of the items that it lacks, in any order; closed at the end, so that it
-                can wait for what is under way.
+            lines: The lines of missing items in any order. The generator is closed at the end, so
+                that it can wait for requests in progress.
 
         Raises:
-            Interrupted: When asked to stop; what was said is kept.
+            Interrupted: When asked to stop. The lines are kept.
         """
         context, all_, kept = self._context, len(self._items), self._kept
         with context.progress.bar(context.id, all_, len(self._lines)) as bar, closing(lines):
@@ -110,7 +110,7 @@ class GrowingLines(Generic[LineT]):
                 self.pause()
 
     def in_order(self) -> list[LineT]:
-        """Returns the line of each item, in their order, which the file then has too."""
+        """Returns the line of each item in order, and sorts the file in this order."""
         lines = [self._lines[item] for item in self._items]
         if self.lacking:
             self._kept.file.write(self._kept.path, lines)
@@ -129,12 +129,12 @@ def verdict_lines(
 ) -> KeptLines[VerdictLine]:
     """Returns the file of the verdicts on some duels.
 
-    Lines on other texts or orders do not hold, and unscored ones are asked for again.
+    Lines with other texts or orders are not valid, and unscored items are asked again.
 
     Args:
-        folder: Where the file is, or will be.
-        duels: What is judged.
-        orders: Prompt id to the orders in which it is judged.
+        folder: The folder of the file.
+        duels: The duels to judge.
+        orders: The orders in which each duel is judged, by prompt id.
     """
     by_prompt = {duel.prompt_id: duel for duel in duels}
 
@@ -154,14 +154,14 @@ def verdict_lines(
 def verdict_line(
     duel: Duel, orders: Sequence[Order], verdicts: Mapping[str, Verdict], *, lengths: bool = True
 ) -> VerdictLine:
-    """Returns the line for a duel whose orders have all been judged.
+    """Returns the line for a duel that was judged in all its orders.
 
     Args:
-        duel: What was judged.
-        orders: In which orders.
-        verdicts: Comparison id to verdict.
-        lengths: Whether the line has the numbers of tokens, which may be null; what the stage
-            `label` asks has none.
+        duel: The duel.
+        orders: The orders in which it was judged.
+        verdicts: The verdicts by comparison id.
+        lengths: Whether the line has the numbers of tokens, which may be null. Lines of the stage
+            `label` have none.
     """
     ruling = rule(duel, orders, verdicts)
     line = VerdictLine(
@@ -180,7 +180,7 @@ def verdict_line(
 
 def _order_verdict(order: Order, verdict: Verdict) -> OrderVerdict:
     part = OrderVerdict(order=order, winner=verdict.winner, reason=verdict.reason)
-    # Left out and not null: a judge that is free, or never says how sure it is, has no such column.
+    # These are left out, not null: a free judge, or one without certainty, has no such column.
     if verdict.preference is not None:
         part["preference"] = verdict.preference
     if verdict.calls:
@@ -191,7 +191,7 @@ def _order_verdict(order: Order, verdict: Verdict) -> OrderVerdict:
 
 
 def first_failure(lines: Iterable[VerdictLine]) -> str:
-    """Returns why the first comparison that is unscored has no verdict; "" where all have one."""
+    """Returns why the first unscored comparison has no verdict; "" if all have a verdict."""
     reasons = (
         part["reason"]
         for line in lines
@@ -203,13 +203,13 @@ def first_failure(lines: Iterable[VerdictLine]) -> str:
 
 
 def score_lines(folder: Path, answers: Iterable[Answer]) -> KeptLines[ScoreLine]:
-    """Returns the file of the scores of some answers, whose ids say what their texts are.
+    """Returns the file of the scores of some answers, whose ids identify their texts.
 
-    Unscored ones are asked for again.
+    Unscored answers are asked again.
 
     Args:
-        folder: Where the file is, or will be.
-        answers: What is scored.
+        folder: The folder of the file.
+        answers: The answers to score.
     """
     ids = {answer.id for answer in answers}
     return KeptLines(

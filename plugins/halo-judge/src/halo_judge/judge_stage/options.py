@@ -1,4 +1,4 @@
-"""The stage `judge`: what it is asked to do. How it does it is in `judge_samples`."""
+"""The options of the stage `judge`. `judge_samples` does the work."""
 
 from __future__ import annotations
 
@@ -26,29 +26,33 @@ class JudgeStage(Stage):
 
     produces: ClassVar[Product] = "verdicts"
 
-    judge: Judge = Field(description="Who compares.")
-    of: SamplesRef = Field(description="The sampling stage whose completions are judged.")
+    judge: Judge = Field(description="The judge that compares the completions.")
+    of: SamplesRef = Field(description="The sampling stage whose completions to judge.")
     against: RivalRef = Field(
         default="target",
-        description="The sampling stage they are compared with, or 'target': the completion "
-        "that the data holds for the prompt.",
+        description="The sampling stage to compare with, or 'target': the completion that the "
+        "data have for the prompt.",
     )
     orders: Literal["both", "counterbalanced"] = Field(
         default="both",
-        description="'both' asks twice, each text first once, and counts a win only when both "
-        "agree; 'counterbalanced' asks once, with half of the prompts in each order.",
+        description="'both' asks twice, with each text first once, and counts a win only if both "
+        "verdicts agree; 'counterbalanced' asks once, with half of the prompts in each order.",
     )
     confidence: float = Field(
-        default=0.9, gt=0, lt=1, description="Of the win rate's interval, as a probability."
+        default=0.9,
+        gt=0,
+        lt=1,
+        description="Confidence level of the win rate's interval, between 0 and 1.",
     )
     interval: Literal["exact", "wilson", "bootstrap"] = Field(
         default="exact",
-        description="Of the win rate: 'exact' (Clopper-Pearson) covers at least as often as it "
-        "claims; 'wilson' and 'bootstrap' are shorter and do so on average.",
+        description="Method of the win rate's interval: 'exact' (Clopper-Pearson) covers at least "
+        "as often as its confidence level; 'wilson' and 'bootstrap' are shorter and do so on "
+        "average.",
     )
 
     def forecast(self, known: Known) -> Forecast:
-        """Returns the requests, tokens and dollars that a paid judge would take."""
+        """Returns the requests, tokens and dollars that a paid judge would need."""
         from halo_judge.judge_stage.cost import judge_forecast, waits_for
         from halo_judge.judge_stage.duels import pair_samples
 
@@ -61,28 +65,28 @@ class JudgeStage(Stage):
         )
 
     def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
-        """Returns options of the judge that do not suit the model that it scores with."""
+        """Returns options of the judge that do not fit the model that it scores with."""
         from halo_judge.judge_stage.ask import judge_mistakes
 
         return judge_mistakes(self.judge, inputs)
 
     def preflight(self, models: Mapping[str, ModelInput]) -> None:
-        """Checks that the judge has what it needs, such as a key.
+        """Checks that the judge has everything it needs, such as a key.
 
         Raises:
-            UserError: When it has not.
+            UserError: When something is missing.
         """
         from halo_judge.judge_stage.ask import check_ready
 
         check_ready(self.judge)
 
     def run(self, context: StageContext) -> StageResult:
-        """Judges what is not judged yet and returns the win rate.
+        """Judges the duels without a verdict and returns the win rate.
 
         Raises:
             DataError: When no prompt has two completions to compare.
             PluginError: When the judge breaks its interface.
-            Interrupted: When asked to stop; verdicts are kept.
+            Interrupted: When asked to stop. Verdicts are kept.
         """
         from halo_judge.judge_stage.judge_samples import judge_samples
 

@@ -1,4 +1,4 @@
-"""What of rows a judge does not read, and what the user is told of it."""
+"""Finds parts of rows that a judge does not read, and warns about them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from halo_judge.judge_stage.ask import name_of
 
 @dataclass(frozen=True)
 class BesideTexts:
-    """What belongs to a prompt and its completions besides messages and texts.
+    """Parts of a prompt and its completions besides messages and texts.
 
     Attributes:
         tools: The tools that the prompt offers.
-        fields: Of each completion, what else its message holds.
+        fields: Further fields of each completion's message.
     """
 
     tools: Tools | None
@@ -26,10 +26,10 @@ class BesideTexts:
 
 
 def reads_beside(judge: Judge) -> frozenset[Beside]:
-    """Returns what a judge reads besides messages and texts.
+    """Returns the parts that a judge reads besides messages and texts.
 
     Raises:
-        PluginError: When it raises by accident, or returns something else.
+        PluginError: When it raises because of a bug, or returns something else.
     """
     with blaming(judge, "reads_beside"):
         read: object = judge.reads_beside()
@@ -43,7 +43,7 @@ def reads_beside(judge: Judge) -> frozenset[Beside]:
 def warn_of_the_unread(
     judge: Judge, prompts: Sequence[BesideTexts], warn: Callable[[str], None]
 ) -> None:
-    """Warns once of all that belongs to rows and that a judge does not read, with numbers.
+    """Warns once about all parts of rows that a judge does not read, with their numbers.
 
     Raises:
         PluginError: See `reads_beside`.

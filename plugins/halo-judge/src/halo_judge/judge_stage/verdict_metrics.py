@@ -1,4 +1,4 @@
-"""The numbers and the sentence of a judge stage: win rate, failures, biases of the judge, cost."""
+"""The numbers and the headline of a judge stage: win rate, failures, judge biases, cost."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ INTERVAL_NAMES: Mapping[Interval, str] = {
     "bootstrap": "bootstrap",
 }
 ENOUGH = 30
-"""Scored verdicts from which on lengths are looked at."""
+"""Minimum number of scored verdicts for metrics of length."""
 
 
 def summary_metrics(
     lines: Sequence[VerdictLine], *, confidence: float, interval: Interval = "exact"
 ) -> dict[str, float]:
-    """Returns the final numbers of the stage; those that nothing stands behind are left out.
+    """Returns the final numbers of the stage. Numbers without data are left out.
 
     ======================  ==========================================================
     `win`                   win rate: ties are half points, unscored ones are left out
@@ -54,8 +54,8 @@ def summary_metrics(
 
     Args:
         lines: All lines of the stage.
-        confidence: Of the intervals, in (0, 1).
-        interval: How that of `win` is made.
+        confidence: Confidence level of the intervals, in (0, 1).
+        interval: Method of the interval of `win`.
     """
     rate = _rate(lines, confidence, interval)
     metrics: dict[str, float] = {}
@@ -91,10 +91,10 @@ def headline(
 
     Args:
         lines: All lines of the stage.
-        rival: What was compared with.
+        rival: The rival that was compared with.
         judge: The judge's name.
-        confidence: Of the interval, in (0, 1).
-        interval: How it is made.
+        confidence: Confidence level of the interval, in (0, 1).
+        interval: Method of the interval.
     """
     rate = _rate(lines, confidence, interval)
     if rate.main is None:
@@ -105,13 +105,13 @@ def headline(
 
 
 def paid_requests(lines: Iterable[VerdictLine]) -> dict[str, float]:
-    """Returns `calls` and `cost`; without calls nothing, and no cost where one is not known."""
+    """Returns `calls` and `cost`; nothing without calls, and no cost if one is not known."""
     paid = [part for line in lines for part in line["orders"] if "calls" in part]
     if not paid:
         return {}
     calls = {"calls": sum(part["calls"] for part in paid)}
     costs = [part["cost"] for part in paid if "cost" in part]
-    # A sum without the costs that are not known would look like the price of all.
+    # A sum without unknown costs would look like the total cost.
     return calls | ({"cost": fsum(costs)} if len(costs) == len(paid) else {})
 
 
@@ -139,7 +139,7 @@ def _lengths(lines: Sequence[VerdictLine]) -> dict[str, float]:
 
 
 def _weighted(lines: Iterable[VerdictLine]) -> dict[str, float]:
-    """Returns the mean of what weighted verdicts say of the completion; same texts are 1/2."""
+    """Returns the mean certainty for the completion over weighted verdicts; same texts are 1/2."""
     shares = []
     scored = _scored(lines)
     for line in scored:
@@ -151,7 +151,7 @@ def _weighted(lines: Iterable[VerdictLine]) -> dict[str, float]:
 
 
 def completion_preference(orders: Iterable[OrderVerdict]) -> float:
-    """Returns how sure the judge is that the completion is better, over all orders; each says."""
+    """Returns the judge's mean certainty that the completion is better; all orders have one."""
     return fmean(
         part["preference"] if part["order"] == "AB" else 1 - part["preference"] for part in orders
     )
@@ -161,7 +161,7 @@ def place_metrics(lines: Sequence[VerdictLine]) -> dict[str, float]:
     """Returns `first_shown` and, for prompts judged in both orders, `agreement`.
 
     Args:
-        lines: All lines of the stage; unscored ones are left out.
+        lines: All lines of the stage. Unscored lines are left out.
     """
     winners_of_lines = [_winners(line) for line in _scored(lines)]
     asked = [winner for winners in winners_of_lines for winner in winners]
@@ -171,15 +171,15 @@ def place_metrics(lines: Sequence[VerdictLine]) -> dict[str, float]:
 
 
 def _winners(line: VerdictLine) -> list[str]:
-    """Returns the winning place of each order; the first order is always AB where there are two."""
+    """Returns the winning position of each order. If there are two orders, the first is AB."""
     return [part["winner"] for part in line["orders"] if part["winner"] is not None]
 
 
 def length_metrics(lines: Sequence[VerdictLine], *, confidence: float) -> dict[str, float]:
     """Returns the length-controlled win rate (halo) with its interval, and `length_bias`.
 
-    Lengths are characters, which are known of both sides. There are none with fewer than
-    `ENOUGH` scored verdicts, nor where each completion is as much longer as every other.
+    Lengths are in characters, which are known for both sides. Returns nothing with fewer than
+    `ENOUGH` scored verdicts, or if all completions differ from their baselines by the same length.
 
     Args:
         lines: All lines of the stage; unscored ones are left out.
