@@ -1,1 +1,1 @@
-"""The judges: each takes comparisons or completions, and none knows of a stage."""
+"""The judges. Each takes comparisons or completions, and none depends on a stage."""

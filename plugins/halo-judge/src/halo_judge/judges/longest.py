@@ -11,10 +11,10 @@ from halo_core.scoring_judge import Answer, Score, ScoringJudge, ScoringSession
 
 
 class Longest(ScoringJudge):
-    """Prefers the longer text, in characters: the baseline that every judge must beat.
+    """Prefers the text with more characters. It is the baseline that every judge must beat.
 
-    It agrees with people on 62.2 % of the pairs of AlpacaEval; GPT-4 does on 69.2 %, and people
-    among themselves on 65.7 %.
+    On the pairs of AlpacaEval it agrees with people on 62.2 %. GPT-4 agrees with people on 69.2 %,
+    and people with each other on 65.7 %.
     """
 
     citation: ClassVar[str | None] = (
@@ -30,7 +30,7 @@ class Longest(ScoringJudge):
 
 
 class LengthSession:
-    """Scores at once."""
+    """Scores completions by their length."""
 
     def score(self, answers: Sequence[Answer]) -> Iterator[Score]:
         """Yields the length of each completion in characters."""

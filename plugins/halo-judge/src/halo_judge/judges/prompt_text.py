@@ -1,7 +1,7 @@
-"""A prompt, and an answer to it, as one text: for judges that are not shown messages.
+"""Writes a prompt and an answer as text, for judges that do not read messages.
 
-Nothing that a message holds is left out: the text has a part for each field, under its name. Of
-plain messages it is what it was before messages had fields.
+No part of a message is left out: the text has a section with the name of each field. Messages
+without fields give the same text as before messages had fields.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from halo_core.feedback import Message, Prompt, further_fields
 _BEFORE = ("reasoning_content", "thinking", "reasoning")
 """Fields that a model writes before the content."""
 _OF_TURN = ("name", "tool_call_id")
-"""Fields that say who speaks, and to what."""
+"""Fields that say who speaks, and what the message answers."""
 
 
 def prompt_text(prompt: Prompt, tools: Sequence[Mapping[str, Any]] | None = None) -> str:
-    """Returns a prompt as text; the roles are named when there is more than one message.
+    """Returns a prompt as text, with the roles if there is more than one message.
 
     >>> prompt_text([{"role": "user", "content": "Hi."}])
     'Hi.'
@@ -50,7 +50,7 @@ def _turn(message: Message) -> str:
 
 
 def answer_text(content: str, fields: Mapping[str, Any] | None = None) -> str:
-    """Returns an answer as text: thoughts, content and calls of tools, each under its name.
+    """Returns an answer as text: thoughts, content and calls of tools, each with its name.
 
     >>> answer_text("Moo.")
     'Moo.'
@@ -66,8 +66,8 @@ def answer_text(content: str, fields: Mapping[str, Any] | None = None) -> str:
     moo({"times": 3})
 
     Args:
-        content: Its text.
-        fields: What else its message holds.
+        content: The answer's text.
+        fields: Further fields of the answer's message.
     """
     return "\n\n".join(_parts(content, fields)) if fields else content
 
@@ -90,7 +90,7 @@ def _part(name: str, value: Any) -> str:
 
 
 def _call(call: Any) -> str:
-    """Returns a call as a line: as in a program, with its id in front; an odd one as JSON."""
+    """Returns a call as a line of code after its id; calls of another form as JSON."""
     match call:
         case {"function": {"name": str(name), "arguments": arguments, **odd}, **rest} if not odd:
             named = f"{name}({arguments if isinstance(arguments, str) else _json(arguments)})"

@@ -1,4 +1,4 @@
-"""The judge `python`: a function of the user's, called guarded."""
+"""The judge `python`: calls the user's function and handles its errors."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from halo_core.scoring_judge import Answer, Score, ScoringJudge, ScoringSession,
 FORM = "expected file:PATH:FUNCTION, as in file:./judge.py:score"
 _BESIDE: tuple[Beside, ...] = ("fields", "tools")
 REASON_LENGTH = 300
-"""Characters of an error that are kept as the reason."""
+"""Maximum number of characters of an error that are kept as the reason."""
 
 
 class PythonJudge(ScoringJudge):
     """Scores with a function in a Python file: ``score(prompt, completion)`` returns a number.
 
     `prompt` is a list of messages ``{"role", "content", ...}``, `completion` a text. A function
-    with a parameter `fields` or `tools` is given what else the completion's message holds, and the
-    tools that the prompt offers. What it raises, or returns that is no finite number, makes that
-    completion unscored.
+    with a parameter `fields` or `tools` also gets the further fields of the completion's message,
+    or the tools that the prompt offers. If it raises, or does not return a finite number, the
+    completion is unscored.
     """
 
     function: Annotated[str, Location()] = Field(
@@ -65,7 +65,7 @@ class PythonJudge(ScoringJudge):
         return {"function": f"{name} {text_id(path.read_text(encoding='utf-8'))}"}
 
     def reads_beside(self) -> frozenset[Beside]:
-        """Returns which of `fields` and `tools` are parameters of the function in the file."""
+        """Returns those of `fields` and `tools` that are parameters of the function."""
         path, name = file_and_attribute(self.function)
         names: set[str] = set()
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -74,7 +74,7 @@ class PythonJudge(ScoringJudge):
         return frozenset(each for each in _BESIDE if each in names)
 
     def open_scoring(self, context: JudgeContext) -> AbstractContextManager[ScoringSession]:
-        """Returns a session; nothing is kept.
+        """Returns a session, which stores nothing.
 
         Raises:
             PluginError: When the file cannot be imported.
@@ -91,10 +91,10 @@ class PythonSession:
     Args:
         path: The file.
         name: The function in it.
-        beside: What it is given besides prompt and completion.
+        beside: The further arguments besides prompt and completion.
 
     Raises:
-        PluginError: When the file cannot be imported, or holds no such function.
+        PluginError: When the file cannot be imported, or has no such function.
     """
 
     def __init__(self, path: Path, name: str, beside: Collection[Beside] = ()) -> None:
@@ -110,11 +110,11 @@ class PythonSession:
         self._beside = beside
 
     def score(self, answers: Sequence[Answer]) -> Iterator[Score]:
-        """Returns one score per answer, in order; an unscored one where the function fails."""
+        """Returns one score per answer in order, unscored if the function fails."""
         return map(self._scored, answers)
 
     def _scored(self, answer: Answer) -> Score:
-        # Copies: what a function changes is not changed for others.
+        # The function gets copies, so that its changes do not affect others.
         given = {"fields": dict(answer.fields or {}), "tools": list(answer.tools or ())}
         beside = {name: deepcopy(given[name]) for name in self._beside}
         prompt = [deepcopy(dict(message)) for message in answer.prompt]
@@ -129,7 +129,7 @@ class PythonSession:
         return Score(answer.id, None, f"{self._name}() returned {came}; expected a finite number")
 
     def _line(self, error: Exception) -> str:
-        """Returns where in the user's file an error was raised, or passed through."""
+        """Returns the line in the user's file that raised an error or passed it on."""
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == str(self._path)]
         return f"{self._path}:{lines[-1]}" if lines else str(self._path)

@@ -1,1 +1,1 @@
-"""The stage `label`: turns completions into feedback by what a judge says of them."""
+"""The stage `label`: turns completions into feedback with a judge."""

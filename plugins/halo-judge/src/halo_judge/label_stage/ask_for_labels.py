@@ -1,4 +1,4 @@
-"""Asks a judge what completions are labelled by: scores, or verdicts on pairs."""
+"""Asks a judge for scores of completions or verdicts on pairs, which become labels."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ THIRD = "third and later completion"
 def ask_for_scores(
     judge: ScoringJudge, context: StageContext, candidates: Sequence[Candidates]
 ) -> tuple[dict[str, float], str]:
-    """Returns answer id to score, and why the first unscored one has none.
+    """Returns the scores by answer id, and why the first unscored answer has none.
 
-    All of it is kept in ``scores.jsonl`` as it comes.
+    Each score is saved in ``scores.jsonl`` at once.
 
     Raises:
         PluginError: When the judge breaks its interface.
@@ -72,8 +72,8 @@ def ask_for_verdicts(
 ) -> tuple[list[VerdictLine], str]:
     """Returns the verdicts on the first two completions of each prompt, in both orders.
 
-    All of it is kept in ``verdicts.jsonl`` as it comes; besides, it returns why the first
-    unscored one has no verdict.
+    Each verdict is saved in ``verdicts.jsonl`` at once. Also returns why the first unscored pair
+    has no verdict.
 
     Raises:
         PluginError: When the judge breaks its interface.
@@ -88,7 +88,7 @@ def ask_for_verdicts(
 def duels_of_samples(
     judge: Judge, of: Path, other: Path | None, *, targets: bool, drop_cut: bool
 ) -> list[Duel]:
-    """Returns what a judge that compares is asked of samples; see `of_samples`, `by_prompt`."""
+    """Returns the duels of samples for a judge that compares; see `of_samples`, `by_prompt`."""
     found = of_samples(of, other, targets=targets)
     fields = "fields" in reads_beside(judge)
     candidates = by_prompt(found, Counter(), drop_cut=drop_cut, reads_fields=fields)
@@ -96,7 +96,7 @@ def duels_of_samples(
 
 
 def pair_candidates(candidates: Sequence[Candidates], dropped: Counter[str]) -> list[Duel]:
-    """Returns what a judge that compares is asked: the first two completions of each prompt."""
+    """Returns the duels for a judge that compares: the first two completions of each prompt."""
     duels = []
     for prompt in candidates:
         if len(prompt.said) < 2:

@@ -1,4 +1,4 @@
-"""The completions of each prompt that are to be labelled, from samples or from data."""
+"""The completions of each prompt to label, from samples or from data."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ CALLS = "completion with tool_calls, which the judge does not read"
 
 @dataclass(frozen=True)
 class Said:
-    """A completion, and what its token ids were sampled with.
+    """A completion, with the tokenizer and template of its token ids.
 
     Attributes:
-        completion: With its further fields, token ids and finish, where they are known.
+        completion: The completion, with its further fields, token ids and finish if known.
         tokenizer: Digest of the tokenizer.
         template: Digest of the template.
     """
@@ -40,17 +40,17 @@ class Said:
 
     @property
     def text(self) -> str:
-        """The content of its message."""
+        """The content of the completion's message."""
         return self.completion.text
 
     @property
     def is_cut(self) -> bool:
-        """Whether it ended at the longest length, and not by itself."""
+        """Whether the completion was cut at the maximum length."""
         return self.completion.finish == "length"
 
 
 def said_in(text: str, sampled: Mapping[str, Any]) -> Said:
-    """Returns a completion of samples, with all that its line has for it."""
+    """Returns a completion from samples, with all information from its line."""
     fields = sampled.get("completion_fields")
     completion = Completion(text, fields, sampled.get("token_ids"), sampled.get("finish"))
     return Said(completion, sampled.get("tokenizer"), sampled.get("template"))
@@ -61,10 +61,10 @@ class Candidates:
     """The completions of one prompt.
 
     Attributes:
-        prompt_id: Names the prompt.
-        prompt: The messages before them.
-        said: Not empty, and each another one.
-        tools: What the prompt offers.
+        prompt_id: Id of the prompt.
+        prompt: The messages before the completions.
+        said: The completions, which are different and not empty.
+        tools: The tools that the prompt offers.
     """
 
     prompt_id: str
@@ -73,24 +73,24 @@ class Candidates:
     tools: Tools | None = None
 
     def answers(self) -> list[Answer]:
-        """Returns them as what a judge scores."""
+        """Returns the completions as answers for a judge to score."""
         return [
             Answer(self.answer_id(said), self.prompt, said.text, said.completion.fields, self.tools)
             for said in self.said
         ]
 
     def answer_id(self, said: Said) -> str:
-        """Returns what names one of them: of a text alone it is `halo_core`'s `answer_id`."""
+        """Returns a completion's id, which is `halo_core`'s `answer_id` if it has only text."""
         return f"{self.prompt_id}-{text_id(said.completion.key)}"
 
     def that_ended(self) -> Candidates:
-        """Returns those that ended by themselves, as far as that is known."""
+        """Returns the candidates without completions that are known to be cut."""
         return replace(self, said=tuple(said for said in self.said if not said.is_cut))
 
 
 @dataclass(frozen=True)
 class Found:
-    """A completion that may be labelled, with its prompt."""
+    """A completion to label, with its prompt."""
 
     prompt_id: str
     prompt: Prompt
@@ -99,16 +99,16 @@ class Found:
 
 
 def of_samples(of: Path, other: Path | None, *, targets: bool) -> Iterator[Found]:
-    """Yields the completions of a sampling stage, and those that they stand against.
+    """Yields the completions of a sampling stage and of its rivals.
 
     Args:
         of: The stage's folder, or a file of outputs (`read_outputs`).
-        other: Another sampling stage's folder, or another file; None for none.
-        targets: Whether they stand against what the data holds for the prompt.
+        other: Another sampling stage's folder, or another file; None if there is none.
+        targets: Whether the rivals are the completions that the data have for the prompt.
 
     Raises:
         PathError: When there are no samples.
-        DataError: When a line is no sample.
+        DataError: When a line is not a sample.
     """
     rivals: dict[str, list[Said]] = {}
     for found, _ in _completions(other) if other is not None else ():
@@ -116,7 +116,7 @@ def of_samples(of: Path, other: Path | None, *, targets: bool) -> Iterator[Found
     met = set()
     for found, target in _completions(of):
         yield found
-        # A file may hold several outputs of a prompt, which have the same rivals.
+        # A file may have several outputs of a prompt, with the same rivals.
         if found.prompt_id in met:
             continue
         met.add(found.prompt_id)
@@ -126,7 +126,7 @@ def of_samples(of: Path, other: Path | None, *, targets: bool) -> Iterator[Found
 
 
 def _completions(given: Path) -> Iterator[tuple[Found, Completion | None]]:
-    """Yields each completion, and what the data holds for its prompt."""
+    """Yields each completion, with the completion that the data have for its prompt."""
     if given.is_file():
         for output in read_outputs(str(given)).outputs:
             said = said_in(output.text, output.sampled)
@@ -147,7 +147,7 @@ def of_data(data: DataSet) -> Iterator[Found]:
     """Yields the completions of a data set.
 
     Raises:
-        DataError: When it is raw text.
+        DataError: When the data set is raw text.
     """
     if data.feedback == "text":
         raise DataError(
@@ -168,13 +168,13 @@ def by_prompt(
     drop_cut: bool = False,
     reads_fields: bool = False,
 ) -> list[Candidates]:
-    """Returns the completions by prompt, in order; counts those that are left out by reason.
+    """Returns the completions by prompt in order, and counts left-out ones by reason.
 
     Args:
         found: The completions.
-        dropped: Is added to.
-        drop_cut: Whether those that did not end are left out.
-        reads_fields: Whether the judge reads more of them than their texts.
+        dropped: The counter of the reasons.
+        drop_cut: Whether to leave out completions that were cut.
+        reads_fields: Whether the judge reads further fields besides the texts.
     """
     prompts: dict[str, Found] = {}
     groups: dict[str, dict[str, Said]] = {}
@@ -207,5 +207,5 @@ def _why_not(
 
 
 def all_answers(candidates: Sequence[Candidates]) -> list[Answer]:
-    """Returns all completions as what a judge scores, prompt by prompt."""
+    """Returns all completions as answers for a judge to score, prompt by prompt."""
     return [answer for group in candidates for answer in group.answers()]

@@ -1,4 +1,4 @@
-"""From what a judge said to rows of feedback, and why other completions make none."""
+"""Makes rows of feedback from a judge's results, and counts the reasons for missing rows."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ FLIP = "the two orders preferred different texts"
 Unfinished = Literal["keep", "drop", "undesirable"]
 
 Scores = Mapping[str, float]
-"""Answer id to score, of those that have one."""
+"""Scores by answer id, for answers that have one."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """Which feedback to make, and of which scores.
+    """The rules for making feedback from scores.
 
     Attributes:
-        feedback: Its kind.
-        threshold: Binary: the score at which a completion is desirable; ``median`` is that of all.
-        above: Whether high scores are the good ones.
-        margin: What scores must differ by, from the threshold or in a pair.
-        unfinished: What becomes of a completion that did not end.
+        feedback: Kind of the feedback.
+        threshold: For binary feedback, the score at which a completion is desirable; ``median`` is
+            the median of all scores.
+        above: Whether high scores are good.
+        margin: Minimum difference of a score from the threshold, or of the scores in a pair.
+        unfinished: Treatment of a completion that was cut.
     """
 
     feedback: Literal["binary", "paired", "scored"]
@@ -45,7 +46,7 @@ class Rules:
     unfinished: Unfinished = "keep"
 
     def asked(self, candidates: Sequence[Candidates]) -> list[Candidates]:
-        """Returns what a judge is asked about: what is undesirable anyway is not."""
+        """Returns the completions to ask the judge about, without already undesirable ones."""
         if self.unfinished != "undesirable":
             return list(candidates)
         return [group.that_ended() for group in candidates]
@@ -54,13 +55,13 @@ class Rules:
 def rows_of_scores(
     rules: Rules, candidates: Sequence[Candidates], scores: Scores, dropped: Counter[str]
 ) -> Iterator[FeedbackLine]:
-    """Yields the rows that scores make; counts what is left out by reason.
+    """Yields the rows from scores, and counts left-out completions by reason.
 
     Args:
-        rules: Which rows to make.
-        candidates: What was scored.
-        scores: What the judge said.
-        dropped: Is added to.
+        rules: The rules for the rows.
+        candidates: The scored completions.
+        scores: The judge's scores.
+        dropped: The counter of the reasons.
     """
     if rules.feedback == "binary":
         return _binary(rules, candidates, scores, dropped)
@@ -68,7 +69,7 @@ def rows_of_scores(
 
 
 def threshold_of(rules: Rules, scores: Scores) -> float:
-    """Returns the threshold: the one given, or the median of all scores (0 without any)."""
+    """Returns the given threshold, or the median of all scores (0 without scores)."""
     if isinstance(rules.threshold, float):
         return rules.threshold
     return float(median(scores.values())) if scores else 0.0
@@ -116,10 +117,10 @@ def _tools(group: Candidates) -> dict[str, Any]:
 
 
 def with_one_tokenizer(said: Sequence[Said]) -> tuple[list[Completion], dict[str, Any]]:
-    """Returns the completions of a row, and the digests that their token ids go with.
+    """Returns the completions of a row, and the digests for their token ids.
 
-    A row has room for the digests of one tokenizer and template. Of models with different ones the
-    first that has token ids keeps them; the texts of the others will be tokenised.
+    A row can have the digests of one tokenizer and template. If models have different ones, the
+    first completion with token ids keeps them, and the texts of the others will be tokenised.
     """
     first = next((each for each in said if each.completion.token_ids is not None), None)
     if first is None:
@@ -133,7 +134,7 @@ def with_one_tokenizer(said: Sequence[Said]) -> tuple[list[Completion], dict[str
 
 
 def with_what(said: Said) -> tuple[str | None, str | None]:
-    """Returns the digests of the tokenizer and the template that ids were sampled with."""
+    """Returns the digests of the tokenizer and template of a completion's token ids."""
     return said.tokenizer, said.template
 
 
@@ -191,12 +192,12 @@ def _scored_texts(
 def rows_of_verdicts(
     lines: Sequence[VerdictLine], candidates: Sequence[Candidates], dropped: Counter[str]
 ) -> Iterator[FeedbackLine]:
-    """Yields a pair for each duel that both orders decide alike; counts the others by reason.
+    """Yields a pair for each duel with the same result in both orders, and counts the others.
 
     Args:
-        lines: What the judge said.
-        candidates: What it was asked about.
-        dropped: Is added to.
+        lines: The judge's verdicts.
+        candidates: The judged completions.
+        dropped: The counter of the reasons.
     """
     groups = {group.prompt_id: group for group in candidates}
     for line in lines:

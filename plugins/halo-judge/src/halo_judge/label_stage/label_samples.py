@@ -1,4 +1,4 @@
-"""What the stage `label` does: asks the judge, keeps what it says, and makes rows of it."""
+"""Runs the stage `label`: asks the judge, keeps its results, and makes rows of them."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ def label_samples(
     where: str,
     again: str,
 ) -> StageResult:
-    """Asks what is not asked yet, and writes the feedback.
+    """Asks the judge for missing results, and writes the feedback.
 
     Args:
-        judge: Who labels.
+        judge: The judge.
         context: ``inputs["of"]`` has the samples, or ``data["data"]`` the rows.
-        rules: Which feedback, and what makes a completion a good one.
-        targets: Whether what the data holds for a sample's prompt is labelled too.
-        where: What is called so in messages.
-        again: How what is unscored is asked for again.
+        rules: The rules for the feedback.
+        targets: Whether to label also the completion that the data have for a sample's prompt.
+        where: Name of the stage or command in messages.
+        again: Instruction for asking unscored items again, in messages.
 
     Raises:
         DataError: When there is nothing to label, or no row is left.
         PluginError: When the judge breaks its interface.
-        Interrupted: When asked to stop; what the judge said is kept.
+        Interrupted: When asked to stop. The judge's results are kept.
     """
     dropped: Counter[str] = Counter()
     drop_cut = rules.unfinished == "drop"
@@ -80,12 +80,12 @@ def label_samples(
 def find_candidates(
     judge: Judge, context: StageContext, dropped: Counter[str], *, targets: bool, drop_cut: bool
 ) -> list[Candidates]:
-    """Returns the completions of each prompt; counts those that are left out by reason.
+    """Returns the completions of each prompt, and counts left-out ones by reason.
 
     Raises:
         PathError: When there are no samples.
         DataError: When samples or rows cannot be read.
-        PluginError: When the judge does not say what it reads.
+        PluginError: When the judge does not report what it reads.
     """
     if "of" in context.inputs:
         inputs = context.inputs
@@ -97,7 +97,7 @@ def find_candidates(
 
 
 def _warn_of_mixed_ids(candidates: Sequence[Candidates], warn: Callable[[str], None]) -> None:
-    """Warns of rows that will hold completions of several tokenizers, whose ids get lost."""
+    """Warns about rows with completions of several tokenizers, because some token ids get lost."""
     digests = (
         {with_what(said) for said in group.said if said.completion.token_ids is not None}
         for group in candidates

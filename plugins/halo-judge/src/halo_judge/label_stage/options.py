@@ -1,4 +1,4 @@
-"""The stage `label`: what it is asked to do. How it does it is in `label_samples`."""
+"""The options of the stage `label`. `label_samples` does the work."""
 
 from __future__ import annotations
 
@@ -24,57 +24,60 @@ from halo_core.stage import (
 
 
 class Label(Stage):
-    """Turns completions into feedback by what a judge says of them."""
+    """Turns completions into feedback with a judge."""
 
     produces: ClassVar[Product] = "feedback"
 
-    judge: Judge = Field(description="Who scores the completions or, for pairs, compares them.")
+    judge: Judge = Field(
+        description="The judge that scores the completions or, for pairs, compares them."
+    )
     feedback: Literal["binary", "paired", "scored"] = Field(
-        description="The feedback to make. 'binary': each completion desirable or not, by a "
-        "threshold. 'paired': of each prompt the best against the worst one. 'scored': the "
+        description="Kind of feedback to make. 'binary': each completion is desirable or not, by a "
+        "threshold. 'paired': the best completion of each prompt against the worst. 'scored': the "
         "completions of each prompt with their scores."
     )
     of: SamplesRef | None = Field(
-        default=None, description="The sampling stage whose completions are labelled."
+        default=None, description="The sampling stage whose completions to label."
     )
     against: RivalRef | None = Field(
         default=None,
-        description="With `of`, a sampling stage whose completions are labelled too, or 'target': "
-        "the completion that the data holds for the prompt.",
+        description="With `of`, another sampling stage whose completions to label, or 'target': "
+        "the completion that the data have for the prompt.",
     )
     data: DataRef | None = Field(
-        default=None, description="Instead of `of`, the data whose completions are labelled."
+        default=None, description="Instead of `of`, the data whose completions to label."
     )
     threshold: float | Literal["median"] | None = Field(
         default=None,
-        description="Binary: the score at which a completion is desirable, in the judge's unit; "
-        "'median' takes that of all scores, so that about half are.",
+        description="For binary feedback, the score at which a completion is desirable, in the "
+        "judge's unit; 'median' is the median of all scores, so that about half are desirable.",
     )
     desirable: Literal["above", "below"] = Field(
         default="above",
-        description="Which scores are good ones; 'below' for a detector of what is unwanted.",
+        description="Side of the threshold with the good scores; 'below' for a detector of "
+        "unwanted texts.",
     )
     margin: float = Field(
         default=0.0,
         ge=0,
-        description="Completions whose score is nearer to the threshold than this, and pairs "
-        "whose scores differ by less, are left out and counted; in the judge's unit.",
+        description="Minimum distance of a score from the threshold, and of the scores in a pair, "
+        "in the judge's unit; others are left out and counted.",
     )
 
     unfinished: Annotated[Literal["keep", "drop", "undesirable"], Added()] = Field(
         default="keep",
-        description="What becomes of a completion that was cut at max_new_tokens: 'keep' labels "
-        "it like any other, 'drop' leaves it out, 'undesirable' makes its label false without "
-        "asking the judge; of binary feedback.",
+        description="How to treat a completion that was cut at max_new_tokens: 'keep' labels it "
+        "like any other, 'drop' leaves it out, 'undesirable' (binary feedback only) sets its label "
+        "to false without asking the judge.",
     )
 
     def feedback_given(self) -> Feedback | None:
-        """Returns the kind of feedback it makes."""
+        """Returns the kind of feedback that the stage makes."""
         return self.feedback
 
     @property
     def scores(self) -> bool:
-        """Whether the judge gives scores; else it compares."""
+        """Whether the judge scores completions; else it compares them."""
         return isinstance(self.judge, ScoringJudge)
 
     def mistakes(self) -> Sequence[tuple[str, str]]:
@@ -125,7 +128,7 @@ class Label(Stage):
             yield "margin", "scored feedback keeps all scores; leave it out"
 
     def forecast(self, known: Known) -> Forecast:
-        """Returns the requests, tokens and dollars that a paid judge would take."""
+        """Returns the requests, tokens and dollars that a paid judge would need."""
         from halo_judge.judge_stage.cost import judge_forecast, waits_for
         from halo_judge.label_stage.ask_for_labels import duels_of_samples
 
@@ -145,23 +148,23 @@ class Label(Stage):
         )
 
     def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
-        """Returns options of the judge that do not suit the model that it scores with."""
+        """Returns options of the judge that do not fit the model that it scores with."""
         from halo_judge.judge_stage.ask import judge_mistakes
 
         return judge_mistakes(self.judge, inputs)
 
     def preflight(self, models: Mapping[str, ModelInput]) -> None:
-        """Checks that the judge has what it needs, such as a key.
+        """Checks that the judge has everything it needs, such as a key.
 
         Raises:
-            UserError: When it has not.
+            UserError: When something is missing.
         """
         from halo_judge.judge_stage.ask import check_ready
 
         check_ready(self.judge)
 
     def run(self, context: StageContext) -> StageResult:
-        """Asks what is not asked yet and writes ``feedback.jsonl``.
+        """Asks the judge for missing results and writes ``feedback.jsonl``.
 
         Raises:
             DataError: When no row is left.
@@ -175,8 +178,8 @@ class Label(Stage):
 
         Args:
             context: ``inputs["of"]`` has the samples, or ``data["data"]`` the rows.
-            where: What is called so in messages.
-            again: How what is unscored is asked for again.
+            where: Name of the stage or command in messages.
+            again: Instruction for asking unscored items again, in messages.
 
         Raises:
             DataError: When no row is left.

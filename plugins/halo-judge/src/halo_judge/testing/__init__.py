@@ -1,4 +1,4 @@
-"""What judges that ask an endpoint are tested with: a chat server that fails as planned."""
+"""A chat server with planned failures, for tests of judges that ask an endpoint."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""A server on this machine that speaks the chat-completions API, with faults as planned.
+"""A server on this machine with the chat-completions API and planned faults.
 
     with ChatServer(lambda body: "Better: A", faults=planned_faults(0.3, seed=1)) as server:
         ask(server.base_url)
     assert max(server.paid.values()) == 1
 
-It needs the standard library alone. What it counts as paid is what was answered whole, with 200.
+It needs only the standard library. It counts complete answers with status 200 as paid.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ Fault = Literal[
     "429", "500", "503", "timeout", "drop", "cut", "not-json",
     "empty", "garbage", "length", "refusal", "400",
 ]  # fmt: skip
-"""What goes wrong.
+"""A kind of fault.
 
 ======================  ===========================================================
 `429`                   too many requests, with Retry-After
-`500` `503`             the endpoint is ill
+`500` `503`             the endpoint has an error
 `timeout`               nothing comes, until the client gives up
 `drop`                  the connection is closed without an answer
 `cut`                   the connection is closed in the middle of the answer
 `not-json`              200, but the body is a page of HTML
 `empty`                 a completion without text
-`garbage`               a completion that says nothing to the point
+`garbage`               a completion without a verdict
 `length`                a completion that was cut off at `max_tokens`
 `refusal`               the model refuses
-`400`                   the request itself is at fault: the text is too long, say
+`400`                   the request itself is invalid, for example too long
 ======================  ===========================================================
 
-Only `empty` to `refusal` are completions, and paid.
+Only `empty` to `refusal` are completions and paid.
 """
 FAULTS: tuple[Fault, ...] = tuple(fault for fault in get_args(Fault) if fault != "400")
-"""Those that may be gone when the same is asked again."""
+"""Faults that may be gone when the same request is sent again."""
 COMPLETIONS: frozenset[Fault] = frozenset({"empty", "garbage", "length", "refusal"})
 
 Body = Mapping[str, Any]
 """The JSON of a request."""
 FaultPlan = Callable[[Body, int], Fault | None]
-"""Of a request and how often the same one came before."""
+"""Function from a request, and the number of earlier equal requests, to its fault."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class ChatReply:
     """A completion.
 
     Attributes:
-        content: Its text.
-        tokens: Text to (text, natural log-probability) of the most probable tokens in its place,
-            one entry per token; sent when log-probabilities were asked for.
+        content: The text.
+        tokens: For each token its text, and (text, natural log-probability) of the most probable
+            tokens at its position. They are sent if log-probabilities were requested.
     """
 
     content: str
@@ -68,14 +68,14 @@ class ChatReply:
 
 
 def planned_faults(share: float, *, seed: int, kinds: Sequence[Fault] = FAULTS) -> FaultPlan:
-    """Returns a plan under which a share of replies fails, in all ways alike.
+    """Returns a plan in which a share of replies fails, with all kinds equally likely.
 
-    The same request at its n-th coming always meets the same fault, in whatever order requests
-    come. A conversation in which the assistant has spoken gets no second useless completion.
+    The n-th repetition of a request always has the same fault, in any order of requests. A
+    conversation with an assistant's message does not get a second useless completion.
 
     Args:
-        share: Of requests, in [0, 1).
-        seed: Another one, other faults.
+        share: Share of requests that fail, in [0, 1).
+        seed: Seed of the choice of faults.
         kinds: The faults to choose from.
     """
 
@@ -96,25 +96,25 @@ def request_name(body: Body) -> str:
 
 
 class ChatServer:
-    """The server; a context manager that listens on a free port of 127.0.0.1.
+    """The server, as a context manager that listens on a free port of 127.0.0.1.
 
     Args:
-        reply: Returns the completion for a request.
-        faults: Says which requests fail; none when left out.
-        key: The key that is asked for; any will do when left out.
-        retry_after_s: What a 429 says.
+        reply: Function that returns the completion for a request.
+        faults: Function that chooses the fault of a request; default no faults.
+        key: The required key; default any key.
+        retry_after_s: The Retry-After seconds of a 429.
         delay_s: Seconds before each answer.
-        not_taken: Parameters that the model does not take; a request with one is answered with 400.
-        repeats_key: Whether errors repeat the key that was sent, as those of some endpoints do.
-        remembers: Whether a completion is kept by the Idempotency-Key of its request, and sent
-            again unpaid when that comes again, as some gateways do.
+        not_taken: Parameters that the model rejects. A request with one gets a 400.
+        repeats_key: Whether errors repeat the key that was sent, as for some endpoints.
+        remembers: Whether completions are kept by the Idempotency-Key of their request, and
+            repeated for free for the same key, as some gateways do.
 
     Attributes:
-        requests: The bodies of all requests, in the order in which they came.
-        paid: Name of a request to how often a completion was sent for it.
-        faults_met: Fault to how often it struck.
-        kept: Idempotency-Key to the completion that was paid for it; see `remembers`.
-        most_at_once: The largest number of requests that were being answered at one time.
+        requests: The bodies of all requests, in order of arrival.
+        paid: Number of completions sent for each request, by its name.
+        faults_met: Number of times that each fault occurred.
+        kept: The paid completion of each Idempotency-Key; see `remembers`.
+        most_at_once: The largest number of requests that were answered at the same time.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class ChatServer:
         self._http.server_close()
 
     def take(self, body: Body) -> Fault | None:
-        """Notes a request and returns what becomes of it; for the handler."""
+        """Records a request and returns its fault. For the handler."""
         name = request_name(body)
         with self._lock:
             fault = self.faults(body, self._came[name])
@@ -182,12 +182,12 @@ class ChatServer:
         return fault
 
     def pay(self, body: Body) -> None:
-        """Notes that a completion is about to be sent; for the handler."""
+        """Records that a completion is about to be sent. For the handler."""
         with self._lock:
             self.paid[request_name(body)] += 1
 
     def over(self) -> None:
-        """Notes that a request is over; for the handler."""
+        """Records the end of a request. For the handler."""
         with self._lock:
             self._at_once -= 1
 
@@ -202,7 +202,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is not worth a traceback."""
+        """Prints no traceback for a client that disconnected."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -211,7 +211,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
     def do_POST(self) -> None:
         """Answers one request."""
@@ -294,7 +294,7 @@ class _Handler(BaseHTTPRequestHandler):
             },
         }
         chat, content = self.server.chat, json.dumps(answer).encode()
-        chat.pay(body)  # First: who has the answer may look at the count at once.
+        chat.pay(body)  # This comes first, because the receiver may read the count at once.
         if chat.remembers and "Idempotency-Key" in self.headers:
             chat.kept[self.headers["Idempotency-Key"]] = content
         self._send(200, content)

@@ -1,4 +1,4 @@
-"""How sure a judge is of its verdict: what its tokens' log-probabilities say of each label."""
+"""The certainty of a judge's verdict, from the log-probabilities of the label's tokens."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from halo_core.judge import Winner
 
 _WORD = re.compile(r'[\s"]*(\w+)')
 Token = Mapping[str, Any]
-"""``{"token", "top": [[token, logprob], ...]}``, natural logarithms."""
+"""A token as ``{"token", "top": [[token, logprob], ...]}``, with natural logarithms."""
 
 
 def kept_tokens(logprobs: Mapping[str, Any] | None) -> list[dict[str, Any]] | None:
-    """Returns what is kept of log-probabilities: a `Token` per place; None without any."""
+    """Returns the stored part of log-probabilities, one `Token` per position; None without any."""
     if not logprobs or not logprobs.get("content"):
         return None
     return [
@@ -30,16 +30,16 @@ def kept_tokens(logprobs: Mapping[str, Any] | None) -> list[dict[str, Any]] | No
 def preference(
     tokens: Sequence[Token] | None, start: int, labels: Mapping[Winner, str]
 ) -> float | None:
-    """Returns the probability that A is better, a tie being one half; None when it is not known.
+    """Returns the probability that A is better, with a tie as one half; None if not known.
 
-    With p the probability of each label at the place where the reply has its label,
-    ``(p(A) + p(tie) / 2) / (p(A) + p(B) + p(tie))``. What is not a label is left out of both.
+    It is ``(p(A) + p(tie) / 2) / (p(A) + p(B) + p(tie))``, where p is the probability of each label
+    at the position of the reply's label. Tokens that are not labels are left out.
 
     Args:
-        tokens: Those of the reply, in order, with the most probable ones at each place; None
-            where the endpoint gives none.
-        start: Where the label begins in the reply, in characters.
-        labels: Winner to what the reply calls it.
+        tokens: The reply's tokens in order, with the most probable ones at each position; None if
+            the endpoint returns none.
+        start: Position of the label in the reply, in characters.
+        labels: The reply's label for each winner.
     """
     place = _at(tokens or (), start)
     if place is None:
@@ -57,7 +57,7 @@ def preference(
 
 
 def _at(tokens: Sequence[Token], start: int) -> tuple[int, Token] | None:
-    """Returns the token that holds a character, and how many of its characters come before."""
+    """Returns the token that contains a character, and the character's offset in it."""
     end = 0
     for token in tokens:
         begin, end = end, end + len(token["token"])
@@ -67,7 +67,7 @@ def _at(tokens: Sequence[Token], start: int) -> tuple[int, Token] | None:
 
 
 def _meant(text: str, labels: Mapping[Winner, str]) -> Winner | None:
-    """Returns the winner whose label the first word of a token is or begins."""
+    """Returns the winner whose label starts with, or equals, the first word of a token."""
     word = _WORD.match(text)
     if word is None:
         return None

@@ -1,8 +1,8 @@
-"""A request to an OpenAI-compatible endpoint: how it is made, and what comes back or fails.
+"""Sends requests to an OpenAI-compatible endpoint, and returns replies or failures.
 
-The `openai` client retries: connection errors, time-outs, 408, 409, 429 and 5xx, with Retry-After
-obeyed. Its import is here, inside the call that opens an endpoint. The request is sent with its
-`post`, which sends a body as it is: the checks and conversions of `chat.completions.create` take a
+The `openai` client retries after connection errors, time-outs, 408, 409, 429 and 5xx, and obeys
+Retry-After. It is imported here, inside the call that opens an endpoint. Requests use its `post`,
+which sends a body unchanged, because the checks and conversions of `chat.completions.create` take a
 quarter of the client's time.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import openai
 
 MESSAGE_LENGTH = 300
-"""Characters of an endpoint's error that are kept."""
+"""Maximum number of characters of an endpoint's error that are kept."""
 _FATAL = {
     401: "the endpoint does not take the key: check the variable that api_key_env names",
     403: "the key may not use this model: check model and base_url",
@@ -41,22 +41,22 @@ _NOT_TAKEN = {
     "logprobs": "set weighted: false",
     "top_logprobs": "set a smaller top_logprobs, or weighted: false",
 }
-"""Parameter to what is to be done when a model does not take it."""
+"""Advice by parameter, for models that do not accept the parameter."""
 
 Request = Mapping[str, Any]
-"""`endpoint`, `template` (its hash), `model`, `parameters` and `messages`."""
+"""A request with `endpoint`, `template` (its hash), `model`, `parameters` and `messages`."""
 
 
 @dataclass(frozen=True)
 class RequestForm:
-    """What all requests of a judge have in common.
+    """The common part of all requests of a judge.
 
     Attributes:
         base_url: The address of the endpoint.
         model: The model's name there.
-        parameters: What is sent beside the messages, under the names of the endpoint.
-        max_tokens: Of a reply, at most.
-        template: The text.
+        parameters: Further parameters to send with the messages, by the endpoint's names.
+        max_tokens: Maximum number of tokens of a reply.
+        template: The template of the messages.
     """
 
     base_url: str
@@ -66,10 +66,10 @@ class RequestForm:
     template: Template
 
     def request(self, shown: Comparison) -> Request:
-        """Returns the request for a verdict on two texts in the order in which they are shown."""
+        """Returns the request for a verdict on two texts in their shown order."""
         return {
             "endpoint": self.base_url,
-            # The hash beside the messages: an edited label changes what a reply means, not them.
+            # The hash is needed too: an edited label changes a reply's meaning, not the messages.
             "template": self.template.digest,
             "model": self.model,
             "parameters": self.parameters,
@@ -77,7 +77,7 @@ class RequestForm:
         }
 
     def ask_again(self, request: Request, reply: Mapping[str, Any]) -> Request:
-        """Returns the request that asks once more, showing the reply that could not be read."""
+        """Returns the request that asks again and shows the reply that could not be read."""
         content = reply["content"] or reply["refusal"] or "(no answer)"
         more = [
             {"role": "assistant", "content": content},
@@ -87,18 +87,18 @@ class RequestForm:
 
 
 class ChatClient:
-    """A client of one endpoint; threads may share it.
+    """A client of one endpoint. Threads may share it.
 
     Args:
-        base_url: Its address.
-        key: Its key.
-        timeout_s: Seconds for one request.
-        retries: How often a failed request is sent again.
-        pace: Told of every 429; while it is held, nothing is sent.
+        base_url: The endpoint's address.
+        key: The endpoint's key.
+        timeout_s: Maximum seconds for one request.
+        retries: Number of times that a failed request is sent again.
+        pace: The pace of requests, which every 429 slows down. While it is held, nothing is sent.
         judge: The judge's name, for messages.
 
     Raises:
-        UserError: When the package `openai` is not there.
+        UserError: When the package `openai` is missing.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class ChatClient:
 
     def _before(self, request: Any) -> None:
         if self._pace.held:
-            raise self._openai.OpenAIError("stopped")  # Of this class, so that it is not retried.
+            raise self._openai.OpenAIError("stopped")  # An error of this class is not retried.
         self._sent.round = self._pace.round
 
     def _after(self, response: Any) -> None:
@@ -145,12 +145,12 @@ class ChatClient:
     def ask(
         self, model: str, messages: Sequence[Mapping[str, str]], parameters: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Returns the reply: `content`, `finish`, `refusal`, token counts and, if any, `tokens`.
+        """Returns the reply: `content`, `finish`, `refusal`, token counts and optional `tokens`.
 
         Raises:
             Unreachable: When no reply came after all retries.
-            Rejected: When the endpoint does not take this request.
-            UserError: When it would take none: a wrong key, model, address or parameter.
+            Rejected: When the endpoint rejects this request.
+            UserError: When it would reject every request: a wrong key, model, address or parameter.
         """
         openai = self._openai
         body = {"model": model, "messages": list(messages), **parameters}
@@ -158,7 +158,7 @@ class ChatClient:
             reply = self._send(body)
         except openai.APIStatusError as error:
             raise self._failure(error) from None
-        except UnicodeEncodeError as error:  # A reply that is shown again may hold such text.
+        except UnicodeEncodeError as error:  # A reply that is shown again may contain such text.
             half = f"\\u{ord(error.object[error.start]):04x}"
             raise Rejected(
                 f"the text holds {half}, half of a surrogate pair, and cannot be sent"
@@ -169,10 +169,10 @@ class ChatClient:
         return hidden
 
     def _send(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Sends a request; once more when what came back is damaged, which no client repeats.
+        """Sends a request, and sends it again if the reply is damaged, which no client does.
 
-        The same request has the same Idempotency-Key, always: an endpoint that heeds it sends a
-        reply that was lost on its way, or with a process that was killed, again unpaid.
+        The same request always has the same Idempotency-Key. An endpoint that supports it repeats
+        for free a reply that was lost on the way or in a killed process.
         """
         options: Any = {"headers": {"Idempotency-Key": request_key(body)}}
         for last in (False, True):
@@ -191,7 +191,7 @@ class ChatClient:
         code, words = error.status_code, self._words(error)
         if code in _FATAL:
             return UserError(f"{words}; {_FATAL[code]}", location=self._judge)
-        if code == 400 and error.param in _NOT_TAKEN:  # It would take no other request either.
+        if code == 400 and error.param in _NOT_TAKEN:  # It would also reject all other requests.
             return UserError(f"{words}; {_NOT_TAKEN[error.param]}", location=self._judge)
         if code in (408, 409, 429) or code >= 500:
             return Unreachable(words)

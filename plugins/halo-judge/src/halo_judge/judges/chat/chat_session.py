@@ -1,4 +1,4 @@
-"""The session of the judge `gpt-4`: what is kept is read, the rest is asked, many at once."""
+"""The session of the judge `gpt-4`: reads kept replies, and asks for the others concurrently."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from halo_judge.judges.endpoint.secret import read_key
 
 JUDGE = "the judge gpt-4"
 ATTEMPTS = 2
-"""A reply without a verdict is asked for once more, and then it is unscored."""
+"""Number of attempts to get a verdict, before the comparison is unscored."""
 
 
 @contextmanager
@@ -39,23 +39,23 @@ def open_session(
     price: Price | None,
     max_cost: float | None,
 ) -> Iterator[ChatSession]:
-    """Opens a session; on leaving, requests under way are waited for and their replies kept.
+    """Opens a session. On exit, it waits for requests in progress and keeps their replies.
 
     Args:
-        form: Of the requests.
-        folder: The stage's; names its account, so that `max_cost` holds over all its runs.
-        shared: Where the replies are kept.
-        api_key_env: The environment variable of the key; None for none.
-        concurrency: Requests at once, at most.
-        timeout_s: Seconds for one request.
-        retries: How often a failed request is sent again.
-        weighted: Whether it is recorded how sure the judge is.
-        price: Of the model; None where it is not known.
-        max_cost: Dollars that the account may spend; None for no cap.
+        form: The common part of the requests.
+        folder: The stage's folder. It names the account, so `max_cost` applies to all its runs.
+        shared: The folder of the replies.
+        api_key_env: The environment variable of the key; None for no key.
+        concurrency: Maximum number of concurrent requests.
+        timeout_s: Maximum seconds for one request.
+        retries: Number of times that a failed request is sent again.
+        weighted: Whether to record the judge's certainty.
+        price: Price of the model; None if not known.
+        max_cost: Dollars that the account may spend; None for no limit.
 
     Raises:
         UserError: When the key or the package `openai` is missing.
-        PathError: When replies cannot be kept.
+        PathError: When replies cannot be saved.
     """
     key = read_key(api_key_env, JUDGE)
     pace = Pace(concurrency)
@@ -63,7 +63,7 @@ def open_session(
         form.base_url, key, timeout_s=timeout_s, retries=retries, pace=pace, judge=JUDGE
     )
     with closing(client), open_traffic(shared, pace, "gpt-4") as traffic:
-        # Relative, so that a workspace that is moved goes on with the same account.
+        # The path is relative, so that a moved workspace continues with the same account.
         account = os.path.relpath(folder, shared)
         budget = Budget(max_cost, traffic.store.spent(account))
         yield ChatSession(
@@ -72,7 +72,7 @@ def open_session(
 
 
 class ChatSession:
-    """See `open_session`."""
+    """The session that `open_session` opens."""
 
     def __init__(
         self,
@@ -95,13 +95,13 @@ class ChatSession:
         self._weighted = weighted
 
     def compare(self, comparisons: Sequence[Comparison]) -> Iterator[Verdict]:
-        """Yields one verdict per comparison, as the replies come.
+        """Yields one verdict per comparison, as replies arrive.
 
-        What it holds does not grow with their number.
+        Memory use does not grow with the number of comparisons.
 
         Raises:
-            UserError: When the endpoint takes no request of ours, or `max_cost` is reached; what
-                was under way is waited for, yielded and kept.
+            UserError: When the endpoint rejects all requests, or `max_cost` is reached. Requests in
+                progress are first completed, yielded and kept.
         """
         try:
             answered = self._traffic.answer_all(comparisons, self._request, self._answer)
@@ -118,12 +118,12 @@ class ChatSession:
         return self._form.request(shown)
 
     def _answer(self, key: str, request: Request) -> Verdict:
-        """Returns the verdict on a request, without an id; runs in a thread."""
+        """Returns the verdict on a request, without an id. Runs in a thread."""
         paid: list[StoredReply] = []
         reading = Reading(None, "not asked")
         for attempt in range(ATTEMPTS):
             try:
-                # The store first: a reply that was paid for is a reply, whoever asked for it.
+                # The store comes first: a paid reply is valid no matter who asked for it.
                 stored = self._traffic.store.get(key, attempt) or self._pay(key, attempt, request)
             except (Unreachable, Rejected) as error:
                 return _verdict(Reading(None, f"not answered: {error}"), paid)
@@ -137,7 +137,7 @@ class ChatSession:
         return _verdict(reading, paid)
 
     def _pay(self, key: str, attempt: int, request: Request) -> StoredReply:
-        """Asks, and keeps the reply before anything else happens."""
+        """Sends the request, and saves the reply before anything else happens."""
         price, messages = self._price, request["messages"]
         most = price.cost(most_tokens(messages), self._form.max_tokens) if price else 0.0
         with self._traffic.slot():
@@ -156,7 +156,7 @@ class ChatSession:
         if self._price is None:
             return None
         tokens_in, tokens_out = reply["tokens_in"], reply["tokens_out"]
-        if tokens_in is None or tokens_out is None:  # Not counted by the endpoint: the most.
+        if tokens_in is None or tokens_out is None:  # Without counts, use the maximum.
             tokens_in, tokens_out = most_tokens(messages), self._form.max_tokens
         return self._price.cost(tokens_in, tokens_out)
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 class GPT4(Judge):
-    """Asks a chat model which of two texts is better; what was paid for is never asked again.
+    """Asks a chat model which of two texts is better. Paid requests are never repeated.
 
-    The key comes from an environment variable and from nowhere else.
+    The key only comes from an environment variable.
     """
 
     citation: ClassVar[str | None] = (
@@ -36,44 +36,52 @@ class GPT4(Judge):
     )
     base_url: str = Field(
         default="https://api.openai.com/v1",
-        description="Address of an OpenAI-compatible endpoint, without a key.",
+        description="Address of the OpenAI-compatible endpoint, without a key.",
     )
     template: str = Field(
         default="pairwise-2",
         description="Name of a shipped template: pairwise-2, pairwise-1 or report-2024.",
     )
     template_file: Annotated[str | None, Location()] = Field(
-        default=None, description="A template of your own, in TOML; goes before `template`."
+        default=None, description="Your own template in TOML; takes precedence over `template`."
     )
     temperature: float | None = Field(
         default=0.0,
         ge=0,
         le=2,
-        description="Of sampling; the report's 0. Null sends none, for models that take none.",
+        description="Sampling temperature (0 in the report). Null omits it, for models that do not "
+        "accept one.",
     )
     max_tokens: int = Field(
-        default=400, ge=1, description="Tokens of a reply, at most; what a model thinks counts."
+        default=400,
+        ge=1,
+        description="Maximum number of tokens of a reply, including the model's thoughts.",
     )
     token_limit_parameter: Literal["max_tokens", "max_completion_tokens"] = Field(
         default="max_tokens",
-        description="As what `max_tokens` is sent: newer models take max_completion_tokens alone.",
+        description="Name under which to send `max_tokens`: newer models only accept "
+        "max_completion_tokens.",
     )
     weighted: bool = Field(
         default=False,
-        description="Ask for log-probabilities and record how sure the judge is of its verdict.",
+        description="Whether to ask for log-probabilities and record the judge's certainty.",
     )
     top_logprobs: int = Field(
-        default=5, ge=2, le=20, description="With `weighted`, how many per token."
+        default=5,
+        ge=2,
+        le=20,
+        description="With `weighted`, number of log-probabilities per token.",
     )
     api_key_env: KeyVariable = "OPENAI_API_KEY"
     concurrency: AtOnce = 16
     timeout_s: Seconds = 120.0
     retries: Retries = 6
     max_cost: Annotated[float | None, Execution()] = Field(
-        default=None, gt=0, description="Dollars that the stage may spend, over all its runs."
+        default=None, gt=0, description="Maximum dollars that the stage may spend in all its runs."
     )
     prices: Annotated[str | None, Location()] = Field(
-        default=None, description="A JSON file of prices that goes before the shipped table."
+        default=None,
+        description="A JSON file of prices, which takes precedence over the shipped table.",
     )
 
     @field_validator("base_url")
@@ -107,42 +115,42 @@ class GPT4(Judge):
         """Returns the template.
 
         Raises:
-            ValueError: When it is not there or is not a template.
+            ValueError: When the file is missing or is not a template.
         """
         from halo_judge.judges.chat.template import find_template
 
         return find_template(self.template, self.template_file)
 
     def price(self) -> Price | None:
-        """Returns the price of the model, None when it is in no table.
+        """Returns the price of the model; None if no table has it.
 
         Raises:
-            ValueError: When the file of prices is not there or is not one.
+            ValueError: When the file of prices is missing or invalid.
         """
         from halo_judge.judges.chat.prices import find_price
 
         return find_price(self.model, self.prices)
 
     def file_digests(self) -> Mapping[str, str]:
-        """Returns the hash of the template: an edited one makes another result."""
+        """Returns the hash of the template, because an edited template gives another result."""
         return {"template": self.read_template().digest}
 
     def reads_beside(self) -> frozenset[Beside]:
-        """Returns all: the template is filled with thoughts, calls and tools as text."""
+        """Returns all parts, because the template contains thoughts, calls and tools as text."""
         return frozenset({"tools", "fields"})
 
     def check_ready(self) -> None:
-        """Checks that the key is there.
+        """Checks that the key exists.
 
         Raises:
-            UserError: When it is not.
+            UserError: When it does not.
         """
         from halo_judge.judges.endpoint.secret import read_key
 
         read_key(self.api_key_env, "the judge gpt-4")
 
     def open(self, context: JudgeContext) -> AbstractContextManager[JudgeSession]:
-        """Returns a session that keeps its replies in the shared folder, and pays for none twice.
+        """Returns a session that saves its replies in the shared folder and never pays twice.
 
         Raises:
             UserError: When the key or the package `openai` is missing.
@@ -163,7 +171,7 @@ class GPT4(Judge):
         )
 
     def quote(self, comparisons: Sequence[Comparison], shared: Path) -> Quote:
-        """Returns how many requests the comparisons take, and about what they cost."""
+        """Returns the number of requests for the comparisons, and their approximate cost."""
         from halo_judge.judges.chat.prices import price_source, quote
 
         source = price_source(self.model, self.prices)

@@ -1,4 +1,4 @@
-"""What requests cost: the table `prices.json`, a file of the user's before it, and a quote."""
+"""The cost of requests, from the user's file of prices or the table `prices.json`, and quotes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(__file__).parent / "prices.json"
 BYTES_PER_TOKEN = 4
-"""Of English in UTF-8, about; only used where the endpoint has not counted."""
+"""Approximate bytes per token of English in UTF-8, used if the endpoint has not counted."""
 TOKENS_PER_MESSAGE = 16
-"""What a chat format puts around a message, at most."""
+"""Maximum number of tokens that a chat format adds to a message."""
 
 
 class Price(BaseModel):
@@ -31,7 +31,7 @@ class Price(BaseModel):
     output: float = Field(ge=0, allow_inf_nan=False)
 
     def cost(self, tokens_in: int, tokens_out: int) -> float:
-        """Returns dollars.
+        """Returns the cost in dollars.
 
         >>> Price(input=30, output=60).cost(1000, 100)
         0.036
@@ -63,13 +63,13 @@ def find_price(model: str, file: str | None = None) -> Price | None:
 
 
 def price_source(model: str, file: str | None = None) -> str:
-    """Returns whose price of a model it is and of what date; nothing when there is none.
+    """Returns the source and date of a model's price; an empty text if there is no price.
 
     >>> price_source("gpt-4-0613")
     'prices shipped with halo-judge, of 2025-06: check them, or give your own with prices'
 
     Raises:
-        ValueError: When the user's file is not there or is no table of prices.
+        ValueError: When the user's file is missing or is not a table of prices.
     """
     if file is not None and model in (own := _read(Path(file))).models:
         return f"prices of {Path(file).name}" + (f", of {own.as_of}" if own.as_of else "")
@@ -104,17 +104,17 @@ def quote(
     price: Price | None,
     source: str,
 ) -> Quote:
-    """Returns the requests that comparisons take, their tokens and their cost.
+    """Returns the requests that comparisons need, with their tokens and cost.
 
-    Tokens sent are a quarter of the bytes; replies are counted at `max_tokens`, which few reach.
-    Replies that have to be asked for once more are not counted.
+    Sent tokens are estimated as a quarter of the bytes. Replies count as `max_tokens`, which few
+    reach. Second attempts are not counted.
 
     Args:
-        form: Of the requests.
-        comparisons: What would be asked.
-        shared: Where replies are kept.
-        price: Of the model; None where it is not known.
-        source: Whose price it is.
+        form: The common part of the requests.
+        comparisons: The comparisons to ask.
+        shared: The folder of the replies.
+        price: Price of the model; None if not known.
+        source: Source of the price.
     """
     keys = stored_keys(shared) if comparisons else set()
     before, kept, tokens_in = len(keys), 0, 0
@@ -134,12 +134,12 @@ def quote(
 
 
 def about_tokens(messages: Iterable[Mapping[str, str]]) -> int:
-    """Returns how many tokens messages have, about: a quarter of their bytes."""
+    """Returns the approximate number of tokens of messages: a quarter of their bytes."""
     return sum(_bytes(message) // BYTES_PER_TOKEN + TOKENS_PER_MESSAGE for message in messages)
 
 
 def most_tokens(messages: Iterable[Mapping[str, str]]) -> int:
-    """Returns how many tokens messages have at most: a token has at least one byte."""
+    """Returns the maximum number of tokens of messages: a token has at least one byte."""
     return sum(_bytes(message) + TOKENS_PER_MESSAGE for message in messages)
 
 

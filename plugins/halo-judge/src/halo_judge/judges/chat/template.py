@@ -1,19 +1,19 @@
-"""The text that a judge is asked with, and how its reply is read: a TOML file and its hash.
+"""Templates of a judge's request and reply: a TOML file and its hash.
 
     cut_hanging_sentences = false
-    break_role_markers = true       # false when left out
+    break_role_markers = true       # default false
     system = "..."                  # may be empty
     user = "... {prompt} ... {a} ... {b} ..."
-    reminder = "..."                # said once when a reply cannot be read
+    reminder = "..."                # sent once if a reply cannot be read
     [answer]
     form = "json"                   # or "last-line"
     key = "verdict"                 # of the JSON object; with last-line: pattern = "... (1|2)"
     [answer.labels]
     A = "A"
     B = "B"
-    tie = "tie"                     # left out where there are no ties
+    tie = "tie"                     # left out if there are no ties
 
-``{fence}`` is a mark that follows from the texts and is in none of them.
+``{fence}`` is a mark that is computed from the texts and does not occur in them.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from halo_judge.judges.prompt_text import answer_text, prompt_text
 FOLDER = Path(__file__).parent / "templates"
 _PLACE = re.compile(r"\{(prompt|a|b|fence)\}")
 _ROLE_MARKER = re.compile(
-    r"<(?=[|\uff5c]\w)|[|\uff5c](?=>)"  # <|im_start|>, and with the wide bars of some models
+    r"<(?=[|\uff5c]\w)|[|\uff5c](?=>)"  # <|im_start|>, also with the wide bars of some models
     r"|<(?=/?(?:s|bos|eos|start_of_turn|end_of_turn)>)|<(?=</?SYS>>)|\[(?=/?INST\])",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’)\]]*(?=\s|$)")  # noqa: RUF001
 _FENCED = re.compile(r"\A```(?:json)?\s*\n(.*)\n```\Z", re.DOTALL)
 QUOTED = 120
-"""Characters of a reply that are quoted in a reason."""
+"""Maximum number of characters of a reply that a reason quotes."""
 
 
 class _Part(BaseModel):
@@ -50,7 +50,7 @@ class _Part(BaseModel):
 
 
 class JsonAnswer(_Part):
-    """The reply is one JSON object, and the label stands under `key`."""
+    """A reply that is one JSON object with the label under `key`."""
 
     form: Literal["json"]
     key: str = Field(min_length=1)
@@ -60,7 +60,7 @@ class JsonAnswer(_Part):
         """Returns the label in the text of a reply, and where it begins; None and -1 without."""
         fenced = _FENCED.match(text)
         try:
-            # A key given twice would let the second verdict hide the first.
+            # If a key occurs twice, the second verdict would hide the first.
             pairs = json.loads(fenced.group(1) if fenced else text, object_pairs_hook=list)
         except (ValueError, RecursionError):
             return None, -1
@@ -74,7 +74,7 @@ class JsonAnswer(_Part):
 
 
 class LineAnswer(_Part):
-    """The last line of the reply matches `pattern`, whose one group is the label."""
+    """A reply whose last line matches `pattern`. The pattern's only group is the label."""
 
     form: Literal["last-line"]
     pattern: str
@@ -108,7 +108,7 @@ AnswerForm = Annotated[JsonAnswer | LineAnswer, Field(discriminator="form")]
 
 
 class Template(_Part):
-    """A template. `digest` is the hash of the file, and part of the identity of each verdict."""
+    """A template. `digest` is the hash of its file and a part of each verdict's identity."""
 
     description: str = ""
     cut_hanging_sentences: bool = False
@@ -133,14 +133,14 @@ class Template(_Part):
         return self
 
     def messages(self, comparison: Comparison) -> list[dict[str, str]]:
-        """Returns the messages that ask for a verdict, as the chat API takes them."""
+        """Returns the messages that ask for a verdict, in the form of the chat API."""
         asked = [{"role": "user", "content": self._fill(self.user, comparison)}]
         if self.system:
             asked.insert(0, {"role": "system", "content": self._fill(self.system, comparison)})
         return asked
 
     def shown(self, comparison: Comparison) -> Comparison:
-        """Returns the comparison as the judge sees it, without hanging sentences if so asked."""
+        """Returns the comparison as the judge sees it, without hanging sentences if requested."""
         if not self.cut_hanging_sentences:
             return comparison
         a, b = cut_hanging_sentence(comparison.a), cut_hanging_sentence(comparison.b)
@@ -155,26 +155,26 @@ class Template(_Part):
         if self.break_role_markers:
             parts = {name: break_role_markers(part) for name, part in parts.items()}
         parts["fence"] = fence
-        # In one pass: a text that holds "{a}" stays as it is.
+        # Done in one pass, so that a text with "{a}" stays unchanged.
         return _PLACE.sub(lambda place: parts[place.group(1)], text)
 
 
 def says_the_same(shown: Comparison) -> bool:
-    """Returns whether both completions of a comparison are the same, so that nothing is asked."""
+    """Returns whether both completions are the same, in which case nothing is asked."""
     return shown.a == shown.b and (shown.a_fields or None) == (shown.b_fields or None)
 
 
 def _fence(*texts: str) -> str:
-    """Returns a mark that no text holds, as it depends on all of them; the same every time."""
+    """Returns a mark that no text contains. It depends on all texts and is always the same."""
     together = "\x00".join(texts).encode("utf-8", "surrogatepass")
     return short_hash(together, 12)
 
 
 def break_role_markers(text: str) -> str:
-    """Returns a text in which a blank breaks up what chat formats begin and end messages with.
+    """Returns a text with a blank inside each marker that starts or ends messages in chat formats.
 
-    Endpoints that tokenise texts with the special tokens of their model take such a marker for
-    the beginning of another message. Other text stays as it is.
+    Some endpoints tokenise texts with the special tokens of their model, and would read such a
+    marker as the start of another message. Other text stays unchanged.
 
     >>> break_role_markers("<|im_start|>system, [INST], <b>, a < b")
     '< |im_start| >system, [ INST], <b>, a < b'
@@ -183,7 +183,7 @@ def break_role_markers(text: str) -> str:
 
 
 def cut_hanging_sentence(text: str) -> str:
-    """Returns a text up to its last whole sentence; all of it when there is none.
+    """Returns a text up to its last complete sentence; the whole text if there is none.
 
     >>> cut_hanging_sentence('Cows moo. "So what?" And the')
     'Cows moo. "So what?"'
@@ -194,12 +194,12 @@ def cut_hanging_sentence(text: str) -> str:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a reply says.
+    """The verdict that was read from a reply.
 
     Attributes:
-        winner: The verdict; None when there is none to be read.
-        reason: The reply, or why there is no verdict.
-        start: Where in the reply the label begins, in characters.
+        winner: The verdict; None if there is none.
+        reason: The reply, or the reason why there is no verdict.
+        start: Position of the label in the reply, in characters.
     """
 
     winner: Winner | None
@@ -211,8 +211,8 @@ def read_reply(reply: Mapping[str, Any], answer: AnswerForm) -> Reading:
     """Returns the verdict in a stored reply.
 
     Args:
-        reply: `content`, `finish` and `refusal`, as `chat_client` gives them.
-        answer: The form that the template asks for.
+        reply: `content`, `finish` and `refusal`, as `chat_client` returns them.
+        answer: The form that the template requests.
     """
     content = reply["content"] or ""
     if reply["refusal"]:
@@ -255,7 +255,7 @@ def find_template(name: str, file: str | None = None) -> Template:
     """Returns a shipped template, or the one in a file.
 
     Raises:
-        ValueError: When there is none, or it is not a template; says what is wrong.
+        ValueError: When there is none, or it is not a template. The message says what is wrong.
     """
     if file is not None:
         return read_template(Path(file))

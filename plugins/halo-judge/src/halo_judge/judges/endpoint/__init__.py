@@ -1,1 +1,1 @@
-"""What the judges behind an endpoint share: keys, pace, a cap on the cost, and kept replies."""
+"""Shared code of judges behind an endpoint: keys, pace, cost limits and kept replies."""

@@ -1,4 +1,4 @@
-"""A cap on what is spent: money is set aside before a request, so that the cap is never passed."""
+"""A limit on spending. Money is reserved before each request, so the limit is never exceeded."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import threading
 
 
 class CapReached(Exception):
-    """The next request might pass the cap."""
+    """Raised when the next request might exceed the limit."""
 
 
 class Budget:
-    """What may be spent, and what is.
+    """The limit on spending, and the amount spent.
 
     Args:
-        cap: Dollars; None for no cap.
-        spent: Dollars spent before.
+        cap: Limit in dollars; None for no limit.
+        spent: Dollars that are already spent.
     """
 
     def __init__(self, cap: float | None, spent: float = 0.0) -> None:
@@ -26,19 +26,19 @@ class Budget:
 
     @property
     def spent(self) -> float:
-        """Dollars that are spent."""
+        """Dollars spent so far."""
         return self._spent
 
     @property
     def cap(self) -> float | None:
-        """Dollars that may be spent; None for no cap."""
+        """Limit in dollars; None for no limit."""
         return self._cap
 
     def set_aside(self, most: float) -> None:
-        """Sets aside what a request may cost at most, waiting for others to cost less than that.
+        """Reserves the maximum cost of a request, and waits for other requests if needed.
 
         Raises:
-            CapReached: When none is under way and it does not fit.
+            CapReached: When no other request is in progress and the cost does not fit.
         """
         with self._changed:
             while self._cap is not None and self._spent + self._aside + most > self._cap:
@@ -49,10 +49,10 @@ class Budget:
             self._under_way += 1
 
     def settle(self, most: float, cost: float) -> None:
-        """Takes back what was set aside for a request and counts what it did cost."""
+        """Releases the reserved cost of a request, and counts its actual cost."""
         with self._changed:
             self._under_way -= 1
-            # No rest of rounding may stay: it could keep the last cent from being spent.
+            # A rounding error must not stay, because it could block the last cent.
             self._aside = self._aside - most if self._under_way else 0.0
             self._spent += cost
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""Options that the judges behind an endpoint share, as types; none of them is in an identity.
+"""Options that judges behind an endpoint share, as types. None of them is part of an identity.
 
 concurrency: AtOnce = 16
 """
@@ -15,22 +15,22 @@ from halo_judge.judges.endpoint.secret import variable_name
 KeyVariable = Annotated[
     str | None,
     Execution(),
-    # Before the type is looked at: that mistake would show the value, which may be the key itself.
+    # This runs before the type check, whose error would show the value, perhaps the key itself.
     BeforeValidator(variable_name),
-    Field(description="The environment variable that holds the key; null for none."),
+    Field(description="Environment variable that has the key; null for no key."),
 ]
 AtOnce = Annotated[
     int,
     Execution(),
-    Field(ge=1, le=512, description="Requests at once, at most; fewer after a 429."),
+    Field(ge=1, le=512, description="Maximum number of concurrent requests; fewer after a 429."),
 ]
 Seconds = Annotated[
     float,
     Execution(),
-    Field(gt=0, description="Seconds to wait for the answer to a request."),
+    Field(gt=0, description="Maximum seconds to wait for the answer to a request."),
 ]
 Retries = Annotated[
     int,
     Execution(),
-    Field(ge=0, le=100, description="How often a request that failed is sent again."),
+    Field(ge=0, le=100, description="Number of times that a failed request is sent again."),
 ]

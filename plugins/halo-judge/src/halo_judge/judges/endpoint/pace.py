@@ -1,4 +1,4 @@
-"""How many requests are under way at once, and when an endpoint that is down is asked no more."""
+"""Limits the number of concurrent requests, and stops requests to an endpoint that is down."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from contextlib import contextmanager
 
 
 class Unreachable(Exception):
-    """No reply after all retries; nothing was paid for, and it may be asked again."""
+    """Raised when no reply came after all retries. Nothing was paid, and it may be asked again."""
 
 
 class Rejected(Exception):
-    """The endpoint does not take this request (it is too long, say), while it takes others."""
+    """Raised when the endpoint rejects this request but not others, for example if it is long."""
 
 
 class Pace:
     """A limit that adapts (additive increase, multiplicative decrease).
 
     Args:
-        most: Requests at once, at most and to begin with.
+        most: Maximum and initial number of concurrent requests.
 
     Attributes:
-        most: The same.
+        most: Maximum number of concurrent requests.
     """
 
     def __init__(self, most: int) -> None:
@@ -35,34 +35,34 @@ class Pace:
 
     @property
     def limit(self) -> int:
-        """Requests that may be under way at once now."""
+        """Current limit on concurrent requests."""
         return int(self._limit)
 
     @property
     def round(self) -> int:
-        """How often it was slowed down; a request carries it, see `slow_down`."""
+        """Number of slowdowns so far. Each request records it, see `slow_down`."""
         return self._round
 
     @property
     def held(self) -> bool:
-        """Whether nothing is sent now, not even again."""
+        """Whether nothing is sent now, including retries."""
         return self._held.is_set()
 
     def hold(self) -> None:
-        """Lets requests under way come back, and sends no more, until `go_on`."""
+        """Lets requests in progress finish, and sends no more until `go_on`."""
         self._held.set()
 
     def go_on(self) -> None:
-        """Ends what `hold` began."""
+        """Ends the pause that `hold` started."""
         self._held.clear()
 
     def rest(self, seconds: float) -> None:
-        """Waits, or until it is held."""
+        """Waits for some seconds, or until `hold` is called."""
         self._held.wait(seconds)
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Waits until one more request may start, and counts it while it is under way."""
+        """Waits until one more request may start, and counts it while it is in progress."""
         with self._free:
             self._free.wait_for(lambda: self._under_way < self.limit)
             self._under_way += 1
@@ -81,38 +81,38 @@ class Pace:
                 self._round += 1
 
     def speed_up(self) -> None:
-        """Takes note of a reply: the limit grows by one for as many replies as it is large."""
+        """Counts a reply. The limit grows by one after as many replies as its size."""
         with self._free:
             self._limit = min(float(self.most), self._limit + 1 / self._limit)
             self._free.notify_all()
 
 
 class Outage:
-    """Counts requests that failed in a row; threads share it.
+    """Counts consecutive failed requests. Threads share it.
 
     Args:
-        concurrency: Requests that are under way at once; so many may fail together.
+        concurrency: Number of concurrent requests, which may all fail together.
     """
 
     def __init__(self, concurrency: int) -> None:
-        # All that is under way fails together when an endpoint goes down, which is one failure.
+        # When an endpoint goes down, all requests in progress fail together. That is one failure.
         self._patience = max(8, concurrency)
         self._in_a_row = 0
         self._lock = threading.Lock()
         self._reason = ""
 
     def note(self, reason: str) -> None:
-        """Takes note of a request that failed."""
+        """Counts a failed request."""
         with self._lock:
             self._in_a_row += 1
             self._reason = reason
 
     def over(self) -> None:
-        """Takes note of one that was answered."""
+        """Resets the count after an answered request."""
         with self._lock:
             self._in_a_row = 0
 
     def check(self) -> None:
-        """Raises Unreachable when the last requests all failed."""
+        """Raises Unreachable if the last requests all failed."""
         if self._in_a_row >= self._patience:
             raise Unreachable(f"the last {self._in_a_row} requests failed: {self._reason}")

@@ -1,7 +1,7 @@
-"""The replies of an endpoint: asked for many at once, kept, and none of them paid for twice.
+"""The replies of an endpoint: requested concurrently, kept, and never paid for twice.
 
-The sessions of `gpt-4` and `http` share it: threads that keep to a pace and notice an outage
-(`Traffic`), and every request and reply that was paid for, in one sqlite file (`ReplyStore`).
+The sessions of `gpt-4` and `http` share this module: threads that limit their pace and detect an
+outage (`Traffic`), and one sqlite file with every paid request and reply (`ReplyStore`).
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ _BUSY_S = 60.0
 
 @contextmanager
 def open_traffic(folder: Path, pace: Pace, name: str) -> Iterator[Traffic]:
-    """Opens it; on leaving, requests under way are waited for and their replies kept.
+    """Opens the traffic. On exit, it waits for requests in progress and keeps their replies.
 
     Args:
-        folder: Where the replies are kept.
-        pace: How many requests may be under way.
-        name: Of the threads.
+        folder: The folder of the replies.
+        pace: The limit on concurrent requests.
+        name: Name of the threads.
 
     Raises:
-        PathError: When replies cannot be kept there.
+        PathError: When replies cannot be saved there.
     """
     store = ReplyStore(folder)
     threads = ThreadPoolExecutor(pace.most, thread_name_prefix=name)
@@ -68,21 +68,21 @@ def open_traffic(folder: Path, pace: Pace, name: str) -> Iterator[Traffic]:
 
 @dataclass(frozen=True)
 class NoRequest(Generic[Result]):
-    """What becomes of an item without one: two texts that are the same, say."""
+    """The result of an item that needs no request, for example of two equal texts."""
 
     result: Result
 
 
 @dataclass(frozen=True)
 class _Task(Generic[Item, Result]):
-    """A request that the threads have, and the items that wait for it."""
+    """A request in progress, and the items that wait for it."""
 
     items: list[Item]
     future: Future[Result]
 
 
 class Traffic:
-    """See `open_traffic`.
+    """The threads and the store that `open_traffic` opens.
 
     Attributes:
         store: The replies.
@@ -96,7 +96,7 @@ class Traffic:
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Waits until one more request may be sent, and takes note of what becomes of it.
+        """Waits until one more request may be sent, and records its success or failure.
 
         Raises:
             Unreachable: When the endpoint is down.
@@ -118,17 +118,17 @@ class Traffic:
         prepare: Callable[[Item], Request | NoRequest[Result]],
         work: Callable[[str, Request], Result],
     ) -> Generator[tuple[Item, Result], None, None]:
-        """Yields each item with what becomes of its request, as the replies come.
+        """Yields each item with the result of its request, as replies arrive.
 
-        What it holds does not grow with the number of items.
+        Memory use does not grow with the number of items.
 
         Args:
-            items: To be asked.
-            prepare: Returns the request of an item, or what becomes of it without one.
-            work: Returns what becomes of a request, given its key too; runs in a thread.
+            items: The items to ask.
+            prepare: Function that returns the request of an item, or its result without a request.
+            work: Function that returns the result of a request and its key. It runs in a thread.
 
         Raises:
-            CapReached: When `work` did; what was under way is waited for and yielded before.
+            CapReached: When `work` raises it. Requests in progress are first completed and yielded.
         """
         rest = iter(items)
         done: SimpleQueue[str] = SimpleQueue()
@@ -136,7 +136,7 @@ class Traffic:
         capped: CapReached | None = None
         try:
             while True:
-                # Twice what may be sent, so that a thread that is done finds its next request.
+                # Twice the limit, so that a thread that has finished finds its next request.
                 while len(under_way) < 2 * self._pace.most and capped is None:
                     try:
                         item = next(rest)
@@ -170,20 +170,20 @@ class Traffic:
         under_way: dict[str, _Task[Item, Result]],
         done: SimpleQueue[str],
     ) -> None:
-        """Gives a request to the threads, unless the same one is under way."""
+        """Gives a request to the threads, unless the same request is in progress."""
         key = request_key(request)
         if key in under_way:
             under_way[key].items.append(item)
             return
         future = self._threads.submit(work, key, request)
         under_way[key] = _Task([item], future)
-        # The key alone: a callback that held the task would keep both until garbage is collected.
+        # Only the key is used: a callback with the task would keep both until garbage collection.
         future.add_done_callback(lambda _: done.put(key))
 
     def _wait_for(self, futures: Sequence[Future[Any]]) -> None:
-        """Waits for requests under way, so that their replies are kept; sends no others.
+        """Waits for requests in progress, so that their replies are kept, and sends no others.
 
-        What is asked next finds these replies in the store, and pays for none of them again.
+        Later requests find these replies in the store and do not pay for them again.
         """
         if not futures:
             return
@@ -192,13 +192,13 @@ class Traffic:
             future.cancel()
         for future in futures:
             if not future.cancelled():
-                future.exception()  # Waits; what it raises has no reader any more.
+                future.exception()  # Waits. Nobody needs the error any more.
         self._pace.go_on()
 
 
 @dataclass(frozen=True)
 class StoredReply:
-    """A reply that was paid for, and its cost in dollars, None where that is not known."""
+    """A paid reply, and its cost in dollars; None if the cost is not known."""
 
     reply: Mapping[str, Any]
     cost: float | None
@@ -207,22 +207,22 @@ class StoredReply:
 def request_key(request: Mapping[str, Any]) -> str:
     """Returns the hash of a request: endpoint, template, model, parameters and messages.
 
-    The messages hold the texts in the order in which they are shown.
+    The messages contain the texts in the order in which they are shown.
     """
     text = json.dumps(request, sort_keys=True, separators=(",", ":"))
     return short_hash(text, 64)
 
 
 class ReplyStore:
-    """An opened store; threads and processes may share the file.
+    """An opened store. Threads and processes may share the file.
 
-    A reply that cannot be kept would be paid for again, so that is an error that stops the run.
+    If a reply cannot be saved, this is an error that stops the run, because it would be paid again.
 
     Args:
-        folder: Where the file is, or will be.
+        folder: The folder of the file.
 
     Raises:
-        PathError: Here and in every method, when the file cannot be read or written.
+        PathError: Here and in all methods, when the file cannot be read or written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -246,7 +246,7 @@ class ReplyStore:
             self._db.close()
 
     def get(self, key: str, attempt: int) -> StoredReply | None:
-        """Returns the reply to a request, or None when it was never given."""
+        """Returns the reply to a request, or None if there is none."""
         query = "SELECT reply, cost FROM replies WHERE key = ? AND attempt = ?"
         with self._lock, _usable(self._path):
             row = self._db.execute(query, (key, attempt)).fetchone()
@@ -263,7 +263,7 @@ class ReplyStore:
             )
 
     def spent(self, account: str) -> float:
-        """Returns the dollars paid on an account, in all runs."""
+        """Returns the dollars paid by an account in all runs."""
         query = "SELECT TOTAL(cost) FROM replies WHERE account = ?"
         with self._lock, _usable(self._path):
             total: float = self._db.execute(query, (account,)).fetchone()[0]
@@ -271,7 +271,7 @@ class ReplyStore:
 
 
 def stored_keys(folder: Path) -> set[str]:
-    """Returns the keys of all requests that have a reply; writes nothing.
+    """Returns the keys of all requests that have a reply. Writes nothing.
 
     Raises:
         PathError: When the file cannot be read.
@@ -287,7 +287,7 @@ def stored_keys(folder: Path) -> set[str]:
 
 @contextmanager
 def _usable(path: Path) -> Iterator[None]:
-    """Says which file it is that cannot be used, and that nothing is asked without it."""
+    """Converts errors to one that names the unusable file and says that nothing is asked."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:

@@ -1,4 +1,4 @@
-"""The key of an endpoint: read from the environment, and taken out of every text that leaves."""
+"""The key of an endpoint: read from the environment, and removed from every text that is shown."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from halo_core.errors import UserError
 from halo_core.redact import HIDDEN
 
 NO_KEY = "none"
-"""What an endpoint that wants no key is sent, as the client always sends one."""
+"""Key for endpoints that need no key, because the client always sends one."""
 SHORTEST = 6
-"""Characters of a key at least; what is shorter is not looked for in texts."""
+"""Minimum number of characters of a key. Shorter ones are not searched for in texts."""
 _IN_ONE_PIECE = re.compile(r"[!#-&(-\[\]-~]+")
 """Printable ASCII without quotes and backslashes, which errors would show in another form."""
 
@@ -23,7 +23,7 @@ _VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")
 
 
 class Secret:
-    """A key that does not show itself.
+    """A key that is never printed.
 
     Args:
         value: The key.
@@ -36,12 +36,12 @@ class Secret:
         return f"Secret({HIDDEN})"
 
     def reveal(self) -> str:
-        """Returns the key, for the client and nothing else."""
+        """Returns the key, only for the client."""
         return self._value
 
     def hide(self, text: str) -> str:
         """Returns a text without the key."""
-        if len(self._value) < SHORTEST:  # No key of an endpoint; it would tear words apart.
+        if len(self._value) < SHORTEST:  # Not a real key; it would cut words.
             return text
         return text.replace(self._value, HIDDEN)
 
@@ -57,10 +57,10 @@ class Secret:
 
 
 def variable_name(value: object) -> object:
-    """Returns the name of a key's variable; a check of an option.
+    """Checks an option and returns its value, the name of a key's variable.
 
     Raises:
-        ValueError: When it is no such name; the message does not show it.
+        ValueError: When it is not such a name. The message does not show the value.
     """
     if value is None or (isinstance(value, str) and _VARIABLE.fullmatch(value)):
         return value
@@ -71,10 +71,10 @@ def variable_name(value: object) -> object:
 
 
 def address_parts(value: str, *, example: str) -> SplitResult:
-    """Returns the parts of an address of HTTP.
+    """Returns the parts of an HTTP address.
 
     Raises:
-        ValueError: When it is none; the message shows the example and not the value.
+        ValueError: When it is not an address. The message shows the example and not the value.
     """
     try:
         parts = urlsplit(value)
@@ -87,10 +87,10 @@ def address_parts(value: str, *, example: str) -> SplitResult:
 
 
 def check_without_key(option: str, text: str, variable: str | None) -> None:
-    """Checks that an option, which is recorded, does not hold the key.
+    """Checks that an option, which is recorded, does not contain the key.
 
     Raises:
-        ValueError: When it does; the message does not show it.
+        ValueError: When it does. The message does not show the key.
     """
     key = os.environ.get(variable or "", "").strip()
     if len(key) >= SHORTEST and key in text:
@@ -100,10 +100,10 @@ def check_without_key(option: str, text: str, variable: str | None) -> None:
 
 
 def read_key(variable: str | None, judge: str) -> Secret:
-    """Returns the key in an environment variable; a stand-in when none is wanted.
+    """Returns the key in an environment variable, or a placeholder if no key is needed.
 
     Raises:
-        UserError: When the variable is not set or holds what no key is; nothing was asked yet.
+        UserError: When the variable is not set or is not a key. Nothing has been asked yet.
     """
     if variable is None:
         return Secret(NO_KEY)
@@ -115,7 +115,7 @@ def read_key(variable: str | None, judge: str) -> Secret:
             "that wants no key, write api_key_env: null",
             location=judge,
         )
-    if _IN_ONE_PIECE.fullmatch(value) is None:  # The client would show what it cannot send.
+    if _IN_ONE_PIECE.fullmatch(value) is None:  # The client would print a key that it cannot send.
         raise UserError(
             f"the environment variable {variable} holds blanks, quotes, line breaks or letters "
             "outside of ASCII; expected a key in one piece. Set it again",

@@ -1,6 +1,6 @@
-"""One request to an endpoint that scores: what came back, or which kind of failure.
+"""Sends requests to a scoring endpoint, and returns replies or kinds of failure.
 
-Connection errors, time-outs, 408, 409, 425, 429 and 5xx are tried again, with Retry-After obeyed.
+It retries after connection errors, time-outs, 408, 409, 425, 429 and 5xx, and obeys Retry-After.
 `requests` is imported here, inside the call that opens an endpoint.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 JUDGE = "the judge http"
 MESSAGE_LENGTH = 300
-"""Characters of a reply that are kept in a message."""
+"""Maximum number of characters of a reply in a message."""
 LONGEST_WAIT_S = 120.0
 _AGAIN = (408, 409, 425, 429)
 _FATAL = {
@@ -32,19 +32,19 @@ _FATAL = {
 
 
 class HttpClient:
-    """A client of one endpoint; threads may share it.
+    """A client of one endpoint. Threads may share it.
 
     Args:
-        url: Its address.
-        key: The key; None for none.
+        url: The endpoint's address.
+        key: The key; None for no key.
         key_header: The header of the key.
-        key_prefix: What stands before the key in its header.
-        timeout_s: Seconds for one request.
-        retries: How often a failed request is sent again.
-        pace: Told of every 429; while it is held, nothing is sent.
+        key_prefix: The text before the key in its header.
+        timeout_s: Maximum seconds for one request.
+        retries: Number of times that a failed request is sent again.
+        pace: The pace of requests, which every 429 slows down. While it is held, nothing is sent.
 
     Raises:
-        UserError: When the package `requests` is not there.
+        UserError: When the package `requests` is missing.
     """
 
     def __init__(
@@ -83,12 +83,12 @@ class HttpClient:
         self._client.close()
 
     def ask(self, body: Any) -> Any:
-        """Returns the reply, parsed.
+        """Returns the parsed reply.
 
         Raises:
             Unreachable: When no reply came after all retries.
-            Rejected: When the endpoint does not take this request.
-            UserError: When it would take none: a wrong key or address.
+            Rejected: When the endpoint rejects this request.
+            UserError: When it would reject every request: a wrong key or address.
         """
         for attempt in range(self._retries + 1):
             if self._pace.held:
@@ -118,8 +118,8 @@ class HttpClient:
             self._url,
             json=body,
             timeout=self._timeout_s,
-            allow_redirects=False,  # The key goes to no other address.
-            auth=self._authorise,  # Always given, so that no ~/.netrc is looked into.
+            allow_redirects=False,  # The key must not go to another address.
+            auth=self._authorise,  # Always set, so that ~/.netrc is not read.
         )
 
     def _authorise(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -136,11 +136,11 @@ class HttpClient:
             raise Rejected(f"expected JSON, got {self._hidden(response.text)!r}") from None
 
     def _failure(self, response: requests.Response) -> str:
-        """Returns what a failure that may pass is called.
+        """Returns the description of a temporary failure.
 
         Raises:
             Rejected: When the same request would fail again.
-            UserError: When every request would.
+            UserError: When every request would fail.
         """
         code = response.status_code
         words = f"HTTP {code}: {self._hidden(response.text)}"

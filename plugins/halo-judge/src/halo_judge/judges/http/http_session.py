@@ -1,4 +1,4 @@
-"""The session of the judge `http`: what is kept is read, the rest is asked, many at once."""
+"""The session of the judge `http`: reads kept replies, and asks for the others concurrently."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from halo_judge.judges.prompt_text import answer_text, prompt_text
 
 _PLACE = re.compile(r"\{(prompt|completion)\}")
 ScoreOrReason = tuple[float | None, str]
-"""A score, or None and why there is none."""
+"""A score, or None and the reason why there is none."""
 
 
 @contextmanager
@@ -35,23 +35,23 @@ def open_session(
     timeout_s: float,
     retries: int,
 ) -> Iterator[HttpSession]:
-    """Opens a session; on leaving, requests under way are waited for and their replies kept.
+    """Opens a session. On exit, it waits for requests in progress and keeps their replies.
 
     Args:
-        url: Where completions are sent.
-        body: What is sent, with places for the prompt and the completion (`fill_places`).
-        score: Where the number stands in a reply (`number_at`).
-        folder: Where replies are kept.
-        api_key_env: The environment variable of the key; None for none.
+        url: The address to send completions to.
+        body: The body to send, with places for the prompt and the completion (`fill_places`).
+        score: Path of the number in a reply (`number_at`).
+        folder: The folder of the replies.
+        api_key_env: The environment variable of the key; None for no key.
         key_header: The header of the key.
-        key_prefix: What stands before the key in its header.
-        concurrency: Requests at once, at most.
-        timeout_s: Seconds for one request.
-        retries: How often a failed request is sent again.
+        key_prefix: The text before the key in its header.
+        concurrency: Maximum number of concurrent requests.
+        timeout_s: Maximum seconds for one request.
+        retries: Number of times that a failed request is sent again.
 
     Raises:
         UserError: When the key or the package `requests` is missing.
-        PathError: When replies cannot be kept.
+        PathError: When replies cannot be saved.
     """
     key = None if api_key_env is None else read_key(api_key_env, JUDGE)
     pace = Pace(concurrency)
@@ -69,7 +69,7 @@ def open_session(
 
 
 class HttpSession:
-    """See `open_session`."""
+    """The session that `open_session` opens."""
 
     def __init__(
         self, url: str, body: Mapping[str, Any], score: str, client: HttpClient, traffic: Traffic
@@ -81,10 +81,10 @@ class HttpSession:
         self._traffic = traffic
 
     def score(self, answers: Sequence[Answer]) -> Iterator[Score]:
-        """Yields one score per answer, as the replies come.
+        """Yields one score per answer, as replies arrive.
 
         Raises:
-            UserError: When the endpoint takes no request of ours.
+            UserError: When the endpoint rejects all requests.
         """
         answered = self._traffic.answer_all(answers, self._request, self._read)
         with closing(answered):
@@ -95,7 +95,7 @@ class HttpSession:
         return {"url": self._url, "body": fill_places(self._body, answer)}
 
     def _read(self, key: str, request: Mapping[str, Any]) -> ScoreOrReason:
-        """Returns what a request gives; runs in a thread."""
+        """Returns the result of a request. Runs in a thread."""
         stored = self._traffic.store.get(key, 0)
         try:
             reply = stored.reply["reply"] if stored else self._ask(key, request)
@@ -136,12 +136,12 @@ def fill_places(body: Any, answer: Answer) -> Any:
         "prompt": prompt_text(answer.prompt, answer.tools),
         "completion": answer_text(answer.completion, answer.fields),
     }
-    # In one pass: a text that holds "{completion}" stays as it is.
+    # Done in one pass, so that a text with "{completion}" stays unchanged.
     return _PLACE.sub(lambda place: parts[place.group(1)], body)
 
 
 def number_at(reply: Any, path: str) -> ScoreOrReason:
-    """Returns the number at a place of a reply, or None and why there is none.
+    """Returns the number at a path of a reply, or None and the reason why there is none.
 
     >>> number_at({"labels": [{"score": 0.25}]}, "labels.0.score")
     (0.25, '')

@@ -18,33 +18,33 @@ from halo_judge.judges.endpoint.secret import address_parts, check_without_key
 
 
 class HttpJudge(ScoringJudge):
-    """Scores with a JSON endpoint; a reply is kept and not asked for again.
+    """Scores with a JSON endpoint. Replies are kept and not requested again.
 
-    The key comes from an environment variable and from nowhere else.
+    The key only comes from an environment variable.
     """
 
     prompts_at_once: ClassVar[int] = 4096
 
-    url: str = Field(description="Where each completion is sent, by POST; without a key.")
+    url: str = Field(description="Address to send each completion to by POST, without a key.")
     score: str = Field(
         default="score",
         min_length=1,
-        description="Where the number stands in the reply: keys and places in lists, with dots "
-        "between them, as in result.toxicity or 0.labels.1.score.",
+        description="Path of the number in the reply: keys and list positions with dots between "
+        "them, as in result.toxicity or 0.labels.1.score.",
     )
     body: dict[str, Any] = Field(
         default={"prompt": "{prompt}", "completion": "{completion}"},
-        description="What is sent, as JSON. In its texts {completion} stands for the text and "
-        "{prompt} for the prompt as one text; a text that is just {messages} becomes the prompt's "
-        "list of messages, {conversation} that list with the completion at its end, and {tools} "
-        "the list of tools that the prompt offers.",
+        description="The JSON body to send. In its texts, {completion} is replaced by the "
+        "completion and {prompt} by the prompt as one text. A text that is only {messages} becomes "
+        "the prompt's list of messages, {conversation} this list with the completion at its end, "
+        "and {tools} the list of tools that the prompt offers.",
     )
     api_key_env: KeyVariable = None
     api_key_header: Annotated[str, Execution()] = Field(
         default="Authorization", pattern="^[A-Za-z0-9-]+$", description="The header of the key."
     )
     api_key_prefix: Annotated[str, Execution()] = Field(
-        default="Bearer ", description="What stands before the key in its header."
+        default="Bearer ", description="Text before the key in its header."
     )
     concurrency: AtOnce = 8
     timeout_s: Seconds = 60.0
@@ -78,24 +78,24 @@ class HttpJudge(ScoringJudge):
         return self
 
     def reads_beside(self) -> frozenset[Beside]:
-        """Returns fields, and tools unless messages are sent without them."""
+        """Returns `fields`, and `tools` unless messages are sent without them."""
         text = json.dumps(self.body)
         messages = '"{messages}"' in text or '"{conversation}"' in text
         lacking = messages and "{prompt}" not in text and '"{tools}"' not in text
         return frozenset({"fields"} if lacking else {"fields", "tools"})
 
     def check_ready(self) -> None:
-        """Checks that the key is there.
+        """Checks that the key exists.
 
         Raises:
-            UserError: When it is not.
+            UserError: When it does not.
         """
         from halo_judge.judges.endpoint.secret import read_key
 
         read_key(self.api_key_env, "the judge http")
 
     def open_scoring(self, context: JudgeContext) -> AbstractContextManager[ScoringSession]:
-        """Returns a session that keeps its replies in the judge's own folder.
+        """Returns a session that saves its replies in the judge's own folder.
 
         Raises:
             UserError: When the key or the package `requests` is missing.

@@ -1,9 +1,9 @@
-"""The token ids with which a classifier reads a prompt with its completion.
+"""The token ids of a prompt with its completion, as a classifier reads them.
 
-A model that was trained with halo reads what it read in training: the prompt up to where the answer
-begins, the completion, and the token that ends it. Any other model with a chat template reads the
-whole conversation through it; one without reads a pair of texts. Tools, thoughts and calls of tools
-are in what the template writes, or under their names in the texts.
+A model that was trained with halo reads the same as in training: the prompt up to the start of the
+answer, the completion, and the end token. Any other model with a chat template reads the whole
+conversation in this template. A model without one reads a pair of texts. Tools, thoughts and calls
+of tools are written by the template, or with their names in the texts.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ Reads = Literal["conversation", "completion"]
 
 @dataclass(frozen=True)
 class ClassifierInput:
-    """What a classifier reads.
+    """The input of a classifier.
 
     Attributes:
         ids: Token ids.
-        types: Token type ids, for a model that has them; else empty.
-        cut: Whether something was left out.
+        types: Token type ids if the model has them; else empty.
+        cut: Whether tokens were left out.
     """
 
     ids: list[int]
@@ -40,13 +40,13 @@ class ClassifierInput:
 
 
 class Reader:
-    """Turns answers into token ids.
+    """Converts answers to token ids.
 
     Args:
-        tokenizer: The classifier's.
-        notes: What its folder says of it.
-        reads: What the model sees.
-        limit: Most tokens.
+        tokenizer: The classifier's tokenizer.
+        notes: The notes in the classifier's folder.
+        reads: The part that the model reads.
+        limit: Maximum number of tokens.
 
     Raises:
         ModelError: When the tokenizer does not know the model's control token.
@@ -62,7 +62,7 @@ class Reader:
         if self._templated:
             options = notes.chat_options(conversation.ChatOptions())
             self._format = ChatFormat(tokenizer, options)
-            # No prompt is cut here: the limit is that of the prompt with its completion.
+            # No prompt is cut here, because the limit applies to the prompt with its completion.
             self._encoder = ChatEncoder(self._format, sys.maxsize)
         suffix = notes.prompt_suffix
         self._suffix = [] if suffix is None else [token_id(tokenizer, suffix)]
@@ -71,8 +71,8 @@ class Reader:
         """Returns the ids of an answer.
 
         Raises:
-            ValueError: When the chat template refuses it, or leaves out a message, a field of one
-                or the tools; says what.
+            ValueError: When the chat template rejects it, or leaves out a message, a field or the
+                tools. The message says which.
         """
         if not self._templated:
             return self._plain(answer)
@@ -91,14 +91,14 @@ class Reader:
         self, prompt: conversation.Conversation, given: conversation.Answer
     ) -> ClassifierInput:
         (row,) = self._encoder.rows([ChatRow("", prompt, (given,))])
-        assert isinstance(row, EncodedRow)  # what the template cannot write was raised
+        assert isinstance(row, EncodedRow)  # Errors of the template were raised before.
         return fit_into([*row.prompt_ids, *self._suffix], row.answers[0].ids, self._limit)
 
     def _plain(self, answer: Answer) -> ClassifierInput:
         texts = [answer_text(answer.completion, answer.fields)]
         if not self._alone:
             texts.insert(0, prompt_text(answer.prompt, answer.tools))
-        # Or a text that spells [SEP] would end itself.
+        # Otherwise a text that contains [SEP] would end there.
         given = {"split_special_tokens": True, "verbose": False}
         whole = len(self._tokenizer(*texts, **given)["input_ids"])
         encoded = self._tokenizer(
@@ -109,7 +109,7 @@ class Reader:
 
 
 def fit_into(prompt: Sequence[int], completion: Sequence[int], limit: int) -> ClassifierInput:
-    """Returns a prompt and a completion in at most so many tokens.
+    """Returns a prompt and a completion, shortened to a limit of tokens.
 
     The prompt loses its beginning, down to half of the limit; then the completion loses its end.
 

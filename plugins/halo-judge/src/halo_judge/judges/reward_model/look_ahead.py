@@ -1,4 +1,4 @@
-"""Finds what would end the scoring later, by looking at the classifier's folder before."""
+"""Checks the classifier's folder early, to find mistakes that would stop the scoring later."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def classifier_mistakes(
     max_length: int | None,
     device: Literal["auto", "cpu", "cuda"],
 ) -> list[tuple[str, str]]:
-    """Returns (option, message) for what cannot score.
+    """Returns (option, message) for each mistake that prevents scoring.
 
     Args:
-        model: The classifier, or the model that it will be trained from; None where there is none.
-        inputs: What the stage will be given.
+        model: The classifier, or the model that it will be trained from; None if there is none.
+        inputs: The inputs of the stage.
         named: The option that names the model.
-        is_there: Whether it is the classifier itself.
+        is_there: Whether `model` is the classifier itself.
         label: The label whose score counts; None for the only one.
-        max_length: Most tokens; None for what the model can take.
-        device: Where to compute.
+        max_length: Maximum number of tokens; None for the model's own limit.
+        device: The device to compute on.
     """
     found = Findings()
     if inputs.begins:

@@ -18,9 +18,9 @@ from halo_core.stage import Inputs, ModelInput
 
 
 class RewardModel(ScoringJudge):
-    """Scores with a sequence classifier: from a folder, the hub, or a train stage of the spec.
+    """Scores with a sequence classifier from a folder, the hub, or a train stage of the spec.
 
-    Only safetensors are read, and no code of the model's is run.
+    Only safetensors are read, and no code of the model is run.
     """
 
     citation: ClassVar[str | None] = (
@@ -40,37 +40,38 @@ class RewardModel(ScoringJudge):
         default=None, min_length=1, description="The id of a sequence classifier on the hub."
     )
     revision: str | None = Field(
-        default=None, description="With `hub`: its branch, tag or commit; main when left out."
+        default=None, description="With `hub`, the branch, tag or commit; default main."
     )
     label: str | None = Field(
         default=None,
-        description="Of a model with several labels, the one whose score counts: its name or "
-        "its number.",
+        description="Name or number of the label whose score counts, for a model with several "
+        "labels.",
     )
     output: Literal["logit", "probability"] = Field(
         default="logit",
-        description="The label's logit, or its probability in [0, 1]: a sigmoid where labels are "
-        "independent or there is one, else a softmax.",
+        description="The score: the label's logit, or its probability in [0, 1], which is a "
+        "sigmoid for independent labels or a single label, else a softmax.",
     )
     reads: Literal["conversation", "completion"] = Field(
         default="conversation",
-        description="What the model sees: the prompt with the completion, or the completion alone, "
-        "as a detector that was trained on single texts does.",
+        description="What the model reads: the prompt with the completion, or only the completion, "
+        "for example for a detector that was trained on single texts.",
     )
     max_length: int | None = Field(
         default=None,
         ge=8,
-        description="Most tokens; what the model can take when left out. Longer prompts lose their "
-        "beginning.",
+        description="Maximum number of tokens; default the model's limit. Longer prompts lose "
+        "their beginning.",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="auto is bfloat16 on a GPU that has it, else float32."
+        default="auto",
+        description="Precision; auto is bfloat16 on a GPU that supports it, else float32.",
     )
     batch_size: Annotated[int, Execution()] = Field(
-        default=16, ge=1, description="Completions that are computed at a time."
+        default=16, ge=1, description="Number of completions per batch."
     )
     device: Annotated[Literal["auto", "cpu", "cuda"], Execution()] = Field(
-        default="auto", description="Where to compute; auto is a GPU where there is one."
+        default="auto", description="Device to compute on; auto is a GPU if there is one."
     )
 
     @field_validator("path")
@@ -95,19 +96,19 @@ class RewardModel(ScoringJudge):
         return self
 
     def file_digests(self) -> Mapping[str, str]:
-        """Returns the digest of the model's folder, where it is given by its path."""
+        """Returns the digest of the model's folder if the option `path` names it."""
         from halo_core.run.identity import folder_digest
 
         return {} if self.path is None else {"model": folder_digest(Path(self.path))}
 
     def model(self, models: Mapping[str, ModelInput]) -> ModelInput:
-        """Returns where the model is.
+        """Returns the place of the model.
 
         Args:
-            models: Those of the spec, as in `JudgeContext`.
+            models: The models of the spec, as in `JudgeContext`.
 
         Raises:
-            UserError: When it is a stage of a spec, and there is no spec.
+            UserError: When the model is a stage of a spec, and there is no spec.
         """
         if self.hub is not None:
             return ModelInput(self.hub, self.revision or "main", "")
@@ -122,7 +123,7 @@ class RewardModel(ScoringJudge):
         )
 
     def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
-        """Returns what does not suit the model: no weights, no such label, too long a text."""
+        """Returns options that do not fit the model: no weights, no such label, too long texts."""
         from halo_judge.judges.reward_model.look_ahead import classifier_mistakes
 
         named = next(o for o in ("from", "path", "hub") if values_by_alias(self)[o] is not None)
@@ -137,15 +138,15 @@ class RewardModel(ScoringJudge):
         )
 
     def reads_beside(self) -> frozenset[Beside]:
-        """Returns all: its template writes it, or it is written as text."""
+        """Returns all parts, because the template or plain text contains them."""
         return frozenset({"tools", "fields"})
 
     def open_scoring(self, context: JudgeContext) -> AbstractContextManager[ScoringSession]:
-        """Returns a session with the model loaded; nothing is kept.
+        """Returns a session with the loaded model, which stores nothing.
 
         Raises:
             UserError: When torch or transformers is missing, or there is no model or GPU.
-            ModelError: When it is no sequence classifier with weights, or has no such label.
+            ModelError: When it is not a sequence classifier with weights, or lacks the label.
         """
         from contextlib import nullcontext
 

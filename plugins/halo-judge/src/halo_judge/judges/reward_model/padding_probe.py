@@ -1,4 +1,4 @@
-"""Finds out whether a classifier can be trusted with padded batches, by trying."""
+"""Tests whether a classifier gives correct scores in padded batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from halo_judge.judges.reward_model.classifier_text import ClassifierInput
 from halo_models.batch_probe import difference, in_float32, probe_ids
 
 LENGTHS = (9, 23, 3, 14)
-"""Tokens of the texts that are tried."""
+"""Numbers of tokens of the test texts."""
 
 
 def scores_together(
@@ -23,14 +23,14 @@ def scores_together(
     limit: int,
     warn: Callable[[str], None],
 ) -> bool:
-    """Returns whether texts in a padded batch get the logits that each gets alone, in float32.
+    """Returns whether texts get the same logits in a padded batch as alone, in float32.
 
     Args:
         network: A sequence classifier of transformers.
-        logits: From texts to what the classifier gives [texts, labels], as it scores them.
-        tokenizer: The classifier's.
-        limit: No text of the probe is longer.
-        warn: Told when texts will be scored one at a time.
+        logits: Function from texts to the classifier's logits [texts, labels], used for scoring.
+        tokenizer: The classifier's tokenizer.
+        limit: Maximum number of tokens of a test text.
+        warn: Receives a warning if texts will be scored one at a time.
     """
     lengths = [min(n, limit) for n in LENGTHS]
     ids = probe_ids(network.config, lengths, without=tokenizer.all_special_ids)

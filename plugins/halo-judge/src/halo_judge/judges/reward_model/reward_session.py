@@ -1,4 +1,4 @@
-"""The session of the judge `reward-model`: batches of similar length through a classifier."""
+"""The session of the judge `reward-model`: scores batches of texts with similar lengths."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ except ModuleNotFoundError as missing:
     ) from None
 
 LONGEST = 4096
-"""Most tokens where neither the options nor the model say less."""
+"""Maximum number of tokens if neither the options nor the model have a lower limit."""
 
 
 class RewardSession:
     """A loaded classifier.
 
     Args:
-        model: Where the classifier is.
+        model: The place of the classifier.
         label: The label whose score counts; None for the only one.
         probability: Whether a score is the label's probability; else its logit.
-        reads: What the model sees.
-        max_length: Most tokens; None for what the model can take.
-        precision: Of the weights.
-        batch_size: Completions that are computed at a time.
-        device: Where to compute.
-        warn: Told when texts will be scored one at a time.
+        reads: The part that the model reads.
+        max_length: Maximum number of tokens; None for the model's own limit.
+        precision: Precision of the weights.
+        batch_size: Number of completions per batch.
+        device: The device to compute on.
+        warn: Receives a warning if texts will be scored one at a time.
 
     Raises:
-        UserError: When a GPU is asked for that is not there.
-        ModelError: When it is no classifier with weights, or has no such label.
+        UserError: When a requested GPU does not exist.
+        ModelError: When it is not a classifier with weights, or lacks the label.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class RewardSession:
         self._batch_size = batch_size if together else 1
 
     def score(self, answers: Sequence[Answer]) -> Iterator[Score]:
-        """Yields one score per answer, longest texts first, batch by batch."""
+        """Yields one score per answer in batches, with the longest texts first."""
         inputs: list[tuple[str, ClassifierInput]] = []
         for answer in answers:
             try:
@@ -129,10 +129,10 @@ class RewardSession:
         return {name: torch.tensor(rows, device=self._device) for name, rows in columns.items()}
 
     def _padding(self, batch: Sequence[ClassifierInput]) -> int:
-        """Returns the padding token, and tells the model, which reads the last other token.
+        """Returns the padding token, and sets it in the model, which reads the last other token.
 
-        A tokenizer without one, or whose padding ends texts as well, gets any token that is not
-        in the batch: the model would take the end of a text for padding.
+        If the tokenizer has none, or its padding token also ends texts, this is any token that is
+        not in the batch. Otherwise the model would read the end of a text as padding.
         """
         used = {token for text in batch for token in text.ids}
         padding: int | None = self._tokenizer.pad_token_id
@@ -144,13 +144,13 @@ class RewardSession:
 
 
 def _context(network: Any, tokenizer: Any) -> int:
-    """Returns how many tokens a model can take, `LONGEST` where neither of both says."""
+    """Returns a model's limit of tokens; `LONGEST` if model and tokenizer have none."""
     known = [n for n in (context_length(network), tokenizer.model_max_length) if n and n < 10**6]
     return min([int(n) for n in known] or [LONGEST])
 
 
 def label_index(config: Any, label: str | None, where: str) -> int:
-    """Returns the column of a label; that of the only one when none is named.
+    """Returns the column of a label, or of the only label if none is named.
 
     Raises:
         ModelError: When the model has no such label, or has several and none is named.
