@@ -20,7 +20,22 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-DONE = ("CHANGELOG.md", "README.md", "CONTRIBUTING.md", "benchmarks/", "examples/", "halo_core/")
+DONE = (
+    "CHANGELOG.md",
+    "README.md",
+    "CONTRIBUTING.md",
+    "benchmarks/",
+    "examples/",
+    "halo_core/",
+    "libraries/halo-models/README.md",
+    "libraries/halo-models/src/",
+    "libraries/halo-statistics/README.md",
+    "libraries/halo-statistics/src/",
+    "plugins/halo-methods/README.md",
+    "plugins/halo-methods/src/",
+    "plugins/halo-trainer/README.md",
+    "plugins/halo-trainer/src/",
+)
 """Files and folders that are searched."""
 
 ALLOWED: tuple[str, ...] = ()

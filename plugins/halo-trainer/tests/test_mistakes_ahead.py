@@ -101,7 +101,7 @@ MISTAKES: dict[str, Mistake] = {
     "a token to train that there is not": (
         ["stages.kto.lora={train_tokens: [<|usr|>]}"],
         "stages.kto.lora.train_tokens",
-        "'<|usr|>' is no token of the model's vocabulary. Did you mean '<|user|>'?",
+        "'<|usr|>' is not a token of the model's vocabulary. Did you mean '<|user|>'?",
     ),
     "no LoRA targets": (
         ["stages.kto.lora={targets: []}"],
@@ -186,7 +186,7 @@ MISMADE: dict[str, Mistake] = {
     "an activation that there is not": (
         [f"{CONFIG}.hidden_act=nothing"],
         CONFIG,
-        "no llama can be made of it: there is nothing called 'nothing'",
+        "no llama can be made from it: no such name: 'nothing'",
     ),
     "heads that do not divide the hidden size": (
         [f"{CONFIG}.num_attention_heads=3"],
@@ -196,7 +196,7 @@ MISMADE: dict[str, Mistake] = {
     "key heads that do not divide the heads": (
         [f"{CONFIG}.num_key_value_heads=3"],
         CONFIG,
-        "no llama can be made of it: The size of tensor a (4) must match",
+        "no llama can be made from it: The size of tensor a (4) must match",
     ),
     "a size below 0": ([f"{CONFIG}.hidden_size=-4"], CONFIG, "negative dimension -4"),
     "a key that there is not": (

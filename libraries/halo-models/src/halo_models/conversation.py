@@ -39,7 +39,7 @@ class ChatOptions:
         content_tokens: Added tokens that may occur in content, or, with a ``-`` in front, may not.
             None means the tokens that the model was trained with, if any.
         pretemplated: Whether prompts and completions already contain the template's marks.
-        template_mismatch: What to do with a row that the template cannot write.
+        template_mismatch: The treatment of a row that the template cannot write.
     """
 
     template_date: str | None = None
@@ -60,7 +60,7 @@ class Conversation:
     Attributes:
         prompt: The messages.
         tools: JSON schemas of functions; None if there are none.
-        place: Where the prompt comes from, for error messages.
+        place: The source of the prompt, for error messages.
     """
 
     prompt: Prompt
@@ -113,13 +113,13 @@ class TemplateMismatchError(DataError):
     """The template leaves out part of a row, or writes another prompt than sampling sees.
 
     Args:
-        reason: What is wrong.
-        advice: What to do, apart from dropping such rows.
-        place: Where the row comes from.
+        reason: The problem.
+        advice: Advice to the user, apart from dropping such rows.
+        place: The source of the row.
         kind: The reason in a few words, without the row's own values; `reason` if left out.
 
     Attributes:
-        reason: What is wrong, without the advice.
+        reason: The problem, without the advice.
         kind: The name under which such rows are counted.
     """
 

@@ -14,11 +14,11 @@ from halo_core.stage import ModelInput
 
 @dataclass(frozen=True)
 class WeightReport:
-    """What a pass over weights found.
+    """The result of a pass over weights.
 
     Attributes:
-        bad: The first tensor that holds NaN or an infinite number, in words; None where none does.
-        count: How many such tensors there are.
+        bad: The first tensor with NaN or an infinite number, in words; None if there is none.
+        count: Number of such tensors.
         largest: The largest absolute value among the other tensors.
     """
 

@@ -207,7 +207,7 @@ def _read(
         part: Name of the part, for messages.
         kind: A class of transformers with `from_pretrained`.
         options: Further arguments of `from_pretrained`.
-        wanted: What the model must be, for messages. Any model if left out.
+        wanted: Required kind of model, for messages. Any model if left out.
 
     Raises:
         ModelError: When the part cannot be loaded.

@@ -19,8 +19,8 @@ class ModelNotes:
     Attributes:
         prompt_suffix: The control token that ends every prompt; None for an ordinary model.
         control_tokens: All control tokens that the model was trained with.
-        score_at: Where a reward model's score is read: at the token that ends a completion. None
-            for a language model.
+        score_at: Position of a reward model's score: the token that ends a completion. None for a
+            language model.
         template_date: The date that the chat template got in training; None if it does not ask for
             a date.
         content_tokens: Added tokens that may occur in the content of the training data: see

@@ -91,7 +91,7 @@ def render(
         template_date: The date that the template gets when it asks for one.
 
     Raises:
-        Exception: One of `template_errors`, when the template refuses the messages.
+        Exception: When the template refuses the messages.
     """
     source = template_source(tokenizer, tools)
     if _CLOCK in source:

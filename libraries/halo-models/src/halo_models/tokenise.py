@@ -21,11 +21,11 @@ CUT = "\ufdd0"
 
 
 CHARACTERS_PER_CALL = 1_000_000
-"""Most characters of the texts that are tokenised in one call."""
+"""Largest number of characters that are tokenised in one call."""
 
 
 def batches_of(texts: Sequence[str], most: int) -> Iterator[list[str]]:
-    """Yields texts in order, so many at a time that they have at most `most` characters together.
+    """Yields texts in order, in batches of at most `most` characters.
 
     >>> list(batches_of(["ab", "c", "d", "a longer one"], 3))
     [['ab', 'c'], ['d'], ['a longer one']]
@@ -229,7 +229,7 @@ def _positions(text: str) -> list[int]:
 
 
 def _behind(text: str, length: int) -> str:
-    """Returns the rest of a text after so many letters, not counting `CUT`s."""
+    """Returns the rest of a text after its first `length` letters, not counting `CUT`s."""
     letters = (i for i, letter in enumerate(text) if letter != CUT)
     return text[next(islice(letters, length, None), len(text)) :]
 

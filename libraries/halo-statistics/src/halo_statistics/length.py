@@ -4,7 +4,7 @@ Does the longer text win? This is only an association: good writing may cause it
 
 The length-controlled win rate (halo) is halo's own variant of an idea of Dubois et al. (2024). Its
 numbers are not theirs: their model also uses the difficulty of each instruction, from files that
-are not public. The page on statistics says how far the two differ.
+are not public. The page on statistics compares the two.
 """
 
 from __future__ import annotations

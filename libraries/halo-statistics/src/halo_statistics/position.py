@@ -14,7 +14,7 @@ FIRST_POINTS = {"A": 1.0, "tie": 0.5, "B": 0.0}
 
 @dataclass(frozen=True)
 class PositionBias:
-    """What verdicts in both orders show about a judge.
+    """A judge's position bias, from verdicts in both orders.
 
     Attributes:
         agreement: Share of prompts on which both orders give the same verdict on the texts.

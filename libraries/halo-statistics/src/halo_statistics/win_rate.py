@@ -88,7 +88,7 @@ def win_rate(
     """Returns the win rate of a list of results.
 
     Args:
-        results: One of ``"win"``, ``"loss"``, ``"tie"``, ``"unscored"`` per comparison.
+        results: Either ``"win"``, ``"loss"``, ``"tie"``, ``"unscored"`` per comparison.
         confidence: Coverage probability of the intervals, in (0, 1).
         interval: ``"exact"``, ``"wilson"`` (see `proportion`) or ``"bootstrap"`` (see
             `bootstrap_rate`; its seed is 0).

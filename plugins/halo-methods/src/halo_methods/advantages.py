@@ -50,7 +50,7 @@ def gae_advantages(
     check_tokens("gae_advantages", sequence_index, rewards=rewards, values=values)
     completions = int(sequence_index.max()) + 1
     positions, lengths = token_positions(sequence_index, completions)
-    rows = rewards.new_zeros((completions, int(lengths.max()) + 1))  # one column behind the end
+    rows = rewards.new_zeros((completions, int(lengths.max()) + 1))  # one column after the end
     places = (sequence_index, positions)
     values_at = rows.index_put(places, values.detach())
     deltas = rows.index_put(places, rewards.detach())

@@ -107,8 +107,8 @@ def dpo_loss(
     Args:
         policy_chosen_logps: Summed log-probability of each chosen completion, nats [P].
         policy_rejected_logps: The same of each rejected completion [P].
-        ref_chosen_logps: As `policy_chosen_logps` under the reference, no gradient [P].
-        ref_rejected_logps: As `policy_rejected_logps` under the reference, no gradient [P].
+        ref_chosen_logps: `policy_chosen_logps` under the reference, no gradient [P].
+        ref_rejected_logps: `policy_rejected_logps` under the reference, no gradient [P].
         beta: Scale from nats of log-ratio to reward, above 0.
         label_smoothing: Assumed share of wrong labels, from 0 to below 0.5.
 

@@ -115,7 +115,7 @@ def kto_loss(
     desirable_weight: float = 1.0,
     undesirable_weight: float = 1.0,
 ) -> Tensor:
-    """Returns how far the value of each completion is below the maximum.
+    """Returns the shortfall of the value of each completion from its maximum.
 
     With ``r = policy logp - reference logp`` and ``z0`` the reference point, both in nats::
 
@@ -135,7 +135,7 @@ def kto_loss(
         beta: Scale from nats of log-ratio to reward, above 0.
         desirable_weight: lambda_D of the report, at least 0.
         undesirable_weight: lambda_U of the report, at least 0. For n_D desirable and n_U
-            undesirable examples, lambda_D n_D / (lambda_U n_U) should lie in [1, 4/3].
+            undesirable examples, lambda_D n_D / (lambda_U n_U) should be in [1, 4/3].
 
     Returns:
         One loss per completion, from 0 to its weight [B].
@@ -187,7 +187,7 @@ def kto_log_sigmoid_loss(
         policy_logps: Summed log-probability of each completion, nats [B].
         ref_logps: The same under the reference, no gradient [B].
         desirable: Whether each completion is desirable [B] bool.
-        reference_point: As for `kto_loss`, nats [] or [B]; no gradient flows through it.
+        reference_point: The same as for `kto_loss`, nats [] or [B]; no gradient flows through it.
         beta: Scale from nats of log-ratio to reward, above 0.
         desirable_weight: lambda_D of the report, at least 0.
         undesirable_weight: lambda_U of the report, at least 0.

@@ -73,7 +73,7 @@ class PPO(Loss):
         default=0.95,
         ge=0,
         le=1,
-        description="How far advantages look ahead: 0 is the next token, 1 is the end. Only for "
+        description="Range of the advantages: 0 looks to the next token, 1 to the end. Only for "
         "gae.",
     )
     critic_coefficient: float = Field(

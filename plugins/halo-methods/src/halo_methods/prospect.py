@@ -1,4 +1,4 @@
-"""The general human-aware loss: a weight times how far the value is below 1."""
+"""The general human-aware loss: a weight times the shortfall of the value from 1."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OPTIONS = {
 
 
 class Prospect(Loss):
-    """A weight times how far the value is below 1, for a value function of your choice."""
+    """A weight times the shortfall of a value from 1, with a value function of your choice."""
 
     feedback: ClassVar[Feedback] = "binary"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps", "reference_point")
@@ -61,7 +61,7 @@ class Prospect(Loss):
     loss_aversion: float = Field(
         default=2.25,
         gt=0,
-        description="How much more a loss counts than a gain of the same size (lambda of Tversky & "
+        description="Weight of a loss relative to a gain of the same size (lambda of Tversky & "
         "Kahneman 1992, median 2.25). Only for kahneman-tversky.",
     )
 
@@ -123,7 +123,7 @@ def prospect_loss(
     desirable_weight: float = 1.0,
     undesirable_weight: float = 1.0,
 ) -> Tensor:
-    """Returns how far the value of each completion is below 1, for any value function.
+    """Returns the shortfall of the value of each completion from 1, for any value function.
 
     With ``r = policy logp - reference logp`` and ``z0`` the reference point, both in nats::
 

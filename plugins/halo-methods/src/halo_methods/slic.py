@@ -100,7 +100,7 @@ def slic_loss(
     beta: float,
     regulariser_weight: float,
 ) -> Tensor:
-    """Returns how far each pair is from its margin, plus a negative log-likelihood.
+    """Returns the shortfall of each pair from its margin, plus a negative log-likelihood.
 
     With S the sum over the tokens of a completion::
 

@@ -1,1 +1,1 @@
-"""The stages train and sample of halo: packed, exact and resumable training on accelerate."""
+"""halo's stages train, sample and scratch: packed, exact and resumable training on accelerate."""

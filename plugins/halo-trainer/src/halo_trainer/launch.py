@@ -1,9 +1,9 @@
 """Starts the processes of a training: ``python -m halo_trainer.launch OPTIONS -m MODULE ...``.
 
-It is ``accelerate launch`` with other manners. Every process of a training tells by itself what
-went wrong, so the launcher says nothing about it; and one that is asked to stop may take as long as
-its step takes, where torch's launcher would kill it after 30 seconds. All of them end at once when
-the run is gone, or this launcher: see `halo_core.run.lifeline`.
+It is ``accelerate launch`` with different handling of errors and signals. Every process of a
+training reports its own errors, so the launcher does not. A process that is asked to stop may take
+as long as its step takes, while torch's launcher would kill it after 30 seconds. All processes end
+at once if the run or this launcher is gone: see `halo_core.run.lifeline`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def launch_command(folder: Path, processes: int) -> list[str]:
 
     Args:
         folder: The stage's folder.
-        processes: How many.
+        processes: Number of processes.
     """
-    # --multi_gpu starts plain torch ranks; those that find no GPU, or are told to use the CPU, talk
-    # over gloo.
+    # --multi_gpu starts plain torch ranks. Ranks without a GPU, or with the CPU as their device,
+    # communicate over gloo.
     return [
         *(sys.executable, "-m", "halo_trainer.launch", "--multi_gpu"),
         *("--num_processes", str(processes), "--num_machines", "1"),
@@ -41,16 +41,16 @@ def launch_command(folder: Path, processes: int) -> list[str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the processes until all have ended and returns the first exit code that is not 0.
+    """Runs the processes until all have ended, and returns the first exit code that is not 0.
 
-    SIGINT and SIGTERM are passed on to the processes; the second one kills them.
+    SIGINT and SIGTERM are passed on to the processes. The second signal kills them.
 
     Args:
-        arguments: Those of ``accelerate launch``.
+        arguments: Arguments of ``accelerate launch``.
     """
     end_with_controller()
     starts_workers()
-    # A name of torch's: the signals that its own launcher handles. The others are left to us.
+    # A variable of torch: the signals that its own launcher handles. This launcher handles others.
     os.environ.setdefault("PET_SIGNALS_TO_HANDLE", "SIGHUP,SIGQUIT")
     for number in SIGNALS:
         signal.signal(number, _pass_on)
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
         accelerate_launch(launch_command_parser().parse_args(list(arguments)))
     except ChildFailedError as error:
         return _exit_code(error.get_first_failure()[1].exitcode)
-    except SignalException as error:  # a torch that does not know PET_SIGNALS_TO_HANDLE
+    except SignalException as error:  # from a torch that does not know PET_SIGNALS_TO_HANDLE
         return 128 + int(error.sigval)
     except Exception as error:
         print(f"the launcher failed: {type(error).__name__}: {error}", file=sys.stderr)
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _exit_code(code: int) -> int:
-    """Returns the exit code as a shell writes it: 128 + N for a process that signal N ended."""
+    """Returns the exit code as a shell writes it: 128 + N if signal N ended the process."""
     return 128 - code if code < 0 else code
 
 

@@ -1,4 +1,4 @@
-"""Registers the stages that need torch; imports nothing heavy."""
+"""Registers the stages that need torch, with no slow imports."""
 
 from __future__ import annotations
 

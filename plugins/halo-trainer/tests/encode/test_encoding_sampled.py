@@ -146,7 +146,9 @@ def test_pairs_that_the_cut_makes_identical_are_dropped(
     encoded = encode(data, tiny_tokenizer, options=LONG, cache=tmp_path)
     assert [example.id for example in encoded] == ["train-1"]
     assert encoded.counts.examples == 1
-    assert encoding_remarks(encoded.counts)[-1] == ("dropped 1: identical sides behind max_length")
+    assert encoding_remarks(encoded.counts)[-1] == (
+        "dropped 1: identical sides when cut to max_length"
+    )
 
 
 def test_a_completion_that_the_cut_puts_under_both_labels_is_dropped(
@@ -162,7 +164,7 @@ def test_a_completion_that_the_cut_puts_under_both_labels_is_dropped(
     # One text under both labels is what the data say.
     assert [example.id for example in encoded] == ["train-1", "train-3"]
     assert (encoded.counts.examples, encoded.counts.desirable) == (2, 1)
-    assert encoded.counts.dropped["one completion under both labels behind max_length"] == 2
+    assert encoded.counts.dropped["one completion with both labels when cut to max_length"] == 2
     assert not list(tmp_path.glob("tokens/tmp*"))
 
 

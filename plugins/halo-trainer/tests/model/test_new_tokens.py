@@ -117,7 +117,7 @@ def test_the_option_is_left_out_of_what_is_stored_where_it_is_not_used() -> None
 
 
 def test_a_token_that_is_none_is_refused(context: Callable[..., StageContext]) -> None:
-    with pytest.raises(ModelError, match=r"'<\|don\|>' is no token .* Did you mean '<\|done\|>'"):
+    with pytest.raises(ModelError, match=r"'<\|don\|>' is not a token .* mean '<\|done\|>'"):
         train(context(), lora={"rank": 2, "train_tokens": ["<|don|>"]})
 
 

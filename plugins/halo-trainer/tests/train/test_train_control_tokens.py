@@ -216,7 +216,7 @@ def test_lora_cannot_learn_control_tokens() -> None:
 
 
 def test_a_prompt_of_one_token_has_no_room_for_its_suffix() -> None:
-    with pytest.raises(UserError, match="leaves no room beside the control token"):
+    with pytest.raises(UserError, match="has no room for text before the control"):
         EncodingOptions(max_length=8, max_prompt_length=1, suffixes=(5, 6))
 
 

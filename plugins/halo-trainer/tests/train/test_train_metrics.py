@@ -107,5 +107,5 @@ def test_dropout_is_set_wherever_a_model_keeps_it(kind: str) -> None:
 
 def test_dropout_of_a_model_that_drops_nothing_out_is_refused() -> None:
     set_dropout(torch.nn.Linear(2, 2), 0.0)
-    with pytest.raises(ModelError, match=r"Linear drops nothing out anywhere, so a rate of 0.5"):
+    with pytest.raises(ModelError, match=r"Linear has no dropout, so a rate of 0.5"):
         set_dropout(torch.nn.Linear(2, 2), 0.5)

@@ -41,7 +41,7 @@ def test_the_module_needs_no_torch() -> None:
         ({"max_length": 8, "max_prompt_length": 8}, "max_prompt_length", "leaves no room"),
         ({"reference_point": Zero()}, "reference_point", "uses no reference point"),
         ({"reference": "sft"}, "reference", "uses no reference model"),
-        ({"export": "best"}, "export", "nothing is evaluated that could be best"),
+        ({"export": "best"}, "export", "there is no evaluation to find the best step"),
         (
             {"export": "best", "evaluate": {"t": "t"}},
             "export",
@@ -50,9 +50,9 @@ def test_the_module_needs_no_torch() -> None:
         (
             {"export": "best", "evaluate": {"t": "t"}, "evaluate_every": 2, "keep_best": 0},
             "keep_best",
-            "keeps no checkpoint that could be exported",
+            "keeps no checkpoint to export",
         ),
-        ({"keep_best": 2}, "keep_best", "nothing is evaluated that could be best"),
+        ({"keep_best": 2}, "keep_best", "there is no evaluation to find the best step"),
         ({"evaluate_every": 5}, "evaluate_every", "nothing to evaluate on"),
         (
             {"optimizer_options": {"momentun": 0.9}, "optimizer": "sgd"},

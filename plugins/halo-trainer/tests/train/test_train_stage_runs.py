@@ -364,7 +364,7 @@ def test_a_resumed_training_exports_the_best_step_of_all(run: Run, tmp_path: Pat
 def test_checkpoints_say_that_they_are_no_models(run: Run, tmp_path: Path) -> None:
     run(SFT(), steps=2, checkpoint_every=2)
     text = (tmp_path / "stage" / "checkpoints" / "README.md").read_text()
-    assert text.startswith("# Internal: states of a training, no models")
+    assert text.startswith("# Internal: states of a training, not models")
 
 
 def test_checkpoints_hold_no_pickle(run: Run, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Options that several losses have, and what their mistakes are told."""
+"""Options that several losses have, and messages about mistakes in them."""
 
 from __future__ import annotations
 

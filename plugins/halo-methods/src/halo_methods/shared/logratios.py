@@ -1,4 +1,4 @@
-"""From loss batches to log-ratios, which show how far the policy has moved from the reference.
+"""From loss batches to log-ratios, the difference between policy and reference.
 
 The first functions take from a `LossBatch` the arguments of the losses' pure functions, in their
 order. The others are pure functions too.
@@ -80,8 +80,8 @@ def pair_logratios(
         function: Name of the calling function, for the message.
         policy_chosen_logps: Log-probability of each chosen completion, nats [P].
         policy_rejected_logps: The same of each rejected completion [P].
-        ref_chosen_logps: As `policy_chosen_logps` under the reference [P].
-        ref_rejected_logps: As `policy_rejected_logps` under the reference [P].
+        ref_chosen_logps: `policy_chosen_logps` under the reference [P].
+        ref_rejected_logps: `policy_rejected_logps` under the reference [P].
 
     Returns:
         Two log-ratios per pair, nats [P] and [P].

@@ -1,4 +1,4 @@
-"""Value functions: how much a gain is worth to a human, and how far this value is below 1.
+"""Value functions: the value of a gain to a human, and its shortfall from 1.
 
 The gain is a reward minus the reference point, without a unit. The first four functions are plain
 Python: the value functions that the losses assume people have, as in Figure 4 of the report. The

@@ -1,1 +1,1 @@
-"""From examples to what is computed at a time: global batches, micro-batches, packed rows."""
+"""From examples to computations: global batches, micro-batches, packed rows."""

@@ -1,8 +1,8 @@
 """Causal attention inside each sequence of a packed row, registered with transformers.
 
-Sequences of similar length form a block and are attended to together. A block is padded on the
-right, and only for the attention itself, where padding costs little: causality keeps it out of
-every real query, so no mask over all tokens of the row is ever made.
+Sequences of similar length form a block, and attention is computed per block. A block is padded on
+the right, and only for the attention itself, where padding costs little. Because of causality no
+real query sees the padding, so no mask over all tokens of the row is needed.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SHORT = 32
-"""Sequences up to this length share a block, whatever the padding."""
+"""Sequences up to this length share a block, regardless of padding."""
 
 FILLED = 0.75
-"""Longer ones share a block with those at least this much of its longest."""
+"""Longer sequences share a block with those of at least this share of its longest length."""
 
 
 class Block(NamedTuple):
-    """Some sequences of similar length.
+    """Sequences of similar length.
 
     Attributes:
-        size: Sequences, G.
-        length: Tokens of the longest, L.
+        size: Number of sequences, G.
+        length: Number of tokens of the longest sequence, L.
     """
 
     size: int
@@ -37,11 +37,11 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class AttentionLayout:
-    """The places of a packed row's tokens in blocks, P = sum of G * L of all blocks.
+    """The places of a packed row's tokens in blocks. P is the sum of G * L over all blocks.
 
     Attributes:
-        blocks: The blocks, the one with the longest sequences first.
-        gather: The token at each place; behind the end of a sequence, its last token [P].
+        blocks: The blocks, beginning with the longest sequences.
+        gather: The token at each place; after the end of a sequence, its last token [P].
         scatter: The place of each token [T].
     """
 
@@ -51,7 +51,7 @@ class AttentionLayout:
 
     @classmethod
     def of(cls, lengths: Sequence[int]) -> AttentionLayout:
-        """Returns the layout of sequences of these lengths, in their order, each at least 1."""
+        """Returns the layout of sequences with these lengths (at least 1), in their order."""
         sizes = torch.tensor(lengths)
         starts = sizes.cumsum(0) - sizes
         scatter = torch.empty(int(sizes.sum()), dtype=torch.int64)
@@ -74,7 +74,7 @@ class AttentionLayout:
         return AttentionLayout(self.blocks, gather, scatter)
 
     def split(self, tokens: Tensor) -> list[Tensor]:
-        """Returns a tensor [1, heads, T, size] as one of [G, heads, L, size] per block."""
+        """Returns a tensor [1, heads, T, size] as one tensor [G, heads, L, size] per block."""
         rows = tokens[0].transpose(0, 1)
         places: Tensor = _ToPlaces.apply(rows, self.gather, self.scatter)  # type: ignore[no-untyped-call]
         parts = torch.split(places, [block.size * block.length for block in self.blocks])
@@ -84,14 +84,14 @@ class AttentionLayout:
         ]
 
     def join(self, parts: Sequence[Tensor]) -> Tensor:
-        """Returns tensors [G, heads, L, size], one per block, as one of [1, T, heads, size]."""
+        """Returns tensors [G, heads, L, size], one per block, as one tensor [1, T, heads, size]."""
         places = torch.cat([part.transpose(1, 2).flatten(0, 1) for part in parts])
         tokens: Tensor = _ToTokens.apply(places, self.gather, self.scatter)  # type: ignore[no-untyped-call]
         return tokens[None]
 
 
 def _similar(lengths: Sequence[int]) -> list[list[int]]:
-    """Sequences grouped by length, the longest first."""
+    """Returns sequences grouped by length, the longest first."""
     groups: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
         longest = lengths[groups[-1][0]] if groups else 0
@@ -103,7 +103,7 @@ def _similar(lengths: Sequence[int]) -> list[list[int]]:
 
 
 class _ToPlaces(torch.autograd.Function):
-    """A gather; as each token has one real place, so is its gradient."""
+    """A gather. Each token has exactly one real place, so the gradient is a gather too."""
 
     @staticmethod
     def forward(ctx: Any, tokens: Tensor, gather: Tensor, scatter: Tensor) -> Tensor:
@@ -117,7 +117,7 @@ class _ToPlaces(torch.autograd.Function):
 
 
 class _ToTokens(torch.autograd.Function):
-    """The way back; the gradient of padding is zero."""
+    """The inverse of `_ToPlaces`. The gradient of padding is zero."""
 
     @staticmethod
     def forward(ctx: Any, places: Tensor, gather: Tensor, scatter: Tensor) -> Tensor:
@@ -151,20 +151,20 @@ def packed_attention(
     s_aux: Tensor | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Returns the attention output of a packed row, in the form transformers expects.
+    """Returns the attention output of a packed row, in the form that transformers expects.
 
     Args:
         module: The attention layer.
         query: [1, heads, T, head size].
         key: [1, key heads, T, head size].
-        value: As `key`.
-        attention_mask: Unused: `packed` says which tokens belong together.
-        packed: The layout, handed through by the model's forward.
-        scaling: Factor of the scores; 1 / sqrt(head size) when left out.
-        dropout: Rate of the attention weights.
-        sliding_window: How many tokens a token sees, itself included; all when left out.
+        value: [1, key heads, T, head size].
+        attention_mask: Not used, because `packed` says which tokens belong together.
+        packed: The layout, passed through by the model's forward.
+        scaling: Factor of the scores. 1 / sqrt(head size) if left out.
+        dropout: Dropout rate of the attention weights.
+        sliding_window: Number of tokens that a token sees, including itself. All if left out.
         softcap: Bound of the scores: softcap * tanh(score / softcap).
-        s_aux: Attention sinks: a learned score per head that takes its share [heads].
+        s_aux: Attention sinks: one learned score per head that takes its share [heads].
 
     Returns:
         [1, T, heads, head size], and no attention weights.
@@ -187,7 +187,7 @@ def _per_head(tensor: Tensor, groups: int) -> Tensor:
 
 
 def _window(length: int, sliding_window: int | None, device: torch.device) -> Tensor | None:
-    """Which keys a query sees where that is less than all before it [L, L] bool."""
+    """Returns which keys a query sees if it does not see all earlier ones [L, L] bool."""
     if sliding_window is None or sliding_window >= length:
         return None
     causal = torch.ones(length, length, dtype=torch.bool, device=device).tril()
@@ -212,7 +212,7 @@ def _explicit(
     softcap: float | None,
     sinks: Tensor | None,
 ) -> Tensor:
-    """Attention with its scores at hand, for what the fused kernels cannot do."""
+    """Returns attention with explicit scores, for cases that the fused kernels do not support."""
     scores = (q @ k.transpose(2, 3)) * scale
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
@@ -226,7 +226,7 @@ def _explicit(
 
 
 def register() -> None:
-    """Makes the attention known to transformers by `NAME`; masks are made for it by nobody."""
+    """Registers the attention with transformers as `NAME`, without any masks."""
     from transformers import AttentionInterface
 
     AttentionInterface.register(NAME, packed_attention)

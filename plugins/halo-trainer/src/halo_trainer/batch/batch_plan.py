@@ -1,7 +1,7 @@
-"""Which examples make up which global batch, and which micro-batch of which process.
+"""The examples of each global batch, and of each micro-batch of each process.
 
-Both are pure functions: the batch of seed, epoch and step, the micro-batches of the sizes of its
-examples and a token budget.
+Both are pure functions. The batch depends on seed, epoch and step. The micro-batches depend on the
+sizes of the examples and a token budget.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 FOLLOWING_AT_LEAST = 16
-"""Fewest following examples that are offered as partners, where the epoch still has them."""
+"""Smallest number of following examples offered as partners, if the epoch has that many."""
 Bin = list[int]
-"""The positions of the examples of a micro-batch."""
+"""Positions of the examples of a micro-batch."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class BatchPositions:
     """The examples of one optimiser step, as positions in the data.
 
     Attributes:
-        step: Counted from 1 over all epochs.
-        epoch: Counted from 1.
-        indices: In global order.
-        following: Those that come next in the epoch, nearest first; empty at its end.
-        seed: The run's, for what is drawn once for all epochs.
+        step: Optimiser step, counted from 1 over all epochs.
+        epoch: Epoch, counted from 1.
+        indices: Positions of the examples, in global order.
+        following: Positions of the next examples of the epoch, nearest first. Empty at its end.
+        seed: Seed of the run, for random draws that hold for all epochs.
     """
 
     step: int
@@ -41,15 +41,15 @@ class BatchPositions:
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """Every global batch of a training.
+    """All global batches of a training.
 
-    Each epoch is a shuffle of its own, cut into batches; the last one may be short.
+    Each epoch is shuffled separately and cut into batches. The last batch may be short.
 
     Attributes:
-        examples: Examples in the data, at least 1.
-        batch_size: Examples per step.
-        seed: The run's, which draws the shuffles.
-        shuffled: Whether epochs are shuffled; evaluation goes through the data as it is.
+        examples: Number of examples in the data, at least 1.
+        batch_size: Number of examples per step.
+        seed: Seed of the run, used for the shuffles.
+        shuffled: Whether epochs are shuffled. Evaluation uses the data in their order.
     """
 
     examples: int
@@ -59,7 +59,7 @@ class BatchPlan:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimiser steps of one epoch."""
+        """Number of optimiser steps per epoch."""
         return -(-self.examples // self.batch_size)
 
     def batch(self, step: int) -> BatchPositions:
@@ -68,7 +68,7 @@ class BatchPlan:
         order = self._order(epoch)
         start = position * self.batch_size
         stop = min(start + self.batch_size, self.examples)
-        # A batch of one prompt finds other completions only among those that follow.
+        # A batch with only one prompt finds other completions only among the following examples.
         ahead = max(self.batch_size, FOLLOWING_AT_LEAST)
         return BatchPositions(
             step=step,
@@ -79,12 +79,12 @@ class BatchPlan:
         )
 
     def examples_seen(self, step: int) -> int:
-        """Returns how many examples the steps up to and including this one hold."""
+        """Returns the number of examples in all steps up to and including this one."""
         epochs, steps = divmod(step, self.steps_per_epoch)
         return epochs * self.examples + min(steps * self.batch_size, self.examples)
 
     def rng(self, step: int, purpose: str) -> random.Random:
-        """Returns the chance of one step for one purpose; any step can be drawn alone."""
+        """Returns the random generator of one step for one purpose, independent of other steps."""
         return random.Random(f"halo:{self.seed}:{purpose}:{step}")
 
     def _order(self, epoch: int) -> npt.NDArray[np.int64]:
@@ -101,13 +101,13 @@ def _shuffled(examples: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
 def split_into_micro_batches(sizes: Sequence[int], *, budget: int, ranks: int) -> list[list[Bin]]:
     """Returns, for each rank, its micro-batches as positions of items.
 
-    Every rank gets the same number of micro-batches, so that all make the same calls of each
-    model; where items are fewer than ranks, some are empty. There are as few as the budget
-    allows, and they are as even as longest-first packing makes them.
+    Every rank gets the same number of micro-batches, so that all ranks make the same calls of each
+    model. If there are fewer items than ranks, some micro-batches are empty. Their number is as
+    small as the budget allows, and longest-first packing makes them even.
 
     Args:
-        sizes: Tokens of each item (an example is never split).
-        budget: Most tokens of a micro-batch; an item longer than that is alone in one.
+        sizes: Number of tokens of each item (an example is never split).
+        budget: Largest number of tokens of a micro-batch. A longer item gets its own.
         ranks: Number of processes.
 
     Returns:
@@ -120,7 +120,7 @@ def split_into_micro_batches(sizes: Sequence[int], *, budget: int, ranks: int) -
     """
     if not sizes:
         return [[] for _ in range(ranks)]
-    most = -(-len(sizes) // ranks)  # then every item is alone
+    most = -(-len(sizes) // ranks)  # With this number, every item is alone.
     count = min(most, -(-sum(sizes) // (budget * ranks)))
     while True:
         bins = _even_bins(sizes, count * ranks)
@@ -134,10 +134,10 @@ def _fits(items: Bin, sizes: Sequence[int], budget: int) -> bool:
 
 
 def _even_bins(sizes: Sequence[int], count: int) -> list[Bin]:
-    """Longest first, each item into the emptiest bin."""
+    """Packs the longest items first, each into the emptiest bin."""
     bins: list[Bin] = [[] for _ in range(count)]
     loads = [0] * count
-    # Equal sizes go by position: every process must come to the same bins by itself.
+    # Ties are broken by position, so that every process gets the same bins.
     for item in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
         emptiest = loads.index(min(loads))
         bins[emptiest].append(item)

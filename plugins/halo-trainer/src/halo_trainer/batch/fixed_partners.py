@@ -1,4 +1,4 @@
-"""One partner for every example, the same in every epoch: a single cycle through the data."""
+"""One partner for every example, the same in every epoch, from one cycle through the data."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Positions = npt.NDArray[np.int64]
 
 
 def fixed_partner(data: Sequence[EncodedExample], position: int, seed: int) -> int:
-    """Returns the position of an example's partner, a function of the data and the seed alone.
+    """Returns the position of an example's partner. It depends only on the data and the seed.
 
-    The examples form one random cycle, so that each has another as its partner. One whose next
-    neighbour asks the same prompt takes the first behind it that asks another; where there is none,
-    it is its own partner.
+    The examples form one random cycle, so that each has another as its partner. If the next example
+    in the cycle has the same prompt, the partner is the next one with another prompt. If there is
+    none, the example is its own partner.
 
     Args:
         data: All examples.
-        position: Where the example is in the data.
-        seed: The run's, which draws the cycle.
+        position: Position of the example in the data.
+        seed: Seed of the run, used for the cycle.
     """
     order, places = _cycle(len(data), seed)
     prompt = data[position].prompt_id
@@ -36,7 +36,7 @@ def fixed_partner(data: Sequence[EncodedExample], position: int, seed: int) -> i
 
 @lru_cache(maxsize=4)
 def _cycle(size: int, seed: int) -> tuple[Positions, Positions]:
-    """The examples in the order of the cycle, and the place of each in it."""
+    """Returns the examples in the order of the cycle, and the place of each in it."""
     order = np.random.Generator(np.random.PCG64([seed % 2**63, 1 << 32])).permutation(size)
     places = np.empty_like(order)
     places[order] = np.arange(size)

@@ -1,4 +1,4 @@
-"""From examples to what a loss sees: the global batch, and what is computed of it at a time."""
+"""From examples to the input of a loss: global batches and micro-batches."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from halo_trainer.encode.examples import EncodedCompletion, EncodedExample
 
 
 class Routed(NamedTuple):
-    """What the routers of all layers did with some tokens, as sums over tokens and layers.
+    """Router statistics of some tokens for all layers, as sums over tokens and layers.
 
     Attributes:
-        chosen: How often each expert was chosen, no gradient, float32 [experts].
-        probabilities: The probability that each expert was given, float32 [experts].
-        rows: Tokens times layers [].
+        chosen: Number of times that each expert was chosen, no gradient, float32 [experts].
+        probabilities: Sum of each expert's probabilities, float32 [experts].
+        rows: Number of tokens times layers [].
     """
 
     chosen: Tensor
@@ -33,12 +33,12 @@ class Routed(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """What a scorer gives for a row.
+    """The output of a scorer for a row.
 
     Attributes:
         token_logps: Log-probability of each completion token, nats, float32 [N].
-        heads: What each head gives, by name, float32 [N] or [B].
-        routed: What the routers of experts did; None where nobody asks.
+        heads: Outputs of the heads by name, float32 [N] or [B].
+        routed: Router statistics; None if they are not needed.
     """
 
     token_logps: Tensor
@@ -47,10 +47,10 @@ class Scores(NamedTuple):
 
 
 class Computed(NamedTuple):
-    """What is known of a micro-batch before its turn.
+    """Results for a micro-batch that are known before its gradient.
 
     Attributes:
-        scores: What the policy gave; None where it has to be computed again, with a gradient.
+        scores: The policy's scores; None if they must be computed again with a gradient.
         reference_logps: Log-probability of each completion token under the reference, nats [N].
     """
 
@@ -59,11 +59,11 @@ class Computed(NamedTuple):
 
 
 class Lagging(NamedTuple):
-    """A reference point of earlier steps: what takes in this step's log-ratios after the gradient.
+    """A reference point from earlier steps, to be updated with this step's log-ratios.
 
     Attributes:
-        estimator: Makes the next point of them.
-        state: What it gave at the step before.
+        estimator: Estimates the next point.
+        state: State of the estimator after the step before.
     """
 
     estimator: RefPointEstimator
@@ -72,18 +72,18 @@ class Lagging(NamedTuple):
 
 @dataclass(frozen=True)
 class GlobalBatch:
-    """The examples of one optimiser step, and what is known of them before their gradient.
+    """The examples of one optimiser step, and results that are known before the gradient.
 
     Attributes:
         examples: All examples of the batch, in global order.
-        micro_batches: Those of this process, as positions of examples in the batch; an empty one
-            has to be computed as well, so that all processes make the same calls.
-        tokens: What a model computes once for the whole batch.
-        estimate: The reference point; None where the loss needs none for the whole batch.
-        lagging: Where the estimate is completed after the gradient; None where it is complete.
-        point_of_pair: Gives each pair a reference point of its own; None where there is no such.
-        statistics: The loss's sums over the whole batch; empty where it needs none.
-        computed: What is known of micro-batches already, by their index.
+        micro_batches: Micro-batches of this process, as positions of examples in the batch. Empty
+            ones must also be computed, so that all processes make the same calls.
+        tokens: Number of tokens in one pass of a model over the whole batch.
+        estimate: The reference point; None if the loss needs none for the whole batch.
+        lagging: Set if the estimate is completed after the gradient; None if it is complete.
+        point_of_pair: Gives each pair its own reference point; None if pairs have none.
+        statistics: The loss's sums over the whole batch; empty if it needs none.
+        computed: Results that are already known, by index of the micro-batch.
     """
 
     examples: Sequence[EncodedExample]
@@ -101,7 +101,7 @@ class GlobalBatch:
         return completions_of(self.examples)
 
     def completion_positions(self) -> list[list[int]]:
-        """Returns the positions of each micro-batch's completions among those of the batch."""
+        """Returns the positions of each micro-batch's completions in the batch's completions."""
         starts = [0, *accumulate(len(example.completions) for example in self.examples)]
         return [
             [k for i in part for k in range(starts[i], starts[i + 1])]
@@ -112,12 +112,12 @@ class GlobalBatch:
 def global_batch(
     examples: Sequence[EncodedExample], *, budget: int, rank: int, ranks: int
 ) -> GlobalBatch:
-    """Returns a global batch of which this process has its share.
+    """Returns a global batch, with the share of this process.
 
     Args:
         examples: The whole batch, in global order.
-        budget: Most tokens of a micro-batch.
-        rank: This process, from 0.
+        budget: Largest number of tokens of a micro-batch.
+        rank: Rank of this process, from 0.
         ranks: Number of processes.
     """
     sizes = [tokens_of(example) for example in examples]
@@ -133,20 +133,20 @@ def completions_of(
 
 
 def tokens_of(example: EncodedExample) -> int:
-    """Returns how many tokens a model computes for an example."""
+    """Returns the number of tokens that a model computes for an example."""
     return sum(Scored(c.prompt_ids, c.completion_ids).tokens for c in example.completions)
 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """The examples that a process computes at a time.
+    """The examples that a process computes at one time.
 
     Attributes:
-        examples: At least one; of an empty micro-batch some example, which counts for nothing.
-        row: Their completions, packed, in order.
+        examples: At least one example. An empty micro-batch has any example, with no effect.
+        row: The examples' completions, packed, in order.
         example_index: The example, 0..E-1, of each completion [B].
         desirable: Whether each completion is desirable [B] bool.
-        sampled: Whether each is a sample of the reference [B] bool; None where none is.
+        sampled: Whether each is a sample of the reference [B] bool; None if none is.
     """
 
     examples: Sequence[EncodedExample]
@@ -156,7 +156,7 @@ class MicroBatch:
     sampled: Tensor | None
 
     def to(self, device: torch.device) -> MicroBatch:
-        """Returns it with all tensors on a device."""
+        """Returns the micro-batch with all tensors on a device."""
         moved: dict[str, Any] = {
             name: value.to(device, non_blocking=True)
             for name, value in vars(self).items()
@@ -169,8 +169,8 @@ def collate(examples: Sequence[EncodedExample], *, ends: bool = False) -> MicroB
     """Returns examples as a micro-batch on the CPU.
 
     Args:
-        examples: At least one.
-        ends: Whether some head looks at the last token of each completion.
+        examples: At least one example.
+        ends: Whether a head needs the last token of each completion.
     """
     completions = [(i, c) for i, example in enumerate(examples) for c in example.completions]
     sampled = [c.sampled for _, c in completions]
@@ -190,13 +190,13 @@ def make_loss_batch(
     estimate: Estimate | None,
     statistics: Mapping[str, Tensor],
 ) -> LossBatch:
-    """Returns what a loss sees of a micro-batch.
+    """Returns the input of a loss for a micro-batch.
 
     Args:
-        micro: On the device of the log-probabilities.
-        scores: What the policy gave.
-        reference_token_logps: Nats [N]; None where the loss needs none.
-        estimate: The reference point of the global batch; None where the loss needs none.
+        micro: The micro-batch, on the device of the log-probabilities.
+        scores: The policy's scores.
+        reference_token_logps: Reference log-probabilities, nats [N]; None if the loss needs none.
+        estimate: The reference point of the global batch; None if the loss needs none.
         statistics: The loss's sums over the global batch.
     """
     point = None if estimate is None else scores.token_logps.new_tensor(estimate.value)
@@ -216,15 +216,15 @@ def make_loss_batch(
 def chosen_with_points(pairs: LossBatch, estimator: RefPointEstimator) -> LossBatch:
     """Returns the chosen completions of pairs, each with the reference point of its pair.
 
-    So a loss on binary feedback learns from pairs: the rejected completions are only in the points,
-    through which a gradient flows.
+    With this, a loss on binary feedback learns from pairs. The rejected completions are only part
+    of the points, and a gradient flows through them.
 
     Args:
-        pairs: What a loss sees of pairs.
-        estimator: One that observes each pair.
+        pairs: The loss input of the pairs.
+        estimator: An estimator that observes each pair.
 
     Raises:
-        PluginError: When it gives another number of points than there are pairs.
+        PluginError: When the estimator returns a different number of points than pairs.
     """
     chosen, ratios = pairs.desirable, pairs.logratios
     points = points_within(estimator, ratios[chosen], ratios[~chosen])

@@ -1,4 +1,4 @@
-"""Sequences packed behind each other into one row without padding."""
+"""Sequences packed one after another into one row without padding."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Ids = npt.NDArray[np.int32]
 
 
 class Scored(NamedTuple):
-    """A sequence whose completion is scored.
+    """A sequence with a completion to score.
 
     Attributes:
-        prompt_ids: At least one token [prompt tokens].
-        completion_ids: At least one token [completion tokens].
+        prompt_ids: Token ids of the prompt, at least one [prompt tokens].
+        completion_ids: Token ids of the completion, at least one [completion tokens].
     """
 
     prompt_ids: Ids
@@ -29,23 +29,23 @@ class Scored(NamedTuple):
 
     @property
     def tokens(self) -> int:
-        """Tokens that a model computes: the last one predicts nothing."""
+        """Number of tokens that a model computes. The last one predicts nothing."""
         return len(self.prompt_ids) + len(self.completion_ids) - 1
 
 
 @dataclass(frozen=True)
 class PackedRow:
-    """Sequences behind each other, and which of their positions are scored.
+    """Sequences in one row, one after another, and the positions that are scored.
 
     Attributes:
         input_ids: Tokens of all sequences, each without its last one unless there are `ends` [T].
         position_ids: Position of each token in its own sequence [T].
         sequence_ids: The sequence, 0..B-1, of each token [T].
         scored: Positions in the row whose next token is a completion token [N].
-        targets: These next tokens [N].
+        targets: The next token of each scored position [N].
         sequence_index: The sequence, 0..B-1, of each scored position [N].
-        layout: Which tokens belong together.
-        ends: Position of each sequence's last token [B]; None where nobody looks at it.
+        layout: The attention layout, which says which tokens belong together.
+        ends: Position of each sequence's last token [B]; None if it is not needed.
     """
 
     input_ids: Tensor
@@ -63,7 +63,7 @@ class PackedRow:
         return sum(block.size for block in self.layout.blocks)
 
     def summed(self, token_values: Tensor) -> Tensor:
-        """Returns the sum over each sequence of what its scored positions have, [N] to [B]."""
+        """Returns the sum of the scored positions' values over each sequence, [N] to [B]."""
         zeros = token_values.new_zeros(self.sequences)
         return zeros.index_add(0, self.sequence_index, token_values)
 
@@ -80,16 +80,16 @@ class PackedRow:
 
 
 def pack(sequences: Sequence[Scored], *, ends: bool = False) -> PackedRow:
-    """Returns sequences packed into one row, in their order.
+    """Returns sequences packed into one row, in order.
 
     Args:
-        sequences: At least one.
-        ends: Whether the last token of each, which predicts nothing, is in the row too.
+        sequences: At least one sequence.
+        ends: Whether the row also has each sequence's last token, which predicts nothing.
     """
     lengths = [sequence.tokens + ends for sequence in sequences]
     starts = np.cumsum([0, *lengths[:-1]])
     completions = [len(sequence.completion_ids) for sequence in sequences]
-    # The last token predicts nothing: it is computed only where a head looks at it.
+    # The last token predicts nothing, so it is computed only if a head needs it.
     stop = None if ends else -1
     inputs = [ids for s in sequences for ids in (s.prompt_ids, s.completion_ids[:stop])]
     scored = [

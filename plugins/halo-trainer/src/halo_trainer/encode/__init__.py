@@ -1,1 +1,1 @@
-"""Rows to examples of token ids, once, and kept; samples of the reference beside them."""
+"""Converts rows to examples of token ids once and caches them; adds samples of the reference."""

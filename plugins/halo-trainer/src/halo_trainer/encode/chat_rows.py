@@ -1,4 +1,4 @@
-"""A row of feedback as a prompt with answers, and which of them are desirable."""
+"""A row of feedback as a prompt with answers, each desirable or not."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ UNFINISHED = "unfinished"
 
 @dataclass(frozen=True)
 class FeedbackRow:
-    """A row of feedback, ready to be encoded.
+    """A row of feedback, ready for encoding.
 
     Attributes:
-        id: The row's.
-        chat: Its prompt and answers; the chosen one first.
-        desirable: Whether each answer is.
-        again: How many answers have ids of another tokenizer or template.
+        id: Id of the row.
+        chat: Prompt and answers of the row, the chosen answer first.
+        desirable: Whether each answer is desirable.
+        again: Number of answers with ids from another tokenizer or template.
     """
 
     id: str
@@ -38,11 +38,11 @@ class RowReader:
     """Reads the rows of a set.
 
     Attributes:
-        name: The set's name, for messages.
-        feedback: The kind of every row.
+        name: Name of the set, for messages.
+        feedback: Kind of feedback of every row.
         tokenizer: Digest of the tokenizer.
         template: Digest of the template.
-        unfinished: What becomes of an answer that was cut off when it was sampled.
+        unfinished: The treatment of an answer that was cut off when it was sampled.
     """
 
     name: str
@@ -52,7 +52,7 @@ class RowReader:
     unfinished: Unfinished
 
     def read(self, row: Mapping[str, Any]) -> FeedbackRow | None:
-        """Returns what a row asks to encode; None when it is dropped as unfinished."""
+        """Returns a row ready for encoding, or None if it is dropped as unfinished."""
         ours = row.get("tokenizer") == self.tokenizer and row.get("template") == self.template
         answers, desirable, again = [], [], 0
         for column, good in row_completions(row, self.feedback):

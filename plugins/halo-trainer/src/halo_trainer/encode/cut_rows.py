@@ -1,4 +1,4 @@
-"""Which examples teach nothing any more once their completions were cut to `max_length`."""
+"""Finds examples that teach nothing after their completions were cut to `max_length`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterable, Iterator
 
 from halo_trainer.encode.examples import EncodedExample
 
-IDENTICAL = "identical sides behind max_length"
-CONFLICTING = "one completion under both labels behind max_length"
+IDENTICAL = "identical sides when cut to max_length"
+CONFLICTING = "one completion with both labels when cut to max_length"
 
 
 class CutRules:
-    """Finds what the cut made alike; what was alike before is for the data source to judge.
+    """Finds completions that the cut made equal. The data source handles those equal before.
 
     Args:
-        max_length: Tokens of prompt and completion together.
-        dropped: Where examples are counted by reason.
+        max_length: Largest number of tokens of prompt and completion together.
+        dropped: Counts the dropped examples by reason.
     """
 
     def __init__(self, max_length: int, dropped: Counter[str]) -> None:
@@ -25,7 +25,7 @@ class CutRules:
         self._seen: dict[tuple[str, bytes], set[tuple[bool, str]]] = {}
 
     def checked(self, examples: Iterable[EncodedExample]) -> Iterator[EncodedExample]:
-        """Yields the examples but pairs of one completion, and remembers single completions."""
+        """Yields examples except pairs with equal sides, and remembers single completions."""
         for example in examples:
             if self._identical(example):
                 self._dropped[IDENTICAL] += 1
@@ -36,11 +36,11 @@ class CutRules:
 
     @property
     def conflicts(self) -> bool:
-        """Whether a completion that was cut stands under both labels."""
+        """Whether a completion that was cut has both labels."""
         return any(map(_conflict, self._seen.values()))
 
     def without_conflicts(self, examples: Iterable[EncodedExample]) -> Iterator[EncodedExample]:
-        """Yields the examples but those whose completion stands under both labels."""
+        """Yields examples except those whose completion has both labels."""
         for example in examples:
             if self._filled(example) and _conflict(self._seen[_key(example)]):
                 self._dropped[CONFLICTING] += 1
@@ -48,7 +48,7 @@ class CutRules:
                 yield example
 
     def _filled(self, example: EncodedExample) -> bool:
-        # Only a completion that was cut, or just fits, can be as long as there is room.
+        # Only a completion that was cut, or that just fits, can use all of the room.
         first = example.completions[0]
         length = len(first.prompt_ids) + len(first.completion_ids)
         return len(example.completions) == 1 and length == self._max_length
@@ -68,5 +68,5 @@ def _label(example: EncodedExample) -> tuple[bool, str]:
 
 
 def _conflict(labels: set[tuple[bool, str]]) -> bool:
-    # One text under both labels is what the data say; only two texts became one by the cut.
+    # One text with both labels is part of the data; here, two texts became one by the cut.
     return len({label for label, _ in labels}) == 2 and len({text for _, text in labels}) > 1

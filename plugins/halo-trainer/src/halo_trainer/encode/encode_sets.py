@@ -1,4 +1,4 @@
-"""The sets of a training as examples: encoded, and joined with samples of the reference."""
+"""Encodes the data sets of a training, and adds samples of the reference."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ LONGEST = 2048
 """The default of `max_length`, as in the report."""
 
 EVALUATE = "evaluate."
-"""What stands before the name of an evaluation set."""
+"""Prefix of the names of evaluation sets."""
 
 
 def encoding_options(
     max_length: int | None, max_prompt_length: int | None, config: Any
 ) -> EncodingOptions:
-    """Returns the lengths that the options and the model's context give.
+    """Returns the encoding options, with lengths from the options and the model's context.
 
     Raises:
         UserError: When the model cannot take sequences of this length.
@@ -49,18 +49,18 @@ def encode_sets(
     cache: Path,
     warn: Callable[[str], None],
 ) -> tuple[Sequence[EncodedExample], dict[str, Sequence[EncodedExample]]]:
-    """Returns the examples to learn from, and those of further sets by name.
+    """Returns the examples of the training data, and those of evaluation sets by name.
 
     Args:
-        sets: Rows by the option that names them: ``data``, and ``evaluate.NAME`` for further ones.
-        tokenizer: The policy's.
-        options: How rows become tokens.
-        samples: The folder of samples of the reference; None where none are wanted.
-        cache: Where encoded sets are kept.
-        warn: Told of what was cut.
+        sets: Rows by the option that names them: ``data``, and ``evaluate.NAME`` for other sets.
+        tokenizer: The policy's tokenizer.
+        options: Options for converting rows to tokens.
+        samples: Folder with samples of the reference; None if none are needed.
+        cache: Folder for encoded sets.
+        warn: Receives warnings about cut rows.
 
     Raises:
-        DataError: When there are no rows, or a prompt has no sample where samples are wanted.
+        DataError: When there are no rows, or a prompt lacks a sample that the loss needs.
     """
     token_ids = None
     if samples is not None:
@@ -82,7 +82,7 @@ def encode_sets(
 
 
 def encoding_remarks(counts: Counts) -> list[str]:
-    """Returns what people are told of rows that were cut, left out or changed; none for nothing."""
+    """Returns remarks for people on rows that were cut, left out or changed, if any."""
     lines = []
     if counts.truncated_prompts or counts.truncated_completions:
         lines.append(

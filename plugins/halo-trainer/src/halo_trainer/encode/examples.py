@@ -41,11 +41,11 @@ class EncodedCompletion:
 
     Attributes:
         prompt_ids: The prompt as sampling sees it, never empty [prompt tokens].
-        completion_ids: The completion, never empty; the token that ends it is last unless the
-            completion was cut [completion tokens].
-        desirable: Whether it is desirable; true for texts, demonstrations and chosen ones.
-        completion_id: Names its text; equal texts share it.
-        sampled: Whether it is a sample of the reference, and no feedback.
+        completion_ids: The completion, never empty. Its last token ends it, unless the completion
+            was cut [completion tokens].
+        desirable: Whether it is desirable. True for texts, demonstrations and chosen ones.
+        completion_id: Id of the text. Equal texts have the same id.
+        sampled: Whether it is a sample of the reference instead of feedback.
     """
 
     prompt_ids: Ids
@@ -57,12 +57,13 @@ class EncodedCompletion:
 
 @dataclass(frozen=True)
 class EncodedExample:
-    """What a loss gets one value for.
+    """The unit for which a loss gives one value.
 
     Attributes:
-        id: The row's; pieces of a long text are ``id``, ``id#2``, ``id#3``...
-        prompt_id: Names the prompt; equal prompts share it.
-        completions: One; two for pairs, the chosen one first; a sample of the reference last.
+        id: Id of the row. Pieces of a long text are ``id``, ``id#2``, ``id#3``...
+        prompt_id: Id of the prompt. Equal prompts have the same id.
+        completions: One completion, or two for pairs (the chosen one first). A sample of the
+            reference is the last one.
     """
 
     id: str
@@ -72,18 +73,18 @@ class EncodedExample:
 
 @dataclass(frozen=True)
 class Counts:
-    """What was encoded, in numbers.
+    """Counts of encoded data.
 
     Attributes:
-        examples: Examples; with texts, pieces.
-        completions: Completions.
-        desirable: Desirable completions.
-        prompt_tokens: Tokens of all examples' prompts, one prompt per example.
-        completion_tokens: Tokens of all completions.
-        truncated_prompts: Examples whose prompt was cut.
-        truncated_completions: Completions that were cut.
-        dropped: Rows that were left out, by reason.
-        remarks: Completions that became other tokens than one may expect, by what is to say.
+        examples: Number of examples; for texts, of pieces.
+        completions: Number of completions.
+        desirable: Number of desirable completions.
+        prompt_tokens: Number of tokens of all examples' prompts, one prompt per example.
+        completion_tokens: Number of tokens of all completions.
+        truncated_prompts: Number of examples with a cut prompt.
+        truncated_completions: Number of completions that were cut.
+        dropped: Number of rows that were left out, by reason.
+        remarks: Number of completions with unexpected tokens, by remark.
     """
 
     examples: int = 0
@@ -98,11 +99,11 @@ class Counts:
 
 
 class EncodedData(Sequence[EncodedExample]):
-    """The examples of one data set: memory-mapped, not held in memory.
+    """The examples of one data set, memory-mapped from disk.
 
     Args:
-        folder: Where `write` put them.
-        feedback: The kind of every example.
+        folder: The folder that `write` wrote.
+        feedback: Kind of feedback of every example.
     """
 
     def __init__(self, folder: Path, feedback: Feedback) -> None:
@@ -174,9 +175,9 @@ class _Batch:
 
 
 def write(folder: Path, examples: Iterable[EncodedExample]) -> Counts:
-    """Writes examples into an existing folder as they come; returns their number and tokens.
+    """Writes examples one by one into an existing folder, and returns their counts.
 
-    The counts of what was cut are the encoder's to add: see `write_counts`.
+    The encoder adds the counts of rows that were cut: see `write_counts`.
     """
     counts = Counts()
     remaining = iter(examples)
@@ -189,15 +190,15 @@ def write(folder: Path, examples: Iterable[EncodedExample]) -> Counts:
 
 
 def write_counts(folder: Path, counts: Counts) -> None:
-    """Writes the counts beside the tokens, with the check values of the tokens."""
+    """Writes the counts next to the tokens, with the check values of the tokens."""
     record = {**vars(counts), _FILES: check_values(folder, [_TOKENS])}
     (folder / _COUNTS).write_text(json.dumps(record))
 
 
 def damage_of(folder: Path) -> str:
-    """Returns what is wrong with encoded examples on disk; "" where they are as they were written.
+    """Returns what is wrong with encoded examples on disk; "" if they are unchanged.
 
-    An older halo wrote no check values: its files are taken as they are.
+    Older versions of halo wrote no check values; their files are not checked.
     """
     try:
         record = json.loads((folder / _COUNTS).read_text())
@@ -206,7 +207,7 @@ def damage_of(folder: Path) -> str:
         return f"{folder / _COUNTS} cannot be read: {type(error).__name__}"
     for name, what in damages(folder, record.get(_FILES, {})).items():
         return f"{folder / name} {what}"
-    return "" if (folder / _TOKENS).is_file() else f"{folder / _TOKENS} is gone"
+    return "" if (folder / _TOKENS).is_file() else f"{folder / _TOKENS} is missing"
 
 
 def _record_batch(examples: Sequence[EncodedExample]) -> pa.RecordBatch:

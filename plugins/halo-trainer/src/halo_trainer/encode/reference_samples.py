@@ -1,4 +1,4 @@
-"""Samples of the reference beside the feedback, for a loss that is regularised on them."""
+"""Adds samples of the reference to feedback, for a loss that uses them as a regulariser."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from halo_trainer.encode.rows_to_tokens import EncodingOptions
 
 
 class WithSamples(Sequence[EncodedExample]):
-    """Examples that each have a sample of their prompt as a last completion.
+    """Examples with a sample for their prompt as a last completion.
 
     Args:
-        data: Examples.
-        samples: Prompt id to the token ids of a completion.
-        max_length: Longest sequence; a longer sample loses its end.
-        name: What messages call the data.
+        data: The examples.
+        samples: Token ids of a completion, by prompt id.
+        max_length: Largest number of tokens of a sequence. The end of a longer sample is cut.
+        name: Name of the data, for messages.
 
     Raises:
-        DataError: When an example's prompt was not sampled.
+        DataError: When there is no sample for an example's prompt.
     """
 
     def __init__(
@@ -71,16 +71,16 @@ def read_reference_samples(
 ) -> dict[str, Ids]:
     """Returns the token ids of a sample stage's completions by prompt id.
 
-    Samples of another tokenizer or template are tokenised again, as completions of the data are.
+    Samples of another tokenizer or template are tokenised again, like completions of the data.
 
     Args:
         folder: The folder of the sample stage.
-        tokenizer: The policy's.
-        options: How rows become token ids.
-        warn: Told of samples that are tokenised again.
+        tokenizer: The policy's tokenizer.
+        options: Options for converting rows to token ids.
+        warn: Receives a warning about samples that are tokenised again.
 
     Raises:
-        DataError: When a line is no sample with token ids.
+        DataError: When a line is not a sample with token ids.
     """
     chat_format = ChatFormat(tokenizer, options.chat)
     digests = tokenizer_digest(tokenizer), template_digest(tokenizer, options.chat)
@@ -89,7 +89,7 @@ def read_reference_samples(
     for sample in SAMPLES.read(folder / SAMPLES.name, needs=("token_ids", "finish")):
         ended = sample["finish"] == "stop"
         theirs = sample.get("tokenizer"), sample.get("template")
-        if theirs in (digests, (None, None)):  # Older files do not say.
+        if theirs in (digests, (None, None)):  # Older files have no digests.
             ids[sample["prompt_id"]] = [
                 *sample["token_ids"],
                 *([chat_format.end_id] if ended else []),
@@ -103,7 +103,7 @@ def read_reference_samples(
         warn(f"{len(again)} samples of the reference {AGAIN}")
     encoder = ChatEncoder(chat_format, options.max_prompt_length)
     for row, encoded in zip(again, encoder.rows(again), strict=True):
-        # Of a prompt that the template cannot write there is no example either.
+        # A prompt that the template cannot write has no example either.
         if isinstance(encoded, EncodedRow):
             ids[row.prompt_id] = encoded.answers[0].ids
     return {name: np.array(tokens, dtype=np.int32) for name, tokens in ids.items()}

@@ -1,6 +1,6 @@
-"""From rows to token ids, once: tokenised in batches and cached on disk.
+"""Converts rows to token ids once: tokenises in batches and caches on disk.
 
-The rules of rendering and truncation are in docs/explanation/encoding.md.
+docs/explanation/encoding.md has the rules of rendering and truncation.
 """
 
 from __future__ import annotations
@@ -40,25 +40,25 @@ from halo_trainer.encode.examples import (
 )
 
 ENCODER_VERSION = 2
-"""Part of the cache's key: raised whenever the same rows would get other ids."""
+"""Part of the cache's key. It is raised when the same rows would get other ids."""
 
 _ROWS_PER_CALL = 1024
 
 
 @dataclass(frozen=True)
 class EncodingOptions:
-    """How rows become token ids, and how long an example may be.
+    """Options for converting rows to token ids, and the largest length of an example.
 
     Attributes:
-        max_length: Tokens of prompt and completion together.
-        max_prompt_length: Tokens of the prompt, its control token included.
+        max_length: Largest number of tokens of prompt and completion together.
+        max_prompt_length: Largest number of tokens of the prompt, with its control token.
         suffixes: The control tokens that end the prompts of desirable and of undesirable
-            completions; None for none.
-        chat: How rows become text.
-        unfinished: What becomes of a completion that was cut off when it was sampled.
+            completions; None if there are none.
+        chat: Options for converting rows to text.
+        unfinished: The treatment of a completion that was cut off when it was sampled.
 
     Raises:
-        UserError: When the prompt could fill all of the length, or has no room but for its suffix.
+        UserError: When the prompt could fill the whole length, or has room only for its suffix.
     """
 
     max_length: int
@@ -70,8 +70,8 @@ class EncodingOptions:
     def __post_init__(self) -> None:
         if self.suffixes is not None and self.max_prompt_length < 2:
             raise UserError(
-                f"max_prompt_length {self.max_prompt_length} leaves no room beside the control "
-                "token that ends each prompt; expected at least 2"
+                f"max_prompt_length {self.max_prompt_length} has no room for text before the "
+                "control token that ends each prompt; expected at least 2"
             )
         if not 1 <= self.max_prompt_length < self.max_length:
             raise UserError(
@@ -88,19 +88,19 @@ def encode(
     cache: Path,
     warn: Callable[[str], None] | None = None,
 ) -> EncodedData:
-    """Returns the examples of a data set as token ids, from the cache where they are there.
+    """Returns the examples of a data set as token ids, from the cache if they are in it.
 
-    Several processes may call it at the same time: one encodes, the others wait.
+    Several processes may call it at the same time. One of them encodes, and the others wait.
 
     Args:
         data: Rows of any kind but `scored`.
-        tokenizer: With a chat template inside: see `halo_models.load.load_tokenizer`.
-        options: How rows become token ids.
+        tokenizer: A tokenizer with a chat template: see `halo_models.load.load_tokenizer`.
+        options: Options for converting rows to token ids.
         cache: A folder that is kept between calls.
-        warn: Told of tokens on disk that are damaged, which are then made again.
+        warn: Receives a warning if tokens on disk are damaged, which are then made again.
 
     Raises:
-        DataError: When a completion is empty or a row cannot be rendered; it names the row.
+        DataError: When a completion is empty or a row cannot be rendered. The error names the row.
         UserError: When the options name a token that the tokenizer does not have.
     """
     if data.feedback == "scored":
@@ -126,7 +126,7 @@ def _fill(folder: Path, encoder: _Encoder) -> None:
         counts = write(partial, rules.checked(encoder.examples()))
         write_counts(partial, encoder.counted(counts))
         if rules.conflicts:
-            # What conflicts is known only when all rows are: they are written once more, without.
+            # Conflicts are known only after all rows: the rows are written again without them.
             with TemporaryDirectory(dir=folder.parent) as every:
                 for file in partial.iterdir():
                     file.rename(Path(every) / file.name)
@@ -136,7 +136,7 @@ def _fill(folder: Path, encoder: _Encoder) -> None:
 
 
 def cache_key(data: DataSet, tokenizer: Any, options: EncodingOptions) -> str:
-    """Returns a name for what the rows, the tokenizer, its template and the options give."""
+    """Returns a key for the result of these rows, tokenizer, template and options."""
     content = [
         ENCODER_VERSION,
         data.feedback,
@@ -149,7 +149,7 @@ def cache_key(data: DataSet, tokenizer: Any, options: EncodingOptions) -> str:
 
 
 class _Encoder:
-    """Encodes the rows of one data set in order, and counts what it cuts, drops and changes."""
+    """Encodes the rows of one data set in order, and counts cut, dropped and changed rows."""
 
     def __init__(self, data: DataSet, tokenizer: Any, options: EncodingOptions) -> None:
         self.feedback = data.feedback
@@ -178,7 +178,7 @@ class _Encoder:
             yield from encode(chunk)
 
     def counted(self, counts: Any) -> Any:
-        """Returns the counts of what was written, with those of what became of the rows."""
+        """Returns the counts of the written examples, with cut, dropped and changed rows."""
         return replace(
             counts,
             truncated_prompts=self._truncated_prompts,
@@ -190,8 +190,8 @@ class _Encoder:
     def _texts(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[EncodedExample]:
         """Yields the pieces of raw texts.
 
-        A piece begins with the last token of the one before, as its prompt: so every token of a
-        text is predicted once, and nothing is lost.
+        A piece has the last token of the piece before as its prompt. So every token of a text is
+        predicted once, and nothing is lost.
         """
         texts = encode_texts(self._tokenizer, [row["text"] for row in rows])
         for row, whole in zip(rows, texts, strict=True):
@@ -235,22 +235,22 @@ class _Encoder:
 
     def _empty(self, row_id: str) -> DataError:
         return DataError(
-            "a completion is empty: it has no token to learn from. Drop the row or mend it",
+            "a completion is empty: it has no token to learn from. Drop or correct the row",
             location=f"{self._data.name}: row {row_id}",
         )
 
 
 def encode_texts(tokenizer: Any, texts: Sequence[str]) -> list[Ids]:
-    """Returns the ids of raw texts, each between what begins and what ends a text."""
+    """Returns the ids of raw texts, each between the tokens that begin and end a text."""
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
     first = eos if bos is None else bos
-    # A corpus of dialogues consists of control tokens: in raw text they are what they spell.
+    # In a corpus of dialogues, text that spells control tokens becomes control tokens.
     ids = Tokeniser(tokenizer, ()).encode(texts)
     return [np.array([first, *tokens, eos], dtype=np.int32) for tokens in ids]
 
 
 def completion_id(answer: Answer) -> str:
-    """Returns what names a completion: equal ones share it."""
+    """Returns an id of a completion. Equal completions have the same id."""
     if not answer.fields:
         return short_hash(answer.content)
     return short_hash(json.dumps([answer.content, answer.fields], sort_keys=True))

@@ -1,4 +1,4 @@
-"""Rows as a model sees them, for people: rendered text, token ids, what is trained, what is cut."""
+"""Rows as a model sees them, for people: text, token ids, the trained part and the cut part."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from halo_trainer.encode.rows_to_tokens import EncodingOptions, encode_texts
 def view_rows(
     data: DataSet, count: int, tokenizer: Any, options: EncodingOptions
 ) -> list[TokenView]:
-    """Returns the first rows of a set as training sees them.
+    """Returns the first rows of a set, as training sees them.
 
     Args:
         data: Rows of any kind but `scored`.
-        count: Most rows.
-        tokenizer: With the chat template inside.
-        options: How rows become token ids.
+        count: Largest number of rows.
+        tokenizer: A tokenizer with the chat template.
+        options: Options for converting rows to token ids.
 
     Raises:
         DataError: When a row cannot be written, unless such rows are dropped.
@@ -80,7 +80,7 @@ def _view(
 
 def _view_text(row: Mapping[str, Any], tokenizer: Any, options: EncodingOptions) -> TokenView:
     (whole,) = encode_texts(tokenizer, [row["text"]])
-    # A text is cut into pieces, of which the first is shown.
+    # A long text is cut into pieces. Only the first is shown.
     prompt, trained = whole[:1], whole[1 : options.max_length]
     rest = len(whole) - 1 - len(trained)
     remarks = [f"{rest} further tokens are in further pieces"] if rest else []
@@ -89,7 +89,7 @@ def _view_text(row: Mapping[str, Any], tokenizer: Any, options: EncodingOptions)
 
 
 def tokens_of(tokenizer: Any, ids: Sequence[int] | Ids) -> Tokens:
-    """Returns token ids with the text that they stand for."""
+    """Returns token ids with the text of each."""
     numbers = [int(i) for i in ids]
     pieces = [tokenizer.decode([i], skip_special_tokens=False) for i in numbers]
     text = tokenizer.decode(numbers, skip_special_tokens=False)

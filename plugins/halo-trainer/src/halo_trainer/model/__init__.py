@@ -1,1 +1,1 @@
-"""How a model computes log-probabilities of packed rows, with the heads and adapters beside it."""
+"""Log-probabilities of packed rows from a model, with heads and adapters."""

@@ -1,9 +1,9 @@
-"""In which dtype weights are held that are not trained: as few bytes as change no bit.
+"""The dtype of frozen weights: the smallest one that changes no result.
 
-Where a policy's float32 weights meet a matrix product, autocast rounds them to the dtype computed
-in. Frozen weights are held in that dtype there, which gives the same bits in half the memory. All
-others, embeddings and norms above all, are held in float32, as those of the policy are: so a policy
-that equals its reference has log-ratios of exactly 0.
+In a matrix product, autocast rounds a policy's float32 weights to the compute dtype. So frozen
+weights of matrix products can be held in that dtype, which gives the same bits in half the memory.
+All others, above all embeddings and norms, are held in float32 like those of the policy. So a
+policy that equals its reference has log-ratios of exactly 0.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from halo_trainer.batch.packing import PackedRow
 from halo_trainer.model.scorer import Scorer, without_dropout
 
 STACKED = 3
-"""Axes of a weight that stacks matrices."""
+"""Number of axes of a weight that stacks matrices."""
 
 _IN_FLOAT32 = (
-    "the frozen {} are held in float32, which takes twice the memory: rounded to what is computed "
-    "in, they would give other log-probabilities than trained ones"
+    "the frozen {} are held in float32, which takes twice the memory: if they were rounded to the "
+    "compute dtype, they would give other log-probabilities than trained ones"
 )
 
 
 def hold_frozen(scorer: Scorer, row: PackedRow, *, warn: Callable[[str], None]) -> None:
-    """Holds frozen weights in the dtype computed in where that gives the same bits.
+    """Holds frozen weights in the compute dtype if this gives the same bits.
 
-    Whether it does is tried. Buffers are left alone: positions need precision.
+    A trial decides. Buffers are not changed, because positions need precision.
 
     Args:
-        scorer: Its weights are in float32; changed in place.
-        row: What is tried.
-        warn: Told what stays in float32 though it is a matrix, because it is used in another way.
+        scorer: A scorer with float32 weights, changed in place.
+        row: A row for the trial.
+        warn: Receives a warning about matrices that stay in float32 because of how they are used.
     """
     if scorer.compute_dtype == torch.float32:
         return
@@ -44,7 +44,7 @@ def hold_frozen(scorer: Scorer, row: PackedRow, *, warn: Callable[[str], None]) 
     if _held_alike({**linear, **stacked}, scorer, row, expected):
         return
     if stacked and _held_alike(linear, scorer, row, expected):
-        # transformers' grouped products take no part in autocast.
+        # transformers' grouped products do not use autocast.
         warn(_IN_FLOAT32.format("experts of the model"))
     else:
         warn(_IN_FLOAT32.format("weights"))
@@ -53,8 +53,8 @@ def hold_frozen(scorer: Scorer, row: PackedRow, *, warn: Callable[[str], None]) 
 def _held_alike(
     weights: Mapping[str, nn.Parameter], scorer: Scorer, row: PackedRow, expected: Tensor
 ) -> bool:
-    """Holds weights in the dtype computed in; leaves them as they were where it is not the same."""
-    # The float32 ones are kept until it is known that they are not needed.
+    """Holds weights in the compute dtype, or restores them if the result changes."""
+    # The float32 weights are kept until the trial has passed.
     kept = {name: parameter.data for name, parameter in weights.items()}
     for parameter in weights.values():
         parameter.data = parameter.data.to(scorer.compute_dtype)
@@ -74,8 +74,8 @@ def _logps(scorer: Scorer, row: PackedRow) -> Tensor:
 def _matrices(
     scorer: nn.Module,
 ) -> tuple[dict[str, nn.Parameter], dict[str, nn.Parameter]]:
-    """The frozen weights of linear layers, and stacks of matrices, as those of experts."""
-    # The tied weights of an output head are those of an embedding.
+    """Returns the frozen weights of linear layers, and stacks of matrices, such as experts."""
+    # The tied weights of an output head are also an embedding.
     taken = {id(m.weight) for m in scorer.modules() if isinstance(m, nn.Embedding)}
     linear: dict[str, nn.Parameter] = {}
     stacked: dict[str, nn.Parameter] = {}

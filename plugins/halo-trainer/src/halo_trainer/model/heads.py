@@ -1,4 +1,4 @@
-"""The heads that a loss wants beside the model's own: made, and written with the model."""
+"""The heads that a loss adds to a model: made, read, and written with the model."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from torch import Tensor, nn
 from halo_core.loss import Head
 
 FILE = "heads.safetensors"
-"""Where a model folder keeps them."""
+"""File of the heads in a model folder."""
 
 
 def make_heads(heads: Sequence[Head], model: Any, *, seed: int) -> nn.ModuleDict:
     """Returns the heads by name, in float32, with weights drawn from the seed.
 
     Args:
-        heads: What the loss wants.
-        model: The language model whose states they look at.
-        seed: The run's, which draws the weights.
+        heads: The heads that the loss needs.
+        model: The language model whose hidden states the heads read.
+        seed: Seed of the run, used for the weights.
     """
     if not heads:
         return nn.ModuleDict()
@@ -37,16 +37,16 @@ def _layers(head: Head, width: int) -> nn.Sequential:
     hidden = [
         layer for _ in range(head.hidden_layers) for layer in (nn.Linear(width, width), nn.ReLU())
     ]
-    # A linear head has no bias, as sequence classifiers have none.
+    # A linear head has no bias, like that of a sequence classifier.
     return nn.Sequential(*hidden, nn.Linear(width, 1, bias=bool(hidden)))
 
 
 def read_head(module: nn.Module, head: Head, states: Tensor) -> Tensor:
-    """Returns the number that a head gives for each state, float32 [N] or [B].
+    """Returns the output of a head for each state, float32 [N] or [B].
 
     Args:
         module: The head's layers.
-        head: What it is.
+        head: The description of the head.
         states: The model's last hidden states [N, D] or [B, D].
     """
     states = states.detach() if head.detached else states
@@ -55,7 +55,7 @@ def read_head(module: nn.Module, head: Head, states: Tensor) -> Tensor:
 
 
 def write_heads(folder: Path, heads: nn.ModuleDict) -> None:
-    """Writes heads into a model folder; nothing where there are none."""
+    """Writes heads into a model folder, if there are any."""
     tensors = {
         name: value.detach().cpu().contiguous() for name, value in heads.state_dict().items()
     }

@@ -1,4 +1,4 @@
-"""What is known of a model before it is trained or sampled, and the mistakes found by that."""
+"""Facts about a model before training or sampling, and mistakes found this way."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from halo_models.skeleton import at_hand, check_weights, skeleton
 
 @dataclass(frozen=True)
 class Ahead:
-    """A model of which there is no more than a configuration and a tokenizer, perhaps.
+    """A model that may have only a configuration and a tokenizer so far.
 
     Attributes:
-        source: Where it is.
-        config: Its configuration.
-        tokenizer: With the stage's template; None where it could not be read.
-        is_sketch: Whether its tokenizer knows fewer words than the one that will be.
+        source: The folder or hub id of the model.
+        config: The model's configuration.
+        tokenizer: Its tokenizer, with the stage's template; None if it could not be read.
+        is_sketch: Whether its tokenizer knows fewer words than the final one.
     """
 
     source: ModelInput
@@ -35,13 +35,13 @@ class Ahead:
 
 
 def look_at(inputs: Inputs, option: str, template: str | None, found: Findings) -> Ahead | None:
-    """Returns what is known of a model; None where that is nothing.
+    """Returns what is known about a model; None if nothing is known.
 
     Args:
-        inputs: What a stage will be given.
+        inputs: The inputs of a stage.
         option: The option that names the model.
         template: Chat template; None for the tokenizer's own.
-        found: Gets what is wrong with it.
+        found: Collects the model's mistakes.
     """
     given = inputs.models.get(option)
     source = None if given is None else at_hand(given, fetch=inputs.begins)

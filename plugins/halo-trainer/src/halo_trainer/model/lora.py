@@ -1,4 +1,4 @@
-"""Low-rank adaptation through peft, and its export: merged weights with the adapter beside."""
+"""Low-rank adaptation through peft, and its export: merged weights, with the adapter."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ ADAPTER = "adapter"
 
 
 def apply_lora(model: Any, options: LoraOptions, *, seed: int, tokens: Sequence[int] = ()) -> Any:
-    """Returns a `PeftModel` around a model; its low-rank factors alone require a gradient.
+    """Returns a `PeftModel` around a model, in which only the low-rank factors are trained.
 
-    The update is zero at first, so the logits are the model's.
+    The update is zero at first, so the logits are those of the model.
 
     Args:
-        model: A causal language model; its layers are replaced in place.
+        model: A causal language model. Its layers are replaced in place.
         options: See `LoraOptions`.
-        seed: Draws the factors that do not start as zero.
-        tokens: Whose rows in the embeddings are trained beside them.
+        seed: Seed of the factors that do not start as zero.
+        tokens: Tokens whose embedding rows are also trained.
 
     Raises:
-        ModelError: When the model has no layer of a name among the targets.
+        ModelError: When the model has no layer with the name of a target.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -46,7 +46,7 @@ def apply_lora(model: Any, options: LoraOptions, *, seed: int, tokens: Sequence[
 
 
 def _rows(model: Any, tokens: Sequence[int]) -> dict[str, list[int]]:
-    """Layer to the rows that are trained; peft itself finds a head that is tied to them."""
+    """Returns the trained rows by layer. peft itself finds a head that is tied to them."""
     if not tokens:
         return {}
     layers = [model.get_input_embeddings()]
@@ -60,7 +60,7 @@ def _rows(model: Any, tokens: Sequence[int]) -> dict[str, list[int]]:
 def _check_targets(model: Any, options: LoraOptions) -> None:
     if isinstance(options.targets, str):
         return
-    # gpt2's linear layers are no nn.Linear: any other module with a matrix counts.
+    # gpt2's linear layers are not nn.Linear, so any other module with a matrix counts.
     layers = {
         name.rpartition(".")[2]
         for name, module in model.named_modules()
@@ -77,26 +77,26 @@ def _check_targets(model: Any, options: LoraOptions) -> None:
 
 
 def save_adapter(folder: Path, peft_model: Any) -> None:
-    """Writes the adapter alone into ``adapter/`` of a model folder that exists."""
-    # Saving embeddings would ask the hub whether they changed.
+    """Writes only the adapter into ``adapter/`` of an existing model folder."""
+    # To save embeddings, peft would ask the hub whether they changed.
     peft_model.save_pretrained(folder / ADAPTER, save_embedding_layers=False)
 
 
 def merge_adapter(peft_model: Any) -> Any:
     """Returns the model with the update added to its weights.
 
-    It is added in float32 and stays so: in bfloat16 a small update would be rounded away.
-    `peft_model` is merged in place and must not be trained any further.
+    The update is added in float32, and the result stays in float32: bfloat16 would round a small
+    update away. `peft_model` is merged in place and must not be trained further.
 
     Args:
-        peft_model: What `apply_lora` returned, trained.
+        peft_model: The trained model from `apply_lora`.
     """
     _untie_adapted_head(peft_model.get_base_model())
     return peft_model.float().merge_and_unload()
 
 
 def _untie_adapted_head(model: Any) -> None:
-    """Gives an adapted output head weights of its own, so that merging leaves the embedding."""
+    """Gives an adapted output head its own weights, so that merging leaves the embedding alone."""
     head = model.get_output_embeddings()
     base = getattr(head, "base_layer", None)
     if base is None or not model.config.tie_word_embeddings:

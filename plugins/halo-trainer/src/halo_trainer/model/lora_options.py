@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 
 
 class LoraOptions(BaseModel):
-    """Train low-rank factors beside some linear layers and leave all other weights alone.
+    """Trains low-rank factors of some linear layers. All other weights stay fixed.
 
     References:
         Hu et al. 2021, LoRA: Low-Rank Adaptation of Large Language Models.
@@ -18,26 +18,26 @@ class LoraOptions(BaseModel):
 
     rank: int = Field(16, ge=1, description="Rank of the update of each layer.")
     alpha: float = Field(
-        32.0, gt=0, description="The update is scaled by alpha / rank (Hu et al. 2021, 4.1)."
+        32.0, gt=0, description="The update is scaled by alpha / rank (Hu et al. 2021, sec. 4.1)."
     )
     dropout: float = Field(
-        0.0, ge=0, lt=1, description="Share of the update's inputs that is dropped in training."
+        0.0, ge=0, lt=1, description="Dropout rate of the update's inputs in training."
     )
     targets: Literal["all-linear"] | list[str] = Field(
         "all-linear",
-        description="Names of the layers to adapt, for example [q_proj, v_proj]; "
-        "all-linear takes every linear layer but the output head.",
+        description="Names of the layers to adapt, for example [q_proj, v_proj]. all-linear means "
+        "every linear layer except the output head.",
     )
     train_tokens: Literal["new"] | list[str] | None = Field(
         None,
-        description="Tokens whose rows in the embeddings are trained too: new takes those that the "
-        "model never learned, control tokens of the loss among them; or a list of tokens.",
+        description="Tokens whose embedding rows are also trained. new means all tokens that the "
+        "model has never learned, including the loss's control tokens. Or give a list of tokens.",
     )
 
     @model_serializer(mode="wrap")
     def _without_what_was_added(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         options: dict[str, Any] = handler(self)
-        # Results of before the option was there are found again.
+        # Results from before this option existed are still found.
         if self.train_tokens is None:
             del options["train_tokens"]
         return options

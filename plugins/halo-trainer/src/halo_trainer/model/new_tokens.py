@@ -1,4 +1,4 @@
-"""Tokens whose rows in the embeddings a model never learned, which low-rank factors leave alone."""
+"""Tokens that a model has never learned. Low-rank factors do not train their embedding rows."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from halo_core.errors import ModelError, did_you_mean
 from halo_trainer.encode.examples import EncodedExample
 
 NEAR = 0.05
-"""Distance from the mean row below which a row was only made, as a share of the median distance.
+"""Largest distance of an untrained row from the mean row, as a share of the median distance.
 
-halo gives new tokens the mean of the old rows, and transformers draws them with a thousandth of the
-spread or less around it.
+halo initialises new tokens with the mean of the old rows. transformers draws them around it, with a
+thousandth of the spread or less.
 """
 TINY = 1e-6
-"""Length below which a row is nothing, as a share of the median length."""
+"""Length below which a row counts as zero, as a share of the median length."""
 LOOKED_AT = 500
-"""Examples that are looked through for tokens of theirs."""
+"""Number of examples that are searched for new tokens."""
 SHOWN = 5
-"""Most tokens that a message names."""
+"""Largest number of tokens that a message names."""
 
 
 def tokens_to_train(
@@ -31,17 +31,17 @@ def tokens_to_train(
     tokenizer: Any,
     data: Sequence[EncodedExample],
 ) -> list[int]:
-    """Returns the tokens whose rows are trained beside low-rank factors, in order.
+    """Returns the tokens whose rows are trained along with low-rank factors, in order.
 
     Args:
-        wanted: The option: the new ones, these, or none.
-        model: As it was loaded, with room for all tokens.
-        tokenizer: Names them.
-        data: What is learned from.
+        wanted: The option: all new tokens, a list of tokens, or none.
+        model: The model as it was loaded, with room for all tokens.
+        tokenizer: The tokenizer, which has the names of the tokens.
+        data: The training data.
 
     Raises:
-        ModelError: When the data use a token that is new to the model and that would not be
-            trained, a token is not in the vocabulary, or rows of the model cannot be trained.
+        ModelError: When the data use a new token that would not be trained, a token is not in the
+            vocabulary, or rows of the model cannot be trained.
     """
     new = new_tokens(model, len(tokenizer))
     chosen = _ids(wanted, new, tokenizer)
@@ -82,7 +82,7 @@ def named_ids(tokens: Sequence[str], tokenizer: Any) -> list[int]:
     for token in tokens:
         if token not in vocabulary:
             raise ModelError(
-                f"{token!r} is no token of the model's vocabulary."
+                f"{token!r} is not a token of the model's vocabulary."
                 f"{did_you_mean(token, vocabulary)} Give tokens as the tokenizer spells them",
                 location="lora.train_tokens",
             )
@@ -90,7 +90,7 @@ def named_ids(tokens: Sequence[str], tokenizer: Any) -> list[int]:
 
 
 def _used(data: Sequence[EncodedExample]) -> set[int]:
-    """The tokens of the first examples."""
+    """Returns the tokens of the first examples."""
     ids: set[int] = set()
     for position in range(min(len(data), LOOKED_AT)):
         for completion in data[position].completions:
@@ -100,13 +100,13 @@ def _used(data: Sequence[EncodedExample]) -> set[int]:
 
 @torch.no_grad()
 def new_tokens(model: Any, size: int) -> list[int]:
-    """Returns the tokens whose rows were made and not learned, in the input or the output.
+    """Returns the tokens whose input or output rows were initialised but never learned.
 
-    They are nothing, all but equal to the mean row, or equal to another row.
+    Such a row is zero, almost equal to the mean row, or equal to another row.
 
     Args:
         model: A causal language model of transformers.
-        size: Tokens of its tokenizer; further rows belong to no token.
+        size: Number of tokens of its tokenizer. Further rows belong to no token.
     """
     layers = (model.get_input_embeddings(), model.get_output_embeddings())
     weights = {id(layer.weight): layer.weight for layer in layers if layer is not None}
@@ -123,10 +123,10 @@ def _made(weight: Tensor) -> Iterable[int]:
 
 
 def _equal_to_another(rows: Tensor) -> Iterable[int]:
-    """Rows that are equal to the bit to another one."""
+    """Returns the rows that are exactly equal to another row."""
     generator = torch.Generator().manual_seed(0)
     direction = torch.randn(rows.shape[1], generator=generator).to(rows.device)
-    # Equal rows have equal products with a vector; few others do.
+    # Equal rows have equal products with a vector. Few other rows do.
     order = (rows * direction).sum(1).argsort(stable=True)
     same = (rows[order[1:]] == rows[order[:-1]]).all(1)
     pairs = same.nonzero()[:, 0]

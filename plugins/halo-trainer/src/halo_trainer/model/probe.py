@@ -1,4 +1,4 @@
-"""Finds out whether a model can be trusted with packed sequences, by trying."""
+"""Tests whether a model computes packed sequences correctly."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from halo_trainer.batch.packing import PackedRow, Scored, pack
 from halo_trainer.model.scorer import Route, Scorer, token_logps, use_packed_attention
 
 PROBE_LENGTHS = ((3, 9), (1, 4), (17, 6))
-"""Prompt and completion tokens of the sequences that are tried."""
+"""Prompt and completion tokens of the test sequences."""
 
 RELATIVE_TOLERANCE = 1e-4
-"""Largest difference of a token's log-probability that is rounding, in float32, relative to the
-largest of them plus 1 nat."""
+"""Largest difference of a token's log-probability that counts as rounding, in float32, relative to
+the largest log-probability plus 1 nat."""
 
 
 def make_scorer(
@@ -27,15 +27,15 @@ def make_scorer(
 ) -> Scorer:
     """Returns a scorer that agrees with the model's own logits, token by token.
 
-    Sequences are packed where a probe gives what the model gives for each alone; else they are
-    padded, with a warning. The probe is computed in float32, where a wrong mask cannot hide behind
-    rounding.
+    Sequences are packed if a probe gives the same results as the model for each sequence alone.
+    Otherwise they are padded, with a warning. The probe is computed in float32, so that rounding
+    cannot hide a wrong mask.
 
     Args:
-        model: A causal language model of transformers in float32, in evaluation mode, not wrapped.
-        compute_dtype: What the scorer computes in.
-        max_length: No probe is longer.
-        warn: Told when the sequences will be padded.
+        model: A causal language model of transformers in float32 and evaluation mode, not wrapped.
+        compute_dtype: The dtype in which the scorer computes.
+        max_length: Largest length of a probe.
+        warn: Receives a warning if the sequences will be padded.
 
     Raises:
         ModelError: When the padded path does not agree either, or the model gives no
@@ -79,17 +79,17 @@ def _agrees(model: nn.Module, route: Route, row: PackedRow, expected: Tensor) ->
 
 
 def probe_row(model: Any, max_length: int) -> PackedRow:
-    """Returns the sequences that a model is tried on, packed, on its device.
+    """Returns the packed test sequences of a model, on its device.
 
     Args:
         model: A causal language model of transformers, not wrapped.
-        max_length: None is longer.
+        max_length: Largest length of a sequence.
     """
     return pack(_probes(model, max_length)).to(next(model.parameters()).device)
 
 
 def _alone(model: Any, sequences: list[Scored]) -> Tensor:
-    """The log-probabilities of the sequences by the model itself, one at a time."""
+    """Returns the log-probabilities of the sequences from the model itself, one at a time."""
     device = next(model.parameters()).device
     logps = []
     with torch.no_grad():
@@ -103,7 +103,7 @@ def _alone(model: Any, sequences: list[Scored]) -> Tensor:
 
 
 def _probes(model: Any, max_length: int) -> list[Scored]:
-    """Random sequences, one of them longer than what a token sees, where training has such."""
+    """Returns random sequences. If possible, one is longer than the window that a token sees."""
     config = model.config.get_text_config()
     lengths = list(PROBE_LENGTHS)
     for name in ("sliding_window", "attention_chunk_size"):

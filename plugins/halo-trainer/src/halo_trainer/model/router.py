@@ -1,4 +1,4 @@
-"""How evenly the routers of a mixture of experts deal their tokens out."""
+"""The load balance of the routers of a mixture of experts."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from halo_trainer.batch.micro_batch import Routed
 
 
 def experts_per_token(model: Any) -> int:
-    """Returns how many experts a model's routers choose for a token.
+    """Returns the number of experts that a model's routers choose per token.
 
     Raises:
-        ModelError: When it has no routers, or does not tell what they do.
+        ModelError: When it has no routers, or does not return router logits.
     """
     chosen = chosen_in(model.config, type(model).__name__)
     if "output_router_logits" not in inspect.signature(model.forward).parameters:
@@ -26,11 +26,11 @@ def experts_per_token(model: Any) -> int:
 
 
 def chosen_in(config: Any, name: str) -> int:
-    """Returns how many experts the routers of a configuration choose for a token.
+    """Returns the number of experts per token according to a configuration.
 
     Args:
-        config: A model's.
-        name: What the model is called, for the message.
+        config: A model's configuration.
+        name: Name of the model, for the message.
 
     Raises:
         ModelError: When it has no routers.
@@ -50,16 +50,16 @@ def _without_routers(name: str) -> ModelError:
 
 
 def routed(logits: Sequence[Tensor], real: Tensor | None, *, chosen: int) -> Routed:
-    """Returns what routers did.
+    """Returns router statistics.
 
     Args:
-        logits: Of each layer's router [tokens, experts].
-        real: Which tokens are no padding [tokens] bool; None where all are.
-        chosen: Experts for each token.
+        logits: Logits of each layer's router [tokens, experts].
+        real: Mask of the tokens that are not padding [tokens] bool; None if all are.
+        chosen: Number of experts per token.
 
     References:
-        Fedus, Zoph & Shazeer (2022), Switch Transformers, eq. 5 and 6; with several experts a token
-        and all layers together as in transformers' `load_balancing_loss_func`.
+        Fedus, Zoph & Shazeer (2022), Switch Transformers, eq. 5 and 6. For several experts per
+        token, and all layers together, it follows transformers' `load_balancing_loss_func`.
     """
     rows = [layer if real is None else layer[real] for layer in logits]
     probabilities = torch.cat(rows).float().softmax(dim=-1)
@@ -71,18 +71,18 @@ def routed(logits: Sequence[Tensor], real: Tensor | None, *, chosen: int) -> Rou
 
 
 def balance_loss(chosen: Tensor, probabilities: Tensor, rows: Tensor) -> Tensor:
-    """Returns the load-balancing loss [], at least about the experts per token.
+    """Returns the load-balancing loss []. Its minimum is about the number of experts per token.
 
-    With E experts, f_e how often the expert e was chosen per row, and P_e its mean probability::
+    With E experts, f_e how often expert e was chosen per row, and P_e its mean probability::
 
         loss = E sum_e f_e P_e
 
-    Only P has a gradient. Where every expert gets its share, the loss is the experts per token.
+    Only P has a gradient. If every expert gets its share, the loss is the experts per token.
 
     Args:
-        chosen: As in `Routed` [experts].
-        probabilities: As in `Routed` [experts].
-        rows: As in `Routed` [].
+        chosen: See `Routed` [experts].
+        probabilities: See `Routed` [experts].
+        rows: See `Routed` [].
 
     References:
         Fedus, Zoph & Shazeer (2022), Switch Transformers, eq. 4.

@@ -1,4 +1,4 @@
-"""The one module through which all computation of a model goes, to log-probabilities."""
+"""The module that computes log-probabilities, the only one through which a model computes."""
 
 from __future__ import annotations
 
@@ -23,23 +23,21 @@ Route = Literal["packed", "padded"]
 class Scorer(nn.Module):
     """A language model as a function from packed sequences to token log-probabilities.
 
-    Nothing outside touches a parameter or a submodule, so that whatever wraps it (DDP) or is
-    inside (tied heads, adapters, models that transform their logits) just works. Only completion
-    positions reach the output head.
+    Nothing outside uses a parameter or a submodule. So wrappers (DDP) and models of every kind
+    (with tied heads, adapters, or transformed logits) work. Only completion positions reach the
+    output head.
 
     Args:
         model: A causal language model of transformers, or a peft model around one.
-        route: ``packed`` computes no padding, and needs `attention.NAME` as the model's
-            attention; ``padded`` works for every model.
-        compute_dtype: What matrix products are computed in, by autocast where the weights are
-            float32.
+        route: ``packed`` computes no padding, and needs `attention.NAME` as the model's attention.
+            ``padded`` works for every model.
+        compute_dtype: The dtype of matrix products, through autocast if the weights are float32.
 
     Attributes:
-        wanted: The heads beside the model's own; see `add_heads`.
-        heads: Their layers.
-        experts: How many experts the routers choose for a token, where it is to tell what they do;
-            else None.
-        scores_tokens: Whether the log-probabilities of tokens are wanted; without them only the
+        wanted: The heads in addition to the model's own; see `add_heads`.
+        heads: The layers of these heads.
+        experts: Number of experts per token, if router statistics are needed; otherwise None.
+        scores_tokens: Whether the log-probabilities of tokens are needed. Without them, only the
             states at the ends of sequences reach the output head.
     """
 
@@ -54,21 +52,21 @@ class Scorer(nn.Module):
         self.experts: int | None = None
 
     def add_heads(self, wanted: Sequence[Head], heads: nn.ModuleDict, *, tokens: bool) -> None:
-        """Puts heads beside the model's own.
+        """Adds heads to the model's own.
 
         Args:
-            wanted: What they are.
-            heads: Their layers by name.
-            tokens: Whether log-probabilities of tokens are wanted too.
+            wanted: Descriptions of the heads.
+            heads: Layers of the heads by name.
+            tokens: Whether log-probabilities of tokens are also needed.
         """
         self.wanted = tuple(wanted)
         self.heads = heads
         self.scores_tokens = tokens
 
     def forward(self, row: PackedRow) -> Scores:
-        """Returns the log-probability of each completion token of a row, and what the heads give.
+        """Returns the log-probability of each completion token of a row, and the head outputs.
 
-        A head that looks at ends gives nothing for a row without `ends`.
+        A head that reads ends returns nothing for a row without `ends`.
         """
         logits = self._packed_logits if self.route == "packed" else self._padded_logits
         device = row.input_ids.device.type
@@ -85,7 +83,7 @@ class Scorer(nn.Module):
         states = self._at(captured[0], row, places)
         parts = {"end": states[-row.sequences :]} if ends else {}
         if not tokens:
-            # Nothing of the output head, but so that every weight has a gradient.
+            # Zero, but it gives every weight of the output head a gradient.
             values = self._head_values(parts, scores.float().sum() * 0)
             return Scores(scores.new_zeros(len(row.targets), dtype=torch.float32), values, done)
         parts["tokens"] = states[: len(row.targets)]
@@ -112,7 +110,7 @@ class Scorer(nn.Module):
 
     @property
     def _asked(self) -> dict[str, bool]:
-        """What the model is asked for beside its logits."""
+        """Extra arguments of the model, for outputs other than logits."""
         return {} if self.experts is None else {"output_router_logits": True}
 
     def _packed_logits(
@@ -133,7 +131,7 @@ class Scorer(nn.Module):
 
     @staticmethod
     def _padded(row: PackedRow) -> tuple[Tensor, Tensor]:
-        """The sequences right-padded, and which tokens are theirs, each [B, longest]."""
+        """Returns the right-padded sequences, and which tokens are real, each [B, longest]."""
         sequence, position = row.sequence_ids, row.position_ids
         ids = row.input_ids.new_zeros(int(sequence[-1]) + 1, int(position.max()) + 1)
         ids[sequence, position] = row.input_ids
@@ -144,10 +142,10 @@ class Scorer(nn.Module):
     def _padded_logits(
         self, row: PackedRow, places: Tensor
     ) -> tuple[Tensor, Sequence[Tensor] | None]:
-        """Returns the same from right-padded sequences; causality keeps the padding out."""
+        """Returns the same from right-padded sequences. Causality keeps the padding out."""
         ids, mask = self._padded(row)
         position = row.position_ids
-        # Models keep the same positions of all sequences, so from the first that any of them needs.
+        # Models keep the same positions of all sequences, so this is the first one that any needs.
         first = int(position[places].min())
         positions = torch.arange(first, ids.shape[1], device=ids.device)
         output = self.model(
@@ -160,7 +158,7 @@ class Scorer(nn.Module):
         return self._at(output.logits, row, places), self._router_logits(output)
 
     def _at(self, values: Tensor, row: PackedRow, places: Tensor) -> Tensor:
-        """What stands at these places, of what the model gave for a row [places, ...]."""
+        """Returns the values at these places of a row, from the model's output [places, ...]."""
         if self.route == "packed":
             return values[0]
         position = row.position_ids[places]
@@ -168,7 +166,7 @@ class Scorer(nn.Module):
 
 
 def _places(row: PackedRow, *, tokens: bool, ends: bool) -> Tensor:
-    """The positions of a row that reach the output head."""
+    """Returns the positions of a row that reach the output head."""
     if not ends or row.ends is None:
         return row.scored
     return torch.cat([row.scored, row.ends]) if tokens else row.ends
@@ -176,7 +174,7 @@ def _places(row: PackedRow, *, tokens: bool, ends: bool) -> Tensor:
 
 @contextmanager
 def _states(model: Any, wanted: Sequence[Head]) -> Iterator[list[Tensor]]:
-    """Yields a list that gets what reaches the output head: the last hidden states."""
+    """Yields a list that receives the last hidden states, which reach the output head."""
     captured: list[Tensor] = []
     if not wanted:
         yield captured
@@ -191,7 +189,7 @@ def _states(model: Any, wanted: Sequence[Head]) -> Iterator[list[Tensor]]:
 
 @contextmanager
 def without_dropout(module: nn.Module) -> Iterator[None]:
-    """Computes without dropout, whatever a module did before and does afterwards."""
+    """Disables dropout inside the context, and restores the module's mode afterwards."""
     was_training = module.training
     module.eval()
     try:
@@ -201,7 +199,7 @@ def without_dropout(module: nn.Module) -> Iterator[None]:
 
 
 def use_packed_attention(model: Any) -> bool:
-    """Returns whether a model took the packed attention; False where it cannot."""
+    """Returns whether a model accepted the packed attention."""
     attention.register()
     try:
         model.set_attn_implementation(attention.NAME)
@@ -232,7 +230,7 @@ class _TokenLogps(torch.autograd.Function):
 def token_logps(logits: Tensor, targets: Tensor) -> Tensor:
     """Returns log softmax(logits)[targets], in nats and float32 [N].
 
-    The gradient's only array of the size of the logits is the gradient itself.
+    The only array as large as the logits in the backward pass is the gradient itself.
 
     Args:
         logits: Scores of the whole vocabulary, in any floating-point type [N, V].

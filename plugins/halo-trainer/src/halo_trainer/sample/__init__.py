@@ -1,1 +1,1 @@
-"""The stage `sample`: a model's answers to prompts."""
+"""The stage `sample`: a model's completions of prompts."""

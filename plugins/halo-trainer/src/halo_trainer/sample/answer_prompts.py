@@ -1,4 +1,4 @@
-"""How a model's answers come about: prompts to token ids, to batches, to samples on disk."""
+"""How a model's completions are made: prompts to token ids, to batches, to samples on disk."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ from halo_trainer.sample.sample_file import SampleFile
 from halo_trainer.sample.select_prompts import SamplePrompt, select_prompts
 
 LONGEST = 2048
-"""Tokens of prompt and completion when neither the options nor the model say less."""
+"""Largest number of tokens of prompt and completion, if no option or model has a smaller limit."""
 
 
 @dataclass(frozen=True)
 class SampleRecipe:
-    """What sampling is asked to do, as plain values.
+    """The task of a sampling stage, as plain values.
 
     Attributes:
-        n: Most distinct prompts; None for all.
-        choice: How a token is chosen.
-        max_new_tokens: Most tokens of a completion; None for the default.
-        max_prompt_length: Most tokens of a prompt; None for the default.
-        batch_size: Prompts answered at a time.
+        n: Largest number of distinct prompts; None for all.
+        choice: How the next token is chosen.
+        max_new_tokens: Largest number of tokens of a completion; None for the default.
+        max_prompt_length: Largest number of tokens of a prompt; None for the default.
+        batch_size: Number of prompts per batch.
         template: Chat template; None for the tokenizer's own.
-        chat: How rows become text.
-        precision: What weights are held and computed in.
-        device: Where to compute.
+        chat: Options for converting rows to text.
+        precision: Precision of weights and computation.
+        device: The device to compute on.
     """
 
     n: int | None
@@ -67,7 +67,7 @@ class SampleRecipe:
 
 def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
     """Answers the prompts and writes ``samples.jsonl``; see `Sample.run`."""
-    with context.stop.at_once("the samples that were kept before are; the same command goes on"):
+    with context.stop.at_once("the samples kept before remain; the same command goes on"):
         prompts = select_prompts(context.data["prompts"], recipe.n, context.seed)
         source = context.models["from"]
         tokenizer = load_tokenizer(source, recipe.template)
@@ -78,7 +78,7 @@ def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
         )
         chat = Chat(tokenizer, read_notes(source), recipe.chat)
         if asks_for_date(tokenizer):
-            context.warn(f"the chat template asks for the date and is told {chat.options.date}")
+            context.warn(f"the chat template asks for the date and gets {chat.options.date}")
         encoded = chat.encoded(prompts, max_prompt_length, context.warn)
         prompts = [prompt for prompt in prompts if prompt.id in encoded]
         batches = length_batches(prompts, encoded, recipe.batch_size)
@@ -106,15 +106,15 @@ def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
 
 
 class Chat:
-    """A tokenizer with its template, as the model that is sampled was trained with.
+    """A tokenizer with its template, as used in the training of the sampled model.
 
     Args:
-        tokenizer: With the chat template inside.
-        notes: What the model says of itself.
-        asked: What the stage's options say of rows.
+        tokenizer: A tokenizer with the chat template.
+        notes: The model's notes.
+        asked: The stage's options for rows.
 
     Attributes:
-        options: What holds of rows.
+        options: The options for rows, completed from the model's notes.
     """
 
     def __init__(self, tokenizer: Any, notes: ModelNotes, asked: ChatOptions) -> None:
@@ -128,12 +128,12 @@ class Chat:
     def encoded(
         self, prompts: Sequence[SamplePrompt], limit: int, warn: Callable[[str], None]
     ) -> dict[str, EncodedPrompt]:
-        """Returns the token ids of prompts, with the control token that the model knows.
+        """Returns the token ids of prompts, with the control token of the model, if any.
 
-        Prompts that the template cannot write are left out where the options say so.
+        Prompts that the template cannot write are left out if the options say so.
 
         Raises:
-            DataError: When the template cannot write a prompt, or none is left.
+            DataError: When the template cannot write a prompt, or no prompt is left.
         """
         encoder = ChatEncoder(self._format, limit - (self._suffix is not None))
         encoded = encoder.prompts({prompt.id: _conversation(prompt) for prompt in prompts})
@@ -158,7 +158,7 @@ class Chat:
     def records(
         self, batch: Sequence[SamplePrompt], answers: Sequence[Generated]
     ) -> list[SampleLine]:
-        """Returns the samples of a batch as lines of their file."""
+        """Returns the samples of a batch as records of their file."""
         tokeniser = self._format.tokeniser
         targets = [prompt.target.text if prompt.target else None for prompt in batch]
         lengths = map(len, tokeniser.encode([target or "" for target in targets]))
@@ -184,8 +184,8 @@ class Chat:
         return lines
 
     def _content(self, prompt: SamplePrompt, ids: Sequence[int]) -> str:
-        """Returns a completion as the content of a message, without what the template adds."""
-        # Control tokens stay visible: they show that a model runs on as the user.
+        """Returns a completion as the content of a message, without the template's additions."""
+        # Control tokens stay visible: they show if a model continues as the user.
         text: str = self._tokenizer.decode(ids, skip_special_tokens=False)
         return self._format.content(_conversation(prompt), text)
 
@@ -197,18 +197,18 @@ def _conversation(prompt: SamplePrompt) -> Conversation:
 def sample_lengths(
     max_prompt_length: int | None, max_new_tokens: int | None, context: int | None
 ) -> tuple[int, int]:
-    """Returns the most tokens of a prompt and of a completion.
+    """Returns the largest number of tokens of a prompt and of a completion.
 
-    A prompt gets half of what there is, as in training, or what `max_new_tokens` leaves of it if
-    that is less; a completion gets what the prompt leaves.
+    A prompt gets half of the total, as in training, or the rest after `max_new_tokens` if that is
+    less. A completion gets the rest.
 
     Args:
-        max_prompt_length: The option.
-        max_new_tokens: The option.
-        context: Tokens that the model can take, where it says so.
+        max_prompt_length: The option `max_prompt_length`.
+        max_new_tokens: The option `max_new_tokens`.
+        context: Number of tokens that the model can take, if known.
 
     Raises:
-        UserError: When both together are longer than the model can take.
+        UserError: When both together are longer than the model's context.
     """
     longest = min(LONGEST, context or LONGEST)
     prompt = max_prompt_length or min(longest // 2, (context or LONGEST) - (max_new_tokens or 1))
@@ -227,7 +227,7 @@ def length_batches(
 ) -> list[list[SamplePrompt]]:
     """Returns batches of prompts of similar length, longest first.
 
-    So little padding is computed, and too large a batch fails at once.
+    This keeps padding small, and a batch that is too large fails at once.
     """
     ordered = sorted(prompts, key=lambda prompt: (-len(encoded[prompt.id].ids), prompt.id))
     return [ordered[start : start + size] for start in range(0, len(ordered), size)]

@@ -1,4 +1,4 @@
-"""Answers of a model to a batch of prompts, token by token, and the choice of the next token."""
+"""A model's completions of a batch of prompts, token by token, and the choice of the next token."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from halo_trainer.sample.logit_watch import LogitWatch
 
 @dataclass(frozen=True)
 class Choice:
-    """How a token is chosen from a distribution.
+    """How the next token is chosen from a distribution.
 
     Attributes:
-        temperature: Divides the logits; 0 takes the most probable token.
+        temperature: Divisor of the logits. 0 takes the most probable token.
         top_p: Keeps the fewest most probable tokens whose probabilities reach this sum, (0, 1].
-        top_k: Keeps this many most probable tokens; 0 keeps all.
+        top_k: Keeps this many most probable tokens. 0 keeps all.
 
-    Of tokens that are equally probable those first in the vocabulary are kept.
+    If tokens are equally probable, the first ones in the vocabulary are kept.
     """
 
     temperature: float = 1.0
@@ -35,11 +35,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class Generated:
-    """A completion that a model made.
+    """A completion from a model.
 
     Attributes:
-        token_ids: Without the token that ended it.
-        finish: ``stop`` when the model ended it, ``length`` when it was cut off.
+        token_ids: The token ids, without the token that ended the completion.
+        finish: ``stop`` if the model ended it, ``length`` if it was cut off.
     """
 
     token_ids: list[int]
@@ -48,16 +48,16 @@ class Generated:
 
 @dataclass(frozen=True)
 class Sampler:
-    """A model with all that decides what it answers to a prompt.
+    """A model with everything that determines its completion of a prompt.
 
     Attributes:
         model: A transformers causal language model.
         ends: Ids of the tokens that end a completion.
-        choice: How a token is chosen.
+        choice: How the next token is chosen.
         max_new_tokens: Length at which a completion is cut off.
-        seed: Decides the numbers that tokens are drawn with.
-        stopped: Whether to give up, asked after every token.
-        together: Whether prompts of a batch are computed together; else one after the other.
+        seed: Seed of the random numbers that tokens are drawn with.
+        stopped: Whether to stop early. It is called after every token.
+        together: Whether the prompts of a batch are computed together, or one after the other.
     """
 
     model: Any
@@ -69,7 +69,7 @@ class Sampler:
     together: bool = True
 
     def batch(self, prompts: Sequence[tuple[str, Sequence[int]]]) -> list[Generated] | None:
-        """Returns a completion of each prompt; None when it was given up.
+        """Returns a completion of each prompt, or None if it stopped early.
 
         Args:
             prompts: Prompt id and token ids of each.
@@ -129,21 +129,22 @@ def go_on(
     choose_next: Callable[[Tensor, int], Tensor],
     stopped: Callable[[], bool | Tensor] = lambda: False,
 ) -> Tensor:
-    """Returns what a model writes behind left-padded prompts [prompts, tokens].
+    """Returns the tokens that a model writes after left-padded prompts [prompts, tokens].
 
     Args:
         model: A transformers causal language model.
-        prompts: Token ids of each.
-        ends: Ids of the tokens that end a completion; the first one fills what is behind an end.
-        max_new_tokens: Most tokens of a completion.
-        choose_next: From logits [prompts, vocabulary] and position of the completion to the next
-            token of each prompt [prompts].
-        stopped: Whether to give up, asked after every token; may be told on the device [].
+        prompts: Token ids of each prompt.
+        ends: Ids of the tokens that end a completion. The first one fills positions after an end.
+        max_new_tokens: Largest number of tokens of a completion.
+        choose_next: Takes logits [prompts, vocabulary] and the position in the completion, and
+            returns the next token of each prompt [prompts].
+        stopped: Whether to stop early. It is called after every token, and may return a tensor on
+            the device [].
     """
     from transformers import GenerationConfig
 
     tokens, mask = _left_padded(prompts, ends[0])
-    # What the model's folder says of sampling must not mix with our options.
+    # Sampling settings in the model's folder must not mix with the stage's options.
     model.generation_config = GenerationConfig()
     config = GenerationConfig(
         max_new_tokens=max_new_tokens,
@@ -165,7 +166,7 @@ def go_on(
 
 
 class _Chosen:
-    """Leaves only the chosen token possible, so that greedy generation takes it."""
+    """Leaves only the chosen token possible, so that greedy decoding takes it."""
 
     def __init__(self, choose_next: Callable[[Tensor, int], Tensor], prompt_length: int) -> None:
         self._choose_next = choose_next
@@ -178,7 +179,7 @@ class _Chosen:
 
 
 class _Stopped:
-    """Ends all sequences when asked to."""
+    """Ends all sequences when the stage is asked to stop."""
 
     def __init__(self, stopped: Callable[[], bool | Tensor]) -> None:
         self._stopped = stopped
@@ -200,27 +201,27 @@ def _left_padded(prompts: Sequence[Sequence[int]], padding: int) -> tuple[Tensor
 
 
 def uniforms(seed: int, prompt_id: str, count: int) -> npt.NDArray[np.float64]:
-    """Returns one number in [0, 1) per position of a completion [count].
+    """Returns one random number in [0, 1) per position of a completion [count].
 
-    The number at a position depends on the seed, the prompt and the position, and on nothing
-    else: not on `count`, the batch or the order of prompts.
+    The number at a position depends only on the seed, the prompt and the position. It does not
+    depend on `count`, the batch or the order of prompts.
     """
     stream = hashlib.shake_256(f"{seed}/{prompt_id}".encode()).digest(8 * count)
     bits = np.frombuffer(stream, dtype="<u8") >> np.uint64(12)
-    # 52 bits: a float64 sum times the largest of them is less than the sum.
+    # With 52 bits, a float64 sum times the largest number is less than the sum.
     return np.ldexp(bits.astype(np.float64), -52)
 
 
 def choose(logits: Tensor, numbers: Tensor, choice: Choice) -> Tensor:
-    """Returns the token where each row's cumulative distribution passes its number.
+    """Returns the token at which each row's cumulative distribution exceeds its random number.
 
-    Tokens are taken in the order of the vocabulary, so that two that are almost equally probable
-    cannot change places between batches.
+    Tokens are taken in the order of the vocabulary. So two tokens that are almost equally probable
+    cannot swap places between batches.
 
     Args:
         logits: Scores of the next token [B, V].
-        numbers: In [0, 1), float64 [B].
-        choice: Temperature, top-p and top-k; top-k comes first.
+        numbers: Random numbers in [0, 1), float64 [B].
+        choice: Temperature, top-p and top-k. Top-k is applied before top-p.
 
     Returns:
         Token ids [B].
@@ -230,7 +231,7 @@ def choose(logits: Tensor, numbers: Tensor, choice: Choice) -> Tensor:
     """
     if choice.temperature == 0:
         return logits.argmax(-1)
-    # In float64: sums over a large vocabulary would pass a number by rounding alone.
+    # In float64: in float32, rounding alone could push sums over a large vocabulary past a number.
     scaled = logits.double() / choice.temperature
     if 0 < choice.top_k < scaled.shape[-1]:
         largest = scaled.topk(choice.top_k).values
@@ -244,7 +245,7 @@ def choose(logits: Tensor, numbers: Tensor, choice: Choice) -> Tensor:
 
 
 def _nucleus(probabilities: Tensor, top_p: float) -> Tensor:
-    """Returns probabilities with all set to 0 but the fewest whose sum reaches `top_p`."""
+    """Returns probabilities with zeros except for the fewest tokens whose sum reaches `top_p`."""
     ordered = probabilities.sort(-1, descending=True).values
     mass_before = ordered.cumsum(-1) - ordered
     counts = (mass_before < top_p).sum(-1, keepdim=True)
@@ -252,12 +253,12 @@ def _nucleus(probabilities: Tensor, top_p: float) -> Tensor:
 
 
 def _first(values: Tensor, ordered: Tensor, counts: int | Tensor) -> Tensor:
-    """Which are the `counts` largest of each row; of equal ones the first [B, V] bool.
+    """Returns which are the `counts` largest of each row, the first among equals [B, V] bool.
 
     Args:
-        values: In the order of the vocabulary [B, V].
-        ordered: At least `counts` of them, the largest first [B, >= counts].
-        counts: At least 1 [] or [B, 1].
+        values: Values in the order of the vocabulary [B, V].
+        ordered: At least `counts` of the values, the largest first [B, >= counts].
+        counts: Number of values to keep, at least 1 [] or [B, 1].
     """
     places = torch.as_tensor(counts, device=values.device).expand(len(values), 1) - 1
     least = ordered.gather(-1, places)

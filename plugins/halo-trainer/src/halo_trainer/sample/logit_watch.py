@@ -1,4 +1,4 @@
-"""Whether the logits that tokens are drawn from are a distribution, told without waiting."""
+"""Checks without waiting that the logits that tokens are drawn from form a distribution."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class BadLogits:
     """Logits from which no token can be drawn.
 
     Attributes:
-        row: Of the batch, from 0.
-        position: Of the completion, from 0.
-        what: What they are, in words.
+        row: Row of the batch, from 0.
+        position: Position in the completion, from 0.
+        what: Description of the values.
     """
 
     row: int
@@ -25,16 +25,16 @@ class BadLogits:
 
 
 class LogitWatch:
-    """Remembers, on the device, where the logits of a batch were first no distribution.
+    """Records, on the device, where the logits of a batch first were not a distribution.
 
-    They are none where one is NaN or +inf, or where all are -inf: their largest then is that. What
-    comes behind the end of a completion does not count. Nothing waits for the device before
-    `first`.
+    They are not a distribution if one is NaN or +inf, or if all are -inf. The largest logit then
+    has this value. Logits after the end of a completion do not count. Only `first` waits for the
+    device.
 
     Args:
-        rows: Prompts of the batch.
+        rows: Number of prompts in the batch.
         ends: Ids of the tokens that end a completion.
-        device: Where the logits are.
+        device: Device of the logits.
     """
 
     def __init__(self, rows: int, ends: Sequence[int], device: torch.device) -> None:
@@ -44,11 +44,11 @@ class LogitWatch:
         self._largest = torch.zeros(rows, device=device)
 
     def see(self, logits: Tensor, position: int) -> Tensor:
-        """Returns logits that a token can be drawn from: equal ones in rows that have none [B, V].
+        """Returns logits that a token can be drawn from. Bad rows get equal logits [B, V].
 
         Args:
             logits: Scores of the next token [B, V].
-            position: Of the completion, from 0.
+            position: Position in the completion, from 0.
         """
         largest = logits.amax(-1).float()
         bad = ~largest.isfinite()
@@ -58,15 +58,15 @@ class LogitWatch:
         return logits.masked_fill(bad[:, None], 0)
 
     def drew(self, tokens: Tensor) -> None:
-        """Takes in what was drawn from the logits that were seen last [B]."""
+        """Records the tokens that were drawn from the last logits [B]."""
         self._ended = self._ended | (tokens[:, None] == self._ends).any(-1)
 
     def any(self) -> Tensor:
-        """Returns whether there were such logits, on the device []."""
+        """Returns whether there were bad logits, on the device []."""
         return (self._position >= 0).any()
 
     def first(self) -> BadLogits | None:
-        """Returns the earliest of them, of the first row that has them there; waits."""
+        """Returns the earliest bad logits, of the first such row. It waits for the device."""
         positions, largest = self._position.tolist(), self._largest.tolist()
         bad = [(position, row) for row, position in enumerate(positions) if position >= 0]
         if not bad:

@@ -1,4 +1,4 @@
-"""Finds what would end sampling later, by trying it on what is there before it begins."""
+"""Finds mistakes that would end sampling later, by trying it with the available inputs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from halo_trainer.sample.select_prompts import select_prompts
 
 
 def sampling_mistakes(recipe: SampleRecipe, inputs: Inputs) -> list[tuple[str, str]]:
-    """Returns (option, message) for what cannot be sampled so.
+    """Returns (option, message) pairs for what cannot be sampled with these options.
 
     Args:
-        recipe: What the options ask for.
-        inputs: What is there.
+        recipe: The task.
+        inputs: The available inputs.
     """
     found = Findings()
     if inputs.begins:
@@ -49,11 +49,11 @@ def _try_prompts(recipe: SampleRecipe, model: Ahead, inputs: Inputs, found: Find
 
 
 def view_prompts(recipe: SampleRecipe, inputs: Inputs) -> list[TokenView]:
-    """Returns prompts as the model sees them; none where the model is not here.
+    """Returns prompts as the model sees them; none if the model is not available.
 
     Args:
-        recipe: What the options ask for.
-        inputs: What is there.
+        recipe: The task.
+        inputs: The available inputs.
 
     Raises:
         UserError: When the model or a prompt cannot be used.

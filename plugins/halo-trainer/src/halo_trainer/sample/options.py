@@ -1,4 +1,4 @@
-"""The stage `sample`: what it is asked to do. How it does it is in `answer_prompts`."""
+"""The options of the stage `sample`. `answer_prompts` does the work."""
 
 from __future__ import annotations
 
@@ -18,92 +18,93 @@ if TYPE_CHECKING:
 
 
 class Sample(Stage):
-    """Lets a model answer prompts; the completions are the stage's output."""
+    """Samples a model's completions of prompts."""
 
     produces: ClassVar[Product] = "samples"
 
     from_: Annotated[StartRef | None, Default("previous")] = Field(
         default=None,
         alias="from",
-        description="The model to sample: a stage's id, or `model`. The preceding train stage "
-        "when left out, else the model of the spec.",
+        description="The model to sample: a stage's id, or `model`. If left out, the preceding "
+        "train stage, or the spec's model if there is none.",
     )
-    prompts: TestRef = Field(description="The set whose prompts are answered.")
+    prompts: TestRef = Field(description="The data set whose prompts are answered.")
     n: int | None = Field(
         default=None,
         ge=1,
-        description="How many distinct prompts, drawn with the run's seed; all when left out.",
+        description="Number of distinct prompts, drawn with the run's seed. All if left out.",
     )
     temperature: float = Field(
-        default=1.0, ge=0, description="Divides the logits; 0 takes the most probable token."
+        default=1.0, ge=0, description="Divisor of the logits. 0 takes the most probable token."
     )
     top_p: float = Field(
         default=0.95,
         gt=0,
         le=1,
-        description="Draw from the fewest tokens whose probabilities reach this sum (the report's "
-        "0.95), of equally probable ones from the first in the vocabulary; 1 draws from all.",
+        description="Draw from the fewest tokens whose probabilities reach this sum (0.95 in the "
+        "report). Of equally probable tokens, the first in the vocabulary are taken. 1 draws from "
+        "all tokens.",
     )
     top_k: int = Field(
         default=0,
         ge=0,
-        description="Draw from this many most probable tokens, of equally probable ones from the "
-        "first in the vocabulary; 0 draws from all.",
+        description="Draw from this many most probable tokens. Of equally probable tokens, the "
+        "first in the vocabulary are taken. 0 draws from all tokens.",
     )
     max_new_tokens: int | None = Field(
         default=None,
         ge=1,
-        description="Tokens at which a completion is cut off; when left out what "
-        "max_prompt_length leaves of 2048, or of what the model can take if that is less.",
+        description="Number of tokens at which a completion is cut off. If left out, it is 2048 or "
+        "the model's context, whichever is less, minus max_prompt_length.",
     )
     max_prompt_length: int | None = Field(
         default=None,
         ge=1,
-        description="Most tokens of the prompt; when left out 1024, or half of what the model can "
-        "take if that is less, as in training.",
+        description="Largest number of tokens of the prompt. If left out, it is 1024 or half of "
+        "the model's context, whichever is less, as in training.",
     )
     batch_size: int = Field(
         default=32,
         ge=1,
-        description="Prompts answered at a time. It can change samples by rounding, so it is "
-        "part of what the samples are stored under.",
+        description="Number of prompts per batch. Rounding can make samples depend on it, so it is "
+        "part of the key under which the samples are stored.",
     )
     template: str | None = Field(
         default=None,
-        description="Chat template: tulu or Jinja; the tokenizer's own when left out.",
+        description="Chat template: tulu or Jinja source. If left out, the tokenizer's own.",
     )
     template_date: Annotated[str | None, AfterValidator(date_or_none), Added()] = Field(
         default=None,
-        description="The date that a chat template is told when it asks for today's, as in "
-        "2025-01-01; when left out what the model was trained with, else 2025-01-01.",
+        description="The date that a chat template gets when it asks for today's date, such as "
+        "2025-01-01. If left out, the date that the model was trained with, or else 2025-01-01.",
     )
     content_tokens: Annotated[list[str] | None, Added()] = Field(
         default=None,
-        description="Added tokens that content may hold, beside those that are neither special nor "
-        "marks of turns; with a minus in front, that it may not. When left out what the model was "
-        "trained with.",
+        description="Added tokens that content may contain, in addition to those that are neither "
+        "special nor turn marks. A minus in front means that content may not contain the token. If "
+        "left out, the tokens that the model was trained with.",
     )
     pretemplated: Annotated[bool, Added()] = Field(
         default=False,
-        description="Whether a chat template was applied to prompts and completions beforehand: "
-        "they are then tokenised as they stand.",
+        description="Whether a chat template has already been applied to prompts and completions. "
+        "They are then tokenised unchanged.",
     )
     template_mismatch: Annotated[Literal["error", "drop"], Added()] = Field(
         default="error",
-        description="What becomes of a row that the template cannot write: an error, or it is "
-        "dropped and counted.",
+        description="Treatment of a row that the template cannot write: stop with an error, or "
+        "drop and count it.",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
-        description="Of weights and computation; auto is bfloat16 on a GPU that has it, else "
-        "float32.",
+        description="Precision of weights and computation. auto is bfloat16 on a GPU that supports "
+        "it, otherwise float32.",
     )
     device: Annotated[Literal["auto", "cpu", "cuda"], Execution()] = Field(
-        default="auto", description="Where to compute; auto is a GPU where there is one."
+        default="auto", description="Device to compute on. auto is a GPU if there is one."
     )
 
     def mistakes(self) -> Sequence[tuple[str, str]]:
-        """Returns options that have no effect when the most probable token is taken."""
+        """Returns options without effect if the most probable token is always taken."""
         if self.temperature == 0:
             return self._idle("temperature is 0", ("top_p", "top_k"))
         return self._idle("top_k is 1", ("temperature", "top_p")) if self.top_k == 1 else []
@@ -122,18 +123,18 @@ class Sample(Stage):
         return view_prompts(self._recipe(), inputs)
 
     def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
-        """Returns what of the options does not suit the model and the prompts."""
+        """Returns options that do not fit the model or the prompts."""
         from halo_trainer.sample.look_ahead import sampling_mistakes
 
         return sampling_mistakes(self._recipe(), inputs)
 
     def run(self, context: StageContext) -> StageResult:
-        """Answers the prompts, or goes on behind the last whole batch.
+        """Answers the prompts, or continues after the last complete batch.
 
         Raises:
             UserError: When the data have no prompts, or the model cannot be used.
             NotFiniteError: When no token can be drawn from the model's logits.
-            Interrupted: When asked to stop; the whole batches are kept.
+            Interrupted: When asked to stop. Complete batches are kept.
         """
         from halo_trainer.sample.answer_prompts import sample
 

@@ -1,4 +1,4 @@
-"""Finds out whether a model can be trusted with left-padded batches, by trying."""
+"""Tests whether a model computes left-padded batches correctly."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from halo_models.batch_probe import difference, in_float32, probe_ids
 from halo_trainer.sample.generate import go_on
 
 PROMPT_LENGTHS = (3, 17, 2, 8)
-"""Tokens of the prompts that are tried."""
+"""Lengths of the test prompts, in tokens."""
 
 NEW_TOKENS = 6
-"""Tokens behind each, so that what is kept of earlier tokens is tried, too."""
+"""Number of tokens after each prompt, so that the cache of earlier tokens is tested too."""
 
 _REFUSED = (TypeError, ValueError, RuntimeError, IndexError)
 
@@ -31,24 +31,24 @@ def answers_together(
     max_new_tokens: int,
     warn: Callable[[str], None],
 ) -> bool:
-    """Returns whether left-padded prompts in a batch get the logits that each gets alone.
+    """Returns whether left-padded prompts in a batch get the same logits as each prompt alone.
 
-    Prompts of unequal length are continued with tokens that are given, together and one by one,
-    and the logits of every new token are compared with those of the model for the whole sequence,
-    which is what training computes. All in float32, where an error cannot hide behind rounding.
+    Prompts of different lengths are continued with fixed tokens, together and one by one. The
+    logits of every new token are compared with the model's logits for the whole sequence, as in
+    training. This is done in float32, so that rounding cannot hide an error.
 
     A model whose logits are not finite cannot be compared. Its prompts are answered one at a
-    time, and sampling names the one whose logits are not finite.
+    time, and sampling reports the prompt whose logits are not finite.
 
     Args:
         model: A causal language model of transformers, in evaluation mode.
-        ends: As for `Sampler`.
-        max_prompt_length: No prompt of the probe is longer.
-        max_new_tokens: No completion of the probe is longer.
-        warn: Told when prompts will be answered one at a time.
+        ends: See `Sampler`.
+        max_prompt_length: Largest length of a prompt of the probe.
+        max_new_tokens: Largest length of a completion of the probe.
+        warn: Receives a warning if prompts will be answered one at a time.
 
     Raises:
-        ModelError: When a prompt alone does not get them either.
+        ModelError: When the logits of a single prompt are wrong too.
     """
     new_tokens = min(NEW_TOKENS, max_new_tokens)
     lengths = [min(n, max_prompt_length) for n in _lengths(model.config)]
@@ -76,12 +76,12 @@ def answers_together(
 
 @dataclass(frozen=True)
 class _Gaps:
-    """How far logits are from those of one pass, relative to the largest.
+    """Differences of logits from those of one pass, relative to the largest.
 
     Attributes:
-        together: Of prompts in a batch.
-        alone: Of prompts one by one; None where the batch has the right ones.
-        rounding: What may be.
+        together: Difference for prompts in a batch.
+        alone: Difference for prompts one by one; None if the batch is right.
+        rounding: Largest difference that counts as rounding.
     """
 
     together: float
@@ -91,7 +91,7 @@ class _Gaps:
 
 @dataclass(frozen=True)
 class _Probe:
-    """Prompts, and the tokens that are given behind each [prompts, tokens]."""
+    """Prompts, and the fixed tokens after each [prompts, tokens]."""
 
     model: Any
     prompts: Sequence[Sequence[int]]
@@ -99,8 +99,8 @@ class _Probe:
     ends: Sequence[int]
 
     def gaps(self, rounding: float) -> _Gaps | None:
-        """Returns the gaps; None where the logits are not finite."""
-        # First, since a model may keep a state of its own.
+        """Returns the gaps, or None if the logits are not finite."""
+        # This is first, because a model may keep a state.
         expected = torch.stack(list(map(self._whole, self.prompts, self.forced)))
         if not expected.amax(-1).isfinite().all():
             return None
@@ -113,14 +113,14 @@ class _Probe:
         """Returns the logits of the new tokens from one pass over all [tokens, vocabulary]."""
         tokens = torch.cat([torch.tensor(prompt), forced]).to(self.model.device)
         keep = len(forced) + 1
-        # Else a long prompt has logits for each of its tokens, which no one looks at.
+        # Otherwise a long prompt would have logits for each of its tokens, which are not needed.
         few = "logits_to_keep" in inspect.signature(self.model.forward).parameters
         options = {"logits_to_keep": keep} if few else {}
         logits: Tensor = self.model(input_ids=tokens[None], use_cache=False, **options).logits[0]
         return logits[-keep:-1].float()
 
     def _generated(self, prompts: Sequence[Sequence[int]], forced: Tensor) -> Tensor:
-        """Returns the logits of the new tokens as sampling sees them [prompts, tokens, V]."""
+        """Returns the logits of the new tokens as in sampling [prompts, tokens, V]."""
         seen: list[Tensor] = []
 
         def take(scores: Tensor, position: int) -> Tensor:
@@ -137,7 +137,7 @@ class _Probe:
 
 
 def _lengths(config: Any) -> list[int]:
-    """Returns the lengths to try, one of them longer than what a token sees, where that is less."""
+    """Returns the lengths to test. If possible, one is longer than the window of a token."""
     text = config.get_text_config()
     windows = [getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size")]
     longest = max(PROMPT_LENGTHS)
@@ -156,5 +156,5 @@ def _gap(logits: Callable[[], Tensor], expected: Tensor) -> float:
 
 def _words(gap: float, rounding: float) -> str:
     if gap == float("inf"):
-        return "it fails, or gives no numbers"
+        return "it fails, or the logits are not numbers"
     return f"the difference is {gap:.2g} of the largest, where {rounding:g} would be rounding"

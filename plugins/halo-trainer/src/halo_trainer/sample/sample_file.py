@@ -1,4 +1,4 @@
-"""Samples on disk: whole batches as they come, then all of them in order."""
+"""Samples on disk: complete batches as they finish, then all samples in order."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from halo_core.workspace.records import PARTIAL_SAMPLES, SAMPLES, SampleLine
 
 
 class SampleFile:
-    """The samples of a stage that is going on, in ``samples.partial.jsonl``.
+    """The samples of a running stage, in ``samples.partial.jsonl``.
 
     Args:
         folder: The stage's folder.
-        batches: The prompt ids of each batch, in the order in which they are sampled.
+        batches: The prompt ids of each batch, in sampling order.
 
     Raises:
         DataError: When a sample of an earlier call cannot be read.
@@ -29,7 +29,7 @@ class SampleFile:
         self._resume()
 
     def _resume(self) -> None:
-        """Takes over the whole batches of an earlier call and drops what is behind them."""
+        """Reads the complete batches of an earlier call and drops the rest."""
         if not self._partial.exists():
             return
         lines = PARTIAL_SAMPLES.read(self._partial)
@@ -48,7 +48,7 @@ class SampleFile:
         self.batches_done += 1
 
     def finish(self, order: Sequence[str]) -> Path:
-        """Returns ``samples.jsonl``, written whole, in the order of the prompt ids."""
+        """Writes ``samples.jsonl`` in the order of the prompt ids, and returns its path."""
         by_prompt = {sample["prompt_id"]: sample for sample in self.samples}
         path = self._folder / SAMPLES.name
         SAMPLES.write(path, (by_prompt[id_] for id_ in order))

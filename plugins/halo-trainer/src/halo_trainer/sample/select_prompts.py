@@ -1,4 +1,4 @@
-"""Which prompts of a data set are sampled, and what people answered to them."""
+"""Selects the prompts of a data set to sample, and the people's answers to them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from halo_models.conversation import Tools
 
 @dataclass(frozen=True)
 class SamplePrompt:
-    """A prompt to be answered.
+    """A prompt to answer.
 
     Attributes:
-        id: Names the prompt.
-        prompt: Its messages.
+        id: Id of the prompt.
+        prompt: The messages of the prompt.
         target: The demonstrated, chosen, best scored or first desirable completion of it in the
-            data; None where there is none, or it has no text.
-        tools: What the assistant may call, as JSON schemas; None for nothing.
+            data; None if there is none, or it has no text.
+        tools: JSON schemas of the functions that the assistant may call; None if there are none.
     """
 
     id: str
@@ -35,7 +35,7 @@ class SamplePrompt:
 def select_prompts(data: DataSet, n: int | None, seed: int) -> list[SamplePrompt]:
     """Returns the first `n` distinct prompts of a data set, in an order drawn from the seed.
 
-    The order does not depend on the rows' order, and a larger `n` adds to a smaller one.
+    The order does not depend on the order of the rows, and a larger `n` only adds prompts.
 
     Raises:
         DataError: When the data are raw text, which has no prompts.
@@ -64,9 +64,9 @@ def _order(seed: int, prompt_id: str) -> bytes:
 
 
 def target_of(row: Mapping[str, Any], feedback: Feedback) -> Completion | None:
-    """Returns the completion of a row that a model's answer may be compared with.
+    """Returns the completion of a row for comparison with a model's answer.
 
-    One without text, such as calls of tools alone, is none.
+    A completion without text, such as only tool calls, does not count.
     """
     said = _best(row, feedback)
     return said if said is not None and said.text.strip() else None

@@ -1,1 +1,1 @@
-"""The stage `scratch`: a small new model with a tokenizer of its own."""
+"""The stage `scratch`: a small new model with its own tokenizer."""

@@ -1,4 +1,4 @@
-"""How many weights a new model will have, from its configuration alone; no torch."""
+"""The number of weights of a new model, from its configuration alone. It needs no torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def llama_parameters(config: Mapping[str, Any], vocab_size: int) -> int | None:
-    """Returns the weights of a Llama, or None where the configuration leaves its size open.
+    """Returns the number of weights of a Llama, or None if the configuration leaves it open.
 
     >>> sizes = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1}
     >>> llama_parameters(sizes | {"num_attention_heads": 2, "tie_word_embeddings": True}, 10)

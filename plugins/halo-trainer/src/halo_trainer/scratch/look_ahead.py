@@ -1,4 +1,4 @@
-"""Finds out whether a model can be made, and sketches it for the stages behind."""
+"""Checks whether a model can be made, and writes a sketch of it for later stages."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from halo_models.templates import use_template
 from halo_trainer.scratch.make import make_config, train_tokenizer, unmakeable
 
 SKETCHED_VOCABULARY = 1024
-"""Most tokens of the tokenizer of a sketch."""
+"""Largest number of tokens of a sketch's tokenizer."""
 
 
 def scratch_mistakes(
     inputs: Inputs, options: Mapping[str, Any], vocab_size: int, template: str | None
 ) -> list[tuple[str, str]]:
-    """Returns (option, message) for what no model can be made of; writes the sketch of the model.
+    """Returns (option, message) pairs for mistakes in a model's options; writes its sketch.
 
     Args:
-        inputs: What is there.
+        inputs: The available inputs.
         options: Fields of the configuration class, and its `model_type`.
-        vocab_size: Most tokens of the tokenizer.
+        vocab_size: Largest number of tokens of the tokenizer.
         template: Chat template; None for the default.
     """
     rows = inputs.data.get("data")

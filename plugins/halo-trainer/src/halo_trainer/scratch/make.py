@@ -1,4 +1,4 @@
-"""A new model of a configuration, and a tokenizer trained on texts."""
+"""Makes a new model from a configuration, with a tokenizer trained on texts."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from halo_models.save import save_model_folder
 from halo_models.templates import use_template
 
 _ROPE = ("rope_theta", "rope_scaling", "partial_rotary_factor", "rotary_pct", "rotary_emb_base")
-"""Older names for parts of `rope_parameters`, which transformers still takes."""
+"""Older names for parts of `rope_parameters`, which transformers still accepts."""
 
 
 END = "<|endoftext|>"
-"""Ends a text or a completion, and stands before a text."""
+"""The token that ends a text or a completion, and comes before a text."""
 
 MARKS = ("<|user|>", "<|assistant|>", "<|system|>")
-"""The control marks of TULU 2, one token each; visible when a completion is decoded."""
+"""The control marks of TULU 2, one token each. They are visible when a completion is decoded."""
 
 BYTES = 256
 SMALLEST = BYTES + 1 + len(MARKS)
-"""A vocabulary holds all bytes, the end and the marks."""
+"""Smallest vocabulary: all bytes, the end token and the marks."""
 
 
 def make_folder(
@@ -44,19 +44,19 @@ def make_folder(
     dtype: Literal["float32", "bfloat16"],
     seed: int,
 ) -> StageResult:
-    """Writes a new model with a tokenizer of its own, and returns their sizes.
+    """Writes a new model with its own tokenizer, and returns their sizes.
 
     Args:
-        folder: Where to.
-        data: What the tokenizer is trained on.
+        folder: The folder to write.
+        data: The data set that the tokenizer is trained on.
         options: Fields of the configuration class, and its `model_type`.
-        vocab_size: Most tokens of the tokenizer.
+        vocab_size: Largest number of tokens of the tokenizer.
         template: Chat template; None for the default.
-        dtype: What the weights are saved in.
-        seed: What the weights are drawn with.
+        dtype: The dtype in which the weights are saved.
+        seed: Seed of the weights.
 
     Raises:
-        ModelError: When no such model can be made.
+        ModelError: When such a model cannot be made.
     """
     tokenizer = train_tokenizer(data, vocab_size)
     use_template(tokenizer, template)
@@ -72,11 +72,11 @@ def make_folder(
 
 
 def make_config(options: Mapping[str, Any], tokenizer: Any) -> Any:
-    """Returns the transformers configuration that options describe, fitted to a tokenizer.
+    """Returns the transformers configuration for these options, fitted to a tokenizer.
 
     Args:
         options: Fields of the configuration class, and its `model_type` (``llama``).
-        tokenizer: Gives the size of the vocabulary and the special tokens.
+        tokenizer: A tokenizer, for the size of the vocabulary and the special tokens.
 
     Raises:
         ModelError: When there is no such model type, a key is unknown (transformers would ignore
@@ -118,7 +118,7 @@ def draw_model(config: Any, *, seed: int, dtype: torch.dtype) -> Any:
     """Returns a causal language model whose weights depend only on the seed and the configuration.
 
     Raises:
-        ModelError: When the numbers of the configuration do not go together.
+        ModelError: When the numbers of the configuration are inconsistent.
     """
     from transformers import AutoModelForCausalLM
 
@@ -131,28 +131,27 @@ def draw_model(config: Any, *, seed: int, dtype: torch.dtype) -> Any:
 
 
 def unmakeable(config: Any, error: Exception) -> ModelError:
-    """Returns what people are told of a configuration that no model can be made of."""
+    """Returns an error for people about a configuration that no model can be made from."""
     said = " ".join(str(error).split())
-    if isinstance(error, KeyError):  # An activation, say: the text is the name alone.
-        said = f"there is nothing called {said}"
-    return ModelError(f"no {config.model_type} can be made of it: {said}", location="config")
+    if isinstance(error, KeyError):  # Such as an activation. The error's text is only the name.
+        said = f"no such name: {said}"
+    return ModelError(f"no {config.model_type} can be made from it: {said}", location="config")
 
 
 def train_tokenizer(data: DataSet | None, vocab_size: int) -> Any:
     """Returns a transformers tokenizer of at most `vocab_size` tokens, without a chat template.
 
-    The same rows in the same order give the same tokenizer. It is smaller than `vocab_size` where
-    the rows hold too few different words.
+    The same rows in the same order give the same tokenizer. It has fewer than `vocab_size` tokens
+    if the rows contain too few different words.
 
     Args:
-        data: Rows of any kind; all their texts are used: those of messages, with the thoughts and
-            calls of tools beside them, and of the tools that prompts offer. Without any, a token
-            is a byte.
-        vocab_size: Tokens, `SMALLEST` or more.
+        data: Rows of any kind. All their texts are used: messages, with their thoughts and tool
+            calls, and the tools that prompts offer. Without data, each token is a byte.
+        vocab_size: Largest number of tokens, `SMALLEST` or more.
 
     References:
         Sennrich et al. 2016, Neural Machine Translation of Rare Words with Subword Units;
-        Radford et al. 2019 for the bytes.
+        Radford et al. 2019 for byte-level BPE.
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -167,14 +166,14 @@ def train_tokenizer(data: DataSet | None, vocab_size: int) -> Any:
         show_progress=False,
     )
     backend.train_from_iterator([] if data is None else texts(data), trainer)
-    # Not special: a decoder that skips special tokens would hide that a model runs on as the user.
+    # Not special: a decoder that skips special tokens would hide if a model continues as the user.
     backend.add_tokens([AddedToken(mark, special=False, normalized=False) for mark in MARKS])
-    # No padding token: torch leaves the embedding of one untrained, and here it would be the end.
+    # No padding token: torch leaves its embedding untrained, and here it would be the end token.
     return PreTrainedTokenizerFast(tokenizer_object=backend, bos_token=END, eos_token=END)
 
 
 def texts(data: DataSet) -> Iterator[str]:
-    """Yields the texts of all rows, cut where they hold a control mark."""
+    """Yields the texts of all rows, cut at control marks."""
     control = re.compile("|".join(map(re.escape, (END, *MARKS))))
     for row in data:
         for text in _row_texts(row, data.feedback):
@@ -197,10 +196,10 @@ def _row_texts(row: Mapping[str, Any], feedback: Feedback) -> Iterator[str]:
 
 
 def _texts_in(value: Any) -> Iterator[str]:
-    """Yields the texts of a JSON value: thoughts as they are, and what calls of tools hold.
+    """Yields the texts in a JSON value: thoughts unchanged, and the contents of tool calls.
 
-    Templates write arguments and tools as JSON, some of them a call as a whole: both are here, the
-    names and the texts within them.
+    Templates write arguments and tools as JSON, and some write a whole call as JSON. So this yields
+    the names and the texts inside both.
     """
     match value:
         case str():

@@ -20,26 +20,27 @@ class Scratch(Stage):
     produces: ClassVar[Product] = "model"
 
     config: dict[str, Any] = Field(
-        description="A transformers configuration: model_type (llama when left out) and its "
-        "fields, such as hidden_size, intermediate_size, num_hidden_layers, num_attention_heads "
-        "and max_position_embeddings. What is left out is as in transformers, which is large."
+        description="A transformers configuration: model_type (default llama) and its fields, such "
+        "as hidden_size, intermediate_size, num_hidden_layers, num_attention_heads and "
+        "max_position_embeddings. For fields left out, the defaults of transformers apply; they "
+        "are large.",
     )
-    data: LearnRef = Field(description="The set whose texts the tokenizer is trained on.")
+    data: LearnRef = Field(description="The data set whose texts the tokenizer is trained on.")
     vocab_size: int = Field(
         8192,
         ge=260,
         le=1_000_000,
-        description="Tokens of the vocabulary, bytes and marks included.",
+        description="Number of tokens in the vocabulary, including bytes and marks.",
     )
     template: str | None = Field(
-        None, description="Chat template: Jinja source, or tulu, which is the default."
+        None, description="Chat template: Jinja source, or tulu (the default)."
     )
     dtype: Literal["float32", "bfloat16"] = Field(
-        "float32", description="In which the weights are saved."
+        "float32", description="Precision in which the weights are saved."
     )
 
     def mistakes(self) -> Sequence[tuple[str, str]]:
-        """Returns keys of the configuration that the tokenizer decides."""
+        """Returns mistakes about keys of the configuration that the tokenizer determines."""
         mistakes = [
             (
                 "config",
@@ -57,11 +58,11 @@ class Scratch(Stage):
         return mistakes
 
     def forecast(self, known: Known) -> Forecast:
-        """Returns the weights of the new model, where its configuration is a Llama's."""
+        """Returns the number of weights of the new model, if its configuration is a Llama's."""
         return Forecast(weights=llama_parameters(self.config, self.vocab_size))
 
     def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
-        """Returns what of the configuration no model can be made of, and sketches the model."""
+        """Returns mistakes in the configuration, and writes a sketch of the model."""
         from halo_trainer.scratch.look_ahead import scratch_mistakes
 
         return scratch_mistakes(inputs, self.config, self.vocab_size, self.template)

@@ -1,9 +1,9 @@
-"""Checkpoints: all that is needed to go on as if nothing had happened, without pickle.
+"""Checkpoints: everything needed to continue exactly, without pickle.
 
 A checkpoint is a folder ``checkpoints/step-00000200`` with the trained weights, the optimiser's
-state, `state.json` and, where it changes in training, the reference. The data position, the batch
-plan and all chance are functions of the seed and the step, so that the step is all there is to keep
-of them. It is no model: it holds only what is trained, without a configuration or a tokenizer.
+state, `state.json` and, if it changes in training, the reference. The data position, the batch plan
+and all random numbers are functions of the seed and the step, so only the step is stored for them.
+It is not a model: it has only trained weights, without a configuration or a tokenizer.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ _OPTIMIZER = "optimizer.safetensors"
 _STATE = "state.json"
 _PREFIX = "step-"
 _READ_ME = """\
-# Internal: states of a training, no models
+# Internal: states of a training, not models
 
-`halo run` goes on from the latest of these folders when it was interrupted. A folder holds the
-weights that are trained, the optimiser's state and `state.json`: the step, and `score`, the loss on
-the first set of `evaluate` where it was measured at this step. There is no configuration and no
+If `halo run` was interrupted, it continues from the latest of these folders. A folder contains the
+trained weights, the optimiser's state and `state.json`: the step, and `score`, the loss on the
+first set of `evaluate` if it was measured at this step. It contains no configuration and no
 tokenizer.
 
-The model is in `../model`, when the stage is done. With `export: best` it is that of the step with
-the lowest score, else that of the last step.
+When the stage is done, the model is in `../model`. With `export: best` it is that of the step with
+the lowest score, otherwise that of the last step.
 """
 
 
 @dataclass
 class TrainState:
-    """Where a training stands, beside weights and optimiser.
+    """The progress of a training, apart from weights and optimiser.
 
     Attributes:
-        step: Optimiser steps done.
-        tokens: Tokens computed so far.
-        estimator: What the reference point's estimator wants back.
+        step: Number of optimiser steps done.
+        tokens: Number of tokens computed so far.
+        estimator: State of the reference point's estimator.
         window: Sums of metrics since they were last logged, over all processes.
-        first_loss: What was logged first.
+        first_loss: The first logged loss.
         last: The latest value of each curve.
-        score: Loss on the first evaluation set at this step; None where it was not measured.
+        score: Loss on the first evaluation set at this step; None if it was not measured.
     """
 
     step: int = 0
@@ -70,7 +70,7 @@ class Checkpoints:
     """The checkpoints of a training.
 
     Attributes:
-        folder: Where they are.
+        folder: The folder of the checkpoints.
         keep_last: Number of the latest ones to keep, at least 1.
         keep_best: Number of those with the lowest scores to keep.
     """
@@ -86,10 +86,10 @@ class Checkpoints:
         optimizer: torch.optim.Optimizer,
         reference: RefreshedReference | None = None,
     ) -> Path:
-        """Writes a checkpoint, removes those that are not to be kept, and returns its folder.
+        """Writes a checkpoint, removes checkpoints that are not kept, and returns its folder.
 
         Raises:
-            DiskError: When there is no room for it; those that are there are whole.
+            DiskError: When there is no room for it. The existing checkpoints stay complete.
         """
         folder = self._path(state.step)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -109,11 +109,11 @@ class Checkpoints:
         return folder
 
     def yet_to_write(self, to_come: int, *, measured: bool) -> int:
-        """Returns how many more checkpoints there will be at a time than now.
+        """Returns the largest increase of the number of checkpoints at any time.
 
         Args:
-            to_come: How many are still to be written.
-            measured: Whether any has a score, so that the best are kept too.
+            to_come: Number of checkpoints that are still to be written.
+            measured: Whether any has a score, so that the best are also kept.
         """
         kept = self.keep_last + (self.keep_best if measured else 0)
         return new_checkpoints(there=len(self.scores()), to_come=to_come, kept=kept)
@@ -131,7 +131,7 @@ class Checkpoints:
         optimizer: torch.optim.Optimizer,
         reference: RefreshedReference | None = None,
     ) -> TrainState:
-        """Puts the latest checkpoint back where it came from; returns a new state if none."""
+        """Restores the latest checkpoint, and returns its state; a new state if there is none."""
         steps = sorted(self.scores())
         if not steps:
             return TrainState()
@@ -143,14 +143,14 @@ class Checkpoints:
         return self.state_of(steps[-1])
 
     def restore_weights(self, step: int, parameters: Named) -> None:
-        """Puts the weights of a checkpoint back, and nothing else of it."""
+        """Restores only the weights of a checkpoint."""
         weights = load_file(self._path(step) / _WEIGHTS)
         with torch.no_grad():
             for name, parameter in parameters:
                 parameter.copy_(weights[name])
 
     def state_of(self, step: int) -> TrainState:
-        """Returns where the training stood at a checkpoint."""
+        """Returns the state of the training at a checkpoint."""
         state = TrainState(**json.loads((self._path(step) / _STATE).read_text()))
         state.window = {name: (pair[0], pair[1]) for name, pair in state.window.items()}
         return state
@@ -161,7 +161,7 @@ class Checkpoints:
         return {_step(path.parent): json.loads(path.read_text())["score"] for path in states}
 
     def best(self) -> tuple[int, float] | None:
-        """Returns the step with the lowest score, the earlier of equal ones, and that score."""
+        """Returns the step with the lowest score (the earliest if equal), and that score."""
         scored = [(score, step) for step, score in self.scores().items() if score is not None]
         if not scored:
             return None
@@ -184,10 +184,10 @@ def _step(folder: Path) -> int:
 
 
 def steps_to_keep(scores: Mapping[int, float | None], keep_last: int, keep_best: int) -> set[int]:
-    """Returns which checkpoints to keep: the latest, and those with the lowest scores.
+    """Returns which checkpoints to keep: the latest ones, and those with the lowest scores.
 
     Args:
-        scores: Step to score; of equal scores the earlier is better.
+        scores: Scores by step. Of equal scores the earlier one is better.
         keep_last: Number of the latest ones.
         keep_best: Number of the best ones.
 

@@ -1,4 +1,4 @@
-"""How many bytes a training writes: a checkpoint, the model, and all that is still to come."""
+"""Bytes that a training writes: a checkpoint, the model, and everything still to come."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ def checkpoint_bytes(
     optimizer: torch.optim.Optimizer,
     reference: RefreshedReference | None,
 ) -> int:
-    """Returns the bytes of a checkpoint; the optimiser's state is known behind its first step."""
+    """Returns the bytes of a checkpoint. The optimiser's state is known after its first step."""
     own = _bytes(parameter for _, parameter in parameters)
     state = _bytes(state_tensors(optimizer, parameters).values())
     return own + state + (0 if reference is None else reference.size)
 
 
 def model_bytes(policy: Scorer) -> int:
-    """Returns the bytes of the model that is exported, its heads and an adapter among them."""
+    """Returns the bytes of the exported model, including its heads and an adapter."""
     return _bytes([*policy.model.parameters(), *policy.heads.parameters()])
 
 
 def new_checkpoints(*, there: int, to_come: int, kept: int) -> int:
-    """Returns by how many checkpoints the folder grows at most; old ones go behind a new one.
+    """Returns the largest increase of checkpoints. Old ones are removed after a new one.
 
     Args:
-        there: Those in the folder.
-        to_come: Those that are still to be written.
-        kept: Most that are kept for long.
+        there: Number of checkpoints in the folder.
+        to_come: Number of checkpoints that are still to be written.
+        kept: Largest number of checkpoints that are kept.
 
     >>> new_checkpoints(there=0, to_come=9, kept=2), new_checkpoints(there=2, to_come=9, kept=2)
     (3, 1)

@@ -1,4 +1,4 @@
-"""The loss on sets that are not learned from, as exact sums over all their examples."""
+"""The loss on evaluation sets, as exact sums over all their examples."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def evaluate_set(
     seed: int,
     state: Mapping[str, float],
 ) -> dict[str, float]:
-    """Returns the metrics of a set, by their names in training without ``train/``.
+    """Returns the metrics of a set, under their names in training without ``train/``.
 
-    The set is gone through in its order, `batch_size` examples for each reference point, with the
-    same pairs every time.
+    The set is evaluated in its order, with `batch_size` examples per reference point and the same
+    pairs every time.
 
     Args:
         objective: The models and the loss.
-        estimator: Gives the reference points; None where the loss needs none.
+        estimator: Estimates the reference points; None if the loss needs none.
         data: The set.
-        batch_size: Examples for each reference point, as in training.
-        seed: The run's, which draws the pairs.
-        state: What the estimator gave last in training, where it is left as it is.
+        batch_size: Number of examples per reference point, as in training.
+        seed: Seed of the run, used for the pairs.
+        state: The estimator's latest state in training. It is not changed.
 
     Raises:
         NotFiniteError: When the loss, the reference point or a metric is not finite.

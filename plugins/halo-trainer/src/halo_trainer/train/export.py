@@ -1,4 +1,4 @@
-"""What a training leaves: the model as a plain transformers folder, and the numbers it reports."""
+"""The results of a training: the model as a plain transformers folder, and the numbers."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from halo_trainer.train.load_models import LoadedModel
 
 
 def export_policy(policy: Scorer, start: LoadedModel, folder: Path, *, adapted: bool) -> None:
-    """Writes the policy; with LoRA the merged weights, and the adapter inside.
+    """Writes the policy. With LoRA, it writes the merged weights with the adapter inside.
 
-    A model with one linear head at the ends of completions becomes a sequence classifier; other
-    heads lie beside the model.
+    A model with one linear head at the ends of completions becomes a sequence classifier. Other
+    heads are written next to the model.
 
     Args:
-        policy: A trained one, which is not to be trained any further.
-        start: What it was made of: its tokenizer, and how it attended before.
-        folder: Where to; written beside and renamed.
+        policy: A trained policy, which must not be trained further.
+        start: The model that training started from, for its tokenizer and its attention.
+        folder: The folder to write. It is written next to the target and then renamed.
         adapted: Whether low-rank factors were trained.
 
     Raises:
@@ -42,11 +42,11 @@ def export_policy(policy: Scorer, start: LoadedModel, folder: Path, *, adapted: 
     """
     model: Any = policy.model
     base = model.get_base_model() if adapted else model
-    # Nobody else knows the attention of packed rows.
+    # Other programs do not know the attention of packed rows.
     base.set_attn_implementation(start.attention)
     with whole_folder(folder) as partial:
         if adapted:
-            # Before merging, which takes the adapter apart.
+            # This must be before merging, which takes the adapter apart.
             save_adapter(partial, model)
             base = merge_adapter(model)
             if (bad := look_over(base.named_parameters()).bad) is not None:
@@ -77,13 +77,13 @@ def becomes_classifier(wanted: Sequence[Head]) -> bool:
 
 @dataclass(frozen=True)
 class Exported:
-    """Which step's weights become the model, and what is known of it.
+    """The step whose weights become the model, and what is known about it.
 
     Attributes:
         step: The step.
-        wanted: What was asked for.
-        evaluated: What was measured at the step, by curve.
-        best: The step with the lowest loss, and that loss; None where none was measured.
+        wanted: The option `export`.
+        evaluated: Measurements at this step, by curve.
+        best: The step with the lowest loss, and that loss; None if none was measured.
     """
 
     step: int
@@ -98,9 +98,9 @@ def pick_exported(
     """Returns which step's weights become the model.
 
     Args:
-        checkpoints: Those that are kept, the best among them.
-        state: Where the training ended.
-        wanted: The last step, or the one with the lowest loss among those measured.
+        checkpoints: The kept checkpoints, including the best.
+        state: The state at the end of training.
+        wanted: The last step, or the one with the lowest measured loss.
     """
     best = checkpoints.best()
     source = state
@@ -113,18 +113,18 @@ def pick_exported(
 def training_result(
     state: TrainState, exported: Exported, plan: BatchPlan, remark: str
 ) -> StageResult:
-    """Returns the last value of each curve by a short name, and a sentence on the loss.
+    """Returns the last value of each curve under a short name, and a sentence on the loss.
 
-    What was measured is that of the step that became the model.
+    Evaluation results are those of the step that became the model.
 
     Args:
-        state: Where the training ended.
-        exported: Which step became the model.
-        plan: Which examples made which global batch.
-        remark: What the loss says of the data.
+        state: The state at the end of training.
+        exported: The step that became the model.
+        plan: The plan of the global batches.
+        remark: The loss's remark on the data.
     """
     examples = plan.examples_seen(state.step)
-    # No loss is logged where no example had a weight: then nothing was learned, and it is 0.
+    # If no example has a weight, no loss is logged: nothing was learned, and the loss is 0.
     last = state.last.get("train/loss", 0.0)
     first = last if state.first_loss is None else state.first_loss
     curves = {**state.last, **exported.evaluated}

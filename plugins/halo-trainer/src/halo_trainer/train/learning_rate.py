@@ -11,12 +11,12 @@ Schedule = Literal["constant", "linear", "cosine"]
 
 @dataclass(frozen=True)
 class LearningRate:
-    """What the options say of the learning rate.
+    """The options of the learning rate.
 
     Attributes:
         peak: The rate after warm-up, above 0.
         warmup_steps: Steps over which the rate rises linearly, 0 or more.
-        schedule: What follows warm-up.
+        schedule: The course of the rate after warm-up.
     """
 
     peak: float
@@ -39,16 +39,16 @@ def learning_rate(
 ) -> float:
     """Returns the learning rate of a step.
 
-    Warm-up rises linearly and reaches `peak` at step `warmup_steps`. The first step after it is
-    at `peak` too, and the falling schedules would reach 0 one step after the last, so that every
-    step moves the weights.
+    Warm-up rises linearly and reaches `peak` at step `warmup_steps`. The next step is at `peak`
+    too. The falling schedules would reach 0 one step after the last one, so every step moves the
+    weights.
 
     Args:
         step: 1 to `total_steps`.
         peak: The rate after warm-up, above 0.
         warmup_steps: 0 or more.
         total_steps: Steps of the whole training.
-        schedule: What follows warm-up.
+        schedule: The course of the rate after warm-up.
 
     >>> rates = [
     ...     learning_rate(s, peak=1.0, warmup_steps=2, total_steps=6, schedule="linear")

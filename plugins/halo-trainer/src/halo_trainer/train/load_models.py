@@ -33,11 +33,11 @@ class LoadedModel:
     """The model that a training starts from, with room for the loss's control tokens.
 
     Attributes:
-        model: In float32, in evaluation mode.
-        tokenizer: With the stage's template, and with the control tokens.
-        notes: What the model will say of how it wants to be asked.
-        chat: How rows become text.
-        attention: The attention that it had when it was loaded.
+        model: The model, in float32 and in evaluation mode.
+        tokenizer: Its tokenizer, with the stage's template and the control tokens.
+        notes: The notes of the trained model.
+        chat: Options for converting rows to text.
+        attention: The attention that the model had when it was loaded.
     """
 
     model: Any
@@ -53,10 +53,10 @@ def load_start(
     """Returns the model to start from.
 
     Args:
-        source: Where it is.
-        loss: Whose control tokens it gets room for.
-        recipe: Its chat template, and how rows become text.
-        device: Where to.
+        source: The folder or hub id of the model.
+        loss: The loss, whose control tokens are added.
+        recipe: The recipe, for the chat template and the options for rows.
+        device: Device of the model.
 
     Raises:
         ModelError: When it cannot be loaded.
@@ -71,13 +71,13 @@ def load_start(
 def told_of(
     tokenizer: Any, source: ModelInput, loss: Loss, asked: ChatOptions
 ) -> tuple[ModelNotes, ChatOptions]:
-    """Returns what a model will say of itself when it is trained, and how rows become text.
+    """Returns the notes of the trained model, and the options for converting rows to text.
 
     Args:
-        tokenizer: The model's, with the stage's template; gets the loss's control tokens.
-        source: Where the model is.
+        tokenizer: The model's tokenizer with the stage's template. The control tokens are added.
+        source: The folder or hub id of the model.
         loss: The loss.
-        asked: What the stage's options say of rows.
+        asked: The stage's options for rows.
 
     Raises:
         ModelError: When a control token already means something else.
@@ -102,24 +102,24 @@ def make_policy(
     seed: int,
     warn: Callable[[str], None],
 ) -> Scorer:
-    """Returns the policy, probed as it was loaded, then made trainable.
+    """Returns the policy. It is probed as it was loaded, and then made trainable.
 
     Args:
-        start: The model to start from; changed in place.
-        loss: Whose heads it gets.
-        recipe: What of it is trained.
-        tokens: Whose rows are trained beside low-rank factors.
-        max_length: Most tokens of a sequence.
-        seed: What heads and adapters start from.
-        warn: Told when the model cannot take packed sequences.
+        start: The model to start from, changed in place.
+        loss: The loss, whose heads are added.
+        recipe: The recipe, which says what is trained.
+        tokens: Tokens whose rows are trained along with low-rank factors.
+        max_length: Largest number of tokens of a sequence.
+        seed: Seed of heads and adapters.
+        warn: Receives a warning if the model does not support packed sequences.
 
     Raises:
-        ModelError: When the model does not agree with itself.
+        ModelError: When the model's results are inconsistent.
     """
     model = start.model
     compute = pick_dtype(recipe.precision, model.device)
     scorer = make_scorer(model, compute_dtype=compute, max_length=max_length, warn=warn)
-    # Only now, as the probe compares with the numbers of the model as it was loaded.
+    # This must be after the probe, which compares with the results of the model as loaded.
     heads = heads_of(loss)
     if taken := [head.name for head in heads if hasattr(nn.ModuleDict, head.name)]:
         raise plugin_error(loss, "heads", f"gave the name {taken[0]!r}, which torch uses itself")
@@ -146,23 +146,23 @@ def load_reference(
     seed: int,
     warn: Callable[[str], None],
 ) -> Scorer:
-    """Returns the reference, probed in float32, then frozen.
+    """Returns the reference. It is probed in float32, and then frozen.
 
-    One that is to take in the policy's weights gets adapters where the policy has some, and keeps
+    A reference that will take in the policy's weights gets adapters like the policy's, and keeps
     its dtype; see `RefreshedReference`.
 
     Args:
-        source: Where it is.
+        source: The folder or hub id of the reference.
         start: The model that is trained.
-        recipe: How the models are held.
-        updated: Whether it is to take in the policy's weights.
-        tokens: Whose rows the policy's adapters hold.
-        max_length: Most tokens of a sequence.
-        seed: What adapters start from.
-        warn: Told when the model cannot take packed sequences.
+        recipe: The recipe, which says how the models are held.
+        updated: Whether the reference will take in the policy's weights.
+        tokens: Tokens whose rows are in the policy's adapters.
+        max_length: Largest number of tokens of a sequence.
+        seed: Seed of adapters.
+        warn: Receives a warning if the model does not support packed sequences.
 
     Raises:
-        ModelError: When it does not agree with itself, or has another vocabulary.
+        ModelError: When its results are inconsistent, or it has a different vocabulary.
     """
     check_vocabulary(start.tokenizer, start.notes, source)
     device = start.model.device
@@ -179,17 +179,17 @@ def load_reference(
 
 
 def check_vocabulary(tokenizer: Any, notes: ModelNotes, reference: ModelInput) -> None:
-    """Checks that the ids of policy and reference, which are compared by token, mean the same.
+    """Checks that token ids mean the same for policy and reference, which are compared by token.
 
-    Control tokens end prompts and are not compared, so the reference need not know them.
+    Control tokens end prompts and are not compared, so the reference need not have them.
 
     Args:
-        tokenizer: The policy's.
-        notes: What the policy says of itself.
-        reference: Where the reference is.
+        tokenizer: The policy's tokenizer.
+        notes: The policy's notes.
+        reference: The folder or hub id of the reference.
 
     Raises:
-        ModelError: When they do not.
+        ModelError: When token ids do not mean the same.
     """
     theirs = load_tokenizer(reference, None).get_vocab()
     ours = tokenizer.get_vocab()
@@ -206,14 +206,14 @@ def check_vocabulary(tokenizer: Any, notes: ModelNotes, reference: ModelInput) -
 
 
 def set_dropout(model: nn.Module, rate: float) -> None:
-    """Sets every dropout rate of a model: its dropout layers, and the rates its layers keep.
+    """Sets every dropout rate of a model: in its dropout layers, and as attributes of its layers.
 
     Args:
-        model: Changed in place.
-        rate: From 0 (off) to below 1.
+        model: The model, changed in place.
+        rate: Dropout rate, from 0 (off) to below 1.
 
     Raises:
-        ModelError: When it is above 0, and the model drops nothing out anywhere.
+        ModelError: When the rate is above 0, and the model has no dropout.
     """
     places = 0
     for module in model.modules():
@@ -226,7 +226,7 @@ def set_dropout(model: nn.Module, rate: float) -> None:
                 places += 1
     if rate > 0 and not places:
         raise ModelError(
-            f"{type(model).__name__} drops nothing out anywhere, so a rate of {rate:g} would have "
+            f"{type(model).__name__} has no dropout, so a rate of {rate:g} would have "
             "no effect; leave dropout out",
             location="dropout",
         )

@@ -1,4 +1,4 @@
-"""Finds what would end a training later, by trying it on what is there before it begins."""
+"""Finds mistakes that would end a training later, by trying it with the available inputs."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from halo_trainer.train.optimizers import make_optimizer, update_weights
 from halo_trainer.train.recipe import OptimizerRecipe, Recipe
 
 SKETCHED = 8
-"""How many times more tokens the tokenizer of a sketch may need than the one that will be."""
+"""Factor by which a sketch's tokenizer may need more tokens than the final one."""
 
 
 def training_mistakes(recipe: Recipe, inputs: Inputs) -> list[tuple[str, str]]:
-    """Returns (option, message) for what cannot be trained so.
+    """Returns (option, message) pairs for what cannot be trained with these options.
 
     Args:
-        recipe: What the options ask for.
-        inputs: What is there.
+        recipe: The options of the training.
+        inputs: The available inputs.
     """
     found = Findings()
     if inputs.begins:
@@ -80,7 +80,7 @@ def _try_adapters(options: LoraOptions, start: Ahead, found: Findings) -> None:
 
 
 def _sketch_classifier(start: Ahead, notes: ModelNotes, folder: Path) -> None:
-    """Writes the sketch of a reward model: the stages behind can do less with one."""
+    """Writes a sketch of a reward model, because fewer stages can use one."""
     with torch.device("meta"):
         classifier, _ = make_classifier(start.network, start.tokenizer)
     config = classifier.config
@@ -91,7 +91,7 @@ def _sketch_classifier(start: Ahead, notes: ModelNotes, folder: Path) -> None:
 
 
 def _try_optimizer(recipe: OptimizerRecipe) -> None:
-    """Takes a step with the optimiser, whose options torch checks only then."""
+    """Takes one step with the optimiser, because torch checks some options only then."""
     weight = torch.nn.Parameter(torch.ones(2, 2))
     weight.grad = torch.ones(2, 2)
     optimizer = make_optimizer(
@@ -106,7 +106,7 @@ def _try_optimizer(recipe: OptimizerRecipe) -> None:
 def _try_rows(
     recipe: Recipe, start: Ahead, data: Mapping[str, DataSet], found: Findings
 ) -> ModelNotes | None:
-    """Encodes some rows of each set as the training will; returns what the model will say."""
+    """Encodes some rows of each set as in training, and returns the trained model's notes."""
     before, lengths = len(found.pairs), recipe.lengths
     with found.at("max_prompt_length"):
         options = encoding_options(lengths.sequence, lengths.prompt, start.config)
@@ -128,7 +128,7 @@ def _try_rows(
 def _told(
     recipe: Recipe, start: Ahead, options: EncodingOptions
 ) -> tuple[ModelNotes, EncodingOptions]:
-    """Returns what the model will say, and how rows become tokens with its tokenizer."""
+    """Returns the trained model's notes, and the options for tokens with its tokenizer."""
     loss, models = recipe.task.loss, recipe.models
     notes, chat = told_of(start.tokenizer, start.source, loss, models.chat)
     ends = suffixes(start.tokenizer, loss, notes)
@@ -136,12 +136,12 @@ def _told(
 
 
 def view_training_rows(recipe: Recipe, option: str, inputs: Inputs) -> list[TokenView]:
-    """Returns rows as a training sees them; none where its model is not here.
+    """Returns rows as a training sees them; none if its model is not available.
 
     Args:
-        recipe: What the options ask for.
-        option: The option for data.
-        inputs: What is there.
+        recipe: The options of the training.
+        option: The option that names the data.
+        inputs: The available inputs.
 
     Raises:
         UserError: When the model or a row cannot be used.

@@ -1,4 +1,4 @@
-"""The training loop: batch, gradient, step, and what is logged, measured and kept between."""
+"""The training loop: batch, gradient and step; then logging, evaluation and checkpoints."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ NO_STEP = "no step was begun; the same command goes on from what was saved befor
 
 
 def train(recipe: Recipe, context: StageContext) -> StageResult:
-    """Trains a model, or goes on from the latest checkpoint, and writes it to ``model/``.
+    """Trains a model, or continues from the latest checkpoint, and writes it to ``model/``.
 
     Args:
-        recipe: What the options ask for.
-        context: What the stage reads and writes.
+        recipe: The options of the training.
+        context: The stage's inputs and outputs.
 
     Raises:
         UserError: When the data or the model cannot be used.
         NotFiniteError: When weights, a loss, a gradient or a metric are not finite. The state
-            before is kept, unless it is the weights that are not.
-        DiskError: When there is too little room for what is to be written. The last checkpoint is
-            whole, and a finished training is kept.
-        Interrupted: When asked to stop; the state is kept.
+            before is kept, unless the weights are not finite.
+        DiskError: When there is too little room for what must be written. The last checkpoint is
+            complete, and a finished training is kept.
+        Interrupted: When asked to stop. The state is kept.
     """
     ranks = Ranks(recipe.device)
     try:
@@ -84,7 +84,7 @@ def _deterministic(wanted: bool) -> Iterator[None]:
 
 
 class _Loop:
-    """One training and where it stands."""
+    """One training and its progress."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class _Loop:
         self.state = training.checkpoints.restore(
             training.parameters, training.optimizer, training.refresh
         )
-        # The sums of all processes were kept as one; rank 0 carries them on.
+        # The sums of all processes were stored as one. Rank 0 continues them.
         self.window = Metrics(self.state.window if self.ranks.main else None)
         self.watch = Stopwatch(self.ranks.device)
         self.saved_at = time.monotonic()
@@ -113,7 +113,7 @@ class _Loop:
         self.check = PolicyCheck(training.policy, training.parameters, row)
 
     def run(self) -> None:
-        """Does the steps that are left."""
+        """Does the remaining steps."""
         steps, state = self.training.steps, self.state
         first = state.step + 1
         with self.context.progress.bar(self.context.id, steps, state.step) as bar:
@@ -127,9 +127,9 @@ class _Loop:
     def _step(self) -> Gradient:
         training, state = self.training, self.state
         step = state.step + 1
-        # Before anything is computed: a step that is done again draws the same numbers.
+        # This is before all computation, so that a repeated step draws the same numbers.
         seed_step(self.context.seed, step, self.ranks.rank)
-        # All of the step compares with one reference, and so does the evaluation after it.
+        # The whole step uses one reference, and so does the evaluation after it.
         if training.refresh is not None:
             training.refresh.before(step)
         positions, rng = training.plan.batch(step), training.plan.rng(step, "pairs")
@@ -152,10 +152,10 @@ class _Loop:
         except NotFiniteError as error:
             fault = self._fault(gradient=True)
             if fault is not None:
-                # Where nothing looked at the gradient, a state may have been kept already.
+                # If the gradient was not checked, a bad state may have been saved.
                 self._drop_checkpoint()
             elif state.step > 0:
-                with suppress(NotFiniteError):  # Of a metric; what came first is told.
+                with suppress(NotFiniteError):  # The first error matters.
                     self._save()
             raise self._at_step(step, fault or str(error)) from error
         update_weights(training.optimizer, self._rate(step))
@@ -163,7 +163,7 @@ class _Loop:
         return gradient
 
     def _fault(self, *, gradient: bool = False) -> str | None:
-        """Returns what the steps so far made wrong of the policy, the same on every process."""
+        """Returns the fault of the policy after the steps so far, alike on each process."""
         if self.state.step == 0:
             return None
         with self.ranks.no_sync(self.training.objective.policy):
@@ -178,7 +178,7 @@ class _Loop:
         return self.learning_rate.at(step, self.training.steps)
 
     def _count(self, batch: GlobalBatch, gradient: Gradient) -> None:
-        """Takes a finished step into the state and the metrics."""
+        """Adds a finished step to the state and the metrics."""
         state = self.state
         state.step += 1
         state.score = None
@@ -194,11 +194,11 @@ class _Loop:
         self.watch.count(batch.tokens)
 
     def _after_step(self, gradient: Gradient) -> None:
-        """Logs, evaluates and keeps what is due, and stops if asked to."""
+        """Logs, evaluates and saves if it is due, and stops if asked to."""
         step, last = self.state.step, self.training.steps
         if step == 1 or step % self.intervals.log == 0 or step == last:
             self._log()
-        # What is measured and kept must not look like slow training.
+        # Time for evaluation and checkpoints must not count as training time.
         with self.watch.paused():
             self._measure_and_keep(stopping=gradient.stop and step < last)
         if gradient.stop and step < last:
@@ -219,7 +219,7 @@ class _Loop:
             self._save(best=best)
 
     def _minutes_are_over(self) -> bool:
-        """Returns whether the last checkpoint is too long ago, by the clock of rank 0, on each."""
+        """Returns whether the last checkpoint is too old by the clock of rank 0, alike on each."""
         most = self.intervals.checkpoint_minutes
         if most is None:
             return False
@@ -241,7 +241,7 @@ class _Loop:
         """Returns the sums since the last log, over all processes.
 
         Raises:
-            NotFiniteError: When one is not finite; it names the component.
+            NotFiniteError: When a sum is not finite. The error names the component.
         """
         sums = total(self.ranks.gather(self.window.sums()))
         if wrong := self.sources.fault(sums):
@@ -276,7 +276,7 @@ class _Loop:
         )
 
     def _check_room(self) -> None:
-        """Compares all that is still to be written with what is free.
+        """Compares the bytes still to be written with the free space.
 
         Raises:
             DiskError: When there is too little room.
@@ -295,7 +295,7 @@ class _Loop:
         check_room(self.context.folder, needed, f"the model and {more} checkpoints")
 
     def see_to_room_for_model(self) -> None:
-        """Keeps the last step before the model is written where room is scarce: it is not lost.
+        """Saves the last step before the model is written if room is scarce, so it is not lost.
 
         Raises:
             DiskError: When there is too little room for the model.
@@ -313,7 +313,7 @@ class _Loop:
         if self.state.step in training.checkpoints.scores():
             return False
         each = checkpoint_bytes(training.parameters, training.optimizer, training.refresh)
-        # The model twice: others may write to the disk, too.
+        # Twice the model, because others may also write to the disk.
         ample = with_margin(each + 2 * model_bytes(training.policy))
         return with_margin(each) <= free_bytes(self.context.folder) < ample
 
@@ -323,7 +323,7 @@ class _Loop:
         self.ranks.wait()
 
     def _save(self, *, best: bool = False) -> None:
-        # Joined over the processes, so that another number of them can go on from it.
+        # Summed over the processes, so that a different number of processes can continue.
         self.state.window = self._window()
         self.window = Metrics(self.state.window if self.ranks.main else None)
         training, state = self.training, self.state
@@ -343,10 +343,10 @@ class _Loop:
 
 
 def _times(every: int, done: int, steps: int) -> int:
-    """Returns how often something that happens every so many steps is still to happen."""
+    """Returns the remaining number of times for something that happens every few steps."""
     return steps // every - (done - 1) // every
 
 
 def seed_step(seed: int, step: int, rank: int) -> None:
-    """Makes all of torch's chance in a step a function of the step, so that none is kept."""
+    """Seeds torch for a step from the seed, the step and the rank, so that no state is stored."""
     torch.manual_seed(int.from_bytes(sha256(f"{seed}:{step}:{rank}".encode()).digest()[:8]))

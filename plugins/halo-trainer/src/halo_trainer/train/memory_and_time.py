@@ -1,4 +1,4 @@
-"""What a training roughly takes: memory, and hours of a GPU, for `halo plan`; no torch."""
+"""Estimates of a training's memory and GPU hours, for `halo plan`. It needs no torch."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ OPTIMIZER_STATES: Mapping[str, int] = {
     "Adagrad": 1,
     "SGD": 0,
 }
-"""Float32 values that an optimiser of torch keeps per weight, at its default options."""
+"""Number of float32 values that an optimiser of torch keeps per weight, with default options."""
 
 
 GPU = "A100"
-"""The GPU of the report."""
+"""Name of the report's GPU."""
 
 FLOPS = 0.4 * 312e12
-"""Operations per second that training gets out of it: 40 % of its bfloat16 peak."""
+"""Operations per second in training on this GPU: 40 % of its bfloat16 peak."""
 
 COMPLETION_TOKENS = 512
-"""Assumed tokens of a prompt with its completion: what the data have is known later."""
+"""Assumed number of tokens of a prompt with its completion. The real number is known later."""
 
 PER_STEPS = 1000
-"""Steps that hours are told for where the number of steps is not known."""
+"""Number of steps for which hours are given if the number of steps is not known."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What a training has to do.
+    """The work of a training.
 
     Attributes:
         optimizer: A name of `torch.optim`.
         reference: Whether a reference model is scored.
         reference_updated: Whether it takes in the policy's weights.
         reference_point: Whether mismatched pairs are scored.
-        trained_share: Share of the weights that is trained; about 0 with low-rank factors.
-        batch_size: Examples per optimiser step.
-        completions: Completions of an example.
-        steps: Optimiser steps; None where the data decide.
-        epochs: Passes over the data where they do.
+        trained_share: Share of the weights that is trained. About 0 with low-rank factors.
+        batch_size: Number of examples per optimiser step.
+        completions: Number of completions per example.
+        steps: Number of optimiser steps; None if it depends on the data.
+        epochs: Number of passes over the data, if `steps` is None.
         checkpointing: Whether activations are computed twice.
     """
 
@@ -63,12 +63,12 @@ class Workload:
 
 
 def size_lines(parameters: int, rows: int | None, work: Workload) -> dict[str, str]:
-    """Returns lines on weights, memory in each precision and hours on a GPU, by name.
+    """Returns lines on weights, on memory in each precision, and on GPU hours, by name.
 
     Args:
-        parameters: Weights of the model.
-        rows: Examples to learn from; None while they are not known.
-        work: What is to be done.
+        parameters: Number of weights of the model.
+        rows: Number of examples to learn from; None if it is not known yet.
+        work: The work of the training.
     """
     lines = {"weights": f"{parameters / 1e6:.2f}M"}
     for precision in ("float32", "bfloat16"):
@@ -98,15 +98,15 @@ def size_lines(parameters: int, rows: int | None, work: Workload) -> dict[str, s
 def disk_bytes(
     weights: int, work: Workload, *, checkpoints: int, adapter_share: float = 0.01
 ) -> int:
-    """Returns about how many bytes a training writes at most at a time.
+    """Returns an estimate of the most bytes that a training has on disk at a time.
 
     Weights and the optimiser's state are float32 on disk, too.
 
     Args:
-        weights: Of the model.
-        work: What it has to do.
-        checkpoints: How many are there at a time, one that is being written among them.
-        adapter_share: What is trained of the weights where only low-rank factors are.
+        weights: Number of weights of the model.
+        work: The work of the training.
+        checkpoints: Largest number of checkpoints at a time, including one being written.
+        adapter_share: Share of the weights that is trained with low-rank factors.
     """
     trained = weights * (work.trained_share or adapter_share)
     states = OPTIMIZER_STATES.get(work.optimizer, 2)
@@ -124,19 +124,19 @@ def training_gigabytes(
     trained_share: float = 1.0,
     refreshed: bool = False,
 ) -> dict[str, float]:
-    """Returns what a device holds during training besides activations, in GB (1e9 bytes).
+    """Returns the memory of a device in training without activations, in GB (1e9 bytes).
 
-    Trained weights, their gradients and the optimiser's state are float32 in both precisions;
-    frozen ones, be it the reference or what low-rank factors leave alone, count in the precision
-    computed in: their embeddings and norms, in float32, are few in a large model. A
-    reference that takes in the policy's weights is held as those are.
+    Trained weights, their gradients and the optimiser's state are float32 in both precisions.
+    Frozen weights (the reference, or those that low-rank factors leave alone) count in the compute
+    precision. Their embeddings and norms stay in float32, but are few in a large model. A reference
+    that takes in the policy's weights is held like those.
 
     Args:
-        parameters: Weights of the model.
-        optimizer: A name of `torch.optim`; one not known here counts as two states.
-        reference: Whether a reference model is held beside the policy.
+        parameters: Number of weights of the model.
+        optimizer: A name of `torch.optim`. An unknown one counts as two states per weight.
+        reference: Whether a reference model is also held.
         precision: ``float32`` or ``bfloat16``.
-        trained_share: Share of the weights that is trained; about 0 with low-rank factors.
+        trained_share: Share of the weights that is trained. About 0 with low-rank factors.
         refreshed: Whether the reference takes in the policy's weights.
     """
     trained = trained_share * parameters
@@ -152,7 +152,7 @@ def training_gigabytes(
 
 
 def memory_line(gigabytes: Mapping[str, float]) -> str:
-    """Returns one line on what `training_gigabytes` says.
+    """Returns the result of `training_gigabytes` as one line.
 
     >>> held = training_gigabytes(10**9, optimizer="AdamW", reference=True, precision="bfloat16")
     >>> memory_line(held)
@@ -173,15 +173,15 @@ def gpu_hours(
     reference_point: bool,
     checkpointing: bool,
 ) -> float:
-    """Returns the hours of one GPU for some optimiser steps.
+    """Returns the hours on one GPU for a number of optimiser steps.
 
-    A forward pass takes two operations per weight and token, a backward pass twice as many. The
-    reference is a forward pass; a reference point from mismatched pairs is one of each model.
+    A forward pass takes two operations per weight and token, and a backward pass twice as many. The
+    reference needs a forward pass. A reference point from mismatched pairs needs one of each model.
 
     Args:
-        parameters: Weights of the model.
-        completions: Completions of a global batch.
-        steps: Optimiser steps.
+        parameters: Number of weights of the model.
+        completions: Number of completions per global batch.
+        steps: Number of optimiser steps.
         reference: Whether a reference model is scored.
         reference_point: Whether mismatched pairs are scored.
         checkpointing: Whether activations are computed twice.
@@ -196,11 +196,11 @@ def gpu_hours(
 
 
 def gpu_hours_line(hours: float, steps: int | None) -> str:
-    """Returns the hours with what they rest on.
+    """Returns the hours as text, with their assumptions.
 
     Args:
-        hours: From `gpu_hours`; of `PER_STEPS` steps where `steps` is None.
-        steps: Optimiser steps; None while the size of the data is not known.
+        hours: Hours from `gpu_hours`; for `PER_STEPS` steps if `steps` is None.
+        steps: Number of optimiser steps; None if the size of the data is not known yet.
 
     >>> gpu_hours_line(3.123, None)
     'about 3.1 hours per 1,000 steps (512 tokens per completion, 40 % of its bfloat16 peak)'

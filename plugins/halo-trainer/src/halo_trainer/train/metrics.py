@@ -1,4 +1,4 @@
-"""Metrics as exact sums over the examples seen, never as means of means; speed and memory."""
+"""Metrics as exact sums over examples, never as means of means; speed and memory."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from halo_trainer.batch.micro_batch import GlobalBatch
 
 Value = Tensor | float
 Sums = dict[str, tuple[float, float]]
-"""Metric name to (sum, count)."""
+"""(sum, count) by name of the metric."""
 
 
 class Metrics:
     """Sums and counts of this process by name, in float64, without waiting for the device.
 
     Args:
-        sums: What has been summed before.
+        sums: Earlier sums to continue.
     """
 
     def __init__(self, sums: Mapping[str, Sequence[float]] | None = None) -> None:
@@ -34,17 +34,17 @@ class Metrics:
         }
 
     def add(self, name: str, total: Value, count: Value) -> None:
-        """Adds a sum and the number of things summed."""
+        """Adds a sum and its count."""
         old = self._sums.get(name, (0.0, 0.0))
         self._sums[name] = (old[0] + _double(total), old[1] + _double(count))
 
     def merge(self, other: Metrics) -> None:
-        """Adds all of another's sums."""
+        """Adds all sums of another object."""
         for name, (total, count) in other._sums.items():
             self.add(name, total, count)
 
     def add_output(self, feedback: Feedback, batch: LossBatch, output: LossOutput) -> None:
-        """Adds what a micro-batch says: its loss, rewards, lengths and the loss's own metrics."""
+        """Adds a micro-batch's loss, rewards, lengths and the loss's own metrics."""
         weights = output.counts.double()
         self.add("train/loss", (output.losses.detach().double() * weights).sum(), weights.sum())
         no_samples = torch.ones_like(batch.desirable) if batch.sampled is None else ~batch.sampled
@@ -57,13 +57,13 @@ class Metrics:
     def add_batch(
         self, feedback: Feedback, batch: GlobalBatch, estimate: Estimate | None, *, steps: float = 1
     ) -> None:
-        """Adds what is known of a whole global batch: examples per class, reference point.
+        """Adds metrics of a whole global batch: examples per class, and the reference point.
 
         Args:
-            feedback: What the loss reads.
+            feedback: Kind of feedback of the loss.
             batch: The global batch.
-            estimate: Its reference point, complete; None where it has none.
-            steps: What a count of examples is divided by: 1 gives examples per step.
+            estimate: Its complete reference point; None if it has none.
+            steps: Divisor of the counts of examples: 1 gives examples per step.
         """
         if feedback == "binary":
             desirable = sum(e.completions[0].desirable for e in batch.examples)
@@ -101,7 +101,7 @@ def _double(value: Value) -> Value:
 
 def total(parts: Sequence[Sums]) -> Sums:
     """Returns the sums of several processes, added in the order of ranks."""
-    # A process whose micro-batches are all empty has no sums.
+    # A process with only empty micro-batches has no sums.
     names = dict.fromkeys(name for part in parts for name in part)
     return {
         name: (
@@ -113,16 +113,16 @@ def total(parts: Sequence[Sums]) -> Sums:
 
 
 def means(sums: Sums) -> dict[str, float]:
-    """Returns sum / count by name, without those that counted nothing."""
+    """Returns sum / count by name, except if the count is 0."""
     return {name: total / count for name, (total, count) in sums.items() if count != 0}
 
 
 class Sources:
-    """Which component each metric comes from, for the message on one that is not finite.
+    """The component of each metric, for the message about a metric that is not finite.
 
     Args:
-        loss: Gives all that the estimator does not.
-        estimator: Gives what `take` was shown; None where there is none.
+        loss: The source of all metrics that are not the estimator's.
+        estimator: The source of the metrics passed to `take`; None if there is no estimator.
     """
 
     def __init__(self, loss: Loss, estimator: RefPointEstimator | None) -> None:
@@ -135,7 +135,7 @@ class Sources:
         self._estimated |= set(estimate.metrics)
 
     def fault(self, sums: Sums) -> str | None:
-        """Returns which metric is not finite and who gave it; None where all are finite."""
+        """Returns a message about a metric that is not finite; None if all are finite."""
         for name, pair in sums.items():
             if not all(map(math.isfinite, pair)):
                 value = pair[0] if math.isfinite(pair[1]) else pair[1]
@@ -156,7 +156,7 @@ class Stopwatch:
     """Measures steps between two calls of `lap`.
 
     Args:
-        device: Where training computes.
+        device: Device of the training.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -166,19 +166,19 @@ class Stopwatch:
         self._steps = 0
 
     def count(self, tokens: int) -> None:
-        """Adds a step of so many tokens, over all processes."""
+        """Adds a step with this number of tokens, over all processes."""
         self._tokens += tokens
         self._steps += 1
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Leaves out what is done in a `with` statement."""
+        """Excludes the time of a `with` statement."""
         began = time.perf_counter()
         yield
         self._start += time.perf_counter() - began
 
     def lap(self) -> dict[str, float]:
-        """Returns ``perf/*`` of the steps since the last call, and starts anew."""
+        """Returns ``perf/*`` of the steps since the last call, and starts again."""
         now = time.perf_counter()
         seconds, tokens, steps = now - self._start, self._tokens, max(1, self._steps)
         self._start, self._tokens, self._steps = now, 0, 0

@@ -1,4 +1,4 @@
-"""What is minimised: policy, reference and loss as one function of a micro-batch."""
+"""The objective: policy, reference and loss as one function of a micro-batch."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ from halo_trainer.train.ranks import Ranks
 
 @dataclass(frozen=True)
 class Objective:
-    """The models and the loss, and how much is computed at a time.
+    """The models and the loss, and how much is computed at one time.
 
     Attributes:
-        loss: What an example costs.
+        loss: The loss.
         policy: The scorer that is trained, as the ranks wrap it.
-        reference: The frozen scorer; None where nothing needs it.
+        reference: The frozen scorer; None if it is not needed.
         ranks: The processes.
-        micro_batch_tokens: Most tokens of a micro-batch.
-        max_length: Most tokens of a sequence.
-        dropout: Whether the policy drops anything out while it is trained.
-        router_weight: Factor of the loss on the load of experts; 0 where there is none.
+        micro_batch_tokens: Largest number of tokens of a micro-batch.
+        max_length: Largest number of tokens of a sequence.
+        dropout: Whether the policy uses dropout in training.
+        router_weight: Factor of the load-balancing loss of experts; 0 if there is none.
     """
 
     loss: Loss
@@ -58,31 +58,31 @@ class Objective:
 
     @property
     def gives_own_logratios(self) -> bool:
-        """Whether the pass of a gradient gives the log-ratios of the batch's own completions."""
+        """Whether the gradient pass gives the log-ratios of the batch's own completions."""
         scores_both = {"policy_logps", "reference_logps"} <= set(self.loss.needed())
         return scores_both and not (self.dropout and self.policy.training)
 
     def statistics(self, batch: GlobalBatch) -> dict[str, Tensor]:
-        """Returns the loss's sums over a global batch, the same on every process, no dropout."""
+        """Returns the loss's sums over a global batch, without dropout, alike on each process."""
         sums: dict[str, Tensor] = {}
         with torch.no_grad(), without_dropout(self.policy):
             for index, positions in enumerate(batch.micro_batches):
                 micro = self.micro_batch(batch, index)
                 seen = self._seen(micro, batch, batch.computed.get(index))
                 for name, value in statistics_of(self.loss, seen).items():
-                    # An empty micro-batch is computed, for the other processes, and not counted.
+                    # Other processes need an empty micro-batch to be computed; it does not count.
                     share = value.double() * bool(positions)
                     sums[name] = sums[name] + share if name in sums else share
-        # By name: all processes must sum the same one at the same time.
+        # Sorted by name: all processes must sum the same value at the same time.
         return {name: self.ranks.sum(sums[name]) for name in sorted(sums)}
 
     def synchronised(self, batch: GlobalBatch, index: int) -> AbstractContextManager[None]:
-        """Returns a context in which only the last micro-batch's gradient meets the others'."""
+        """Returns a context in which gradients are exchanged only for the last micro-batch."""
         last = index == len(batch.micro_batches) - 1
         return nullcontext() if last else self.ranks.no_sync(self.policy)
 
     def micro_batch(self, batch: GlobalBatch, index: int) -> MicroBatch:
-        """Returns a micro-batch of this process; for an empty one, some example."""
+        """Returns a micro-batch of this process; if it is empty, one with any example."""
         examples = [batch.examples[i] for i in batch.micro_batches[index]]
         return self.collate(examples or batch.examples[:1])
 
@@ -92,7 +92,7 @@ class Objective:
         return collate(examples, ends=ends).to(self.ranks.device)
 
     def scores(self, micro: MicroBatch, computed: Computed | None) -> Scores:
-        """Returns what the policy gives for a micro-batch, unless it is known already."""
+        """Returns the policy's scores for a micro-batch, unless they are already known."""
         if computed is not None and computed.scores is not None:
             return computed.scores
         scores: Scores = self.policy(micro.row)
@@ -105,16 +105,16 @@ class Objective:
         computed: Computed | None = None,
         scores: Scores | None = None,
     ) -> tuple[LossBatch, LossOutput]:
-        """Returns what the loss saw of a micro-batch and what it gave back.
+        """Returns the input and the output of the loss for a micro-batch.
 
         Args:
             micro: Examples of the global batch.
             batch: The global batch.
-            computed: What is known of the micro-batch already.
-            scores: What the policy gave; computed when left out.
+            computed: Results of the micro-batch that are already known.
+            scores: The policy's scores; computed if left out.
 
         Raises:
-            PluginError: When the loss gives back anything but one loss per example.
+            PluginError: When the loss does not return one loss per example.
         """
         seen = self._seen(micro, batch, computed, scores)
         return seen, output_of(self.loss, seen)
@@ -134,11 +134,11 @@ class Objective:
                 reference_logps = self.reference(micro.row).token_logps
         seen = make_loss_batch(micro, scores, reference_logps, batch.estimate, batch.statistics)
         seen = with_changed_logratios(self.loss, seen)
-        # Last: points of pairs are made of the log-ratios as the loss changes them.
+        # This is last: points of pairs need the log-ratios as changed by the loss.
         return chosen_with_points(seen, batch.point_of_pair) if batch.point_of_pair else seen
 
     def logratios(self, row: PackedRow) -> Tensor:
-        """Returns the log-ratio of each sequence as the loss changes it, no gradient [B]."""
+        """Returns the log-ratio of each sequence as changed by the loss, without gradient [B]."""
         assert self.reference is not None
         with torch.no_grad(), without_dropout(self.policy):
             policy: Tensor = self.policy(row).token_logps

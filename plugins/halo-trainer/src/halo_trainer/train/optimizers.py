@@ -1,6 +1,6 @@
 """Optimisers of torch by name, their options, and their state as plain tensors.
 
-What a spec can name is known without torch; torch is imported by what makes an optimiser.
+A spec's options are checked without torch. Only functions that make an optimiser import it.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ OPTIMIZERS: Mapping[str, frozenset[str]] = {
     "RMSprop": frozenset({"alpha", "eps", "momentum", "centered"}),
     "SGD": frozenset({"momentum", "dampening", "nesterov"}),
 }
-"""Name in `torch.optim` to the options of its constructor that `optimizer_options` may hold.
+"""Options of each constructor in `torch.optim` that `optimizer_options` may contain, by name.
 
-Those which need a closure, sparse gradients or matrices only (LBFGS, SparseAdam, Muon) are left
-out, and those whose steps do not follow the learning rate (Rprop, ASGD, Adafactor).
+Optimisers that need a closure, sparse gradients or only matrices (LBFGS, SparseAdam, Muon) are left
+out. So are those whose steps do not follow the learning rate (Rprop, ASGD, Adafactor).
 """
 
 
 def optimizer_name(name: str) -> str:
-    """Returns the name in `torch.optim` that is meant, whatever its case.
+    """Returns the matching name in `torch.optim`, ignoring case.
 
     Raises:
-        ValueError: When there is none; it names the nearest.
+        ValueError: When there is none. The error suggests the nearest name.
 
     >>> optimizer_name("rmsprop")
     'RMSprop'
@@ -66,7 +66,7 @@ def unknown_options(name: str, options: Iterable[str]) -> list[str]:
 
 
 def wrong_values(name: str, options: Mapping[str, Option]) -> list[str]:
-    """Returns one message per option that an optimiser has, and whose value it cannot take.
+    """Returns one message for each value that the optimiser's option cannot take.
 
     >>> wrong_values("AdamW", {"betas": [1.5, 0.9]})
     ['betas: got [1.5, 0.9]; expected two numbers of at least 0 and below 1']
@@ -106,24 +106,24 @@ _RULES: Mapping[str, Rule] = {
     "centered": _SWITCH,
     "nesterov": _SWITCH,
 }
-"""Option of an optimiser to what it can be; others are numbers of at least 0."""
+"""Allowed values of an optimiser's options. Options that are not here take a number >= 0."""
 
 
 def trainable(module: nn.Module) -> Named:
-    """Returns the parameters that are trained, by name; shared ones once."""
+    """Returns the trained parameters by name, shared ones once."""
     return [(n, p) for n, p in module.named_parameters() if p.requires_grad]
 
 
 def make_optimizer(
     parameters: Named, name: str, *, weight_decay: float, options: Mapping[str, Option]
 ) -> torch.optim.Optimizer:
-    """Returns an optimiser; its learning rate is set at each step.
+    """Returns an optimiser. Its learning rate is set at each step.
 
     Args:
-        parameters: By name. Those with fewer than two axes (biases, norms) are not decayed.
-        name: What it is called in `torch.optim`.
-        weight_decay: For all others.
-        options: Further options of the optimiser; lists become tuples.
+        parameters: Parameters by name. Those with fewer than two axes (biases, norms) do not decay.
+        name: Name of the optimiser in `torch.optim`.
+        weight_decay: Weight decay of all other parameters.
+        options: Further options of the optimiser. Lists become tuples.
     """
     import torch
 
@@ -139,7 +139,7 @@ def make_optimizer(
         {"params": matrices, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    # The rate is set at each step; with 0 a step that forgets it moves nothing.
+    # The rate is set at each step. It starts at 0, so a step that forgets to set it has no effect.
     optimizer: torch.optim.Optimizer = kind([g for g in groups if g["params"]], lr=0.0, **arguments)
     return optimizer
 
@@ -153,7 +153,7 @@ def update_weights(optimizer: torch.optim.Optimizer, learning_rate: float) -> No
 
 
 def state_tensors(optimizer: torch.optim.Optimizer, parameters: Named) -> dict[str, Tensor]:
-    """Returns the optimiser's state as ``parameter/entry`` to tensor."""
+    """Returns the tensors of the optimiser's state, by ``parameter/entry``."""
     import torch
 
     return {
@@ -167,7 +167,7 @@ def state_tensors(optimizer: torch.optim.Optimizer, parameters: Named) -> dict[s
 def load_state_tensors(
     optimizer: torch.optim.Optimizer, parameters: Named, tensors: Mapping[str, Tensor]
 ) -> None:
-    """Puts back what `state_tensors` returned, each entry where the optimiser keeps it."""
+    """Restores the result of `state_tensors`, each entry on the device that the optimiser uses."""
     fused = bool(optimizer.defaults.get("fused"))
     for name, parameter in parameters:
         for entry, value in _entries(name, tensors):

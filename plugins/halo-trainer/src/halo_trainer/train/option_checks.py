@@ -1,6 +1,6 @@
-"""Options of a training that contradict each other, the loss or the optimiser; no torch.
+"""Checks for options that contradict each other, the loss or the optimiser. They need no torch.
 
-Each function yields pairs of an option and what is wrong with it.
+Each function yields pairs of an option and a message.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ PROVIDED = (
     "reference_samples",
     "statistics",
 )
-"""What the stage can compute for a loss."""
+"""The needs of a loss that the stage can provide."""
 
 Mistakes = Iterator[tuple[str, str]]
 
 
 def loss_mistakes(loss: Loss) -> Mistakes:
-    """What the stage cannot do for a loss."""
+    """Yields what a loss needs that the stage cannot provide."""
     for need in sorted(set(loss.needed()) - set(PROVIDED)):
-        yield "loss", f"needs {need!r}, which train cannot compute; it has {PROVIDED}"
+        yield "loss", f"needs {need!r}, which train cannot compute; it can compute {PROVIDED}"
     if loss.resolved_feedback() == "scored":
         yield "loss", "learns from scored feedback, which train cannot read yet"
 
@@ -39,11 +39,11 @@ def loss_mistakes(loss: Loss) -> Mistakes:
 def reference_mistakes(
     loss: Loss, estimator: RefPointEstimator | None, *, reference_named: bool, compares: bool
 ) -> Mistakes:
-    """What does not go together of a loss, a reference point and a reference model.
+    """Yields conflicts between a loss, a reference point and a reference model.
 
     Args:
-        loss: What is minimised.
-        estimator: The reference point that is named or the loss's own; None where there is none.
+        loss: The loss.
+        estimator: The reference point that is named, or the loss's own; None if there is none.
         reference_named: Whether a reference model is named.
         compares: Whether the loss or its reference point compares with a reference model.
     """
@@ -60,7 +60,7 @@ def reference_mistakes(
         yield (
             "reference_point",
             "takes the point from within pairs, for a loss on binary feedback that compares "
-            "with a reference model, such as kto or prospect; this loss is none",
+            "with a reference model, such as kto or prospect; this loss is not one of them",
         )
     if estimator is not None and estimator.observes == "pair":
         for mistake in mistakes_within_pairs_of(loss):
@@ -68,7 +68,7 @@ def reference_mistakes(
 
 
 def sample_mistakes(loss: Loss, *, samples_named: bool) -> Mistakes:
-    """Whether samples of the reference are named exactly where a loss wants them."""
+    """Yields a mistake unless samples of the reference are named exactly if the loss needs them."""
     wanted = "reference_samples" in loss.needed()
     if wanted and not samples_named:
         yield (
@@ -83,13 +83,13 @@ def sample_mistakes(loss: Loss, *, samples_named: bool) -> Mistakes:
 def update_mistakes(
     update: ReferenceUpdate | None, *, compares: bool, adapted: bool, steps: int | None
 ) -> Mistakes:
-    """What is wrong with a reference that takes in the policy's weights.
+    """Yields mistakes about a reference that takes in the policy's weights.
 
     Args:
-        update: When it does; None for never.
+        update: The reference update; None if the reference never changes.
         compares: Whether there is a reference.
         adapted: Whether only low-rank factors are trained.
-        steps: Optimiser steps; None where the data decide.
+        steps: Number of optimiser steps; None if it depends on the data.
     """
     if update is None:
         return
@@ -101,12 +101,12 @@ def update_mistakes(
 
 
 def control_token_mistakes(loss: Loss, feedback: Feedback, lora: LoraOptions | None) -> Mistakes:
-    """Where the control tokens of a loss could not be put, or not be learned."""
+    """Yields mistakes if a loss's control tokens could not be placed or learned."""
     tokens = control_tokens_of(loss)
     if tokens is None:
         return
     if feedback == "paired":
-        yield "loss", "puts a control token behind each prompt, which a pair shares"
+        yield "loss", "puts a control token after each prompt, but a pair shares one prompt"
     if lora is not None and lora.train_tokens != "new":
         if not set(tokens) <= set(lora.train_tokens or ()):
             yield (
@@ -117,7 +117,7 @@ def control_token_mistakes(loss: Loss, feedback: Feedback, lora: LoraOptions | N
 
 
 def duration_mistakes(epochs: int | None, steps: int | None, warmup_steps: int) -> Mistakes:
-    """What does not go together of epochs, steps and warm-up."""
+    """Yields conflicts between epochs, steps and warm-up."""
     if epochs is not None and steps is not None:
         yield "steps", "epochs and steps are both given; give one of them"
     if steps is not None and warmup_steps > steps:
@@ -125,44 +125,47 @@ def duration_mistakes(epochs: int | None, steps: int | None, warmup_steps: int) 
 
 
 def length_mistakes(max_length: int | None, max_prompt_length: int | None) -> Mistakes:
-    """Whether prompts leave room for a completion."""
+    """Yields a mistake if prompts leave no room for a completion."""
     if max_length is None or max_prompt_length is None or max_prompt_length < max_length:
         return
     yield "max_prompt_length", f"{max_prompt_length} leaves no room in max_length {max_length}"
 
 
 def optimizer_mistakes(name: str, options: Mapping[str, Option]) -> Mistakes:
-    """Options that an optimiser does not have, and values that it cannot take."""
+    """Yields options that the optimiser does not have, and values that it cannot take."""
     for message in (*unknown_options(name, options), *wrong_values(name, options)):
         yield "optimizer_options", message
 
 
 def export_mistakes(every: int | None, sets: int, *, keep_best: int, updated: bool) -> Mistakes:
-    """Whether the step with the lowest loss can be told and is kept, where it is to be exported."""
+    """Yields mistakes if the step with the lowest loss cannot be found, or is not kept."""
     if not sets:
-        yield "export", "nothing is evaluated that could be best; name sets under `evaluate`"
+        yield "export", "there is no evaluation to find the best step; name sets under `evaluate`"
     elif every is None:
         yield "export", "only the last step is measured; set evaluate_every"
     if keep_best == 0:
-        yield "keep_best", "0 keeps no checkpoint that could be exported; leave it out"
+        yield "keep_best", "0 keeps no checkpoint to export; leave it out"
     if updated:
         yield (
             "export",
             "losses of different steps compare with different references under reference_update, "
-            "so the lowest says nothing; leave export out",
+            "so the lowest loss means nothing; leave export out",
         )
 
 
 def evaluation_mistakes(every: int | None, sets: int, *, keep_best: int) -> Mistakes:
-    """Whether there is something to evaluate on."""
+    """Yields mistakes if there is nothing to evaluate on."""
     if keep_best > 1 and not sets:
-        yield "keep_best", "nothing is evaluated that could be best; name sets under `evaluate`"
+        yield (
+            "keep_best",
+            "there is no evaluation to find the best step; name sets under `evaluate`",
+        )
     if every is not None and not sets:
         yield "evaluate_every", "there is nothing to evaluate on; name sets under `evaluate`"
 
 
 def unfinished_mistakes(unfinished: str, reads: Feedback) -> Mistakes:
-    """Labels for completions that have none."""
+    """Yields a mistake if completions should get labels, but the feedback has none."""
     if unfinished == "undesirable" and reads != "binary":
         yield (
             "unfinished",

@@ -1,4 +1,4 @@
-"""The stage `train`: what it is asked to do. How it does it begins in `loop`."""
+"""The options of the stage `train`. The work begins in `loop`."""
 
 from __future__ import annotations
 
@@ -54,62 +54,63 @@ from halo_trainer.train.recipe import (
 
 
 class Train(Stage):
-    """Trains a model with a loss on feedback; the model is the stage's output."""
+    """Trains a model with a loss on feedback."""
 
     produces: ClassVar[Product] = "model"
 
     from_: Annotated[StartRef | None, Default("previous")] = Field(
         default=None,
         alias="from",
-        description="The model to start from: a stage's id, or `model`. The preceding train stage "
-        "when left out, else the model of the spec.",
+        description="The model to start from: a stage's id, or `model`. If left out, the preceding "
+        "train stage, or the spec's model if there is none.",
     )
     reference: Annotated[ModelRef | None, Default("from", when="needs_reference")] = Field(
         default=None,
-        description="The model that the policy is compared with, frozen unless a "
-        "`reference_update` is given; `from` when left out.",
+        description="The model that the policy is compared with. It is frozen unless there is a "
+        "`reference_update`. If left out, the model of `from`.",
     )
     data: LearnRef = Field(description="The feedback to learn from.")
     evaluate: dict[str, TestRef] = Field(
         default_factory=dict,
-        description="Sets whose loss is measured without learning from them, by name.",
+        description="Data sets to measure the loss on without learning from them, by name.",
     )
-    loss: Loss = Field(description="What an example of feedback costs the policy.")
+    loss: Loss = Field(description="The loss of an example of feedback.")
     reference_point: Annotated[RefPointEstimator | None, Default("loss")] = Field(
         default=None,
-        description="What rewards are compared with; the loss's own choice when left out.",
+        description="The point that rewards are compared with. If left out, the loss's own choice.",
     )
     reference_update: Annotated[ReferenceUpdate | None, Added()] = Field(
         default=None,
-        description="When the reference takes in the weights of the policy; never when left out. "
-        "Evaluation compares with the reference of its step.",
+        description="When the reference takes in the weights of the policy. If left out, never. "
+        "Evaluation uses the reference of its step.",
     )
     router_aux_loss_coef: Annotated[float, Added()] = Field(
         default=0.0,
         ge=0,
         description="Factor of the load-balancing loss of the routers of a mixture of experts "
-        "(Fedus et al. 2022, eq. 4), over all tokens of the global batch; 0 leaves it out.",
+        "(Fedus et al. 2022, eq. 4), over all tokens of the global batch. 0 turns it off.",
     )
     samples: SamplesRef | None = Field(
         default=None,
-        description="Samples of the reference, one for each prompt of the data, for a loss that is "
-        "regularised on them: the id of a sample stage.",
+        description="Samples of the reference, one for each prompt of the data, for a loss that "
+        "uses them as a regulariser: the id of a sample stage.",
     )
     batch_size: int = Field(
-        default=32, ge=1, description="Examples per optimiser step, over all processes."
+        default=32, ge=1, description="Number of examples per optimiser step, over all processes."
     )
     epochs: int | None = Field(
-        default=None, ge=1, description="Passes over the data; 1 when `steps` is left out too."
+        default=None, ge=1, description="Passes over the data. 1 if `steps` is also left out."
     )
-    steps: int | None = Field(default=None, ge=1, description="Optimiser steps, over all epochs.")
+    steps: int | None = Field(default=None, ge=1, description="Number of optimiser steps in total.")
     learning_rate: float = Field(
         default=5e-7,
         gt=0,
-        description="The rate after warm-up. The report's 5e-7 suits large pretrained models.",
+        description="Learning rate after warm-up. The report's 5e-7 suits large pretrained models.",
     )
     optimizer: Annotated[str, AfterValidator(optimizer_name)] = Field(
         default="AdamW",
-        description="An optimiser of torch, in any case: AdamW, RMSprop (the report's), SGD...",
+        description="A torch optimiser, in upper or lower case: AdamW, RMSprop (the report's), "
+        "SGD...",
     )
     optimizer_options: dict[str, float | bool | list[float]] = Field(
         default_factory=dict,
@@ -118,117 +119,119 @@ class Train(Stage):
     weight_decay: float = Field(
         default=0.0,
         ge=0,
-        description="The optimiser's weight decay; only for matrices, not for biases and norms.",
+        description="The optimiser's weight decay, for matrices but not for biases and norms.",
     )
     warmup_steps: int = Field(
-        default=0, ge=0, description="Steps over which the rate rises linearly (150 in the report)."
+        default=0, ge=0, description="Steps of linear warm-up of the rate (150 in the report)."
     )
     schedule: Literal["constant", "linear", "cosine"] = Field(
-        default="constant", description="What the rate does after warm-up; the last two fall to 0."
+        default="constant", description="Learning rate after warm-up. linear and cosine fall to 0."
     )
     max_grad_norm: float | None = Field(
         default=10.0,
         gt=0,
-        description="Longest gradient, as its 2-norm over all weights; longer ones are shortened "
-        "(10 in the report). null never shortens.",
+        description="Largest 2-norm of the gradient over all weights. A larger gradient is scaled "
+        "down to it (10 in the report). null turns this off.",
     )
     max_length: int | None = Field(
         default=None,
         ge=2,
-        description="Most tokens of prompt and completion together; when left out 2048, or what "
-        "the model can take if that is less.",
+        description="Largest number of tokens of prompt and completion together. If left out, 2048 "
+        "or the model's context, whichever is less.",
     )
     max_prompt_length: int | None = Field(
         default=None,
         ge=1,
-        description="Most tokens of the prompt; half of max_length when left out.",
+        description="Largest number of tokens of the prompt. If left out, half of max_length.",
     )
     template: str | None = Field(
         default=None,
-        description="Chat template: a name or Jinja; the tokenizer's own when left out.",
+        description="Chat template: tulu or Jinja source. If left out, the tokenizer's own.",
     )
     template_date: Annotated[str | None, AfterValidator(date_or_none), Added()] = Field(
         default=None,
-        description="The date that a chat template is told when it asks for today's, as in "
-        "2025-01-01; when left out what the model was trained with, else 2025-01-01.",
+        description="The date that a chat template gets when it asks for today's date, such as "
+        "2025-01-01. If left out, the date that the model was trained with, or else 2025-01-01.",
     )
     content_tokens: Annotated[list[str] | None, Added()] = Field(
         default=None,
-        description="Added tokens that content may hold, beside those that are neither special nor "
-        "marks of turns; with a minus in front, that it may not. When left out what the model was "
-        "trained with.",
+        description="Added tokens that content may contain, in addition to those that are neither "
+        "special nor turn marks. A minus in front means that content may not contain the token. If "
+        "left out, the tokens that the model was trained with.",
     )
     pretemplated: Annotated[bool, Added()] = Field(
         default=False,
-        description="Whether a chat template was applied to prompts and completions beforehand: "
-        "they are then tokenised as they stand.",
+        description="Whether a chat template has already been applied to prompts and completions. "
+        "They are then tokenised unchanged.",
     )
     template_mismatch: Annotated[Literal["error", "drop"], Added()] = Field(
         default="error",
-        description="What becomes of a row that the template cannot write: an error, or it is "
-        "dropped and counted.",
+        description="Treatment of a row that the template cannot write: stop with an error, or "
+        "drop and count it.",
     )
     unfinished: Annotated[Literal["keep", "drop", "undesirable"], Added()] = Field(
         default="keep",
-        description="What becomes of completions that were cut off when they were sampled: they "
-        "are trained without an end, dropped, or undesirable (of binary feedback only).",
+        description="Treatment of completions that were cut off when they were sampled: train "
+        "them without an end token (keep), drop them, or treat them as undesirable (only for "
+        "binary feedback).",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
-        description="bfloat16 keeps trained weights in float32, computes in bfloat16 and holds the "
-        "frozen weights of linear layers in bfloat16, where that gives the same bits. auto is "
-        "bfloat16 on a GPU that has it, else float32.",
+        description="bfloat16 keeps trained weights in float32 and computes in bfloat16. It holds "
+        "the frozen weights of linear layers in bfloat16 if this gives the same bits. auto is "
+        "bfloat16 on a GPU that supports it, otherwise float32.",
     )
     lora: LoraOptions | None = Field(
         default=None, description="Train low-rank factors instead of all weights."
     )
     dropout: float = Field(
-        default=0.0, ge=0, lt=1, description="Dropout rate in all places that have one."
+        default=0.0, ge=0, lt=1, description="Dropout rate, wherever the model has dropout."
     )
     deterministic: bool = Field(
         default=False,
-        description="Only use kernels that repeat bit for bit on one GPU; slower there. On the "
-        "CPU results repeat anyway.",
+        description="Use only kernels whose results repeat bit for bit on one GPU, which is "
+        "slower. On the CPU, results always repeat.",
     )
     gradient_checkpointing: Annotated[bool, Execution()] = Field(
-        default=False, description="Compute activations twice instead of keeping them: less memory."
+        default=False, description="Compute activations twice to save memory."
     )
     micro_batch_tokens: Annotated[int, Execution()] = Field(
-        default=4096, ge=1, description="Most tokens computed at a time by a process."
+        default=4096, ge=1, description="Largest number of tokens that a process computes at once."
     )
     log_every: Annotated[int, Execution()] = Field(
-        default=10, ge=1, description="Steps between logged metrics; the first step is logged too."
+        default=10, ge=1, description="Steps between logged metrics. The first step is also logged."
     )
     evaluate_every: Annotated[int | None, Execution(unless="exports_best")] = Field(
-        default=None, ge=1, description="Steps between evaluations; at the end only when left out."
+        default=None, ge=1, description="Steps between evaluations. If left out, only at the end."
     )
     checkpoint_every: Annotated[int, Execution()] = Field(
-        default=200, ge=1, description="Steps between checkpoints; an interrupt writes one too."
+        default=200, ge=1, description="Steps between checkpoints. An interrupt also writes one."
     )
     checkpoint_minutes: Annotated[float | None, Execution()] = Field(
         default=None,
         gt=0,
-        description="Most minutes between checkpoints, where `checkpoint_every` steps take longer; "
-        "steps alone count when left out.",
+        description="Largest number of minutes between checkpoints, if `checkpoint_every` steps "
+        "take longer. If left out, only steps count.",
     )
     keep_last: Annotated[int, Execution()] = Field(
-        default=1, ge=1, description="Latest checkpoints to keep."
+        default=1, ge=1, description="Number of latest checkpoints to keep."
     )
     keep_best: Annotated[int, Execution()] = Field(
         default=1,
         ge=0,
-        description="Checkpoints to keep for the lowest loss on the first set of `evaluate`.",
+        description="Number of checkpoints to keep with the lowest loss on the first set of "
+        "`evaluate`.",
     )
     export: Annotated[Literal["last", "best"], Added()] = Field(
         default="last",
-        description="Whose weights become the model: those of the last step, or of the step with "
-        "the lowest loss on the first set of `evaluate` among those measured.",
+        description="The weights that become the model: those of the last step, or those of the "
+        "step with the lowest measured loss on the first set of `evaluate`.",
     )
     processes: Annotated[int, Execution()] = Field(
-        default=1, ge=1, description="Processes on this machine, usually one per GPU."
+        default=1, ge=1, description="Number of processes on this machine, usually one per GPU."
     )
     device: Annotated[Literal["auto", "cpu", "cuda"], Execution()] = Field(
-        default="auto", description="Where to compute; auto is a GPU where there is one."
+        default="auto", description="Device to compute on. auto is a GPU if there is one."
     )
 
     @property
@@ -238,12 +241,12 @@ class Train(Stage):
 
     @property
     def exports_best(self) -> bool:
-        """Whether what is measured decides which step becomes the model."""
+        """Whether evaluation decides which step becomes the model."""
         return self.export == "best"
 
     @property
     def reads(self) -> Feedback:
-        """The kind of feedback it reads: pairs where the reference point is within them."""
+        """The kind of feedback that it reads. Pairs if the reference point is within them."""
         return "paired" if self._point_within_pairs else self.loss.resolved_feedback()
 
     @property
@@ -309,27 +312,27 @@ class Train(Stage):
 
     @property
     def _most_checkpoints(self) -> int:
-        """How many checkpoints are kept: the best ones are those that are measured."""
+        """Number of kept checkpoints. Best ones are kept only if they are measured."""
         return self.keep_last + (self.keep_best if self.evaluate else 0)
 
     def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
-        """Returns what of the options does not suit the models, the rows and the optimiser."""
+        """Returns options that do not fit the models, the rows or the optimiser."""
         from halo_trainer.train.look_ahead import training_mistakes
 
         return training_mistakes(self.recipe(), inputs)
 
     def view_rows(self, option: str, inputs: Inputs) -> Sequence[TokenView]:
-        """Returns rows as the policy sees them, with what is trained of them."""
+        """Returns rows as the policy sees them, with the trained part of each."""
         from halo_trainer.train.look_ahead import view_training_rows
 
         return view_training_rows(self.recipe(), option, inputs)
 
     def preflight(self, models: Mapping[str, ModelInput]) -> None:
-        """Checks control tokens, routers, and a reference that is to take in the policy's weights.
+        """Checks control tokens, routers, and a reference that will take in the policy's weights.
 
         Raises:
-            ModelError: When a control token is in the vocabulary already, there is no tokenizer,
-                the reference is of another architecture, or there are no routers to balance.
+            ModelError: When a control token is already in the vocabulary, there is no tokenizer,
+                the reference has a different architecture, or there are no routers to balance.
         """
         if self.reference_update is not None and models["reference"] != models["from"]:
             from halo_trainer.train.reference_refresh import check_architectures
@@ -359,7 +362,7 @@ class Train(Stage):
         return launch_command(folder, self.processes)
 
     def recipe(self) -> Recipe:
-        """Returns what it asks for as plain values, each part for the one that needs it."""
+        """Returns the options as plain values, each part for the code that needs it."""
         return Recipe(
             task=Task(
                 self.loss,
@@ -406,12 +409,12 @@ class Train(Stage):
         )
 
     def run(self, context: StageContext) -> StageResult:
-        """Trains, or goes on from the last checkpoint, and writes the model.
+        """Trains, or continues from the last checkpoint, and writes the model.
 
         Raises:
             UserError: When the data are empty or the model cannot be used.
-            NotFiniteError: When a loss or gradient is not a number; no weight was changed by it.
-            Interrupted: When asked to stop; a checkpoint was written.
+            NotFiniteError: When a loss or gradient is not a number. It has changed no weight.
+            Interrupted: When asked to stop. A checkpoint was written.
         """
         with context.stop.at_once("nothing was begun"):
             from halo_trainer.train.loop import train

@@ -1,11 +1,11 @@
-"""The log-ratios of a batch's own completions, out of passes that are made anyway.
+"""The log-ratios of a batch's own completions, from passes that are made anyway.
 
-A reference point that is estimated on the batch's own completions needs what the gradient pass
-computes. Where it is lagged, from earlier steps alone, that pass serves it afterwards. Where
-it has to be known before the loss, a first pass is needed, and what of it can be kept is not
-computed again: all that the reference gave, and what the policy gave for one micro-batch, whose
-backward follows at once. To keep the policy's for several would be to hold the activations of all
-of them, which is what micro-batches are there to avoid. Without gradients all of it is kept.
+A reference point that is estimated on the batch's own completions needs results of the gradient
+pass. A lagged point, from earlier steps only, gets them from that pass afterwards. A point that the
+loss needs first requires a first pass. Some of its results are kept and not computed again: all
+results of the reference, and the policy's for one micro-batch, whose backward pass follows at once.
+To keep the policy's results for several would require the activations of all of them, which
+micro-batches are meant to avoid. Without gradients all results are kept.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ class OwnLogratios:
         self._values = torch.zeros(count, dtype=torch.float64, device=ranks.device)
 
     def add(self, index: int, logratios: Tensor) -> None:
-        """Takes in those of a micro-batch of this process, nats [B]; an empty one adds nothing."""
+        """Adds the log-ratios of a micro-batch of this process, nats [B]; none if it is empty."""
         positions = self._positions[index]
         self._values[positions] = logratios.detach()[: len(positions)].double()
 
     def of_all(self) -> list[float]:
-        """Returns that of each completion, in global order, the same on every process."""
+        """Returns each completion's log-ratio, in global order, the same on every process."""
         values: list[float] = self._ranks.sum(self._values).tolist()
         return values
 
 
 def first_pass(objective: Objective, batch: GlobalBatch) -> tuple[dict[int, Computed], list[float]]:
-    """Returns what can be kept of each micro-batch, and the log-ratio of each completion.
+    """Returns the results to keep of each micro-batch, and the log-ratio of each completion.
 
-    The first micro-batch is computed last, and with a gradient where there are gradients.
+    The first micro-batch is computed last, and with a gradient if gradients are enabled.
     """
     assert objective.reference is not None
     own = OwnLogratios(batch, objective.ranks)
     computed = {}
     learning = torch.is_grad_enabled()
-    # Backwards, so that the activations of the first are held when its turn comes next.
+    # In reverse order, so that the first one's activations are ready for its gradient pass.
     for index in reversed(range(len(batch.micro_batches))):
         micro = objective.micro_batch(batch, index)
         if learning and index == 0:

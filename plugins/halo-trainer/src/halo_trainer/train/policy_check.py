@@ -1,4 +1,4 @@
-"""Whether what is trained still gives numbers: what is kept and exported must."""
+"""Checks that the policy still gives finite numbers before it is saved or exported."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from halo_trainer.model.scorer import Scorer, without_dropout
 from halo_trainer.train.optimizers import Named
 
 LONGEST = 32
-"""Most tokens of a sequence that a policy is tried on."""
+"""Largest number of tokens of a test sequence."""
 
 
 class PolicyCheck:
-    """Looks at the weights that are trained, and tries the policy on a few random tokens.
+    """Checks the trained weights, and tries the policy on a few random tokens.
 
-    It gave numbers for these when it was loaded, so where it does not any more, the steps since are
-    to blame, and no row.
+    The policy gave finite numbers for these when it was loaded. If it no longer does, the steps
+    since then are the cause, and not a row.
 
     Args:
-        policy: What is trained, as no process wraps it.
-        parameters: Its weights that are trained, by name.
-        row: The tokens, as `probe_row` makes them.
+        policy: The trained model, without a wrapper of the processes.
+        parameters: Its trained weights by name.
+        row: The tokens from `probe_row`.
     """
 
     def __init__(self, policy: Scorer, parameters: Named, row: PackedRow) -> None:
@@ -34,11 +34,11 @@ class PolicyCheck:
         self._row = row
 
     def fault(self, learning_rate: float, *, gradient: bool = False) -> str | None:
-        """Returns what is wrong with the policy and what to do; None where nothing is.
+        """Returns the fault of the policy, with advice; None if there is none.
 
         Args:
-            learning_rate: Of the last step.
-            gradient: Whether the gradient is tried too. It drops the one that is there.
+            learning_rate: Learning rate of the last step.
+            gradient: Whether the gradient is tried too. This drops the present gradient.
         """
         report = look_over(self._parameters)
         if report.bad is not None:
@@ -56,7 +56,7 @@ class PolicyCheck:
         )
 
     def _lost(self, *, gradient: bool) -> str | None:
-        """Returns what the policy no longer does or has; None where nothing is lost."""
+        """Returns what the policy no longer does or has; None if it has lost nothing."""
         with without_dropout(self._policy), torch.set_grad_enabled(gradient):
             scores = self._policy(self._row)
             values = torch.cat([scores.token_logps, *scores.heads.values()])

@@ -1,4 +1,4 @@
-"""The processes of a training, through accelerate; one process needs none of it."""
+"""The processes of a training, through accelerate. A single process needs none of it."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from halo_models.device import pick_device
 
 
 class Ranks:
-    """This process among all that train together.
+    """This process among all processes of a training.
 
     Args:
-        device: The option of the stage; with several processes each GPU gets one.
+        device: The stage's option. With several processes, each one gets its own GPU.
 
     Attributes:
-        rank: 0 to `world` - 1.
-        world: Number of processes, as the launcher says in ``WORLD_SIZE``.
-        device: Where this one computes.
+        rank: Rank of this process, 0 to `world` - 1.
+        world: Number of processes, from the launcher's ``WORLD_SIZE``.
+        device: Device of this process.
 
     Raises:
-        UserError: When there is no such device, or accelerate is set up for sharding.
+        UserError: When there is no such device, or accelerate is configured for sharding.
     """
 
     def __init__(self, device: Literal["auto", "cpu", "cuda"]) -> None:
@@ -66,14 +66,14 @@ class Ranks:
         if self._accelerator is None:
             return module
         with warnings.catch_warnings():
-            # Buffers hold constants here; the option that replaces `broadcast_buffers` is too
+            # Buffers only have constants here. The option that replaces `broadcast_buffers` is too
             # new to rely on.
             warnings.filterwarnings("ignore", "`broadcast_buffers`", FutureWarning)
             wrapped: nn.Module = self._accelerator.prepare_model(module)
         return wrapped
 
     def no_sync(self, module: nn.Module) -> AbstractContextManager[None]:
-        """Returns a context in which gradients stay on their process and add up there."""
+        """Returns a context in which gradients stay on their process and accumulate there."""
         if self._accelerator is None:
             return nullcontext()
         context: AbstractContextManager[None] = self._accelerator.no_sync(module)
@@ -94,12 +94,12 @@ class Ranks:
         return values
 
     def wait(self) -> None:
-        """Returns when all processes are here."""
+        """Waits until all processes have arrived."""
         if self._accelerator is not None:
             self._accelerator.wait_for_everyone()
 
     def leave(self) -> None:
-        """Ends the process group; nothing can be summed after it."""
+        """Ends the process group. No sums are possible after it."""
         if self._accelerator is not None:
             torch.distributed.destroy_process_group()
             self._accelerator = None

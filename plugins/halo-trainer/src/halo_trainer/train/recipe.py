@@ -1,4 +1,4 @@
-"""What a training is asked to do, as plain values: each part goes to the one that needs it."""
+"""The options of a training as plain values. Each part is for the code that needs it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from halo_trainer.train.learning_rate import LearningRate
 
 @dataclass(frozen=True)
 class Task:
-    """What is learned.
+    """The learning task.
 
     Attributes:
-        loss: As the spec gives it, before its options are settled by the data.
-        feedback: The kind of feedback of all sets.
-        estimator: Gives the reference points; None where the loss needs none.
+        loss: The loss from the spec, before the data settle its options.
+        feedback: Kind of feedback of all sets.
+        estimator: Estimates the reference points; None if the loss needs none.
         reference_update: When the reference takes in the policy's weights; None for never.
-        router_weight: Factor of the loss on the load of experts; 0 for none.
+        router_weight: Factor of the load-balancing loss of experts; 0 for none.
     """
 
     loss: Loss
@@ -37,17 +37,17 @@ class Task:
 
 @dataclass(frozen=True)
 class ModelRecipe:
-    """How the models are loaded, and what of the policy is trained.
+    """How the models are loaded, and which part of the policy is trained.
 
     Attributes:
         template: Chat template; None for the tokenizer's own.
-        chat: How rows become text.
-        unfinished: What becomes of completions that were cut off when they were sampled.
-        precision: What is computed in.
-        lora: The low-rank factors; None where all weights are trained.
-        dropout: Rate of the policy, in all places that have one.
+        chat: Options for converting rows to text.
+        unfinished: The treatment of completions that were cut off when they were sampled.
+        precision: Precision of the computation.
+        lora: The low-rank factors; None if all weights are trained.
+        dropout: Dropout rate of the policy, wherever it has dropout.
         gradient_checkpointing: Whether activations are computed twice.
-        with_reference: Whether a reference is compared with.
+        with_reference: Whether there is a reference to compare with.
     """
 
     template: str | None
@@ -61,18 +61,18 @@ class ModelRecipe:
 
     @property
     def drops_out(self) -> bool:
-        """Whether something is dropped out of the policy while it is trained."""
+        """Whether the policy uses dropout in training."""
         return self.dropout > 0 or (self.lora is not None and self.lora.dropout > 0)
 
 
 @dataclass(frozen=True)
 class TokenLimits:
-    """How long things may be, in tokens.
+    """Length limits in tokens.
 
     Attributes:
-        sequence: Prompt and completion together; None for the default.
-        prompt: The prompt; None for half of the sequence.
-        micro_batch: What a process computes at a time.
+        sequence: Limit for prompt and completion together; None for the default.
+        prompt: Limit for the prompt; None for half of the sequence.
+        micro_batch: Limit for what a process computes at one time.
     """
 
     sequence: int | None
@@ -82,12 +82,12 @@ class TokenLimits:
 
 @dataclass(frozen=True)
 class Duration:
-    """How much is learned from, and in what steps.
+    """The amount of training.
 
     Attributes:
-        batch_size: Examples per step, over all processes.
-        epochs: Passes over the data, where `steps` is None; None for one.
-        steps: Optimiser steps; None where the data decide.
+        batch_size: Number of examples per step, over all processes.
+        epochs: Number of passes over the data, if `steps` is None; None for one.
+        steps: Number of optimiser steps; None if it depends on the data.
     """
 
     batch_size: int
@@ -97,13 +97,13 @@ class Duration:
 
 @dataclass(frozen=True)
 class OptimizerRecipe:
-    """How the weights follow the gradients.
+    """The optimiser and its options.
 
     Attributes:
-        name: What the optimiser is called in `torch.optim`.
-        options: Its further options.
-        weight_decay: For matrices; nothing else is decayed.
-        max_grad_norm: Longer gradients are shortened to this; None for never.
+        name: Name of the optimiser in `torch.optim`.
+        options: Further options of the optimiser.
+        weight_decay: Weight decay of matrices. No other weights decay.
+        max_grad_norm: Largest gradient norm; None for no limit.
     """
 
     name: str
@@ -114,13 +114,13 @@ class OptimizerRecipe:
 
 @dataclass(frozen=True)
 class Intervals:
-    """What happens every so many steps.
+    """Numbers of steps between regular actions.
 
     Attributes:
-        log: Metrics are logged.
-        evaluate: The evaluation sets are measured; None for only at the end.
-        checkpoint: A checkpoint is written.
-        checkpoint_minutes: One is written, too, when the last was so long ago; None for never.
+        log: Steps between logged metrics.
+        evaluate: Steps between evaluations; None for only at the end.
+        checkpoint: Steps between checkpoints.
+        checkpoint_minutes: Minutes after which a checkpoint is also written; None for never.
     """
 
     log: int
@@ -131,11 +131,11 @@ class Intervals:
 
 @dataclass(frozen=True)
 class KeptCheckpoints:
-    """How many checkpoints are kept, and which becomes the model.
+    """The number of kept checkpoints, and the one that becomes the model.
 
     Attributes:
-        last: The latest.
-        best: Those with the lowest loss on the first evaluation set.
+        last: Number of latest checkpoints.
+        best: Number of checkpoints with the lowest loss on the first evaluation set.
         exported: Whether the model is that of the last step or of the best one.
     """
 
@@ -146,19 +146,19 @@ class KeptCheckpoints:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that the options of a training ask for.
+    """All options of a training.
 
     Attributes:
-        task: What is learned.
-        models: How the models are held.
-        lengths: How long sequences and micro-batches may be.
-        duration: How much is learned from.
-        optimizer: How the weights follow the gradients.
-        learning_rate: How fast.
-        intervals: What happens every so many steps.
-        kept: How many checkpoints are kept.
-        device: Where to compute.
-        deterministic: Whether only kernels are used that repeat bit for bit.
+        task: The learning task.
+        models: How the models are loaded and trained.
+        lengths: Limits of sequences and micro-batches.
+        duration: The amount of training.
+        optimizer: The optimiser and its options.
+        learning_rate: The learning rate and its schedule.
+        intervals: Numbers of steps between regular actions.
+        kept: The number of kept checkpoints.
+        device: The device to compute on.
+        deterministic: Whether to use only kernels whose results repeat bit for bit.
     """
 
     task: Task

@@ -1,7 +1,7 @@
-"""The reference point of a global batch: one function for each kind of what an estimator observes.
+"""The reference point of a global batch, with one function for each kind of observation.
 
-Each takes a global batch and returns it with its point, as far as that is known before the
-gradient. Whatever has to be scored for it is scored by the objective, without a gradient.
+Each function takes a global batch and returns it with its point, as far as that is known before the
+gradient. The objective does all scoring for it, without a gradient.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from halo_trainer.train.objective import Objective
 from halo_trainer.train.own_logratios import first_pass
 
 NAMED = 5
-"""Most pairs that an error names."""
+"""Largest number of pairs that an error names."""
 
 
 def with_reference_point(
@@ -52,17 +52,17 @@ def with_reference_point(
     """Returns a global batch with its reference point.
 
     Args:
-        estimator: What gives the point.
+        estimator: Estimates the point.
         objective: Scores what the estimator observes.
         batch: The global batch.
-        data: What `positions` point to.
-        positions: Where the batch is in the data, and what comes next.
-        rng: The chance of mismatched pairs.
-        state: What the estimator gave at the step before.
+        data: The data that `positions` point to.
+        positions: Positions of the batch in the data, and of the examples that follow.
+        rng: Random generator for mismatched pairs.
+        state: State of the estimator after the step before.
 
     Raises:
         NotFiniteError: When a log-ratio or the point is not a number.
-        PluginError: When the estimator gives back what it should not.
+        PluginError: When the estimator returns an invalid value.
     """
     match estimator.observes:
         case "nothing":
@@ -82,13 +82,13 @@ def with_reference_point(
 def observe_nothing(
     estimator: RefPointEstimator, batch: GlobalBatch, state: Mapping[str, float]
 ) -> GlobalBatch:
-    """Returns a batch with a point that is made from no log-ratio."""
+    """Returns a batch with a point that needs no log-ratios."""
     observed = Observed((), (), (), len(batch.completions))
     return replace(batch, estimate=_finite_estimate(estimator, observed, state))
 
 
 def observe_pair(estimator: RefPointEstimator, batch: GlobalBatch) -> GlobalBatch:
-    """Returns a batch whose pairs will each be given a point when the loss sees them."""
+    """Returns a batch whose pairs each get a point when the loss sees them."""
     return replace(batch, point_of_pair=estimator)
 
 
@@ -98,9 +98,9 @@ def observe_own(
     batch: GlobalBatch,
     state: Mapping[str, float],
 ) -> GlobalBatch:
-    """Returns a batch with a point from its own completions, out of passes that are made anyway.
+    """Returns a batch with a point from its own completions, from passes that are made anyway.
 
-    Where no such pass gives their log-ratios, they are scored for the point alone.
+    If no such pass gives their log-ratios, the completions are scored only for the point.
     """
     if not objective.gives_own_logratios:
         sequences = [Scored(c.prompt_ids, c.completion_ids) for _, c in batch.completions]
@@ -121,13 +121,13 @@ def own_estimate(
     ratios: Sequence[float],
     state: Mapping[str, float],
 ) -> Estimate:
-    """Returns the reference point that the log-ratios of a batch's own completions give.
+    """Returns the reference point from the log-ratios of a batch's own completions.
 
     Args:
-        estimator: What makes the point of them.
+        estimator: Estimates the point.
         batch: The global batch.
-        ratios: One for each of its completions, nats.
-        state: What the estimator gave at the step before.
+        ratios: Log-ratio of each of its completions, nats.
+        state: State of the estimator after the step before.
 
     Raises:
         NotFiniteError: When a log-ratio or the estimate is not a number.
@@ -150,16 +150,16 @@ def observe_mismatched(
     rng: random.Random,
     state: Mapping[str, float],
 ) -> GlobalBatch:
-    """Returns a batch with a point from prompts that are joined with completions of others.
+    """Returns a batch with a point from prompts that are paired with other prompts' completions.
 
     Args:
-        estimator: Chooses the pairs and makes one number of their log-ratios.
+        estimator: Chooses the pairs, and estimates the point from their log-ratios.
         objective: Scores the pairs.
         batch: The global batch.
         following: The next examples of the epoch, nearest first.
-        partners: The fixed partners of the batch; none unless the estimator asks for them.
-        rng: The chance of the pairs.
-        state: What the estimator gave at the step before.
+        partners: The fixed partners of the batch; none unless the estimator needs them.
+        rng: Random generator for the pairs.
+        state: State of the estimator after the step before.
     """
     # Pairs are positions over all three parts, in this order.
     parts = [completions_of(part) for part in (batch.examples, following, partners)]
@@ -182,21 +182,21 @@ def observe_mismatched(
 
 
 def _joined(prompt: EncodedCompletion, completion: EncodedCompletion, max_length: int) -> Scored:
-    """One's prompt with another's completion, which loses its end where both are too long."""
+    """Returns one example's prompt with another's completion, cut at the end if too long."""
     # At least one token, so that every pair has a log-ratio.
     room = max(1, max_length - len(prompt.prompt_ids))
     return Scored(prompt.prompt_ids, completion.completion_ids[:room])
 
 
 def _logratios(objective: Objective, sequences: Sequence[Scored]) -> list[float]:
-    """The log-ratio of each sequence in nats, in order, the same on every process."""
+    """Returns the log-ratio of each sequence in nats, in order, the same on every process."""
     ranks = objective.ranks
     sizes = [sequence.tokens for sequence in sequences]
     budget = objective.micro_batch_tokens
     shares = split_into_micro_batches(sizes, budget=budget, ranks=ranks.world)
     values = torch.zeros(len(sequences), dtype=torch.float64, device=ranks.device)
     for items in shares[ranks.rank]:
-        # An empty one is computed too: all processes make the same calls.
+        # An empty one is also computed, so that all processes make the same calls.
         row = pack([sequences[i] for i in items or [0]]).to(ranks.device)
         values[items] = objective.logratios(row).double()[: len(items)]
     values_of_all: list[float] = ranks.sum(values).tolist()

@@ -1,10 +1,10 @@
-"""A reference that takes in the weights of the policy while the policy is trained.
+"""A reference that takes in the weights of the policy during training.
 
-Its weights are held in the dtypes of the policy's: a trained weight in float32 in every precision.
-So a copy is exact, the two models then compute the same numbers, and an average keeps the small
-changes that bfloat16 would round away. Every process mixes the same weights in the same way.
+Its weights have the same dtypes as the policy's: a trained weight is in float32 in every precision.
+So a copy is exact, and both models then compute the same numbers. An average keeps small changes
+that bfloat16 would round away. Every process mixes the same weights in the same way.
 
-Heads that the loss adds belong to the policy alone. Buffers hold constants, and are left alone.
+Heads that the loss adds belong only to the policy. Buffers have constants, and are not changed.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from halo_core.stage import ModelInput
 from halo_models.load import read_config
 
 FILE = "reference.safetensors"
-"""What a checkpoint keeps of the reference."""
+"""File of the reference in a checkpoint."""
 
 
 class RefreshedReference:
-    """The reference of a training, and how old it is.
+    """The reference of a training, and its age.
 
     Args:
-        policy: The model that is trained; a peft model where it is adapted.
-        reference: The frozen one, of the same architecture; its weights are changed in place.
-        shares: How much of the policy goes into the reference, before each step.
-        location: Names the reference in messages.
+        policy: The model that is trained; a peft model if it has adapters.
+        reference: The frozen model with the same architecture. Its weights are changed in place.
+        shares: Share of the policy that goes into the reference before each step.
+        location: Name of the reference in messages.
 
     Attributes:
-        age: How many optimiser steps old it is in the present step: of a copy the steps since it
-            was made, of an average the mean over the policies in it, by their weights. The
-            reference that training begins with is one of step 1.
+        age: Age of the reference at the present step, in optimiser steps. For a copy, this is the
+            number of steps since it was made. For an average, it is the mean age of the policies in
+            it, by their weights. The first reference of a training is one of step 1.
 
     Raises:
-        ModelError: When the two models do not have the same weights, or other constants.
+        ModelError: When the two models have different weights or different constants.
     """
 
     def __init__(
@@ -52,22 +52,22 @@ class RefreshedReference:
         self.age = 0.0
         self._shares = shares
         self._step = 0
-        # By name, and tied weights once, as named_parameters gives them.
+        # By name, with tied weights only once, like named_parameters.
         theirs = dict(reference.named_parameters())
         self._policy: dict[str, Tensor] = {}
         self._reference: dict[str, Tensor] = {}
         for name, weight in policy.named_parameters():
             other = theirs[name]
             other.data = other.data.to(weight.dtype)
-            # What is not trained and the same from the start, as under an adapter, stays the same.
+            # Weights that are not trained and equal at the start (under an adapter) stay equal.
             if weight.requires_grad or not torch.equal(weight, other):
                 self._policy[name], self._reference[name] = weight, other
 
     @torch.no_grad()
     def before(self, step: int) -> None:
-        """Brings the reference up to date for a step; once for each, in order."""
+        """Updates the reference for a step. It is called once for each step, in order."""
         if step == self._step:
-            return  # It was kept ready for this step, which then was not done.
+            return  # It was already updated for this step, which was then interrupted.
         share = self._shares[step - 1]
         policy, reference = list(self._policy.values()), list(self._reference.values())
         if share == 1:
@@ -83,14 +83,14 @@ class RefreshedReference:
         return sum(weight.numel() * weight.element_size() for weight in self._reference.values())
 
     def write(self, folder: Path) -> None:
-        """Writes what has changed, or may change, into a checkpoint."""
+        """Writes the weights that have changed, or may change, into a checkpoint."""
         tensors = {name: weight.cpu().contiguous() for name, weight in self._reference.items()}
         place = {"step": str(self._step), "age": repr(self.age)}
         save_file(tensors, folder / FILE, metadata=place)
 
     @torch.no_grad()
     def read(self, folder: Path) -> None:
-        """Puts back what `write` wrote."""
+        """Restores the weights that `write` wrote."""
         tensors = load_file(folder / FILE)
         for name, weight in self._reference.items():
             weight.copy_(tensors[name])
@@ -100,7 +100,7 @@ class RefreshedReference:
 
 
 def check_architectures(policy: ModelInput, reference: ModelInput) -> None:
-    """Checks from their configurations that a reference can take in the weights of a policy.
+    """Checks, from their configurations, that a reference can take in a policy's weights.
 
     The sizes of the vocabularies are not compared: training makes them equal.
 
@@ -114,7 +114,7 @@ def check_architectures(policy: ModelInput, reference: ModelInput) -> None:
 
 
 def _skeleton(config: Any, vocabulary: int) -> nn.Module:
-    """Returns a model without weights: their names and shapes."""
+    """Returns a model without weights, only with their names and shapes."""
     from transformers import AutoModelForCausalLM
 
     config.get_text_config().vocab_size = vocabulary
@@ -137,7 +137,7 @@ def _refuse(difference: str | None, location: str) -> None:
 
 
 def _shapes_differ(policy: nn.Module, reference: nn.Module) -> str | None:
-    """Returns the first difference between the weights of two models; None where there is none."""
+    """Returns the first difference in shape between two models' weights; None if there is none."""
     ours, theirs = (
         {name: list(weight.shape) for name, weight in model.named_parameters()}
         for model in (policy, reference)

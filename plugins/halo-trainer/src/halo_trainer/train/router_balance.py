@@ -1,8 +1,8 @@
-"""The load of experts over a global batch, and each micro-batch's part in the loss on it.
+"""The load of experts in a global batch, and each micro-batch's part of the loss on it.
 
-The loss is a product of two means over all tokens. With the shares of the experts known before the
-gradient, it is linear in the probabilities, so that micro-batches add up to the loss of the global
-batch: it does not depend on how that was cut, packed or dealt to processes.
+The loss is a product of two means over all tokens. If the shares of the experts are known before
+the gradient, it is linear in the probabilities. So the parts of the micro-batches add up to the
+loss of the global batch, however it is cut, packed or distributed to processes.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from halo_trainer.train.objective import Objective
 
 @dataclass(frozen=True)
 class RouterBalance:
-    """What the routers did with a global batch.
+    """Router statistics of a global batch.
 
     Attributes:
         loss: The load-balancing loss of the global batch.
-        chosen: How often each expert was chosen, over all layers [experts].
-        rows: Tokens times layers [].
-        factor: What a part is multiplied by, since the trainer divides by the sum of weights.
+        chosen: Number of times that each expert was chosen, over all layers [experts].
+        rows: Number of tokens times layers [].
+        factor: Factor of a part, needed because the trainer divides by the sum of weights.
     """
 
     loss: float
@@ -35,17 +35,17 @@ class RouterBalance:
     factor: float
 
     def part(self, routed: Routed) -> Tensor:
-        """Returns what a micro-batch adds to the sum that is differentiated []."""
+        """Returns the part of a micro-batch in the sum that is differentiated []."""
         probabilities = routed.probabilities.to(self.chosen.dtype)
         return self.factor * balance_loss(self.chosen, probabilities, self.rows)
 
 
 def router_balance(objective: Objective, batch: GlobalBatch) -> RouterBalance:
-    """Returns what the routers do with a global batch, by a pass without gradient and dropout.
+    """Returns router statistics of a global batch, from a pass without gradient and dropout.
 
     Args:
         objective: The models and the loss.
-        batch: With all that is known of it before the gradient.
+        batch: The batch, with everything that is known before the gradient.
     """
     sums: list[Tensor] = []
     with torch.no_grad(), without_dropout(objective.policy):
@@ -56,7 +56,7 @@ def router_balance(objective: Objective, batch: GlobalBatch) -> RouterBalance:
             assert scores.routed is not None
             weights = output.counts.double().sum()
             part = [*scores.routed, weights]
-            # An empty micro-batch is computed, for the other processes, and not counted.
+            # Other processes need an empty micro-batch to be computed, but it has no effect.
             sums.append(torch.cat([x.double().flatten() for x in part]) * bool(positions))
     total = objective.ranks.sum(torch.stack(sums).sum(0))
     experts = (len(total) - 2) // 2

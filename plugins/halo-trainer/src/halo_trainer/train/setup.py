@@ -1,4 +1,4 @@
-"""Sets up a training: models, data, optimiser and checkpoints, from what it is asked to do."""
+"""Sets up a training from its options: models, data, optimiser and checkpoints."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ from halo_trainer.train.reference_shares import UNMIXABLE, mixes_weights, shares
 
 @dataclass(frozen=True)
 class Training:
-    """All that a training works with; where it stands is a `TrainState`.
+    """The parts of a training. Its progress is a `TrainState`.
 
     Attributes:
         objective: The models and the loss.
-        estimator: Gives the reference points; None where the loss needs none.
-        start: The model that it started from, with its tokenizer.
-        policy: What is trained and exported, as no process wraps it.
-        remark: What the loss says of the data; empty where it says nothing.
-        refresh: Brings the reference up to date; None where it stays as it is.
-        parameters: What is trained, by name.
-        optimizer: Moves the parameters.
+        estimator: Estimates the reference points; None if the loss needs none.
+        start: The model that training starts from, with its tokenizer.
+        policy: The model that is trained and exported, without a wrapper of the processes.
+        remark: The loss's remark on the data; empty if there is none.
+        refresh: Updates the reference; None if it does not change.
+        parameters: Trained parameters by name.
+        optimizer: The optimiser of the parameters.
         data: The examples to learn from.
-        evaluation: Further sets by name.
-        plan: Which examples make which global batch.
-        steps: Optimiser steps in all.
-        checkpoints: Where states are kept.
+        evaluation: Evaluation sets by name.
+        plan: The plan of the global batches.
+        steps: Number of optimiser steps in total.
+        checkpoints: The checkpoints.
     """
 
     objective: Objective
@@ -69,11 +69,11 @@ class Training:
 
 
 def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
-    """Returns a training that has not begun.
+    """Returns a new training.
 
     Args:
-        recipe: What the options ask for.
-        context: What the stage reads, and where it writes.
+        recipe: The options of the training.
+        context: The stage's inputs and outputs.
         ranks: The processes.
 
     Raises:
@@ -82,7 +82,7 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
     task = recipe.task
     start = load_start(context.models["from"], task.loss, recipe.models, device=ranks.device)
     if asks_for_date(start.tokenizer):
-        context.warn(f"the chat template asks for the date and is told {start.chat.date}")
+        context.warn(f"the chat template asks for the date and gets {start.chat.date}")
     encoding = _encoding(recipe, start)
     data, evaluation = encode_sets(
         context.data,
@@ -162,7 +162,7 @@ def _models(
     tokens: Sequence[int],
     max_length: int,
 ) -> tuple[Scorer, Scorer | None]:
-    """The policy and the reference; None where nothing is compared with one."""
+    """Returns the policy and the reference; None if there is nothing to compare with."""
     seed, warn = context.seed, context.warn
     policy = make_policy(
         start,
@@ -203,9 +203,7 @@ def _refresh(
         return None
     shares = shares_of(update, steps)
     if not any(shares):
-        context.warn(
-            f"reference_update leaves the reference as it is in all of the {steps} steps there are"
-        )
+        context.warn(f"reference_update does not change the reference in any of the {steps} steps")
     if adapted and mixes_weights(shares):
         raise UserError(UNMIXABLE, location="reference_update")
     where = context.models["reference"].path
@@ -218,21 +216,21 @@ def _steps(
     steps = duration.steps or (duration.epochs or 1) * plan.steps_per_epoch
     if warmup_steps > steps:
         warn(
-            f"warmup_steps {warmup_steps} is more than the {steps} steps there are, so the "
+            f"warmup_steps {warmup_steps} is more than the {steps} steps, so the "
             "learning rate never reaches learning_rate"
         )
     return steps
 
 
 def settle_loss(loss: Loss, feedback: Feedback, data: Sequence[EncodedExample]) -> tuple[Loss, str]:
-    """Returns the loss with the options settled that depend on the data, and what it says of them.
+    """Returns the loss with data-dependent options settled, and its remark on the data.
 
-    It says nothing where nothing was left open and nothing is wrong. The runner warned of what is
-    wrong before the first stage.
+    The remark is empty if no option was open and there is no problem. The runner has already warned
+    of problems before the first stage.
 
     Args:
-        loss: As the spec gives it.
-        feedback: The kind of the examples; only pairs and labelled completions have classes.
+        loss: The loss from the spec.
+        feedback: Kind of feedback. Only pairs and labelled completions have classes.
         data: The examples to learn from.
     """
     if feedback not in ("binary", "paired"):
@@ -243,11 +241,11 @@ def settle_loss(loss: Loss, feedback: Feedback, data: Sequence[EncodedExample]) 
 
 
 def _class_counts(feedback: Feedback, data: Sequence[EncodedExample]) -> ClassCounts:
-    """How many completions of each class there are; a pair has one of each."""
+    """Returns the number of completions of each class. A pair has one of each."""
     if feedback == "paired":
         return ClassCounts(len(data), len(data))
     if isinstance(data, EncodedData):
-        desirable = data.counts.desirable  # counted when it was encoded
+        desirable = data.counts.desirable  # This was counted during encoding.
     else:
         desirable = sum(example.completions[0].desirable for example in data)
     return ClassCounts(desirable, len(data) - desirable)

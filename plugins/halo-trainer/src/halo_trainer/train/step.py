@@ -23,19 +23,19 @@ from halo_trainer.train.reference_point import own_estimate, with_reference_poin
 from halo_trainer.train.router_balance import RouterBalance, router_balance
 
 NAMED = 10
-"""Most examples that an error names."""
+"""Largest number of examples that an error names."""
 
 
 @dataclass(frozen=True)
 class Gradient:
-    """What a global batch gave, beside the gradient in the parameters.
+    """Results of a global batch, in addition to the gradient in the parameters.
 
     Attributes:
         loss: Weighted mean over the batch.
-        norm: 2-norm of its gradient, before clipping.
-        stop: Whether some process was asked to stop.
+        norm: 2-norm of the gradient before clipping.
+        stop: Whether any process was asked to stop.
         metrics: Sums over the share of this process.
-        estimate: The reference point, with what it says of the batch; None where there is none.
+        estimate: The reference point, with its metrics of the batch; None if there is none.
     """
 
     loss: float
@@ -53,15 +53,15 @@ def prepare(
     rng: random.Random,
     state: Mapping[str, float],
 ) -> GlobalBatch:
-    """Returns a global batch with all that is to be known of it before its gradient.
+    """Returns a global batch with everything that is known before its gradient.
 
     Args:
         objective: The models and the loss.
-        estimator: Gives the reference point; None where the loss needs none.
-        data: What `positions` point to.
-        positions: Which examples they are.
-        rng: The chance of the estimator's pairs.
-        state: What the estimator gave at the step before.
+        estimator: Estimates the reference point; None if the loss needs none.
+        data: The data that `positions` point to.
+        positions: Positions of the batch's examples.
+        rng: Random generator for the estimator's pairs.
+        state: State of the estimator after the step before.
 
     Raises:
         NotFiniteError: When the reference point is not a number.
@@ -87,31 +87,32 @@ def backward(
     stop: bool,
     max_norm: float | None,
 ) -> Gradient:
-    """Leaves the gradient of sum(losses * weights) / sum(weights) in the parameters.
+    """Computes the gradient of sum(losses * weights) / sum(weights) in the parameters.
 
-    And that of the loss on the load of experts, where there is one. Both sums run over the whole
-    global batch: micro-batches add up unnormalised, and the exact factor is applied once, when the
-    sum of weights is known. Nothing depends on how the batch was cut or dealt but rounding.
+    It adds the gradient of the load-balancing loss of experts, if there is one. Both sums run over
+    the whole global batch. Micro-batches are added without normalisation. The exact factor is
+    applied once, when the sum of weights is known. Except for rounding, the result does not depend
+    on how the batch was cut or distributed.
 
     Args:
         objective: The models and the loss.
-        batch: What `prepare` returned.
-        parameters: Those that are trained, without a gradient yet.
+        batch: The result of `prepare`.
+        parameters: The trained parameters, without a gradient yet.
         stop: Whether this process was asked to stop.
-        max_norm: Longer gradients are shortened to this; None for never.
+        max_norm: Largest gradient norm; None for no limit.
 
     Raises:
-        NotFiniteError: When the loss, the gradient or a reference point that is completed after
-            it is not a number, on all processes alike; it names the examples. The gradient is
+        NotFiniteError: When the loss, the gradient or a reference point that is completed after it
+            is not a number. All processes raise it. It names the examples, and the gradient is
             dropped.
-        PluginError: When a weight is below 0, or a lagged point is not the one that it gave before.
+        PluginError: When a weight is below 0, or a lagged point changes after it was first given.
     """
     own = OwnLogratios(batch, objective.ranks) if batch.lagging is not None else None
     balance = router_balance(objective, batch) if objective.router_weight else None
     metrics, sums = _accumulate(objective, batch, own, balance)
     if balance is not None and objective.ranks.main:
         metrics.add("router/loss", balance.loss, 1)
-    # One sum over the processes for all three: who is asked to stop tells the others by it.
+    # One sum over the processes for all three. It also tells the others about a request to stop.
     sums = torch.cat([sums, sums.new_tensor([float(stop)])])
     loss_sum, weight_sum, negative, stops = objective.ranks.sum(sums).tolist()
     if negative:
@@ -121,12 +122,12 @@ def backward(
             "__call__",
             f"gave {negative:.0f} weights below 0; expected how much each example counts",
         )
-    # DDP has averaged over the processes, and the loss is a sum over them.
+    # DDP has averaged the gradients over the processes, but the loss is a sum over them.
     scale = objective.ranks.world / weight_sum if weight_sum else 0.0
     gradients = [p.grad for p in parameters if p.grad is not None]
     torch._foreach_mul_(gradients, scale)
     norm = float(torch.nn.utils.get_total_norm(gradients))
-    # Every process has the same numbers here, so all of them go on or none.
+    # All processes have the same numbers here, so all of them continue or none.
     if not (math.isfinite(loss_sum) and math.isfinite(weight_sum) and math.isfinite(norm)):
         _raise_not_finite(objective, batch, parameters)
     estimate = batch.estimate
@@ -144,7 +145,7 @@ def _accumulate(
     own: OwnLogratios | None,
     balance: RouterBalance | None,
 ) -> tuple[Metrics, Tensor]:
-    """Backward of every micro-batch; metrics; sums of losses and weights, and negative ones [3]."""
+    """Runs all backward passes; returns metrics and sums of loss, weight, negative weight [3]."""
     metrics = Metrics()
     sums = torch.zeros(3, dtype=torch.float64, device=objective.ranks.device)
     for index in range(len(batch.micro_batches)):
@@ -166,7 +167,7 @@ def _backward_one(
     seen, output = objective.output(micro, batch, known, scores)
     loss = (output.losses * output.counts).sum()
     if not batch.micro_batches[index]:
-        # Some example is computed for nothing: all processes make the same calls.
+        # Any example is computed without effect, so that all processes make the same calls.
         (loss * 0).backward()  # type: ignore[no-untyped-call]
         return torch.zeros(3, dtype=torch.float64, device=objective.ranks.device)
     differentiated = loss
@@ -202,7 +203,7 @@ def _completed(
 def _raise_not_finite(
     objective: Objective, batch: GlobalBatch, parameters: Sequence[Tensor]
 ) -> None:
-    """Computes each example alone to find those that are not a number.
+    """Computes each example alone, to find those whose result is not a number.
 
     Raises:
         NotFiniteError: Always.
