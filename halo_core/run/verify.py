@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.errors import DataError
-from halo_core.workspace.check_values import CHECKPOINTS, damages
+from halo_core.workspace.check_values import damages
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.records import DATA, DONE, EVENTS, RUN, STAGE, SUITE
 
 AGAIN = "the next run that uses it computes the stage again"
 READ_AGAIN = "the next run that uses it reads the rows again"
 TOKENISED_AGAIN = "the next run that uses it tokenises the rows again"
-EARLIER = "the next run goes on from the checkpoint before it"
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,6 @@ def _verify_stages(stages: Iterable[Path], verified: Verified) -> None:
         rows |= dict.fromkeys(_rows_of(folder))
         if (folder / DONE.name).exists():
             _verify_folder(folder, DONE.name, AGAIN, verified)
-        for checkpoint in _folders(folder / CHECKPOINTS):
-            _verify_folder(checkpoint, "state.json", EARLIER, verified)
     for folder in rows:
         if folder.is_dir():
             _verify_folder(folder, DATA.name, READ_AGAIN, verified)

@@ -24,7 +24,7 @@ from halo_core.workspace.records import (
 )
 
 CHECKPOINTS = "checkpoints"
-"""Name of the folder in a stage's folder whose files have separate check values."""
+"""The folder in a stage's folder whose files change while the stage runs. They are not compared."""
 
 _NOT_MADE = {DONE.name, ERROR.name, EVENTS.name, OWNER.name, STAGE.name, CHECKED.name}
 

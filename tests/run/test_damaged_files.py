@@ -200,4 +200,17 @@ def test_verify_of_a_run_reads_its_stages_and_rows(
 ) -> None:
     (run,) = (path for path in (made / "w" / "runs").iterdir() if path.is_dir())
     assert call(["verify", run.name, "--workspace", str(made / "w"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["files"] > 10
+    found = json.loads(capsys.readouterr().out)
+    assert found["files"] > 10
+    assert found["unchecked"] == []
+
+
+def test_checkpoints_are_no_folders_of_an_older_halo(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (stage,) = (made / "w" / "stages").glob("scratch-*")
+    checkpoint = stage / "checkpoints" / "step-00000001"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "state.json").write_text("{}")
+    assert call(["verify", "--all", "--workspace", str(made / "w"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["unchecked"] == []
