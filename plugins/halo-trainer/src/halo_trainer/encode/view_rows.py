@@ -83,7 +83,7 @@ def _view_text(row: Mapping[str, Any], tokenizer: Any, options: EncodingOptions)
     # A long text is cut into pieces. Only the first is shown.
     prompt, trained = whole[:1], whole[1 : options.max_length]
     rest = len(whole) - 1 - len(trained)
-    remarks = [f"{rest} further tokens are in further pieces"] if rest else []
+    remarks = [f"are cut into pieces; {rest} more tokens are in later ones"] if rest else []
     completion = CompletionView("text", tokens_of(tokenizer, trained), 0, True, remarks)
     return TokenView(row["id"], tokens_of(tokenizer, prompt), False, (completion,))
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from halo_core.component import Added, Default, Execution, StartRef, TestRef
+from halo_core.component import Default, Execution, StartRef, TestRef
 from halo_core.stage import Inputs, Product, Stage, StageContext, StageResult
 from halo_core.token_view import TokenView
-from halo_models.conversation import ChatOptions
-from halo_models.templates import date_or_none
+from halo_trainer.encode.chat_fields import (
+    ContentTokens,
+    Pretemplated,
+    TemplateDate,
+    TemplateMismatch,
+    chat_options,
+)
 
 if TYPE_CHECKING:
     from halo_trainer.sample.answer_prompts import SampleRecipe
@@ -73,27 +78,10 @@ class Sample(Stage):
         default=None,
         description="Chat template: tulu or Jinja source. If left out, the tokenizer's own.",
     )
-    template_date: Annotated[str | None, AfterValidator(date_or_none), Added()] = Field(
-        default=None,
-        description="The date that a chat template gets when it asks for today's date, such as "
-        "2025-01-01. If left out, the date that the model was trained with, or else 2025-01-01.",
-    )
-    content_tokens: Annotated[list[str] | None, Added()] = Field(
-        default=None,
-        description="Added tokens that content may contain, in addition to those that are neither "
-        "special nor turn marks. A minus in front means that content may not contain the token. If "
-        "left out, the tokens that the model was trained with.",
-    )
-    pretemplated: Annotated[bool, Added()] = Field(
-        default=False,
-        description="Whether a chat template has already been applied to prompts and completions. "
-        "They are then tokenised unchanged.",
-    )
-    template_mismatch: Annotated[Literal["error", "drop"], Added()] = Field(
-        default="error",
-        description="Treatment of a row that the template cannot write: stop with an error, or "
-        "drop and count it.",
-    )
+    template_date: TemplateDate = None
+    content_tokens: ContentTokens = None
+    pretemplated: Pretemplated = False
+    template_mismatch: TemplateMismatch = "error"
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
         description="Precision of weights and computation. auto is bfloat16 on a GPU that supports "
@@ -151,12 +139,7 @@ class Sample(Stage):
             max_prompt_length=self.max_prompt_length,
             batch_size=self.batch_size,
             template=self.template,
-            chat=ChatOptions(
-                template_date=self.template_date,
-                content_tokens=None if self.content_tokens is None else tuple(self.content_tokens),
-                pretemplated=self.pretemplated,
-                template_mismatch=self.template_mismatch,
-            ),
+            chat=chat_options(self),
             precision=self.precision,
             device=self.device,
         )
