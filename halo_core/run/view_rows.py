@@ -117,7 +117,7 @@ def view_lines(view: TokenView) -> Iterator[str]:
         yield f"    {_escaped(learned.trained.text)}"
         yield f"    {_numbers(learned.trained.ids)}"
         for remark in learned.remarks:
-            yield f"    counted: such completions {remark}"
+            yield f"    note: such completions {remark}"
 
 
 def _escaped(text: str) -> str:

@@ -1,7 +1,7 @@
 """Every option changes what is learned, alone and beside any other value of any other option.
 
-What is compared is the gradient of the global batch, for a constant teaches nothing. A combination
-in which an option has no effect is refused when the component is built.
+The test compares the gradient of the global batch, because a constant teaches nothing. A component
+refuses a combination in which an option has no effect.
 """
 
 from __future__ import annotations
