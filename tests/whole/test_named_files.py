@@ -1,0 +1,81 @@
+"""The files and folders of the repository that its pages name exist."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(ROOT.glob("*/*/README.md")),
+    ROOT / "registry" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+"""All pages but the changelog, which names files of earlier versions."""
+CODE = {"design.md"}
+"""Pages that are about halo's own code, so each Python file on them is one of halo's."""
+PLACEHOLDERS = {"registry/YOUR-DISTRIBUTION.toml"}
+"""Names that stand for a file of the reader."""
+QUOTED = re.compile(r"`([\w./-]+)`")
+FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+
+
+def repository_files() -> list[str]:
+    """Returns the paths of all files that git knows or would add."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+
+
+def names_in(page: str, text: str, folders: Sequence[str]) -> Iterator[str]:
+    """Yields the quoted names on a page that must be files or folders of the repository.
+
+    These are paths that begin with a folder of the repository, and names of tests. On the pages of
+    `CODE`, all names of Python files count.
+
+    Args:
+        page: The name of the page.
+        text: Its text.
+        folders: The folders at the top of the repository.
+    """
+    for name in QUOTED.findall(FENCED.sub("", text)):
+        file = name.rpartition("/")[2]
+        begins = name.partition("/")[0] in folders and "/" in name
+        tests = file.startswith("test_") and file.endswith(".py")
+        if begins or tests or (page in CODE and file.endswith(".py")):
+            yield name
+
+
+def missing(names: Sequence[str], files: Sequence[str]) -> list[str]:
+    """Returns the names that are neither the end of a file's path nor a folder nor a placeholder."""
+    joined = "\n".join(f"/{file}" for file in files) + "\n"
+    return [
+        name
+        for name in names
+        if name not in PLACEHOLDERS
+        and f"/{name}\n" not in joined
+        and f"\n/{name.rstrip('/')}/" not in f"\n{joined}"
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    files = repository_files()
+    folders = sorted({file.partition("/")[0] for file in files if "/" in file})
+    assert missing(list(names_in(page.name, page.read_text("utf-8"), folders)), files) == []
+
+
+def test_a_file_that_does_not_exist_is_found() -> None:
+    text = "`run/plan.py`, `stage/ask.py`, `tests/gone/`, `my_loss.py` and `test_gone.py`"
+    design = list(names_in("design.md", text, ["tests"]))
+    other = list(names_in("judges.md", text, ["tests"]))
+    files = ["halo_core/run/plan.py", "tests/run/test_plan.py"]
+    assert missing(design, files) == ["stage/ask.py", "tests/gone/", "my_loss.py", "test_gone.py"]
+    assert missing(other, files) == ["tests/gone/", "test_gone.py"]
