@@ -54,7 +54,7 @@ def names_in(page: str, text: str, folders: Sequence[str]) -> Iterator[str]:
 
 
 def missing(names: Sequence[str], files: Sequence[str]) -> list[str]:
-    """Returns the names that are neither the end of a file's path nor a folder nor a placeholder."""
+    """Returns the names of neither files nor folders, without placeholders."""
     joined = "\n".join(f"/{file}" for file in files) + "\n"
     return [
         name
