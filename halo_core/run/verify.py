@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.errors import DataError
-from halo_core.workspace.check_values import damages
+from halo_core.workspace.check_values import CHECKPOINT_PREFIX, CHECKPOINTS, damages
+from halo_core.workspace.formats import ObjectFile
 from halo_core.workspace.layout import Workspace
-from halo_core.workspace.records import DATA, DONE, EVENTS, RUN, STAGE, SUITE
+from halo_core.workspace.records import CHECKPOINT, DATA, DONE, EVENTS, RUN, STAGE, SUITE
 
 AGAIN = "the next run that uses it computes the stage again"
 READ_AGAIN = "the next run that uses it reads the rows again"
+BEFORE = "the next run of its stage sets it aside and goes on from the checkpoint before"
 TOKENISED_AGAIN = "the next run that uses it tokenises the rows again"
 
 
@@ -49,7 +51,7 @@ class Verified:
 
 
 def verify_run(folder: Path, workspace: Workspace) -> Verified:
-    """Reads a run's records and events, its stages, and the rows that they learned from."""
+    """Reads a run's records and events, its stages with their checkpoints, and their rows."""
     verified = Verified()
     record = _read(lambda: RUN.read(folder), verified)
     _read_lines(folder / EVENTS.name, verified)
@@ -71,9 +73,10 @@ def verify_all(workspace: Workspace) -> Verified:
     rows = {folder for stage in stages for folder in _rows_of(stage)}
     for folder in _folders(workspace.root / "data"):
         if folder not in rows:
-            _verify_folder(folder, DATA.name, READ_AGAIN, verified)
+            _verify_folder(folder, DATA, READ_AGAIN, verified)
     for folder in _folders(workspace.cache / "tokens"):
-        _verify_folder(folder, "counts.json", TOKENISED_AGAIN, verified)
+        verified.files += 1
+        _verify_files(folder, "counts.json", TOKENISED_AGAIN, verified)
     return verified
 
 
@@ -84,10 +87,26 @@ def _verify_stages(stages: Iterable[Path], verified: Verified) -> None:
         _read_lines(folder / EVENTS.name, verified)
         rows |= dict.fromkeys(_rows_of(folder))
         if (folder / DONE.name).exists():
-            _verify_folder(folder, DONE.name, AGAIN, verified)
+            _verify_folder(folder, DONE, AGAIN, verified)
+        for checkpoint in _folders(folder / CHECKPOINTS):
+            if checkpoint.name.startswith(CHECKPOINT_PREFIX):
+                _verify_checkpoint(checkpoint, verified)
     for folder in rows:
         if folder.is_dir():
-            _verify_folder(folder, DATA.name, READ_AGAIN, verified)
+            _verify_folder(folder, DATA, READ_AGAIN, verified)
+
+
+def _verify_checkpoint(folder: Path, verified: Verified) -> None:
+    found = Verified()
+    if (folder / CHECKPOINT.name).exists():
+        _verify_folder(folder, CHECKPOINT, BEFORE, found)
+    else:
+        found.damaged.append(Damage(str(folder / CHECKPOINT.name), "is gone", BEFORE))
+    # A training that runs at the same time may have removed it.
+    if folder.exists():
+        verified.files += found.files
+        verified.damaged += found.damaged
+        verified.unchecked += found.unchecked
 
 
 def _rows_of(stage: Path) -> list[Path]:
@@ -100,7 +119,15 @@ def _rows_of(stage: Path) -> list[Path]:
     return [Path(file).parent for data in sets for file in data["files"]]
 
 
-def _verify_folder(folder: Path, record: str, then: str, verified: Verified) -> None:
+def _verify_folder(folder: Path, record: ObjectFile[Any], then: str, verified: Verified) -> None:
+    """Reads one of a folder's records, and compares the files with the check values in it."""
+    known = len(verified.damaged)
+    _read(lambda: record.read(folder), verified)
+    if len(verified.damaged) == known:
+        _verify_files(folder, record.name, then, verified)
+
+
+def _verify_files(folder: Path, record: str, then: str, verified: Verified) -> None:
     """Compares the files of a folder with the check values in one of its records."""
     try:
         tree: Any = json.loads((folder / record).read_text(encoding="utf-8"))
@@ -112,7 +139,7 @@ def _verify_folder(folder: Path, record: str, then: str, verified: Verified) -> 
         return
     if not checks:
         verified.unchecked.append(str(folder))
-    verified.files += 1 + len(checks)
+    verified.files += len(checks)
     verified.damaged += [Damage(str(folder / name), what, then) for name, what in found.items()]
 
 

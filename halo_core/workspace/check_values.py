@@ -24,7 +24,10 @@ from halo_core.workspace.records import (
 )
 
 CHECKPOINTS = "checkpoints"
-"""The folder in a stage's folder whose files change while the stage runs. They are not compared."""
+"""The folder in a stage's folder whose files change while it runs. They are not products."""
+
+CHECKPOINT_PREFIX = "step-"
+"""Beginning of the name of a checkpoint's folder. It holds the check values of its own files."""
 
 _NOT_MADE = {DONE.name, ERROR.name, EVENTS.name, OWNER.name, STAGE.name, CHECKED.name}
 

@@ -379,6 +379,29 @@ class DoneRecord(TypedDict):
     """Path of each file that the stage left to its check values; none from an older halo."""
 
 
+class CheckpointRecord(TypedDict):
+    """`state.json` in a checkpoint's folder: the progress of a training at a step."""
+
+    schema: NotRequired[int]
+    """Version of the file."""
+    step: int
+    """Number of optimiser steps done."""
+    tokens: int
+    """Number of tokens computed so far."""
+    estimator: dict[str, float]
+    """State of the reference point's estimator."""
+    window: dict[str, list[float]]
+    """Sum and count of each metric since metrics were last logged."""
+    first_loss: float | None
+    """First logged loss; null if none was logged."""
+    last: dict[str, float]
+    """Latest value of each curve."""
+    score: NotRequired[float | None]
+    """Loss on the first evaluation set at this step; null if it was not measured."""
+    files: NotRequired[dict[str, FileCheck]]
+    """Check values of the checkpoint's other files; none from an older halo."""
+
+
 class ErrorRecord(TypedDict):
     """`error.json` in a stage's folder, and the error of a cell in `suite.json`."""
 
@@ -498,6 +521,11 @@ RUN = ObjectFile("run.json", RunRecord, "The halo run that wrote it writes it ag
 STAGE = ObjectFile("stage.json", StageRecord, AGAIN)
 DONE = ObjectFile("done.json", DoneRecord, "Remove it; the same command computes the stage again")
 CHECKED = ObjectFile("checked.json", CheckedRecord, "Remove it; the files are read again")
+CHECKPOINT = ObjectFile(
+    "state.json",
+    CheckpointRecord,
+    "Start the run again: it goes on from the checkpoint before",
+)
 ERROR = ObjectFile("error.json", ErrorRecord, "Remove it")
 SUITE = ObjectFile("suite.json", SuiteRecord, "Remove it; halo run SUITE writes it again")
 DATA = ObjectFile("data.json", DataRecord, "Remove it; the rows are read again")

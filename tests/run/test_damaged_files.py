@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from halo_core.cli import call
 from halo_core.workspace.check_values import check_values, damages, files_made
+from halo_core.workspace.records import CHECKPOINT, CheckpointRecord
 
 SPEC = """
 name: damaged
@@ -205,12 +208,88 @@ def test_verify_of_a_run_reads_its_stages_and_rows(
     assert found["unchecked"] == []
 
 
-def test_checkpoints_are_no_folders_of_an_older_halo(
+@pytest.fixture
+def checkpoint(made: Path) -> Iterator[Path]:
+    """A checkpoint in the folder of a stage, as a training leaves it."""
+    (stage,) = (made / "w" / "stages").glob("scratch-*")
+    folder = stage / "checkpoints" / "step-00000002"
+    folder.mkdir(parents=True)
+    (folder / "weights.safetensors").write_bytes(b"weights")
+    CHECKPOINT.write(
+        folder,
+        CheckpointRecord(
+            step=2,
+            tokens=9,
+            estimator={},
+            window={"train/loss": [1.5, 2.0]},
+            first_loss=0.5,
+            last={},
+            score=None,
+            files=check_values(folder, ["weights.safetensors"]),
+        ),
+    )
+    yield folder
+    shutil.rmtree(stage / "checkpoints", ignore_errors=True)
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("name", ["weights.safetensors", "state.json"])
+def test_verify_names_a_damaged_checkpoint(
+    made: Path,
+    checkpoint: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    damage: Callable[[Path], None],
+) -> None:
+    arguments = ["verify", "--all", "--workspace", str(made / "w"), "--json"]
+    assert call(arguments) == 0
+    before = json.loads(capsys.readouterr().out)
+    damage(checkpoint / name)
+    assert call(arguments) == 1
+    found = json.loads(capsys.readouterr().out)
+    (damaged,) = found["damaged"]
+    # A record that is no JSON is named with its line.
+    assert re.sub(r":\d+$", "", damaged["path"]) == str(checkpoint / name)
+    assert "goes on from the checkpoint before" in damaged["next"]
+    shutil.rmtree(checkpoint.parent)
+    assert call(arguments) == 0
+    after = json.loads(capsys.readouterr().out)
+    assert before["files"] - after["files"] == 2
+    assert after["unchecked"] == []
+
+
+def test_verify_counts_a_checkpoint_of_an_older_halo(
+    made: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = json.loads((checkpoint / "state.json").read_text())
+    del record["files"], record["crc"]
+    (checkpoint / "state.json").write_text(json.dumps(record))
+    assert call(["verify", "--all", "--workspace", str(made / "w"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["unchecked"] == [str(checkpoint)]
+
+
+def test_verify_says_nothing_of_a_checkpoint_that_a_training_removes(
+    made: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from halo_core.run import verify
+
+    def removing(folder: Path, *others: Any, **options: Any) -> Any:
+        if folder == checkpoint:
+            shutil.rmtree(folder)
+        return damages(folder, *others, **options)
+
+    monkeypatch.setattr(verify, "damages", removing)
+    assert call(["verify", "--all", "--workspace", str(made / "w")]) == 0
+
+
+def test_verify_finds_a_changed_record_of_a_finished_stage(
     made: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (stage,) = (made / "w" / "stages").glob("scratch-*")
-    checkpoint = stage / "checkpoints" / "step-00000001"
-    checkpoint.mkdir(parents=True)
-    (checkpoint / "state.json").write_text("{}")
-    assert call(["verify", "--all", "--workspace", str(made / "w"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["unchecked"] == []
+    (path,) = (made / "w" / "stages").glob("judge-*/done.json")
+    before = path.read_text()
+    path.write_text(before.replace('"headline": "', '"headline": "x', 1))
+    try:
+        assert call(["verify", "--all", "--workspace", str(made / "w")]) == 1
+        assert f"{path}: is not what halo wrote" in capsys.readouterr().out
+    finally:
+        path.write_text(before)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from halo_trainer.train.checkpoint import Checkpoints, TrainState, steps_to_keep
+from halo_trainer.train.checkpoint import Checkpoints, Scores, steps_to_keep
+from halo_trainer.train.checkpoint_search import find_whole
 from halo_trainer.train.learning_rate import learning_rate
 from halo_trainer.train.optimizers import (
     OPTIMIZERS,
@@ -14,6 +15,7 @@ from halo_trainer.train.optimizers import (
     trainable,
     update_weights,
 )
+from halo_trainer.train.train_state import TrainState
 
 
 def make_module() -> nn.Module:
@@ -104,10 +106,15 @@ def checkpoints(tmp_path: object) -> Checkpoints:
     return Checkpoints(tmp_path / "checkpoints", keep_last=1, keep_best=1)  # type: ignore[operator]
 
 
+def found(checkpoints: Checkpoints, warnings: list[str] | None = None) -> Scores:
+    warn = ([] if warnings is None else warnings).append
+    return find_whole(checkpoints.folder, warn, with_reference=False, exports_best=False)
+
+
 def test_without_a_checkpoint_a_training_starts_anew(checkpoints: Checkpoints) -> None:
     module = make_module()
     optimizer = make_optimizer(trainable(module), "SGD", weight_decay=0, options={})
-    assert checkpoints.restore(trainable(module), optimizer) == TrainState()
+    assert checkpoints.restore(found(checkpoints), trainable(module), optimizer) == TrainState()
 
 
 def test_a_state_is_restored_as_it_was(checkpoints: Checkpoints) -> None:
@@ -118,22 +125,30 @@ def test_a_state_is_restored_as_it_was(checkpoints: Checkpoints) -> None:
     checkpoints.save(state, trainable(module), optimizer)
     other = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4))
     fresh = make_optimizer(trainable(other), "AdamW", weight_decay=0, options={})
-    assert checkpoints.restore(trainable(other), fresh) == state
+    assert checkpoints.restore(found(checkpoints), trainable(other), fresh) == state
     assert all(
         torch.equal(a, b) for a, b in zip(module.parameters(), other.parameters(), strict=True)
     )
 
 
-def test_half_a_checkpoint_counts_as_none_and_is_removed(checkpoints: Checkpoints) -> None:
+def test_half_a_checkpoint_is_set_aside_and_remains_are_removed(checkpoints: Checkpoints) -> None:
     module = make_module()
     optimizer = make_optimizer(trainable(module), "SGD", weight_decay=0, options={})
     checkpoints.save(TrainState(step=1), trainable(module), optimizer)
     half = checkpoints.folder / "step-00000009"
     half.mkdir()
     (half / "weights.safetensors").write_bytes(b"")
-    assert checkpoints.restore(trainable(module), optimizer).step == 1
+    (checkpoints.folder / ".step-00000008.abc.partial").mkdir()
+    warnings: list[str] = []
+    scores = found(checkpoints, warnings)
+    assert warnings == [
+        f"{half / 'state.json'} is gone. Its checkpoint is set aside as damaged-step-00000009. "
+        "The training goes on from the checkpoint of step 1"
+    ]
+    assert checkpoints.restore(scores, trainable(module), optimizer).step == 1
     checkpoints.save(TrainState(step=2), trainable(module), optimizer)
-    assert {p.name for p in checkpoints.folder.iterdir()} == {"README.md", "step-00000002"}
+    names = {"README.md", "step-00000002", "damaged-step-00000009"}
+    assert {path.name for path in checkpoints.folder.iterdir()} == names
 
 
 def test_only_a_lower_score_is_best(checkpoints: Checkpoints) -> None:

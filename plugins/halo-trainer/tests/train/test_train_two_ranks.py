@@ -129,6 +129,15 @@ def test_a_stop_on_one_rank_stops_all_and_goes_on_as_if_nothing_had_been(finishe
     assert curves(finished / "stopped") == curves(finished / "kto-2")
 
 
+def test_all_ranks_pass_over_a_damaged_checkpoint(finished: Path) -> None:
+    assert (finished / "damaged-1.txt").read_text().startswith("Interrupted: stopped; step 2")
+    (aside,) = finished.glob("damaged/checkpoints/damaged-*")
+    assert aside.name == "damaged-step-00000002"
+    expected = weights(finished / "kto-2")
+    found = weights(finished / "damaged")
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in found.items())
+
+
 @pytest.fixture(scope="module")
 def refreshed(finished: Path) -> Path:
     """The same folder, in which one rank has done what two have with a changing reference."""

@@ -231,7 +231,8 @@ def train_refreshed(root: Path, ranks: Ranks) -> None:
             train(root, f"{name}-{ranks.world}", KTO(), ranks.rank, update=update)
             folder = root / f"{name}-{ranks.world}-reference-{ranks.rank}"
             folder.mkdir()
-            references[-1].write(folder)
+            weights = {name: w.contiguous() for name, w in references[-1].tensors.items()}
+            save_file(weights, folder / "reference.safetensors")
     finally:
         RefreshedReference.before = before  # type: ignore[method-assign]
     if ranks.world > 1:
@@ -251,6 +252,7 @@ def main(arguments: Sequence[str]) -> None:
     train(root, "kto-2", KTO(), ranks.rank)
     for name, loss, stop, rate in (
         ("stopped", KTO(), StopOnLastRank(ranks.rank), 0.05),
+        ("damaged", KTO(), StopOnLastRank(ranks.rank), 0.05),
         ("broken", Broken(), None, 0.05),
         ("diverged", KTO(), None, 1e9),
     ):
@@ -261,6 +263,10 @@ def main(arguments: Sequence[str]) -> None:
                 (root / f"{name}-{ranks.rank}.txt").write_text(f"{type(error).__name__}: {error}")
                 raise
     train(root, "stopped", KTO(), ranks.rank)
+    if ranks.main:
+        (file,) = root.glob("damaged/checkpoints/step-*/weights.safetensors")
+        file.write_bytes(file.read_bytes()[:-1])
+    train(root, "damaged", KTO(), ranks.rank)
     train_refreshed(root, ranks)
 
 

@@ -1,71 +1,57 @@
-"""Checkpoints: everything needed to continue exactly, without pickle.
+"""The checkpoints of a training: everything needed to continue exactly, without pickle.
 
 A checkpoint is a folder ``checkpoints/step-00000200`` with the trained weights, the optimiser's
 state, `state.json` and, if it changes in training, the reference. The data position, the batch plan
 and all random numbers are functions of the seed and the step, so only the step is stored for them.
 It is not a model: it has only trained weights, without a configuration or a tokenizer.
+
+Every process knows which checkpoints there are, and their scores, without looking at the disk. Rank
+0 alone writes, checks and removes them.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
+import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
+from halo_core.workspace.check_values import CHECKPOINT_PREFIX
 from halo_core.workspace.disk import check_room
-from halo_core.workspace.files import whole_folder
+from halo_trainer.train.checkpoint_files import (
+    check_whole,
+    contents_of,
+    read_state,
+    restore_all,
+    restore_weights,
+    write_checkpoint,
+)
 from halo_trainer.train.disk_use import checkpoint_bytes, new_checkpoints
-from halo_trainer.train.metrics import Sums
-from halo_trainer.train.optimizers import Named, load_state_tensors, state_tensors
+from halo_trainer.train.optimizers import Named
 from halo_trainer.train.reference_refresh import RefreshedReference
+from halo_trainer.train.train_state import TrainState
 
-_WEIGHTS = "weights.safetensors"
-_OPTIMIZER = "optimizer.safetensors"
-_STATE = "state.json"
-_PREFIX = "step-"
 _READ_ME = """\
 # Internal: states of a training, not models
 
 If `halo run` was interrupted, it continues from the latest of these folders. A folder contains the
 trained weights, the optimiser's state and `state.json`: the step, and `score`, the loss on the
 first set of `evaluate` if it was measured at this step. It contains no configuration and no
-tokenizer.
+tokenizer. A folder whose name begins with `damaged-` is not used: its files are not as they were
+written.
 
 When the stage is done, the model is in `../model`. With `export: best` it is that of the step with
 the lowest score, otherwise that of the last step.
 """
 
+Scores = Mapping[int, float | None]
+"""Step of a checkpoint to its score."""
+
 
 @dataclass
-class TrainState:
-    """The progress of a training, apart from weights and optimiser.
-
-    Attributes:
-        step: Number of optimiser steps done.
-        tokens: Number of tokens computed so far.
-        estimator: State of the reference point's estimator.
-        window: Sums of metrics since they were last logged, over all processes.
-        first_loss: The first logged loss.
-        last: The latest value of each curve.
-        score: Loss on the first evaluation set at this step; None if it was not measured.
-    """
-
-    step: int = 0
-    tokens: int = 0
-    estimator: dict[str, float] = field(default_factory=dict)
-    window: Sums = field(default_factory=dict)
-    first_loss: float | None = None
-    last: dict[str, float] = field(default_factory=dict)
-    score: float | None = None
-
-
-@dataclass(frozen=True)
 class Checkpoints:
     """The checkpoints of a training.
 
@@ -73,11 +59,15 @@ class Checkpoints:
         folder: The folder of the checkpoints.
         keep_last: Number of the latest ones to keep, at least 1.
         keep_best: Number of those with the lowest scores to keep.
+        main: Whether this process writes them, as rank 0 does.
+        scores: Score of each checkpoint by step, alike on each process.
     """
 
     folder: Path
     keep_last: int
     keep_best: int
+    main: bool = True
+    scores: dict[int, float | None] = field(default_factory=dict)
 
     def save(
         self,
@@ -88,24 +78,22 @@ class Checkpoints:
     ) -> Path:
         """Writes a checkpoint, removes checkpoints that are not kept, and returns its folder.
 
+        Call it on each process.
+
         Raises:
             DiskError: When there is no room for it. The existing checkpoints stay complete.
         """
         folder = self._path(state.step)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        needed = checkpoint_bytes(parameters, optimizer, reference)
-        check_room(self.folder, needed, f"the checkpoint of step {state.step}")
-        (self.folder / "README.md").write_text(_READ_ME)
-        with whole_folder(folder) as partial:
-            save_file(_on_cpu(dict(parameters)), partial / _WEIGHTS)
-            save_file(_on_cpu(state_tensors(optimizer, parameters)), partial / _OPTIMIZER)
-            if reference is not None:
-                reference.write(partial)
-            (partial / _STATE).write_text(json.dumps(asdict(state)))
-        keep = steps_to_keep(self.scores(), self.keep_last, self.keep_best)
-        for old in self.folder.glob(f"{_PREFIX}*"):
-            if _step(old) not in keep:
-                self.drop(_step(old))
+        if self.main:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            needed = checkpoint_bytes(parameters, optimizer, reference)
+            check_room(self.folder, needed, f"the checkpoint of step {state.step}")
+            (self.folder / "README.md").write_text(_READ_ME)
+            write_checkpoint(folder, contents_of(state, parameters, optimizer, reference))
+        self.scores[state.step] = state.score
+        keep = steps_to_keep(self.scores, self.keep_last, self.keep_best)
+        for step in set(self.scores) - keep:
+            self.drop(step)
         return folder
 
     def yet_to_write(self, to_come: int, *, measured: bool) -> int:
@@ -116,53 +104,59 @@ class Checkpoints:
             measured: Whether any has a score, so that the best are also kept.
         """
         kept = self.keep_last + (self.keep_best if measured else 0)
-        return new_checkpoints(there=len(self.scores()), to_come=to_come, kept=kept)
+        return new_checkpoints(there=len(self.scores), to_come=to_come, kept=kept)
 
     def drop(self, step: int) -> None:
-        """Removes the checkpoint of a step, if there is one."""
+        """Removes the checkpoint of a step, if there is one. Call it on each process."""
+        self.scores.pop(step, None)
         folder = self._path(step)
-        if folder.exists():
-            (folder / _STATE).unlink(missing_ok=True)  # without it, half a folder counts as none
-            shutil.rmtree(folder)
+        if self.main and folder.exists():
+            # It is renamed first, so that a killed process does not leave half of a checkpoint.
+            going = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
+            folder.rename(going)
+            shutil.rmtree(going)
 
     def restore(
         self,
+        scores: Scores,
         parameters: Named,
         optimizer: torch.optim.Optimizer,
         reference: RefreshedReference | None = None,
     ) -> TrainState:
-        """Restores the latest checkpoint, and returns its state; a new state if there is none."""
-        steps = sorted(self.scores())
-        if not steps:
+        """Restores the latest checkpoint, and returns its state; a new state if there is none.
+
+        Args:
+            scores: The whole checkpoints, from `find_whole` on rank 0.
+            parameters: Trained parameters by name.
+            optimizer: Their optimiser.
+            reference: A reference that changes in training.
+        """
+        self.scores = dict(scores)
+        if not scores:
             return TrainState()
-        folder = self._path(steps[-1])
-        self.restore_weights(steps[-1], parameters)
-        load_state_tensors(optimizer, parameters, load_file(folder / _OPTIMIZER))
-        if reference is not None:
-            reference.read(folder)
-        return self.state_of(steps[-1])
+        return restore_all(self._path(max(scores)), parameters, optimizer, reference)
 
     def restore_weights(self, step: int, parameters: Named) -> None:
-        """Restores only the weights of a checkpoint."""
-        weights = load_file(self._path(step) / _WEIGHTS)
-        with torch.no_grad():
-            for name, parameter in parameters:
-                parameter.copy_(weights[name])
+        """Restores only the weights of a checkpoint, after comparing its files.
+
+        Raises:
+            DataError: When a file of the checkpoint is damaged.
+        """
+        folder = self._path(step)
+        check_whole(folder)
+        restore_weights(folder, parameters)
 
     def state_of(self, step: int) -> TrainState:
-        """Returns the state of the training at a checkpoint."""
-        state = TrainState(**json.loads((self._path(step) / _STATE).read_text()))
-        state.window = {name: (pair[0], pair[1]) for name, pair in state.window.items()}
-        return state
+        """Returns the state of the training at a checkpoint.
 
-    def scores(self) -> dict[int, float | None]:
-        """Returns the score of each checkpoint by step."""
-        states = self.folder.glob(f"{_PREFIX}*/{_STATE}")
-        return {_step(path.parent): json.loads(path.read_text())["score"] for path in states}
+        Raises:
+            DataError: When its record is gone or damaged.
+        """
+        return read_state(self._path(step))
 
     def best(self) -> tuple[int, float] | None:
         """Returns the step with the lowest score (the earliest if equal), and that score."""
-        scored = [(score, step) for step, score in self.scores().items() if score is not None]
+        scored = [(score, step) for step, score in self.scores.items() if score is not None]
         if not scored:
             return None
         score, step = min(scored)
@@ -172,18 +166,19 @@ class Checkpoints:
         """Returns whether a checkpoint with this score would be among the best."""
         if score is None:
             return False
-        better = [s for s in self.scores().values() if s is not None and s <= score]
+        better = [s for s in self.scores.values() if s is not None and s <= score]
         return len(better) < self.keep_best
 
     def _path(self, step: int) -> Path:
-        return self.folder / f"{_PREFIX}{step:08d}"
+        return path_of(self.folder, step)
 
 
-def _step(folder: Path) -> int:
-    return int(folder.name.removeprefix(_PREFIX))
+def path_of(folder: Path, step: int) -> Path:
+    """Returns the folder of the checkpoint of a step."""
+    return folder / f"{CHECKPOINT_PREFIX}{step:08d}"
 
 
-def steps_to_keep(scores: Mapping[int, float | None], keep_last: int, keep_best: int) -> set[int]:
+def steps_to_keep(scores: Scores, keep_last: int, keep_best: int) -> set[int]:
     """Returns which checkpoints to keep: the latest ones, and those with the lowest scores.
 
     Args:
@@ -196,7 +191,3 @@ def steps_to_keep(scores: Mapping[int, float | None], keep_last: int, keep_best:
     """
     scored = sorted((score, step) for step, score in scores.items() if score is not None)
     return {*sorted(scores)[-keep_last:], *(step for _, step in scored[:keep_best])}
-
-
-def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

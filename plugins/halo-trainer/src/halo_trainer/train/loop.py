@@ -15,6 +15,7 @@ from halo_core.stage import StageContext, StageResult
 from halo_core.workspace.disk import check_room, free_bytes, with_margin
 from halo_trainer.batch.micro_batch import GlobalBatch
 from halo_trainer.model.probe import probe_row
+from halo_trainer.train.checkpoint_search import find_whole
 from halo_trainer.train.disk_use import checkpoint_bytes, model_bytes
 from halo_trainer.train.evaluate import evaluate_set
 from halo_trainer.train.export import export_policy, pick_exported, training_result
@@ -26,6 +27,7 @@ from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.recipe import Intervals, Recipe
 from halo_trainer.train.setup import Training, set_up
 from halo_trainer.train.step import Gradient, backward, prepare
+from halo_trainer.train.train_state import TrainState
 
 NO_STEP = "no step was begun; the same command goes on from what was saved before"
 
@@ -55,6 +57,7 @@ def train(recipe: Recipe, context: StageContext) -> StageResult:
                     recipe.intervals,
                     recipe.learning_rate,
                     recipe.optimizer.max_grad_norm,
+                    exports_best=recipe.kept.exported == "best",
                 )
             loop.run()
             loop.see_to_room_for_model()
@@ -93,6 +96,8 @@ class _Loop:
         intervals: Intervals,
         learning_rate: LearningRate,
         max_grad_norm: float | None,
+        *,
+        exports_best: bool,
     ) -> None:
         self.training = training
         self.context = context
@@ -100,9 +105,7 @@ class _Loop:
         self.learning_rate = learning_rate
         self.max_grad_norm = max_grad_norm
         self.ranks = training.objective.ranks
-        self.state = training.checkpoints.restore(
-            training.parameters, training.optimizer, training.refresh
-        )
+        self.state = self._restore(exports_best)
         # The sums of all processes were stored as one. Rank 0 continues them.
         self.window = Metrics(self.state.window if self.ranks.main else None)
         self.watch = Stopwatch(self.ranks.device)
@@ -111,6 +114,21 @@ class _Loop:
         longest = min(LONGEST, training.objective.max_length)
         row = probe_row(training.start.model, longest)
         self.check = PolicyCheck(training.policy, training.parameters, row)
+
+    def _restore(self, exports_best: bool) -> TrainState:
+        training = self.training
+        checkpoints, refresh = training.checkpoints, training.refresh
+        found = None
+        if self.ranks.main:
+            found = find_whole(
+                checkpoints.folder,
+                self.context.warn,
+                with_reference=refresh is not None,
+                exports_best=exports_best,
+            )
+        # Rank 0 decides, so that all processes go on from the same step.
+        scores = self.ranks.gather(found)[0]
+        return checkpoints.restore(scores, training.parameters, training.optimizer, refresh)
 
     def run(self) -> None:
         """Does the remaining steps."""
@@ -303,14 +321,14 @@ class _Loop:
         if any(self.ranks.gather(self.ranks.main and self._should_keep_last())):
             self._save()
         if self.ranks.main:
-            latest = max(self.training.checkpoints.scores(), default=None)
+            latest = max(self.training.checkpoints.scores, default=None)
             kept = "no step is kept" if latest is None else f"step {latest} is kept"
             what = f"the model; the training is finished and {kept}"
             check_room(self.context.folder, model_bytes(self.training.policy), what)
 
     def _should_keep_last(self) -> bool:
         training = self.training
-        if self.state.step in training.checkpoints.scores():
+        if self.state.step in training.checkpoints.scores:
             return False
         each = checkpoint_bytes(training.parameters, training.optimizer, training.refresh)
         # Twice the model, because others may also write to the disk.
@@ -318,8 +336,7 @@ class _Loop:
         return with_margin(each) <= free_bytes(self.context.folder) < ample
 
     def _drop_checkpoint(self) -> None:
-        if self.ranks.main:
-            self.training.checkpoints.drop(self.state.step)
+        self.training.checkpoints.drop(self.state.step)
         self.ranks.wait()
 
     def _save(self, *, best: bool = False) -> None:
@@ -327,10 +344,10 @@ class _Loop:
         self.state.window = self._window()
         self.window = Metrics(self.state.window if self.ranks.main else None)
         training, state = self.training, self.state
+        folder = training.checkpoints.save(
+            state, training.parameters, training.optimizer, training.refresh
+        )
         if self.ranks.main:
-            folder = training.checkpoints.save(
-                state, training.parameters, training.optimizer, training.refresh
-            )
             self.context.events.append(
                 "checkpoint",
                 stage=self.context.id,

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from halo_core.errors import ModelError
@@ -79,18 +79,22 @@ class RefreshedReference:
 
     @property
     def size(self) -> int:
-        """Bytes that `write` writes."""
+        """Bytes of `tensors`."""
         return sum(weight.numel() * weight.element_size() for weight in self._reference.values())
 
-    def write(self, folder: Path) -> None:
-        """Writes the weights that have changed, or may change, into a checkpoint."""
-        tensors = {name: weight.cpu().contiguous() for name, weight in self._reference.items()}
-        place = {"step": str(self._step), "age": repr(self.age)}
-        save_file(tensors, folder / FILE, metadata=place)
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """The weights that have changed, or may change, by name."""
+        return self._reference
+
+    @property
+    def place(self) -> Mapping[str, str]:
+        """The step that it was last updated for and its age, as texts."""
+        return {"step": str(self._step), "age": repr(self.age)}
 
     @torch.no_grad()
     def read(self, folder: Path) -> None:
-        """Restores the weights that `write` wrote."""
+        """Restores the weights and the place from a checkpoint's folder."""
         tensors = load_file(folder / FILE)
         for name, weight in self._reference.items():
             weight.copy_(tensors[name])

@@ -14,6 +14,7 @@ from halo_core.loss import ClassCounts, Loss
 from halo_core.reference_point import RefPointEstimator
 from halo_core.reference_update import ReferenceUpdate
 from halo_core.stage import StageContext
+from halo_core.workspace.check_values import CHECKPOINTS
 from halo_models.control_tokens import suffixes
 from halo_models.templates import asks_for_date
 from halo_trainer.batch.batch_plan import BatchPlan
@@ -132,7 +133,9 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
         evaluation=evaluation,
         plan=plan,
         steps=steps,
-        checkpoints=Checkpoints(context.folder / "checkpoints", recipe.kept.last, recipe.kept.best),
+        checkpoints=Checkpoints(
+            context.folder / CHECKPOINTS, recipe.kept.last, recipe.kept.best, main=ranks.main
+        ),
     )
 
 
