@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from halo_core.errors import DataError
+from halo_core.errors import DataError, PathError
 from halo_core.workspace.check_values import CHECKPOINT_PREFIX, CHECKPOINTS, damages
+from halo_core.workspace.databases import damage_of
 from halo_core.workspace.formats import ObjectFile
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.records import CHECKPOINT, DATA, DONE, EVENTS, RUN, STAGE, SUITE
@@ -17,6 +19,7 @@ from halo_core.workspace.records import CHECKPOINT, DATA, DONE, EVENTS, RUN, STA
 AGAIN = "the next run that uses it computes the stage again"
 READ_AGAIN = "the next run that uses it reads the rows again"
 BEFORE = "the next run of its stage sets it aside and goes on from the checkpoint before"
+REPLACED = "what opens it next says what can be saved of it; put a copy back if you have one"
 TOKENISED_AGAIN = "the next run that uses it tokenises the rows again"
 
 
@@ -57,6 +60,8 @@ def verify_run(folder: Path, workspace: Workspace) -> Verified:
     _read_lines(folder / EVENTS.name, verified)
     stages = [workspace.root / stage["folder"] for stage in (record or {}).get("stages", [])]
     _verify_stages([stage for stage in stages if stage.is_dir()], verified)
+    for stage in stages:
+        _verify_databases(stage, verified)
     return verified
 
 
@@ -77,6 +82,7 @@ def verify_all(workspace: Workspace) -> Verified:
     for folder in _folders(workspace.cache / "tokens"):
         verified.files += 1
         _verify_files(folder, "counts.json", TOKENISED_AGAIN, verified)
+    _verify_databases(workspace.root, verified)
     return verified
 
 
@@ -141,6 +147,25 @@ def _verify_files(folder: Path, record: str, then: str, verified: Verified) -> N
         verified.unchecked.append(str(folder))
     verified.files += len(checks)
     verified.damaged += [Damage(str(folder / name), what, then) for name, what in found.items()]
+
+
+def _verify_databases(folder: Path, verified: Verified) -> None:
+    """Checks all SQLite files in a folder, and whether files of which a record exists are missing.
+
+    Raises:
+        PathError: When one cannot be read for another reason than damage.
+    """
+    for path in sorted(file for ending in ("db", "sqlite") for file in folder.rglob(f"*.{ending}")):
+        verified.files += 1
+        try:
+            found = damage_of(path)
+        except sqlite3.Error as error:
+            raise PathError(f"cannot be read: {error}", location=str(path)) from error
+        if found:
+            verified.damaged.append(Damage(str(path), found, REPLACED))
+    for record in sorted(folder.rglob("*.sqlite.json")):
+        if not (path := record.with_suffix("")).exists():
+            verified.damaged.append(Damage(str(path), "is gone", REPLACED))
 
 
 def _read(read: Any, verified: Verified) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from halo_core.errors import DataError
 from halo_core.hashing import file_hash
+from halo_core.workspace.databases import ENDINGS as DATABASE_ENDINGS
 from halo_core.workspace.records import (
     CHECKED,
     DONE,
@@ -35,7 +36,8 @@ _NOT_MADE = {DONE.name, ERROR.name, EVENTS.name, OWNER.name, STAGE.name, CHECKED
 def files_made(folder: Path) -> list[str]:
     """Returns the files that a stage wrote into its folder, without halo's own files.
 
-    Hidden files are left out. They come from a killed writer or from another program.
+    Hidden files are left out. They come from a killed writer or from another program. SQLite files
+    are left out too, because they have a check of their own.
     """
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return sorted(
@@ -43,6 +45,7 @@ def files_made(folder: Path) -> list[str]:
         for path in paths
         if path.parts[0] not in {CHECKPOINTS, *_NOT_MADE}
         and not any(part.startswith(".") for part in path.parts)
+        and not path.name.endswith(DATABASE_ENDINGS)
     )
 
 
@@ -71,6 +74,8 @@ def damages(
     was_read = False
     for name, check in checks.items():
         path = folder / name
+        if name.endswith(DATABASE_ENDINGS):  # An older halo recorded their hashes.
+            continue
         if not path.is_file():
             found[name] = "is gone"
         elif (size := _size(path)) != check["size"]:

@@ -364,7 +364,7 @@ def test_max_cost_stops_before_it_is_passed_and_keeps_what_is_done(tmp_path):
         with pytest.raises(UserError, match=r"max_cost is 0.2 dollars, 0\.\d+ are spent") as caught:
             ask(judge(server, max_cost=cap), tmp_path, comparisons(200))
         asked = len(server.requests)
-        store = ReplyStore(tmp_path)
+        store = ReplyStore(tmp_path, pytest.fail)
         spent = store.spent(".")
         store.close()
         more = ask(judge(server, max_cost=5.0), tmp_path, comparisons(200))
@@ -381,7 +381,7 @@ def test_max_cost_holds_over_several_sessions(tmp_path):
         for _ in range(3):
             with pytest.raises(UserError, match=r"max_cost is 0\.2"):
                 ask(judge(server, max_cost=0.2), tmp_path, comparisons(200))
-    store = ReplyStore(tmp_path)
+    store = ReplyStore(tmp_path, pytest.fail)
     assert store.spent(".") <= 0.2
     store.close()
 
@@ -405,7 +405,7 @@ def test_a_weighted_verdict_says_how_sure_the_judge_is(tmp_path):
 
 
 def test_a_reply_that_is_kept_outlives_a_power_cut(tmp_path):
-    store = ReplyStore(tmp_path)
+    store = ReplyStore(tmp_path, pytest.fail)
     # 2 is FULL: SQLite waits for the disk at the end of each transaction.
     assert store._db.execute("PRAGMA synchronous").fetchone() == (2,)
     store.close()

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -141,13 +142,19 @@ def test_a_reply_that_cannot_be_kept_stops_the_stage_before_it_is_paid_for_again
     assert len(server.paid) <= 2 + 2
 
 
-def test_a_store_that_is_none_is_named_before_anything_is_asked(judge_context, samples):
+def test_a_damaged_store_is_told_of_and_what_it_still_holds_is_not_paid_for_again(
+    judge_context, samples
+):
     context = judge_context(samples)
-    (context.cache / "judge").mkdir(parents=True)
     file = context.cache / "judge" / "replies.sqlite"
-    file.write_text("no database at all, but long enough to be taken for one" * 20)
     with ChatServer(prefers_good) as server:
         judge = GPT4(base_url=server.base_url, api_key_env=None)
-        with pytest.raises(PathError, match="cannot be used: file is not a database"):
-            JudgeStage(judge=judge, of="answers").run(context)
-    assert server.requests == []
+        JudgeStage(judge=judge, of="answers").run(judge_context(samples[:3]))
+        (context.folder / "verdicts.jsonl").unlink()
+        file.write_bytes(file.read_bytes().replace(b"good 0", b"good 8", 1))
+        context = judge_context(samples)
+        warnings: list[str] = []
+        JudgeStage(judge=judge, of="answers").run(replace(context, warn=warnings.append))
+    assert sorted(server.paid.values()) == [1] * (2 * PROMPTS - 1) + [2]
+    (warning,) = warnings
+    assert warning.startswith(f"{file} is damaged (rows that are not as they were written: 1). 5 ")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +38,7 @@ def open_session(
     weighted: bool,
     price: Price | None,
     max_cost: float | None,
+    warn: Callable[[str], None],
 ) -> Iterator[ChatSession]:
     """Opens a session. On exit, it waits for requests in progress and keeps their replies.
 
@@ -52,6 +53,7 @@ def open_session(
         weighted: Whether to record the judge's certainty.
         price: Price of the model; None if not known.
         max_cost: Dollars that the account may spend; None for no limit.
+        warn: Function that shows a warning, for example of damaged replies.
 
     Raises:
         UserError: When the key or the package `openai` is missing.
@@ -62,7 +64,7 @@ def open_session(
     client = ChatClient(
         form.base_url, key, timeout_s=timeout_s, retries=retries, pace=pace, judge=JUDGE
     )
-    with closing(client), open_traffic(shared, pace, "gpt-4") as traffic:
+    with closing(client), open_traffic(shared, pace, "gpt-4", warn) as traffic:
         # The path is relative, so that a moved workspace continues with the same account.
         account = os.path.relpath(folder, shared)
         budget = Budget(max_cost, traffic.store.spent(account))

@@ -168,6 +168,7 @@ class GPT4(Judge):
             weighted=self.weighted,
             price=self.price(),
             max_cost=self.max_cost,
+            warn=context.warn,
         )
 
     def quote(self, comparisons: Sequence[Comparison], shared: Path) -> Quote:

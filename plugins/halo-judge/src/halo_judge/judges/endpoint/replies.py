@@ -12,51 +12,39 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from halo_core.errors import PathError
+from halo_core.errors import HaloError, PathError
 from halo_core.hashing import short_hash
-from halo_core.workspace.files import make_durable
 from halo_judge.judges.endpoint.budget import CapReached
 from halo_judge.judges.endpoint.pace import Outage, Pace, Unreachable
+from halo_judge.judges.endpoint.reply_file import FILE, count_replies, insert, open_replies
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Request = Mapping[str, Any]
 
-FILE = "replies.sqlite"
-_TABLE = """
-CREATE TABLE IF NOT EXISTS replies (
-    key TEXT NOT NULL,        -- of the request that began it, see request_key
-    attempt INTEGER NOT NULL, -- 0, and 1 when it was asked once more
-    request TEXT NOT NULL,    -- JSON
-    reply TEXT NOT NULL,      -- JSON
-    cost REAL,                -- dollars, NULL when the price is not known
-    account TEXT NOT NULL,    -- who paid
-    time REAL NOT NULL,       -- Unix seconds
-    PRIMARY KEY (key, attempt)
-) WITHOUT ROWID
-"""
-_BUSY_S = 60.0
-
 
 @contextmanager
-def open_traffic(folder: Path, pace: Pace, name: str) -> Iterator[Traffic]:
+def open_traffic(
+    folder: Path, pace: Pace, name: str, warn: Callable[[str], None]
+) -> Iterator[Traffic]:
     """Opens the traffic. On exit, it waits for requests in progress and keeps their replies.
 
     Args:
         folder: The folder of the replies.
         pace: The limit on concurrent requests.
         name: Name of the threads.
+        warn: Function that shows a warning, for example of damaged replies.
 
     Raises:
         PathError: When replies cannot be saved there.
     """
-    store = ReplyStore(folder)
+    store = ReplyStore(folder, warn)
     threads = ThreadPoolExecutor(pace.most, thread_name_prefix=name)
     try:
         yield Traffic(pace, store, threads)
@@ -220,53 +208,62 @@ class ReplyStore:
 
     Args:
         folder: The folder of the file.
+        warn: Function that shows a warning to the user.
 
     Raises:
         PathError: Here and in all methods, when the file cannot be read or written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._warn = warn
         self._path = folder / FILE
         self._lock = threading.Lock()
         with _usable(self._path):
-            folder.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(
-                self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
-            )
-            # Several processes of a workspace write at once; a reply is paid for, and outlives its
-            # process and a power cut.
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute(_TABLE)
-            make_durable(folder, within=False)
+            self._open()
+
+    def _open(self) -> None:
+        self._db = open_replies(self._folder, self._warn)
+        self._number = _file_number(self._path)
+
+    @contextmanager
+    def _current(self) -> Iterator[sqlite3.Connection]:
+        """Yields the connection, to a new file if another process has set this one aside."""
+        with self._lock, _usable(self._path):
+            if _file_number(self._path) != self._number:
+                self._db.close()
+                self._open()
+            yield self._db
 
     def close(self) -> None:
         """Closes the file."""
         with self._lock:
+            # Everything is kept already. The count only serves a later warning.
+            with suppress(sqlite3.Error, OSError, HaloError):
+                count_replies(self._db, self._folder)
             self._db.close()
 
     def get(self, key: str, attempt: int) -> StoredReply | None:
         """Returns the reply to a request, or None if there is none."""
         query = "SELECT reply, cost FROM replies WHERE key = ? AND attempt = ?"
-        with self._lock, _usable(self._path):
-            row = self._db.execute(query, (key, attempt)).fetchone()
+        with self._current() as db:
+            row = db.execute(query, (key, attempt)).fetchone()
         return None if row is None else StoredReply(json.loads(row[0]), row[1])
 
     def put(
         self, key: str, attempt: int, request: Mapping[str, Any], stored: StoredReply, account: str
     ) -> None:
         """Keeps a reply; when this returns, it outlives the process and a power cut."""
-        row = (key, attempt, json.dumps(request), json.dumps(stored.reply), stored.cost, account)
-        with self._lock, _usable(self._path):
-            self._db.execute(
-                "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, time.time())
-            )
+        cost = None if stored.cost is None else float(stored.cost)
+        texts = json.dumps(request), json.dumps(stored.reply)
+        with self._current() as db:
+            insert(db, (key, attempt, *texts, cost, account, time.time()))
 
     def spent(self, account: str) -> float:
         """Returns the dollars paid by an account in all runs."""
         query = "SELECT TOTAL(cost) FROM replies WHERE account = ?"
-        with self._lock, _usable(self._path):
-            total: float = self._db.execute(query, (account,)).fetchone()[0]
+        with self._current() as db:
+            total: float = db.execute(query, (account,)).fetchone()[0]
         return total
 
 
@@ -283,6 +280,14 @@ def stored_keys(folder: Path) -> set[str]:
         db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
         with closing(db):
             return {key for (key,) in db.execute("SELECT key FROM replies WHERE attempt = 0")}
+
+
+def _file_number(path: Path) -> int | None:
+    """Returns the number of the file in its file system; None if it is gone."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from math import isfinite
 from pathlib import Path
@@ -34,6 +34,7 @@ def open_session(
     concurrency: int,
     timeout_s: float,
     retries: int,
+    warn: Callable[[str], None],
 ) -> Iterator[HttpSession]:
     """Opens a session. On exit, it waits for requests in progress and keeps their replies.
 
@@ -48,6 +49,7 @@ def open_session(
         concurrency: Maximum number of concurrent requests.
         timeout_s: Maximum seconds for one request.
         retries: Number of times that a failed request is sent again.
+        warn: Function that shows a warning, for example of damaged replies.
 
     Raises:
         UserError: When the key or the package `requests` is missing.
@@ -64,7 +66,7 @@ def open_session(
         retries=retries,
         pace=pace,
     )
-    with closing(client), open_traffic(folder, pace, "http-judge") as traffic:
+    with closing(client), open_traffic(folder, pace, "http-judge", warn) as traffic:
         yield HttpSession(url, body, score, client, traffic)
 
 

@@ -113,4 +113,5 @@ class HttpJudge(ScoringJudge):
             concurrency=self.concurrency,
             timeout_s=self.timeout_s,
             retries=self.retries,
+            warn=context.warn,
         )

@@ -1,0 +1,192 @@
+"""The file of paid replies is checked when it is opened, and what is lost is said."""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from halo_core.cli import call
+from halo_judge.judges.endpoint.replies import ReplyStore, StoredReply, request_key, stored_keys
+
+COUNT = 40
+REQUESTS = [{"prompt": f"{number} " * 200} for number in range(COUNT)]
+
+
+def kept(number: int) -> StoredReply:
+    return StoredReply({"text": f"reply {number}"}, 0.5)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file of 40 replies of half a dollar each, in a workspace."""
+    folder = tmp_path / "cache" / "judge"
+    store = ReplyStore(folder, pytest.fail)
+    for number, request in enumerate(REQUESTS):
+        store.put(request_key(request), 0, request, kept(number), "run")
+    store.close()
+    return folder / "replies.sqlite"
+
+
+def opened_again(file: Path) -> tuple[dict[int, StoredReply], float, list[str]]:
+    """Returns the replies in a file, what they cost, and the warnings when it is opened."""
+    warnings: list[str] = []
+    store = ReplyStore(file.parent, warnings.append)
+    found = {n: store.get(request_key(request), 0) for n, request in enumerate(REQUESTS)}
+    spent = store.spent("run")
+    store.close()
+    return {n: reply for n, reply in found.items() if reply is not None}, spent, warnings
+
+
+def verified(file: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    workspace = file.parent.parent.parent
+    code = call(["verify", "--all", "--workspace", str(workspace), "--json"])
+    found = [item["path"] for item in json.loads(capsys.readouterr().out)["damaged"]]
+    assert code == bool(found)
+    return found
+
+
+def test_a_whole_file_is_opened_without_a_word(file, capsys):
+    found, spent, warnings = opened_again(file)
+    assert (found, spent, warnings) == ({n: kept(n) for n in range(COUNT)}, COUNT / 2, [])
+    assert verified(file, capsys) == []
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def zeros_in_the_middle(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 4096] = bytes(4096)
+    path.write_bytes(content)
+
+
+def other_letter(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"reply 7", b"reply 8"))
+
+
+@pytest.mark.parametrize("damage", [cut, zeros_in_the_middle, other_letter])
+def test_readable_replies_of_a_damaged_file_are_kept_and_the_others_are_counted(
+    file: Path, damage: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage(file)
+    damaged = file.read_bytes()
+    assert verified(file, capsys) == [str(file)]
+    assert file.read_bytes() == damaged
+    found, spent, (warning,) = opened_again(file)
+    assert 0 < len(found) < COUNT
+    assert found == {n: kept(n) for n in found}
+    assert spent == len(found) / 2
+    assert warning.startswith(f"{file} is damaged (")
+    assert f"{len(found)} replies in it could be read and are kept; all others are lost" in warning
+    assert "asked and paid for again" in warning
+    assert "no longer counts towards max_cost" in warning
+    aside = file.with_name("replies.sqlite.damaged-1")
+    assert aside.name in warning
+    assert aside.read_bytes() == damaged
+    assert opened_again(file) == (found, spent, [])
+    assert verified(file, capsys) == []
+
+
+def test_half_a_file_is_set_aside_with_a_warning(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    found, _, (warning,) = opened_again(file)
+    assert len(found) < COUNT
+    assert f"{len(found)} replies in it could be read" in warning
+
+
+@pytest.mark.parametrize("content", [b"", bytes(9000), b"no database at all " * 500])
+def test_a_file_without_any_reply_is_set_aside_with_a_warning(file, content):
+    file.write_bytes(content)
+    found, spent, (warning,) = opened_again(file)
+    assert (found, spent) == ({}, 0)
+    assert ("is empty" if not content else "is damaged (file is not a database)") in warning
+    assert file.with_name("replies.sqlite.damaged-1").read_bytes() == content
+    file.write_bytes(content)
+    assert "replies.sqlite.damaged-2" in opened_again(file)[2][0]
+
+
+def test_a_missing_file_is_noticed(file, capsys):
+    file.unlink()
+    assert verified(file, capsys) == [str(file)]
+    found, _, (warning,) = opened_again(file)
+    assert found == {}
+    assert warning.startswith(
+        f"{file} is gone, with all paid replies in it (40 when they were last counted)."
+    )
+    assert opened_again(file) == ({}, 0, [])
+
+
+def test_no_bit_can_change_without_a_word(file):
+    content = file.read_bytes()
+    whole = {n: kept(n) for n in range(COUNT)}
+    rng = random.Random(20)
+    noticed = 0
+    for _ in range(150):
+        changed = bytearray(content)
+        place = rng.randrange(len(content))
+        changed[place] ^= 1 << rng.randrange(8)
+        file.write_bytes(changed)
+        found, _, warnings = opened_again(file)
+        assert found == whole or (warnings and found == {n: whole[n] for n in found}), place
+        noticed += bool(warnings)
+        for aside in file.parent.glob("*damaged*"):
+            aside.unlink()
+    assert noticed > 30
+
+
+def older(file: Path) -> None:
+    """Makes the file as an older halo made it: without check values."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as db:
+        # SQLite cannot drop the column of a view or an index; this table has neither.
+        db.execute("ALTER TABLE replies DROP COLUMN crc")
+
+
+def test_replies_of_an_older_halo_are_read_with_one_note(file):
+    older(file)
+    found, spent, (warning,) = opened_again(file)
+    assert len(found) == COUNT
+    assert spent == COUNT / 2
+    assert "an older halo wrote 40 replies without check values" in warning
+    assert opened_again(file)[2] == []
+
+
+def test_a_reply_of_an_older_halo_that_is_no_json_is_asked_again_with_a_warning(file):
+    older(file)
+    with closing(sqlite3.connect(file, isolation_level=None)) as db:
+        db.execute("UPDATE replies SET reply = '{' WHERE key = ?", (request_key(REQUESTS[3]),))
+    found, _, (warning,) = opened_again(file)
+    assert sorted(set(range(COUNT)) - set(found)) == [3]
+    assert "1 of them are not JSON" in warning
+
+
+def test_a_process_that_has_the_file_open_goes_on_with_the_new_one(file):
+    first = ReplyStore(file.parent, pytest.fail)
+    zeros_in_the_middle(file)
+    saved = set(opened_again(file)[0])
+    request = {"prompt": "one more"}
+    first.put(request_key(request), 0, request, kept(99), "run")
+    first.close()
+    assert stored_keys(file.parent) == {
+        request_key(request),
+        *(request_key(REQUESTS[n]) for n in saved),
+    }
+
+
+def test_replies_are_in_the_file_itself_as_soon_as_they_are_kept(tmp_path):
+    store = ReplyStore(tmp_path, pytest.fail)
+    for number, request in enumerate(REQUESTS[:3]):
+        store.put(request_key(request), 0, request, kept(number), "run")
+    copy = tmp_path / "copy" / "replies.sqlite"
+    copy.parent.mkdir()
+    # As after a kill, with SQLite's log lost.
+    copy.write_bytes((tmp_path / "replies.sqlite").read_bytes())
+    store.close()
+    assert len(stored_keys(copy.parent)) == 3
