@@ -1,12 +1,13 @@
-"""Fills in what a page of the docs takes from elsewhere: tables of the code, and tested files.
+"""Fills in the parts of pages that come from the code: tables and tested files.
 
-A page has the text itself, so that it can be read anywhere; two comments say where it comes from::
+A page contains the text itself, so that it can be read anywhere. Two comments say where the text comes
+from::
 
     <!-- made: spec-keys -->            a table that `TABLES` names
     <!-- from: tests/strangers/... -->  a file of the repository, as a block of code
     <!-- end -->
 
-`python registry/build.py` writes what stands between anew.
+`python registry/build.py` writes the text between them again.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ _LANGUAGES = {".py": "python", ".toml": "toml", ".yaml": "yaml"}
 
 
 def filled(text: str) -> str:
-    """Returns a page with all its blocks as they are to be.
+    """Returns a page with the current text of all its blocks.
 
     Raises:
-        ValueError: When a block names a table or a file that is not there.
+        ValueError: When a block names a table or a file that does not exist.
     """
     return _BLOCK.sub(_block, text)
 

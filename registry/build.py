@@ -1,9 +1,9 @@
-"""Generates `registry/index.json` from the entries and from what the installed plugins offer.
+"""Generates `registry/index.json` from the entries and the components of the installed plugins.
 
     python registry/build.py            write the index, three pages of docs and blocks of others
-    python registry/build.py --check    exit 1 when they are not what would be written
+    python registry/build.py --check    exit with 1 if they would change
 
-A distribution that is not installed keeps what the index says of it.
+A distribution that is not installed keeps its earlier entry in the index.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def read_entries(folder: Path = FOLDER) -> list[dict[str, Any]]:
     """Returns the entries, sorted by distribution.
 
     Raises:
-        ValueError: When an entry does not fit the schema or its file's name.
+        ValueError: When an entry does not match the schema or the name of its file.
     """
     schema = json.loads((FOLDER / "schema.json").read_text(encoding="utf-8"))
     entries = []
@@ -61,9 +61,9 @@ def build_index(
     """Returns the index of some entries.
 
     Args:
-        entries: What `read_entries` returns.
+        entries: Entries from `read_entries`.
         registry: The installed plugins.
-        previous: The index before, for distributions that are not installed.
+        previous: Earlier index, for distributions that are not installed.
     """
     before = {entry["distribution"]: entry for entry in previous["distributions"]}
     return {

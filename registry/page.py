@@ -23,8 +23,8 @@ _TITLES = {
 _HEAD = """\
 # Components and options
 
-Made by `registry/build.py` from the catalogue; do not edit. In a spec a component is `NAME`, or
-`{use: NAME, option: value}`. `halo plugins show NAME` prints the same.
+`registry/build.py` generates this page from the catalogue; do not edit it. In a spec, a component is `NAME`
+or `{use: NAME, option: value}`. `halo plugins show NAME` prints the same information.
 """
 
 
@@ -72,11 +72,11 @@ def _code(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Returns a text in which only pairs of backticks mean something."""
+    """Returns a text in which only pairs of backticks have a meaning."""
     parts = text.split("`")
     if len(parts) % 2 == 0:
         return _plain(text)
-    # What stands between backticks is shown as it is, with its backslashes.
+    # Text between backticks is shown unchanged, with its backslashes.
     return "`".join(
         part.replace("|", "\\|") if place % 2 else _plain(part) for place, part in enumerate(parts)
     )

@@ -1,4 +1,4 @@
-"""The tables of the reference of the spec, from the schema and from the installed components."""
+"""Makes the tables of the spec's reference page from the schema and the installed components."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from halo_core.spec.spec import TOP_LEVEL
 
 YAML_TYPES = {"string": "text", "integer": "number", "object": "mapping", "array": "list"}
 ROLES = {
-    "start": "starts from it, or lets it answer",
-    "learn": "learns from its rows",
-    "test": "is tested on its rows",
+    "start": "starts from it, or samples from it",
+    "learn": "trains on its rows",
+    "test": "tests on its rows",
     "rival": "compares with it",
     None: "uses it",
 }
 
 
 def keys_table() -> str:
-    """Returns the keys at the top of a spec, in their order."""
+    """Returns the table of the top-level keys of a spec, in their order."""
     schema = spec_schema()
     either = {key for form in schema["anyOf"] for key in form["required"]} - {"matrix"}
     rows = []
@@ -38,11 +38,11 @@ def keys_table() -> str:
         else:
             default = f"`{json.dumps(about['default'])}`" if "default" in about else "none"
         rows.append([f"`{key}`", YAML_TYPES[about["type"]], default, about["description"]])
-    return _table(["key", "type", "when left out", "what it says"], rows)
+    return _table(["key", "type", "default", "meaning"], rows)
 
 
 def references_table() -> str:
-    """Returns the options that name a stage, a data set or samples, and what stands for them."""
+    """Returns the table of options that name a stage, data or samples, with their defaults."""
     rows = []
     for registration in _built_in("stage", "judge"):
         for option, info in fields_by_alias(component_class(registration)).items():
@@ -54,11 +54,11 @@ def references_table() -> str:
             does = ROLES[names.role] if names else ROLES[None]
             cells = [f"`{registration.name}`", f"`{option}`", what, does, _left_out(info, default)]
             rows.append(cells)
-    return _table(["of", "option", "names", "the stage", "when left out"], rows)
+    return _table(["component", "option", "value", "use", "default"], rows)
 
 
 def losses_table() -> str:
-    """Returns which feedback each loss learns from, and its own choice of a reference point."""
+    """Returns the table of losses, with their feedback and their default reference point."""
     rows = []
     for registration in _built_in("loss"):
         facts = facts_of(component_class(registration))
@@ -68,13 +68,13 @@ def losses_table() -> str:
 
 
 def conversions_table() -> str:
-    """Returns the conversions that halo inserts."""
+    """Returns the table of conversions that halo inserts."""
     rows = [
         [*registration.converts, f"`{registration.name}`"]
         for registration in _built_in("data")
         if registration.converts
     ]
-    return _table(["the data are", "the loss wants", "halo inserts"], rows)
+    return _table(["feedback of the data", "feedback of the loss", "conversion"], rows)
 
 
 def _built_in(*kinds: str) -> Iterator[Registration]:
@@ -101,10 +101,10 @@ def _left_out(info: FieldInfo, default: Default | None) -> str:
     if default is None:
         return f"`{info.default}`" if isinstance(info.default, str) else "nothing"
     if default.of == PREVIOUS:
-        return "the nearest earlier stage that makes a model, else the spec's `model`"
+        return "the nearest earlier stage that makes a model, otherwise the spec's `model`"
     if interface_kind(info):
-        return f"what the option `{default.of}` chooses"
-    only = ", where the loss compares with a reference" if default.when else ""
+        return f"the choice of the option `{default.of}`"
+    only = ", if the loss compares with a reference" if default.when else ""
     return f"the same as `{default.of}`{only}"
 
 

@@ -44,7 +44,7 @@ def spec_schema() -> dict[str, Any]:
                 "minimum": 0,
                 "maximum": 2**31 - 1,
                 "default": 0,
-                "description": "Seed of everything random in all stages.",
+                "description": "Seed of all random numbers in all stages.",
             },
             "model": _model(registry),
             "data": {
@@ -64,7 +64,7 @@ def spec_schema() -> dict[str, Any]:
             "tracking": {
                 "type": "array",
                 "default": [],
-                "description": "Trackers that are sent what the run does.",
+                "description": "Trackers that receive the events of the run.",
                 "items": {"$ref": "#/$defs/tracker"},
             },
             "reports": {

@@ -1,4 +1,4 @@
-"""The reference of the spec says all that a spec may say."""
+"""The reference page of the spec describes every key, option and default of a spec."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("spec_tables")
 
 
-def test_every_key_at_the_top_has_a_row_with_what_it_says() -> None:
+def test_every_top_level_key_has_a_row_with_its_description() -> None:
     properties = spec_schema()["properties"]
     assert set(properties) == set(TOP_LEVEL)
     for key in TOP_LEVEL:
@@ -45,16 +45,16 @@ def test_every_option_that_names_something_of_the_spec_has_a_row(tables: ModuleT
                 assert f"| `{registration.name}` | `{option}` |" in table
 
 
-def test_the_defaults_that_name_another_stage_are_told(tables: ModuleType) -> None:
+def test_the_table_has_the_defaults_that_name_another_stage(tables: ModuleType) -> None:
     table = tables.references_table()
-    previous = "the nearest earlier stage that makes a model, else the spec's `model`"
+    previous = "the nearest earlier stage that makes a model, otherwise the spec's `model`"
     assert re.search(rf"`train` \| `from` .*{previous}", table)
-    assert re.search(r"`train` \| `reference` .*the same as `from`, where", table)
+    assert re.search(r"`train` \| `reference` .*the same as `from`, if", table)
     assert re.search(r"`judge` \| `against` .*\| `target` \|", table)
-    assert re.search(r"`train` \| `reference_point` .*what the option `loss` chooses", table)
+    assert re.search(r"`train` \| `reference_point` .*the choice of the option `loss`", table)
 
 
-def test_the_example_is_a_spec_without_mistakes_and_starts_where_the_page_says(
+def test_the_example_has_no_mistakes_and_starts_from_the_models_that_the_page_names(
     tmp_path: Path,
 ) -> None:
     example = re.findall(r"```yaml\n(name: .*?)```", PAGE, re.DOTALL)[0]
