@@ -1,7 +1,7 @@
 """Fills in the parts of pages that come from the code: tables and tested files.
 
-A page contains the text itself, so that it can be read anywhere. Two comments say where the text comes
-from::
+A page contains the text itself, so that it can be read anywhere. Two comments say where the text
+comes from::
 
     <!-- made: spec-keys -->            a table that `TABLES` names
     <!-- from: tests/strangers/... -->  a file of the repository, as a block of code

@@ -23,8 +23,8 @@ _TITLES = {
 _HEAD = """\
 # Components and options
 
-`registry/build.py` generates this page from the catalogue; do not edit it. In a spec, a component is `NAME`
-or `{use: NAME, option: value}`. `halo plugins show NAME` prints the same information.
+`registry/build.py` generates this page from the catalogue; do not edit it. In a spec, a component
+is `NAME` or `{use: NAME, option: value}`. `halo plugins show NAME` prints the same information.
 """
 
 

@@ -161,25 +161,25 @@ class FeedbackLine(TypedDict):
     tools: NotRequired[list[dict[str, Any]] | None]
     """Tools that the prompt offers."""
     tokenizer: NotRequired[str | None]
-    """Digest of the tokenizer that the token ids are of."""
+    """Digest of the tokenizer that made the token ids."""
     template: NotRequired[str | None]
     """Digest of the chat template that the completions were sampled with."""
     completion_fields: NotRequired[dict[str, Any] | None]
     """Further fields of the completion's message: tool_calls and so on."""
     completion_token_ids: NotRequired[list[int] | None]
-    """Token ids of the completion as they were sampled."""
+    """Token ids of the completion, as sampled."""
     finish: NotRequired[Finish | None]
-    """Why the completion ended: "stop" by itself, "length" at the longest length."""
+    """Why the completion ended: "stop" if by itself, "length" if at the maximum length."""
     chosen_fields: NotRequired[dict[str, Any] | None]
     """Further fields of the better completion's message: tool_calls and so on."""
     chosen_token_ids: NotRequired[list[int] | None]
-    """Token ids of the better completion as they were sampled."""
+    """Token ids of the better completion, as sampled."""
     chosen_finish: NotRequired[Finish | None]
     """Why the better completion ended: "stop" if by itself, "length" if at the maximum length."""
     rejected_fields: NotRequired[dict[str, Any] | None]
     """Further fields of the worse completion's message: tool_calls and so on."""
     rejected_token_ids: NotRequired[list[int] | None]
-    """Token ids of the worse completion as they were sampled."""
+    """Token ids of the worse completion, as sampled."""
     rejected_finish: NotRequired[Finish | None]
     """Why the worse completion ended: "stop" if by itself, "length" if at the maximum length."""
     completions_fields: NotRequired[list[dict[str, Any] | None] | None]
@@ -358,12 +358,12 @@ class FileCheck(TypedDict):
 
 
 class CheckedRecord(TypedDict):
-    """`checked.json`: the files of a folder as they were when their hashes were last compared."""
+    """`checked.json`: sizes and times of a folder's files at the last comparison of their hashes."""
 
     schema: NotRequired[int]
     """Version of the file."""
     files: dict[str, list[int]]
-    """Path to size and time of change, in nanoseconds."""
+    """Size and modification time in nanoseconds, by path."""
 
 
 class DoneRecord(TypedDict):
@@ -376,7 +376,7 @@ class DoneRecord(TypedDict):
     headline: str
     """One sentence for the summary."""
     files: NotRequired[dict[str, FileCheck]]
-    """Path of each file that the stage left to its check values; none from an older halo."""
+    """Check values of each file of the stage, by path. An older halo wrote none."""
 
 
 class CheckpointRecord(TypedDict):
@@ -469,7 +469,7 @@ class DataRecord(TypedDict):
     digest: str
     """Hash of the rows."""
     ignored_columns: NotRequired[dict[str, int]]
-    """Column that is not read to the number of rows that hold something in it."""
+    """Number of rows with a value, by column that is not read."""
     files: NotRequired[dict[str, FileCheck]]
     """Check values of the file of rows; none from an older halo."""
 
