@@ -358,7 +358,7 @@ class FileCheck(TypedDict):
 
 
 class CheckedRecord(TypedDict):
-    """`checked.json`: sizes and times of a folder's files at the last comparison of their hashes."""
+    """`checked.json`: size and time of each file in a folder when it was last checked."""
 
     schema: NotRequired[int]
     """Version of the file."""
