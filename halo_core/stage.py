@@ -163,13 +163,16 @@ class Forecast:
         size: The size of the work as label to text, one line each: memory, hours.
         ahead: The remaining work as label to text: requests, cost. It is not shown for a finished
             stage.
-        disk: Approximate maximum of bytes that it writes at a time; None if unknown.
+        disk: Approximate maximum of bytes that it has on disk at a time; None if unknown.
+        left: Approximate number of bytes that are on disk when it is done; None if as many as
+            `disk`.
     """
 
     weights: int | None = None
     size: Mapping[str, str] = field(default_factory=dict)
     ahead: Mapping[str, str] = field(default_factory=dict)
     disk: int | None = None
+    left: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,4 +331,14 @@ class Stage(Component):
         Raises:
             UserError: When the data or the model cannot be used.
             Interrupted: When `context.stop` was set. The state is saved.
+        """
+
+    def tidy(self, folder: Path) -> None:
+        """Removes files that only an interrupted stage needs, such as checkpoints.
+
+        It is called once, when the stage is done and its output is on the disk. If the process is
+        killed before it ends, the files stay. By default it removes nothing.
+
+        Args:
+            folder: The stage's folder.
         """

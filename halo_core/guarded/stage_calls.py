@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from halo_core.component import Component
-from halo_core.errors import PluginError
+from halo_core.errors import HaloError, PluginError
 from halo_core.feedback import COLUMNS, Feedback
 from halo_core.guarded.blame import blaming, is_number, is_text, plugin_error
 from halo_core.option_fields import fields_by_alias, refers_to
@@ -84,7 +84,7 @@ def forecast_of(stage: Stage, known: Known) -> Forecast:
         forecast: object = stage.forecast(known)
     if not isinstance(forecast, Forecast):
         raise _wrong(stage, "forecast", repr(forecast), "Forecast(...)")
-    for name in ("weights", "disk"):
+    for name in ("weights", "disk", "left"):
         number: object = getattr(forecast, name)
         if number is not None and not (
             isinstance(number, int) and is_number(number) and number >= 0
@@ -95,6 +95,19 @@ def forecast_of(stage: Stage, known: Known) -> Forecast:
         if not (isinstance(lines, Mapping) and _are_texts([*lines, *lines.values()])):
             raise _wrong(stage, "forecast", f"{name}={lines!r}", "label to text")
     return forecast
+
+
+def tidy_folder(stage: Stage, folder: Path) -> str | None:
+    """Lets a finished stage remove its files; returns what went wrong, or None.
+
+    The output is complete, so an error here does not make the stage fail.
+    """
+    try:
+        with blaming(stage, "tidy"):
+            stage.tidy(folder)
+    except HaloError as error:
+        return f"not all files that only an interrupted stage needs are removed: {error}"
+    return None
 
 
 def view_rows_of(stage: Stage, option: str, inputs: Inputs) -> Sequence[TokenView]:

@@ -17,7 +17,7 @@ from typing import Any, cast
 from halo_core.errors import HaloError, PluginError, SpecErrors, UserError, WorkerError
 from halo_core.events import EventLog
 from halo_core.guarded.blame import blaming_exit, owns
-from halo_core.guarded.stage_calls import check_product, checked_result
+from halo_core.guarded.stage_calls import check_product, checked_result, tidy_folder
 from halo_core.plugins.builtin_names import RESERVED
 from halo_core.plugins.discovery import discover
 from halo_core.plugins.local_file import FILE_PREFIX
@@ -144,6 +144,9 @@ def _execute(
         done["files"] = check_values(folder, files_made(folder))
         make_durable(folder)
         DONE.write(folder, done)
+        # This is last, because a stage that is not done may need these files.
+        if (message := tidy_folder(cast(Stage, resolved.component), folder)) is not None:
+            context.warn(message)
     return done
 
 

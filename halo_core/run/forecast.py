@@ -182,9 +182,20 @@ def forecasts(plan: Plan, earlier: Mapping[Path, Forecast] | None = None) -> dic
 
 
 def disk_needed(plan: Plan, forecasts: Mapping[str, Forecast]) -> int:
-    """Returns the approximate bytes that the unfinished stages will write, if they know it."""
-    todo = (stage.id for stage in plan.stages if stage.state != "done")
-    return sum(forecasts[id_].disk or 0 for id_ in todo)
+    """Returns the approximate bytes that the unfinished stages will have on disk at a time.
+
+    Stages run one after the other, each next to what the earlier ones leave. A stage that does not
+    know its bytes counts as 0.
+    """
+    most = left = 0
+    for stage in plan.stages:
+        if stage.state == "done":
+            continue
+        forecast = forecasts[stage.id]
+        disk = forecast.disk or 0
+        most = max(most, left + disk)
+        left += disk if forecast.left is None else forecast.left
+    return most
 
 
 def disk_warning(needed: int, folder: Path) -> str | None:
@@ -198,7 +209,7 @@ def disk_warning(needed: int, folder: Path) -> str | None:
     if not needed or with_margin(needed) <= free:
         return None
     return (
-        f"{folder}: the stages write about {needed / 1e9:.1f} GB; {free / 1e9:.1f} GB are free. "
+        f"{folder}: the stages need about {needed / 1e9:.1f} GB; {free / 1e9:.1f} GB are free. "
         "A run stops before it writes a file that does not fit; make room first"
     )
 

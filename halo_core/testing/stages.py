@@ -16,6 +16,7 @@ from halo_core.guarded.stage_calls import (
     feedback_wanted_of,
     forecast_of,
     mistakes_of,
+    tidy_folder,
 )
 from halo_core.stage import Inputs, Known, Stage, StageContext, StageResult, StopFlag
 from halo_core.testing.component import check_component, expect, must_not_raise
@@ -84,6 +85,8 @@ def _check_looking_ahead(stage: Stage, context: StageContext) -> None:
 def check_runs(stage: Stage, context: StageContext) -> None:
     """Runs the stage three times in one folder: asked to stop at once, to its end, and again.
 
+    At the end it calls `tidy`, which must leave the promised output.
+
     Args:
         stage: The stage.
         context: Its inputs.
@@ -105,6 +108,10 @@ def check_runs(stage: Stage, context: StageContext) -> None:
         stage,
         f"run() gave {dict(first.metrics)}, and in the same folder {dict(again.metrics)}",
     )
+    complaint = tidy_folder(stage, context.folder)
+    expect(complaint is None, stage, f"after run(): {complaint}")
+    with must_not_raise(stage, "tidy() after run()"):
+        check_product(stage, context.folder)
 
 
 def _run(stage: Stage, context: StageContext, time: str) -> StageResult:

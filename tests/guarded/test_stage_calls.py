@@ -18,6 +18,7 @@ from halo_core.guarded.stage_calls import (
     forecast_of,
     mistakes_of,
     preflight_of,
+    tidy_folder,
 )
 from halo_core.plugins.discovery import discover
 from halo_core.spec.document import Document
@@ -207,6 +208,20 @@ def test_a_stage_leaves_what_it_promises(
     else:
         promised.touch()
     check_product(stage, tmp_path)
+
+
+def test_a_stage_that_cannot_tidy_is_told_and_does_not_fail(
+    odd: Callable[..., Stage], tmp_path: Path
+) -> None:
+    stage = odd("tidy(self, folder)", "folder.joinpath('state').unlink()")
+    complaint = tidy_folder(stage, tmp_path)
+    assert complaint is not None
+    assert complaint.startswith("not all files that only an interrupted stage needs are removed: ")
+    assert "tidy() raised FileNotFoundError" in complaint
+    assert f"{tmp_path / 'odd.py'}:14" in complaint
+    (tmp_path / "state").touch()
+    assert tidy_folder(stage, tmp_path) is None
+    assert not (tmp_path / "state").exists()
 
 
 @pytest.mark.parametrize(

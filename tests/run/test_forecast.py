@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from halo_core.errors import DataError, PluginError
-from halo_core.run.forecast import folder_parameters, forecasts
+from halo_core.run.forecast import disk_needed, folder_parameters, forecasts
 from halo_core.run.plan import Plan, make_plan
 from halo_core.spec.spec import load_spec
 from halo_core.stage import Forecast, Stage
@@ -93,6 +93,23 @@ def test_a_forecast_that_breaks_is_the_plugins_fault(planned: Callable[..., Plan
     with pytest.raises(PluginError, match=r"forecast\(\) raised ZeroDivisionError") as caught:
         forecasts(planned("return Forecast(weights=1 // 0)"))
     assert str(caught.value.location).endswith("grow.py:17")
+
+
+@pytest.mark.parametrize(
+    ("said", "needed"),
+    [
+        ("disk=9", 18),
+        # The second stage has its 9 bytes beside the 2 that the first one leaves.
+        ("disk=9, left=2", 11),
+        ("disk=9, left=0", 9),
+        ("weights=1", 0),
+    ],
+)
+def test_stages_need_the_disk_one_after_the_other(
+    planned: Callable[..., Plan], said: str, needed: int
+) -> None:
+    plan = planned(f"return Forecast({said})")
+    assert disk_needed(plan, forecasts(plan)) == needed
 
 
 def test_a_stage_that_was_asked_for_another_cell_is_not_asked_again(

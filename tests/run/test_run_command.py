@@ -110,7 +110,7 @@ def test_plan_warns_of_a_disk_that_is_too_small(
     monkeypatch.setattr("halo_core.run.forecast.disk_needed", lambda *_: 10**18)
     plan = halo("plan", str(spec_file))
     assert plan.code == 0
-    assert f"warning: {spec_file.parent / 'workspace'}: the stages write about 1000000000.0 GB" in (
+    assert f"warning: {spec_file.parent / 'workspace'}: the stages need about 1000000000.0 GB" in (
         plan.err
     )
 

@@ -90,6 +90,6 @@ def test_a_plan_that_does_not_fit_is_warned_of(tmp_path: Path, set_free: SetFree
     assert disk_warning(10**9, tmp_path) is None
     assert disk_warning(0, tmp_path) is None
     assert disk_warning(7 * 10**9, tmp_path) == (
-        f"{tmp_path}: the stages write about 7.0 GB; 5.0 GB are free. "
+        f"{tmp_path}: the stages need about 7.0 GB; 5.0 GB are free. "
         "A run stops before it writes a file that does not fit; make room first"
     )

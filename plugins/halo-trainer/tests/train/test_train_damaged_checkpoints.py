@@ -94,7 +94,6 @@ def run(
         given: dict[str, Any] = {
             "reference_update": EMA(decay=0.9),
             "checkpoint_every": 2,
-            "keep_last": 2,
             "keep_best": 0,
         }
         stage = Train(
@@ -245,7 +244,7 @@ def test_a_checkpoint_of_a_newer_halo_is_refused_and_stays(run: Run, killed: Pat
     assert checkpoints(killed) == {"step-00000002", "step-00000004"}
 
 
-BEST = {"export": "best", "keep_best": 1, "evaluate_every": 1, "reference_update": None}
+BEST = {"export": "best", "keep_best": None, "evaluate_every": 1, "reference_update": None}
 
 
 @pytest.fixture
@@ -254,11 +253,11 @@ def with_best(run: Run, tmp_path: Path) -> tuple[Path, Path, int]:
 
     The learning rate is so large that the loss is lowest at a step before the last ones.
     """
-    options = BEST | {"learning_rate": 3.0, "keep_last": 1, "checkpoint_every": 1}
+    options = BEST | {"learning_rate": 3.0, "checkpoint_every": 1}
     uncut = run(tmp_path / "uncut", **options)
     ended = run(tmp_path / "cut", killed=True, **options)
-    (best, last) = sorted(checkpoints(ended))
-    assert last == "step-00000005"
+    best, *latest = sorted(checkpoints(ended))
+    assert latest == ["step-00000004", "step-00000005"]
     return uncut, ended, int(best.removeprefix("step-"))
 
 
@@ -266,12 +265,12 @@ def test_a_damaged_best_checkpoint_is_computed_again_for_the_export(
     run: Run, with_best: tuple[Path, Path, int]
 ) -> None:
     uncut, ended, best = with_best
-    options = BEST | {"learning_rate": 3.0, "keep_last": 1, "checkpoint_every": 1}
+    options = BEST | {"learning_rate": 3.0, "checkpoint_every": 1}
     one_bit(step(ended, best) / "weights.safetensors")
     warnings: list[str] = []
     run(ended, warnings=warnings, **options)
     (told,) = (warning for warning in warnings if "damaged-step" in warning)
-    assert "Steps 5 are computed again: with `export: best`" in told
+    assert "Steps 4, 5 are computed again: with `export: best`" in told
     assert same(ended, uncut)
 
 

@@ -115,7 +115,7 @@ def test_a_finished_training_is_kept_where_the_model_does_not_fit(
 
     with pytest.raises(DiskError, match="the training is finished and step 5 is kept: "):
         run("cut", fills)
-    assert kept(tmp_path / "cut") == ["step-00000005"]
+    assert kept(tmp_path / "cut") == ["step-00000004", "step-00000005"]
     before = steps(tmp_path / "cut")
     folder = run("cut")
     assert steps(folder) == before
@@ -132,11 +132,24 @@ def test_no_more_is_kept_where_neither_fits(run: Callable[..., Path], tmp_path: 
 
 
 def test_a_plan_counts_checkpoints_and_the_model(tmp_path: Path) -> None:
-    known = Known(weights=1_000_000, cache=tmp_path)
-    plain = Train(data="d", loss=SFT())
-    assert plain.forecast(known).disk == 4 * 1_000_000 * (2 * 3 + 1)
-    more = Train(data="d", loss=SFT(), evaluate={"test": "t"}, keep_last=3, optimizer="SGD")
-    assert more.forecast(known).disk == 4 * 1_000_000 * (5 + 1)
+    model = 4 * 1_000_000
+
+    def forecast(learned: int | None = None, **options: Any) -> tuple[int | None, int | None]:
+        known = Known(weights=1_000_000, learned=learned, cache=tmp_path)
+        made = Train(data="d", loss=SFT(), **options).forecast(known)
+        return made.disk, made.left
+
+    # A checkpoint has the weights and two moments. Two are kept while a third is written.
+    assert forecast() == (model * 3 * 3, model)
+    # A checkpoint of SGD is as large as the model, which is written beside four of them.
+    evaluated = {"evaluate": {"test": "t"}, "optimizer": "SGD"}
+    assert forecast(**evaluated, keep_last=3) == (model * (4 + 1), model * (1 + 3))
+    assert forecast(**evaluated, keep_best=2) == (model * (4 + 1), model * (1 + 2))
+    assert forecast(**evaluated, keep_best=0) == (model * (2 + 1), model)
+    # Two steps write no checkpoint, 250 write one, and only the minutes may ask for more.
+    assert forecast(64) == (model, model)
+    assert forecast(250 * 32, keep_last=1) == (model * (3 + 1), model * (3 + 1))
+    assert forecast(250 * 32, checkpoint_minutes=5) == (model * 3 * 3, model)
 
 
 def test_samples_that_do_not_fit_are_not_begun(

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from halo_trainer.train.checkpoint import Checkpoints, Scores, steps_to_keep
+from halo_trainer.train.checkpoint import Checkpoints
+from halo_trainer.train.checkpoint_counts import Scores, steps_to_keep
 from halo_trainer.train.checkpoint_search import find_whole
 from halo_trainer.train.learning_rate import learning_rate
 from halo_trainer.train.optimizers import (
@@ -99,6 +100,7 @@ def test_the_best_and_the_latest_checkpoints_are_kept() -> None:
     assert steps_to_keep(scores, keep_last=1, keep_best=1) == {3, 5}
     assert steps_to_keep(scores, keep_last=2, keep_best=0) == {4, 5}
     assert steps_to_keep(scores, keep_last=1, keep_best=3) == {3, 4, 5}
+    assert steps_to_keep(scores, keep_last=0, keep_best=1) == {3}
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ def test_a_misspelt_optimizer_is_named_with_the_nearest() -> None:
         {"learning_rate": float("nan")},
         {"schedule": "cosin"},
         {"dropout": 1.0},
-        {"keep_last": 0},
+        {"keep_last": -1},
         {"bach_size": 3},
         {"precision": "float16"},
         {"max_grad_norm": 0.0},

@@ -11,9 +11,6 @@ Every process knows which checkpoints there are, and their scores, without looki
 
 from __future__ import annotations
 
-import shutil
-import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,15 +18,17 @@ import torch
 
 from halo_core.workspace.check_values import CHECKPOINT_PREFIX
 from halo_core.workspace.disk import check_room
+from halo_trainer.train.checkpoint_counts import Scores, steps_to_keep
 from halo_trainer.train.checkpoint_files import (
     check_whole,
     contents_of,
     read_state,
+    remove_checkpoint,
     restore_all,
     restore_weights,
     write_checkpoint,
 )
-from halo_trainer.train.disk_use import checkpoint_bytes, new_checkpoints
+from halo_trainer.train.disk_use import checkpoint_bytes
 from halo_trainer.train.optimizers import Named
 from halo_trainer.train.reference_refresh import RefreshedReference
 from halo_trainer.train.train_state import TrainState
@@ -47,9 +46,6 @@ When the stage is done, the model is in `../model`. With `export: best` it is th
 the lowest score, otherwise that of the last step.
 """
 
-Scores = Mapping[int, float | None]
-"""Step of a checkpoint to its score."""
-
 
 @dataclass
 class Checkpoints:
@@ -57,8 +53,8 @@ class Checkpoints:
 
     Attributes:
         folder: The folder of the checkpoints.
-        keep_last: Number of the latest ones to keep, at least 1.
-        keep_best: Number of those with the lowest scores to keep.
+        keep_last: Number of the latest ones to keep while the training runs, at least 1.
+        keep_best: Number of those with the lowest scores to keep then.
         main: Whether this process writes them, as rank 0 does.
         scores: Score of each checkpoint by step, alike on each process.
     """
@@ -96,25 +92,12 @@ class Checkpoints:
             self.drop(step)
         return folder
 
-    def yet_to_write(self, to_come: int, *, measured: bool) -> int:
-        """Returns the largest increase of the number of checkpoints at any time.
-
-        Args:
-            to_come: Number of checkpoints that are still to be written.
-            measured: Whether any has a score, so that the best are also kept.
-        """
-        kept = self.keep_last + (self.keep_best if measured else 0)
-        return new_checkpoints(there=len(self.scores), to_come=to_come, kept=kept)
-
     def drop(self, step: int) -> None:
         """Removes the checkpoint of a step, if there is one. Call it on each process."""
         self.scores.pop(step, None)
         folder = self._path(step)
         if self.main and folder.exists():
-            # It is renamed first, so that a killed process does not leave half of a checkpoint.
-            going = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
-            folder.rename(going)
-            shutil.rmtree(going)
+            remove_checkpoint(folder)
 
     def restore(
         self,
@@ -176,18 +159,3 @@ class Checkpoints:
 def path_of(folder: Path, step: int) -> Path:
     """Returns the folder of the checkpoint of a step."""
     return folder / f"{CHECKPOINT_PREFIX}{step:08d}"
-
-
-def steps_to_keep(scores: Scores, keep_last: int, keep_best: int) -> set[int]:
-    """Returns which checkpoints to keep: the latest ones, and those with the lowest scores.
-
-    Args:
-        scores: Scores by step. Of equal scores the earlier one is better.
-        keep_last: Number of the latest ones.
-        keep_best: Number of the best ones.
-
-    >>> sorted(steps_to_keep({10: 0.5, 20: 0.4, 30: 0.6, 40: None}, keep_last=1, keep_best=1))
-    [20, 40]
-    """
-    scored = sorted((score, step) for step, score in scores.items() if score is not None)
-    return {*sorted(scores)[-keep_last:], *(step for _, step in scored[:keep_best])}

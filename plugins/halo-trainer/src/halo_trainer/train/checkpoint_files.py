@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +96,13 @@ def write_checkpoint(folder: Path, contents: Contents) -> None:
             "this folder; the same command then goes on from the checkpoint before",
             location=str(folder),
         ) from error
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Removes a checkpoint. It is whole or absent, even if the process is killed."""
+    going = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
+    folder.rename(going)
+    shutil.rmtree(going)
 
 
 def _plain(metadata: Mapping[str, str] | None) -> dict[str, str] | None:

@@ -1,4 +1,4 @@
-"""Finds the checkpoint that a training goes on from, and sets damaged ones aside."""
+"""Looks at the checkpoints in a folder: which one a training goes on from, and which it leaves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 from halo_core.workspace.check_values import CHECKPOINT_PREFIX
 from halo_core.workspace.records import CheckpointRecord
 from halo_trainer.train.checkpoint import path_of
-from halo_trainer.train.checkpoint_files import Damage, damage_of, read_record
+from halo_trainer.train.checkpoint_counts import steps_to_keep
+from halo_trainer.train.checkpoint_files import Damage, damage_of, read_record, remove_checkpoint
 
 DAMAGED = "damaged-"
 """Beginning of the name of a checkpoint that was set aside."""
@@ -36,8 +37,7 @@ def find_whole(
     Raises:
         VersionError: When a newer halo wrote a checkpoint.
     """
-    for remains in folder.glob(f".{CHECKPOINT_PREFIX}*.partial"):  # of a killed writer
-        shutil.rmtree(remains, ignore_errors=True)
+    _remove_remains(folder)
     read = {step: read_record(path_of(folder, step)) for step in _steps(folder)}
     records = {step: record for step, record in read.items() if not isinstance(record, Damage)}
     damaged = {step: record for step, record in read.items() if isinstance(record, Damage)}
@@ -53,7 +53,7 @@ def find_whole(
         whole = _before(step if step == best else None, whole, without=step)
     lost = sorted(set(records) - set(whole) - set(damaged), reverse=True)
     for step in lost:  # The latest first: a killed process then finds the damaged one again.
-        shutil.rmtree(path_of(folder, step))
+        remove_checkpoint(path_of(folder, step))
     for step, damage in sorted(damaged.items()):
         warn(_told(damage, _set_aside(path_of(folder, step)), whole, lost))
     if whole and "files" not in whole[max(whole)]:
@@ -62,6 +62,35 @@ def find_whole(
             "only the sizes of its files were compared"
         )
     return {step: record.get("score") for step, record in whole.items()}
+
+
+def leave_checkpoints(folder: Path, keep_last: int, keep_best: int) -> None:
+    """Removes what a finished training does not leave: checkpoints, remains, and damaged ones.
+
+    Args:
+        folder: The folder of the checkpoints. It is removed too if nothing is left in it.
+        keep_last: Number of the latest checkpoints to leave.
+        keep_best: Number of those with the lowest scores to leave.
+    """
+    _remove_remains(folder)
+    read = {step: read_record(path_of(folder, step)) for step in _steps(folder)}
+    scores = {
+        step: None if isinstance(record, Damage) else record.get("score")
+        for step, record in read.items()
+    }
+    kept = steps_to_keep(scores, keep_last, keep_best)
+    for step in set(scores) - kept:
+        remove_checkpoint(path_of(folder, step))
+    for aside in folder.glob(f"{DAMAGED}{CHECKPOINT_PREFIX}*"):
+        shutil.rmtree(aside)
+    if not kept and folder.exists():
+        shutil.rmtree(folder)
+
+
+def _remove_remains(folder: Path) -> None:
+    """Removes what a killed writer left."""
+    for remains in folder.glob(f".{CHECKPOINT_PREFIX}*.partial"):
+        shutil.rmtree(remains, ignore_errors=True)
 
 
 def _steps(folder: Path) -> list[int]:

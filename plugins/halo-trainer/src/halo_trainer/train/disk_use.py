@@ -1,4 +1,4 @@
-"""Bytes that a training writes: a checkpoint, the model, and everything still to come."""
+"""Bytes of what a training writes: a checkpoint and the model."""
 
 from __future__ import annotations
 
@@ -26,22 +26,6 @@ def checkpoint_bytes(
 def model_bytes(policy: Scorer) -> int:
     """Returns the bytes of the exported model, including its heads and an adapter."""
     return _bytes([*policy.model.parameters(), *policy.heads.parameters()])
-
-
-def new_checkpoints(*, there: int, to_come: int, kept: int) -> int:
-    """Returns the largest increase of checkpoints. Old ones are removed after a new one.
-
-    Args:
-        there: Number of checkpoints in the folder.
-        to_come: Number of checkpoints that are still to be written.
-        kept: Largest number of checkpoints that are kept.
-
-    >>> new_checkpoints(there=0, to_come=9, kept=2), new_checkpoints(there=2, to_come=9, kept=2)
-    (3, 1)
-    >>> new_checkpoints(there=0, to_come=1, kept=2), new_checkpoints(there=1, to_come=0, kept=2)
-    (1, 0)
-    """
-    return max(0, min(kept + 1, there + to_come) - there)
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:

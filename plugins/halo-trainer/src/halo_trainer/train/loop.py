@@ -15,6 +15,11 @@ from halo_core.stage import StageContext, StageResult
 from halo_core.workspace.disk import check_room, free_bytes, with_margin
 from halo_trainer.batch.micro_batch import GlobalBatch
 from halo_trainer.model.probe import probe_row
+from halo_trainer.train.checkpoint_counts import (
+    most_new_bytes,
+    new_checkpoints,
+    still_to_come,
+)
 from halo_trainer.train.checkpoint_search import find_whole
 from halo_trainer.train.disk_use import checkpoint_bytes, model_bytes
 from halo_trainer.train.evaluate import evaluate_set
@@ -301,15 +306,25 @@ class _Loop:
         """
         if not self.ranks.main:
             return
-        training, done, intervals = self.training, self.state.step, self.intervals
-        measured = bool(training.evaluation)
-        every = 1 if intervals.checkpoint_minutes is not None else intervals.checkpoint
-        to_come = _times(every, done, training.steps)
-        if measured:
-            to_come += 1 + _times(intervals.evaluate or training.steps, done, training.steps)
-        each = checkpoint_bytes(training.parameters, training.optimizer, training.refresh)
-        more = training.checkpoints.yet_to_write(to_come, measured=measured)
-        needed = more * each + model_bytes(training.policy)
+        training, intervals = self.training, self.intervals
+        checkpoints, measured = training.checkpoints, bool(training.evaluation)
+        kept = checkpoints.keep_last + (checkpoints.keep_best if measured else 0)
+        there = len(checkpoints.scores)
+        to_come = still_to_come(
+            done=self.state.step,
+            steps=training.steps,
+            every=1 if intervals.checkpoint_minutes is not None else intervals.checkpoint,
+            evaluate_every=intervals.evaluate,
+            best=measured and checkpoints.keep_best > 0,
+        )
+        needed = most_new_bytes(
+            each=checkpoint_bytes(training.parameters, training.optimizer, training.refresh),
+            model=model_bytes(training.policy),
+            there=there,
+            to_come=to_come,
+            kept=kept,
+        )
+        more = new_checkpoints(there=there, to_come=to_come, kept=kept)
         check_room(self.context.folder, needed, f"the model and {more} checkpoints")
 
     def see_to_room_for_model(self) -> None:
@@ -357,11 +372,6 @@ class _Loop:
             )
         self.ranks.wait()
         self.saved_at = time.monotonic()
-
-
-def _times(every: int, done: int, steps: int) -> int:
-    """Returns the remaining number of times for something that happens every few steps."""
-    return steps // every - (done - 1) // every
 
 
 def seed_step(seed: int, step: int, rank: int) -> None:

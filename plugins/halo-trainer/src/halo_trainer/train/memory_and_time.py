@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
+from halo_trainer.train.checkpoint_counts import most_new_bytes
+
 OPTIMIZER_STATES: Mapping[str, int] = {
     "Adam": 2,
     "AdamW": 2,
@@ -81,9 +83,7 @@ def size_lines(parameters: int, rows: int | None, work: Workload) -> dict[str, s
             refreshed=work.reference_updated,
         )
         lines[precision] = memory_line(held)
-    steps = work.steps
-    if steps is None and rows is not None:
-        steps = work.epochs * ceil(rows / work.batch_size)
+    steps = steps_of(work, rows)
     hours = gpu_hours(
         parameters,
         completions=work.batch_size * work.completions,
@@ -96,23 +96,47 @@ def size_lines(parameters: int, rows: int | None, work: Workload) -> dict[str, s
 
 
 def disk_bytes(
-    weights: int, work: Workload, *, checkpoints: int, adapter_share: float = 0.01
+    weights: int, work: Workload, *, to_come: int, kept: int, adapter_share: float = 0.01
 ) -> int:
     """Returns an estimate of the most bytes that a training has on disk at a time.
+
+    Args:
+        weights: Number of weights of the model.
+        work: The work of the training.
+        to_come: Largest number of checkpoints that are written.
+        kept: Largest number of checkpoints that are kept while the training runs.
+        adapter_share: Share of the weights that is trained with low-rank factors.
+    """
+    each = checkpoint_bytes(weights, work, adapter_share=adapter_share)
+    return most_new_bytes(each=each, model=4 * weights, there=0, to_come=to_come, kept=kept)
+
+
+def checkpoint_bytes(weights: int, work: Workload, *, adapter_share: float = 0.01) -> int:
+    """Returns an estimate of the bytes of a checkpoint.
 
     Weights and the optimiser's state are float32 on disk, too.
 
     Args:
         weights: Number of weights of the model.
         work: The work of the training.
-        checkpoints: Largest number of checkpoints at a time, including one being written.
         adapter_share: Share of the weights that is trained with low-rank factors.
     """
     trained = weights * (work.trained_share or adapter_share)
     states = OPTIMIZER_STATES.get(work.optimizer, 2)
     reference = weights if work.reference_updated else 0
-    checkpoint = 4 * (trained * (1 + states) + reference)
-    return round(checkpoints * checkpoint + 4 * weights)
+    return round(4 * (trained * (1 + states) + reference))
+
+
+def steps_of(work: Workload, rows: int | None) -> int | None:
+    """Returns the number of optimiser steps; None if it depends on data that are not known yet.
+
+    Args:
+        work: The work of the training.
+        rows: Number of examples to learn from; None if it is not known yet.
+    """
+    if work.steps is None and rows is not None:
+        return work.epochs * ceil(rows / work.batch_size)
+    return work.steps
 
 
 def training_gigabytes(

@@ -137,7 +137,9 @@ def optimizer_mistakes(name: str, options: Mapping[str, Option]) -> Mistakes:
         yield "optimizer_options", message
 
 
-def export_mistakes(every: int | None, sets: int, *, keep_best: int, updated: bool) -> Mistakes:
+def export_mistakes(
+    every: int | None, sets: int, *, keep_best: int | None, updated: bool
+) -> Mistakes:
     """Yields mistakes if the step with the lowest loss cannot be found, or is not kept."""
     if not sets:
         yield "export", "there is no evaluation to find the best step; name sets under `evaluate`"
@@ -153,9 +155,9 @@ def export_mistakes(every: int | None, sets: int, *, keep_best: int, updated: bo
         )
 
 
-def evaluation_mistakes(every: int | None, sets: int, *, keep_best: int) -> Mistakes:
+def evaluation_mistakes(every: int | None, sets: int, *, keep_best: int | None) -> Mistakes:
     """Yields mistakes if there is nothing to evaluate on."""
-    if keep_best > 1 and not sets:
+    if keep_best is not None and keep_best > 1 and not sets:
         yield (
             "keep_best",
             "there is no evaluation to find the best step; name sets under `evaluate`",

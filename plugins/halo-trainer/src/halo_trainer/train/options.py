@@ -34,6 +34,7 @@ from halo_core.stage import (
     StageResult,
 )
 from halo_core.token_view import TokenView
+from halo_core.workspace.check_values import CHECKPOINTS
 from halo_trainer.encode.chat_fields import (
     ContentTokens,
     Pretemplated,
@@ -43,8 +44,15 @@ from halo_trainer.encode.chat_fields import (
 )
 from halo_trainer.model.lora_options import LoraOptions
 from halo_trainer.train import option_checks as checks
+from halo_trainer.train.checkpoint_counts import still_to_come
 from halo_trainer.train.learning_rate import LearningRate
-from halo_trainer.train.memory_and_time import Workload, disk_bytes, size_lines
+from halo_trainer.train.memory_and_time import (
+    Workload,
+    checkpoint_bytes,
+    disk_bytes,
+    size_lines,
+    steps_of,
+)
 from halo_trainer.train.optimizers import optimizer_name
 from halo_trainer.train.recipe import (
     Duration,
@@ -202,13 +210,17 @@ class Train(Stage):
         "take longer. If left out, only steps count.",
     )
     keep_last: Annotated[int, Execution()] = Field(
-        default=1, ge=1, description="Number of latest checkpoints to keep."
-    )
-    keep_best: Annotated[int, Execution()] = Field(
-        default=1,
+        default=0,
         ge=0,
-        description="Number of checkpoints to keep with the lowest loss on the first set of "
-        "`evaluate`.",
+        description="Number of latest checkpoints to leave when the stage is done. While it runs, "
+        "it keeps as many, but at least 2.",
+    )
+    keep_best: Annotated[int | None, Execution()] = Field(
+        default=None,
+        ge=0,
+        description="Number of checkpoints with the lowest loss on the first set of `evaluate` to "
+        "keep while the stage runs, and to leave when it is done. If left out, it keeps one while "
+        "it runs and leaves none.",
     )
     export: Annotated[Literal["last", "best"], Added()] = Field(
         default="last",
@@ -292,16 +304,37 @@ class Train(Stage):
             epochs=self.epochs or 1,
             checkpointing=self.gradient_checkpointing,
         )
+        most, left = self._disk_bytes(known.weights, work, known.learned)
         return Forecast(
             weights=known.weights,
             size=size_lines(known.weights, known.learned, work),
-            disk=disk_bytes(known.weights, work, checkpoints=self._most_checkpoints + 1),
+            disk=most,
+            left=left,
         )
 
+    def _disk_bytes(self, weights: int, work: Workload, rows: int | None) -> tuple[int, int]:
+        """Returns the most bytes on disk at a time, and the bytes that are left at the end."""
+        kept, left, measured = self._kept, self._kept.last, bool(self.evaluate)
+        running = kept.last_while_running + (kept.best_while_running if measured else 0)
+        if measured:
+            left += kept.best or 0
+        steps = steps_of(work, rows)
+        to_come = running + 1  # as many as are ever there at once
+        if steps is not None:
+            to_come = still_to_come(
+                done=0,
+                steps=steps,
+                every=1 if self.checkpoint_minutes is not None else self.checkpoint_every,
+                evaluate_every=self.evaluate_every,
+                best=measured and kept.best_while_running > 0,
+            )
+        model = 4 * weights
+        most = disk_bytes(weights, work, to_come=to_come, kept=running)
+        return most, model + min(left, to_come) * checkpoint_bytes(weights, work)
+
     @property
-    def _most_checkpoints(self) -> int:
-        """Number of kept checkpoints. Best ones are kept only if they are measured."""
-        return self.keep_last + (self.keep_best if self.evaluate else 0)
+    def _kept(self) -> KeptCheckpoints:
+        return KeptCheckpoints(self.keep_last, self.keep_best, self.export)
 
     def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
         """Returns options that do not fit the models, the rows or the optimiser."""
@@ -384,7 +417,7 @@ class Train(Stage):
                 self.checkpoint_every,
                 self.checkpoint_minutes,
             ),
-            kept=KeptCheckpoints(self.keep_last, self.keep_best, self.export),
+            kept=self._kept,
             device=self.device,
             deterministic=self.deterministic,
         )
@@ -401,3 +434,9 @@ class Train(Stage):
             from halo_trainer.train.loop import train
 
         return train(self.recipe(), context)
+
+    def tidy(self, folder: Path) -> None:
+        """Removes the checkpoints that `keep_last` and `keep_best` do not name."""
+        from halo_trainer.train.checkpoint_search import leave_checkpoints
+
+        leave_checkpoints(folder / CHECKPOINTS, self.keep_last, self.keep_best or 0)

@@ -134,14 +134,25 @@ class KeptCheckpoints:
     """The number of kept checkpoints, and the one that becomes the model.
 
     Attributes:
-        last: Number of latest checkpoints.
-        best: Number of checkpoints with the lowest loss on the first evaluation set.
+        last: Number of latest checkpoints to leave when the stage is done.
+        best: Number of checkpoints with the lowest loss on the first evaluation set to leave then;
+            None for none, though one is kept while the stage runs.
         exported: Whether the model is that of the last step or of the best one.
     """
 
-    last: int
-    best: int
+    last: int = 0
+    best: int | None = None
     exported: Literal["last", "best"] = "last"
+
+    @property
+    def last_while_running(self) -> int:
+        """Number of latest checkpoints to keep: at least 2, because one may be damaged."""
+        return max(2, self.last)
+
+    @property
+    def best_while_running(self) -> int:
+        """Number of best checkpoints to keep."""
+        return 1 if self.best is None else self.best
 
 
 @dataclass(frozen=True)

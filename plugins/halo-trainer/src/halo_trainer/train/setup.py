@@ -134,7 +134,10 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
         plan=plan,
         steps=steps,
         checkpoints=Checkpoints(
-            context.folder / CHECKPOINTS, recipe.kept.last, recipe.kept.best, main=ranks.main
+            context.folder / CHECKPOINTS,
+            recipe.kept.last_while_running,
+            recipe.kept.best_while_running,
+            main=ranks.main,
         ),
     )
 
