@@ -515,6 +515,8 @@ class ModelRecord(TypedDict):
     content_tokens: NotRequired[list[str]]
     """Added tokens that occurred in the content that the model was trained on. A leading `-` marks
     those that did not occur."""
+    chat_template: NotRequired[bool]
+    """Whether a chat template was saved with the model, so that a missing one is an error."""
 
 
 RUN = ObjectFile("run.json", RunRecord, "The halo run that wrote it writes it again")

@@ -15,7 +15,7 @@ import torch
 from halo_core.errors import ModelError
 from halo_core.stage import ModelInput
 from halo_models.finite import check_weights
-from halo_models.notes import ModelNotes, read_notes
+from halo_models.notes import ModelNotes, check_template, read_notes
 from halo_models.templates import use_template
 
 _CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
@@ -46,7 +46,8 @@ def load_tokenizer(model: ModelInput, template: str | None) -> Any:
         template: See `halo_models.templates.use_template`.
 
     Raises:
-        ModelError: When there is no tokenizer, or it has no end-of-sequence token.
+        ModelError: When there is no tokenizer, it has no end-of-sequence token, or its own chat
+            template is needed and was lost.
     """
     tokenizer = read_tokenizer(model)
     if tokenizer.eos_token_id is None:
@@ -55,6 +56,8 @@ def load_tokenizer(model: ModelInput, template: str | None) -> Any:
             '"eos_token" in its tokenizer_config.json',
             location=model.path,
         )
+    if template is None:
+        check_template(model, tokenizer.chat_template)
     use_template(tokenizer, template)
     return tokenizer
 
@@ -125,8 +128,8 @@ def load_classifier(model: ModelInput, *, dtype: torch.dtype, device: torch.devi
         device: Device of the weights.
 
     Raises:
-        ModelError: When it is not found, is not a sequence classifier, lacks weights, or has some
-            that are NaN or infinite.
+        ModelError: When it is not found, is not a sequence classifier, lacks weights, has some
+            that are NaN or infinite, or its chat template was lost.
     """
     from transformers import AutoModelForSequenceClassification
     from transformers.utils import logging
@@ -150,7 +153,9 @@ def load_classifier(model: ModelInput, *, dtype: torch.dtype, device: torch.devi
         )
     network.to(device)
     check_weights(network, model)
-    return Classifier(network.eval(), read_tokenizer(model), read_notes(model))
+    tokenizer = read_tokenizer(model)
+    check_template(model, tokenizer.chat_template)
+    return Classifier(network.eval(), tokenizer, read_notes(model))
 
 
 def is_causal(config: Any) -> bool:

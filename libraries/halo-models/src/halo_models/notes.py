@@ -11,6 +11,9 @@ from halo_core.stage import ModelInput
 from halo_core.workspace.records import MODEL, ModelRecord
 from halo_models.conversation import ChatOptions
 
+TEMPLATE_FILE = "chat_template.jinja"
+"""The file into which transformers saves a chat template."""
+
 
 @dataclass(frozen=True)
 class ModelNotes:
@@ -25,6 +28,7 @@ class ModelNotes:
             a date.
         content_tokens: Added tokens that may occur in the content of the training data: see
             `halo_models.chat_format.ChatOptions`.
+        chat_template: Whether a chat template was saved with the model.
     """
 
     prompt_suffix: str | None = None
@@ -32,6 +36,7 @@ class ModelNotes:
     score_at: Literal["completion-end"] | None = None
     template_date: str | None = None
     content_tokens: tuple[str, ...] = ()
+    chat_template: bool = False
 
     def chat_options(self, asked: ChatOptions) -> ChatOptions:
         """Returns options for rows, filled in from the model's own where they are left open."""
@@ -73,11 +78,46 @@ def read_notes(model: ModelInput) -> ModelNotes:
         record.get("score_at"),
         record.get("template_date"),
         tuple(record.get("content_tokens", ())),
+        record.get("chat_template", False),
+    )
+
+
+def check_template(model: ModelInput, template: str | dict[str, str] | None) -> None:
+    """Checks that a model's chat template was not lost.
+
+    A model that never had a template is valid.
+
+    Args:
+        model: A folder or a hub id.
+        template: The chat template of its tokenizer.
+
+    Raises:
+        ModelError: When the template is empty, or was saved with the model and is gone.
+    """
+    if template:
+        return
+    if template is not None:
+        what = "the chat template is empty"
+    elif read_notes(model).chat_template:
+        what = f"the chat template is gone: {MODEL.name} says that one was saved with the model"
+    else:
+        return
+    raise ModelError(
+        f"{what}. Without it, prompts would differ from those of training. Put "
+        f"{TEMPLATE_FILE} back or copy the model again; or choose a template with the option "
+        "template, if the stage has it",
+        location=model.path,
     )
 
 
 def write_notes(folder: Path, notes: ModelNotes) -> None:
-    """Writes a model's notes into its folder, unless they are empty."""
+    """Writes a model's notes into its folder, unless they are empty.
+
+    Args:
+        folder: The folder, with the saved tokenizer.
+        notes: The notes. Whether there is a chat template is seen in the folder.
+    """
+    notes = replace(notes, chat_template=(folder / TEMPLATE_FILE).exists())
     if notes != ModelNotes():
         record = ModelRecord(
             prompt_suffix=notes.prompt_suffix, control_tokens=list(notes.control_tokens)
@@ -88,4 +128,6 @@ def write_notes(folder: Path, notes: ModelNotes) -> None:
             record["template_date"] = notes.template_date
         if notes.content_tokens:
             record["content_tokens"] = list(notes.content_tokens)
+        if notes.chat_template:
+            record["chat_template"] = True
         MODEL.write(folder, record)

@@ -13,12 +13,15 @@ from halo_core.errors import ModelError
 from halo_core.workspace.files import whole_folder
 from halo_models.chat_format import ChatFormat, end_ids
 from halo_models.load import grow_vocabulary
+from halo_models.notes import ModelNotes, write_notes
 
 PAD = "<|pad|>"
 
 
 def save_model_folder(folder: Path, model: Any, tokenizer: Any) -> None:
     """Writes a folder that transformers and vLLM load: weights, tokenizer, generation config.
+
+    Its `halo.json` says whether there is a chat template.
 
     It is written next to the target and then renamed, replacing an older folder.
 
@@ -29,6 +32,7 @@ def save_model_folder(folder: Path, model: Any, tokenizer: Any) -> None:
     """
     with whole_folder(folder) as partial:
         write_model(partial, model, tokenizer)
+        write_notes(partial, ModelNotes())
 
 
 def write_model(folder: Path, model: Any, tokenizer: Any) -> None:

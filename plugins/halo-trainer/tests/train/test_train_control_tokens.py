@@ -113,6 +113,7 @@ def test_the_sampler_asks_with_the_good_token_and_the_bad_one_gives_the_other_an
         "schema": 1,
         "prompt_suffix": "<|good|>",
         "control_tokens": ["<|good|>", "<|bad|>"],
+        "chat_template": True,
     }
     model = ModelInput(str(folder), None, "told")
     good = load_tokenizer(model, None).get_vocab()["<|good|>"]
@@ -159,7 +160,8 @@ def test_an_ordinary_model_says_nothing_of_control_tokens(
 ) -> None:
     here = context("plain")
     stage(SFT(), steps=1).run(here)
-    assert not (here.folder / "model" / "halo.json").exists()
+    notes = json.loads((here.folder / "model" / "halo.json").read_text())
+    assert (notes["prompt_suffix"], notes["control_tokens"]) == (None, [])
 
 
 def test_a_control_token_that_means_something_already_is_refused(

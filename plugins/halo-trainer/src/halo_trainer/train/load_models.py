@@ -17,7 +17,7 @@ from halo_core.stage import ModelInput
 from halo_models.control_tokens import with_control_tokens
 from halo_models.conversation import ChatOptions
 from halo_models.device import pick_dtype
-from halo_models.load import grow_vocabulary, load_model, load_tokenizer
+from halo_models.load import grow_vocabulary, load_model, load_tokenizer, read_tokenizer
 from halo_models.notes import ModelNotes, read_notes
 from halo_models.templates import asks_for_date
 from halo_trainer.model.frozen import hold_frozen
@@ -191,7 +191,7 @@ def check_vocabulary(tokenizer: Any, notes: ModelNotes, reference: ModelInput) -
     Raises:
         ModelError: When token ids do not mean the same.
     """
-    theirs = load_tokenizer(reference, None).get_vocab()
+    theirs = read_tokenizer(reference).get_vocab()
     ours = tokenizer.get_vocab()
     if {token: ours.get(token) for token in theirs} != theirs or not set(ours) <= {
         *theirs,

@@ -10,6 +10,7 @@ from halo_judge.judges.reward_model.reward_session import label_index
 from halo_models.device import pick_device
 from halo_models.findings import Findings
 from halo_models.load import context_length, is_causal, read_config, read_tokenizer
+from halo_models.notes import check_template
 from halo_models.skeleton import at_hand, check_weights, skeleton
 
 
@@ -53,7 +54,7 @@ def classifier_mistakes(
             )
         network = skeleton(config, classifier=True)
     with found.at(named):
-        read_tokenizer(source)
+        check_template(source, read_tokenizer(source).chat_template)
     if network is None:
         return found.pairs
     if is_there:
