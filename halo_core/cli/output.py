@@ -60,6 +60,11 @@ class Output:
         if not self.json:
             click.echo(text)
 
+    def warn(self, message: str) -> None:
+        """Prints a warning for people on stderr. Prints nothing with ``--json``."""
+        if not self.json:
+            click.echo(f"warning: {message}", err=True)
+
     def emit(self, payload: Mapping[str, Any]) -> None:
         """Sets the JSON object that is printed at the end. The last call counts."""
         self.payload = payload

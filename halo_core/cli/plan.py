@@ -74,13 +74,13 @@ def _plan_spec(request: RunRequest, output: Output) -> None:
     made = request.plan()
     # Rows come first: a stage needs their number to estimate its duration.
     data = {stage.id: _sets(made, stage) for stage in made.stages}
-    check_plan(made, rows_at_hand(made), lambda message: _warn(message, output))
+    check_plan(made, rows_at_hand(made), output.warn)
     forecast_of = forecasts(made)
     stages = [_stage(made, stage, data[stage.id], forecast_of[stage.id]) for stage in made.stages]
-    needed = disk_needed(made, forecast_of)
+    needed = disk_needed((stage, forecast_of[stage.id]) for stage in made.stages)
     warning = disk_warning(needed, made.workspace.root)
     if warning is not None:
-        _warn(warning, output)
+        output.warn(warning)
     if output.json:
         output.emit(
             {
@@ -95,11 +95,6 @@ def _plan_spec(request: RunRequest, output: Output) -> None:
     for stage in stages:
         for line in _lines(stage):
             output.say(line)
-
-
-def _warn(message: str, output: Output) -> None:
-    if not output.json:
-        click.echo(f"warning: {message}", err=True)
 
 
 def _sets(made: Plan, stage: PlannedStage) -> dict[str, Any]:

@@ -25,13 +25,17 @@ def plan_suite(request: RunRequest, export: str | None, output: Output) -> None:
         export: The file to write, if any.
         output: The command's output.
     """
+    from halo_core.run.forecast import disk_warning
     from halo_core.suite.commands import exported
     from halo_core.suite.look_ahead import check_suite
     from halo_core.workspace.files import write_json
 
     plan = request.suite_plan()
     check_suite(plan)
-    output.emit(_as_json(plan))
+    warning = disk_warning(plan.disk, plan.workspace.root)
+    if warning is not None:
+        output.warn(warning)
+    output.emit({**_as_json(plan), "disk": {"needed": plan.disk, "fits": warning is None}})
     if not output.json:
         for line in plan_lines(plan):
             output.say(line)
@@ -54,9 +58,10 @@ def _counts_line(plan: SuitePlan) -> str:
     counts = _counts(plan)
     shared = f" ({counts['shared']} shared)" if counts["shared"] else ""
     begun = f", {counts['started']} of them started" if counts["started"] else ""
+    disk = f"; about {plan.disk / 1e9:.2g} GB on the disk" if plan.disk else ""
     return (
         f"{counts['cells']} cells, {counts['total']} stages of which {counts['distinct']} are "
-        f"distinct{shared}: {counts['done']} in the store, {counts['to_do']} to do{begun}"
+        f"distinct{shared}: {counts['done']} in the store, {counts['to_do']} to do{begun}{disk}"
     )
 
 

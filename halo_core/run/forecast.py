@@ -181,17 +181,19 @@ def forecasts(plan: Plan, earlier: Mapping[Path, Forecast] | None = None) -> dic
     return by_stage
 
 
-def disk_needed(plan: Plan, forecasts: Mapping[str, Forecast]) -> int:
+def disk_needed(stages: Iterable[tuple[PlannedStage, Forecast]]) -> int:
     """Returns the approximate bytes that the unfinished stages will have on disk at a time.
 
     Stages run one after the other, each next to what the earlier ones leave. A stage that does not
     know its bytes counts as 0.
+
+    Args:
+        stages: Each stage of a run or a suite once, with its forecast.
     """
     most = left = 0
-    for stage in plan.stages:
+    for stage, forecast in stages:
         if stage.state == "done":
             continue
-        forecast = forecasts[stage.id]
         disk = forecast.disk or 0
         most = max(most, left + disk)
         left += disk if forecast.left is None else forecast.left

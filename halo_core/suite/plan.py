@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from halo_core.run.forecast import forecasts
+from halo_core.run.forecast import disk_needed, forecasts
 from halo_core.run.plan import Plan, PlannedStage, make_plan
 from halo_core.spec.suite import Suite
 from halo_core.stage import Forecast
@@ -63,6 +63,14 @@ class SuitePlan:
     def todo(self) -> Sequence[SharedStage]:
         """Stages that are not in the store, including started ones."""
         return [shared for shared in self.stages if shared.stage.state != "done"]
+
+    @property
+    def disk(self) -> int:
+        """Approximate bytes that the stages to do will have on disk at a time, one after another.
+
+        Cells that run at the same time (``--jobs``) need more: each has its checkpoints.
+        """
+        return disk_needed((shared.stage, shared.forecast) for shared in self.stages)
 
     def needs(self) -> dict[str, list[str]]:
         """Returns, for each cell, the ids of the cells that compute a stage which it waits for."""

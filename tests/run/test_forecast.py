@@ -109,7 +109,8 @@ def test_stages_need_the_disk_one_after_the_other(
     planned: Callable[..., Plan], said: str, needed: int
 ) -> None:
     plan = planned(f"return Forecast({said})")
-    assert disk_needed(plan, forecasts(plan)) == needed
+    said_of = forecasts(plan)
+    assert disk_needed((stage, said_of[stage.id]) for stage in plan.stages) == needed
 
 
 def test_a_stage_that_was_asked_for_another_cell_is_not_asked_again(

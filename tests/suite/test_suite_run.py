@@ -17,6 +17,7 @@ import pytest
 from halo_core.errors import SpecErrors
 from halo_core.spec.spec import load_spec
 from halo_core.spec.suite import load_suite
+from halo_core.stage import Forecast
 from halo_core.suite.plan import make_suite_plan
 from halo_core.suite.state import SuiteFolder
 from halo_core.workspace.layout import open_workspace
@@ -397,3 +398,21 @@ def test_plan_counts_what_is_shared_done_and_to_do(halo: Halo, suite_file: Path)
     base = halo("plan", str(suite_file), "--json").json["stages"][0]
     assert base["cells"] == ALL[:3]
     assert base["state"] == "done"
+
+
+def test_plan_of_a_suite_counts_the_disk_of_a_shared_stage_once(
+    halo: Halo, suite_file: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = 10**9
+    said = Forecast(disk=10 * size, left=4 * size)
+    monkeypatch.setattr("halo_core.run.forecast._forecast", lambda *_: said)
+    monkeypatch.setattr("halo_core.run.forecast.free_bytes", lambda _: 70 * size)
+    # 18 distinct stages: the last one has its 10 GB next to the 4 GB of each earlier one.
+    first = halo("plan", str(suite_file), "--json").json["disk"]
+    assert first == {"needed": (17 * 4 + 10) * size, "fits": False}
+    told = halo("plan", str(suite_file))
+    assert "18 to do; about 78 GB on the disk" in told.out
+    assert f"warning: {workspace}: the stages need about 78.0 GB; 70.0 GB are free" in told.err
+    halo("run", str(suite_file), "--cell", "small/none")
+    now = halo("plan", str(suite_file), "--json").json["disk"]
+    assert now == {"needed": (14 * 4 + 10) * size, "fits": True}
