@@ -131,7 +131,7 @@ class TinyTraining:
 
     @property
     def reference(self) -> Any:
-        return self.objective.reference
+        return self.objective.reference.scorer
 
     def prepare(self, data: Any, positions: Any, rng: Any, state: Any) -> Any:
         from halo_trainer.train.step import prepare
@@ -147,6 +147,7 @@ def make_tiny() -> Callable[..., TinyTraining]:
     from halo_trainer.model.probe import make_scorer
     from halo_trainer.train.objective import Objective
     from halo_trainer.train.ranks import Ranks
+    from halo_trainer.train.reference_scores import LiveReference
 
     def scorer(model: Any) -> Any:
         return make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=pytest.fail)
@@ -166,7 +167,7 @@ def make_tiny() -> Callable[..., TinyTraining]:
         objective = Objective(
             loss=loss,
             policy=scorer(make_model(60)),
-            reference=scorer(reference).requires_grad_(False),
+            reference=LiveReference(scorer(reference).requires_grad_(False)),
             ranks=Ranks("cpu"),
             micro_batch_tokens=budget,
             max_length=max_length,

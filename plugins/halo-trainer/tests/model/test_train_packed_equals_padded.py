@@ -8,7 +8,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from halo_core.errors import ModelError
-from halo_trainer.batch.packing import Scored, pack
+from halo_trainer.batch.packing import Scored, pack, pack_onto
 from halo_trainer.model.probe import make_scorer
 from halo_trainer.model.scorer import Scorer
 
@@ -34,6 +34,14 @@ PACKED: dict[str, tuple[str, dict[str, Any]]] = {
     "llama with tied head": ("llama", GROUPED | {"tie_word_embeddings": True}),
     "gpt_neox": ("gpt_neox", SIZES),
     "qwen2": ("qwen2", GROUPED),
+    "qwen3": ("qwen3", GROUPED),
+    "olmo2": ("olmo2", GROUPED),
+    "phi": ("phi", SIZES),
+    "gemma": ("gemma", GROUPED),
+    "gemma3 with a short window": ("gemma3_text", GROUPED | {"sliding_window": 6}),
+    "cohere with scaled logits": ("cohere", SIZES | {"logit_scale": 0.25}),
+    "opt": ("opt", SIZES | {"ffn_dim": 48, "word_embed_proj_dim": 32}),
+    "mixtral": ("mixtral", GROUPED | EXPERTS),
     "mistral with a short window": ("mistral", GROUPED | {"sliding_window": 5}),
     "gemma2 with soft caps": (
         "gemma2",
@@ -62,19 +70,31 @@ def make(kind: str, options: dict[str, Any]) -> Any:
 def sequences() -> list[Scored]:
     rng = np.random.Generator(np.random.PCG64(1))
     lengths = [(3, 5), (1, 1), (20, 17), (1, 40), (7, 2), (2, 30)]
+    made = [Scored(draw(rng, prompt), draw(rng, completion)) for prompt, completion in lengths]
+    # Some share a prompt: one of 20 tokens three times, one of a single token, one of 7.
+    shared = [(2, 9), (2, 1), (3, 12), (4, 6)]
+    return made + [Scored(made[i].prompt_ids, draw(rng, tokens)) for i, tokens in shared]
+
+
+def mismatched() -> list[Scored]:
+    """Other completions of prompts that `sequences` have, and one with a prompt of its own."""
+    rng = np.random.Generator(np.random.PCG64(2))
+    made = [Scored(s.prompt_ids, draw(rng, 4 + i)) for i, s in enumerate(sequences()[:5])]
     return [
-        Scored(
-            rng.integers(0, VOCABULARY, prompt).astype(np.int32),
-            rng.integers(0, VOCABULARY, completion).astype(np.int32),
-        )
-        for prompt, completion in lengths
+        *made,
+        made[2]._replace(completion_ids=draw(rng, 3)),
+        Scored(draw(rng, 6), draw(rng, 5)),
     ]
 
 
-def alone(model: Any) -> torch.Tensor:
+def draw(rng: np.random.Generator, tokens: int) -> Any:
+    return rng.integers(0, VOCABULARY, tokens).astype(np.int32)
+
+
+def alone(model: Any, wanted: list[Scored]) -> torch.Tensor:
     """Each sequence by itself, by the model's own attention and log_softmax."""
     logps = []
-    for sequence in sequences():
+    for sequence in wanted:
         ids = torch.tensor(np.concatenate([sequence.prompt_ids, sequence.completion_ids])).long()
         found = model(input_ids=ids[None]).logits[0, :-1].log_softmax(-1)
         chosen = found[torch.arange(len(ids) - 1), ids[1:]]
@@ -89,11 +109,11 @@ def gradients(model: Any, logps: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def check_same_as_alone(model: Any, scorer: Scorer, attention: str) -> None:
-    packed = scorer(pack(sequences())).token_logps
+    packed = scorer(pack(sequences(), share=scorer.shares)).token_logps
     found = gradients(model, packed)
     taken = model.config._attn_implementation
     model.set_attn_implementation(attention)
-    expected_logps = alone(model)
+    expected_logps = alone(model, sequences())
     expected = gradients(model, expected_logps)
     model.set_attn_implementation(taken)
     assert (packed - expected_logps).norm() <= RELATIVE * expected_logps.norm()
@@ -102,7 +122,7 @@ def check_same_as_alone(model: Any, scorer: Scorer, attention: str) -> None:
     for name, gradient in expected.items():
         # Some gradients are zero in exact arithmetic: softmax ignores a bias of the keys.
         error = (found[name] - gradient).norm()
-        assert error <= RELATIVE * max(gradient.norm(), 1e-3 * largest), name
+        assert error <= RELATIVE * max(gradient.norm(), 1e-2 * largest), name
 
 
 @pytest.mark.parametrize("name", PACKED)
@@ -111,8 +131,38 @@ def test_packed_log_probabilities_and_gradients_are_those_of_each_sequence_alone
     model = make(kind, options)
     attention = model.config._attn_implementation
     scorer = make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=pytest.fail)
-    assert scorer.route == "packed"
+    assert (scorer.route, scorer.shares, scorer.chunked) == ("packed", True, True)
     check_same_as_alone(model, scorer, attention)
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_log_probabilities_and_gradients_are_the_same_without_chunks_and_shared_prompts(
+    name: str,
+) -> None:
+    kind, options = PACKED[name]
+    model = make(kind, options)
+    attention = model.config._attn_implementation
+    scorer = make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=pytest.fail)
+    scorer.shares = scorer.chunked = False
+    check_same_as_alone(model, scorer, attention)
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_completions_continue_the_prompts_of_a_row_that_was_computed_before(name: str) -> None:
+    kind, options = PACKED[name]
+    model = make(kind, options)
+    attention = model.config._attn_implementation
+    scorer = make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=pytest.fail)
+    base = pack(sequences()).keeping()
+    scorer(base)
+    row = pack_onto(base, mismatched())
+    # Prompts of one token and new ones are computed; of the others, the last token is.
+    assert len(row.input_ids) == 4 + 5 + 6 + 7 + 8 + 3 + 10
+    with torch.no_grad():
+        found = scorer(row.onto(base)).token_logps
+        model.set_attn_implementation(attention)
+        expected = alone(model, mismatched())
+    assert (found - expected).norm() <= RELATIVE * expected.norm()
 
 
 @pytest.mark.parametrize("name", PADDED)
@@ -131,7 +181,7 @@ def test_a_model_that_cannot_pack_is_padded_with_a_warning(name: str) -> None:
 def test_a_sequence_does_not_feel_its_neighbours() -> None:
     model = make("llama", GROUPED)
     scorer = make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=pytest.fail)
-    first, *rest = sequences()
+    first, *rest = sequences()[:6]
     others = [Scored(s.prompt_ids[::-1], (s.completion_ids + 1) % VOCABULARY) for s in rest]
     size = len(first.completion_ids)
     with torch.no_grad():
@@ -147,7 +197,7 @@ def test_only_completion_positions_reach_the_output_head() -> None:
     model = make("llama", GROUPED)
     scorer = make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=pytest.fail)
     rows = []
-    model.lm_head.register_forward_hook(lambda *call: rows.append(call[1][0].shape[1]))
+    model.lm_head.register_forward_hook(lambda *call: rows.append(call[1][0].shape[0]))
     scorer(pack(sequences()))
     assert rows == [sum(len(s.completion_ids) for s in sequences())]
 
@@ -158,7 +208,22 @@ def test_no_padding_is_computed_outside_attention() -> None:
     tokens = []
     model.model.layers[0].mlp.register_forward_hook(lambda *call: tokens.append(call[1][0].shape))
     scorer(pack(sequences()))
-    assert tokens == [(1, sum(s.tokens for s in sequences()), 32)]
+    # The prompt of 20 tokens is computed once for three completions, and that of 7 for two. A
+    # branch needs the last token of its prompt.
+    shared = 2 * (20 - 1) + (7 - 1)
+    assert tokens == [(1, sum(s.tokens for s in sequences()) - shared, 32)]
+
+
+def test_equal_prompts_are_computed_once_in_a_row_of_any_order() -> None:
+    model = make("llama", GROUPED)
+    scorer = make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=pytest.fail)
+    order = np.random.Generator(np.random.PCG64(3)).permutation(len(sequences()))
+    mixed = [sequences()[i] for i in order]
+    with torch.no_grad():
+        found = scorer(pack(mixed)).token_logps
+        apart = scorer(pack(mixed, share=False)).token_logps
+    assert (found - apart).norm() <= RELATIVE * apart.norm()
+    assert not torch.equal(pack(mixed).input_ids, pack(mixed, share=False).input_ids)
 
 
 def test_gradient_checkpointing_changes_nothing() -> None:
@@ -176,9 +241,47 @@ def test_the_bfloat16_scorer_is_near_the_float32_one() -> None:
     scorer = make_scorer(model, compute_dtype=torch.bfloat16, max_length=64, warn=pytest.fail)
     with torch.no_grad():
         found = scorer(pack(sequences())).token_logps
-        expected = alone(make("llama", GROUPED | {"initializer_range": 0.05}))
+        expected = alone(make("llama", GROUPED | {"initializer_range": 0.05}), sequences())
     assert found.dtype == torch.float32
     assert 0 < (found - expected).abs().max() < 0.05
+
+
+def test_a_model_whose_head_is_unknown_keeps_whole_scores_with_a_warning() -> None:
+    model = make("llama", GROUPED)
+    forward = model.forward
+
+    def scaled(**inputs: Any) -> Any:
+        output = forward(**inputs)
+        output.logits = output.logits * 0.5
+        return output
+
+    model.forward = scaled
+    warnings: list[str] = []
+    attention = model.config._attn_implementation
+    scorer = make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=warnings.append)
+    assert (scorer.route, scorer.shares, scorer.chunked) == ("packed", True, False)
+    assert len(warnings) == 1
+    assert "the scores of the whole vocabulary are computed at one time" in warnings[0]
+    check_same_as_alone(model, scorer, attention)
+
+
+def test_a_model_that_computes_no_branches_gets_each_prompt_again_with_a_warning() -> None:
+    model = make("llama", GROUPED)
+    forward = model.model.forward
+
+    def without_branches(*args: Any, **inputs: Any) -> Any:
+        if inputs.get("packed") is not None and inputs["packed"].gather_keys is not None:
+            raise ValueError("no branches")
+        return forward(*args, **inputs)
+
+    model.model.forward = without_branches
+    warnings: list[str] = []
+    attention = model.config._attn_implementation
+    scorer = make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=warnings.append)
+    assert (scorer.route, scorer.shares, scorer.chunked) == ("packed", False, True)
+    assert len(warnings) == 1
+    assert "share a prompt, so it is computed for each of them" in warnings[0]
+    check_same_as_alone(model, scorer, attention)
 
 
 def test_a_model_that_agrees_on_neither_path_is_refused() -> None:
@@ -191,5 +294,6 @@ def test_a_model_that_agrees_on_neither_path_is_refused() -> None:
         return forward(**inputs)
 
     model.forward = alone_only
+    model.get_decoder = lambda: model
     with pytest.raises(ModelError, match="LlamaForCausalLM gives other log-probabilities"):
         make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=pytest.fail)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from halo_trainer.model.scorer import token_logps
+from halo_trainer.model.output_head import token_logps
 
 ROUNDING = 1e-6
 

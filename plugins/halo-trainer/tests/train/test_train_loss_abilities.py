@@ -213,7 +213,8 @@ def test_fixed_partners_are_scored_at_every_step_as_their_description_says(
         plan = BatchPlan(8, 8, seed=0)
         for step in (1, 2, 3):
             tiny.prepare(examples, plan.batch(step), plan.rng(step, "pairs"), {})
-    assert rows == {"batch": [1, 1, 1], "fixed": [1, 1, 1]}
+    # At each step, the own completions and then the pairs.
+    assert rows == {"batch": [1] * 6, "fixed": [1] * 6}
     description = MismatchedKL.model_fields["pairing"].description
     assert description is not None
     assert description.endswith("policy and reference score the pairs at every step.")

@@ -26,7 +26,7 @@ from halo_trainer.train.options import Train
 from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.setup import Training, set_up
 
-RELATIVE = 1e-7
+RELATIVE = 2e-7
 """Of the norm of each weight, in float32."""
 LOSS = 1e-5
 """Of a loss, whose log-ratios are differences of sums over tokens."""
@@ -223,4 +223,4 @@ def test_three_steps_are_those_of_plain_torch_with_a_schedule_of_its_own(
         assert curve(context.folder, "train/loss") == pytest.approx(losses, rel=LOSS)
         assert curve(context.folder, "eval/test/loss") == pytest.approx([tested], rel=LOSS)
         others = [furthest(found, plain[schedule][0]) for schedule in plain if schedule != update]
-        assert min(others) > 10 * RELATIVE
+        assert min(others) > 5 * RELATIVE

@@ -389,7 +389,7 @@ def test_tied_weights_are_mixed_once_and_stay_tied(
     training = set_up(stage.recipe(), context, Ranks("cpu"))
     assert training.refresh is not None
     assert training.objective.reference is not None
-    model = training.objective.reference.model
+    model = training.objective.reference.scorer.model
     before = model.model.embed_tokens.weight.clone()
     with torch.no_grad():
         training.policy.model.model.embed_tokens.weight.add_(1.0)
@@ -417,8 +417,8 @@ def test_another_reference_serves_until_the_first_copy_and_is_then_the_policy(
 
 def test_a_reference_that_changes_is_held_as_the_policy_is(start: Start) -> None:
     def dtypes(training: Training) -> tuple[set[torch.dtype], set[torch.dtype]]:
-        reference = training.objective.reference
-        assert reference is not None
+        assert training.objective.reference is not None
+        reference = training.objective.reference.scorer
         assert not any(weight.requires_grad for weight in reference.parameters())
         models = training.objective.policy, reference
         first, second = ({weight.dtype for weight in m.parameters()} for m in models)
@@ -443,7 +443,7 @@ def test_an_average_takes_in_changes_that_bfloat16_would_round_away(start: Start
         weight.mul_(1.01)
     for step in range(1, 21):
         training.refresh.before(step)
-    found = training.objective.reference.model.get_parameter(name)
+    found = training.objective.reference.scorer.model.get_parameter(name)
     assert torch.allclose(found, before * (1 + 0.01 * (1 - 0.999**19)), rtol=1e-5, atol=0)
     rounded = before.bfloat16()
     for _ in range(19):

@@ -48,6 +48,7 @@ from halo_trainer.train.objective import Objective
 from halo_trainer.train.options import Train
 from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.reference_refresh import RefreshedReference
+from halo_trainer.train.reference_scores import LiveReference
 from halo_trainer.train.step import backward, prepare
 
 LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
@@ -140,7 +141,7 @@ def gradient(
     ]
     heads = make_heads(loss.heads(), policy, seed=1)
     made[0].add_heads(loss.heads(), heads, tokens="policy_logps" in loss.needed())
-    objective = Objective(loss, ranks.wrap(made[0]), made[1], ranks, budget, 64)
+    objective = Objective(loss, ranks.wrap(made[0]), LiveReference(made[1]), ranks, budget, 64)
     examples = make_examples(loss.resolved_feedback(), count)
     plan = BatchPlan(count, count, seed=0, shuffled=False)
     batch = prepare(objective, estimator, examples, plan.batch(1), plan.rng(1, "pairs"), {})

@@ -1,15 +1,19 @@
 """Causal attention inside each sequence of a packed row, registered with transformers.
 
-Sequences of similar length form a block, and attention is computed per block. A block is padded on
+A row consists of segments. Most are whole sequences. A branch continues a prompt that is in another
+segment, or in a row that was computed before, and attends to the keys and values of that prompt.
+
+Segments of similar length form a block, and attention is computed per block. A block is padded on
 the right, and only for the attention itself, where padding costs little. Because of causality no
-real query sees the padding, so no mask over all tokens of the row is needed.
+real query of a whole sequence sees the padding, so no mask over all tokens of the row is needed.
+Blocks of branches have a mask: a query sees keys by their position in the sequence.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -17,70 +21,176 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SHORT = 32
-"""Sequences up to this length share a block, regardless of padding."""
+"""Segments up to this length share a block, regardless of padding."""
 
 FILLED = 0.75
-"""Longer sequences share a block with those of at least this share of its longest length."""
+"""Longer segments share a block with those of at least this share of its longest length."""
+
+UNSEEN = 1 << 40
+"""Position of a key that is only padding, after that of every query."""
 
 
-class Block(NamedTuple):
-    """Sequences of similar length.
+class Segment(NamedTuple):
+    """Tokens of a row that follow each other in a sequence.
 
     Attributes:
-        size: Number of sequences, G.
-        length: Number of tokens of the longest sequence, L.
+        start: Position of the first token in the row.
+        length: Number of tokens, at least 1.
+        prefix_start: First earlier token of the sequence, as a position among all keys: those of
+            the base row, if any, and then the row's.
+        prefix: Number of earlier tokens of the sequence, 0 for a whole sequence.
+    """
+
+    start: int
+    length: int
+    prefix_start: int = 0
+    prefix: int = 0
+
+
+@dataclass(frozen=True)
+class Block:
+    """Segments of similar length.
+
+    Attributes:
+        size: Number of segments, G.
+        length: Number of queries of each segment with padding, L.
+        keys: Number of keys of each segment with padding, K; L for whole sequences.
+        query_positions: Position of each query in its sequence [G, L]; None for whole sequences.
+        key_positions: Position of each key, or `UNSEEN` [G, K]; None for whole sequences.
     """
 
     size: int
     length: int
+    keys: int
+    query_positions: Tensor | None = None
+    key_positions: Tensor | None = None
+
+    def mask(self, window: int | None, device: torch.device) -> Tensor | None:
+        """Returns which keys each query sees [L, K] or [G, 1, L, K] bool; None for all earlier.
+
+        Args:
+            window: Number of tokens that a token sees, including itself; None for all.
+            device: Device of the mask.
+        """
+        if self.query_positions is not None and self.key_positions is not None:
+            behind = self.query_positions[:, None, :, None] - self.key_positions[:, None, None, :]
+            seen = behind >= 0
+            return seen if window is None else seen & (behind < window)
+        if window is None or window >= self.length:
+            return None
+        causal = torch.ones(self.length, self.length, dtype=torch.bool, device=device).tril()
+        return causal.triu(1 - window)
+
+    def to(self, device: torch.device) -> Block:
+        """Returns the block with its tensors on a device."""
+        if self.query_positions is None or self.key_positions is None:
+            return self
+        queries = self.query_positions.to(device, non_blocking=True)
+        keys = self.key_positions.to(device, non_blocking=True)
+        return replace(self, query_positions=queries, key_positions=keys)
+
+
+class KeptKeys(dict[torch.nn.Module, tuple[Tensor, Tensor]]):
+    """The keys and values of a row by attention layer, without gradient [1, heads, T, size]."""
 
 
 @dataclass(frozen=True)
 class AttentionLayout:
-    """The places of a packed row's tokens in blocks. P is the sum of G * L over all blocks.
+    """The places of a packed row's tokens in blocks.
+
+    P is the number of places of queries, and Q the number of places of keys, in all blocks.
 
     Attributes:
-        blocks: The blocks, beginning with the longest sequences.
-        gather: The token at each place; after the end of a sequence, its last token [P].
+        blocks: The blocks: whole sequences, then branches, each beginning with the longest.
+        gather: The token at each place of queries; after the end of a segment, its last one [P].
         scatter: The place of each token [T].
+        gather_keys: The key at each place of keys, among all keys [Q]; None if it is `gather`.
+        base: Keys and values of the row that was computed before; None if there is none.
+        kept: Receives the keys and values of the row; None if they are not needed.
     """
 
     blocks: tuple[Block, ...]
     gather: Tensor
     scatter: Tensor
+    gather_keys: Tensor | None = None
+    base: KeptKeys | None = None
+    kept: KeptKeys | None = None
+    masks: dict[tuple[int, int | None], Tensor | None] = field(default_factory=dict, compare=False)
 
     @classmethod
-    def of(cls, lengths: Sequence[int]) -> AttentionLayout:
-        """Returns the layout of sequences with these lengths (at least 1), in their order."""
-        sizes = torch.tensor(lengths)
-        starts = sizes.cumsum(0) - sizes
+    def of(cls, segments: Sequence[Segment], *, base_tokens: int = 0) -> AttentionLayout:
+        """Returns the layout of segments, which are in the order of the row without gaps.
+
+        Args:
+            segments: The segments.
+            base_tokens: Number of tokens of the row that is computed before.
+        """
+        starts = torch.tensor([segment.start for segment in segments])
+        sizes = torch.tensor([segment.length for segment in segments])
         scatter = torch.empty(int(sizes.sum()), dtype=torch.int64)
-        blocks, gathers, offset = [], [], 0
-        for members in _similar(lengths):
-            block = Block(len(members), lengths[members[0]])
-            places = torch.arange(block.length)
-            ends = sizes[members, None] - 1
-            gather = (starts[members, None] + torch.minimum(places, ends)).flatten()
-            real = (places <= ends).flatten().nonzero()[:, 0]
+        blocks: list[Block] = []
+        gathers: list[Tensor] = []
+        key_gathers: list[Tensor] = []
+        offset = 0
+        for members in _groups(segments):
+            longest = max(segments[i].length for i in members)
+            places = torch.arange(longest)
+            last = sizes[members, None] - 1
+            gather = (starts[members, None] + torch.minimum(places, last)).flatten()
+            real = (places <= last).flatten().nonzero()[:, 0]
             scatter[gather[real]] = offset + real
-            blocks.append(block)
             gathers.append(gather)
             offset += len(gather)
-        return cls(tuple(blocks), torch.cat(gathers), scatter)
+            if segments[members[0]].prefix:
+                block, keys = _branches([segments[i] for i in members], longest, base_tokens)
+                blocks.append(block)
+                key_gathers.append(keys)
+            else:
+                blocks.append(Block(len(members), longest, longest))
+                key_gathers.append(gather + base_tokens)
+        branched = any(block.key_positions is not None for block in blocks) or base_tokens > 0
+        keys_of_all = torch.cat(key_gathers) if branched else None
+        return cls(tuple(blocks), torch.cat(gathers), scatter, keys_of_all)
 
     def to(self, device: torch.device) -> AttentionLayout:
         """Returns the layout with its tensors on a device."""
-        gather, scatter = (t.to(device, non_blocking=True) for t in (self.gather, self.scatter))
-        return AttentionLayout(self.blocks, gather, scatter)
+        moved: dict[str, Any] = {
+            name: value.to(device, non_blocking=True)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
+        blocks = tuple(block.to(device) for block in self.blocks)
+        return replace(self, **moved, blocks=blocks, masks={})
 
-    def split(self, tokens: Tensor) -> list[Tensor]:
-        """Returns a tensor [1, heads, T, size] as one tensor [G, heads, L, size] per block."""
+    def split_queries(self, tokens: Tensor) -> list[Tensor]:
+        """Returns queries [1, heads, T, size] as one tensor [G, heads, L, size] per block."""
         rows = tokens[0].transpose(0, 1)
         places: Tensor = _ToPlaces.apply(rows, self.gather, self.scatter)  # type: ignore[no-untyped-call]
-        parts = torch.split(places, [block.size * block.length for block in self.blocks])
+        return self._parts(places, [block.length for block in self.blocks])
+
+    def split_keys(self, tokens: Tensor, base: Tensor | None) -> list[Tensor]:
+        """Returns keys or values [1, heads, T, size] as [G, heads, K, size] per block.
+
+        Args:
+            tokens: Keys or values of the row.
+            base: Keys or values of the row that was computed before, if any.
+        """
+        if self.gather_keys is None:
+            return self.split_queries(tokens)
+        rows = tokens[0].transpose(0, 1)
+        if base is not None:
+            rows = torch.cat([base[0].transpose(0, 1), rows])
+        # A key of a shared prompt has several places, so the gradient is their sum.
+        places = rows.index_select(0, self.gather_keys)
+        return self._parts(places, [block.keys for block in self.blocks])
+
+    def _parts(self, places: Tensor, lengths: Sequence[int]) -> list[Tensor]:
+        sizes = [block.size * length for block, length in zip(self.blocks, lengths, strict=True)]
         return [
-            part.view(*block, *part.shape[1:]).transpose(1, 2)
-            for part, block in zip(parts, self.blocks, strict=True)
+            part.view(block.size, length, *part.shape[1:]).transpose(1, 2)
+            for part, block, length in zip(
+                torch.split(places, sizes), self.blocks, lengths, strict=True
+            )
         ]
 
     def join(self, parts: Sequence[Tensor]) -> Tensor:
@@ -89,16 +199,52 @@ class AttentionLayout:
         tokens: Tensor = _ToTokens.apply(places, self.gather, self.scatter)  # type: ignore[no-untyped-call]
         return tokens[None]
 
+    def mask(self, number: int, window: int | None, device: torch.device) -> Tensor | None:
+        """Returns the mask of a block; see `Block.mask`. It is the same for all layers."""
+        place = (number, window)
+        if place not in self.masks:
+            self.masks[place] = self.blocks[number].mask(window, device)
+        return self.masks[place]
 
-def _similar(lengths: Sequence[int]) -> list[list[int]]:
-    """Returns sequences grouped by length, the longest first."""
+
+def _branches(segments: Sequence[Segment], longest: int, base_tokens: int) -> tuple[Block, Tensor]:
+    """Returns a block of branches, and the key at each of its places of keys [G * K]."""
+    keys = max(segment.prefix + segment.length for segment in segments)
+    places = torch.arange(keys)
+    gathers, positions = [], []
+    for segment in segments:
+        total = segment.prefix + segment.length
+        own = base_tokens + segment.start - segment.prefix + places
+        gather = torch.where(places < segment.prefix, segment.prefix_start + places, own)
+        gathers.append(gather.where(places < total, gather[total - 1]))
+        positions.append(places.where(places < total, UNSEEN))
+    prefixes = torch.tensor([segment.prefix for segment in segments])
+    last = torch.tensor([segment.length - 1 for segment in segments])
+    # Padding repeats the last query, so that it sees some key in every window.
+    queries = torch.minimum(torch.arange(longest), last[:, None])
+    block = Block(
+        len(segments),
+        longest,
+        keys,
+        query_positions=prefixes[:, None] + queries,
+        key_positions=torch.stack(positions),
+    )
+    return block, torch.cat(gathers)
+
+
+def _groups(segments: Sequence[Segment]) -> list[list[int]]:
+    """Returns segments grouped by kind and by number of keys, the longest first."""
     groups: list[list[int]] = []
-    for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        longest = lengths[groups[-1][0]] if groups else 0
-        if groups and (longest <= SHORT or lengths[i] >= FILLED * longest):
-            groups[-1].append(i)
-        else:
-            groups.append([i])
+    for branch in (False, True):
+        members = [i for i, segment in enumerate(segments) if bool(segment.prefix) == branch]
+        keys = {i: segments[i].prefix + segments[i].length for i in members}
+        longest = 0
+        for i in sorted(members, key=lambda i: (-keys[i], i)):
+            if longest and (longest <= SHORT or keys[i] >= FILLED * longest):
+                groups[-1].append(i)
+            else:
+                groups.append([i])
+                longest = keys[i]
     return groups
 
 
@@ -171,14 +317,23 @@ def packed_attention(
     """
     scale = scaling if scaling is not None else 1 / math.sqrt(query.shape[-1])
     groups = query.shape[1] // key.shape[1]
+    if packed.kept is not None:
+        packed.kept[module] = (key.detach(), value.detach())
+    base_key, base_value = (None, None) if packed.base is None else packed.base[module]
+    parts = zip(
+        packed.split_queries(query),
+        packed.split_keys(key, base_key),
+        packed.split_keys(value, base_value),
+        strict=True,
+    )
     outputs = []
-    for q, k, v in zip(*(packed.split(tensor) for tensor in (query, key, value)), strict=True):
+    for number, (q, k, v) in enumerate(parts):
         k, v = _per_head(k, groups), _per_head(v, groups)
-        window = _window(q.shape[2], sliding_window, q.device)
+        mask = packed.mask(number, sliding_window, q.device)
         if softcap is None and s_aux is None:
-            outputs.append(_fused(q, k, v, window, scale, dropout))
+            outputs.append(_fused(q, k, v, mask, scale, dropout))
         else:
-            outputs.append(_explicit(q, k, v, window, scale, dropout, softcap, s_aux))
+            outputs.append(_explicit(q, k, v, mask, scale, dropout, softcap, s_aux))
     return packed.join(outputs), None
 
 
@@ -186,19 +341,11 @@ def _per_head(tensor: Tensor, groups: int) -> Tensor:
     return tensor if groups == 1 else tensor.repeat_interleave(groups, dim=1)
 
 
-def _window(length: int, sliding_window: int | None, device: torch.device) -> Tensor | None:
-    """Returns which keys a query sees if it does not see all earlier ones [L, L] bool."""
-    if sliding_window is None or sliding_window >= length:
-        return None
-    causal = torch.ones(length, length, dtype=torch.bool, device=device).tril()
-    return causal.triu(1 - sliding_window)
-
-
 def _fused(
-    q: Tensor, k: Tensor, v: Tensor, window: Tensor | None, scale: float, dropout: float
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, dropout: float
 ) -> Tensor:
     return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=window, dropout_p=dropout, is_causal=window is None, scale=scale
+        q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=mask is None, scale=scale
     )
 
 
@@ -206,7 +353,7 @@ def _explicit(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    window: Tensor | None,
+    mask: Tensor | None,
     scale: float,
     dropout: float,
     softcap: float | None,
@@ -216,7 +363,7 @@ def _explicit(
     scores = (q @ k.transpose(2, 3)) * scale
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
-    seen = torch.ones_like(scores[0, 0], dtype=torch.bool).tril() if window is None else window
+    seen = torch.ones_like(scores[0, 0], dtype=torch.bool).tril() if mask is None else mask
     scores = scores.float().masked_fill(~seen, -math.inf)
     if sinks is not None:
         sink = sinks.float().view(1, -1, 1, 1).expand(*scores.shape[:3], 1)

@@ -14,7 +14,7 @@ from halo_core.guarded.reference_point_calls import points_within
 from halo_core.loss import LossBatch
 from halo_core.reference_point import Estimate, RefPointEstimator
 from halo_trainer.batch.batch_plan import split_into_micro_batches
-from halo_trainer.batch.packing import PackedRow, Scored, pack
+from halo_trainer.batch.packing import PackedRow, Scored, pack, tokens_in_row
 from halo_trainer.encode.examples import EncodedCompletion, EncodedExample
 
 
@@ -44,6 +44,11 @@ class Scores(NamedTuple):
     token_logps: Tensor
     heads: Mapping[str, Tensor]
     routed: Routed | None = None
+
+    def detached(self) -> Scores:
+        """Returns log-probabilities and head outputs without a gradient."""
+        heads = {name: values.detach() for name, values in self.heads.items()}
+        return Scores(self.token_logps.detach(), heads)
 
 
 class Computed(NamedTuple):
@@ -78,7 +83,7 @@ class GlobalBatch:
         examples: All examples of the batch, in global order.
         micro_batches: Micro-batches of this process, as positions of examples in the batch. Empty
             ones must also be computed, so that all processes make the same calls.
-        tokens: Number of tokens in one pass of a model over the whole batch.
+        tokens: Number of tokens of prompts and completions in the whole batch.
         estimate: The reference point; None if the loss needs none for the whole batch.
         lagging: Set if the estimate is completed after the gradient; None if it is complete.
         point_of_pair: Gives each pair its own reference point; None if pairs have none.
@@ -110,7 +115,7 @@ class GlobalBatch:
 
 
 def global_batch(
-    examples: Sequence[EncodedExample], *, budget: int, rank: int, ranks: int
+    examples: Sequence[EncodedExample], *, budget: int, rank: int, ranks: int, share: bool
 ) -> GlobalBatch:
     """Returns a global batch, with the share of this process.
 
@@ -119,10 +124,12 @@ def global_batch(
         budget: Largest number of tokens of a micro-batch.
         rank: Rank of this process, from 0.
         ranks: Number of processes.
+        share: Whether the completions of an example share its prompt.
     """
-    sizes = [tokens_of(example) for example in examples]
+    sizes = [computed_tokens(example, share=share) for example in examples]
     shares = split_into_micro_batches(sizes, budget=budget, ranks=ranks)
-    return GlobalBatch(examples, shares[rank], sum(sizes))
+    tokens = sum(computed_tokens(example, share=False) for example in examples)
+    return GlobalBatch(examples, shares[rank], tokens)
 
 
 def completions_of(
@@ -132,9 +139,15 @@ def completions_of(
     return [(example, completion) for example in examples for completion in example.completions]
 
 
-def tokens_of(example: EncodedExample) -> int:
-    """Returns the number of tokens that a model computes for an example."""
-    return sum(Scored(c.prompt_ids, c.completion_ids).tokens for c in example.completions)
+def computed_tokens(example: EncodedExample, *, share: bool) -> int:
+    """Returns the number of tokens that a model computes for an example.
+
+    Args:
+        example: The example.
+        share: Whether its completions share its prompt.
+    """
+    sequences = [Scored(c.prompt_ids, c.completion_ids) for c in example.completions]
+    return tokens_in_row(sequences, share=share)
 
 
 @dataclass(frozen=True)
@@ -165,18 +178,25 @@ class MicroBatch:
         return replace(self, **moved, row=self.row.to(device))
 
 
-def collate(examples: Sequence[EncodedExample], *, ends: bool = False) -> MicroBatch:
+def collate(
+    examples: Sequence[EncodedExample], *, ends: bool = False, share: bool = True
+) -> MicroBatch:
     """Returns examples as a micro-batch on the CPU.
 
     Args:
         examples: At least one example.
         ends: Whether a head needs the last token of each completion.
+        share: Whether completions share their prompt.
     """
     completions = [(i, c) for i, example in enumerate(examples) for c in example.completions]
     sampled = [c.sampled for _, c in completions]
     return MicroBatch(
         examples=examples,
-        row=pack([Scored(c.prompt_ids, c.completion_ids) for _, c in completions], ends=ends),
+        row=pack(
+            [Scored(c.prompt_ids, c.completion_ids) for _, c in completions],
+            ends=ends,
+            share=share,
+        ),
         example_index=torch.tensor([i for i, _ in completions]),
         desirable=torch.tensor([c.desirable for _, c in completions], dtype=torch.bool),
         sampled=torch.tensor(sampled, dtype=torch.bool) if any(sampled) else None,

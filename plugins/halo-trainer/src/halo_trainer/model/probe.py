@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from halo_core.errors import ModelError
 from halo_models.finite import look_over
-from halo_trainer.batch.packing import PackedRow, Scored, pack
-from halo_trainer.model.scorer import Route, Scorer, token_logps, use_packed_attention
+from halo_trainer.batch.packing import PackedRow, Scored, pack, pack_onto
+from halo_trainer.model.output_head import output_head_of, token_logps
+from halo_trainer.model.scorer import Scorer, use_packed_attention
 
 PROBE_LENGTHS = ((3, 9), (1, 4), (17, 6))
-"""Prompt and completion tokens of the test sequences."""
+"""Prompt and completion tokens of the test sequences with prompts of their own."""
+
+BRANCH = 8
+"""Completion tokens of the test sequences that share the prompt of another one."""
 
 RELATIVE_TOLERANCE = 1e-4
 """Largest difference of a token's log-probability that counts as rounding, in float32, relative to
@@ -27,68 +31,109 @@ def make_scorer(
 ) -> Scorer:
     """Returns a scorer that agrees with the model's own logits, token by token.
 
-    Sequences are packed if a probe gives the same results as the model for each sequence alone.
-    Otherwise they are padded, with a warning. The probe is computed in float32, so that rounding
-    cannot hide a wrong mask.
+    The scorer takes every shortcut that gives the same results as the model for each sequence
+    alone: sequences packed into one row, prompts shared by several completions, and an output head
+    that is computed in chunks. It warns about the others. The probe is computed in float32, so that
+    rounding cannot hide a wrong mask.
 
     Args:
         model: A causal language model of transformers in float32 and evaluation mode, not wrapped.
         compute_dtype: The dtype in which the scorer computes.
         max_length: Largest length of a probe.
-        warn: Receives a warning if the sequences will be padded.
+        warn: Receives a warning about shortcuts that are not taken.
 
     Raises:
-        ModelError: When the padded path does not agree either, or the model gives no
+        ModelError: When the slowest path does not agree either, or the model gives no
             finite numbers.
     """
-    original = model.config._attn_implementation
-    row = probe_row(model, max_length)
-    expected = _alone(model, _probes(model, max_length))
-    if not expected.isfinite().all():
+    probes = _probes(model, max_length)
+    expected = [_alone(model, sequences) for sequences in probes]
+    if not torch.cat(expected).isfinite().all():
         largest = look_over(model.named_parameters()).largest
         raise ModelError(
             f"{type(model).__name__} gives no finite numbers for random tokens, though its weights "
             f"are finite, up to {largest:.3g}; expected a model whose training did not diverge. "
             "Train it again with a lower learning_rate"
         )
-    if use_packed_attention(model) and _agrees(model, "packed", row, expected):
-        return Scorer(model, route="packed", compute_dtype=compute_dtype)
-    model.set_attn_implementation(original)
-    if not _agrees(model, "padded", row, expected):
-        raise ModelError(
-            f"{type(model).__name__} gives other log-probabilities for several sequences than for "
-            "each alone, so it cannot be trained; expected a causal language model that takes "
-            "attention_mask and logits_to_keep"
-        )
-    warn(
-        f"{type(model).__name__} does not give the same log-probabilities with packed sequences, "
-        "so they are padded; the results are right, but training is slower"
+    for scorer in _ways(model, compute_dtype):
+        if _agrees(scorer, probes, expected):
+            if missing := _not_taken(scorer):
+                warn(
+                    f"{type(model).__name__} does not give the same log-probabilities "
+                    f"{' or '.join(missing)}; the results are right, but training "
+                    f"{'is slower' if scorer.chunked else 'is slower or takes more memory'}"
+                )
+            return scorer
+    raise ModelError(
+        f"{type(model).__name__} gives other log-probabilities for several sequences than for "
+        "each alone, so it cannot be trained; expected a causal language model that takes "
+        "attention_mask and logits_to_keep"
     )
-    return Scorer(model, route="padded", compute_dtype=compute_dtype)
 
 
-def _agrees(model: nn.Module, route: Route, row: PackedRow, expected: Tensor) -> bool:
-    scorer = Scorer(model, route=route, compute_dtype=torch.float32)
+def _ways(model: Any, compute_dtype: torch.dtype) -> Iterator[Scorer]:
+    """Yields scorers from the fastest to the slowest. The model is set up for the latest one."""
+    original = model.config._attn_implementation
+    heads = [True, False] if output_head_of(model, compute_dtype) is not None else [False]
+    if use_packed_attention(model):
+        for shares in (True, False):
+            for chunked in heads:
+                scorer = Scorer(model, route="packed", compute_dtype=compute_dtype, chunked=chunked)
+                scorer.shares = shares
+                yield scorer
+    model.set_attn_implementation(original)
+    for chunked in heads:
+        yield Scorer(model, route="padded", compute_dtype=compute_dtype, chunked=chunked)
+
+
+def _not_taken(scorer: Scorer) -> list[str]:
+    """Returns the shortcuts that a scorer does not take, in words."""
+    missing = []
+    if scorer.route == "padded":
+        missing.append("with packed sequences, so they are padded")
+    elif not scorer.shares:
+        missing.append("if completions share a prompt, so it is computed for each of them")
+    if not scorer.chunked:
+        missing.append(
+            "from its last hidden states, so the scores of the whole vocabulary are computed at "
+            "one time"
+        )
+    return missing
+
+
+def _agrees(scorer: Scorer, probes: Sequence[Sequence[Scored]], expected: Sequence[Tensor]) -> bool:
+    """Returns whether a scorer gives the expected log-probabilities, computed in float32."""
+    compute_dtype, scorer.compute_dtype = scorer.compute_dtype, torch.float32
+    device = next(scorer.parameters()).device
     try:
         with torch.no_grad():
-            logps = scorer(row).token_logps
-    except (TypeError, ValueError, RuntimeError, IndexError):
+            first = pack(probes[0], share=scorer.shares).to(device).keeping()
+            found = [scorer(first).token_logps]
+            # Others continue the prompts of the first row, as mismatched completions do.
+            others = pack_onto(first, probes[1]) if scorer.shares else pack(probes[1], share=False)
+            found.append(scorer(others.to(device).onto(first)).token_logps)
+    except (TypeError, ValueError, RuntimeError, IndexError, KeyError):
         return False
-    tolerance = RELATIVE_TOLERANCE * (1 + expected.abs().max())
-    return bool((logps - expected).abs().max() <= tolerance)
+    finally:
+        scorer.compute_dtype = compute_dtype
+    return all(
+        bool((a - b).abs().max() <= RELATIVE_TOLERANCE * (1 + b.abs().max()))
+        for a, b in zip(found, expected, strict=True)
+    )
 
 
 def probe_row(model: Any, max_length: int) -> PackedRow:
-    """Returns the packed test sequences of a model, on its device.
+    """Returns a packed row of test sequences of a model, on its device, each with its own prompt.
 
     Args:
         model: A causal language model of transformers, not wrapped.
         max_length: Largest length of a sequence.
     """
-    return pack(_probes(model, max_length)).to(next(model.parameters()).device)
+    sequences, _ = _probes(model, max_length)
+    return pack(sequences, share=False).to(next(model.parameters()).device)
 
 
-def _alone(model: Any, sequences: list[Scored]) -> Tensor:
+def _alone(model: Any, sequences: Sequence[Scored]) -> Tensor:
     """Returns the log-probabilities of the sequences from the model itself, one at a time."""
     device = next(model.parameters()).device
     logps = []
@@ -102,18 +147,32 @@ def _alone(model: Any, sequences: list[Scored]) -> Tensor:
     return torch.cat(logps)
 
 
-def _probes(model: Any, max_length: int) -> list[Scored]:
-    """Returns random sequences. If possible, one is longer than the window that a token sees."""
+def _probes(model: Any, max_length: int) -> tuple[list[Scored], list[Scored]]:
+    """Returns random sequences of a row, and of another one that continues its prompts.
+
+    If possible, one is longer than the window that a token sees.
+    """
     config = model.config.get_text_config()
     lengths = list(PROBE_LENGTHS)
     for name in ("sliding_window", "attention_chunk_size"):
         if 0 < (getattr(config, name, None) or 0) < max_length:
             lengths.append((getattr(config, name), 5))
     rng = np.random.Generator(np.random.PCG64(0))
-    return [
-        _cut(rng.integers(0, config.vocab_size, prompt + completion), prompt, max_length)
-        for prompt, completion in lengths
-    ]
+
+    def draw(tokens: int) -> Any:
+        return rng.integers(0, config.vocab_size, tokens)
+
+    first = [_cut(draw(prompt + completion), prompt, max_length) for prompt, completion in lengths]
+    branches = [_continued(sequence, draw(BRANCH), max_length) for sequence in first]
+    onto = [_continued(sequence, draw(BRANCH), max_length) for sequence in first]
+    other = _cut(draw(12), 4, max_length)
+    return [*first, *branches], [*onto, other]
+
+
+def _continued(sequence: Scored, completion: Any, max_length: int) -> Scored:
+    """Returns the prompt of a sequence with another completion."""
+    ids = np.concatenate([sequence.prompt_ids, completion])
+    return _cut(ids, len(sequence.prompt_ids), max_length)
 
 
 def _cut(ids: Any, prompt: int, max_length: int) -> Scored:

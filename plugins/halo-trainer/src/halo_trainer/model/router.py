@@ -49,25 +49,27 @@ def _without_routers(name: str) -> ModelError:
     )
 
 
-def routed(logits: Sequence[Tensor], real: Tensor | None, *, chosen: int) -> Routed:
+def routed(logits: Sequence[Tensor], weights: Tensor | None, *, chosen: int) -> Routed:
     """Returns router statistics.
 
     Args:
         logits: Logits of each layer's router [tokens, experts].
-        real: Mask of the tokens that are not padding [tokens] bool; None if all are.
+        weights: Number of times that each token counts [tokens]; None for once each.
         chosen: Number of experts per token.
 
     References:
         Fedus, Zoph & Shazeer (2022), Switch Transformers, eq. 5 and 6. For several experts per
         token, and all layers together, it follows transformers' `load_balancing_loss_func`.
     """
-    rows = [layer if real is None else layer[real] for layer in logits]
-    probabilities = torch.cat(rows).float().softmax(dim=-1)
-    picked = probabilities.topk(chosen, dim=-1).indices.flatten()
-    counts = torch.bincount(picked, minlength=probabilities.shape[1])
-    return Routed(
-        counts.to(probabilities), probabilities.sum(0), probabilities.new_tensor(len(probabilities))
-    )
+    probabilities = torch.cat(list(logits)).float().softmax(dim=-1)
+    if weights is None:
+        weights = probabilities.new_ones(len(probabilities))
+    else:
+        weights = weights.to(probabilities).repeat(len(logits))
+    picked = probabilities.topk(chosen, dim=-1).indices
+    times = weights[:, None].expand_as(picked).flatten()
+    counts = probabilities.new_zeros(probabilities.shape[1]).index_add(0, picked.flatten(), times)
+    return Routed(counts, weights @ probabilities, weights.sum())
 
 
 def balance_loss(chosen: Tensor, probabilities: Tensor, rows: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +16,7 @@ from halo_trainer.batch import attention
 from halo_trainer.batch.micro_batch import Routed, Scores
 from halo_trainer.batch.packing import PackedRow
 from halo_trainer.model.heads import read_head
+from halo_trainer.model.output_head import output_head_of, token_logps
 from halo_trainer.model.router import routed
 
 Route = Literal["packed", "padded"]
@@ -25,31 +27,38 @@ class Scorer(nn.Module):
 
     Nothing outside uses a parameter or a submodule. So wrappers (DDP) and models of every kind
     (with tied heads, adapters, or transformed logits) work. Only completion positions reach the
-    output head.
+    output head, and they do so in chunks.
 
     Args:
         model: A causal language model of transformers, or a peft model around one.
         route: ``packed`` computes no padding, and needs `attention.NAME` as the model's attention.
-            ``padded`` works for every model.
+            ``padded`` works for every model, and computes each prompt with each of its completions.
         compute_dtype: The dtype of matrix products, through autocast if the weights are float32.
+        chunked: Whether the output head is computed in chunks. Otherwise the model itself gives
+            all scores of the vocabulary at once.
 
     Attributes:
         wanted: The heads in addition to the model's own; see `add_heads`.
         heads: The layers of these heads.
         experts: Number of experts per token, if router statistics are needed; otherwise None.
         scores_tokens: Whether the log-probabilities of tokens are needed. Without them, only the
-            states at the ends of sequences reach the output head.
+            states at the ends of sequences are used.
+        shares: Whether the model computes a prompt once for several completions.
     """
 
-    def __init__(self, model: nn.Module, *, route: Route, compute_dtype: torch.dtype) -> None:
+    def __init__(
+        self, model: nn.Module, *, route: Route, compute_dtype: torch.dtype, chunked: bool = False
+    ) -> None:
         super().__init__()
         self.model = model
         self.route = route
         self.compute_dtype = compute_dtype
+        self.chunked = chunked
         self.wanted: tuple[Head, ...] = ()
         self.heads = nn.ModuleDict()
         self.scores_tokens = True
         self.experts: int | None = None
+        self.shares = route == "packed"
 
     def add_heads(self, wanted: Sequence[Head], heads: nn.ModuleDict, *, tokens: bool) -> None:
         """Adds heads to the model's own.
@@ -68,27 +77,87 @@ class Scorer(nn.Module):
 
         A head that reads ends returns nothing for a row without `ends`.
         """
-        logits = self._packed_logits if self.route == "packed" else self._padded_logits
-        device = row.input_ids.device.type
-        reduced = self.compute_dtype != torch.float32
         ends = row.ends is not None and any(head.at == "end" for head in self.wanted)
         tokens = self.scores_tokens or not ends
         places = _places(row, tokens=tokens, ends=ends)
-        with _states(self.model, self.wanted) as captured:
-            with torch.autocast(device, self.compute_dtype, enabled=reduced):
-                scores, router_logits = logits(row, places)
+        compute = self._from_states if self.chunked else self._from_logits
+        logps, states, router_logits = compute(row, places, tokens=tokens)
         done = None if router_logits is None else self._routed(router_logits, row)
         if not self.wanted:
-            return Scores(token_logps(scores, row.targets), {}, done)
-        states = self._at(captured[0], row, places)
-        parts = {"end": states[-row.sequences :]} if ends else {}
-        if not tokens:
+            return Scores(logps, {}, done)
+        parts = {"end": states[-len(row.sequences) :]} if ends else {}
+        if tokens:
+            parts["tokens"] = states[: len(row.targets)]
+            nothing = logps.new_zeros(())
+        else:
             # Zero, but it gives every weight of the output head a gradient.
-            values = self._head_values(parts, scores.float().sum() * 0)
-            return Scores(scores.new_zeros(len(row.targets), dtype=torch.float32), values, done)
-        parts["tokens"] = states[: len(row.targets)]
-        logps = token_logps(scores[: len(row.targets)], row.targets)
-        return Scores(logps, self._head_values(parts, logps.new_zeros(())), done)
+            nothing = logps.sum() * 0
+            logps = logps.new_zeros(len(row.targets))
+        return Scores(logps, self._head_values(parts, nothing), done)
+
+    def _from_states(
+        self, row: PackedRow, places: Tensor, *, tokens: bool
+    ) -> tuple[Tensor, Tensor, Sequence[Tensor] | None]:
+        """Returns log-probabilities, the states at the places, and the routers' logits."""
+        made = output_head_of(self.model, self.compute_dtype)
+        assert made is not None
+        body, head = made
+        with self._autocast(row):
+            output = body(**self._inputs(row), use_cache=False, **self._asked)
+        states = self._at(output.last_hidden_state, row, places)
+        targets = row.targets if tokens else row.targets.new_zeros(len(places))
+        logps = head.token_logps(states[: len(targets)], targets)
+        return logps, states, self._router_logits(output)
+
+    def _from_logits(
+        self, row: PackedRow, places: Tensor, *, tokens: bool
+    ) -> tuple[Tensor, Tensor, Sequence[Tensor] | None]:
+        """Returns the same from the scores that the model itself gives for the whole vocabulary."""
+        # Models keep the same positions of all sequences, so they are all that any needs.
+        if self.route == "packed":
+            kept = places
+        else:
+            longest = int(row.position_ids.max()) + 1
+            first = int(row.position_ids[places].min())
+            kept = torch.arange(first, longest, device=places.device)
+        with _states(self.model, self.wanted) as captured, self._autocast(row):
+            output = self.model(
+                **self._inputs(row), logits_to_keep=kept, use_cache=False, **self._asked
+            )
+        at = self._kept_at(row, places)
+        scores = output.logits[at]
+        states = captured[0][at] if captured else scores
+        targets = row.targets if tokens else row.targets.new_zeros(len(places))
+        logps = token_logps(scores[: len(targets)], targets)
+        return logps, states, self._router_logits(output)
+
+    def _autocast(self, row: PackedRow) -> torch.autocast:
+        reduced = self.compute_dtype != torch.float32
+        return torch.autocast(row.input_ids.device.type, self.compute_dtype, enabled=reduced)
+
+    def _inputs(self, row: PackedRow) -> dict[str, Any]:
+        if self.route == "packed":
+            return {
+                "input_ids": row.input_ids[None],
+                "position_ids": row.position_ids[None],
+                "packed": row.layout,
+            }
+        # Causality keeps the padding on the right out.
+        ids, mask = _padded(row)
+        return {"input_ids": ids, "attention_mask": mask}
+
+    def _at(self, values: Tensor, row: PackedRow, places: Tensor) -> Tensor:
+        """Returns the values at these places of a row, from those of all tokens [B, L, D]."""
+        if self.route == "packed":
+            return values[0].index_select(0, places)
+        return values[row.sequence_ids[places], row.position_ids[places]]
+
+    def _kept_at(self, row: PackedRow, places: Tensor) -> tuple[Tensor | int, ...]:
+        """Returns the index of each place among the positions that the model kept."""
+        if self.route == "packed":
+            return (0,)
+        position = row.position_ids[places]
+        return row.sequence_ids[places], position - position.min()
 
     def _head_values(self, states: Mapping[str, Tensor], nothing: Tensor) -> dict[str, Tensor]:
         return {
@@ -105,68 +174,34 @@ class Scorer(nn.Module):
                 "cannot be balanced; leave router_aux_loss_coef out",
                 location="router_aux_loss_coef",
             )
-        real = None if self.route == "packed" else self._padded(row)[1].flatten().bool()
-        return routed(logits, real, chosen=self.experts)
+        # Padding counts for nothing, and a shared prompt for each of its completions.
+        weights = row.shared if self.route == "packed" else _padded(row)[1].flatten()
+        return routed(logits, weights, chosen=self.experts)
 
     @property
     def _asked(self) -> dict[str, bool]:
         """Extra arguments of the model, for outputs other than logits."""
         return {} if self.experts is None else {"output_router_logits": True}
 
-    def _packed_logits(
-        self, row: PackedRow, places: Tensor
-    ) -> tuple[Tensor, Sequence[Tensor] | None]:
-        output = self.model(
-            input_ids=row.input_ids[None],
-            position_ids=row.position_ids[None],
-            logits_to_keep=places,
-            use_cache=False,
-            packed=row.layout,
-            **self._asked,
-        )
-        return output.logits[0], self._router_logits(output)
-
     def _router_logits(self, output: Any) -> Sequence[Tensor] | None:
         return None if self.experts is None else tuple(output.router_logits or ())
 
-    @staticmethod
-    def _padded(row: PackedRow) -> tuple[Tensor, Tensor]:
-        """Returns the right-padded sequences, and which tokens are real, each [B, longest]."""
-        sequence, position = row.sequence_ids, row.position_ids
-        ids = row.input_ids.new_zeros(int(sequence[-1]) + 1, int(position.max()) + 1)
-        ids[sequence, position] = row.input_ids
-        mask = torch.zeros_like(ids)
-        mask[sequence, position] = 1
-        return ids, mask
 
-    def _padded_logits(
-        self, row: PackedRow, places: Tensor
-    ) -> tuple[Tensor, Sequence[Tensor] | None]:
-        """Returns the same from right-padded sequences. Causality keeps the padding out."""
-        ids, mask = self._padded(row)
-        position = row.position_ids
-        # Models keep the same positions of all sequences, so this is the first one that any needs.
-        first = int(position[places].min())
-        positions = torch.arange(first, ids.shape[1], device=ids.device)
-        output = self.model(
-            input_ids=ids,
-            attention_mask=mask,
-            logits_to_keep=positions,
-            use_cache=False,
-            **self._asked,
-        )
-        return self._at(output.logits, row, places), self._router_logits(output)
-
-    def _at(self, values: Tensor, row: PackedRow, places: Tensor) -> Tensor:
-        """Returns the values at these places of a row, from the model's output [places, ...]."""
-        if self.route == "packed":
-            return values[0]
-        position = row.position_ids[places]
-        return values[row.sequence_ids[places], position - position.min()]
+def _padded(row: PackedRow) -> tuple[Tensor, Tensor]:
+    """Returns the right-padded sequences, and which tokens are real, each [B, longest]."""
+    device = row.input_ids.device
+    extra = 0 if row.ends is None else 1
+    lengths = [sequence.tokens + extra for sequence in row.sequences]
+    ids = torch.zeros(len(lengths), max(lengths), dtype=torch.int64)
+    for i, (sequence, length) in enumerate(zip(row.sequences, lengths, strict=True)):
+        whole = np.concatenate([sequence.prompt_ids, sequence.completion_ids])[:length]
+        ids[i, :length] = torch.from_numpy(whole.astype(np.int64))
+    mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    return ids.to(device), mask.long().to(device)
 
 
 def _places(row: PackedRow, *, tokens: bool, ends: bool) -> Tensor:
-    """Returns the positions of a row that reach the output head."""
+    """Returns the positions of a row whose hidden states are needed."""
     if not ends or row.ends is None:
         return row.scored
     return torch.cat([row.scored, row.ends]) if tokens else row.ends
@@ -206,35 +241,3 @@ def use_packed_attention(model: Any) -> bool:
     except (ValueError, ImportError, NotImplementedError):
         return False
     return bool(model.config._attn_implementation == attention.NAME)
-
-
-class _TokenLogps(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
-        scores = logits.float()
-        normalisers = scores.logsumexp(dim=-1)
-        ctx.save_for_backward(logits, normalisers, targets)
-        return scores.gather(1, targets[:, None])[:, 0] - normalisers
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        logits, normalisers, targets = ctx.saved_tensors
-        grad = grads[0][:, None]
-        # d logp / d logits = one_hot(target) - softmax
-        out = torch.sub(logits, normalisers[:, None]).exp_().mul_(-grad)
-        at_targets = out.gather(1, targets[:, None]) + grad
-        out.scatter_(1, targets[:, None], at_targets)
-        return out.to(logits.dtype), None
-
-
-def token_logps(logits: Tensor, targets: Tensor) -> Tensor:
-    """Returns log softmax(logits)[targets], in nats and float32 [N].
-
-    The only array as large as the logits in the backward pass is the gradient itself.
-
-    Args:
-        logits: Scores of the whole vocabulary, in any floating-point type [N, V].
-        targets: The tokens [N].
-    """
-    values: Tensor = _TokenLogps.apply(logits, targets)  # type: ignore[no-untyped-call]
-    return values

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from halo_core.guarded.loss_calls import (
-    changed_logratios,
     heads_of,
     output_of,
     statistics_of,
@@ -26,10 +25,11 @@ from halo_trainer.batch.micro_batch import (
     collate,
     make_loss_batch,
 )
-from halo_trainer.batch.packing import PackedRow
+from halo_trainer.batch.packing import pack
 from halo_trainer.encode.examples import EncodedExample
-from halo_trainer.model.scorer import Scorer, without_dropout
+from halo_trainer.model.scorer import without_dropout
 from halo_trainer.train.ranks import Ranks
+from halo_trainer.train.reference_scores import LiveReference
 
 
 @dataclass(frozen=True)
@@ -39,36 +39,64 @@ class Objective:
     Attributes:
         loss: The loss.
         policy: The scorer that is trained, as the ranks wrap it.
-        reference: The frozen scorer; None if it is not needed.
+        reference: Gives the reference's log-probabilities; None if they are not needed.
         ranks: The processes.
         micro_batch_tokens: Largest number of tokens of a micro-batch.
         max_length: Largest number of tokens of a sequence.
         dropout: Whether the policy uses dropout in training.
         router_weight: Factor of the load-balancing loss of experts; 0 if there is none.
+        shares: Whether both models can compute a prompt once for several completions.
+        recomputes: Whether the policy computes its activations again in the backward pass.
     """
 
     loss: Loss
     policy: nn.Module
-    reference: Scorer | None
+    reference: LiveReference | None
     ranks: Ranks
     micro_batch_tokens: int
     max_length: int
     dropout: bool = False
     router_weight: float = 0.0
+    shares: bool = True
+    recomputes: bool = False
+
+    @property
+    def drops_out_now(self) -> bool:
+        """Whether the policy's next pass drops something out."""
+        return self.dropout and self.policy.training
+
+    @property
+    def shares_prompts_now(self) -> bool:
+        """Whether the policy's next pass computes a prompt once for several completions.
+
+        With dropout, each sequence gets a mask of its own.
+        """
+        return self.shares and not self.drops_out_now
+
+    def keeps_prompts(self, batch: GlobalBatch) -> bool:
+        """Returns whether other completions can continue the prompts of the gradient pass.
+
+        They can if this pass is one micro-batch, whose activations wait for the reference point.
+        Activations that are computed again would come too late.
+        """
+        waits = len(batch.micro_batches) == 1
+        return waits and self.shares_prompts_now and not self.recomputes
 
     @property
     def gives_own_logratios(self) -> bool:
         """Whether the gradient pass gives the log-ratios of the batch's own completions."""
         scores_both = {"policy_logps", "reference_logps"} <= set(self.loss.needed())
-        return scores_both and not (self.dropout and self.policy.training)
+        return scores_both and not self.drops_out_now
 
     def statistics(self, batch: GlobalBatch) -> dict[str, Tensor]:
         """Returns the loss's sums over a global batch, without dropout, alike on each process."""
         sums: dict[str, Tensor] = {}
         with torch.no_grad(), without_dropout(self.policy):
             for index, positions in enumerate(batch.micro_batches):
-                micro = self.micro_batch(batch, index)
-                seen = self._seen(micro, batch, batch.computed.get(index))
+                micro, known = self.micro_batch(batch, index), batch.computed.get(index)
+                # The gradient pass may have been computed already.
+                scores = self.scores(micro, known).detached()
+                seen = self._seen(micro, batch, known, scores)
                 for name, value in statistics_of(self.loss, seen).items():
                     # Other processes need an empty micro-batch to be computed; it does not count.
                     share = value.double() * bool(positions)
@@ -89,7 +117,7 @@ class Objective:
     def collate(self, examples: Sequence[EncodedExample]) -> MicroBatch:
         """Returns examples as a micro-batch on this process's device."""
         ends = any(head.at == "end" for head in heads_of(self.loss))
-        return collate(examples, ends=ends).to(self.ranks.device)
+        return collate(examples, ends=ends, share=self.shares_prompts_now).to(self.ranks.device)
 
     def scores(self, micro: MicroBatch, computed: Computed | None) -> Scores:
         """Returns the policy's scores for a micro-batch, unless they are already known."""
@@ -130,17 +158,11 @@ class Objective:
         reference_logps = None if computed is None else computed.reference_logps
         needs_reference = "reference_logps" in self.loss.needed()
         if reference_logps is None and self.reference is not None and needs_reference:
-            with torch.no_grad():
-                reference_logps = self.reference(micro.row).token_logps
+            row = micro.row
+            if self.shares and not self.shares_prompts_now:
+                row = pack(row.sequences).to(self.ranks.device)
+            reference_logps = self.reference.token_logps(row)
         seen = make_loss_batch(micro, scores, reference_logps, batch.estimate, batch.statistics)
         seen = with_changed_logratios(self.loss, seen)
         # This is last: points of pairs need the log-ratios as changed by the loss.
         return chosen_with_points(seen, batch.point_of_pair) if batch.point_of_pair else seen
-
-    def logratios(self, row: PackedRow) -> Tensor:
-        """Returns the log-ratio of each sequence as changed by the loss, without gradient [B]."""
-        assert self.reference is not None
-        with torch.no_grad(), without_dropout(self.policy):
-            policy: Tensor = self.policy(row).token_logps
-            token_logratios = policy - self.reference(row).token_logps
-        return row.summed(changed_logratios(self.loss, token_logratios))

@@ -63,8 +63,7 @@ def first_pass(objective: Objective, batch: GlobalBatch) -> tuple[dict[int, Comp
         else:
             with torch.no_grad(), without_dropout(objective.policy):
                 scores = objective.policy(micro.row)
-        with torch.no_grad():
-            reference_logps = objective.reference(micro.row).token_logps
+        reference_logps = objective.reference.token_logps(micro.row)
         token_logratios = scores.token_logps.detach() - reference_logps
         own.add(index, micro.row.summed(changed_logratios(objective.loss, token_logratios)))
         computed[index] = Computed(None if learning and index > 0 else scores, reference_logps)

@@ -28,11 +28,12 @@ from halo_core.reference_point import (
     PairingPlan,
     RefPointEstimator,
 )
-from halo_trainer.batch.batch_plan import BatchPositions, split_into_micro_batches
+from halo_trainer.batch.batch_plan import BatchPositions
 from halo_trainer.batch.fixed_partners import fixed_partner
 from halo_trainer.batch.micro_batch import GlobalBatch, Lagging, completions_of
-from halo_trainer.batch.packing import Scored, pack
+from halo_trainer.batch.packing import Scored
 from halo_trainer.encode.examples import EncodedCompletion, EncodedExample
+from halo_trainer.train.mismatched_logratios import logratios, logratios_after_own_pass
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.own_logratios import first_pass
 
@@ -104,7 +105,7 @@ def observe_own(
     """
     if not objective.gives_own_logratios:
         sequences = [Scored(c.prompt_ids, c.completion_ids) for _, c in batch.completions]
-        ratios = _logratios(objective, sequences)
+        ratios = logratios(objective, sequences)
         return replace(batch, estimate=own_estimate(estimator, batch, ratios, state))
     if estimator.lagged and torch.is_grad_enabled():
         lagging = Lagging(estimator, state)
@@ -169,7 +170,12 @@ def observe_mismatched(
     sequences = [
         _joined(pool[p.prompt][1], pool[p.completion][1], objective.max_length) for p in pairs
     ]
-    ratios = _logratios(objective, sequences)
+    if pairs and objective.keeps_prompts(batch):
+        prompts = [pair.prompt for pair in pairs]
+        computed, ratios = logratios_after_own_pass(objective, batch, prompts, sequences)
+        batch = replace(batch, computed=computed)
+    else:
+        ratios = logratios(objective, sequences)
     if bad := [pairs[i] for i in _not_finite(ratios)]:
         named = [f"{pool[p.prompt][0].id} with {pool[p.completion][0].id}" for p in bad[:NAMED]]
         raise NotFiniteError(
@@ -186,21 +192,6 @@ def _joined(prompt: EncodedCompletion, completion: EncodedCompletion, max_length
     # At least one token, so that every pair has a log-ratio.
     room = max(1, max_length - len(prompt.prompt_ids))
     return Scored(prompt.prompt_ids, completion.completion_ids[:room])
-
-
-def _logratios(objective: Objective, sequences: Sequence[Scored]) -> list[float]:
-    """Returns the log-ratio of each sequence in nats, in order, the same on every process."""
-    ranks = objective.ranks
-    sizes = [sequence.tokens for sequence in sequences]
-    budget = objective.micro_batch_tokens
-    shares = split_into_micro_batches(sizes, budget=budget, ranks=ranks.world)
-    values = torch.zeros(len(sequences), dtype=torch.float64, device=ranks.device)
-    for items in shares[ranks.rank]:
-        # An empty one is also computed, so that all processes make the same calls.
-        row = pack([sequences[i] for i in items or [0]]).to(ranks.device)
-        values[items] = objective.logratios(row).double()[: len(items)]
-    values_of_all: list[float] = ranks.sum(values).tolist()
-    return values_of_all
 
 
 def _not_finite(values: Sequence[float]) -> list[int]:

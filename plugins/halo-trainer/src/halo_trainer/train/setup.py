@@ -31,6 +31,7 @@ from halo_trainer.train.optimizers import Named, make_optimizer, trainable
 from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.recipe import Duration, Recipe
 from halo_trainer.train.reference_refresh import RefreshedReference
+from halo_trainer.train.reference_scores import LiveReference
 from halo_trainer.train.reference_shares import UNMIXABLE, mixes_weights, shares_of
 
 
@@ -103,12 +104,14 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
         objective=Objective(
             loss=loss,
             policy=ranks.wrap(policy).train(),
-            reference=reference,
+            reference=None if reference is None else LiveReference(reference),
             ranks=ranks,
             micro_batch_tokens=recipe.lengths.micro_batch,
             max_length=encoding.max_length,
             dropout=recipe.models.drops_out,
             router_weight=task.router_weight,
+            shares=policy.shares and (reference is None or reference.shares),
+            recomputes=recipe.models.gradient_checkpointing,
         ),
         estimator=task.estimator,
         start=start,

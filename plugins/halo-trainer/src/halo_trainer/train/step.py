@@ -71,6 +71,7 @@ def prepare(
         budget=objective.micro_batch_tokens,
         rank=objective.ranks.rank,
         ranks=objective.ranks.world,
+        share=objective.shares_prompts_now,
     )
     if estimator is not None:
         batch = with_reference_point(estimator, objective, batch, data, positions, rng, state)

@@ -1,0 +1,38 @@
+"""The log-probabilities of a reference model."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from halo_trainer.batch.packing import PackedRow
+from halo_trainer.model.scorer import Scorer
+
+
+class LiveReference:
+    """A reference that is computed in every step.
+
+    Args:
+        scorer: The frozen model.
+
+    Attributes:
+        scorer: The frozen model.
+    """
+
+    def __init__(self, scorer: Scorer) -> None:
+        self.scorer = scorer
+
+    @property
+    def shares(self) -> bool:
+        """Whether the model computes a prompt once for several completions."""
+        return self.scorer.shares
+
+    def token_logps(self, row: PackedRow) -> Tensor:
+        """Returns the log-probability of each completion token of a row, nats, float32 [N].
+
+        A row that the policy computes is computed alike. So a reference with the policy's weights
+        gives the policy's bits.
+        """
+        with torch.no_grad():
+            logps: Tensor = self.scorer(row).token_logps
+        return logps
