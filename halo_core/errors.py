@@ -9,6 +9,7 @@
     │   │   └── VersionError      exit 2   a record from a newer halo
     │   └── ModelError            exit 2   a model or tokenizer that cannot be used
     ├── PluginError               exit 3   a plugin raised, or broke its interface
+    ├── UnscoredError             exit 1   a judge that scored nothing
     ├── NotFiniteError            exit 1   a loss or gradient that is not a number
     ├── WorkerError               exit 1   a worker process that failed
     ├── DiskError                 exit 1   too little room on the disk
@@ -96,6 +97,10 @@ class PluginError(HaloError):
     """A plugin that failed to import, to register or to keep its interface."""
 
     exit_code = 3
+
+
+class UnscoredError(HaloError):
+    """A judge that scored nothing, for example because its endpoint is down."""
 
 
 class NotFiniteError(HaloError):

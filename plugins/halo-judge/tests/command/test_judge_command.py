@@ -144,22 +144,22 @@ def test_several_outputs_of_a_prompt_are_told_and_widen_the_interval(halo):
     assert "8 comparisons of 2 prompts: several of some, which the interval" in err
 
 
-def test_an_outage_is_no_score(halo, files):
+def test_an_outage_is_no_score_and_no_result(halo, files):
     with ChatServer(first, faults=lambda body, times: "500") as server:
         code, out, err = halo(*files[:4], *paid(server, retries=0))
-    lines = [" ".join(line.split()) for line in out.splitlines()]
-    assert code == 0
-    assert "win rate, 90 % interval 0.500 [0.002, 0.998]" in lines  # One pair is the same text.
-    assert "unscored 4 of 5" in lines
-    assert "weighted" not in out
-    assert "warning: 4 of 5 comparisons are unscored; the first: not answered: " in err
+        assert (code, out) == (1, "")
+        assert "gpt-4 scored none of 4 comparisons; the first: not answered: Error code: 500" in err
+        assert "The same command asks again" in err
+        server.faults = lambda body, times: None
+        assert halo(*files[:4], *paid(server, retries=0))[0] == 0
 
 
 def test_an_endpoint_that_nobody_answers_at_is_named(halo, files):
     nobody = '{use: gpt-4, base_url: "http://127.0.0.1:9/v1", api_key_env: null, retries: 0}'
     code, _, err = halo(*files[:4], "--judge", nobody)
-    assert code == 0
+    assert code == 1
     assert "the first: not answered: http://127.0.0.1:9/v1: Connection error." in err
+    assert "Connection refused" in err
 
 
 def test_a_template_of_ones_own_is_named_beside_the_judge():

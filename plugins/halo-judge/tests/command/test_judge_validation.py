@@ -157,12 +157,11 @@ def test_n_takes_a_part_of_each_file_and_what_is_left_out_is_told(halo):
     assert "four.jsonl: 1 left out: no label" in err.splitlines()
 
 
-def test_a_judge_that_scores_nothing_has_no_accuracy(halo):
+def test_a_judge_that_scores_nothing_is_an_error(halo):
     write("one.jsonl", [{**ROWS[0], "a": "what?"}])
-    code, out, _ = halo("--validate", "one.jsonl", "--judge", "file:./judges.py:Shortest", "--json")
-    row = rows_of(out)["one", "Shortest"]
-    assert code == 0
-    assert row["accuracy"] is row["kappa"] is row["position"] is row["beats_longest"] is None
+    code, out, err = halo("--validate", "one.jsonl", "--judge", "file:./judges.py:Shortest")
+    assert (code, out) == (1, "")
+    assert "Shortest scored none of 1 comparisons; the first: " in err
 
 
 def test_several_files_have_a_table_each_and_one_over_all(halo):

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from halo_core.errors import DataError, Interrupted, PathError, PluginError, UserError
+from halo_core.errors import (
+    DataError,
+    Interrupted,
+    PathError,
+    PluginError,
+    UnscoredError,
+    UserError,
+)
 from halo_core.events import read_events
 from halo_core.judge import Judge, Verdict
 from halo_core.stage import StopFlag
@@ -156,21 +163,34 @@ def test_a_judge_that_raises_leaves_comparisons_unscored_with_the_reason(
     ]
 
 
-def test_an_outage_from_the_start_is_no_score_at_all(judge_context, scripted, mixed):
-    result = stage(scripted(lambda c: OSError("down"))).run(judge_context(mixed[:4]))
-    assert "win" not in result.metrics
-    assert result.metrics["unscored"] == 4
-    assert result.headline == (
-        "no win rate against the SFT target: Scripted scored none of 4 comparisons"
+def test_an_outage_from_the_start_is_no_result(judge_context, scripted, mixed):
+    context = judge_context(mixed[:4])
+    with pytest.raises(UnscoredError) as error:
+        stage(scripted(lambda c: OSError("down"))).run(context)
+    assert str(error.value) == (
+        "Scripted scored none of 4 comparisons; the first: Scripted raised OSError: down. So there "
+        "is no result. The same command asks again"
     )
+    assert error.value.exit_code == 1
+    assert [record["result"] for record in records(context)] == ["unscored"] * 4
+
+
+def test_same_texts_alone_are_a_result_that_no_judge_gave(judge_context, scripted, make_sample):
+    same = [make_sample(i, "same", "same") for i in range(2)]
+    assert stage(scripted(lambda c: OSError("down"))).run(judge_context(same)).metrics["ties"] == 2
+
+
+def test_same_texts_do_not_hide_that_the_judge_scored_nothing(judge_context, scripted, make_sample):
+    samples = [make_sample(1, "same", "same"), make_sample(2, "good", "bad")]
+    with pytest.raises(UnscoredError, match="Scripted scored none of 1 comparisons"):
+        stage(scripted(lambda c: OSError("down"))).run(judge_context(samples))
 
 
 def test_a_comparison_without_a_verdict_is_unscored(judge_context, scripted, mixed):
-    silent = scripted(lambda c: "nothing" if c.id.endswith("BA") else "A")
-    context = judge_context(mixed[:1])
+    silent = scripted(lambda c: "nothing" if c.id.endswith("BA") and "q1" in str(c.prompt) else "A")
+    context = judge_context(mixed[:2])
     stage(silent).run(context)
-    (record,) = records(context)
-    assert record["result"] == "unscored"
+    (record,) = [record for record in records(context) if record["result"] == "unscored"]
     assert record["orders"][1] == {
         "order": "BA",
         "winner": None,
@@ -289,7 +309,8 @@ def test_credentials_in_what_a_judge_raises_are_not_kept_in_verdicts(
 ):
     context = judge_context(mixed)
     broken = OSError("no answer from http://ann:sesame@host")
-    stage(scripted(lambda c: broken)).run(context)
+    with pytest.raises(UnscoredError, match=r"no answer from http://\*\*\*@host"):
+        stage(scripted(lambda c: broken)).run(context)
     reason = records(context)[1]["orders"][0]["reason"]
     assert reason == "Scripted raised OSError: no answer from http://***@host"
 
@@ -321,7 +342,8 @@ def test_a_finished_stage_asks_nothing_and_does_not_open_the_judge(judge_context
 
 def test_unscored_and_cut_off_verdicts_are_asked_for_again(judge_context, scripted, mixed):
     context = judge_context(mixed)
-    stage(scripted(lambda c: OSError("down"))).run(context)
+    with pytest.raises(UnscoredError):
+        stage(scripted(lambda c: OSError("down"))).run(context)
     path = context.folder / "verdicts.jsonl"
     path.write_text(path.read_text(encoding="utf-8")[:-20], encoding="utf-8")
     result = stage(scripted(by_text)).run(context)

@@ -5,7 +5,7 @@ from typing import ClassVar
 import pytest
 from pydantic import Field
 
-from halo_core.errors import DataError, Interrupted, PluginError, UserError
+from halo_core.errors import DataError, Interrupted, PluginError, UnscoredError, UserError
 from halo_core.feedback import COLUMNS, prompt_id
 from halo_core.judge import Verdict
 from halo_core.rows import DataSet, arrow_schema
@@ -296,10 +296,28 @@ def test_credentials_in_what_a_judge_raises_are_not_kept(label, scores):
 
 def test_no_row_is_an_error_that_says_why(label, scores):
     with pytest.raises(DataError) as error:
+        label(
+            scores(a="out of reach", b=1.0),
+            "a",
+            " ",
+            "b",
+            feedback="binary",
+            threshold=1.0,
+            margin=1,
+        )
+    assert str(error.value) == (
+        "stages.win: no row of feedback is left (1 empty completion, 1 nearer to the threshold "
+        "than the margin, 1 unscored). The first that is unscored: out of reach. What the judge "
+        "said is kept beside; expected at least one row"
+    )
+
+
+def test_a_judge_that_scores_nothing_is_an_error(label, scores):
+    with pytest.raises(UnscoredError) as error:
         label(scores(a="out of reach"), "a", " ", feedback="binary", threshold=1.0)
     assert str(error.value) == (
-        "stages.win: no row of feedback is left (1 empty completion, 1 unscored). The first that "
-        "is unscored: out of reach. What the judge said is kept beside; expected at least one row"
+        "Scores scored none of 1 completions; the first: out of reach. So there is no result. "
+        "The same command asks again"
     )
 
 

@@ -19,7 +19,12 @@ from halo_judge.judge_stage.duels import (
     comparisons,
     pair_samples,
 )
-from halo_judge.judge_stage.kept_lines import first_failure, verdict_line, verdict_lines
+from halo_judge.judge_stage.kept_lines import (
+    check_scored,
+    first_failure,
+    verdict_line,
+    verdict_lines,
+)
 from halo_judge.judge_stage.unread import BesideTexts, warn_of_the_unread
 from halo_judge.judge_stage.verdict_metrics import headline, summary_metrics
 from halo_statistics import Interval
@@ -48,6 +53,7 @@ def judge_samples(
 
     Raises:
         DataError: When no prompt has two completions to compare.
+        UnscoredError: When the judge scored nothing.
         PluginError: When the judge breaks its interface.
         Interrupted: When asked to stop. Verdicts are kept.
     """
@@ -111,6 +117,7 @@ def judge_and_keep(
         lengths: Whether the lines have the numbers of tokens.
 
     Raises:
+        UnscoredError: When the judge scored nothing.
         PluginError: When the judge breaks its interface.
         Interrupted: When asked to stop. Verdicts are kept.
     """
@@ -124,7 +131,11 @@ def judge_and_keep(
         opening = opened(judge, VERDICT_FORM, lambda: judge.open(judge_context(context)))
         with opened_at_once(opening, context.stop) as session:
             lines.take(_judge(judge, session, rest, orders, lines.pause, lengths=lengths))
-    return lines.in_order()
+    found = lines.in_order()
+    asked = [line for line in found if line["orders"]]
+    scored = sum(line["result"] != "unscored" for line in asked)
+    check_scored(name_of(judge), "comparisons", len(asked), scored, first_failure(asked))
+    return found
 
 
 def _judge(

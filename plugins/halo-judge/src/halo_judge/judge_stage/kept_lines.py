@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast
 
+from halo_core.errors import UnscoredError
 from halo_core.judge import Verdict
 from halo_core.scoring_judge import Answer, Score
 from halo_core.stage import StageContext
@@ -188,6 +189,26 @@ def _order_verdict(order: Order, verdict: Verdict) -> OrderVerdict:
     if verdict.cost is not None:
         part["cost"] = verdict.cost
     return part
+
+
+def check_scored(judge: str, what: str, asked: int, scored: int, first: str) -> None:
+    """Checks that a judge scored something, because a stage without any result is not done.
+
+    Args:
+        judge: The judge's name.
+        what: What it was asked about, for example ``comparisons``.
+        asked: Number of them.
+        scored: Number of them with a result.
+        first: The reason why the first one has no result.
+
+    Raises:
+        UnscoredError: When the judge was asked and scored nothing.
+    """
+    if asked and not scored:
+        raise UnscoredError(
+            f"{judge} scored none of {asked} {what}; the first: {first}. So there is no result. "
+            "The same command asks again"
+        )
 
 
 def first_failure(lines: Iterable[VerdictLine]) -> str:

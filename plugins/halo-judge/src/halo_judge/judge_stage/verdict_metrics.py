@@ -47,7 +47,7 @@ def summary_metrics(
     `win_lc_lo` `win_lc_hi` its interval
     `length_bias`           rank correlation of points with length less the baseline's
     `len`, `baseline_len`   median length in tokens
-    `win_weighted`          mean certainty of the judge that the completion is better
+    `win_weighted`          mean certainty that the completion is better, where it is known
     `unscored_share`        share of comparisons without a verdict
     `calls`, `cost`         paid requests behind the verdicts, and what they cost in dollars
     ======================  ==========================================================
@@ -139,15 +139,12 @@ def _lengths(lines: Sequence[VerdictLine]) -> dict[str, float]:
 
 
 def _weighted(lines: Iterable[VerdictLine]) -> dict[str, float]:
-    """Returns the mean certainty for the completion over weighted verdicts; same texts are 1/2."""
-    shares = []
+    """Returns the mean certainty over the weighted verdicts that have one; same texts are 1/2."""
     scored = _scored(lines)
-    for line in scored:
-        if not all("preference" in part for part in line["orders"]):
-            return {}
-        shares.append(completion_preference(line["orders"]) if line["orders"] else 0.5)
-    asked = any(line["orders"] for line in scored)
-    return {"win_weighted": fmean(shares)} if shares and asked else {}
+    known = [line for line in scored if all("preference" in part for part in line["orders"])]
+    shares = [completion_preference(line["orders"]) if line["orders"] else 0.5 for line in known]
+    asked = any(line["orders"] for line in known)
+    return {"win_weighted": fmean(shares)} if asked else {}
 
 
 def completion_preference(orders: Iterable[OrderVerdict]) -> float:

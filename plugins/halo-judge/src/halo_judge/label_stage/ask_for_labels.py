@@ -11,10 +11,10 @@ from halo_core.judge import Judge
 from halo_core.scoring_judge import SCORE_FORM, Answer, ScoringJudge, ScoringSession
 from halo_core.stage import StageContext
 from halo_core.workspace.records import ScoreLine, VerdictLine
-from halo_judge.judge_stage.ask import ask, batches, judge_context, opened_at_once
+from halo_judge.judge_stage.ask import ask, batches, judge_context, name_of, opened_at_once
 from halo_judge.judge_stage.duels import Duel, assign_orders
 from halo_judge.judge_stage.judge_samples import judge_and_keep
-from halo_judge.judge_stage.kept_lines import first_failure, score_line, score_lines
+from halo_judge.judge_stage.kept_lines import check_scored, first_failure, score_line, score_lines
 from halo_judge.judge_stage.unread import BesideTexts, reads_beside, warn_of_the_unread
 from halo_judge.label_stage.candidates import Candidates, all_answers, by_prompt, of_samples
 
@@ -30,6 +30,7 @@ def ask_for_scores(
     Each score is saved in ``scores.jsonl`` at once.
 
     Raises:
+        UnscoredError: When the judge scored nothing.
         PluginError: When the judge breaks its interface.
         Interrupted: When asked to stop.
     """
@@ -52,7 +53,9 @@ def ask_for_scores(
             'it saw a part of them ("cut" in scores.jsonl)'
         )
     scores = {line["id"]: line["score"] for line in lines if line["score"] is not None}
-    return scores, next((line["reason"] for line in lines if line["score"] is None), "")
+    first = next((line["reason"] for line in lines if line["score"] is None), "")
+    check_scored(name_of(judge), "completions", len(lines), len(scores), first)
+    return scores, first
 
 
 def _score(
@@ -76,6 +79,7 @@ def ask_for_verdicts(
     has no verdict.
 
     Raises:
+        UnscoredError: When the judge scored nothing.
         PluginError: When the judge breaks its interface.
         Interrupted: When asked to stop.
     """

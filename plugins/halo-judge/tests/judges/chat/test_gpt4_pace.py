@@ -3,11 +3,14 @@ import time
 
 import pytest
 
-from halo_judge.judges.chat.chat_client import ChatClient, Unreachable
+from halo_judge.judges.chat.chat_client import ChatClient
 from halo_judge.judges.endpoint.budget import Budget, CapReached
+from halo_judge.judges.endpoint.failures import Broken, Unreachable
 from halo_judge.judges.endpoint.pace import Pace
 from halo_judge.judges.endpoint.secret import Secret, read_key
 from halo_judge.testing import ChatServer
+
+ASKED = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "parameters": {}}
 
 
 def test_the_limit_is_halved_once_per_round_and_grows_slowly():
@@ -64,35 +67,35 @@ def test_a_429_halves_the_pace_even_when_the_client_tries_again_by_itself():
         endpoint = ChatClient(
             server.base_url, Secret("none"), timeout_s=5, retries=2, pace=pace, judge="judge"
         )
-        reply = endpoint.ask("m", [{"role": "user", "content": "hi"}], {})
+        reply = endpoint.ask(ASKED, repeated=0)
         endpoint.close()
     assert (reply["content"], reply["finish"], pace.limit) == ("well", "stop", 4)
 
 
 def test_nothing_is_sent_while_the_pace_is_held_and_again_afterwards():
-    pace, asked = Pace(1), ("m", [{"role": "user", "content": "hi"}], {})
+    pace = Pace(1)
     with ChatServer(lambda body: "well") as server:
         endpoint = ChatClient(
             server.base_url, Secret("none"), timeout_s=5, retries=9, pace=pace, judge="judge"
         )
         pace.hold()
         with pytest.raises(Unreachable, match="stopped"):
-            endpoint.ask(*asked)
+            endpoint.ask(ASKED, repeated=0)
         assert server.requests == []
         pace.go_on()
-        assert endpoint.ask(*asked)["content"] == "well"
+        assert endpoint.ask(ASKED, repeated=0)["content"] == "well"
         endpoint.close()
 
 
-def test_a_reply_that_is_nested_too_deeply_is_asked_again_once_and_then_not_answered(serve):
+def test_a_reply_that_is_nested_too_deeply_is_broken(serve):
     server = serve(lambda body: (200, {}, "[" * 100_000))
     endpoint = ChatClient(
         server.url, Secret("none"), timeout_s=5, retries=0, pace=Pace(1), judge="judge"
     )
-    with pytest.raises(Unreachable, match=r"expected a chat completion, got '\[\[\["):
-        endpoint.ask("m", [{"role": "user", "content": "hi"}], {})
+    with pytest.raises(Broken, match=r"expected a chat completion, got '\[\[\["):
+        endpoint.ask(ASKED, repeated=0)
     endpoint.close()
-    assert len(server.bodies) == 2
+    assert len(server.bodies) == 1
 
 
 def test_a_rest_ends_when_the_pace_is_held():

@@ -174,13 +174,22 @@ def test_a_reply_without_a_verdict_is_asked_for_once_more(tmp_path, fault):
         ("refusal", "refused: 'I cannot help with that.'"),
     ],
 )
-def test_a_second_reply_without_a_verdict_is_unscored_and_paid_for_once(tmp_path, fault, reason):
+def test_a_second_reply_without_a_verdict_is_unscored_and_asked_for_by_the_next_run(
+    tmp_path, fault, reason
+):
     with ChatServer(prefers_good, faults=lambda body, times: fault) as server:
-        first = ask(judge(server), tmp_path, comparisons(1))
-        again = ask(judge(server), tmp_path, comparisons(1))
-    assert (first["0"].winner, first["0"].reason) == (None, reason)
-    assert again == first
-    assert len(server.requests) == 2
+        first = ask(judge(server), tmp_path, comparisons(1))["0"]
+        assert len(server.requests) == 2
+        again = ask(judge(server), tmp_path, comparisons(1))["0"]
+        server.faults = lambda body, times: None
+        healthy = ask(judge(server), tmp_path, comparisons(1))["0"]
+        kept = ask(judge(server), tmp_path, comparisons(1))["0"]
+    assert (first.winner, first.reason, first.calls) == (None, reason, 2)
+    assert (again.winner, again.reason, again.calls) == (None, reason, 4)
+    assert (healthy.winner, healthy.calls) == ("A", 5)
+    assert healthy.cost > again.cost > first.cost  # All of them were paid.
+    assert kept == healthy
+    assert len(server.requests) == 5
 
 
 @pytest.mark.parametrize("fault", ["429", "500", "503", "drop", "cut", "not-json"])
@@ -312,14 +321,18 @@ def test_a_request_that_alone_is_not_taken_is_unscored_and_the_others_go_on(tmp_
     assert verdicts["1"].reason.startswith("not answered: Error code: 400")
 
 
-def test_a_reply_that_cannot_be_shown_again_costs_its_comparison_alone(tmp_path):
-    def reply(body):
-        asked = body["messages"][1]["content"]
-        return "no verdict \ud800" if "good 1\n" in asked else prefers_good(body)
+def test_half_of_an_emoji_in_a_reply_is_replaced_where_it_enters(tmp_path):
+    with ChatServer(lambda body: "no verdict \ud800") as server:
+        verdict = ask(judge(server), tmp_path, comparisons(1))["0"]
+    assert verdict.reason == "no verdict in the reply: 'no verdict \ufffd'"
+    assert server.requests[1]["messages"][2]["content"] == "no verdict \ufffd"
 
-    with ChatServer(reply) as server:
-        verdicts = ask(judge(server), tmp_path, comparisons(3))
-        assert len(server.requests) == 3
+
+def test_a_completion_that_cannot_be_sent_costs_its_comparison_alone(tmp_path):
+    asked = comparisons(3)
+    asked[1] = Comparison("1", asked[1].prompt, "good \ud800", "bad 1")
+    with ChatServer(prefers_good) as server:
+        verdicts = ask(judge(server), tmp_path, asked)
     assert [verdicts[id_].winner for id_ in "012"] == ["A", None, "A"]
     assert verdicts["1"].reason == (
         "not answered: the text holds \\ud800, half of a surrogate pair, and cannot be sent"

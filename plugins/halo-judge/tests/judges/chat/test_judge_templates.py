@@ -9,18 +9,16 @@ import pytest
 from pydantic import ValidationError
 
 from halo_core.judge import Comparison
-from halo_judge.judges.chat.certainty import preference
+from halo_judge.judges.chat.certainty import certainty
 from halo_judge.judges.chat.options import GPT4
 from halo_judge.judges.chat.prices import find_price, most_tokens
+from halo_judge.judges.chat.reading import LineAnswer, read_reply, read_text
 from halo_judge.judges.chat.template import (
-    LineAnswer,
     Template,
     break_role_markers,
     cut_hanging_sentence,
     find_template,
-    read_reply,
     read_template,
-    read_text,
     template_names,
 )
 
@@ -28,6 +26,10 @@ DATA = Path(os.environ.get("HALO_TEST_DATA", Path(__file__).parents[6] / "shared
 PROMPT = [{"role": "user", "content": "Say {a} or {b}."}]
 REPORT = find_template("report-2024").answer
 PAIRWISE = find_template("pairwise-1").answer
+
+
+def preference(tokens, content, start, labels):
+    return certainty(tokens, content, start, labels).preference
 
 
 def test_three_templates_are_shipped_and_their_texts_never_change():
@@ -165,10 +167,10 @@ def test_preference_is_the_share_of_a_with_half_of_the_ties():
     a, b, tie = exp(-1.0), exp(-2.0), exp(-3.0)
     share = pytest.approx((a + tie / 2) / (a + b + tie))
     plain = [["A", -1.0], ["B", -2.0], ["tie", -3.0], ["The", -0.1]]
-    assert preference([{"token": "A", "top": plain}], 0, labels) == share
+    assert preference([{"token": "A", "top": plain}], "A", 0, labels) == share
     spaced = [[" A", -1.0], [" B", -2.0], [" t", -3.0], [" x", -0.2]]
     tokens = [{"token": "Say", "top": []}, {"token": " A", "top": spaced}]
-    assert preference(tokens, 4, labels) == share
+    assert preference(tokens, "Say A", 4, labels) == share
 
 
 def test_preference_turns_around_with_the_labels():
@@ -176,15 +178,15 @@ def test_preference_turns_around_with_the_labels():
     labels = {"A": "A", "B": "B"}
     turned = {"A": "B", "B": "A"}
     tokens = [{"token": "A", "top": top}]
-    together = preference(tokens, 0, labels) + preference(tokens, 0, turned)
+    together = preference(tokens, "A", 0, labels) + preference(tokens, "A", 0, turned)
     assert together == pytest.approx(1.0)
 
 
 def test_without_log_probabilities_there_is_no_preference():
     labels = {"A": "A", "B": "B"}
-    assert preference(None, 0, labels) is None
-    assert preference([{"token": "A", "top": []}], 0, labels) is None
-    assert preference([{"token": "A", "top": [["A", 0.0]]}], 7, labels) is None
+    assert preference(None, "A", 0, labels) is None
+    assert preference([{"token": "A", "top": []}], "A", 0, labels) is None
+    assert preference([{"token": "A", "top": [["A", 0.0]]}], "B", 0, labels) is None
 
 
 GOOD = """

@@ -19,7 +19,7 @@ REQUESTS = [{"prompt": f"{number} " * 200} for number in range(COUNT)]
 
 
 def kept(number: int) -> StoredReply:
-    return StoredReply({"text": f"reply {number}"}, 0.5)
+    return StoredReply(REQUESTS[number], {"text": f"reply {number}"}, 0.5)
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def file(tmp_path: Path) -> Path:
     folder = tmp_path / "cache" / "judge"
     store = ReplyStore(folder, pytest.fail)
     for number, request in enumerate(REQUESTS):
-        store.put(request_key(request), 0, request, kept(number), "run")
+        store.keep(request_key(request), kept(number), "run")
     store.close()
     return folder / "replies.sqlite"
 
@@ -37,10 +37,10 @@ def opened_again(file: Path) -> tuple[dict[int, StoredReply], float, list[str]]:
     """Returns the replies in a file, what they cost, and the warnings when it is opened."""
     warnings: list[str] = []
     store = ReplyStore(file.parent, warnings.append)
-    found = {n: store.get(request_key(request), 0) for n, request in enumerate(REQUESTS)}
+    found = {n: store.replies_to(request_key(request)) for n, request in enumerate(REQUESTS)}
     spent = store.spent("run")
     store.close()
-    return {n: reply for n, reply in found.items() if reply is not None}, spent, warnings
+    return {n: replies[0] for n, replies in found.items() if replies}, spent, warnings
 
 
 def verified(file: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -172,9 +172,9 @@ def test_a_process_that_has_the_file_open_goes_on_with_the_new_one(file):
     zeros_in_the_middle(file)
     saved = set(opened_again(file)[0])
     request = {"prompt": "one more"}
-    first.put(request_key(request), 0, request, kept(99), "run")
+    first.keep(request_key(request), StoredReply(request, {"text": "more"}, 0.5), "run")
     first.close()
-    assert stored_keys(file.parent) == {
+    assert stored_keys(file.parent, bool) == {
         request_key(request),
         *(request_key(REQUESTS[n]) for n in saved),
     }
@@ -183,10 +183,10 @@ def test_a_process_that_has_the_file_open_goes_on_with_the_new_one(file):
 def test_replies_are_in_the_file_itself_as_soon_as_they_are_kept(tmp_path):
     store = ReplyStore(tmp_path, pytest.fail)
     for number, request in enumerate(REQUESTS[:3]):
-        store.put(request_key(request), 0, request, kept(number), "run")
+        store.keep(request_key(request), kept(number), "run")
     copy = tmp_path / "copy" / "replies.sqlite"
     copy.parent.mkdir()
     # As after a kill, with SQLite's log lost.
     copy.write_bytes((tmp_path / "replies.sqlite").read_bytes())
     store.close()
-    assert len(stored_keys(copy.parent)) == 3
+    assert len(stored_keys(copy.parent, bool)) == 3

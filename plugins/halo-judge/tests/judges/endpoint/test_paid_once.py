@@ -6,7 +6,7 @@ import re
 import sqlite3
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from halo_core.errors import PathError
+from halo_core.errors import PathError, UnscoredError
 from halo_core.judge import Judge
 from halo_core.scoring_judge import ScoringJudge
 from halo_judge.judge_stage.options import JudgeStage
@@ -79,7 +79,9 @@ def test_each_request_is_paid_for_once_however_the_judge_raises(judge_context, s
     with ChatServer(prefers_good) as server:
         inner = GPT4(base_url=server.base_url, api_key_env=None, concurrency=4)
         context = judge_context(samples)
-        JudgeStage(judge=Nervous(judge=inner, raises=raises), of="answers").run(context)
+        nothing = pytest.raises(UnscoredError) if kind == "all" else nullcontext()
+        with nothing:
+            JudgeStage(judge=Nervous(judge=inner, raises=raises), of="answers").run(context)
         assert results(context).count("unscored") == lost.get(kind, PROMPTS)
         assert set(server.paid.values()) == {1}
         JudgeStage(judge=inner, of="answers").run(context)

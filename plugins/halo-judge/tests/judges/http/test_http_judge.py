@@ -14,7 +14,8 @@ from halo_core.judge import JudgeContext
 from halo_core.scoring_judge import Answer
 from halo_core.testing import check_scoring_judge
 from halo_judge.judges.http.http_client import HttpClient
-from halo_judge.judges.http.http_session import fill_places, number_at
+from halo_judge.judges.http.http_session import fill_places
+from halo_judge.judges.http.number_path import number_at
 from halo_judge.judges.http.options import HttpJudge
 
 PROMPT = [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}]
@@ -216,7 +217,7 @@ def test_a_slow_endpoint_runs_into_the_timeout(serve, tmp_path):
     ("status", "message"),
     [
         (401, "HTTP 401: no; the endpoint does not take the key: check the variable"),
-        (403, "HTTP 403: no; the key may not be used for this"),
+        (402, "HTTP 402: no; the account at the endpoint has no credit: add credit"),
         (404, "HTTP 404: no; nothing is at this address: check url"),
         (405, "HTTP 405: no; nothing takes POST at this address: check url"),
     ],

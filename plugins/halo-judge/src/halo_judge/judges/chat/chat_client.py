@@ -1,4 +1,4 @@
-"""Sends requests to an OpenAI-compatible endpoint, and returns replies or failures.
+"""Sends requests to an OpenAI-compatible endpoint, and returns replies or kinds of failure.
 
 The `openai` client retries after connection errors, time-outs, 408, 409, 429 and 5xx, and obeys
 Retry-After. It is imported here, inside the call that opens an endpoint. Requests use its `post`,
@@ -10,15 +10,21 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from halo_core.errors import UserError
 from halo_core.judge import Comparison
-from halo_judge.judges.chat.certainty import kept_tokens
+from halo_judge.judges.chat.completion import NoCompletion, Reply, read_completion, stored_reply
+from halo_judge.judges.chat.reading import read_reply
+from halo_judge.judges.chat.refused import quota_is_used_up, refused, words_of
 from halo_judge.judges.chat.template import Template
-from halo_judge.judges.endpoint.pace import Pace, Rejected, Unreachable
+from halo_judge.judges.endpoint.failures import NEVER, Broken, Rejected, Unreachable
+from halo_judge.judges.endpoint.json_body import read_json
+from halo_judge.judges.endpoint.pace import Pace
+from halo_judge.judges.endpoint.proxies import check_socks, proxy_of, through, unusable_proxy
 from halo_judge.judges.endpoint.replies import request_key
 from halo_judge.judges.endpoint.secret import Secret
 
@@ -26,22 +32,8 @@ if TYPE_CHECKING:
     import httpx2
     import openai
 
-MESSAGE_LENGTH = 300
-"""Maximum number of characters of an endpoint's error that are kept."""
-_FATAL = {
-    401: "the endpoint does not take the key: check the variable that api_key_env names",
-    403: "the key may not use this model: check model and base_url",
-    404: "the endpoint knows no such model or address: check model and base_url",
-}
-_NOT_TAKEN = {
-    "max_tokens": "set token_limit_parameter: max_completion_tokens, and raise max_tokens (to "
-    "4000, say) if the model thinks before it answers",
-    "max_completion_tokens": "set token_limit_parameter: max_tokens",
-    "temperature": "set temperature: null",
-    "logprobs": "set weighted: false",
-    "top_logprobs": "set a smaller top_logprobs, or weighted: false",
-}
-"""Advice by parameter, for models that do not accept the parameter."""
+BODY_LENGTH = 10_000
+"""Maximum number of characters that are kept of a body that holds no answer."""
 
 Request = Mapping[str, Any]
 """A request with `endpoint`, `template` (its hash), `model`, `parameters` and `messages`."""
@@ -67,16 +59,30 @@ class RequestForm:
 
     def request(self, shown: Comparison) -> Request:
         """Returns the request for a verdict on two texts in their shown order."""
+        return {**self._common, "messages": self.template.messages(shown)}
+
+    @property
+    def _common(self) -> Request:
         return {
             "endpoint": self.base_url,
             # The hash is needed too: an edited label changes a reply's meaning, not the messages.
             "template": self.template.digest,
             "model": self.model,
             "parameters": self.parameters,
-            "messages": self.template.messages(shown),
         }
 
-    def ask_again(self, request: Request, reply: Mapping[str, Any]) -> Request:
+    def fits(self, request: Request) -> bool:
+        """Returns whether a request differs from those of this form only in its messages."""
+        return {**request, "messages": None} == {**self._common, "messages": None}
+
+    def has_verdict(self, reply: Mapping[str, Any]) -> bool:
+        """Returns whether a stored reply has a verdict in the form of the template."""
+        try:
+            return read_reply(stored_reply(reply), self.template.answer).winner is not None
+        except NoCompletion:
+            return False
+
+    def ask_again(self, request: Request, reply: Reply) -> Request:
         """Returns the request that asks again and shows the reply that could not be read."""
         content = reply["content"] or reply["refusal"] or "(no answer)"
         more = [
@@ -92,13 +98,14 @@ class ChatClient:
     Args:
         base_url: The endpoint's address.
         key: The endpoint's key.
-        timeout_s: Maximum seconds for one request.
+        timeout_s: Maximum seconds for one request, from its first byte to the last of its reply.
         retries: Number of times that a failed request is sent again.
         pace: The pace of requests, which every 429 slows down. While it is held, nothing is sent.
         judge: The judge's name, for messages.
 
     Raises:
-        UserError: When the package `openai` is missing.
+        UserError: When the package `openai` is missing, or a proxy of the environment cannot be
+            used.
     """
 
     def __init__(
@@ -107,6 +114,8 @@ class ChatClient:
         try:
             import httpx2
             import openai
+
+            from halo_judge.judges.chat.bounded_body import BoundedBody
         except ModuleNotFoundError as error:
             raise UserError(
                 f"needs the package openai ({error}): pip install 'halo-judge[openai]'",
@@ -114,20 +123,38 @@ class ChatClient:
             ) from None
         self._openai = openai
         self._answer: type[httpx2.Response] = httpx2.Response
+        self._bounded = BoundedBody
         self._key = key
         self._judge = judge
         self._base_url = base_url
+        self._timeout_s = timeout_s
         self._pace = pace
         self._sent = threading.local()
-        hooks: dict[str, list[Callable[[Any], None]]] = {}
-        hooks |= {"request": [self._before], "response": [self._after]}
+        check_socks(base_url, "socksio", "httpx2[socks]", judge)
         self._client = openai.OpenAI(
             api_key=key.reveal(),
             base_url=base_url,
             timeout=timeout_s,
             max_retries=retries,
-            http_client=openai.DefaultHttpxClient(event_hooks=hooks),
+            http_client=self._http_client(),
         )
+
+    def _http_client(self) -> httpx2.Client:
+        import httpx2
+
+        hooks: dict[str, list[Callable[[Any], None]]] = {}
+        hooks |= {"request": [self._before], "response": [self._after]}
+        # A redirect is not followed, because the texts and the key would go to another address.
+        options: dict[str, Any] = {"event_hooks": hooks, "follow_redirects": False}
+        try:
+            return self._openai.DefaultHttpxClient(**options)
+        except (ImportError, ValueError, httpx2.InvalidURL) as error:
+            # The client makes a connection for each proxy of the environment, needed or not.
+            if (proxy := proxy_of(self._base_url)) is not None:
+                why = f"cannot be used ({self._key.hide(str(error))})"
+                raise unusable_proxy(proxy, why, self._judge) from None
+            direct = httpx2.HTTPTransport(limits=self._openai.DEFAULT_CONNECTION_LIMITS)
+            return self._openai.DefaultHttpxClient(**options, transport=direct)
 
     def close(self) -> None:
         """Closes all connections."""
@@ -137,80 +164,93 @@ class ChatClient:
         if self._pace.held:
             raise self._openai.OpenAIError("stopped")  # An error of this class is not retried.
         self._sent.round = self._pace.round
+        self._sent.deadline = monotonic() + self._timeout_s
 
     def _after(self, response: Any) -> None:
+        response.stream = self._bounded(response.stream, self._sent.deadline, self._timeout_s)
         if response.status_code == 429:
             self._pace.slow_down(self._sent.round)
+            response.read()
+            if quota_is_used_up(response):
+                raise self._openai.APIStatusError(
+                    "Error code: 429", response=response, body=response.text
+                )
 
-    def ask(
-        self, model: str, messages: Sequence[Mapping[str, str]], parameters: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Returns the reply: `content`, `finish`, `refusal`, token counts and optional `tokens`.
+    def ask(self, request: Request, *, repeated: int) -> Reply:
+        """Returns the reply to a request.
+
+        The same request always has the same Idempotency-Key. An endpoint that supports it repeats
+        for free a reply that was lost on the way or in a killed process. A request that got a reply
+        that cannot be used has another one, because the same reply would not help.
+
+        Args:
+            request: The request.
+            repeated: Number of replies to it that could not be used.
 
         Raises:
             Unreachable: When no reply came after all retries.
+            Broken: When a reply came that holds no answer.
             Rejected: When the endpoint rejects this request.
-            UserError: When it would reject every request: a wrong key, model, address or parameter.
+            UserError: When it rejects every request: a wrong key, model, address or parameter.
         """
         openai = self._openai
-        body = {"model": model, "messages": list(messages), **parameters}
+        body = {"model": request["model"], "messages": list(request["messages"])}
+        body |= request["parameters"]
+        key = request_key(body)
+        options: Any = {"headers": {"Idempotency-Key": f"{key}-{repeated}" if repeated else key}}
         try:
-            reply = self._send(body)
+            answer = self._client.post(
+                "/chat/completions", cast_to=self._answer, body=body, options=options
+            )
         except openai.APIStatusError as error:
-            raise self._failure(error) from None
-        except UnicodeEncodeError as error:  # A reply that is shown again may contain such text.
+            words = self._key.hide(words_of(error))
+            raise refused(error, words, self._base_url, self._judge, self._key.hide) from None
+        except UnicodeEncodeError as error:  # The text of a prompt or completion holds it.
             half = f"\\u{ord(error.object[error.start]):04x}"
             raise Rejected(
                 f"the text holds {half}, half of a surrogate pair, and cannot be sent"
             ) from None
         except openai.OpenAIError as error:
-            raise Unreachable(f"{self._base_url}: {self._words(error)}") from None
-        hidden: dict[str, Any] = self._key.hide_in(reply)
-        return hidden
+            raise self._unreachable(error) from None
+        return self._reply(answer)
 
-    def _send(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Sends a request, and sends it again if the reply is damaged, which no client does.
+    def _reply(self, answer: httpx2.Response) -> Reply:
+        try:
+            body = self._key.hide_in(read_json(answer.content, answer.charset_encoding))
+        except ValueError:
+            text = self._key.hide(answer.text)[:BODY_LENGTH]
+            reason = f"expected a chat completion, got {words_of(text) or 'an empty reply'}"
+            raise Broken(reason, text, wait_s=_asked_to_wait(answer)) from None
+        except RecursionError:
+            raise Broken("expected a chat completion, got JSON in too many levels", "") from None
+        try:
+            return read_completion(body)
+        except NoCompletion as error:
+            kept = body if len(json.dumps(body)) <= BODY_LENGTH else json.dumps(body)[:BODY_LENGTH]
+            raise Broken(
+                str(error),
+                kept,
+                passing=error.passing,
+                charged=error.charged,
+                wait_s=_asked_to_wait(answer),
+            ) from None
 
-        The same request always has the same Idempotency-Key. An endpoint that supports it repeats
-        for free a reply that was lost on the way or in a killed process.
-        """
-        options: Any = {"headers": {"Idempotency-Key": request_key(body)}}
-        for last in (False, True):
-            answer = self._client.post(
-                "/chat/completions", cast_to=self._answer, body=body, options=options
-            )
-            try:
-                return _reply(json.loads(answer.content))
-            except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-                if last:
-                    break
-        text = self._key.hide(answer.text)[:MESSAGE_LENGTH]
-        raise Unreachable(f"expected a chat completion, got {text!r}")
-
-    def _failure(self, error: openai.APIStatusError) -> Exception:
-        code, words = error.status_code, self._words(error)
-        if code in _FATAL:
-            return UserError(f"{words}; {_FATAL[code]}", location=self._judge)
-        if code == 400 and error.param in _NOT_TAKEN:  # It would also reject all other requests.
-            return UserError(f"{words}; {_NOT_TAKEN[error.param]}", location=self._judge)
-        if code in (408, 409, 429) or code >= 500:
-            return Unreachable(words)
-        return Rejected(words)
-
-    def _words(self, error: Exception) -> str:
-        cause = f" ({type(error.__cause__).__name__})" if error.__cause__ else ""
-        return self._key.hide(f"{error}{cause}")[:MESSAGE_LENGTH]
+    def _unreachable(self, error: openai.OpenAIError) -> Exception:
+        words = self._key.hide(f"{self._base_url}: {words_of(error)}")
+        proxy = through(self._base_url)
+        advice = ""
+        if "CERTIFICATE_VERIFY_FAILED" in words:
+            advice = "name the file of its certificate authority in SSL_CERT_FILE"
+        elif "407" in words and proxy:
+            advice = NEVER[407]
+        if advice:
+            return UserError(f"{words}; {advice}{proxy}", location=self._judge)
+        return Unreachable(f"{words}{proxy}")
 
 
-def _reply(body: Mapping[str, Any]) -> dict[str, Any]:
-    choice = body["choices"][0]
-    message = choice["message"]
-    usage = body.get("usage") or {}
-    return {
-        "content": message.get("content"),
-        "finish": choice.get("finish_reason"),
-        "refusal": message.get("refusal"),
-        "tokens_in": usage.get("prompt_tokens"),
-        "tokens_out": usage.get("completion_tokens"),
-        "tokens": kept_tokens(choice.get("logprobs")),
-    }
+def _asked_to_wait(answer: httpx2.Response) -> float | None:
+    """Returns the seconds of a Retry-After header; None without one."""
+    try:
+        return max(0.0, float(answer.headers["Retry-After"]))
+    except (KeyError, ValueError):
+        return None

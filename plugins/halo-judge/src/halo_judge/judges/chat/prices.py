@@ -116,7 +116,7 @@ def quote(
         price: Price of the model; None if not known.
         source: Source of the price.
     """
-    keys = stored_keys(shared) if comparisons else set()
+    keys = stored_keys(shared, form.has_verdict) if comparisons else set()
     before, kept, tokens_in = len(keys), 0, 0
     for comparison in comparisons:
         shown = form.template.shown(comparison)

@@ -18,18 +18,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from halo_core.hashing import short_hash
-from halo_core.judge import Comparison, Winner
+from halo_core.judge import Comparison
+from halo_judge.judges.chat.reading import AnswerForm
 from halo_judge.judges.prompt_text import answer_text, prompt_text
 
 FOLDER = Path(__file__).parent / "templates"
@@ -40,75 +38,12 @@ _ROLE_MARKER = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’)\]]*(?=\s|$)")  # noqa: RUF001
-_FENCED = re.compile(r"\A```(?:json)?\s*\n(.*)\n```\Z", re.DOTALL)
-QUOTED = 120
-"""Maximum number of characters of a reply that a reason quotes."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class JsonAnswer(_Part):
-    """A reply that is one JSON object with the label under `key`."""
-
-    form: Literal["json"]
-    key: str = Field(min_length=1)
-    labels: dict[Winner, str]
-
-    def find(self, text: str) -> tuple[str | None, int]:
-        """Returns the label in the text of a reply, and where it begins; None and -1 without."""
-        fenced = _FENCED.match(text)
-        try:
-            # If a key occurs twice, the second verdict would hide the first.
-            pairs = json.loads(fenced.group(1) if fenced else text, object_pairs_hook=list)
-        except (ValueError, RecursionError):
-            return None, -1
-        if not isinstance(pairs, list):
-            return None, -1
-        labels = [pair[1] for pair in pairs if isinstance(pair, tuple) and pair[0] == self.key]
-        if len(labels) != 1 or not isinstance(labels[0], str):
-            return None, -1
-        ends = [key.end() for key in re.finditer(rf'"{re.escape(self.key)}"\s*:\s*"', text)]
-        return labels[0], ends[-1] if ends else len(text)
-
-
-class LineAnswer(_Part):
-    """A reply whose last line matches `pattern`. The pattern's only group is the label."""
-
-    form: Literal["last-line"]
-    pattern: str
-    labels: dict[Winner, str]
-
-    @model_validator(mode="after")
-    def _one_group(self) -> LineAnswer:
-        try:
-            groups = re.compile(self.pattern).groups
-        except re.error as error:
-            raise ValueError(
-                f"pattern {self.pattern!r} is no regular expression: {error}"
-            ) from None
-        if groups != 1:
-            raise ValueError(
-                f"pattern {self.pattern!r} has {groups} groups; expected one: the label"
-            )
-        return self
-
-    def find(self, text: str) -> tuple[str | None, int]:
-        """Returns the label in the text of a reply, and where it begins; None and -1 without."""
-        last = text.splitlines()[-1]
-        match = re.fullmatch(self.pattern, last.strip())
-        if match is None:
-            return None, -1
-        start = len(text) - len(last) + last.index(last.strip()) + match.start(1)
-        return match.group(1), start
-
-
-AnswerForm = Annotated[JsonAnswer | LineAnswer, Field(discriminator="form")]
-
-
-class Template(_Part):
+class Template(BaseModel):
     """A template. `digest` is the hash of its file and a part of each verdict's identity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     description: str = ""
     cut_hanging_sentences: bool = False
@@ -190,60 +125,6 @@ def cut_hanging_sentence(text: str) -> str:
     """
     ends = [match.end() for match in _SENTENCE_END.finditer(text)]
     return text[: ends[-1]] if ends else text
-
-
-@dataclass(frozen=True)
-class Reading:
-    """The verdict that was read from a reply.
-
-    Attributes:
-        winner: The verdict; None if there is none.
-        reason: The reply, or the reason why there is no verdict.
-        start: Position of the label in the reply, in characters.
-    """
-
-    winner: Winner | None
-    reason: str
-    start: int = -1
-
-
-def read_reply(reply: Mapping[str, Any], answer: AnswerForm) -> Reading:
-    """Returns the verdict in a stored reply.
-
-    Args:
-        reply: `content`, `finish` and `refusal`, as `chat_client` returns them.
-        answer: The form that the template requests.
-    """
-    content = reply["content"] or ""
-    if reply["refusal"]:
-        return Reading(None, f"refused: {_quoted(reply['refusal'])}")
-    if reply["finish"] == "content_filter":
-        return Reading(None, "refused: stopped by the endpoint's content filter")
-    reading = read_text(content, answer)
-    if reading.winner is None and reply["finish"] == "length":
-        return Reading(None, f"cut off before the verdict, at max_tokens: {_quoted(content)}")
-    return reading
-
-
-def read_text(content: str, answer: AnswerForm) -> Reading:
-    r"""Returns the verdict in the text of a reply.
-
-    >>> form = LineAnswer(form="last-line", pattern="Better: (1|2)", labels={"A": "1", "B": "2"})
-    >>> read_text("Response 1 is longer.\nBetter: 2", form).winner
-    'B'
-    """
-    text = content.strip()
-    if not text:
-        return Reading(None, "the reply is empty")
-    label, start = answer.find(text)
-    winners: dict[str | None, Winner] = {name: winner for winner, name in answer.labels.items()}
-    if label not in winners:
-        return Reading(None, f"no verdict in the reply: {_quoted(text)}")
-    return Reading(winners[label], text, start + content.index(text))
-
-
-def _quoted(text: str) -> str:
-    return repr(text if len(text) <= QUOTED else text[: QUOTED - 3] + "...")
 
 
 def template_names() -> list[str]:

@@ -6,13 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-
-class Unreachable(Exception):
-    """Raised when no reply came after all retries. Nothing was paid, and it may be asked again."""
-
-
-class Rejected(Exception):
-    """Raised when the endpoint rejects this request but not others, for example if it is long."""
+from halo_judge.judges.endpoint.failures import Unreachable
 
 
 class Pace:

@@ -1,7 +1,7 @@
-"""The replies of an endpoint: requested concurrently, kept, and never paid for twice.
+"""The replies of an endpoint, in one sqlite file, so that none is paid for twice.
 
-The sessions of `gpt-4` and `http` share this module: threads that limit their pace and detect an
-outage (`Traffic`), and one sqlite file with every paid request and reply (`ReplyStore`).
+A reply is kept as paid if it could be used; only then it is not asked for again. All others are
+kept as evidence, with the reason and their cost, under numbers below 0.
 """
 
 from __future__ import annotations
@@ -10,186 +10,51 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from halo_core.errors import HaloError, PathError
 from halo_core.hashing import short_hash
-from halo_judge.judges.endpoint.budget import CapReached
-from halo_judge.judges.endpoint.pace import Outage, Pace, Unreachable
 from halo_judge.judges.endpoint.reply_file import FILE, count_replies, insert, open_replies
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-Request = Mapping[str, Any]
-
-
-@contextmanager
-def open_traffic(
-    folder: Path, pace: Pace, name: str, warn: Callable[[str], None]
-) -> Iterator[Traffic]:
-    """Opens the traffic. On exit, it waits for requests in progress and keeps their replies.
-
-    Args:
-        folder: The folder of the replies.
-        pace: The limit on concurrent requests.
-        name: Name of the threads.
-        warn: Function that shows a warning, for example of damaged replies.
-
-    Raises:
-        PathError: When replies cannot be saved there.
-    """
-    store = ReplyStore(folder, warn)
-    threads = ThreadPoolExecutor(pace.most, thread_name_prefix=name)
-    try:
-        yield Traffic(pace, store, threads)
-    finally:
-        pace.hold()
-        threads.shutdown(wait=True, cancel_futures=True)
-        store.close()
-
-
-@dataclass(frozen=True)
-class NoRequest(Generic[Result]):
-    """The result of an item that needs no request, for example of two equal texts."""
-
-    result: Result
-
-
-@dataclass(frozen=True)
-class _Task(Generic[Item, Result]):
-    """A request in progress, and the items that wait for it."""
-
-    items: list[Item]
-    future: Future[Result]
-
-
-class Traffic:
-    """The threads and the store that `open_traffic` opens.
-
-    Attributes:
-        store: The replies.
-    """
-
-    def __init__(self, pace: Pace, store: ReplyStore, threads: ThreadPoolExecutor) -> None:
-        self.store = store
-        self._pace = pace
-        self._threads = threads
-        self._outage = Outage(pace.most)
-
-    @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Waits until one more request may be sent, and records its success or failure.
-
-        Raises:
-            Unreachable: When the endpoint is down.
-        """
-        with self._pace.slot():
-            self._outage.check()
-            try:
-                yield
-            except Unreachable as error:
-                if not self._pace.held:
-                    self._outage.note(str(error))
-                raise
-            self._outage.over()
-        self._pace.speed_up()
-
-    def answer_all(
-        self,
-        items: Iterable[Item],
-        prepare: Callable[[Item], Request | NoRequest[Result]],
-        work: Callable[[str, Request], Result],
-    ) -> Generator[tuple[Item, Result], None, None]:
-        """Yields each item with the result of its request, as replies arrive.
-
-        Memory use does not grow with the number of items.
-
-        Args:
-            items: The items to ask.
-            prepare: Function that returns the request of an item, or its result without a request.
-            work: Function that returns the result of a request and its key. It runs in a thread.
-
-        Raises:
-            CapReached: When `work` raises it. Requests in progress are first completed and yielded.
-        """
-        rest = iter(items)
-        done: SimpleQueue[str] = SimpleQueue()
-        under_way: dict[str, _Task[Item, Result]] = {}
-        capped: CapReached | None = None
-        try:
-            while True:
-                # Twice the limit, so that a thread that has finished finds its next request.
-                while len(under_way) < 2 * self._pace.most and capped is None:
-                    try:
-                        item = next(rest)
-                    except StopIteration:
-                        break
-                    request = prepare(item)
-                    if isinstance(request, NoRequest):
-                        yield item, request.result
-                    else:
-                        self._start(item, request, work, under_way, done)
-                if not under_way:
-                    break
-                task = under_way.pop(done.get())
-                try:
-                    result = task.future.result()
-                except CapReached as reached:
-                    capped = reached
-                    continue
-                for item in task.items:
-                    yield item, result
-        finally:
-            self._wait_for([task.future for task in under_way.values()])
-        if capped is not None:
-            raise capped
-
-    def _start(
-        self,
-        item: Item,
-        request: Request,
-        work: Callable[[str, Request], Result],
-        under_way: dict[str, _Task[Item, Result]],
-        done: SimpleQueue[str],
-    ) -> None:
-        """Gives a request to the threads, unless the same request is in progress."""
-        key = request_key(request)
-        if key in under_way:
-            under_way[key].items.append(item)
-            return
-        future = self._threads.submit(work, key, request)
-        under_way[key] = _Task([item], future)
-        # Only the key is used: a callback with the task would keep both until garbage collection.
-        future.add_done_callback(lambda _: done.put(key))
-
-    def _wait_for(self, futures: Sequence[Future[Any]]) -> None:
-        """Waits for requests in progress, so that their replies are kept, and sends no others.
-
-        Later requests find these replies in the store and do not pay for them again.
-        """
-        if not futures:
-            return
-        self._pace.hold()
-        for future in futures:
-            future.cancel()
-        for future in futures:
-            if not future.cancelled():
-                future.exception()  # Waits. Nobody needs the error any more.
-        self._pace.go_on()
 
 
 @dataclass(frozen=True)
 class StoredReply:
-    """A paid reply, and its cost in dollars; None if the cost is not known."""
+    """A reply to a request.
 
+    Attributes:
+        request: The request.
+        reply: The reply; empty if what came holds none.
+        cost: Its cost in dollars; None if that is not known.
+        unusable: The reason why it cannot be used; empty for a reply that can.
+        body: The body that came, if it holds no reply.
+        step: 0 for a reply to a first request, 1 if it was asked once more.
+        last: Whether the conversation ends with it, so that the next one begins anew.
+        calls: Number of paid requests: 0 if the endpoint charged nothing for it.
+    """
+
+    request: Mapping[str, Any]
     reply: Mapping[str, Any]
     cost: float | None
+    unusable: str = ""
+    body: Any = None
+    step: int = 0
+    last: bool = False
+    calls: int = 1
+
+    def columns(self) -> tuple[str, str, float | None]:
+        """Returns the columns `request`, `reply` and `cost` of the file."""
+        kept: Mapping[str, Any] = self.reply
+        if self.unusable:
+            kept = {name: getattr(self, name) for name in _EVIDENCE}
+        cost = None if self.cost is None else float(self.cost)
+        return json.dumps(self.request), json.dumps(kept), cost
+
+
+_EVIDENCE = ("unusable", "reply", "body", "step", "last", "calls")
 
 
 def request_key(request: Mapping[str, Any]) -> str:
@@ -243,21 +108,37 @@ class ReplyStore:
                 count_replies(self._db, self._folder)
             self._db.close()
 
-    def get(self, key: str, attempt: int) -> StoredReply | None:
-        """Returns the reply to a request, or None if there is none."""
-        query = "SELECT reply, cost FROM replies WHERE key = ? AND attempt = ?"
+    def replies_to(self, key: str) -> list[StoredReply]:
+        """Returns all replies to a request and those that followed from it, the oldest first."""
+        query = "SELECT attempt, request, reply, cost FROM replies WHERE key = ? ORDER BY time"
         with self._current() as db:
-            row = db.execute(query, (key, attempt)).fetchone()
-        return None if row is None else StoredReply(json.loads(row[0]), row[1])
+            rows = db.execute(query, (key,)).fetchall()
+        return [_stored(*row) for row in rows]
 
-    def put(
-        self, key: str, attempt: int, request: Mapping[str, Any], stored: StoredReply, account: str
-    ) -> None:
-        """Keeps a reply; when this returns, it outlives the process and a power cut."""
-        cost = None if stored.cost is None else float(stored.cost)
-        texts = json.dumps(request), json.dumps(stored.reply)
+    def keep(self, key: str, stored: StoredReply, account: str) -> None:
+        """Keeps a reply; when this returns, it outlives the process and a power cut.
+
+        Args:
+            key: The key of the request that began it.
+            stored: The reply, as paid if it can be used, otherwise as evidence.
+            account: The payer.
+        """
+        number = (
+            "SELECT COALESCE(MIN(attempt), 0) - 1 FROM replies WHERE key = ? AND attempt < 0"
+            if stored.unusable
+            else "SELECT COALESCE(MAX(attempt), -1) + 1 FROM replies WHERE key = ? AND attempt >= 0"
+        )
+        columns = stored.columns()
+        with self._current() as db, db:
+            db.execute("BEGIN IMMEDIATE")  # Another process takes no number in between.
+            attempt = db.execute(number, (key,)).fetchone()[0]
+            insert(db, (key, attempt, *columns, account, time.time()))
+
+    def has_reply(self, fits: Callable[[Mapping[str, Any]], bool]) -> bool:
+        """Returns whether a request that fits has a reply that is kept as paid."""
+        query = "SELECT request FROM replies WHERE attempt >= 0"
         with self._current() as db:
-            insert(db, (key, attempt, *texts, cost, account, time.time()))
+            return any(fits(json.loads(text)) for (text,) in db.execute(query))
 
     def spent(self, account: str) -> float:
         """Returns the dollars paid by an account in all runs."""
@@ -267,8 +148,13 @@ class ReplyStore:
         return total
 
 
-def stored_keys(folder: Path) -> set[str]:
-    """Returns the keys of all requests that have a reply. Writes nothing.
+def stored_keys(folder: Path, is_usable: Callable[[Mapping[str, Any]], bool]) -> set[str]:
+    """Returns the keys of all requests that have a usable reply. Writes nothing.
+
+    Args:
+        folder: The folder of the replies.
+        is_usable: Returns whether a reply that is kept as paid can be used. Earlier versions also
+            kept others as paid.
 
     Raises:
         PathError: When the file cannot be read.
@@ -279,7 +165,16 @@ def stored_keys(folder: Path) -> set[str]:
     with _usable(path):
         db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
         with closing(db):
-            return {key for (key,) in db.execute("SELECT key FROM replies WHERE attempt = 0")}
+            rows = db.execute("SELECT key, reply FROM replies WHERE attempt >= 0")
+            return {key for key, reply in rows if is_usable(json.loads(reply))}
+
+
+def _stored(attempt: int, request: str, reply: str, cost: float | None) -> StoredReply:
+    asked, kept = json.loads(request), json.loads(reply)
+    if attempt >= 0:
+        # An earlier version numbered replies by their step, and also kept unusable ones here.
+        return StoredReply(asked, kept, cost, step=attempt, last=attempt > 0)
+    return StoredReply(asked, cost=cost, **{name: kept[name] for name in _EVIDENCE})
 
 
 def _file_number(path: Path) -> int | None:

@@ -39,7 +39,7 @@ _BUSY_S = 60.0
 _TABLE = """
 CREATE TABLE replies (
     key TEXT NOT NULL,        -- of the request that began it, see request_key
-    attempt INTEGER NOT NULL, -- 0, and 1 when it was asked once more
+    attempt INTEGER NOT NULL, -- a number from 0 on; below 0 for a reply that cannot be used
     request TEXT NOT NULL,    -- JSON
     reply TEXT NOT NULL,      -- JSON
     cost REAL,                -- dollars, NULL when the price is not known

@@ -6,13 +6,26 @@ It retries after connection errors, time-outs, 408, 409, 425, 429 and 5xx, and o
 
 from __future__ import annotations
 
-import json
 import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from halo_core.errors import UserError
 from halo_core.redact import redact
-from halo_judge.judges.endpoint.pace import Pace, Rejected, Unreachable
+from halo_judge.judges.endpoint.failures import (
+    NEVER,
+    NOT_ALLOWED,
+    PASSING,
+    Broken,
+    Rejected,
+    Unreachable,
+    moved_to,
+)
+from halo_judge.judges.endpoint.json_body import read_json
+from halo_judge.judges.endpoint.pace import Pace
+from halo_judge.judges.endpoint.proxies import check_socks, through
 from halo_judge.judges.endpoint.secret import Secret
 
 if TYPE_CHECKING:
@@ -21,14 +34,24 @@ if TYPE_CHECKING:
 JUDGE = "the judge http"
 MESSAGE_LENGTH = 300
 """Maximum number of characters of a reply in a message."""
+BODY_LENGTH = 10_000
+"""Maximum number of characters that are kept of a body that is not JSON."""
 LONGEST_WAIT_S = 120.0
-_AGAIN = (408, 409, 425, 429)
-_FATAL = {
-    401: "the endpoint does not take the key: check the variable that api_key_env names",
-    403: "the key may not be used for this: check url and api_key_env",
-    404: "nothing is at this address: check url",
-    405: "nothing takes POST at this address: check url",
-}
+PART_BYTES = 65_536
+"""Number of bytes to read at once."""
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """A complete response."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        return self.content.decode("utf-8", "replace")
 
 
 class HttpClient:
@@ -39,12 +62,16 @@ class HttpClient:
         key: The key; None for no key.
         key_header: The header of the key.
         key_prefix: The text before the key in its header.
-        timeout_s: Maximum seconds for one request.
+        timeout_s: Maximum seconds for one request, from its first byte to the last of its reply.
         retries: Number of times that a failed request is sent again.
         pace: The pace of requests, which every 429 slows down. While it is held, nothing is sent.
 
+    Attributes:
+        retries: Number of times that a failed request is sent again.
+
     Raises:
-        UserError: When the package `requests` is missing.
+        UserError: When the package `requests` is missing, or a proxy of the environment cannot be
+            used.
     """
 
     def __init__(
@@ -72,8 +99,9 @@ class HttpClient:
         self._key_header = key_header
         self._key_prefix = key_prefix
         self._timeout_s = timeout_s
-        self._retries = retries
+        self.retries = retries
         self._pace = pace
+        check_socks(url, "socks", "requests[socks]", JUDGE)
         self._client = requests.Session()
         for scheme in ("http://", "https://"):
             self._client.mount(scheme, HTTPAdapter(pool_maxsize=pace.most))
@@ -87,40 +115,53 @@ class HttpClient:
 
         Raises:
             Unreachable: When no reply came after all retries.
+            Broken: When a reply came that is not JSON.
             Rejected: When the endpoint rejects this request.
             UserError: When it would reject every request: a wrong key or address.
         """
-        for attempt in range(self._retries + 1):
+        for attempt in range(self.retries + 1):
             if self._pace.held:
                 raise Unreachable("stopped")
             round_ = self._pace.round
             wait = min(LONGEST_WAIT_S, 0.5 * 2**attempt) * random.uniform(0.5, 1.0)
             try:
-                response = self._send(body)
+                answer = self._send(body)
             except self._requests.RequestException as error:
-                failure = self._words(error)
+                failure = self._no_reply(error)
             else:
-                if response.status_code == 429:
+                if answer.status == 429:
                     self._pace.slow_down(round_)
-                if response.ok and not response.is_redirect:
-                    return self._parsed(response)
-                failure = self._failure(response)
-                wait = self._asked_to_wait(response, wait)
-            if attempt < self._retries:
+                if 200 <= answer.status < 300:
+                    return self._parsed(answer)
+                failure = self._failure(answer)
+                wait = self._asked_to_wait(answer, wait)
+            if attempt < self.retries:
                 self._pause(wait)
         raise Unreachable(failure)
 
     def _pause(self, seconds: float) -> None:
         self._pace.rest(seconds)
 
-    def _send(self, body: Any) -> requests.Response:
-        return self._client.post(
+    def _send(self, body: Any) -> _Answer:
+        deadline = monotonic() + self._timeout_s
+        response = self._client.post(
             self._url,
             json=body,
             timeout=self._timeout_s,
             allow_redirects=False,  # The key must not go to another address.
             auth=self._authorise,  # Always set, so that ~/.netrc is not read.
+            stream=True,
         )
+        # The time limit applies to each read, so a body that comes byte by byte never reaches it.
+        content = bytearray()
+        with response:
+            for part in response.iter_content(PART_BYTES):
+                content += part
+                if monotonic() > deadline:
+                    raise self._requests.ReadTimeout(
+                        f"the reply was not complete after {self._timeout_s:g} s (timeout_s)"
+                    )
+        return _Answer(response.status_code, response.headers, bytes(content))
 
     def _authorise(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if self._key is not None:
@@ -128,39 +169,58 @@ class HttpClient:
             request.headers[self._key_header] = value
         return request
 
-    def _parsed(self, response: requests.Response) -> Any:
+    def _parsed(self, answer: _Answer) -> Any:
         try:
-            reply = json.loads(response.content)
+            reply = read_json(answer.content)
             return reply if self._key is None else self._key.hide_in(reply)
         except (ValueError, RecursionError):
-            raise Rejected(f"expected JSON, got {self._hidden(response.text)!r}") from None
+            text = answer.text if self._key is None else self._key.hide(answer.text)
+            reason = f"expected JSON, got {self._hidden(answer.text)!r}"
+            raise Broken(reason, text[:BODY_LENGTH]) from None
 
-    def _failure(self, response: requests.Response) -> str:
+    def _failure(self, answer: _Answer) -> str:
         """Returns the description of a temporary failure.
 
         Raises:
             Rejected: When the same request would fail again.
             UserError: When every request would fail.
         """
-        code = response.status_code
-        words = f"HTTP {code}: {self._hidden(response.text)}"
-        if response.is_redirect:
-            raise UserError(
-                f"HTTP {code}: moved to {self._hidden(response.headers['location'])}; give that "
-                "address as url",
-                location=JUDGE,
-            )
-        if code in _FATAL:
-            raise UserError(f"{words}; {_FATAL[code]}", location=JUDGE)
-        if code in _AGAIN or code >= 500:
-            return words
+        code = answer.status
+        words = f"HTTP {code}: {self._hidden(answer.text)}"
+        if 300 <= code < 400:
+            where = moved_to(self._hidden(answer.headers.get("location", "")), "url")
+            raise UserError(f"HTTP {code}: {where}", location=JUDGE)
+        if code in NEVER:
+            proxy = through(self._url) if code == 407 else ""
+            raise UserError(f"{words}; {NEVER[code].format(address='url')}{proxy}", location=JUDGE)
+        if code in PASSING or code >= 500:
+            return f"{words}{through(self._url)}"
+        if code == 403:
+            raise Rejected(f"{words}; {NOT_ALLOWED.format(address='url')}")
         raise Rejected(words)
 
-    def _asked_to_wait(self, response: requests.Response, otherwise: float) -> float:
+    def _no_reply(self, error: requests.RequestException) -> str:
+        """Returns why no reply came.
+
+        Raises:
+            UserError: When none would ever come.
+        """
+        words = f"{self._words(error)}{through(self._url)}"
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            advice = "name the file of its certificate authority in REQUESTS_CA_BUNDLE"
+            raise UserError(f"{words}; {advice}", location=JUDGE)
+        if "407" in words and through(self._url):
+            raise UserError(f"{words}; {NEVER[407]}", location=JUDGE)
+        wrong = self._requests.exceptions
+        if isinstance(error, wrong.InvalidURL | wrong.InvalidSchema):
+            raise UserError(f"{words}; check url and the proxy", location=JUDGE)
+        return words
+
+    def _asked_to_wait(self, answer: _Answer, otherwise: float) -> float:
         from urllib3.exceptions import InvalidHeader
         from urllib3.util import Retry
 
-        header = response.headers.get("Retry-After")
+        header = answer.headers.get("Retry-After")
         try:
             asked = otherwise if header is None else Retry().parse_retry_after(header)
         except InvalidHeader:

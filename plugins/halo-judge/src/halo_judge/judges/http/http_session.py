@@ -1,24 +1,29 @@
-"""The session of the judge `http`: reads kept replies, and asks for the others concurrently."""
+"""The session of the judge `http`: reads kept replies, and asks for the others concurrently.
+
+A reply with a number is kept and not asked for again. Any other is kept as evidence, and the
+request is sent again, once after a pause and by the next run.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from math import isfinite
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from halo_core.scoring_judge import Answer, Score
-from halo_judge.judges.endpoint.pace import Pace, Rejected, Unreachable
-from halo_judge.judges.endpoint.replies import StoredReply, Traffic, open_traffic
+from halo_judge.judges.endpoint.failures import Broken, Rejected, Unreachable
+from halo_judge.judges.endpoint.pace import Pace
+from halo_judge.judges.endpoint.replies import StoredReply
 from halo_judge.judges.endpoint.secret import read_key
-from halo_judge.judges.http.http_client import JUDGE, MESSAGE_LENGTH, HttpClient
+from halo_judge.judges.endpoint.traffic import Traffic, open_traffic
+from halo_judge.judges.http.http_client import JUDGE, HttpClient
+from halo_judge.judges.http.number_path import NumberOrReason, number_at
 from halo_judge.judges.prompt_text import answer_text, prompt_text
 
 _PLACE = re.compile(r"\{(prompt|completion)\}")
-ScoreOrReason = tuple[float | None, str]
-"""A score, or None and the reason why there is none."""
 
 
 @contextmanager
@@ -66,7 +71,16 @@ def open_session(
         retries=retries,
         pace=pace,
     )
-    with closing(client), open_traffic(folder, pace, "http-judge", warn) as traffic:
+    traffic_opening = open_traffic(
+        folder,
+        pace,
+        "http-judge",
+        warn,
+        fits=lambda request: request["url"] == url,
+        advice=lambda words: "; check url, body and score",
+        judge=JUDGE,
+    )
+    with closing(client), traffic_opening as traffic:
         yield HttpSession(url, body, score, client, traffic)
 
 
@@ -96,22 +110,42 @@ class HttpSession:
     def _request(self, answer: Answer) -> dict[str, Any]:
         return {"url": self._url, "body": fill_places(self._body, answer)}
 
-    def _read(self, key: str, request: Mapping[str, Any]) -> ScoreOrReason:
+    def _read(self, key: str, request: Mapping[str, Any]) -> NumberOrReason:
         """Returns the result of a request. Runs in a thread."""
-        stored = self._traffic.store.get(key, 0)
+        for stored in self._traffic.store.replies_to(key):
+            # Earlier versions also kept replies without a number as if they were usable.
+            if not stored.unusable and (kept := self._number(stored.reply["reply"]))[0] is not None:
+                return kept
+        send = partial(self._ask, key, request)
         try:
-            reply = stored.reply["reply"] if stored else self._ask(key, request)
+            # Other failures are retried by the client, which obeys Retry-After.
+            return self._traffic.reply_to(send, retries=self._client.retries)
+        except NoNumber as error:
+            return None, str(error)
         except (Unreachable, Rejected) as error:
             return None, f"not answered: {error}"
+
+    def _number(self, reply: Any) -> NumberOrReason:
         return number_at(reply, self._score)
 
-    def _ask(self, key: str, request: Mapping[str, Any]) -> Any:
-        with self._traffic.slot():
+    def _ask(self, key: str, request: Mapping[str, Any]) -> NumberOrReason:
+        try:
             reply = self._client.ask(request["body"])
-            self._traffic.store.put(
-                key, 0, request, StoredReply({"reply": reply}, None), account=""
-            )
-        return reply
+            number, reason = self._number(reply)
+            if number is None:
+                passing = isinstance(reply, Mapping) and bool(reply.get("error"))
+                last = Unreachable if passing else NoNumber
+                raise Broken(reason, reply, passing=passing, last=last)
+        except Broken as broken:
+            stored = StoredReply(request, {}, None, str(broken), broken.body, last=True, calls=0)
+            self._traffic.store.keep(key, stored, account="")
+            raise
+        self._traffic.store.keep(key, StoredReply(request, {"reply": reply}, None), account="")
+        return number, ""
+
+
+class NoNumber(Rejected):
+    """Raised for a reply that has no number at the path."""
 
 
 def fill_places(body: Any, answer: Answer) -> Any:
@@ -140,23 +174,3 @@ def fill_places(body: Any, answer: Answer) -> Any:
     }
     # Done in one pass, so that a text with "{completion}" stays unchanged.
     return _PLACE.sub(lambda place: parts[place.group(1)], body)
-
-
-def number_at(reply: Any, path: str) -> ScoreOrReason:
-    """Returns the number at a path of a reply, or None and the reason why there is none.
-
-    >>> number_at({"labels": [{"score": 0.25}]}, "labels.0.score")
-    (0.25, '')
-    """
-    value = reply
-    for part in path.split("."):
-        if isinstance(value, Mapping) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
-            value = value[int(part)]
-        else:
-            return None, f"the reply has no {path!r}: {repr(reply)[:MESSAGE_LENGTH]}"
-    if isinstance(value, int | float) and isfinite(value):
-        return float(value), ""
-    came = repr(value)[:MESSAGE_LENGTH]
-    return None, f"{path!r} of the reply is {came}; expected a finite number"
