@@ -33,7 +33,7 @@ def test_the_drill_keeps_the_rules_of_a_stage(tmp_path: Path) -> None:
     )
 
 
-def test_it_says_how_often_it_changes_the_weights_and_what_it_cannot_compute() -> None:
+def test_it_forecasts_its_updates_and_reports_needs_that_it_cannot_compute() -> None:
     known = Known(weights=7, learned=12, cache=Path("cache"))
     forecast = Drill(corpus="train", objective=KTO()).forecast(known)
     assert (forecast.weights, forecast.size) == (7, {"updates": "12"})

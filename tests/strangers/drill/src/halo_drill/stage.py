@@ -1,4 +1,4 @@
-"""The stage `drill`: what it is asked to do. How it does it is in `work`."""
+"""The options of the stage `drill`. The module `work` does the work."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ PROVIDED = ("policy_logps", "reference_logps", "reference_point")
 
 
 class Drill(Stage):
-    """Trains a model with a loss, one completion after the other; the reference point is 0."""
+    """Trains a model with a loss, one completion at a time, with 0 as the reference point."""
 
     produces: ClassVar = "model"
 
     pupil: Annotated[StartRef | None, Default("previous")] = Field(
-        default=None, description="The model to start from; the preceding one when left out."
+        default=None, description="Model to start from. Default: the nearest earlier model."
     )
     elder: Annotated[ModelRef | None, Default("pupil")] = Field(
-        default=None, description="What the pupil is compared with; itself when left out."
+        default=None, description="Model that the pupil is compared with. Default: the pupil."
     )
-    corpus: LearnRef = Field(description="The completions to learn from.")
-    exam: TestRef | None = Field(default=None, description="Completions to measure the loss on.")
-    objective: Loss = Field(description="What a completion costs the pupil; on binary feedback.")
-    rate: float = Field(default=0.01, gt=0, description="The learning rate.")
+    corpus: LearnRef = Field(description="Completions to train on.")
+    exam: TestRef | None = Field(default=None, description="Completions to evaluate the loss on.")
+    objective: Loss = Field(description="Loss of a completion, for binary feedback.")
+    rate: float = Field(default=0.01, gt=0, description="Learning rate.")
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
-        """Yields what the loss needs and the stage cannot compute."""
+        """Yields a mistake for each need of the loss that the stage cannot compute."""
         for need in sorted({*self.objective.needed()} - {*PROVIDED}):
             yield "objective", f"needs {need!r}, which drill cannot compute"
 
     def forecast(self, known: Known) -> Forecast:
-        """Returns the weights, which stay as many, and how often they are changed."""
+        """Returns the number of weights, which does not change, and the number of updates."""
         updates = "unknown" if known.learned is None else str(known.learned)
         return Forecast(weights=known.weights, size={"updates": updates})
 
     def run(self, context: StageContext) -> StageResult:
-        """Trains from the beginning, however often it was begun, and writes the model."""
+        """Trains from the beginning, even after a stop, and writes the model."""
         from halo_drill.work import drill
 
         return drill(self, context)

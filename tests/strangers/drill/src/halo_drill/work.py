@@ -1,4 +1,4 @@
-"""Trains a model one completion after the other, with plain gradient descent."""
+"""Trains a model with plain gradient descent, one completion at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from halo_drill.stage import Drill
 
 
 def drill(stage: Drill, context: StageContext) -> StageResult:
-    """Returns what came of it; the model is in ``model/``."""
+    """Returns the result. The model is in ``model/``."""
     pupil, elder = (
         AutoModelForCausalLM.from_pretrained(context.models[option].path, dtype=torch.float32)
         for option in ("pupil", "elder")
@@ -21,7 +21,7 @@ def drill(stage: Drill, context: StageContext) -> StageResult:
     descent = torch.optim.SGD(pupil.parameters(), lr=stage.rate)
     for step, row in enumerate(context.data["corpus"], start=1):
         if context.stop.is_set():
-            context.stop.raise_interrupted("nothing is kept; it begins again")
+            context.stop.raise_interrupted("nothing is kept; the stage will begin again")
         loss = stage.objective(batch_of(row, pupil, elder, tokenizer)).losses.mean()
         descent.zero_grad()
         loss.backward()
@@ -35,7 +35,7 @@ def drill(stage: Drill, context: StageContext) -> StageResult:
 
 
 def batch_of(row: dict[str, Any], pupil: Any, elder: Any, tokenizer: Any) -> LossBatch:
-    """Returns one completion as a loss sees it."""
+    """Returns a batch with one completion, as the input of a loss."""
     turns = [*row["prompt"], {"role": "assistant", "content": row["completion"]}]
     ids = tokenizer.apply_chat_template(turns, tokenize=True, return_dict=False)
     prompt = tokenizer.apply_chat_template(

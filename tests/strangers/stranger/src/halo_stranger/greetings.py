@@ -11,12 +11,12 @@ from halo_core import DataError, DataInfo, DataSource, Loaded
 
 
 class Greetings(DataSource):
-    """Pairs that prefer a polite answer; generated, so they need no file."""
+    """Generated pairs that prefer a polite answer."""
 
-    count: int = Field(default=8, ge=1, description="Pairs of each split.")
+    count: int = Field(default=8, ge=1, description="Number of pairs in each split.")
 
     def inspect(self) -> DataInfo:
-        """Returns kind, splits and digest."""
+        """Returns the kind, the splits and the digest."""
         return DataInfo("paired", ("train", "test"), f"greetings 1, {self.count} pairs")
 
     def load(self, split: str) -> Loaded:

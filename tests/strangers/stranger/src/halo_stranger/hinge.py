@@ -1,4 +1,4 @@
-"""A hinge on the margin between the chosen and the rejected completion."""
+"""A hinge loss on the margin between the chosen and the rejected completion."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from halo_core import Loss, LossBatch, LossOutput
 
 
 class Hinge(Loss):
-    """Asks that the chosen completion be ahead of the rejected one by a margin.
+    """A hinge loss, which is 0 if the chosen completion is ahead of the rejected one by a margin.
 
     ``max(0, 1 - beta * (chosen logratio - rejected logratio))``, with log-ratios in nats.
     """

@@ -1,4 +1,4 @@
-"""Registers the components; imports nothing heavy."""
+"""Registers the components. It imports nothing heavy."""
 
 from __future__ import annotations
 

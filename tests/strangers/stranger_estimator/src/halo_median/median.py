@@ -1,4 +1,4 @@
-"""A reference point that a few extreme completions do not move."""
+"""A reference point that does not depend on a few extreme completions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from halo_core import Estimate, Observed, RefPointEstimator
 
 
 class Median(RefPointEstimator):
-    """The median log-ratio of the batch's own completions, or 0 where that is negative."""
+    """The median log-ratio of the batch's own completions, or 0 if the median is negative."""
 
     observes = "own"
 

@@ -1,4 +1,4 @@
-"""A floor under a loss: an example that is below it is unlearned until it is back."""
+"""A minimum for a loss: an example below it is unlearned until its loss reaches the minimum."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Flooding(LossWrapper):
         "Ishida et al. (2020), Do We Need Zero Training Loss After Achieving Zero Training Error?"
     )
 
-    level: float = Field(gt=0, description="Least loss of an example, in the loss's own unit.")
+    level: float = Field(gt=0, description="Minimum loss of an example, in the unit of the loss.")
 
     def change_output(self, batch: LossBatch, output: LossOutput) -> LossOutput:
-        """Returns the output with losses that are nowhere below the level."""
+        """Returns the output with losses that are at least the level."""
         return replace(output, losses=(output.losses - self.level).abs() + self.level)
