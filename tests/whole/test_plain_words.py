@@ -25,6 +25,7 @@ DONE = (
     "README.md",
     "CONTRIBUTING.md",
     "benchmarks/",
+    "docs/",
     "examples/",
     "halo_core/",
     "libraries/halo-models/README.md",
@@ -35,6 +36,7 @@ DONE = (
     "plugins/halo-methods/src/",
     "plugins/halo-trainer/README.md",
     "plugins/halo-trainer/src/",
+    "registry/",
 )
 """Files and folders that are searched."""
 

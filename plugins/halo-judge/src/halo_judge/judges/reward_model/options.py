@@ -54,7 +54,7 @@ class RewardModel(ScoringJudge):
     )
     reads: Literal["conversation", "completion"] = Field(
         default="conversation",
-        description="What the model reads: the prompt with the completion, or only the completion, "
+        description="Input of the model: the prompt with the completion, or only the completion, "
         "for example for a detector that was trained on single texts.",
     )
     max_length: int | None = Field(
