@@ -139,7 +139,7 @@ class Interrupted(HaloError):
     """The run was asked to stop and saved its state.
 
     Args:
-        message: A text that says what was saved and how to go on.
+        message: A text that says what was saved and how to continue.
         signal_number: The signal, 2 (Ctrl-C) or 15 (SIGTERM).
     """
 

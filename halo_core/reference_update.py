@@ -31,7 +31,7 @@ class ReferenceUpdate(Component):
         """Returns the share of the policy that goes into the reference before a step.
 
         The share must depend only on the step and the options. The training asks for all steps
-        before the first one, and again when it goes on after a stop.
+        before the first one, and again when it continues after a stop.
 
         Args:
             step: The next optimiser step, counted from 1. Before step 1, the policy is the model

@@ -271,7 +271,8 @@ class Stage(Component):
         By default, the model that it makes has as many weights as the one that it starts from.
 
         Raises:
-            UserError: When the content of an input cannot be used. The plan shows this and goes on.
+            UserError: When the content of an input cannot be used. The plan shows this and does not
+                stop.
         """
         return Forecast(weights=known.weights)
 

@@ -58,7 +58,7 @@ class StopFlag:
         of a library that runs without Python, such as the tokenisation of one batch, ends first.
 
         Args:
-            kept: A text that says what was kept and how to go on.
+            kept: A text that says what was kept and how to continue.
 
         Raises:
             Interrupted: When a signal came before or while the block ran.

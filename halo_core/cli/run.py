@@ -128,7 +128,7 @@ def _run_spec(request: RunRequest, output: Output) -> None:
         with stopping(stop):
             runner.run(request.again)
     except KeyboardInterrupt:
-        stop.raise_interrupted("the same command goes on from what was saved before")
+        stop.raise_interrupted("run the same command again to continue from what was saved")
     finally:
         output.attach(**status.as_json())
     if output.json:

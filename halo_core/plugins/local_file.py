@@ -15,7 +15,7 @@ FILE_PREFIX = "file:"
 
 
 def local_registration(kind: str, name: str, folder: Path) -> Registration:
-    """Imports a file and returns the registration that a ``file:`` name stands for.
+    """Imports a file and returns the registration that a ``file:`` name means.
 
     Args:
         kind: The expected kind.

@@ -51,7 +51,7 @@ from halo_core.workspace.records import (
 )
 
 CLOSE_DEADLINE_S = 30.0
-GO_ON = "the same command goes on from there"
+GO_ON = "run the same command again to continue from there"
 NOTHING_LOST = f"nothing was lost; {GO_ON}"
 StageRows = dict[str, dict[str, list[Rows]]]
 """The rows of each stage, by its id and its option for data."""
@@ -251,7 +251,7 @@ class Runner:
     def _tell_left_out(self, name: str, rows: Rows) -> None:
         """Reports once which rows, columns and files of a source are left out."""
         if rows.damage:
-            self.warn(f"{name}: {rows.damage}; the rows of {rows.name} were read anew")
+            self.warn(f"{name}: {rows.damage}; the rows of {rows.name} were read again")
         if (name, rows.file) in self._told_rows:
             return
         self._told_rows.add((name, rows.file))
@@ -343,7 +343,7 @@ class Runner:
             folder = self.plan.workspace.relative(stage.folder)
             log.append("stage-started", stage=stage.id, use=use, folder=folder, resumed=resumed)
             self.say(
-                f"{stage.id}: {stage.spec.resolved.short_name}{' (going on)' if resumed else ''}"
+                f"{stage.id}: {stage.spec.resolved.short_name}{' (continuing)' if resumed else ''}"
             )
             done = self._call(stage)
             self._end_stage(log, stage, done, "computed")

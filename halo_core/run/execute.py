@@ -252,7 +252,7 @@ def _ended(exit_code: int) -> str:
     killed = "; it was killed, possibly because memory ran out" if exit_code in (137, -9) else ""
     return (
         f"a worker ended with exit code {exit_code}{killed}. "
-        "The same command goes on from the last checkpoint"
+        "Run the same command again to continue from the last checkpoint"
     )
 
 

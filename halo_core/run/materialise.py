@@ -111,7 +111,9 @@ def materialise(source: Source, workspace: Workspace) -> Rows:
 
 
 def _known(folder: Path) -> tuple[DataRecord | None, str]:
-    """Returns what is recorded of rows, and what is wrong with it or them; they are then read anew.
+    """Returns the record of rows, and what is wrong with the record or the rows, if anything.
+
+    Wrong rows are read again.
 
     Raises:
         VersionError: When a newer halo wrote it.

@@ -38,7 +38,7 @@ class StageStatus:
 
 @dataclass
 class RunStatus:
-    """The status of a run. It is updated while the run goes on, so that a failure can show it.
+    """The status of a run. It is updated during the run, so that a failure can show it.
 
     Attributes:
         name: Name of the run and of its folder.

@@ -18,7 +18,7 @@ from halo_core.workspace.records import CHECKPOINT, DATA, DONE, EVENTS, RUN, STA
 
 AGAIN = "the next run that uses it computes the stage again"
 READ_AGAIN = "the next run that uses it reads the rows again"
-BEFORE = "the next run of its stage sets it aside and goes on from the checkpoint before"
+BEFORE = "the next run of its stage sets it aside and continues from the checkpoint before"
 REPLACED = "what opens it next says what can be saved of it; put a copy back if you have one"
 TOKENISED_AGAIN = "the next run that uses it tokenises the rows again"
 

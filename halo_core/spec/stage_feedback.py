@@ -55,7 +55,7 @@ def _rows(folder: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def feedback_of(stage: str, feedback: Feedback) -> Resolved:
-    """Returns the data source that a stage's id stands for."""
+    """Returns the data source that a stage's id means."""
     import halo_core
 
     target = f"{__name__}:{StageFeedback.__name__}"

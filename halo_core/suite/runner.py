@@ -1,7 +1,7 @@
 """Runs the cells of a suite, one after another or in parallel. Each cell is an ordinary run.
 
 A failed cell does not stop the others. A stage that failed in one cell is not tried again for the
-cells that share it. Finished stages are taken from the store, so a repeated call goes on where an
+cells that share it. Finished stages are taken from the store, so a repeated call continues where an
 earlier one was stopped or killed.
 """
 
@@ -150,7 +150,7 @@ class SuiteRunner:
             done = sum(outcome.status in ("computed", "cached") for outcome in outcomes)
             raise Interrupted(
                 f"stopped; {done} of {len(outcomes)} cells are done, and started cells are kept. "
-                "The same command goes on",
+                "Run the same command again to continue",
                 signal_number=self._stop.signal_number,
             )
         failed = {o.id: o.exception() for o in outcomes if o.status == "failed"}

@@ -141,7 +141,7 @@ def _check_round_trip(component: Component) -> None:
 
 
 def _as_spec(component: Component) -> tuple[dict[str, Any], dict[str, Component]]:
-    """Returns JSON options, and the components in them by the keys that stand for them."""
+    """Returns JSON options, and the components in them by their keys."""
     held: dict[str, Component] = {}
 
     def keyed(value: Any, dumped: Any) -> Any:

@@ -152,7 +152,10 @@ class _Carrier(threading.Thread):
 
     def _failed(self, error: BaseException) -> None:
         if not self._pause_s:
-            self._warn(f"{self.feed.name}: {one_line(error)}; training goes on, trying again later")
+            self._warn(
+                f"{self.feed.name}: {one_line(error)}; training continues, and halo will try again "
+                "later"
+            )
         self._pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, 2 * self._pause_s))
 
     def _wait(self, closing: bool) -> None:

@@ -1,7 +1,7 @@
 """One tracker's progress through the events of a run.
 
 Events are read from the run's file and never kept in memory. The position after the last event that
-the tracker took is kept in `tracking.json`, so that a later process goes on there.
+the tracker took is kept in `tracking.json`, so that a later process continues there.
 """
 
 from __future__ import annotations

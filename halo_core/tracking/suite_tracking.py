@@ -104,7 +104,7 @@ class SuiteTracking:
         )
         self.told = {**self.told, **descriptions}
         for error in failures:
-            self._warn_once(name, f"{name}: {one_line(error)}; the suite goes on without it")
+            self._warn_once(name, f"{name}: {one_line(error)}; the suite continues without it")
         return not failures
 
     def _warn_once(self, name: str, message: str) -> None:

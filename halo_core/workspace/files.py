@@ -142,7 +142,7 @@ def _json(tree: Any, *, indent: int | None = None) -> str:
 
 
 def checked_line(tree: Mapping[str, Any]) -> str:
-    r"""Returns an object as a line whose last field is a check value of all that stands before.
+    r"""Returns an object as a line whose last field is a check value of everything before it.
 
     Raises:
         ValueError: When a number is not finite.

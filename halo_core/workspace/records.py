@@ -526,7 +526,7 @@ CHECKED = ObjectFile("checked.json", CheckedRecord, "Remove it; the files are re
 CHECKPOINT = ObjectFile(
     "state.json",
     CheckpointRecord,
-    "Start the run again: it goes on from the checkpoint before",
+    "Start the run again: it continues from the checkpoint before",
 )
 ERROR = ObjectFile("error.json", ErrorRecord, "Remove it")
 SUITE = ObjectFile("suite.json", SuiteRecord, "Remove it; halo run SUITE writes it again")

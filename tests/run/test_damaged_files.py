@@ -114,7 +114,7 @@ def test_damaged_rows_are_read_again_with_a_warning(
     assert call(arguments) == 0
     said = capsys.readouterr().err
     # A record that is gone is as if there were none.
-    told = "the rows of toy were read anew" in said
+    told = "the rows of toy were read again" in said
     assert told == (not (name == "data.json" and damage is gone))
     assert rows.read_bytes() == before
 
@@ -250,7 +250,7 @@ def test_verify_names_a_damaged_checkpoint(
     (damaged,) = found["damaged"]
     # A record that is no JSON is named with its line.
     assert re.sub(r":\d+$", "", damaged["path"]) == str(checkpoint / name)
-    assert "goes on from the checkpoint before" in damaged["next"]
+    assert "continues from the checkpoint before" in damaged["next"]
     shutil.rmtree(checkpoint.parent)
     assert call(arguments) == 0
     after = json.loads(capsys.readouterr().out)

@@ -280,7 +280,7 @@ def test_a_second_signal_stops_at_once_and_says_how_to_go_on(
     assert stopped.code == 143
     assert statuses(stopped.json) == ["interrupted", "pending", "pending"]
     assert stopped.json["error"]["message"] == (
-        "stopped; the same command goes on from what was saved before"
+        "stopped; run the same command again to continue from what was saved"
     )
     assert "SIGTERM: saving the state; a second one stops at once" in stopped.err
 
@@ -290,7 +290,7 @@ def test_a_killed_worker_is_reported_and_the_state_kept(halo: Halo, spec_file: P
     killed = halo("run", str(spec_file), *workers)
     assert killed.code == 1
     assert "a worker ended with exit code -9; it was killed, possibly because memory" in killed.err
-    assert "The same command goes on from the last checkpoint" in killed.err
+    assert "Run the same command again to continue from the last checkpoint" in killed.err
     assert "Traceback" not in killed.err
 
 

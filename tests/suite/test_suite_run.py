@@ -202,7 +202,8 @@ def test_an_interrupt_stops_the_whole_suite_and_the_same_command_goes_on(
     assert cell_statuses(stopped.json) == ["computed", "interrupted", *["pending"] * 4]
     assert stopped.json["error"]["type"] == "Interrupted"
     assert stopped.json["error"]["message"] == (
-        "stopped; 1 of 6 cells are done, and started cells are kept. The same command goes on"
+        "stopped; 1 of 6 cells are done, and started cells are kept. "
+        "Run the same command again to continue"
     )
     assert [cell["status"] for cell in suite_json(workspace)["cells"]][:3] == [
         "computed",

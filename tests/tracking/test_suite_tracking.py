@@ -1,4 +1,4 @@
-"""Trackers are told of a suite from outside; whatever they do, the suite goes on."""
+"""Trackers are told of a suite from outside; whatever they do, the suite continues."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_broken_tracker_leaves_the_others_alone_and_is_tried_again_at_the_end(
     assert first.startswith(f"bad: PluginError: {__file__}:")
     assert first.endswith(
         ": Teller.tell_suite() raised ConnectionError: no answer from http://***@host; "
-        "the suite goes on without it"
+        "the suite continues without it"
     )
     assert last == "bad: it does not know how the suite ended; run the same command to report again"
 

@@ -120,7 +120,7 @@ def test_a_tracker_that_fails_for_a_while_loses_nothing_and_warns_once(
     assert warning.startswith(f"r: PluginError: {__file__}:")
     assert warning.endswith(
         ": Recording.handle() raised ConnectionError: no answer from http://***@host second line; "
-        "training goes on, trying again later"
+        "training continues, and halo will try again later"
     )
 
 
@@ -135,8 +135,8 @@ def test_a_broken_tracker_leaves_the_others_alone(tmp_path: Path, log: EventLog)
         wait_until(lambda: good.steps == [1, 2, 3, 4])
         tracking.close(deadline_s=5)
     told = "\n".join(warnings)
-    assert "Recording.handle() raised RuntimeError: broken; training goes on" in told
-    assert "Recording.open() raised ValueError: cannot open; training goes on" in told
+    assert "Recording.handle() raised RuntimeError: broken; training continues" in told
+    assert "Recording.open() raised ValueError: cannot open; training continues" in told
     assert f"bad: not everything reached bad; halo sync {tmp_path} sends the rest" in told
     assert "good" not in told
 
@@ -196,7 +196,7 @@ def test_a_tracker_that_always_starts_over_is_reported_and_does_not_spin(
     with track(tmp_path, {"r": Recorder(insist)}, warnings):
         pass
     said = "Recording.handle() raised StartOver, although it was given the run's first events"
-    assert f": {said}; training goes on" in warnings[0]
+    assert f": {said}; training continues" in warnings[0]
 
 
 def test_a_damaged_line_is_passed_over(tmp_path: Path, log: EventLog) -> None:

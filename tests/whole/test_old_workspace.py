@@ -118,8 +118,11 @@ def test_a_command_that_reads_runs_says_what_it_said(
     workspace: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:
     no_tracker(workspace)
+    then = said_then(arguments[0], workspace)
     now = said_now(capsys, *arguments, "--workspace", "ws")
-    assert missing(said_then(arguments[0], workspace), now) == []
+    # The words of this sentence may change. Its numbers are in `tests`.
+    assert bool(now.get("conclusion")) == bool(then.pop("conclusion", ""))
+    assert missing(then, now) == []
 
 
 def test_a_plan_finds_the_stages_that_are_done(

@@ -50,7 +50,7 @@ def test_no_dialogue_of_hh_is_on_both_sides_of_a_hold_out(real_data: Path, tmp_p
     beginnings = {
         prompt_id(row["prompt"][:end]) for row in train for end in range(1, len(row["prompt"]) + 1)
     }
-    # Held out by whole prompts, 11 of 234 prompts went on from a training prompt, and 16 chosen
+    # Held out by whole prompts, 11 of 234 prompts continued a training prompt, and 16 chosen
     # answers stood in training prompts.
     assert len(test) == 234
     assert not any(
@@ -121,7 +121,7 @@ def test_a_group_that_is_no_name_is_an_error(write_rows: Write) -> None:
 
 def test_columns_may_map_a_group() -> None:
     assert Jsonl(path="x.jsonl", columns={"group": "thread"}).columns == {"group": "thread"}
-    with pytest.raises(ValidationError, match="'thread' is no standard column"):
+    with pytest.raises(ValidationError, match="'thread' is not a standard column"):
         Jsonl(path="x.jsonl", columns={"thread": "group"})
 
 

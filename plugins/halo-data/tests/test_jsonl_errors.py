@@ -87,7 +87,9 @@ def test_half_a_character_is_an_error_and_a_whole_one_is_not(tmp_path: Path) -> 
 
 
 def test_mapping_of_a_column_that_is_not_standard_is_refused() -> None:
-    with pytest.raises(ValidationError, match="'answr' is no standard column; expected chosen, "):
+    with pytest.raises(
+        ValidationError, match="'answr' is not a standard column; expected chosen, "
+    ):
         Jsonl(path="a.jsonl", columns={"answr": "b"})
 
 

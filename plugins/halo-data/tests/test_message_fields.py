@@ -255,7 +255,7 @@ def test_ids_of_pairs_and_groups_are_read(write_rows: Write) -> None:
     }
     assert one(write_rows([group])) == group
     short = message_of(write_rows([{**group, "finishes": ["stop"]}]))
-    assert "column 'finishes' is no list of one value per completion, null where" in short
+    assert "column 'finishes' is not a list with one value per completion" in short
 
 
 def test_digests_without_ids_are_words_of_another_meaning(write_rows: Write) -> None:

@@ -110,7 +110,7 @@ def test_other_form_of_the_data_is_named_in_the_error(write_rows: Write) -> None
 def test_completions_of_another_shape_are_an_error(write_rows: Write) -> None:
     given = {"instruction": "Sky?", "completions": ["Blue.", "Red."]}
     source = UltraFeedback(path=write_rows([given]), feedback="scored")
-    with pytest.raises(DataError, match=r"column 'completions' is no list of \{response: text"):
+    with pytest.raises(DataError, match=r"column 'completions' is not a list of \{response: text"):
         read(source)
 
 

@@ -56,7 +56,7 @@ def test_a_template_that_never_ends_is_left_within_seconds(
         "sample": Sample(prompts="d", template=ENDLESS, device="cpu"),
     }
     begun = time.monotonic()
-    with pytest.raises(Interrupted, match="the same command goes on") as interrupted:
+    with pytest.raises(Interrupted, match="run the same command again to continue") as interrupted:
         stages[kind].run(context)
     assert interrupted.value.exit_code == 143
     assert time.monotonic() - begun < 12

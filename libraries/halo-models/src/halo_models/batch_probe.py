@@ -30,7 +30,7 @@ _CONTROL = ("token_id", "token_index", "token_ids")
 def probe_ids(config: Any, lengths: Sequence[int], without: Sequence[int] = ()) -> list[list[int]]:
     """Returns random token ids of a model, one list per length. They are the same every time.
 
-    Tokens that the configuration names are left out. For example, a token that stands for an image
+    Tokens that the configuration names are left out. For example, a token that represents an image
     would need an image.
 
     Args:

@@ -287,7 +287,7 @@ def test_ctrl_c_keeps_what_was_paid_and_the_same_command_goes_on(halo, files, tm
         assert process.returncode == 130
         last = err.splitlines()[-1]
         assert last.startswith("stopped; ")
-        assert last.endswith(" of 20 verdicts are kept; the same command goes on")
+        assert last.endswith(" of 20 verdicts are kept; run the same command again to continue")
         before = sum(server.paid.values())
         assert before < 40
         server.delay_s = 0.0

@@ -327,7 +327,7 @@ def test_ctrl_c_keeps_what_was_said_and_the_same_command_goes_on(here, make_samp
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "scores are kept; the same command goes on" in said
+    assert "scores are kept; run the same command again to continue" in said
     assert not Path("labels.jsonl").exists()
     assert len(Path("asked.txt").read_text().splitlines()) < 60
     subprocess.run(command, env=os.environ, check=True, capture_output=True, timeout=60)

@@ -303,7 +303,7 @@ def test_a_stop_is_heeded_before_each_item_that_is_asked_again(run):
         stop.set(2)
         return [answered(items[0])]
 
-    with pytest.raises(Interrupted, match=r"\d of 20 (verdicts|scores) are kept; the same command"):
+    with pytest.raises(Interrupted, match=r"\d of 20 (verdicts|scores) are kept; run the same"):
         run(says, stop=stop)
     assert [len(call) for call in Calls.calls][1:] == [1]
 

@@ -323,7 +323,9 @@ def test_an_error_raised_on_purpose_stops_the_stage(judge_context, scripted, mix
 def test_a_resumed_stage_asks_only_for_what_it_lacks(judge_context, scripted, mixed):
     stop = StopFlag()
     judge = scripted(lambda c: (stop.set(2) if "q2" in str(c.prompt) else None) or by_text(c))
-    with pytest.raises(Interrupted, match="3 of 5 verdicts are kept; the same command goes on"):
+    with pytest.raises(
+        Interrupted, match="3 of 5 verdicts are kept; run the same command again to continue"
+    ):
         stage(judge).run(judge_context(mixed, stop=stop))
     judge.asked.clear()
     context = judge_context(mixed)

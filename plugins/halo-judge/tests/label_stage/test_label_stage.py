@@ -218,7 +218,9 @@ def test_a_stopped_stage_goes_on_and_asks_nothing_twice(label, scores):
                 yield score
 
     options = {"feedback": "binary", "threshold": 2.0}
-    with pytest.raises(Interrupted, match="1 of 3 scores are kept; the same command goes on"):
+    with pytest.raises(
+        Interrupted, match="1 of 3 scores are kept; run the same command again to continue"
+    ):
         label(Stops(values=judge.values), *"abc", stop=stop, **options)
     assert Scores.asked == ["a"]
     folder, _ = label(judge, *"abc", **options)

@@ -196,7 +196,7 @@ def test_a_store_out_of_reach_only_warns(
     tracking.close("done", deadline_s=20)
     first, last = warnings
     assert first.startswith("mlflow: ")
-    assert first.endswith("; the suite goes on without it")
+    assert first.endswith("; the suite continues without it")
     assert last.startswith("mlflow: it does not know how the suite ended; run the same command")
 
 

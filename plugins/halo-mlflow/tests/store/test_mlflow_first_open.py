@@ -137,8 +137,8 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError) as raised:
         connect(choose_store(None, tmp_path), timeout_s=5)
     assert str(raised.value) == (
-        f"{tmp_path}/mlflow.db: is no SQLite database (file is not a database); expected one that "
-        "MLflow created. Restore it, or move it away and send the runs again: halo sync RUN"
+        f"{tmp_path}/mlflow.db: is not a SQLite database (file is not a database); expected one "
+        "that MLflow created. Restore it, or move it away and send the runs again: halo sync RUN"
     )
 
 

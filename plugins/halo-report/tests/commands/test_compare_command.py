@@ -180,7 +180,7 @@ def test_the_conclusion_says_what_is_shown_and_what_is_not(suite, compare):
     _, found = compare("high", "low", "lower")
     assert [test["shown"] for test in found["tests"]] == [True, True, False]
     assert found["conclusion"].startswith("high beats low by 0.750, high beats lower by 0.800 (5 %")
-    assert "; low and lower are not told apart (" in found["conclusion"]
+    assert "; low and lower do not differ significantly (" in found["conclusion"]
 
 
 def test_a_baseline_is_in_every_test(suite, compare):
@@ -368,7 +368,7 @@ def test_a_run_without_verdicts_says_which_stages_it_has(two, suite, compare):
     assert found["error"]["location"] == "empty"
     assert found["error"]["message"] == (
         "this run has no verdicts, so there is nothing to compare; its stages: kto (computed). "
-        "Add a stage {use: judge} to its spec, or go on with the run"
+        "Add a stage {use: judge} to its spec, or continue the run"
     )
 
 

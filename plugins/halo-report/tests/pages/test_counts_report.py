@@ -170,9 +170,9 @@ def test_the_docs_say_how_many_comparisons_failed(reported):
     shares = [row["unparsed"] / row["n"] for row in rows]
     said = (
         f"{100 * sum(shares) / len(rows):.1f} % of the comparisons of the {len(rows)} models, "
-        f"{100 * min(shares):.1f} to {100 * max(shares):.1f} % per model"
+        f"and {100 * min(shares):.1f} to {100 * max(shares):.1f} % per model"
     )
-    assert said == "4.9 % of the comparisons of the 84 models, 1.8 to 8.2 % per model"
+    assert said == "4.9 % of the comparisons of the 84 models, and 1.8 to 8.2 % per model"
     for name in ("evidence/the-report.md", "explanation/statistics.md"):
         page = (ROOT / "docs" / name).read_text(encoding="utf-8")
         assert said in " ".join(page.split())
@@ -274,7 +274,7 @@ def test_claims_need_all_their_cells(tmp_path):
         ("model,method,wins,n\na,kto,0,0\n", ":2: 0 comparisons; expected at least 1"),
         (
             "model,method,wins,n\na,kto,1,2\na,kto,1,2\n",
-            ":3: archangel_kto_a stands here twice; keep one row",
+            ":3: archangel_kto_a is in the file twice; keep one row",
         ),
     ],
 )

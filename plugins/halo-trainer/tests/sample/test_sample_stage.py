@@ -167,7 +167,9 @@ def test_interrupted_stage_keeps_whole_batches_and_goes_on(
     stop = StopFlag()
     with monkeypatch.context() as patch:
         _stop_after(2, stop, patch)
-        with pytest.raises(Interrupted, match="8 of 11 samples are kept; the same command goes on"):
+        with pytest.raises(
+            Interrupted, match="8 of 11 samples are kept; run the same command again to continue"
+        ):
             build().run(context("killed", stop=stop))
     again = context("killed")
     partial = again.folder / "samples.partial.jsonl"

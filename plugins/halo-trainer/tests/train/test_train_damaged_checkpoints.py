@@ -172,7 +172,7 @@ def test_the_checkpoint_before_a_damaged_one_gives_the_same_bits(
     (told,) = (warning for warning in warnings if "damaged-step" in warning)
     assert told.startswith(f"{path}")
     assert told.endswith(
-        "Its checkpoint is set aside as damaged-step-00000004. The training goes on from the "
+        "Its checkpoint is set aside as damaged-step-00000004. The training continues from the "
         "checkpoint of step 2"
     )
     assert same(killed, whole)
@@ -231,7 +231,7 @@ def test_files_without_check_values_must_at_least_be_whole(
     damage(step(older, 4) / "optimizer.safetensors")
     warnings: list[str] = []
     run(older, warnings=warnings)
-    assert any("goes on from the checkpoint of step 2" in warning for warning in warnings)
+    assert any("continues from the checkpoint of step 2" in warning for warning in warnings)
     assert same(older, whole)
 
 
@@ -293,6 +293,6 @@ def test_a_best_checkpoint_that_is_damaged_at_the_export_is_named(
             run(tmp_path / "cut", **options)
     assert str(raised.value).endswith(
         "weights.safetensors: holds other bytes than were written; expected the file as it was "
-        "written. Start the run again: it goes on from the checkpoint before"
+        "written. Start the run again: it continues from the checkpoint before"
     )
     assert same(run(tmp_path / "cut", **options), run(tmp_path / "whole", **options))

@@ -1,4 +1,4 @@
-"""A training on a disk that fills: it stops before it writes, and goes on to the same bits."""
+"""A training on a disk that fills: it stops before it writes, and continues to the same bits."""
 
 from __future__ import annotations
 

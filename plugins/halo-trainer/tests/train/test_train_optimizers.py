@@ -145,7 +145,7 @@ def test_half_a_checkpoint_is_set_aside_and_remains_are_removed(checkpoints: Che
     scores = found(checkpoints, warnings)
     assert warnings == [
         f"{half / 'state.json'} is gone. Its checkpoint is set aside as damaged-step-00000009. "
-        "The training goes on from the checkpoint of step 1"
+        "The training continues from the checkpoint of step 1"
     ]
     assert checkpoints.restore(scores, trainable(module), optimizer).step == 1
     checkpoints.save(TrainState(step=2), trainable(module), optimizer)

@@ -92,8 +92,8 @@ def scored_answers(
         values = given.get(name)
         if values is not None and not (isinstance(values, list) and len(values) == len(said)):
             raise DataError(
-                f"column {name!r} is no list of one value per completion, null where nothing is "
-                f"known; there are {len(said)} completions",
+                f"column {name!r} is not a list with one value per completion (null if unknown); "
+                f"there are {len(said)} completions",
                 location=place,
             )
     beside = scored_completions({**given, column: [each.text for each in said]})

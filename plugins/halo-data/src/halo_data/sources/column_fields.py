@@ -16,7 +16,7 @@ def _known(columns: dict[str, str]) -> dict[str, str]:
     for name in columns:
         if name not in standard_names:
             raise ValueError(
-                f"{name!r} is no standard column; expected {', '.join(standard_names)}"
+                f"{name!r} is not a standard column; expected {', '.join(standard_names)}"
             )
     return columns
 

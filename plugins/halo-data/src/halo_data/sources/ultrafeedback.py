@@ -189,7 +189,7 @@ def _group(record: Record, score: str) -> Row | Dropped:
         isinstance(item, Mapping) and isinstance(item.get("response"), str) for item in completions
     ):
         raise DataError(
-            "column 'completions' is no list of {response: text, overall_score: number}",
+            "column 'completions' is not a list of {response: text, overall_score: number}",
             location=record.place,
         )
     if not prompt:

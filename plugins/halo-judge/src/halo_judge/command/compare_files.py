@@ -107,7 +107,9 @@ def judge_and_report(
         with stopping(stop):
             lines = judge_work(work, workspace, progress, stop)
     except KeyboardInterrupt:
-        stop.raise_interrupted(f"the same command goes on from what is kept in {folder}")
+        stop.raise_interrupted(
+            f"run the same command again to continue from what is kept in {folder}"
+        )
     failed = sum(line["result"] == "unscored" for line in lines)
     if failed:
         progress.warn(

@@ -160,7 +160,7 @@ def _run(
             result = stage.label(context, where="halo label", again="the same command")
             return result, _counts(folder), _write(folder, out)
     except KeyboardInterrupt:
-        stop.raise_interrupted("the same command goes on from what was saved before")
+        stop.raise_interrupted("run the same command again to continue from what was saved")
         raise
 
 

@@ -88,7 +88,7 @@ def opened_at_once(opening: AbstractContextManager[T], stop: StopFlag) -> Iterat
         Interrupted: When asked to stop before the session is open.
     """
     with ExitStack() as stack:
-        with stop.at_once("nothing more was asked; the same command goes on"):
+        with stop.at_once("nothing more was asked; run the same command again to continue"):
             session = stack.enter_context(opening)
         yield session
 

@@ -90,7 +90,7 @@ class GrowingLines(Generic[LineT]):
         if self._context.stop.is_set():
             what = self._kept.path.stem
             count = f"{len(self._lines)} of {len(self._items)} {what} are kept"
-            self._context.stop.raise_interrupted(f"{count}; the same command goes on")
+            self._context.stop.raise_interrupted(f"{count}; run the same command again to continue")
 
     def take(self, lines: Generator[LineT, None, None]) -> None:
         """Appends each line to the file at once.

@@ -89,7 +89,7 @@ class Label(Stage):
             what = "neither is" if self.of is None else "both are"
             yield "of", f"completions come from `of` (samples) or from `data`; {what} given"
         if self.against is not None and self.of is None:
-            yield "against", "stands beside the samples of `of`; with `data` it has no meaning"
+            yield "against", "is compared with the samples of `of`; with `data` it has no meaning"
         if self.of is not None and self.against == self.of:
             yield (
                 "against",

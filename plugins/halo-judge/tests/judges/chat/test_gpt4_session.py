@@ -381,7 +381,7 @@ def test_max_cost_stops_before_it_is_passed_and_keeps_what_is_done(tmp_path):
         spent = store.spent(".")
         store.close()
         more = ask(judge(server, max_cost=5.0), tmp_path, comparisons(200))
-    assert "with a higher max_cost the same command goes on" in str(caught.value)
+    assert "increase max_cost and run the same command again to continue" in str(caught.value)
     assert 0.1 < spent <= cap
     assert 1 < asked < 200
     assert price is not None

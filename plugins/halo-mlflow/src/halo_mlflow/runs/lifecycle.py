@@ -36,7 +36,7 @@ def experiment_id(client: MlflowClient, name: str, recipe: str, store: Store) ->
     try:
         return str(client.create_experiment(name, artifact_location=store.artifacts, tags=tags))
     except MlflowException:
-        # Another process was faster. Any other error goes on to the caller.
+        # Another process was faster. Any other error is raised to the caller.
         known = client.get_experiment_by_name(name)
         if known is None:
             raise

@@ -72,7 +72,7 @@ def holds_rows(file: Path) -> bool:
         return True  # For example locked, because another process uses it.
     except sqlite3.DatabaseError as error:
         raise DataError(
-            f"is no SQLite database ({error}); expected one that MLflow created. Restore it, or "
+            f"is not a SQLite database ({error}); expected one that MLflow created. Restore it, or "
             "move it away and send the runs again: halo sync RUN",
             location=str(file),
         ) from error

@@ -65,7 +65,7 @@ def compare(
     """Compare judged runs in one table: win rates, intervals, paired tests, differences.
 
     RUN is a run's name, the beginning of a name, or a folder. RUN:STAGE selects one of its judge
-    stages. A suite stands for its cells. For figures, use halo report.
+    stages. A suite means all its cells. For figures, use halo report.
 
     \b
     halo compare first-run second-run

@@ -155,7 +155,7 @@ def _judge_of(named: _NamedRun) -> StageData:
     stages = ", ".join(f"{stage.id} ({stage.status})" for stage in named.run.stages) or "none"
     raise UserError(
         f"this run has no verdicts, so there is nothing to compare; its stages: {stages}. Add a "
-        "stage {use: judge} to its spec, or go on with the run",
+        "stage {use: judge} to its spec, or continue the run",
         location=named.name,
     )
 

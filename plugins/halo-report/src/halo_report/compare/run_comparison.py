@@ -123,12 +123,12 @@ def _not_shown(pairs: Sequence[ModelPair]) -> str:
     if len(pairs) <= NAMED:
         return f"{', '.join(_open(pair) for pair in pairs)}"
     ends = [abs(end) for pair in pairs for end in (pair.low, pair.high) if end is not None]
-    possible = f" (differences of up to {max(ends):.3f} stay possible)" if ends else ""
-    return f"the other {len(pairs)} pairs are not told apart{possible}"
+    possible = f" (differences of up to {max(ends):.3f} remain possible)" if ends else ""
+    return f"the other {len(pairs)} pairs do not differ significantly{possible}"
 
 
 def _open(pair: ModelPair) -> str:
-    names = f"{pair.first.label} and {pair.second.label} are not told apart"
+    names = f"{pair.first.label} and {pair.second.label} do not differ significantly"
     if pair.low is None or pair.high is None:
         return names
-    return f"{names} ({pair.low:+.3f} to {pair.high:+.3f} stays possible)"
+    return f"{names} ({pair.low:+.3f} to {pair.high:+.3f} remains possible)"

@@ -66,7 +66,7 @@ def read_counts(path: Path) -> WinCounts:
         if family == "archangel" and len(parts) == 2:
             cell = _cell(parts[0], parts[1], row, where, authors)
             if (cell.x, cell.series) in cells:
-                raise DataError(f"{name} stands here twice; keep one row", location=where)
+                raise DataError(f"{name} is in the file twice; keep one row", location=where)
             cells[cell.x, cell.series] = cell
         elif fractions:
             cell = _cell("kto", fractions[1], row, where, authors)

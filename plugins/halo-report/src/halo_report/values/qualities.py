@@ -198,7 +198,7 @@ def _notes(value: SampledValue, name: str) -> list[str]:
         share = f"{len(value.not_finite)} of {len(value.values)} gains"
         notes.append(f"not finite at {share}, the first at {value.not_finite[0]:.3g}")
     if value.steepest == 0:
-        notes.append("constant: it imputes the same value to every completion")
+        notes.append("constant: it gives every completion the same value")
     least = EQUAL * value.steepest
     falling = [i for i, slope in enumerate(value.slopes) if slope < -least]
     if falling:

@@ -53,7 +53,7 @@ class PackedRow:
         sequence_index: The sequence, 0..B-1, of each scored position [N].
         layout: The attention layout, which says which tokens belong together.
         ends: Position of each sequence's last token [B]; None if it is not needed.
-        shared: Number of sequences that each token stands for [T]; None if it is 1 for all.
+        shared: Number of sequences that each token represents [T]; None if it is 1 for all.
     """
 
     sequences: tuple[Scored, ...]
@@ -200,7 +200,7 @@ def _packed(
 
 
 def _stands_for(shared: Sequence[tuple[int, int]], base_tokens: int, tokens: int) -> Tensor | None:
-    """Returns the number of sequences that each token stands for; None if it is 1 for all."""
+    """Returns the number of sequences that each token represents; None if it is 1 for all."""
     counts = np.ones(tokens, dtype=np.int64)
     for start, length in shared:
         if start >= base_tokens:

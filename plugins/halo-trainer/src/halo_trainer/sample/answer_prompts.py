@@ -67,7 +67,9 @@ class SampleRecipe:
 
 def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
     """Answers the prompts and writes ``samples.jsonl``; see `Sample.run`."""
-    with context.stop.at_once("the samples kept before remain; the same command goes on"):
+    with context.stop.at_once(
+        "the samples that were kept remain; run the same command again to continue"
+    ):
         prompts = select_prompts(context.data["prompts"], recipe.n, context.seed)
         source = context.models["from"]
         tokenizer = load_tokenizer(source, recipe.template)
@@ -255,7 +257,8 @@ def _answer(
                 raise NotFiniteError(error.message, location=context.id) from error
             if answers is None:
                 context.stop.raise_interrupted(
-                    f"{len(file.samples)} of {total} samples are kept; the same command goes on"
+                    f"{len(file.samples)} of {total} samples are kept; run the same command again "
+                    "to continue"
                 )
             else:
                 check_room(context.folder, needed[file.batches_done], f"{len(batch)} samples")

@@ -93,7 +93,7 @@ def write_checkpoint(folder: Path, contents: Contents) -> None:
     except (OSError, SafetensorError) as error:
         raise DiskError(
             f"the checkpoint cannot be written: {error}. Look at the disk and at the rights of "
-            "this folder; the same command then goes on from the checkpoint before",
+            "this folder; then run the same command again to continue from the checkpoint before",
             location=str(folder),
         ) from error
 

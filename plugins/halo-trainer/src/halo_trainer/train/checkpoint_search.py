@@ -1,4 +1,4 @@
-"""Looks at the checkpoints in a folder: which one a training goes on from, and which it leaves."""
+"""Finds the checkpoint that a training continues from, and those that it leaves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Records = Mapping[int, CheckpointRecord]
 def find_whole(
     folder: Path, warn: Callable[[str], None], *, with_reference: bool, exports_best: bool
 ) -> dict[int, float | None]:
-    """Returns the score of each checkpoint by step; the training goes on from the latest.
+    """Returns the score of each checkpoint by step; the training continues from the latest.
 
     The latest one is compared with its check values, and so is the best one if it may become the
     model. If one of them is damaged, it is set aside with a warning. Without the best one, the
@@ -134,7 +134,7 @@ def _set_aside(path: Path) -> Path:
 
 def _told(damage: Damage, aside: Path, whole: Collection[int], lost: Collection[int]) -> str:
     if whole:
-        then = f"The training goes on from the checkpoint of step {max(whole)}"
+        then = f"The training continues from the checkpoint of step {max(whole)}"
     else:
         then = "There is no checkpoint to use instead, so the training starts again at step 0"
     if lost:

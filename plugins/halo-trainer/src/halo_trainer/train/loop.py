@@ -34,7 +34,7 @@ from halo_trainer.train.setup import Training, set_up
 from halo_trainer.train.step import Gradient, backward, prepare
 from halo_trainer.train.train_state import TrainState
 
-NO_STEP = "no step was begun; the same command goes on from what was saved before"
+NO_STEP = "no step was begun; run the same command again to continue from what was saved"
 
 
 def train(recipe: Recipe, context: StageContext) -> StageResult:
@@ -131,7 +131,7 @@ class _Loop:
                 with_reference=refresh is not None,
                 exports_best=exports_best,
             )
-        # Rank 0 decides, so that all processes go on from the same step.
+        # Rank 0 decides, so that all processes continue from the same step.
         scores = self.ranks.gather(found)[0]
         return checkpoints.restore(scores, training.parameters, training.optimizer, refresh)
 
@@ -226,7 +226,7 @@ class _Loop:
             self._measure_and_keep(stopping=gradient.stop and step < last)
         if gradient.stop and step < last:
             self.context.stop.raise_interrupted(
-                f"step {step} of {last} is kept; the same command goes on from there"
+                f"step {step} of {last} is kept; run the same command again to continue from there"
             )
 
     def _measure_and_keep(self, *, stopping: bool) -> None:

@@ -211,6 +211,6 @@ def _finite(estimator: RefPointEstimator, estimate: Estimate) -> Estimate:
         if not math.isfinite(value):
             raise NotFiniteError(
                 f"{estimator.spec_name} gave the state {name!r} as {value}; expected a finite "
-                "number, which the next step goes on from"
+                "number, which the next step continues from"
             )
     return estimate

@@ -177,7 +177,7 @@ class ChatSession:
                     reply, reading = self._traffic.reply_to(send, retries=self._retries)
                 except (Unreachable, Rejected) as error:
                     if step and isinstance(error, Rejected):
-                        # The endpoint does not take the reminder: the next run begins anew.
+                        # The endpoint does not take the reminder: the next run begins again.
                         ended = StoredReply(request, {}, 0.0, str(error), last=True, calls=0)
                         self._keep(key, ended)
                     return self._verdict(Reading(None, f"not answered: {error}"), None, replies)
@@ -265,8 +265,8 @@ class ChatSession:
     def _cap_reached(self) -> UserError:
         return UserError(
             f"max_cost is {self._budget.cap:g} dollars, {self._budget.spent:.4f} are spent, "
-            "and the next request might pass it. All verdicts are kept; with a higher max_cost "
-            "the same command goes on",
+            "and the next request might pass it. All verdicts are kept; increase max_cost and "
+            "run the same command again to continue",
             location=JUDGE,
         )
 

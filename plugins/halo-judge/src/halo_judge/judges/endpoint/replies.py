@@ -32,7 +32,7 @@ class StoredReply:
         unusable: The reason why it cannot be used; empty for a reply that can.
         body: The body that came, if it holds no reply.
         step: 0 for a reply to a first request, 1 if it was asked once more.
-        last: Whether the conversation ends with it, so that the next one begins anew.
+        last: Whether the conversation ends with it, so that the next one begins again.
         calls: Number of paid requests: 0 if the endpoint charged nothing for it.
     """
 
