@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from halo_core.reference_update import ReferenceUpdate
 from halo_core.stage import Known
@@ -26,6 +27,17 @@ def test_a_reference_that_takes_in_weights_is_held_as_the_policy_is() -> None:
         low = training_gigabytes(10**9, precision=precision, trained_share=0.0, **sizes)
         assert (full["reference"], low["reference"]) == (4.0, adapted)
         assert (full["weights"], low["weights"]) == (4.0, adapted)
+
+
+def test_the_plan_counts_the_copy_of_a_checkpoint_in_host_memory(tmp_path: Path) -> None:
+    def line(**options: Any) -> str | None:
+        stage = Train(data="d", loss=DPO(), **options)
+        return stage.forecast(Known(weights=1_000_000_000, cache=tmp_path)).size.get("host")
+
+    assert line() == "12.0 GB for the copy of a checkpoint"
+    assert line(reference_update=EMA(decay=0.9)) == "16.0 GB for the copy of a checkpoint"
+    assert line(lora={"rank": 2}) == "0.120 GB for the copy of a checkpoint"
+    assert line(async_checkpoints=False) is None
 
 
 def test_the_plan_counts_a_reference_that_takes_in_weights(tmp_path: Path) -> None:

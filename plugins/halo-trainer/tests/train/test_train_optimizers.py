@@ -6,10 +6,12 @@ from torch import nn
 
 from halo_trainer.train.checkpoint import Checkpoints
 from halo_trainer.train.checkpoint_counts import Scores, steps_to_keep
+from halo_trainer.train.checkpoint_files import contents_of
 from halo_trainer.train.checkpoint_search import find_whole
 from halo_trainer.train.learning_rate import learning_rate
 from halo_trainer.train.optimizers import (
     OPTIMIZERS,
+    Named,
     load_state_tensors,
     make_optimizer,
     state_tensors,
@@ -108,6 +110,13 @@ def checkpoints(tmp_path: object) -> Checkpoints:
     return Checkpoints(tmp_path / "checkpoints", keep_last=1, keep_best=1)  # type: ignore[operator]
 
 
+def save(
+    checkpoints: Checkpoints, state: TrainState, parameters: Named, optimizer: torch.optim.Optimizer
+) -> None:
+    gone = checkpoints.note(state.step, state.score)
+    checkpoints.write(contents_of(state, parameters, optimizer, None, copied=True), gone)
+
+
 def found(checkpoints: Checkpoints, warnings: list[str] | None = None) -> Scores:
     warn = ([] if warnings is None else warnings).append
     return find_whole(checkpoints.folder, warn, with_reference=False, exports_best=False)
@@ -124,7 +133,7 @@ def test_a_state_is_restored_as_it_was(checkpoints: Checkpoints) -> None:
     optimizer = make_optimizer(trainable(module), "AdamW", weight_decay=0, options={})
     step(module, optimizer, 1)
     state = TrainState(3, 70, {"mean": 0.1}, {"a": (1 / 3, 7.0)}, 0.5, {"train/loss": 0.1}, 0.2)
-    checkpoints.save(state, trainable(module), optimizer)
+    save(checkpoints, state, trainable(module), optimizer)
     other = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4))
     fresh = make_optimizer(trainable(other), "AdamW", weight_decay=0, options={})
     assert checkpoints.restore(found(checkpoints), trainable(other), fresh) == state
@@ -136,7 +145,7 @@ def test_a_state_is_restored_as_it_was(checkpoints: Checkpoints) -> None:
 def test_half_a_checkpoint_is_set_aside_and_remains_are_removed(checkpoints: Checkpoints) -> None:
     module = make_module()
     optimizer = make_optimizer(trainable(module), "SGD", weight_decay=0, options={})
-    checkpoints.save(TrainState(step=1), trainable(module), optimizer)
+    save(checkpoints, TrainState(step=1), trainable(module), optimizer)
     half = checkpoints.folder / "step-00000009"
     half.mkdir()
     (half / "weights.safetensors").write_bytes(b"")
@@ -148,7 +157,7 @@ def test_half_a_checkpoint_is_set_aside_and_remains_are_removed(checkpoints: Che
         "The training continues from the checkpoint of step 1"
     ]
     assert checkpoints.restore(scores, trainable(module), optimizer).step == 1
-    checkpoints.save(TrainState(step=2), trainable(module), optimizer)
+    save(checkpoints, TrainState(step=2), trainable(module), optimizer)
     names = {"README.md", "step-00000002", "damaged-step-00000009"}
     assert {path.name for path in checkpoints.folder.iterdir()} == names
 
@@ -158,6 +167,6 @@ def test_only_a_lower_score_is_best(checkpoints: Checkpoints) -> None:
     optimizer = make_optimizer(trainable(module), "SGD", weight_decay=0, options={})
     assert checkpoints.is_best(0.5)
     assert not checkpoints.is_best(None)
-    checkpoints.save(TrainState(step=1, score=0.5), trainable(module), optimizer)
+    save(checkpoints, TrainState(step=1, score=0.5), trainable(module), optimizer)
     assert not checkpoints.is_best(0.5)
     assert checkpoints.is_best(0.4)

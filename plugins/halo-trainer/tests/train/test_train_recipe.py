@@ -55,6 +55,7 @@ OPTIONS: dict[str, Any] = {
     "evaluate_every": 11,
     "checkpoint_every": 13,
     "checkpoint_minutes": 2.5,
+    "async_checkpoints": False,
     "keep_last": 4,
     "keep_best": 8,
     "export": "best",
@@ -113,7 +114,7 @@ def test_every_option_is_where_it_belongs() -> None:
         ),
         learning_rate=LearningRate(peak=1e-3, warmup_steps=6, schedule="cosine"),
         intervals=Intervals(log=7, evaluate=11, checkpoint=13, checkpoint_minutes=2.5),
-        kept=KeptCheckpoints(last=4, best=8, exported="best"),
+        kept=KeptCheckpoints(last=4, best=8, exported="best", in_background=False),
         device="cpu",
         deterministic=True,
     )

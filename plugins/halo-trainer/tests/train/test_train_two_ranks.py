@@ -129,6 +129,15 @@ def test_a_stop_on_one_rank_stops_all_and_goes_on_as_if_nothing_had_been(finishe
     assert curves(finished / "stopped") == curves(finished / "kto-2")
 
 
+def test_a_disk_that_fails_in_the_thread_of_rank_0_stops_all_ranks(finished: Path) -> None:
+    messages = [(finished / f"full-{rank}.txt").read_text() for rank in (0, 1)]
+    assert messages[0] == messages[1]
+    assert messages[0].startswith("DiskError: ")
+    assert "the disk is full: " in messages[0]
+    assert not list((finished / "full").glob("checkpoints/step-*"))
+    assert not (finished / "full" / "model").exists()
+
+
 def test_all_ranks_pass_over_a_damaged_checkpoint(finished: Path) -> None:
     assert (finished / "damaged-1.txt").read_text().startswith("Interrupted: stopped; step 2")
     (aside,) = finished.glob("damaged/checkpoints/damaged-*")

@@ -6,6 +6,7 @@ Run by a launcher as ``two_ranks.py FOLDER`` with the model and the rows already
 from __future__ import annotations
 
 import copy
+import errno
 import functools
 import sys
 from collections.abc import Mapping, Sequence
@@ -44,6 +45,7 @@ from halo_trainer.batch.batch_plan import BatchPlan
 from halo_trainer.encode.examples import EncodedCompletion, EncodedExample
 from halo_trainer.model.heads import make_heads
 from halo_trainer.model.probe import make_scorer
+from halo_trainer.train import checkpoint_files
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.options import Train
 from halo_trainer.train.ranks import Ranks
@@ -171,6 +173,7 @@ def train(
     stop: StopFlag | None = None,
     update: ReferenceUpdate | None = None,
     learning_rate: float = 0.05,
+    checkpoint_every: int = 200,
 ) -> None:
     """Runs a whole stage in ``FOLDER/name``."""
     folder = root / name
@@ -199,6 +202,7 @@ def train(
         learning_rate=learning_rate,
         optimizer="sgd",
         log_every=2,
+        checkpoint_every=checkpoint_every,
         micro_batch_tokens=60,
         device="cpu",
     )
@@ -242,6 +246,22 @@ def train_refreshed(root: Path, ranks: Ranks) -> None:
         train(root, "ema-cut", KTO(), ranks.rank, update=UPDATES["ema"])
 
 
+def train_on_full_disk(root: Path, ranks: Ranks) -> None:
+    """Runs a stage whose first checkpoint does not fit on the disk, and writes the message."""
+    write = checkpoint_files.save_file
+
+    def full(*arguments: Any, **options: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    checkpoint_files.save_file = full
+    try:
+        train(root, "full", KTO(), ranks.rank, checkpoint_every=1)
+    except HaloError as error:
+        (root / f"full-{ranks.rank}.txt").write_text(f"{type(error).__name__}: {error}")
+    finally:
+        checkpoint_files.save_file = write
+
+
 def main(arguments: Sequence[str]) -> None:
     """Leaves gradients, stages and the messages of errors in the folder."""
     root = Path(arguments[0])
@@ -268,6 +288,7 @@ def main(arguments: Sequence[str]) -> None:
         (file,) = root.glob("damaged/checkpoints/step-*/weights.safetensors")
         file.write_bytes(file.read_bytes()[:-1])
     train(root, "damaged", KTO(), ranks.rank)
+    train_on_full_disk(root, ranks)
     train_refreshed(root, ranks)
 
 

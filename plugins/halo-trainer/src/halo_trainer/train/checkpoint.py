@@ -11,24 +11,23 @@ Every process knows which checkpoints there are, and their scores, without looki
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
 from halo_core.workspace.check_values import CHECKPOINT_PREFIX
-from halo_core.workspace.disk import check_room
 from halo_trainer.train.checkpoint_counts import Scores, steps_to_keep
 from halo_trainer.train.checkpoint_files import (
+    Contents,
     check_whole,
-    contents_of,
     read_state,
     remove_checkpoint,
     restore_all,
     restore_weights,
     write_checkpoint,
 )
-from halo_trainer.train.disk_use import checkpoint_bytes
 from halo_trainer.train.optimizers import Named
 from halo_trainer.train.reference_refresh import RefreshedReference
 from halo_trainer.train.train_state import TrainState
@@ -65,38 +64,44 @@ class Checkpoints:
     main: bool = True
     scores: dict[int, float | None] = field(default_factory=dict)
 
-    def save(
-        self,
-        state: TrainState,
-        parameters: Named,
-        optimizer: torch.optim.Optimizer,
-        reference: RefreshedReference | None = None,
-    ) -> Path:
-        """Writes a checkpoint, removes checkpoints that are not kept, and returns its folder.
+    def note(self, step: int, score: float | None) -> Collection[int]:
+        """Notes a checkpoint that will be written, and returns the steps not kept after it.
 
         Call it on each process.
+        """
+        self.scores[step] = score
+        gone = set(self.scores) - steps_to_keep(self.scores, self.keep_last, self.keep_best)
+        for each in gone:
+            del self.scores[each]
+        return gone
+
+    def write(self, contents: Contents, no_longer_kept: Collection[int]) -> Path:
+        """Writes a checkpoint, then removes others, and returns its folder. Call it on rank 0.
+
+        Another thread may call it.
+
+        Args:
+            contents: The content of the checkpoint.
+            no_longer_kept: Steps of the checkpoints to remove, from `note`.
 
         Raises:
-            DiskError: When there is no room for it. The existing checkpoints stay complete.
+            DiskError: When it cannot be written. The existing checkpoints stay complete.
         """
-        folder = self._path(state.step)
-        if self.main:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            needed = checkpoint_bytes(parameters, optimizer, reference)
-            check_room(self.folder, needed, f"the checkpoint of step {state.step}")
-            (self.folder / "README.md").write_text(_READ_ME)
-            write_checkpoint(folder, contents_of(state, parameters, optimizer, reference))
-        self.scores[state.step] = state.score
-        keep = steps_to_keep(self.scores, self.keep_last, self.keep_best)
-        for step in set(self.scores) - keep:
-            self.drop(step)
+        folder = path_of(self.folder, contents.record["step"])
+        write_checkpoint(folder, contents)
+        (self.folder / "README.md").write_text(_READ_ME)
+        for step in no_longer_kept:
+            self._remove(step)
         return folder
 
     def drop(self, step: int) -> None:
         """Removes the checkpoint of a step, if there is one. Call it on each process."""
         self.scores.pop(step, None)
-        folder = self._path(step)
-        if self.main and folder.exists():
+        if self.main:
+            self._remove(step)
+
+    def _remove(self, step: int) -> None:
+        if (folder := path_of(self.folder, step)).exists():
             remove_checkpoint(folder)
 
     def restore(
@@ -117,7 +122,7 @@ class Checkpoints:
         self.scores = dict(scores)
         if not scores:
             return TrainState()
-        return restore_all(self._path(max(scores)), parameters, optimizer, reference)
+        return restore_all(path_of(self.folder, max(scores)), parameters, optimizer, reference)
 
     def restore_weights(self, step: int, parameters: Named) -> None:
         """Restores only the weights of a checkpoint, after comparing its files.
@@ -125,7 +130,7 @@ class Checkpoints:
         Raises:
             DataError: When a file of the checkpoint is damaged.
         """
-        folder = self._path(step)
+        folder = path_of(self.folder, step)
         check_whole(folder)
         restore_weights(folder, parameters)
 
@@ -135,7 +140,7 @@ class Checkpoints:
         Raises:
             DataError: When its record is gone or damaged.
         """
-        return read_state(self._path(step))
+        return read_state(path_of(self.folder, step))
 
     def best(self) -> tuple[int, float] | None:
         """Returns the step with the lowest score (the earliest if equal), and that score."""
@@ -151,9 +156,6 @@ class Checkpoints:
             return False
         better = [s for s in self.scores.values() if s is not None and s <= score]
         return len(better) < self.keep_best
-
-    def _path(self, step: int) -> Path:
-        return path_of(self.folder, step)
 
 
 def path_of(folder: Path, step: int) -> Path:

@@ -57,22 +57,39 @@ def contents_of(
     parameters: Named,
     optimizer: torch.optim.Optimizer,
     reference: RefreshedReference | None,
+    *,
+    copied: bool,
 ) -> Contents:
     """Returns what a checkpoint of a training holds now.
 
-    Its tensors are the training's own ones, so it must be written before the next step.
+    Args:
+        state: The progress of the training.
+        parameters: Trained parameters by name.
+        optimizer: Their optimiser.
+        reference: A reference that changes in training.
+        copied: Whether to copy everything into host memory now. Otherwise the checkpoint must be
+            written before the next step.
     """
-    files: dict[str, Callable[[], TensorFile]] = {
-        WEIGHTS: lambda: TensorFile(_on_host(dict(parameters))),
-        OPTIMIZER: lambda: TensorFile(_on_host(state_tensors(optimizer, parameters))),
+
+    def made(make: Callable[[], TensorFile]) -> Callable[[], TensorFile]:
+        if not copied:
+            return make
+        file = make()
+        return lambda: file
+
+    def held(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {
+            name: tensor.detach().to("cpu", copy=copied).contiguous()
+            for name, tensor in tensors.items()
+        }
+
+    files = {
+        WEIGHTS: made(lambda: TensorFile(held(dict(parameters)))),
+        OPTIMIZER: made(lambda: TensorFile(held(state_tensors(optimizer, parameters)))),
     }
     if reference is not None:
-        files[REFERENCE] = lambda: TensorFile(_on_host(reference.tensors), reference.place)
+        files[REFERENCE] = made(lambda: TensorFile(held(reference.tensors), reference.place))
     return Contents(state.record(), files)
-
-
-def _on_host(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
 def write_checkpoint(folder: Path, contents: Contents) -> None:
@@ -99,10 +116,21 @@ def write_checkpoint(folder: Path, contents: Contents) -> None:
 
 
 def remove_checkpoint(folder: Path) -> None:
-    """Removes a checkpoint. It is whole or absent, even if the process is killed."""
+    """Removes a checkpoint. It is whole or absent, even if the process is killed.
+
+    Raises:
+        DiskError: When it cannot be removed.
+    """
     going = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
-    folder.rename(going)
-    shutil.rmtree(going)
+    try:
+        folder.rename(going)
+        shutil.rmtree(going)
+    except OSError as error:
+        raise DiskError(
+            f"the checkpoint cannot be removed: {error}. Look at the rights of this folder; then "
+            "run the same command again to continue from the latest checkpoint",
+            location=str(folder),
+        ) from error
 
 
 def _plain(metadata: Mapping[str, str] | None) -> dict[str, str] | None:

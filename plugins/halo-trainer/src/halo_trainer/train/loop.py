@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from hashlib import sha256
 
 import torch
 
-from halo_core.errors import NotFiniteError
+from halo_core.errors import DiskError, NotFiniteError
 from halo_core.stage import StageContext, StageResult
 from halo_core.workspace.disk import check_room, free_bytes, with_margin
 from halo_trainer.batch.micro_batch import GlobalBatch
@@ -30,6 +30,7 @@ from halo_trainer.train.optimizers import update_weights
 from halo_trainer.train.policy_check import LONGEST, PolicyCheck
 from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.recipe import Intervals, Recipe
+from halo_trainer.train.saving import Saving
 from halo_trainer.train.setup import Training, set_up
 from halo_trainer.train.step import Gradient, backward, prepare
 from halo_trainer.train.train_state import TrainState
@@ -63,6 +64,7 @@ def train(recipe: Recipe, context: StageContext) -> StageResult:
                     recipe.learning_rate,
                     recipe.optimizer.max_grad_norm,
                     exports_best=recipe.kept.exported == "best",
+                    in_background=recipe.kept.in_background,
                 )
             loop.run()
             loop.see_to_room_for_model()
@@ -103,6 +105,7 @@ class _Loop:
         max_grad_norm: float | None,
         *,
         exports_best: bool,
+        in_background: bool,
     ) -> None:
         self.training = training
         self.context = context
@@ -110,6 +113,7 @@ class _Loop:
         self.learning_rate = learning_rate
         self.max_grad_norm = max_grad_norm
         self.ranks = training.objective.ranks
+        self.saving = Saving(training, context, in_background=in_background)
         self.state = self._restore(exports_best)
         # The sums of all processes were stored as one. Rank 0 continues them.
         self.window = Metrics(self.state.window if self.ranks.main else None)
@@ -123,29 +127,33 @@ class _Loop:
     def _restore(self, exports_best: bool) -> TrainState:
         training = self.training
         checkpoints, refresh = training.checkpoints, training.refresh
-        found = None
-        if self.ranks.main:
-            found = find_whole(
+        # Rank 0 decides, so that all processes continue from the same step.
+        scores = self.ranks.from_main(
+            lambda: find_whole(
                 checkpoints.folder,
                 self.context.warn,
                 with_reference=refresh is not None,
                 exports_best=exports_best,
             )
-        # Rank 0 decides, so that all processes continue from the same step.
-        scores = self.ranks.gather(found)[0]
+        )
         return checkpoints.restore(scores, training.parameters, training.optimizer, refresh)
 
     def run(self) -> None:
         """Does the remaining steps."""
         steps, state = self.training.steps, self.state
         first = state.step + 1
-        with self.context.progress.bar(self.context.id, steps, state.step) as bar:
-            while state.step < steps:
-                gradient = self._step()
-                if state.step == first:
-                    self._check_room()
-                self._after_step(gradient)
-                bar.advance(1, loss=f"{gradient.loss:.4f}")
+        try:
+            with self.context.progress.bar(self.context.id, steps, state.step) as bar:
+                while state.step < steps:
+                    gradient = self._step()
+                    if state.step == first:
+                        self._check_room()
+                    self._after_step(gradient)
+                    bar.advance(1, loss=f"{gradient.loss:.4f}")
+        except BaseException:
+            self.saving.give_up()
+            raise
+        self.saving.finish()
 
     def _step(self) -> Gradient:
         training, state = self.training, self.state
@@ -169,17 +177,17 @@ class _Loop:
                 training.objective,
                 batch,
                 [parameter for _, parameter in training.parameters],
-                stop=self.context.stop.is_set(),
+                # A checkpoint that was not written stops all processes together.
+                stop=self.context.stop.is_set() or self.saving.failed,
                 max_norm=self.max_grad_norm,
             )
         except NotFiniteError as error:
             fault = self._fault(gradient=True)
             if fault is not None:
                 # If the gradient was not checked, a bad state may have been saved.
-                self._drop_checkpoint()
+                self.saving.drop(state.step)
             elif state.step > 0:
-                with suppress(NotFiniteError):  # The first error matters.
-                    self._save()
+                self._save_before_error()
             raise self._at_step(step, fault or str(error)) from error
         update_weights(training.optimizer, self._rate(step))
         self._count(batch, gradient)
@@ -219,12 +227,16 @@ class _Loop:
     def _after_step(self, gradient: Gradient) -> None:
         """Logs, evaluates and saves if it is due, and stops if asked to."""
         step, last = self.state.step, self.training.steps
+        self.saving.report()
+        if gradient.stop:
+            self.saving.finish()
         if step == 1 or step % self.intervals.log == 0 or step == last:
             self._log()
         # Time for evaluation and checkpoints must not count as training time.
         with self.watch.paused():
             self._measure_and_keep(stopping=gradient.stop and step < last)
         if gradient.stop and step < last:
+            self.saving.finish()
             self.context.stop.raise_interrupted(
                 f"step {step} of {last} is kept; run the same command again to continue from there"
             )
@@ -304,8 +316,6 @@ class _Loop:
         Raises:
             DiskError: When there is too little room.
         """
-        if not self.ranks.main:
-            return
         training, intervals = self.training, self.intervals
         checkpoints, measured = training.checkpoints, bool(training.evaluation)
         kept = checkpoints.keep_last + (checkpoints.keep_best if measured else 0)
@@ -325,7 +335,8 @@ class _Loop:
             kept=kept,
         )
         more = new_checkpoints(there=there, to_come=to_come, kept=kept)
-        check_room(self.context.folder, needed, f"the model and {more} checkpoints")
+        what = f"the model and {more} checkpoints"
+        self.ranks.from_main(lambda: check_room(self.context.folder, needed, what))
 
     def see_to_room_for_model(self) -> None:
         """Saves the last step before the model is written if room is scarce, so it is not lost.
@@ -333,13 +344,14 @@ class _Loop:
         Raises:
             DiskError: When there is too little room for the model.
         """
-        if any(self.ranks.gather(self.ranks.main and self._should_keep_last())):
+        if self.ranks.from_main(self._should_keep_last):
             self._save()
-        if self.ranks.main:
-            latest = max(self.training.checkpoints.scores, default=None)
-            kept = "no step is kept" if latest is None else f"step {latest} is kept"
-            what = f"the model; the training is finished and {kept}"
-            check_room(self.context.folder, model_bytes(self.training.policy), what)
+            self.saving.finish()
+        latest = max(self.training.checkpoints.scores, default=None)
+        kept = "no step is kept" if latest is None else f"step {latest} is kept"
+        what = f"the model; the training is finished and {kept}"
+        needed = model_bytes(self.training.policy)
+        self.ranks.from_main(lambda: check_room(self.context.folder, needed, what))
 
     def _should_keep_last(self) -> bool:
         training = self.training
@@ -350,27 +362,21 @@ class _Loop:
         ample = with_margin(each + 2 * model_bytes(training.policy))
         return with_margin(each) <= free_bytes(self.context.folder) < ample
 
-    def _drop_checkpoint(self) -> None:
-        self.training.checkpoints.drop(self.state.step)
-        self.ranks.wait()
+    def _save_before_error(self) -> None:
+        """Saves the state before an error, which matters more than one that is raised here."""
+        try:
+            self._save()
+            self.saving.finish()
+        except NotFiniteError:
+            return
+        except DiskError as error:
+            self.context.warn(str(error))
 
     def _save(self, *, best: bool = False) -> None:
         # Summed over the processes, so that a different number of processes can continue.
         self.state.window = self._window()
         self.window = Metrics(self.state.window if self.ranks.main else None)
-        training, state = self.training, self.state
-        folder = training.checkpoints.save(
-            state, training.parameters, training.optimizer, training.refresh
-        )
-        if self.ranks.main:
-            self.context.events.append(
-                "checkpoint",
-                stage=self.context.id,
-                step=state.step,
-                path=str(folder.relative_to(self.context.folder)),
-                best=best,
-            )
-        self.ranks.wait()
+        self.saving.save(self.state, best=best)
         self.saved_at = time.monotonic()
 
 

@@ -50,6 +50,7 @@ class Workload:
         steps: Number of optimiser steps; None if it depends on the data.
         epochs: Number of passes over the data, if `steps` is None.
         checkpointing: Whether activations are computed twice.
+        copied: Whether checkpoints are copied into host memory before they are written.
     """
 
     optimizer: str
@@ -62,10 +63,11 @@ class Workload:
     steps: int | None
     epochs: int
     checkpointing: bool
+    copied: bool = True
 
 
 def size_lines(parameters: int, rows: int | None, work: Workload) -> dict[str, str]:
-    """Returns lines on weights, on memory in each precision, and on GPU hours, by name.
+    """Returns lines on weights, on memory of a device and of its host, and on GPU hours, by name.
 
     Args:
         parameters: Number of weights of the model.
@@ -83,6 +85,9 @@ def size_lines(parameters: int, rows: int | None, work: Workload) -> dict[str, s
             refreshed=work.reference_updated,
         )
         lines[precision] = memory_line(held)
+    if work.copied:
+        copy = checkpoint_bytes(parameters, work) / 1e9
+        lines["host"] = f"{copy:.{_digits(copy)}f} GB for the copy of a checkpoint"
     steps = steps_of(work, rows)
     hours = gpu_hours(
         parameters,
@@ -183,9 +188,13 @@ def memory_line(gigabytes: Mapping[str, float]) -> str:
     '18.0 GB and activations (weights 4.0, gradients 4.0, optimizer 8.0, reference 2.0)'
     """
     total = sum(gigabytes.values())
-    digits = 1 if total >= 1 else 3
+    digits = _digits(total)
     parts = ", ".join(f"{name} {size:.{digits}f}" for name, size in gigabytes.items() if size)
     return f"{total:.{digits}f} GB and activations ({parts})"
+
+
+def _digits(gigabytes: float) -> int:
+    return 1 if gigabytes >= 1 else 3
 
 
 def gpu_hours(

@@ -209,6 +209,12 @@ class Train(Stage):
         description="Largest number of minutes between checkpoints, if `checkpoint_every` steps "
         "take longer. If left out, only steps count.",
     )
+    async_checkpoints: Annotated[bool, Execution()] = Field(
+        default=True,
+        description="Write checkpoints in the background: the state is copied into host memory, "
+        "and steps continue while the copy is written. If the host has not twice the copy's memory "
+        "free, the training waits for the checkpoint.",
+    )
     keep_last: Annotated[int, Execution()] = Field(
         default=0,
         ge=0,
@@ -303,6 +309,7 @@ class Train(Stage):
             steps=self.steps,
             epochs=self.epochs or 1,
             checkpointing=self.gradient_checkpointing,
+            copied=self.async_checkpoints,
         )
         most, left = self._disk_bytes(known.weights, work, known.learned)
         return Forecast(
@@ -334,7 +341,9 @@ class Train(Stage):
 
     @property
     def _kept(self) -> KeptCheckpoints:
-        return KeptCheckpoints(self.keep_last, self.keep_best, self.export)
+        return KeptCheckpoints(
+            self.keep_last, self.keep_best, self.export, in_background=self.async_checkpoints
+        )
 
     def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
         """Returns options that do not fit the models, the rows or the optimiser."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from halo_core.errors import UserError
+from halo_core.errors import HaloError, UserError
 from halo_models.device import pick_device
+
+Result = TypeVar("Result")
 
 
 class Ranks:
@@ -92,6 +95,29 @@ class Ranks:
         values: list[Any] = [None] * self.world
         torch.distributed.all_gather_object(values, value)
         return values
+
+    def from_main(self, call: Callable[[], Result]) -> Result:
+        """Returns the result of a call on rank 0, on each process.
+
+        Args:
+            call: A function, whose result and errors can be sent to another process.
+
+        Raises:
+            HaloError: The error that it raises, on each process.
+        """
+        if self._accelerator is None:
+            return call()
+        result: Any = None
+        error: HaloError | None = None
+        if self.main:
+            try:
+                result = call()
+            except HaloError as raised:
+                error = raised
+        result, error = self.gather((result, error))[0]
+        if error is not None:
+            raise error
+        return cast(Result, result)
 
     def wait(self) -> None:
         """Waits until all processes have arrived."""

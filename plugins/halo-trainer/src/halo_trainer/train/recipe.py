@@ -138,11 +138,13 @@ class KeptCheckpoints:
         best: Number of checkpoints with the lowest loss on the first evaluation set to leave then;
             None for none, though one is kept while the stage runs.
         exported: Whether the model is that of the last step or of the best one.
+        in_background: Whether steps continue while a checkpoint is written.
     """
 
     last: int = 0
     best: int | None = None
     exported: Literal["last", "best"] = "last"
+    in_background: bool = True
 
     @property
     def last_while_running(self) -> int:
