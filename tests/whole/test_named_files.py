@@ -18,8 +18,8 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 """All pages but the changelog, which names files of earlier versions."""
-CODE = {"design.md"}
-"""Pages that are about halo's own code, so each Python file on them is one of halo's."""
+CODE = {ROOT / "docs/explanation/design.md", *ROOT.glob("*/*/README.md")}
+"""Pages that are about halo's own code, so each Python file that they name is one of halo's."""
 PLACEHOLDERS = {"registry/YOUR-DISTRIBUTION.toml"}
 """Names that stand for a file of the reader."""
 QUOTED = re.compile(r"`([\w./-]+)`")
@@ -34,22 +34,21 @@ def repository_files() -> list[str]:
     ).stdout.split()
 
 
-def names_in(page: str, text: str, folders: Sequence[str]) -> Iterator[str]:
+def names_in(text: str, folders: Sequence[str], *, code: bool) -> Iterator[str]:
     """Yields the quoted names on a page that must be files or folders of the repository.
 
-    These are paths that begin with a folder of the repository, and names of tests. On the pages of
-    `CODE`, all names of Python files count.
+    These are paths that begin with a folder of the repository, and names of tests.
 
     Args:
-        page: The name of the page.
-        text: Its text.
+        text: Text of the page.
         folders: The folders at the top of the repository.
+        code: Whether all names of Python files count.
     """
     for name in QUOTED.findall(FENCED.sub("", text)):
         file = name.rpartition("/")[2]
         begins = name.partition("/")[0] in folders and "/" in name
         tests = file.startswith("test_") and file.endswith(".py")
-        if begins or tests or (page in CODE and file.endswith(".py")):
+        if begins or tests or (code and file.endswith(".py")):
             yield name
 
 
@@ -69,13 +68,14 @@ def missing(names: Sequence[str], files: Sequence[str]) -> list[str]:
 def test_files_that_a_page_names_exist(page: Path) -> None:
     files = repository_files()
     folders = sorted({file.partition("/")[0] for file in files if "/" in file})
-    assert missing(list(names_in(page.name, page.read_text("utf-8"), folders)), files) == []
+    names = list(names_in(page.read_text("utf-8"), folders, code=page in CODE))
+    assert missing(names, files) == []
 
 
 def test_a_file_that_does_not_exist_is_found() -> None:
     text = "`run/plan.py`, `stage/ask.py`, `tests/gone/`, `my_loss.py` and `test_gone.py`"
-    design = list(names_in("design.md", text, ["tests"]))
-    other = list(names_in("judges.md", text, ["tests"]))
+    design = list(names_in(text, ["tests"], code=True))
+    other = list(names_in(text, ["tests"], code=False))
     files = ["halo_core/run/plan.py", "tests/run/test_plan.py"]
     assert missing(design, files) == ["stage/ask.py", "tests/gone/", "my_loss.py", "test_gone.py"]
     assert missing(other, files) == ["tests/gone/", "test_gone.py"]

@@ -305,7 +305,7 @@ def test_other_schema_is_an_error_of_oasst(write_rows: Write) -> None:
 def test_holdout_of_several_files_is_an_error(tmp_path: Path, write_rows: Write) -> None:
     for name in ("train.jsonl", "validation.jsonl"):
         write_rows([message("root", None)], name)
-    with pytest.raises(DataError, match="holdout splits a lone file, but there are train, valid"):
+    with pytest.raises(DataError, match="holdout splits a single file, but there are train, valid"):
         OASST(path=str(tmp_path), holdout=0.1).inspect()
 
 
@@ -313,7 +313,7 @@ def test_holdout_of_several_files_is_an_error(tmp_path: Path, write_rows: Write)
     ("options", "text"),
     [
         ({"path": "x", "revision": "main"}, "hub and revision have no effect"),
-        ({"holdout": 0.1}, "the hub has the split validation already"),
+        ({"holdout": 0.1}, "the hub has the split validation"),
         ({"feedback": "scored", "pairs": "all"}, "pairs only has an effect"),
     ],
 )

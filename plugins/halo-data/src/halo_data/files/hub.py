@@ -139,7 +139,7 @@ def hub_records(
 
     Args:
         hub_id: The data set.
-        split: One of its splits.
+        split: A split of the data set.
         name: Its configuration.
         revision: A branch, tag or commit.
         data_dir: A folder within the data set.

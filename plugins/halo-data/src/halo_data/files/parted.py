@@ -69,7 +69,7 @@ class Parted:
         """Returns a function that reads the rows of a split; each call reads them again.
 
         Args:
-            split: One of the splits.
+            split: A split of the source.
             hub_parts: The folders to read on the hub, one after another; None for all together.
 
         Raises:

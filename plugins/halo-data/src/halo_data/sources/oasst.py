@@ -94,7 +94,7 @@ class OASST(DataSource):
     def _all_have_effect(self) -> Self:
         check_one_origin(self.path, self.revision, self.hub, HUB)
         if self.path is None and self.holdout is not None:
-            raise ValueError("holdout splits a lone file; the hub has the split validation already")
+            raise ValueError("holdout is for a single file; the hub has the split validation")
         if self.feedback == "scored" and self.pairs != "adjacent":
             raise ValueError("pairs only has an effect with feedback: paired")
         return self
@@ -133,7 +133,7 @@ class OASST(DataSource):
             return with_train(files)
         if len(files) > 1:
             raise DataError(
-                f"holdout splits a lone file, but there are {', '.join(files)}; leave it out",
+                f"holdout splits a single file, but there are {', '.join(files)}; leave it out",
                 location=str(self.path),
             )
         name, file = next(iter(files.items()))

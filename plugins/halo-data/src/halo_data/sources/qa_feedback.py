@@ -92,7 +92,8 @@ def net_wins(preferences: Sequence[int]) -> list[float] | None:
     """Returns the wins minus the losses of four answers; None if they contradict a comparison.
 
     Args:
-        preferences: For each of `PAIRS`: 1 (first is better), 2 (second is better) or 0 (equal).
+        preferences: Verdict on each of `PAIRS`: 1 (first is better), 2 (second is better) or 0
+            (equal).
 
     >>> net_wins([1, 1, 1, 0, 1, 1])
     [3.0, 0.0, 0.0, -3.0]

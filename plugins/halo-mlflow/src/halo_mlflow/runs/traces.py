@@ -210,7 +210,7 @@ def cost_split(dollars: float) -> dict[str, float]:
 
 
 def calls_of(verdict: VerdictLine) -> int:
-    """Returns the paid requests behind a verdict."""
+    """Returns the number of paid requests for a verdict."""
     return sum(int(order.get("calls") or 0) for order in verdict["orders"])
 
 

@@ -1,1 +1,1 @@
-"""The command `halo ui`, and the server behind it."""
+"""The command `halo ui` and its server."""

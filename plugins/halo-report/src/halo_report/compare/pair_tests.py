@@ -51,7 +51,7 @@ def pair_tests(
 
     Args:
         models: At least two models.
-        baseline: One of the models, or None.
+        baseline: A model of `models`, or None.
         confidence: Confidence of the intervals of differences, in (0, 1).
     """
     # If all comparisons of a model failed, it has no win rate to test.

@@ -66,7 +66,7 @@ def rewards_figure(stage: StageData) -> Plot | None:
 
 
 def reference_point_figure(stage: StageData) -> Plot | None:
-    """Returns the figure of the reference point, or None without one."""
+    """Returns the figure of the reference point; None if the stage has no reference point."""
     curves = _pick(stage, {"policy/reference_point": "reference point"})
     return _figure(stage, "reference point", curves, "reference point (nats)", zero=True)
 

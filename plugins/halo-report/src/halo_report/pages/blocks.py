@@ -102,9 +102,9 @@ def tests_table(matrix: CellMatrix, tests: Sequence[PairTest]) -> TableView:
         [_test_row(matrix, test) for test in tests],
         texts=4 if matrix.series_axis else 3,
         folded=len(tests) > 12,
-        note="Fisher's exact test for counts of wins, where a tie is no win; McNemar's exact test "
-        "where both were judged on the same prompts. Two-sided. Holm's correction is for all "
-        "tests of this table.",
+        note="Fisher's exact test compares the numbers of wins; a tie does not count as a win. "
+        "McNemar's exact test is used if both were judged on the same prompts. Both are two-sided. "
+        "Holm's correction is for all tests of this table.",
     )
 
 

@@ -94,7 +94,7 @@ def _value_block(specs: Sequence[str]) -> PageBlock | None:
         return None
     if plot is None:
         return None
-    note = "Of the losses used that declare one; to check its qualities: halo inspect LOSS..."
+    note = "The value functions that the losses declare. To check them: halo inspect LOSS"
     return PageBlock("Value functions", [plot], [], note)
 
 

@@ -22,7 +22,7 @@ class SuiteCells:
     Attributes:
         name: Name of the suite.
         axes: Names of the cells on each axis, in order.
-        cells: For each cell, its name on each axis, and the judged model.
+        cells: Name on each axis and judged model of each cell.
         specs: The resolved specs of the existing runs, each text once.
         runs: The output of each cell's run; None without a run.
     """
