@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import compress
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from halo_core.component import Component
@@ -59,6 +60,46 @@ class Completions:
     lengths: Tensor
 
 
+class Facts(NamedTuple):
+    """Facts on the completions of a batch in host memory.
+
+    Attributes:
+        lengths: Number of tokens of each completion [B].
+        desirable: Whether each completion is desirable [B].
+        sampled: Whether each is a sample of the reference [B].
+    """
+
+    lengths: Sequence[int]
+    desirable: Sequence[bool]
+    sampled: Sequence[bool]
+
+
+class OnHost(NamedTuple):
+    """A copy in host memory of the contents of some tensors of a batch, so that no GPU is read.
+
+    Attributes:
+        facts: The facts.
+        sequence_index: The tensor that they are read from; see `LossBatch`.
+        desirable: The tensor that they are read from.
+        sampled: The tensor that they are read from; None if there is none.
+    """
+
+    facts: Facts
+    sequence_index: Tensor
+    desirable: Tensor
+    sampled: Tensor | None
+
+    def facts_of(self, batch: LossBatch) -> Facts | None:
+        """Returns the facts on a batch; None if others than its tensors were read."""
+        # A plugin may have replaced a tensor of the batch.
+        same = (
+            batch.sequence_index is self.sequence_index
+            and batch.desirable is self.desirable
+            and batch.sampled is self.sampled
+        )
+        return self.facts if same else None
+
+
 @dataclass(frozen=True)
 class LossBatch:
     """A micro-batch as a loss sees it: ragged, without padding, devices, ranks or logits.
@@ -82,6 +123,7 @@ class LossBatch:
         sampled: Whether a completion is a sample of the reference [B] bool; None if none is.
         heads: Values of each of the loss's heads by its name, [N] or [B].
         statistics: The sums of the loss's `statistics` over the whole global batch, no gradient.
+        on_host: The contents of some of these tensors in host memory; None if they are not there.
     """
 
     policy_token_logps: Tensor
@@ -93,6 +135,7 @@ class LossBatch:
     sampled: Tensor | None = None
     heads: Mapping[str, Tensor] = field(default_factory=dict)
     statistics: Mapping[str, Tensor] = field(default_factory=dict)
+    on_host: OnHost | None = None
 
     def _summed(self, token_values: Tensor) -> Tensor:
         zeros = token_values.new_zeros(self.example_index.shape[0])
@@ -124,16 +167,21 @@ class LossBatch:
         """Number of tokens of each completion, as floats [B]."""
         return self._summed(self.policy_token_logps.detach().new_ones(self.sequence_index.shape))
 
+    @cached_property
+    def longest(self) -> int:
+        """Number of tokens of the longest completion."""
+        facts = self._facts
+        return int(self.lengths.max()) if facts is None else max(facts.lengths)
+
     @property
     def chosen(self) -> Completions:
         """The chosen completion of each pair."""
-        return self._where(self.desirable)
+        return self._at(self._chosen_at)
 
     @property
     def rejected(self) -> Completions:
         """The rejected completion of each pair."""
-        rejected = ~self.desirable
-        return self._where(rejected if self.sampled is None else rejected & ~self.sampled)
+        return self._at(self._rejected_at)
 
     @property
     def samples(self) -> Completions:
@@ -144,7 +192,32 @@ class LossBatch:
         """
         if self.sampled is None:
             raise ValueError("samples: the loss does not name reference_samples in `needs`")
-        return self._where(self.sampled)
+        return self._at(self._places(self.sampled, lambda host: host.sampled))
+
+    def of_pairs(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the values of the chosen completions, and those of the rejected ones.
+
+        It makes no GPU wait, as ``values[desirable]`` does.
+
+        Args:
+            values: One value per completion [B].
+
+        Returns:
+            One value per pair each [P].
+        """
+        return values.index_select(0, self._chosen_at), values.index_select(0, self._rejected_at)
+
+    def only_desirable(self) -> LossBatch:
+        """Returns the batch with only its desirable completions, without waiting for a GPU."""
+        return self._only(self.desirable, lambda host: host.desirable)
+
+    def without_samples(self) -> LossBatch:
+        """Returns the batch without samples of the reference, without waiting for a GPU."""
+        if self.sampled is None:
+            return self
+        part = self._only(~self.sampled, lambda host: [not one for one in host.sampled])
+        host = None if part.on_host is None else part.on_host._replace(sampled=None)
+        return replace(part, sampled=None, on_host=host)
 
     def only(self, wanted: Tensor) -> LossBatch:
         """Returns the batch with only some of its completions. The examples keep their numbers.
@@ -152,31 +225,92 @@ class LossBatch:
         Args:
             wanted: Whether to keep each completion [B] bool.
         """
-        tokens = wanted[self.sequence_index]
+        return self._only(wanted, None)
 
-        def kept(values: Tensor) -> Tensor:
+    def _only(self, wanted: Tensor, on_host: _Wanted | None) -> LossBatch:
+        facts = None if on_host is None else self._facts
+        if facts is None or on_host is None:
+            left = None
+            places, tokens = wanted.nonzero()[:, 0], wanted[self.sequence_index].nonzero()[:, 0]
+        else:
+            kept = on_host(facts)
+            left = Facts(
+                list(compress(facts.lengths, kept)),
+                list(compress(facts.desirable, kept)),
+                list(compress(facts.sampled, kept)),
+            )
+            places = self._positions(kept)
+            tokens = self._positions(
+                [one for one, n in zip(kept, facts.lengths, strict=True) for _ in range(n)]
+            )
+
+        def selected(values: Tensor) -> Tensor:
             if values.ndim == 0:
                 return values
-            return values[tokens if len(values) == len(tokens) else wanted]
+            of_tokens = len(values) == len(self.sequence_index)
+            return values.index_select(0, tokens if of_tokens else places)
 
-        def kept_if_there(values: Tensor | None) -> Tensor | None:
-            return None if values is None else kept(values)
+        def selected_if_there(values: Tensor | None) -> Tensor | None:
+            return None if values is None else selected(values)
 
+        index = self.sequence_index.index_select(0, tokens)
+        index = (wanted.cumsum(0) - 1).index_select(0, index)
+        desirable, sampled = selected(self.desirable), selected_if_there(self.sampled)
         return replace(
             self,
-            policy_token_logps=self.policy_token_logps[tokens],
-            sequence_index=(wanted.cumsum(0) - 1)[self.sequence_index[tokens]],
-            example_index=self.example_index[wanted],
-            desirable=self.desirable[wanted],
-            reference_token_logps=kept_if_there(self.reference_token_logps),
-            reference_point=kept_if_there(self.reference_point),
-            sampled=kept_if_there(self.sampled),
-            heads={name: kept(values) for name, values in self.heads.items()},
+            policy_token_logps=selected(self.policy_token_logps),
+            sequence_index=index,
+            example_index=selected(self.example_index),
+            desirable=desirable,
+            reference_token_logps=selected_if_there(self.reference_token_logps),
+            reference_point=selected_if_there(self.reference_point),
+            sampled=sampled,
+            heads={name: selected(values) for name, values in self.heads.items()},
+            on_host=None if left is None else OnHost(left, index, desirable, sampled),
         )
 
-    def _where(self, mask: Tensor) -> Completions:
-        reference = None if self.reference_token_logps is None else self.reference_logps[mask]
-        return Completions(self.policy_logps[mask], reference, self.lengths[mask])
+    @property
+    def _facts(self) -> Facts | None:
+        return None if self.on_host is None else self.on_host.facts_of(self)
+
+    @cached_property
+    def _chosen_at(self) -> Tensor:
+        return self._places(self.desirable, lambda host: host.desirable)
+
+    @cached_property
+    def _rejected_at(self) -> Tensor:
+        rejected = ~self.desirable if self.sampled is None else ~self.desirable & ~self.sampled
+        return self._places(
+            rejected,
+            lambda host: [
+                not (good or sample)
+                for good, sample in zip(host.desirable, host.sampled, strict=True)
+            ],
+        )
+
+    def _places(self, mask: Tensor, on_host: _Wanted) -> Tensor:
+        """Returns the positions at which a mask is true, from host memory if they are there."""
+        facts = self._facts
+        return mask.nonzero()[:, 0] if facts is None else self._positions(on_host(facts))
+
+    def _positions(self, wanted: Sequence[bool]) -> Tensor:
+        """Returns the positions at which values are true, on the device of the batch."""
+        at = [i for i, one in enumerate(wanted) if one]
+        # A new tensor of a list would make a GPU wait if it were made on it.
+        made = self.sequence_index.new_tensor(at, device="cpu")
+        return made.to(self.sequence_index.device, non_blocking=True)
+
+    def _at(self, places: Tensor) -> Completions:
+        reference = None
+        if self.reference_token_logps is not None:
+            reference = self.reference_logps.index_select(0, places)
+        policy, lengths = self.policy_logps, self.lengths
+        return Completions(
+            policy.index_select(0, places), reference, lengths.index_select(0, places)
+        )
+
+
+_Wanted = Callable[[Facts], Sequence[bool]]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,13 @@ if TYPE_CHECKING:
 
 
 def gae_advantages(
-    rewards: Tensor, values: Tensor, sequence_index: Tensor, *, gamma: float, gae_lambda: float
+    rewards: Tensor,
+    values: Tensor,
+    sequence_index: Tensor,
+    *,
+    gamma: float,
+    gae_lambda: float,
+    sizes: tuple[int, int] | None = None,
 ) -> Tensor:
     """Returns how much better each token turned out than the critic expected.
 
@@ -29,6 +35,8 @@ def gae_advantages(
             order [N].
         gamma: Discount per token, from 0 to 1.
         gae_lambda: From 0 (the critic's value of the next token) to 1 (everything that follows).
+        sizes: Number of completions, and of tokens of the longest one. If left out, both are
+            counted, for which a GPU has to be waited for.
 
     Returns:
         Advantages, without gradient [N]. ``advantages + values`` are the returns.
@@ -48,9 +56,11 @@ def gae_advantages(
     import torch
 
     check_tokens("gae_advantages", sequence_index, rewards=rewards, values=values)
-    completions = int(sequence_index.max()) + 1
-    positions, lengths = token_positions(sequence_index, completions)
-    rows = rewards.new_zeros((completions, int(lengths.max()) + 1))  # one column after the end
+    if sizes is None:
+        sizes = int(sequence_index.max()) + 1, int(sequence_index.bincount().max())
+    completions, longest = sizes
+    positions, _ = token_positions(sequence_index, completions)
+    rows = rewards.new_zeros((completions, longest + 1))  # one column after the end
     places = (sequence_index, positions)
     values_at = rows.index_put(places, values.detach())
     deltas = rows.index_put(places, rewards.detach())
@@ -79,7 +89,9 @@ def token_positions(sequence_index: Tensor, completions: int) -> tuple[Tensor, T
     """
     import torch
 
-    lengths = torch.bincount(sequence_index, minlength=completions)
+    # torch.bincount would make a GPU wait.
+    lengths = sequence_index.new_zeros(completions)
+    lengths = lengths.index_add(0, sequence_index, torch.ones_like(sequence_index))
     order = torch.argsort(sequence_index, stable=True)
     in_order = torch.arange(len(sequence_index), device=sequence_index.device)
     starts = (lengths.cumsum(0) - lengths)[sequence_index[order]]

@@ -32,7 +32,7 @@ class BradleyTerry(Loss):
     def __call__(self, batch: LossBatch) -> LossOutput:
         """Returns one loss per pair; rewards are the scores."""
         scores = batch.heads[SCORE]
-        losses = bradley_terry_loss(scores[batch.desirable], scores[~batch.desirable])
+        losses = bradley_terry_loss(*batch.of_pairs(scores))
         return LossOutput(losses, rewards=scores)
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from halo_core.feedback import Feedback
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
-from halo_methods.shared.logratios import by_side, pair_logratios
+from halo_methods.shared.logratios import pair_logratios
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,7 +45,7 @@ class IPO(Loss):
         policy, reference = batch.policy_logps, batch.reference_logps
         if self.per == "token":
             policy, reference = policy / batch.lengths, reference / batch.lengths
-        losses = ipo_loss(*by_side(batch, policy), *by_side(batch, reference), tau=self.tau)
+        losses = ipo_loss(*batch.of_pairs(policy), *batch.of_pairs(reference), tau=self.tau)
         return LossOutput(losses, rewards=self.tau * (policy - reference))
 
 

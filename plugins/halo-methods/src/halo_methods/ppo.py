@@ -124,7 +124,7 @@ class PPO(Loss):
         return {
             "total": advantages.sum(),
             "squares": (advantages**2).sum(),
-            "count": advantages.new_tensor(float(len(advantages))),
+            "count": advantages.new_full((), len(advantages)),
         }
 
     def __call__(self, batch: LossBatch) -> LossOutput:
@@ -150,7 +150,12 @@ class PPO(Loss):
             return plain_advantages(logratios, index, batch.desirable, kl_coefficient=kl)
         rewards = token_rewards(logratios, index, batch.desirable, kl_coefficient=kl)
         return gae_advantages(
-            rewards, batch.heads[VALUE], index, gamma=self.gamma, gae_lambda=self.gae_lambda
+            rewards,
+            batch.heads[VALUE],
+            index,
+            gamma=self.gamma,
+            gae_lambda=self.gae_lambda,
+            sizes=(len(batch.desirable), batch.longest),
         )
 
     def _bounds(self) -> tuple[float, float]:
@@ -181,7 +186,7 @@ def _clipped(logratios: Tensor, advantages: Tensor, low: float, high: float) -> 
 
 
 def _counted(of_each: Tensor) -> tuple[Tensor, Tensor]:
-    return of_each.sum(), of_each.new_tensor(float(len(of_each)))
+    return of_each.sum(), of_each.new_full((), len(of_each))
 
 
 def ppo_token_loss(

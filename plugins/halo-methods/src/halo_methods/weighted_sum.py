@@ -182,7 +182,7 @@ class WeightedSum(Loss):
                 reference_point=_if("reference_point" in needed, batch.reference_point),
             )
             if part.sampled is not None and "reference_samples" not in needed:
-                part = replace(part.only(~part.sampled), sampled=None)
+                part = part.without_samples()
             yield k, loss, part
 
 

@@ -22,12 +22,7 @@ def logps_of_pairs(batch: LossBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         Log-probabilities of chosen and of rejected completions under the policy, then the same
         under the reference, nats, each [P].
     """
-    return *by_side(batch, batch.policy_logps), *by_side(batch, batch.reference_logps)
-
-
-def by_side(batch: LossBatch, of_each: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the values of the chosen completions, and those of the rejected ones, each [P]."""
-    return of_each[batch.desirable], of_each[~batch.desirable]
+    return *batch.of_pairs(batch.policy_logps), *batch.of_pairs(batch.reference_logps)
 
 
 def logps_and_lengths_of_pairs(batch: LossBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:

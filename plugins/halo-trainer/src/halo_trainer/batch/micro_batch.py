@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from halo_core.guarded.reference_point_calls import points_within
-from halo_core.loss import LossBatch
+from halo_core.loss import Facts, LossBatch, OnHost
 from halo_core.reference_point import Estimate, RefPointEstimator
 from halo_trainer.batch.batch_plan import split_into_micro_batches
 from halo_trainer.batch.packing import PackedRow, Scored, pack, tokens_in_row
@@ -168,6 +168,17 @@ class MicroBatch:
     desirable: Tensor
     sampled: Tensor | None
 
+    @property
+    def on_host(self) -> OnHost:
+        """Facts on the completions, in host memory."""
+        completions = [c for example in self.examples for c in example.completions]
+        facts = Facts(
+            lengths=[len(c.completion_ids) for c in completions],
+            desirable=[c.desirable for c in completions],
+            sampled=[c.sampled for c in completions],
+        )
+        return OnHost(facts, self.row.sequence_index, self.desirable, self.sampled)
+
     def to(self, device: torch.device) -> MicroBatch:
         """Returns the micro-batch with all tensors on a device."""
         moved: dict[str, Any] = {
@@ -219,7 +230,8 @@ def make_loss_batch(
         estimate: The reference point of the global batch; None if the loss needs none.
         statistics: The loss's sums over the global batch.
     """
-    point = None if estimate is None else scores.token_logps.new_tensor(estimate.value)
+    # A fill makes no GPU wait, while a new tensor of a number does.
+    point = None if estimate is None else scores.token_logps.new_full((), estimate.value)
     return LossBatch(
         policy_token_logps=scores.token_logps,
         sequence_index=micro.row.sequence_index,
@@ -230,6 +242,7 @@ def make_loss_batch(
         sampled=micro.sampled,
         heads=scores.heads,
         statistics=statistics,
+        on_host=micro.on_host,
     )
 
 
@@ -246,6 +259,5 @@ def chosen_with_points(pairs: LossBatch, estimator: RefPointEstimator) -> LossBa
     Raises:
         PluginError: When the estimator returns a different number of points than pairs.
     """
-    chosen, ratios = pairs.desirable, pairs.logratios
-    points = points_within(estimator, ratios[chosen], ratios[~chosen])
-    return replace(pairs.only(chosen), reference_point=points)
+    points = points_within(estimator, *pairs.of_pairs(pairs.logratios))
+    return replace(pairs.only_desirable(), reference_point=points)

@@ -45,6 +45,7 @@ class PackedRow:
 
     Attributes:
         sequences: The sequences, in order [B].
+        segments: The segment of each sequence, in host memory [B].
         input_ids: Tokens of all segments, each without its last one unless there are `ends` [T].
         position_ids: Position of each token in its own sequence [T].
         sequence_ids: The sequence, 0..B-1, whose segment has each token [T].
@@ -57,6 +58,7 @@ class PackedRow:
     """
 
     sequences: tuple[Scored, ...]
+    segments: tuple[Segment, ...]
     input_ids: Tensor
     position_ids: Tensor
     sequence_ids: Tensor
@@ -126,11 +128,9 @@ def pack_onto(base: PackedRow, sequences: Sequence[Scored]) -> PackedRow:
         sequences: At least one sequence. One whose prompt is not in the base gets it again.
     """
     known: dict[bytes, _Prompt] = {}
-    starts = np.flatnonzero(_starts(base.sequence_ids))
-    positions = base.position_ids[starts].tolist()
-    for i, (start, position) in enumerate(zip(starts.tolist(), positions, strict=True)):
-        if position == 0:
-            known[base.sequences[i].prompt_ids.tobytes()] = _Prompt(i, start)
+    for i, (sequence, segment) in enumerate(zip(base.sequences, base.segments, strict=True)):
+        if segment.prefix == 0:
+            known[sequence.prompt_ids.tobytes()] = _Prompt(i, segment.start)
     return _packed(sequences, known, len(base.input_ids), ends=False, share=True)
 
 
@@ -143,11 +143,6 @@ def tokens_in_row(sequences: Sequence[Scored], *, share: bool) -> int:
             tokens -= len(sequence.prompt_ids) - 1
         prompts.add(sequence.prompt_ids.tobytes())
     return tokens
-
-
-def _starts(sequence_ids: Tensor) -> npt.NDArray[np.bool_]:
-    ids = sequence_ids.cpu().numpy()
-    return np.concatenate([[True], ids[1:] != ids[:-1]])
 
 
 def _packed(
@@ -187,6 +182,7 @@ def _packed(
     scored = [np.arange(first, first + n) for first, n in zip(firsts, completions, strict=True)]
     return PackedRow(
         sequences=tuple(sequences),
+        segments=tuple(segments),
         input_ids=_tensor(np.concatenate(inputs)),
         position_ids=_tensor(np.concatenate([s.prefix + np.arange(s.length) for s in segments])),
         sequence_ids=_tensor(np.repeat(np.arange(len(sequences)), lengths)),

@@ -117,8 +117,9 @@ class Scorer(nn.Module):
         if self.route == "packed":
             kept = places
         else:
-            longest = int(row.position_ids.max()) + 1
-            first = int(row.position_ids[places].min())
+            # From the sequences, so that nobody waits for a GPU.
+            longest = max(_lengths(row))
+            first = min(len(s.prompt_ids) - 1 if tokens else s.tokens for s in row.sequences)
             kept = torch.arange(first, longest, device=places.device)
         with _states(self.model, self.wanted) as captured, self._autocast(row):
             output = self.model(
@@ -190,14 +191,19 @@ class Scorer(nn.Module):
 def _padded(row: PackedRow) -> tuple[Tensor, Tensor]:
     """Returns the right-padded sequences, and which tokens are real, each [B, longest]."""
     device = row.input_ids.device
-    extra = 0 if row.ends is None else 1
-    lengths = [sequence.tokens + extra for sequence in row.sequences]
+    lengths = _lengths(row)
     ids = torch.zeros(len(lengths), max(lengths), dtype=torch.int64)
     for i, (sequence, length) in enumerate(zip(row.sequences, lengths, strict=True)):
         whole = np.concatenate([sequence.prompt_ids, sequence.completion_ids])[:length]
         ids[i, :length] = torch.from_numpy(whole.astype(np.int64))
     mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
     return ids.to(device), mask.long().to(device)
+
+
+def _lengths(row: PackedRow) -> list[int]:
+    """Returns the number of tokens of each sequence that are computed."""
+    extra = 0 if row.ends is None else 1
+    return [sequence.tokens + extra for sequence in row.sequences]
 
 
 def _places(row: PackedRow, *, tokens: bool, ends: bool) -> Tensor:

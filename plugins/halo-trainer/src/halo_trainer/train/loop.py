@@ -180,6 +180,7 @@ class _Loop:
                 # A checkpoint that was not written stops all processes together.
                 stop=self.context.stop.is_set() or self.saving.failed,
                 max_norm=self.max_grad_norm,
+                keep=self._minutes_are_over,
             )
         except NotFiniteError as error:
             fault = self._fault(gradient=True)
@@ -234,17 +235,18 @@ class _Loop:
             self._log()
         # Time for evaluation and checkpoints must not count as training time.
         with self.watch.paused():
-            self._measure_and_keep(stopping=gradient.stop and step < last)
+            keep = gradient.keep or (gradient.stop and step < last)
+            self._measure_and_keep(keep=keep)
         if gradient.stop and step < last:
             self.saving.finish()
             self.context.stop.raise_interrupted(
                 f"step {step} of {last} is kept; run the same command again to continue from there"
             )
 
-    def _measure_and_keep(self, *, stopping: bool) -> None:
+    def _measure_and_keep(self, *, keep: bool) -> None:
         step, every = self.state.step, self.intervals.evaluate
         measured = step == self.training.steps or (every is not None and step % every == 0)
-        kept = stopping or step % self.intervals.checkpoint == 0 or self._minutes_are_over()
+        kept = keep or step % self.intervals.checkpoint == 0
         if (measured or kept) and (fault := self._fault()):
             raise self._at_step(step, fault)
         if measured:
@@ -254,12 +256,12 @@ class _Loop:
             self._save(best=best)
 
     def _minutes_are_over(self) -> bool:
-        """Returns whether the last checkpoint is too old by the clock of rank 0, alike on each."""
+        """Returns whether the last checkpoint is too old by the clock of rank 0."""
         most = self.intervals.checkpoint_minutes
-        if most is None:
-            return False
-        over = self.ranks.main and time.monotonic() - self.saved_at >= 60 * most
-        return bool(self.ranks.sum(torch.tensor(float(over), device=self.ranks.device)))
+        # The sum over the processes in each step tells the others.
+        return (
+            most is not None and self.ranks.main and time.monotonic() - self.saved_at >= 60 * most
+        )
 
     def _log(self) -> None:
         metrics = means(self._window())

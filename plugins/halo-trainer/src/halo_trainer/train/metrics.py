@@ -48,7 +48,7 @@ class Metrics:
         weights = output.counts.double()
         self.add("train/loss", (output.losses.detach().double() * weights).sum(), weights.sum())
         no_samples = torch.ones_like(batch.desirable) if batch.sampled is None else ~batch.sampled
-        self.add("policy/lengths", batch.lengths[no_samples].sum(), no_samples.sum())
+        self.add("policy/lengths", (batch.lengths * no_samples).sum(), no_samples.sum())
         if output.rewards is not None:
             self._add_rewards(feedback, batch, output.rewards.detach())
         for name, (total, count) in output.metrics.items():
@@ -76,19 +76,31 @@ class Metrics:
 
     def _add_rewards(self, feedback: Feedback, batch: LossBatch, rewards: Tensor) -> None:
         desirable = batch.desirable
-        if batch.sampled is not None:
-            desirable, rewards = desirable[~batch.sampled], rewards[~batch.sampled]
+        undesirable = ~desirable if batch.sampled is None else ~desirable & ~batch.sampled
         names = ("chosen", "rejected") if feedback == "paired" else ("desirable", "undesirable")
-        for name, mask in zip(names, (desirable, ~desirable), strict=True):
+        for name, mask in zip(names, (desirable, undesirable), strict=True):
             self.add(f"rewards/{name}", torch.where(mask, rewards, 0).sum(), mask.sum())
         if feedback == "paired":
-            margins = rewards[desirable] - rewards[~desirable]
+            chosen, rejected = batch.of_pairs(rewards)
+            margins = chosen - rejected
             self.add("rewards/margins", margins.sum(), len(margins))
             self.add("rewards/accuracies", (margins > 0).sum(), len(margins))
 
     def sums(self) -> Sums:
-        """Returns (sum, count) by name, as numbers."""
-        return {name: (float(a), float(b)) for name, (a, b) in self._sums.items()}
+        """Returns (sum, count) by name, as numbers that are read from the device at once."""
+        read = _numbers([value for pair in self._sums.values() for value in pair])
+        return dict(zip(self._sums, zip(read[::2], read[1::2], strict=True), strict=True))
+
+
+def _numbers(values: Sequence[Value]) -> list[float]:
+    """Returns values as numbers, and waits for the device once if any is there."""
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    if not tensors:
+        return [float(value) for value in values]
+    device = max((value.device for value in tensors), key=lambda place: place.type != "cpu")
+    moved = [value.double().to(device, non_blocking=True) for value in tensors]
+    read = iter(torch.stack(moved).tolist())
+    return [next(read) if isinstance(value, Tensor) else float(value) for value in values]
 
 
 def _detached(value: Value) -> Value:

@@ -39,7 +39,8 @@ def logratios(objective: Objective, sequences: Sequence[Scored]) -> list[float]:
     for items in shares[ranks.rank]:
         # An empty one is also computed, so that all processes make the same calls.
         row = pack([sequences[i] for i in items or [0]], share=objective.shares).to(ranks.device)
-        values[items] = _of_row(objective, row, row)[: len(items)]
+        found = _of_row(objective, row, row)[: len(items)]
+        values.index_copy_(0, ranks.positions(items), found)
     values_of_all: list[float] = ranks.sum(values).tolist()
     return values_of_all
 
@@ -78,7 +79,7 @@ def logratios_after_own_pass(
     row = pack_onto(micro.row, [sequences[i] for i in items or [0]]).to(ranks.device)
     values = torch.zeros(len(sequences), dtype=torch.float64, device=ranks.device)
     found = _of_row(objective, row.onto(policy_row), row.onto(reference_row))
-    values[items] = found[: len(items)]
+    values.index_copy_(0, ranks.positions(items), found[: len(items)])
     computed = {0: Computed(scores, reference_logps)}
     return computed, ranks.sum(values).tolist()
 

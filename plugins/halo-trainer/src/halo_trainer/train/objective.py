@@ -99,10 +99,14 @@ class Objective:
                 seen = self._seen(micro, batch, known, scores)
                 for name, value in statistics_of(self.loss, seen).items():
                     # Other processes need an empty micro-batch to be computed; it does not count.
-                    share = value.double() * bool(positions)
+                    share = value.to(self.ranks.device).double() * bool(positions)
                     sums[name] = sums[name] + share if name in sums else share
-        # Sorted by name: all processes must sum the same value at the same time.
-        return {name: self.ranks.sum(sums[name]) for name in sorted(sums)}
+        if not sums:
+            return {}
+        # Sorted by name: all processes must sum the same values in the same order.
+        names = sorted(sums)
+        total = self.ranks.sum(torch.stack([sums[name] for name in names]))
+        return dict(zip(names, total.unbind(), strict=True))
 
     def synchronised(self, batch: GlobalBatch, index: int) -> AbstractContextManager[None]:
         """Returns a context in which gradients are exchanged only for the last micro-batch."""

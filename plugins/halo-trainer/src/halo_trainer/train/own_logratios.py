@@ -26,22 +26,25 @@ class OwnLogratios:
     Args:
         batch: The global batch.
         ranks: The processes.
+
+    Attributes:
+        values: The log-ratios of this process at their places in the batch, others 0, float64.
     """
 
     def __init__(self, batch: GlobalBatch, ranks: Ranks) -> None:
         self._ranks = ranks
         self._positions = batch.completion_positions()
         count = len(batch.completions)
-        self._values = torch.zeros(count, dtype=torch.float64, device=ranks.device)
+        self.values = torch.zeros(count, dtype=torch.float64, device=ranks.device)
 
     def add(self, index: int, logratios: Tensor) -> None:
         """Adds the log-ratios of a micro-batch of this process, nats [B]; none if it is empty."""
-        positions = self._positions[index]
-        self._values[positions] = logratios.detach()[: len(positions)].double()
+        positions = self._ranks.positions(self._positions[index])
+        self.values.index_copy_(0, positions, logratios.detach()[: len(positions)].double())
 
     def of_all(self) -> list[float]:
         """Returns each completion's log-ratio, in global order, the same on every process."""
-        values: list[float] = self._ranks.sum(self._values).tolist()
+        values: list[float] = self._ranks.sum(self.values).tolist()
         return values
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, TypeVar, cast
 
@@ -87,6 +87,10 @@ class Ranks:
         if self._accelerator is not None:
             torch.distributed.all_reduce(values)
         return values
+
+    def positions(self, values: Sequence[int]) -> Tensor:
+        """Returns positions as a tensor on this process's device, which nobody waits for."""
+        return torch.tensor(values, dtype=torch.int64).to(self.device, non_blocking=True)
 
     def gather(self, value: Any) -> list[Any]:
         """Returns the value of every process, in the order of ranks, on each."""

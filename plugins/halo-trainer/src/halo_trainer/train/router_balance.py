@@ -23,16 +23,16 @@ class RouterBalance:
     """Router statistics of a global batch.
 
     Attributes:
-        loss: The load-balancing loss of the global batch.
+        loss: The load-balancing loss of the global batch [].
         chosen: Number of times that each expert was chosen, over all layers [experts].
         rows: Number of tokens times layers [].
-        factor: Factor of a part, needed because the trainer divides by the sum of weights.
+        factor: Factor of a part, needed because the trainer divides by the sum of weights [].
     """
 
-    loss: float
+    loss: Tensor
     chosen: Tensor
     rows: Tensor
-    factor: float
+    factor: Tensor
 
     def part(self, routed: Routed) -> Tensor:
         """Returns the part of a micro-batch in the sum that is differentiated []."""
@@ -63,8 +63,8 @@ def router_balance(objective: Objective, batch: GlobalBatch) -> RouterBalance:
     chosen, probabilities = total[:experts], total[experts : 2 * experts]
     rows, weight_sum = total[-2], total[-1]
     return RouterBalance(
-        loss=float(balance_loss(chosen, probabilities, rows)),
+        loss=balance_loss(chosen, probabilities, rows),
         chosen=chosen,
         rows=rows,
-        factor=objective.router_weight * float(weight_sum),
+        factor=objective.router_weight * weight_sum,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -34,6 +34,7 @@ class Gradient:
         loss: Weighted mean over the batch.
         norm: 2-norm of the gradient before clipping.
         stop: Whether any process was asked to stop.
+        keep: Whether any process asked for a checkpoint.
         metrics: Sums over the share of this process.
         estimate: The reference point, with its metrics of the batch; None if there is none.
     """
@@ -41,6 +42,7 @@ class Gradient:
     loss: float
     norm: float
     stop: bool
+    keep: bool
     metrics: Metrics
     estimate: Estimate | None
 
@@ -87,6 +89,7 @@ def backward(
     *,
     stop: bool,
     max_norm: float | None,
+    keep: Callable[[], bool] | None = None,
 ) -> Gradient:
     """Computes the gradient of sum(losses * weights) / sum(weights) in the parameters.
 
@@ -101,6 +104,7 @@ def backward(
         parameters: The trained parameters, without a gradient yet.
         stop: Whether this process was asked to stop.
         max_norm: Largest gradient norm; None for no limit.
+        keep: Says after the gradient whether this process asks for a checkpoint; None for no.
 
     Raises:
         NotFiniteError: When the loss, the gradient or a reference point that is completed after it
@@ -113,9 +117,14 @@ def backward(
     metrics, sums = _accumulate(objective, batch, own, balance)
     if balance is not None and objective.ranks.main:
         metrics.add("router/loss", balance.loss, 1)
-    # One sum over the processes for all three. It also tells the others about a request to stop.
-    sums = torch.cat([sums, sums.new_tensor([float(stop)])])
-    loss_sum, weight_sum, negative, stops = objective.ranks.sum(sums).tolist()
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    asked = [sums.new_full((1,), stop), sums.new_full((1,), keep is not None and keep())]
+    parts = [sums, *asked, *([] if own is None else [own.values])]
+    # One sum over the processes for all. It also tells the others about a request to stop or keep.
+    total = objective.ranks.sum(torch.cat(parts))
+    norm_found = _scaled(gradients, weight_sum=total[1], world=objective.ranks.world)
+    # All numbers are read at once, because the device is waited for each time.
+    (loss_sum, weight_sum, negative, stops, keeps, *logratios), norm = _read(total, norm_found)
     if negative:
         _drop(parameters)
         raise plugin_error(
@@ -123,21 +132,34 @@ def backward(
             "__call__",
             f"gave {negative:.0f} weights below 0; expected how much each example counts",
         )
-    # DDP has averaged the gradients over the processes, but the loss is a sum over them.
-    scale = objective.ranks.world / weight_sum if weight_sum else 0.0
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    torch._foreach_mul_(gradients, scale)
-    norm = float(torch.nn.utils.get_total_norm(gradients))
     # All processes have the same numbers here, so all of them continue or none.
     if not (math.isfinite(loss_sum) and math.isfinite(weight_sum) and math.isfinite(norm)):
         _raise_not_finite(objective, batch, parameters)
     estimate = batch.estimate
-    if batch.lagging is not None and own is not None:
-        estimate = _completed(batch, batch.lagging, own.of_all(), parameters)
+    if batch.lagging is not None:
+        estimate = _completed(batch, batch.lagging, logratios, parameters)
     if max_norm is not None and norm > max_norm:
         torch._foreach_mul_(gradients, max_norm / norm)
     loss = loss_sum / weight_sum if weight_sum else 0.0
-    return Gradient(loss, norm, stops > 0, metrics, estimate)
+    return Gradient(loss, norm, stops > 0, keeps > 0, metrics, estimate)
+
+
+def _scaled(gradients: list[Tensor], *, weight_sum: Tensor, world: int) -> Tensor:
+    """Divides the gradients by the sum of weights, and returns their 2-norm [].
+
+    It is 0 if the sum is 0. Nobody waits for the device.
+    """
+    if not gradients:
+        return weight_sum.new_zeros(())
+    # DDP has averaged the gradients over the processes, but the loss is a sum over them.
+    scale = torch.where(weight_sum == 0, 0.0, world / weight_sum)
+    torch._foreach_mul_(gradients, scale.to(gradients[0].dtype))
+    return torch.nn.utils.get_total_norm(gradients)
+
+
+def _read(total: Tensor, norm: Tensor) -> tuple[list[float], float]:
+    *numbers, last = torch.cat([total, norm.to(total)[None]]).tolist()
+    return numbers, last
 
 
 def _accumulate(
