@@ -240,12 +240,20 @@ def read_error(folder: Path, exit_code: int) -> HaloError:
     if record is None:
         return WorkerError(_ended(exit_code), location=str(folder))
     error = error_of(record, record.get("exit_code", exit_code))
+    if isinstance(error, WorkerError) and _was_killed(exit_code):
+        # The error of another rank, which lost its connection to the killed one.
+        return WorkerError(_ended(exit_code), location=str(folder))
     if isinstance(error, WorkerError):
         return WorkerError(
             f"internal error: {error.message}; the traceback is in {ERROR.name}",
             location=str(folder),
         )
     return error
+
+
+def _was_killed(exit_code: int) -> bool:
+    """Returns whether a signal ended a process or, as launchers pass on, one of its processes."""
+    return exit_code < 0 or exit_code > 128
 
 
 def _ended(exit_code: int) -> str:

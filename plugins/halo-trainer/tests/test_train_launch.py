@@ -32,8 +32,12 @@ for number in (signal.SIGINT, signal.SIGTERM):
 manner = sys.argv[1]
 if manner.startswith("exit-"):
     sys.exit(int(manner.removeprefix("exit-")))
-if manner == "killed" and rank == "1":
+if manner in ("killed", "killed-and-lost") and rank == "1":
+    while manner == "killed-and-lost" and not (folder / "started-0").exists():
+        time.sleep(0.02)
     os.kill(os.getpid(), signal.SIGKILL)
+if manner == "killed-and-lost":
+    sys.exit(1)
 while manner == "stubborn" or not asked:
     time.sleep(0.02)
 (folder / f"asked-{rank}").write_text(str(asked[0]))
@@ -65,7 +69,9 @@ def wait_for(folder: Path, what: str = "started") -> None:
     raise TimeoutError(f"not both of the processes have {what}")
 
 
-@pytest.mark.parametrize(("manner", "code"), [("exit-0", 0), ("exit-3", 3), ("killed", 137)])
+@pytest.mark.parametrize(
+    ("manner", "code"), [("exit-0", 0), ("exit-3", 3), ("killed", 137), ("killed-and-lost", 137)]
+)
 def test_the_launcher_returns_the_first_code_that_is_not_0_and_says_nothing(
     manner: str, code: int, tmp_path: Path
 ) -> None:

@@ -15,10 +15,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import psutil
 
 from halo_core.run.lifeline import end_with_controller, starts_workers
+
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -65,13 +69,28 @@ def main(arguments: Sequence[str]) -> int:
     try:
         accelerate_launch(launch_command_parser().parse_args(list(arguments)))
     except ChildFailedError as error:
-        return _exit_code(error.get_first_failure()[1].exitcode)
+        return _exit_code(_cause(error).exitcode)
     except SignalException as error:  # from a torch that does not know PET_SIGNALS_TO_HANDLE
         return 128 + int(error.sigval)
     except Exception as error:
         print(f"the launcher failed: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _cause(error: ChildFailedError) -> ProcessFailure:
+    """Returns the failure that the others follow from: that of a killed process, or the first.
+
+    When a process is killed, the others fail too, because they lose the connection to it. torch may
+    see all of these failures at the same moment. When a process fails by itself, torch ends the
+    others: with SIGTERM, and half a minute later with SIGKILL.
+    """
+    first = error.get_first_failure()[1]
+    for failure in error.failures.values():
+        by_torch = failure.exitcode == -signal.SIGTERM or failure.timestamp > first.timestamp + 5
+        if failure.exitcode < 0 and not by_torch:
+            return failure
+    return first
 
 
 def _exit_code(code: int) -> int:

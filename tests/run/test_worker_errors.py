@@ -1,0 +1,33 @@
+"""What the controller says of a worker that failed, or that was killed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from halo_core.errors import NotFiniteError
+from halo_core.run.execute import read_error, write_error
+
+LOST = RuntimeError("Connection closed by peer")
+
+
+@pytest.mark.parametrize("code", [-9, 137, -11, 139])
+def test_the_error_of_a_rank_that_lost_a_killed_one_is_not_the_cause(
+    code: int, tmp_path: Path
+) -> None:
+    write_error(tmp_path, LOST)
+    said = str(read_error(tmp_path, code))
+    assert f"a worker ended with exit code {code}" in said
+    assert "The same command goes on from the last checkpoint" in said
+    assert "internal error" not in said
+
+
+def test_an_error_of_a_rank_is_told_where_no_rank_was_killed(tmp_path: Path) -> None:
+    write_error(tmp_path, LOST)
+    assert "internal error: RuntimeError: Connection closed" in str(read_error(tmp_path, 1))
+
+
+def test_an_error_on_purpose_is_told_even_where_a_rank_was_killed(tmp_path: Path) -> None:
+    write_error(tmp_path, NotFiniteError("not a number: the loss"))
+    assert str(read_error(tmp_path, 137)) == "not a number: the loss"
