@@ -181,25 +181,32 @@ def _called(arguments: Sequence[str], folder: Path, begin: Callable[[], None] | 
 
 
 def results(workspace: Path) -> dict[str, str]:
-    """Returns the hash of each product of the one run in a workspace, by stage and file.
+    """Returns the hash of each product of the runs in a workspace, by run, stage and file.
 
     Lines are compared without check values and order. What a request cost and when it was sent is
     left out.
     """
-    (record,) = workspace.glob("runs/*/run.json")
     found = {}
-    for stage in json.loads(record.read_text(encoding="utf-8"))["stages"]:
+    for run, stage in _stages(workspace):
         folder = workspace / stage["folder"]
+        id_ = f"{run}: {stage['id']}"
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder).as_posix()
             if path.suffix == ".jsonl" and name != "events.jsonl":
-                found[f"{stage['id']}: {name}"] = _hash(sorted(_lines(path)))
+                found[f"{id_}: {name}"] = _hash(sorted(_lines(path)))
             elif name.startswith("model/") and path.is_file():
-                found[f"{stage['id']}: {name}"] = hashlib.sha256(path.read_bytes()).hexdigest()
+                found[f"{id_}: {name}"] = hashlib.sha256(path.read_bytes()).hexdigest()
         metrics = json.loads((folder / "done.json").read_text(encoding="utf-8"))["metrics"]
         stable = {name: number for name, number in metrics.items() if name not in TIMINGS}
-        found[f"{stage['id']}: metrics"] = _hash(stable)
+        found[f"{id_}: metrics"] = _hash(stable)
     return found
+
+
+def _stages(workspace: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the stages of all runs, with the name of the run without its hash."""
+    for record in sorted(workspace.glob("runs/*/run.json")):
+        for stage in json.loads(record.read_text(encoding="utf-8"))["stages"]:
+            yield record.parent.name.rpartition("-")[0], stage
 
 
 def differences(workspace: Path, reference: Mapping[str, str]) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
-from halo_core.errors import HaloError, Interrupted
+from halo_core.errors import DataError, HaloError, Interrupted, VersionError
 from halo_core.events import EventLog, read_events
 from halo_core.guarded.blame import plugin_error
 from halo_core.guarded.report_calls import written_by
@@ -172,7 +172,15 @@ class Runner:
         """Lets the stages in the store be computed again of which a file is damaged."""
         unchecked = 0
         for stage in self.plan.stages:
-            done = stage_done(stage.folder)
+            try:
+                done = stage_done(stage.folder)
+            except VersionError:
+                raise
+            except DataError as error:
+                what = error.message.partition(";")[0]
+                self.warn(f"{stage.id}: {error.location}: {what}; the stage is computed again")
+                (stage.folder / DONE.name).unlink()
+                continue
             if done is None:
                 continue
             checks = done.get("files", {})

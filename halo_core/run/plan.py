@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from halo_core.errors import UserError
+from halo_core.errors import DataError, UserError, VersionError
 from halo_core.run.identity import digest, folder_digest, stage_identity
 from halo_core.spec.spec import Spec
 from halo_core.spec.stage_feedback import placed
@@ -132,8 +132,13 @@ def _base_model(spec: Spec) -> ModelInput | None:
 
 
 def _state(folder: Path) -> State:
-    if stage_done(folder) is not None:
-        return "done"
+    try:
+        if stage_done(folder) is not None:
+            return "done"
+    except VersionError:
+        raise
+    except DataError:  # The record is damaged. The run says so and computes the stage again.
+        return "started"
     return "started" if folder.is_dir() else "new"
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from halo_core.errors import DataError
+from halo_core.errors import DataError, VersionError
 from halo_core.run.execute import component_record
 from halo_core.run.plan import Plan
 from halo_core.run.run_files import resolved_tree, to_yaml
@@ -33,8 +33,13 @@ def finished(plan: Plan) -> CellOutcome | None:
         plan: The plan of the cell.
     """
     assert plan.spec.cell is not None
-    done = [stage_done(stage.folder) for stage in plan.stages]
-    if not all(done) or not (_is_recorded(plan) and _is_told(plan)):
+    try:
+        done = [stage_done(stage.folder) for stage in plan.stages]
+        if not all(done) or not (_is_recorded(plan) and _is_told(plan)):
+            return None
+    except VersionError:
+        raise
+    except DataError:  # A record is damaged. A run of the cell writes it again.
         return None
     status = new_status(plan)
     for stage, end in zip(status.stages, done, strict=True):
@@ -51,7 +56,7 @@ def _is_recorded(plan: Plan) -> bool:
     return (
         all(component in record.get("components", ()) for component in wanted)
         and resolved.is_file()
-        and resolved.read_text(encoding="utf-8") == to_yaml(resolved_tree(plan.spec))
+        and resolved.read_bytes() == to_yaml(resolved_tree(plan.spec)).encode()
     )
 
 

@@ -293,3 +293,21 @@ def test_verify_finds_a_changed_record_of_a_finished_stage(
         assert f"{path}: is not what halo wrote" in capsys.readouterr().out
     finally:
         path.write_text(before)
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_a_stage_whose_record_is_damaged_is_computed_again(
+    made: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None]
+) -> None:
+    (path,) = (made / "w" / "stages").glob("sample-*/done.json")
+    samples = path.with_name("samples.jsonl").read_bytes()
+    damage(path)
+    assert call(["plan", str(made / "spec.yaml"), "--workspace", str(made / "w"), "--json"]) == 0
+    planned = json.loads(capsys.readouterr().out)["stages"]
+    assert [stage["state"] for stage in planned] == ["done", "started", "done"]
+    record, said = run_again(made, capsys)
+    assert [item["status"] for item in record["stages"]] == ["cached", "computed", "cached"]
+    # A record that is gone is that of a stage that was not finished.
+    assert ("the stage is computed again" in said) == (damage is not gone)
+    assert path.with_name("samples.jsonl").read_bytes() == samples
+    assert call(["verify", "--all", "--workspace", str(made / "w")]) == 0
