@@ -20,7 +20,7 @@ FURTHER = [
 
 
 def import_all() -> None:
-    """Imports everything. What is not installed is left out: the command that needs it says so."""
+    """Imports everything that is installed."""
     for name in PACKAGES:
         for module in pkgutil.walk_packages(import_module(name).__path__, f"{name}."):
             if not module.name.endswith("__main__"):

@@ -67,8 +67,8 @@ class Ended:
 
     Attributes:
         code: Its exit code; -N for signal N; None if it did not end in time and was killed.
-        said: What it wrote to stdout and stderr.
-        seconds: How long it took.
+        said: The text of stdout and stderr.
+        seconds: Its duration.
     """
 
     code: int | None
@@ -183,8 +183,7 @@ def _called(arguments: Sequence[str], folder: Path, begin: Callable[[], None] | 
 def results(workspace: Path) -> dict[str, str]:
     """Returns the hash of each product of the runs in a workspace, by run, stage and file.
 
-    Lines are compared without check values and order. What a request cost and when it was sent is
-    left out.
+    Lines are compared without check values and without their order.
     """
     found = {}
     for run, stage in _stages(workspace):

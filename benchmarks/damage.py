@@ -1,4 +1,4 @@
-"""Damages every kind of file of a workspace, and looks at what halo makes of it.
+"""Damages every kind of file of a workspace, and checks what halo does with it.
 
     python benchmarks/damage.py [--cases all] [--seed 0] [--worlds finished,...] [--out FILE]
 
@@ -43,7 +43,7 @@ matrix:
 """
 WARNED = re.compile(r"warning|anew|again|set aside|damaged", re.IGNORECASE)
 CHANGING = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.]+|\d+(\.\d+)? s\b|[\d.]+ tok/s")
-"""What differs in two pages of the same run."""
+"""Parts of a report that differ between two reports of the same run."""
 LEFT_ALONE = re.compile(r"\.lock$|said\.txt$|mlflow-server\.log$")
 """Files without content that halo reads."""
 
@@ -87,7 +87,7 @@ class World:
         looks: The commands that only look at the workspace.
         run: The command that makes everything.
         results: The results of the undisturbed run.
-        page: What the first of `looks` gives of an undamaged workspace, if it is finished.
+        page: The report of the undamaged workspace; None if it is not finished.
     """
 
     name: str
@@ -101,7 +101,7 @@ class World:
 
 @dataclass
 class Case:
-    """What became of a damaged file.
+    """The result for a damaged file.
 
     Attributes:
         world: Name of the world.
@@ -109,7 +109,7 @@ class Case:
         damage: Name of the damage.
         end: ``again``, ``same``, ``error`` or ``FAULT``.
         found: Whether `halo verify --all` named the file.
-        faults: What was wrong.
+        faults: Descriptions of faults.
     """
 
     world: str

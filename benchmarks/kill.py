@@ -1,4 +1,4 @@
-"""Kills runs outright (SIGKILL), gives the same command again, and compares what comes out.
+"""Kills runs outright (SIGKILL), gives the same command again, and compares the results.
 
     python benchmarks/kill.py [--kills 50] [--changes all] [--two 10] [--seed 0] [--out FILE]
 
@@ -55,15 +55,15 @@ END_S = 5.0
 
 @dataclass
 class Tally:
-    """What became of the trials of one kind.
+    """The results of the trials of one kind.
 
     Attributes:
-        kind: What was done to the runs.
+        kind: Description of the kills.
         trials: Number of trials.
         kills: Number of kills. A run that had ended before is not counted.
-        wrong: What was wrong, with the place, one per trial at most.
+        wrong: Descriptions of faults, with the place.
         asked_again: Number of requests that the endpoint got again and did not charge for.
-        litter: Number of temporary files that were left behind.
+        litter: Number of temporary files that remained after the run.
     """
 
     kind: str
@@ -154,7 +154,7 @@ def before_changes(reference: Mapping[str, str], numbers: Sequence[int]) -> Tall
 def at_random(
     reference: Mapping[str, str], kills: int, seconds: float, rng: random.Random
 ) -> Tally:
-    """Kills runs at random moments until there were so many kills."""
+    """Kills runs at random moments, until there were `kills` kills."""
     tally = Tally("at random moments")
     while tally.kills < kills:
         with trial() as one:
