@@ -19,7 +19,7 @@ def test_the_error_of_a_rank_that_lost_a_killed_one_is_not_the_cause(
     write_error(tmp_path, LOST)
     said = str(read_error(tmp_path, code))
     assert f"a worker ended with exit code {code}" in said
-    assert "The same command goes on from the last checkpoint" in said
+    assert "Run the same command again to continue from the last checkpoint" in said
     assert "internal error" not in said
 
 
