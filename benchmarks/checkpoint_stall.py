@@ -5,6 +5,7 @@
 It makes weights with the state of AdamW, MEGABYTES in all (1,200 by default), and writes them as a
 training does, five times each: as before checkpoints were written in the background, and in the
 background. Then it prints medians in seconds: the wait of the training, and each part of the work.
+On a busy machine, compare the CPU times.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ REPEATS = 5
 LAYER = 1024
 
 
-def seconds(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
+def seconds(call: Callable[[], object]) -> tuple[float, float]:
+    """Returns the duration of a call, and the CPU time of the calling thread."""
+    started, used = time.perf_counter(), time.thread_time()
     call()
-    return time.perf_counter() - started
+    return time.perf_counter() - started, time.thread_time() - used
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -55,15 +57,16 @@ def main(arguments: Sequence[str]) -> None:
     tensors = {**dict(parameters), **state_tensors(optimizer, parameters)}
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        print(f"{size / 1e6:,.0f} MB, {torch.get_num_threads()} threads, in {given.folder}")
+        print(f"{size / 1e6:,.0f} MB, {torch.get_num_threads()} threads, load {os.getloadavg()[0]}")
         for name, times in measure(Path(folder), parameters, optimizer, tensors).items():
-            print(f"{name:44} {statistics.median(times):7.3f} s")
+            wall, cpu = (statistics.median(part) for part in zip(*times, strict=True))
+            print(f"{name:44} {wall:7.3f} s, {cpu:7.3f} s of this thread's CPU time")
 
 
 def measure(
     folder: Path, parameters: list, optimizer: torch.optim.Optimizer, tensors: dict
-) -> dict[str, list[float]]:
-    times: dict[str, list[float]] = {}
+) -> dict[str, list[tuple[float, float]]]:
+    times: dict[str, list[tuple[float, float]]] = {}
 
     def note(name: str, call: Callable[[], object]) -> None:
         times.setdefault(name, []).append(seconds(call))

@@ -214,11 +214,12 @@ def test_weights_and_checkpoints_are_the_same_bits_in_the_background(
 ) -> None:
     released = threading.Event()
     disk(lambda count: None if released.wait(SOON) else pytest.fail("steps wait for the disk"))
-    here = run("here", logged=lambda step: released.set() if step == 4 else None)
+    # Two more steps are done before the checkpoint of step 2 is written.
+    here = run("here", logged=lambda s: released.set() if s == 4 else None, keep_last=9)
     disk()
-    there = run("there", async_checkpoints=False)
+    there = run("there", async_checkpoints=False, keep_last=9)
     assert same(here, there)
-    for step in (4, 6):
+    for step in (2, 4, 6):
         for name in ("weights", "optimizer", "reference"):
             file = f"checkpoints/step-{step:08d}/{name}.safetensors"
             (tensors, place), (others, other_place) = (read(each / file) for each in (here, there))
@@ -295,6 +296,26 @@ def test_a_stop_waits_until_its_step_is_on_the_disk(run: Run, disk: Any, tmp_pat
     assert kept(tmp_path / "cut") == [2, 3]
     disk()
     assert same(run("cut"), run("whole"))
+
+
+def test_a_stop_whose_step_cannot_be_written_does_not_say_that_it_is_kept(
+    run: Run, disk: Any, tmp_path: Path
+) -> None:
+    class Stop(StopFlag):
+        calls = 0
+
+        def is_set(self) -> bool:
+            self.calls += 1
+            return self.calls == 3
+
+    def before(count: int) -> None:
+        if count == 2:
+            raise OSError(errno.EIO, "Input/output error")
+
+    disk(before)
+    with pytest.raises(DiskError, match="the checkpoint cannot be written: "):
+        run("cut", stop=Stop())
+    assert kept(tmp_path / "cut") == [2]
 
 
 def test_the_error_of_a_step_comes_before_that_of_the_disk(

@@ -367,7 +367,8 @@ class _Loop:
     def _save_before_error(self) -> None:
         """Saves the state before an error, which matters more than one that is raised here."""
         try:
-            self._save()
+            if self.state.step not in self.training.checkpoints.scores:
+                self._save()
             self.saving.finish()
         except NotFiniteError:
             return
