@@ -5,11 +5,19 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from halo_judge.testing import FAULTS, ChatReply, ChatServer, planned_faults
+from halo_judge.testing import (
+    DEVIATIONS,
+    FAULTS,
+    ChatReply,
+    ChatServer,
+    Deviation,
+    planned_faults,
+)
+from halo_judge.testing.deviations import Kind, Outcome
 
 BODY = {"model": "m", "messages": [{"role": "user", "content": "How are you?"}]}
 
@@ -23,7 +31,9 @@ def post(server: ChatServer, body: Mapping[str, Any] = BODY, key: str = "k") -> 
         connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
         answer = connection.getresponse()
         text = answer.read()
-        return answer.status, json.loads(text) if text.startswith(b"{") else text
+        if not text.startswith(b"{"):
+            return answer.status, text
+        return answer.status, json.loads(text.decode("utf-8", "replace"))
     finally:
         connection.close()
 
@@ -114,3 +124,34 @@ def test_a_conversation_meets_no_second_useless_completion() -> None:
     said = {"role": "assistant", "content": "Well."}
     struck = {plan({**BODY, "messages": [*BODY["messages"], said], "n": n}, 0) for n in range(500)}
     assert struck - {None} == set(FAULTS) - {"empty", "garbage", "length", "refusal"}
+
+
+def test_an_unknown_fault_is_a_mistake_of_the_plan() -> None:
+    with pytest.raises(ValueError, match=r"the plan of faults named \['4o0'\]; expected None or a"):
+        with ChatServer(lambda body: "hi", faults=lambda body, times: "4o0") as server:
+            assert post(server)[0] == 500
+
+
+# The body of "trickle" takes too long for a client that waits for all of it.
+@pytest.mark.parametrize(
+    "deviation", [d for d in DEVIATIONS if d.name != "trickle"], ids=lambda d: d.name
+)
+def test_each_deviation_of_the_table_is_sent_and_counted(deviation: Deviation) -> None:
+    plan: Any = {"faults": lambda body, times: deviation.name}
+    silent = deviation.name in ("timeout", "drop", "cut")
+    with ChatServer(lambda body: '{"why": "so", "verdict": "A"}', **plan) as server:
+        if silent:
+            with pytest.raises((OSError, http.client.HTTPException)):
+                post(server)
+        else:
+            status, _ = post(server)
+            assert (status == 200) or not deviation.paid
+    assert server.faults_met == {deviation.name: 1}
+    assert sum(server.paid.values()) == deviation.paid
+
+
+def test_the_table_names_each_deviation_once_and_has_all_kinds() -> None:
+    assert len({deviation.name for deviation in DEVIATIONS}) == len(DEVIATIONS)
+    assert {deviation.kind for deviation in DEVIATIONS} == set(get_args(Kind))
+    assert {deviation.outcome for deviation in DEVIATIONS} == set(get_args(Outcome))
+    assert set(FAULTS) <= {deviation.name for deviation in DEVIATIONS}

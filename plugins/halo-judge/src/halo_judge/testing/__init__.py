@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from halo_judge.testing.chat_server import FAULTS, ChatReply, ChatServer, planned_faults
+from halo_judge.testing.deviations import DEVIATIONS, Deviation
 
-__all__ = ["FAULTS", "ChatReply", "ChatServer", "planned_faults"]
+__all__ = ["DEVIATIONS", "FAULTS", "ChatReply", "ChatServer", "Deviation", "planned_faults"]

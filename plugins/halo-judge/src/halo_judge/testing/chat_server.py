@@ -14,18 +14,22 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self
 
 from halo_core.hashing import short_hash
+from halo_judge.testing.deviations import BY_NAME
+from halo_judge.testing.odd_answers import Answer, answer_of
 
-Fault = Literal[
+Fault = str
+"""A kind of fault: the name of a `Deviation`, see `halo_judge.testing.deviations`."""
+FAULTS: tuple[Fault, ...] = (
     "429", "500", "503", "timeout", "drop", "cut", "not-json",
-    "empty", "garbage", "length", "refusal", "400",
-]  # fmt: skip
-"""A kind of fault.
+    "empty", "garbage", "length", "refusal",
+)  # fmt: skip
+"""The faults of `planned_faults`. They may be gone when the same request is sent again.
 
 ======================  ===========================================================
 `429`                   too many requests, with Retry-After
@@ -38,13 +42,10 @@ Fault = Literal[
 `garbage`               a completion without a verdict
 `length`                a completion that was cut off at `max_tokens`
 `refusal`               the model refuses
-`400`                   the request itself is invalid, for example too long
 ======================  ===========================================================
 
 Only `empty` to `refusal` are completions and paid.
 """
-FAULTS: tuple[Fault, ...] = tuple(fault for fault in get_args(Fault) if fault != "400")
-"""Faults that may be gone when the same request is sent again."""
 COMPLETIONS: frozenset[Fault] = frozenset({"empty", "garbage", "length", "refusal"})
 
 Body = Mapping[str, Any]
@@ -102,7 +103,7 @@ class ChatServer:
         reply: Function that returns the completion for a request.
         faults: Function that chooses the fault of a request; default no faults.
         key: The required key; default any key.
-        retry_after_s: The Retry-After seconds of a 429.
+        retry_after_s: The Retry-After seconds of every answer that is not a completion.
         delay_s: Seconds before each answer.
         not_taken: Parameters that the model rejects. A request with one gets a 400.
         repeats_key: Whether errors repeat the key that was sent, as for some endpoints.
@@ -137,17 +138,18 @@ class ChatServer:
         self.not_taken = not_taken
         self.repeats_key = repeats_key
         self.remembers = remembers
-        self.kept: dict[str, bytes] = {}
+        self.kept: dict[str, Answer] = {}
         self.requests: list[Body] = []
         self.paid: Counter[str] = Counter()
         self.faults_met: Counter[Fault] = Counter()
         self.most_at_once = 0
+        self._unknown: set[Fault] = set()
         self._came: Counter[str] = Counter()
         self._at_once = 0
         self._lock = threading.Lock()
         self.closing = threading.Event()
         self._http = _Server(("127.0.0.1", 0), self)
-        self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
 
     @property
     def base_url(self) -> str:
@@ -167,6 +169,11 @@ class ChatServer:
         self.closing.set()
         self._http.shutdown()
         self._http.server_close()
+        if self._unknown and error is None:
+            raise ValueError(
+                f"the plan of faults named {sorted(self._unknown)}; expected None or a name in "
+                f"halo_judge.testing.DEVIATIONS: {', '.join(BY_NAME)}"
+            )
 
     def take(self, body: Body) -> Fault | None:
         """Records a request and returns its fault. For the handler."""
@@ -175,6 +182,9 @@ class ChatServer:
             fault = self.faults(body, self._came[name])
             self._came[name] += 1
             self.requests.append(body)
+            if fault is not None and fault not in BY_NAME:
+                self._unknown.add(fault)
+                fault = "500"
             if fault is not None:
                 self.faults_met[fault] += 1
             self._at_once += 1
@@ -230,58 +240,38 @@ class _Handler(BaseHTTPRequestHandler):
             if chat.delay_s:
                 chat.closing.wait(chat.delay_s)
             kept = chat.kept.get(self.headers.get("Idempotency-Key", ""))
-            if kept is not None:
-                self._send(200, kept)
-            elif fault is None:
-                self._complete(body)
-            else:
-                self._fail(fault, body)
+            self._send(self._answer(body, fault) if kept is None else kept)
         finally:
             chat.over()
 
-    def _complete(self, body: Body) -> None:
-        answer = self.server.chat.reply(body)
-        reply = answer if isinstance(answer, ChatReply) else ChatReply(answer)
+    def _answer(self, body: Body, fault: Fault | None) -> Answer:
+        """Returns the answer to a request, and counts it if it is paid."""
+        deviation = None if fault is None else BY_NAME[fault]
+        good = self._completion(body)
+        answer = answer_of(good) if deviation is None else deviation.answer(good)
+        chat = self.server.chat
+        if deviation is None or deviation.paid:
+            chat.pay(body)  # This comes first, because the receiver may read the count at once.
+            if chat.remembers and "Idempotency-Key" in self.headers:
+                chat.kept[self.headers["Idempotency-Key"]] = answer
+            return answer
+        after = {"Retry-After": f"{chat.retry_after_s:g}"}
+        return replace(answer, headers={**after, **answer.headers})
+
+    def _completion(self, body: Body) -> dict[str, Any]:
+        said = self.server.chat.reply(body)
+        reply = said if isinstance(said, ChatReply) else ChatReply(said)
         wanted = body.get("logprobs") and reply.tokens
         logprobs = {"content": [_token(*token) for token in reply.tokens]} if wanted else None
-        self._completion(body, {"content": reply.content}, "stop", logprobs)
-
-    def _fail(self, fault: Fault, body: Body) -> None:
-        if fault in ("timeout", "drop"):
-            if fault == "timeout":
-                self.server.chat.closing.wait(60)
-            self.close_connection = True
-        elif fault == "429":
-            after = f"{self.server.chat.retry_after_s:g}"
-            self._error(429, "slow down", {"Retry-After": after})
-        elif fault == "400":
-            self._error(400, "this request is not taken")
-        elif fault in ("500", "503"):
-            self._error(int(fault), "ill", {"Retry-After": f"{self.server.chat.retry_after_s:g}"})
-        elif fault == "cut":
-            self._send(200, b'{"choices": [{"mess', length=1000)
-            self.close_connection = True
-        elif fault == "not-json":
-            self._send(200, b"<html>Bad gateway</html>")
-        elif fault == "refusal":
-            self._completion(body, {"content": None, "refusal": "I cannot help with that."}, "stop")
-        else:
-            content = {"empty": "", "garbage": "Well, well.", "length": '{"comparison": "The fi'}
-            finish = "length" if fault == "length" else "stop"
-            self._completion(body, {"content": content[fault]}, finish)
-
-    def _completion(
-        self, body: Body, message: Mapping[str, Any], finish: str, logprobs: object = None
-    ) -> None:
         words_in = sum(len(message["content"].split()) for message in body["messages"])
-        words_out = len((message["content"] or "").split())
+        words_out = len(reply.content.split())
         choice = {
             "index": 0,
-            "message": {"role": "assistant", **message},
-            "finish_reason": finish,
+            "message": {"role": "assistant", "content": reply.content},
+            "finish_reason": "stop",
             "logprobs": logprobs,
         }
-        answer = {
+        return {
             "id": f"chatcmpl-{request_name(body)}",
             "object": "chat.completion",
             "created": 0,
@@ -293,41 +283,44 @@ class _Handler(BaseHTTPRequestHandler):
                 "total_tokens": words_in + words_out,
             },
         }
-        chat, content = self.server.chat, json.dumps(answer).encode()
-        chat.pay(body)  # This comes first, because the receiver may read the count at once.
-        if chat.remembers and "Idempotency-Key" in self.headers:
-            chat.kept[self.headers["Idempotency-Key"]] = content
-        self._send(200, content)
 
-    def _error(
-        self,
-        status: int,
-        message: str,
-        headers: Mapping[str, str] | None = None,
-        *,
-        param: str | None = None,
-    ) -> None:
-        if self.server.chat.repeats_key:
-            message += f"; you sent {self.headers.get('Authorization')}"
+    def _error(self, status: int, message: str, *, param: str | None = None) -> None:
         error = {"message": message, "type": "planned", "code": None, "param": param}
-        self._send(status, json.dumps({"error": error}).encode(), headers)
+        self._send(answer_of({"error": error}, status=status))
 
-    def _send(
-        self,
-        status: int,
-        content: bytes,
-        headers: Mapping[str, str] | None = None,
-        *,
-        length: int | None = None,
-    ) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content) if length is None else length))
-        for name, value in (headers or {}).items():
+    def _send(self, answer: Answer) -> None:
+        chat = self.server.chat
+        if answer.silent or answer.hangs_up:
+            if answer.silent:
+                chat.closing.wait(60)
+            self.close_connection = True
+            return
+        body = answer.body
+        if chat.repeats_key and answer.status != 200:
+            body = _with_key(body, self.headers.get("Authorization", ""))
+        length = len(body) if answer.length is None else answer.length
+        headers = {"Content-Type": "application/json", "Content-Length": str(length)}
+        headers |= answer.headers
+        if length < 0:
+            del headers["Content-Length"]
+        self.send_response(answer.status)
+        for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(content)
-        self.wfile.flush()
+        for part in [body[i : i + 1] for i in range(len(body))] if answer.byte_s else [body]:
+            if answer.byte_s and chat.closing.wait(answer.byte_s):
+                break
+            self.wfile.write(part)
+            self.wfile.flush()
+        if length != len(body):
+            self.close_connection = True
+
+
+def _with_key(body: bytes, sent: str) -> bytes:
+    """Returns the body of an error that repeats what was sent as the key."""
+    error = json.loads(body)
+    error["error"]["message"] += f"; you sent {sent}"
+    return json.dumps(error).encode()
 
 
 def _token(text: str, top: Sequence[tuple[str, float]]) -> dict[str, Any]:

@@ -137,12 +137,12 @@ def _place(
     for text_of in (_plain, _with_blanks):
         pieces = [_bytes(token, text_of) for token in tokens]
         all_ = b"".join(pieces)
-        for begin, part in ((0, content), (near, content[near:])):
+        for begin, part in ((0, content), (near, content[near : start + 1])):
             searched = part.encode()
             # The last place is the answer's, because thoughts come first. A part of the text
             # could be anywhere, so it must be in one place only.
             found = all_.rfind(searched)
-            if found < 0 or (begin and all_.count(searched) > 1):
+            if found < 0 or (part is not content and all_.count(searched) > 1):
                 continue
             label = found + len(content[begin:start].encode())
             end = 0

@@ -168,13 +168,15 @@ class ChatClient:
 
     def _after(self, response: Any) -> None:
         response.stream = self._bounded(response.stream, self._sent.deadline, self._timeout_s)
-        if response.status_code == 429:
+        code = response.status_code
+        if code == 429:
             self._pace.slow_down(self._sent.round)
+        # The client would send these again, although it does not help.
+        if code == 429 or (code in NEVER and code >= 500):
             response.read()
-            if quota_is_used_up(response):
-                raise self._openai.APIStatusError(
-                    "Error code: 429", response=response, body=response.text
-                )
+            if code != 429 or quota_is_used_up(response):
+                words = f"Error code: {code}"
+                raise self._openai.APIStatusError(words, response=response, body=response.text)
 
     def ask(self, request: Request, *, repeated: int) -> Reply:
         """Returns the reply to a request.

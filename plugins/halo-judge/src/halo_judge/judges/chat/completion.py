@@ -85,15 +85,16 @@ def read_completion(body: Any) -> Reply:
     choices = body.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     finish = _finish(choice.get("finish_reason")) if isinstance(choice, Mapping) else None
-    for where in (body, choice):
-        error = where.get("error") if isinstance(where, Mapping) else None
-        if error or finish == "error":
-            words = _shown(error) if error else "finish_reason is 'error'"
-            reason = f"the endpoint reported an error in its reply: {words}"
-            raise NoCompletion(reason, passing=True, charged=charged)
+    errors = [where.get("error") for where in (body, choice) if isinstance(where, Mapping)]
+    error = next(filter(None, errors), None)
+    if error is not None or finish == "error":
+        words = _error_words(error) if error else "finish_reason is 'error'"
+        reason = f"the endpoint reported an error in its reply: {words}"
+        raise NoCompletion(reason, passing=True, charged=charged)
     message = choice.get("message") if isinstance(choice, Mapping) else None
     if not isinstance(choice, Mapping) or not isinstance(message, Mapping):
-        raise NoCompletion(f"expected a chat completion, got {_shown(body)}", charged=charged)
+        what = "a chat completion, with a message in choices"
+        raise NoCompletion(f"expected {what}, got {_shown(body)}", charged=charged)
     content, refused = _texts(message.get("content"), charged)
     return Reply(
         content=content,
@@ -175,6 +176,11 @@ def _texts(content: object, charged: tuple[int, int] | None) -> tuple[str, str |
                 f"expected a text as content, got a part {_shown(part)}", charged=charged
             )
     return "".join(said), "".join(refused) or None
+
+
+def _error_words(error: object) -> str:
+    message = error.get("message") if isinstance(error, Mapping) else error
+    return " ".join(message.split())[:SHOWN] if isinstance(message, str) else _shown(error)
 
 
 def _shown(value: object) -> str:

@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 
 MESSAGE_LENGTH = 300
 """Maximum number of characters of an endpoint's error that are kept."""
-_ADVICE = {**NEVER, 404: "the endpoint knows no such model or address: check {address}"}
-_ADDRESS = "model and base_url"
+_ADVICE = {
+    **NEVER,
+    404: "the endpoint knows no such model or address: check model and {address}",
+    410: "the model or the address is gone: check model and {address}",
+}
 _AZURE = (
     "at Azure, set base_url: https://NAME.openai.azure.com/openai/v1, which needs no api-version, "
     "and model: the name of the deployment"
@@ -71,7 +74,7 @@ def refused(
         if code == 404 or "api-version" in words:
             return UserError(f"{words}; {_AZURE}", location=judge)
     if code in _ADVICE:
-        advice = _ADVICE[code].format(address=_ADDRESS)
+        advice = _ADVICE[code].format(address="base_url")
         proxy = through(base_url) if code == 407 else ""
         return UserError(f"{words}; {advice}{proxy}", location=judge)
     if code == 400 and param in _NOT_TAKEN:  # It would also reject all other requests.
@@ -79,7 +82,8 @@ def refused(
     if code in PASSING or code >= 500:
         return Unreachable(f"{words}{through(base_url)}")
     if code == 403:
-        return Rejected(f"{words}; {NOT_ALLOWED.format(address=_ADDRESS)}")
+        address = "api_key_env, model and base_url"
+        return Rejected(f"{words}; {NOT_ALLOWED.format(address=address)}")
     return Rejected(words)
 
 
@@ -123,9 +127,22 @@ def words_of(said: Exception | str) -> str:
     text = str(said)
     body: Any = getattr(said, "body", None)
     if re.fullmatch(r"Error code: \d+", text) and body:  # The client found no message in it.
-        own = words_of(body) if isinstance(body, str) else json.dumps(body)
-        text = f"{text} - {own}"
+        text = f"{text} - {_message_in(body)}"
     if (cause := said.__cause__) is not None:
         detail = str(cause)
         text = f"{text} ({type(cause).__name__}{': ' + detail if detail else ''})"
     return redact(" ".join(text.split()))[:MESSAGE_LENGTH]
+
+
+def _message_in(body: Any) -> str:
+    """Returns the message in the body of an error; the whole body if it has none."""
+    if isinstance(body, str):
+        try:
+            body = json.loads(body)
+        except (ValueError, RecursionError):
+            return words_of(str(body))
+    message = body
+    for name in ("error", "message", "detail"):
+        if isinstance(message, Mapping) and message.get(name):
+            message = message[name]
+    return message if isinstance(message, str) else json.dumps(body)

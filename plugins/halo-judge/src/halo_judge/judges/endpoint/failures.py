@@ -74,8 +74,8 @@ NEVER: Mapping[int, str] = {
     505: "the endpoint does not know this version of HTTP: check {address}",
 }
 """Advice by status, for statuses with which an endpoint rejects every request."""
-NOT_ALLOWED = "the key may not be used for this: check {address} and api_key_env"
-"""Advice for a 403, which can also be due to the text of one request."""
+NOT_ALLOWED = "the key may not be used for this, or the text is not allowed: check {address}"
+"""Advice for a 403, which can be due to the key or to the text of one request."""
 
 
 def moved_to(location: str, address: str) -> str:

@@ -7,6 +7,7 @@ It retries after connection errors, time-outs, 408, 409, 425, 429 and 5xx, and o
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic
@@ -37,6 +38,7 @@ MESSAGE_LENGTH = 300
 BODY_LENGTH = 10_000
 """Maximum number of characters that are kept of a body that is not JSON."""
 LONGEST_WAIT_S = 120.0
+_CONNECTION = re.compile(r"(?:<[^>]*>|\w+\([^)]*\)): ")
 PART_BYTES = 65_536
 """Number of bytes to read at once."""
 
@@ -196,7 +198,7 @@ class HttpClient:
         if code in PASSING or code >= 500:
             return f"{words}{through(self._url)}"
         if code == 403:
-            raise Rejected(f"{words}; {NOT_ALLOWED.format(address='url')}")
+            raise Rejected(f"{words}; {NOT_ALLOWED.format(address='api_key_env and url')}")
         raise Rejected(words)
 
     def _no_reply(self, error: requests.RequestException) -> str:
@@ -228,7 +230,13 @@ class HttpClient:
         return min(LONGEST_WAIT_S, asked)
 
     def _words(self, error: Exception) -> str:
-        return self._hidden(f"{type(error).__name__}: {error}")
+        # The innermost error says what happened; the outer ones repeat the address.
+        inner: object = error
+        for name in ("args", "reason", "original_error"):
+            deeper = getattr(inner, name, None)
+            inner = (deeper[0] if deeper else inner) if name == "args" else deeper or inner
+        words = _CONNECTION.sub("", str(inner))
+        return self._hidden(f"{type(error).__name__}: {words}")
 
     def _hidden(self, text: str) -> str:
         text = redact(text if self._key is None else self._key.hide(text))

@@ -30,7 +30,8 @@ class HttpJudge(ScoringJudge):
         default="score",
         min_length=1,
         description="Path of the number in the reply: keys and list positions with dots between "
-        "them, as in result.toxicity or 0.labels.1.score.",
+        "them, as in result.toxicity or 0.labels.1.score. A part such as label=toxic selects the "
+        "item of a list by one of its fields, as in 0.label=toxic.score.",
     )
     body: dict[str, Any] = Field(
         default={"prompt": "{prompt}", "completion": "{completion}"},
@@ -61,6 +62,14 @@ class HttpJudge(ScoringJudge):
                 "an address holds no key or user: put the key into the environment variable that "
                 "api_key_env names, and its header's name into api_key_header"
             )
+        return value
+
+    @field_validator("score")
+    @classmethod
+    def _is_a_path(cls, value: str) -> str:
+        from halo_judge.judges.http.number_path import parts_of
+
+        parts_of(value)
         return value
 
     @field_validator("body")
