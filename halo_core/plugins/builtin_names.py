@@ -83,6 +83,7 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
         "report": "halo-report",
         "run": "halo-core",
         "schema": "halo-core",
+        "store": "halo-trainer",
         "sync": "halo-core",
         "ui": "halo-mlflow",
         "validate": "halo-core",

@@ -366,6 +366,22 @@ class CheckedRecord(TypedDict):
     """Size and modification time in nanoseconds, by path."""
 
 
+class ReferenceStoreRecord(TypedDict):
+    """`store.json` in a folder below `cache/reference/`: what the stored log-probabilities are of.
+
+    Next to it are the segments, which are safetensors files.
+    """
+
+    schema: NotRequired[int]
+    """Version of the file."""
+    model: str
+    """Folder or hub id of the reference, as the first training named it."""
+    depends_on: dict[str, Any]
+    """All that the values depend on and that is known before the reference is loaded."""
+    computed: dict[str, Any]
+    """How the reference computes, as found when it was loaded."""
+
+
 class DoneRecord(TypedDict):
     """`done.json` in a stage's folder. It is written last, when the output is complete."""
 
@@ -527,6 +543,11 @@ CHECKPOINT = ObjectFile(
     "state.json",
     CheckpointRecord,
     "Start the run again: it continues from the checkpoint before",
+)
+REFERENCE_STORE = ObjectFile(
+    "store.json",
+    ReferenceStoreRecord,
+    "Remove it; the reference is loaded again",
 )
 ERROR = ObjectFile("error.json", ErrorRecord, "Remove it")
 SUITE = ObjectFile("suite.json", SuiteRecord, "Remove it; halo run SUITE writes it again")

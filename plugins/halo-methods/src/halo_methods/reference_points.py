@@ -39,8 +39,9 @@ class MismatchedKL(RefPointEstimator):
     pairing: Literal["batch", "fixed"] = Field(
         default="batch",
         description="Partner of a prompt: another completion of its batch, new at every step, as "
-        "in the report; or one that is fixed for the whole training. Both cost the same: policy "
-        "and reference score the pairs at every step.",
+        "in the report; or one that is fixed for the whole training. The policy scores the pairs "
+        "at every step, and so does the reference. With `reference_store: on`, the reference "
+        "scores each pair once, and so fixed pairs only in the first epoch.",
     )
 
     def partners(self) -> Literal["batch", "fixed"]:

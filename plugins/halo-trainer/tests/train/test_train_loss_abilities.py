@@ -217,7 +217,7 @@ def test_fixed_partners_are_scored_at_every_step_as_their_description_says(
     assert rows == {"batch": [1] * 6, "fixed": [1] * 6}
     description = MismatchedKL.model_fields["pairing"].description
     assert description is not None
-    assert description.endswith("policy and reference score the pairs at every step.")
+    assert "The policy scores the pairs at every step, and so does the reference." in description
 
 
 class Regularised(Loss):

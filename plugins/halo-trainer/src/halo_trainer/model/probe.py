@@ -153,10 +153,8 @@ def _probes(model: Any, max_length: int) -> tuple[list[Scored], list[Scored]]:
     If possible, one is longer than the window that a token sees.
     """
     config = model.config.get_text_config()
-    lengths = list(PROBE_LENGTHS)
-    for name in ("sliding_window", "attention_chunk_size"):
-        if 0 < (getattr(config, name, None) or 0) < max_length:
-            lengths.append((getattr(config, name), 5))
+    windows = probed_windows(model.config, max_length)
+    lengths = [*PROBE_LENGTHS, *((window, 5) for window in windows.values())]
     rng = np.random.Generator(np.random.PCG64(0))
 
     def draw(tokens: int) -> Any:
@@ -167,6 +165,19 @@ def _probes(model: Any, max_length: int) -> tuple[list[Scored], list[Scored]]:
     onto = [_continued(sequence, draw(BRANCH), max_length) for sequence in first]
     other = _cut(draw(12), 4, max_length)
     return [*first, *branches], [*onto, other]
+
+
+def probed_windows(config: Any, max_length: int) -> dict[str, int]:
+    """Returns the attention windows of a model that are shorter than its longest sequence.
+
+    Args:
+        config: The model's configuration.
+        max_length: Largest length of a sequence.
+    """
+    text = config.get_text_config()
+    names = ("sliding_window", "attention_chunk_size")
+    windows = {name: getattr(text, name, None) or 0 for name in names}
+    return {name: window for name, window in windows.items() if 0 < window < max_length}
 
 
 def _continued(sequence: Scored, completion: Any, max_length: int) -> Scored:

@@ -66,7 +66,11 @@ def train(recipe: Recipe, context: StageContext) -> StageResult:
                     exports_best=recipe.kept.exported == "best",
                     in_background=recipe.kept.in_background,
                 )
-            loop.run()
+            try:
+                loop.run()
+            finally:
+                if loop.training.store is not None:
+                    loop.training.store.close()
             loop.see_to_room_for_model()
             training, state = loop.training, loop.state
             exported = pick_exported(training.checkpoints, state, recipe.kept.exported)
@@ -223,6 +227,8 @@ class _Loop:
             feedback = self.training.objective.loss.resolved_feedback()
             self.window.add_batch(feedback, batch, gradient.estimate)
             self.window.add("train/grad_norm", gradient.norm, 1)
+        if self.training.store is not None:
+            self.training.store.count_step(self.window)
         self.watch.count(batch.tokens)
 
     def _after_step(self, gradient: Gradient) -> None:
@@ -270,6 +276,8 @@ class _Loop:
         metrics["train/examples"] = float(self.training.plan.examples_seen(self.state.step))
         if self.training.refresh is not None:
             metrics["reference/age_steps"] = self.training.refresh.age
+        if self.training.store is not None:
+            metrics |= self.training.store.size()
         if self.state.first_loss is None:
             self.state.first_loss = metrics.get("train/loss")
         self._publish(metrics | self.watch.lap())

@@ -100,6 +100,24 @@ def update_mistakes(
         yield "reference_update", UNMIXABLE
 
 
+def store_mistakes(*, compares: bool, updated: bool, stored: bool) -> Mistakes:
+    """Yields a mistake if the reference's log-probabilities cannot be stored.
+
+    Args:
+        compares: Whether there is a reference.
+        updated: Whether the reference takes in the policy's weights.
+        stored: Whether its log-probabilities should come from a store.
+    """
+    if stored and not compares:
+        yield "reference_store", "the loss uses no reference model; leave it out"
+    if stored and updated:
+        yield (
+            "reference_store",
+            "keeps what a reference computes, but reference_update changes the reference; leave "
+            "one of them out",
+        )
+
+
 def control_token_mistakes(loss: Loss, feedback: Feedback, lora: LoraOptions | None) -> Mistakes:
     """Yields mistakes if a loss's control tokens could not be placed or learned."""
     tokens = control_tokens_of(loss)

@@ -97,6 +97,12 @@ class Train(Stage):
         description="When the reference takes in the weights of the policy. If left out, never. "
         "Evaluation uses the reference of its step.",
     )
+    reference_store: Annotated[Literal["on", "off"], Execution()] = Field(
+        default="off",
+        description="Whether the reference's log-probabilities are kept on disk, in the "
+        "workspace's cache, for later epochs and for other trainings with the same reference. If "
+        "all of them are there, the reference is not loaded.",
+    )
     router_aux_loss_coef: Annotated[float, Added()] = Field(
         default=0.0,
         ge=0,
@@ -246,6 +252,11 @@ class Train(Stage):
         return bool({"reference_logps", "reference_point"} & set(self.loss.needed()))
 
     @property
+    def stores_reference(self) -> bool:
+        """Whether the reference's log-probabilities are kept on disk."""
+        return self.reference_store == "on"
+
+    @property
     def exports_best(self) -> bool:
         """Whether evaluation decides which step becomes the model."""
         return self.export == "best"
@@ -273,6 +284,9 @@ class Train(Stage):
             *checks.reference_mistakes(loss, point, reference_named=named, compares=compares),
             *checks.sample_mistakes(loss, samples_named=self.samples is not None),
             *checks.update_mistakes(update, compares=compares, adapted=adapted, steps=self.steps),
+            *checks.store_mistakes(
+                compares=compares, updated=update is not None, stored=self.stores_reference
+            ),
             *checks.control_token_mistakes(loss, self.reads, self.lora),
             *checks.duration_mistakes(self.epochs, self.steps, self.warmup_steps),
             *checks.length_mistakes(self.max_length, self.max_prompt_length),
@@ -410,6 +424,7 @@ class Train(Stage):
                 dropout=self.dropout,
                 gradient_checkpointing=self.gradient_checkpointing,
                 with_reference=self.needs_reference,
+                stores_reference=self.stores_reference,
             ),
             lengths=TokenLimits(self.max_length, self.max_prompt_length, self.micro_batch_tokens),
             duration=Duration(self.batch_size, self.epochs, self.steps),

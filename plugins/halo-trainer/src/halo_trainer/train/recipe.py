@@ -48,6 +48,7 @@ class ModelRecipe:
         dropout: Dropout rate of the policy, wherever it has dropout.
         gradient_checkpointing: Whether activations are computed twice.
         with_reference: Whether there is a reference to compare with.
+        stores_reference: Whether its log-probabilities come from a store on disk.
     """
 
     template: str | None
@@ -58,6 +59,7 @@ class ModelRecipe:
     dropout: float
     gradient_checkpointing: bool
     with_reference: bool
+    stores_reference: bool = False
 
     @property
     def drops_out(self) -> bool:

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
 from halo_trainer.batch.packing import PackedRow
 from halo_trainer.model.scorer import Scorer
+
+
+class Reference(Protocol):
+    """A reference model, as a function from packed rows to log-probabilities."""
+
+    @property
+    def shares(self) -> bool:
+        """Whether rows may contain prompts that several completions share."""
+        ...
+
+    def token_logps(self, row: PackedRow) -> Tensor:
+        """Returns the log-probability of each completion token of a row, nats, float32 [N]."""
+        ...
 
 
 class LiveReference:

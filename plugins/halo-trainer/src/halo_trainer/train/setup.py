@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -24,6 +25,7 @@ from halo_trainer.encode.rows_to_tokens import EncodingOptions
 from halo_trainer.model.new_tokens import tokens_to_train
 from halo_trainer.model.router import experts_per_token
 from halo_trainer.model.scorer import Scorer
+from halo_trainer.reference_store.stored_reference import StoredReference
 from halo_trainer.train.checkpoint import Checkpoints
 from halo_trainer.train.load_models import LoadedModel, load_reference, load_start, make_policy
 from halo_trainer.train.objective import Objective
@@ -33,6 +35,7 @@ from halo_trainer.train.recipe import Duration, Recipe
 from halo_trainer.train.reference_refresh import RefreshedReference
 from halo_trainer.train.reference_scores import LiveReference
 from halo_trainer.train.reference_shares import UNMIXABLE, mixes_weights, shares_of
+from halo_trainer.train.stored_scores import StoreUse, load_if_lacking, stored_reference
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Training:
         policy: The model that is trained and exported, without a wrapper of the processes.
         remark: The loss's remark on the data; empty if there is none.
         refresh: Updates the reference; None if it does not change.
+        store: The use of the reference's store; None if it has none.
         parameters: Trained parameters by name.
         optimizer: The optimiser of the parameters.
         data: The examples to learn from.
@@ -61,6 +65,7 @@ class Training:
     policy: Scorer
     remark: str
     refresh: RefreshedReference | None
+    store: StoreUse | None
     parameters: Named
     optimizer: torch.optim.Optimizer
     data: Sequence[EncodedExample]
@@ -97,14 +102,19 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
     loss, remark = settle_loss(task.loss, task.feedback, data)
     tokens = _tokens_to_train(recipe, start, data)
     policy, reference = _models(recipe, context, start, tokens, encoding.max_length)
+    live = reference.scorer if isinstance(reference, LiveReference) else None
     parameters = trainable(policy.model) + [(f"heads.{n}", p) for n, p in trainable(policy.heads)]
     plan = BatchPlan(len(data), recipe.duration.batch_size, context.seed)
     steps = _steps(recipe.duration, plan, recipe.learning_rate.warmup_steps, context.warn)
+    store = None
+    if isinstance(reference, StoredReference):
+        store = StoreUse(reference, main=ranks.main)
+        load_if_lacking(reference, data, evaluation, plan, steps, ranks)
     return Training(
         objective=Objective(
             loss=loss,
             policy=ranks.wrap(policy).train(),
-            reference=None if reference is None else LiveReference(reference),
+            reference=reference,
             ranks=ranks,
             micro_batch_tokens=recipe.lengths.micro_batch,
             max_length=encoding.max_length,
@@ -121,10 +131,11 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
             task.reference_update,
             context,
             policy,
-            reference,
+            live,
             adapted=recipe.models.lora is not None,
             steps=steps,
         ),
+        store=store,
         parameters=parameters,
         optimizer=make_optimizer(
             parameters,
@@ -170,7 +181,7 @@ def _models(
     start: LoadedModel,
     tokens: Sequence[int],
     max_length: int,
-) -> tuple[Scorer, Scorer | None]:
+) -> tuple[Scorer, LiveReference | StoredReference | None]:
     """Returns the policy and the reference; None if there is nothing to compare with."""
     seed, warn = context.seed, context.warn
     policy = make_policy(
@@ -186,7 +197,8 @@ def _models(
         policy.experts = experts_per_token(start.model)
     if not recipe.models.with_reference:
         return policy, None
-    reference = load_reference(
+    load = partial(
+        load_reference,
         context.models["reference"],
         start,
         recipe.models,
@@ -196,7 +208,10 @@ def _models(
         seed=seed,
         warn=warn,
     )
-    return policy, reference
+    if recipe.models.stores_reference:
+        stored = stored_reference(context, start, recipe.models, load, max_length=max_length)
+        return policy, stored
+    return policy, LiveReference(load())
 
 
 def _refresh(
