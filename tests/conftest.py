@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-# The strangers' tests need them installed: the files beside them do that and run them. The scripts
-# in golden are run by test_golden_stages.py and test_golden_quickstart.py.
+# The strangers' tests need their packages: other files install the packages and run them. The
+# scripts in golden are run by test_golden_stages.py and test_golden_quickstart.py.
 collect_ignore = ["strangers/stranger", "strangers/noticeboard", "strangers/drill", "golden"]
 
 MADE = Path(__file__).with_name("made_components.py")

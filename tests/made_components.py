@@ -1,4 +1,4 @@
-"""Components for the tests of the core: light, and counting how often they work."""
+"""Light components for the tests of the core. They count their calls."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class PairLoss(Loss):
 
 
 class NoSuchModel(UserError):
-    """An error of a plugin's own, which is made of other things than halo's are."""
+    """An error class of a plugin, with other arguments than halo's errors."""
 
     def __init__(self, name: str, _: int) -> None:
         super().__init__(f"no such model: {name}")

@@ -37,7 +37,7 @@ class Session(TrackerSession):
 
 
 class Suites(Tracker):
-    """Writes what it is told to files."""
+    """Writes the status and the events to files."""
 
     fails: str = Field("", description="the run, or suite, that it fails for")
 
@@ -54,7 +54,7 @@ class Suites(Tracker):
 
 
 class Suite:
-    """A workspace `ws` with a suite of two cells, and one that was not begun."""
+    """A workspace `ws` with a suite of two cells, and a cell that was not started."""
 
     def __init__(self, root: Path) -> None:
         self.workspace = root / "ws"

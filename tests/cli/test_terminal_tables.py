@@ -1,4 +1,4 @@
-"""Tables for people: aligned, folded where there is no room, and never taken for marks."""
+"""Tables for people: aligned, wrapped if there is no room, and never read as markup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where two trees of JSON differ, as lines for people."""
+"""The differences between two trees of JSON, as lines for people."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def differences(kept: Any, now: Any, place: str = "") -> list[str]:
 
 
 class _Nothing:
-    """What is not there; None is a value of JSON."""
+    """Marks a missing value, because None is a value of JSON."""
 
 
 _NOTHING = _Nothing()

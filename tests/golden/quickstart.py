@@ -1,15 +1,15 @@
-"""What a short form of the quickstart gives: token ids, weights, samples and verdicts.
+"""The results of a short form of the quickstart: token ids, weights, samples and verdicts.
 
     python tests/golden/quickstart.py            compares it with quickstart.json; exits 1 or 0
-    python tests/golden/quickstart.py --write    writes quickstart.json anew
+    python tests/golden/quickstart.py --write    writes quickstart.json again
 
-Token ids are exact on every machine. Weights are compared within `WEIGHTS_TOLERANCE`, for kernels
-of other processors add in another order. Samples and verdicts follow from the weights by choices
-that such differences tip, so they are compared on a machine like the one that wrote the file only:
-with the same torch and the same kind of processor. Elsewhere that is said, and not compared.
+Token ids are exact on every machine. Weights are compared within `WEIGHTS_TOLERANCE`, because
+kernels of other processors add in another order. Such differences can change samples and verdicts.
+Therefore these are compared only on a machine like the one that wrote the file: with the same torch
+and the same kind of processor. On other machines, the script says that it does not compare them.
 
-A difference means that the results of halo changed. Whoever means it writes the file anew in a
-commit of its own, with the reason.
+A difference means that the results of halo changed. If this is intended, write the file again in a
+separate commit, with the reason.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from differences import differences
 ROOT = Path(__file__).parents[2]
 KEPT = Path(__file__).with_suffix(".json")
 WEIGHTS_TOLERANCE = 2e-5
-"""Most that a tensor's norm and its projection may differ, as a share of its norm.
+"""Maximum difference of a tensor's norm and of its projection, as a share of its norm.
 
 On one processor with AVX-512, torch's and MKL's kernels for AVX2 changed them by 5e-7 at most, and
 those for no vector instructions at all by 2e-6.
 """
 SHOWN = 3
-"""Rows of each file that are kept as they are, so that a difference can be read."""
+"""Number of rows of each file that are stored in full, so that a difference can be read."""
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import same_bits  # noqa: E402
 
 
 def measured() -> dict[str, Any]:
-    """Returns what the short quickstart gives, in few numbers."""
+    """Returns the results of the short quickstart, as few numbers."""
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder)
         spec = ROOT / "examples" / "quickstart.yaml"
@@ -71,7 +71,7 @@ def measured() -> dict[str, Any]:
 
 
 def machine() -> dict[str, str]:
-    """Returns what decides how numbers are rounded: torch, and the kind of processor."""
+    """Returns the facts that decide rounding: torch, and the kind of processor."""
     capability = torch.backends.cpu.get_cpu_capability()
     return {"torch": torch.__version__, "capability": capability, "processor": _processor()}
 
@@ -91,7 +91,7 @@ def _rows(rows: list[Any]) -> dict[str, Any]:
 
 
 def _numbers(tensor: Any) -> list[float]:
-    """Returns a tensor's norm, and its projection on a fixed vector, which sees directions too."""
+    """Returns a tensor's norm, and its projection on a fixed vector, which depends on direction."""
     flat = tensor.astype(np.float64).ravel()
     fixed = np.sqrt(2 / flat.size) * np.cos(np.arange(flat.size) ** 2)
     return [float(f"{number:.9g}") for number in (np.linalg.norm(flat), flat @ fixed)]
@@ -107,7 +107,7 @@ def _verdict(line: Mapping[str, Any]) -> list[Any]:
 
 
 def compare(kept: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[str], str]:
-    """Returns what differs, and why samples and verdicts were not compared, if they were not."""
+    """Returns the differences, and why samples and verdicts were not compared, if so."""
     found = differences(kept["token_ids"], now["token_ids"], "token_ids")
     found += _weights_apart(kept["weights"], now["weights"])
     if kept["machine"] != now["machine"]:

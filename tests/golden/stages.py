@@ -1,12 +1,12 @@
 """The identity of every stage of every spec in ``examples/``, without the components' versions.
 
     python tests/golden/stages.py            compares them with stages.json; exits 1 on a difference
-    python tests/golden/stages.py --write    writes stages.json anew
+    python tests/golden/stages.py --write    writes stages.json again
 
-A stage's key is the hash of its identity. Whoever changes one throws away what everybody has
-computed, so a change that means it writes the file anew in a commit of its own, with the reason.
-Versions stand for the source code and change with every line of it: each is replaced by a word.
-Nothing is asked of a network, so data sets of the hub have no digest here.
+A stage's key is the hash of its identity. A changed identity makes all stored results of this
+stage useless. If a change is intended, write the file again in a separate commit, with the
+reason. Versions represent the source code and change with every line of it, so each version is
+replaced by a word. The script uses no network, so data sets of the hub have no digest here.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 KEPT = Path(__file__).with_suffix(".json")
 VERSION = "any"
-"""Stands where a component's version was."""
+"""Replaces a component's version."""
 
 
 def all_identities() -> dict[str, Any]:
     """Returns ``digests`` of all stages, by spec and cell, and ``trees`` of the specs' stages.
 
-    A suite has many cells that differ little: of those the digests are enough.
+    A suite has many similar cells, so their digests are enough.
     """
     from halo_core.run.plan import make_plan
     from halo_core.spec.document import read_document
@@ -63,7 +63,7 @@ def _digests(plan: Plan) -> dict[str, str]:
 
 
 def _trees(plan: Plan) -> dict[str, Any]:
-    """Returns stage id to identity; a stage that it takes from is named by its own digest here."""
+    """Returns the identity of each stage by id. Its input stages are named by their own digests."""
     names: dict[str, str] = {}
     trees = {}
     for stage in plan.stages:
@@ -90,7 +90,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Formatter)
     parser.add_argument("--write", action="store_true", help="write stages.json anew")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as empty:  # what a cache holds must not matter
+    with tempfile.TemporaryDirectory() as empty:  # the content of a cache must not matter
         os.environ.update(HF_HOME=empty, HF_HUB_OFFLINE="1")
         now = all_identities()
     if options.write:

@@ -1,4 +1,4 @@
-"""Components know the name they were found by, and errors blame the right one at the right line."""
+"""Components know their name in the spec, and errors name the right component and line."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Steady(DataSource):
 
 @pytest.fixture
 def registry(site: Any, registers: Registers) -> Iterator[Registry]:
-    """Two sources of one class name, in two modules of one distribution."""
+    """Two sources with one class name, in two modules of one distribution."""
     calls = ("data('a', 'acme_a:Rows')", "data('b', 'acme_b:Rows')")
     site.add("halo-acme", registers(*calls), version="2.1")
     for module in ("acme_a", "acme_b"):

@@ -1,4 +1,4 @@
-"""A judge is called by its name in the spec, whatever its class is called."""
+"""Messages use a judge's name in the spec, and not the name of its class."""
 
 from __future__ import annotations
 

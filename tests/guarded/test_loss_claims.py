@@ -1,4 +1,4 @@
-"""What a loss says of itself is checked where a spec names it, and blamed on that loss alone."""
+"""The declarations of a loss are checked when a spec names it, and errors name only this loss."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ METHOD_LINE = 8
 
 
 def given(tmp_path: Path, method: str, loss: str) -> SpecErrors:
-    """Returns the mistakes of a loss that says something odd."""
+    """Returns the mistakes of a loss with a wrong declaration."""
     file = tmp_path / "mine.py"
     file.write_text(SOURCE.format(method=method))
     with pytest.raises(SpecErrors) as caught:

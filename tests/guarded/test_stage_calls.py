@@ -1,4 +1,4 @@
-"""What a stage raises by accident or gives back wrongly is its fault, at a line of its own file."""
+"""Unexpected errors and wrong return values of a stage are reported with a line of its own file."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Odd(Stage):
 
 @pytest.fixture
 def odd(tmp_path: Path) -> Callable[..., Stage]:
-    """Returns a stage of which one method has a body that a test gives; line 13 of odd.py."""
+    """Returns a stage with one method whose body comes from the test. It is line 13 of odd.py."""
 
     def make(method: str, body: str = "", product: str = "model", run: str = "") -> Stage:
         path = tmp_path / "odd.py"

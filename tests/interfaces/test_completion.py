@@ -1,4 +1,4 @@
-"""A completion with all that its row says of it."""
+"""A completion with all facts of its row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a class of judges may be: opened with `JudgeContext`, scoring or not."""
+"""The rules for classes of judges: they are opened with `JudgeContext`, and may score."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_misspelt_method_of_either_interface_is_refused(misspelt: str, meant: 
 
 def test_options_shadow_no_member_of_a_judge_that_scores() -> None:
     annotated = {"__annotations__": {"open_scoring": str}}
-    field = Field(default="", description="What.")
+    field = Field(default="", description="Value of the option.")
     with pytest.warns(UserWarning, match="shadows"):
         message = refused(ScoringJudge, **annotated, open_scoring=field)
     assert message == (

@@ -1,4 +1,4 @@
-"""What a class of losses may look like: what is refused when it is defined, and what it says."""
+"""The rules for classes of losses: errors when a class is defined, and declarations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A wrapper does what the wrapped loss does, but for what its author changes."""
+"""A wrapper behaves like the wrapped loss, except for the changes of its author."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Plain(LossWrapper):
 class Scaled(LossWrapper):
     """Multiplies the losses, and scales the reference's log-probabilities."""
 
-    factor: float = Field(default=3.0, gt=0, description="Of the losses.")
+    factor: float = Field(default=3.0, gt=0, description="Factor of the losses.")
 
     def change_batch(self, batch: LossBatch) -> LossBatch:
         if batch.reference_token_logps is None:
@@ -57,10 +57,10 @@ class Scaled(LossWrapper):
 
 
 class Noting(LossWrapper):
-    """Notes what it sees."""
+    """Records its inputs."""
 
     seen: ClassVar[list[tuple[str, str, Any]]] = []
-    name: str = Field(description="Of the notes.")
+    name: str = Field(description="Name of the record.")
 
     def change_batch(self, batch: LossBatch) -> LossBatch:
         self.seen.append((self.name, "batch", batch))
@@ -341,7 +341,7 @@ def test_good_wrappers_pass() -> None:
 
 
 class Picky(LossWrapper):
-    """Takes losses on pairs only."""
+    """Accepts only losses on pairs."""
 
     @field_validator("loss")
     @classmethod

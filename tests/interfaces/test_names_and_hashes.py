@@ -1,4 +1,4 @@
-"""Guesses at what was meant, and the hashes that name things."""
+"""Suggestions for misspelt names, and hashes in names."""
 
 from __future__ import annotations
 
@@ -59,5 +59,5 @@ def test_no_other_module_shortens_hashes() -> None:
     assert using == {
         "hashing.py",
         "materialise.py",  # of rows as they come
-        "local.py",  # of many files
+        "local.py",  # as from many files
     }

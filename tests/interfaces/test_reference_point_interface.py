@@ -1,4 +1,4 @@
-"""What a class of reference points must say and have, and what is refused when it is defined."""
+"""The rules for classes of reference points: declarations, methods, and errors at definition."""
 
 from __future__ import annotations
 

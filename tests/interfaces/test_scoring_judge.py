@@ -18,10 +18,10 @@ UNUSED = JudgeContext(Path("unused"), Path("unused"))
 
 
 class Scoring(ScoringJudge):
-    """Opens whatever it is given."""
+    """Returns the value that it was made with."""
 
-    session: Any = Field(default=None, description="What open_scoring() opens.")
-    gap: Any = Field(default=0.0, description="What tie_below() returns.")
+    session: Any = Field(default=None, description="Value that open_scoring() opens.")
+    gap: Any = Field(default=0.0, description="Value that tie_below() returns.")
 
     def tie_below(self) -> Any:
         return self.gap
@@ -31,7 +31,7 @@ class Scoring(ScoringJudge):
 
 
 class Session:
-    """Scores a text by what a mapping says of it, and remembers what it was asked."""
+    """Scores texts with a mapping, and records them."""
 
     def __init__(self, values: Mapping[str, Any], also: Sequence[object] = ()) -> None:
         self.values = values

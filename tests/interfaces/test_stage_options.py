@@ -1,4 +1,4 @@
-"""What a stage's options are marked with, and how the core goes by it, never by their names."""
+"""The markers of a stage's options. The core uses the markers, and never the names."""
 
 from __future__ import annotations
 

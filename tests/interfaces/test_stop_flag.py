@@ -1,4 +1,4 @@
-"""Asked to stop: at the next check, or at once where nothing would be lost."""
+"""A stop takes effect at the next check, or at once if nothing would be lost."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def soon() -> Iterator[StopFlag]:
 def test_a_loop_without_end_is_stopped_at_once(soon: StopFlag) -> None:
     def loop() -> None:
         while True:
-            with suppress(Exception):  # as a template's errors are borne
+            with suppress(Exception):  # in the same way as errors of a template are handled
                 sum(range(100))
 
     with pytest.raises(Interrupted, match="nothing was lost") as interrupted:
@@ -61,7 +61,7 @@ def test_waiting_for_a_lock_is_stopped_at_once(soon: StopFlag, tmp_path: Path) -
     assert time.monotonic() - begun < 5
     free.set()
     thread.join()
-    with held(tmp_path / "rows"):  # nothing of the one that was stopped holds it
+    with held(tmp_path / "rows"):  # nothing of the stopped block holds it
         pass
 
 

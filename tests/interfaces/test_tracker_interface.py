@@ -1,4 +1,4 @@
-"""What a tracker may do besides carrying events: a method each, which offers nothing at first."""
+"""The abilities of a tracker besides carrying events. Each is a method that is off by default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Discovery and names: what is found, what is broken and why, which name means what."""
+"""Discovery and names: found plugins, broken plugins with reasons, and the meaning of names."""
 
 from __future__ import annotations
 

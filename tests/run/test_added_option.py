@@ -1,4 +1,4 @@
-"""An option that a component got later leaves the identities of before alone."""
+"""An option that is added to a component later does not change old identities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Completions with both labels are found and told of."""
+"""Completions with both labels are found and reported."""
 
 from __future__ import annotations
 

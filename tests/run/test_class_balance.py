@@ -1,4 +1,4 @@
-"""A loss warns of the numbers of both classes before the first stage begins."""
+"""A loss warns about the numbers of both classes before the first stage begins."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ROWS = [{"prompt": f"{i}?", "completion": "Yes.", "label": i > 0} for i in range
 
 @pytest.fixture
 def weighing(tmp_path: Path, spec_file: Path) -> Callable[..., list[str]]:
-    """Writes a loss and rows; returns the arguments of a run whose second stage takes both."""
+    """Writes a loss and rows; returns the arguments of a run whose second stage uses both."""
     pairs = [{"prompt": f"{i}?", "chosen": "Yes.", "rejected": "No."} for i in range(5)]
 
     def write(caution: str, feedback: str = "binary") -> list[str]:

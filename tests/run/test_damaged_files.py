@@ -1,4 +1,4 @@
-"""A file that is not as it was written is found before it is used, and made again."""
+"""A changed file is found before it is used, and made again."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_damaged_rows_are_read_again_with_a_warning(
     arguments = ["run", str(made / "spec.yaml"), "--workspace", str(made / "w"), *again]
     assert call(arguments) == 0
     said = capsys.readouterr().err
-    # A record that is gone is as if there were none.
+    # A missing record is the same as no record.
     told = "the rows of toy were read again" in said
     assert told == (not (name == "data.json" and damage is gone))
     assert rows.read_bytes() == before
@@ -210,7 +210,7 @@ def test_verify_of_a_run_reads_its_stages_and_rows(
 
 @pytest.fixture
 def checkpoint(made: Path) -> Iterator[Path]:
-    """A checkpoint in the folder of a stage, as a training leaves it."""
+    """A checkpoint in the folder of a stage, in the form that a training writes."""
     (stage,) = (made / "w" / "stages").glob("scratch-*")
     folder = stage / "checkpoints" / "step-00000002"
     folder.mkdir(parents=True)
@@ -248,7 +248,7 @@ def test_verify_names_a_damaged_checkpoint(
     assert call(arguments) == 1
     found = json.loads(capsys.readouterr().out)
     (damaged,) = found["damaged"]
-    # A record that is no JSON is named with its line.
+    # An error names a record that is not JSON, and its line.
     assert re.sub(r":\d+$", "", damaged["path"]) == str(checkpoint / name)
     assert "continues from the checkpoint before" in damaged["next"]
     shutil.rmtree(checkpoint.parent)

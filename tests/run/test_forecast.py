@@ -1,4 +1,4 @@
-"""What stages say before they run: weights from one to the next, sizes, work ahead."""
+"""Forecasts of stages before they run: weights, sizes, remaining work."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TWICE = "return Forecast(weights=2 * known.weights, size={'rows': f'{known.learn
 
 @pytest.fixture
 def planned(tmp_path: Path) -> Callable[..., Plan]:
-    """Returns the plan of two stages, one after the other, that say what a test says."""
+    """Returns the plan of two stages, one after the other, with forecasts from the test."""
 
     def plan(forecast: str) -> Plan:
         (tmp_path / "grow.py").write_text(GROW.replace("FORECAST", forecast))
@@ -99,7 +99,7 @@ def test_a_forecast_that_breaks_is_the_plugins_fault(planned: Callable[..., Plan
     ("said", "needed"),
     [
         ("disk=9", 18),
-        # The second stage has its 9 bytes beside the 2 that the first one leaves.
+        # The second stage writes 9 bytes in addition to the 2 bytes of the first one.
         ("disk=9, left=2", 11),
         ("disk=9, left=0", 9),
         ("weights=1", 0),

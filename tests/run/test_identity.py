@@ -1,4 +1,4 @@
-"""What names a stage's output, and what does not."""
+"""The values that are part of a stage's identity, and those that are not."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_the_source_of_a_component_is_that_of_the_editable_packages_it_requires_
 def test_the_content_of_a_required_editable_package_decides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A hash is kept for as long as a process lives, so each content is a package of its own.
+    # A process caches hashes, so each content needs a separate package.
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "component_of.py").touch()
     found = []

@@ -131,7 +131,7 @@ def test_a_worker_ends_within_a_step_when_its_run_is_killed(
     done = halo("run", str(stepping), "--set", f"stages.steps.total={left[-1] + 20}", "--json")
     assert done.code == 0, done.out + done.err
     assert "still works there" not in done.err
-    # One step may stand twice: its event was written, and the step not kept.
+    # One step may occur twice: its event was written, and the step was not saved.
     assert [step for step in steps(stepping) if step > left[-1]] == [
         left[-1] + i for i in range(1, 21)
     ]
@@ -180,7 +180,7 @@ def test_a_second_signal_ends_a_worker_at_once(
 ) -> None:
     foreign_worker.send_signal(signal.SIGTERM)
     before = len(steps(stepping))
-    wait_for(lambda: len(steps(stepping)) > before)  # it heeds no flag
+    wait_for(lambda: len(steps(stepping)) > before)  # it ignores the flag
     foreign_worker.send_signal(signal.SIGTERM)
     assert foreign_worker.wait(5) == 143
 
@@ -211,10 +211,10 @@ def test_a_run_that_reads_rows_without_end_ends_at_a_signal(stepping: Path) -> N
 
 
 def test_a_process_without_a_lifeline_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The standard input of tests is no pipe.
+    # The standard input of tests is not a pipe.
     monkeypatch.delenv(LIFELINE, raising=False)
     assert not end_with_controller()
-    # The pipe of another machine, or one that a launcher swallowed.
+    # The pipe of another machine, or a pipe that a launcher closed.
     monkeypatch.setenv(LIFELINE, "1:1")
     assert not end_with_controller()
 

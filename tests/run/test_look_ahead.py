@@ -1,4 +1,4 @@
-"""What stages say of models and rows is told before anything is computed, all of it together."""
+"""Mistakes of stages about models and rows are reported together, before anything is computed."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ reports: []
 
 @pytest.fixture
 def wide(tmp_path: Path) -> str:
-    """The name of a spec whose stages look ahead."""
+    """The name of a spec whose stages check their inputs."""
     (tmp_path / "stages.py").write_text(STAGES)
     (tmp_path / "wide.yaml").write_text(SPEC)
     return "wide.yaml"

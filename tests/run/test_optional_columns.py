@@ -1,4 +1,4 @@
-"""Further fields of messages and completions, tools, and the ids of what was sampled, on disk."""
+"""Further fields of messages and completions, tools, and sampled ids, on disk."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ PAIR = {"prompt": [HI], "chosen": "a", "rejected": "b"}
 
 
 def given(rows: Sequence[Mapping[str, Any]], feedback: Feedback = "demonstration") -> DataSource:
-    """A stranger's source that gives these rows."""
+    """A third party's source with these rows."""
 
     class Given(DataSource):
         def inspect(self) -> DataInfo:

@@ -1,4 +1,4 @@
-"""What is tested on must not be trained on."""
+"""Test data must not be training data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stage checks of models is checked before anything is trained in vain."""
+"""The checks of a stage on models run before training starts."""
 
 from __future__ import annotations
 

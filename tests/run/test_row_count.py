@@ -1,4 +1,4 @@
-"""About how many rows a set has: counted where they are on disk, else as published."""
+"""The approximate number of rows of a set: counted if they are on disk, otherwise as published."""
 
 from __future__ import annotations
 

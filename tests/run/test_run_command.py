@@ -94,7 +94,9 @@ def test_plan_says_what_changed(halo: Halo, spec_file: Path) -> None:
     made = halo("run", str(spec_file), "--json").json["stages"][0]["folder"]
     newer = Path(made.rpartition("-")[0] + "-0")
     newer.mkdir()
-    (newer / "stage.json").write_text('{"schema": 2}')  # of a newer halo: nothing to compare with
+    (newer / "stage.json").write_text(
+        '{"schema": 2}'
+    )  # from a newer halo, so nothing can be compared
     (newer / "done.json").touch()
     plan = halo("plan", str(spec_file), "--set", "stages.learn.loss.beta=0.2", "--json").json
     assert [stage["state"] for stage in plan["stages"]] == ["new", "new", "new"]
@@ -174,7 +176,7 @@ def test_a_stage_in_whose_name_python_is_ended_fails_with_3(
     spec_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(spec_file.parent)
-    # As where a library of a built-in stage does it: no stranger's file is on the way.
+    # As if a library of a built-in stage raises: no third party's file is in the traceback.
     monkeypatch.setattr("halo_core.run.execute._third_party", lambda error, resolved: None)
     assert call(["run", str(spec_file), "--set", "stages.learn.fail=exit", "--json"]) == 3
     error = json.loads(capsys.readouterr().out)["error"]

@@ -1,4 +1,4 @@
-"""What specs get without naming it is said by registrations: the core knows no plugin's names."""
+"""Registrations declare components that specs need not name. The core knows no plugin's names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`reference_update` in a spec: checked, planned, and in the identity only where it is given."""
+"""`reference_update` in a spec: checked, planned, and in the identity only if it is set."""
 
 from __future__ import annotations
 

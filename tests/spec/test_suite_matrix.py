@@ -1,4 +1,4 @@
-"""A suite's matrix: from one document to cells, and its mistakes."""
+"""A suite's matrix: how a document becomes cells, and its mistakes."""
 
 from __future__ import annotations
 

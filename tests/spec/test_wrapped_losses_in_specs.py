@@ -1,4 +1,4 @@
-"""A loss within a loss in a spec: what reads a stage's loss reads what both make together."""
+"""A loss within a loss in a spec: readers of a stage's loss see both together."""
 
 from __future__ import annotations
 
@@ -151,5 +151,5 @@ def test_a_run_trains_is_recorded_and_warns_once(halo: Halo, spec: Path) -> None
     assert told[0].startswith("align: ")
     metrics = {s["id"]: s["metrics"] for s in done.json["stages"]}
     assert metrics["sum"]["loss-0_loss"] > 0
-    # Copied before each step, the reference is the policy: no token is outside of the bounds.
+    # The reference is copied before each step, so it equals the policy: no token is out of bounds.
     assert metrics["align"]["rewards_desirable"] == 0

@@ -1,4 +1,4 @@
-"""Strangers' plugins, really installed with pip: found, checked, and used by `halo run`."""
+"""Third-party plugins, installed with pip, are found, checked, and used by `halo run`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ tracking: []
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Returns the environment in which the strangers are installed, in a folder of its own."""
+    """Returns a new environment with the third-party plugins, in its own folder."""
     target = tmp_path_factory.mktemp("installed")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
     folders = map(str, (STRANGER, WRAPPER, ESTIMATOR))
@@ -125,7 +125,7 @@ def test_a_stranger_s_wrapper_goes_around_another_stranger_s_loss(
     assert [option["name"] for option in shown["options"]] == ["loss", "level"]
     done = halo("run", str(spec), "--set", f"stages.hinge.loss={FLOODED}", "--json", env=installed)
     assert done.code == 0, done.err
-    # The hinge is 1 where the policy is its reference, 0.5 below the level.
+    # The hinge loss is 1 if the policy equals its reference, which is 0.5 below the level.
     assert done.json["stages"][-1]["metrics"]["loss_first"] == 2.0
     record = json.loads((Path(done.json["folder"]) / "run.json").read_text())
     assert record["stages"][-1]["loss"] == "flooding/flooding(stranger/hinge)"

@@ -1,4 +1,4 @@
-"""A stranger's stage, really installed with pip, is treated like a built-in one in all respects.
+"""A third party's stage, installed with pip, is treated like a built-in stage in all respects.
 
 None of its options has a name that the core could know: `pupil`, `elder`, `corpus`, `exam`,
 `objective`.

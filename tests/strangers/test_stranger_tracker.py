@@ -1,4 +1,4 @@
-"""A stranger's tracker, really installed with pip, is shown wherever MLflow is."""
+"""A third party's tracker, installed with pip, is shown in the same places as MLflow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A repeated suite passes over cells of which nothing is left to do, and over no others."""
+"""A repeated suite skips exactly the cells with nothing left to do."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def parts(tmp_path: Path) -> Path:
 def run(
     suite_file: Path, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> Run:
-    """Runs a suite of two cells; returns how often each cell's run was gone through so far."""
+    """Runs a suite of two cells; returns the number of times that each cell's run has started."""
     monkeypatch.chdir(tmp_path)
     text = suite_file.read_text().replace(
         "reports: []\n",
@@ -189,7 +189,7 @@ def test_an_upgraded_tracker_brings_all_cells_back(
 ) -> None:
     run()
     parts.write_text(PARTS.replace("Keeps what it took", "Keeps what it was given"))
-    for _ in range(2):  # By processes of their own: this one has the old file.
+    for _ in range(2):  # In separate processes, because this one has the old file.
         assert halo("run", str(suite_file)).code == 0
         assert [len(starts(folder)) for folder in cells(tmp_path)] == [2, 2]
 

@@ -46,7 +46,7 @@ def stage_folders(workspace: Path, use: str = "Learn") -> list[Path]:
 
 
 def calls(workspace: Path) -> list[int]:
-    """Returns how often each output of `Learn` was computed."""
+    """Returns the number of times that each output of `Learn` was computed."""
     files = [folder / "calls.txt" for folder in stage_folders(workspace)]
     return [len(file.read_text().splitlines()) for file in files]
 
@@ -231,7 +231,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def ends(pid: int) -> bool:
-    """Returns whether a process that is not ours is gone."""
+    """Returns whether a process that is not a child has ended."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -261,7 +261,7 @@ def test_two_jobs_compute_a_shared_stage_once_and_their_lines_are_whole(
     assert calls(workspace) == [1] * 3
     assert "base: another process is computing it; waiting" in done.err
     lines = [line for line in done.err.splitlines() if "learning" in line]
-    # One of them may have found all it needs computed by the others.
+    # One of them may find everything already computed by the others.
     assert lines
     assert {line.partition(" | ")[0] for line in lines} <= set(ALL[:3])
     assert [cell["status"] for cell in suite_json(workspace)["cells"]] == [

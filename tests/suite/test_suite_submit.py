@@ -29,7 +29,7 @@ echo "Submitted batch job $((100 + n))"
 
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that takes what is given to a stand-in for sbatch."""
+    """A folder that records the input of a stand-in for sbatch."""
     programs, submitted = tmp_path / "bin", tmp_path / "submitted"
     programs.mkdir()
     submitted.mkdir()

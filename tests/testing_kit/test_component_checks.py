@@ -40,12 +40,12 @@ class Thing(Component):
 
 
 class Plain(Thing):
-    size: int = Field(default=3, gt=0, description="How many.")
-    tags: list[str] = Field(default=["a"], description="Which.")
+    size: int = Field(default=3, gt=0, description="Number of them.")
+    tags: list[str] = Field(default=["a"], description="Kind of them.")
 
 
 class Wrapper(Thing):
-    inner: Thing = Field(description="What is wrapped.")
+    inner: Thing = Field(description="Wrapped component.")
     others: list[Thing] = Field(default=[], description="More.")
 
 
@@ -60,7 +60,7 @@ def test_a_component_that_holds_components_passes() -> None:
 def test_options_that_can_be_changed_are_found() -> None:
     class Thawed(Thing):
         model_config = ConfigDict(frozen=False)
-        size: int = Field(default=3, description="How many.")
+        size: int = Field(default=3, description="Number of them.")
 
     with pytest.raises(AssertionError, match="option 'size' can be changed; expected"):
         check_component(Thawed())
@@ -76,7 +76,7 @@ def test_a_component_that_takes_unknown_options_is_found() -> None:
 
 def test_options_that_json_changes_are_found() -> None:
     class Rounded(Thing):
-        share: float = Field(default=0.1234, description="How much.")
+        share: float = Field(default=0.1234, description="Amount of it.")
 
         @field_serializer("share")
         def _short(self, share: float) -> float:
@@ -88,7 +88,7 @@ def test_options_that_json_changes_are_found() -> None:
 
 def test_options_that_json_cannot_give_back_are_found() -> None:
     class Picky(Thing):
-        size: int = Field(default=3, description="How many.")
+        size: int = Field(default=3, description="Number of them.")
 
         @model_validator(mode="before")
         @classmethod
@@ -137,7 +137,7 @@ def test_a_module_that_cannot_be_imported_alone_is_found(
 def test_failures_name_the_component_and_its_options() -> None:
     class Lenient(Thing):
         model_config = ConfigDict(extra="ignore")
-        size: int = Field(default=3, description="How many.")
+        size: int = Field(default=3, description="Number of them.")
 
     with pytest.raises(AssertionError, match=re.escape("Lenient(size=4): ")):
         check_component(Lenient(size=4))

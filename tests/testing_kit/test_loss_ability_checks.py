@@ -1,4 +1,4 @@
-"""The kit's checks of what only some losses have: heads, counts, statistics, samples, points."""
+"""The kit's checks of optional abilities: heads, counts, statistics, samples, points."""
 
 import re
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def plain(losses: Tensor) -> LossOutput:
 
 
 class Scored(Loss):
-    """A scorer: nothing of the policy, two heads."""
+    """A scorer with two heads that does not read the policy."""
 
     feedback: ClassVar = "paired"
     needs: ClassVar = ()
@@ -56,7 +56,7 @@ class Centred(Loss):
 
 
 class Sampled(Loss):
-    """Keeps the chosen completion likelier than the rejected one and than a sample."""
+    """Makes the chosen completion more likely than the rejected one and than a sample."""
 
     feedback: ClassVar = "paired"
     needs: ClassVar = ("policy_logps", "reference_samples")
@@ -74,7 +74,7 @@ class Sampled(Loss):
 
 
 class Open(Loss):
-    """A loss whose weight is left open until the data are counted."""
+    """A loss whose weight is not set until the data are counted."""
 
     feedback: ClassVar = "binary"
     needs: ClassVar = ("policy_logps",)

@@ -13,11 +13,11 @@ from halo_core.testing import LOSS_CHECKS, loss_batch, paired_batch
 torch.set_num_threads(1)
 
 Change = Callable[[LossBatch, LossOutput], Any]
-"""What a broken loss makes of the good one's output."""
+"""Change of a good loss's output by a broken loss."""
 
 
 class Good(Loss):
-    """A loss that keeps every rule: KTO's with a reference point that is given."""
+    """A loss that follows every rule: KTO with a given reference point."""
 
     feedback: ClassVar = "binary"
     needs: ClassVar = ("policy_logps", "reference_logps", "reference_point")

@@ -25,7 +25,7 @@ class CopyAtPowersOfTwo(ReferenceUpdate):
 
 
 class Calls:
-    """Counts questions over the life of the process."""
+    """Counts calls over the life of the process."""
 
     count = 0
 

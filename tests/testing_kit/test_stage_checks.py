@@ -18,7 +18,7 @@ PROMPT = [{"role": "user", "content": "Hello?"}]
 
 
 class Echo(Stage):
-    """Answers each prompt with itself."""
+    """Answers each prompt with the prompt."""
 
     produces: ClassVar[Product] = "samples"
     prompts: TestRef = Field(description="what is answered")

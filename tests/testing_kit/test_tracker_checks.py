@@ -41,7 +41,7 @@ class NoteSession(TrackerSession):
 
 
 class Notes(Tracker):
-    """Notes what it was given."""
+    """Records its inputs."""
 
     fault: str = Field("", description="what it does wrong")
 

@@ -1,4 +1,4 @@
-"""A tracker's faults cost a warning that blames it at its own line, and never the run."""
+"""A tracker's mistake causes a warning that names its own line, and never stops the run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Run = Callable[[str, str], tuple[dict[str, Any], str]]
 
 @pytest.fixture
 def run(spec_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Run:
-    """Runs a spec with a tracker that has a part exchanged; returns its JSON and what was told."""
+    """Runs a spec with a tracker with one replaced part; returns its JSON and the messages."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("halo_core.tracking.carrier.FIRST_PAUSE_S", 0.01)
     monkeypatch.setattr("halo_core.run.controller.CLOSE_DEADLINE_S", 1.0)

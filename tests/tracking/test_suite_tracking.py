@@ -1,4 +1,4 @@
-"""Trackers are told of a suite from outside; whatever they do, the suite continues."""
+"""Trackers receive the state of a suite; whatever they do, the suite continues."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Silent(Tracker):
 
 
 class Teller(Silent):
-    """Takes what it is told; `before` may raise or hang first."""
+    """Records the states; `before` may raise or hang first."""
 
     _before: Callable[[], object] = PrivateAttr()
     _told: list[str] = PrivateAttr(default_factory=list)

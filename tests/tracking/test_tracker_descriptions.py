@@ -1,4 +1,4 @@
-"""What trackers say of themselves: checked, without credentials, under their names, and kept."""
+"""Descriptions of trackers are checked, freed of credentials, filed by name, and stored."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Board(Tracker):
 
 
 def describe(answer: object) -> tuple[Mapping[str, Any], list[BaseException]]:
-    """Returns what is made of an answer, and what went wrong."""
+    """Returns the description made from an answer, and the mistakes."""
     failures: list[BaseException] = []
     told = describe_all(
         {"b": Board()}, "describe", lambda _: answer, lambda _, error: failures.append(error)

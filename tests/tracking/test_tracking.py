@@ -19,7 +19,7 @@ from halo_core.workspace.records import TRACKING
 
 
 class Recorder(TrackerSession):
-    """A session that keeps what it was given; `before` may raise or hang first."""
+    """A session that records its events; `before` may raise or hang first."""
 
     def __init__(self, before: Callable[[Sequence[Event]], None] = lambda events: None) -> None:
         self.before = before

@@ -1,4 +1,4 @@
-"""Benchmarks need packages that tests have not; what they import of halo is there all the same."""
+"""Benchmarks need packages that tests do not have, but all their imports from halo must exist."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 def halo_imports(source: str) -> set[tuple[str, str]]:
-    """Module and name of all that a file takes from halo and its plugins."""
+    """Module and name of everything that a file imports from halo and its plugins."""
     return {
         (node.module, alias.name)
         for node in ast.walk(ast.parse(source))

@@ -22,7 +22,7 @@ DISTRIBUTIONS = sorted(path.name for path in FOLDER.parent.glob("plugins/halo-*"
 
 @pytest.fixture
 def build(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(FOLDER))  # it imports what is beside it
+    monkeypatch.syspath_prepend(str(FOLDER))  # it imports modules from its own folder
     spec = importlib.util.spec_from_file_location("registry_build", FOLDER / "build.py")
     assert spec is not None
     assert spec.loader is not None

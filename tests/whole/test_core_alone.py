@@ -86,7 +86,7 @@ def test_no_component_imports_a_heavy_module_at_its_top() -> None:
 
 @pytest.fixture(scope="module")
 def core_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns the `halo` of a fresh environment with halo-core and what it requires."""
+    """Returns the `halo` of a new environment with halo-core and its requirements."""
     folder = tmp_path_factory.mktemp("core-only")
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, env=environment)

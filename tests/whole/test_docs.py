@@ -1,4 +1,4 @@
-"""The docs say what the command line does, and the guides show what is tested."""
+"""The docs describe the command line as it is, and the guides show tested files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def commands() -> list[str]:
 
 
 def options_of(command: click.Command) -> set[str]:
-    """Returns how the options of a command and of its subcommands are written."""
+    """Returns the names of the options of a command and of its subcommands."""
     subcommands = command.commands.values() if isinstance(command, click.Group) else ()
     parameters = [p for c in (command, *subcommands) for p in c.params]
     shown = [p for p in parameters if isinstance(p, click.Option) and not p.hidden]

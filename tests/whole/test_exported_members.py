@@ -1,4 +1,4 @@
-"""The public names of the core: sorted, complete, and each from where the package says."""
+"""The public names of the core are sorted, complete, and come from the right modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of files and formats is generated from the records, and says all of them."""
+"""The page of files and formats is generated from the records, and has all of them."""
 
 from __future__ import annotations
 

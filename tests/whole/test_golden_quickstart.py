@@ -1,4 +1,4 @@
-"""A short form of the quickstart gives what it gave: token ids, weights, samples and verdicts."""
+"""A short form of the quickstart gives the stored token ids, weights, samples and verdicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The identities of the examples' stages are those that they were."""
+"""The identities of the examples' stages have not changed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def differences(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_the_identities_of_the_stages_of_all_examples_are_those_that_were_kept() -> None:
-    # A process of its own: whether the hub is asked is read once, when its library is imported.
+    # In a separate process, because the hub's library reads its settings once, at import.
     done = subprocess.run(
         [sys.executable, str(SCRIPT)], capture_output=True, text=True, check=False
     )

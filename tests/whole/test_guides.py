@@ -1,4 +1,4 @@
-"""What the guides tell to type can be typed: commands, options, imports, YAML."""
+"""The commands, options, imports and YAML in the guides are valid."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def name_of(page: Path) -> str:
 
 
 def commands_in(text: str) -> Iterator[list[str]]:
-    """Yields the words of each command of halo, without what a comment says of it."""
+    """Yields the words of each command of halo, without comments."""
     joined = text.replace("\\\n", " ")
     for line in joined.splitlines():
         match = re.match(r"(?:\$ )?halo (.*)", line)
@@ -46,7 +46,7 @@ def commands_in(text: str) -> Iterator[list[str]]:
 
 
 def wrong_options(words: list[str]) -> list[str]:
-    """Returns what a command line holds that the command does not know."""
+    """Returns the words of a command line that the command does not know."""
     command = halo.get_command(click.Context(halo), words[0])
     if command is None:
         return [words[0]]
@@ -71,7 +71,7 @@ def test_code_can_be_read_and_what_it_imports_of_halo_is_there(page: Path) -> No
             if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("halo_"):
                 continue
             module = node.module or ""
-            # Those of the guides' own plugins are not installed here.
+            # The guides' own plugins are not installed here.
             if util.find_spec(module.partition(".")[0]) is not None:
                 imported = import_module(module)
                 missing = [name.name for name in node.names if not hasattr(imported, name.name)]

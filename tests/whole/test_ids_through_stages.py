@@ -1,4 +1,4 @@
-"""Token ids that were sampled are those that are labelled, read and trained, to the byte."""
+"""The sampled token ids are exactly those that are labelled, read and trained."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def lines(file: Path) -> list[dict[str, Any]]:
 
 
 def rows_of(stage: Path) -> list[dict[str, Any]]:
-    """The rows that a stage of training was given."""
+    """The rows of a training stage."""
     data = json.loads((stage / "stage.json").read_text())["data"]["data"]
     return list(DataSet(data["name"], data["feedback"], [Path(file) for file in data["files"]]))
 
 
 @pytest.fixture(scope="module")
 def stages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Stage id to folder, of two rounds of sample, label and train, and pairs of both rounds."""
+    """Folders by stage id, for two rounds of sample, label and train, and pairs of both rounds."""
     from halo_core.cli import call
 
     folder = tmp_path_factory.mktemp("ids")
@@ -90,7 +90,7 @@ def test_the_ids_that_were_sampled_are_the_ids_that_are_learned(stages: dict[str
         for row in rows
         for completion in completions_in(row)
     ]
-    # What did not end has no token that ends it.
+    # A completion that did not end has no end token.
     cut = {token_ids for token_ids, finish in ids if finish == "length"}
     assert cut
     assert cut <= learned

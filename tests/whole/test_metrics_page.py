@@ -48,7 +48,7 @@ def constants_in(folder: Path) -> Iterator[str]:
 
 
 def keys_in(file: Path, names: list[str]) -> set[str]:
-    """Returns the keys of mappings that some functions of a file make or set."""
+    """Returns the keys of mappings that some functions of a file make or change."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     functions = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
     nodes = [node for name in names for node in ast.walk(functions[name])]

@@ -1,4 +1,4 @@
-"""What the code at commit 9e8c1e9 wrote is still read, with the numbers that it said then."""
+"""The files of commit 9e8c1e9 can still be read, and give the same numbers."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def said_now(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0)
 
 
 def missing(then: Any, now: Any, place: str = "") -> list[str]:
-    """Returns where `now` does not have what `then` had; it may have more keys."""
+    """Returns the places at which `now` differs from `then`; it may have more keys."""
     if isinstance(then, dict) and isinstance(now, dict):
         return [
             line
@@ -141,7 +141,7 @@ def test_a_plan_of_a_suite_finds_the_cells_that_are_done(
     planned = [cell for cell in then["cells"] if not cell["id"].endswith("/broken")]
     assert len(planned) == 6
     assert missing({"cells": planned}, now) == []
-    # Then a cell with too long a max_length failed when it ran; now the plan refuses it.
+    # At that commit, a cell with too long a max_length failed when it ran; now the plan refuses it.
     refused = said_now(capsys, "plan", "ws/family.yaml", "--workspace", "ws", code=2)
     assert "max_length 4096 is more than the 128 tokens" in json.dumps(refused)
 
@@ -166,7 +166,7 @@ def test_a_judge_that_was_killed_then_keeps_its_verdicts(
     folder = stage_folder(workspace, ALONE, "win")
     before = lines(folder / "verdicts.jsonl")
     (folder / "done.json").unlink()
-    # What it wrote first cannot be what the oracle says: if it were asked again, it would show.
+    # The oracle would give other verdicts, so a repeated request would be visible.
     kept = [{**before[0], "result": "tie"}, *before[1:4]]
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept)
     (folder / "verdicts.jsonl").write_text(text + '{"prompt_id": "half a li', encoding="utf-8")
@@ -248,7 +248,7 @@ def test_mlflow_begins_a_new_run_where_its_store_is_gone(
 
 
 def no_tracker(workspace: Path) -> None:
-    """Takes the trackers out of the runs, for MLflow takes seconds."""
+    """Removes the trackers from the runs, because MLflow takes seconds."""
     for file in workspace.glob("runs/*/run.json"):
         file.write_text(json.dumps({**json.loads(file.read_text()), "tracking": []}))
 

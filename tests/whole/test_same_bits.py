@@ -1,4 +1,4 @@
-"""The benchmark that compares two checkouts sees the least difference."""
+"""The benchmark that compares two checkouts finds the smallest difference."""
 
 from __future__ import annotations
 

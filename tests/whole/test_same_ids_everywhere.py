@@ -66,7 +66,7 @@ def test_training_sampling_and_reward_models_see_the_same(
         answer = Answer("1", row["prompt"], row["completion"])
         assert ours.read(answer).ids == learned
         if answer.completion != f"{contents[2]} x":
-            # A model that was made elsewhere reads what the template writes behind the end, too.
+            # A model that halo did not train also reads the text of the template after the end.
             whole = [*row["prompt"], {"role": "assistant", "content": answer.completion}]
             text = render(tokenizer, whole, answer_follows=False)
             assert other.read(answer).ids == tokenizer(text, add_special_tokens=False)["input_ids"]

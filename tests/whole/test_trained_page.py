@@ -1,4 +1,4 @@
-"""The page of what is trained is generated from the test data of the kinds of templates."""
+"""The page "What is trained" is generated from the test data of the kinds of templates."""
 
 from __future__ import annotations
 

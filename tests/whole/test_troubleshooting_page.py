@@ -1,4 +1,4 @@
-"""The page on troubleshooting quotes messages that halo really prints."""
+"""The page on troubleshooting quotes messages that exist in the code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def quoted() -> list[str]:
 
 
 def parts_of(message: str) -> list[str]:
-    """Returns what stands between the dots and is long enough to be told from other texts."""
+    """Returns the parts between the dots that have at least two words."""
     return [part.strip() for part in message.split("...") if len(part.split()) > 1]
 
 

@@ -1,4 +1,4 @@
-"""The design page says which files a reader opens on a way through the code, each of them once."""
+"""The design page lists the files on each way through the code, and each file once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STEP = re.compile(r"`([\w./-]+\.\w+)`: \S")
 
 
 def ways_in(page: str) -> dict[str, list[str]]:
-    """Name of each way to its lines, without their numbers.
+    """Returns the lines of each way by name, without their numbers.
 
     Raises:
         ValueError: When lines are not numbered 1, 2, 3...
@@ -30,7 +30,7 @@ def ways_in(page: str) -> dict[str, list[str]]:
 
 
 def mistakes_of(lines: Sequence[str], root: Path) -> list[str]:
-    """What is wrong with the lines of a way."""
+    """Returns the mistakes in the lines of a way."""
     mistakes, files = [], []
     for line in lines:
         match = STEP.match(line)

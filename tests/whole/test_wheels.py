@@ -25,7 +25,7 @@ def project_of(folder: Path) -> dict[str, object]:
 
 
 def home_of(package: str) -> Path:
-    """Returns the folder that a package lies in."""
+    """Returns the folder of a package."""
     (found,) = (each for each in (ROOT, *(p / "src" for p in PARTS)) if (each / package).is_dir())
     return found
 
@@ -41,7 +41,7 @@ def test_all_brings_every_library_and_plugin_in_this_version() -> None:
 
 
 def test_a_judge_installs_nothing_that_draws_or_renders() -> None:
-    """Its statistics are a library; extras for models and endpoints are asked for by name."""
+    """Its statistics are a library, and models and endpoints are extras."""
     projects = {str(project["name"]): project for project in map(project_of, PROJECTS)}
     required, waiting = set(), ["halo-judge"]
     while waiting:

@@ -1,4 +1,4 @@
-"""Too little room on the disk is told before, and a full disk leaves what was there."""
+"""Too little room on the disk is reported in advance, and a full disk damages no file."""
 
 from __future__ import annotations
 

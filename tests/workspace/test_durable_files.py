@@ -1,4 +1,4 @@
-"""What gets its name by a rename is on the disk before, and its name behind."""
+"""Content is on the disk before a rename, and the new name is on the disk after it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from halo_core.workspace.files import make_durable, put_in_place, whole_folder, 
 
 @pytest.fixture
 def done(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """What is synced and renamed, in order, as (what, name)."""
+    """The syncs and renames in order, as (operation, name)."""
     calls: list[tuple[str, str]] = []
     sync = os.fsync
     open_: dict[int, str] = {}

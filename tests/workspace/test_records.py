@@ -1,4 +1,4 @@
-"""Records on disk: versions, whole lines, and one clear error for what cannot be read."""
+"""Records on disk: versions, complete lines, and one clear error if they cannot be read."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_an_object_that_was_changed_is_refused(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("1.0", "2.0"))
     with pytest.raises(DataError, match="is not what halo wrote: its check value is another"):
         DONE.read(tmp_path)
-    # Whoever changes it on purpose takes the check value out.
+    # A line that is changed on purpose has no check value.
     record = json.loads(path.read_text())
     del record["crc"]
     path.write_text(json.dumps(record))
@@ -252,7 +252,7 @@ def test_a_field_of_another_type_is_named(tmp_path: Path, fields: object, wrong:
 
 
 def test_half_a_character_is_written_and_read_back(tmp_path: Path) -> None:
-    """Replies of judges hold one at times: what was paid for is kept."""
+    """Replies of judges sometimes contain one, and paid replies must be kept."""
     path = tmp_path / SCORES.name
     SCORES.append(path, [{**SCORE, "reason": "a \\ and \ud83d"}])
     path.read_text(encoding="utf-8")
@@ -373,7 +373,7 @@ def test_failed_writer_leaves_the_older_folder(tmp_path: Path) -> None:
 
 
 def literals(source: Path) -> Iterator[tuple[int, str]]:
-    """Yields the line and value of each text in a file that is no docstring."""
+    """Yields the line and value of each text in a file that is not a docstring."""
     tree = ast.parse(source.read_text(encoding="utf-8"))
     alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):

@@ -1,4 +1,4 @@
-"""Which run or suite a text on the command line means."""
+"""The run or suite that a text on the command line means."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def workspace(tmp_path: Path) -> Path:
         ("toy-kto-1a", "run", "runs/toy-kto-1a"),
         ("hin", "run", "runs/hinge-3c"),
         ("toy-9f", "suite", "suites/toy-9f"),
-        ("toy", "suite", "suites/toy-9f"),  # its cells' runs begin so too
+        ("toy", "suite", "suites/toy-9f"),  # the names of its cells' runs begin in the same way
     ],
 )
 def test_a_name_or_the_beginning_of_one_is_found(

@@ -1,4 +1,4 @@
-"""Added tokens of every kind, spelled by content: they stay letters, or stay tokens, as is said."""
+"""Added tokens of every kind in content: protected tokens become letters, others stay tokens."""
 
 from __future__ import annotations
 

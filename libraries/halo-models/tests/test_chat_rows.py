@@ -160,7 +160,7 @@ def test_sampled_ids_are_kept_behind_the_prompt_that_they_followed(kind: Kind) -
     assert tokenizer.convert_ids_to_tokens(alone.ids[-1]) == "<|im_end|>"
     row = ChatRow("p", prompt, (Answer("x", token_ids=sampled, ended=False), Answer("Moo.")))
     found = encoded(tokenizer, row)
-    # The rendered side follows a shorter prompt: the other learns what is between.
+    # The rendered side follows a shorter prompt, so the other side is trained on the difference.
     first = found.answers[0].ids
     assert not found.answers[0].ended
     assert first[len(first) - len(sampled) :] == sampled

@@ -13,7 +13,7 @@ from halo_models.cut_prompt import cut_prompt
 
 
 def words(prompt: Prompt) -> int:
-    """Counts two words per message for its frame, and those of its content."""
+    """Counts two words for the frame of each message, and the words of its content."""
     return sum(2 + len(message["content"]) for message in prompt)
 
 

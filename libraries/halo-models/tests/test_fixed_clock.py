@@ -1,4 +1,4 @@
-"""A template that asks for the date is told the one of `template_date`, in any format."""
+"""A template that asks for the date gets `template_date`, in any format."""
 
 from __future__ import annotations
 

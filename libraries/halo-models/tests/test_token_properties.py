@@ -21,7 +21,7 @@ from halo_models.tokenise import CUT
 TEMPLATES = yaml.safe_load((Path(__file__).parent / "template_kinds.yaml").read_text())
 BY_NAME = {template["name"]: template for template in TEMPLATES}
 STRIPS = ("Phi-3",)
-"""Templates whose marks take the white space beside them, so that it cannot be decoded again."""
+"""Templates whose marks include adjacent white space, so that it cannot be decoded again."""
 
 WORDS = (
     *("The cow", " says moo", ".", " ", "  ", "\n", "\n\n", "\t", "assistant", "user", ":", "###"),
@@ -42,12 +42,12 @@ WORDS = (
         "<0x0A>",
     ),
 )
-"""What contents are made of, beside what spells added tokens."""
+"""Parts of contents, without the texts of added tokens."""
 
 
 @cache
 def formatted(kind: Kind, name: str) -> tuple[Any, ChatFormat]:
-    """Returns a tokenizer of a kind with a template, and how it is used."""
+    """Returns a tokenizer of a kind with a template, and its chat options."""
     from tokenizers import AddedToken
 
     template = BY_NAME[name]
@@ -66,7 +66,7 @@ def formatted(kind: Kind, name: str) -> tuple[Any, ChatFormat]:
 
 @st.composite
 def rows(draw: st.DrawFn, *, spelled: bool) -> tuple[Kind, str, Conversation, Answer]:
-    """Draws a tokenizer, a template, and a row; `spelled` rows hold added tokens as text."""
+    """Draws a tokenizer, a template, and a row; `spelled` rows contain added tokens as text."""
     kind = draw(st.sampled_from(KINDS))
     name = draw(st.sampled_from(sorted(BY_NAME)))
     tokenizer, chat = formatted(kind, name)
@@ -150,7 +150,7 @@ def test_spelled_tokens_are_letters_and_all_others_stay(
     vocabulary = tokenizer.get_vocab()
     protected = {vocabulary[token] for token in tokenizer.get_added_vocab()}
     protected = {i for i in protected if chat.tokeniser.protected.fullmatch(_string(tokenizer, i))}
-    # What the template itself writes is what it writes around other contents.
+    # The template writes the same text around every content.
     marked = chat.tokeniser.protected.findall(rendered.prompt + rendered.trained)
     unknown = tokenizer.convert_tokens_to_ids("<unk>")
     found = [_string(tokenizer, i) for i in ids if i in protected and i != unknown]

@@ -7,7 +7,7 @@ from halo_statistics import bootstrap_rate, clustered_rate, proportion
 from halo_statistics.bootstrap import constant_ends
 
 NOISE = 0.006
-"""How far ends of 9999 resamples of 200 points may be from their limit."""
+"""Largest difference of an end, from 9999 resamples of 200 points, from its limit."""
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_one_nearly():

@@ -37,7 +37,7 @@ def test_copies_of_verdicts_say_nothing_new():
     thrice = clustered_rate(points * 3, [*range(12)] * 3)
     assert thrice.rate == once.rate
     assert thrice.trials == 36
-    # The effective number is that of the prompts, less the price of a larger Student's t.
+    # The effective number is the number of prompts, reduced because Student's t is larger.
     assert thrice.low <= once.low
     assert thrice.high >= once.high
     assert thrice.high - thrice.low == pytest.approx(once.high - once.low, rel=0.1)

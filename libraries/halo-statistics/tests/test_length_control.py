@@ -83,7 +83,7 @@ def test_with_hardly_a_penalty_it_is_the_fractional_logit_of_statsmodels():
 
 @pytest.mark.parametrize("offset", [-1.0, 0.0, 1.0])
 def test_a_preference_for_length_is_taken_out(offset):
-    """The raw rate moves with the model's length; three quarters of that and more are taken out."""
+    """The raw rate moves with the model's length; at least three quarters of this are removed."""
     found = length_controlled_rate(
         *simulated(quality=0.0, preference=1.5, offset=offset, count=20_000)
     )

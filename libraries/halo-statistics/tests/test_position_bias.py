@@ -52,7 +52,7 @@ def test_swapping_the_texts_changes_nothing_and_swapping_the_places_turns_it():
 
 
 def test_a_known_bias_is_found_and_its_interval_covers():
-    """On a third of the prompts this judge goes by the place, in four of five cases the first."""
+    """On a third of the prompts, the judge prefers a position: the first in four of five cases."""
     draw, covered = random.Random(3), 0
     for _ in range(200):
         verdicts = []

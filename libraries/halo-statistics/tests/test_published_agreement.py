@@ -53,7 +53,7 @@ def test_alpha_of_the_three_is_near_the_mean_of_their_kappas(annotators):
 
 @pytest.fixture(scope="module")
 def llmbar():
-    """Judge and set to rows of (winning place in order 12, in order 21, label)."""
+    """Rows of (winning position in order 12, in order 21, label), by judge and data set."""
     found = defaultdict(list)
     for row in read("llmbar_judged.jsonl.gz"):
         for judge in ("gpt4", "chatgpt"):
@@ -72,7 +72,7 @@ PUBLISHED = {
     "Manual": (75.0, 89.1),
 }
 CHOICES = ({"A": "1", "B": "2"}, {"A": "2", "B": "1"})
-"""Which output stands at a place, in order 12 and in order 21."""
+"""The output at a position, in order 12 and in order 21."""
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -1,4 +1,4 @@
-"""AlpacaEval 2's published rows from its raw preferences, and how near length control comes."""
+"""AlpacaEval 2's published rows from its raw preferences, and the distance of length control."""
 
 import csv
 import gzip
@@ -28,7 +28,7 @@ PUBLISHED = 1e-6
 
 @pytest.fixture(scope="module")
 def rows():
-    """Model to its scored rows."""
+    """Scored rows by model."""
     path = DATA / "alpaca_eval2_preferences.csv.gz"
     if not path.exists():
         pytest.skip(f"no {path}: set HALO_TEST_DATA to the folder of the test data")
@@ -140,7 +140,7 @@ def test_models_told_to_be_concise_are_lifted_most(controlled):
 
 
 def test_a_constant_text_still_wins_after_length_control(controlled):
-    """The attack has its own text as long as it likes: length control is no defence."""
+    """The attack chooses the length of its text, so length control does not help against it."""
     assert controlled["NullModel"].rate > controlled["NullModel"].raw > 0.76
 
 

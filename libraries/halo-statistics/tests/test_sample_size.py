@@ -64,7 +64,7 @@ def test_wrong_wishes_raise(half_width, options, message):
 
 
 def power_by_enumeration(prompts, difference, disagreement, level):
-    """Every outcome with its chance, and the p-value of the test on it."""
+    """Every outcome with its probability, and the p-value of the test."""
     first, second = (disagreement + difference) / 2, (disagreement - difference) / 2
     total = 0.0
     for more in range(prompts + 1):

@@ -34,7 +34,7 @@ def write_rows(tmp_path: Path) -> Callable[..., str]:
 
 @pytest.fixture(autouse=True)
 def _hub_forgotten() -> Iterator[None]:
-    """What one test asked the hub is not known to the next."""
+    """Forgets the answers of the hub between tests."""
     from halo_data.files.hub import commits_known
 
     commits_known.cache_clear()

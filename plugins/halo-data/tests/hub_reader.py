@@ -1,10 +1,10 @@
-"""Reads data sources from the stand-in for the hub, as a process of its own.
+"""Reads data sources from the stand-in for the hub in a separate process.
 
     python hub_reader.py ROOT < sources.json
 
 `datasets` and `huggingface_hub` take the hub's address from the environment when they are imported.
-The input maps a label to the class, the split and the options of a source; what is printed maps it
-to what the source says and gives, or to the error of its `inspect` or `load`.
+The input maps a label to the class, the split and the options of a source; the output maps the
+label to the information and the rows of the source, or to the error of its `inspect` or `load`.
 """
 
 from __future__ import annotations

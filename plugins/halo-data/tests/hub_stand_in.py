@@ -1,7 +1,7 @@
 """A stand-in for the hub: serves folders on this machine as the data sets of a hub.
 
-It speaks as much of the hub's interface as `huggingface_hub` and `datasets` ask for: what a data
-set is, what files it has, and their content, whole or in ranges.
+It offers the parts of the hub's interface that `huggingface_hub` and `datasets` use: the
+description of a data set, its files, and their content, whole or in ranges.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What stands beside completions survives every conversion."""
+"""Further columns of completions are kept by every conversion."""
 
 from __future__ import annotations
 

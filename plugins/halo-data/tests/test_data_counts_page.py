@@ -16,7 +16,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "evidence" / "data-counts.md"
 
 
 def shown() -> dict[str, list[str]]:
-    """Command to the lines that the page shows below it."""
+    """The lines that the page shows below each command."""
     found: dict[str, list[str]] = {}
     for block in re.findall(r"```console\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL):
         for part in block.strip().split("\n\n"):

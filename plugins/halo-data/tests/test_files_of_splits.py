@@ -1,4 +1,4 @@
-"""What a file is called says whether it may be trained on."""
+"""The name of a file decides whether it may be used for training."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def test_no_dialogue_of_hh_is_on_both_sides_of_a_hold_out(real_data: Path, tmp_p
 
 
 def test_dialogues_of_hh_do_go_on_from_one_another(real_data: Path, tmp_path: Path) -> None:
-    """The rows would leak, so that the test above is one."""
+    """Without groups the rows would leak, so the test above can fail."""
     path = real_data / "hh" / "helpful-base"
     train, test = sides(tmp_path, f"{{use: hh, path: {path}, split: test}}")
     rows = [*train, *test]

@@ -141,7 +141,7 @@ def ultrafeedback_groups(root: Path) -> None:
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What each line of READ gives, read through the stand-in by a process of its own."""
+    """The result of each line of READ, read through the stand-in in a separate process."""
     root = tmp_path_factory.mktemp("hub")
     for lay_out in (shp, hh, oasst, ultrafeedback, ultrafeedback_groups):
         lay_out(root)

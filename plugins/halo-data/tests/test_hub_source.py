@@ -20,7 +20,7 @@ ROWS = [{"prompt": "Sky?", "completion": "Blue.", "label": True}] * 2 + [
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """A hub with one data set; returns what was asked of it."""
+    """A hub with one data set. Returns the list of requests."""
     calls: list[dict[str, Any]] = []
 
     def load_dataset(path: str, name: str | None = None, **given: Any) -> Any:

@@ -33,7 +33,7 @@ TURNS = {
 
 
 def ignored(loaded: Loaded) -> tuple[int, dict[str, int]]:
-    """Returns how many rows there are, and what of them is not read."""
+    """Returns the number of rows, and the columns that are not read."""
     count = len(list(loaded.rows))
     return count, dict(loaded.ignored)
 

@@ -1,4 +1,4 @@
-"""Calls of tools, thoughts, names, weights and parts: kept as they are, or told by name."""
+"""Tool calls, thoughts, names, weights and parts are kept unchanged, or an error names them."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_fields_are_left_out_where_the_options_name_them(write_rows: Write) -> N
     assert "Where it may be left out: ignore_fields: [id]" in message_of(path)
     for row in read(path, ignore_fields=["timestamp", "id"])[0]:
         assert (row["prompt"], row["completion"]) == ([USER], "Yes.")
-    # What it leaves out is in the digest, as it decides on the rows.
+    # The ignored fields are part of the digest, because they change the rows.
     sources = [Jsonl(path=path), Jsonl(path=path, ignore_fields=["timestamp", "id"])]
     assert len({source.inspect().digest for source in sources}) == 2
 

@@ -1,4 +1,4 @@
-"""About how many rows data sets on the hub have, told without the hub."""
+"""The approximate number of rows of data sets on the hub, without asking the hub."""
 
 from __future__ import annotations
 

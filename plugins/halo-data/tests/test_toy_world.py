@@ -145,7 +145,7 @@ def test_digest_names_options_and_nothing_else() -> None:
 
 def test_rows_of_this_version_never_change() -> None:
     content = json.dumps([rows(feedback=kind, size=300) for kind in KINDS]).encode()
-    # Raise halo_data.toy.world.VERSION together with this hash: old runs must not be mistaken.
+    # Raise halo_data.toy.world.VERSION together with this hash: old runs must not be misread.
     assert hashlib.sha256(content).hexdigest()[:16] == "430712ee744d3dc3"
 
 

@@ -23,7 +23,7 @@ from halo_core.testing.context import stage_context
 
 
 class Scripted(Judge):
-    """Answers with what a function says of each comparison, and remembers what it was asked."""
+    """Answers each comparison with the result of a function, and records the comparisons."""
 
     asked: ClassVar[list[Comparison]] = []
     opened: ClassVar[list[JudgeContext]] = []
@@ -187,7 +187,7 @@ def judged(tmp_path):
 
 
 class _Server(ThreadingHTTPServer):
-    """Answers with what a function says of a body: a reply, or (status, headers, text)."""
+    """Answers with the result of a function of the body: a reply, or (status, headers, text)."""
 
     daemon_threads = True
 
@@ -230,7 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def serve():
-    """Serves what a function makes of the bodies, on this machine; keeps bodies and headers."""
+    """Serves the results of a function of the bodies, and records bodies and headers."""
     servers = []
 
     def go(says):

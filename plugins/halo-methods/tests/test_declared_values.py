@@ -1,4 +1,4 @@
-"""What a loss declares of its value function is what it does."""
+"""The value function that a loss declares is the one that it computes."""
 
 import json
 
@@ -51,7 +51,7 @@ def values(loss):
 
 
 def nats_per_reward(loss):
-    """How many nats of log-ratio, or of log-probability, make a reward of 1."""
+    """Number of nats of log-ratio, or of log-probability, in a reward of 1."""
     if isinstance(loss, SLiC):
         return 1.0
     return 1 / (loss.tau if isinstance(loss, IPO) else loss.beta)
@@ -126,7 +126,7 @@ def test_losses_without_an_honest_closed_form_in_the_gain_declare_none():
         name
         for name in components.__all__
         if issubclass(getattr(components, name), Loss)
-        and name not in ("Humanline", "WeightedSum")  # whose value is that of others, or none
+        and name not in ("Humanline", "WeightedSum")  # they have the value of their losses, or none
         and getattr(components, name)().value(0.0) is None
     }
 

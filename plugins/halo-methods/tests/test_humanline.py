@@ -1,4 +1,4 @@
-"""Humanline: each token's log-ratio is clamped before anything is made of it."""
+"""Humanline: the log-ratio of each token is clamped before any other computation."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Every option changes what is learned, alone and beside any other value of any other option.
+"""Every option changes the gradient, alone and combined with any value of any other option.
 
 The test compares the gradient of the global batch, because a constant teaches nothing. A component
 refuses a combination in which an option has no effect.
@@ -77,17 +77,17 @@ LOSSES: dict[str, dict[str, list[Any]]] = {
     "SimPO": {"beta": [2.0, 3.0], "gamma": [1.0, 0.0]},
     "WeightedSum": {"weights": [[1.0, 1.0], [1.0, 3.0]]},
 }
-"""Values of each option, the default first, its extremes among them."""
+"""Values of each option: the default first, then others, including extreme values."""
 
 CHOICES: dict[str, str] = {"PPO": "advantage", "Prospect": "value_function"}
-"""The option that decides what other options a loss has."""
+"""The option that decides which other options a loss has."""
 
 ELSEWHERE = {
     "CSFT": {"good_token", "bad_token"},  # end the prompts
     "Humanline": {"loss"},
     "WeightedSum": {"losses"},
 }
-"""Options whose effect is none on a batch that is given."""
+"""Options without an effect on the batch."""
 WITHIN: dict[str, dict[str, Any]] = {
     "Humanline": {"loss": DPO()},
     "WeightedSum": {"losses": [KTO(), KTO(beta=0.4)]},
@@ -132,7 +132,7 @@ def batches(loss: Loss) -> Iterator[LossBatch]:
 
 
 def gradient(loss: Loss, batch: LossBatch) -> torch.Tensor:
-    """Of the mean over the batch, as the trainer takes it."""
+    """Returns the gradient of the mean over the batch, as in the trainer."""
     learned = [batch.policy_token_logps, *batch.heads.values()]
     learned = [values.detach().requires_grad_() for values in learned]
     batch = replace(
@@ -151,7 +151,7 @@ def gradient(loss: Loss, batch: LossBatch) -> torch.Tensor:
 
 
 def built(name: str, options: dict[str, Any]) -> Loss | None:
-    """The loss; None where its options are refused."""
+    """Returns the loss; None if its options are refused."""
     try:
         loss: Loss = getattr(components, name)(**WITHIN.get(name, {}), **options)
     except ValidationError:
@@ -165,7 +165,7 @@ def differ(first: Loss, second: Loss) -> bool:
         return True
     if set(first.needed()) != set(second.needed()) or first.heads() != second.heads():
         return True
-    # As the trainer uses them: settled by the data.
+    # Settled by the data, as in the trainer.
     settled = [(first.settle(counts).loss, second.settle(counts).loss) for counts in COUNTS]
     return any(
         not torch.equal(*(gradient(loss, batch) for loss in losses))
@@ -175,7 +175,7 @@ def differ(first: Loss, second: Loss) -> bool:
 
 
 def contexts(name: str) -> Iterator[dict[str, Any]]:
-    """Yields each value of each option, beside each choice where a loss has one."""
+    """Yields each value of each option, combined with each choice if a loss has one."""
     chooser = CHOICES.get(name)
     for choice in LOSSES[name][chooser] if chooser else [None]:
         base = {chooser: choice} if chooser else {}
@@ -186,7 +186,7 @@ def contexts(name: str) -> Iterator[dict[str, Any]]:
 
 
 def without_effect(name: str) -> list[str]:
-    """Combinations that are accepted though an option in them has no effect."""
+    """Accepted combinations in which an option has no effect."""
     found = []
     for beside in [{}, *contexts(name)]:
         for option, values in LOSSES[name].items():
@@ -198,7 +198,7 @@ def without_effect(name: str) -> list[str]:
                 if (loss := built(name, beside | {option: value})) is not None
             ]
             found += [
-                f"{option} {one} and {two} are the same beside {beside}"
+                f"{option} {one} and {two} are the same with {beside}"
                 for (one, first), (two, second) in combinations(accepted, 2)
                 if not differ(first, second)
             ]

@@ -1,4 +1,4 @@
-"""What every loss on pairs must do, whatever its formula."""
+"""The rules for every loss on pairs, whatever its formula."""
 
 import functools
 
@@ -30,7 +30,7 @@ WITH_LENGTHS = {
     "simpo": functools.partial(simpo_loss, beta=2.0, gamma=1.0),
     "orpo": functools.partial(orpo_loss, odds_ratio_weight=0.5),
 }
-# name: (loss, what it is given, how many of these carry a gradient)
+# name: (loss, its inputs, the number of inputs with a gradient)
 LOSSES = {
     **{name: (loss, LOGPS, 2) for name, loss in WITH_REFERENCE.items()},
     **{name: (loss, [*LOGPS[:2], *LENGTHS], 2) for name, loss in WITH_LENGTHS.items()},
@@ -138,7 +138,7 @@ def test_the_chosen_completion_is_raised_and_the_rejected_one_lowered(name):
 
     loss(chosen, rejected, *given[2:]).sum().backward()
 
-    # beyond its margin, SLiC leaves a pair alone
+    # beyond its margin, SLiC has no gradient for a pair
     assert (chosen.grad <= 0).all()
     assert (rejected.grad >= 0).all()
     assert (chosen.grad < 0).any()

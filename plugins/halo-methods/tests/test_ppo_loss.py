@@ -94,7 +94,7 @@ def test_loss_and_gradient_are_finite_at_extreme_logratios(extreme, advantage):
 
     assert losses.isfinite().all()
     assert logratios.grad.isfinite().all()
-    if extreme > 0 and advantage < 0:  # never clipped, and still pulled back
+    if extreme > 0 and advantage < 0:  # never clipped, and still with a gradient
         assert logratios.grad.item() > 0
 
 

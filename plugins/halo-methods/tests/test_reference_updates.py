@@ -8,7 +8,7 @@ STEPS = 12
 
 
 def reference_after(update, *, start=0.0, steps=STEPS):
-    """The reference that each step sees, where the policy of before step s is the number s."""
+    """The reference of each step, if the policy before step s is the number s."""
     reference, seen = start, []
     for step in range(1, steps + 1):
         share = update.mix(step)

@@ -40,7 +40,7 @@ PAIRED = paired_batch(
 
 
 class Weighing(Loss):
-    """Weighs its examples, and does not say so before."""
+    """Weighs its examples, and does not declare it."""
 
     feedback: ClassVar = "binary"
     needs: ClassVar = ("policy_logps",)
@@ -50,7 +50,7 @@ class Weighing(Loss):
 
 
 def trained(loss, *parts):
-    """What the trainer minimises over a global batch that comes in parts, with statistics first."""
+    """The trainer's objective over a global batch in parts, with statistics first."""
     if "statistics" in loss.needed():
         found = [loss.statistics(part) for part in parts]
         sums = {name: sum(one[name] for one in found) for name in found[0]}

@@ -1,4 +1,4 @@
-"""A run's folder as `halo run` leaves it, small and made up."""
+"""A small run's folder with invented content, in the form that `halo run` writes."""
 
 import json
 import math
@@ -20,7 +20,7 @@ def make_run():
 
 @pytest.fixture
 def write_run(make_run, tmp_path):
-    """The same, into a folder of the test's own."""
+    """Does the same in the test's own folder."""
 
     def write(**options) -> Path:
         return make_run(tmp_path / "workspace", **options)
@@ -175,7 +175,7 @@ def suite(tmp_path):
 
 
 class SuiteWriter:
-    """Writes runs, and suites of them, as `halo run` leaves them."""
+    """Writes runs and suites in the form that `halo run` writes."""
 
     def __init__(self, workspace: Path) -> None:
         self.workspace = workspace

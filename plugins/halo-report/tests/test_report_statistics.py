@@ -1,4 +1,4 @@
-"""`halo_report.statistics` is the name that the library halo-statistics had before."""
+"""`halo_report.statistics` is the old name of the library halo-statistics."""
 
 import halo_report.statistics
 import halo_statistics

@@ -116,7 +116,7 @@ def make_examples() -> Callable[..., list[Any]]:
 
 @dataclass(frozen=True)
 class TinyTraining:
-    """What a step of a training needs: a tiny llama and, as reference, a shifted copy of it."""
+    """The parts of a training step: a tiny llama, and a shifted copy of it as the reference."""
 
     objective: Any
     estimator: Any
@@ -141,7 +141,7 @@ class TinyTraining:
 
 @pytest.fixture
 def make_tiny() -> Callable[..., TinyTraining]:
-    """Returns a function that makes a `TinyTraining` of a loss and an estimator."""
+    """Returns a function that makes a `TinyTraining` from a loss and an estimator."""
     import torch
 
     from halo_trainer.model.probe import make_scorer

@@ -306,7 +306,7 @@ def test_a_model_on_the_hub_is_looked_at_where_it_was_fetched_before(
     kept = tmp_path / "hub" / "models--no--such"
     (kept / "refs").mkdir(parents=True)
     (kept / "refs" / "main").write_text("abc")
-    # As a plan would find it where only configuration and tokenizer were fetched.
+    # The state of a plan if only configuration and tokenizer were downloaded.
     left_out = shutil.ignore_patterns("*.safetensors")
     shutil.copytree(tiny_model.path, kept / "snapshots" / "abc", ignore=left_out)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))

@@ -1,4 +1,4 @@
-"""A stage that is asked to stop while it loads or tokenises does so, whatever a template does."""
+"""A stage can be stopped while it loads or tokenises, whatever a template does."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def kill(process: psutil.Process, ranks: list[psutil.Process]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="the launcher's death is told by Linux")
+@pytest.mark.skipif(sys.platform != "linux", reason="the launcher's death is reported by Linux")
 def test_ranks_end_with_their_controller_and_launcher_and_the_same_bits_come_out(
     spec: Path,
 ) -> None:

@@ -52,8 +52,8 @@ class Shortest(Judge):
         return nullcontext(SimpleNamespace(compare=lambda cs: map(say, cs)))
 '''
 
-# What people say, and what `longest` says of it: right, wrong, a tie where they prefer one, and a
-# preference where they see a tie.
+# Labels of people, and verdicts of `longest`: right, wrong, a tie if people prefer one, and a
+# preference if people see a tie.
 ROWS = [
     {"prompt": "1", "a": "long text", "b": "short", "label": "a"},
     {"prompt": "2", "a": "x", "b": "yyyy", "label": "a"},
@@ -300,7 +300,7 @@ def test_gpt_4_s_real_replies_give_the_published_numbers_through_the_command(hal
 
 
 def _said(replies, template):
-    """Returns what GPT-4 said to each message."""
+    """Returns GPT-4's reply to each message."""
     said = {}
     with gzip.open(replies, "rt") as file:
         for row in map(json.loads, file):

@@ -1,4 +1,4 @@
-"""What a judge that raises costs: only what it cannot answer, asked twice and no more."""
+"""If a judge raises, only items that it cannot answer are lost; they are asked twice at most."""
 
 import json
 from collections import Counter
@@ -22,7 +22,7 @@ PROMPTS = 20
 
 
 class Calls:
-    """Answers with what a function makes of all items of a call, and remembers the calls."""
+    """Answers with the result of a function of all items of a call, and records the calls."""
 
     calls: ClassVar[list[list[str]]] = []
 
@@ -38,7 +38,7 @@ class Calls:
 
 
 class Compares(Calls, Judge):
-    """Compares as a function says."""
+    """Compares with a function."""
 
     prompts_at_once: ClassVar[int] = 10
     says: Any = Field(description="Items to replies.")
@@ -48,7 +48,7 @@ class Compares(Calls, Judge):
 
 
 class Scores(Calls, ScoringJudge):
-    """Scores as a function says."""
+    """Scores with a function."""
 
     prompts_at_once: ClassVar[int] = 10
     says: Any = Field(description="Items to replies.")
@@ -99,7 +99,7 @@ def run(request, judge_context, make_sample):
 
 
 def results(path):
-    """Returns number to True, or to the reasons why there is no result."""
+    """Returns True, or the reasons why there is no result, by number."""
     found = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
         record = json.loads(line)
@@ -114,7 +114,7 @@ def times_asked(calls):
 
 
 def each(reply):
-    """Yields what a function says of each item."""
+    """Yields the result of a function for each item."""
     return lambda items: (reply(item) for item in items)
 
 
@@ -358,7 +358,7 @@ class Odd(Judge):
 
 @pytest.fixture
 def halo(tmp_path, monkeypatch, capsys):
-    """Runs ``halo judge`` with the judge `Odd`; returns stdout and stderr, and what was asked."""
+    """Runs ``halo judge`` with the judge `Odd`; returns stdout and stderr, and the requests."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HALO_WORKSPACE", "workspace")
     Path("odd.py").write_text(ODD, encoding="utf-8")

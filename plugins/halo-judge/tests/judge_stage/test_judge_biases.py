@@ -23,7 +23,7 @@ def first(comparison):
 
 
 def record(result="win", winners="AB", completion="good", baseline="bad"):
-    """A line of verdicts.jsonl; `winners` are the places that won in AB and BA, t for a tie."""
+    """A line of verdicts.jsonl; `winners` are the positions that won in AB and BA; t is a tie."""
     named = {"A": "A", "B": "B", "t": "tie", "?": None}
     said = [
         {"order": order, "winner": named[winner], "reason": ""}

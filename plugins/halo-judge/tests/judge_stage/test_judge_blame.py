@@ -1,4 +1,4 @@
-"""What a judge does wrong before it is asked: exit code 3, its name and a line of its file."""
+"""Mistakes of a judge before it is asked: exit code 3, its name and a line of its file."""
 
 import json
 from pathlib import Path
@@ -44,7 +44,7 @@ stages:
 
 @pytest.fixture
 def halo(judged, monkeypatch, capsys):
-    """Runs a command with a judge that has one line of its own; returns what it says of it."""
+    """Runs a command with a judge that has one line of its own; returns the error about it."""
     folder = judged().folder
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HALO_WORKSPACE", "workspace")

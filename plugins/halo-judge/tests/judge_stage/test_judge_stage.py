@@ -24,7 +24,7 @@ from halo_statistics.intervals import proportion
 
 
 def by_text(comparison):
-    """Prefers 'good' wherever it stands."""
+    """Prefers 'good' at any position."""
     if (comparison.a == "good") == (comparison.b == "good"):
         return "tie"
     return "A" if comparison.a == "good" else "B"
@@ -228,9 +228,9 @@ def test_a_judge_that_breaks_its_interface_is_named(judge_context, scripted, mix
 
 
 class Odd(Judge):
-    """Opens whatever it is given."""
+    """Returns the value that it was made with."""
 
-    opens: Any = Field(description="What open() returns.")
+    opens: Any = Field(description="Value that open() returns.")
 
     def open(self, context):
         return self.opens

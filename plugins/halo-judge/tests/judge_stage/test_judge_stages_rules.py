@@ -1,4 +1,4 @@
-"""The stages keep the rules that the test kit holds all stages to."""
+"""The stages follow the rules that the test kit checks for all stages."""
 
 from halo_core.testing import check_stage
 from halo_judge.judge_stage.options import JudgeStage

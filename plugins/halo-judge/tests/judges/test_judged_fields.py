@@ -1,4 +1,4 @@
-"""What a judge reads of a row besides its texts: thoughts, calls of tools, tools, names."""
+"""The parts of a row that a judge reads besides its texts: thoughts, tool calls, tools, names."""
 
 import json
 import re
@@ -254,7 +254,7 @@ def test_what_a_judge_does_not_read_is_told_once_with_numbers():
 
 
 class Odd(Longest):
-    """Says that it reads what there is not."""
+    """Declares that it reads a part that does not exist."""
 
     def reads_beside(self):
         return ["tools", "smells"]

@@ -1,4 +1,4 @@
-"""Stages that label in specs: those of the documentation, and a whole run."""
+"""The stage `label` in specs: the examples of the documentation, and a whole run."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def fenced(language):
 
 
 def as_spec(block):
-    """Returns a snippet of the page as a whole spec, with the stages that it takes for granted."""
+    """Returns a snippet of the page as a complete spec, with the stages that it refers to."""
     tree = YAML(typ="safe", pure=True).load(block)
     if "judge" in tree:
         labels = {"use": "label", "of": "draw", "feedback": "binary", "threshold": 0.5}

@@ -17,7 +17,7 @@ from halo_judge.label_stage.options import Label
 
 
 class Scores(ScoringJudge):
-    """Scores a text by what a mapping says, and remembers what it was asked."""
+    """Scores texts with a mapping, and records them."""
 
     asked: ClassVar[list[str]] = []
     values: dict = Field(description="Text to score, reason or error.")

@@ -1,4 +1,4 @@
-"""What samples and rows say of completions stays with them when they are labelled."""
+"""Labelled completions keep the facts that samples and rows have about them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DIGESTS = {"tokenizer": "0a", "template": "1b"}
 
 
 class Lengths(ScoringJudge):
-    """Scores a text by its length, and remembers what it was asked."""
+    """Scores texts by their length, and records them."""
 
     asked: ClassVar[list[str]] = []
     sign: float = Field(default=1.0, description="Whether long texts are good ones.")
@@ -160,7 +160,7 @@ def test_rows_of_data_keep_what_stands_beside_their_completions(tmp_path):
 
 
 class Whole(Lengths):
-    """Scores by the calls of tools, which it reads."""
+    """Scores by the number of tool calls."""
 
     def reads_beside(self):
         return {"tools", "fields"}
@@ -220,7 +220,7 @@ def test_samples_in_a_file_keep_their_ids_and_the_fields_of_their_prompts(tmp_pa
 
 @pytest.fixture
 def cut(judge_context, sampled):
-    """Samples of which the first is long and did not end."""
+    """Samples. The first one is long and did not end."""
     return judge_context(
         [sampled(1, "abcd", [1], finish="length"), sampled(2, "abc", [2]), sampled(3, "a", [3])]
     )

@@ -23,7 +23,7 @@ BODY = {"model": "m", "messages": [{"role": "user", "content": "How are you?"}]}
 
 
 def post(server: ChatServer, body: Mapping[str, Any] = BODY, key: str = "k") -> tuple[int, Any]:
-    """Returns the status and the answer, parsed where it is JSON."""
+    """Returns the status and the answer, parsed if it is JSON."""
     host = server.base_url.removeprefix("http://").removesuffix("/v1")
     connection = http.client.HTTPConnection(host, timeout=0.5)
     headers = {"Authorization": f"Bearer {key}"}

@@ -1,4 +1,4 @@
-"""Losses with a reference point, where it is the rejected completion's and is differentiated."""
+"""Losses whose reference point is the reward of the rejected completion, with a gradient."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ BETA = 0.7
 
 
 def within_pairs(rejected):
-    """What a loss on binary feedback sees of pairs: the chosen ones, and a point for each."""
+    """Pairs as a loss on binary feedback sees them: the chosen completions, with a point each."""
     batch = loss_batch(CHOSEN, reference=REF_CHOSEN)
     other = loss_batch(REJECTED, reference=REF_REJECTED)
     other = replace(other, policy_token_logps=rejected)

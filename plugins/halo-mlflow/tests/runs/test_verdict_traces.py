@@ -21,7 +21,7 @@ PAID = {"use": "gpt-4", "model": "gpt-4o", "api_key_env": "KEY", "base_url": "ht
 
 
 def judge_with(run: Any, judge: Any, orders: list[dict[str, Any]], **metrics: float) -> None:
-    """Writes a run whose judge stage has one verdict, and tells of its end."""
+    """Writes a run whose judge stage has one verdict, and the event of its end."""
     folder = run.workspace / "stages" / "win"
     verdict = json.loads((folder / "verdicts.jsonl").read_text())
     (folder / "verdicts.jsonl").write_text(json.dumps({**verdict, "orders": orders}) + "\n")

@@ -26,18 +26,18 @@ from halo_mlflow.store.first_open import holds_rows, make_database
 from halo_mlflow.store.store import choose_store, connect
 
 KEPT = 12
-"""Every so many migrations a half-made database is kept, to be mended."""
+"""Number of migrations between two incomplete databases that are kept for repair."""
 
 SEEDED_MOMENTS_S = [random.Random(seed).uniform(0, 2.0) for seed in range(4)]
 
 
 class KilledError(BaseException):
-    """Stands for a kill: nothing catches it."""
+    """Simulates a kill: nothing catches it."""
 
 
 @pytest.fixture(scope="module")
 def half_made(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, bool]]:
-    """Databases as they were at each migration, and whether one was told to hold something."""
+    """Databases after each migration, and whether one of them was given content."""
     folder = tmp_path_factory.mktemp("half")
     database, seen = folder / "mlflow.db", []
 
@@ -74,7 +74,7 @@ def test_a_half_made_database_is_made_anew(
         workspace = tmp_path / path.stem
         workspace.mkdir()
         shutil.copy(path, workspace / "mlflow.db")
-        # What MLflow itself says of it.
+        # MLflow's own error about it.
         with pytest.raises(Exception, match=r"already exists|out-of-date|duplicate|no such"):
             SqlAlchemyStore(f"sqlite:///{workspace / 'mlflow.db'}", "artifacts")
         SqlAlchemyStore._engine_map.pop(f"sqlite:///{workspace / 'mlflow.db'}").dispose()

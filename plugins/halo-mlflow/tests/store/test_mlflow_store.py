@@ -95,7 +95,7 @@ def test_a_server_that_never_answers_is_given_up_after_the_time_out(fake_run: An
 
 @pytest.fixture
 def failing_server() -> Iterator[tuple[str, list[str]]]:
-    """A server that answers every request with 503, and what it was asked."""
+    """A server that answers every request with 503, and its requests."""
     asked: list[str] = []
 
     class Busy(BaseHTTPRequestHandler):

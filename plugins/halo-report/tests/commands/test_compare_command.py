@@ -1,4 +1,4 @@
-"""`halo compare`: one table of runs, the tests between them, and what cannot be compared."""
+"""`halo compare`: one table of runs, the tests between them, and runs that cannot be compared."""
 
 import csv
 import json
@@ -46,7 +46,7 @@ def compare(suite, capsys):
 
 @pytest.fixture
 def told(suite, capsys):
-    """Runs it for people, and returns what they read."""
+    """Runs the command without --json, and returns its output."""
 
     def run(*arguments):
         code = call(["compare", *map(str, arguments), "--workspace", str(suite.workspace)])
@@ -58,13 +58,13 @@ def told(suite, capsys):
 
 @pytest.fixture
 def two(suite):
-    """`good` wins where `bad` loses on six prompts of twenty."""
+    """`good` wins and `bad` loses on six of twenty prompts."""
     suite.run("good-1", suite.results(14, 4, ties=1, unscored=1), tokens=20)
     suite.run("bad-1", suite.results(8, 12), loss="sft")
 
 
 def record(suite, run, judge=None, sampler=None, verdicts=None, **judging):
-    """Writes what the stages `a` (train), `answers` and `win` of a run record of themselves."""
+    """Writes the records of the stages `a` (train), `answers` and `win` of a run."""
     stages = suite.workspace / "stages"
     made = [("a", "kto", "train"), ("answers", "answers", "sample"), ("win", "win", "judge")]
     listed = [
@@ -147,7 +147,7 @@ def test_the_length_controlled_interval_has_the_confidence_that_was_asked_for(su
         told = '"metrics": {"win_lc": 0.1, "win_lc_lo": 0.0, "win_lc_hi": 0.9}'
         before, metrics, after = events.read_text().rpartition('"metrics": {}')
         assert metrics
-        # What is changed by hand has no check value.
+        # A line that is changed by hand has no check value.
         events.write_text(before + told + re.sub(', "crc": "[0-9a-f]{8}"', "", after))
     found = [compare("first", "second", "--confidence", c)[1]["rows"] for c in ("0.9", "0.99")]
     lengths = [9 - i % 5 for i in range(36)]

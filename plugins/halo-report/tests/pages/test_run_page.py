@@ -14,7 +14,7 @@ SCRIPT = "<script>alert(1)</script>"
 
 
 class Tags(HTMLParser):
-    """Collects the tags of a page and the addresses they name."""
+    """Collects the tags of a page and the addresses in them."""
 
     def __init__(self, page):
         super().__init__()

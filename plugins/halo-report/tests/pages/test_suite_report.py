@@ -13,7 +13,7 @@ FAILED = {"type": "NotFiniteError", "message": "step 12: <b>nan</b>", "location"
 
 @pytest.fixture
 def report(suite, capsys, monkeypatch):
-    """Runs the command without drawing, which takes seconds."""
+    """Runs the command without drawing, because drawing takes seconds."""
     monkeypatch.setattr(
         "halo_report.pages.html.svg_element", lambda plot: f"<svg>{plot.name}</svg>"
     )
@@ -37,7 +37,7 @@ def caller(suite, capsys):
 
 @pytest.fixture
 def toy(suite):
-    """A suite with a failed cell, one that was not begun, and one whose folder is gone."""
+    """A suite with a failed cell, a cell that was not started, and one whose folder is missing."""
     sft = suite.run("toy-sft-1M", suite.results(4, 12, ties=4))
     kto = suite.run("toy-kto-1M", suite.results(10, 7, ties=2, unscored=1), tokens=20)
     large = suite.run("toy-kto-10M", suite.results(15, 5), judges=("first", "win"))

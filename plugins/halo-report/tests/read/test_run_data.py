@@ -93,7 +93,7 @@ def test_a_run_without_its_record_is_read_from_its_events(write_run):
 
 
 def cut(path, *, lines, letters=0):
-    """Leaves so many lines of a file and the first letters of the next one."""
+    """Keeps a number of lines of a file, and the first letters of the next line."""
     held = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join(held[:lines]) + held[lines][:letters], encoding="utf-8")
 

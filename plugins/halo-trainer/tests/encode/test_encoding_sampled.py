@@ -1,4 +1,4 @@
-"""Completions that a model sampled: their ids, how they ended, and what the cut makes alike."""
+"""Sampled completions: their ids, how they ended, and texts that become equal by the cut."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def digests(tokenizer: Any) -> dict[str, str]:
 
 
 def letters(tokenizer: Any, text: str) -> list[int]:
-    """Ids of a text that the tokenizer would never give: one per byte."""
+    """Ids that the tokenizer would never give for a text: one per byte."""
     return [tokenizer(character)["input_ids"][0] for character in text]
 
 
@@ -161,7 +161,7 @@ def test_a_completion_that_the_cut_puts_under_both_labels_is_dropped(
         {"prompt": COW, "completion": "Moo.", "desirable": False},
     ]
     encoded = encode(make_data("binary", rows), tiny_tokenizer, options=LONG, cache=tmp_path)
-    # One text under both labels is what the data say.
+    # The data have one text with both labels.
     assert [example.id for example in encoded] == ["train-1", "train-3"]
     assert (encoded.counts.examples, encoded.counts.desirable) == (2, 1)
     assert encoded.counts.dropped["one completion with both labels when cut to max_length"] == 2

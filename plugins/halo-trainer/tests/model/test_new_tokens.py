@@ -1,4 +1,4 @@
-"""Tokens that a model never learned: found, refused under LoRA, or trained beside its factors."""
+"""Untrained tokens are found, refused with LoRA, or trained together with its factors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Start = Callable[..., ModelInput]
 
 @pytest.fixture(params=[False, True], ids=["untied", "tied"])
 def start(request: pytest.FixtureRequest, tmp_path: Path) -> ModelInput:
-    """A model whose tokenizer has got an end token that it never saw."""
+    """A model whose tokenizer has a new end token."""
     tokenizer = make_tokenizer()
     model = make_model(len(tokenizer), tie_word_embeddings=request.param)
     tokenizer.add_special_tokens({"additional_special_tokens": [END]})
@@ -63,7 +63,7 @@ def train(context: StageContext, **options: Any) -> Any:
 
 
 def p_end(folder: Path) -> float:
-    """The mean probability of the end token behind the answers."""
+    """The mean probability of the end token after the answers."""
     source = ModelInput(str(folder / "model"), None, "")
     tokenizer, model = (
         load_tokenizer(source, None),
@@ -133,7 +133,7 @@ def test_new_rows_are_learned_beside_the_factors(
     before = load_file(Path(here.models["from"].path) / "model.safetensors")
     after = load_file(here.folder / "model" / "model.safetensors")
     known = len(before["model.embed_tokens.weight"])
-    # What the model had learned is as it was: in the input for every row, in the output too.
+    # All old rows are unchanged, in the input and in the output embeddings.
     for name in {"model.embed_tokens.weight", "lm_head.weight"} & after.keys():
         kept = after[name][:known]
         rounded = before[name].bfloat16().float() if "lm_head" in name else before[name]
@@ -208,5 +208,5 @@ def test_a_reference_that_changes_takes_in_the_rows(context: Callable[..., Stage
 def test_models_that_learned_all_their_tokens_train_as_before(
     context: Callable[..., StageContext],
 ) -> None:
-    # Raw text ends with the end-of-sequence token, which is none of the new ones.
+    # Raw text ends with the end-of-sequence token, which is not new.
     train(context("text", [{"text": "moo"}]), lora={"rank": 2}, steps=1)

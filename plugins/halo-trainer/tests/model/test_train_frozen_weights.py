@@ -61,7 +61,7 @@ def scorer(name: str, dtype: torch.dtype = torch.bfloat16) -> Scorer:
 
 
 def frozen(scorer: Scorer) -> tuple[Scorer, list[str]]:
-    """The reference that is made of a scorer's weights, and what was warned of."""
+    """The reference made from a scorer's weights, and the warnings."""
     reference, warnings = copy.deepcopy(scorer).eval().requires_grad_(False), []
     hold_frozen(reference, probe_row(reference.model, 64), warn=warnings.append)
     return reference, warnings
@@ -75,7 +75,7 @@ def row() -> PackedRow:
 
 
 def logratios(policy: Scorer, reference: Scorer) -> Tensor:
-    """Of a step of training: the policy with a gradient, the reference without one."""
+    """Log-ratios of a training step: the policy has a gradient, and the reference has none."""
     logps = policy.train()(row()).token_logps
     assert logps.requires_grad
     with torch.no_grad():

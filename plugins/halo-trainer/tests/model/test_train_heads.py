@@ -1,4 +1,4 @@
-"""Heads beside the model's own: what they see, how they are trained, and what is written."""
+"""Extra heads on a model: their inputs, their training, and their files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SCORE = Head("score", at="end")
 
 
 class Critic(Loss):
-    """Predicts a constant with a head on every token, and trains the model beside."""
+    """Predicts a constant with a head on every token, and also trains the model."""
 
     feedback: ClassVar[Feedback] = "binary"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps",)

@@ -77,7 +77,7 @@ def sequences() -> list[Scored]:
 
 
 def mismatched() -> list[Scored]:
-    """Other completions of prompts that `sequences` have, and one with a prompt of its own."""
+    """Other completions for prompts of `sequences`, and one with its own prompt."""
     rng = np.random.Generator(np.random.PCG64(2))
     made = [Scored(s.prompt_ids, draw(rng, 4 + i)) for i, s in enumerate(sequences()[:5])]
     return [
@@ -92,7 +92,7 @@ def draw(rng: np.random.Generator, tokens: int) -> Any:
 
 
 def alone(model: Any, wanted: list[Scored]) -> torch.Tensor:
-    """Each sequence by itself, by the model's own attention and log_softmax."""
+    """Computes each sequence alone, with the model's own attention and log_softmax."""
     logps = []
     for sequence in wanted:
         ids = torch.tensor(np.concatenate([sequence.prompt_ids, sequence.completion_ids])).long()

@@ -27,7 +27,7 @@ END, NEW_TOKENS = 1, 6
 
 
 def broken_at(position: int, spoil: Callable[[torch.Tensor], None]) -> Any:
-    """A model whose logits are spoilt at a position of the completions; it counts its passes."""
+    """A model with wrong logits at a position of the completions. It counts its passes."""
     model = make_model(60)
     forward, passes = model.forward, Counter[str]()
 
@@ -74,7 +74,7 @@ def test_logits_that_are_no_distribution_stop_at_the_prompt_and_the_token(
         "numbers. The model is damaged or its training diverged: train it again with a lower "
         "learning_rate, or sample with precision: float32"
     )
-    # Nothing is computed behind it.
+    # Nothing is computed after it.
     assert model.passes["all"] == 3
 
 
@@ -92,13 +92,13 @@ def test_what_comes_behind_an_end_does_not_count() -> None:
     assert torch.equal(watch.see(bad, 1), fine)
     assert bool(watch.any())
     assert watch.first() == BadLogits(row=1, position=1, what="NaN")
-    # Where it began is what is told.
+    # The message names the first position.
     watch.see(-bad, 2)
     assert watch.first() == BadLogits(row=1, position=1, what="NaN")
 
 
 class CountsReads(TorchDispatchMode):
-    """Counts what makes the host wait for the device."""
+    """Counts the operations that make the host wait for the device."""
 
     reads = 0
 
@@ -108,7 +108,7 @@ class CountsReads(TorchDispatchMode):
 
 
 def reads(tokens: int, *, watched: bool) -> int:
-    """How often generation reads from the device; torch tells nobody in inference mode."""
+    """Number of reads from the device. torch does not report them in inference mode."""
     model = make_model(60)
     # No token ends a completion, so that all are as long as they may be.
     sampling = Sampler(model, [59], Choice(temperature=0), tokens, seed=1)

@@ -1,4 +1,4 @@
-"""Left-padded batches of many architectures: right, or told and answered one at a time."""
+"""Left-padded batches of architectures are right; otherwise halo warns and samples one by one."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def samples(model: Any, *, together: bool) -> list[Generated] | None:
 
 
 def one_by_one(kind: str, options: dict[str, Any]) -> list[Generated]:
-    """What a model that never saw a batch answers."""
+    """Answers of a model that never gets a batch."""
     model = make(kind, options)
     sampler = Sampler(model, [END], Choice(), NEW_TOKENS, 1)
     return [made for prompt in PROMPTS for made in sampler.batch([prompt]) or []]

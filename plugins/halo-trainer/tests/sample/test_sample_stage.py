@@ -145,7 +145,7 @@ def test_sampling_stops_at_the_end_token(
 
 
 def _stop_after(batches: int, stop: StopFlag, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Sets the flag within the batch that follows; returns the sizes of the batches done."""
+    """Sets the flag within the next batch; returns the sizes of the finished batches."""
     sizes: list[int] = []
     whole = Sampler.batch
 

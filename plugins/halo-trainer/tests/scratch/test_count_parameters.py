@@ -1,4 +1,4 @@
-"""How many weights a new model will have, by its configuration alone."""
+"""The number of weights of a new model, from its configuration alone."""
 
 from __future__ import annotations
 

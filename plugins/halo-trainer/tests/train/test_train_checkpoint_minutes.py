@@ -60,7 +60,7 @@ def test_a_checkpoint_is_written_when_the_last_one_is_too_long_ago(
 ) -> None:
     by_clock = run("minutes", checkpoint_minutes=1.0)
     assert checkpoints(by_clock) == [2, 4, 6]
-    # One that the steps asked for counts: the clock starts anew behind it.
+    # A checkpoint that the steps require counts too: the clock starts again after it.
     assert checkpoints(run("both", checkpoint_minutes=2.0, checkpoint_every=4)) == [3, 4]
     plain = run("steps")
     assert checkpoints(plain) == []

@@ -1,4 +1,4 @@
-"""Control tokens: that they reach the token ids in training and in sampling."""
+"""Control tokens are part of the token ids in training and in sampling."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ROWS = [
 
 
 class Told(Loss):
-    """Learns all completions, told which are good by a token."""
+    """Trains on all completions, with a token that marks good ones."""
 
     feedback: ClassVar[Feedback] = "binary"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps",)

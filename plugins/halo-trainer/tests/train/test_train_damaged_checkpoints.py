@@ -1,4 +1,4 @@
-"""A checkpoint that is not as it was written gives way to the one before, with the same bits."""
+"""If a checkpoint was changed, the earlier one is used, and the final weights are the same bits."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ DAMAGES: list[Callable[[Path], None]] = [cut, emptied, zeros, gone, one_bit]
 
 
 class Killed(BaseException):
-    """Stands for a kill: nothing of the stage catches it."""
+    """Simulates a kill: nothing in the stage catches it."""
 
 
 class KilledAtStep6(EventLog):
@@ -122,7 +122,7 @@ def run(
 
 @pytest.fixture
 def whole(made: Path, run: Run) -> Path:
-    """The folder of a training that nothing happened to."""
+    """The folder of a training that was not interrupted."""
     return made / "whole" if (made / "whole").exists() else run(made / "whole")
 
 
@@ -202,7 +202,7 @@ def test_a_damaged_checkpoint_that_is_not_needed_is_not_read(run: Run, killed: P
 
 @pytest.fixture
 def older(killed: Path) -> Path:
-    """The killed training as an older halo left it: without check values."""
+    """The killed training as an older halo would have written it: without check values."""
     for path in (killed / "checkpoints").glob("*/state.json"):
         record = json.loads(path.read_text())
         for field in ("files", "crc", "schema"):

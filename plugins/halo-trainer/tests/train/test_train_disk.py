@@ -42,7 +42,7 @@ def run(
     tiny_model: ModelInput,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Path]:
-    """Trains in a folder of this name with so much free, and returns the folder."""
+    """Trains in a folder of this name with the given free space, and returns the folder."""
     data = {"data": make_data("demonstration", ROWS)}
     stage = Train(
         data="d", loss=SFT(), batch_size=3, steps=5, checkpoint_every=2, log_every=1, device="cpu"
@@ -141,7 +141,7 @@ def test_a_plan_counts_checkpoints_and_the_model(tmp_path: Path) -> None:
 
     # A checkpoint has the weights and two moments. Two are kept while a third is written.
     assert forecast() == (model * 3 * 3, model)
-    # A checkpoint of SGD is as large as the model, which is written beside four of them.
+    # A checkpoint of SGD is as large as the model, which is written in addition to four of them.
     evaluated = {"evaluate": {"test": "t"}, "optimizer": "SGD"}
     assert forecast(**evaluated, keep_last=3) == (model * (4 + 1), model * (1 + 3))
     assert forecast(**evaluated, keep_best=2) == (model * (4 + 1), model * (1 + 2))

@@ -1,4 +1,4 @@
-"""What `halo plan` says of the time on a GPU."""
+"""The time on a GPU in the output of `halo plan`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checkpoints that a finished training leaves, and what a kill around its end costs."""
+"""The checkpoints of a finished training, and the effect of a kill near its end."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_checkpoints_are_removed_only_when_the_stage_is_done(
     assert "step-00000006" in left(folder)
     events = (folder / "events.jsonl").read_text()
     run()
-    # The last step is there, so only the model is written again.
+    # The last step exists, so only the model is written again.
     assert '"train/loss"' not in (folder / "events.jsonl").read_text().removeprefix(events)
     assert not (folder / "checkpoints").exists()
 

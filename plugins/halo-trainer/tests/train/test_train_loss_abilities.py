@@ -85,7 +85,7 @@ def test_statistics_are_those_of_the_whole_batch_however_it_is_cut(
 
 
 class Gap(Loss):
-    """The plain difference of reward and reference point; a gradient through both."""
+    """The difference between reward and reference point, with a gradient through both."""
 
     feedback: ClassVar[Feedback] = "binary"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps", "reference_point")
@@ -109,7 +109,7 @@ class Rejected(RefPointEstimator):
 
 
 class OnePoint(Rejected):
-    """Gives one point for all pairs, which is not what it should."""
+    """Returns one point for all pairs, which is wrong."""
 
     def within_pair(self, chosen_logratios: Tensor, rejected_logratios: Tensor) -> Tensor:
         return rejected_logratios.mean()
@@ -149,7 +149,7 @@ def test_a_point_within_pairs_makes_the_stage_read_pairs() -> None:
 
 
 class Fixed(RefPointEstimator):
-    """Joins each prompt with its fixed partner, and keeps what it was given."""
+    """Pairs each prompt with its fixed partner, and records its inputs."""
 
     observes: ClassVar[Observes] = "mismatched"
     seen: ClassVar[list[PairingPlan]] = []
@@ -333,9 +333,9 @@ def test_samples_and_the_losses_that_want_them_go_together() -> None:
 
 
 class Weighing(Centred):
-    """Takes its weight from the counts."""
+    """Sets its weight from the counts."""
 
-    weight: int = Field(default=0, description="Of the desirable completions.")
+    weight: int = Field(default=0, description="Weight of the desirable completions.")
 
     def settle(self, counts: ClassCounts) -> Settled:
         caution = "too few" if counts.undesirable < 2 else None

@@ -1,4 +1,4 @@
-"""What `halo plan` says of memory."""
+"""The memory in the output of `halo plan`."""
 
 from __future__ import annotations
 

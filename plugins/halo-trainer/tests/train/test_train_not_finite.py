@@ -1,4 +1,4 @@
-"""What a training does when something is not finite: what it says, and what it leaves."""
+"""Training with values that are not finite: the messages, and the files that remain."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def kept(folder: Path) -> list[int]:
 
 
 def spoil_update(monkeypatch: pytest.MonkeyPatch, step: int, value: float) -> None:
-    """Lets the update of a step put a value into the last norm."""
+    """Makes the update of a step write a value into the last norm."""
     from halo_trainer.train import loop
 
     update, steps = loop.update_weights, []
@@ -101,7 +101,7 @@ def test_a_stage_that_ends_with_weights_that_are_no_numbers_fails(
 def test_the_checkpoint_after_a_bad_step_is_never_kept(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Nobody looks at the weights before the next step's loss.
+    # The weights are not checked before the loss of the next step.
     spoil_update(monkeypatch, 3, NAN)
     with pytest.raises(NotFiniteError, match=r"stage: step 4: the weights are no longer finite"):
         run(SFT(), steps=8, checkpoint_every=2, keep_last=9)
@@ -122,7 +122,7 @@ def test_a_learning_rate_that_is_far_too_large_is_told_from_bad_rows(
         f"The last step was too large for them, with a learning rate of {shown}, and no row is to "
         "blame: lower learning_rate, or look at optimizer_options"
     )
-    # Not even where the first step left finite weights, but no finite gradient.
+    # This holds even if the first step had finite weights, but no finite gradient.
     assert kept(tmp_path / "stage") == []
     assert not (tmp_path / "stage" / "model").exists()
 
@@ -226,7 +226,7 @@ def test_a_metric_that_is_no_number_on_another_set_names_the_set(
 
 
 class Point(RefPointEstimator):
-    """A point of 0 with whatever else is set."""
+    """A point of 0, with other fields as set."""
 
     observes: ClassVar[Observes] = "nothing"
     state: ClassVar[Mapping[str, float]] = {}

@@ -85,7 +85,7 @@ def test_weights_of_classes_are_refused_with_a_point_from_within_pairs() -> None
 
 
 class Wants(Loss):
-    """Needs what nobody has."""
+    """Needs an input that does not exist."""
 
     feedback: ClassVar[Feedback] = "scored"
     needs: ClassVar[tuple[Any, ...]] = ("telepathy", "reference_point")

@@ -1,4 +1,4 @@
-"""Reference points of the batch's own completions: what they cost, and that they cost no truth."""
+"""Reference points from the batch's own completions: their cost, and that they are exact."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from halo_trainer.train.step import Gradient, backward
 
 RELATIVE = 1e-5
 CUT = 40
-"""Tokens of a micro-batch, for several of them."""
+"""Number of tokens of a micro-batch, so that a batch has several."""
 STATE = {"mean": 2.0, "count": 5.0}
 
 
@@ -37,7 +37,7 @@ class Calls:
     """Counts the rows that each model computes.
 
     Args:
-        tiny: Whose policy and reference.
+        tiny: The policy and the reference.
     """
 
     def __init__(self, tiny: Any) -> None:
@@ -67,7 +67,7 @@ def step_of(
 
 
 class Apart(RefPointEstimator):
-    """Another estimator's, of the same pairs in another order, which get a pass of their own."""
+    """The result of another estimator for the same pairs in another order, with a separate pass."""
 
     observes: ClassVar[Observes] = "mismatched"
     of: ClassVar[RefPointEstimator]
@@ -170,7 +170,7 @@ def test_with_dropout_the_estimate_has_a_pass_of_its_own_without_it(
 
 
 class WithoutReference(Loss):
-    """Looks at the reference point, and not at the reference."""
+    """Reads the reference point, and not the reference."""
 
     feedback: ClassVar[Feedback] = "binary"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_point")
@@ -194,7 +194,7 @@ def test_a_loss_that_does_not_score_the_reference_leaves_that_to_the_estimate(
 
 
 class Careless(Loss):
-    """Asks for the reference's log-probabilities, and does not look at them."""
+    """Needs the reference's log-probabilities, and does not read them."""
 
     feedback: ClassVar[Feedback] = "binary"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps", "reference_point")
@@ -238,7 +238,7 @@ def test_the_gradient_does_not_depend_on_how_the_batch_is_cut(
 
 
 class ByPlace(RefPointEstimator):
-    """Keeps the log-ratio and the length of every place."""
+    """Keeps the log-ratio and the length at every position."""
 
     observes: ClassVar[Observes] = "own"
 

@@ -1,4 +1,4 @@
-"""What a plugin should not give back is an error of the plugin, at a line of its own file."""
+"""A wrong return value is an error of the plugin, with a line of its own file."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def step_of(tiny: Any, examples: list[Any]) -> Gradient:
 
 
 def changed_loss(change: Change) -> Loss:
-    """A loss that gives back what `change` makes of a good output."""
+    """A loss that returns a good output after `change`."""
 
     class Changed(Loss):
         """The likelihood, and something else."""
@@ -204,7 +204,7 @@ def test_weights_of_one_and_no_weights_give_the_same_bits(
 
 
 class Plain(Loss):
-    """The likelihood, with one wish that makes no sense."""
+    """The likelihood, with one need that makes no sense."""
 
     feedback: ClassVar[Feedback] = "binary"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps",)
@@ -306,7 +306,7 @@ def test_statistics_that_are_none_are_the_losss_fault(
     make_tiny: Callable[..., Any],
 ) -> None:
     class Summing(Loss):
-        """Wants sums."""
+        """Needs sums."""
 
         feedback: ClassVar[Feedback] = "demonstration"
         needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "statistics")
@@ -322,7 +322,7 @@ def test_statistics_that_are_none_are_the_losss_fault(
 
 
 class Pairs(RefPointEstimator):
-    """Observes mismatched pairs, and gives back what it is told to."""
+    """Observes mismatched pairs, and returns a given value."""
 
     observes: ClassVar[Observes] = "mismatched"
     made: ClassVar[Any] = (Pair(0, 1),)
@@ -340,7 +340,7 @@ class Pairs(RefPointEstimator):
 
 
 class Own(RefPointEstimator):
-    """A lagging point that is no number."""
+    """A lagging point that is not a number."""
 
     observes: ClassVar[Observes] = "own"
     lagged: ClassVar[bool] = True
@@ -353,7 +353,7 @@ class Own(RefPointEstimator):
 
 
 class Within(RefPointEstimator):
-    """Points that are no tensor."""
+    """Points that are not a tensor."""
 
     observes: ClassVar[Observes] = "pair"
 
@@ -362,7 +362,7 @@ class Within(RefPointEstimator):
 
 
 class Apart(Own):
-    """A lagging point that is another one than its estimate."""
+    """A lagging point that differs from its estimate."""
 
     def point_from(self, state: Any) -> float:
         return 0.5

@@ -1,4 +1,4 @@
-"""What the options of a training become: plain values, each where it belongs, and none is lost."""
+"""The options of a training become plain values in the right place, and no option is lost."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ OTHERS: dict[str, Any] = {
     "device": "auto",
 }
 READ_ELSEWHERE = {"from_", "reference", "data", "evaluate", "samples", "processes"}
-"""By the core, which hands their models and rows to the stage, and by the launcher."""
+"""Options that the core uses, because it gives models and rows to the stage, or the launcher."""
 
 
 def recipe(**options: Any) -> Recipe:

@@ -27,9 +27,9 @@ from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.setup import Training, set_up
 
 RELATIVE = 2e-7
-"""Of the norm of each weight, in float32."""
+"""Tolerance as a share of the norm of each weight, in float32."""
 LOSS = 1e-5
-"""Of a loss, whose log-ratios are differences of sums over tokens."""
+"""Tolerance of a loss, whose log-ratios are differences of sums over tokens."""
 BETA, RATE, STEPS = 0.5, 0.01, 3
 WORDS = "the cow says moo duck quack ant six legs coal black green grass".split()
 LOSSES: Mapping[str, Loss] = {"dpo": DPO(beta=BETA), "kto": KTO(beta=BETA)}
@@ -39,7 +39,7 @@ UPDATES: Mapping[str, ReferenceUpdate | None] = {
     "none": None,
 }
 Mix = Callable[[Tensor, Tensor], Tensor]
-"""From a weight of the reference and of the policy to what the reference becomes."""
+"""Function of a weight of the reference and of the policy that returns the new reference."""
 SCHEDULES: Mapping[str, Mapping[int, Mix]] = {
     "copy": {3: lambda reference, policy: policy},
     "ema": {step: lambda reference, policy: 0.9 * reference + 0.1 * policy for step in (2, 3)},
@@ -195,7 +195,7 @@ def curve(folder: Path, name: str) -> list[float]:
 
 
 def furthest(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> float:
-    """The largest difference of a weight, in parts of its norm."""
+    """The largest difference of a weight, relative to its norm."""
     return max(
         ((found[name] - weight).norm() / weight.norm()).item() for name, weight in expected.items()
     )

@@ -1,4 +1,4 @@
-"""A reference that follows the policy: what it is, how old, kept, resumed, and what is refused."""
+"""A reference that follows the policy: its weights, age, checkpoints, resuming and errors."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def started(start: Start, loss: Loss, update: ReferenceUpdate | None, **options:
 
 
 def curve(folder: Path, name: str) -> list[float]:
-    """The values of a curve, by step; what an interrupted training wrote twice counts once."""
+    """The values of a curve by step. A step that was written twice after a stop counts once."""
     found = {
         event["step"]: event["metrics"][name]
         for event, _ in read_events(folder / "events.jsonl")
@@ -157,7 +157,7 @@ class StopAfter(StopFlag):
 
 
 class Killed(BaseException):
-    """Stands for a kill: nothing of the stage catches it."""
+    """Simulates a kill: nothing in the stage catches it."""
 
 
 class KilledAtStep4(EventLog):
@@ -170,7 +170,7 @@ class KilledAtStep4(EventLog):
 
 
 class Halfway(ReferenceUpdate):
-    """Takes half of the policy before the steps 3 and 4, and all of it before step 5."""
+    """Mixes half of the policy before steps 3 and 4, and all of it before step 5."""
 
     def mix(self, step: int) -> float:
         return {3: 0.5, 4: 0.5, 5: 1.0}.get(step, 0.0)
@@ -273,7 +273,7 @@ def test_a_killed_training_goes_on_bit_for_bit(
 
 
 class FailsAtStep3(Loss):
-    """Is not a number in the third step, as long as it is told to fail."""
+    """Is not a number in the third step, as long as `fail` is set."""
 
     feedback: ClassVar[Feedback] = "paired"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps")
@@ -452,7 +452,7 @@ def test_an_average_takes_in_changes_that_bfloat16_would_round_away(start: Start
 
 
 class Marked(Loss):
-    """DPO's gain on binary feedback, with a control token behind each prompt."""
+    """DPO's gain on binary feedback, with a control token after each prompt."""
 
     feedback: ClassVar[Feedback] = "binary"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps")
@@ -583,7 +583,7 @@ def test_a_reference_with_other_positions_is_refused(
 
 
 class Counting(ReferenceUpdate):
-    """Counts how often it is asked."""
+    """Counts its calls."""
 
     asked: ClassVar[list[int]] = []
 

@@ -1,4 +1,4 @@
-"""The loss on the load of experts: transformers' own, over the global batch, however it is cut."""
+"""The load-balancing loss equals transformers' loss over the global batch, in any split."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def events(folder: Path, type_: str) -> list[int]:
 
 
 class Writer:
-    """Stands for a disk: notes what is written, and may wait or fail before it writes weights."""
+    """Simulates a disk: records writes, and may wait or fail before it writes weights."""
 
     def __init__(self, before: Callable[[int], None] = lambda count: None) -> None:
         self.before = before

@@ -1,4 +1,4 @@
-"""The stage as a whole: resumed as uninterrupted, what it logs, keeps and writes."""
+"""The stage as a whole: resumed equals uninterrupted; its logs, checkpoints and files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from halo_trainer.train.setup import set_up
 
 WORDS = "the cow says moo duck quack ant six legs coal black green grass".split()
 LAYERS = 2
-"""Of `tiny_model`."""
+"""Vocabulary of `tiny_model`."""
 Run = Callable[..., StageResult]
 
 
@@ -96,7 +96,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def curves(folder: Path) -> dict[tuple[int, str], float]:
-    """The last value of each curve at each step, but for timings."""
+    """The last value of each curve at each step, except timings."""
     return {
         (event["step"], name): value
         for event, _ in read_events(folder / "events.jsonl")
@@ -123,7 +123,7 @@ class StopAfter(StopFlag):
 
 
 class Killed(BaseException):
-    """Stands for a kill: nothing of the stage catches it."""
+    """Simulates a kill: nothing in the stage catches it."""
 
 
 class KilledAtStep6(EventLog):
@@ -254,7 +254,7 @@ def test_lora_trains_few_weights_and_exports_the_merged_model(run: Run, tmp_path
 
 
 class FailsAtStep3(Loss):
-    """Is not a number once the weights have moved twice."""
+    """Is not a number after the weights have changed twice."""
 
     feedback: ClassVar[Feedback] = "demonstration"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps",)
@@ -526,7 +526,7 @@ def test_gradient_checkpointing_computes_each_layer_twice(
 
 
 class Noting(Loss):
-    """Notes whether only kernels that repeat are used."""
+    """Records whether only deterministic kernels are used."""
 
     feedback: ClassVar[Feedback] = "demonstration"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps",)

@@ -1,4 +1,4 @@
-"""The gradient of a global batch: what it is, and what it does not depend on."""
+"""The gradient of a global batch: its value, and the settings that do not change it."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def test_metrics_do_not_depend_on_micro_batches(
 
 
 class Broken(Loss):
-    """Not a number for completions that hold a certain number of tokens."""
+    """Not a number for completions with a certain number of tokens."""
 
     feedback: ClassVar[Feedback] = "demonstration"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps",)
@@ -220,7 +220,7 @@ class Broken(Loss):
 
 
 class BrokenBackward(Loss):
-    """Finite itself; its gradient is not, for completions of a certain number of tokens."""
+    """The loss is finite; its gradient is not, for completions with a certain number of tokens."""
 
     feedback: ClassVar[Feedback] = "demonstration"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps",)
@@ -248,7 +248,7 @@ def test_a_loss_or_gradient_that_is_not_a_number_names_the_examples(
 
 
 class Lost(RefPointEstimator):
-    """Estimates nothing that is a number."""
+    """Estimates NaN."""
 
     observes: ClassVar[Observes] = "nothing"
 
@@ -274,7 +274,7 @@ def test_a_pair_that_is_not_a_number_names_its_rows(
 
 
 class OneNumber(Loss):
-    """Gives one number for the whole batch, which is not what a loss gives."""
+    """Returns one number for the whole batch, which is wrong for a loss."""
 
     feedback: ClassVar[Feedback] = "demonstration"
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps",)
@@ -315,7 +315,7 @@ def test_weights_that_sum_to_zero_give_no_gradient(
 
 
 class Watching(RefPointEstimator):
-    """Keeps what it was shown."""
+    """Records its inputs."""
 
     observes: ClassVar[Observes] = "mismatched"
     seen: ClassVar[list[Observed]] = []
@@ -340,7 +340,7 @@ def test_a_pair_that_is_too_long_loses_the_end_of_its_completion(
 
 
 class Astray(Watching):
-    """Asks for a completion that is not there."""
+    """Asks for a completion that does not exist."""
 
     def pairs(self, plan: PairingPlan, rng: Any) -> Any:
         return [Pair(0, 99)]

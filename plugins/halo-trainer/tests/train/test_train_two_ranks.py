@@ -1,4 +1,4 @@
-"""Two processes over gloo give what one gives."""
+"""Two processes over gloo give the same results as one process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from halo_trainer.train.ranks import Ranks
 RELATIVE = 1e-5
 WORKER = Path(__file__).parent / "two_ranks.py"
 WORDS = [1 + i * 5 % 7 for i in range(12)]
-"""Words, and so about tokens, of each row's completion."""
+"""Number of words, and so about the number of tokens, of each row's completion."""
 
 
 def load_worker() -> ModuleType:
@@ -60,7 +60,7 @@ def write_rows(folder: Path, feedback: Feedback) -> None:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, tiny_model: ModelInput) -> Path:
-    """The folder in which two ranks have done all that `two_ranks.py` does."""
+    """The folder in which two ranks have run `two_ranks.py`."""
     folder = tmp_path_factory.mktemp("two-ranks")
     (folder / "model").symlink_to(tiny_model.path)
     write_rows(folder, "binary")
@@ -149,7 +149,7 @@ def test_all_ranks_pass_over_a_damaged_checkpoint(finished: Path) -> None:
 
 @pytest.fixture(scope="module")
 def refreshed(finished: Path) -> Path:
-    """The same folder, in which one rank has done what two have with a changing reference."""
+    """The same folder, after one rank has run the stages with a changing reference too."""
     load_worker().train_refreshed(finished, Ranks("cpu"))
     return finished
 

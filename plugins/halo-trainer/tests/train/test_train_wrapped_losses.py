@@ -109,7 +109,7 @@ class Alone:
     """Clamped log-ratios of sequences one at a time, in plain torch.
 
     Args:
-        tiny: Whose policy and reference.
+        tiny: The policy and the reference.
     """
 
     def __init__(self, tiny: Any) -> None:

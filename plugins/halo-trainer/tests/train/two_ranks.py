@@ -1,4 +1,4 @@
-"""What the ranks of `test_train_two_ranks.py` do; the test itself does the same as one process.
+"""The program of the ranks of `test_train_two_ranks.py`. The test does the same as one process.
 
 Run by a launcher as ``two_ranks.py FOLDER`` with the model and the rows already in the folder.
 """
@@ -69,9 +69,9 @@ LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
 }
 UPDATES: Mapping[str, ReferenceUpdate] = {"copy": Copy(every=2), "ema": EMA(decay=0.5)}
 SIZES = (5, 1)
-"""Examples of the global batches: shared out unevenly, and fewer than ranks."""
+"""Number of examples of the global batches: unevenly distributed, and fewer than ranks."""
 BUDGETS = (1000, 12)
-"""Tokens of a micro-batch: one for each rank, and several."""
+"""Number of tokens of a micro-batch: one micro-batch per rank, and several."""
 
 
 class Broken(Loss):
@@ -81,7 +81,7 @@ class Broken(Loss):
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps",)
 
     def __call__(self, batch: LossBatch) -> LossOutput:
-        """Returns losses of which one is not a number."""
+        """Returns losses. One of them is not a number."""
         broken = batch.lengths >= 7
         losses = torch.where(broken, torch.nan, -batch.policy_logps)
         return LossOutput(losses, torch.ones_like(losses))
@@ -222,7 +222,7 @@ def all_gradients(root: Path, ranks: Ranks) -> dict[str, dict[str, torch.Tensor]
 
 
 def train_refreshed(root: Path, ranks: Ranks) -> None:
-    """Runs stages with a reference that changes, one after a stop, and writes what it became."""
+    """Runs stages with a changing reference, one of them after a stop, and writes the reference."""
     references: list[RefreshedReference] = []
     before = RefreshedReference.before
 
@@ -263,7 +263,7 @@ def train_on_full_disk(root: Path, ranks: Ranks) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Leaves gradients, stages and the messages of errors in the folder."""
+    """Writes gradients, stages and the messages of errors to the folder."""
     root = Path(arguments[0])
     torch.set_num_threads(1)
     ranks = Ranks("cpu")

@@ -28,7 +28,7 @@ def longer(body) -> str:
 
 
 def without_price(records: list[dict]) -> str:
-    """Returns verdicts as text, without what more requests change: `calls` and `cost`."""
+    """Returns verdicts as text, without `calls` and `cost`, which more requests change."""
     records = copy.deepcopy(records)
     for record in records:
         for said in record["orders"]:
@@ -37,7 +37,7 @@ def without_price(records: list[dict]) -> str:
 
 
 def kill_after(project, server, requests: int) -> bool:
-    """Starts `halo run` and kills it after some more paid requests; False where it was done."""
+    """Starts `halo run` and kills it after more paid requests; returns False if it was done."""
     before = sum(server.paid.values())
     process = project.start("run")
     end = time.monotonic() + 60
@@ -71,7 +71,7 @@ def check_kills(
     metrics = json.loads(out)["stages"][1]["metrics"]
     assert metrics["unscored"] == 0
     assert without_price(project.records()) == without_price(calm.records())
-    # Every question was asked, none but those; each is counted once, however often it was lost.
+    # Exactly the expected questions were asked; each is counted once, even if it was lost.
     assert len(firsts) == asked
     assert metrics["calls"] == len(server.paid)
     # A reply that the server sent and the killed process never got to keep is paid for again.

@@ -110,7 +110,7 @@ def test_the_same_texts_twice_are_asked_once(tmp_path):
 
 
 class Counted(Sequence):
-    """Comparisons that are made when they are looked at; counts how many were."""
+    """Comparisons that are made when they are read; counts them."""
 
     def __init__(self, count: int) -> None:
         self.count, self.looked_at = count, 0
@@ -208,7 +208,7 @@ def test_retry_after_is_obeyed(tmp_path, fault):
         came.append(time.monotonic())
         return fault if times == 0 else None
 
-    # Longer than what the client would wait without being told, at most 0.5 s.
+    # Longer than the client's own wait, which is at most 0.5 s.
     with ChatServer(prefers_good, faults=first_only, retry_after_s=0.8) as server:
         verdicts = ask(judge(server), tmp_path, comparisons(1))
     assert verdicts["0"].winner == "A"

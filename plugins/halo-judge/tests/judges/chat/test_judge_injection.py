@@ -1,4 +1,4 @@
-"""What outputs that address the judge win: the benchmark, its stand-ins and its page."""
+"""The win rates of outputs that address the judge: the benchmark, its stand-ins and its page."""
 
 import importlib
 from pathlib import Path
@@ -20,7 +20,7 @@ def bench(monkeypatch):
 
 
 def cells(bench, template, judge: str, mark: str) -> dict[str, set[str]]:
-    """Returns attack to the sides that a stand-in gives it, first and second: A and B is a win."""
+    """Returns the verdicts of a stand-in by attack, shown first and second: A and B is a win."""
     _, attacks = bench.read_attacks(mark)
     judged = bench.STAND_INS[judge]
     found = {}

@@ -1,4 +1,4 @@
-"""The file of paid replies is checked when it is opened, and what is lost is said."""
+"""The file of paid replies is checked when it is opened, and a message names the losses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A judge that raises pays for nothing twice: what it asked before comes from the store."""
+"""A judge that raises pays for nothing twice: earlier replies come from the store."""
 
 import itertools
 import json
@@ -38,7 +38,7 @@ def samples(make_sample):
 
 
 class Nervous(Judge):
-    """Passes on what another judge says, and raises where a function of the id says so."""
+    """Returns the verdicts of another judge, and raises if a function of the id returns true."""
 
     judge: Any = Field(description="The other one.")
     raises: Any = Field(description="Id of a verdict, and how many came, to an answer.")
@@ -92,7 +92,7 @@ def test_each_request_is_paid_for_once_however_the_judge_raises(judge_context, s
 
 
 class NervousScores(ScoringJudge):
-    """Passes on what another judge scores, and raises at the first score of a session."""
+    """Returns the scores of another judge, and raises at the first score of a session."""
 
     judge: Any = Field(description="The other one.")
 

@@ -29,7 +29,7 @@ def _no_proxy(monkeypatch):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Waits between attempts are noted instead of waited for."""
+    """Records the waits between attempts instead of waiting."""
     waits = []
     monkeypatch.setattr(HttpClient, "_pause", lambda self, seconds: waits.append(seconds))
     return waits
@@ -339,7 +339,7 @@ def test_a_key_in_the_wrong_option_is_a_mistake_that_does_not_show_it(
 
 @pytest.mark.parametrize("depth", [100_000, 600])
 def test_a_reply_that_is_nested_too_deeply_is_unscored(serve, tmp_path, monkeypatch, depth):
-    monkeypatch.setenv("MY_KEY", KEY)  # Then the key is looked for at every depth.
+    monkeypatch.setenv("MY_KEY", KEY)  # Then the key is searched for at every depth.
     server = serve(lambda body: (200, {}, '{"a":' * depth + "1" + "}" * depth))
     (found,) = scored(HttpJudge(url=server.url, api_key_env="MY_KEY"), tmp_path, "a")
     assert found.value is None

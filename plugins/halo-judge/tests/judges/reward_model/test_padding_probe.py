@@ -1,4 +1,4 @@
-"""Padded batches of classifiers: right, or told and scored one at a time."""
+"""Padded batches of classifiers are right; otherwise halo warns and scores texts one by one."""
 
 from __future__ import annotations
 

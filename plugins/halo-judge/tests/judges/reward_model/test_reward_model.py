@@ -188,7 +188,7 @@ def test_scores_do_not_depend_on_the_batch(trained, batch_size):
 
 
 def test_what_a_text_spells_is_no_control_token(trained):
-    """It reads the same ids as the trainer encodes, whatever a text spells."""
+    """It reads the ids that the trainer encodes, whatever the text contains."""
     from transformers import AutoTokenizer
 
     from halo_judge.judges.reward_model.classifier_text import Reader
@@ -338,7 +338,9 @@ def test_what_a_plain_text_spells_is_no_control_token_either(reads, limit):
     read = reader.read(Answer("1", question("<|endoftext|>"), text))
     assert read.cut == (limit == 12)
     assert tokenizer.eos_token_id not in read.ids
-    assert tokenizer(text)["input_ids"].count(tokenizer.eos_token_id) == 1  # As it would have been.
+    assert (
+        tokenizer(text)["input_ids"].count(tokenizer.eos_token_id) == 1
+    )  # The same as without the change.
     if limit == 128:
         assert tokenizer.decode(read.ids).endswith(text)
 
@@ -403,7 +405,7 @@ def test_a_language_model_is_no_reward_model(causal, monkeypatch):
     monkeypatch.setattr(logging.get_logger("transformers"), "handlers", [handler := Kept()])
     with pytest.raises(ModelError, match=r"weights are missing, among them 'score.weight'"):
         score(judge(causal), ALL[0])
-    assert handler.said == []  # transformers has a report of its own, which says it twice.
+    assert handler.said == []  # transformers also logs its own report.
 
 
 def test_only_safetensors_are_read(tmp_path):
@@ -426,7 +428,7 @@ def test_a_gpu_that_is_not_there_is_told(trained):
 
 
 class Loading(Exception):
-    """Stands for a model that is loaded."""
+    """Replaces a loaded model."""
 
 
 def test_a_gpu_that_only_emulates_bfloat16_computes_in_float32_as_in_training(trained, monkeypatch):
@@ -507,7 +509,7 @@ def test_a_stages_model_without_a_spec_is_told():
         score(RewardModel(**{"from": "rm"}), ALL[0])
 
 
-# What is told of the model before anything is computed.
+# The warnings about the model before anything is computed.
 
 
 def told(made, tmp_path, **given):

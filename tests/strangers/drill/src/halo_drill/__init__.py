@@ -1,1 +1,1 @@
-"""A stage that trains one completion after the other."""
+"""A stage that trains on one completion at a time."""

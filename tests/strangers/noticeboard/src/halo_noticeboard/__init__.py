@@ -1,1 +1,1 @@
-"""A tracker that pins a note about each run to a board."""
+"""A tracker that writes a note about each run to a notice board."""

@@ -1,1 +1,1 @@
-"""A loss around any other loss, which keeps it from falling too low."""
+"""A wrapper that keeps any other loss from falling below a minimum."""
