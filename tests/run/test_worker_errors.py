@@ -1,4 +1,4 @@
-"""What the controller says of a worker that failed, or that was killed."""
+"""The error of the controller if a worker failed or was killed."""
 
 from __future__ import annotations
 
