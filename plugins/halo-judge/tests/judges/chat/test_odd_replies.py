@@ -145,7 +145,7 @@ SAYS = {
     "proxy-407": "407 - 'Proxy Authentication Required'; the proxy wants a user and a password",
     "proxy-502": "not answered: Error code: 502 - a web page, '502 Bad Gateway'",
 }
-"""What the command says about each deviation that is not simply read."""
+"""Message of the command about each deviation that is an error or a warning."""
 CERTAIN = {"tokens-of-thoughts", "byte-tokens", "turn-end", "fence", "utf-16", "gzip"}
 """Deviations after which the certainty is known all the same."""
 
