@@ -1,4 +1,4 @@
-"""What the ranks of `test_store_two_ranks.py` do; the test itself does a part as one process.
+"""The program of the ranks of `test_store_two_ranks.py`. The test does a part as one process.
 
 Run by a launcher as ``store_two_ranks.py FOLDER`` with the model and the rows in the folder.
 """

@@ -18,7 +18,7 @@ from halo_trainer.reference_store.store import USED, ReferenceStore, segment_pat
 
 
 def make_store(workspace: Path, name: str, days: float = 0) -> ReferenceStore:
-    """Returns an open store with one completion; it was last used so many days ago."""
+    """Returns an open store with one completion; it was last used a given number of days ago."""
     folder = workspace / "cache/reference" / name
     store = ReferenceStore(folder, pytest.fail)
     record = ReferenceStoreRecord(model=f"models/{name}", depends_on={}, computed={})

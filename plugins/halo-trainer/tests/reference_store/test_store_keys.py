@@ -1,4 +1,4 @@
-"""What a stored value depends on: each part of the key changes it, and nothing else does."""
+"""The key of a stored value: each part of it changes the key, and nothing else does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Segments and stores on disk: what comes back is what was written, or nothing."""
+"""Segments and stores on disk: reading returns the written values, or nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def key(number: int) -> bytes:
 
 
 def logps(number: int) -> Logps:
-    """As many values as the number says, from a generator with that seed."""
+    """A given number of values, from a generator with that seed."""
     return -np.random.Generator(np.random.PCG64(number)).random(number + 1, dtype=np.float32)
 
 
