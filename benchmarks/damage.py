@@ -226,7 +226,7 @@ def try_case(world: World, kind: str, damage: Damage, rng: random.Random) -> Cas
                 case.faults.append(f"{look[0]}: the error names nothing: {_last(said)}")
             if said.code == 0 and number == 0 and world.page is not None and not _warns(said, path):
                 if _page(folder, said) != world.page:
-                    case.faults.append(f"{look[0]}: another page in silence")
+                    case.faults.append(f"{look[0]}: another page, silently")
         _run(case, world, folder, path)
     if case.faults:
         case.end = "FAULT"

@@ -135,7 +135,7 @@ def definition_of(
         method: The name of the method.
         function: The method itself, if it belongs to an object that the component opened.
     """
-    # `blaming` stands in for a missing method. No plugin owns it, so the class is blamed.
+    # `blaming` replaces a missing method. No plugin owns it, so the class is blamed.
     called: Any = getattr(type(component), method, blaming) if function is None else function
     code = getattr(inspect.unwrap(called), "__code__", None)
     if isinstance(code, CodeType) and owns(component, code.co_filename):

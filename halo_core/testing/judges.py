@@ -31,7 +31,7 @@ HARD_COMPARISONS: Sequence[Comparison] = (
         "calls", _PROMPT, "", "Moo.", _TOOLS, {"tool_calls": [_CALL]}, {"thinking": "A cow?"}
     ),
 )
-"""Plain, equal, empty, odd and long texts, and calls of tools."""
+"""Plain, equal, empty, odd and long texts, and tool calls."""
 
 
 def check_judge(
@@ -145,7 +145,7 @@ HARD_ANSWERS: Sequence[Answer] = tuple(
     for c in HARD_COMPARISONS
     for side, text, fields in (("a", c.a, c.a_fields), ("b", c.b, c.b_fields))
 )
-"""Plain, equal, empty, odd and long texts, and calls of tools."""
+"""Plain, equal, empty, odd and long texts, and tool calls."""
 SAME_SCORE = 1e-4
 """Relative and absolute tolerance, because models round differently in other batches."""
 

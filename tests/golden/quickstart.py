@@ -141,7 +141,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--write", action="store_true", help="write quickstart.json anew")
+    parser.add_argument("--write", action="store_true", help="write quickstart.json again")
     options = parser.parse_args()
     now = measured()
     if options.write:

@@ -88,7 +88,7 @@ def _digest(tree: Any) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Formatter)
-    parser.add_argument("--write", action="store_true", help="write stages.json anew")
+    parser.add_argument("--write", action="store_true", help="write stages.json again")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as empty:  # the content of a cache must not matter
         os.environ.update(HF_HOME=empty, HF_HUB_OFFLINE="1")

@@ -21,7 +21,7 @@ PAGES = [
 CODE = {ROOT / "docs/explanation/design.md", *ROOT.glob("*/*/README.md")}
 """Pages that are about halo's own code, so each Python file that they name is one of halo's."""
 PLACEHOLDERS = {"registry/YOUR-DISTRIBUTION.toml"}
-"""Names that stand for a file of the reader."""
+"""Names that the reader replaces by a name of their own."""
 QUOTED = re.compile(r"`([\w./-]+)`")
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 

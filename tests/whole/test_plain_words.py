@@ -124,6 +124,16 @@ ANYWHERE = (
     Pattern(r"\b(in vain|without a word|and the like)\b", "use plain words"),
     Pattern(r"\bwhat (came|comes) (out|of it|back)\b", "write 'the result'"),
     Pattern(r"\bany more\b", "write 'no longer'"),
+    Pattern(r"\b(go|goes|going|went) on\b", "write 'continue'"),
+    Pattern(r"\banew\b", "write 'again'"),
+    Pattern(r"\bimput(e|es|ed|ing)\b", "write 'assume'"),
+    Pattern(r"\bstands? (in|inside|under|after|before|next|twice|for)\b", "write 'is', 'means'"),
+    Pattern(r"\b[Ww]ho (comes|means|wants)\b", "write 'the next one', 'if you want'"),
+    Pattern(r"\b(give|gives|given|gave) back\b", "write 'return'"),
+    Pattern(r"\b(heed|heeds|heeded)\b", "write 'follow', 'use'"),
+    Pattern(r"\b[Cc]alls? of tools\b", "write 'tool calls'"),
+    Pattern(r"\bturn(s|ed|ing)? round\b", "write 'reverse'"),
+    Pattern(r"\bin silence\b", "write 'silently'"),
 )
 """Patterns at any place."""
 
@@ -316,6 +326,10 @@ def test_the_prose_is_plain() -> None:
         "This spec is no suite.",
         "The lock lies beside the folder.",
         "All such mistakes are told together.",
+        "The same command goes on.",
+        "It computes the rows anew.",
+        "The lock stands in the folder.",
+        "Who comes second waits.",
     ],
 )
 def test_an_old_sentence_is_found(sentence: str) -> None:
@@ -333,6 +347,7 @@ def test_an_old_sentence_is_found(sentence: str) -> None:
         "It is no longer called.",
         "What does a cow say?",
         "Whether the judge failed.",
+        "Run the same command again to continue, and so on.",
     ],
 )
 def test_a_plain_sentence_is_not_found(sentence: str) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints that are written while steps go on: the same bits, and nothing lost to the thread."""
+"""Checkpoints written during further steps: the same bits, and nothing lost to the thread."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A step waits for its device twice at most, and for other processes as often, however it is cut.
 
-The CPU stands for a GPU here: what would have to wait for one is counted.
+The CPU replaces a GPU here: the operations that would have to wait for a GPU are counted.
 """
 
 from __future__ import annotations

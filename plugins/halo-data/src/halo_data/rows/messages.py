@@ -96,7 +96,7 @@ def _unknown_role(role: str, where: str) -> str:
         return said
     return (
         f"{said}. {role!r} is of an older form: write a call as tool_calls of an assistant turn, "
-        "and what the tool gave back as a turn of the role tool"
+        "and the tool's result as a turn of the role tool"
     )
 
 

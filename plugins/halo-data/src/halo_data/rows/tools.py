@@ -1,4 +1,4 @@
-"""Reads the tools that a prompt offers, and the calls of tools, from rows."""
+"""Reads the tools that a prompt offers, and the tool calls, from rows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def tools_of(value: Any, place: str) -> list[dict[str, Any]] | None:
 
 
 def tool_calls(value: Any, where: str, place: str) -> list[dict[str, Any]]:
-    """Returns calls of tools with their arguments as objects, because templates write them.
+    """Returns tool calls with their arguments as objects, because templates write them.
 
     Args:
         value: A list of calls, or its JSON text. The arguments of each may be JSON text too.

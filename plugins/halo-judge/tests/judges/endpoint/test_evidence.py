@@ -202,7 +202,7 @@ def test_replies_of_an_earlier_version_are_used_and_only_the_others_asked_for(tm
     assert again == verdicts
     assert len(server.requests) == 4
     assert not any(f"good {n}\n" in text for n in range(4) for text in asked)
-    # The conversations that the earlier version did not finish go on with the reminder.
+    # The conversations that the earlier version did not finish continue with the reminder.
     lengths = {
         re.search(r"good (\d)", body["messages"][1]["content"]).group(1): len(body["messages"])
         for body in server.requests

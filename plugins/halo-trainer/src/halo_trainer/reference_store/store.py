@@ -202,7 +202,7 @@ class ReferenceStore:
         if self._writes:
             self._warn(
                 f"{self.folder}: nothing more is written to the reference store: {error}. "
-                "Training goes on, and computes what the store lacks"
+                "Training continues, and computes what the store lacks"
             )
         self._writes = False
 
