@@ -61,7 +61,8 @@ def entries(stores: Path) -> list[StoreEntry]:
 def remove(entry: StoreEntry) -> bool:
     """Removes a store from the disk, and returns whether it was removed.
 
-    A store that a training uses now is not removed. A training that begins to use it at this moment continues with an empty one.
+    A store that a training uses now is not removed. A training that begins to use it at this moment
+    continues with an empty one.
 
     Args:
         entry: The store.
