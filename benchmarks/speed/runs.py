@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -38,13 +39,15 @@ class Took:
         steps: Number of steps.
         wall: Wall time in seconds.
         cpu: CPU time of this process on all threads, in seconds.
-        loss: Mean of the logged losses over the steps.
+        losses: The logged loss of each step.
+        peak: Largest memory of the process so far, in bytes.
     """
 
     steps: int
     wall: float
     cpu: float
-    loss: float
+    losses: list[float]
+    peak: int
 
 
 class Clock:
@@ -57,10 +60,11 @@ class Clock:
         """Records the time."""
         self.marks.append((time.perf_counter(), time.process_time()))
 
-    def took(self, loss: float) -> Took:
+    def took(self, losses: list[float]) -> Took:
         """Returns the time from the first mark to the last."""
         (wall, cpu), (wall_end, cpu_end) = self.marks[0], self.marks[-1]
-        return Took(len(self.marks) - 1, wall_end - wall, cpu_end - cpu, loss)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return Took(len(self.marks) - 1, wall_end - wall, cpu_end - cpu, losses, peak)
 
 
 class _Steps:
@@ -83,8 +87,27 @@ class _Steps:
         pass
 
 
-def run_halo(loss: str, folder: Path, model: Path, data: DataSet, batch_size: int) -> Took:
-    """Runs a train stage of halo for one epoch."""
+def run_halo(
+    loss: str,
+    folder: Path,
+    model: Path,
+    data: DataSet,
+    batch_size: int,
+    *,
+    cache: Path | None = None,
+    **options: Any,
+) -> Took:
+    """Runs a train stage of halo for one epoch.
+
+    Args:
+        loss: A name in `LOSSES`.
+        folder: An empty folder for the stage.
+        model: The folder of the model.
+        data: The rows.
+        batch_size: Number of rows per step.
+        cache: Folder of what can be computed again; a new one if left out.
+        options: Further options of the stage.
+    """
     start = ModelInput(str(model), None, "model")
     steps = _Steps(Clock())
     context = stage_context(folder, models={"from": start, "reference": start}, data={"data": data})
@@ -102,8 +125,9 @@ def run_halo(loss: str, folder: Path, model: Path, data: DataSet, batch_size: in
         precision="float32",
         log_every=1,
         device="cpu",
-    ).run(replace(context, progress=steps))
-    return steps.clock.took(sum(steps.losses) / len(steps.losses))
+        **options,
+    ).run(replace(context, progress=steps, cache=cache or context.cache))
+    return steps.clock.took(steps.losses)
 
 
 class _Marks(TrainerCallback):
@@ -156,7 +180,7 @@ def run_trl(loss: str, folder: Path, model: Path, data: datasets.Dataset, batch_
     )
     trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return clock.took(sum(losses) / len(losses))
+    return clock.took(losses)
 
 
 def _load(model: Path) -> Any:

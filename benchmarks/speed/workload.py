@@ -12,6 +12,7 @@ from halo_data.sources.hh import HH
 from halo_models.save import save_model_folder
 from halo_models.templates import use_template
 
+BATCH_SIZE = 8
 MAX_LENGTH = 512
 VOCABULARY = 8192
 Row = Mapping[str, Any]
@@ -32,6 +33,14 @@ def count_tokens(tokenizer: Any, row: Row) -> list[int]:
     ]
     encoded = tokenizer.apply_chat_template(dialogues, tokenize=True, return_dict=True)
     return [len(ids) for ids in encoded["input_ids"]]
+
+
+def prompt_tokens(tokenizer: Any, row: Row) -> int:
+    """Returns the number of tokens of a row's prompt, up to where the answer begins."""
+    encoded = tokenizer.apply_chat_template(
+        row["prompt"], tokenize=True, return_dict=True, add_generation_prompt=True
+    )
+    return len(encoded["input_ids"])
 
 
 def that_fit(tokenizer: Any, pairs: Sequence[Row]) -> list[Row]:

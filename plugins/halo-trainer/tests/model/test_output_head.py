@@ -8,16 +8,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from halo_trainer.model import output_head
+from halo_trainer.model import linear_head
+from halo_trainer.model.linear_head import BUFFER_BYTES, LogitTransform
 from halo_trainer.model.lora import apply_lora
 from halo_trainer.model.lora_options import LoraOptions
-from halo_trainer.model.output_head import (
-    BUFFER_BYTES,
-    LogitTransform,
-    OutputHead,
-    output_head_of,
-    token_logps,
-)
+from halo_trainer.model.output_head import OutputHead, output_head_of, token_logps
 
 POSITIONS, WIDTH, VOCABULARY = 23, 16, 50
 TRANSFORMS = {
@@ -28,11 +23,17 @@ TRANSFORMS = {
 }
 
 
-@pytest.fixture(params=[1, 5, 1000], ids=["one position", "five positions", "all positions"])
-def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """The number of positions that are computed at one time in float32 without a cap."""
-    monkeypatch.setattr(output_head, "BUFFER_BYTES", request.param * 4 * VOCABULARY)
-    return int(request.param)
+@pytest.fixture(
+    params=[(1, 1), (5, 7), (1000, 20), (4, 1000), (1000, 1000)],
+    ids=lambda block: f"{block[0]} by {block[1]}",
+)
+def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """The most positions and tokens that are computed at one time in float32 without a cap."""
+    positions, tokens = request.param
+    monkeypatch.setattr(linear_head, "POSITIONS", positions)
+    most = min(positions, POSITIONS)
+    monkeypatch.setattr(linear_head, "BUFFER_BYTES", 4 * most * min(tokens, 2 * VOCABULARY))
+    return positions, tokens
 
 
 def inputs(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
@@ -57,7 +58,7 @@ def gradients(values: Tensor, weights: Tensor, wanted: list[Tensor]) -> list[Ten
 @pytest.mark.parametrize("name", TRANSFORMS)
 @pytest.mark.parametrize("bias", [False, True])
 def test_chunks_give_the_log_probabilities_and_gradients_of_all_scores(
-    name: str, bias: bool, chunk: int
+    name: str, bias: bool, block: tuple[int, int]
 ) -> None:
     torch.manual_seed(0)
     layer, transform = nn.Linear(WIDTH, VOCABULARY, bias=bias), TRANSFORMS[name]
@@ -73,7 +74,7 @@ def test_chunks_give_the_log_probabilities_and_gradients_of_all_scores(
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
-def test_the_gradient_of_extreme_scores_is_finite(chunk: int) -> None:
+def test_the_gradient_of_extreme_scores_is_finite(block: tuple[int, int]) -> None:
     layer = nn.Linear(WIDTH, VOCABULARY, bias=False)
     states, targets, weights = inputs()
     found = OutputHead(layer, LogitTransform(), torch.float32).token_logps(states * 1e4, targets)
@@ -84,7 +85,7 @@ def test_the_gradient_of_extreme_scores_is_finite(chunk: int) -> None:
 
 
 @pytest.mark.parametrize("frozen", ["head", "states"])
-def test_what_is_not_trained_gets_no_gradient(frozen: str, chunk: int) -> None:
+def test_what_is_not_trained_gets_no_gradient(frozen: str, block: tuple[int, int]) -> None:
     layer = nn.Linear(WIDTH, VOCABULARY, bias=False)
     states, targets, _ = inputs()
     if frozen == "head":
@@ -99,7 +100,7 @@ def test_what_is_not_trained_gets_no_gradient(frozen: str, chunk: int) -> None:
 def test_the_weight_of_the_head_gets_one_gradient_for_all_chunks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(output_head, "BUFFER_BYTES", 4 * VOCABULARY)
+    monkeypatch.setattr(linear_head, "BUFFER_BYTES", 4 * 7)
     layer = nn.Linear(WIDTH, VOCABULARY, bias=False)
     calls = []
     layer.weight.register_post_accumulate_grad_hook(calls.append)
@@ -109,17 +110,15 @@ def test_the_weight_of_the_head_gets_one_gradient_for_all_chunks(
 
 
 class Largest(TorchDispatchMode):
-    """Records the most bytes of tensors of one vocabulary that any operation returned."""
+    """Records the most bytes of tensors of positions and tokens that any operation returned."""
 
-    def __init__(self, vocabulary: int) -> None:
-        super().__init__()
-        self.vocabulary = vocabulary
-        self.bytes = 0
+    bytes = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         for tensor in result if isinstance(result, tuple | list) else [result]:
-            if isinstance(tensor, Tensor) and tensor.shape[-1:] == (self.vocabulary,):
+            # Weights and their gradient have as many rows as the vocabulary, and WIDTH columns.
+            if isinstance(tensor, Tensor) and tensor.ndim == 2 and WIDTH not in tensor.shape:
                 self.bytes = max(self.bytes, tensor.numel() * tensor.element_size())
         return result
 
@@ -127,16 +126,14 @@ class Largest(TorchDispatchMode):
 @pytest.mark.parametrize("vocabulary", [1_000, 262_144])
 @pytest.mark.parametrize("compute", [torch.float32, torch.bfloat16])
 def test_buffers_do_not_grow_with_the_vocabulary(vocabulary: int, compute: torch.dtype) -> None:
-    width, positions = 2, 600
-    layer = nn.Linear(width, vocabulary, bias=False)
-    states = torch.randn(positions, width, requires_grad=True)
+    positions = 600
+    layer = nn.Linear(WIDTH, vocabulary, bias=False)
+    states = torch.randn(positions, WIDTH, requires_grad=True)
     targets = torch.arange(positions)
     head = OutputHead(layer, LogitTransform(), compute)
-    with Largest(vocabulary) as largest:
+    with Largest() as largest:
         head.token_logps(states, targets).sum().backward()
     assert 0 < largest.bytes <= BUFFER_BYTES
-    each = 4 if compute == torch.float32 else 8
-    assert head.chunk() * vocabulary * each <= BUFFER_BYTES
     # All of them at one time would not fit, so the test can fail.
     assert vocabulary == 1_000 or positions * vocabulary * 4 > 5 * BUFFER_BYTES
 
@@ -145,7 +142,7 @@ def test_buffers_do_not_grow_with_the_vocabulary(vocabulary: int, compute: torch
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("tokens", ["none", "new"])
 def test_adapters_of_a_head_get_the_gradients_of_all_scores(
-    compute: torch.dtype, tied: bool, tokens: str, chunk: int
+    compute: torch.dtype, tied: bool, tokens: str, block: tuple[int, int]
 ) -> None:
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -184,7 +181,9 @@ def test_adapters_of_a_head_get_the_gradients_of_all_scores(
         torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
 
 
-def test_a_head_whose_adapter_drops_out_draws_the_same_numbers_in_both_passes(chunk: int) -> None:
+def test_a_head_whose_adapter_drops_out_draws_the_same_numbers_in_both_passes(
+    block: tuple[int, int],
+) -> None:
     class DropsOut(nn.Module):
         def __init__(self) -> None:
             super().__init__()

@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from halo_core.errors import ModelError
 from halo_trainer.batch.packing import Scored, pack, pack_onto
+from halo_trainer.model import output_head
 from halo_trainer.model.probe import make_scorer
 from halo_trainer.model.scorer import Scorer
 
@@ -193,13 +194,19 @@ def test_a_sequence_does_not_feel_its_neighbours() -> None:
     assert not torch.equal(before[size:], after[size:])
 
 
-def test_only_completion_positions_reach_the_output_head() -> None:
+def test_only_completion_positions_reach_the_output_head(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make("llama", GROUPED)
     scorer = make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=pytest.fail)
     rows = []
-    model.lm_head.register_forward_hook(lambda *call: rows.append(call[1][0].shape[0]))
+    compute = output_head.linear_logps
+
+    def counted(head: Any, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        rows.append(states.shape)
+        return compute(head, states, targets)
+
+    monkeypatch.setattr(output_head, "linear_logps", counted)
     scorer(pack(sequences()))
-    assert rows == [sum(len(s.completion_ids) for s in sequences())]
+    assert rows == [(sum(len(s.completion_ids) for s in sequences()), 32)]
 
 
 def test_no_padding_is_computed_outside_attention() -> None:

@@ -17,7 +17,7 @@ from halo_core.reference_point import RefPointEstimator
 from halo_methods.components import DPO, KTO, SFT, MatchedKL, MismatchedKL
 from halo_trainer.batch.batch_plan import BatchPlan
 from halo_trainer.encode.examples import EncodedCompletion, EncodedExample
-from halo_trainer.model import output_head
+from halo_trainer.model import linear_head
 from halo_trainer.model.probe import make_scorer
 from halo_trainer.train.load_models import set_dropout
 from halo_trainer.train.objective import Objective
@@ -190,7 +190,7 @@ def test_any_combination_of_optimisations_gives_the_same(
         scorer.shares, scorer.chunked = shares, chunked
     tried = Objective(**{**vars(tried), "shares": shares, "recomputes": not onto})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(output_head, "BUFFER_BYTES", positions * VOCABULARY * 8)
+        patch.setattr(linear_head, "BUFFER_BYTES", positions * VOCABULARY * 8)
         check_same(gradient(tried, estimator, examples), expected)
 
 
