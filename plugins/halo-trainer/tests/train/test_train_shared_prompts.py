@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from halo_core.loss import Loss
 from halo_core.reference_point import RefPointEstimator
+from halo_core.stage import Known
 from halo_methods.components import DPO, KTO, SFT, MatchedKL, MismatchedKL
 from halo_trainer.batch.batch_plan import BatchPlan
 from halo_trainer.encode.examples import EncodedCompletion, EncodedExample
@@ -21,8 +23,10 @@ from halo_trainer.model import linear_head
 from halo_trainer.model.probe import make_scorer
 from halo_trainer.train.load_models import set_dropout
 from halo_trainer.train.objective import Objective
+from halo_trainer.train.options import Train
 from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.reference_scores import LiveReference
+from halo_trainer.train.setup import set_up
 from halo_trainer.train.step import Gradient, backward, prepare
 
 RELATIVE = 2e-5
@@ -269,3 +273,36 @@ def test_known_results_of_the_gradient_pass_are_not_computed_again(
     again = Objective(**{**vars(made), "policy": Broken()})
     found = backward(again, batch, list(named.values()), stop=False, max_norm=None)
     assert found.norm > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "told"), [({}, False), ({"lora": {"dropout": 0.1}}, True)], ids=["none", "dropout"]
+)
+def test_plan_and_log_say_that_dropout_keeps_prompts_apart(
+    options: dict[str, Any],
+    told: bool,
+    tmp_path: Path,
+    tiny_model: Any,
+    make_data: Any,
+    make_context: Any,
+) -> None:
+    stage = Train(data="rows", loss=DPO(), steps=1, batch_size=2, precision="float32", **options)
+    forecast = stage.forecast(Known(weights=1000, learned=4, cache=tmp_path))
+    assert ("prompts" in forecast.size) == told
+    rows = [
+        {
+            "id": str(i),
+            "prompt": [{"role": "user", "content": "a b"}],
+            "chosen": "c",
+            "rejected": "d e",
+        }
+        for i in range(2)
+    ]
+    warnings: list[str] = []
+    context = make_context(
+        data={"data": make_data("paired", rows)},
+        models={"from": tiny_model, "reference": tiny_model},
+        warnings=warnings,
+    )
+    set_up(stage.recipe(), context, Ranks("cpu"))
+    assert any("because dropout is above 0" in warning for warning in warnings) == told

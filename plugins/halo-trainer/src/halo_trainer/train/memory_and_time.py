@@ -31,6 +31,12 @@ FLOPS = 0.4 * 312e12
 COMPLETION_TOKENS = 512
 """Assumed number of tokens of a prompt with its completion. The real number is known later."""
 
+NOT_SHARED = (
+    "the gradient pass computes a prompt for each of its completions, because dropout is above 0 "
+    "and each gets its own mask"
+)
+"""Note on a training whose completions cannot share their prompts."""
+
 PER_STEPS = 1000
 """Number of steps for which hours are given if the number of steps is not known."""
 

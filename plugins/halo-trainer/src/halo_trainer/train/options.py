@@ -47,6 +47,7 @@ from halo_trainer.train import option_checks as checks
 from halo_trainer.train.checkpoint_counts import still_to_come
 from halo_trainer.train.learning_rate import LearningRate
 from halo_trainer.train.memory_and_time import (
+    NOT_SHARED,
     Workload,
     checkpoint_bytes,
     disk_bytes,
@@ -328,10 +329,16 @@ class Train(Stage):
         most, left = self._disk_bytes(known.weights, work, known.learned)
         return Forecast(
             weights=known.weights,
-            size=size_lines(known.weights, known.learned, work),
+            size=size_lines(known.weights, known.learned, work) | self._prompt_line(),
             disk=most,
             left=left,
         )
+
+    def _prompt_line(self) -> dict[str, str]:
+        """Returns a line on prompts if the gradient pass cannot share them."""
+        if self.dropout == 0 and (self.lora is None or self.lora.dropout == 0):
+            return {}
+        return {"prompts": NOT_SHARED}
 
     def _disk_bytes(self, weights: int, work: Workload, rows: int | None) -> tuple[int, int]:
         """Returns the most bytes on disk at a time, and the bytes that are left at the end."""

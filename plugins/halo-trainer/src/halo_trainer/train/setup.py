@@ -28,6 +28,7 @@ from halo_trainer.model.scorer import Scorer
 from halo_trainer.reference_store.stored_reference import StoredReference
 from halo_trainer.train.checkpoint import Checkpoints
 from halo_trainer.train.load_models import LoadedModel, load_reference, load_start, make_policy
+from halo_trainer.train.memory_and_time import NOT_SHARED
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.optimizers import Named, make_optimizer, trainable
 from halo_trainer.train.ranks import Ranks
@@ -103,6 +104,8 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
     tokens = _tokens_to_train(recipe, start, data)
     policy, reference = _models(recipe, context, start, tokens, encoding.max_length)
     live = reference.scorer if isinstance(reference, LiveReference) else None
+    if recipe.models.drops_out and policy.shares:
+        context.warn(NOT_SHARED)
     parameters = trainable(policy.model) + [(f"heads.{n}", p) for n, p in trainable(policy.heads)]
     plan = BatchPlan(len(data), recipe.duration.batch_size, context.seed)
     steps = _steps(recipe.duration, plan, recipe.learning_rate.warmup_steps, context.warn)
