@@ -73,7 +73,7 @@ def test_outputs_that_halo_did_not_sample_are_labelled_too(here, capfd, rows, n)
     write(Path("mine.jsonl"), rows)
     assert label("--of", "mine.jsonl", "--threshold", "median", judge=PYTHON) == 0
     assert len(read("labels.jsonl", "completion")) == n
-    told = "mine.jsonl: 1 left out: an output that is no text" in capfd.readouterr().err
+    told = "mine.jsonl: 1 left out: an output that is not a text" in capfd.readouterr().err
     assert told == (rows is ALPACA)
 
 
@@ -304,7 +304,7 @@ def test_rows_that_cannot_be_paired_are_one_clear_message(here, capfd, make_samp
     assert label(*options) == 2
     assert capfd.readouterr().err.splitlines()[-1] == (
         "halo label: no row of feedback is left (2 only one completion of the prompt). "
-        "What the judge said is kept beside; expected at least one row"
+        "The folder keeps the judge's answers; expected at least one row"
     )
 
 

@@ -56,7 +56,7 @@ def test_a_file_is_called_by_its_one_generator_else_by_its_name(file):
 def test_outputs_that_are_no_text_are_left_out_and_counted(file):
     read = read_outputs(file([alpaca("q", True), alpaca("p", None), alpaca("r", "x")]))
     assert [output.text for output in read.outputs] == ["x"]
-    assert read.dropped == {"an output that is no text": 2}
+    assert read.dropped == {"an output that is not a text": 2}
 
 
 def test_several_outputs_of_a_prompt_are_paired_in_order(file):
@@ -127,7 +127,7 @@ def test_a_subset_depends_on_the_seed_and_the_prompts_alone(file):
         ),
         (
             {"instruction": "q", "output": 1},
-            "rows.jsonl: no outputs in it (1 left out: an output that is no text); expected at "
+            "rows.jsonl: no outputs in it (1 left out: an output that is not a text); expected at "
             "least one",
         ),
     ],

@@ -30,7 +30,7 @@ def test_the_outlook_counts_requests_tokens_and_dollars_without_asking(judge_con
     context = judge_context(samples)
     stage = JudgeStage(judge=GPT4(max_tokens=100), of="answers")
     ahead = ahead_of(stage, context)
-    assert ahead["requests"] == "4 to gpt-4-0613; 0 verdicts are there already"
+    assert ahead["requests"] == "4 to gpt-4-0613; 0 verdicts exist already"
     tokens = int(ahead["tokens"].split()[1])
     assert 4 * 300 < tokens < 4 * 700
     assert ahead["tokens"] == f"about {tokens} in, at most 400 out"
@@ -69,7 +69,7 @@ def test_what_was_paid_for_is_not_ahead(judge_context, samples, monkeypatch):
         stage.run(context)
         ahead = ahead_of(stage, context)
     assert ahead == {
-        "requests": "0 to own; 4 verdicts are there already",
+        "requests": "0 to own; 4 verdicts exist already",
         "tokens": "about 0 in, at most 0 out",
         "cost": "unknown: no price in the table, see the option prices",
     }
@@ -142,7 +142,7 @@ def test_pairs_to_be_labelled_take_two_requests_each(judge_context, samples):
     options = {"feedback": "paired", "judge": GPT4(max_tokens=100)}
     stage = Label(of="answers", against="target", **options)
     ahead = ahead_of(stage, context)
-    assert ahead["requests"] == "4 to gpt-4-0613; 0 verdicts are there already"
+    assert ahead["requests"] == "4 to gpt-4-0613; 0 verdicts exist already"
     assert ahead_of(stage, context, {}) == {
         "requests": "known when answers is done; max_cost caps the cost"
     }

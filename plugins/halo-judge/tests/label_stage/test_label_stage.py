@@ -309,8 +309,8 @@ def test_no_row_is_an_error_that_says_why(label, scores):
         )
     assert str(error.value) == (
         "stages.win: no row of feedback is left (1 empty completion, 1 nearer to the threshold "
-        "than the margin, 1 unscored). The first that is unscored: out of reach. What the judge "
-        "said is kept beside; expected at least one row"
+        "than the margin, 1 unscored). The first that is unscored: out of reach. The folder "
+        "keeps the judge's answers; expected at least one row"
     )
 
 

@@ -39,7 +39,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--ignore-column", "ignored", multiple=True, metavar="NAME", help="With "
                      "--data, a column to ignore, such as a rating that people gave. Repeatable."),
         click.option("--feedback", type=click.Choice(["binary", "paired", "scored"]),
-                     default="binary", show_default=True, help="Kind of feedback to create."),
+                     default="binary", show_default=True, help="Kind of feedback."),
         click.option("--threshold", metavar="NUMBER|median", help="For binary feedback, the score "
                      "at which a completion is desirable."),
         click.option("--desirable", type=click.Choice(["above", "below"]), default="above",

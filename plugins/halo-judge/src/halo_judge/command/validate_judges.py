@@ -79,7 +79,7 @@ def validate_judges(
         output: The command's output.
 
     Raises:
-        UserError: For a mistake in an option or a file.
+        UserError: When an option or a file has a mistake.
         Interrupted: When asked to stop. Verdicts are kept.
     """
     named = name_judges(judges, overrides)

@@ -26,7 +26,7 @@ _SAMPLED = (
     "completion_fields",
     "target_fields",
 )
-NO_TEXT = "an output that is no text"
+NO_TEXT = "an output that is not a text"
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ModelOutput:
 
     Attributes:
         prompt: The messages before it.
-        text: What the model wrote.
+        text: The text that the model wrote.
         tokens: Its length in tokens; None if the file does not have it.
         target: The completion that the data have for the prompt; None if there is none.
         target_tokens: The target's length in tokens; None if the file does not have it.

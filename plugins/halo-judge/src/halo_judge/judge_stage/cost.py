@@ -62,7 +62,7 @@ def judge_forecast(
 
     Args:
         judge: The stage's judge.
-        known: As in `Stage.forecast`.
+        known: The known inputs, see `Stage.forecast`.
         unknown: Text about the number of requests if it is not known yet; else empty.
         find: Function that returns the duels to judge, if they are known.
         both: Whether each duel is judged in both orders.
@@ -86,7 +86,7 @@ def waits_for(known: Known, sampling: Mapping[str, str | None]) -> str:
     """Returns a text about sampling stages that are not done; empty if all are done.
 
     Args:
-        known: As in `Stage.forecast`.
+        known: The known inputs, see `Stage.forecast`.
         sampling: The sampling stage that each option names, or ``target`` or None.
     """
     lacking = [
@@ -108,7 +108,7 @@ def describe(quote: Quote) -> dict[str, str]:
         source = f" ({quote.prices})" if quote.prices else ""
         cost = f"at most about {dollars(quote.cost)} dollars{source}"
     return {
-        "requests": f"{quote.calls} to {quote.model}; {quote.kept} verdicts are there already",
+        "requests": f"{quote.calls} to {quote.model}; {quote.kept} verdicts exist already",
         "tokens": f"about {quote.tokens_in} in, at most {quote.tokens_out} out",
         "cost": cost,
     }

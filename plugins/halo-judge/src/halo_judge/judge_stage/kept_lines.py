@@ -196,10 +196,10 @@ def check_scored(judge: str, what: str, asked: int, scored: int, first: str) -> 
 
     Args:
         judge: The judge's name.
-        what: What it was asked about, for example ``comparisons``.
-        asked: Number of them.
-        scored: Number of them with a result.
-        first: The reason why the first one has no result.
+        what: Name of the items, for example ``comparisons``.
+        asked: Number of items that it was asked about.
+        scored: Number of items with a result.
+        first: The reason why the first item has no result.
 
     Raises:
         UnscoredError: When the judge was asked and scored nothing.

@@ -1,8 +1,8 @@
-"""Samples of a model whose weights were not finite, which halo once drew without a word.
+"""Samples of a model whose weights were not finite, which an earlier halo drew without a warning.
 
-Sampling now stops at such a model. Its earlier samples can be told by their token ids: from logits
-that are NaN it always drew the first token of the vocabulary. Where this token ends a completion,
-all completions were empty, and judges counted them as losses.
+Sampling now stops at such a model. Its earlier samples can be recognised by their token ids: from
+logits that are NaN, it always drew the first token of the vocabulary. If this token ends a
+completion, all completions were empty, and judges counted them as losses.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def refuse_old_nonsense(samples: Sequence[Mapping[str, Any]], path: Path) -> Non
     Samples that name their tokenizer are newer than the check of the logits, and are accepted.
 
     Args:
-        samples: What each line of the file says of how it was sampled: `token_ids`, `tokenizer`.
+        samples: The lines of the file. `token_ids` and `tokenizer` describe the sampling.
         path: The file, for the message.
 
     Raises:

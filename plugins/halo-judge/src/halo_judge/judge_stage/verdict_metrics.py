@@ -49,7 +49,7 @@ def summary_metrics(
     `len`, `baseline_len`   median length in tokens
     `win_weighted`          mean certainty that the completion is better, where it is known
     `unscored_share`        share of comparisons without a verdict
-    `calls`, `cost`         paid requests behind the verdicts, and what they cost in dollars
+    `calls`, `cost`         paid requests for the verdicts, and their cost in dollars
     ======================  ==========================================================
 
     Args:
@@ -180,7 +180,7 @@ def length_metrics(lines: Sequence[VerdictLine], *, confidence: float) -> dict[s
 
     Args:
         lines: All lines of the stage; unscored ones are left out.
-        confidence: Of the interval, in (0, 1).
+        confidence: Confidence level of the interval, in (0, 1).
     """
     scored = _scored(lines)
     ours = [len(line["completion"]) for line in scored]

@@ -115,7 +115,7 @@ def _check(rows: Sequence[FeedbackLine], dropped: Counter[str], failed: str, whe
     if not rows:
         raise DataError(
             f"no row of feedback is left ({_reasons(dropped) or 'there are no completions'})."
-            f"{first} What the judge said is kept beside; expected at least one row",
+            f"{first} The folder keeps the judge's answers; expected at least one row",
             location=where,
         )
 

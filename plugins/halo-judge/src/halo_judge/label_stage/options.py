@@ -32,7 +32,7 @@ class Label(Stage):
         description="The judge that scores the completions or, for pairs, compares them."
     )
     feedback: Literal["binary", "paired", "scored"] = Field(
-        description="Kind of feedback to make. 'binary': each completion is desirable or not, by a "
+        description="Kind of feedback. 'binary': each completion is desirable or not, by a "
         "threshold. 'paired': the best completion of each prompt against the worst. 'scored': the "
         "completions of each prompt with their scores."
     )

@@ -60,8 +60,8 @@ class ChatReply:
 
     Attributes:
         content: The text.
-        tokens: For each token its text, and (text, natural log-probability) of the most probable
-            tokens at its position. They are sent if log-probabilities were requested.
+        tokens: The tokens. Each has its text, and (text, natural log-probability) of the most
+            probable tokens at its position. They are sent if log-probabilities were requested.
     """
 
     content: str

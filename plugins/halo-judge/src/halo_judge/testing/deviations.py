@@ -18,7 +18,7 @@ Kind = Literal[
     "content", "finish", "error body", "log-probabilities", "status", "timing", "encoding", "proxy"
 ]
 Outcome = Literal["read", "unscored", "stops"]
-"""What a judge must do: use the reply, leave the comparison unscored and ask again, or stop."""
+"""The right reaction: use the reply, leave the comparison unscored and ask again, or stop."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Deviation:
     Attributes:
         name: Its name.
         kind: The part of an answer that is odd.
-        outcome: What a judge must do with it.
+        outcome: The right reaction of a judge.
         paid: Whether it is a completion that the endpoint charges for.
-        what: What comes.
+        what: Description of the answer.
         answer: Returns the answer for the completion that would have been sent.
     """
 

@@ -204,7 +204,7 @@ labels = {A = "1", B = "2"}
     [
         ("{a}", "", "user has no {a}; expected places for {prompt}, {a} and {b}"),
         ("(1|2)", "1|2", "pattern '1|2' has 0 groups; expected one: the label"),
-        ("(1|2)", "(1", "pattern '(1' is no regular expression"),
+        ("(1|2)", "(1", "pattern '(1' is not a regular expression"),
         ('B = "2"', 'B = "1"', "expected different ones for A and B"),
         ('reminder = "Again."', "", "reminder: Field required"),
         ("user =", "usr =", "usr"),

@@ -137,7 +137,7 @@ def test_a_reply_that_cannot_be_kept_stops_the_stage_before_it_is_paid_for_again
         with pytest.raises(PathError) as error:
             JudgeStage(judge=judge, of="answers").run(judge_context(samples))
     assert str(error.value) == (
-        f"{file}: cannot be used: the disk is full. What is paid for is kept there, so nothing "
+        f"{file}: cannot be used: the disk is full. It contains the paid replies, so nothing "
         "more is asked. Free space, give yourself the right to write, or move the file away"
     )
     assert set(server.paid.values()) == {1}

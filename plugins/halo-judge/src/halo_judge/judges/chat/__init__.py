@@ -1,1 +1,1 @@
-"""The judge `gpt-4`: a chat model behind an OpenAI-compatible endpoint."""
+"""The judge `gpt-4`: a chat model of an OpenAI-compatible endpoint."""

@@ -46,7 +46,7 @@ class Certainty:
 
 
 def kept_tokens(logprobs: object) -> list[Token] | None:
-    """Returns the stored part of log-probabilities, one `Token` per position; None without any."""
+    """Returns the stored part of log-probabilities, one `Token` per position, if any."""
     content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
     if not isinstance(content, list) or not content:
         return None

@@ -251,7 +251,7 @@ class ChatClient:
 
 
 def _asked_to_wait(answer: httpx2.Response) -> float | None:
-    """Returns the seconds of a Retry-After header; None without one."""
+    """Returns the seconds of a Retry-After header; None if there is none."""
     try:
         return max(0.0, float(answer.headers["Retry-After"]))
     except (KeyError, ValueError):

@@ -204,10 +204,10 @@ class ChatSession:
             key: The key of the first request.
             step: 0 for the first request, 1 for the reminder.
             request: The request.
-            replies: All earlier replies. What comes is added.
+            replies: All earlier replies. The new reply is added.
 
         Raises:
-            Broken: When what came is no answer.
+            Broken: When the reply is not an answer.
         """
         price, messages = self._price, request["messages"]
         most = price.cost(most_tokens(messages), self._form.max_tokens) if price else 0.0
@@ -272,7 +272,7 @@ class ChatSession:
 
 
 def _unfinished(replies: Sequence[StoredReply]) -> Reply | None:
-    """Returns the first reply of a conversation that a run did not finish; None without one."""
+    """Returns the first reply of a conversation that a run did not finish, if any."""
     first = None
     for stored in replies:
         if stored.last:

@@ -54,7 +54,7 @@ class NoCompletion(Exception):
     """Raised for a body that holds no answer.
 
     Args:
-        reason: What came and what was expected.
+        reason: A text with the body and the expected form.
         passing: Whether the endpoint reports an error, which may pass when it has time.
         charged: Numbers of tokens in and out that the endpoint charged for it; None for none.
     """
@@ -125,7 +125,7 @@ def stored_reply(stored: Mapping[str, Any]) -> Reply:
 
 
 def count(value: object) -> int | None:
-    """Returns a number of tokens, which some endpoints send as a text; None if it is no number.
+    """Returns a number of tokens, which some endpoints send as a text; None if it is not one.
 
     >>> count(12), count("12"), count(12.0), count(-1), count("many"), count(None)
     (12, 12, 12, None, None, None)

@@ -1,4 +1,4 @@
-"""The judge `gpt-4`: any model behind an OpenAI-compatible endpoint."""
+"""The judge `gpt-4`: any model of an OpenAI-compatible endpoint."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class GPT4(Judge):
     )
     token_limit_parameter: Literal["max_tokens", "max_completion_tokens"] = Field(
         default="max_tokens",
-        description="Name under which to send `max_tokens`: newer models only accept "
+        description="Name of `max_tokens` in the request: newer models only accept "
         "max_completion_tokens.",
     )
     weighted: bool = Field(

@@ -53,7 +53,7 @@ def find_price(model: str, file: str | None = None) -> Price | None:
     """Returns the price of a model, from the user's file or else from the shipped one.
 
     Raises:
-        ValueError: When the user's file is not there or is no table of prices.
+        ValueError: When the user's file is not there or is not a table of prices.
     """
     tables = [_read(Path(file))] if file is not None else []
     for table in (*tables, _read(SHIPPED)):

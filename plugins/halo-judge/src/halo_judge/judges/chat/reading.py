@@ -71,7 +71,7 @@ class LineAnswer(_Form):
             groups = re.compile(self.pattern).groups
         except re.error as error:
             raise ValueError(
-                f"pattern {self.pattern!r} is no regular expression: {error}"
+                f"pattern {self.pattern!r} is not a regular expression: {error}"
             ) from None
         if groups != 1:
             raise ValueError(

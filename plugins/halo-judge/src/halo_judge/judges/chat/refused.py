@@ -1,4 +1,4 @@
-"""What a status other than 200 of a chat endpoint means, in its own words and with what to do."""
+"""Explains refused requests of a chat endpoint: its own words, the kind of failure, and advice."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def advice_for(words: str) -> str:
     >>> advice_for("Unsupported value: temperature does not support 0.0")
     '; set temperature: null'
     """
-    # The longest name first: max_completion_tokens is no mention of max_tokens.
+    # The longest name first: max_completion_tokens does not mean max_tokens.
     named = [name for name in sorted(_NOT_TAKEN, key=len, reverse=True) if name in words]
     return f"; {_NOT_TAKEN[named[0]]}" if named else "; check model, base_url and the template"
 

@@ -1,1 +1,1 @@
-"""Shared code of judges behind an endpoint: keys, pace, cost limits and kept replies."""
+"""Shared code of judges that ask an endpoint: keys, pace, cost limits and kept replies."""

@@ -1,4 +1,4 @@
-"""Options that judges behind an endpoint share, as types. None of them is part of an identity.
+"""Options that judges of an endpoint share, as types. None of them is part of an identity.
 
 concurrency: AtOnce = 16
 """

@@ -32,7 +32,7 @@ class Broken(Exception):
     """Raised for a reply that holds no answer. The request is sent again after a pause.
 
     Args:
-        reason: What came and what was expected.
+        reason: A text with the reply and the expected form.
         body: The reply, to be kept as evidence: a JSON tree or a text.
         passing: Whether the endpoint says that it has an error. Then the request is sent as often
             as after any failure; otherwise once more.

@@ -9,11 +9,11 @@ from typing import Any
 
 _HALF = re.compile("[\ud800-\udfff]")
 REPLACEMENT = "\ufffd"
-"""The character that takes the place of what is no text."""
+"""The character that takes the place of bytes that are not text."""
 
 
 def read_json(content: bytes, charset: str | None = None) -> Any:
-    r"""Returns the JSON tree of a body, with `REPLACEMENT` for what is no text.
+    r"""Returns the JSON tree of a body, with `REPLACEMENT` for parts that are not text.
 
     It reads UTF-8, UTF-16 and UTF-32, with and without a byte-order mark. Other bytes are read in
     the given encoding.

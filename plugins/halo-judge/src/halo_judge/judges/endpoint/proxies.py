@@ -47,7 +47,7 @@ def proxy_of(url: str) -> Proxy | None:
 
 
 def through(url: str) -> str:
-    """Returns the end of a sentence that names the proxy of an address; empty without one."""
+    """Returns the end of a sentence that names the proxy of an address; empty if there is none."""
     proxy = proxy_of(url)
     return "" if proxy is None else f"; it was asked through {proxy}"
 
@@ -74,7 +74,7 @@ def unusable_proxy(proxy: Proxy | None, why: str, judge: str) -> UserError:
 
     Args:
         proxy: The proxy; None if it is not known which one.
-        why: What is wrong with it.
+        why: The reason.
         judge: The judge's name.
     """
     which = proxy or "a proxy of the environment (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY)"

@@ -192,7 +192,7 @@ def _usable(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError) as error:
         raise PathError(
-            f"cannot be used: {error}. What is paid for is kept there, so nothing more is asked. "
+            f"cannot be used: {error}. It contains the paid replies, so nothing more is asked. "
             "Free space, give yourself the right to write, or move the file away",
             location=str(path),
         ) from error

@@ -2,7 +2,7 @@
 
 The file is checked each time it is opened: SQLite's own check, and a check value in each row. A
 damaged file gets another name, and the rows that can be read go into a new file. A small record
-beside it says that there was a file, so that a missing one is noticed too.
+next to it says that there was a file, so that a missing one is noticed too.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FILE = "replies.sqlite"
 RANGES = 16**3
 """Number of ranges of keys in which a damaged file is read."""
 MOST_ADDED = 100
-"""A file that was cut off is made at most so many times as long again, to read it."""
+"""A file that was cut off becomes at most this many times longer, to read it."""
 _BUSY_S = 60.0
 _TABLE = """
 CREATE TABLE replies (
@@ -52,8 +52,8 @@ CREATE TABLE replies (
 _COLUMNS = ["key", "attempt", "request", "reply", "cost", "account", "time", CHECK_COLUMN]
 _OLDER_COLUMNS = _COLUMNS[:-1]
 PAID_AGAIN = (
-    "What is lost is asked and paid for again where it is needed, and its cost no longer counts "
-    "towards max_cost"
+    "Lost replies are asked and paid for again where they are needed, and their cost no longer "
+    "counts towards max_cost"
 )
 
 Row = tuple[str, int, str, str, float | None, str, float]
@@ -62,7 +62,7 @@ Warn = Callable[[str], None]
 
 
 class RepliesRecord(TypedDict):
-    """`replies.sqlite.json`: how many replies the file beside it held."""
+    """`replies.sqlite.json`: how many replies the file next to it held."""
 
     schema: NotRequired[int]
     """Version of the file."""
@@ -110,7 +110,7 @@ def open_replies(folder: Path, warn: Warn) -> sqlite3.Connection:
 
 
 def count_replies(db: sqlite3.Connection, folder: Path) -> None:
-    """Writes the number of replies into the record beside their file."""
+    """Writes the number of replies into the record next to their file."""
     count = db.execute("SELECT COUNT(*) FROM replies").fetchone()[0]
     COUNTED.write(folder, RepliesRecord(replies=count))
 
@@ -206,7 +206,7 @@ def _lengthen(path: Path) -> None:
 
 def _whole_rows(db: sqlite3.Connection, begins: str, order: str) -> Iterator[Row]:
     """Yields the rows whose keys begin with a text, up to a damaged page."""
-    # The end of the range is the text with a letter that is behind all hexadecimal digits.
+    # The end of the range is the text with a letter that comes after all hexadecimal digits.
     query = f"SELECT * FROM replies WHERE key BETWEEN ? AND ? ORDER BY {order}"
     try:
         for row in db.execute(query, (begins, f"{begins}g")):

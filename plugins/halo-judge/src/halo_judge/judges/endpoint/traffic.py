@@ -228,5 +228,5 @@ class Traffic:
             future.cancel()
         for future in futures:
             if not future.cancelled():
-                future.exception()  # Waits. Nobody needs the error any more.
+                future.exception()  # Waits. The error is no longer needed.
         self._pace.go_on()
