@@ -4,7 +4,9 @@
 
 The run (`crash_runs.py`) takes two seconds. It is killed:
 
-* before each change of a file that Python sees. With `--changes N`, the seed chooses N of them;
+* before each change of a file that Python sees. With `--changes N`, the seed chooses N of them.
+  With `--changes kinds`, it chooses one of each kind. Changes of one kind differ only in numbers and
+  hashes;
 * at random moments, up to three times in a row;
 * with two processes for the first training: the controller, the launcher or a rank at a random
   moment, and rank 0 before some of its changes.
@@ -125,8 +127,8 @@ def trial(processes: int = 1) -> Iterator[Trial]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def undisturbed(processes: int = 1) -> tuple[dict[str, str], int, float]:
-    """Returns the results of an undisturbed run, the number of its changes, and its seconds."""
+def undisturbed(processes: int = 1) -> tuple[dict[str, str], list[str], float]:
+    """Returns the results of an undisturbed run, its changes in their order, and its seconds."""
     with trial(processes) as first:
         first.run()  # The server of forks starts here, which takes its time.
         found = results(first.folder / "w")
@@ -136,7 +138,18 @@ def undisturbed(processes: int = 1) -> tuple[dict[str, str], int, float]:
         assert ended.code == 0, ended.said
         if other := differences(second.folder / "w", found):
             raise SystemExit(f"two undisturbed runs differ: {other}")
-        return found, len(log.read_text().splitlines()), ended.seconds
+        return found, log.read_text(encoding="utf-8").splitlines(), ended.seconds
+
+
+def chosen(changes: Sequence[str], wanted: str, rng: random.Random) -> list[int]:
+    """Returns the numbers of changes, from 1: all, one of each kind, or as many as wanted."""
+    numbers = range(1, len(changes) + 1)
+    if wanted == "kinds":
+        kinds: dict[str, list[int]] = {}
+        for number, change in zip(numbers, changes, strict=True):
+            kinds.setdefault(change, []).append(number)
+        return sorted(rng.choice(those) for those in kinds.values())
+    return [*numbers] if wanted == "all" else sorted(rng.sample(numbers, int(wanted)))
 
 
 def before_changes(reference: Mapping[str, str], numbers: Sequence[int]) -> Tally:
@@ -233,6 +246,7 @@ def _judge(tally: Tally, one: Trial, reference: Mapping[str, str], where: str) -
         print(f"WRONG {where}: {wrong}", flush=True)
     tally.asked_again += len(one.server.requests) - len(one.server.paid)
     tally.litter += one.litter()
+    print(f"{tally.kind}: {tally.trials} runs, {tally.kills} kills", file=sys.stderr, flush=True)
 
 
 def _kill(victim: psutil.Process) -> None:
@@ -286,17 +300,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--kills", type=int, default=50, help="kills at random moments")
-    parser.add_argument("--changes", default="all", help="number of changes, or all")
+    parser.add_argument("--changes", default="all", help="number of changes, kinds or all")
     parser.add_argument("--two", type=int, default=10, help="kills with two processes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="file for the table")
     options = parser.parse_args(arguments)
     rng = random.Random(options.seed)
-    reference, count, seconds = undisturbed()
-    print(f"an undisturbed run changes files {count} times and takes {seconds:.1f} s", flush=True)
-    numbers = list(range(1, count + 1))
-    if options.changes != "all":
-        numbers = sorted(rng.sample(numbers, min(int(options.changes), count)))
+    reference, changes, seconds = undisturbed()
+    print(f"a run takes {seconds:.1f} s and changes files {len(changes)} times", flush=True)
+    numbers = chosen(changes, options.changes, rng)
     tallies = [
         before_changes(reference, numbers),
         at_random(reference, options.kills, seconds, rng),
