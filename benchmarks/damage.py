@@ -227,7 +227,8 @@ def try_case(world: World, kind: str, damage: Damage, rng: random.Random) -> Cas
             if said.code and not _names(said, path):
                 case.faults.append(f"{look[0]}: the error names nothing: {_last(said)}")
             if said.code == 0 and number == 0 and world.page is not None and not _warns(said, path):
-                if _page(folder, said) != world.page:
+                page = _page(folder, said) or ""
+                if page != world.page and f"{path.name} is gone" not in page:
                     case.faults.append(f"{look[0]}: another page, silently")
         _run(case, world, folder, path)
     if case.faults:

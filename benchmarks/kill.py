@@ -5,8 +5,8 @@
 The run (`crash_runs.py`) takes two seconds. It is killed:
 
 * before each change of a file that Python sees. With `--changes N`, the seed chooses N of them.
-  With `--changes kinds`, it chooses one of each kind. Changes of one kind differ only in numbers and
-  hashes;
+  With `--changes kinds`, it chooses one of each kind. Changes of one kind differ only in numbers
+  and hashes;
 * at random moments, up to three times in a row;
 * with two processes for the first training: the controller, the launcher or a rank at a random
   moment, and rank 0 before some of its changes.

@@ -21,6 +21,7 @@ from halo_core.spec.spec import Spec
 from halo_core.spec.stages import BASE_MODEL
 from halo_core.tracking.descriptions import kept
 from halo_core.tracking.send import trackers_of
+from halo_core.workspace.check_values import check_value
 from halo_core.workspace.files import write_text
 from halo_core.workspace.records import (
     RESOLVED_SPEC,
@@ -38,7 +39,9 @@ def write_run(plan: Plan, command: Sequence[str]) -> None:
     folder = plan.run_folder
     write_text(folder / SPEC, to_yaml(plan.spec.document.tree))
     write_text(folder / RESOLVED_SPEC, to_yaml(resolved_tree(plan.spec)))
-    RUN.write(folder, _record(plan, command))
+    record = _record(plan, command)
+    record["files"] = {name: check_value(folder / name) for name in (SPEC, RESOLVED_SPEC)}
+    RUN.write(folder, record)
 
 
 def to_yaml(tree: Any) -> str:

@@ -17,6 +17,7 @@ from halo_core.workspace.layout import Workspace
 from halo_core.workspace.records import CHECKPOINT, DATA, DONE, EVENTS, RUN, STAGE, SUITE
 
 AGAIN = "the next run that uses it computes the stage again"
+WRITTEN_AGAIN = "the next halo run of this run writes it again"
 READ_AGAIN = "the next run that uses it reads the rows again"
 BEFORE = "the next run of its stage sets it aside and continues from the checkpoint before"
 REPLACED = "what opens it next says what can be saved of it; put a copy back if you have one"
@@ -56,8 +57,7 @@ class Verified:
 def verify_run(folder: Path, workspace: Workspace) -> Verified:
     """Reads a run's records and events, its stages with their checkpoints, and their rows."""
     verified = Verified()
-    record = _read(lambda: RUN.read(folder), verified)
-    _read_lines(folder / EVENTS.name, verified)
+    record = _verify_run_files(folder, verified)
     stages = [workspace.root / stage["folder"] for stage in (record or {}).get("stages", [])]
     _verify_stages([stage for stage in stages if stage.is_dir()], verified)
     for stage in stages:
@@ -69,8 +69,7 @@ def verify_all(workspace: Workspace) -> Verified:
     """Reads everything in a workspace: all runs and suites, stages, rows and tokens."""
     verified = Verified()
     for folder in _folders(workspace.root / "runs"):
-        _read(lambda folder=folder: RUN.read(folder), verified)
-        _read_lines(folder / EVENTS.name, verified)
+        _verify_run_files(folder, verified)
     for folder in _folders(workspace.root / "suites"):
         _read(lambda folder=folder: SUITE.read(folder), verified)
     stages = _folders(workspace.root / "stages")
@@ -84,6 +83,15 @@ def verify_all(workspace: Workspace) -> Verified:
         _verify_files(folder, "counts.json", TOKENISED_AGAIN, verified)
     _verify_databases(workspace.root, verified)
     return verified
+
+
+def _verify_run_files(folder: Path, verified: Verified) -> Any:
+    """Reads a run's record and events, and compares its specs with their check values."""
+    record = _read(lambda: RUN.read(folder), verified)
+    _read_lines(folder / EVENTS.name, verified)
+    if record is not None:
+        _verify_files(folder, RUN.name, WRITTEN_AGAIN, verified)
+    return record
 
 
 def _verify_stages(stages: Iterable[Path], verified: Verified) -> None:

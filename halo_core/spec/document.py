@@ -10,6 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from halo_core.errors import HaloError, PathError, SpecErrors, UserError, nearest
 
@@ -104,6 +105,9 @@ def parse_document(text: str, *, name: str, folder: Path) -> Document:
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         problem = f"not valid YAML: {error.problem or error.context}"
         raise SpecErrors([UserError(problem, location=where)]) from None
+    except ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        raise SpecErrors([UserError(_unreadable(error), location=f"{name}:{line}")]) from None
     except RecursionError:
         raise SpecErrors([UserError(TOO_DEEP, location=name)]) from None
     if not isinstance(root, MappingNode):
@@ -112,6 +116,10 @@ def parse_document(text: str, *, name: str, folder: Path) -> Document:
     if reader.errors:
         raise SpecErrors(reader.errors)
     return Document(name, folder, tree, reader.places)
+
+
+def _unreadable(error: ReaderError) -> str:
+    return f"not valid YAML: the character {error.character!r} is not allowed; remove it"
 
 
 def parse_value(text: str) -> Any:
@@ -126,6 +134,8 @@ def parse_value(text: str) -> Any:
         value = None if node is None else reader.value(node, ())
     except MarkedYAMLError as error:
         raise UserError(f"not valid YAML: {error.problem or error.context}") from None
+    except ReaderError as error:
+        raise UserError(_unreadable(error)) from None
     except RecursionError:
         raise UserError(TOO_DEEP) from None
     if reader.errors:

@@ -22,6 +22,7 @@ from halo_core.workspace.records import (
     STAGE,
     CheckedRecord,
     FileCheck,
+    stage_done,
 )
 
 CHECKPOINTS = "checkpoints"
@@ -30,6 +31,7 @@ CHECKPOINTS = "checkpoints"
 CHECKPOINT_PREFIX = "step-"
 """Beginning of the name of a checkpoint's folder. It holds the check values of its own files."""
 
+AGAIN = "Run the same command again: halo run computes the stage again"
 _NOT_MADE = {DONE.name, ERROR.name, EVENTS.name, OWNER.name, STAGE.name, CHECKED.name}
 
 
@@ -51,12 +53,14 @@ def files_made(folder: Path) -> list[str]:
 
 def check_values(folder: Path, files: Iterable[str]) -> dict[str, FileCheck]:
     """Returns the check values of files in a folder, and records that they were just read."""
-    checks = {
-        name: FileCheck(sha256=file_hash(folder / name), size=_size(folder / name))
-        for name in files
-    }
+    checks = {name: check_value(folder / name) for name in files}
     _remember(folder, checks)
     return checks
+
+
+def check_value(path: Path) -> FileCheck:
+    """Returns the check value of a file."""
+    return FileCheck(sha256=file_hash(path), size=_size(path))
 
 
 def damages(
@@ -87,6 +91,45 @@ def damages(
     if was_read and not found:
         _remember(folder, checks)
     return found
+
+
+def check_product(folder: Path, name: str) -> None:
+    """Checks that a file of a finished stage is as it was written. Writes nothing.
+
+    A stage that is not finished, or that an older halo finished, has no check values.
+
+    Args:
+        folder: The stage's folder.
+        name: The name of the file in the folder.
+
+    Raises:
+        DataError: When it is not.
+    """
+    done = stage_done(folder)
+    check_file(folder / name, {} if done is None else done.get("files", {}), AGAIN)
+
+
+def check_file(path: Path, checks: Mapping[str, FileCheck], mend: str) -> None:
+    """Checks that a file is as it was written, if its check value is known. Writes nothing.
+
+    Args:
+        path: The file.
+        checks: Check values of files in its folder, by name.
+        mend: The advice if it is not.
+
+    Raises:
+        DataError: When it is not.
+    """
+    check = checks.get(path.name)
+    if check is None:
+        return
+    if not path.is_file():
+        what = "is gone"
+    elif _size(path) == check["size"] and file_hash(path) == check["sha256"]:
+        return
+    else:
+        what = "holds other bytes than were written"
+    raise DataError(f"{what}; expected the file as halo wrote it. {mend}", location=str(path))
 
 
 def _size(path: Path) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from halo_core.errors import PathError, did_you_mean
-from halo_core.workspace.records import EVENTS, SUITE
+from halo_core.workspace.records import EVENTS, RUN, SUITE
 
 SHOWN = 8
 """Number of existing runs and suites that a message names."""
@@ -95,10 +95,11 @@ class Target:
         return self.folder.parent.parent
 
 
-_MARKS: dict[Literal["run", "suite"], tuple[str, str]] = {
-    "suite": ("suites", SUITE.name),
-    "run": ("runs", EVENTS.name),
+_MARKS: dict[Literal["run", "suite"], tuple[str, tuple[str, ...]]] = {
+    "suite": ("suites", (SUITE.name,)),
+    "run": ("runs", (EVENTS.name, RUN.name)),
 }
+"""The folder of each kind, and the files of which one is enough to find it."""
 
 
 def find(text: str, workspace: Path, *, stages: bool = False) -> Target:
@@ -120,14 +121,15 @@ def find(text: str, workspace: Path, *, stages: bool = False) -> Target:
 
 
 def _find(name: str, workspace: Path) -> Target:
-    for kind, (place, mark) in _MARKS.items():
+    for kind, (place, marks) in _MARKS.items():
         for folder in (Path(name), workspace / place / name):
-            if (folder / mark).is_file():
+            if any((folder / file).is_file() for file in marks):
                 return Target(kind, folder.resolve())
     known = [
-        Target(kind, path.parent.resolve())
-        for kind, (place, mark) in _MARKS.items()
-        for path in sorted((workspace / place).glob(f"*/{mark}"))
+        Target(kind, folder.resolve())
+        for kind, (place, marks) in _MARKS.items()
+        for folder in sorted((workspace / place).glob("*"))
+        if any((folder / file).is_file() for file in marks)
     ]
     begun = [target for target in known if target.folder.name.startswith(name)]
     suites = [target for target in begun if target.kind == "suite"]

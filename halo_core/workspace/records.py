@@ -279,6 +279,15 @@ class RunCell(TypedDict):
     """Name of the cell's value on each axis."""
 
 
+class FileCheck(TypedDict):
+    """Check value of a file, which shows whether it is still as written."""
+
+    sha256: str
+    """Hash of its bytes."""
+    size: int
+    """Number of its bytes."""
+
+
 class RunRecord(TypedDict):
     """`run.json` in a run's folder: what was run, by what, and on what."""
 
@@ -306,6 +315,8 @@ class RunRecord(TypedDict):
     """All components that the run used."""
     versions: NotRequired[dict[str, str]]
     """Versions of Python and of the requirements of the used plugins; not part of an identity."""
+    files: NotRequired[dict[str, FileCheck]]
+    """Check values of the spec and the resolved spec; none from an older halo."""
 
 
 class StageDataRecord(TypedDict):
@@ -346,15 +357,6 @@ class StageRecord(TypedDict):
     """Identity of the stage. Its hash is the key."""
     components: NotRequired[list[ComponentRecord]]
     """Component of the stage and all components inside it."""
-
-
-class FileCheck(TypedDict):
-    """Check value of a file, which shows whether it is still as written."""
-
-    sha256: str
-    """Hash of its bytes."""
-    size: int
-    """Number of its bytes."""
 
 
 class CheckedRecord(TypedDict):

@@ -102,6 +102,7 @@ def test_set_takes_position_zero_of_a_single_source() -> None:
         ("a.b", "1", "has nothing below it"),
         ("l.7", "1", "not a position in this list of 2"),
         ("a", "[1", "not valid YAML"),
+        ("a", "x\0y", "not valid YAML: the character"),
     ],
 )
 def test_set_that_cannot_be_followed_says_why(path: str, value: str, message: str) -> None:
@@ -144,3 +145,13 @@ def test_a_command_reads_its_spec_once(
     arguments = [command, path.name, *(["--dry-run"] if command == "run" else [])]
     assert call(arguments) == 0
     assert read == [path.name]
+
+
+@pytest.mark.parametrize("character", ["\0", "\x1b", "\ufffe"])
+def test_a_character_that_yaml_does_not_allow_is_named_with_its_line(
+    tmp_path: Path, character: str
+) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(f"name: x\nseed: {character}\n", encoding="utf-8")
+    with pytest.raises(SpecErrors, match=r"spec.yaml:2: not valid YAML: the character .* remove"):
+        read_document(path)

@@ -1,6 +1,9 @@
+import json
+
 import pytest
 
 from halo_core.errors import DataError
+from halo_core.workspace.check_values import check_value
 from halo_report.read.run_data import read_curves, read_run, stage_options
 
 
@@ -61,8 +64,8 @@ def test_a_stage_that_was_not_reached_is_pending(write_run):
     run = write_run()
     events = run / "events.jsonl"
     lines = events.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if '"after"' not in line or '"warning"' in line]
-    kept = [line for line in kept if '"win-' not in line or '"run-started"' in line]
+    kept = [line for line in lines[1:] if '"after"' not in line or '"warning"' in line]
+    kept = [lines[0], *(line for line in kept if '"win-' not in line)]
     events.write_text("".join(kept), encoding="utf-8")
     data = read_run(run)
     assert {stage.id: stage.status for stage in data.stages}["after"] == "pending"
@@ -184,3 +187,64 @@ def test_stages_have_the_options_of_the_resolved_spec(write_run):
 @pytest.mark.parametrize("text", ["", "- 1\n", "stages: [1]\n", "stages: {a: 1}\n", "a: [\n"])
 def test_a_spec_without_stages_or_damaged_has_no_options(text):
     assert stage_options(text) == {}
+
+
+@pytest.mark.parametrize("content", [b"", bytes(900)])
+def test_events_that_are_lost_are_an_error_and_not_a_run_that_begins(write_run, content):
+    run = write_run()
+    events = run / "events.jsonl"
+    events.write_bytes(content)
+    with pytest.raises(DataError, match="does not contain the start of the run") as error:
+        read_run(run)
+    assert error.value.location == str(events)
+    assert "run the same command again" in error.value.message
+    events.unlink()
+    with pytest.raises(DataError, match="does not contain the start of the run"):
+        read_run(run)
+
+
+def record_files(folder, record, *names):
+    """Writes check values of files into a record of their folder."""
+    tree = json.loads((folder / record).read_text())
+    tree.pop("crc", None)
+    tree["files"] = {name: check_value(folder / name) for name in names}
+    (folder / record).write_text(json.dumps(tree))
+
+
+def test_a_letter_of_the_samples_that_changed_is_an_error(write_run):
+    run = write_run()
+    (stage,) = [
+        s for s in json.loads((run / "run.json").read_text())["stages"] if s["id"] == "after"
+    ]
+    folder = run.parent.parent / stage["folder"]
+    record_files(folder, "done.json", "samples.jsonl")
+    read_run(run)
+    samples = folder / "samples.jsonl"
+    line = json.loads(samples.read_text().splitlines()[0])
+    changed = line["completion"][::-1].upper()
+    samples.write_text(samples.read_text().replace(line["completion"], changed))
+    with pytest.raises(DataError, match="holds other bytes than were written") as error:
+        read_run(run)
+    assert error.value.location == str(samples)
+    assert "halo run computes the stage again" in error.value.message
+
+
+@pytest.mark.parametrize("name", ["spec.yaml", "spec.resolved.yaml"])
+def test_a_spec_that_changed_or_is_gone_is_an_error(write_run, name):
+    run = write_run()
+    (run / "spec.yaml").write_text("name: toy\n")
+    record_files(run, "run.json", "spec.yaml", "spec.resolved.yaml")
+    read_run(run)
+    (run / name).write_bytes(b"name: \xe2oy")
+    with pytest.raises(DataError, match="holds other bytes than were written") as error:
+        read_run(run)
+    assert error.value.location == str(run / name)
+    (run / name).unlink()
+    with pytest.raises(DataError, match="is gone; expected the file as halo wrote it"):
+        read_run(run)
+
+
+def test_a_record_that_is_gone_is_a_warning_on_the_page(write_run):
+    run = write_run()
+    (run / "run.json").unlink()
+    assert [text for _, text in read_run(run).warnings if text.startswith("run.json is gone")]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from halo_core.feedback import Prompt
 from halo_core.redact import redact
+from halo_core.workspace.check_values import check_product
 from halo_core.workspace.formats import LineFile
 from halo_core.workspace.records import (
     FEEDBACK,
@@ -102,12 +103,14 @@ def finished_lines(file: LineFile[LineT], folder: Path, count: int | None) -> li
         count: Number of lines that the stage wrote; None if it is not known.
 
     Raises:
-        DataError: When a line is damaged, or the file has more or fewer lines.
+        DataError: When a line is damaged, or the file is not as the stage wrote it.
     """
     path = folder / file.name
     if stage_done(folder) is None:
         return list(file.read(path))
-    return file.read_finished(path, count)
+    lines = file.read_finished(path, count)
+    check_product(folder, file.name)
+    return lines
 
 
 def prompt_text(prompt: Prompt) -> str:

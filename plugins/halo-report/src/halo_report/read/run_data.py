@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from halo_core.errors import UserError
+from halo_core.errors import DataError, UserError
 from halo_core.events import Event, read_events
 from halo_core.spec.document import parse_value
+from halo_core.workspace.check_values import check_file, check_product
 from halo_core.workspace.formats import LineFile
 from halo_core.workspace.records import (
+    DONE,
     EVENTS,
     RESOLVED_SPEC,
     RUN,
@@ -22,6 +24,7 @@ from halo_core.workspace.records import (
     SPEC,
     VERDICTS,
     ComponentRecord,
+    FileCheck,
     RunRecord,
     SampleLine,
     VerdictLine,
@@ -108,6 +111,12 @@ class RunData:
     versions: Mapping[str, str]
 
 
+NO_RECORD = (
+    f"{RUN.name} is gone: the command, the components and the versions of this run are not known. "
+    "Run the same command again: halo run writes it again"
+)
+
+
 def read_run(folder: Path) -> RunData:
     """Returns the output of the run in `folder` so far.
 
@@ -119,9 +128,11 @@ def read_run(folder: Path) -> RunData:
     """
     record = RUN.read(folder) or RunRecord()
     events = [event for event, _ in read_events(folder / EVENTS.name)]
+    _check_start(folder, record, events)
     ended = _last_of(events, "run-started", "run-ended")
     outcome = ended.get("status")
-    resolved = _read_text(folder / RESOLVED_SPEC)
+    checks = record.get("files", {})
+    resolved = _read_text(folder / RESOLVED_SPEC, checks)
     stages = _read_stages(folder, record, events, outcome, stage_options(resolved))
     if outcome is None:  # Reports are written just before a run ends.
         outcome = "done" if stages and all(stage.ended for stage in stages) else "running"
@@ -137,12 +148,24 @@ def read_run(folder: Path) -> RunData:
         started=starts[-1] if starts else None,
         ended=max((event["time"] for event in events), default=None),
         stages=stages,
-        warnings=_read_warnings(events),
-        spec=_read_text(folder / SPEC),
+        warnings=_read_warnings(events) + ([] if record else [("", NO_RECORD)]),
+        spec=_read_text(folder / SPEC, checks),
         resolved=resolved,
         components=record.get("components", ()),
         versions=record.get("versions", {}),
     )
+
+
+def _check_start(folder: Path, record: RunRecord, events: Iterable[Event]) -> None:
+    stages = [folder.parent.parent / stage["folder"] for stage in record.get("stages", ())]
+    started = any(event["type"] == "run-started" for event in events)
+    if not started and any((stage / DONE.name).exists() for stage in stages):
+        raise DataError(
+            "does not contain the start of the run, although stages are done. If the run is just "
+            "starting, wait. If not, the file is damaged: run the same command again, and halo run "
+            "writes the events of finished stages again",
+            location=str(folder / EVENTS.name),
+        )
 
 
 def read_curves(events: Iterable[Event]) -> dict[str, dict[int, float]]:
@@ -251,13 +274,15 @@ def _read_lines(
         product: Type of the event that has the number of lines written.
 
     Raises:
-        DataError: When a line is damaged, or a finished stage's file has more or fewer lines.
+        DataError: When a line is damaged, or a finished stage's file is not as it was written.
     """
     if not _last_of(events, "stage-started", "stage-ended") or stage_done(folder) is None:
         return list(file.read(folder / file.name))
     told = _last_of(events, "stage-started", product)
     count = told.get("count") if told.get("path") == file.name else None
-    return file.read_finished(folder / file.name, count if isinstance(count, int) else None)
+    lines = file.read_finished(folder / file.name, count if isinstance(count, int) else None)
+    check_product(folder, file.name)
+    return lines
 
 
 def _read_warnings(events: Iterable[Event]) -> list[tuple[str, str]]:
@@ -281,5 +306,6 @@ def _last_of(events: Iterable[Event], begins: str, ends: str) -> Event:
     return last
 
 
-def _read_text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.exists() else ""
+def _read_text(path: Path, checks: Mapping[str, FileCheck]) -> str:
+    check_file(path, checks, "Run the same command again: halo run writes it again")
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""

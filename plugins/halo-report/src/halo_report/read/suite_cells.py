@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from halo_core.errors import UserError
+from halo_core.errors import DataError, UserError
 from halo_core.workspace.layout import Target
 from halo_core.workspace.records import EVENTS, SUITE, SuiteCell
 from halo_report.read.cell_matrix import JudgedCell, lengths_of
@@ -70,6 +70,13 @@ def _suite_cell(
         why = why or f"no run in {folder}"
         return JudgedCell("", "", folder.name, status=lacking, why=why), None
     data = read_run(folder)
+    if status in DONE and data.status == "running":
+        raise DataError(
+            f"does not contain the end of the run, but {SUITE.name} says that the cell "
+            f"{entry['id']!r} is done. Run the same command again: halo run writes the events "
+            "again",
+            location=str(folder / EVENTS.name),
+        )
     return run_cell(data, judge_stage, status, why), data
 
 
