@@ -156,7 +156,7 @@ def _output(row: FileRow, place: str) -> ModelOutput | None:
         sampled = {name: row[name] for name in _SAMPLED if row.get(name) is not None}
         sampled |= beside_of(row, ("completion_fields", "target_fields"), place)
         if text is None and sampled.get("completion_fields"):
-            text = ""  # The message has only calls of tools.
+            text = ""  # The message has only tool calls.
         if not isinstance(text, str):
             return None
         target = target if isinstance(target, str) else None

@@ -50,7 +50,7 @@ def _turn(message: Message) -> str:
 
 
 def answer_text(content: str, fields: Mapping[str, Any] | None = None) -> str:
-    """Returns an answer as text: thoughts, content and calls of tools, each with its name.
+    """Returns an answer as text: thoughts, content and tool calls, each with its name.
 
     >>> answer_text("Moo.")
     'Moo.'

@@ -2,8 +2,8 @@
 
 A model that was trained with halo reads the same as in training: the prompt up to the start of the
 answer, the completion, and the end token. Any other model with a chat template reads the whole
-conversation in this template. A model without one reads a pair of texts. Tools, thoughts and calls
-of tools are written by the template, or with their names in the texts.
+conversation in this template. A model without one reads a pair of texts. The template
+writes tools, thoughts and tool calls. Without a template, the texts have them with their names.
 """
 
 from __future__ import annotations
