@@ -95,11 +95,18 @@ def _model(registry: Registry) -> dict[str, Any]:
 
 def _matrix() -> dict[str, Any]:
     settings = {"type": ["object", "null"]}
-    name = {"type": ["string", "number"]}
+    name = {"type": ["string", "number", "boolean", "null"]}
     names = {"anyOf": [name, {"type": "array", "items": name}]}
     rule = {"type": "object", "minProperties": 1}
+    values = {
+        "type": "array",
+        "minItems": 1,
+        "uniqueItems": True,
+        "items": {"type": ["string", "number", "boolean", "null"]},
+    }
     return {
-        "description": "Axes of a suite, with named cells: paths of the spec and their values.",
+        "description": "Axes of a suite: named cells with paths of the spec and their values, or "
+        "a path with a list of values.",
         "type": "object",
         "properties": {
             "exclude": {"type": "array", "items": {**rule, "additionalProperties": names}},
@@ -111,7 +118,9 @@ def _matrix() -> dict[str, Any]:
         "additionalProperties": {
             "type": "object",
             "minProperties": 1,
-            "additionalProperties": settings,
+            "if": {"additionalProperties": {"not": {"type": "array"}}},
+            "then": {"additionalProperties": settings},
+            "else": {"maxProperties": 1, "additionalProperties": values},
         },
     }
 

@@ -7,12 +7,12 @@
       include: [{size: large, method: kto, set: {stages.align.learning_rate: 1.0e-5}}]
 
 A cell of an axis maps paths of the spec, written as for ``--set``, to values. One cell of each axis
-makes a cell of the suite. If two of them set the same path, the later axis wins.
+makes a cell of the suite. If two of them set the same path, the later axis wins. An axis that lists
+values of one path has a cell for each value; see `matrix_values`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -20,13 +20,13 @@ from math import prod
 from typing import Any
 
 from halo_core.spec.document import Document, Keys
+from halo_core.spec.matrix_values import CELL_NAME, cells_of_values, lists_values, value_name
 from halo_core.spec.mistakes import Mistakes
 
 KEY = "matrix"
 RESERVED_KEYS = ("exclude", "include", "set")
 MOST_CELLS = 1000
 MOST_COMBINATIONS = 1_000_000
-_CELL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Setting:
     Attributes:
         path: The dotted path, as in ``--set``.
         value: A plain value. None removes a stage.
-        keys: The place of the value in the document.
+        keys: The place of the value in the document. If an axis lists values of a path, that is the
+            place of the path, so that a mistake in the path is reported once for all values.
         origin: The part of the matrix that sets it, for messages, as in ``method: kto``.
     """
 
@@ -158,16 +159,34 @@ class _Reader:
         self._check_name("axis", axis, keys)
         if not isinstance(cells, dict) or not cells:
             what = f"got {cells!r}; " if cells not in (None, {}, []) else "no cells; "
-            self.mistakes.add(keys, f"{what}expected named cells, as in small: {{seed: 1}}")
+            self.mistakes.add(
+                keys,
+                f"{what}expected named cells, as in small: {{seed: 1}}, or a path and its values, "
+                "as in seed: [1, 2]",
+            )
             return {}
+        if lists_values(cells):
+            return self._values(axis, cells, keys)
         return {
             name: self._settings(value, (*keys, name), f"{axis}: {name}")
             for name, value in cells.items()
             if self._check_name("cell", name, (*keys, name))
         }
 
+    def _values(
+        self, axis: str, cells: Mapping[str, Any], keys: Keys
+    ) -> dict[str, tuple[Setting, ...]]:
+        found = cells_of_values(cells, keys, self.mistakes)
+        if found is None:
+            return {}
+        path, named = found
+        return {
+            name: (Setting(path, value, (*keys, path), f"{axis}: {name}"),)
+            for name, value in named.items()
+        }
+
     def _check_name(self, what: str, name: str, keys: Keys) -> bool:
-        if not _CELL_NAME.fullmatch(name):
+        if not CELL_NAME.fullmatch(name):
             self.mistakes.add(
                 keys, f"the {what} {name!r} is not made of letters, digits, '-', '_', '+' and '.'"
             )
@@ -206,7 +225,7 @@ class _Reader:
         for axis, names in rule.items():
             names = names if isinstance(names, list) else [names]
             self._check_cells(axis, names, (*keys, axis))
-            wanted[axis] = tuple(map(str, names))
+            wanted[axis] = tuple(self._cell_name(axis, name) for name in names)
         return wanted
 
     def _include(
@@ -218,7 +237,7 @@ class _Reader:
         for axis in self.axes:
             if axis not in named:
                 self.mistakes.add(keys, f"no cell of the axis {axis!r}; expected one of each axis")
-        names = tuple(str(named.get(axis)) for axis in self.axes)
+        names = tuple(self._cell_name(axis, named.get(axis)) for axis in self.axes)
         settings = self._settings(rule.get("set"), (*keys, "set"), f"include: {'/'.join(names)}")
         return names, settings
 
@@ -226,6 +245,13 @@ class _Reader:
         if axis not in self.axes:
             self.mistakes.unknown(keys, "axis", axis, self.axes)
             return
-        for name in names:
-            if str(name) not in self.axes[axis]:
-                self.mistakes.unknown(keys, "cell", str(name), self.axes[axis])
+        # An axis without cells has a mistake that is already reported.
+        for name in names if self.axes[axis] else ():
+            cell = self._cell_name(axis, name)
+            if cell not in self.axes[axis]:
+                self.mistakes.unknown(keys, "cell", cell, self.axes[axis])
+
+    def _cell_name(self, axis: str, written: Any) -> str:
+        """Returns the name of the cell that a rule means: ``1e-06`` may mean ``1e-6``."""
+        text, of_value = str(written), value_name(written)
+        return text if text in self.axes.get(axis, {}) or of_value is None else of_value

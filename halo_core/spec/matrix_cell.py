@@ -77,7 +77,9 @@ def _check_named(made: Document, head: str, name: str) -> None:
     there: Any = made.tree.get(head)
     known = [*there, "holdout"] if head == "data" and isinstance(there, dict) else there
     if isinstance(known, dict | list) and name not in known:
-        names = [key for key in known if key != "holdout" or key in there]
+        # Removed stages are named too, so that the message is the same in all cells.
+        removed = made.removed if head == "stages" else ()
+        names = [*(key for key in known if key != "holdout" or key in there), *removed]
         raise UserError(unknown_name(_NAMED[head], name, names))
 
 

@@ -39,6 +39,11 @@ def test_a_matrix_fits_the_schema_and_a_wrong_one_does_not(
     assert validator.is_valid({**tree, "matrix": {**tree["matrix"], **rules}})
     assert not validator.is_valid({**tree, "matrix": {"size": ["small"]}})
     assert not validator.is_valid({**tree, "matrix": {"size": {}}})
+    assert validator.is_valid({**tree, "matrix": {"seed": {"seed": [1, 2]}}})
+    assert not validator.is_valid({**tree, "matrix": {"seed": {"seed": []}}})
+    assert not validator.is_valid({**tree, "matrix": {"seed": {"seed": [[1]]}}})
+    assert not validator.is_valid({**tree, "matrix": {"seed": {"seed": [1], "x": [2]}}})
+    assert not validator.is_valid({**tree, "matrix": {"seed": {"seed": [1], "x": None}}})
     assert not validator.is_valid({**tree, "matrix": {**tree["matrix"], "exclude": [{}]}})
 
 

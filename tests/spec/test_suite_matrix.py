@@ -141,6 +141,7 @@ def test_excluding_leaves_exactly_what_does_not_match(sizes: list[int], data: An
         ("  exclude: []\n", "s.yaml:9:1: matrix: no axes; expected at least one"),
         ("  a: {}\n", "s.yaml:10:3: matrix.a: no cells; expected named cells"),
         ("  a: 7\n", "s.yaml:10:3: matrix.a: got 7; expected named cells"),
+        ("  a: 7\n", "as in small: {seed: 1}, or a path and its values, as in seed: [1, 2]"),
         ("  a: {x: 7}\n", "s.yaml:10:7: matrix.a.x: got 7; expected paths and values"),
         ("  a: {x/y: }\n", "the cell 'x/y' is not made of letters"),
         ("  set: {x: }\n  a: {x: }\n", "no axis can be called 'set'"),
@@ -160,6 +161,96 @@ def test_excluding_leaves_exactly_what_does_not_match(sizes: list[int], data: An
     ],
 )
 def test_each_mistake_in_a_matrix_has_one_clear_message(matrix: str, message: str) -> None:
+    (found,) = mistakes(matrix)
+    assert message in found
+
+
+BETA = "stages.align.loss.beta"
+
+
+def test_an_axis_may_list_values_of_a_path_whose_cells_are_named_by_them() -> None:
+    found = trees(f"  beta: {{{BETA}: [0.05, 0.1, 5]}}\n  a: {{x: {{seed: 1}}}}\n")
+    betas = {id_: tree["stages"]["align"]["loss"]["beta"] for id_, tree in found.items()}
+    assert betas == {"0.05/x": 0.05, "0.1/x": 0.1, "5/x": 5}
+    assert {tree["seed"] for tree in found.values()} == {1}
+
+
+def test_cells_of_values_are_the_same_specs_as_named_cells() -> None:
+    named = f"  beta: {{0.1: {{{BETA}: 0.1}}, 0.5: {{{BETA}: 0.5}}}}\n"
+    assert trees(f"  beta: {{{BETA}: [0.1, 0.5]}}\n") == trees(named)
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ("[1.0e-6, 5e-7, 1.0e+20]", ["1e-6", "5e-7", "1e+20"]),
+        ("[true, false, null]", ["true", "false", "null"]),
+        ("[dpo, 'acme/kto', 'file:./mine.py:Loss']", ["dpo", "acme-kto", "file-.-mine.py-Loss"]),
+        ("[2, '10%']", ["2", "10-"]),
+    ],
+)
+def test_names_of_values_are_short_and_have_only_the_characters_of_names(
+    values: str, names: list[str]
+) -> None:
+    assert matrix_of(f"  a: {{stages.sft.x: {values}}}\n").axes == {"a": names}
+
+
+def test_rules_name_cells_of_values_by_the_value() -> None:
+    axis = "  a: {seed: [1, 1.0e-6, true, x]}\n"
+    rest = matrix_of(axis + "  exclude: [{a: [1, 0.000001]}, {a: true}]\n")
+    assert [cell.id for cell in rest.cells] == ["x"]
+    again = matrix_of(axis + "  exclude: [{a: [1, true, x]}]\n  include: [{a: x}]\n")
+    assert [cell.id for cell in again.cells] == ["1e-6", "x"]
+
+
+def test_rules_still_find_a_named_cell_as_it_was_written() -> None:
+    rest = matrix_of("  a: {1e-06: , true: , x: }\n  exclude: [{a: 1e-06}, {a: true}]\n").cells
+    assert [cell.id for cell in rest] == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        (
+            "  a: {seed: []}\n",
+            "s.yaml:10:7: matrix.a.seed: got an empty list; expected at least one value, as in "
+            "[0.05, 0.1]",
+        ),
+        (
+            "  a: {seed: [0.1, 2, 0.10]}\n",
+            "s.yaml:10:22: matrix.a.seed.2: 0.1 and 0.1 are both named '0.1'; remove one, or name "
+            "the cells, as in first: {seed: VALUE}",
+        ),
+        ("  a: {x.y: [a/b, a:b]}\n", "'a/b' and 'a:b' are both named 'a-b'; remove one"),
+        ("  a: {x.y: [true, 'true']}\n", "true and 'true' are both named 'true'; remove one"),
+        (
+            "  a: {betas: [[0.9, 0.95]]}\n",
+            "s.yaml:10:15: matrix.a.betas.0: got [0.9, 0.95]; a list does not give its cell a "
+            "name; name the cells, as in first: {betas: VALUE}",
+        ),
+        ("  a: {loss: [{use: kto}]}\n", "got {'use': 'kto'}; a mapping does not give its cell"),
+        (
+            "  a: {seed: [-1]}\n",
+            "got -1; the name of a cell begins with a letter or a digit; name the cells, as in "
+            "first: {seed: VALUE}",
+        ),
+        ("  a: {model.path: [./mine]}\n", "got './mine'; the name of a cell begins with a letter"),
+        ("  a: {model.path: ['']}\n", "got ''; the name of a cell begins with a letter"),
+        (
+            "  a: {seed: [1], x: {seed: 2}}\n",
+            "s.yaml:10:18: matrix.a.x: got {'seed': 2} beside a list of values; expected only "
+            "lists of values, or only named cells",
+        ),
+        ("  a: {seed: [1], x: }\n", "matrix.a.x: got None beside a list of values"),
+        (
+            "  a: {seed: [1], x.y: [2]}\n",
+            "s.yaml:10:3: matrix.a: lists values of 2 paths (seed, x.y); expected one. For all "
+            "combinations, write an axis for each path. To change them together, name the cells",
+        ),
+        ("  a: {seed: [[1]]}\n  exclude: [{a: 1}]\n", "a list does not give its cell a name"),
+    ],
+)
+def test_each_mistake_in_a_list_of_values_has_one_clear_message(matrix: str, message: str) -> None:
     (found,) = mistakes(matrix)
     assert message in found
 
@@ -242,6 +333,45 @@ def test_a_wrong_path_is_reported_where_it_stands(
     found = spec_mistakes(suite_file, "stages.base.rate", path)
     assert "suite.yaml:22:13: " in found
     assert message in found
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("stages.base.raet", "stages.base.raet: unknown option 'raet'. Did you mean 'rate'?"),
+        ("stagse.base.rate", "matrix.rate.stagse.base.rate: unknown key 'stagse'."),
+        ("stages.bass.rate", "matrix.rate.stages.bass.rate: unknown stage 'bass'."),
+        ("rate", "matrix.rate.rate: unknown key 'rate'. Known: data, model"),
+        ("stages.base.loss.beta.x", "'beta' is 0.1, which has nothing below it"),
+    ],
+)
+def test_a_wrong_path_of_listed_values_is_reported_once_with_its_place(
+    suite_file: Path, path: str, message: str
+) -> None:
+    suite_file.write_text(suite_file.read_text() + f"  rate: {{{path}: [0.1, 0.2]}}\n")
+    with pytest.raises(SpecErrors) as caught:
+        load_suite(suite_file)
+    (found,) = caught.value.errors
+    assert message in str(found)
+    assert "suite.yaml:27:10: " in str(found)
+    assert "(in " not in str(found)
+
+
+def test_a_wrong_value_among_listed_ones_names_its_cells(suite_file: Path) -> None:
+    suite_file.write_text(suite_file.read_text() + "  rate: {stages.base.rate: [0.1, fast]}\n")
+    with pytest.raises(SpecErrors) as caught:
+        load_suite(suite_file)
+    (found,) = caught.value.errors
+    assert "suite.yaml:27:10: stages.base.rate: got 'fast'; " in str(found)
+    assert "(in 6 of 12 cells: small/none/fast, " in str(found)
+
+
+def test_listed_values_can_come_from_the_command_line(suite_file: Path) -> None:
+    overrides = {"matrix.size": "{stages.base.rate: [1.0, 2.0]}"}
+    suite = load_suite(suite_file, overrides, only=["2.0/none"])
+    assert [spec.cell.axes for spec in suite.specs if spec.cell] == [
+        {"size": "2.0", "method": "none"}
+    ]
 
 
 def test_what_is_written_for_null_by_mistake_does_not_remove_a_stage(suite_file: Path) -> None:
