@@ -143,7 +143,8 @@ def wait(process: BaseProcess, folder: Path, timeout_s: float = 120.0) -> Ended:
         for child in [*children(process), psutil.Process(process.pid)]:
             child.kill()
         process.join()
-    said = (folder / "said.txt").read_text(encoding="utf-8", errors="replace")
+    path = folder / "said.txt"  # A process that was killed at once has not made it.
+    said = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     return Ended(None if late else process.exitcode, said, seconds)
 
 

@@ -246,7 +246,7 @@ def _judge(tally: Tally, one: Trial, reference: Mapping[str, str], where: str) -
         print(f"WRONG {where}: {wrong}", flush=True)
     tally.asked_again += len(one.server.requests) - len(one.server.paid)
     tally.litter += one.litter()
-    print(f"{tally.kind}: {tally.trials} runs, {tally.kills} kills", file=sys.stderr, flush=True)
+    print(table([tally]).splitlines()[-1], file=sys.stderr, flush=True)
 
 
 def _kill(victim: psutil.Process) -> None:
