@@ -139,7 +139,7 @@ def submit_suite(
     check_suite(plan)
     for line in plan_lines(plan):
         output.say(line)
-    jobs = submit(plan, cluster, parsed)
+    jobs = submit(plan, cluster, parsed, output.warn)
     output.emit({"suite": plan.suite.name, "folder": str(plan.folder), "jobs": jobs})
     output.say()
     output.say(table(["cell", "job"], list(jobs.items())) if jobs else "Every cell is done.")

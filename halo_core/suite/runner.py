@@ -80,7 +80,7 @@ class SuiteRunner:
             Interrupted: When asked to stop. The state is kept.
         """
         forget_all(self.plan.plans.values(), again)
-        self.folder.prepare()
+        self.folder.prepare(lambda message: self._say(f"warning: {message}"))
         self._tracking.tell()
         try:
             if jobs == 1:

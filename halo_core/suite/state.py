@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from halo_core.errors import BusyError, HaloError, Interrupted
+from halo_core.errors import BusyError, DataError, HaloError, Interrupted, VersionError
 from halo_core.run.error_record import error_of, error_record, exit_code_of
 from halo_core.run.status import RunStatus
 from halo_core.spec.matrix import Cell
@@ -47,12 +47,16 @@ class SuiteFolder:
         assert record is not None
         return record
 
-    def prepare(self) -> None:
-        """Writes both files, and keeps the state of cells from earlier calls."""
+    def prepare(self, warn: Callable[[str], None]) -> None:
+        """Writes both files, and keeps the state of cells from earlier calls.
+
+        Args:
+            warn: Shows a warning if the earlier state is damaged.
+        """
         suite = self._plan.suite
         write_text(self.path / SUITE_SPEC, suite.path.read_text(encoding="utf-8"))
         with held(self._file):
-            record = SUITE.read(self.path)
+            record = self._earlier(warn)
             known = {cell["id"]: cell for cell in record["cells"]} if record else {}
             cells = [known.get(cell.id) or _new(cell) for cell in suite.matrix.cells]
             axes = {axis: list(names) for axis, names in suite.matrix.axes.items()}
@@ -61,6 +65,16 @@ class SuiteFolder:
                 self.path,
                 SuiteRecord(name=suite.name, axes=axes, trackers=descriptions, cells=cells),
             )
+
+    def _earlier(self, warn: Callable[[str], None]) -> SuiteRecord | None:
+        try:
+            return SUITE.read(self.path)
+        except VersionError:
+            raise
+        except DataError as error:
+            what = error.message.partition(";")[0]
+            warn(f"{error.location}: {what}; the state of all cells is written again")
+            return None
 
     def begin(self, id_: str) -> None:
         """Records that a cell has started: it is pending and has a run."""

@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -71,7 +71,9 @@ class CellJob:
         return DelayedSubmission(CellJob(self.command, self.cwd))
 
 
-def submit(plan: SuitePlan, cluster: Cluster, options: Mapping[str, Any]) -> dict[str, str]:
+def submit(
+    plan: SuitePlan, cluster: Cluster, options: Mapping[str, Any], warn: Callable[[str], None]
+) -> dict[str, str]:
     """Submits the cells that are not done, and returns the job id of each cell.
 
     The ids are kept in the suite's `jobs.json`, and the jobs' output in its `jobs/`.
@@ -80,6 +82,7 @@ def submit(plan: SuitePlan, cluster: Cluster, options: Mapping[str, Any]) -> dic
         plan: The suite's plan.
         cluster: ``slurm``, or ``local`` for processes on this machine.
         options: Options of each job: those of `COMMON`, and for Slurm also those of `sbatch`.
+        warn: Shows a warning.
 
     Raises:
         UserError: When submitit or Slurm is missing, or an option is unknown.
@@ -87,7 +90,7 @@ def submit(plan: SuitePlan, cluster: Cluster, options: Mapping[str, Any]) -> dic
     executor = _executor(plan.folder / "jobs", cluster)
     common, others = _parameters(cluster, options)
     folder = SuiteFolder(plan)
-    folder.prepare()
+    folder.prepare(warn)
     done = {c["id"] for c in folder.read()["cells"] if c["status"] in ("computed", "cached")}
     needs = plan.needs()
     jobs: dict[str, str] = {}

@@ -77,10 +77,10 @@ def test_what_trackers_of_a_suite_said_is_kept_until_they_say_it_again(
     change(suite_file, "reports: []\n", f'reports: []\ntracking: [{{use: "{name}"}}]\n')
     plan = make_suite_plan(load_suite(suite_file, {}, only=()), open_workspace(str(workspace)))
     folder = SuiteFolder(plan)
-    folder.prepare()
+    folder.prepare(pytest.fail)
     assert suite_json(workspace)["trackers"] == {}
     folder.describe({name: {"label": "Board"}, "gone": {"label": "Gone"}})
-    folder.prepare()
+    folder.prepare(pytest.fail)
     assert suite_json(workspace)["trackers"] == {name: {"label": "Board"}}
 
 
@@ -417,3 +417,20 @@ def test_plan_of_a_suite_counts_the_disk_of_a_shared_stage_once(
     halo("run", str(suite_file), "--cell", "small/none")
     now = halo("plan", str(suite_file), "--json").json["disk"]
     assert now == {"needed": (14 * 4 + 10) * size, "fits": True}
+
+
+@pytest.mark.parametrize("content", ["", "{}", "\0\0\0"])
+def test_a_damaged_record_of_a_suite_is_written_again_with_a_warning(
+    halo: Halo, suite_file: Path, workspace: Path, content: str
+) -> None:
+    two = ("--cell", "small/none", "--cell", "small/weak")
+    halo("run", str(suite_file), *two)
+    (file,) = (workspace / "suites").glob("*/suite.json")
+    before = [cell["status"] for cell in suite_json(workspace)["cells"]]
+    file.write_text(content)
+    again = halo("run", str(suite_file), *two)
+    assert again.code == 0
+    assert f"warning: {file}" in again.err
+    assert "the state of all cells is written again" in again.err
+    after = [cell["status"] for cell in suite_json(workspace)["cells"]]
+    assert after == [{"computed": "cached"}.get(status, status) for status in before]
