@@ -269,7 +269,7 @@ def shortened(text: str) -> str:
 def whole_folder(folder: Path) -> Iterator[Path]:
     """Yields an empty folder that replaces `folder` when the block ends without an error.
 
-    The remains of an earlier, killed writer of the same folder are removed. So two processes must
+    Its files get the permissions that new files have. The remains of an earlier, killed writer of the same folder are removed. So two processes must
     not write one folder at the same time.
 
     Raises:
@@ -284,6 +284,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     try:
         with told_when_full(folder.parent):
             yield partial
+            _give_permissions(partial)
             make_durable(partial)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -299,3 +300,14 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     else:
         partial.rename(folder)
         make_durable(folder.parent, within=False)
+
+
+def _give_permissions(folder: Path) -> None:
+    """Gives the files in a new folder the permissions of new files.
+
+    The writer of safetensors makes files that only their owner can read, whatever the umask is.
+    """
+    new = folder.stat().st_mode & 0o666
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(new)

@@ -102,3 +102,19 @@ def test_what_a_link_leads_to_and_what_is_no_file_is_left_alone(
     make_durable(tmp_path)
     make_durable(tmp_path / "gone")
     assert done == [("sync", tmp_path.name)]
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
+def test_files_of_a_folder_get_the_permissions_of_new_files(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        (tmp_path / "new").touch()
+        with whole_folder(tmp_path / "folder") as partial:
+            (partial / "inner").mkdir()
+            for name in ("weights", "inner/weights"):
+                (partial / name).touch(mode=0o600)
+    finally:
+        os.umask(before)
+    expected = (tmp_path / "new").stat().st_mode
+    for name in ("weights", "inner/weights"):
+        assert (tmp_path / "folder" / name).stat().st_mode == expected

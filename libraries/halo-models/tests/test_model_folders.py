@@ -52,6 +52,12 @@ def test_saved_folder_loads_with_transformers_alone(
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
+def test_all_files_of_a_saved_folder_have_the_same_permissions(tiny_model: ModelInput) -> None:
+    modes = {path.name: path.stat().st_mode for path in Path(tiny_model.path).iterdir()}
+    assert modes["model.safetensors"] == modes["config.json"]
+    assert len(set(modes.values())) == 1
+
+
 def test_dtype_and_mode_are_as_asked_for(tiny_model: ModelInput) -> None:
     network = load_model(tiny_model, dtype=torch.bfloat16, device="cpu")
     assert {weight.dtype for weight in network.parameters()} == {torch.bfloat16}

@@ -284,3 +284,9 @@ def test_a_writer_that_is_killed_leaves_whole_segments_only(tmp_path: Path) -> N
     store = open_store(tmp_path)
     assert store.has(bytes(32))
     assert not store.has(bytes([1]) * 32)
+
+
+def test_a_segment_has_the_permissions_of_a_new_file(tmp_path: Path) -> None:
+    (tmp_path / "new").touch()
+    path = write_segment(tmp_path / "store", "k", VALUES)
+    assert path.stat().st_mode == (tmp_path / "new").stat().st_mode

@@ -125,7 +125,11 @@ def write_segment(folder: Path, store_key: str, values: Mapping[bytes, Logps]) -
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with told_when_full(folder):
+            beside.touch()
+            permissions = beside.stat().st_mode
             save_file(arrays, beside, metadata)
+            # The writer of safetensors makes files that only their owner can read.
+            beside.chmod(permissions)
             put_in_place(beside, path)
     except SafetensorError as error:
         raise OSError(str(error)) from error
