@@ -269,8 +269,8 @@ def shortened(text: str) -> str:
 def whole_folder(folder: Path) -> Iterator[Path]:
     """Yields an empty folder that replaces `folder` when the block ends without an error.
 
-    Its files get the permissions that new files have. The remains of an earlier, killed writer of the same folder are removed. So two processes must
-    not write one folder at the same time.
+    Its files get the permissions that new files have. The remains of an earlier, killed writer of
+    the same folder are removed. So two processes must not write one folder at the same time.
 
     Raises:
         DiskError: When the disk is full. Existing lines are kept.
