@@ -73,6 +73,7 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
     "tracker": {"mlflow": "halo-mlflow"},
     "report": {"html": "halo-report"},
     "command": {
+        "chat": "halo-trainer",
         "compare": "halo-report",
         "data": "halo-core",
         "inspect": "halo-report",

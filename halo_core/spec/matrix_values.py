@@ -56,7 +56,7 @@ def cells_of_values(
     for name, value in cells.items():
         if not isinstance(value, list):
             message = (
-                f"got {value!r} beside a list of values; expected only lists of values, or only "
+                f"got {value!r} next to a list of values; expected only lists of values, or only "
                 f"named cells, {_EXAMPLE}"
             )
             mistakes.add((*keys, name), message)

@@ -1,4 +1,4 @@
-"""Registers the stages that need torch, and a command, with no slow imports."""
+"""Registers the stages that need torch, and commands, with no slow imports."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ def halo_register(registry: Registrar) -> None:
     registry.stage("train", "halo_trainer.train.options:Train")
     registry.stage("sample", "halo_trainer.sample.options:Sample")
     registry.stage("scratch", "halo_trainer.scratch.options:Scratch", makes_base_model=True)
+    registry.command(
+        "chat",
+        "halo_trainer.chat.command:chat",
+        help="Talk with a model of a run, or compare two.",
+    )
     registry.command(
         "store",
         "halo_trainer.reference_store.command:store",

@@ -169,7 +169,7 @@ class Chat:
             line = SampleLine(
                 prompt_id=prompt.id,
                 prompt=list(prompt.prompt),
-                completion=self._content(prompt, answer.token_ids),
+                completion=self.content(prompt, answer.token_ids),
                 target=target,
                 tokens=len(answer.token_ids),
                 target_tokens=None if target is None else length,
@@ -185,7 +185,7 @@ class Chat:
             lines.append(line)
         return lines
 
-    def _content(self, prompt: SamplePrompt, ids: Sequence[int]) -> str:
+    def content(self, prompt: SamplePrompt, ids: Sequence[int]) -> str:
         """Returns a completion as the content of a message, without the template's additions."""
         # Control tokens stay visible: they show if a model continues as the user.
         text: str = self._tokenizer.decode(ids, skip_special_tokens=False)

@@ -1,0 +1,1 @@
+"""Conversations with models, their commands, and the feedback that they give."""
