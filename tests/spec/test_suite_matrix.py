@@ -238,10 +238,10 @@ def test_rules_still_find_a_named_cell_as_it_was_written() -> None:
         ("  a: {model.path: ['']}\n", "got ''; the name of a cell begins with a letter"),
         (
             "  a: {seed: [1], x: {seed: 2}}\n",
-            "s.yaml:10:18: matrix.a.x: got {'seed': 2} beside a list of values; expected only "
+            "s.yaml:10:18: matrix.a.x: got {'seed': 2} next to a list of values; expected only "
             "lists of values, or only named cells",
         ),
-        ("  a: {seed: [1], x: }\n", "matrix.a.x: got None beside a list of values"),
+        ("  a: {seed: [1], x: }\n", "matrix.a.x: got None next to a list of values"),
         (
             "  a: {seed: [1], x.y: [2]}\n",
             "s.yaml:10:3: matrix.a: lists values of 2 paths (seed, x.y); expected one. For all "
