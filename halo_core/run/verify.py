@@ -12,12 +12,24 @@ from typing import Any
 from halo_core.errors import DataError, PathError
 from halo_core.workspace.check_values import CHECKPOINT_PREFIX, CHECKPOINTS, damages
 from halo_core.workspace.databases import damage_of
-from halo_core.workspace.formats import ObjectFile
+from halo_core.workspace.formats import LineFile, ObjectFile
 from halo_core.workspace.layout import Workspace
-from halo_core.workspace.records import CHECKPOINT, DATA, DONE, EVENTS, RUN, STAGE, SUITE
+from halo_core.workspace.records import (
+    CHECKPOINT,
+    DATA,
+    DONE,
+    EVENTS,
+    PARTIAL_SAMPLES,
+    RUN,
+    SCORES,
+    STAGE,
+    SUITE,
+    VERDICTS,
+)
 
 AGAIN = "the next run that uses it computes the stage again"
 WRITTEN_AGAIN = "the next halo run of this run writes it again"
+LEFT_OUT = "a run that takes the stage from the store lacks them; --again computes the stage again"
 READ_AGAIN = "the next run that uses it reads the rows again"
 BEFORE = "the next run of its stage sets it aside and continues from the checkpoint before"
 REPLACED = "what opens it next says what can be saved of it; put a copy back if you have one"
@@ -88,7 +100,9 @@ def verify_all(workspace: Workspace) -> Verified:
 def _verify_run_files(folder: Path, verified: Verified) -> Any:
     """Reads a run's record and events, and compares its specs with their check values."""
     record = _read(lambda: RUN.read(folder), verified)
-    _read_lines(folder / EVENTS.name, verified)
+    stages = [folder.parent.parent / stage["folder"] for stage in (record or {}).get("stages", [])]
+    begun = any((stage / DONE.name).exists() for stage in stages)
+    _read_events(folder, WRITTEN_AGAIN, verified, begun=begun)
     if record is not None:
         _verify_files(folder, RUN.name, WRITTEN_AGAIN, verified)
     return record
@@ -98,10 +112,14 @@ def _verify_stages(stages: Iterable[Path], verified: Verified) -> None:
     rows: dict[Path, None] = {}
     for folder in stages:
         _read(lambda folder=folder: STAGE.read(folder), verified)
-        _read_lines(folder / EVENTS.name, verified)
+        finished = (folder / DONE.name).exists()
+        _read_events(folder, LEFT_OUT, verified, begun=finished)
         rows |= dict.fromkeys(_rows_of(folder))
-        if (folder / DONE.name).exists():
+        if finished:
             _verify_folder(folder, DONE, AGAIN, verified)
+        else:
+            for lines in (PARTIAL_SAMPLES, VERDICTS, SCORES):
+                _read_lines(lines, folder / lines.name, verified)
         for checkpoint in _folders(folder / CHECKPOINTS):
             if checkpoint.name.startswith(CHECKPOINT_PREFIX):
                 _verify_checkpoint(checkpoint, verified)
@@ -187,12 +205,25 @@ def _read(read: Any, verified: Verified) -> Any:
         return None
 
 
-def _read_lines(path: Path, verified: Verified) -> None:
-    def read() -> None:
-        for _ in EVENTS.read(path):
-            pass
+def _read_events(folder: Path, then: str, verified: Verified, *, begun: bool) -> None:
+    """Reads the events of a run or stage, and finds out whether all are lost.
 
-    _read(read, verified)
+    Args:
+        folder: The folder of the run or stage.
+        then: The consequence of lost events, for the message.
+        verified: The result so far.
+        begun: Whether the folder must contain events, because a stage is done.
+    """
+    path = folder / EVENTS.name
+    known = len(verified.damaged)
+    found = _read_lines(EVENTS, path, verified)
+    if begun and not found and len(verified.damaged) == known:
+        what = "contains no event" if path.exists() else "is gone"
+        verified.damaged.append(Damage(str(path), what, then))
+
+
+def _read_lines(file: LineFile[Any], path: Path, verified: Verified) -> Any:
+    return _read(lambda: list(file.read(path)), verified) if path.exists() else None
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -317,3 +317,38 @@ def test_a_stage_whose_record_is_damaged_is_computed_again(
     assert ("the stage is computed again" in said) == (damage is not gone)
     assert path.with_name("samples.jsonl").read_bytes() == samples
     assert call(["verify", "--all", "--workspace", str(made / "w")]) == 0
+
+
+@pytest.mark.parametrize("damage", [emptied, zeros, gone], ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("pattern", ["runs/*/events.jsonl", "stages/judge-*/events.jsonl"])
+def test_verify_finds_events_that_are_lost(
+    made: Path,
+    capsys: pytest.CaptureFixture[str],
+    pattern: str,
+    damage: Callable[[Path], None],
+) -> None:
+    (path,) = (made / "w").glob(pattern)
+    before = path.read_bytes()
+    damage(path)
+    try:
+        assert call(["verify", "--all", "--workspace", str(made / "w"), "--json"]) == 1
+        found = json.loads(capsys.readouterr().out)["damaged"]
+        assert [item["path"] for item in found] == [str(path)]
+    finally:
+        path.write_bytes(before)
+
+
+def test_verify_reads_what_an_unfinished_stage_has_kept(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (done,) = (made / "w" / "stages").glob("judge-*/done.json")
+    path = done.with_name("samples.partial.jsonl")
+    record = done.read_bytes()
+    done.unlink()
+    try:
+        path.write_text('{"v": 1, "a": 1, "crc": "00000000"}\n')
+        assert call(["verify", "--all", "--workspace", str(made / "w")]) == 1
+        assert f"{path}:1: got" in capsys.readouterr().out
+    finally:
+        path.unlink()
+        done.write_bytes(record)
