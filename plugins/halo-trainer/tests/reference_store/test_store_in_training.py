@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -143,6 +145,43 @@ def test_cold_warm_cut_and_shared_stores_give_the_same_bits(
     trainings.run("other", DPO(), batch_size=2, micro_batch_tokens=20, learning_rate=1e-3)
     trainings.run("another", loss, batch_size=3, steps=2, epochs=None)
     assert same(cold, trainings.run("shared", loss, reference_point=point))
+    assert trainings.warnings == []
+
+
+KILLED = """\
+import os, pathlib, runpy, signal, sys
+from halo_core.stage import ModelInput
+from halo_methods.components import DPO
+from halo_trainer.reference_store import segment, store
+import torch
+
+file, root, model = sys.argv[1:]
+torch.set_num_threads(1)
+store.BUFFER_BYTES = 1
+put_in_place, written = segment.put_in_place, []
+
+def killed(beside, path):
+    if len(written) == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    written.append(path)
+    put_in_place(beside, path)
+
+segment.put_in_place = killed
+trainings = runpy.run_path(file)["Trainings"](pathlib.Path(root), ModelInput(model, None, "m"))
+trainings.run("killed", DPO())
+"""
+
+
+def test_a_store_of_a_killed_training_gives_the_same_bits(trainings: Trainings) -> None:
+    cold = trainings.run("cold", DPO())
+    shutil.rmtree(trainings.root / "cache/reference")
+    arguments = [__file__, str(trainings.root), trainings.model.path]
+    done = subprocess.run([sys.executable, "-c", KILLED, *arguments], check=False, timeout=120)
+    assert done.returncode == -9
+    assert len(trainings.segments) == 5
+    assert same(cold, trainings.run("after", DPO()))
+    misses = sum(curve(trainings.root / "after", "reference/store_misses"))
+    assert misses == 2 * PROMPTS - 5
     assert trainings.warnings == []
 
 

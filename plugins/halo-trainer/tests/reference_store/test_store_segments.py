@@ -137,6 +137,31 @@ def test_a_segment_that_is_gone_is_only_missing(tmp_path: Path) -> None:
         Segment(path)
 
 
+def test_a_segment_that_may_not_be_read_is_kept_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path)
+
+    def forbidden(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(stores, "Segment", forbidden)
+    warnings: list[str] = []
+    store = open_store(tmp_path, warnings)
+    assert found(store, 1) is None
+    store._look()
+    assert len(warnings) == 1
+    assert "cannot be read: Permission denied" in warnings[0]
+    assert len(list(segment_paths(tmp_path))) == 1
+
+
+def test_segments_may_be_read_by_whom_the_umask_allows(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (path,) = segment_paths(tmp_path)
+    (tmp_path / "plain").touch()
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_values_of_another_key_are_not_found(tmp_path: Path) -> None:
     fill(tmp_path)
     assert found(open_store(tmp_path, name="other"), 1) is None
@@ -222,7 +247,7 @@ def test_new_values_are_written_after_some_time(
     assert len(list(segment_paths(tmp_path))) == 1
 
 
-@pytest.mark.parametrize("place", ["check_room", "save_file", "put_in_place"])
+@pytest.mark.parametrize("place", ["check_room", "save", "put_in_place"])
 def test_a_full_disk_ends_the_writing_with_one_warning(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from halo_core.errors import DataError
 from halo_core.workspace.disk import check_room, told_when_full
@@ -61,7 +61,8 @@ class Segment:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.stat()  # A segment that is gone is not a damaged one.
+        # A segment that is gone or belongs to another user is not a damaged one.
+        path.open("rb").close()
         try:
             file: Any = safe_open(path, framework="numpy")
             metadata: Mapping[str, str] = file.metadata() or {}
@@ -125,14 +126,8 @@ def write_segment(folder: Path, store_key: str, values: Mapping[bytes, Logps]) -
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with told_when_full(folder):
-            beside.touch()
-            permissions = beside.stat().st_mode
-            save_file(arrays, beside, metadata)
-            # The writer of safetensors makes files that only their owner can read.
-            beside.chmod(permissions)
+            beside.write_bytes(save(arrays, metadata))
             put_in_place(beside, path)
-    except SafetensorError as error:
-        raise OSError(str(error)) from error
     finally:
         beside.unlink(missing_ok=True)
     return path

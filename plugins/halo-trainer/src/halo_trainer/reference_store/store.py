@@ -180,8 +180,13 @@ class ReferenceStore:
                 segment = Segment(path)
             except DamagedError as error:
                 self._damaged(error, path)
-            except OSError:
+            except FileNotFoundError:
                 continue  # It was pruned a moment ago.
+            except OSError as error:
+                self._warn(
+                    f"{path}: a part of the reference store cannot be read: {error.strerror}. Its "
+                    "values are computed again"
+                )
             else:
                 if segment.store_key == self.key:
                     opened.append(segment)
