@@ -43,7 +43,7 @@ LAYERS, HIDDEN = 4, 256
 
 
 class Counts:
-    """What the reference did: its loads, the completions that it computed, and its CPU time."""
+    """The loads of the reference, the completions that it computed, and its CPU time."""
 
     def __init__(self) -> None:
         self.loads = self.computed = 0

@@ -155,13 +155,6 @@ def test_a_segment_that_may_not_be_read_is_kept_with_a_warning(
     assert len(list(segment_paths(tmp_path))) == 1
 
 
-def test_segments_may_be_read_by_whom_the_umask_allows(tmp_path: Path) -> None:
-    fill(tmp_path)
-    (path,) = segment_paths(tmp_path)
-    (tmp_path / "plain").touch()
-    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
-
-
 def test_values_of_another_key_are_not_found(tmp_path: Path) -> None:
     fill(tmp_path)
     assert found(open_store(tmp_path, name="other"), 1) is None
