@@ -111,7 +111,7 @@ def check_data(
         warn: Receives warnings for the user.
 
     Raises:
-        DataError: When test data are also training data.
+        DataError: When test data are also training data, and the spec has no ``overlap: warn``.
         PluginError: When a loss raises.
     """
     learned: dict[tuple[str, Feedback], DataSet] = {}
@@ -133,8 +133,10 @@ def check_data(
     # Each pair of sets is compared once, although this runs again when later rows arrive.
     late = [data for form, data in learned.items() if form not in compared]
     early = [data for form, data in learned.items() if form in compared]
-    check_overlap(late, list(tested.values()), warn)
-    check_overlap(early, [data for form, data in tested.items() if form not in compared], warn)
+    same = plan.spec.overlap
+    check_overlap(late, list(tested.values()), warn, same=same)
+    new_tests = [data for form, data in tested.items() if form not in compared]
+    check_overlap(early, new_tests, warn, same=same)
 
 
 def _sets(plan: Plan, rows: StageRows) -> Iterator[tuple[PlannedStage, DataSet, bool]]:

@@ -61,6 +61,8 @@ def resolved_tree(spec: Spec) -> dict[str, Any]:
         "seed": spec.seed,
         "model": _model(spec),
         "data": {name: set_tree(data) for name, data in spec.sets.items()},
+        # Left out if it is the default, so that finished cells of earlier suites are still found.
+        **({"overlap": spec.overlap} if spec.overlap != "error" else {}),
         "stages": {
             stage.id: {
                 **stage.resolved.tree(),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from halo_core.plugins.discovery import discover
 from halo_core.plugins.registrar import Registration
 from halo_core.plugins.registry import Registry, import_target
 from halo_core.spec.inserted import base_model_stages, default_reports
+from halo_core.spec.spec import Overlap
 
 KINDS = (
     "loss",
@@ -55,6 +56,12 @@ def spec_schema() -> dict[str, Any]:
                     "holdout": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
                 },
                 "additionalProperties": sets,
+            },
+            "overlap": {
+                "enum": list(get_args(Overlap)),
+                "type": "string",
+                "default": "error",
+                "description": "Test rows that are also training rows: an `error`, or `warn`.",
             },
             "stages": {
                 "type": "object",

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 
+from halo_core.errors import did_you_mean
 from halo_core.plugins.discovery import discover
 from halo_core.plugins.registry import Registry
 from halo_core.spec.base_model import BaseModel, read_base_model
@@ -21,8 +22,10 @@ from halo_core.spec.resolver import Resolver
 from halo_core.spec.stages import BASE_MODEL, StageSpec, resolve_stages
 from halo_core.stage import Stage
 
-TOP_LEVEL = ("name", "seed", "model", "data", "stages", "tracking", "reports", MATRIX)
+TOP_LEVEL = ("name", "seed", "model", "data", "overlap", "stages", "tracking", "reports", MATRIX)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+Overlap = Literal["error", "warn"]
+"""The reaction to test rows that are also training rows."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class Spec:
         reports: The reports.
         document: The document that was read, after ``--set``.
         cell: Its cell in a suite; None if it has no matrix.
+        overlap: The reaction to test rows that are also training rows. It changes no results, so it
+            is part of no identity.
     """
 
     name: str
@@ -65,6 +70,7 @@ class Spec:
     reports: Sequence[Resolved]
     document: Document = field(repr=False)
     cell: SuiteCell | None = None
+    overlap: Overlap = "error"
 
 
 def load_spec(
@@ -118,11 +124,14 @@ def check_spec(document: Document, registry: Registry, cell: SuiteCell | None = 
     seed = _seed(tree, mistakes)
     model = read_base_model(tree, registry, mistakes)
     sets = _sets(tree, resolver)
+    overlap = _overlap(tree, mistakes)
     stages = resolve_stages(resolver, _stages(tree, model, mistakes), sets, model.made_by or "")
     tracking = _components(resolver, tree, "tracking", "tracker")
     reports = _components(resolver, tree, "reports", "report", default=default_reports(registry))
     mistakes.raise_if_any()
-    return Spec(name, seed, model, cast(Any, sets), stages, tracking, reports, document, cell)
+    return Spec(
+        name, seed, model, cast(Any, sets), stages, tracking, reports, document, cell, overlap
+    )
 
 
 def _name(tree: Mapping[str, Any], mistakes: Mistakes) -> str:
@@ -140,6 +149,19 @@ def _seed(tree: Mapping[str, Any], mistakes: Mistakes) -> int:
         mistakes.add(("seed",), f"got {seed!r}; expected a whole number from 0 to 2147483647")
         return 0
     return seed
+
+
+def _overlap(tree: Mapping[str, Any], mistakes: Mistakes) -> Overlap:
+    overlap, known = tree.get("overlap", "error"), get_args(Overlap)
+    if overlap not in known:
+        guess = did_you_mean(overlap, known) if isinstance(overlap, str) else ""
+        mistakes.add(
+            ("overlap",),
+            f"got {overlap!r}; expected error, or warn if test rows are training rows on purpose."
+            f"{guess}".removesuffix("."),
+        )
+        return "error"
+    return cast(Overlap, overlap)
 
 
 def _sets(tree: Mapping[str, Any], resolver: Resolver) -> dict[str, SetSpec | None]:

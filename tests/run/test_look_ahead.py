@@ -177,7 +177,12 @@ def test_a_set_that_is_tested_on_and_trained_on_is_told_by_the_plan_at_its_place
     failed = halo("plan", str(spec_file), "--json")
     assert failed.code == 2
     assert failed.json["errors"][0]["location"] == "spec.yaml:6:3: data set 'test'"
-    assert "4 of its 4 rows are also in 'train'" in failed.json["errors"][0]["message"]
+    message = failed.json["errors"][0]["message"]
+    assert "4 of its 4 rows are also in 'train'" in message
+    assert message.endswith("If it is on purpose, write overlap: warn")
+    allowed = halo("plan", str(spec_file), "--set", "overlap=warn")
+    assert allowed.code == 0, allowed.err
+    assert "4 of 4 rows of 'test' are also in 'train'" in allowed.err
 
 
 def test_a_suite_tells_the_mistakes_of_all_cells_before_the_first_one(

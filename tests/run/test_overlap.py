@@ -30,6 +30,29 @@ def test_a_pair_and_its_half_overlap(tmp_path: Path) -> None:
         check_overlap([train], [test], warn=pytest.fail)
 
 
+def test_overlap_warn_counts_the_same_rows_and_goes_on(tmp_path: Path) -> None:
+    train = data(
+        tmp_path,
+        "train",
+        "demonstration",
+        {"question": "q", "completion": "a"},
+        {"question": "r", "completion": "a"},
+    )
+    pairs = [{"question": "q", "chosen": "a", "rejected": "b"}]
+    pairs += [{"question": "r", "chosen": "c", "rejected": "b"}]
+    pairs += [{"question": "new", "chosen": "a", "rejected": "b"}]
+    test = data(tmp_path, "test", "paired", *pairs)
+    goods = [{"question": "q", "completion": "a"}, {"question": "new", "completion": "a"}]
+    good = data(tmp_path, "test", "demonstration", *goods)
+    told: list[str] = []
+    check_overlap([train], [good, test], warn=told.append, same="warn")
+    assert told == [
+        "1 of 2 rows of 'test' are also in 'train'; the first is test-0. Their results do not show "
+        "how well the model does on new rows",
+        "1 of 3 prompts of 'test' are also in 'train', with other completions",
+    ]
+
+
 def test_a_shared_prompt_with_other_completions_only_warns(tmp_path: Path) -> None:
     train = data(tmp_path, "train", "demonstration", {"question": "q", "completion": "a"})
     test = data(tmp_path, "test", "demonstration", {"question": "q", "completion": "c"})

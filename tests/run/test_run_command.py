@@ -326,6 +326,22 @@ def test_the_same_content_in_train_and_test_is_an_error(halo: Halo, spec_file: P
     assert "data set 'test': 4 of its 4 rows are also in 'train'" in failed.err
 
 
+def test_overlap_warn_allows_the_same_content_and_changes_no_result(
+    halo: Halo, spec_file: Path
+) -> None:
+    same = ["--set", "data.test.prefix=a", "--set", "data.test.split=train"]
+    done = halo("run", str(spec_file), *same, "--set", "overlap=warn", "--json")
+    assert done.code == 0, done.err
+    assert done.err.count("4 of 4 rows of 'test' are also in 'train'") == 1
+    resolved = (Path(done.json["folder"]) / "spec.resolved.yaml").read_text()
+    assert "\noverlap: warn\n" in resolved
+    new = ["--set", "data.test.prefix=a", "--set", "data.test.split=test"]
+    first = halo("run", str(spec_file), *new, "--json").json
+    again = halo("run", str(spec_file), *new, "--set", "overlap=warn", "--json").json
+    assert {stage["status"] for stage in again["stages"]} == {"cached"}
+    assert again["run"] == first["run"]
+
+
 def test_a_model_in_the_store_is_not_tested_on_what_it_learned(halo: Halo, spec_file: Path) -> None:
     assert halo("run", str(spec_file)).code == 0
     same = ["--set", "data.test.prefix=a", "--set", "data.test.split=train"]

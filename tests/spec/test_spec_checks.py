@@ -53,6 +53,13 @@ def test_three_mistakes_are_reported_together_in_order(spec_file: Path) -> None:
         ("data.holdout", "0.1", "makes the set 'test', which is also given"),
         ("data.train.split", "dev", "unknown split 'dev'. Known: test, train"),
         ("data.train.count", "'4'", "got '4'; expected a valid integer"),
+        (
+            "overlap",
+            "wran",
+            "got 'wran'; expected error, or warn if test rows are training rows on",
+        ),
+        ("overlap", "wran", "on purpose. Did you mean 'warn'?"),
+        ("overlap", "false", "got False; expected error, or warn"),
         ("data.train.count", "-1", "got -1; expected greater than or equal to 0"),
         ("stages.learn.loss", "kt0", "no loss named 'kt0'. Did you mean 'kto'?"),
         ("stages.learn.loss", "7", "got 7; expected a loss: NAME or {use: NAME, ...}"),
