@@ -37,6 +37,7 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
     },
     "data": {
         "binary-to-demonstration": "halo-data",
+        "files": "halo-data",
         "hh": "halo-data",
         "hub": "halo-data",
         "jsonl": "halo-data",

@@ -256,6 +256,10 @@ class Resolver:
             return self.resolve(kind, value, keys)
         if marks(info, Location) and isinstance(value, str):
             return self._path(value, keys)
+        if marks(info, Location) and isinstance(value, list):
+            return [
+                self._path(v, (*keys, i)) if isinstance(v, str) else v for i, v in enumerate(value)
+            ]
         return value
 
     def _path(self, value: str, keys: Keys) -> str:

@@ -194,9 +194,9 @@ def test_missing_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_file_of_another_ending_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "data.csv").write_text("a,b\n")
-    with pytest.raises(PathError, match=r"expected a file that ends in \.jsonl, \.jsonl\.gz"):
-        Jsonl(path=str(tmp_path / "data.csv")).inspect()
+    (tmp_path / "data.xlsx").write_text("a,b\n")
+    with pytest.raises(PathError, match=r"expected a file that ends in \.jsonl, \.json, \.csv,"):
+        Jsonl(path=str(tmp_path / "data.xlsx")).inspect()
 
 
 def test_folder_without_data_is_an_error(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from halo_data.conversions.of_pairs import (
 )
 from halo_data.conversions.of_scores import ScoredToBinary, ScoredToPaired
 from halo_data.conversions.split_of import SplitOf
+from halo_data.sources.files import Files
 from halo_data.sources.hh import HH
 from halo_data.sources.hub import Hub
-from halo_data.sources.jsonl import Jsonl
 from halo_data.sources.oasst import OASST
 from halo_data.sources.qa_feedback import QAFeedback
 from halo_data.sources.shp import SHP
@@ -20,11 +20,15 @@ from halo_data.sources.ultrafeedback import UltraFeedback
 from halo_data.toy.oracle import Oracle
 from halo_data.toy.source import Toy
 
+Jsonl = Files
+"""The earlier name of `Files`, for programs that import it."""
+
 __all__ = [
     "HH",
     "OASST",
     "SHP",
     "BinaryToDemonstration",
+    "Files",
     "Hub",
     "Jsonl",
     "KeepFraction",

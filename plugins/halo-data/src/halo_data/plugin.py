@@ -14,7 +14,9 @@ def halo_register(registry: Registrar) -> None:
     registry.data("oasst", "halo_data.sources.oasst:OASST")
     registry.data("ultrafeedback", "halo_data.sources.ultrafeedback:UltraFeedback")
     registry.data("qa-feedback", "halo_data.sources.qa_feedback:QAFeedback")
-    registry.data("jsonl", "halo_data.sources.jsonl:Jsonl")
+    registry.data("files", "halo_data.sources.files:Files")
+    # The older name of the same component. It keeps the identity of stages whose specs use it.
+    registry.data("jsonl", "halo_data.sources.files:Files")
     registry.data("hub", "halo_data.sources.hub:Hub")
     registry.data("toy", "halo_data.toy.source:Toy")
     registry.data(

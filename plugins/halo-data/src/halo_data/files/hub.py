@@ -13,6 +13,7 @@ from typing import Any
 
 from halo_core.errors import DataError, UserError
 from halo_core.hashing import short_hash
+from halo_data.files.tables import without_nulls
 from halo_data.rows.forms import Record
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -157,21 +158,8 @@ def hub_records(
         )
     start = f"{prefix}/{split}" if prefix else split
     for number, given in enumerate(rows, start=1):
-        row = {name: _without_nulls(value) for name, value in given.items()}
+        row = {name: without_nulls(value) for name, value in given.items()}
         yield Record(f"{start}:{number}", f"{hub_id} {start} row {number}", row)
-
-
-def _without_nulls(value: Any) -> Any:
-    """Returns a column's value without the keys that Arrow adds.
-
-    In Arrow all objects of a column have the same keys: the arguments of one tool are, as null, in
-    the calls of every other tool.
-    """
-    if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
-    if isinstance(value, Mapping):
-        return {k: _without_nulls(item) for k, item in value.items() if item is not None}
-    return value
 
 
 @contextmanager

@@ -197,6 +197,16 @@ SYNONYMS: Mapping[str, str] = {
 """Columns that replace another column if that one is absent."""
 
 
+TEXTS = frozenset({"prompt", "completion", "chosen", "rejected", "text"})
+"""Standard columns that hold texts, and perhaps messages."""
+LISTS = frozenset(
+    {"messages", "completions", "scores", "tools"}
+    | {column for fields, token_ids, _ in BESIDE.values() for column in (fields, token_ids)}
+    | {BESIDE["completions"][2]}
+)
+"""Standard columns that hold lists or objects."""
+
+
 def standard(given: Given, columns: Mapping[str, str], place: str) -> Given:
     """Returns a row with standard column names, without columns that are null.
 
