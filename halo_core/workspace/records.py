@@ -416,6 +416,10 @@ class CheckpointRecord(TypedDict):
     """Latest value of each curve."""
     score: NotRequired[float | None]
     """Loss on the first evaluation set at this step; null if it was not measured."""
+    micro_batch_tokens: NotRequired[int]
+    """Largest number of tokens of a micro-batch at this step. An older halo wrote none."""
+    micro_batch_option: NotRequired[int | str]
+    """The option `micro_batch_tokens` that it comes from."""
     files: NotRequired[dict[str, FileCheck]]
     """Check values of the checkpoint's other files; none from an older halo."""
 

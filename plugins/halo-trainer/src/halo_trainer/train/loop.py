@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from hashlib import sha256
+from typing import TypeVar
 
 import torch
 
 from halo_core.errors import DiskError, NotFiniteError
 from halo_core.stage import StageContext, StageResult
 from halo_core.workspace.disk import check_room, free_bytes, with_margin
+from halo_trainer.batch.batch_plan import BatchPositions
 from halo_trainer.batch.micro_batch import GlobalBatch
+from halo_trainer.encode.examples import EncodedExample
 from halo_trainer.model.probe import probe_row
 from halo_trainer.train.checkpoint_counts import (
     most_new_bytes,
@@ -26,14 +31,30 @@ from halo_trainer.train.evaluate import evaluate_set
 from halo_trainer.train.export import export_policy, pick_exported, training_result
 from halo_trainer.train.learning_rate import LearningRate
 from halo_trainer.train.metrics import Metrics, Sources, Stopwatch, Sums, means, total
+from halo_trainer.train.objective import Objective
 from halo_trainer.train.optimizers import update_weights
+from halo_trainer.train.out_of_memory import (
+    ExampleOutOfMemory,
+    RankOutOfMemory,
+    WithinMemory,
+    outside_of_steps,
+)
 from halo_trainer.train.policy_check import LONGEST, PolicyCheck
 from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.recipe import Intervals, Recipe
 from halo_trainer.train.saving import Saving
 from halo_trainer.train.setup import Training, set_up
 from halo_trainer.train.step import Gradient, backward, prepare
+from halo_trainer.train.token_budget import (
+    Option,
+    budget_that_fits,
+    first_budget,
+    is_out_of_memory,
+    size_of,
+)
 from halo_trainer.train.train_state import TrainState
+
+Result = TypeVar("Result")
 
 NO_STEP = "no step was begun; run the same command again to continue from what was saved"
 
@@ -64,6 +85,7 @@ def train(recipe: Recipe, context: StageContext) -> StageResult:
                     recipe.learning_rate,
                     recipe.optimizer.max_grad_norm,
                     exports_best=recipe.kept.exported == "best",
+                    micro_batch_tokens=recipe.lengths.micro_batch,
                     in_background=recipe.kept.in_background,
                 )
             try:
@@ -81,6 +103,14 @@ def train(recipe: Recipe, context: StageContext) -> StageResult:
                 export_policy(training.policy, training.start, folder, adapted=adapted)
             ranks.wait()
             return training_result(state, exported, training.plan, training.remark)
+    except RankOutOfMemory:
+        ranks.abandon()
+        raise
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        ranks.abandon()
+        raise outside_of_steps(error) from error
     finally:
         ranks.leave()
 
@@ -110,6 +140,7 @@ class _Loop:
         *,
         exports_best: bool,
         in_background: bool,
+        micro_batch_tokens: Option,
     ) -> None:
         self.training = training
         self.context = context
@@ -119,6 +150,10 @@ class _Loop:
         self.ranks = training.objective.ranks
         self.saving = Saving(training, context, in_background=in_background)
         self.state = self._restore(exports_best)
+        budget = first_budget(
+            micro_batch_tokens, self.state.budget, done=self.state.step, find=self._find_budget
+        )
+        self.memory = WithinMemory(self.ranks, training.parameters, budget, context.warn)
         # The sums of all processes were stored as one. Rank 0 continues them.
         self.window = Metrics(self.state.window if self.ranks.main else None)
         self.watch = Stopwatch(self.ranks.device)
@@ -142,6 +177,39 @@ class _Loop:
         )
         return checkpoints.restore(scores, training.parameters, training.optimizer, refresh)
 
+    def _find_budget(self) -> int:
+        training = self.training
+        return budget_that_fits(
+            training.objective,
+            training.parameters,
+            training.optimizer,
+            training.data,
+            training.plan.batch_size,
+        )
+
+    @property
+    def _objective(self) -> Objective:
+        """The objective with the token budget of now."""
+        tokens = self.memory.budget.tokens
+        return replace(self.training.objective, micro_batch_tokens=tokens)
+
+    def _within_memory(
+        self, where: str, work: Callable[[], Result], examples: Iterable[EncodedExample]
+    ) -> Result:
+        """Returns the result of work on examples, which is repeated until it fits into memory."""
+        objective = self.training.objective
+        try:
+            return self.memory.run(
+                where,
+                work,
+                longest=lambda: max(size_of(objective, example) for example in examples),
+                kept=lambda: max(self.training.checkpoints.scores, default=None),
+            )
+        except ExampleOutOfMemory:
+            if self.state.step > 0:
+                self._save_before_error()
+            raise
+
     def run(self) -> None:
         """Does the remaining steps."""
         steps, state = self.training.steps, self.state
@@ -162,29 +230,15 @@ class _Loop:
     def _step(self) -> Gradient:
         training, state = self.training, self.state
         step = state.step + 1
-        # This is before all computation, so that a repeated step draws the same numbers.
-        seed_step(self.context.seed, step, self.ranks.rank)
         # The whole step uses one reference, and so does the evaluation after it.
         if training.refresh is not None:
             training.refresh.before(step)
-        positions, rng = training.plan.batch(step), training.plan.rng(step, "pairs")
+        positions = training.plan.batch(step)
         try:
-            batch = prepare(
-                training.objective,
-                training.estimator,
-                training.data,
-                positions,
-                rng,
-                state.estimator,
-            )
-            gradient = backward(
-                training.objective,
-                batch,
-                [parameter for _, parameter in training.parameters],
-                # A checkpoint that was not written stops all processes together.
-                stop=self.context.stop.is_set() or self.saving.failed,
-                max_norm=self.max_grad_norm,
-                keep=self._minutes_are_over,
+            batch, gradient = self._within_memory(
+                f"step {step}",
+                lambda: self._gradient(positions),
+                [training.data[i] for i in positions.indices],
             )
         except NotFiniteError as error:
             fault = self._fault(gradient=True)
@@ -197,6 +251,30 @@ class _Loop:
         update_weights(training.optimizer, self._rate(step))
         self._count(batch, gradient)
         return gradient
+
+    def _gradient(self, positions: BatchPositions) -> tuple[GlobalBatch, Gradient]:
+        """Returns the batch of a step, and its gradient. It can be repeated."""
+        training, step, objective = self.training, positions.step, self._objective
+        # This is before all computation, so that a repeated step draws the same numbers.
+        seed_step(self.context.seed, step, self.ranks.rank)
+        batch = prepare(
+            objective,
+            training.estimator,
+            training.data,
+            positions,
+            training.plan.rng(step, "pairs"),
+            self.state.estimator,
+        )
+        gradient = backward(
+            objective,
+            batch,
+            [parameter for _, parameter in training.parameters],
+            # A checkpoint that was not written stops all processes together.
+            stop=self.context.stop.is_set() or self.saving.failed,
+            max_norm=self.max_grad_norm,
+            keep=self._minutes_are_over,
+        )
+        return batch, gradient
 
     def _fault(self, *, gradient: bool = False) -> str | None:
         """Returns the fault of the policy after the steps so far, alike on each process."""
@@ -273,6 +351,7 @@ class _Loop:
         metrics = means(self._window())
         self.window = Metrics()
         metrics["train/lr"] = self._rate(self.state.step)
+        metrics["perf/micro_batch_tokens"] = self.memory.budget.tokens
         metrics["train/examples"] = float(self.training.plan.examples_seen(self.state.step))
         if self.training.refresh is not None:
             metrics["reference/age_steps"] = self.training.refresh.age
@@ -296,19 +375,26 @@ class _Loop:
     def _evaluate(self) -> None:
         for name, data in self.training.evaluation.items():
             try:
-                values = evaluate_set(
-                    self.training.objective,
-                    self.training.estimator,
+                values = self._within_memory(
+                    f"evaluation of {name!r} at step {self.state.step}",
+                    partial(self._values, data),
                     data,
-                    batch_size=self.training.plan.batch_size,
-                    seed=self.context.seed,
-                    state=self.state.estimator,
                 )
             except NotFiniteError as error:
                 raise self._at_step(self.state.step, f"evaluate.{name}: {error}") from error
             self._publish({f"eval/{name}/{metric}": value for metric, value in values.items()})
             if self.state.score is None:
                 self.state.score = values.get("loss")
+
+    def _values(self, data: Sequence[EncodedExample]) -> dict[str, float]:
+        return evaluate_set(
+            self._objective,
+            self.training.estimator,
+            data,
+            batch_size=self.training.plan.batch_size,
+            seed=self.context.seed,
+            state=self.state.estimator,
+        )
 
     def _publish(self, metrics: dict[str, float]) -> None:
         self.state.last |= metrics
@@ -387,6 +473,7 @@ class _Loop:
         # Summed over the processes, so that a different number of processes can continue.
         self.state.window = self._window()
         self.window = Metrics(self.state.window if self.ranks.main else None)
+        self.state.budget = self.memory.budget
         self.saving.save(self.state, best=best)
         self.saved_at = time.monotonic()
 

@@ -198,8 +198,13 @@ class Train(Stage):
     gradient_checkpointing: Annotated[bool, Execution()] = Field(
         default=False, description="Compute activations twice to save memory."
     )
-    micro_batch_tokens: Annotated[int, Execution()] = Field(
-        default=4096, ge=1, description="Largest number of tokens that a process computes at once."
+    micro_batch_tokens: Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], Execution()] = (
+        Field(
+            default="auto",
+            description="Largest number of tokens that a process computes at once. auto is found "
+            "before the first step, so that the longest examples fit into memory; on a CPU it is "
+            "4096 or less. If memory runs out later, one process repeats the step with half of it.",
+        )
     )
     log_every: Annotated[int, Execution()] = Field(
         default=10, ge=1, description="Steps between logged metrics. The first step is also logged."

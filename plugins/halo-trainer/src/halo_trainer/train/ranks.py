@@ -128,6 +128,13 @@ class Ranks:
         if self._accelerator is not None:
             self._accelerator.wait_for_everyone()
 
+    def abandon(self) -> None:
+        """Ends the exchange without a message. The others notice it when this process has ended.
+
+        So the error of this process is written before theirs, which follow from it.
+        """
+        self._accelerator = None
+
     def leave(self) -> None:
         """Ends the process group. No sums are possible after it."""
         if self._accelerator is not None:

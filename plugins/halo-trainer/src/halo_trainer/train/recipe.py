@@ -74,12 +74,12 @@ class TokenLimits:
     Attributes:
         sequence: Limit for prompt and completion together; None for the default.
         prompt: Limit for the prompt; None for half of the sequence.
-        micro_batch: Limit for what a process computes at one time.
+        micro_batch: Limit for what a process computes at one time; auto to find it.
     """
 
     sequence: int | None
     prompt: int | None
-    micro_batch: int
+    micro_batch: int | Literal["auto"]
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ from halo_trainer.train.reference_refresh import RefreshedReference
 from halo_trainer.train.reference_scores import LiveReference
 from halo_trainer.train.reference_shares import UNMIXABLE, mixes_weights, shares_of
 from halo_trainer.train.stored_scores import StoreUse, load_if_lacking, stored_reference
+from halo_trainer.train.token_budget import BEFORE
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
             policy=ranks.wrap(policy).train(),
             reference=reference,
             ranks=ranks,
-            micro_batch_tokens=recipe.lengths.micro_batch,
+            micro_batch_tokens=BEFORE,  # until the loop knows
             max_length=encoding.max_length,
             dropout=recipe.models.drops_out,
             router_weight=task.router_weight,

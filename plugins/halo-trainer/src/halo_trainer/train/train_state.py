@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from halo_core.workspace.records import CheckpointRecord
 from halo_trainer.train.metrics import Sums
+from halo_trainer.train.token_budget import Budget
 
 
 @dataclass
@@ -20,6 +21,7 @@ class TrainState:
         first_loss: The first logged loss.
         last: The latest value of each curve.
         score: Loss on the first evaluation set at this step; None if it was not measured.
+        budget: Token budget of micro-batches; None if none is known yet.
     """
 
     step: int = 0
@@ -29,10 +31,11 @@ class TrainState:
     first_loss: float | None = None
     last: dict[str, float] = field(default_factory=dict)
     score: float | None = None
+    budget: Budget | None = None
 
     def record(self) -> CheckpointRecord:
         """Returns the record of this state, which later changes of the state do not reach."""
-        return CheckpointRecord(
+        record = CheckpointRecord(
             step=self.step,
             tokens=self.tokens,
             estimator=dict(self.estimator),
@@ -41,6 +44,10 @@ class TrainState:
             last=dict(self.last),
             score=self.score,
         )
+        if self.budget is not None:
+            record["micro_batch_tokens"] = self.budget.tokens
+            record["micro_batch_option"] = self.budget.option
+        return record
 
 
 def state_from(record: CheckpointRecord) -> TrainState:
@@ -53,4 +60,12 @@ def state_from(record: CheckpointRecord) -> TrainState:
         first_loss=record["first_loss"],
         last=dict(record["last"]),
         score=record.get("score"),
+        budget=_budget(record),
     )
+
+
+def _budget(record: CheckpointRecord) -> Budget | None:
+    if "micro_batch_tokens" not in record:
+        return None
+    option = record.get("micro_batch_option", "auto")
+    return Budget(record["micro_batch_tokens"], "auto" if isinstance(option, str) else option)
