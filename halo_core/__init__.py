@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         LearnRef as LearnRef,
         Location as Location,
         ModelRef as ModelRef,
+        OtherNames as OtherNames,
         RivalRef as RivalRef,
         SamplesRef as SamplesRef,
         StartRef as StartRef,
@@ -86,8 +87,8 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "component": (
-        "Added Component DataRef Default Execution LearnRef Location ModelRef RivalRef SamplesRef "
-        "StartRef TestRef"
+        "Added Component DataRef Default Execution LearnRef Location ModelRef OtherNames RivalRef "
+        "SamplesRef StartRef TestRef"
     ),
     "data": "DataInfo DataSource Loaded",
     "errors": "DataError HaloError ModelError PathError PluginError UserError",

@@ -95,6 +95,35 @@ class Added:
     """
 
 
+@dataclass(frozen=True, eq=False)
+class OtherNames:
+    """Marks an option whose own options are called differently in another library.
+
+    If a user writes such a name, the message about the unknown option says what to write.
+
+    Attributes:
+        library: The library: ``peft``.
+        renamed: Maps a name of the library to the name of the option.
+        advice: Maps a name without such an option to what to do instead: ``leave it out``.
+    """
+
+    library: str
+    renamed: Mapping[str, str]
+    advice: Mapping[str, str]
+
+    def advise(self, name: str) -> str:
+        """Returns advice for a name, as a sentence after a blank; empty if it is not known.
+
+        >>> OtherNames("peft", {"r": "rank"}, {"task_type": "leave it out"}).advise("r")
+        " peft's 'r' is called 'rank' here."
+        """
+        if name in self.renamed:
+            return f" {self.library}'s {name!r} is called {self.renamed[name]!r} here."
+        if name in self.advice:
+            return f" It is an option of {self.library}: {self.advice[name]}."
+        return ""
+
+
 class Origin(NamedTuple):
     """The origin of a component.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from halo_core.component import Component, Execution, Location, Refers, is_interface
@@ -15,7 +16,7 @@ MarkerT = TypeVar("MarkerT")
 
 def fields_by_alias(component_class: type[Component]) -> dict[str, FieldInfo]:
     """Returns a component's options by the names that specs use."""
-    return {info.alias or name: info for name, info in component_class.model_fields.items()}
+    return _by_alias(component_class)
 
 
 def values_by_alias(component: Component) -> dict[str, Any]:
@@ -46,6 +47,24 @@ def interface_kind(info: FieldInfo) -> str | None:
         if isinstance(part, type) and issubclass(part, Component) and is_interface(part):
             return part.kind
     return None
+
+
+def nested_options(info: FieldInfo, path: Sequence[str | int]) -> list[str]:
+    """Returns the names that an option's value can have at a place inside it.
+
+    Args:
+        info: The option.
+        path: The keys from the option's value to the place: ``()`` for the value itself. Keys of
+            mappings and positions in lists count.
+    """
+    models = list(_nested_models(info.annotation))
+    for key in path:
+        by_name = [_by_alias(model) for model in models]
+        fields = [named[str(key)] for named in by_name if key in named]
+        # A key of a mapping, or a position in a list, leads to the same models.
+        if fields:
+            models = [model for field in fields for model in _nested_models(field.annotation)]
+    return list(dict.fromkeys(name for model in models for name in _by_alias(model)))
 
 
 def takes_lists(info: FieldInfo) -> set[bool]:
@@ -84,6 +103,17 @@ def _parts(annotation: Any) -> Iterator[Any]:
     yield annotation
     for argument in get_args(annotation):
         yield from _parts(argument)
+
+
+def _by_alias(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    return {info.alias or name: info for name, info in model.model_fields.items()}
+
+
+def _nested_models(annotation: Any) -> Iterator[type[BaseModel]]:
+    for part in _parts(annotation):
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            if not issubclass(part, Component):
+                yield part
 
 
 def _takes_lists(annotation: Any) -> set[bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,61 +17,70 @@ from halo_core.cli.options import (
 )
 from halo_core.cli.output import Output, output_options
 
+if TYPE_CHECKING:
+    from halo_core.spec.spec import Spec
+    from halo_core.spec.suite import Suite
+
 
 @click.command()
+@click.option(
+    "--resolved", is_flag=True, help="Print the spec with all defaults, names and conversions."
+)
 @spec_options
 @cell_option
 @output_options
 def validate(
-    spec_file: str, overrides: Sequence[str], cells: Sequence[str], output: Output
+    spec_file: str, overrides: Sequence[str], cells: Sequence[str], resolved: bool, output: Output
 ) -> None:
     """Check a spec, or every cell of a suite: names, options, references, paths.
 
     This trains nothing and does not use torch.
     """
     request = RunRequest(Path(spec_file), parse_overrides(overrides), cells=cells)
+    specs: Sequence[Spec]
     if request.is_suite():
-        _validate_suite(request, output)
+        suite = request.suite()
+        specs, counted = suite.specs, _counted(len(suite.specs), "cell")
+    else:
+        refuse_for_spec(cell=cells)
+        suite, spec = None, request.spec()
+        specs, counted = [spec], _counted(len(spec.stages), "stage")
+    if output.json:
+        output.emit(_suite_fields(suite) if suite else {"name": specs[0].name, **_fields(specs[0])})
         return
-    refuse_for_spec(cell=cells)
-    _validate_spec(request, output)
+    answer = f"{spec_file} is valid: {counted}. Next: halo plan {spec_file}"
+    output.say(_resolved_text(specs, answer) if resolved else answer)
 
 
-def _validate_spec(request: RunRequest, output: Output) -> None:
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _fields(spec: Spec) -> dict[str, Any]:
+    from halo_core.run.run_files import resolved_tree
+
+    stages = [{"id": s.id, "use": s.resolved.name} for s in spec.stages]
+    return {"stages": stages, "resolved": resolved_tree(spec)}
+
+
+def _suite_fields(suite: Suite) -> dict[str, Any]:
+    cells = [
+        {"id": spec.cell.id, "axes": dict(spec.cell.axes), **_fields(spec)}
+        for spec in suite.specs
+        if spec.cell is not None
+    ]
+    return {"name": suite.name, "axes": dict(suite.matrix.axes), "cells": cells}
+
+
+def _resolved_text(specs: Sequence[Spec], answer: str) -> str:
+    """Returns the resolved specs as documents of one YAML text, which begins with a comment."""
     from halo_core.run.run_files import resolved_tree, to_yaml
 
-    spec = request.spec()
-    if output.json:
-        stages = [{"id": s.id, "use": s.resolved.name} for s in spec.stages]
-        output.emit({"name": spec.name, "stages": stages, "resolved": resolved_tree(spec)})
-        return
-    output.say(to_yaml(resolved_tree(spec)).rstrip())
-    output.say()
-    file = request.spec_file
-    output.say(f"{file} is valid: {len(spec.stages)} stages. Next: halo plan {file}")
-
-
-def _validate_suite(request: RunRequest, output: Output) -> None:
-    from halo_core.run.run_files import resolved_tree, to_yaml
-
-    suite = request.suite()
-    checked: list[dict[str, Any]] = []
-    for spec in suite.specs:
-        assert spec.cell is not None
-        stages = [{"id": s.id, "use": s.resolved.name} for s in spec.stages]
-        checked.append({"id": spec.cell.id, "axes": dict(spec.cell.axes), "stages": stages})
-    if output.json:
-        resolved = [resolved_tree(spec) for spec in suite.specs]
-        both = [{**cell, "resolved": tree} for cell, tree in zip(checked, resolved, strict=True)]
-        output.emit({"name": suite.name, "axes": dict(suite.matrix.axes), "cells": both})
-        return
-    if len(suite.specs) == 1:
-        output.say(to_yaml(resolved_tree(suite.specs[0])).rstrip())
-        output.say()
-    for cell in checked:
-        output.say(f"  {cell['id']}: {', '.join(stage['id'] for stage in cell['stages'])}")
-    file = request.spec_file
-    output.say(f"{file} is valid: {len(checked)} cells. Next: halo plan {file}")
+    documents = []
+    for spec in specs:
+        cell = f"# {spec.cell.id}\n" if spec.cell is not None else ""
+        documents.append(cell + to_yaml(resolved_tree(spec)).rstrip())
+    return f"# {answer}\n" + "\n---\n".join(documents)
 
 
 @click.command()

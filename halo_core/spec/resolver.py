@@ -16,6 +16,7 @@ from halo_core.component import (
     Component,
     Default,
     Location,
+    OtherNames,
     interface_of,
     with_origin,
 )
@@ -29,6 +30,7 @@ from halo_core.option_fields import (
     interface_kind,
     marker_of,
     marks,
+    nested_options,
     takes_lists,
 )
 from halo_core.plugins.local_file import (
@@ -287,7 +289,7 @@ class Resolver:
                 describe = f": {info.description}" if info else ""
                 self.mistakes.add(keys, f"{dotted(place)!r} is missing{describe}")
             elif problem["type"] == "extra_forbidden":
-                self.mistakes.add(where, unknown_name("option", str(place[-1]), by_alias))
+                self.mistakes.add(where, _unknown_option(info, place))
             else:
                 expected = problem["msg"].removeprefix("Value error, ")
                 if problem["type"] != "value_error":
@@ -332,6 +334,17 @@ def _splits(source: Component) -> tuple[str, ...]:
         return cast(DataSource, source).inspect().splits
     except (Exception, SystemExit):
         return ()
+
+
+def _unknown_option(info: FieldInfo | None, place: Keys) -> str:
+    """Returns the message for an unknown option inside the value of another option."""
+    name = str(place[-1])
+    known = nested_options(info, place[1:-1]) if info else []
+    other = marker_of(info, OtherNames) if info else None
+    advice = other.advise(name) if other else ""
+    if not advice:
+        return unknown_name("option", name, known)
+    return f"unknown option {name!r}.{advice} Known: {', '.join(sorted(known))}"
 
 
 def _near_literal(problem: Mapping[str, Any]) -> str:

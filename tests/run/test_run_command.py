@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from halo_core.cli import call
+from halo_core.spec.document import parse_value
 from halo_core.worker import work
 from halo_core.workspace.records import ERROR
 
@@ -370,8 +371,20 @@ def test_data_previews_a_source_and_the_sets_of_a_spec(halo: Halo, spec_file: Pa
     assert text.count("user ") == 1
 
 
-def test_validate_prints_the_resolved_spec(halo: Halo, spec_file: Path) -> None:
+def test_validate_prints_one_line(halo: Halo, spec_file: Path) -> None:
     done = halo("validate", str(spec_file))
     assert done.code == 0
-    assert "rate: 1.0" in done.out
+    expected = f"{spec_file} is valid: 3 stages. Next: halo plan {spec_file}"
+    assert done.out == f"{expected}\n"
+    page = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
+    assert expected.replace(str(spec_file), "spec.yaml") in page.read_text(encoding="utf-8")
+
+
+def test_validate_prints_the_resolved_spec_if_asked(halo: Halo, spec_file: Path) -> None:
+    done = halo("validate", str(spec_file), "--resolved")
+    assert done.code == 0
+    first, _, rest = done.out.partition("\n")
+    assert first == f"# {spec_file} is valid: 3 stages. Next: halo plan {spec_file}"
+    assert parse_value(rest) == halo("validate", str(spec_file), "--json").json["resolved"]
+    assert "rate: 1.0" in rest
     assert halo("validate", str(spec_file), "--json").json["resolved"]["seed"] == 1

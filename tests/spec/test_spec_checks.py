@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, Field
+from pydantic.fields import FieldInfo
 
 from halo_core.errors import PluginError, SpecErrors
+from halo_core.option_fields import nested_options
 from halo_core.run.run_files import resolved_tree
 from halo_core.spec.spec import Spec, load_spec
 
@@ -87,6 +90,35 @@ def test_each_mistake_has_one_clear_message(
     error = caught.value.errors[0]
     assert message in error.message
     assert path.partition(".")[0] in (error.location or "")
+
+
+class Inner(BaseModel):
+    """Options inside options."""
+
+    depth: int = 1
+
+
+class Outer(BaseModel):
+    """Options with options of other kinds."""
+
+    inner: Inner | None = None
+    named: dict[str, Inner] = Field(default={}, alias="by-name")
+    plain: dict[str, int] = {}
+
+
+@pytest.mark.parametrize(
+    ("path", "known"),
+    [
+        ((), ["inner", "by-name", "plain"]),
+        (("inner",), ["depth"]),
+        (("by-name", "x"), ["depth"]),
+        ((0, "inner"), ["depth"]),
+    ],
+)
+def test_the_options_inside_an_option_are_known_at_every_depth(
+    path: tuple[str | int, ...], known: list[str]
+) -> None:
+    assert nested_options(FieldInfo(annotation=Outer | list[Outer] | None), path) == known
 
 
 def test_a_missing_option_is_described(spec_file: Path) -> None:

@@ -364,13 +364,17 @@ def test_data_shows_the_sets_of_a_suite_each_content_once(halo: Halo, suite_file
 def test_validate_checks_every_cell(halo: Halo, suite_file: Path) -> None:
     done = halo("validate", str(suite_file))
     assert done.code == 0, done.err
-    assert "small/none: base, answers, win" in done.out
-    assert "is valid: 6 cells. Next: halo plan" in done.out
+    assert done.out == f"{suite_file} is valid: 6 cells. Next: halo plan {suite_file}\n"
     found = halo("validate", str(suite_file), "--json").json
     assert found["axes"]["size"] == ["small", "large"]
     assert found["cells"][5]["resolved"]["stages"]["align"]["loss"]["beta"] == 0.9
-    one = halo("validate", str(suite_file), "--cell", "large/strong").out
-    assert "beta: 0.9" in one
+    one = halo("validate", str(suite_file), "--cell", "large/strong")
+    assert one.out == f"{suite_file} is valid: 1 cell. Next: halo plan {suite_file}\n"
+    both = halo("validate", str(suite_file), "--cell", "*/strong", "--resolved").out
+    first, second = both.split("\n---\n")
+    assert first.splitlines()[1] == "# small/strong"
+    assert second.splitlines()[0] == "# large/strong"
+    assert first.count("beta: 0.9") == second.count("beta: 0.9") == 1
     change(suite_file, "stages.align.loss.beta: 0.9", "stages.align.loss.beta: -1.0")
     wrong = halo("validate", str(suite_file))
     assert wrong.code == 2

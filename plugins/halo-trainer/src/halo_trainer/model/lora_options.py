@@ -6,6 +6,39 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
+from halo_core import OtherNames
+
+_SET = """
+    auto_mapping base_model_name_or_path fan_in_fan_out inference_mode peft_type peft_version
+    revision runtime_config task_type
+"""
+_LACKING = """
+    alora_invocation_tokens alpha_pattern arrow_config bias corda_config ensure_weight_tying
+    eva_config init_lora_weights kasa_config layer_replication layers_pattern layers_to_transform
+    loftq_config lora_bias lora_ga_config megatron_config megatron_core monteclora_config
+    qalora_group_size rank_pattern target_parameters use_bdlora use_dora use_qalora velora_config
+"""
+PEFT = OtherNames(
+    "peft",
+    renamed={
+        "r": "rank",
+        "lora_alpha": "alpha",
+        "lora_dropout": "dropout",
+        "target_modules": "targets",
+        "trainable_token_indices": "train_tokens",
+    },
+    advice={
+        "modules_to_save": "train_tokens trains rows of the embeddings; to train whole layers, "
+        "leave out lora",
+        "use_rslora": "halo scales by alpha / rank; for alpha / sqrt(rank), multiply alpha by "
+        "sqrt(rank)",
+        "exclude_modules": "name the layers to adapt in targets",
+        **dict.fromkeys(_SET.split(), "leave it out; halo sets it"),
+        **dict.fromkeys(_LACKING.split(), "leave it out; halo has no such option"),
+    },
+)
+"""The names of peft's `LoraConfig`, for messages about unknown options."""
+
 
 class LoraOptions(BaseModel):
     """Trains low-rank factors of some linear layers. All other weights stay fixed.

@@ -42,7 +42,7 @@ from halo_trainer.encode.chat_fields import (
     TemplateMismatch,
     chat_options,
 )
-from halo_trainer.model.lora_options import LoraOptions
+from halo_trainer.model.lora_options import PEFT, LoraOptions
 from halo_trainer.train import option_checks as checks
 from halo_trainer.train.checkpoint_counts import still_to_come
 from halo_trainer.train.learning_rate import LearningRate
@@ -184,7 +184,7 @@ class Train(Stage):
         "the frozen weights of linear layers in bfloat16 if this gives the same bits. auto is "
         "bfloat16 on a GPU that supports it, otherwise float32.",
     )
-    lora: LoraOptions | None = Field(
+    lora: Annotated[LoraOptions | None, PEFT] = Field(
         default=None, description="Train low-rank factors instead of all weights."
     )
     dropout: float = Field(
