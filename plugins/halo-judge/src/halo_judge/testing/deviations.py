@@ -67,6 +67,7 @@ odd-counts         | finish            | read     | paid | counts of tokens that
 no-usage           | finish            | read     | paid | no counts of tokens
 error-200          | error body        | unscored |      | status 200 with an error object
 loading            | error body        | unscored |      | status 200: the model is loading
+wrong-path         | error body        | stops    |      | status 200: an unknown path
 no-choices         | error body        | unscored | paid | status 200 without choices
 null-message       | error body        | unscored | paid | status 200 with a message that is null
 list               | error body        | unscored |      | status 200 with a list

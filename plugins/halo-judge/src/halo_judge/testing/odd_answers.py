@@ -232,6 +232,7 @@ ANSWERS: Mapping[str, Callable[[Completion], Answer]] = {
     "no-usage": lambda good: answer_of({**good, "usage": None}),
     "error-200": _plain({"error": {"message": _LOADING, "code": 503}}),
     "loading": _plain({"error": _LOADING, "estimated_time": 20.0}),
+    "wrong-path": _plain({"error": "Unexpected endpoint or method. (POST /chat/completions)"}),
     "no-choices": lambda good: answer_of({**good, "choices": []}),
     "null-message": _choice(message=None),
     "list": _plain([{"generated": "A"}]),

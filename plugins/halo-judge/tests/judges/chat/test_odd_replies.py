@@ -109,6 +109,7 @@ SAYS = {
     "content-filter": "refused: stopped by the endpoint's content filter",
     "error-200": "the endpoint reported an error in its reply: Model my/judge is currently loading",
     "loading": "the endpoint reported an error in its reply: Model my/judge is currently loading",
+    "wrong-path": "Unexpected endpoint or method. (POST /chat/completions); check base_url, which",
     "no-choices": "expected a chat completion, with a message in choices, got {",
     "null-message": "expected a chat completion, with a message in choices, got {",
     "list": "expected a chat completion, got [{'generated': 'A'}]",
@@ -174,7 +175,7 @@ def test_a_deviation_costs_at_most_the_comparisons_that_it_hits(files, capfd, de
         assert "The same command asks for them again" in said
     else:
         assert code == 2
-        assert "the judge gpt-4: Error code: " in said
+        assert "the judge gpt-4: " in said
     assert (again, healthy) == (0, ["win"] * PROMPTS)
     assert endpoint.usable == Counter({text: 1 for text in endpoint.usable})
     assert len(endpoint.usable) == PROMPTS
@@ -235,3 +236,23 @@ def test_a_deviation_of_all_replies_is_no_result(files, capfd, deviation):
         assert "the judge gpt-4: the endpoint answered none of the first 8 requests: " in said
     if code == 1:
         assert f"gpt-4 scored none of {PROMPTS} comparisons; the first: " in said
+
+
+@pytest.mark.parametrize("name", ["500", "garbage", "402", "400"])
+def test_a_stage_in_which_nothing_was_scored_is_not_done(judged, capfd, name):
+    project = judged()
+    plan = {"faults": lambda body, times: name, "key": KEY}
+    with ChatServer(prefers_good, **plan) as server:
+        project.write(server.base_url, 6, retries=0, timeout_s=30.0)
+        code = project.halo_here("run")
+        said = capfd.readouterr().err
+        stages = list((project.folder / "workspace" / "stages").iterdir())
+        done = [folder.name.split("-")[0] for folder in stages if (folder / "done.json").exists()]
+        server.faults = lambda body, times: None
+        again = project.halo_here("run")
+    assert code == {"500": 1, "garbage": 1}.get(name, 2)
+    assert (
+        f"Error code: {name}" in said or "scored none of 6 comparisons; the first: no ver" in said
+    )
+    assert (done, again) == (["Fixed"], 0)
+    assert "unscored" not in {record["result"] for record in project.records()}

@@ -17,9 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 from halo_core.errors import UserError
 from halo_core.judge import Comparison
+from halo_core.redact import redact
 from halo_judge.judges.chat.completion import NoCompletion, Reply, read_completion, stored_reply
 from halo_judge.judges.chat.reading import read_reply
-from halo_judge.judges.chat.refused import quota_is_used_up, refused, words_of
+from halo_judge.judges.chat.refused import (
+    WEB_PAGE,
+    WRONG_ADDRESS,
+    quota_is_used_up,
+    refused,
+    says_wrong_address,
+    words_of,
+)
 from halo_judge.judges.chat.template import Template
 from halo_judge.judges.endpoint.failures import NEVER, Broken, Rejected, Unreachable
 from halo_judge.judges.endpoint.json_body import read_json
@@ -221,16 +229,22 @@ class ChatClient:
             body = self._key.hide_in(read_json(answer.content, answer.charset_encoding))
         except ValueError:
             text = self._key.hide(answer.text)[:BODY_LENGTH]
-            reason = f"expected a chat completion, got {words_of(text) or 'an empty reply'}"
+            got = words_of(text) or "an empty reply"
+            reason = f"expected a chat completion, got {got}"
+            if got.startswith(WEB_PAGE):
+                reason = f"{reason}; {WRONG_ADDRESS}"
             raise Broken(reason, text, wait_s=_asked_to_wait(answer)) from None
         except RecursionError:
             raise Broken("expected a chat completion, got JSON in too many levels", "") from None
         try:
             return read_completion(body)
         except NoCompletion as error:
+            if error.passing and says_wrong_address(str(error)):
+                words = redact(f"{error}; {WRONG_ADDRESS}")
+                raise UserError(words, location=self._judge) from None
             kept = body if len(json.dumps(body)) <= BODY_LENGTH else json.dumps(body)[:BODY_LENGTH]
             raise Broken(
-                str(error),
+                redact(str(error)),
                 kept,
                 passing=error.passing,
                 charged=error.charged,

@@ -141,7 +141,8 @@ def _finish(value: object) -> str | None:
     if value is None:
         return None
     name = str(value).lower()
-    return _FINISHES.get(name, name)
+    # Some endpoints add the kind of content to the name.
+    return "content_filter" if name.startswith("content_filter") else _FINISHES.get(name, name)
 
 
 def _refusal(value: object) -> str | None:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from halo_core.judge import Winner
 from halo_judge.judges.chat.completion import Reply
 
+EMPTY = "the reply is empty"
 QUOTED = 120
 """Maximum number of characters of a reply that a reason quotes."""
 _FENCED = re.compile(r"\A(`{3,}|~{3,})[ \t]*\w*\s(.*?)\s*\1\Z", re.DOTALL)
@@ -123,6 +124,8 @@ def read_reply(reply: Reply, answer: AnswerForm) -> Reading:
     reading = read_text(content, answer)
     if reading.winner is None and reply["finish"] == "length":
         return Reading(None, f"cut off before the verdict, at max_tokens: {_quoted(content)}")
+    if reading.reason == EMPTY and reply["finish"] not in (None, "stop"):
+        return Reading(None, f"{EMPTY}, with finish_reason {reply['finish']!r}")
     return reading
 
 
@@ -137,7 +140,7 @@ def read_text(content: str, answer: AnswerForm) -> Reading:
     """
     text = _trimmed(content)
     if not text:
-        return Reading(None, "the reply is empty")
+        return Reading(None, EMPTY)
     winners: dict[str | None, Winner] = {name: winner for winner, name in answer.labels.items()}
     begins = list(_answer_begins(content))
     if not begins:

@@ -27,7 +27,8 @@ MESSAGE_LENGTH = 300
 """Maximum number of characters of an endpoint's error that are kept."""
 _ADVICE = {
     **NEVER,
-    404: "the endpoint knows no such model or address: check model and {address}",
+    404: "the endpoint knows no such model or address: check model and {address}, which often ends "
+    "in /v1",
     410: "the model or the address is gone: check model and {address}",
 }
 _AZURE = (
@@ -44,7 +45,14 @@ _NOT_TAKEN = {
 }
 """Advice by parameter, for models that do not accept the parameter."""
 _USED_UP = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
-_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.DOTALL | re.IGNORECASE)
+WEB_PAGE = "a web page"
+WRONG_ADDRESS = "check base_url, which often ends in /v1"
+_WRONG_ADDRESS = re.compile(
+    r"\b(?:unexpected|unknown|invalid|unsupported|no such) (?:endpoint|route|path|url)\b"
+    r"|\b(?:endpoint|route|path|url|page) (?:was )?not found\b|\bcannot POST\b",
+    re.IGNORECASE,
+)
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE)
 
 
 def refused(
@@ -93,9 +101,22 @@ def advice_for(words: str) -> str:
     >>> advice_for("Unsupported value: temperature does not support 0.0")
     '; set temperature: null'
     """
+    if "check " in words:
+        return ""
     # The longest name first: max_completion_tokens does not mean max_tokens.
     named = [name for name in sorted(_NOT_TAKEN, key=len, reverse=True) if name in words]
     return f"; {_NOT_TAKEN[named[0]]}" if named else "; check model, base_url and the template"
+
+
+def says_wrong_address(words: str) -> bool:
+    """Returns whether an error says that the address is wrong, although it came with status 200.
+
+    >>> says_wrong_address("Unexpected endpoint or method. (POST /chat/completions)")
+    True
+    >>> says_wrong_address("Model my/judge is currently loading")
+    False
+    """
+    return _WRONG_ADDRESS.search(words) is not None
 
 
 def quota_is_used_up(response: httpx2.Response) -> bool:
@@ -119,10 +140,11 @@ def words_of(said: Exception | str) -> str:
     "a web page, '502 Bad Gateway'"
     """
     if isinstance(said, str):
-        title = _TITLE.search(said)
-        if title is not None:
-            return f"a web page, {' '.join(title.group(1).split())[:MESSAGE_LENGTH]!r}"
-        text = " ".join(said.split())
+        text = redact(" ".join(said.split()))
+        title = _TITLE.search(text)
+        if title is not None or text.lower().startswith(("<!doctype html", "<html")):
+            shown = text if title is None else title.group(1).strip()
+            return f"{WEB_PAGE}, {shown[:MESSAGE_LENGTH]!r}"
         return repr(text[:MESSAGE_LENGTH]) if text else ""
     text = str(said)
     body: Any = getattr(said, "body", None)
