@@ -216,7 +216,14 @@ def constant_text_table() -> list[list[str]]:
     baselines = [round(exp(draw.gauss(5.0, 0.6))) for _ in range(300)]
     by_length = [draw.random() for _ in baselines]
     rows = [
-        ["goes by length", "characters", "raw", "length-controlled", "interval", "at equal lengths"]
+        [
+            "decided by length",
+            "characters",
+            "raw",
+            "length-controlled",
+            "interval",
+            "at equal lengths",
+        ]
     ]
     for gullible in (1.0, 0.5, 0.25):
         for length in (100, 150, 300, 600):

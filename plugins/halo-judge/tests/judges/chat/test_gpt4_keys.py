@@ -68,7 +68,7 @@ def test_a_planted_key_is_in_no_file_of_the_workspace_and_in_nothing_said(judged
         with ChatServer(repeating, **options) as server:
             project.write(server.base_url, 2, TRACKING, model=model, retries=1)
             said.append(told(project, "run", "--debug"))
-            assert said[-1].startswith("0\n")  # Unscored with the endpoint's words as the reason.
+            assert said[-1].startswith("1\n")  # Nothing is scored; the reason has its words.
     with ChatServer(repeating, key="another", repeats_key=True) as server:
         project.write(server.base_url, 2, TRACKING, model="locked")
         said += [told(project, "run", *more) for more in ((), ("--json",), ("--debug",))]

@@ -223,6 +223,16 @@ def test_an_endpoint_that_answered_an_earlier_run_is_not_given_up_for_long_texts
             ask(judge(server), tmp_path, *range(1, 15))
 
 
+def test_texts_that_cannot_be_sent_are_not_taken_for_rejections(tmp_path):
+    halves = [Comparison(f"h{n}", PROMPT, f"{n} \ud83d", "bad") for n in range(12)]
+    with ChatServer(prefers_good) as server:
+        asked = judge(server, concurrency=1)
+        with asked.open(JudgeContext(tmp_path, tmp_path)) as session:
+            found = {v.id: v for v in session.compare([*halves, comparison(1)])}
+    assert found["1"].winner == "A"
+    assert {found[f"h{n}"].winner for n in range(12)} == {None}
+
+
 def test_the_advice_for_rejected_requests_names_what_to_set(tmp_path):
     said = "Unsupported value: 'temperature' does not support 0.0 with this model."
     with ChatServer(prefers_good, faults=lambda body, times: "400") as server:

@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from halo_core.errors import UserError
-from halo_core.judge import Comparison
 from halo_core.redact import redact
-from halo_judge.judges.chat.completion import NoCompletion, Reply, read_completion, stored_reply
-from halo_judge.judges.chat.reading import read_reply
+from halo_judge.judges.chat.completion import NoCompletion, Reply, read_completion
 from halo_judge.judges.chat.refused import (
     WEB_PAGE,
     WRONG_ADDRESS,
@@ -28,8 +25,8 @@ from halo_judge.judges.chat.refused import (
     says_wrong_address,
     words_of,
 )
-from halo_judge.judges.chat.template import Template
-from halo_judge.judges.endpoint.failures import NEVER, Broken, Rejected, Unreachable
+from halo_judge.judges.chat.request_form import Request
+from halo_judge.judges.endpoint.failures import NEVER, Broken, Unreachable, Unsendable
 from halo_judge.judges.endpoint.json_body import read_json
 from halo_judge.judges.endpoint.pace import Pace
 from halo_judge.judges.endpoint.proxies import check_socks, proxy_of, through, unusable_proxy
@@ -42,62 +39,6 @@ if TYPE_CHECKING:
 
 BODY_LENGTH = 10_000
 """Maximum number of characters that are kept of a body that holds no answer."""
-
-Request = Mapping[str, Any]
-"""A request with `endpoint`, `template` (its hash), `model`, `parameters` and `messages`."""
-
-
-@dataclass(frozen=True)
-class RequestForm:
-    """The common part of all requests of a judge.
-
-    Attributes:
-        base_url: The address of the endpoint.
-        model: The model's name there.
-        parameters: Further parameters to send with the messages, by the endpoint's names.
-        max_tokens: Maximum number of tokens of a reply.
-        template: The template of the messages.
-    """
-
-    base_url: str
-    model: str
-    parameters: Mapping[str, Any]
-    max_tokens: int
-    template: Template
-
-    def request(self, shown: Comparison) -> Request:
-        """Returns the request for a verdict on two texts in their shown order."""
-        return {**self._common, "messages": self.template.messages(shown)}
-
-    @property
-    def _common(self) -> Request:
-        return {
-            "endpoint": self.base_url,
-            # The hash is needed too: an edited label changes a reply's meaning, not the messages.
-            "template": self.template.digest,
-            "model": self.model,
-            "parameters": self.parameters,
-        }
-
-    def fits(self, request: Request) -> bool:
-        """Returns whether a request differs from those of this form only in its messages."""
-        return {**request, "messages": None} == {**self._common, "messages": None}
-
-    def has_verdict(self, reply: Mapping[str, Any]) -> bool:
-        """Returns whether a stored reply has a verdict in the form of the template."""
-        try:
-            return read_reply(stored_reply(reply), self.template.answer).winner is not None
-        except NoCompletion:
-            return False
-
-    def ask_again(self, request: Request, reply: Reply) -> Request:
-        """Returns the request that asks again and shows the reply that could not be read."""
-        content = reply["content"] or reply["refusal"] or "(no answer)"
-        more = [
-            {"role": "assistant", "content": content},
-            {"role": "user", "content": self.template.reminder},
-        ]
-        return {**request, "messages": [*request["messages"], *more]}
 
 
 class ChatClient:
@@ -200,7 +141,7 @@ class ChatClient:
         Raises:
             Unreachable: When no reply came after all retries.
             Broken: When a reply came that holds no answer.
-            Rejected: When the endpoint rejects this request.
+            Rejected: When the endpoint rejects this request, or it cannot be sent.
             UserError: When it rejects every request: a wrong key, model, address or parameter.
         """
         openai = self._openai
@@ -217,7 +158,7 @@ class ChatClient:
             raise refused(error, words, self._base_url, self._judge, self._key.hide) from None
         except UnicodeEncodeError as error:  # The text of a prompt or completion holds it.
             half = f"\\u{ord(error.object[error.start]):04x}"
-            raise Rejected(
+            raise Unsendable(
                 f"the text holds {half}, half of a surrogate pair, and cannot be sent"
             ) from None
         except openai.OpenAIError as error:

@@ -17,11 +17,12 @@ from pathlib import Path
 from halo_core.errors import UserError
 from halo_core.judge import Comparison, Verdict
 from halo_judge.judges.chat.certainty import Certainty, certainty
-from halo_judge.judges.chat.chat_client import ChatClient, Request, RequestForm
+from halo_judge.judges.chat.chat_client import ChatClient
 from halo_judge.judges.chat.completion import NoCompletion, Reply, stored_reply
 from halo_judge.judges.chat.prices import Price, most_tokens
 from halo_judge.judges.chat.reading import Reading, read_reply
 from halo_judge.judges.chat.refused import advice_for
+from halo_judge.judges.chat.request_form import Request, RequestForm
 from halo_judge.judges.chat.template import says_the_same
 from halo_judge.judges.endpoint.budget import Budget, CapReached
 from halo_judge.judges.endpoint.failures import Broken, Rejected, Unreachable

@@ -15,8 +15,8 @@ from halo_judge.judges.endpoint.endpoint_options import AtOnce, KeyVariable, Ret
 from halo_judge.judges.endpoint.secret import address_parts, check_without_key
 
 if TYPE_CHECKING:
-    from halo_judge.judges.chat.chat_client import RequestForm
     from halo_judge.judges.chat.prices import Price
+    from halo_judge.judges.chat.request_form import RequestForm
     from halo_judge.judges.chat.template import Template
 
 
@@ -180,7 +180,7 @@ class GPT4(Judge):
         return quote(form, comparisons, shared, price=self.price(), source=source)
 
     def _request_form(self) -> RequestForm:
-        from halo_judge.judges.chat.chat_client import RequestForm
+        from halo_judge.judges.chat.request_form import RequestForm
 
         parameters: dict[str, Any] = {self.token_limit_parameter: self.max_tokens}
         if self.temperature is not None:

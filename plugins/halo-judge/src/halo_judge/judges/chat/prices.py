@@ -13,7 +13,7 @@ from halo_judge.judges.chat.template import says_the_same
 from halo_judge.judges.endpoint.replies import request_key, stored_keys
 
 if TYPE_CHECKING:
-    from halo_judge.judges.chat.chat_client import RequestForm
+    from halo_judge.judges.chat.request_form import RequestForm
 
 SHIPPED = Path(__file__).parent / "prices.json"
 BYTES_PER_TOKEN = 4

@@ -28,6 +28,10 @@ class Rejected(Exception):
     """Raised when the endpoint rejects this request but not others, for example if it is long."""
 
 
+class Unsendable(Rejected):
+    """Raised for a request that cannot be sent at all, which is not the endpoint's doing."""
+
+
 class Broken(Exception):
     """Raised for a reply that holds no answer. The request is sent again after a pause.
 

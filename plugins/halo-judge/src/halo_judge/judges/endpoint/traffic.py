@@ -13,7 +13,13 @@ from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from halo_judge.judges.endpoint.budget import CapReached
-from halo_judge.judges.endpoint.failures import Broken, Rejected, Rejections, Unreachable
+from halo_judge.judges.endpoint.failures import (
+    Broken,
+    Rejected,
+    Rejections,
+    Unreachable,
+    Unsendable,
+)
 from halo_judge.judges.endpoint.pace import Outage, Pace
 from halo_judge.judges.endpoint.replies import ReplyStore, request_key
 
@@ -141,8 +147,9 @@ class Traffic:
                     self._outage.note(str(error))
                 raise
             except Rejected as error:
-                self._outage.over()
-                self._rejections.note(str(error))
+                if not isinstance(error, Unsendable):
+                    self._outage.over()
+                    self._rejections.note(str(error))
                 raise
             self._outage.over()
             self._rejections.over()
