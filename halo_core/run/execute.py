@@ -12,9 +12,10 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from signal import SIGINT, SIGTERM
 from typing import Any, cast
 
-from halo_core.errors import HaloError, PluginError, SpecErrors, UserError, WorkerError
+from halo_core.errors import HaloError, Interrupted, PluginError, SpecErrors, UserError, WorkerError
 from halo_core.events import EventLog
 from halo_core.guarded.blame import blaming_exit, owns
 from halo_core.guarded.stage_calls import check_product, checked_result, tidy_folder
@@ -240,8 +241,11 @@ def read_error(folder: Path, exit_code: int) -> HaloError:
     if record is None:
         return WorkerError(_ended(exit_code), location=str(folder))
     error = error_of(record, record.get("exit_code", exit_code))
-    if isinstance(error, WorkerError) and _was_killed(exit_code):
-        # The error of another rank, which lost its connection to the killed one.
+    signal_number = -exit_code if exit_code < 0 else exit_code - 128
+    follows = WorkerError if signal_number in (SIGINT, SIGTERM) else (WorkerError, Interrupted)
+    if signal_number > 0 and isinstance(error, follows):
+        # The error of another rank, which lost its connection to the killed one or was ended
+        # because of it.
         return WorkerError(_ended(exit_code), location=str(folder))
     if isinstance(error, WorkerError):
         return WorkerError(
@@ -249,11 +253,6 @@ def read_error(folder: Path, exit_code: int) -> HaloError:
             location=str(folder),
         )
     return error
-
-
-def _was_killed(exit_code: int) -> bool:
-    """Returns whether a signal ended a process or, as launchers pass on, one of its processes."""
-    return exit_code < 0 or exit_code > 128
 
 
 def _ended(exit_code: int) -> str:

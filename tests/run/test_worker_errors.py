@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from halo_core.errors import NotFiniteError
+from halo_core.errors import Interrupted, NotFiniteError
 from halo_core.run.execute import read_error, write_error
 
 LOST = RuntimeError("Connection closed by peer")
@@ -31,3 +31,11 @@ def test_an_error_of_a_rank_is_told_where_no_rank_was_killed(tmp_path: Path) -> 
 def test_an_error_on_purpose_is_told_even_where_a_rank_was_killed(tmp_path: Path) -> None:
     write_error(tmp_path, NotFiniteError("not a number: the loss"))
     assert str(read_error(tmp_path, 137)) == "not a number: the loss"
+
+
+def test_a_rank_that_is_ended_because_another_was_killed_was_not_asked_to_stop(
+    tmp_path: Path,
+) -> None:
+    write_error(tmp_path, Interrupted("stopped", signal_number=15))
+    assert "a worker ended with exit code 137" in str(read_error(tmp_path, 137))
+    assert str(read_error(tmp_path, 143)) == "stopped"

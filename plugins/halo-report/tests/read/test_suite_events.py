@@ -4,6 +4,7 @@ import pytest
 
 from halo_core.errors import DataError
 from halo_core.workspace.layout import Target
+from halo_core.workspace.records import RUN
 from halo_report.read.suite_cells import read_suite
 
 
@@ -19,3 +20,7 @@ def test_a_cell_that_is_done_and_has_lost_its_events_is_an_error(suite, content)
         read_suite(target, None)
     assert error.value.location == str(events)
     assert "Run the same command again" in error.value.message
+    RUN.write(events.parent, {})
+    events.unlink()
+    with pytest.raises(DataError, match="says that the cell 'b' is done"):
+        read_suite(target, None)

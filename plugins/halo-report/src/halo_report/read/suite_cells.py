@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from halo_core.errors import DataError, UserError
 from halo_core.workspace.layout import Target
-from halo_core.workspace.records import EVENTS, SUITE, SuiteCell
+from halo_core.workspace.records import EVENTS, RUN, SUITE, SuiteCell
 from halo_report.read.cell_matrix import JudgedCell, lengths_of
 from halo_report.read.run_data import RunData, StageData, read_run
 from halo_statistics.win_rate import win_rate
@@ -66,7 +66,7 @@ def _suite_cell(
     if run is None:
         return JudgedCell("", "", status=lacking, why=why), None
     folder = target.workspace / run
-    if not (folder / EVENTS.name).is_file():
+    if not any((folder / file.name).is_file() for file in (EVENTS, RUN)):
         why = why or f"no run in {folder}"
         return JudgedCell("", "", folder.name, status=lacking, why=why), None
     data = read_run(folder)
