@@ -1,6 +1,6 @@
 """Generates `registry/index.json` from the entries and the components of the installed plugins.
 
-    python registry/build.py            write the index, three pages of docs and blocks of others
+    python registry/build.py            write the index, the examples' schema, and pages of the docs
     python registry/build.py --check    exit with 1 if they would change
 
 A distribution that is not installed keeps its earlier entry in the index.
@@ -26,12 +26,14 @@ from halo_core.plugins.describe import component_class, facts_of, options_of, su
 from halo_core.plugins.discovery import discover
 from halo_core.plugins.registrar import Registration
 from halo_core.plugins.registry import Registry
+from halo_core.spec.json_schema import spec_schema
 
 FOLDER = Path(__file__).parent
 INDEX = FOLDER / "index.json"
 REFERENCE = FOLDER.parent / "docs" / "reference"
 PAGE = REFERENCE / "components.md"
 FORMATS = REFERENCE / "formats.md"
+SCHEMA = FOLDER.parent / "examples" / "halo.schema.json"
 TRAINED = REFERENCE.parent / "explanation" / "what-is-trained.md"
 
 
@@ -107,12 +109,15 @@ def _component(registration: Registration) -> dict[str, Any]:
 def main(arguments: Sequence[str]) -> int:
     """Writes or checks the index and the page, and returns the exit code."""
     previous = json.loads(INDEX.read_text(encoding="utf-8"))
-    index = build_index(read_entries(), discover(), previous)
+    registry = discover()
+    index = build_index(read_entries(), registry, previous)
+    built_in = Registry([r for r in registry.registrations if registry.is_built_in(r)])
     files = {
         INDEX: json.dumps(index, indent=2, ensure_ascii=False) + "\n",
         PAGE: components_page(index),
         FORMATS: formats_page(),
         TRAINED: trained_page(),
+        SCHEMA: json.dumps(spec_schema(built_in), indent=1, ensure_ascii=False) + "\n",
         **pages_with_blocks(),
     }
     if "--check" in arguments:

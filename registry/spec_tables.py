@@ -29,7 +29,7 @@ ROLES = {
 def keys_table() -> str:
     """Returns the table of the top-level keys of a spec, in their order."""
     schema = spec_schema()
-    either = {key for form in schema["anyOf"] for key in form["required"]} - {"matrix"}
+    either = schema["then"]["required"]
     rows = []
     for key in TOP_LEVEL:
         about = schema["properties"][key]

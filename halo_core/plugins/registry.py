@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from halo_core import __version__
-from halo_core.errors import PluginError, UserError, nearest
+from halo_core.errors import HaloError, PluginError, UserError, nearest
 from halo_core.plugins.builtin_names import RESERVED
 from halo_core.plugins.entry_points import normalised
 from halo_core.plugins.registrar import Registration, namespace, words
@@ -91,6 +91,18 @@ class Registry:
     def names(self, kind: str) -> list[str]:
         """Returns the sorted names of the installed components of a kind, as specs write them."""
         return sorted(self.written(r) for r in self.registrations if r.kind == kind)
+
+    def all_names(self, registration: Registration) -> list[str]:
+        """Returns the names with which `find` finds a registration, the one specs use first."""
+        full = _full_name(registration)
+        names = [self.written(registration), full]
+        return [name for name in dict.fromkeys(names) if self._finds(registration, name)]
+
+    def _finds(self, registration: Registration, name: str) -> bool:
+        try:
+            return self.find(registration.kind, name) is registration
+        except HaloError:
+            return False
 
     def is_built_in(self, registration: Registration) -> bool:
         """Returns whether a registration is one of halo's own components, which have bare names."""

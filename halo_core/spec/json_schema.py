@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from halo_core.plugins.discovery import discover
-from halo_core.plugins.registrar import Registration
-from halo_core.plugins.registry import Registry, import_target
+from halo_core.plugins.registry import Registry
+from halo_core.spec.component_schema import by_type, kind_schemas
 from halo_core.spec.inserted import base_model_stages, default_reports
 from halo_core.spec.spec import Overlap
 
@@ -22,18 +22,23 @@ KINDS = (
 )
 
 
-def spec_schema() -> dict[str, Any]:
-    """Returns a JSON schema (draft 2020-12) with which editors check specs."""
-    registry = discover()
+def spec_schema(registry: Registry | None = None) -> dict[str, Any]:
+    """Returns a JSON schema (draft 2020-12) with which editors check specs.
+
+    Args:
+        registry: The components that specs can use; the installed ones by default.
+    """
+    registry = registry or discover()
     source = {"$ref": "#/$defs/data"}
-    sets = {"anyOf": [source, {"type": "array", "items": source}]}
+    sets = by_type({"anyOf": [source, {"type": "array", "items": source}]})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "halo spec",
         "type": "object",
         "required": ["name"],
         # A cell of the matrix may set what the spec itself leaves out.
-        "anyOf": [{"required": ["model", "stages"]}, {"required": ["matrix"]}],
+        "if": {"not": {"required": ["matrix"]}},
+        "then": {"required": ["model", "stages"]},
         "additionalProperties": False,
         "properties": {
             "name": {
@@ -82,7 +87,7 @@ def spec_schema() -> dict[str, Any]:
             },
             "matrix": _matrix(),
         },
-        "$defs": _kinds(registry),
+        "$defs": kind_schemas(registry, KINDS),
     }
 
 
@@ -103,7 +108,7 @@ def _model(registry: Registry) -> dict[str, Any]:
 def _matrix() -> dict[str, Any]:
     settings = {"type": ["object", "null"]}
     name = {"type": ["string", "number", "boolean", "null"]}
-    names = {"anyOf": [name, {"type": "array", "items": name}]}
+    names = by_type({"anyOf": [name, {"type": "array", "items": name}]})
     rule = {"type": "object", "minProperties": 1}
     values = {
         "type": "array",
@@ -130,45 +135,3 @@ def _matrix() -> dict[str, Any]:
             "else": {"maxProperties": 1, "additionalProperties": values},
         },
     }
-
-
-def _kinds(registry: Registry) -> dict[str, Any]:
-    """Returns a definition per kind, and the definitions that components' options refer to."""
-    definitions: dict[str, Any] = {}
-    for kind in KINDS:
-        forms: list[dict[str, Any]] = [{"type": "string"}]
-        for registration in registry.registrations:
-            if registration.kind == kind:
-                forms.append(_component(registration, definitions))
-        definitions[kind] = {"anyOf": forms}
-    return definitions
-
-
-def _component(registration: Registration, definitions: dict[str, Any]) -> dict[str, Any]:
-    """Returns the schema of ``{use: NAME, ...}``; adds the definitions its options refer to."""
-    prefix = f"{registration.kind}.{registration.canonical}.".replace("/", ".")
-    options = _pointed(import_target(registration).model_json_schema(), prefix)
-    for name, definition in options.pop("$defs", {}).items():
-        definitions[prefix + name] = definition
-    extra = {"split": {"type": "string"}} if registration.kind == "data" else {}
-    use = {"const": registration.canonical}
-    return {
-        "type": "object",
-        "required": ["use", *options.get("required", [])],
-        "properties": {"use": use, **extra, **options.get("properties", {})},
-        "additionalProperties": False,
-    }
-
-
-def _pointed(schema: Any, prefix: str) -> Any:
-    """Returns a component's schema, with references that point to the spec's definitions."""
-    if isinstance(schema, list):
-        return [_pointed(item, prefix) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "x-halo" in schema:
-        return {"$ref": f"#/$defs/{schema['x-halo']}", "description": schema["description"]}
-    pointed = {key: _pointed(value, prefix) for key, value in schema.items()}
-    if isinstance(schema.get("$ref"), str):
-        pointed["$ref"] = schema["$ref"].replace("#/$defs/", f"#/$defs/{prefix}")
-    return pointed
