@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from halo_core.cli import call
 from halo_core.stage import ModelInput
 from halo_trainer.chat.chat_model import ChatModel
 from halo_trainer.sample.generate import Choice
@@ -85,24 +87,24 @@ def test_an_answer_stops_when_the_person_asks(tiny_model: ModelInput) -> None:
     assert len(shown) <= 2
 
 
-def halo_chat(arguments: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "halo_core.cli", "chat", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
-
-
 def test_without_a_terminal_each_line_is_a_message_or_a_command(
-    tiny_model: ModelInput, tmp_path: Path
+    tiny_model: ModelInput,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    arguments = [tiny_model.path, *GREEDY, "--workspace", str(tmp_path)]
-    found = halo_chat(arguments, input="tell me\n/up\n/quit\nmore\n", cwd=tmp_path)
-    assert found.returncode == 0, found.stderr
-    assert "added to chat.binary.jsonl" in found.stdout
+    arguments = ["chat", tiny_model.path, *GREEDY, "--workspace", str(tmp_path)]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.StringIO("tell me\n/up\n/quit\nmore\n"))
+    assert call(arguments) == 0
+    out = capsys.readouterr().out
+    assert "added to chat.binary.jsonl" in out
     (row,) = map(json.loads, (tmp_path / "chat.binary.jsonl").read_text().splitlines())
     assert row["prompt"] == [{"role": "user", "content": "tell me"}]
-    assert found.stdout.startswith(row["completion"])
-    wrong = halo_chat(arguments, input="/upp\n", cwd=tmp_path)
-    assert wrong.returncode == 2
-    assert "unknown command /upp. Did you mean '/up'?" in wrong.stderr
+    assert out.startswith(row["completion"])
+    monkeypatch.setattr("sys.stdin", io.StringIO("/upp\n"))
+    assert call(arguments) == 2
+    assert "unknown command /upp. Did you mean '/up'?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -113,10 +115,12 @@ def test_without_a_terminal_each_line_is_a_message_or_a_command(
         (["a", "--json"], "a conversation is text"),
     ],
 )
-def test_mistakes_are_named(arguments: list[str], told: str, tmp_path: Path) -> None:
-    found = halo_chat([*arguments, "--workspace", str(tmp_path)], input="")
-    assert found.returncode == 2
-    assert told in found.stdout + found.stderr
+def test_mistakes_are_named(
+    arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(["chat", *arguments, "--workspace", str(tmp_path)]) == 2
+    captured = capsys.readouterr()
+    assert told in captured.out + captured.err
 
 
 def test_in_a_terminal_ctrl_c_stops_an_answer_and_ctrl_d_ends(

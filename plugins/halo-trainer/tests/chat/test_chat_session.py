@@ -11,7 +11,7 @@ import pytest
 
 from halo_core.errors import PathError, UserError
 from halo_core.feedback import Message
-from halo_data.sources.jsonl import Jsonl
+from halo_data.components import Jsonl
 from halo_trainer.chat.chat_model import Reply
 from halo_trainer.chat.feedback_file import FeedbackFiles
 from halo_trainer.chat.session import ChatSession
