@@ -13,6 +13,7 @@
     ├── NotFiniteError            exit 1   a loss or gradient that is not a number
     ├── WorkerError               exit 1   a worker process that failed
     ├── DiskError                 exit 1   too little room on the disk
+    ├── UploadError               exit 1   an upload that failed
     ├── SuiteErrors               exit 1-3 the largest exit code of all failed cells
     └── Interrupted               exit 130 (Ctrl-C) or 143 (SIGTERM)
 
@@ -113,6 +114,10 @@ class WorkerError(HaloError):
 
 class DiskError(HaloError):
     """Too little room on a disk for a file. Nothing was deleted to make room."""
+
+
+class UploadError(HaloError):
+    """An upload that failed. The files on this machine are complete."""
 
 
 class SuiteErrors(HaloError):

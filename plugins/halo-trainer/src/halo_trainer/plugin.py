@@ -18,6 +18,11 @@ def halo_register(registry: Registrar) -> None:
         help="Talk with a model of a run, or compare two.",
     )
     registry.command(
+        "export",
+        "halo_trainer.export.command:export",
+        help="Write a model of a run as a folder to hand on, with a model card.",
+    )
+    registry.command(
         "store",
         "halo_trainer.reference_store.command:store",
         help="Show or remove stored log-probabilities of references.",

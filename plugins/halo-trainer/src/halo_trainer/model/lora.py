@@ -77,9 +77,33 @@ def _check_targets(model: Any, options: LoraOptions) -> None:
 
 
 def save_adapter(folder: Path, peft_model: Any) -> None:
-    """Writes only the adapter into ``adapter/`` of an existing model folder."""
+    """Writes only the adapter into ``adapter/`` of an existing model folder, with a model card."""
     # To save embeddings, peft would ask the hub whether they changed.
     peft_model.save_pretrained(folder / ADAPTER, save_embedding_layers=False)
+    card = _card(peft_model.peft_config["default"])
+    (folder / ADAPTER / "README.md").write_text(card, encoding="utf-8")
+
+
+def _card(config: Any) -> str:
+    """Returns the card of an adapter. The one that peft writes is an empty form."""
+    from huggingface_hub import ModelCardData
+
+    given = str(config.base_model_name_or_path or "")
+    local = not given or Path(given).is_absolute()
+    # The folders above a local one are nobody else's business.
+    base = f"the model in the local folder `{Path(given).name}`" if local else f"`{given}`"
+    data = ModelCardData(
+        base_model=None if local else given, library_name="peft", tags=["halo", "lora"]
+    )
+    targets = config.target_modules
+    layers = targets if isinstance(targets, str) else ", ".join(sorted(targets))
+    return (
+        f"---\n{data.to_yaml()}\n---\n\n# Low-rank adapter\n\n"
+        f"The factors that a training with halo added to {base}: rank {config.r}, "
+        f"alpha {config.lora_alpha:g}, dropout {config.lora_dropout:g}, layers: {layers}.\n\n"
+        "The model in the folder above has them merged in. `halo export RUN:STAGE DIR --adapter` "
+        "writes the adapter to hand on, with its tokenizer, data, results and spec.\n"
+    )
 
 
 def merge_adapter(peft_model: Any) -> Any:
