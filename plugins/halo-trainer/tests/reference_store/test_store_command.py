@@ -57,6 +57,7 @@ def test_stores_are_listed_with_model_completions_size_and_use(
     assert "in use now" in shown
     assert "last used" in shown
     assert "2 stores" in shown
+    assert "damaged" not in shown
     store.close()
     assert not any(entry.in_use for entry in entries(tmp_path / "cache/reference"))
 
@@ -120,9 +121,11 @@ def test_damaged_stores_are_listed_too(tmp_path: Path, capsys: pytest.CaptureFix
     for path in segment_paths(folder):
         path.write_bytes(b"")
     (entry,) = answer(tmp_path, capsys)["stores"]
-    assert (entry["model"], entry["completions"]) == (None, 0)
+    assert (entry["model"], entry["completions"], entry["damaged"]) == (None, 0, 1)
     assert call(tmp_path) == 0
-    assert "unknown model" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "unknown model" in shown
+    assert "damaged: 1 of its files" in shown
 
 
 @pytest.mark.parametrize(

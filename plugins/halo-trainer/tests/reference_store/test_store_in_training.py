@@ -309,6 +309,14 @@ def test_evaluation_reads_and_fills_the_store(trainings: Trainings) -> None:
     assert trainings.loads == 1
 
 
+def test_another_precision_has_another_store_with_bits_of_its_own(trainings: Trainings) -> None:
+    trainings.run("float32", DPO(), precision="float32")
+    cold = trainings.run("cold", DPO(), precision="bfloat16")
+    assert (len(trainings.stores), trainings.loads) == (2, 2)
+    assert same(cold, trainings.run("warm", DPO(), precision="bfloat16"))
+    assert (len(trainings.stores), trainings.loads) == (2, 2)
+
+
 def test_another_reference_has_another_store(trainings: Trainings, tmp_path: Path) -> None:
     trainings.run("first", DPO())
     folder = tmp_path / "other"

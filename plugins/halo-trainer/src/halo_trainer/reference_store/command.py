@@ -65,6 +65,11 @@ def _show(found: Sequence[StoreEntry], output: Output) -> None:
             f"{entry.folder.name}  {entry.model or 'unknown model'}: "
             f"{entry.completions:,} completions, {_megabytes(entry.bytes)}, {when}"
         )
+        if entry.damaged:
+            output.say(
+                f"  damaged: {entry.damaged} of its files; the next training that uses the store "
+                "removes them and computes their values again"
+            )
     total = sum(entry.bytes for entry in found)
     output.say(f"{len(found)} {_stores(found)}, {_megabytes(total)}")
 
@@ -87,6 +92,7 @@ def _described(entry: StoreEntry) -> dict[str, Any]:
         "folder": str(entry.folder),
         "model": entry.model,
         "completions": entry.completions,
+        "damaged": entry.damaged,
         "bytes": entry.bytes,
         "last_used": entry.last_used,
         "in_use": entry.in_use,

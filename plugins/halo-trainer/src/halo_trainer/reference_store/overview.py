@@ -31,6 +31,7 @@ class StoreEntry:
         folder: Its folder.
         model: Name of the reference; None if its record is missing or damaged.
         completions: Number of stored completions.
+        damaged: Number of segments that are not as they were written, as far as their index shows.
         bytes: Size on disk.
         last_used: When it was last read or written, in seconds since 1970.
         in_use: Whether a training uses it now.
@@ -39,6 +40,7 @@ class StoreEntry:
     folder: Path
     model: str | None
     completions: int
+    damaged: int
     bytes: int
     last_used: float
     in_use: bool
@@ -95,22 +97,27 @@ def _entry(folder: Path) -> StoreEntry:
         record = REFERENCE_STORE.read(folder)
     except DataError:
         record = None
+    sizes = [_completions(path) for path in segment_paths(folder)]
     used = folder / USED
     return StoreEntry(
         folder=folder,
         model=None if record is None else record["model"],
-        completions=sum(_completions(path) for path in segment_paths(folder)),
+        completions=sum(size for size in sizes if size is not None),
+        damaged=sizes.count(None),
         bytes=size_of(folder),
         last_used=(used if used.exists() else folder).stat().st_mtime,
         in_use=_in_use(folder),
     )
 
 
-def _completions(path: Path) -> int:
+def _completions(path: Path) -> int | None:
+    """Returns the number of completions of a segment; None if it is damaged."""
     try:
         return len(Segment(path))
-    except (DataError, OSError):
-        return 0  # The next training that opens it warns.
+    except DataError:
+        return None
+    except OSError:
+        return 0  # It was removed a moment ago, or belongs to another user.
 
 
 def _in_use(folder: Path) -> bool:
