@@ -37,7 +37,7 @@ def train(root: Path, name: str, cache: str, point: RefPointEstimator, **options
         data={"data": DataSet("train", "binary", [root / "train-binary.arrow"])},
         cache=root / cache,
         events=EventLog(folder / "events.jsonl") if rank == 0 else EventLog(),
-        warn=lambda message: (folder / f"warning-{rank}.txt").write_text(message),
+        warn=lambda message: warn(folder / f"warnings-{rank}.txt", message),
     )
     given = {"batch_size": 5, "epochs": 2, "learning_rate": 0.05, "micro_batch_tokens": 60}
     stage = Train(
@@ -63,6 +63,12 @@ def train(root: Path, name: str, cache: str, point: RefPointEstimator, **options
     (folder / f"loads-{rank}.txt").write_text(str(len(loads)))
 
 
+def warn(path: Path, message: str) -> None:
+    """Adds a line to a file."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{message}\n")
+
+
 def main(arguments: Sequence[str]) -> None:
     """Trains with a cold and a warm store, and with stores that hold a part."""
     root = Path(arguments[0])
@@ -73,6 +79,7 @@ def main(arguments: Sequence[str]) -> None:
     # One process has filled these with other batches.
     train(root, "some", "cache-some", MISMATCHED)
     train(root, "own", "cache-own", MISMATCHED)
+    train(root, "damaged", "cache-damaged", MISMATCHED)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -17,10 +18,11 @@ from halo_core.events import read_events
 from halo_core.stage import ModelInput
 from halo_core.testing import data_set
 from halo_methods.components import SFT
+from halo_trainer.reference_store import store as stores
 from halo_trainer.train.options import Train
 
 WORKER = Path(__file__).parent / "store_two_ranks.py"
-NAMES = ("cold", "warm", "some", "own")
+NAMES = ("cold", "warm", "some", "own", "damaged")
 
 
 def load_worker() -> ModuleType:
@@ -30,6 +32,26 @@ def load_worker() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def damage(root: Path, worker: ModuleType) -> None:
+    """Fills a store with one segment for each completion, and changes a value in each of them.
+
+    The index of a segment does not show it. So only the rank that reads the completion notices.
+    """
+    options = {"batch_size": 4, "epochs": 1}
+    before, stores.BUFFER_BYTES = stores.BUFFER_BYTES, 1
+    worker.train(root, "damaged-before", "cache-damaged", worker.MATCHED, **options)
+    stores.BUFFER_BYTES = before
+    paths = sorted((root / "cache-damaged").glob("reference/*/*.safetensors"))
+    for path in paths:
+        whole = bytearray(path.read_bytes())
+        size = int.from_bytes(whole[:8], "little")
+        begin, _ = json.loads(whole[8 : 8 + size])["logps"]["data_offsets"]
+        whole[8 + size + begin] ^= 1
+        path.unlink()
+        path.write_bytes(whole)
+    (root / "damaged-segments.txt").write_text("\n".join(map(str, paths)))
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +74,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, tiny_model: ModelInput) -
         root, "some-before", "cache-some", worker.MISMATCHED, batch_size=3, steps=1, epochs=None
     )
     worker.train(root, "own-before", "cache-own", worker.MATCHED, batch_size=4, epochs=1)
+    damage(root, worker)
     command = Train(data="d", loss=SFT(), processes=2, device="cpu").command(root)
     assert command is not None
     launcher = command[: command.index("halo_core.worker") - 1]
@@ -77,7 +100,7 @@ def test_two_ranks_give_the_same_bits_whatever_the_store_held(finished: Path) ->
     weights = [load_file(finished / name / "model/model.safetensors") for name in NAMES]
     for others in weights[1:]:
         assert all(torch.equal(weights[0][name], others[name]) for name in others)
-    assert not list(finished.glob("*/warning-*.txt"))
+    assert [path.parent.name for path in finished.glob("*/warnings-*.txt")] == ["damaged"]
 
 
 def test_both_ranks_load_the_reference_or_neither(finished: Path) -> None:
@@ -86,8 +109,17 @@ def test_both_ranks_load_the_reference_or_neither(finished: Path) -> None:
         for name in NAMES
     }
     # In "own", only mismatched pairs are missing. Both ranks have some of them.
-    expected = [["1", "1"], ["0", "0"], ["1", "1"], ["1", "1"]]
+    expected = [["1", "1"], ["0", "0"], ["1", "1"], ["1", "1"], ["1", "1"]]
     assert loads == dict(zip(NAMES, expected, strict=True))
+
+
+def test_damage_that_only_one_rank_sees_is_told_once_by_rank_0(finished: Path) -> None:
+    (path,) = finished.glob("damaged/warnings-*.txt")
+    assert path.name == "warnings-0.txt"
+    lines = path.read_text().splitlines()
+    damaged = (finished / "damaged-segments.txt").read_text().splitlines()
+    assert sorted(line.partition(": ")[0] for line in lines) == sorted(damaged)
+    assert not any(Path(name).exists() for name in damaged)
 
 
 def test_hits_and_misses_are_summed_over_the_ranks(finished: Path) -> None:

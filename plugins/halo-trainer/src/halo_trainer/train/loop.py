@@ -90,6 +90,8 @@ def train(recipe: Recipe, context: StageContext) -> StageResult:
                 )
             try:
                 loop.run()
+                if loop.training.store is not None:
+                    loop.training.store.finish()
             finally:
                 if loop.training.store is not None:
                     loop.training.store.close()
@@ -356,7 +358,7 @@ class _Loop:
         if self.training.refresh is not None:
             metrics["reference/age_steps"] = self.training.refresh.age
         if self.training.store is not None:
-            metrics |= self.training.store.size()
+            metrics |= self.training.store.report()
         if self.state.first_loss is None:
             self.state.first_loss = metrics.get("train/loss")
         self._publish(metrics | self.watch.lap())

@@ -36,7 +36,12 @@ from halo_trainer.train.recipe import Duration, Recipe
 from halo_trainer.train.reference_refresh import RefreshedReference
 from halo_trainer.train.reference_scores import LiveReference
 from halo_trainer.train.reference_shares import UNMIXABLE, mixes_weights, shares_of
-from halo_trainer.train.stored_scores import StoreUse, load_if_lacking, stored_reference
+from halo_trainer.train.stored_scores import (
+    RankWarnings,
+    StoreUse,
+    load_if_lacking,
+    stored_reference,
+)
 from halo_trainer.train.token_budget import BEFORE
 
 
@@ -103,7 +108,8 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
     )
     loss, remark = settle_loss(task.loss, task.feedback, data)
     tokens = _tokens_to_train(recipe, start, data)
-    policy, reference = _models(recipe, context, start, tokens, encoding.max_length)
+    warnings = RankWarnings(context.warn, ranks)
+    policy, reference = _models(recipe, context, start, tokens, encoding.max_length, warnings)
     live = reference.scorer if isinstance(reference, LiveReference) else None
     if recipe.models.drops_out and policy.shares:
         context.warn(NOT_SHARED)
@@ -112,7 +118,7 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
     steps = _steps(recipe.duration, plan, recipe.learning_rate.warmup_steps, context.warn)
     store = None
     if isinstance(reference, StoredReference):
-        store = StoreUse(reference, main=ranks.main)
+        store = StoreUse(reference, warnings, main=ranks.main)
         load_if_lacking(reference, data, evaluation, plan, steps, ranks)
     return Training(
         objective=Objective(
@@ -185,6 +191,7 @@ def _models(
     start: LoadedModel,
     tokens: Sequence[int],
     max_length: int,
+    warnings: RankWarnings,
 ) -> tuple[Scorer, LiveReference | StoredReference | None]:
     """Returns the policy and the reference; None if there is nothing to compare with."""
     seed, warn = context.seed, context.warn
@@ -213,7 +220,9 @@ def _models(
         warn=warn,
     )
     if recipe.models.stores_reference:
-        stored = stored_reference(context, start, recipe.models, load, max_length=max_length)
+        stored = stored_reference(
+            context, start, recipe.models, load, max_length=max_length, warn=warnings
+        )
         return policy, stored
     return policy, LiveReference(load())
 

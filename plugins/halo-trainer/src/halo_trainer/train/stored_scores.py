@@ -25,6 +25,40 @@ from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.recipe import ModelRecipe
 
 
+class RankWarnings:
+    """Warnings that one process may have and the others not. Only rank 0 can show them.
+
+    Args:
+        warn: Shows a warning on rank 0.
+        ranks: The processes.
+    """
+
+    def __init__(self, warn: Callable[[str], None], ranks: Ranks) -> None:
+        self._warn = warn
+        self._ranks = ranks
+        self._untold: list[str] = []
+        self._shown: set[str] = set()
+
+    def __call__(self, message: str) -> None:
+        """Shows a warning, or keeps it until `tell`."""
+        if self._ranks.main:
+            self._show(message)
+        else:
+            self._untold.append(message)
+
+    def tell(self) -> None:
+        """Shows the warnings of the other processes. All processes must call it."""
+        for messages in self._ranks.gather(self._untold):
+            for message in messages:
+                self._show(message)
+        self._untold = []
+
+    def _show(self, message: str) -> None:
+        if self._ranks.main and message not in self._shown:
+            self._warn(message)
+        self._shown.add(message)
+
+
 def stored_reference(
     context: StageContext,
     start: LoadedModel,
@@ -32,6 +66,7 @@ def stored_reference(
     load: Callable[[], Scorer],
     *,
     max_length: int,
+    warn: Callable[[str], None],
 ) -> StoredReference:
     """Returns a reference with a store. It is not loaded yet.
 
@@ -41,6 +76,7 @@ def stored_reference(
         recipe: The recipe, which says how the models are held.
         load: Loads the reference.
         max_length: Largest number of tokens of a sequence.
+        warn: Receives warnings about the store, which may differ between the processes.
 
     Raises:
         ModelError: When the reference cannot be found, or has a different vocabulary.
@@ -55,7 +91,7 @@ def stored_reference(
         compute_dtype=pick_dtype(recipe.precision, device),
         device=device,
     )
-    return StoredReference(stores, source.path, parts, load, device=device, warn=context.warn)
+    return StoredReference(stores, source.path, parts, load, device=device, warn=warn)
 
 
 def load_if_lacking(
@@ -101,16 +137,18 @@ def _learned(
 
 
 class StoreUse:
-    """The use of a store by a training, for its metrics and its end.
+    """The use of a store by a training, for its metrics, its warnings and its end.
 
     Args:
         reference: The reference.
+        warnings: The warnings about the store.
         main: Whether this is the process that counts steps.
     """
 
-    def __init__(self, reference: StoredReference, *, main: bool) -> None:
+    def __init__(self, reference: StoredReference, warnings: RankWarnings, *, main: bool) -> None:
         self._reference = reference
         self._store = reference.store
+        self._warnings = warnings
         self._steps = float(main)
         self._seen = (0, 0)
 
@@ -121,10 +159,22 @@ class StoreUse:
         metrics.add("reference/store_misses", misses - self._seen[1], self._steps)
         self._seen = (hits, misses)
 
-    def size(self) -> dict[str, float]:
-        """Returns the size of the store on disk as a metric, MB."""
+    def report(self) -> dict[str, float]:
+        """Shows warnings, and returns the size of the store on disk as a metric, MB.
+
+        All processes must call it.
+        """
+        self._warnings.tell()
         return {"reference/store_mb": self._store.size / 1e6}
 
+    def finish(self) -> None:
+        """Writes values that are not yet on disk, and shows warnings.
+
+        All processes must call it.
+        """
+        self._store.flush()
+        self._warnings.tell()
+
     def close(self) -> None:
-        """Writes what is not yet on disk."""
+        """Writes values that are not yet on disk, and ends the use of the store."""
         self._reference.close()
