@@ -353,7 +353,7 @@ class _Loop:
         metrics = means(self._window())
         self.window = Metrics()
         metrics["train/lr"] = self._rate(self.state.step)
-        metrics["perf/micro_batch_tokens"] = self.memory.budget.tokens
+        metrics["perf/micro_batch_tokens"] = float(self.memory.budget.tokens)
         metrics["train/examples"] = float(self.training.plan.examples_seen(self.state.step))
         if self.training.refresh is not None:
             metrics["reference/age_steps"] = self.training.refresh.age
