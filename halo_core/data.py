@@ -22,12 +22,15 @@ class DataInfo:
             revision on the hub, or the options of a generator. None if it is not known yet
             (because the hub cannot be reached, for example).
         passed_over: Names of files and folders next to those of the splits that are not read.
+        read_as: Lines for people: how the columns are read, if the source decides it by their
+            names, for example ``kto.csv: binary; label <- label``.
     """
 
     feedback: Feedback | None
     splits: tuple[str, ...]
     digest: str | None
     passed_over: tuple[str, ...] = ()
+    read_as: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -209,7 +209,7 @@ def _named(name: str, options: Sequence[str], split: str | None) -> SetSpec:
 
 def _describe(rows: Sequence[Rows], show: int) -> dict[str, Any]:
     from halo_core.rows import DataSet
-    from halo_core.run.unread import ignored_in, passed_over_in
+    from halo_core.run.unread import ignored_in, passed_over_in, read_as_in
 
     loaded = DataSet("", rows[0].feedback, [source.file for source in rows])
     dropped: dict[str, int] = {}
@@ -222,6 +222,7 @@ def _describe(rows: Sequence[Rows], show: int) -> dict[str, Any]:
         "dropped": dropped,
         "ignored_columns": ignored_in(rows),
         "passed_over": passed_over_in(rows),
+        "read_as": read_as_in(rows),
         "held_elsewhere": sum(source.held_elsewhere for source in rows),
         "prompts": len({row["prompt_id"] for row in loaded}),
         "repeated": _repeated(loaded),
@@ -282,6 +283,7 @@ def _lines(name: str, described: dict[str, Any]) -> list[str]:
         f"{name}: {described['rows']} rows of {described['feedback']} feedback, "
         f"{described['prompts']} prompts"
     ]
+    lines += [f"  {line}" for line in described["read_as"]]
     lines += [f"  dropped {n}: {reason}" for reason, n in described["dropped"].items()]
     unread = unread_lines(described["ignored_columns"], described["passed_over"])
     lines += [f"  {line}" for line in unread]

@@ -131,6 +131,7 @@ def _set(made: Plan, data: SetSpec) -> dict[str, Any]:
         described: dict[str, Any] = {"use": source.resolved.name, "split": source.split}
         described["feedback"] = source.info.feedback
         described["inserted"] = source.converted
+        described["read_as"] = list(source.info.read_as)
         try:
             if source.info.digest is None:
                 raise DataError("the source cannot be reached from here")
@@ -157,7 +158,7 @@ def _lines(stage: dict[str, Any]) -> list[str]:
         for source in data["sources"]:
             lines.append(f"  {option:<12} {data['name']}: {_source(source)}")
             unread = unread_lines(source["ignored_columns"], source["passed_over"])
-            lines += [f"  {'':<12} {line}" for line in unread]
+            lines += [f"  {'':<12} {line}" for line in (*source["read_as"], *unread)]
     for name, text in stage["size"].items():
         lines.append(f"  {name:<12} {text}")
     if stage["changed"]:

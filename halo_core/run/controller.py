@@ -257,7 +257,7 @@ class Runner:
         return rows
 
     def _tell_left_out(self, name: str, rows: Rows) -> None:
-        """Reports once which rows, columns and files of a source are left out."""
+        """Reports once how a source is read, and which rows, columns and files are left out."""
         if rows.damage:
             self.warn(f"{name}: {rows.damage}; the rows of {rows.name} were read again")
         if (name, rows.file) in self._told_rows:
@@ -266,7 +266,7 @@ class Runner:
         if rows.dropped:
             reasons = ", ".join(f"{n} {reason}" for reason, n in rows.dropped.items())
             self.say(f"  {name}: {rows.name}: {rows.count} rows, dropped {reasons}")
-        for line in unread_lines(rows.ignored, rows.passed_over):
+        for line in (*rows.read_as, *unread_lines(rows.ignored, rows.passed_over)):
             self._tell_unread(f"  {name}: {rows.name}: {line}")
 
     def _tell_unread(self, line: str) -> None:

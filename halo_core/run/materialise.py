@@ -53,6 +53,7 @@ class Rows:
         passed_over: Files and folders next to those of the splits, which are not read.
         damage: The damage of earlier rows on disk, because of which they were read again; "" if
             there was none.
+        read_as: Lines that say how the source reads its columns.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Rows:
     ignored: Mapping[str, int] = field(default_factory=dict)
     passed_over: Sequence[str] = ()
     damage: str = ""
+    read_as: Sequence[str] = ()
 
 
 def materialise_set(data: SetSpec, workspace: Workspace) -> list[Rows]:
@@ -107,6 +109,7 @@ def materialise(source: Source, workspace: Workspace) -> Rows:
         record.get("ignored_columns", {}),
         source.info.passed_over,
         damage,
+        source.info.read_as,
     )
 
 

@@ -45,6 +45,11 @@ def passed_over_in(rows: Iterable[Rows]) -> list[str]:
     return list(dict.fromkeys(name for source in rows for name in source.passed_over))
 
 
+def read_as_in(rows: Iterable[Rows]) -> list[str]:
+    """Returns the lines that say how all sources of a set read their columns."""
+    return list(dict.fromkeys(line for source in rows for line in source.read_as))
+
+
 def _some(names: Sequence[str]) -> str:
     more = len(names) - MOST
     return ", ".join(names[:MOST]) + (f" and {more} more" if more > 0 else "")

@@ -107,7 +107,7 @@ NO_TRAIN = (
 )
 INFO = (
     f"a DataInfo with one of {', '.join(COLUMNS)} or None as its feedback, a tuple of texts as its "
-    "splits, a text or None as its digest, and a tuple of texts as passed_over"
+    "splits, a text or None as its digest, and tuples of texts as passed_over and read_as"
 )
 """Description of what `DataSource.inspect` returns, for messages."""
 
@@ -134,10 +134,14 @@ def _fault(info: DataInfo) -> str | None:
         # A text is a sequence of texts, too: 'train' would offer the splits t, r, a, i and n.
         "splits": isinstance(splits, tuple | list) and all(isinstance(s, str) for s in splits),
         "digest": info.digest is None or isinstance(info.digest, str),
-        "passed_over": isinstance(info.passed_over, tuple)
-        and all(isinstance(name, str) for name in info.passed_over),
+        "passed_over": _are_texts(info.passed_over),
+        "read_as": _are_texts(info.read_as),
     }
     return first_wrong(info, right)
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(item, str) for item in value)
 
 
 def held_out(data: SetSpec, fraction: float) -> tuple[SetSpec, SetSpec]:

@@ -231,3 +231,14 @@ def test_what_a_source_passes_over_is_a_tuple_of_names(tmp_path: Path) -> None:
     with pytest.raises(SpecErrors) as caught:
         odd_rows(tmp_path / "wrong", "Loaded(rows)", "DataInfo('text', (), '1', 'raw/')")
     assert "returned the passed_over 'raw/'; expected" in caught.value.errors[0].message
+
+
+def test_how_a_source_reads_its_columns_is_a_tuple_of_lines(tmp_path: Path) -> None:
+    for name in ("right", "wrong"):
+        (tmp_path / name).mkdir()
+    info = "DataInfo('text', (), '1', (), ('a.csv: text',))"
+    (found,) = odd_rows(tmp_path / "right", "Loaded(rows)", info)
+    assert found.read_as == ("a.csv: text",)
+    with pytest.raises(SpecErrors) as caught:
+        odd_rows(tmp_path / "wrong", "Loaded(rows)", "DataInfo('text', (), '1', (), 'a.csv')")
+    assert "returned the read_as 'a.csv'; expected" in caught.value.errors[0].message

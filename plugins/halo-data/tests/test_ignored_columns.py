@@ -39,7 +39,7 @@ def ignored(loaded: Loaded) -> tuple[int, dict[str, int]]:
 
 
 NAMES = (
-    "rating ratings score scores label_1 labels thumbs thumbs_up thumbsUp thumbsup kto_tag ktoTag "
+    "rating ratings score scores label_1 labels thumbs thumbs_up thumbsUp thumbsup ktoTag "
     "preference preferences feedback reward rewards quality stars vote votes upvotes is_good "
     "isGood accepted winner better humanRating gpt4_score user_ratings overall-rating is_accepted "
     "LIKES userLabel chosen rejected_response downvotes rankings liked is_correct"
@@ -71,7 +71,7 @@ def test_other_columns_are_ignored_and_counted(name: str, write_rows: Write) -> 
     ("row", "kind"),
     [
         ({**SHOWN, "rating": 5}, "demonstration"),
-        ({**TURNS, "kto_tag": False}, "demonstration"),
+        ({**TURNS, "ktoTag": False}, "demonstration"),
         ({"text": "a", "quality": 3}, "text"),
     ],
 )
@@ -211,6 +211,7 @@ def spec(tmp_path: Path, write_rows: Write) -> Path:
 
 
 TOLD = (
+    "train.jsonl: demonstration; prompt <- prompt, completion <- completion",
     "ignored columns: rating (1), topic (1)",
     "ignore_columns names 'mark', which no row has",
     "passed over in the folder: raw/, train.csv",
@@ -220,9 +221,10 @@ COUNTS = {"mark": 0, "rating": 1, "topic": 1}
 
 def test_data_names_them(spec: Path) -> None:
     shown = shown_by("data", str(spec), "--show", "0")
-    assert [line.strip() for line in shown.splitlines()][1:4] == list(TOLD)
+    assert [line.strip() for line in shown.splitlines()][1:5] == list(TOLD)
     found = json_of("data", str(spec))["sets"]["train"]
     assert (found["ignored_columns"], found["passed_over"]) == (COUNTS, ["raw/", "train.csv"])
+    assert found["read_as"] == [TOLD[0]]
 
 
 def test_plan_names_them_also_where_the_rows_are_there(spec: Path, tmp_path: Path) -> None:
@@ -241,4 +243,4 @@ def test_run_names_them_once_a_set_also_where_the_rows_are_there(
     where = ("--workspace", str(tmp_path / "w"))
     shown_by("plan", str(spec), *where)
     shown = shown_by("run", str(spec), *where)
-    assert [shown.count(f"  train: jsonl: {line}") for line in TOLD] == [1, 1, 1]
+    assert [shown.count(f"  train: jsonl: {line}") for line in TOLD] == [1] * len(TOLD)

@@ -30,7 +30,7 @@ class SplitOf(DataSource):
         if info.splits:
             of_split(dict.fromkeys(info.splits), self.name, NAME)
         digest = None if info.digest is None else digest_of_parts(NAME, self.name, info.digest)
-        return DataInfo(info.feedback, (SERVED,), digest, info.passed_over)
+        return DataInfo(info.feedback, (SERVED,), digest, info.passed_over, info.read_as)
 
     def load(self, split: str) -> Loaded:
         """Returns the rows of the named split.

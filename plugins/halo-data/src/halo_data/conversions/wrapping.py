@@ -50,7 +50,7 @@ def wrapped_info(
     info = source.inspect()
     check_kind(info.feedback, name, wanted)
     digest = None if info.digest is None else digest_of_parts(name, options, info.digest)
-    return DataInfo(given or info.feedback, info.splits, digest, info.passed_over)
+    return DataInfo(given or info.feedback, info.splits, digest, info.passed_over, info.read_as)
 
 
 def check_kind(feedback: Feedback | None, name: str, wanted: tuple[Feedback, ...]) -> None:

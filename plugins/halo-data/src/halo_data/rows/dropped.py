@@ -34,6 +34,7 @@ WITHOUT_WEIGHT = Dropped("answer has weight 0")
 CONFLICTING_LABELS = Dropped("conflicting labels")
 DUPLICATE = Dropped("duplicate")
 UNDESIRABLE = Dropped("undesirable")
+DRAW = Dropped("a draw")
 EQUAL_SCORES = Dropped("all scores equal")
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from halo_core.completion import completion_in, scored_columns
-from halo_core.errors import DataError, nearest
+from halo_core.errors import DataError
 from halo_core.feedback import BESIDE, SHARED, Feedback, Message
 from halo_data.rows.answers import (
     answer,
@@ -29,6 +29,7 @@ from halo_data.rows.dropped import (
     Dropped,
     Row,
 )
+from halo_data.rows.foreign_forms import alpaca_eval, instruction, openai_preference
 from halo_data.rows.groups import GROUP
 from halo_data.rows.messages import prompt_messages, turns
 from halo_data.rows.pairs import pair, pair_of_conversations, shared_prompt
@@ -46,11 +47,23 @@ class Form:
         feedback: The kind of feedback.
         columns: The columns that a row must have. Other columns are ignored.
         read: Function that converts the row, with its ``file:line``, to halo's columns.
+        also: Further columns that it reads if the row has them.
+        rewrite: Function that returns the columns that `read` needs, from those of another
+            program; None if the row has them.
+        gives: For `rewrite`, the columns that each column of halo comes from.
     """
 
     feedback: Feedback
     columns: tuple[str, ...]
     read: Callable[[Given, str], Row | Dropped]
+    also: tuple[str, ...] = ()
+    rewrite: Callable[[Given, str], dict[str, Any]] | None = None
+    gives: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Its columns as the option `form` names it: ``prompt + completion``."""
+        return " + ".join(self.columns)
 
 
 @dataclass(frozen=True)
@@ -168,6 +181,27 @@ def _text(given: Given, place: str) -> Row | Dropped:
     return {"text": text} if text.strip() else EMPTY_TEXT
 
 
+def _judged(given: Given, place: str) -> Row | Dropped:
+    return given["undecided"] if "undecided" in given else _paired(given, place)
+
+
+def _alpaca(
+    feedback: Feedback, answers: tuple[str, ...], read: Callable[[Given, str], Row | Dropped]
+) -> Form:
+    ours = {name: {"output": "completion"}.get(name, name) for name in answers}
+    return Form(
+        feedback,
+        ("instruction", *answers),
+        read,
+        also=ASKED,
+        rewrite=instruction,
+        gives={"prompt": ("instruction", *ASKED), **{ours[name]: (name,) for name in answers}},
+    )
+
+
+ASKED = ("input", "system", "history")
+"""Columns of Alpaca's forms that add to the instruction."""
+
 FORMS: tuple[Form, ...] = (
     Form("paired", ("prompt", "chosen", "rejected"), _paired),
     Form("paired", ("messages", "chosen", "rejected"), _paired_after_messages),
@@ -178,12 +212,37 @@ FORMS: tuple[Form, ...] = (
     Form("binary", ("messages", "label"), _labelled(_conversation)),
     Form("demonstration", ("messages",), _conversation),
     Form("text", ("text",), _text),
+    _alpaca("paired", ("chosen", "rejected"), _paired),
+    _alpaca("binary", ("output", "label"), _labelled(_demonstration)),
+    _alpaca("demonstration", ("output",), _demonstration),
+    Form(
+        "paired",
+        ("instruction", "output_1", "output_2", "preference"),
+        _judged,
+        also=("input",),
+        rewrite=alpaca_eval,
+        gives={
+            "prompt": ("instruction", "input"),
+            "chosen, rejected": ("output_1", "output_2", "preference"),
+        },
+    ),
+    Form(
+        "paired",
+        ("input", "preferred_output", "non_preferred_output"),
+        _paired,
+        rewrite=openai_preference,
+        gives={
+            "prompt": ("input",),
+            "chosen": ("preferred_output",),
+            "rejected": ("non_preferred_output",),
+        },
+    ),
 )
-"""All forms. The first form whose columns a row has is used. `prompt`, completions and messages may
-be text or messages. Without a prompt column, the prompt is the shared start of the two sides."""
+"""All forms. `recognise` chooses one. `prompt`, completions and messages may be text or messages.
+Without a prompt column, the prompt is the shared start of the two sides."""
 
 STANDARD_COLUMNS = frozenset(
-    {column for form in FORMS for column in form.columns}
+    {column for form in FORMS for column in (*form.columns, *form.also)}
     | {GROUP, *SHARED}
     | {column for beside in BESIDE.values() for column in beside}
 )
@@ -192,25 +251,34 @@ STANDARD_COLUMNS = frozenset(
 SYNONYMS: Mapping[str, str] = {
     "conversations": "messages",
     "desirable": "label",
+    "kto_tag": "label",
     "token_ids": "completion_token_ids",
 }
 """Columns that replace another column if that one is absent."""
 
 
-TEXTS = frozenset({"prompt", "completion", "chosen", "rejected", "text"})
+TEXTS = frozenset(
+    {"prompt", "completion", "chosen", "rejected", "text", "instruction", "input", "output"}
+    | {"output_1", "output_2"}
+)
 """Standard columns that hold texts, and perhaps messages."""
 LISTS = frozenset(
-    {"messages", "completions", "scores", "tools"}
+    {"messages", "completions", "scores", "tools", "history"}
+    | {"preferred_output", "non_preferred_output"}
     | {column for fields, token_ids, _ in BESIDE.values() for column in (fields, token_ids)}
     | {BESIDE["completions"][2]}
 )
 """Standard columns that hold lists or objects."""
 
 
+NULLABLE = ("label", "preference")
+"""Columns in which null is a value: nobody gave a label or a preference."""
+
+
 def standard(given: Given, columns: Mapping[str, str], place: str) -> Given:
     """Returns a row with standard column names, without columns that are null.
 
-    A `label` that is null stays.
+    Columns of `NULLABLE` stay.
 
     Args:
         given: The row as read.
@@ -223,7 +291,7 @@ def standard(given: Given, columns: Mapping[str, str], place: str) -> Given:
     for ours, theirs in columns.items():
         if theirs not in given:
             raise DataError(
-                f"no column {theirs!r}, which columns.{ours} names; the row has {_list(given)}",
+                f"no column {theirs!r}, which columns.{ours} names; the row has {listed(given)}",
                 location=place,
             )
     taken = set(columns.values())
@@ -232,36 +300,10 @@ def standard(given: Given, columns: Mapping[str, str], place: str) -> Given:
     for theirs, ours in SYNONYMS.items():
         if theirs in row and row.get(ours) is None:
             row[ours] = row[theirs]
-    # A table has each column in every row, so absent values are null. A null label means that
-    # nobody gave a label.
-    return {name: value for name, value in row.items() if value is not None or name == "label"}
+    # A table has each column in every row, so absent values are null.
+    return {name: value for name, value in row.items() if value is not None or name in NULLABLE}
 
 
-def recognise(row: Given, place: str) -> Form:
-    """Returns the form of a row with standard names.
-
-    Raises:
-        DataError: When no form has its columns. The message names its columns and the nearest one.
-    """
-    for form in FORMS:
-        if all(column in row for column in form.columns):
-            return form
-    forms = "; ".join(" + ".join(form.columns) for form in FORMS)
-    raise DataError(
-        f"the columns {_list(row)} are of no known form; expected {forms}.{_guess(row)} "
-        "A column of another name is mapped with the option columns: {standard: theirs}",
-        location=place,
-    )
-
-
-def _guess(row: Given) -> str:
-    known = sorted({column for form in FORMS for column in form.columns})
-    for name in row:
-        near = nearest(name, [k for k in known if k not in row], cutoff=0.7)
-        if name not in known and near:
-            return f" Did you mean {near[0]!r} instead of {name!r}?"
-    return ""
-
-
-def _list(row: Given) -> str:
+def listed(row: Given) -> str:
+    """Returns the names of a row's columns, for messages."""
     return ", ".join(repr(name) for name in row) or "(none)"

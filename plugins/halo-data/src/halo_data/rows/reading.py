@@ -13,10 +13,12 @@ from halo_core.feedback import Feedback
 from halo_data.rows.answers import answers_of, shared
 from halo_data.rows.columns import refuse_labels, unread_columns
 from halo_data.rows.dropped import Dropped, Row
-from halo_data.rows.forms import SYNONYMS, Form, Given, Record, recognise, standard
+from halo_data.rows.forms import SYNONYMS, Form, Given, Record, standard
 from halo_data.rows.groups import own_group
 from halo_data.rows.labels import label_of
+from halo_data.rows.last_turn import LATER, without_later_turns
 from halo_data.rows.messages import without_fields
+from halo_data.rows.recognise import decision, recognise
 
 TrainOn = Literal["last", "all"]
 ABOUT: Mapping[Feedback, str] = {
@@ -42,6 +44,7 @@ class Reading:
         train_on: The assistant turns of a conversation that are learned.
         labels: The meaning of each label by its spelling; the usual ones if empty.
         ignore_columns: Columns that are ignored on purpose.
+        form: The name of the form of all rows; None to recognise it by the columns.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -49,6 +52,7 @@ class Reading:
     train_on: TrainOn = "last"
     labels: Mapping[str, bool] = field(default_factory=dict)
     ignore_columns: Sequence[str] = ()
+    form: str | None = None
 
     def recognised(
         self, record: Record, ignored: Counter[str], *, labelled: bool = True
@@ -68,17 +72,29 @@ class Reading:
         row = dict(standard(given, self.columns, record.place))
         if not labelled and row.get("label") is None:
             row.pop("label", None)
-        form = recognise(row, record.place)
-        unread = unread_columns(given, self.columns, form.columns, SYNONYMS, form.feedback)
+        form = recognise(row, record.place, self.form)
+        read = (*form.columns, *form.also)
+        unread = unread_columns(given, self.columns, read, SYNONYMS, form.feedback)
         refuse_labels(unread, form.feedback, record.place)
         ignored.update(unread)
         for name in self.ignore_columns:
             # A name that no row has gets the count 0, so that it is reported.
             ignored[name] += record.given.get(name) is not None
+        if form.rewrite is not None:
+            row |= form.rewrite(row, record.place)
+        if without_later_turns(row, form.columns):
+            ignored[LATER] += 1
         return without_fields(row, self.ignore_fields) if self.ignore_fields else row, form
 
     def feedback(self, records: Iterable[Record]) -> Feedback | None:
-        """Returns the rows' kind of feedback by the first row; None if there is no row.
+        """Returns the kind of feedback of `decided`."""
+        found = self.decided(records)
+        return None if found is None else found[0]
+
+    def decided(self, records: Iterable[Record]) -> tuple[Feedback, str] | None:
+        """Returns the rows' kind of feedback by the first row, and how its columns are read.
+
+        Returns None if there is no row.
 
         If that row has a null label, further rows are read. In a table, a column that is null in
         all rows counts as absent.
@@ -92,7 +108,7 @@ class Reading:
         labelled = len(looked) == LOOK or not self.is_unlabelled(looked[-1].given)
         _, form = self.recognised(looked[0], Counter(), labelled=labelled)
         self._check_options(form.feedback, looked[0].place)
-        return form.feedback
+        return form.feedback, decision(form, looked[0].given, self.columns)
 
     def until_clear(self, records: Iterable[Record]) -> Iterator[Record]:
         """Yields as many records as are needed to find their kind of feedback."""
@@ -129,6 +145,8 @@ class Reading:
             options += (f"{self.train_on} {sorted(self.ignore_fields)}",)
         if self.labels or self.ignore_columns:
             options += (f"{sorted(self.labels.items())} {sorted(self.ignore_columns)}",)
+        if self.form is not None:
+            options += (f"form {self.form}",)
         return options
 
 

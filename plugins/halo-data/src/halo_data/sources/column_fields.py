@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator
 from halo_core.component import Added
 from halo_data.rows.forms import STANDARD_COLUMNS
 from halo_data.rows.labels import spelling
+from halo_data.rows.recognise import NAMES
 
 
 def _known(columns: dict[str, str]) -> dict[str, str]:
@@ -42,6 +43,18 @@ IGNORE_DESCRIPTION = (
 )
 
 
+def _form(name: str | None) -> str | None:
+    if name is not None and name not in NAMES:
+        raise ValueError(f"{name!r} is not a form; expected one of {'; '.join(NAMES)}")
+    return name
+
+
+FormName = Annotated[str | None, AfterValidator(_form), Added()]
+"""The name of the form of all rows."""
+FORM_DESCRIPTION = (
+    "The form of all rows, if their columns fit two forms: the columns that it reads, for example "
+    "prompt + completion; default the one that fits"
+)
 TRAIN_ON_DESCRIPTION = (
     "Assistant turns of a conversation to learn: last, or all, each as a separate example with the "
     "turns before it as the prompt; only for demonstrations"

@@ -25,11 +25,13 @@ from halo_data.rows.forms import Record
 from halo_data.rows.reading import Reading, TrainOn, read_records
 from halo_data.sources.column_fields import (
     COLUMNS_DESCRIPTION,
+    FORM_DESCRIPTION,
     IGNORE_DESCRIPTION,
     IGNORE_FIELDS_DESCRIPTION,
     LABELS_DESCRIPTION,
     TRAIN_ON_DESCRIPTION,
     Columns,
+    FormName,
     IgnoreColumns,
     IgnoreFields,
     Labels,
@@ -53,6 +55,7 @@ class Files(DataSource):
     ignore_columns: IgnoreColumns = Field(default_factory=list, description=IGNORE_DESCRIPTION)
     train_on: Annotated[TrainOn, Added()] = Field(default="last", description=TRAIN_ON_DESCRIPTION)
     ignore_fields: IgnoreFields = Field(default_factory=list, description=IGNORE_FIELDS_DESCRIPTION)
+    form: FormName = Field(default=None, description=FORM_DESCRIPTION)
 
     @model_validator(mode="after")
     def _read_or_ignored(self) -> Self:
@@ -64,12 +67,13 @@ class Files(DataSource):
     def inspect(self) -> DataInfo:
         """Returns the kind of the first row, the splits, and the hash of all files."""
         splits = splits_of(self.path)
-        feedback = self._feedback(splits)
+        feedback, how = self._decided(splits)
         options = json.dumps(self.columns, sort_keys=True) if self.columns else ""
         also = "\n".join([options, *self._reading.options, *_layout(splits)])
         files = _all_files(splits)
         beside = () if isinstance(self.path, list) else self._passed_over(files)
-        return DataInfo(feedback, tuple(splits), content_digest(files, also), beside)
+        digest = content_digest(files, also)
+        return DataInfo(feedback, tuple(splits), digest, beside, (f"{_named(splits)}: {how}",))
 
     def load(self, split: str) -> Loaded:
         """Returns the rows of a split; unusable ones (empty completions ...) are only counted."""
@@ -77,7 +81,7 @@ class Files(DataSource):
         paths = of_split(splits, split, self._where)
         dropped: Counter[str] = Counter()
         ignored: Counter[str] = Counter()
-        feedback = self._feedback(splits)
+        feedback, _ = self._decided(splits)
         records = records_of(paths, split, self.columns)
         outcomes = read_records(records, self._reading, feedback, ignored)
         return Loaded(kept(outcomes, dropped), dropped, ignored)
@@ -85,7 +89,12 @@ class Files(DataSource):
     @property
     def _reading(self) -> Reading:
         return Reading(
-            self.columns, self.ignore_fields, self.train_on, self.labels, self.ignore_columns
+            self.columns,
+            self.ignore_fields,
+            self.train_on,
+            self.labels,
+            self.ignore_columns,
+            self.form,
         )
 
     @property
@@ -97,21 +106,30 @@ class Files(DataSource):
         saved = any((file.parent / STATE).is_file() for file in files)
         return () if saved else passed_over(folder, files)
 
-    def _feedback(self, splits: Splits) -> Feedback:
-        paths = splits.get("train") or next(iter(splits.values()))
-        feedback = self._reading.feedback(self._records(paths[:1]))
-        if feedback is None:
+    def _decided(self, splits: Splits) -> tuple[Feedback, str]:
+        paths = _first_split(splits)
+        found = self._reading.decided(self._records(paths[:1]))
+        if found is None:
             raise _empty(paths[0])
         for path in paths[1:]:
             # A file that does not fit is reported before the files before it are read.
             first = list(self._reading.until_clear(self._records([path])))
             if not first:
                 raise _empty(path)
-            next(read_records(first, self._reading, feedback, Counter()), None)
-        return feedback
+            next(read_records(first, self._reading, found[0], Counter()), None)
+        return found
 
     def _records(self, paths: Sequence[Path]) -> Iterator[Record]:
         return records_of(paths, "first", self.columns)
+
+
+def _first_split(splits: Splits) -> Sequence[Path]:
+    return splits.get("train") or next(iter(splits.values()))
+
+
+def _named(splits: Splits) -> str:
+    first, *others = _first_split(splits)
+    return f"{first.name} and {len(others)} more" if others else first.name
 
 
 def _empty(path: Path) -> DataError:

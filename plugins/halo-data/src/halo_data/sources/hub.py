@@ -18,11 +18,13 @@ from halo_data.rows.forms import Record
 from halo_data.rows.reading import LOOK, Reading, TrainOn, read_records
 from halo_data.sources.column_fields import (
     COLUMNS_DESCRIPTION,
+    FORM_DESCRIPTION,
     IGNORE_DESCRIPTION,
     IGNORE_FIELDS_DESCRIPTION,
     LABELS_DESCRIPTION,
     TRAIN_ON_DESCRIPTION,
     Columns,
+    FormName,
     IgnoreColumns,
     IgnoreFields,
     Labels,
@@ -48,6 +50,7 @@ class Hub(DataSource):
     ignore_columns: IgnoreColumns = Field(default_factory=list, description=IGNORE_DESCRIPTION)
     train_on: Annotated[TrainOn, Added()] = Field(default="last", description=TRAIN_ON_DESCRIPTION)
     ignore_fields: IgnoreFields = Field(default_factory=list, description=IGNORE_FIELDS_DESCRIPTION)
+    form: FormName = Field(default=None, description=FORM_DESCRIPTION)
 
     @model_validator(mode="after")
     def _read_or_ignored(self) -> Self:
@@ -63,7 +66,10 @@ class Hub(DataSource):
         if seen is None:
             return DataInfo(None, (), digest)
         records = (Record("first", self.id, row) for row in seen.rows)
-        return DataInfo(self._reading.feedback(records), seen.splits, digest)
+        found = self._reading.decided(records)
+        if found is None:
+            return DataInfo(None, seen.splits, digest)
+        return DataInfo(found[0], seen.splits, digest, (), (f"{self.id}: {found[1]}",))
 
     def load(self, split: str) -> Loaded:
         """Returns the rows of a split; unusable ones (empty completions ...) are only counted."""
@@ -80,5 +86,10 @@ class Hub(DataSource):
     @property
     def _reading(self) -> Reading:
         return Reading(
-            self.columns, self.ignore_fields, self.train_on, self.labels, self.ignore_columns
+            self.columns,
+            self.ignore_fields,
+            self.train_on,
+            self.labels,
+            self.ignore_columns,
+            self.form,
         )

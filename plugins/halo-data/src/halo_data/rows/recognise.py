@@ -1,0 +1,113 @@
+"""Chooses the form of a row by its columns, and says which column became what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from halo_core.errors import DataError, nearest
+from halo_data.rows.forms import FORMS, SYNONYMS, Form, Given, listed
+
+_JUDGED = ("paired", "scored", "binary")
+"""Kinds of feedback that say which completions are good."""
+NAMES = tuple(form.name for form in FORMS)
+"""The values of the option `form`."""
+
+
+def recognise(row: Given, place: str, named: str | None = None) -> Form:
+    """Returns the form of a row with standard names.
+
+    Of two forms that fit, the one with more columns is chosen if it has all columns of the other
+    one, and a form with labels, scores or pairs before one without. Between forms of one kind that
+    halo writes itself, the order of `FORMS` decides. All other rows have two meanings.
+
+    Args:
+        row: The row.
+        place: ``file:line`` of the row.
+        named: The value of the option `form`; None to choose by the columns.
+
+    Raises:
+        DataError: When no form has its columns, or two forms do. The message names its columns,
+            the forms, and the option that decides.
+    """
+    fits = [form for form in FORMS if all(column in row for column in form.columns)]
+    if named is not None:
+        return _named(named, fits, row, place)
+    if not fits:
+        raise DataError(_none(row), location=place)
+    fits = [form for form in fits if not any(set(form.columns) < set(o.columns) for o in fits)]
+    fits = [form for form in fits if form.feedback in _JUDGED] or fits
+    first = fits[0]
+    if rival := next((form for form in fits[1:] if _differ(first, form)), None):
+        raise DataError(_two(first, rival, row), location=place)
+    return first
+
+
+def _named(named: str, fits: Sequence[Form], row: Given, place: str) -> Form:
+    form = next((form for form in fits if form.name == named), None)
+    if form is None:
+        (wanted,) = (form for form in FORMS if form.name == named)
+        missing = ", ".join(repr(name) for name in wanted.columns if name not in row)
+        raise DataError(
+            f"form is {named}, and the row has no column {missing}; it has {listed(row)}. Map a "
+            "column of another name with columns: {standard: theirs}",
+            location=place,
+        )
+    return form
+
+
+def _differ(one: Form, other: Form) -> bool:
+    """Returns whether two forms that fit a row may say different things about it."""
+    foreign = one.rewrite is not None or other.rewrite is not None
+    judged = one.feedback in _JUDGED and one.feedback != other.feedback
+    return foreign or judged
+
+
+def _two(one: Form, other: Form, row: Given) -> str:
+    return (
+        f"the columns {listed(row)} fit two forms, {one.name} ({one.feedback}) and {other.name} "
+        f"({other.feedback}); choose with form: {one.name} or form: {other.name}, or leave columns "
+        "out with ignore_columns"
+    )
+
+
+def _none(row: Given) -> str:
+    forms = "; ".join(NAMES)
+    return (
+        f"the columns {listed(row)} are of no known form; expected {forms}.{_guess(row)} "
+        "A column of another name is mapped with the option columns: {standard: theirs}"
+    )
+
+
+def _guess(row: Given) -> str:
+    known = sorted({column for form in FORMS for column in form.columns})
+    for name in row:
+        near = nearest(name, [k for k in known if k not in row], cutoff=0.7)
+        if name not in known and near:
+            return f" Did you mean {near[0]!r} instead of {name!r}?"
+    return ""
+
+
+def decision(form: Form, given: Given, columns: Mapping[str, str]) -> str:
+    """Returns which column of the data became which column of halo's, in one line.
+
+    Args:
+        form: The form of the row.
+        given: The row as read.
+        columns: The name in the row by standard name.
+
+    >>> decision(FORMS[5], {"prompt": "a", "answer": "b"}, {"completion": "answer"})
+    'demonstration; prompt <- prompt, completion <- answer'
+    """
+    gives = form.gives or {name: (name,) for name in form.columns}
+    pairs = []
+    for ours, names in gives.items():
+        theirs = [t for name in names if (t := _theirs(name, given, columns)) is not None]
+        pairs.append(f"{ours} <- {' + '.join(theirs)}")
+    return f"{form.feedback}; {', '.join(pairs)}"
+
+
+def _theirs(name: str, given: Given, columns: Mapping[str, str]) -> str | None:
+    if name in columns:
+        return columns[name]
+    synonyms = [theirs for theirs, ours in SYNONYMS.items() if ours == name]
+    return next((n for n in (name, *synonyms) if given.get(n) not in (None, "", [])), None)

@@ -1,0 +1,287 @@
+"""Every form in the table of the page about data is read from a file, and so is its decision."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from halo_core.cli.group import halo
+from halo_core.errors import DataError
+from halo_data.components import Files
+from halo_data.rows.recognise import NAMES
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "data.md"
+Write = Callable[..., str]
+USER = {"role": "user", "content": "Sky?"}
+BLUE, RED = ({"role": "assistant", "content": text} for text in ("Blue.", "Red."))
+PROMPT = [USER]
+PAIR = {"prompt": PROMPT, "chosen": "Blue.", "rejected": "Red."}
+SHOWN = {"prompt": PROMPT, "completion": "Blue."}
+GOOD = {**SHOWN, "desirable": True}
+SHAREGPT = [{"from": "human", "value": "Sky?"}, {"from": "gpt", "value": "Blue."}]
+INPUT = [{"role": "user", "content": "Colour?\nThe sky."}]
+
+ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "prompt + chosen + rejected": (
+        {"prompt": "Sky?", "chosen": "Blue.", "rejected": "Red."},
+        PAIR,
+        "paired; prompt <- prompt, chosen <- chosen, rejected <- rejected",
+    ),
+    "messages + chosen + rejected": (
+        {"conversations": SHAREGPT[:1], "chosen": SHAREGPT[1], "rejected": RED},
+        PAIR,
+        "paired; messages <- conversations, chosen <- chosen, rejected <- rejected",
+    ),
+    "chosen + rejected": (
+        {"chosen": [USER, BLUE], "rejected": [USER, RED]},
+        PAIR,
+        "paired; chosen <- chosen, rejected <- rejected",
+    ),
+    "prompt + completions + scores": (
+        {"prompt": "Sky?", "completions": ["Blue.", "Red."], "scores": [1, 0]},
+        {"prompt": PROMPT, "completions": ["Blue.", "Red."], "scores": [1.0, 0.0]},
+        "scored; prompt <- prompt, completions <- completions, scores <- scores",
+    ),
+    "prompt + completion + label": (
+        {"prompt": "Sky?", "completion": "Blue.", "label": True},
+        GOOD,
+        "binary; prompt <- prompt, completion <- completion, label <- label",
+    ),
+    "prompt + completion": (
+        {"prompt": "Sky?", "completion": "Blue."},
+        SHOWN,
+        "demonstration; prompt <- prompt, completion <- completion",
+    ),
+    "messages + label": (
+        {"messages": [USER, BLUE], "kto_tag": True},
+        GOOD,
+        "binary; messages <- messages, label <- kto_tag",
+    ),
+    "messages": (
+        {"conversations": SHAREGPT},
+        SHOWN,
+        "demonstration; messages <- conversations",
+    ),
+    "text": ({"text": "Once."}, {"text": "Once."}, "text; text <- text"),
+    "instruction + chosen + rejected": (
+        {"instruction": "Sky?", "input": "", "chosen": "Blue.", "rejected": "Red."},
+        PAIR,
+        "paired; prompt <- instruction, chosen <- chosen, rejected <- rejected",
+    ),
+    "instruction + output + label": (
+        {"instruction": "Colour?", "input": "The sky.", "output": "Blue.", "kto_tag": True},
+        {**GOOD, "prompt": INPUT},
+        "binary; prompt <- instruction + input, completion <- output, label <- kto_tag",
+    ),
+    "instruction + output": (
+        {"instruction": "Colour?", "input": "The sky.", "output": "Blue."},
+        {**SHOWN, "prompt": INPUT},
+        "demonstration; prompt <- instruction + input, completion <- output",
+    ),
+    "instruction + output_1 + output_2 + preference": (
+        {"instruction": "Sky?", "output_1": "Red.", "output_2": "Blue.", "preference": 1.9},
+        PAIR,
+        "paired; prompt <- instruction, chosen, rejected <- output_1 + output_2 + preference",
+    ),
+    "input + preferred_output + non_preferred_output": (
+        {"input": {"messages": PROMPT}, "preferred_output": [BLUE], "non_preferred_output": [RED]},
+        PAIR,
+        "paired; prompt <- input, chosen <- preferred_output, rejected <- non_preferred_output",
+    ),
+}
+
+
+def documented() -> list[str]:
+    page = PAGE.read_text(encoding="utf-8")
+    table = page.partition("| columns | kind | form of |")[2].partition("\n\n")[0]
+    rows = [line.split("|")[1] for line in table.splitlines()[2:]]
+    return [" + ".join(re.findall(r"`(\w+)`", row)) for row in rows]
+
+
+def read(path: str, **options: Any) -> list[dict[str, Any]]:
+    rows = Files(path=path, **options).load("train").rows
+    return [{k: v for k, v in row.items() if k != "id"} for row in rows]
+
+
+def test_the_table_has_every_form_and_every_form_has_a_file() -> None:
+    assert documented() == list(NAMES) == list(ROWS)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_row_of_the_table_is_read_and_the_decision_is_told(
+    name: str, write_rows: Write
+) -> None:
+    row, expected, decision = ROWS[name]
+    path = write_rows([row], "own.jsonl")
+    assert read(path) == [expected]
+    assert read(path, form=name) == [expected]
+    assert Files(path=path).inspect().read_as == (f"own.jsonl: {decision}",)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_row_of_the_table_is_read_from_a_csv_file(name: str, tmp_path: Path) -> None:
+    import csv
+
+    row, expected, _ = ROWS[name]
+    path = tmp_path / "own.csv"
+    cells = {k: v if isinstance(v, str) else json.dumps(v) for k, v in row.items()}
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(cells))
+        writer.writeheader()
+        writer.writerow(cells)
+    assert read(str(path)) == [expected]
+
+
+def test_the_decision_is_printed(tmp_path: Path) -> None:
+    (tmp_path / "kto.csv").write_text("question,completion,label\nSky?,Blue.,1\n")
+    options = ("--set", f"path={tmp_path / 'kto.csv'}", "--set", "columns={prompt: question}")
+    done = CliRunner().invoke(halo, ["data", "files", *options])
+    line = "kto.csv: binary; prompt <- question, completion <- completion, label <- label"
+    assert f"\n  {line}\n" in done.output
+
+
+@pytest.mark.parametrize(
+    ("row", "first", "second"),
+    [
+        (
+            {"instruction": "a", "output": "b", "text": "c"},
+            "text (text)",
+            "instruction + output (demonstration)",
+        ),
+        (
+            {"prompt": "a", "completion": "b", "label": 1, "chosen": "c", "rejected": "d"},
+            "prompt + chosen + rejected (paired)",
+            "prompt + completion + label (binary)",
+        ),
+        (
+            {"prompt": "a", "completion": "b", "instruction": "c", "output": "d"},
+            "prompt + completion (demonstration)",
+            "instruction + output (demonstration)",
+        ),
+    ],
+)
+def test_two_forms_that_fit_are_an_error_and_an_option_decides(
+    row: dict[str, Any], first: str, second: str, write_rows: Write
+) -> None:
+    path = write_rows([row])
+    with pytest.raises(DataError) as caught:
+        Files(path=path).inspect()
+    names = [text.partition(" (")[0] for text in (first, second)]
+    assert f"fit two forms, {first} and {second}" in caught.value.message
+    assert f"choose with form: {names[0]} or form: {names[1]}" in caught.value.message
+    kinds = [Files(path=path, form=name).inspect().feedback for name in names]
+    assert kinds == [re.findall(r"\((\w+)\)", text)[0] for text in (first, second)]
+    digests = {Files(path=path, form=name).inspect().digest for name in names}
+    assert len(digests) == 2
+
+
+def test_no_form_or_two_forms_exit_with_2(write_rows: Write) -> None:
+    both = {"prompt": "a", "completion": "b", "label": 1, "chosen": "c", "rejected": "d"}
+    for row, told in ((both, "fit two forms"), ({"a": 1}, "are of no known form")):
+        path = write_rows([row])
+        done = CliRunner().invoke(halo, ["data", "files", "--set", f"path={path}"])
+        assert told in str(done.exception)
+        assert getattr(done.exception, "exit_code", None) == 2
+
+
+def test_a_form_whose_columns_are_missing_is_an_error(write_rows: Write) -> None:
+    path = write_rows([{"prompt": "a", "completion": "b"}])
+    with pytest.raises(DataError, match="form is messages, and the row has no column 'messages'"):
+        Files(path=path, form="messages").inspect()
+    with pytest.raises(ValueError, match="'alpaca' is not a form; expected one of prompt \\+ "):
+        Files(path=path, form="alpaca")
+
+
+def test_a_pair_and_its_messages_are_still_a_pair(write_rows: Write) -> None:
+    row = {"prompt": "Sky?", "chosen": "Blue.", "rejected": "Red.", "messages": [USER, BLUE]}
+    assert read(write_rows([row])) == [PAIR]
+
+
+def test_alpaca_reads_system_and_history(write_rows: Write) -> None:
+    row = {"instruction": "c", "output": "d", "system": "s", "history": [["a", "b"]]}
+    texts = [m["content"] for m in read(write_rows([row]))[0]["prompt"]]
+    assert texts == ["s", "a", "b", "c"]
+    path = write_rows([{**row, "history": [["a"]]}])
+    with pytest.raises(DataError, match=r"history\[0\] is .*; expected \[question, answer\]"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("preference", "outcome"),
+    [
+        (1, "Red."),
+        (1.49, "Red."),
+        (2, "Blue."),
+        ("1.6", "Blue."),
+        (1.5, "a draw"),
+        (None, "no label"),
+    ],
+)
+def test_preferences_of_alpaca_eval(preference: Any, outcome: str, write_rows: Write) -> None:
+    row = {"instruction": "Sky?", "output_1": "Red.", "output_2": "Blue."}
+    loaded = Files(path=write_rows([{**row, "preference": preference}])).load("train")
+    chosen = [kept["chosen"] for kept in loaded.rows]
+    assert [*chosen, *loaded.dropped] == [outcome]
+
+
+@pytest.mark.parametrize(
+    ("preference", "told"),
+    [
+        ("1,5", "column 'preference' is \"1,5\"; expected a number with a decimal point"),
+        (0, "preference is 0; expected a number from 1 (output_1 is preferred) to 2"),
+        (True, "column 'preference' is true; expected a number"),
+    ],
+)
+def test_a_preference_that_is_no_number_from_1_to_2_is_an_error(
+    preference: Any, told: str, write_rows: Write
+) -> None:
+    row = {"instruction": "Sky?", "output_1": "Red.", "output_2": "Blue."}
+    with pytest.raises(DataError, match=re.escape(told)):
+        read(write_rows([{**row, "preference": preference}]))
+
+
+def test_openai_preferences_keep_their_tools_and_name_unknown_fields(write_rows: Write) -> None:
+    tool = {"type": "function", "function": {"name": "look", "parameters": {}}}
+    asked = {"messages": PROMPT, "tools": [tool], "parallel_tool_calls": True}
+    row = {"input": asked, "preferred_output": [BLUE], "non_preferred_output": [RED]}
+    assert read(write_rows([row])) == [{**PAIR, "tools": [tool]}]
+    with pytest.raises(DataError, match="column 'input' has the field 'model', which nothing"):
+        read(write_rows([{**row, "input": {**asked, "model": "x"}}]))
+    with pytest.raises(DataError, match="column 'input' is 'a'; expected"):
+        read(write_rows([{**row, "input": "a"}]))
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"messages": [USER, BLUE, USER]}, SHOWN),
+        ({"conversations": [*SHAREGPT, *SHAREGPT[:1], *SHAREGPT[:1]]}, SHOWN),
+        ({"messages": [USER, BLUE, USER], "label": True}, GOOD),
+        ({"chosen": [USER, BLUE, USER], "rejected": [USER, RED]}, PAIR),
+    ],
+)
+def test_a_turn_of_the_user_at_the_end_keeps_the_row_and_is_counted(
+    row: dict[str, Any], expected: dict[str, Any], write_rows: Write
+) -> None:
+    loaded = Files(path=write_rows([row])).load("train")
+    rows = [{k: v for k, v in kept.items() if k != "id"} for kept in loaded.rows]
+    assert rows == [expected]
+    assert (loaded.dropped, loaded.ignored) == ({}, {"user turns after the last answer": 1})
+
+
+def test_real_files_of_llama_factory_and_alpaca_eval_are_read(real_data: Path) -> None:
+    folder = real_data / "kto_dpo_demo"
+    for name, kind in (("kto_en_demo.json", "binary"), ("dpo_en_demo.json", "paired")):
+        source = Files(path=str(folder / name))
+        assert source.inspect().feedback == kind
+        assert len(list(source.load("train").rows)) == 300
+    eval_ = Files(path=str(real_data / "judge" / "alpaca_eval2_alpaca-7b.jsonl.gz"))
+    assert eval_.inspect().feedback == "paired"
+    loaded = eval_.load("train")
+    assert len(list(loaded.rows)) + sum(loaded.dropped.values()) == 805
