@@ -21,6 +21,7 @@ COMMANDS = {
     "plan": ("halo_core.cli.plan:plan", "Show what a run would do and what is already done."),
     "validate": ("halo_core.cli.validate:validate", "Check a spec without training anything."),
     "data": ("halo_core.cli.data:data", "Preview a data source: rows, lengths, dropped rows."),
+    "init": ("halo_core.cli.init:init", "Write a first spec from three answers."),
     "plugins": ("halo_core.cli.plugins:plugins", "List plugins, show one, find more."),
     "sync": ("halo_core.cli.sync:sync", "Send the events of a run to its trackers again."),
     "verify": ("halo_core.cli.verify:verify", "Find files of a run that are damaged."),
