@@ -326,7 +326,7 @@ def test_the_best_step_is_exported_where_that_is_asked_for(run: Run, tmp_path: P
 
 
 def test_the_best_adapter_is_exported(run: Run, tmp_path: Path) -> None:
-    options = LEARNS_TOO_LONG | {"lora": {"rank": 4}, "learning_rate": 0.2}
+    options = LEARNS_TOO_LONG | {"lora": {"rank": 4}, "learning_rate": 0.05}
     result = run(SFT(), export="best", **options)
     best = int(result.metrics["exported_step"])
     assert best < 30
