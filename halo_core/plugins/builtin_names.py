@@ -86,6 +86,7 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
         "report": "halo-report",
         "run": "halo-core",
         "schema": "halo-core",
+        "serve": "halo-trainer",
         "store": "halo-trainer",
         "sync": "halo-core",
         "ui": "halo-mlflow",

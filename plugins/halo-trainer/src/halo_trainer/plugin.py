@@ -23,6 +23,11 @@ def halo_register(registry: Registrar) -> None:
         help="Write a model of a run as a folder to hand on, with a model card.",
     )
     registry.command(
+        "serve",
+        "halo_trainer.chat.serve:serve",
+        help="Serve a model of a run to programs.",
+    )
+    registry.command(
         "store",
         "halo_trainer.reference_store.command:store",
         help="Show or remove stored log-probabilities of references.",
