@@ -64,14 +64,14 @@ class Preference(Loss):
 
 def headed(model: Any, wanted: Sequence[Head], *, tokens: bool, route: Any = None) -> Scorer:
     scorer = make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=pytest.fail)
-    if route == "padded":
+    if route in ("padded", "alone"):
         model.set_attn_implementation("eager")
-        scorer.route = "padded"
+        scorer.route, scorer.together = "padded", route == "padded"
     scorer.add_heads(wanted, make_heads(wanted, model, seed=1), tokens=tokens)
     return scorer
 
 
-@pytest.mark.parametrize("route", ["packed", "padded"])
+@pytest.mark.parametrize("route", ["packed", "padded", "alone"])
 @pytest.mark.parametrize("tokens", [True, False])
 def test_heads_see_the_states_that_the_model_gives_for_each_sequence_alone(
     route: str, tokens: bool, make_examples: Callable[..., Any], tiny_model: ModelInput

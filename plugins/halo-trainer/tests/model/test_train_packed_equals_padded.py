@@ -62,6 +62,22 @@ PADDED: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+LONG_ROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 10000.0,
+    "short_factor": [1.0] * 4,
+    "long_factor": [1.0, 9.0, 17.0, 25.0],
+    "original_max_position_embeddings": 30,
+}
+"""Other angles for all positions if a sequence has more than 30 tokens, as in Phi-3."""
+TURNING = SIZES | {
+    "num_key_value_heads": 2,
+    "original_max_position_embeddings": 30,
+    "max_position_embeddings": 128,
+    "rope_parameters": LONG_ROPE,
+}
+
+
 def make(kind: str, options: dict[str, Any]) -> Any:
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **options))
@@ -177,6 +193,20 @@ def test_a_model_that_cannot_pack_is_padded_with_a_warning(name: str) -> None:
     assert len(warnings) == 1
     assert type(model).__name__ in warnings[0]
     check_same_as_alone(model, scorer, attention)
+
+
+def test_a_model_whose_longest_sequence_turns_the_others_computes_each_alone() -> None:
+    model = make("phi3", TURNING)
+    warnings: list[str] = []
+    attention = model.config._attn_implementation
+    scorer = make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=warnings.append)
+    assert "several sequences at one time, so they are computed one after another" in warnings[0]
+    lengths = [s.tokens for s in sequences()]
+    assert min(lengths) < 30 < max(lengths)
+    check_same_as_alone(model, scorer, attention)
+    # Without a sequence of that length, all have the same angles.
+    scorer = make_scorer(model, compute_dtype=torch.float32, max_length=30, warn=pytest.fail)
+    assert scorer.shares
 
 
 def test_a_sequence_does_not_feel_its_neighbours() -> None:

@@ -51,6 +51,18 @@ class Scores(NamedTuple):
         return Scores(self.token_logps.detach(), heads)
 
 
+def joined(parts: Sequence[Scores]) -> Scores:
+    """Returns the scores of rows as those of one row that has all their sequences, in order.
+
+    Args:
+        parts: The scores of at least one row.
+    """
+    heads = {name: torch.cat([part.heads[name] for part in parts]) for name in parts[0].heads}
+    found = [part.routed for part in parts if part.routed is not None]
+    routed = Routed(*(sum(values) for values in zip(*found, strict=True))) if found else None
+    return Scores(torch.cat([part.token_logps for part in parts]), heads, routed)
+
+
 class Computed(NamedTuple):
     """Results for a micro-batch that are known before its gradient.
 

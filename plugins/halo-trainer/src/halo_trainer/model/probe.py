@@ -82,14 +82,23 @@ def _ways(model: Any, compute_dtype: torch.dtype) -> Iterator[Scorer]:
                 scorer.shares = shares
                 yield scorer
     model.set_attn_implementation(original)
-    for chunked in heads:
-        yield Scorer(model, route="padded", compute_dtype=compute_dtype, chunked=chunked)
+    for together in (True, False):
+        for chunked in heads:
+            yield Scorer(
+                model,
+                route="padded",
+                compute_dtype=compute_dtype,
+                chunked=chunked,
+                together=together,
+            )
 
 
 def _not_taken(scorer: Scorer) -> list[str]:
     """Returns the shortcuts that a scorer does not take, in words."""
     missing = []
-    if scorer.route == "padded":
+    if not scorer.together:
+        missing.append("for several sequences at one time, so they are computed one after another")
+    elif scorer.route == "padded":
         missing.append("with packed sequences, so they are padded")
     elif not scorer.shares:
         missing.append("if completions share a prompt, so it is computed for each of them")
@@ -170,6 +179,9 @@ def _probes(model: Any, max_length: int) -> tuple[list[Scored], list[Scored]]:
 def probed_windows(config: Any, max_length: int) -> dict[str, int]:
     """Returns the attention windows of a model that are shorter than its longest sequence.
 
+    The length above which a model turns its positions by other angles counts too. In transformers
+    the longest sequence of a pass decides for all of them.
+
     Args:
         config: The model's configuration.
         max_length: Largest length of a sequence.
@@ -177,7 +189,21 @@ def probed_windows(config: Any, max_length: int) -> dict[str, int]:
     text = config.get_text_config()
     names = ("sliding_window", "attention_chunk_size")
     windows = {name: getattr(text, name, None) or 0 for name in names}
+    windows |= _rotary_limits(text)
     return {name: window for name, window in windows.items() if 0 < window < max_length}
+
+
+def _rotary_limits(config: Any) -> dict[str, int]:
+    """Returns the lengths above which a model has other rotary angles, by type of layer."""
+    name = "original_max_position_embeddings"
+    found = getattr(config, "rope_parameters", None) or {}
+    # Some models have parameters for each type of layer.
+    by_layer = found if all(isinstance(each, dict) for each in found.values()) else {"": found}
+    return {
+        f"{name} {layer}".strip(): int(parameters.get(name) or getattr(config, name, None) or 0)
+        for layer, parameters in by_layer.items()
+        if parameters.get("rope_type") == "longrope"
+    }
 
 
 def _continued(sequence: Scored, completion: Any, max_length: int) -> Scored:

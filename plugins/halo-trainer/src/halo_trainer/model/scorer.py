@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from halo_core.errors import ModelError
 from halo_core.loss import Head
 from halo_trainer.batch import attention
-from halo_trainer.batch.micro_batch import Routed, Scores
-from halo_trainer.batch.packing import PackedRow
+from halo_trainer.batch.micro_batch import Routed, Scores, joined
+from halo_trainer.batch.packing import PackedRow, pack
 from halo_trainer.model.heads import read_head
 from halo_trainer.model.output_head import output_head_of, token_logps
 from halo_trainer.model.router import routed
@@ -36,6 +36,8 @@ class Scorer(nn.Module):
         compute_dtype: The dtype of matrix products, through autocast if the weights are float32.
         chunked: Whether the output head is computed in chunks. Otherwise the model itself gives
             all scores of the vocabulary at once.
+        together: Whether the model computes all sequences of a row in one pass. Otherwise it
+            computes one after another.
 
     Attributes:
         wanted: The heads in addition to the model's own; see `add_heads`.
@@ -47,13 +49,20 @@ class Scorer(nn.Module):
     """
 
     def __init__(
-        self, model: nn.Module, *, route: Route, compute_dtype: torch.dtype, chunked: bool = False
+        self,
+        model: nn.Module,
+        *,
+        route: Route,
+        compute_dtype: torch.dtype,
+        chunked: bool = False,
+        together: bool = True,
     ) -> None:
         super().__init__()
         self.model = model
         self.route = route
         self.compute_dtype = compute_dtype
         self.chunked = chunked
+        self.together = together
         self.wanted: tuple[Head, ...] = ()
         self.heads = nn.ModuleDict()
         self.scores_tokens = True
@@ -77,6 +86,13 @@ class Scorer(nn.Module):
 
         A head that reads ends returns nothing for a row without `ends`.
         """
+        if self.together or len(row.sequences) == 1:
+            return self._in_one_pass(row)
+        ends, device = row.ends is not None, row.input_ids.device
+        rows = (pack([sequence], ends=ends).to(device) for sequence in row.sequences)
+        return joined([self._in_one_pass(each) for each in rows])
+
+    def _in_one_pass(self, row: PackedRow) -> Scores:
         ends = row.ends is not None and any(head.at == "end" for head in self.wanted)
         tokens = self.scores_tokens or not ends
         places = _places(row, tokens=tokens, ends=ends)
