@@ -299,3 +299,9 @@ def test_an_error_that_says_that_the_address_is_wrong_is_told_from_others(words,
 )
 def test_an_endpoints_own_words_are_one_line_without_secrets(text, words):
     assert words_of(text) == words
+
+
+@pytest.mark.parametrize("tokens", [10**400, "9" * 5000, 1e300, "9" * 400])
+def test_a_count_that_no_reply_can_have_is_no_count(tokens):
+    body = {"choices": [{"message": {"content": "A"}}], "usage": {"completion_tokens": tokens}}
+    assert read_completion(body)["tokens_out"] is None

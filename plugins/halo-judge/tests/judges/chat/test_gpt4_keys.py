@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from halo_core.errors import UserError
 from halo_judge.judges.chat.options import GPT4
-from halo_judge.judges.endpoint.secret import read_key
+from halo_judge.judges.chat.refused import MESSAGE_LENGTH, words_of
+from halo_judge.judges.endpoint.secret import Secret, read_key
 from halo_judge.testing import ChatServer, planned_faults
 
 KEY = "sk-planted-0123456789"
@@ -80,6 +81,18 @@ def test_a_planted_key_is_in_no_file_of_the_workspace_and_in_nothing_said(judged
     stores = {path.name for path in project.folder.rglob("*") if path.is_file()}
     assert {"mlflow.db", "replies.sqlite", "verdicts.jsonl", "events.jsonl", "run.json"} <= stores
     assert not holders(project.folder)
+
+
+@pytest.mark.parametrize("room", range(1, len(KEY) + 2))
+def test_a_key_where_a_message_is_cut_is_not_shown_in_part(room):
+    hide = Secret(KEY).hide
+    said = "x" * (MESSAGE_LENGTH - room) + f" {KEY} was refused"
+    for words in (words_of(RuntimeError(said), hide), words_of(said, hide)):
+        assert KEY[:3] not in words
+
+
+def test_a_key_that_is_a_name_in_a_reply_is_not_kept():
+    assert Secret(KEY).hide_in({"errors": [{KEY: "refused"}]}) == {"errors": [{"***": "refused"}]}
 
 
 @pytest.mark.parametrize(

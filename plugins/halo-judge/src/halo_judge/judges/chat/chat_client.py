@@ -154,7 +154,7 @@ class ChatClient:
                 "/chat/completions", cast_to=self._answer, body=body, options=options
             )
         except openai.APIStatusError as error:
-            words = self._key.hide(words_of(error))
+            words = words_of(error, self._key.hide)
             raise refused(error, words, self._base_url, self._judge, self._key.hide) from None
         except UnicodeEncodeError as error:  # The text of a prompt or completion holds it.
             half = f"\\u{ord(error.object[error.start]):04x}"
@@ -193,7 +193,7 @@ class ChatClient:
             ) from None
 
     def _unreachable(self, error: openai.OpenAIError) -> Exception:
-        words = self._key.hide(f"{self._base_url}: {words_of(error)}")
+        words = self._key.hide(f"{self._base_url}: {words_of(error, self._key.hide)}")
         proxy = through(self._base_url)
         advice = ""
         if "CERTIFICATE_VERIFY_FAILED" in words:

@@ -26,6 +26,8 @@ _FINISHES = {
     "blocklist": "content_filter",
 }
 """The API's name of a reason to stop, for the names that other endpoints have."""
+MOST_TOKENS = 10**9
+"""Maximum number of tokens that is taken for a count."""
 SHOWN = 300
 """Maximum number of characters of a body in a reason."""
 
@@ -130,11 +132,12 @@ def count(value: object) -> int | None:
     >>> count(12), count("12"), count(12.0), count(-1), count("many"), count(None)
     (12, 12, 12, None, None, None)
     """
-    if isinstance(value, str) and value.strip().isdecimal():
-        return int(value)
+    # A longer text could not be turned into a number, and a larger one not into dollars.
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) <= SHOWN:
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return int(value) if value >= 0 and value % 1 == 0 else None
+    return int(value) if 0 <= value <= MOST_TOKENS and value % 1 == 0 else None
 
 
 def _finish(value: object) -> str | None:

@@ -133,14 +133,19 @@ def quota_is_used_up(response: httpx2.Response) -> bool:
     )
 
 
-def words_of(said: Exception | str) -> str:
+def words_of(said: Exception | str, hide: Callable[[str], str] = str) -> str:
     """Returns an endpoint's own words on one line: of an error, or of a body.
+
+    Args:
+        said: The error, or the body.
+        hide: Takes the key out of a text. It does so before the text is cut, because a part of a
+            key would not be found.
 
     >>> words_of("<html><head><title>502 Bad Gateway</title></head></html>")
     "a web page, '502 Bad Gateway'"
     """
     if isinstance(said, str):
-        text = redact(" ".join(said.split()))
+        text = redact(" ".join(hide(said).split()))
         title = _TITLE.search(text)
         if title is not None or text.lower().startswith(("<!doctype html", "<html")):
             shown = text if title is None else title.group(1).strip()
@@ -149,20 +154,20 @@ def words_of(said: Exception | str) -> str:
     text = str(said)
     body: Any = getattr(said, "body", None)
     if re.fullmatch(r"Error code: \d+", text) and body:  # The client found no message in it.
-        text = f"{text} - {_message_in(body)}"
+        text = f"{text} - {_message_in(body, hide)}"
     if (cause := said.__cause__) is not None:
         detail = str(cause)
         text = f"{text} ({type(cause).__name__}{': ' + detail if detail else ''})"
-    return redact(" ".join(text.split()))[:MESSAGE_LENGTH]
+    return redact(" ".join(hide(text).split()))[:MESSAGE_LENGTH]
 
 
-def _message_in(body: Any) -> str:
+def _message_in(body: Any, hide: Callable[[str], str]) -> str:
     """Returns the message in the body of an error; the whole body if it has none."""
     if isinstance(body, str):
         try:
             body = json.loads(body)
         except (ValueError, RecursionError):
-            return words_of(str(body))
+            return words_of(str(body), hide)
     message = body
     for name in ("error", "message", "detail"):
         if isinstance(message, Mapping) and message.get(name):

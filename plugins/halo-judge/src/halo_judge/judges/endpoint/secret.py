@@ -46,11 +46,11 @@ class Secret:
         return text.replace(self._value, HIDDEN)
 
     def hide_in(self, tree: Any) -> Any:
-        """Returns a JSON tree without the key in its texts."""
+        """Returns a JSON tree without the key in its texts and in its names."""
         if isinstance(tree, str):
             return self.hide(tree)
         if isinstance(tree, Mapping):
-            return {name: self.hide_in(value) for name, value in tree.items()}
+            return {self.hide_in(name): self.hide_in(value) for name, value in tree.items()}
         if isinstance(tree, list):
             return [self.hide_in(value) for value in tree]
         return tree
