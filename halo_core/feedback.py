@@ -6,7 +6,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NotRequired, TypedDict
 
-Feedback = Literal["text", "demonstration", "binary", "paired", "scored"]
+Feedback = Literal["text", "prompts", "demonstration", "binary", "paired", "scored"]
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 """Roles of the messages in a prompt."""
@@ -35,6 +35,7 @@ Prompt = Sequence[Message]
 
 COLUMNS: Mapping[Feedback, Mapping[str, str]] = {
     "text": {"text": "string"},
+    "prompts": {"prompt": "messages"},
     "demonstration": {"prompt": "messages", "completion": "string"},
     "binary": {"prompt": "messages", "completion": "string", "desirable": "bool"},
     "paired": {"prompt": "messages", "chosen": "string", "rejected": "string"},
@@ -43,6 +44,7 @@ COLUMNS: Mapping[Feedback, Mapping[str, str]] = {
 """The columns that a row of each kind must have. An `id` is optional.
 
 `text` is raw text for pretraining: a demonstration without a prompt, all of which is trained.
+`prompts` are prompts alone, to sample on: nothing is learned from them.
 """
 
 BESIDE: Mapping[str, tuple[str, str, str]] = {
@@ -75,6 +77,7 @@ def _optional(*completions: str) -> Mapping[str, str]:
 
 OPTIONAL_COLUMNS: Mapping[Feedback, Mapping[str, str]] = {
     "text": {},
+    "prompts": {"tools": SHARED["tools"]},
     "demonstration": _optional("completion"),
     "binary": _optional("completion"),
     "paired": _optional("chosen", "rejected"),

@@ -34,8 +34,10 @@ def check_claims(loss: Loss) -> None:
 def _check_feedback(loss: Loss) -> None:
     with blaming(loss, "resolved_feedback"):
         feedback: object = loss.resolved_feedback()
-    if feedback not in get_args(Feedback):
-        what = f"returned {feedback!r}; expected one of {', '.join(get_args(Feedback))}"
+    # Nothing is learned from prompts alone.
+    kinds = [kind for kind in get_args(Feedback) if kind != "prompts"]
+    if feedback not in kinds:
+        what = f"returned {feedback!r}; expected one of {', '.join(kinds)}"
         raise plugin_error(loss, "resolved_feedback", what)
 
 

@@ -98,7 +98,7 @@ def test_mistakes_may_be_yielded(odd: Callable[..., Stage]) -> None:
         ("return 'paired'", "returned 'paired'; expected option to kind of feedback"),
         ("return {'data': 'paired'}", "names 'data', which is not a data option; expected corpus"),
         ("return {'corpus': ['paired']}", "names ['paired'] for 'corpus'; expected one of text"),
-        ("return {'corpus': 'pairs'}", "names 'pairs' for 'corpus'; expected one of text, dem"),
+        ("return {'corpus': 'pairs'}", "names 'pairs' for 'corpus'; expected one of text, pro"),
     ],
 )
 def test_feedback_is_wanted_of_data_options(

@@ -148,7 +148,7 @@ def test_a_source_that_gives_no_rows_is_blamed(tmp_path: Path, loaded: str, told
 @pytest.mark.parametrize(
     ("info", "told"),
     [
-        ("None", "inspect() returned None; expected a DataInfo with one of text, demonstration"),
+        ("None", "inspect() returned None; expected a DataInfo with one of text, prompts"),
         (
             "DataInfo('nice', (), '1')",
             "inspect() returned the feedback 'nice'; expected a",

@@ -80,6 +80,9 @@ def planned(halo: Halo, spec: Path, env: dict[str, str]) -> list[str]:
     return [" ".join(line.split()) for line in block.splitlines()]
 
 
+READ_AS = "binary; prompt <- prompt, completion <- completion, label <- label"
+
+
 def test_its_rows_are_counted_its_model_is_linked_and_its_weights_are_told(
     halo: Halo, installed: dict[str, str], spec: Path
 ) -> None:
@@ -88,7 +91,9 @@ def test_its_rows_are_counted_its_model_is_linked_and_its_weights_are_told(
         "pupil model",
         "elder model",
         "corpus train: jsonl, 12 rows of binary feedback",
+        f"train.jsonl: {READ_AS}",
         "exam test: jsonl, 1 rows of binary feedback",
+        f"exam.jsonl: {READ_AS}",
         "updates 12",
     ]
     after = halo("plan", str(spec), "--json", env=installed).json["stages"]

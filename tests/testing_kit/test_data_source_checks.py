@@ -70,7 +70,7 @@ def changed(**columns: object) -> list[dict[str, object]]:
             rows_of([{"prompt": PROMPT, "completions": ["a"], "scores": ["1"]}], "scored"),
             "'scores' is ['1']; expected floats",
         ),
-        (rows_of(GOOD, "ranked"), "feedback is 'ranked'; expected one of text, demonstration"),
+        (rows_of(GOOD, "ranked"), "feedback is 'ranked'; expected one of text, prompts"),
         (
             source(inspect=lambda: DataInfo(None, (), None)),
             "for this check its data must be available",

@@ -94,6 +94,12 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         PAIR,
         "paired; prompt <- input, chosen <- preferred_output, rejected <- non_preferred_output",
     ),
+    "prompt": ({"prompt": "Sky?", "id": "7"}, {"prompt": PROMPT}, "prompts; prompt <- prompt"),
+    "instruction": (
+        {"instruction": "Colour?", "input": "The sky."},
+        {"prompt": INPUT},
+        "prompts; prompt <- instruction + input",
+    ),
 }
 
 
@@ -285,3 +291,41 @@ def test_real_files_of_llama_factory_and_alpaca_eval_are_read(real_data: Path) -
     assert eval_.inspect().feedback == "paired"
     loaded = eval_.load("train")
     assert len(list(loaded.rows)) + sum(loaded.dropped.values()) == 805
+
+
+def test_prompts_with_another_column_are_no_prompts_alone_until_the_form_is_named(
+    write_rows: Write,
+) -> None:
+    path = write_rows([{"prompt": "Sky?", "answer": "Blue.", "rating": 1}])
+    with pytest.raises(DataError) as caught:
+        Files(path=path).inspect()
+    assert "are of no known form" in caught.value.message
+    assert caught.value.message.endswith("To read prompts alone, to sample on, write form: prompt")
+    loaded = Files(path=path, form="prompt").load("train")
+    assert [row["prompt"] for row in loaded.rows] == [PROMPT]
+    assert loaded.ignored == {"answer": 1, "rating": 1}
+
+
+def test_an_empty_prompt_is_dropped_and_tools_stay(write_rows: Write) -> None:
+    tool = {"type": "function", "function": {"name": "look", "parameters": {}}}
+    loaded = Files(path=write_rows([{"prompt": "a", "tools": [tool]}, {"prompt": " "}])).load(
+        "train"
+    )
+    assert [row.get("tools") for row in loaded.rows] == [[tool]]
+    assert loaded.dropped == {"empty prompt": 1}
+
+
+def test_prompts_alone_are_shown_and_nothing_is_trained_on_them(
+    write_rows: Write, tmp_path: Path
+) -> None:
+    path = write_rows([{"prompt": "Sky?"}, {"prompt": "Sea?"}])
+    done = CliRunner().invoke(halo, ["data", "files", "--set", f"path={path}"])
+    assert "files: 2 rows of prompts feedback, 2 prompts" in done.output
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        f"name: own\nmodel: {{hub: someone/small}}\ndata: {{train: {{use: files, path: {path}}}}}\n"
+        "stages: {sft: {use: train, loss: sft, data: train}}\n"
+    )
+    done = CliRunner().invoke(halo, ["validate", str(spec)])
+    told = "sft learns from demonstration feedback, but the data 'train' (files) is prompts"
+    assert told in str([error.message for error in done.exception.errors])  # type: ignore[union-attr]

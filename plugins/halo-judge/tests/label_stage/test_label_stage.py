@@ -420,17 +420,28 @@ def test_completions_that_are_too_long_for_the_judge_are_told(tmp_path, label):
     assert [record["cut"] for record in kept] == [False, True]
 
 
-def test_raw_text_cannot_be_labelled(tmp_path, scores):
+@pytest.mark.parametrize(
+    ("feedback", "columns", "told"),
+    [
+        ("text", {"text": "x"}, "holds raw text, which has no completions"),
+        (
+            "prompts",
+            {"prompt": [{"role": "user", "content": "x"}]},
+            "holds prompts alone, which have no completions",
+        ),
+    ],
+)
+def test_what_has_no_completions_cannot_be_labelled(tmp_path, scores, feedback, columns, told):
     import pyarrow as pa
 
     path = tmp_path / "rows.arrow"
-    schema = arrow_schema("text")
+    schema = arrow_schema(feedback)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        row = {"id": "0", "source": "t", "prompt_id": "0", "text": "x"}
+        row = {"id": "0", "source": "t", "prompt_id": "0", **columns}
         writer.write_table(pa.Table.from_pylist([row], schema=schema))
-    data = {"data": DataSet("corpus", "text", [path])}
+    data = {"data": DataSet("corpus", feedback, [path])}
     stage = Label(judge=scores(), data="corpus", feedback="scored")
-    with pytest.raises(DataError, match="data set 'corpus': holds raw text"):
+    with pytest.raises(DataError, match=f"data set 'corpus': {told}"):
         stage.run(stage_context(tmp_path / "out", data=data))
 
 

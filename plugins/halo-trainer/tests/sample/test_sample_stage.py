@@ -286,6 +286,22 @@ def test_a_target_keeps_the_calls_and_thoughts_beside_its_text(
     assert (sample["target"], sample["target_fields"]) == ("Listen.", fields)
 
 
+def test_prompts_alone_are_answered_as_those_of_demonstrations_are(
+    context: Callable[..., StageContext], make_data: MakeData
+) -> None:
+    shown, alone = (
+        context("shown"),
+        context(
+            "alone", data={"prompts": make_data("prompts", [{"prompt": r["prompt"]} for r in ROWS])}
+        ),
+    )
+    for here in (shown, alone):
+        build().run(here)
+    answers = [[(s["prompt_id"], s["token_ids"]) for s in read(here)] for here in (shown, alone)]
+    assert answers[0] == answers[1]
+    assert all(s["target"] is None for s in read(alone))
+
+
 def test_raw_text_has_no_prompts(context: Callable[..., StageContext], make_data: MakeData) -> None:
     here = context(data={"prompts": make_data("text", [{"text": "moo"}], name="corpus")})
     with pytest.raises(DataError, match="data set 'corpus': is raw text, which has no prompts"):

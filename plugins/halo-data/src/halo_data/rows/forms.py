@@ -202,6 +202,12 @@ def _alpaca(
 ASKED = ("input", "system", "history")
 """Columns of Alpaca's forms that add to the instruction."""
 
+
+def _prompts(given: Given, place: str) -> Row | Dropped:
+    prompt = prompt_messages(given["prompt"], "prompt", place)
+    return {"prompt": prompt} if prompt else EMPTY_PROMPT
+
+
 FORMS: tuple[Form, ...] = (
     Form("paired", ("prompt", "chosen", "rejected"), _paired),
     Form("paired", ("messages", "chosen", "rejected"), _paired_after_messages),
@@ -237,6 +243,8 @@ FORMS: tuple[Form, ...] = (
             "rejected": ("non_preferred_output",),
         },
     ),
+    Form("prompts", ("prompt",), _prompts),
+    _alpaca("prompts", (), _prompts),
 )
 """All forms. `recognise` chooses one. `prompt`, completions and messages may be text or messages.
 Without a prompt column, the prompt is the shared start of the two sides."""

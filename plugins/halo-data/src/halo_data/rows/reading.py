@@ -26,6 +26,7 @@ ABOUT: Mapping[Feedback, str] = {
     "paired": "it compares the last turns of two conversations",
     "scored": "its scores are about the last turn",
     "text": "it has no turns, and is learned whole",
+    "prompts": "nothing is learned from it",
 }
 LABELS = ("label", *(theirs for theirs, ours in SYNONYMS.items() if ours == "label"))
 

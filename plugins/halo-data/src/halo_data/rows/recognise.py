@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from halo_core.errors import DataError, nearest
+from halo_data.rows.columns import ALWAYS_KNOWN
 from halo_data.rows.forms import FORMS, SYNONYMS, Form, Given, listed
 
 _JUDGED = ("paired", "scored", "binary")
@@ -30,16 +31,28 @@ def recognise(row: Given, place: str, named: str | None = None) -> Form:
             the forms, and the option that decides.
     """
     fits = [form for form in FORMS if all(column in row for column in form.columns)]
+    others = [form for form in fits if form.feedback != "prompts"]
     if named is not None:
         return _named(named, fits, row, place)
-    if not fits:
-        raise DataError(_none(row), location=place)
-    fits = [form for form in fits if not any(set(form.columns) < set(o.columns) for o in fits)]
+    if not others:
+        # Prompts alone are a part of most forms, so rows with a further column are more likely rows
+        # whose completion has another name.
+        fits = [form for form in fits if not _further(row, form)]
+        if not fits:
+            raise DataError(_none(row), location=place)
+        return fits[0]
+    fits = [f for f in others if not any(set(f.columns) < set(o.columns) for o in others)]
     fits = [form for form in fits if form.feedback in _JUDGED] or fits
     first = fits[0]
     if rival := next((form for form in fits[1:] if _differ(first, form)), None):
         raise DataError(_two(first, rival, row), location=place)
     return first
+
+
+def _further(row: Given, form: Form) -> list[str]:
+    """Returns the columns of a row that no row of prompts alone has."""
+    known = {*form.columns, *form.also, *ALWAYS_KNOWN, "tools"}
+    return [name for name in row if name not in known]
 
 
 def _named(named: str, fits: Sequence[Form], row: Given, place: str) -> Form:
@@ -75,7 +88,15 @@ def _none(row: Given) -> str:
     return (
         f"the columns {listed(row)} are of no known form; expected {forms}.{_guess(row)} "
         "A column of another name is mapped with the option columns: {standard: theirs}"
+        f"{_prompts_alone(row)}"
     )
+
+
+def _prompts_alone(row: Given) -> str:
+    for form in FORMS:
+        if form.feedback == "prompts" and form.columns[0] in row:
+            return f". To read prompts alone, to sample on, write form: {form.name}"
+    return ""
 
 
 def _guess(row: Given) -> str:

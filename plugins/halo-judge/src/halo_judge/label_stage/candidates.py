@@ -147,11 +147,12 @@ def of_data(data: DataSet) -> Iterator[Found]:
     """Yields the completions of a data set.
 
     Raises:
-        DataError: When the data set is raw text.
+        DataError: When the data set has no completions.
     """
-    if data.feedback == "text":
+    if data.feedback in ("text", "prompts"):
+        what = "raw text, which has" if data.feedback == "text" else "prompts alone, which have"
         raise DataError(
-            "holds raw text, which has no completions; expected demonstration, binary, paired or "
+            f"holds {what} no completions; expected demonstration, binary, paired or "
             "scored feedback",
             location=f"data set {data.name!r}",
         )

@@ -42,8 +42,8 @@ def select_prompts(data: DataSet, n: int | None, seed: int) -> list[SamplePrompt
     """
     if data.feedback == "text":
         raise DataError(
-            "is raw text, which has no prompts; expected demonstrations, binary, paired or scored "
-            "feedback. Name another set under `prompts`",
+            "is raw text, which has no prompts; expected prompts alone, demonstrations, binary, "
+            "paired or scored feedback. Name another set under `prompts`",
             location=f"data set {data.name!r}",
         )
     chosen = sorted({row["prompt_id"] for row in data}, key=lambda id_: _order(seed, id_))[:n]
@@ -82,5 +82,7 @@ def _best(row: Mapping[str, Any], feedback: Feedback) -> Completion | None:
             scores = row["scores"]
             best: int = scores.index(max(scores))
             return scored_completions(row)[best]
+        case "prompts":
+            return None
         case _:
             return completion_in(row, "completion")
