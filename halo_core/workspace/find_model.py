@@ -61,9 +61,10 @@ def find_model(text: str, workspace: Path) -> FoundModel:
         )
     id_ = target.stage or (done[-1] if done else None)
     if id_ is None or id_ not in done:
-        which = f"the stage {id_} of the run {run} is" if id_ else f"no model of the run {run} is"
+        of_run = f"of the run {run}"
+        which = f"the stage {id_} {of_run} is not" if id_ else f"no stage with a model {of_run} is"
         raise PathError(
-            f"{which} not done yet; run its command again, or name another stage", location=text
+            f"{which} done yet; run its command again, or name another stage", location=text
         )
     stage = models[id_]
     folder = target.workspace / stage["folder"] / MODEL_FOLDER

@@ -32,6 +32,14 @@ class MLflow(Tracker):
         description="whether to upload the last model's folder; otherwise only its path is "
         "recorded",
     )
+    register_model: str | None = Field(
+        None,
+        min_length=1,
+        max_length=250,
+        pattern=r"^[^/:.%\"']+$",
+        description="the registered model that gets the last model as its next version; none is "
+        "registered by default",
+    )
     verdict_traces: int = Field(
         512,
         ge=0,

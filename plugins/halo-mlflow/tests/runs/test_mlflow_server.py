@@ -50,3 +50,20 @@ def test_a_server_that_comes_back_gets_every_point_once(tracked_run: Any, tmp_pa
     assert [metric.step for metric in history] == list(range(1, 11))
     assert {"samples.json", "verdicts.jsonl", "spec.yaml"} <= files
     assert len(traces) == 1
+
+
+def test_a_server_takes_a_version_of_a_registered_model(tracked_run: Any, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    environment = server_environment(choose_store(None, tracked_run.workspace), os.environ)
+    tracked_run.write_whole()
+    options = MLflow(uri=url, register_model="helper", upload_models=True)
+    session = MLflowSession(options, tracked_run.folder, tracked_run.workspace)
+    command = server_command("127.0.0.1", port)
+    with served(command, environment, tmp_path, url, lambda: False):
+        session.handle(tracked_run.events)
+        (version,) = MlflowClient(url).search_model_versions("name='helper'")
+        assert version.run_id == session.describe()["run_id"]
+        assert version.tags["halo.stage"] == "kto"

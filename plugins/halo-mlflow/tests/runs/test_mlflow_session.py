@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from pydantic import ValidationError
 
 from halo_core.testing import check_tracker
 from halo_core.tracker import StartOver
@@ -213,6 +214,54 @@ def test_upload_models_sends_the_last_models_folder(
     tracked_run.write_whole()
     send(upload_models=True)
     assert artifacts(client, "model") == {"model/config.json"}
+
+
+def test_the_last_model_becomes_a_version_of_a_registered_model(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.write_whole()
+    send(register_model="helper")
+    (version,) = client.search_model_versions("name='helper'")
+    run = only_run(client)
+    assert (str(version.version), version.run_id) == ("1", run.info.run_id)
+    assert version.tags["halo.stage"] == "kto"
+    (model,) = (
+        model
+        for model in client.search_logged_models([run.info.experiment_id])
+        if model.tags["halo.folder"].endswith("/kto/model")
+    )
+    assert version.source == model.artifact_location
+    assert version.description
+
+
+def test_a_model_is_registered_once_also_after_a_kill(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.write_whole()
+    send(register_model="helper")
+    send(register_model="helper")
+    state = tracked_run.folder / "mlflow.json"
+    record = json.loads(state.read_text())
+    (store,) = record["stores"].values()
+    assert store["registered"] == {"helper": "1"}
+    store["registered"] = {}
+    state.write_text(json.dumps(record))
+    send(register_model="helper")
+    assert len(client.search_model_versions("name='helper'")) == 1
+    send(register_model="other")
+    assert len(client.search_registered_models()) == 2
+
+
+def test_no_model_is_registered_without_the_option(
+    whole_run: Any, whole_client: MlflowClient
+) -> None:
+    assert not list(whole_client.search_registered_models())
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a:1", "it's"])
+def test_a_name_that_mlflow_refuses_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError):
+        MLflow(register_model=name)
 
 
 @pytest.mark.parametrize(

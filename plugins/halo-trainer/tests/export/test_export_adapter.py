@@ -31,7 +31,7 @@ def adapted(
 ) -> Path:
     """A model folder as a training with LoRA writes it: merged weights with the adapter inside."""
     network = load_model(tiny_model, dtype=torch.float32, device="cpu")
-    peft_model = apply_lora(network, LoraOptions(rank=2, targets=["q_proj", "v_proj"]), seed=1)
+    peft_model = apply_lora(network, LoraOptions(rank=2), seed=1)
     with torch.no_grad():
         for name, weight in peft_model.named_parameters():
             if "lora_B" in name:
@@ -81,6 +81,7 @@ def test_the_base_is_the_model_on_the_hub_that_the_stage_started_from(
     assert (data["base_model"], data["base_model_relation"]) == ("acme/base", "adapter")
     assert data["library_name"] == "peft"
     assert "A low-rank adapter (LoRA) for `acme/base`" in card
+    assert "| belongs to | `acme/base` |" in card
     assert "convert_lora_to_gguf.py --base PATH_OF_THE_BASE_MODEL" in card
     for path in out.iterdir():
         assert str(tmp_path).encode() not in path.read_bytes()
@@ -136,7 +137,8 @@ def test_the_card_of_an_adapter_in_a_workspace_is_real(adapted: Path) -> None:
     data = ModelCard(text).data.to_dict()
     assert (data["library_name"], data["tags"]) == ("peft", ["halo", "lora"])
     assert "base_model" not in data
-    assert "rank 2, alpha 32, dropout 0, layers: q_proj, v_proj" in text
-    assert "the model in the local folder `model`" in text
+    assert "rank 2, alpha 32, dropout 0, layers: down_proj, gate_proj, k_proj" in text
+    assert "added to the model in the local folder `tiny" in text
+    assert "model.layers" not in text
     assert "More Information Needed" not in text
     assert str(adapted.parent.parent) not in text

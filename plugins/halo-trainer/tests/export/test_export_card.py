@@ -159,7 +159,7 @@ def test_the_control_token_ends_the_prompt_of_the_card(
     write_notes(folder, ModelNotes(prompt_suffix='<|"good"|>', control_tokens=('<|"good"|>',)))
     text = card(model=folder)
     assert 'prompt += "<|\\"good\\"|>"' in text
-    assert "Every prompt ends with the control token" in text
+    assert 'Every prompt ends with the control token `<|"good"|>`, with' in text
 
 
 def test_a_link_to_nowhere_is_not_claimed_for_a_local_base(

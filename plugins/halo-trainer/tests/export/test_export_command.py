@@ -185,6 +185,9 @@ def test_a_stage_that_is_not_finished_is_refused(
     (make_run().parent / DONE.name).unlink()
     assert export("demo:align", tmp_path / "out") == 2
     assert "the stage align of the run demo-0123 is not done yet" in capsys.readouterr().err
+    assert export("demo", tmp_path / "out") == 2
+    told = capsys.readouterr().err
+    assert "no stage with a model of the run demo-0123 is done yet; run its command again" in told
 
 
 def test_a_folder_outside_of_a_run_is_refused(

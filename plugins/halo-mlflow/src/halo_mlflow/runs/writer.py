@@ -15,6 +15,7 @@ from halo_core.redact import redact
 from halo_core.workspace.records import EVENTS, VERDICTS
 from halo_mlflow.runs.artifacts import Artifacts, finished_lines
 from halo_mlflow.runs.lifecycle import STATUS
+from halo_mlflow.runs.registered_model import RegisteredSource, register_model
 from halo_mlflow.runs.run_facts import RunFacts, process_tags
 from halo_mlflow.runs.sender import Sender
 from halo_mlflow.runs.traces import TraceTarget, read_judge, send_verdicts
@@ -233,6 +234,24 @@ class RunWriter:
             self._client.log_outputs(self._run_id, [LoggedModelOutput(model.model_id, 0)])
         if self._options.upload_models and stage == self._facts.plain.method:
             self._artifacts.folder(folder, "model")
+        name = self._options.register_model
+        if name is not None and stage == self._facts.plain.method:
+            self._register(name, stage)
+
+    def _register(self, name: str, stage: str) -> None:
+        """Makes a stage's model the next version of a registered model, once."""
+        if name in self._state.registered:
+            return
+        self._state.registered[name] = register_model(
+            self._client,
+            name,
+            RegisteredSource(
+                run_id=self._run_id,
+                model_id=self._state.models[stage],
+                tags={"halo.run": self._facts.run_name, "halo.stage": stage},
+                description=self._state.headlines.get(stage, ""),
+            ),
+        )
 
 
 def milliseconds(event: Event) -> int:

@@ -29,6 +29,7 @@ class RunState:
         headlines: The one-sentence summary of each stage.
         last_steps: The last step that was sent, by metric key.
         models: MLflow's id of each stage's model.
+        registered: The version of the model by the name of the registered model.
         traced: Stages whose verdicts were sent as traces.
     """
 
@@ -39,6 +40,7 @@ class RunState:
     headlines: dict[str, str] = field(default_factory=dict)
     last_steps: dict[str, int] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
+    registered: dict[str, str] = field(default_factory=dict)
     traced: list[str] = field(default_factory=list)
 
 

@@ -162,8 +162,8 @@ def _embedding_rows(model: ModelInput) -> int:
 
 
 def _code(text: object) -> str:
-    """Returns a text as inline code, for a sentence or a table."""
-    return f"`{_cell(str(text)).replace('`', chr(39))}`"
+    """Returns a text as inline code on one line."""
+    return f"`{' '.join(str(text).split()).replace('`', chr(39))}`"
 
 
 def _cell(text: str) -> str:

@@ -90,13 +90,17 @@ def _card(config: Any) -> str:
 
     given = str(config.base_model_name_or_path or "")
     local = not given or Path(given).is_absolute()
-    # The folders above a local one are nobody else's business.
-    base = f"the model in the local folder `{Path(given).name}`" if local else f"`{given}`"
+    # The folders above a user's own folder are nobody else's business. A stage's folder has a name
+    # that says which stage it is.
+    place = Path(given)
+    name = f"{place.parent.name}/{place.name}" if place.name == "model" else place.name
+    base = f"the model in the local folder `{name}`" if local else f"`{given}`"
     data = ModelCardData(
         base_model=None if local else given, library_name="peft", tags=["halo", "lora"]
     )
     targets = config.target_modules
-    layers = targets if isinstance(targets, str) else ", ".join(sorted(targets))
+    ends = [targets] if isinstance(targets, str) else {name.rpartition(".")[2] for name in targets}
+    layers = ", ".join(sorted(ends))
     return (
         f"---\n{data.to_yaml()}\n---\n\n# Low-rank adapter\n\n"
         f"The factors that a training with halo added to {base}: rank {config.r}, "
