@@ -123,16 +123,15 @@ class ReplyStore:
             stored: The reply, as paid if it can be used, otherwise as evidence.
             account: The payer.
         """
-        number = (
-            "SELECT COALESCE(MIN(attempt), 0) - 1 FROM replies WHERE key = ? AND attempt < 0"
-            if stored.unusable
-            else "SELECT COALESCE(MAX(attempt), -1) + 1 FROM replies WHERE key = ? AND attempt >= 0"
-        )
-        columns = stored.columns()
-        with self._current() as db, db:
-            db.execute("BEGIN IMMEDIATE")  # Another process takes no number in between.
-            attempt = db.execute(number, (key,)).fetchone()[0]
-            insert(db, (key, attempt, *columns, account, time.time()))
+        columns, step = stored.columns(), -1 if stored.unusable else 1
+        attempt = -1 if stored.unusable else 0
+        with self._current() as db:
+            while True:
+                before = db.total_changes
+                insert(db, (key, attempt, *columns, account, time.time()))
+                if db.total_changes > before:
+                    return
+                attempt += step  # An earlier reply, perhaps of another process, has the number.
 
     def has_reply(self, fits: Callable[[Mapping[str, Any]], bool]) -> bool:
         """Returns whether a request that fits has a reply that is kept as paid."""
