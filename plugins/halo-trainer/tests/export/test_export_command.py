@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,8 @@ from halo_core.stage import ModelInput
 from halo_core.workspace.lock import turn
 from halo_core.workspace.records import DONE, SUITE, SuiteRecord
 from halo_models.load import load_model
-from halo_models.save import write_classifier
+from halo_models.save import save_model_folder, write_classifier
+from halo_models.testing import make_model
 
 TOKENS = torch.tensor([[5, 6, 7, 8]])
 Export = Callable[..., int]
@@ -259,6 +261,54 @@ def test_a_damaged_model_is_refused(
     told = capsys.readouterr().err
     assert f"{path}: holds other bytes than were written" in told
     assert not (tmp_path / "out").exists()
+
+
+def test_weights_that_only_their_owner_can_read_are_told(
+    make_run: MakeRun,
+    export: Export,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from halo_core.workspace import check_values
+
+    def refuse(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    model = make_run()
+    for path in model.iterdir():
+        os.utime(path, (0, 0))  # They are read again.
+    monkeypatch.setattr(check_values, "file_hash", refuse)
+    assert export("demo", tmp_path / "out") == 2
+    told = capsys.readouterr().err
+    assert ": cannot be read: Permission denied; expected files that you may read" in told
+    assert f"chmod -R a+rX {model}" in told
+
+
+def test_a_workspace_that_cannot_be_written_to_is_read_without_a_lock(
+    make_run: MakeRun, export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from halo_trainer.export import source
+
+    make_run()
+    monkeypatch.setattr(source, "access", lambda *_: False)
+    monkeypatch.setattr(source, "unused", pytest.fail)
+    assert export("demo", tmp_path / "out") == 0
+
+
+def test_tied_embeddings_are_written_once_and_heads_are_kept(
+    make_run: MakeRun, export: Export, tmp_path: Path, tiny_tokenizer: Any
+) -> None:
+    network = make_model(len(tiny_tokenizer), tie_word_embeddings=True)
+    folder = tmp_path / "tied"
+    save_model_folder(folder, network, tiny_tokenizer)
+    save_file({"value.0.weight": torch.ones(1, 32)}, folder / "heads.safetensors")
+    make_run(folder)
+    out = tmp_path / "out"
+    assert export("demo", out) == 0
+    assert "lm_head.weight" not in load_file(out / "model.safetensors")
+    assert torch.equal(logits(out), logits(folder))
+    assert (out / "heads.safetensors").read_bytes() == (folder / "heads.safetensors").read_bytes()
 
 
 def test_a_model_of_an_older_halo_is_exported_and_that_is_told(

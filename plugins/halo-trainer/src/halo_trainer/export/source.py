@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from os import W_OK, access
 from pathlib import Path
 
-from halo_core.errors import BusyError, DataError, ModelError, UserError
+from halo_core.errors import BusyError, DataError, ModelError, PathError, UserError
 from halo_core.workspace.check_values import damages
 from halo_core.workspace.find_model import MODEL_FOLDER, find_model
 from halo_core.workspace.layout import Workspace
@@ -107,6 +108,7 @@ def checked_model(source: ExportSource) -> Iterator[bool]:
         BusyError: When the stage is being computed again.
         DataError: When a file is not as it was written.
         ModelError: When there is no model.
+        PathError: When a file cannot be read.
     """
     # A workspace that cannot be written to is not written to by others of this user either, and
     # has no room for a lock.
@@ -117,7 +119,15 @@ def checked_model(source: ExportSource) -> Iterator[bool]:
     )
     with lock:
         checks = source.done.get("files", {})
-        found = damages(source.folder, checks)
+        try:
+            found = damages(source.folder, checks)
+        except OSError as error:
+            raise PathError(
+                f"cannot be read: {error.strerror or error}; expected files that you may read. An "
+                "older halo let only the owner read the weights. The owner changes that with: "
+                f"chmod -R a+rX {shlex.quote(str(source.model))}",
+                location=str(error.filename or source.model),
+            ) from error
         bad = {name: what for name, what in found.items() if name.startswith(f"{MODEL_FOLDER}/")}
         if bad:
             name, what = next(iter(bad.items()))
