@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from halo_core.data import Loaded
-from halo_core.errors import DataError, HaloError, VersionError
+from halo_core.errors import DataError, DiskError, HaloError, VersionError
 from halo_core.feedback import Feedback, Prompt
 from halo_core.guarded.blame import blaming, plugin_error
 from halo_core.rows import RowWriter
@@ -28,6 +28,7 @@ from halo_core.run.row_checks import (
 from halo_core.spec.data_sets import Part, SetSpec, Source
 from halo_core.spec.stage_feedback import stages_in
 from halo_core.workspace.check_values import check_values, damages
+from halo_core.workspace.disk import check_room, told_when_full
 from halo_core.workspace.files import put_in_place
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.lock import held
@@ -150,10 +151,13 @@ def _write(source: Source, folder: Path) -> DataRecord:
     ignored: Counter[str] = Counter()
     given = _counted(_iterate(source, loaded), known_columns(feedback), ignored)
     rows = _kept(source, feedback, given, counts, groups)
-    with RowWriter(beside, feedback) as writer:
+    with _none_left_when_full(beside), RowWriter(beside, feedback) as writer:
         while chunk := list(islice(rows, CHUNK)):
+            written = repr(chunk).encode()
+            # The number of rows of a stream is not known before, so the disk is asked each time.
+            check_room(folder, len(written), f"more rows of {place_of(source)}")
             writer.write(chunk)
-            content.update(repr(chunk).encode())
+            content.update(written)
             counts["kept"] += len(chunk)
     # Read only now, because a source may count drops while its rows are read.
     dropped = _counts(source, loaded, "dropped") + Counter({"empty completion": counts["empty"]})
@@ -180,6 +184,21 @@ def _write(source: Source, folder: Path) -> DataRecord:
     record["files"] = check_values(folder, [ROWS])
     DATA.write(folder, record)
     return record
+
+
+@contextmanager
+def _none_left_when_full(file: Path) -> Iterator[None]:
+    """Says in one sentence that the disk is full, and gives the room of the unfinished file back.
+
+    Raises:
+        DiskError: When the disk is full.
+    """
+    try:
+        with told_when_full(file.parent):
+            yield
+    except DiskError:
+        file.unlink(missing_ok=True)
+        raise
 
 
 def _feedback(source: Source) -> Feedback:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
 
-from halo_core.errors import DataError, PluginError, SpecErrors
-from halo_core.rows import DataSet
+from halo_core.errors import DataError, DiskError, PluginError, SpecErrors
+from halo_core.rows import DataSet, RowWriter
 from halo_core.run.materialise import Rows, materialise_set
 from halo_core.spec.spec import load_spec
 from halo_core.workspace.layout import Workspace
@@ -242,3 +243,26 @@ def test_how_a_source_reads_its_columns_is_a_tuple_of_lines(tmp_path: Path) -> N
     with pytest.raises(SpecErrors) as caught:
         odd_rows(tmp_path / "wrong", "Loaded(rows)", "DataInfo('text', (), '1', (), 'a.csv')")
     assert "returned the read_as 'a.csv'; expected" in caught.value.errors[0].message
+
+
+def test_rows_for_which_the_disk_has_no_room_are_refused_and_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("halo_core.workspace.disk.free_bytes", lambda folder: 1000)
+    with pytest.raises(
+        DiskError, match=r"no room for more rows of Odd, split 'train': .* 1,000 bytes are"
+    ):
+        odd_rows(tmp_path, "Loaded(rows)")
+    assert not list((tmp_path / "w").rglob("rows.arrow*"))
+
+
+def test_a_disk_that_fills_up_while_rows_are_written_is_told_and_gets_its_room_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: RowWriter, rows: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(RowWriter, "write", full)
+    with pytest.raises(DiskError, match=r"the disk is full: .*No space left on device; [0-9,]+"):
+        odd_rows(tmp_path, "Loaded(rows)")
+    assert not list((tmp_path / "w").rglob("rows.arrow*"))

@@ -9,7 +9,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub.errors import RepositoryNotFoundError
 
-from halo_core.errors import DataError, UserError
+from halo_core.errors import DataError, DiskError, UserError
 from halo_data.components import HH, Hub
 
 COMMIT = "ab" * 20
@@ -29,6 +29,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             raise datasets.exceptions.DatasetNotFoundError("Dataset not found")
         if path == "far/away":
             raise ConnectionError("no route to host\nmore")
+        if path == "too/large":
+            raise OSError("Not enough disk space. Needed: 9.9 TB (download: 9 TB)")
         if given.get("split") == "tset":
             raise ValueError('Unknown split "tset". Should be one of ["train"].')
         if given.get("streaming"):
@@ -142,3 +144,13 @@ def test_offline_mode_reads_what_is_in_the_cache(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     Hub(id="far/away", revision=COMMIT).inspect()
     assert hub[-1]["streaming"] is False
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_data_set_that_is_larger_than_the_disk_is_refused_with_one_sentence() -> None:
+    with pytest.raises(DiskError) as caught:
+        Hub(id="too/large").load("train")
+    assert str(caught.value) == (
+        "too/large, split 'train': Not enough disk space. Needed: 9.9 TB (download: 9 TB). Make "
+        "room, or move the cache of downloads with the variable HF_HOME"
+    )

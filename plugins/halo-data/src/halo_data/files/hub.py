@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from halo_core.errors import DataError, UserError
+from halo_core.errors import DataError, DiskError, UserError
 from halo_core.hashing import short_hash
 from halo_data.files.tables import without_nulls
 from halo_data.rows.forms import Record
@@ -170,17 +170,29 @@ def _explained(hub_id: str, revision: str | None, split: str) -> Iterator[None]:
         yield
     except DatasetNotFoundError as error:
         raise _missing(hub_id, revision) from error
+    except OSError as error:
+        if "Not enough disk space" not in str(error):
+            raise _unreachable(hub_id, split, error) from error
+        raise DiskError(
+            f"{_first_line(error).rstrip('.')}. Make room, or move the cache of downloads with the "
+            "variable HF_HOME",
+            location=f"{hub_id}, split {split!r}",
+        ) from error
     except ValueError as error:
         raise DataError(
             f"{_first_line(error)}; choose the split with split: and the configuration with name:",
             location=f"{hub_id}, split {split!r}",
         ) from error
     except Exception as error:
-        raise UserError(
-            f"cannot be loaded: {type(error).__name__}: {_first_line(error)}. Is the network "
-            "there? With the files at hand, read them by path (hh, jsonl)",
-            location=f"{hub_id}, split {split!r}",
-        ) from error
+        raise _unreachable(hub_id, split, error) from error
+
+
+def _unreachable(hub_id: str, split: str, error: Exception) -> UserError:
+    return UserError(
+        f"cannot be loaded: {type(error).__name__}: {_first_line(error)}. Is the network "
+        "there? With the files at hand, read them by path (hh, files)",
+        location=f"{hub_id}, split {split!r}",
+    )
 
 
 def _unreadable(hub_id: str, error: Exception) -> DataError:
