@@ -18,7 +18,7 @@ from halo_core.events import EventLog, read_events
 from halo_core.loss import Loss
 from halo_core.stage import ModelInput, StageContext
 from halo_core.testing import data_set
-from halo_methods.components import DPO, EMA, KTO, SFT, MismatchedKL
+from halo_methods.components import DPO, EMA, KTO, SFT, MismatchedKL, Zero
 from halo_trainer.reference_store import store as stores
 from halo_trainer.reference_store.segment import Segment
 from halo_trainer.reference_store.store import segment_paths
@@ -292,6 +292,23 @@ def test_a_full_disk_changes_no_bit(trainings: Trainings, monkeypatch: pytest.Mo
     assert len(trainings.warnings) == 1
     assert "nothing more is written" in trainings.warnings[0]
     assert trainings.segments == []
+
+
+def test_a_reference_that_is_loaded_within_a_step_changes_no_dropout(
+    trainings: Trainings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = setup.load_reference
+
+    def drawing(*args: Any, **options: Any) -> Any:
+        torch.rand(1)  # As for new tokens, whose rows transformers draws.
+        return load(*args, **options)
+
+    monkeypatch.setattr(setup, "load_reference", drawing)
+    trainings.run("own", KTO(), reference_point=Zero(), dropout=0.3)
+    within = trainings.run("within", KTO(), dropout=0.3)
+    assert trainings.loads == 2
+    assert same(within, trainings.run("warm", KTO(), dropout=0.3))
+    assert trainings.loads == 2
 
 
 def test_a_training_logs_hits_misses_and_size(trainings: Trainings) -> None:

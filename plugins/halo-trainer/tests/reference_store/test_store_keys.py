@@ -244,3 +244,29 @@ def test_a_model_of_the_hub_that_cannot_be_found_is_one_sentence(
 
 def test_the_processor_has_a_name() -> None:
     assert store_key._processor()
+
+
+def test_another_file_of_the_same_size_and_time_is_another_model(
+    model: Path, tmp_path: Path
+) -> None:
+    stores, weights = tmp_path / "stores", model / "model.safetensors"
+    before, state = digest(model, stores), weights.stat()
+    flip_last(weights)
+    while weights.stat().st_ctime_ns == state.st_ctime_ns:  # The system's clock has ticks.
+        os.utime(weights)
+    # As a copy does that keeps the time.
+    os.utime(weights, ns=(state.st_mtime_ns, state.st_mtime_ns))
+    assert digest(model, stores) != before
+
+
+def test_without_room_for_hashes_all_files_are_read_again(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    expected = digest(model, tmp_path / "stores")
+    monkeypatch.setattr(digests, "write_json", full)
+    assert digest(model, tmp_path / "full") == expected
+    monkeypatch.setattr(Path, "mkdir", full)
+    assert digest(model, tmp_path / "none") == expected

@@ -1,25 +1,27 @@
 """A digest of a model's weights, configuration and adapter.
 
-A file is read and hashed once. Afterwards its size and its time of change are enough, as long as
-they are the same as when it was hashed.
+A file is read and hashed once. Afterwards its size and its times are enough, as long as they are
+the same as when it was hashed. A program can set the time of the last writing, as copies do that
+keep it, but not the time at which the system last changed the file. So both are compared.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from halo_core.errors import DataError, ModelError
+from halo_core.errors import DataError, DiskError, ModelError
 from halo_core.hashing import file_hash, short_hash
 from halo_core.stage import ModelInput
 from halo_core.workspace.files import read_json, write_json
 
 HASHES = "hashes.json"
-"""File in the folder of all stores: size, time of change and SHA-256 of each file, by its path."""
+"""File in the folder of all stores: size, two times and SHA-256 of each file, by its path."""
 
 _ENDINGS = (".safetensors", ".bin", ".index.json")
 _NAMES = ("config.json", "adapter_config.json")
@@ -84,28 +86,32 @@ def _of_hub(model: ModelInput) -> list[str]:
 
 
 def _hashes(paths: list[Path], stores: Path) -> dict[str, str]:
-    """Returns the SHA-256 of each file by its name, and remembers it."""
-    stores.mkdir(parents=True, exist_ok=True)
-    # The processes of a training ask for the same files. One of them reads, and the others wait.
-    with FileLock(stores / f".{HASHES}.lock"):
+    """Returns the SHA-256 of each file by its name, and remembers it if that is possible."""
+    with ExitStack() as stack:
+        # The processes of a training ask for the same files. One of them reads, and the others
+        # wait. Without a place to write, each of them reads, and the store itself warns.
+        with suppress(OSError):
+            stores.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(stores / f".{HASHES}.lock"))
         known = _known(stores)
         hashes, changed = {}, False
         for path in paths:
             state, place = path.stat(), str(path.resolve())
-            mark = [state.st_size, state.st_mtime_ns]
+            mark = [state.st_size, state.st_mtime_ns, state.st_ctime_ns]
             entry = known.get(place)
-            if not isinstance(entry, list) or entry[:2] != mark:
+            if not isinstance(entry, list) or entry[:-1] != mark:
                 entry = known[place] = [*mark, file_hash(path)]
                 changed = True
-            hashes[path.name] = str(entry[2])
+            hashes[path.name] = str(entry[-1])
         if changed:
-            write_json(stores / HASHES, known)
+            with suppress(DiskError, OSError):
+                write_json(stores / HASHES, known)
     return hashes
 
 
 def _known(stores: Path) -> dict[str, Any]:
     try:
         tree = read_json(stores / HASHES)
-    except DataError:
+    except (DataError, OSError):
         return {}  # All files are read again.
     return tree if isinstance(tree, dict) else {}

@@ -81,7 +81,10 @@ class StoredReference:
             ModelError: When it cannot be used.
         """
         if self._scorer is None:
-            self._scorer = self._load()
+            # A load within a step must not change the random numbers of the rest of the step.
+            devices = [self._device] if self._device.type == "cuda" else []
+            with torch.random.fork_rng(devices):
+                self._scorer = self._load()
             found = parts_of_scorer(self._scorer)
             self._record(found)
             self.store.use_key(digest_of(self._parts, found))
