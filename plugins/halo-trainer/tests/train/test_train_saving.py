@@ -318,8 +318,20 @@ def test_a_stop_whose_step_cannot_be_written_does_not_say_that_it_is_kept(
     assert kept(tmp_path / "cut") == [2]
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.EIO, "Input/output error"), "cannot be written: "),
+        (RuntimeError("of a library"), "was not written: RuntimeError: of a library"),
+    ],
+)
 def test_the_error_of_a_step_comes_before_that_of_the_disk(
-    run: Run, disk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run,
+    disk: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    words: str,
 ) -> None:
     gives_up = threading.Event()
     give_up = Saving.give_up
@@ -331,7 +343,7 @@ def test_the_error_of_a_step_comes_before_that_of_the_disk(
     def before(count: int) -> None:
         if count == 2:
             assert gives_up.wait(SOON)
-            raise OSError(errno.EIO, "Input/output error")
+            raise error
 
     def logged(step: int) -> None:
         if step == 5:
@@ -342,8 +354,15 @@ def test_the_error_of_a_step_comes_before_that_of_the_disk(
     warnings: list[str] = []
     with pytest.raises(NotFiniteError, match="made up"):
         run("both", logged=logged, warnings=warnings)
-    assert any("cannot be written: " in warning for warning in warnings)
+    assert any(words in warning for warning in warnings)
     assert kept(tmp_path / "both") == [2]
+
+
+def test_a_note_that_cannot_be_written_is_an_error_of_the_disk(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "full" / "checkpoints" / "README.md").mkdir(parents=True)
+    with pytest.raises(DiskError, match=r"cannot be written: .*Is a directory"):
+        run("full")
+    assert kept(tmp_path / "full") == [2]
 
 
 def test_a_bad_step_whose_checkpoint_is_still_being_written_leaves_none(

@@ -27,6 +27,7 @@ from halo_trainer.train.checkpoint_files import (
     restore_all,
     restore_weights,
     write_checkpoint,
+    write_note,
 )
 from halo_trainer.train.optimizers import Named
 from halo_trainer.train.reference_refresh import RefreshedReference
@@ -89,7 +90,7 @@ class Checkpoints:
         """
         folder = path_of(self.folder, contents.record["step"])
         write_checkpoint(folder, contents)
-        (self.folder / "README.md").write_text(_READ_ME)
+        write_note(self.folder / "README.md", _READ_ME)
         for step in no_longer_kept:
             self._remove(step)
         return folder

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from halo_core.errors import DataError, DiskError, VersionError
 from halo_core.hashing import file_hash
 from halo_core.workspace.check_values import damages
-from halo_core.workspace.files import whole_folder
+from halo_core.workspace.files import whole_folder, write_text
 from halo_core.workspace.records import CHECKPOINT, CheckpointRecord, FileCheck
 from halo_trainer.train.optimizers import Named, load_state_tensors, state_tensors
 from halo_trainer.train.reference_refresh import FILE as REFERENCE, RefreshedReference
@@ -98,20 +99,35 @@ def write_checkpoint(folder: Path, contents: Contents) -> None:
     Raises:
         DiskError: When the disk is full, or does not take the files.
     """
+    with _told_of_disk(folder), whole_folder(folder) as partial:
+        checks = {}
+        for name, content in contents.files.items():
+            file = content()
+            save_file(dict(file.tensors), partial / name, metadata=_plain(file.metadata))
+            size = (partial / name).stat().st_size
+            checks[name] = FileCheck(sha256=file_hash(partial / name), size=size)
+        CHECKPOINT.write(partial, CheckpointRecord(**contents.record, files=checks))
+
+
+def write_note(path: Path, text: str) -> None:
+    """Writes a text for people who look at the checkpoints.
+
+    Raises:
+        DiskError: When the disk is full, or does not take the file.
+    """
+    with _told_of_disk(path):
+        write_text(path, text)
+
+
+@contextmanager
+def _told_of_disk(path: Path) -> Iterator[None]:
     try:
-        with whole_folder(folder) as partial:
-            checks = {}
-            for name, content in contents.files.items():
-                file = content()
-                save_file(dict(file.tensors), partial / name, metadata=_plain(file.metadata))
-                size = (partial / name).stat().st_size
-                checks[name] = FileCheck(sha256=file_hash(partial / name), size=size)
-            CHECKPOINT.write(partial, CheckpointRecord(**contents.record, files=checks))
+        yield
     except (OSError, SafetensorError) as error:
         raise DiskError(
             f"the checkpoint cannot be written: {error}. Look at the disk and at the rights of "
             "this folder; then run the same command again to continue from the checkpoint before",
-            location=str(folder),
+            location=str(path),
         ) from error
 
 

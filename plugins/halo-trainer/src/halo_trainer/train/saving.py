@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from halo_core.errors import HaloError
+from halo_core.redact import one_line
 from halo_core.stage import StageContext
 from halo_core.workspace.disk import check_room
 from halo_trainer.train.background_job import BackgroundJob
@@ -126,6 +127,8 @@ class Saving:
             self._record(self._job.result())
         except HaloError as error:
             self._context.warn(str(error))
+        except Exception as error:
+            self._context.warn(f"the last checkpoint was not written: {one_line(error)}")
 
     def drop(self, step: int) -> None:
         """Removes the checkpoint of a step, if there is one, after another error."""
