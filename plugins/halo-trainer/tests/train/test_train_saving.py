@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -375,8 +376,14 @@ def test_a_bad_step_whose_checkpoint_is_still_being_written_leaves_none(
         dropping.set()
         drop(self, step)
 
+    steps: list[int] = []
+
     def broken(*arguments: Any, **options: Any) -> Any:
-        if writer.count == 2:
+        steps.append(len(steps) + 1)
+        if steps[-1] == 3:
+            # The checkpoint of step 2 is being written.
+            while writer.count < 2:
+                time.sleep(0.01)
             raise NotFiniteError("the gradient of step 3")
         return backward(*arguments, **options)
 
