@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -121,9 +122,18 @@ def _show_tokens(
         output.say(f"{name}, as the stage {rows.stage} sees it with {rows.tokenizer}")
         for view in rows.rows:
             output.say("")
-            for line in view_lines(view):
+            for line in view_lines(view, _painted):
                 output.say(line)
         output.say("")
+
+
+def _painted(text: str, part: str) -> str:
+    """Returns a text in the colour of a part of a row, on a terminal that wants colours."""
+    from halo_core.run.view_rows import COLOURS
+
+    # https://no-color.org
+    plain = os.environ.get("NO_COLOR") or not sys.stdout.isatty()
+    return text if plain else click.style(text, fg=COLOURS[part])
 
 
 def _path_and_set(source: str) -> tuple[str, str]:

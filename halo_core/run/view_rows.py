@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +17,9 @@ from halo_core.run.materialise import Rows
 from halo_core.run.plan import Plan, PlannedStage
 from halo_core.stage import Inputs
 from halo_core.token_view import TokenView
+
+Paint = Callable[[str, str], str]
+"""Function that returns a text in the colour of a part of a row."""
 
 
 @dataclass(frozen=True)
@@ -101,20 +104,30 @@ def _whose(inputs: Inputs) -> str:
     return f"the tokenizer of {sources[0].path}"
 
 
-def view_lines(view: TokenView) -> Iterator[str]:
-    """Yields lines for people about a row: texts with escapes, ids, trained and cut tokens."""
+COLOURS = {"trained": "green", "undesirable": "red", "cut": "yellow"}
+"""Colours of the parts of a row on a terminal. The prompt has none, because it is not trained."""
+
+
+def view_lines(view: TokenView, paint: Paint = lambda text, part: text) -> Iterator[str]:
+    """Yields lines for people about a row: texts with escapes, ids, trained and cut tokens.
+
+    Args:
+        view: The row.
+        paint: Function that colours a text as one of `COLOURS`.
+    """
     if view.prompt is None:
-        yield f"  {view.row}: dropped: {view.dropped}"
+        yield paint(f"  {view.row}: dropped: {view.dropped}", "cut")
         return
-    cut = ", its beginning was cut" if view.prompt_cut else ""
+    cut = paint(", its beginning was cut", "cut") if view.prompt_cut else ""
     yield f"  {view.row}: the prompt has {len(view.prompt.ids)} tokens{cut}"
     yield f"    {_escaped(view.prompt.text)}"
     yield f"    {_numbers(view.prompt.ids)}"
     for learned in view.completions:
         label = "" if learned.desirable else ", undesirable"
-        cut = f", max_length cut {learned.cut} more" if learned.cut else ""
+        part = "trained" if learned.desirable else "undesirable"
+        cut = paint(f", max_length cut {learned.cut} more", "cut") if learned.cut else ""
         yield f"  {learned.column}{label}: {len(learned.trained.ids)} tokens are trained{cut}"
-        yield f"    {_escaped(learned.trained.text)}"
+        yield f"    {paint(_escaped(learned.trained.text), part)}"
         yield f"    {_numbers(learned.trained.ids)}"
         for remark in learned.remarks:
             yield f"    note: such completions {remark}"

@@ -91,6 +91,25 @@ def test_lines_say_what_is_trained_and_cut(spec: str, capsys: pytest.CaptureFixt
     assert "What says a cow?\\n<|assistant|>\\n" in said
 
 
+def test_a_terminal_shows_trained_and_cut_parts_in_colours(
+    spec: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = ("data", "spec.yaml:rows", "--tokens", "2")
+    assert call([*plain]) == 0
+    assert "\x1b[" not in capsys.readouterr().out
+    # click leaves out colours if the output is not a terminal.
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert call([*plain]) == 0
+    said = capsys.readouterr().out
+    assert "\n    \x1b[32mMoo.<|endoftext|>\x1b[0m\n" in said
+    assert "\x1b[33m, max_length cut " in said
+    assert "\n    \x1b[31m" in said
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert call([*plain]) == 0
+    assert "\x1b[" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
