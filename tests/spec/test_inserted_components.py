@@ -202,7 +202,7 @@ def test_a_conversion_is_between_kinds_of_feedback(plugin: Callable[..., None]) 
     (broken,) = installed().broken
     assert broken.error == (
         "PluginError: halo-acme registers the data source 'best' with converts=('scord', "
-        "'demonstration'); expected two of text, demonstration, binary, paired, scored"
+        "'demonstration'); expected two of text, prompts, demonstration, binary, paired, scored"
     )
 
 
