@@ -1,6 +1,7 @@
 """Bodies of chat completions: texts, counts and errors in all forms that endpoints send."""
 
 import json
+import time
 
 import pytest
 
@@ -305,3 +306,13 @@ def test_an_endpoints_own_words_are_one_line_without_secrets(text, words):
 def test_a_count_that_no_reply_can_have_is_no_count(tokens):
     body = {"choices": [{"message": {"content": "A"}}], "usage": {"completion_tokens": tokens}}
     assert read_completion(body)["tokens_out"] is None
+
+
+@pytest.mark.parametrize("run", [" ", "\n", "_", "-", ".", "a", "a-", "```", "<think>", "<|"])
+def test_a_long_text_of_one_sign_is_read_in_a_time_that_grows_with_its_length(run):
+    began, text = time.process_time(), f"```json\n{{{run * (200_000 // len(run))}x"
+    assert read_text(text, JSON).winner is None
+    assert read_text(text, LINE).winner is None
+    assert words_of(text)
+    assert words_of(RuntimeError(text))
+    assert time.process_time() - began < 5  # Quadratic, it took minutes.

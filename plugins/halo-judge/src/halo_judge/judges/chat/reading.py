@@ -21,7 +21,7 @@ from halo_judge.judges.chat.completion import Reply
 EMPTY = "the reply is empty"
 QUOTED = 120
 """Maximum number of characters of a reply that a reason quotes."""
-_FENCED = re.compile(r"\A(`{3,}|~{3,})[ \t]*\w*\s(.*?)\s*\1\Z", re.DOTALL)
+_FENCE = re.compile(r"(`{3,}|~{3,})[ \t]*\w*\s")
 _NAME = "think|thinking|thoughts?|reasoning"
 _THOUGHTS = re.compile(
     rf"\s*(?:<({_NAME})>.*?</\1>|\[THINK\].*?\[/THINK\])", re.DOTALL | re.IGNORECASE
@@ -44,10 +44,9 @@ class JsonAnswer(_Form):
 
     def find(self, text: str) -> tuple[str | None, int]:
         """Returns the label in the text of a reply, and where it begins; None and -1 without."""
-        fenced = _FENCED.match(text)
         try:
             # If a key occurs twice, the second verdict would hide the first.
-            pairs = json.loads(fenced.group(2) if fenced else text, object_pairs_hook=list)
+            pairs = json.loads(_within_fence(text), object_pairs_hook=list)
         except (ValueError, RecursionError):
             return None, -1
         if not isinstance(pairs, list):
@@ -167,6 +166,18 @@ def _answer_begins(content: str) -> Iterator[int]:
         closed = _CLOSED.search(content)
         if closed is not None:
             yield closed.end()
+
+
+def _within_fence(text: str) -> str:
+    """Returns what a code fence encloses if the text is one, otherwise the text."""
+    opened = _FENCE.match(text)
+    if opened is None:
+        return text
+    end = len(text) - len(opened.group(1))
+    # Without a search: models repeat blanks until they are cut off, and a search for the end after
+    # each of them would take a time that is quadratic in their number.
+    closed = end >= opened.end() and text.endswith(opened.group(1))
+    return text[opened.end() : end].rstrip() if closed else text
 
 
 def _trimmed(text: str) -> str:
