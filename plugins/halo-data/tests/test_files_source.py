@@ -227,13 +227,13 @@ def test_lists_in_a_table_of_texts_are_json(tmp_path: Path) -> None:
 
 def test_texts_of_a_table_stay_texts_and_empty_cells_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "train.csv"
-    path.write_text("prompt,completion,label,group\n007,NA,1,\n12,,0,\nx,y,,3\n")
+    path.write_text("prompt,completion,label,group\n007,NA,1,\n\n12,,0,\nx,y,,3\n,,,\n")
     source = Files(path=str(path))
     loaded = source.load("train")
     (row,) = loaded.rows
     assert (row["prompt"][0]["content"], row["completion"]) == ("007", "NA")
     assert "group" not in row
-    assert loaded.dropped == {"empty completion": 1, "no label": 1}
+    assert loaded.dropped == {"empty completion": 1, "no label": 2}
 
 
 def test_paths_in_a_spec_are_relative_to_the_spec(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def _rows(file: TextIO, path: Path) -> Iterator[tuple[int, dict[str, str | None]
             raise DataError(_broken(error), location=f"{path}:{line}") from error
         if cells is None:
             return
-        if not any(cells):  # An empty line, or one of nothing but separators.
+        if not cells:  # An empty line. One of nothing but separators is a row of empty cells.
             continue
         if not columns:
             columns = _columns(cells, f"{path}:{line}")
