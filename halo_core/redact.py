@@ -12,8 +12,8 @@ _SECRET = (
     r"(?:password|passwd|secret|credentials?|(?:api|access|private|auth|hf|hub)[_-]?(?:key|token))"
 )
 _SECRET_NAME = re.compile(rf"(?i:(?:[\w.-]*[._-])?{_SECRET})")
-# What precedes the word is only looked at: to match it would take a time that is quadratic in the
-# length of a text, and an endpoint may send any text.
+# The pattern begins at the word itself. If it also matched what precedes the word, a search would
+# take a time that is quadratic in the length of a text, and an endpoint may send any text.
 _ASSIGNED = re.compile(rf"(?i:((?:\b|(?<=_)){_SECRET}['\"]?\s*[:=]\s*['\"]?))[^\s'\",}}\]&]+")
 _IN_QUERY = re.compile(r"(?i:([?&](?:token|key|sig|signature|auth)=))[^&#\s'\"]+")
 _USER_INFO = re.compile(r"(?<=://)[^/\s'\"]+@")
