@@ -74,6 +74,23 @@ def test_chunks_give_the_log_probabilities_and_gradients_of_all_scores(
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
+def test_tokens_whose_score_is_minus_infinity_do_not_count(block: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(WIDTH, VOCABULARY)
+    with torch.no_grad():
+        layer.bias[:8] = layer.bias[-8:] = -torch.inf
+    states, targets, weights = inputs()
+    targets = targets.clamp(8, VOCABULARY - 9)
+    found = OutputHead(layer, LogitTransform(), torch.float32).token_logps(states, targets)
+    expected = whole(layer, LogitTransform(), states, targets)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    wanted = [states, layer.weight]
+    for one, other in zip(
+        gradients(found, weights, wanted), gradients(expected, weights, wanted), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
 def test_the_gradient_of_extreme_scores_is_finite(block: tuple[int, int]) -> None:
     layer = nn.Linear(WIDTH, VOCABULARY, bias=False)
     states, targets, weights = inputs()

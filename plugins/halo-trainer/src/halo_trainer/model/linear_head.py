@@ -196,13 +196,16 @@ def _forward(
     for part, tokens in zip(
         torch.split(states, positions), torch.split(targets, positions), strict=True
     ):
-        top = part.new_full((len(part),), -torch.inf, dtype=torch.float32)
+        # Not minus infinity, which may be the score of all tokens of a block.
+        least = torch.finfo(torch.float32).min
+        top = part.new_full((len(part),), least, dtype=torch.float32)
         total, at_targets = torch.zeros_like(top), torch.zeros_like(top)
         for start, stop in [(0, len(head.weight))] if whole else head.parts(len(part)):
             scores = head.scores(part, start, stop)
             places = (tokens - start).clamp(0, stop - start - 1)
             inside = (tokens >= start) & (tokens < stop)
-            at_targets += scores.gather(1, places[:, None])[:, 0] * inside
+            # Not a product with `inside`: the score of a token that is ruled out is minus infinity.
+            at_targets += torch.where(inside, scores.gather(1, places[:, None])[:, 0], 0)
             above = torch.maximum(top, scores.amax(1))
             exps = scores.sub_(above[:, None]).exp_()
             total = total * (top - above).exp_() + exps.sum(1)
