@@ -270,3 +270,13 @@ def test_without_room_for_hashes_all_files_are_read_again(
     assert digest(model, tmp_path / "full") == expected
     monkeypatch.setattr(Path, "mkdir", full)
     assert digest(model, tmp_path / "none") == expected
+
+
+def test_the_code_that_gives_new_tokens_their_rows_changes_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = store_key._code.__wrapped__()
+    other = tmp_path / "load.py"
+    other.write_text("changed")
+    monkeypatch.setattr(store_key.load, "__file__", str(other))
+    assert store_key._code.__wrapped__() != before

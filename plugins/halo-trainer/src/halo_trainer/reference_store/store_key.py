@@ -15,6 +15,7 @@ from typing import Any, cast
 import torch
 
 from halo_core.hashing import short_hash
+from halo_models import load
 from halo_trainer.model.scorer import Scorer
 
 Parts = Mapping[str, Any]
@@ -123,5 +124,7 @@ def _processor() -> str:
 def _code() -> str:
     """Returns a digest of the code that computes, so that a change of it changes the key."""
     package = Path(__file__).parent.parent
-    files = [path for folder in _CODE for path in sorted((package / folder).glob("*.py"))]
+    files = [path for folder in _CODE for path in sorted((package / folder).rglob("*.py"))]
+    # It loads a model, and gives new tokens their rows.
+    files.append(Path(load.__file__))
     return short_hash(json.dumps([[p.name, short_hash(p.read_bytes())] for p in files]))
