@@ -11,6 +11,7 @@ import click
 
 from halo_core.cli.output import Output, output_options
 from halo_core.errors import HaloError, PathError, UserError
+from halo_core.workspace.records import SPEC
 
 if TYPE_CHECKING:
     from halo_core.plugins.registry import Registry
@@ -21,7 +22,7 @@ DATA = "Data: a file or folder with feedback, a data source (halo plugins), or a
 
 
 @click.command()
-@click.argument("spec_file", metavar="[FILE]", default="spec.yaml", type=click.Path())
+@click.argument("spec_file", metavar="[FILE]", default=SPEC, type=click.Path())
 @click.option("--model", metavar="MODEL", help="A folder, an id on the hub, or new.")
 @click.option(
     "--data", metavar="DATA", help="A file, a folder, a data source, or an id on the hub."

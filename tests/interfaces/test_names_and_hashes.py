@@ -60,4 +60,5 @@ def test_no_other_module_shortens_hashes() -> None:
         "hashing.py",
         "materialise.py",  # of rows as they come
         "local.py",  # as from many files
+        "segment.py",  # of many parts of a file
     }

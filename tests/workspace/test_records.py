@@ -16,7 +16,7 @@ from halo_core.events import EventLog, read_events
 from halo_core.workspace import records
 from halo_core.workspace.files import object_check, read_json, read_lines, whole_folder
 from halo_core.workspace.formats import LineFile, ObjectFile
-from halo_core.workspace.records import DONE, EVENTS, RUN, SAMPLES, SCORES, SUITE, VERDICTS
+from halo_core.workspace.records import CHECKPOINT, DONE, EVENTS, RUN, SAMPLES, SCORES, SUITE, VERDICTS
 
 ROOT = Path(__file__).parents[2]
 SAMPLE: dict[str, Any] = {"prompt_id": "p", "prompt": [], "completion": "c", "tokens": 1}
@@ -391,5 +391,7 @@ def test_the_names_of_records_stand_in_their_file_alone() -> None:
         if "tests" not in path.relative_to(ROOT).parts and path != Path(records.__file__)
         for line, text in literals(path)
         if text in names
+        # A folder of the library datasets has a file of that name too.
+        and (path.name, text) != ("tables.py", CHECKPOINT.name)
     ]
     assert elsewhere == []

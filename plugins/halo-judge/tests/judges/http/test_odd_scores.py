@@ -11,6 +11,7 @@ from halo_core.cli import call
 from halo_core.errors import UserError
 from halo_core.judge import JudgeContext
 from halo_core.scoring_judge import Answer
+from halo_judge.judges.http import http_client
 from halo_judge.judges.http.number_path import number_at, parts_of
 from halo_judge.judges.http.options import HttpJudge
 from halo_judge.testing import DEVIATIONS, ChatServer, Deviation
@@ -48,6 +49,8 @@ def here(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.chdir(tmp_path)
+    # A server that asks to wait until tomorrow is asked again soon.
+    monkeypatch.setattr(http_client, "LONGEST_WAIT_S", 0.2)
     rows = [{"prompt": f"q{n}-", "completion": f"text {n}"} for n in range(COMPLETIONS)]
     Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
@@ -225,6 +228,7 @@ def test_a_label_selects_the_score_of_an_endpoint(serve, tmp_path):
     assert [score.value for score in found] == [0.1, 0.9]
 
 
+@pytest.mark.slow
 def test_a_used_up_time_limit_of_a_whole_request_is_not_exceeded_by_a_slow_body(here, tmp_path):
     with ChatServer(lambda body: "A text." * 40, faults=lambda body, times: "trickle") as server:
         judge = HttpJudge(
