@@ -25,10 +25,10 @@ from torch import nn
 
 from halo_core.hashing import file_hash
 from halo_core.workspace.files import make_durable
-from halo_trainer.train.background_job import BackgroundJob
-from halo_trainer.train.checkpoint_files import contents_of, write_checkpoint
+from halo_trainer.train.checkpoints.background_job import BackgroundJob
+from halo_trainer.train.checkpoints.files import contents_of, write_checkpoint
+from halo_trainer.train.checkpoints.train_state import TrainState
 from halo_trainer.train.optimizers import make_optimizer, state_tensors, trainable
-from halo_trainer.train.train_state import TrainState
 
 REPEATS = 5
 LAYER = 1024

@@ -34,7 +34,7 @@ from halo_models.testing import CORPUS, make_tokenizer
 from halo_trainer.reference_store.stored_reference import StoredReference
 from halo_trainer.train import setup
 from halo_trainer.train.options import Train
-from halo_trainer.train.reference_scores import LiveReference
+from halo_trainer.train.reference.scores import LiveReference
 
 BETAS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5)
 BATCH_SIZE = 8

@@ -71,7 +71,7 @@ def _measure(point: Point, options: argparse.Namespace) -> dict[str, float]:
     from halo_trainer.batch.batch_plan import BatchPlan
     from halo_trainer.train.objective import Objective
     from halo_trainer.train.ranks import Ranks
-    from halo_trainer.train.reference_scores import LiveReference
+    from halo_trainer.train.reference.scores import LiveReference
     from halo_trainer.train.step import backward, prepare
 
     torch.set_num_threads(options.threads)

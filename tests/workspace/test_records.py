@@ -16,7 +16,16 @@ from halo_core.events import EventLog, read_events
 from halo_core.workspace import records
 from halo_core.workspace.files import object_check, read_json, read_lines, whole_folder
 from halo_core.workspace.formats import LineFile, ObjectFile
-from halo_core.workspace.records import CHECKPOINT, DONE, EVENTS, RUN, SAMPLES, SCORES, SUITE, VERDICTS
+from halo_core.workspace.records import (
+    CHECKPOINT,
+    DONE,
+    EVENTS,
+    RUN,
+    SAMPLES,
+    SCORES,
+    SUITE,
+    VERDICTS,
+)
 
 ROOT = Path(__file__).parents[2]
 SAMPLE: dict[str, Any] = {"prompt_id": "p", "prompt": [], "completion": "c", "tokens": 1}

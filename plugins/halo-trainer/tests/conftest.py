@@ -147,7 +147,7 @@ def make_tiny() -> Callable[..., TinyTraining]:
     from halo_trainer.model.probe import make_scorer
     from halo_trainer.train.objective import Objective
     from halo_trainer.train.ranks import Ranks
-    from halo_trainer.train.reference_scores import LiveReference
+    from halo_trainer.train.reference.scores import LiveReference
 
     def scorer(model: Any) -> Any:
         return make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=pytest.fail)

@@ -81,7 +81,11 @@ def run(spec: Path, hungry: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("rank", "where"), [pytest.param(1, "loss", marks=pytest.mark.slow), pytest.param(0, "first pass", marks=pytest.mark.slow)]
+    ("rank", "where"),
+    [
+        pytest.param(1, "loss", marks=pytest.mark.slow),
+        pytest.param(0, "first pass", marks=pytest.mark.slow),
+    ],
 )
 def test_both_processes_end_with_the_sentence_and_the_last_checkpoint(
     rank: int, where: str, spec: Path

@@ -88,7 +88,7 @@ def test_checkpoints_that_cannot_be_removed_are_told_and_cost_no_result(
     def fails(*_: Any) -> None:
         raise PermissionError(13, "Permission denied", "step-00000006")
 
-    monkeypatch.setattr("halo_trainer.train.checkpoint_search.leave_checkpoints", fails)
+    monkeypatch.setattr("halo_trainer.train.checkpoints.search.leave_checkpoints", fails)
     folder = run()
     assert (folder / "done.json").exists()
     said = capsys.readouterr().err

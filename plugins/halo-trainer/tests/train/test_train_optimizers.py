@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from halo_trainer.train.checkpoint import Checkpoints
-from halo_trainer.train.checkpoint_counts import Scores, steps_to_keep
-from halo_trainer.train.checkpoint_files import contents_of
-from halo_trainer.train.checkpoint_search import find_whole
+from halo_trainer.train.checkpoints.checkpoint import Checkpoints
+from halo_trainer.train.checkpoints.counts import Scores, steps_to_keep
+from halo_trainer.train.checkpoints.files import contents_of
+from halo_trainer.train.checkpoints.search import find_whole
+from halo_trainer.train.checkpoints.train_state import TrainState
 from halo_trainer.train.learning_rate import learning_rate
 from halo_trainer.train.optimizers import (
     OPTIMIZERS,
@@ -18,7 +19,6 @@ from halo_trainer.train.optimizers import (
     trainable,
     update_weights,
 )
-from halo_trainer.train.train_state import TrainState
 
 
 def make_module() -> nn.Module:

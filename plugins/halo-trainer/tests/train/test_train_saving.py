@@ -25,12 +25,13 @@ from halo_core.errors import DiskError, Interrupted, NotFiniteError
 from halo_core.events import EventLog, read_events
 from halo_core.stage import ModelInput, StageContext, StopFlag
 from halo_methods.components import DPO, EMA
-from halo_trainer.train import checkpoint_files, loop
-from halo_trainer.train.background_job import BackgroundJob
-from halo_trainer.train.host_memory import free_memory
+from halo_trainer.train import loop
+from halo_trainer.train.checkpoints import files as checkpoint_files
+from halo_trainer.train.checkpoints.background_job import BackgroundJob
+from halo_trainer.train.checkpoints.host_memory import free_memory
+from halo_trainer.train.checkpoints.saving import Saving
 from halo_trainer.train.options import Train
 from halo_trainer.train.policy_check import PolicyCheck
-from halo_trainer.train.saving import Saving
 from halo_trainer.train.step import backward
 
 SOON = 60
@@ -408,7 +409,7 @@ def test_a_bad_step_whose_checkpoint_is_still_being_written_leaves_none(
 def test_with_little_memory_the_training_waits_and_says_so_once(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("halo_trainer.train.saving.free_memory", lambda: 10_000)
+    monkeypatch.setattr("halo_trainer.train.checkpoints.saving.free_memory", lambda: 10_000)
     seen: dict[int, list[int]] = {}
     warnings: list[str] = []
 
@@ -426,7 +427,8 @@ def test_with_little_memory_the_training_waits_and_says_so_once(
 KILLS = """
 import os, signal, sys
 from halo_core.cli import call
-from halo_trainer.train import checkpoint_files, loop
+from halo_trainer.train.checkpoints import files as checkpoint_files
+from halo_trainer.train import loop
 
 save_file, count = checkpoint_files.save_file, 0
 

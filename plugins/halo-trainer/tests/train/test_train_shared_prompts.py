@@ -25,7 +25,7 @@ from halo_trainer.train.load_models import set_dropout
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.options import Train
 from halo_trainer.train.ranks import Ranks
-from halo_trainer.train.reference_scores import LiveReference
+from halo_trainer.train.reference.scores import LiveReference
 from halo_trainer.train.setup import set_up
 from halo_trainer.train.step import Gradient, backward, prepare
 

@@ -20,7 +20,7 @@ from halo_trainer.train import loop as loop_module, token_budget
 from halo_trainer.train.loop import _Loop
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.options import Train
-from halo_trainer.train.reference_scores import LiveReference
+from halo_trainer.train.reference.scores import LiveReference
 from halo_trainer.train.token_budget import (
     BEFORE,
     Budget,

@@ -45,12 +45,12 @@ from halo_trainer.batch.batch_plan import BatchPlan
 from halo_trainer.encode.examples import EncodedCompletion, EncodedExample
 from halo_trainer.model.heads import make_heads
 from halo_trainer.model.probe import make_scorer
-from halo_trainer.train import checkpoint_files
+from halo_trainer.train.checkpoints import files as checkpoint_files
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.options import Train
 from halo_trainer.train.ranks import Ranks
-from halo_trainer.train.reference_refresh import RefreshedReference
-from halo_trainer.train.reference_scores import LiveReference
+from halo_trainer.train.reference.refresh import RefreshedReference
+from halo_trainer.train.reference.scores import LiveReference
 from halo_trainer.train.step import backward, prepare
 
 LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {

@@ -20,9 +20,9 @@ from halo_trainer.batch.batch_plan import BatchPlan
 from halo_trainer.model.heads import write_heads
 from halo_trainer.model.lora import merge_adapter, save_adapter
 from halo_trainer.model.scorer import Scorer
-from halo_trainer.train.checkpoint import Checkpoints
+from halo_trainer.train.checkpoints.checkpoint import Checkpoints
+from halo_trainer.train.checkpoints.train_state import TrainState
 from halo_trainer.train.load_models import LoadedModel
-from halo_trainer.train.train_state import TrainState
 
 
 def export_policy(policy: Scorer, start: LoadedModel, folder: Path, *, adapted: bool) -> None:

@@ -20,13 +20,15 @@ from halo_trainer.batch.batch_plan import BatchPositions
 from halo_trainer.batch.micro_batch import GlobalBatch
 from halo_trainer.encode.examples import EncodedExample
 from halo_trainer.model.probe import probe_row
-from halo_trainer.train.checkpoint_counts import (
+from halo_trainer.train.checkpoints.counts import (
     most_new_bytes,
     new_checkpoints,
     still_to_come,
 )
-from halo_trainer.train.checkpoint_search import find_whole
-from halo_trainer.train.disk_use import checkpoint_bytes, model_bytes
+from halo_trainer.train.checkpoints.disk_use import checkpoint_bytes, model_bytes
+from halo_trainer.train.checkpoints.saving import Saving
+from halo_trainer.train.checkpoints.search import find_whole
+from halo_trainer.train.checkpoints.train_state import TrainState
 from halo_trainer.train.evaluate import evaluate_set
 from halo_trainer.train.export import export_policy, pick_exported, training_result
 from halo_trainer.train.learning_rate import LearningRate
@@ -42,7 +44,6 @@ from halo_trainer.train.out_of_memory import (
 from halo_trainer.train.policy_check import LONGEST, PolicyCheck
 from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.recipe import Intervals, Recipe
-from halo_trainer.train.saving import Saving
 from halo_trainer.train.setup import Training, set_up
 from halo_trainer.train.step import Gradient, backward, prepare
 from halo_trainer.train.token_budget import (
@@ -52,7 +53,6 @@ from halo_trainer.train.token_budget import (
     is_out_of_memory,
     size_of,
 )
-from halo_trainer.train.train_state import TrainState
 
 Result = TypeVar("Result")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
-from halo_trainer.train.checkpoint_counts import most_new_bytes
+from halo_trainer.train.checkpoints.counts import most_new_bytes
 
 OPTIMIZER_STATES: Mapping[str, int] = {
     "Adam": 2,

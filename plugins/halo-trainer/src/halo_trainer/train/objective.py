@@ -29,7 +29,7 @@ from halo_trainer.batch.packing import pack
 from halo_trainer.encode.examples import EncodedExample
 from halo_trainer.model.scorer import without_dropout
 from halo_trainer.train.ranks import Ranks
-from halo_trainer.train.reference_scores import Reference
+from halo_trainer.train.reference.scores import Reference
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from halo_core.reference_point import RefPointEstimator
 from halo_core.reference_update import ReferenceUpdate
 from halo_trainer.model.lora_options import LoraOptions
 from halo_trainer.train.optimizers import Option, unknown_options, wrong_values
-from halo_trainer.train.reference_shares import TRIED, UNMIXABLE, mixes_weights, shares_of
+from halo_trainer.train.reference.shares import TRIED, UNMIXABLE, mixes_weights, shares_of
 
 PROVIDED = (
     "policy_logps",

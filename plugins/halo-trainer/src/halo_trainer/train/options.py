@@ -44,7 +44,7 @@ from halo_trainer.encode.chat_fields import (
 )
 from halo_trainer.model.lora_options import PEFT, LoraOptions
 from halo_trainer.train import option_checks as checks
-from halo_trainer.train.checkpoint_counts import still_to_come
+from halo_trainer.train.checkpoints.counts import still_to_come
 from halo_trainer.train.learning_rate import LearningRate
 from halo_trainer.train.memory_and_time import (
     NOT_SHARED,
@@ -391,7 +391,7 @@ class Train(Stage):
                 the reference has a different architecture, or there are no routers to balance.
         """
         if self.reference_update is not None and models["reference"] != models["from"]:
-            from halo_trainer.train.reference_refresh import check_architectures
+            from halo_trainer.train.reference.refresh import check_architectures
 
             check_architectures(models["from"], models["reference"])
         if self.router_aux_loss_coef > 0:
@@ -473,6 +473,6 @@ class Train(Stage):
 
     def tidy(self, folder: Path) -> None:
         """Removes the checkpoints that `keep_last` and `keep_best` do not name."""
-        from halo_trainer.train.checkpoint_search import leave_checkpoints
+        from halo_trainer.train.checkpoints.search import leave_checkpoints
 
         leave_checkpoints(folder / CHECKPOINTS, self.keep_last, self.keep_best or 0)

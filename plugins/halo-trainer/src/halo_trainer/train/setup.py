@@ -26,17 +26,17 @@ from halo_trainer.model.new_tokens import tokens_to_train
 from halo_trainer.model.router import experts_per_token
 from halo_trainer.model.scorer import Scorer
 from halo_trainer.reference_store.stored_reference import StoredReference
-from halo_trainer.train.checkpoint import Checkpoints
+from halo_trainer.train.checkpoints.checkpoint import Checkpoints
 from halo_trainer.train.load_models import LoadedModel, load_reference, load_start, make_policy
 from halo_trainer.train.memory_and_time import NOT_SHARED
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.optimizers import Named, make_optimizer, trainable
 from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.recipe import Duration, Recipe
-from halo_trainer.train.reference_refresh import RefreshedReference
-from halo_trainer.train.reference_scores import LiveReference
-from halo_trainer.train.reference_shares import UNMIXABLE, mixes_weights, shares_of
-from halo_trainer.train.stored_scores import (
+from halo_trainer.train.reference.refresh import RefreshedReference
+from halo_trainer.train.reference.scores import LiveReference
+from halo_trainer.train.reference.shares import UNMIXABLE, mixes_weights, shares_of
+from halo_trainer.train.reference.stored_scores import (
     RankWarnings,
     StoreUse,
     load_if_lacking,

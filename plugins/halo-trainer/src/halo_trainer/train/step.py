@@ -18,8 +18,8 @@ from halo_trainer.batch.micro_batch import GlobalBatch, Lagging, global_batch
 from halo_trainer.encode.examples import EncodedExample
 from halo_trainer.train.metrics import Metrics
 from halo_trainer.train.objective import Objective
-from halo_trainer.train.own_logratios import OwnLogratios
-from halo_trainer.train.reference_point import own_estimate, with_reference_point
+from halo_trainer.train.reference.own_logratios import OwnLogratios
+from halo_trainer.train.reference.point import own_estimate, with_reference_point
 from halo_trainer.train.router_balance import RouterBalance, router_balance
 
 NAMED = 10

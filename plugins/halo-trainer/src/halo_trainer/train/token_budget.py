@@ -17,11 +17,11 @@ from torch import Tensor
 
 from halo_trainer.batch.micro_batch import computed_tokens
 from halo_trainer.encode.examples import EncodedExample
-from halo_trainer.train.host_memory import free_memory
+from halo_trainer.train.checkpoints.host_memory import free_memory
 from halo_trainer.train.memory_and_time import OPTIMIZER_STATES
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.optimizers import Named
-from halo_trainer.train.reference_scores import LiveReference
+from halo_trainer.train.reference.scores import LiveReference
 
 Option = int | Literal["auto"]
 BEFORE = 4096

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from halo_core.workspace.check_values import CHECKPOINT_PREFIX
 from halo_core.workspace.records import CheckpointRecord
-from halo_trainer.train.checkpoint import path_of
-from halo_trainer.train.checkpoint_counts import steps_to_keep
-from halo_trainer.train.checkpoint_files import Damage, damage_of, read_record, remove_checkpoint
+from halo_trainer.train.checkpoints.checkpoint import path_of
+from halo_trainer.train.checkpoints.counts import steps_to_keep
+from halo_trainer.train.checkpoints.files import Damage, damage_of, read_record, remove_checkpoint
 
 DAMAGED = "damaged-"
 """Beginning of the name of a checkpoint that was set aside."""

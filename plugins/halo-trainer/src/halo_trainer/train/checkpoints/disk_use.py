@@ -9,7 +9,7 @@ from torch import Tensor
 
 from halo_trainer.model.scorer import Scorer
 from halo_trainer.train.optimizers import Named, state_tensors
-from halo_trainer.train.reference_refresh import RefreshedReference
+from halo_trainer.train.reference.refresh import RefreshedReference
 
 
 def checkpoint_bytes(

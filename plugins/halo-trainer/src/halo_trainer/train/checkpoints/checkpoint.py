@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 
 from halo_core.workspace.check_values import CHECKPOINT_PREFIX
-from halo_trainer.train.checkpoint_counts import Scores, steps_to_keep
-from halo_trainer.train.checkpoint_files import (
+from halo_trainer.train.checkpoints.counts import Scores, steps_to_keep
+from halo_trainer.train.checkpoints.files import (
     Contents,
     check_whole,
     read_state,
@@ -29,9 +29,9 @@ from halo_trainer.train.checkpoint_files import (
     write_checkpoint,
     write_note,
 )
+from halo_trainer.train.checkpoints.train_state import TrainState
 from halo_trainer.train.optimizers import Named
-from halo_trainer.train.reference_refresh import RefreshedReference
-from halo_trainer.train.train_state import TrainState
+from halo_trainer.train.reference.refresh import RefreshedReference
 
 _READ_ME = """\
 # Internal: states of a training, not models

@@ -13,12 +13,12 @@ from halo_core.errors import HaloError
 from halo_core.redact import one_line
 from halo_core.stage import StageContext
 from halo_core.workspace.disk import check_room
-from halo_trainer.train.background_job import BackgroundJob
-from halo_trainer.train.checkpoint_files import contents_of
-from halo_trainer.train.disk_use import checkpoint_bytes
-from halo_trainer.train.host_memory import free_memory
+from halo_trainer.train.checkpoints.background_job import BackgroundJob
+from halo_trainer.train.checkpoints.disk_use import checkpoint_bytes
+from halo_trainer.train.checkpoints.files import contents_of
+from halo_trainer.train.checkpoints.host_memory import free_memory
+from halo_trainer.train.checkpoints.train_state import TrainState
 from halo_trainer.train.setup import Training
-from halo_trainer.train.train_state import TrainState
 
 
 @dataclass(frozen=True)

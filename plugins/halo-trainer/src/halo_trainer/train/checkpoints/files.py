@@ -19,9 +19,9 @@ from halo_core.hashing import file_hash
 from halo_core.workspace.check_values import damages
 from halo_core.workspace.files import whole_folder, write_text
 from halo_core.workspace.records import CHECKPOINT, CheckpointRecord, FileCheck
+from halo_trainer.train.checkpoints.train_state import TrainState, state_from
 from halo_trainer.train.optimizers import Named, load_state_tensors, state_tensors
-from halo_trainer.train.reference_refresh import FILE as REFERENCE, RefreshedReference
-from halo_trainer.train.train_state import TrainState, state_from
+from halo_trainer.train.reference.refresh import FILE as REFERENCE, RefreshedReference
 
 WEIGHTS = "weights.safetensors"
 OPTIMIZER = "optimizer.safetensors"

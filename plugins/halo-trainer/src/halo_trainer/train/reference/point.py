@@ -33,9 +33,9 @@ from halo_trainer.batch.fixed_partners import fixed_partner
 from halo_trainer.batch.micro_batch import GlobalBatch, Lagging, completions_of
 from halo_trainer.batch.packing import Scored
 from halo_trainer.encode.examples import EncodedCompletion, EncodedExample
-from halo_trainer.train.mismatched_logratios import logratios, logratios_after_own_pass
 from halo_trainer.train.objective import Objective
-from halo_trainer.train.own_logratios import first_pass
+from halo_trainer.train.reference.mismatched_logratios import logratios, logratios_after_own_pass
+from halo_trainer.train.reference.own_logratios import first_pass
 
 NAMED = 5
 """Largest number of pairs that an error names."""
