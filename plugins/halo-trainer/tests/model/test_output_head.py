@@ -218,4 +218,4 @@ def test_a_head_whose_adapter_drops_out_draws_the_same_numbers_in_both_passes(
         torch.manual_seed(7)
         return head.token_logps(states, targets)
 
-    torch.autograd.gradcheck(values, (states,), eps=1e-3, atol=1e-2)
+    torch.autograd.gradcheck(values, (states,), eps=1e-3, atol=1e-2, fast_mode=True)

@@ -95,7 +95,18 @@ class Endpoint:
         )
 
 
-@pytest.mark.parametrize("deviation", TABLE, ids=lambda deviation: deviation.name)
+# A reply that trickles takes half a minute.
+CASES = [
+    pytest.param(
+        deviation,
+        id=deviation.name,
+        marks=[pytest.mark.slow] if deviation.name == "trickle" else [],
+    )
+    for deviation in TABLE
+]
+
+
+@pytest.mark.parametrize("deviation", CASES)
 def test_a_deviation_costs_at_most_the_completions_that_it_hits(here, capfd, deviation):
     hit = 1 + TABLE.index(deviation) % 3
     endpoint = Endpoint(deviation, hit)

@@ -47,7 +47,7 @@ class ChatClient:
     Args:
         base_url: The endpoint's address.
         key: The endpoint's key.
-        timeout_s: Maximum seconds for one request, from its first byte to the last of its reply.
+        timeout_s: Maximum seconds for one request. It is compared when a part of the body arrives.
         retries: Number of times that a failed request is sent again.
         pace: The pace of requests, which every 429 slows down. While it is held, nothing is sent.
         judge: The judge's name, for messages.

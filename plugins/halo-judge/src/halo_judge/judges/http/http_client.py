@@ -64,7 +64,7 @@ class HttpClient:
         key: The key; None for no key.
         key_header: The header of the key.
         key_prefix: The text before the key in its header.
-        timeout_s: Maximum seconds for one request, from its first byte to the last of its reply.
+        timeout_s: Maximum seconds for one request. It is compared when a part of the body arrives.
         retries: Number of times that a failed request is sent again.
         pace: The pace of requests, which every 429 slows down. While it is held, nothing is sent.
 
