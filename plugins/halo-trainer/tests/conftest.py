@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +47,29 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Any) ->
     folder: Path = tmp_path_factory.mktemp("tiny") / "model"
     save_model_folder(folder, make_model(len(tiny_tokenizer)), tiny_tokenizer)
     return ModelInput(str(folder), None, "tiny")
+
+
+@pytest.fixture(scope="session")
+def run_on_two_ranks() -> Callable[[Path, Path], None]:
+    """Returns a function that runs a script in two processes, with a folder as its argument."""
+    from halo_methods.components import SFT
+    from halo_trainer.train.options import Train
+
+    def run(script: Path, folder: Path) -> None:
+        command = Train(data="d", loss=SFT(), processes=2, device="cpu").command(folder)
+        assert command is not None
+        launcher = command[: command.index("halo_core.worker") - 1]
+        done = subprocess.run(
+            [*launcher, str(script), str(folder)],
+            env=os.environ | {"OMP_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error"},
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+
+    return run
 
 
 @pytest.fixture

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,9 +16,7 @@ from safetensors.torch import load_file
 from halo_core.events import read_events
 from halo_core.stage import ModelInput
 from halo_core.testing import data_set
-from halo_methods.components import SFT
 from halo_trainer.reference_store import store as stores
-from halo_trainer.train.options import Train
 
 WORKER = Path(__file__).parent / "store_two_ranks.py"
 NAMES = ("cold", "warm", "some", "own", "damaged")
@@ -55,7 +52,11 @@ def damage(root: Path, worker: ModuleType) -> None:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, tiny_model: ModelInput) -> Path:
+def finished(
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_model: ModelInput,
+    run_on_two_ranks: Callable[[Path, Path], None],
+) -> Path:
     """The folder in which one process has filled stores, and two ranks have then trained."""
     root = tmp_path_factory.mktemp("two-ranks")
     (root / "model").symlink_to(tiny_model.path)
@@ -75,19 +76,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, tiny_model: ModelInput) -
     )
     worker.train(root, "own-before", "cache-own", worker.MATCHED, batch_size=4, epochs=1)
     damage(root, worker)
-    command = Train(data="d", loss=SFT(), processes=2, device="cpu").command(root)
-    assert command is not None
-    launcher = command[: command.index("halo_core.worker") - 1]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error"}
-    done = subprocess.run(
-        [*launcher, str(WORKER), str(root)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_on_two_ranks(WORKER, root)
     return root
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,8 +18,6 @@ from halo_core.events import read_events
 from halo_core.feedback import Feedback
 from halo_core.rows import arrow_schema
 from halo_core.stage import ModelInput
-from halo_methods.components import SFT
-from halo_trainer.train.options import Train
 from halo_trainer.train.ranks import Ranks
 
 RELATIVE = 1e-5
@@ -59,25 +56,17 @@ def write_rows(folder: Path, feedback: Feedback) -> None:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, tiny_model: ModelInput) -> Path:
+def finished(
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_model: ModelInput,
+    run_on_two_ranks: Callable[[Path, Path], None],
+) -> Path:
     """The folder in which two ranks have run `two_ranks.py`."""
     folder = tmp_path_factory.mktemp("two-ranks")
     (folder / "model").symlink_to(tiny_model.path)
     write_rows(folder, "binary")
     write_rows(folder, "demonstration")
-    command = Train(data="d", loss=SFT(), processes=2, device="cpu").command(folder)
-    assert command is not None
-    launcher = command[: command.index("halo_core.worker") - 1]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error"}
-    done = subprocess.run(
-        [*launcher, str(WORKER), str(folder)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_on_two_ranks(WORKER, folder)
     return folder
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,8 +18,6 @@ import pytest
 from halo_core.feedback import Feedback
 from halo_core.rows import arrow_schema
 from halo_core.stage import ModelInput
-from halo_methods.components import SFT
-from halo_trainer.train.options import Train
 
 WORKER = Path(__file__).parent / "counted_waits.py"
 MOST = 2
@@ -66,21 +63,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_model: ModelInput) -> 
 
 
 @pytest.fixture(scope="module")
-def of_two(folder: Path) -> list[dict[str, Any]]:
+def of_two(folder: Path, run_on_two_ranks: Callable[[Path, Path], None]) -> list[dict[str, Any]]:
     """The counts of each of two ranks."""
-    command = Train(data="d", loss=SFT(), processes=2, device="cpu").command(folder)
-    assert command is not None
-    launcher = command[: command.index("halo_core.worker") - 1]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error"}
-    done = subprocess.run(
-        [*launcher, str(WORKER), str(folder)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_on_two_ranks(WORKER, folder)
     return [json.loads((folder / f"counts-{rank}.json").read_text()) for rank in (0, 1)]
 
 
