@@ -80,7 +80,9 @@ def _new(root: Path) -> Path:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Where the time of a training step goes.")
+    parser = argparse.ArgumentParser(
+        description="Profile training steps and print the share of each kind of operation."
+    )
     parser.add_argument("helpful_base", type=Path, help="the folder with test.jsonl.gz")
     parser.add_argument("--losses", nargs="+", default=["sft", "kto"], choices=list(FEEDBACK))
     parser.add_argument("--threads", type=int, default=2, help="threads of torch")
