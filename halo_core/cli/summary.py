@@ -11,6 +11,7 @@ from halo_core.cli.tracker_lines import label_lines, tracker_rows
 from halo_core.run.plan import Plan
 from halo_core.run.status import RunStatus
 from halo_core.tracking.carrier import shown_path
+from halo_core.workspace.run_title import run_title
 
 if TYPE_CHECKING:
     from halo_core.suite.plan import SuitePlan
@@ -27,7 +28,9 @@ def summary(plan: Plan, status: RunStatus, seconds: float) -> str:
         seconds: Wall time of this command.
     """
     width = max(len(stage.id) for stage in status.stages)
-    lines = ["", f"{status.name} is done in {time_text(seconds)}.", ""]
+    title = run_title(plan.run_folder)
+    named = status.name if title == status.name else f"{title} ({status.name})"
+    lines = ["", f"{named} is done in {time_text(seconds)}.", ""]
     for stage in status.stages:
         note = "(in the store)" if stage.status == "cached" else f"({time_text(stage.seconds)})"
         lines.append(f"  {stage.id:<{width}}  {stage.headline or stage.use} {note}")

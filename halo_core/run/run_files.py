@@ -32,14 +32,18 @@ from halo_core.workspace.records import (
     RunRecord,
     RunStage,
 )
+from halo_core.workspace.run_title import new_title
 
 
 def write_run(plan: Plan, command: Sequence[str]) -> None:
     """Writes the spec as given, the resolved spec, and `run.json` into the run's folder."""
     folder = plan.run_folder
     write_text(folder / SPEC, to_yaml(plan.spec.document.tree))
-    write_text(folder / RESOLVED_SPEC, to_yaml(resolved_tree(plan.spec)))
+    resolved = resolved_tree(plan.spec)
     record = _record(plan, command)
+    # Before the resolved spec is written again: the title of an older halo's run comes from it.
+    record["title"] = new_title(record, resolved, folder)
+    write_text(folder / RESOLVED_SPEC, to_yaml(resolved))
     record["files"] = {name: check_value(folder / name) for name in (SPEC, RESOLVED_SPEC)}
     RUN.write(folder, record)
 

@@ -295,6 +295,8 @@ class RunRecord(TypedDict):
     """Version of the file."""
     name: NotRequired[str]
     """Name of the run and of its folder."""
+    title: NotRequired[str]
+    """Name of the run for people, which says what varies (`halo_core.workspace.run_title`)."""
     recipe: NotRequired[str]
     """Name of the spec, or of the suite."""
     suite: NotRequired[RunCell | None]
