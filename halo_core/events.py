@@ -35,6 +35,9 @@ from halo_core.workspace.records import EVENTS
 
 Event = Mapping[str, Any]
 
+TAIL_BYTES = 65_536
+"""Number of bytes at the end of the events in which the last events are searched."""
+
 _NEEDS: Mapping[str, tuple[str, ...]] = {"metrics": ("stage", "step", "metrics")}
 """The fields that an event of each type must have to be readable."""
 
@@ -85,6 +88,21 @@ def read_events(path: Path, *, offset: int = 0) -> Iterator[tuple[Event, int]]:
             event = _event(line, path, offset)
             offset += len(line)
             yield event, offset
+
+
+def last_events(path: Path) -> Iterator[Event]:
+    """Yields the last events of a file, newest first, from its last `TAIL_BYTES` bytes.
+
+    It ends at the first line that cannot be read. An incomplete last line is skipped.
+    """
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+        lines = file.read().split(b"\n")
+    for line in reversed(lines[:-1]):
+        try:
+            yield EVENTS.parse(line, str(path))
+        except DataError:
+            return
 
 
 def _event(line: bytes, path: Path, offset: int) -> Event:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -137,3 +139,21 @@ def registers() -> Callable[..., str]:
         return REGISTERS.format("\n    ".join(f"registry.{call}" for call in calls))
 
     return source
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An empty `MadeWorkspace`, which the commands use."""
+    spec = importlib.util.spec_from_file_location(
+        "made_workspace", Path(__file__).with_name("made_workspace.py")
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    root = tmp_path / "ws"
+    root.mkdir()
+    monkeypatch.setenv("HALO_WORKSPACE", str(root))
+    # Waiting for the disk takes most of the time, and these tests cut no power.
+    monkeypatch.setattr("halo_core.workspace.files._sync", lambda path: None)
+    return module.MadeWorkspace(root)

@@ -85,6 +85,7 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
         "plugins": "halo-core",
         "report": "halo-report",
         "run": "halo-core",
+        "runs": "halo-core",
         "schema": "halo-core",
         "serve": "halo-trainer",
         "store": "halo-trainer",

@@ -24,6 +24,7 @@ from halo_core.workspace.records import (
     SCORES,
     STAGE,
     SUITE,
+    TITLE,
     VERDICTS,
 )
 
@@ -84,6 +85,7 @@ def verify_all(workspace: Workspace) -> Verified:
         _verify_run_files(folder, verified)
     for folder in _folders(workspace.root / "suites"):
         _read(lambda folder=folder: SUITE.read(folder), verified)
+        _read_title(folder, verified)
     stages = _folders(workspace.root / "stages")
     _verify_stages(stages, verified)
     rows = {folder for stage in stages for folder in _rows_of(stage)}
@@ -100,6 +102,7 @@ def verify_all(workspace: Workspace) -> Verified:
 def _verify_run_files(folder: Path, verified: Verified) -> Any:
     """Reads a run's record and events, and compares its specs with their check values."""
     record = _read(lambda: RUN.read(folder), verified)
+    _read_title(folder, verified)
     stages = [folder.parent.parent / stage["folder"] for stage in (record or {}).get("stages", [])]
     begun = any((stage / DONE.name).exists() for stage in stages)
     _read_events(folder, WRITTEN_AGAIN, verified, begun=begun)
@@ -220,6 +223,11 @@ def _read_events(folder: Path, then: str, verified: Verified, *, begun: bool) ->
     if begun and not found and len(verified.damaged) == known:
         what = "contains no event" if path.exists() else "is gone"
         verified.damaged.append(Damage(str(path), what, then))
+
+
+def _read_title(folder: Path, verified: Verified) -> None:
+    if (folder / TITLE.name).exists():
+        _read(lambda: TITLE.read(folder), verified)
 
 
 def _read_lines(file: LineFile[Any], path: Path, verified: Verified) -> Any:

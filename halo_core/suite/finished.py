@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.errors import DataError, VersionError
+from halo_core.events import last_events
 from halo_core.run.execute import component_record
 from halo_core.run.plan import Plan
 from halo_core.run.run_files import resolved_tree, to_yaml
@@ -21,9 +22,6 @@ from halo_core.tracker import Tracker
 from halo_core.tracking.feed import make_feeds
 from halo_core.tracking.send import trackers_of
 from halo_core.workspace.records import DONE, EVENTS, RESOLVED_SPEC, RUN, RunRecord, stage_done
-
-TAIL_BYTES = 65_536
-"""Number of bytes at the end of the events in which the end of a run is searched."""
 
 
 def finished(plan: Plan) -> CellOutcome | None:
@@ -66,7 +64,7 @@ def _is_told(plan: Plan) -> bool:
     if not events.is_file():
         return False
     newest = max(_changed(stage.folder / DONE.name) for stage in plan.stages)
-    pages = _pages(_last_events(events))
+    pages = _pages(last_events(events))
     return (
         pages is not None
         and len(pages) == len(plan.spec.reports)
@@ -75,18 +73,6 @@ def _is_told(plan: Plan) -> bool:
         and all(_changed(plan.run_folder / page) >= newest for page in pages)
         and _trackers_are_up_to_date(plan, events.stat().st_size)
     )
-
-
-def _last_events(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Yields the last events, newest first, up to a line that is not whole."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-        lines = file.read().split(b"\n")
-    for line in reversed(lines[:-1]):
-        try:
-            yield EVENTS.parse(line, str(path))
-        except DataError:
-            return
 
 
 def _pages(events: Iterator[Mapping[str, Any]]) -> Sequence[str] | None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from halo_core.errors import PathError, did_you_mean
-from halo_core.workspace.records import EVENTS, RUN, SUITE
+from halo_core.errors import DataError, PathError, did_you_mean
+from halo_core.workspace.records import EVENTS, RUN, SUITE, TITLE, TitleRecord
 
 SHOWN = 8
 """Number of existing runs and suites that a message names."""
@@ -106,7 +106,8 @@ def find(text: str, workspace: Path, *, stages: bool = False) -> Target:
     """Returns the run or suite that a text refers to.
 
     Args:
-        text: A folder, a folder's name, or the unique beginning of a name.
+        text: A folder, a folder's name, a name from `halo runs rename`, or the unique beginning of
+            a folder's name.
         workspace: The workspace to search for names.
         stages: Whether ``RUN:STAGE`` is allowed too.
 
@@ -125,25 +126,47 @@ def _find(name: str, workspace: Path) -> Target:
         for folder in (Path(name), workspace / place / name):
             if any((folder / file).is_file() for file in marks):
                 return Target(kind, folder.resolve())
-    known = [
+    known = targets(workspace)
+    titled = [target for target in known if title_of(target.folder)["title"] == name]
+    if len(titled) == 1:
+        return titled[0]
+    begun = [target for target in known if target.folder.name.startswith(name)]
+    suites = [target for target in begun if target.kind == "suite"]
+    if len(begun) == 1 or len(suites) == 1:  # the names of a suite's runs begin with its name
+        return (suites or begun)[0]
+    if found := titled or suites or begun:
+        names = ", ".join(target.folder.name for target in found)
+        what = "given to" if titled else "the beginning of"
+        raise PathError(f"{name!r} is {what} {len(found)} names: {names}")
+    raise PathError(f"no run or suite {name!r}{_there(name, known)}", location=str(workspace))
+
+
+def targets(workspace: Path) -> list[Target]:
+    """Returns all suites and runs of a workspace, suites first, in the order of their names."""
+    return [
         Target(kind, folder.resolve())
         for kind, (place, marks) in _MARKS.items()
         for folder in sorted((workspace / place).glob("*"))
         if any((folder / file).is_file() for file in marks)
     ]
-    begun = [target for target in known if target.folder.name.startswith(name)]
-    suites = [target for target in begun if target.kind == "suite"]
-    if len(begun) == 1 or len(suites) == 1:  # the names of a suite's runs begin with its name
-        return (suites or begun)[0]
-    if begun:
-        names = ", ".join(target.folder.name for target in suites or begun)
-        raise PathError(f"{name!r} is the beginning of {len(suites or begun)} names: {names}")
-    raise PathError(f"no run or suite {name!r}{_there(name, known)}", location=str(workspace))
+
+
+def title_of(folder: Path) -> TitleRecord:
+    """Returns the title and the note that people gave to a run or suite; empty texts if none.
+
+    A damaged record counts as none. `halo verify` finds it.
+    """
+    try:
+        record = TITLE.read(folder)
+    except DataError:
+        record = None
+    return TitleRecord(title="", note="") if record is None else record
 
 
 def _there(name: str, known: Sequence[Target]) -> str:
     """Returns the nearest name and the first existing names, suites first."""
     names = [target.folder.name for target in known]
+    names += [title for target in known if (title := title_of(target.folder)["title"])]
     begun = [full_name.rpartition("-")[0] for full_name in names]
     guess = did_you_mean(name, names) or did_you_mean(name, begun)
     more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""

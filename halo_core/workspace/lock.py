@@ -140,6 +140,43 @@ def wait_for_owner(
     lock.release()
 
 
+def is_owned(folder: Path) -> bool:
+    """Returns whether a process owns a folder at this moment; see `owned`.
+
+    If this user may not use the lock, a process on this machine is looked for, and a process on
+    another machine is believed to be alive.
+    """
+    # The lock is only tried where somebody left a record. Otherwise a run that begins at this
+    # moment would find it taken.
+    try:
+        owner = OWNER.read(folder)
+    except DataError:
+        owner = None
+        if not (folder / OWNER.name).exists():
+            return False
+    else:
+        if owner is None:
+            return False
+    lock = _lock(folder)
+    try:
+        free = _acquired(lock, 0)
+    except OSError:
+        return owner is None or owner["host"] != socket.gethostname() or _lives(owner["process"])
+    if free:
+        lock.release()
+    return not free
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def _turn_lock(folder: Path) -> BaseFileLock:
     return _lock(folder.with_name(f"{folder.name}.turn"))
 

@@ -514,6 +514,17 @@ class OwnerRecord(TypedDict):
     """Start of the process in Unix seconds."""
 
 
+class TitleRecord(TypedDict):
+    """`title.json` in the folder of a run or a suite: its title from `halo runs rename`, its note."""
+
+    schema: NotRequired[int]
+    """Version of the file."""
+    title: str
+    """Title that people gave, which takes precedence over that of `run.json`; may be empty."""
+    note: str
+    """Text about the run; empty if there is none."""
+
+
 class TrackingRecord(TypedDict):
     """`tracking.json` in a run's folder: the position of each tracker in the events."""
 
@@ -560,6 +571,7 @@ REFERENCE_STORE = ObjectFile(
 ERROR = ObjectFile("error.json", ErrorRecord, "Remove it")
 SUITE = ObjectFile("suite.json", SuiteRecord, "Remove it; halo run SUITE writes it again")
 DATA = ObjectFile("data.json", DataRecord, "Remove it; the rows are read again")
+TITLE = ObjectFile("title.json", TitleRecord, "Remove it; the run is shown by its folder's name")
 OWNER = ObjectFile("owner.json", OwnerRecord, "Remove it")
 TRACKING = ObjectFile("tracking.json", TrackingRecord, "Remove it; all events are sent again")
 MODEL = ObjectFile(

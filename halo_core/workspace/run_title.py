@@ -18,6 +18,7 @@ from typing import Any
 
 from halo_core.errors import DataError
 from halo_core.redact import is_secret, redact
+from halo_core.workspace.layout import title_of
 from halo_core.workspace.recorded_roles import option_with
 from halo_core.workspace.records import RESOLVED_SPEC, RUN, RunRecord, RunStage
 
@@ -31,12 +32,16 @@ _NOT_COMPARED = ("name", "tracking", "reports")
 def run_title(folder: Path) -> str:
     """Returns the title of a run; the name of its folder if the record of the run is gone.
 
+    A name from `halo runs rename` takes precedence.
+
     Args:
         folder: The run's folder.
 
     Raises:
         DataError: When `run.json` is damaged.
     """
+    if given := title_of(folder)["title"]:
+        return given
     record = RUN.read(folder)
     return folder.name if record is None else recorded_title(record, folder)
 

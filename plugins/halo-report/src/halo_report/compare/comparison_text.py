@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from halo_core.cli.terminal import drawn, grid
+from halo_core.overview.spec_difference import difference_text
 from halo_report.compare.comparison_tables import pairs_table, runs_table
 from halo_report.compare.run_comparison import RunComparison
-from halo_report.compare.spec_difference import difference_text
 from halo_report.pages.html import TableView
 
 SHOWN_DIFFERENCES = 12

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from halo_core.overview.spec_difference import difference_text, differences
 from halo_core.workspace.recorded_roles import option_with, started_from, taken_from
 from halo_core.workspace.records import RUN, STAGE, RunRecord, RunStage
 from halo_report.compare.judged_models import JudgedModel
-from halo_report.compare.spec_difference import difference_text, differences
 
 
 @dataclass(frozen=True)

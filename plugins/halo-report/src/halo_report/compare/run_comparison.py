@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from halo_core.overview.spec_difference import Difference, spec_differences
 from halo_report.compare.conditions import Conditions, conditions_of, unlike_conditions
 from halo_report.compare.judged_models import JudgedModel, baseline_of, read_judged_models
 from halo_report.compare.pair_tests import LEVEL, ModelPair, pair_tests
-from halo_report.compare.spec_difference import Difference, spec_differences
 
 NAMED = 4
 """Largest number of pairs that are named one by one. For more, only their number is given."""

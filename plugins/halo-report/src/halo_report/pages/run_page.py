@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from halo_core.errors import HaloError
 from halo_core.feedback import Prompt
+from halo_core.workspace.layout import title_of
 from halo_core.workspace.records import SampleLine
 from halo_report.figures.bars import win_rate_figure
 from halo_report.figures.curves import curve_figures
@@ -84,6 +85,7 @@ def run_facts(run: RunData) -> Mapping[str, str]:
     """Returns the known facts of a run, such as times and versions, by label."""
     facts = {
         "Run": run.name,
+        "Note": title_of(run.folder)["note"],
         "Started": _moment(run.started),
         "Took": _duration(run.started, run.ended),
         "Command": run.command,

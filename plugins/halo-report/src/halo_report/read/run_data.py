@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from halo_core.errors import DataError, UserError
+from halo_core.errors import DataError
 from halo_core.events import Event, read_events
-from halo_core.spec.document import parse_value
+from halo_core.overview.spec_difference import spec_tree
 from halo_core.workspace.check_values import check_file, check_product
 from halo_core.workspace.formats import LineFile
 from halo_core.workspace.records import (
@@ -187,19 +187,6 @@ def stage_options(resolved_spec: str) -> Mapping[str, Mapping[str, Any]]:
     stages = spec_tree(resolved_spec).get("stages")
     items = stages.items() if isinstance(stages, Mapping) else ()
     return {id_: stage for id_, stage in items if isinstance(stage, Mapping)}
-
-
-def spec_tree(resolved_spec: str) -> Mapping[str, Any]:
-    """Returns a resolved spec as plain values; {} without a spec.
-
-    Args:
-        resolved_spec: The text of ``spec.resolved.yaml``.
-    """
-    try:
-        tree = parse_value(resolved_spec)
-    except UserError:  # If the spec is damaged, only its options are lost.
-        return {}
-    return tree if isinstance(tree, Mapping) else {}
 
 
 def _read_stages(

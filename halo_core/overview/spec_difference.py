@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from halo_core.errors import UserError
 from halo_core.redact import is_secret, redact
-from halo_report.read.run_data import spec_tree
+from halo_core.spec.document import parse_value
 
 NOTHING = "none"
 NAMED = 3
 """Largest number of trees with the same value that are named. For more, their number is given."""
-_NOT_COMPARED = ("name", "tracking", "reports")
+NOT_COMPARED = ("name", "tracking", "reports")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def spec_differences(runs: Mapping[str, str]) -> list[Difference]:
     trees = {label: spec_tree(text) for label, text in runs.items()}
     return differences(
         {
-            label: {key: value for key, value in tree.items() if key not in _NOT_COMPARED}
+            label: {key: value for key, value in tree.items() if key not in NOT_COMPARED}
             for label, tree in trees.items()
             if tree
         }
@@ -57,6 +58,19 @@ def differences(trees: Mapping[str, Any]) -> list[Difference]:
     [Difference(path='beta', values={'a': '0.1', 'b': '0.2'})]
     """
     return _differences("", trees)
+
+
+def spec_tree(resolved_spec: str) -> Mapping[str, Any]:
+    """Returns a resolved spec as plain values; {} without a spec.
+
+    Args:
+        resolved_spec: The text of ``spec.resolved.yaml``.
+    """
+    try:
+        tree = parse_value(resolved_spec)
+    except UserError:  # If the spec is damaged, only its options are lost.
+        return {}
+    return tree if isinstance(tree, Mapping) else {}
 
 
 def difference_text(difference: Difference) -> str:

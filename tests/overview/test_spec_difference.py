@@ -1,4 +1,4 @@
-from halo_report.compare.spec_difference import difference_text, differences, spec_differences
+from halo_core.overview.spec_difference import difference_text, differences, spec_differences
 
 
 def told(**trees):

@@ -1,0 +1,38 @@
+"""Finds the workspace, run or suite that a subcommand of `halo runs` refers to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from halo_core.errors import UserError
+from halo_core.overview.run_entry import RunEntry, run_entry
+from halo_core.workspace.layout import find
+
+
+def existing_workspace(folder: str) -> Path:
+    """Returns the folder of a workspace.
+
+    Raises:
+        UserError: When there is no such folder.
+    """
+    root = Path(folder).expanduser().resolve()
+    if not root.is_dir():
+        raise UserError(
+            "there is no such folder; name a workspace with --workspace or HALO_WORKSPACE",
+            location=str(root),
+        )
+    return root
+
+
+def only_run(text: str, workspace: str) -> RunEntry:
+    """Returns the run that a text refers to.
+
+    Raises:
+        UserError: When there is none, or it is a suite.
+    """
+    target = find(text, Path(workspace).expanduser())
+    if target.kind == "suite":
+        raise UserError(
+            "is a suite; name one of its runs: halo runs shows them", location=target.folder.name
+        )
+    return run_entry(target.folder)

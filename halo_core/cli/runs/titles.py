@@ -1,0 +1,51 @@
+"""`halo runs rename` and `halo runs note`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from halo_core.cli.output import Output, output_options, workspace_option
+
+
+@click.command()
+@click.argument("run", metavar="RUN_OR_SUITE")
+@click.argument("name")
+@workspace_option
+@output_options
+def rename(run: str, name: str, workspace: str, output: Output) -> None:
+    """Give a run or suite a NAME that is shown and that all commands accept.
+
+    Its folder and its results stay as they are. An empty NAME ('') takes the name away.
+    """
+    from halo_core.overview.titles import rename as give_name
+    from halo_core.workspace.layout import find, title_of
+
+    target = find(run, Path(workspace).expanduser())
+    give_name(target, name)
+    title = title_of(target.folder)["title"]
+    output.emit({"name": target.folder.name, "title": title})
+    output.say(f"{target.folder.name} is shown as {title or target.folder.name}")
+
+
+@click.command()
+@click.argument("run", metavar="RUN_OR_SUITE")
+@click.argument("text", required=False)
+@workspace_option
+@output_options
+def note(run: str, text: str | None, workspace: str, output: Output) -> None:
+    """Write a note about a run or suite, or print it if TEXT is left out.
+
+    The note is shown by `halo runs` and on pages that are written later. An empty TEXT ('')
+    removes it.
+    """
+    from halo_core.overview.titles import set_note
+    from halo_core.workspace.layout import find, title_of
+
+    target = find(run, Path(workspace).expanduser())
+    if text is not None:
+        set_note(target, text)
+    kept = title_of(target.folder)["note"]
+    output.emit({"name": target.folder.name, "note": kept})
+    output.say(kept or f"{target.folder.name} has no note")
