@@ -1,1 +1,1 @@
-"""What a workspace contains: its runs, their states, sizes and differences. Changes only titles."""
+"""The content of a workspace: its runs, their states, sizes, titles and differences."""

@@ -26,7 +26,7 @@ class RunState:
 
     Attributes:
         state: The state.
-        headline: Its result: the last stage's sentence, the error, or how far it is; "" if not
+        headline: Its result: the last stage's sentence, the error, or its progress; "" if not
             known.
         started: Unix seconds of its first event; None without events.
         active: Unix seconds of its last event; None without events.
@@ -63,7 +63,7 @@ def run_state(folder: Path) -> RunState:
 
 
 def _progress(newest: Sequence[Event]) -> str:
-    """Returns how far a run is, from its events, newest first."""
+    """Returns the progress of a run from its events, newest first."""
     for event in newest:
         stage = event.get("stage")
         if event["type"] == "metrics" and not event.get("cached"):

@@ -1,4 +1,4 @@
-"""Which runs use which stages."""
+"""The runs that use each stage."""
 
 from __future__ import annotations
 

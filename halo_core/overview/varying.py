@@ -1,4 +1,4 @@
-"""What varies between the runs of one spec: the options in which they differ."""
+"""The options in which the runs of one spec differ."""
 
 from __future__ import annotations
 

@@ -515,7 +515,7 @@ class OwnerRecord(TypedDict):
 
 
 class TitleRecord(TypedDict):
-    """`title.json` in the folder of a run or a suite: its title from `halo runs rename`, its note."""
+    """`title.json` in the folder of a run or suite: its title from `halo runs rename`, its note."""
 
     schema: NotRequired[int]
     """Version of the file."""

@@ -85,7 +85,7 @@ def new_title(record: RunRecord, resolved: Mapping[str, Any], folder: Path) -> s
 
 
 def training_stage(stages: list[RunStage]) -> RunStage | None:
-    """Returns the last stage with a loss, else the last that makes a model; None without any."""
+    """Returns the last stage with a loss, else the last with a model; None if there is none."""
     models = [stage for stage in stages if stage["product"] == "model"]
     with_loss = [stage for stage in models if stage.get("loss")]
     return next(iter([*reversed(with_loss), *reversed(models)]), None)

@@ -27,7 +27,7 @@ NARROW = 100
 
 @dataclass(frozen=True)
 class Choice:
-    """Which runs to list, and in which order.
+    """The choice and the order of the runs to list.
 
     Attributes:
         states: Only runs in one of these states; empty for all.

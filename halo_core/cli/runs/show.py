@@ -52,7 +52,7 @@ def _follow(entry: RunEntry, output: Output) -> None:
             if line := event_line(event):
                 output.say(line)
     except KeyboardInterrupt:
-        output.say("no longer following; the run itself goes on")
+        output.say("no longer following; the run itself continues")
         return
     state = run_state(entry.folder)
     if state.state == "killed":
