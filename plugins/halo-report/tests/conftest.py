@@ -10,6 +10,14 @@ from halo_core.events import EventLog
 from halo_core.workspace.records import DONE
 
 PRODUCTS = {"train": "model", "sample": "samples", "judge": "verdicts"}
+INPUTS = {
+    "kto": {"models": {"from": "sft"}},
+    "before": {"models": {"from": "sft"}},
+    "after": {"models": {"from": "kto"}},
+    "win-sft": {"inputs": {"of": "before"}},
+    "win-kto": {"inputs": {"of": "after"}},
+}
+"""The stages that the stages of the made-up run get their input from."""
 
 
 @pytest.fixture(scope="session")
@@ -90,6 +98,7 @@ def _write_record(run, stages):
                 "key": id_,
                 "product": PRODUCTS[use],
                 "loss": loss,
+                **INPUTS.get(id_, {}),
             }
             for id_, use, loss in stages
         ],
@@ -119,6 +128,7 @@ def _log_curves(log, id_, loss, steps):
                 "rewards/desirable": step / 80,
                 "rewards/undesirable": -step / 50,
                 "policy/reference_point": math.sqrt(step) / 10,
+                "policy/kl": math.sqrt(step) / 10 - 0.2 * (step % 2),
             }
         if step % 10 == 0:
             metrics["eval/test/loss"] = 3 * math.exp(-step / 20) + 0.6

@@ -1,4 +1,7 @@
+import re
+
 from halo_report.figures.curves import curve_figures, method_curves, thin_curve
+from halo_report.figures.plot import HEIGHT, LEGEND, WIDTH, svg_element
 from halo_report.read.cell_matrix import CellMatrix, JudgedCell
 from halo_report.read.run_data import StageData
 
@@ -21,7 +24,33 @@ def matrix_of(stage):
 
 def test_a_figure_of_a_stage_has_one_panel_and_one_size():
     sizes = {plot.name: (plot.width, plot.height) for plot in curve_figures(KTO)}
-    assert sizes == dict.fromkeys(("kto loss", "kto rewards", "kto reference point"), (3.6, 2.3))
+    assert sizes == dict.fromkeys(
+        ("kto loss", "kto rewards", "kto reference point"), (WIDTH, HEIGHT + LEGEND)
+    )
+
+
+def texts_of(plot):
+    return re.findall(r">([^<>]+)</text>", svg_element(plot))
+
+
+def test_the_estimate_of_the_kl_is_drawn_with_what_was_clipped_at_0():
+    curves = {
+        "policy/kl": {1: -0.5, 2: -0.1, 3: 0.3},
+        "policy/reference_point": {1: 0.0, 2: 0.0, 3: 0.3},
+    }
+    (plot,) = curve_figures(StageData("kto", "train", loss="kto", curves=curves))
+    assert plot.caption == "kto: KL estimate, clipped at 0 in 2 of 3 points"
+    texts = texts_of(plot)
+    assert {"estimate", "reference point", "clipped at 0", "KL estimate (nats)"} <= set(texts)
+    # The axis reaches down to the estimate, not only to the reference point.
+    assert any(text.startswith("\N{MINUS SIGN}0.") for text in texts)
+
+
+def test_a_caption_says_where_not_all_points_are_drawn():
+    curve = {step: 1.0 for step in range(1, 1001)}
+    (plot,) = curve_figures(StageData("sft", "train", loss="sft", curves={"train/loss": curve}))
+    assert plot.caption == "sft: loss; 334 of 1000 points are drawn"
+    assert svg_element(plot).count("L ") < 1000
 
 
 def test_a_figure_of_a_method_is_as_wide_as_its_panels():

@@ -13,7 +13,7 @@ from halo_core.errors import UserError
 
 if TYPE_CHECKING:
     from halo_core.workspace.layout import Target
-    from halo_report.pages.html import ReportPage
+    from halo_report.pages.page_parts import ReportPage
     from halo_report.read.suite_axes import AxisChoice
 
 

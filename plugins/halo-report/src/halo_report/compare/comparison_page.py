@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from halo_report.compare.comparison_tables import DASH, pairs_table, runs_table
 from halo_report.compare.run_comparison import RunComparison
-from halo_report.pages.html import PageBlock, ReportPage, TableView
+from halo_report.pages.page_parts import PageBlock, ReportPage, TableView
 
 
 def comparison_page(comparison: RunComparison, links: Mapping[str, str]) -> ReportPage:

@@ -11,7 +11,7 @@ from halo_report.compare.conditions import Conditions
 from halo_report.compare.judged_models import JudgedModel
 from halo_report.compare.pair_tests import FEW, LEVEL, ModelPair
 from halo_report.compare.run_comparison import RunComparison
-from halo_report.pages.html import TableView
+from halo_report.pages.page_parts import TableView
 from halo_report.read.cell_matrix import share_fields
 from halo_statistics import POINTS, length_controlled_rate, p_text
 

@@ -8,7 +8,7 @@ from halo_core.cli.terminal import drawn, grid
 from halo_core.overview.spec_difference import difference_text
 from halo_report.compare.comparison_tables import pairs_table, runs_table
 from halo_report.compare.run_comparison import RunComparison
-from halo_report.pages.html import TableView
+from halo_report.pages.page_parts import TableView
 
 SHOWN_DIFFERENCES = 12
 

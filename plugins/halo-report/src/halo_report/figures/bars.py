@@ -1,8 +1,8 @@
-"""Bars of win rates with intervals and of lengths, per judge stage or per method and size."""
+"""Bars of win rates with intervals and of lengths, per method and size."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 from matplotlib.artist import Artist
@@ -10,11 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from halo_report.figures.colours import BLUE, ORANGE, series_colours
-from halo_report.figures.plot import INK, Plot, on_axes
+from halo_report.figures.colours import series_colours
+from halo_report.figures.plot import INK, Plot
 from halo_report.read.cell_matrix import CellMatrix, JudgedCell
-from halo_statistics.intervals import Proportion
-from halo_statistics.win_rate import WinRate
 
 GROUP = 0.84
 """Share of a column's width that its bars take."""
@@ -23,54 +21,6 @@ NO_DIFFERENCE = 0.5
 Bars = Sequence[JudgedCell]
 Draw = Callable[[Axes, Sequence[float], float, Bars, str], None]
 """Function that draws the bars of a series from places, width, cells and colour."""
-
-
-def win_rate_figure(rates: Mapping[str, WinRate]) -> Plot | None:
-    """Returns the figure of each judge stage's win rate and interval, or None without stages.
-
-    Args:
-        rates: Win rates by stage id, drawn from top to bottom.
-    """
-    shown = {id_: rate for id_, rate in rates.items() if rate.main}
-    if not shown:
-        return None
-    failed = any(rate.unscored for rate in shown.values())
-
-    def paint(axes: Axes) -> None:
-        axes.axvline(NO_DIFFERENCE, color="#888888", linewidth=0.8)
-        for place, rate in enumerate(shown.values()):
-            _bar(axes, place, rate.main, BLUE, "failures left out", place == 0)
-            if failed:
-                _bar(
-                    axes, place + 0.22, rate.failures_lost, ORANGE, "failures as losses", place == 0
-                )
-        axes.set_yticks(range(len(shown)), list(shown))
-        axes.set_ylim(len(shown) - 0.4, -0.6)
-        axes.set_xlim(0, 1)
-        axes.grid(visible=False, axis="y")
-        axes.set_xlabel("win rate (ties are half a win)")
-        if failed:
-            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-
-    return Plot("win rate", "Win rates", on_axes(paint), 6.2, 1.2 + 0.45 * len(shown))
-
-
-def _bar(
-    axes: Axes, place: float, share: Proportion | None, colour: str, label: str, in_legend: bool
-) -> None:
-    if share is None:
-        return
-    reach = [[share.rate - share.low], [share.high - share.rate]]
-    axes.errorbar(
-        [share.rate],
-        [place],
-        xerr=reach,
-        fmt="o",
-        color=colour,
-        capsize=3,
-        markersize=5,
-        label=label if in_legend else None,
-    )
 
 
 def win_bars(matrix: CellMatrix) -> Plot | None:

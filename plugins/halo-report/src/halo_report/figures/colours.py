@@ -13,6 +13,8 @@ GREEN = "#009e73"
 ORANGE = "#e69f00"
 PURPLE = "#cc79a7"
 SKY = "#56b4e9"
+GREY = "#777777"
+"""Colour of everything that is not a model, such as the target."""
 
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 """Colours of series, in the order of use."""

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from halo_report.figures.colours import MEANINGS, SERIES, series_colours
-from halo_report.figures.plot import INK, Plot, on_axes
+from halo_report.figures.colours import BLUE, MEANINGS, SERIES, VERMILION, series_colours
+from halo_report.figures.plot import HEIGHT, INK, LEGEND, WIDTH, Plot, on_axes
 from halo_report.read.cell_matrix import CellMatrix
 from halo_report.read.run_data import Curve, StageData
 
-WIDTH, HEIGHT = 3.6, 2.3
-"""Width and height of a figure, in inches of 72 points."""
 FEW = 30
 """Largest number of points of a curve at which the points are marked."""
 
+KL, REFERENCE_POINT = "policy/kl", "policy/reference_point"
+USED = "reference point"
+CLIPPED = 1e-6
+"""Smallest difference of reference point and estimate that counts as clipped, in nats."""
 NATS = frozenset({"sft", "dpo"})
 """Losses whose unit is nats, because they are negative log-probabilities."""
 PANEL_WIDTH = 3.3
@@ -42,7 +44,7 @@ LOSING = ("rewards/undesirable", "rewards/rejected")
 
 def curve_figures(stage: StageData) -> list[Plot]:
     """Returns the figures of the metrics that a stage logged over its steps."""
-    figures = (loss_figure(stage), rewards_figure(stage), reference_point_figure(stage))
+    figures = (loss_figure(stage), rewards_figure(stage), kl_figure(stage))
     return [figure for figure in figures if figure]
 
 
@@ -65,10 +67,41 @@ def rewards_figure(stage: StageData) -> Plot | None:
     )
 
 
-def reference_point_figure(stage: StageData) -> Plot | None:
-    """Returns the figure of the reference point; None if the stage has no reference point."""
-    curves = _pick(stage, {"policy/reference_point": "reference point"})
-    return _figure(stage, "reference point", curves, "reference point (nats)", zero=True)
+def kl_figure(stage: StageData) -> Plot | None:
+    """Returns the figure of the estimate of the KL, with what was clipped at 0; None without it.
+
+    A point is the mean of several steps, of which some may be clipped. So the filled area is the
+    difference between the reference point and the estimate, above and below 0.
+    """
+    estimate, used = stage.curves.get(KL), stage.curves.get(REFERENCE_POINT)
+    if not estimate or not used:
+        curves = _pick(stage, {KL: "KL estimate", REFERENCE_POINT: "reference point"})
+        return _figure(stage, "reference point", curves, "reference point (nats)", zero=True)
+    shared = [step for step in estimate if step in used]
+    clipped = sum(used[step] - estimate[step] > CLIPPED for step in shared)
+
+    def paint(axes: Axes) -> None:
+        axes.axhline(0, color="#888888", linewidth=0.8)
+        both = list(thin_curve(dict.fromkeys(shared, 0.0)))
+        axes.fill_between(
+            both,
+            [estimate[step] for step in both],
+            [used[step] for step in both],
+            color=VERMILION,
+            alpha=0.35,
+            linewidth=0,
+            label="clipped at 0",
+        )
+        line, dashed = thin_curve(estimate), thin_curve(used)
+        axes.plot(list(dashed), list(dashed.values()), "--", color=INK, linewidth=1.1, label=USED)
+        axes.plot(list(line), list(line.values()), color=BLUE, linewidth=1.4, label="estimate")
+        axes.set_xlabel("optimiser step")
+        axes.set_ylabel("KL estimate (nats)")
+        axes.figure.legend(loc="outside lower center", ncols=3)
+
+    caption = f"{stage.id}: KL estimate, clipped at 0 in {clipped} of {len(shared)} points"
+    caption += thinned_text([estimate])
+    return Plot(f"{stage.id} kl", caption, on_axes(paint), WIDTH, HEIGHT + LEGEND)
 
 
 def _pick(stage: StageData, names: Mapping[str, str]) -> dict[str, Curve]:
@@ -90,7 +123,8 @@ def _figure(
     def paint(axes: Axes) -> None:
         if zero:
             axes.axhline(0, color="#888888", linewidth=0.8)
-        for (label, curve), colour in zip(curves.items(), SERIES * len(curves), strict=False):
+        for (label, whole), colour in zip(curves.items(), SERIES * len(curves), strict=False):
+            curve = thin_curve(whole)
             axes.plot(
                 list(curve),
                 list(curve.values()),
@@ -103,10 +137,11 @@ def _figure(
         axes.set_xlabel("optimiser step")
         axes.set_ylabel(unit)
         if len(curves) > 1:
-            axes.legend()
+            axes.figure.legend(loc="outside lower center", ncols=3)
 
-    caption = f"{stage.id}: {caption or name}"
-    return Plot(f"{stage.id} {name}", caption, on_axes(paint), WIDTH, HEIGHT)
+    caption = f"{stage.id}: {caption or name}{thinned_text(curves.values())}"
+    # All panels have the same height, so that a row of them is even.
+    return Plot(f"{stage.id} {name}", caption, on_axes(paint), WIDTH, HEIGHT + LEGEND)
 
 
 def method_curves(matrix: CellMatrix) -> list[Plot]:
@@ -159,6 +194,13 @@ def _lines(axes: Axes, stage: StageData, names: Sequence[str], colour: str) -> N
 def _unit(unit: str, trained: Mapping[str, StageData]) -> str:
     in_nats = unit == "loss" and all(stage.loss in NATS for stage in trained.values())
     return f"{unit} (nats)" if in_nats else unit
+
+
+def thinned_text(curves: Iterable[Curve]) -> str:
+    """Returns the part of a caption that says how many points are drawn; "" if all are."""
+    longest = max(curves, key=len)
+    drawn = len(thin_curve(longest))
+    return f"; {drawn} of {len(longest)} points are drawn" if drawn < len(longest) else ""
 
 
 def thin_curve(curve: Curve) -> Curve:

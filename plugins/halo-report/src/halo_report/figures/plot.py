@@ -43,6 +43,10 @@ STYLE = {
 NO_METADATA = {"Creator": None, "Date": None, "Format": None, "Type": None}
 FORMATS = ("svg", "png", "pdf")
 DPI = 160
+WIDTH, HEIGHT = 3.5, 2.3
+"""Width and height of a panel in inches of 72 points. A phone shows a panel in its full size."""
+LEGEND = 0.25
+"""Height of one row of a legend below a panel, in inches."""
 PAPER, PAPER_INK = "#ffffff", "#1b1f24"
 _METADATA: dict[str, dict[str, None]] = {
     "svg": NO_METADATA,

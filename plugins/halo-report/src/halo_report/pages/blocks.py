@@ -7,7 +7,7 @@ from typing import Any
 
 from halo_report.figures.bars import length_bars, win_bars
 from halo_report.figures.imbalance import imbalance_figure
-from halo_report.pages.html import PageBlock, TableView
+from halo_report.pages.page_parts import PageBlock, TableView
 from halo_report.read.cell_matrix import CellMatrix, Failures, ImbalancePoint, JudgedCell, share_of
 from halo_report.read.pairwise import PairTest, pair_fields, pair_test, with_holm
 from halo_statistics.intervals import Proportion

@@ -14,7 +14,7 @@ from halo_report.pages.blocks import (
     win_block,
 )
 from halo_report.pages.claims import LEVEL, ClaimVerdict, Finding, check_claims
-from halo_report.pages.html import PageBlock, ReportPage, TableView
+from halo_report.pages.page_parts import PageBlock, ReportPage, TableView
 from halo_report.read.cell_matrix import JudgedCell, share_fields
 from halo_report.read.counts_file import WinCounts
 from halo_report.read.pairwise import PairTest, pair_fields, pairwise_tests

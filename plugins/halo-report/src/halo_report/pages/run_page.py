@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping
 
 from halo_core.errors import HaloError
-from halo_core.feedback import Prompt
 from halo_core.workspace.layout import title_of
-from halo_core.workspace.records import SampleLine
-from halo_report.figures.bars import win_rate_figure
-from halo_report.figures.curves import curve_figures
-from halo_report.figures.lengths import completion_lengths, lengths_figure
+from halo_report.figures.colours import SERIES
 from halo_report.figures.plot import Plot
-from halo_report.figures.value_curves import value_figure
-from halo_report.pages.html import render
-from halo_report.read.run_data import RunData, StageData
+from halo_report.figures.value_curves import value_plots
+from halo_report.pages.html import render_report
+from halo_report.pages.number_text import duration_text, moment_text
+from halo_report.pages.page_parts import PageBlock, ReportPage, TableView
+from halo_report.pages.run_answers import change_of, run_authors, run_samples, sampling_pair
+from halo_report.pages.run_blocks import (
+    curve_blocks,
+    length_block,
+    numbers_block,
+    stages_block,
+    win_block,
+)
+from halo_report.pages.run_questions import run_questions, run_verdict
+from halo_report.read.completion_lengths import completion_lengths
+from halo_report.read.judged_stages import TARGET, before_and_after, judged_stages
+from halo_report.read.run_data import RunData
 from halo_report.values.declared import run_values
-from halo_statistics.win_rate import Result, WinRate, win_rate
 
-BIAS_COLUMNS: Mapping[str, str] = {
-    "win_lc": "length-controlled (halo)",
-    "length_bias": "correlation with length",
-    "first_shown": "points for the first shown",
-    "agreement": "orders agree",
-    "flip": "flips",
-}
-"""Titles of the columns, by metric."""
+REFRESH_S = 60
+"""Seconds after which a browser loads the page of a running run again."""
+VALUES_NOTE = (
+    "The value functions that the losses declare. Gains are in reward units (beta times nats). In "
+    "grey, the value function of Tversky and Kahneman (1992)."
+)
 
 
 def render_page(run: RunData, *, samples: int = 20) -> str:
@@ -37,48 +41,78 @@ def render_page(run: RunData, *, samples: int = 20) -> str:
 
     Args:
         run: The output of the run.
-        samples: Number of prompts to show with their completions side by side.
+        samples: Largest number of prompts to show for each filter of the answers.
     """
-    rates = win_rates(run.stages)
-    return render(
-        "run.html.j2",
-        {
-            "run": run,
-            "facts": run_facts(run),
-            "rates": rates,
-            "win": win_rate_figure(rates),
-            "bias_columns": list(BIAS_COLUMNS.values()),
-            "biases": judge_biases(run.stages),
-            "curves": {stage.id: plots for stage in run.stages if (plots := curve_figures(stage))},
-            "values": run_value_figure(run.resolved),
-            "lengths": lengths_figure(completion_lengths(run.stages)),
-            "cards": side_by_side(run.stages, samples),
-        },
+    return render_report(run_report(run, samples=samples))
+
+
+def run_report(run: RunData, *, samples: int = 20) -> ReportPage:
+    """Returns the content of the page of a run.
+
+    Args:
+        run: The output of the run.
+        samples: Largest number of prompts to show for each filter of the answers.
+    """
+    judged = judged_stages(run.stages)
+    before, after = before_and_after(judged, run.stages)
+    pair = sampling_pair(run.stages, before, after)
+    authors = run_authors(run.stages, judged)
+    change = change_of(authors[pair[0].id], authors[pair[1].id]) if pair else None
+    lengths = completion_lengths(run.stages)
+    answers = run_samples(run.stages, authors, pair, samples)
+    trainings = [stage.id for stage in run.stages if stage.curves]
+    titles = {id_: author.title for id_, author in authors.items()}
+    names = [one.name for one in judged] + [t for id_, t in titles.items() if id_ != TARGET]
+    colours = dict(zip(dict.fromkeys(names), SERIES * len(names), strict=False))
+    blocks = [
+        win_block(judged, colours),
+        PageBlock("Answers side by side", samples=answers) if answers else None,
+        *curve_blocks(run.stages, after.name if after else trainings[-1] if trainings else ""),
+        length_block(run.stages, lengths, titles, colours) if lengths else None,
+        stages_block(run),
+        values_block(run.resolved),
+        numbers_block(run, judged),
+        *_record_blocks(run),
+    ]
+    return ReportPage(
+        title=run.title or run.name,
+        blocks=[block for block in blocks if block],
+        warnings=[f"{stage}: {text}" if stage else text for stage, text in run.warnings],
+        warned="Warnings",
+        lead=run_verdict(run, after),
+        questions=run_questions(run, judged, pair, change, lengths) if judged else {},
+        status=run.status if run.live or run.status != "running" else "killed",
+        about=_about(run),
+        error=run.error,
+        refresh_s=REFRESH_S if run.live else None,
     )
 
 
-def win_rates(stages: Sequence[StageData]) -> dict[str, WinRate]:
-    """Returns the win rate of each stage that has verdicts, with the stage's own confidence."""
-    return {stage.id: _win_rate(stage) for stage in stages if stage.verdicts}
+def _about(run: RunData) -> list[str]:
+    facts = [run.name, moment_text(run.started), _took(run)]
+    if run.live:
+        facts.append("this page is updated until the run ends")
+    return [fact for fact in facts if fact]
 
 
-def _win_rate(stage: StageData) -> WinRate:
-    return win_rate(
-        (verdict["result"] for verdict in stage.verdicts),
-        confidence=stage.options.get("confidence", 0.9),
-        interval=stage.options.get("interval", "exact"),
-    )
+def _took(run: RunData) -> str:
+    if run.started is None or run.ended is None or run.ended < run.started:
+        return ""
+    return duration_text(run.ended - run.started)
 
 
-def run_value_figure(resolved_spec: str) -> Plot | None:
-    """Returns the figure of the losses' value functions; None if no loss declares one.
+def values_block(resolved_spec: str) -> PageBlock | None:
+    """Returns the folded block of the losses' value functions; None if no loss declares one.
 
     If a plugin is missing or broken, the page lacks this figure only.
     """
     try:
-        return value_figure(run_values(resolved_spec))
+        plots: list[Plot] = value_plots(run_values(resolved_spec))
     except HaloError:
         return None
+    if not plots:
+        return None
+    return PageBlock("What the losses assume about people", plots, note=VALUES_NOTE, folded=True)
 
 
 def run_facts(run: RunData) -> Mapping[str, str]:
@@ -86,8 +120,8 @@ def run_facts(run: RunData) -> Mapping[str, str]:
     facts = {
         "Run": run.name,
         "Note": title_of(run.folder)["note"],
-        "Started": _moment(run.started),
-        "Took": _duration(run.started, run.ended),
+        "Started": moment_text(run.started),
+        "Took": _took(run),
         "Command": run.command,
         "Folder": str(run.folder),
         "Versions": ", ".join(f"{name} {version}" for name, version in run.versions.items()),
@@ -95,115 +129,18 @@ def run_facts(run: RunData) -> Mapping[str, str]:
     return {label: text for label, text in facts.items() if text}
 
 
-def _moment(seconds: float | None) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC" if seconds else ""
-
-
-def _duration(start: float | None, end: float | None) -> str:
-    if start is None or end is None or end < start:
-        return ""
-    minutes, seconds = divmod(round(end - start), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
-
-
-def judge_biases(stages: Sequence[StageData]) -> dict[str, list[str]]:
-    """Returns the texts of the columns for each stage that has one of these metrics."""
-    return {
-        stage.id: [_metric_text(stage.metrics, name) for name in BIAS_COLUMNS]
-        for stage in stages
-        if stage.product == "verdicts" and BIAS_COLUMNS.keys() & stage.metrics.keys()
-    }
-
-
-def _metric_text(metrics: Mapping[str, float], name: str) -> str:
-    if name not in metrics:
-        return "none"
-    ends = [metrics.get(f"{name}_{end}") for end in ("lo", "hi")]
-    known = [end for end in ends if end is not None]
-    interval = f" [{known[0]:.3f}, {known[1]:.3f}]" if len(known) == len(ends) else ""
-    return f"{metrics[name]:.3f}{interval}"
-
-
-@dataclass(frozen=True)
-class Badge:
-    """A verdict on a text, with its judge stage."""
-
-    judge: str
-    result: Result
-    flip: bool
-
-
-@dataclass(frozen=True)
-class Column:
-    """A text with the name of the stage that wrote it, or the target."""
-
-    title: str
-    text: str
-    tokens: int | None
-    finish: str
-    badges: Sequence[Badge]
-
-
-@dataclass(frozen=True)
-class Card:
-    """A prompt and its completions."""
-
-    prompt: Prompt
-    columns: Sequence[Column]
-
-
-def side_by_side(stages: Sequence[StageData], count: int) -> list[Card]:
-    """Returns the first prompts that every sampling stage has, in the order of sampling.
-
-    These are always the first `count` prompts, good or bad.
-
-    Args:
-        stages: All stages of the run, in order.
-        count: Maximum number of cards.
-    """
-    sampled = {
-        stage.id: {sample["prompt_id"]: sample for sample in stage.samples}
-        for stage in stages
-        if stage.samples
-    }
-    if not sampled:
-        return []
-    first, *others = sampled.values()
-    shared = [id_ for id_ in first if all(id_ in other for other in others)]
-    badges = _badges(stages)
-    return [_card(id_, sampled, badges) for id_ in shared[:count]]
-
-
-def _card(
-    prompt_id: str,
-    sampled: Mapping[str, Mapping[str, SampleLine]],
-    badges: Mapping[tuple[str, str], Sequence[Badge]],
-) -> Card:
-    samples = {stage: of_stage[prompt_id] for stage, of_stage in sampled.items()}
-    columns = [
-        Column(
-            title=stage,
-            text=sample["completion"],
-            tokens=sample.get("tokens"),
-            finish=sample.get("finish", ""),
-            badges=badges.get((prompt_id, sample["completion"]), ()),
-        )
-        for stage, sample in samples.items()
+def _record_blocks(run: RunData) -> list[PageBlock]:
+    """Returns the folded blocks about what was run: facts, components and specs."""
+    rows = [
+        [part["kind"], part["name"], part["distribution"], part["version"], part["origin"]]
+        for part in run.components
     ]
-    some = next(iter(samples.values()))
-    target = some.get("target")
-    if target is not None:
-        columns.append(Column("target", target, some.get("target_tokens"), "", ()))
-    return Card(some["prompt"], columns)
-
-
-def _badges(stages: Sequence[StageData]) -> dict[tuple[str, str], list[Badge]]:
-    """Returns the verdicts on each text, by prompt id and completion."""
-    badges: dict[tuple[str, str], list[Badge]] = {}
-    for stage in stages:
-        for verdict in stage.verdicts:
-            badge = Badge(stage.id, verdict["result"], verdict["flip"])
-            # A text is identified by its prompt and words, so stages with equal texts share it.
-            badges.setdefault((verdict["prompt_id"], verdict["completion"]), []).append(badge)
-    return badges
+    header = ["kind", "name", "distribution", "version", "origin"]
+    tables = [TableView("Components", header, rows, texts=5)] if rows else []
+    blocks = [PageBlock("The run", facts=run_facts(run), tables=tables, folded=True)]
+    if run.resolved:
+        title = "Resolved spec: every default written out"
+        blocks.append(PageBlock(title, pre=run.resolved, folded=True))
+    if run.spec:
+        blocks.append(PageBlock("Spec as given", pre=run.spec, folded=True))
+    return blocks

@@ -11,7 +11,7 @@ from halo_core.errors import HaloError
 from halo_report.figures.curves import method_curves
 from halo_report.figures.value_curves import value_figure
 from halo_report.pages.blocks import imbalance_block, imbalance_fields, length_block, win_block
-from halo_report.pages.html import PageBlock, ReportPage
+from halo_report.pages.page_parts import PageBlock, ReportPage
 from halo_report.read.cell_matrix import CellMatrix, ImbalancePoint, JudgedCell, share_fields
 from halo_report.read.pairwise import PairTest, pair_fields, pairwise_tests
 from halo_report.read.suite_axes import AxisChoice, imbalance_points, suite_matrix

@@ -15,6 +15,7 @@ from halo_core.events import Event, read_events
 from halo_core.overview.spec_difference import spec_tree
 from halo_core.workspace.check_values import check_file, check_product
 from halo_core.workspace.formats import LineFile
+from halo_core.workspace.lock import is_owned
 from halo_core.workspace.records import (
     DONE,
     EVENTS,
@@ -30,6 +31,8 @@ from halo_core.workspace.records import (
     VerdictLine,
     stage_done,
 )
+from halo_core.workspace.run_title import run_title
+from halo_report.read.stage_facts import computed_seconds, stage_inputs
 
 LineT = TypeVar("LineT", bound=Mapping[str, Any])
 
@@ -53,6 +56,10 @@ class StageData:
         samples: Lines of ``samples.jsonl``.
         verdicts: Lines of ``verdicts.jsonl``.
         options: Its options in the resolved spec, if any.
+        start: The id of the stage whose model it starts from or samples, or "".
+        judged: The id of the stage whose samples it judges or uses, or "" if it is not known.
+        rival: The text that it compares with: ``target``, the id of a sampling stage, or "".
+        seconds: Time that it was computed, in all attempts together; None if it is not known.
     """
 
     id: str
@@ -66,6 +73,10 @@ class StageData:
     samples: Sequence[SampleLine] = ()
     verdicts: Sequence[VerdictLine] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    start: str = ""
+    judged: str = ""
+    rival: str = ""
+    seconds: float | None = None
 
     @property
     def ended(self) -> bool:
@@ -79,7 +90,8 @@ class RunData:
 
     Attributes:
         folder: The run's folder.
-        name: Its name in the spec.
+        name: Name of its folder.
+        title: Its name for people, which says what varies.
         status: ``done``, ``failed``, ``interrupted`` or ``running``.
         headline: The summary sentence of the run, else of its last stage, else "".
         error: The error that ended it, or "".
@@ -93,6 +105,7 @@ class RunData:
         components: The components used, as mappings with ``kind``, ``name``, ``distribution``,
             ``version``, ``origin``.
         versions: Versions by distribution.
+        live: Whether a process works on the run now.
     """
 
     folder: Path
@@ -109,6 +122,8 @@ class RunData:
     resolved: str
     components: Sequence[ComponentRecord]
     versions: Mapping[str, str]
+    live: bool = False
+    title: str = ""
 
 
 NO_RECORD = (
@@ -127,6 +142,7 @@ def read_run(folder: Path) -> RunData:
         DataError: When a file cannot be read. The message names file and line.
     """
     record = RUN.read(folder) or RunRecord()
+    live = is_owned(folder)  # Read before the events: it ends after the last of them.
     events = [event for event, _ in read_events(folder / EVENTS.name)]
     _check_start(folder, record, events)
     ended = _last_of(events, "run-started", "run-ended")
@@ -141,6 +157,7 @@ def read_run(folder: Path) -> RunData:
     return RunData(
         folder=folder,
         name=str(record.get("name") or folder.name),
+        title=run_title(folder),
         status=outcome,
         headline=ended.get("headline") or (headlines[-1] if headlines else ""),
         error=ended.get("error") or "",
@@ -153,6 +170,7 @@ def read_run(folder: Path) -> RunData:
         resolved=resolved,
         components=record.get("components", ()),
         versions=record.get("versions", {}),
+        live=live and outcome == "running",
     )
 
 
@@ -246,6 +264,8 @@ def _read_stage(
         samples=_read_lines(SAMPLES, folder, events, "samples"),
         verdicts=_read_lines(VERDICTS, folder, events, "verdicts"),
         options=options,
+        **stage_inputs(record, options),
+        seconds=computed_seconds(events),
     )
 
 

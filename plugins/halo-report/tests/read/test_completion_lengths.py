@@ -1,4 +1,4 @@
-from halo_report.figures.lengths import completion_lengths
+from halo_report.read.completion_lengths import completion_lengths
 from halo_report.read.run_data import StageData
 
 
