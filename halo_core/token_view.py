@@ -22,6 +22,19 @@ class Tokens:
 
 
 @dataclass(frozen=True)
+class Removed:
+    """Text that was cut out of a prompt.
+
+    Attributes:
+        at: Number of characters of the prompt's text before it.
+        text: The text, as the uncut prompt has it.
+    """
+
+    at: int
+    text: str
+
+
+@dataclass(frozen=True)
 class CompletionView:
     """The part of a completion that a model learns.
 
@@ -31,6 +44,7 @@ class CompletionView:
         cut: Number of tokens that `max_length` cut off.
         desirable: Its label. It is true for demonstrations, texts and chosen completions.
         remarks: Counted properties, as texts for people.
+        cut_off: The text of the tokens that `max_length` cut off.
     """
 
     column: str
@@ -38,6 +52,7 @@ class CompletionView:
     cut: int
     desirable: bool
     remarks: Sequence[str] = ()
+    cut_off: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,6 +65,8 @@ class TokenView:
         prompt_cut: Whether the beginning of the prompt was cut.
         completions: The completions that it learns; none for a stage that only reads prompts.
         dropped: Why the row was dropped; None if it was not.
+        removed: The text that was cut out of the prompt; None if none was, or if it is not known.
+        template: The origin of the chat template, for people; "" if the row needs none.
     """
 
     row: str
@@ -57,3 +74,5 @@ class TokenView:
     prompt_cut: bool = False
     completions: Sequence[CompletionView] = ()
     dropped: str | None = None
+    removed: Removed | None = None
+    template: str = ""

@@ -1,4 +1,4 @@
-"""`halo data NAME` or `halo data SPEC`: what a data source holds."""
+"""`halo data NAME`, `halo data FILE` or `halo data SPEC`: what a data source holds."""
 
 from __future__ import annotations
 
@@ -7,27 +7,26 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from halo_core.cli.data_sources import shown_sets, spec_and_set, wanted_sets
 from halo_core.cli.options import RunRequest, parse_overrides
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.completion import scored_completions
-from halo_core.errors import SpecErrors, UserError
+from halo_core.errors import UserError
 from halo_core.feedback import BESIDE, further_fields
 
 if TYPE_CHECKING:
     from halo_core.run.materialise import Rows
-    from halo_core.spec.data_sets import SetSpec
-    from halo_core.spec.suite import Suite
 
 
 @click.command()
-@click.argument("source", metavar="NAME|SPEC|SUITE[:SET]")
+@click.argument("source", metavar="NAME|FILE|SPEC|SUITE[:SET]")
 @click.option(
     "--set",
     "options",
@@ -58,11 +57,12 @@ def data(
     workspace: str,
     output: Output,
 ) -> None:
-    """Preview a data source, or the data sets of a spec or suite.
+    """Preview a data source, files of rows, or the data sets of a spec or suite.
 
     Shows rows, the number of dropped rows by reason, and lengths.
 
     \b
+    halo data thumbs.csv
     halo data hh --set path=hh-rlhf/helpful-base --split test
     halo data examples/quickstart.yaml:train --tokens 2
     """  # noqa: D301 (click wants the backspace itself before a paragraph not to be wrapped)
@@ -72,7 +72,7 @@ def data(
     if tokens is not None:
         _show_tokens(source, options, tokens, stage, workspace, output)
         return
-    sets = _sets(source, options, split)
+    sets = shown_sets(source, options, split)
     # A preview leaves nothing in a workspace.
     with tempfile.TemporaryDirectory() as folder:
         previews = {
@@ -101,16 +101,17 @@ def _show_tokens(
     from halo_core.run.view_rows import view_lines, view_set
     from halo_core.workspace.layout import open_workspace
 
-    path, wanted = _path_and_set(source)
+    path, wanted = spec_and_set(source)
     if not path:
         raise UserError(
             f"{source} is not a spec, so no stage says which model sees the rows; expected a file "
-            "such as spec.yaml, or spec.yaml:SET",
+            "such as spec.yaml, or spec.yaml:SET. This command writes a spec: halo init --data "
+            f"{source}",
             location="--tokens",
         )
     request = RunRequest(Path(path), parse_overrides(options))
     spec = request.suite().specs[0] if request.is_suite() else request.spec()
-    names = _wanted_sets(path, wanted, list(spec.sets))
+    names = wanted_sets(path, wanted, list(spec.sets))
     with tempfile.TemporaryDirectory() as folder:
         # An existing workspace contains the models. Without one, nothing must stay on disk.
         plan = make_plan(spec, open_workspace(workspace if Path(workspace).is_dir() else folder))
@@ -120,6 +121,8 @@ def _show_tokens(
         return
     for name, rows in viewed.items():
         output.say(f"{name}, as the stage {rows.stage} sees it with {rows.tokenizer}")
+        if rows.template:
+            output.say(f"  chat template: {rows.template}")
         for view in rows.rows:
             output.say("")
             for line in view_lines(view, _painted):
@@ -128,27 +131,12 @@ def _show_tokens(
 
 
 def _painted(text: str, part: str) -> str:
-    """Returns a text in the colour of a part of a row, on a terminal that wants colours."""
-    from halo_core.run.view_rows import COLOURS
+    """Returns a text in the colour of a part of a row, or with marks if there are no colours."""
+    from halo_core.run.view_rows import COLOURS, marked
 
     # https://no-color.org
     plain = os.environ.get("NO_COLOR") or not sys.stdout.isatty()
-    return text if plain else click.style(text, fg=COLOURS[part])
-
-
-def _path_and_set(source: str) -> tuple[str, str]:
-    """Returns the spec's file and the name of the wanted set; "" as file if it is not a spec."""
-    path, _, wanted = source.partition(":") if not source.startswith("file:") else ("", "", "")
-    is_file = path.endswith((".yaml", ".yml")) or os.path.isfile(path)
-    return (path, wanted) if is_file else ("", "")
-
-
-def _wanted_sets(path: str, wanted: str, names: Sequence[str]) -> list[str]:
-    from halo_core.spec.mistakes import unknown_name
-
-    if wanted and wanted not in names:
-        raise UserError(unknown_name("data set", wanted, names), location=path)
-    return [name for name in names if wanted in ("", name)]
+    return marked(text, part) if plain else click.style(text, fg=COLOURS[part])
 
 
 def _total(found: dict[str, Any]) -> dict[str, Any]:
@@ -159,62 +147,6 @@ def _total(found: dict[str, Any]) -> dict[str, Any]:
             dropped[reason] = dropped.get(reason, 0) + count
     rows = sum(described["rows"] for described in found.values())
     return {"feedback": kinds.pop() if len(kinds) == 1 else None, "rows": rows, "dropped": dropped}
-
-
-def _sets(source: str, options: Sequence[str], split: str | None) -> list[SetSpec]:
-    path, wanted = _path_and_set(source)
-    if path:
-        return _spec_sets(path, wanted, options)
-    return [_named(source, options, split)]
-
-
-def _spec_sets(path: str, wanted: str, options: Sequence[str]) -> list[SetSpec]:
-    request = RunRequest(Path(path), parse_overrides(options))
-    if request.is_suite():
-        named = _suite_sets(request.suite())
-    else:
-        named = list(request.spec().sets.items())
-    names = _wanted_sets(path, wanted, list(dict.fromkeys(name for name, _ in named)))
-    return [data_set for name, data_set in named if name in names]
-
-
-def _suite_sets(suite: Suite) -> list[tuple[str, SetSpec]]:
-    """Returns the data sets of a suite's cells by name, each content once.
-
-    If cells define different data under the same name, the first cell is added to the name.
-    """
-    from halo_core.run.identity import set_identity
-
-    contents: dict[str, dict[str, tuple[SetSpec, str]]] = {}
-    for spec in suite.specs:
-        for name, data_set in spec.sets.items():
-            content = json.dumps(set_identity(data_set), sort_keys=True, default=str)
-            cell = spec.cell.id if spec.cell else ""
-            contents.setdefault(name, {}).setdefault(content, (data_set, cell))
-    return [
-        (name, replace(data_set, name=name if len(held) == 1 else f"{name} of {cell}"))
-        for name, held in contents.items()
-        for data_set, cell in held.values()
-    ]
-
-
-def _named(name: str, options: Sequence[str], split: str | None) -> SetSpec:
-    from halo_core.plugins.discovery import discover
-    from halo_core.spec.data_sets import resolve_set
-    from halo_core.spec.document import Document, apply_overrides
-    from halo_core.spec.mistakes import Mistakes
-    from halo_core.spec.resolver import Resolver
-
-    document = Document(
-        "halo data", Path.cwd(), {"use": name} | ({"split": split} if split else {})
-    )
-    apply_overrides(document, parse_overrides(options))
-    mistakes = Mistakes(document)
-    data_set = resolve_set(Resolver(discover(), mistakes), name, document.tree, ())
-    mistakes.raise_if_any("the options")
-    if data_set is None:
-        raise SpecErrors([])
-    return data_set
 
 
 def _describe(rows: Sequence[Rows], show: int) -> dict[str, Any]:

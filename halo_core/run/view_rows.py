@@ -16,7 +16,7 @@ from halo_core.run.look_ahead import LookAhead, rows_at_hand
 from halo_core.run.materialise import Rows
 from halo_core.run.plan import Plan, PlannedStage
 from halo_core.stage import Inputs
-from halo_core.token_view import TokenView
+from halo_core.token_view import Removed, TokenView
 
 Paint = Callable[[str, str], str]
 """Function that returns a text in the colour of a part of a row."""
@@ -29,11 +29,13 @@ class ViewedRows:
     Attributes:
         stage: Id of the stage.
         tokenizer: Description of the tokenizer, for people.
+        template: The origin of the chat template, for people; "" if no row needs one.
         rows: The rows.
     """
 
     stage: str
     tokenizer: str
+    template: str
     rows: Sequence[TokenView]
 
 
@@ -74,7 +76,8 @@ def view_set(plan: Plan, name: str, count: int, stage_id: str | None) -> ViewedR
             some = _first(name, given, count, file)
             inputs = ahead.inputs_of(stage, {option: some}, file.with_suffix(".sketch"))
             if views := _viewed(stage, option, inputs):
-                return ViewedRows(stage.id, _whose(inputs), views)
+                template = next((view.template for view in views if view.template), "")
+                return ViewedRows(stage.id, _whose(inputs), template, views)
     raise UserError(
         "no model that sees its rows is available here; expected one in a folder, one that was "
         "already fetched from the hub, or one made by a stage that was run",
@@ -104,12 +107,26 @@ def _whose(inputs: Inputs) -> str:
     return f"the tokenizer of {sources[0].path}"
 
 
-COLOURS = {"trained": "green", "undesirable": "red", "cut": "yellow"}
+COLOURS = {"trained": "green", "undesirable": "red", "cut": "yellow", "cut text": "yellow"}
 """Colours of the parts of a row on a terminal. The prompt has none, because it is not trained."""
 
+SHOWN = 300
+"""Largest number of characters that are shown of a text that was cut."""
 
-def view_lines(view: TokenView, paint: Paint = lambda text, part: text) -> Iterator[str]:
+
+def marked(text: str, part: str) -> str:
+    """Returns a text as it is shown without colours. A text that was cut has marks around it.
+
+    >>> marked("Hello", "trained"), marked("Bye", "cut text")
+    ('Hello', '[cut: Bye]')
+    """
+    return f"[cut: {text}]" if part == "cut text" else text
+
+
+def view_lines(view: TokenView, paint: Paint = marked) -> Iterator[str]:
     """Yields lines for people about a row: texts with escapes, ids, trained and cut tokens.
+
+    A text that was cut is shown at its place, in its colour or between marks.
 
     Args:
         view: The row.
@@ -120,17 +137,34 @@ def view_lines(view: TokenView, paint: Paint = lambda text, part: text) -> Itera
         return
     cut = paint(", its beginning was cut", "cut") if view.prompt_cut else ""
     yield f"  {view.row}: the prompt has {len(view.prompt.ids)} tokens{cut}"
-    yield f"    {_escaped(view.prompt.text)}"
+    yield f"    {_prompt_text(view.prompt.text, view.removed, paint)}"
     yield f"    {_numbers(view.prompt.ids)}"
     for learned in view.completions:
         label = "" if learned.desirable else ", undesirable"
         part = "trained" if learned.desirable else "undesirable"
         cut = paint(f", max_length cut {learned.cut} more", "cut") if learned.cut else ""
         yield f"  {learned.column}{label}: {len(learned.trained.ids)} tokens are trained{cut}"
-        yield f"    {paint(_escaped(learned.trained.text), part)}"
+        yield (
+            f"    {paint(_escaped(learned.trained.text), part)}{_cut_text(learned.cut_off, paint)}"
+        )
         yield f"    {_numbers(learned.trained.ids)}"
         for remark in learned.remarks:
             yield f"    note: such completions {remark}"
+
+
+def _prompt_text(text: str, removed: Removed | None, paint: Paint) -> str:
+    if removed is None:
+        return _escaped(text)
+    before, after = text[: removed.at], text[removed.at :]
+    return f"{_escaped(before)}{_cut_text(removed.text, paint)}{_escaped(after)}"
+
+
+def _cut_text(text: str, paint: Paint) -> str:
+    if not text:
+        return ""
+    rest = len(text) - SHOWN
+    more = f" ... and {rest} more characters" if rest > 0 else ""
+    return paint(f"{_escaped(text[:SHOWN])}{more}", "cut text")
 
 
 def _escaped(text: str) -> str:

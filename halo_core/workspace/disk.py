@@ -15,7 +15,7 @@ from halo_core.errors import DiskError
 
 MARGIN_BYTES = 16 * 2**20
 MARGIN_SHARE = 0.01
-_ADVICE = (
+ADVICE = (
     "Make room on this disk, or move the workspace; then run the same command again to continue"
 )
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -48,14 +48,18 @@ def check_room(folder: Path, needed: int, what: str) -> None:
     if with_margin(needed) > free:
         raise DiskError(
             f"there is no room for {what}: {needed:,} bytes are needed and some for records, "
-            f"{with_margin(needed):,} in all; {free:,} bytes are free. {_ADVICE}",
+            f"{with_margin(needed):,} in all; {free:,} bytes are free. {ADVICE}",
             location=str(folder),
         )
 
 
 @contextmanager
-def told_when_full(folder: Path) -> Iterator[None]:
+def told_when_full(folder: Path, advice: str = ADVICE) -> Iterator[None]:
     """Turns the error of a full disk into one that names the folder and the free bytes.
+
+    Args:
+        folder: The folder that is written to.
+        advice: A sentence, without its full stop, that says what to do.
 
     Raises:
         DiskError: Instead of the error of the system, or of a library that wraps it.
@@ -66,7 +70,7 @@ def told_when_full(folder: Path) -> Iterator[None]:
         if not _is_full(error):
             raise
         raise DiskError(
-            f"the disk is full: {error}; {free_bytes(folder):,} bytes are free. {_ADVICE}",
+            f"the disk is full: {error}; {free_bytes(folder):,} bytes are free. {advice}",
             location=str(folder),
         ) from error
 
@@ -74,7 +78,11 @@ def told_when_full(folder: Path) -> Iterator[None]:
 def _is_full(error: Exception) -> bool:
     if isinstance(error, DiskError):
         return False
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and error.errno is not None:
         return error.errno in _FULL
     # Libraries that are not in Python, such as safetensors, report it only as text.
-    return any(text in str(error) for text in _FULL_TEXTS)
+    if any(text in str(error) for text in _FULL_TEXTS):
+        return True
+    # Others, such as datasets, raise an error of their own after it.
+    cause = error.__cause__
+    return isinstance(cause, Exception) and _is_full(cause)

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,6 +31,22 @@ def write_rows(tmp_path: Path) -> Callable[..., str]:
         return str(path)
 
     return write
+
+
+@pytest.fixture
+def hub_sizes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, tuple[int, int]]:
+    """Sizes that the hub gives, by data set: bytes to download, and bytes as rows."""
+    import datasets
+
+    sizes: dict[str, tuple[int, int]] = {}
+
+    def load_dataset_builder(path: str, name: str | None = None, **_: Any) -> Any:
+        files, rows = sizes.get(path, (None, None))
+        info = SimpleNamespace(download_size=files, dataset_size=rows)
+        return SimpleNamespace(info=info, cache_dir=str(tmp_path / "cache" / path))
+
+    monkeypatch.setattr(datasets, "load_dataset_builder", load_dataset_builder)
+    return sizes
 
 
 @pytest.fixture(autouse=True)

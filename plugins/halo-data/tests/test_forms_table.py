@@ -218,6 +218,107 @@ def test_alpaca_reads_system_and_history(write_rows: Write) -> None:
         read(path)
 
 
+SYSTEM = {"role": "system", "content": "Be brief."}
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"conversations": SHAREGPT}, {**SHOWN, "prompt": [SYSTEM, USER]}),
+        ({"messages": [USER, BLUE], "label": True}, {**GOOD, "prompt": [SYSTEM, USER]}),
+        (
+            {"conversations": SHAREGPT[:1], "chosen": SHAREGPT[1], "rejected": RED},
+            {**PAIR, "prompt": [SYSTEM, USER]},
+        ),
+        # The sides may repeat the turns of the prompt.
+        (
+            {"messages": [USER], "chosen": [USER, BLUE], "rejected": [USER, RED]},
+            {**PAIR, "prompt": [SYSTEM, USER]},
+        ),
+        # The messages have it already.
+        ({"messages": [SYSTEM, USER, BLUE]}, {**SHOWN, "prompt": [SYSTEM, USER]}),
+    ],
+)
+def test_the_column_system_beside_messages_is_the_system_message(
+    row: dict[str, Any], expected: dict[str, Any], write_rows: Write
+) -> None:
+    path = write_rows([{**row, "system": "Be brief."}])
+    loaded = Files(path=path).load("train")
+    assert [{k: v for k, v in kept.items() if k != "id"} for kept in loaded.rows] == [expected]
+    assert not loaded.ignored
+
+
+def test_the_decision_says_that_the_column_system_is_read(write_rows: Write) -> None:
+    path = write_rows([{"conversations": SHAREGPT, "system": "Be brief."}])
+    assert Files(path=path).inspect().read_as == (
+        "train.jsonl: demonstration; messages <- system + conversations",
+    )
+
+
+def test_the_column_system_is_in_the_prompt_of_each_learned_turn(write_rows: Write) -> None:
+    path = write_rows([{"conversations": [*SHAREGPT, *SHAREGPT], "system": "Be brief."}])
+    first, second = read(path, train_on="all")
+    assert first["prompt"] == [SYSTEM, USER]
+    assert second["prompt"] == [SYSTEM, USER, BLUE, USER]
+
+
+@pytest.mark.parametrize(
+    ("row", "value"),
+    [
+        ({"messages": [{**SYSTEM, "content": "Be long."}, USER, BLUE]}, "Be brief."),
+        ({"messages": [USER, BLUE]}, {"name": "bart"}),
+        ({"prompt": "Sky?", "completion": "Blue."}, "bart"),
+        ({"chosen": [USER, BLUE], "rejected": [USER, RED]}, "bart"),
+    ],
+)
+def test_a_column_system_with_two_meanings_is_still_counted_as_ignored(
+    row: dict[str, Any], value: Any, write_rows: Write
+) -> None:
+    plain = read(write_rows([row]))
+    loaded = Files(path=write_rows([{**row, "system": value}])).load("train")
+    assert [{k: v for k, v in kept.items() if k != "id"} for kept in loaded.rows] == plain
+    assert loaded.ignored == {"system": 1}
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"prompt": "Sky?", "completion": "Blue."}, SHOWN),
+        ({"prompt": PROMPT, "chosen": [USER, BLUE], "rejected": [USER, RED]}, PAIR),
+        ({"chosen": [USER, BLUE], "rejected": [USER, RED]}, PAIR),
+    ],
+)
+def test_columns_may_name_the_system_message_of_any_prompt(
+    row: dict[str, Any], expected: dict[str, Any], write_rows: Write
+) -> None:
+    path = write_rows([{**row, "rules": "Be brief."}])
+    assert read(path, columns={"system": "rules"}) == [{**expected, "prompt": [SYSTEM, USER]}]
+
+
+def test_prompts_alone_may_have_a_system_message(write_rows: Write) -> None:
+    path = write_rows([{"prompt": "Sky?", "rules": "Be brief."}])
+    rows = read(path, columns={"system": "rules"}, form="prompt")
+    assert rows == [{"prompt": [SYSTEM, USER]}]
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        (
+            {"messages": [{**SYSTEM, "content": "Be long."}, USER, BLUE], "rules": "Be brief."},
+            "but the messages begin with another system message, 'Be long.'. Leave it out",
+        ),
+        ({"prompt": "Sky?", "completion": "Blue.", "rules": 7}, "but it is 7; expected text"),
+        ({"text": "Once.", "rules": "Be brief."}, "but rows of text have no place for it"),
+    ],
+)
+def test_a_system_message_that_columns_names_and_that_cannot_be_used_is_an_error(
+    row: dict[str, Any], told: str, write_rows: Write
+) -> None:
+    with pytest.raises(DataError, match=re.escape(told)):
+        read(write_rows([row]), columns={"system": "rules"})
+
+
 @pytest.mark.parametrize(
     ("preference", "outcome"),
     [

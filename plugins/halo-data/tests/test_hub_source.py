@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import datasets
@@ -19,7 +22,9 @@ ROWS = [{"prompt": "Sky?", "completion": "Blue.", "label": True}] * 2 + [
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+def hub(
+    monkeypatch: pytest.MonkeyPatch, hub_sizes: dict[str, tuple[int, int]]
+) -> list[dict[str, Any]]:
     """A hub with one data set. Returns the list of requests."""
     calls: list[dict[str, Any]] = []
 
@@ -31,6 +36,9 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             raise ConnectionError("no route to host\nmore")
         if path == "too/large":
             raise OSError("Not enough disk space. Needed: 9.9 TB (download: 9 TB)")
+        if path == "fills/disk":
+            full = OSError(errno.ENOSPC, "No space left on device")
+            raise datasets.exceptions.DatasetGenerationError("while generating") from full
         if given.get("split") == "tset":
             raise ValueError('Unknown split "tset". Should be one of ["train"].')
         if given.get("streaming"):
@@ -154,3 +162,33 @@ def test_a_data_set_that_is_larger_than_the_disk_is_refused_with_one_sentence() 
         "too/large, split 'train': Not enough disk space. Needed: 9.9 TB (download: 9 TB). Make "
         "room, or move the cache of downloads with the variable HF_HOME"
     )
+
+
+def test_a_size_that_the_hub_knows_is_compared_with_the_disk_before_anything_is_read(
+    hub: list[dict[str, Any]],
+    hub_sizes: dict[str, tuple[int, int]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=50_000_000))
+    hub_sizes["some/thing"] = (30_000_000, 20_000_001)
+    with pytest.raises(UserError) as caught:
+        Hub(id="some/thing").load("train")
+    assert str(caught.value) == (
+        "some/thing, split 'train': the data set is larger than the disk: it needs 50,000,001 "
+        f"bytes in {tmp_path} (30,000,000 to download, 20,000,001 as rows), and 50,000,000 bytes "
+        "are free. Make room, or move the cache of downloads with the variable HF_HOME"
+    )
+    assert caught.value.exit_code == 2
+    assert hub == []
+    # What was downloaded before needs no room.
+    (tmp_path / "cache" / "some" / "thing").mkdir(parents=True)
+    Hub(id="some/thing").load("train")
+    assert len(hub) == 1
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_disk_that_becomes_full_during_the_download_is_said_so() -> None:
+    with pytest.raises(DiskError, match=r"the disk is full: .* are free\. Make room, or move"):
+        Hub(id="fills/disk").load("train")

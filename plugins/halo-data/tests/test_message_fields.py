@@ -364,6 +364,7 @@ def test_sources_with_fields_keep_to_the_rules_of_sources(write_rows: Write) -> 
     check_rows(Jsonl(path=path, train_on="all"))
 
 
+@pytest.mark.usefixtures("hub_sizes")
 def test_the_hub_gives_no_arguments_of_other_tools(monkeypatch: pytest.MonkeyPatch) -> None:
     other = {"type": "function", "function": {"name": "news", "arguments": {"about": "Lima"}}}
     rows = [

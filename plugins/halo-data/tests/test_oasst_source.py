@@ -213,6 +213,7 @@ def test_order_of_flattened_messages_does_not_matter(real_data: Path, write_rows
     assert dropped == {"unranked": 46}
 
 
+@pytest.mark.usefixtures("hub_sizes")
 def test_null_rank_survives_arrow(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = datasets.Dataset.from_list(raw(real_data))
     monkeypatch.setattr(datasets, "load_dataset", lambda *a, **k: table)

@@ -212,6 +212,7 @@ def test_revision_beside_a_path_of_shp_is_refused() -> None:
         SHP(path="somewhere", revision="main")
 
 
+@pytest.mark.usefixtures("hub_sizes")
 def test_hub_is_asked_for_the_domain_and_read_like_a_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

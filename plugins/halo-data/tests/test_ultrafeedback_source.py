@@ -114,6 +114,7 @@ def test_completions_of_another_shape_are_an_error(write_rows: Write) -> None:
         read(source)
 
 
+@pytest.mark.usefixtures("hub_sizes")
 @pytest.mark.parametrize(
     ("feedback", "split", "expected"),
     [

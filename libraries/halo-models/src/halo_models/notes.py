@@ -54,20 +54,11 @@ def read_notes(model: ModelInput) -> ModelNotes:
     Raises:
         ModelError: When the file does not have the form that `write_notes` writes.
     """
-    from transformers.utils import cached_file
-
-    file = cached_file(
-        model.path,
-        MODEL.name,
-        revision=model.revision,
-        _raise_exceptions_for_gated_repo=False,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
+    file = model_file(model, MODEL.name)
     if file is None:
         return ModelNotes()
     try:
-        record = MODEL.read(Path(file).parent)
+        record = MODEL.read(file.parent)
     except DataError as error:
         raise ModelError(f"{MODEL.name} {error.message}", location=model.path) from error
     assert record is not None  # transformers found it
@@ -80,6 +71,21 @@ def read_notes(model: ModelInput) -> ModelNotes:
         tuple(record.get("content_tokens", ())),
         record.get("chat_template", False),
     )
+
+
+def model_file(model: ModelInput, name: str) -> Path | None:
+    """Returns a file of a model by its name; None if the model has none, or cannot be reached."""
+    from transformers.utils import cached_file
+
+    file = cached_file(
+        model.path,
+        name,
+        revision=model.revision,
+        _raise_exceptions_for_gated_repo=False,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return None if file is None else Path(file)
 
 
 def check_template(model: ModelInput, template: str | dict[str, str] | None) -> None:

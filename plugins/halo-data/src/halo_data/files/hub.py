@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from halo_core.errors import DataError, DiskError, UserError
+from halo_core.errors import DataError, DiskError, HaloError, UserError
 from halo_core.hashing import short_hash
+from halo_core.workspace.disk import free_bytes, told_when_full, with_margin
 from halo_data.files.tables import without_nulls
 from halo_data.rows.forms import Record
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TIMEOUT = 10.0
 """Seconds to wait for the hub during an inspection of a data set."""
+_ADVICE = "Make room, or move the cache of downloads with the variable HF_HOME"
 
 
 @dataclass(frozen=True)
@@ -148,18 +152,47 @@ def hub_records(
 
     Raises:
         DataError: When there is no such split or configuration, or it is not readable as data.
-        UserError: When the data set cannot be reached.
+        UserError: When the data set cannot be reached, or is larger than the disk.
+        DiskError: When the disk becomes full on the way.
     """
     import datasets
 
-    with _explained(hub_id, revision, split):
-        rows = datasets.load_dataset(
-            hub_id, name, data_dir=data_dir, split=split, revision=revision
-        )
+    given = {"data_dir": data_dir, "revision": revision}
+    cache = Path(datasets.config.HF_DATASETS_CACHE)
+    with _explained(hub_id, revision, split), told_when_full(cache, _ADVICE):
+        _check_size(datasets.load_dataset_builder(hub_id, name, **given), cache, hub_id, split)
+        rows = datasets.load_dataset(hub_id, name, split=split, **given)
     start = f"{prefix}/{split}" if prefix else split
     for number, given in enumerate(rows, start=1):
         row = {name: without_nulls(value) for name, value in given.items()}
         yield Record(f"{start}:{number}", f"{hub_id} {start} row {number}", row)
+
+
+def _check_size(builder: Any, cache: Path, hub_id: str, split: str) -> None:
+    """Refuses a data set that is larger than the disk, before anything of it is read.
+
+    The hub knows the sizes of most data sets. `datasets` downloads all splits together, and then
+    writes the rows once more.
+
+    Args:
+        builder: The builder of `datasets`.
+        cache: The folder of the downloads.
+        hub_id: The data set.
+        split: The split that is wanted, for the message.
+
+    Raises:
+        UserError: When it is larger.
+    """
+    files, rows = builder.info.download_size or 0, builder.info.dataset_size or 0
+    if os.path.exists(builder.cache_dir):
+        return  # It was downloaded before.
+    free = free_bytes(cache)
+    if with_margin(files + rows) > free:
+        raise UserError(
+            f"the data set is larger than the disk: it needs {files + rows:,} bytes in {cache} "
+            f"({files:,} to download, {rows:,} as rows), and {free:,} bytes are free. {_ADVICE}",
+            location=f"{hub_id}, split {split!r}",
+        )
 
 
 @contextmanager
@@ -170,12 +203,14 @@ def _explained(hub_id: str, revision: str | None, split: str) -> Iterator[None]:
         yield
     except DatasetNotFoundError as error:
         raise _missing(hub_id, revision) from error
+    except HaloError as error:
+        error.location = error.location or f"{hub_id}, split {split!r}"
+        raise
     except OSError as error:
         if "Not enough disk space" not in str(error):
             raise _unreachable(hub_id, split, error) from error
         raise DiskError(
-            f"{_first_line(error).rstrip('.')}. Make room, or move the cache of downloads with the "
-            "variable HF_HOME",
+            f"{_first_line(error).rstrip('.')}. {_ADVICE}",
             location=f"{hub_id}, split {split!r}",
         ) from error
     except ValueError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from halo_core.completion import completion_in, scored_columns
@@ -64,6 +64,13 @@ class Form:
     def name(self) -> str:
         """Its columns as the option `form` names it: ``prompt + completion``."""
         return " + ".join(self.columns)
+
+    def reading_also(self, column: str) -> Form:
+        """Returns this form for a row in which a further column became a part of the messages."""
+        gives = dict(self.gives or {name: (name,) for name in self.columns})
+        first = next(name for name in ("messages", "prompt", "chosen") if name in gives)
+        gives[first] = (column, *gives[first])
+        return replace(self, also=(*self.also, column), gives=gives)
 
 
 @dataclass(frozen=True)

@@ -32,15 +32,16 @@ def without_later_turns(row: dict[str, Any], columns: tuple[str, ...]) -> bool:
         if not isinstance(turns, list):
             continue
         end = len(turns)
-        while end and _role(turns[end - 1]) == "user":
+        while end and role_of(turns[end - 1]) == "user":
             end -= 1
-        if end < len(turns) and end and _role(turns[end - 1]) == "assistant":
+        if end < len(turns) and end and role_of(turns[end - 1]) == "assistant":
             row[name] = turns[:end]
             found = True
     return found
 
 
-def _role(turn: Any) -> str | None:
+def role_of(turn: Any) -> str | None:
+    """Returns halo's role of a turn in either convention; None if it has none."""
     if not isinstance(turn, Mapping):
         return None
     role = turn.get("role") if turn.get("from") is None else turn["from"]

@@ -19,6 +19,7 @@ from halo_data.rows.labels import label_of
 from halo_data.rows.last_turn import LATER, without_later_turns
 from halo_data.rows.messages import without_fields
 from halo_data.rows.recognise import decision, recognise
+from halo_data.rows.system_column import SYSTEM, with_system
 
 TrainOn = Literal["last", "all"]
 ABOUT: Mapping[Feedback, str] = {
@@ -74,6 +75,11 @@ class Reading:
         if not labelled and row.get("label") is None:
             row.pop("label", None)
         form = recognise(row, record.place, self.form)
+        # Alpaca's forms read this column themselves.
+        if SYSTEM not in form.also and with_system(
+            row, form.columns, mapped=SYSTEM in self.columns, place=record.place
+        ):
+            form = form.reading_also(SYSTEM)
         read = (*form.columns, *form.also)
         unread = unread_columns(given, self.columns, read, SYNONYMS, form.feedback)
         refuse_labels(unread, form.feedback, record.place)

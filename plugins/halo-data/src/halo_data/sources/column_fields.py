@@ -1,14 +1,16 @@
-"""The options of `jsonl` and `hub` that describe the columns of your own data."""
+"""The options of `files` and `hub` that describe the columns of rows of any form."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from halo_core.component import Added
+from halo_data.rows import reading
 from halo_data.rows.forms import STANDARD_COLUMNS
 from halo_data.rows.labels import spelling
+from halo_data.rows.reading import Reading
 from halo_data.rows.recognise import NAMES
 
 
@@ -27,45 +29,94 @@ def _spelt(labels: Any) -> Any:
     return {spelling(k): v for k, v in labels.items()} if isinstance(labels, dict) else labels
 
 
-Columns = Annotated[dict[str, str], AfterValidator(_known)]
-"""Column names in the data, by standard name."""
-COLUMNS_DESCRIPTION = "Column names in the data by standard name, e.g. {completion: answer}"
-Labels = Annotated[dict[str, bool], BeforeValidator(_spelt), Added()]
-"""Meanings of the values in the column `label`."""
-LABELS_DESCRIPTION = (
-    "Whether each value of the label means desirable, e.g. {up: true, down: false}; default true "
-    "and false, 1 and 0"
-)
-IgnoreColumns = Annotated[list[str], Added()]
-"""Columns to ignore."""
-IGNORE_DESCRIPTION = (
-    "Columns to ignore even if they look like a label, a score or a preference, or would be read"
-)
-
-
 def _form(name: str | None) -> str | None:
     if name is not None and name not in NAMES:
         raise ValueError(f"{name!r} is not a form; expected one of {'; '.join(NAMES)}")
     return name
 
 
-FormName = Annotated[str | None, AfterValidator(_form), Added()]
-"""The name of the form of all rows."""
-FORM_DESCRIPTION = (
-    "The form of all rows, if their columns fit two forms: the columns that it reads, for example "
-    "prompt + completion; default the one that fits"
-)
-TRAIN_ON_DESCRIPTION = (
-    "Assistant turns of a conversation to learn: last, or all, each as a separate example with the "
-    "turns before it as the prompt; only for demonstrations"
-)
-IgnoreFields = Annotated[list[str], Added()]
+Columns = Annotated[
+    dict[str, str],
+    AfterValidator(_known),
+    Field(description="Column names in the data by standard name, e.g. {completion: answer}"),
+]
+"""Column names in the data, by standard name."""
+
+Labels = Annotated[
+    dict[str, bool],
+    BeforeValidator(_spelt),
+    Added(),
+    Field(
+        description="Whether each value of the label means desirable, e.g. {up: true, down: "
+        "false}; default true and false, 1 and 0"
+    ),
+]
+"""Meanings of the values in the column `label`."""
+
+IgnoreColumns = Annotated[
+    list[str],
+    Added(),
+    Field(
+        description="Columns to ignore even if they look like a label, a score or a preference, or "
+        "would be read"
+    ),
+]
+"""Columns to ignore."""
+
+TrainOn = Annotated[
+    reading.TrainOn,
+    Added(),
+    Field(
+        description="Assistant turns of a conversation to learn: last, or all, each as a separate "
+        "example with the turns before it as the prompt; only for demonstrations"
+    ),
+]
+"""Assistant turns to learn."""
+
+IgnoreFields = Annotated[
+    list[str],
+    Added(),
+    Field(description="Fields of messages to leave out, such as [timestamp]"),
+]
 """Fields of messages to leave out."""
-IGNORE_FIELDS_DESCRIPTION = "Fields of messages to leave out, such as [timestamp]"
+
+FormName = Annotated[
+    str | None,
+    AfterValidator(_form),
+    Added(),
+    Field(
+        description="The form of all rows, if their columns fit two forms: the columns that it "
+        "reads, for example prompt + completion; default the one that fits"
+    ),
+]
+"""The name of the form of all rows."""
 
 
-def refuse_read_and_ignored(columns: dict[str, str], ignore_columns: list[str]) -> None:
+class ColumnFields(Protocol):
+    """A data source with these options."""
+
+    columns: Columns
+    labels: Labels
+    ignore_columns: IgnoreColumns
+    train_on: TrainOn
+    ignore_fields: IgnoreFields
+    form: FormName
+
+
+def reading_of(source: ColumnFields) -> Reading:
+    """Returns the options of a source as plain values."""
+    return Reading(
+        columns=source.columns,
+        ignore_fields=source.ignore_fields,
+        train_on=source.train_on,
+        labels=source.labels,
+        ignore_columns=source.ignore_columns,
+        form=source.form,
+    )
+
+
+def refuse_read_and_ignored(source: ColumnFields) -> None:
     """Raises ValueError if a column is both read and ignored."""
-    for ours, theirs in columns.items():
-        if theirs in ignore_columns:
+    for ours, theirs in source.columns.items():
+        if theirs in source.ignore_columns:
             raise ValueError(f"{theirs!r} is read as {ours!r} and ignored; expected one of the two")

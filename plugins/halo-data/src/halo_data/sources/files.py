@@ -11,7 +11,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from halo_core.component import Added, Location
+from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.feedback import Feedback
@@ -22,19 +22,15 @@ from halo_data.files.splits import Splits, splits_of
 from halo_data.files.tables import STATE, saved_files
 from halo_data.rows.dropped import kept
 from halo_data.rows.forms import Record
-from halo_data.rows.reading import Reading, TrainOn, read_records
+from halo_data.rows.reading import Reading, read_records
 from halo_data.sources.column_fields import (
-    COLUMNS_DESCRIPTION,
-    FORM_DESCRIPTION,
-    IGNORE_DESCRIPTION,
-    IGNORE_FIELDS_DESCRIPTION,
-    LABELS_DESCRIPTION,
-    TRAIN_ON_DESCRIPTION,
     Columns,
     FormName,
     IgnoreColumns,
     IgnoreFields,
     Labels,
+    TrainOn,
+    reading_of,
     refuse_read_and_ignored,
 )
 
@@ -50,18 +46,18 @@ class Files(DataSource):
         description="A file (.jsonl, .json, .csv, .tsv, also .gz; .parquet, .arrow), a folder of "
         "<split> files or of save_to_disk, a glob such as data/*.csv, or a list of files and globs"
     )
-    columns: Columns = Field(default_factory=dict, description=COLUMNS_DESCRIPTION)
-    labels: Labels = Field(default_factory=dict, description=LABELS_DESCRIPTION)
-    ignore_columns: IgnoreColumns = Field(default_factory=list, description=IGNORE_DESCRIPTION)
-    train_on: Annotated[TrainOn, Added()] = Field(default="last", description=TRAIN_ON_DESCRIPTION)
-    ignore_fields: IgnoreFields = Field(default_factory=list, description=IGNORE_FIELDS_DESCRIPTION)
-    form: FormName = Field(default=None, description=FORM_DESCRIPTION)
+    columns: Columns = Field(default_factory=dict)
+    labels: Labels = Field(default_factory=dict)
+    ignore_columns: IgnoreColumns = Field(default_factory=list)
+    train_on: TrainOn = "last"
+    ignore_fields: IgnoreFields = Field(default_factory=list)
+    form: FormName = None
 
     @model_validator(mode="after")
     def _read_or_ignored(self) -> Self:
         if not self.path:
             raise ValueError("path is empty; expected a file, a folder, a glob or a list of files")
-        refuse_read_and_ignored(self.columns, self.ignore_columns)
+        refuse_read_and_ignored(self)
         return self
 
     def inspect(self) -> DataInfo:
@@ -88,14 +84,7 @@ class Files(DataSource):
 
     @property
     def _reading(self) -> Reading:
-        return Reading(
-            self.columns,
-            self.ignore_fields,
-            self.train_on,
-            self.labels,
-            self.ignore_columns,
-            self.form,
-        )
+        return reading_of(self)
 
     @property
     def _where(self) -> str:

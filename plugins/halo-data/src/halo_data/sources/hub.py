@@ -5,29 +5,24 @@ from __future__ import annotations
 import json
 from collections import Counter
 from itertools import chain
-from typing import Annotated, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
-from halo_core.component import Added
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_data.files.hub import commit_of, digest_of, glimpse, hub_records
 from halo_data.rows.dropped import kept
 from halo_data.rows.forms import Record
-from halo_data.rows.reading import LOOK, Reading, TrainOn, read_records
+from halo_data.rows.reading import LOOK, Reading, read_records
 from halo_data.sources.column_fields import (
-    COLUMNS_DESCRIPTION,
-    FORM_DESCRIPTION,
-    IGNORE_DESCRIPTION,
-    IGNORE_FIELDS_DESCRIPTION,
-    LABELS_DESCRIPTION,
-    TRAIN_ON_DESCRIPTION,
     Columns,
     FormName,
     IgnoreColumns,
     IgnoreFields,
     Labels,
+    TrainOn,
+    reading_of,
     refuse_read_and_ignored,
 )
 
@@ -45,16 +40,16 @@ class Hub(DataSource):
     revision: str | None = Field(
         default=None, description="Branch, tag or commit; default the main branch"
     )
-    columns: Columns = Field(default_factory=dict, description=COLUMNS_DESCRIPTION)
-    labels: Labels = Field(default_factory=dict, description=LABELS_DESCRIPTION)
-    ignore_columns: IgnoreColumns = Field(default_factory=list, description=IGNORE_DESCRIPTION)
-    train_on: Annotated[TrainOn, Added()] = Field(default="last", description=TRAIN_ON_DESCRIPTION)
-    ignore_fields: IgnoreFields = Field(default_factory=list, description=IGNORE_FIELDS_DESCRIPTION)
-    form: FormName = Field(default=None, description=FORM_DESCRIPTION)
+    columns: Columns = Field(default_factory=dict)
+    labels: Labels = Field(default_factory=dict)
+    ignore_columns: IgnoreColumns = Field(default_factory=list)
+    train_on: TrainOn = "last"
+    ignore_fields: IgnoreFields = Field(default_factory=list)
+    form: FormName = None
 
     @model_validator(mode="after")
     def _read_or_ignored(self) -> Self:
-        refuse_read_and_ignored(self.columns, self.ignore_columns)
+        refuse_read_and_ignored(self)
         return self
 
     def inspect(self) -> DataInfo:
@@ -85,11 +80,4 @@ class Hub(DataSource):
 
     @property
     def _reading(self) -> Reading:
-        return Reading(
-            self.columns,
-            self.ignore_fields,
-            self.train_on,
-            self.labels,
-            self.ignore_columns,
-            self.form,
-        )
+        return reading_of(self)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 from halo_core.rows import DataSet
-from halo_core.token_view import CompletionView, Tokens, TokenView
+from halo_core.token_view import CompletionView, Removed, Tokens, TokenView
 from halo_models.chat_encoder import ChatEncoder, EncodedRow
 from halo_models.chat_format import ChatFormat
 from halo_models.conversation import TemplateMismatchError
@@ -17,7 +20,7 @@ from halo_trainer.encode.rows_to_tokens import EncodingOptions, encode_texts
 
 
 def view_rows(
-    data: DataSet, count: int, tokenizer: Any, options: EncodingOptions
+    data: DataSet, count: int, tokenizer: Any, options: EncodingOptions, template: str
 ) -> list[TokenView]:
     """Returns the first rows of a set, as training sees them.
 
@@ -26,6 +29,7 @@ def view_rows(
         count: Largest number of rows.
         tokenizer: A tokenizer with the chat template.
         options: Options for converting rows to token ids.
+        template: The origin of the chat template, for people.
 
     Raises:
         DataError: When a row cannot be written, unless such rows are dropped.
@@ -41,7 +45,8 @@ def view_rows(
         options.unfinished,
     )
     limit = options.max_prompt_length - (options.suffixes is not None)
-    encoder = ChatEncoder(ChatFormat(tokenizer, options.chat), limit)
+    form = ChatFormat(tokenizer, options.chat)
+    encoder, uncut = ChatEncoder(form, limit), ChatEncoder(form, sys.maxsize)
     views = []
     for row in rows:
         read = reader.read(row)
@@ -53,8 +58,14 @@ def view_rows(
             views.append(TokenView(row["id"], None, dropped=encoded.reason))
         else:
             columns = [column for column, _ in row_completions(row, data.feedback)]
-            views.append(_view(read, encoded, columns, tokenizer, options))
-    return views
+            view = _view(read, encoded, columns, tokenizer, options)
+            if encoded.truncated:
+                (whole,) = uncut.rows([read.chat])
+                if isinstance(whole, EncodedRow):
+                    removed = removed_between(tokenizer, encoded.prompt_ids, whole.prompt_ids)
+                    view = replace(view, removed=removed)
+            views.append(view)
+    return [replace(view, template=template) for view in views]
 
 
 def _view(
@@ -71,8 +82,9 @@ def _view(
         prompts.append([*encoded.prompt_ids, *([suffixes[not desirable]] if suffixes else [])])
         remarks = sorted(answer.remarks) + ([AGAIN] if read.again else [])
         trained = tokens_of(tokenizer, answer.ids[:room])
-        cut = max(0, len(answer.ids) - room)
-        completions.append(CompletionView(column, trained, cut, desirable, remarks))
+        cut = answer.ids[room:] if len(answer.ids) > room else []
+        text = tokenizer.decode(cut, skip_special_tokens=False) if cut else ""
+        completions.append(CompletionView(column, trained, len(cut), desirable, remarks, text))
     return TokenView(
         read.id, tokens_of(tokenizer, prompts[0]), encoded.truncated, tuple(completions)
     )
@@ -86,6 +98,29 @@ def _view_text(row: Mapping[str, Any], tokenizer: Any, options: EncodingOptions)
     remarks = [f"are cut into pieces; {rest} more tokens are in later ones"] if rest else []
     completion = CompletionView("text", tokens_of(tokenizer, trained), 0, True, remarks)
     return TokenView(row["id"], tokens_of(tokenizer, prompt), False, (completion,))
+
+
+def removed_between(tokenizer: Any, cut: Sequence[int], whole: Sequence[int]) -> Removed:
+    """Returns the text of a whole prompt that a cut one lacks.
+
+    A cut removes whole turns and the beginning of the last question, so it is one piece between
+    what both prompts begin with and what both end with.
+
+    Args:
+        tokenizer: The tokenizer.
+        cut: The token ids of the cut prompt.
+        whole: The token ids of the prompt before it was cut.
+    """
+    short, long = (tokenizer.decode([*ids], skip_special_tokens=False) for ids in (cut, whole))
+    before = _shared(short, long)
+    after = _shared(short[before:][::-1], long[before:][::-1])
+    return Removed(before, long[before : len(long) - after])
+
+
+def _shared(one: str, other: str) -> int:
+    """Returns the number of characters at the start of two texts that are equal."""
+    equal = (a == b for a, b in zip(one, other, strict=False))
+    return sum(takewhile(bool, equal))
 
 
 def tokens_of(tokenizer: Any, ids: Sequence[int] | Ids) -> Tokens:

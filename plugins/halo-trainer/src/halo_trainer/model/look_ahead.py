@@ -7,9 +7,11 @@ from functools import cached_property
 from typing import Any
 
 from halo_core.stage import Inputs, ModelInput
+from halo_models.conversation import ChatOptions
 from halo_models.findings import Findings
 from halo_models.load import check_causal, load_tokenizer, read_config
 from halo_models.skeleton import at_hand, check_weights, skeleton
+from halo_models.template_origin import told_origin
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,19 @@ class Ahead:
     def network(self) -> Any:
         """The model without weights."""
         return skeleton(self.config)
+
+    def template_origin(self, template: str | None, chat: ChatOptions) -> str:
+        """Returns where the chat template of its tokenizer comes from, as a text for people.
+
+        Args:
+            template: The stage's option; None if it is not set.
+            chat: The options for rendering rows.
+        """
+        if chat.pretemplated:
+            return "none, because the rows are templated already (pretemplated)"
+        if self.is_sketch and template is None:
+            return "that of the model that will be made"
+        return told_origin(self.source, template)
 
 
 def look_at(inputs: Inputs, option: str, template: str | None, found: Findings) -> Ahead | None:

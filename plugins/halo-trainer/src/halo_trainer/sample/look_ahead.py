@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 from halo_core.errors import UserError
 from halo_core.progress import SilentProgress
 from halo_core.stage import Inputs
 from halo_core.token_view import TokenView
+from halo_models.chat_encoder import EncodedPrompt
 from halo_models.device import pick_device
 from halo_models.findings import Findings
 from halo_models.load import context_length
 from halo_models.notes import read_notes
-from halo_trainer.encode.view_rows import tokens_of
+from halo_trainer.encode.view_rows import removed_between, tokens_of
 from halo_trainer.model.look_ahead import Ahead, look_at
 from halo_trainer.sample.answer_prompts import LONGEST, Chat, SampleRecipe, sample_lengths
 from halo_trainer.sample.select_prompts import select_prompts
@@ -70,12 +74,30 @@ def view_prompts(recipe: SampleRecipe, inputs: Inputs) -> list[TokenView]:
     rows = {row["prompt_id"]: row["id"] for row in reversed(inputs.data["prompts"])}
     prompts = select_prompts(inputs.data["prompts"], None, 0)
     encoded = chat.encoded(prompts, limit, SilentProgress().warn)
+    cut = [prompt for prompt in prompts if prompt.id in encoded and encoded[prompt.id].truncated]
+    whole = chat.encoded(cut, sys.maxsize, SilentProgress().warn) if cut else {}
+    template = model.template_origin(recipe.template, recipe.chat)
     return [
-        TokenView(
-            row,
-            tokens_of(model.tokenizer, encoded[id_].ids) if id_ in encoded else None,
-            prompt_cut=id_ in encoded and encoded[id_].truncated,
-            dropped=None if id_ in encoded else "the template cannot write it",
-        )
+        _view(row, model.tokenizer, encoded.get(id_), whole.get(id_), template)
         for id_, row in reversed(rows.items())
     ]
+
+
+def _view(
+    row: str,
+    tokenizer: Any,
+    prompt: EncodedPrompt | None,
+    whole: EncodedPrompt | None,
+    template: str,
+) -> TokenView:
+    if prompt is None:
+        why = "the template cannot write it"
+        return TokenView(row, None, dropped=why, template=template)
+    removed = None if whole is None else removed_between(tokenizer, prompt.ids, whole.ids)
+    return TokenView(
+        row,
+        tokens_of(tokenizer, prompt.ids),
+        prompt_cut=prompt.truncated,
+        removed=removed,
+        template=template,
+    )

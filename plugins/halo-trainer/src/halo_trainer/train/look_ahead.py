@@ -156,4 +156,5 @@ def view_training_rows(recipe: Recipe, option: str, inputs: Inputs) -> list[Toke
     options = encoding_options(lengths.sequence, lengths.prompt, start.config)
     _, options = _told(recipe, start, options)
     rows = inputs.data[option]
-    return view_rows(rows, len(rows), start.tokenizer, options)
+    template = start.template_origin(recipe.models.template, options.chat)
+    return view_rows(rows, len(rows), start.tokenizer, options, template)

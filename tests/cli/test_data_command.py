@@ -1,0 +1,118 @@
+"""`halo data` on files of rows, folders, globs and specs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halo_core.cli import call
+
+THUMBS = 'prompt,answer,thumb\nHi,"Hello, you",up\nBye,No,down\n'
+ROW = {"prompt": "Sky?", "completion": "Blue.", "label": True}
+SPEC = """
+name: viewed
+model: {path: model}
+data: {rows: {use: files, path: rows.jsonl}}
+stages: {kto: {use: train, loss: kto, data: rows}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("rows.jsonl").write_text(json.dumps(ROW) + "\n")
+    Path("thumbs.csv").write_text(THUMBS)
+    Path("parts").mkdir()
+    shutil.copy("rows.jsonl", "parts/test.jsonl")
+    return tmp_path
+
+
+def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert call(["data", *arguments, "--json"]) == 0
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return result
+
+
+def test_a_file_is_shown_with_its_form(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["data", "rows.jsonl"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("rows.jsonl: 1 rows of binary feedback, 1 prompts\n")
+    assert (
+        "  rows.jsonl: binary; prompt <- prompt, completion <- completion, label <- label" in said
+    )
+    assert "    completion Blue.\n" in said
+
+
+def test_options_of_a_file_are_set_as_those_of_a_source(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    columns = ("--set", "columns={completion: answer, label: thumb}")
+    found = shown(capsys, "thumbs.csv", *columns, "--set", "labels={up: true, down: false}")
+    assert found["labels"] == {"desirable": 1, "undesirable": 1, "both": 0}
+    assert [row["completion"] for row in found["examples"]] == ["Hello, you", "No"]
+
+
+def test_files_of_which_all_are_test_data_are_shown_all_the_same(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for source in ("parts", "parts/test.jsonl", "parts/*.jsonl"):
+        assert shown(capsys, source)["examples"][0]["id"] == "test:1"
+
+
+def test_a_spec_by_any_name_is_still_a_spec(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("model").mkdir()
+    Path("model/config.json").write_text("{}")
+    Path("spec.conf").write_text(SPEC)
+    tree = {"name": "viewed", "model": {"path": "model"}}
+    tree |= {"data": {"rows": {"use": "files", "path": "rows.jsonl"}}}
+    tree |= {"stages": {"kto": {"use": "train", "loss": "kto", "data": "rows"}}}
+    Path("spec.json").write_text(json.dumps(tree))
+    for source in ("spec.conf", "spec.conf:rows", "spec.json"):
+        assert list(shown(capsys, source)["sets"]) == ["rows"]
+
+
+def test_a_data_source_comes_before_a_folder_of_its_name(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("toy").mkdir()
+    assert list(shown(capsys, "toy", "--set", "size=8")["sets"]) == ["toy"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("thmbs.csv",), "thmbs.csv: there is no such file or folder. Did you mean thumbs.csv?"),
+        (
+            ("rows.jsonl:train",),
+            "rows.jsonl has rows and is not a spec, so it has no data set 'train'",
+        ),
+        (("rows.jsonl", "--split", "tset"), "unknown split 'tset'. Known: train"),
+        (("rows.jsonl", "--tokens", "1"), "writes a spec: halo init --data rows.jsonl"),
+        (("thumbs.csv",), "the columns 'prompt', 'answer', 'thumb' are of no known form"),
+        (("notes.txt",), "there is no such file or folder"),
+        (("jsnl",), "no data source named 'jsnl'. Did you mean 'jsonl'?"),
+        (("none/*.csv",), "the glob matches no file"),
+    ],
+)
+def test_what_cannot_be_shown_is_one_clear_error(
+    arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(["data", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert "YAML" not in said
+
+
+def test_a_file_without_rows_is_one_clear_error(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("empty.jsonl").write_text("")
+    Path("odd.txt").write_text("once\n")
+    for source, words in (
+        ("empty.jsonl", "the file is empty"),
+        ("odd.txt", "expected a file that"),
+    ):
+        assert call(["data", source]) == 2
+        assert words in capsys.readouterr().err
