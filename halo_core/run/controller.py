@@ -24,6 +24,7 @@ from halo_core.progress import Progress
 from halo_core.run.data_checks import check_data
 from halo_core.run.execute import execute, read_error, write_stage
 from halo_core.run.lifeline import on_lifeline
+from halo_core.run.live_reports import LiveReports
 from halo_core.run.look_ahead import LookAhead, check_rows
 from halo_core.run.materialise import Rows, materialise_set
 from halo_core.run.plan import Plan, PlannedStage, forget
@@ -111,14 +112,17 @@ class Runner:
             forget(self.plan, again)
             mend_last_line(self.plan.run_folder / EVENTS.name)
             write_run(self.plan, self.command)
-            with self._tracking() as tracking:
+            live = LiveReports(self.plan.spec.reports, self.plan.run_folder)
+            with self._tracking() as tracking, live:
                 try:
                     self._started()
                     self._compute_damaged_again()
                     self._stages()
+                    live.end()
                     self._reports()
                 except BaseException as error:
                     self._ended(error)
+                    live.write_last()
                     raise
                 else:
                     self._ended(None)
