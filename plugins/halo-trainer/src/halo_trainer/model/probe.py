@@ -121,9 +121,7 @@ def _not_taken(scorer: Scorer) -> list[str]:
     return missing
 
 
-def _tolerance(
-    model: Any, probes: Sequence[Sequence[Scored]], expected: Sequence[Tensor]
-) -> float:
+def _tolerance(model: Any, probes: Sequence[Sequence[Scored]], expected: Sequence[Tensor]) -> float:
     """Returns the largest difference of a log-probability that counts as rounding, nats."""
     # Matrices of another shape are summed in another order.
     again = torch.cat([_alone(model, sequences, following=FOLLOWING) for sequences in probes])
@@ -153,9 +151,7 @@ def _agrees(
         return False
     finally:
         scorer.compute_dtype = compute_dtype
-    return all(
-        bool((a - b).abs().max() <= tolerance) for a, b in zip(found, expected, strict=True)
-    )
+    return all(bool((a - b).abs().max() <= tolerance) for a, b in zip(found, expected, strict=True))
 
 
 def probe_row(model: Any, max_length: int) -> PackedRow:
