@@ -141,6 +141,7 @@ class Known:
         learned: Approximate number of rows that it learns from; None if unknown or without rows.
         rows: Approximate number of rows by option name (``data``, ``evaluate.NAME``); None if
             unknown.
+        row_bytes: Approximate number of bytes of a row on disk by option name; None if unknown.
         inputs: Folders of finished stages by the option name that refers to them.
         cache: The folder that all stages share.
         done: Whether the stage is already done, so that no work is ahead.
@@ -149,9 +150,23 @@ class Known:
     weights: int | None = None
     learned: int | None = None
     rows: Mapping[str, int | None] = field(default_factory=dict)
+    row_bytes: Mapping[str, float | None] = field(default_factory=dict)
     inputs: Mapping[str, Path] = field(default_factory=dict)
     cache: Path
     done: bool = False
+
+
+@dataclass(frozen=True)
+class Work:
+    """The amount of a stage's work, to tell its time from that of another stage of a run.
+
+    Attributes:
+        kind: Stages of one kind need the same time for the same amount.
+        amount: The amount, in any unit that stages of the kind share; at least 0.
+    """
+
+    kind: str
+    amount: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,6 +290,17 @@ class Stage(Component):
                 stop.
         """
         return Forecast(weights=known.weights)
+
+    def work(self, known: Known) -> Work | None:
+        """Returns the amount of work, for the time left that a run shows; None if it is unknown.
+
+        Must not use torch or send a request. It is called when each stage begins, so it should
+        take a few milliseconds.
+
+        Args:
+            known: Known facts, without the number of weights.
+        """
+        return None
 
     def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
         """Returns (option, message) for options that do not suit the models and the rows.

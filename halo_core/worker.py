@@ -12,8 +12,11 @@ import sys
 from pathlib import Path
 from types import FrameType
 
+from halo_core.display.board import Board
+from halo_core.display.relay import relay_of
+from halo_core.display.surfaces import LineSurface
 from halo_core.errors import BusyError, HaloError
-from halo_core.progress import stderr_progress
+from halo_core.printing import say
 from halo_core.run.execute import execute, write_error
 from halo_core.run.lifeline import end_with_controller
 from halo_core.run.threads import patient_threads
@@ -36,11 +39,14 @@ def work(folder: Path) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
     try:
-        progress = stderr_progress() if rank == 0 else None
-        execute(folder, stop=stop, progress=progress, main=rank == 0)
+        if rank == 0:
+            with Board(relay_of() or LineSurface()).shown() as board:
+                execute(folder, stop=stop, progress=board)
+        else:
+            execute(folder, stop=stop, main=False)
     except BusyError as error:
         # Another process owns the folder, where an error would look like one of its workers'.
-        print(f"halo worker: {error}", file=sys.stderr)
+        say(f"halo worker: {error}", err=True)
         return error.exit_code
     # SystemExit too: a rank that exits with 0 would look as if it had done its work.
     except (Exception, SystemExit) as error:

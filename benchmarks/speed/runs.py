@@ -14,7 +14,9 @@ import datasets
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
+from halo_core.events import EventLog
 from halo_core.loss import Loss
+from halo_core.progress import SilentProgress
 from halo_core.reference_point import RefPointEstimator
 from halo_core.rows import DataSet
 from halo_core.stage import ModelInput
@@ -67,24 +69,31 @@ class Clock:
         return Took(len(self.marks) - 1, wall_end - wall, cpu_end - cpu, losses, peak)
 
 
-class _Steps:
+class _Losses(EventLog):
+    """Events of a training that logs each step, of which only the losses are kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.losses: list[float] = []
+
+    def append(self, type_: str, **fields: Any) -> None:
+        if "train/loss" in fields.get("metrics", {}):
+            self.losses.append(fields["metrics"]["train/loss"])
+
+
+class _Steps(SilentProgress):
     """A progress bar of halo that marks steps."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.losses: list[float] = []
 
     @contextmanager
-    def bar(self, label: str, total: int, done: int = 0) -> Iterator[_Steps]:
+    def bar(self, label: str, total: int, done: int = 0, *, unit: str = "") -> Iterator[Any]:
         self.clock.mark()
         yield self
 
-    def advance(self, amount: int = 1, **fields: str) -> None:
+    def advance(self, amount: int = 1, *, facts: Any = None, **fields: str) -> None:
         self.clock.mark()
-        self.losses.append(float(fields["loss"]))
-
-    def warn(self, message: str) -> None:
-        pass
 
 
 def run_halo(
@@ -109,7 +118,7 @@ def run_halo(
         options: Further options of the stage.
     """
     start = ModelInput(str(model), None, "model")
-    steps = _Steps(Clock())
+    steps, events = _Steps(Clock()), _Losses()
     context = stage_context(folder, models={"from": start, "reference": start}, data={"data": data})
     function, point = LOSSES[loss]
     Train(
@@ -126,8 +135,8 @@ def run_halo(
         log_every=1,
         device="cpu",
         **options,
-    ).run(replace(context, progress=steps, cache=cache or context.cache))
-    return steps.clock.took(steps.losses)
+    ).run(replace(context, progress=steps, events=events, cache=cache or context.cache))
+    return steps.clock.took(events.losses)
 
 
 class _Marks(TrainerCallback):

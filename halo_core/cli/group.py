@@ -136,8 +136,9 @@ def _no_command(name: str, known: list[str]) -> str:
 def _print_version(ctx: click.Context, _: click.Parameter, value: Any) -> None:
     if value and not ctx.resilient_parsing:
         from halo_core import __version__
+        from halo_core.printing import say
 
-        click.echo(f"halo {__version__}")
+        say(f"halo {__version__}")
         ctx.exit()
 
 

@@ -24,7 +24,9 @@ def cell(
     spec_file: str, overrides: Sequence[str], workspace: str, cell: str, output: Output
 ) -> int:
     """Run one cell of a suite for the process that manages the suite."""
-    from halo_core.progress import LineProgress
+    from halo_core.display.board import Board
+    from halo_core.display.relay import relay_of
+    from halo_core.display.surfaces import LineSurface
     from halo_core.run.plan import make_plan
     from halo_core.run.threads import patient_threads
     from halo_core.spec.suite import load_suite
@@ -38,13 +40,13 @@ def cell(
     suite = load_suite(Path(spec_file), parse_overrides(overrides), only=[cell])
     plan = make_plan(suite.specs[0], open_workspace(workspace))
     stop = StopFlag()
-    run = InPlace(
-        progress=LineProgress(),
-        stop=stop,
-        command=lambda id_: ["halo", *cell_command(suite, workspace, id_)],
-        say=lambda line: click.echo(line, err=True),
-    )
-    with stopping(stop):
+    with Board(relay_of() or LineSurface()).shown() as board, stopping(stop):
+        run = InPlace(
+            board=board,
+            titles={cell: ""},
+            stop=stop,
+            command=lambda id_: ["halo", *cell_command(suite, workspace, id_)],
+        )
         outcome = run(plan)
     output.emit(outcome.as_json())
     return outcome.exit_code

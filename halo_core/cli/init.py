@@ -11,6 +11,7 @@ import click
 
 from halo_core.cli.output import Output, output_options
 from halo_core.errors import HaloError, PathError, UserError
+from halo_core.printing import say
 from halo_core.workspace.records import SPEC
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _answer(
         try:
             return text, read(text)
         except HaloError as error:
-            click.echo(str(error), err=True)
+            say(str(error), err=True)
 
 
 def _check_method(method: str, kind: str, fitting: Sequence[str], registry: Registry) -> None:

@@ -35,6 +35,7 @@ from typing import Any
 
 import click
 
+from halo_core import printing
 from halo_core.errors import HaloError, SpecErrors, SuiteErrors
 
 SCHEMA = 1
@@ -58,12 +59,12 @@ class Output:
     def say(self, text: str = "") -> None:
         """Prints a line for people on stdout. Prints nothing with ``--json``."""
         if not self.json:
-            click.echo(text)
+            printing.say(text)
 
     def warn(self, message: str) -> None:
         """Prints a warning for people on stderr. Prints nothing with ``--json``."""
         if not self.json:
-            click.echo(f"warning: {message}", err=True)
+            printing.warn(message)
 
     def emit(self, payload: Mapping[str, Any]) -> None:
         """Sets the JSON object that is printed at the end. The last call counts."""
@@ -151,9 +152,9 @@ def _report(output: Output, error: BaseException) -> int:
     if output.debug:
         import traceback
 
-        traceback.print_exception(error)
+        printing.say("".join(traceback.format_exception(error)), err=True, end="")
     elif not output.json:
-        click.echo(message, err=True)
+        printing.say(message, err=True)
     if output.json:
         output.emit({**output.attached, **error_fields(error)})
     return code
@@ -201,7 +202,8 @@ def _first_line(error: BaseException) -> str:
 def _print_json(payload: Mapping[str, Any]) -> None:
     import json
 
-    click.echo(json.dumps({"schema": SCHEMA, **payload}, ensure_ascii=False, indent=2))
+    text = json.dumps({"schema": SCHEMA, **payload}, ensure_ascii=False, indent=2)
+    printing.say(printing.json_visible(text))
 
 
 @contextlib.contextmanager

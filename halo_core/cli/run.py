@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -20,6 +20,11 @@ from halo_core.cli.options import (
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.cli.terminal import stopping
 from halo_core.errors import UserError
+
+if TYPE_CHECKING:
+    from halo_core.display.board import Board
+    from halo_core.run.plan import Plan
+    from halo_core.run.status import RunStatus
 
 
 @click.command()
@@ -106,24 +111,31 @@ def _show_plan(request: RunRequest, output: Output, refused: Mapping[str, object
 
 
 def _run_spec(request: RunRequest, output: Output) -> None:
-    from halo_core.progress import stderr_progress
-    from halo_core.run.controller import Runner
-    from halo_core.run.status import new_status
-    from halo_core.stage import StopFlag
+    from halo_core.display.board import Board
+    from halo_core.display.surfaces import surface_for_stderr
 
     started = time.monotonic()
-    plan = request.plan()
+    with Board(surface_for_stderr()).shown() as board:
+        plan, status = _run_shown(request, board, output)
+    if output.json:
+        output.emit(status.as_json())
+    else:
+        from halo_core.cli.summary import summary
+
+        output.say(summary(plan, status, time.monotonic() - started))
+
+
+def _run_shown(request: RunRequest, board: Board, output: Output) -> tuple[Plan, RunStatus]:
+    with board.phase("reading the spec"):
+        from halo_core.run.controller import Runner
+        from halo_core.run.status import new_status
+        from halo_core.stage import StopFlag
+
+        plan = request.plan()
     status = new_status(plan)
     stop = StopFlag()
-    runner = Runner(
-        plan,
-        status,
-        progress=stderr_progress(),
-        stop=stop,
-        command=["halo", *sys.argv[1:]],
-        say=lambda line: click.echo(line, err=True),
-    )
-    click.echo(f"run {plan.run_name}: {len(plan.stages)} stages", err=True)
+    runner = Runner(plan, status, board=board, stop=stop, command=["halo", *sys.argv[1:]])
+    board.say(f"run {plan.run_name}: {len(plan.stages)} stages")
     try:
         with stopping(stop):
             runner.run(request.again)
@@ -131,9 +143,4 @@ def _run_spec(request: RunRequest, output: Output) -> None:
         stop.raise_interrupted("run the same command again to continue from what was saved")
     finally:
         output.attach(**status.as_json())
-    if output.json:
-        output.emit(status.as_json())
-    else:
-        from halo_core.cli.summary import summary
-
-        click.echo(summary(plan, status, time.monotonic() - started))
+    return plan, status

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal
-
-import click
 
 from halo_core.cli.options import RunRequest, parse_overrides
 from halo_core.cli.output import Output
@@ -15,7 +13,7 @@ from halo_core.cli.plan_suite import plan_lines
 from halo_core.cli.terminal import stopping, table
 
 if TYPE_CHECKING:
-    from halo_core.progress import Progress
+    from halo_core.display.board import Board
     from halo_core.stage import StopFlag
     from halo_core.suite.plan import SuitePlan
     from halo_core.suite.runner import RunCell, SuiteRunner
@@ -36,40 +34,33 @@ def run_suite(request: RunRequest, jobs: int, output: Output) -> None:
     """
     from halo_core.cli.plan_suite import plan_lines
     from halo_core.cli.summary import suite_summary
-    from halo_core.progress import stderr_progress
+    from halo_core.display.board import Board
+    from halo_core.display.surfaces import surface_for_stderr
     from halo_core.stage import StopFlag
     from halo_core.suite.look_ahead import check_suite
     from halo_core.suite.runner import SuiteRunner
 
     started = time.monotonic()
-    plan = request.suite_plan()
-    check_suite(plan)
-    say = _whole_lines()
-    for line in plan_lines(plan):
-        say(line)
-    stop, progress = StopFlag(), stderr_progress()
-    tracking = _tracking(plan, progress.warn)
-    run_cell = _run_cell(plan, request.workspace, jobs, stop, progress, say)
-    runner = SuiteRunner(plan, run_cell, tracking=tracking, stop=stop, say=say)
-    try:
-        with stopping(stop):
-            runner.run(again=request.again, jobs=jobs)
-    finally:
-        output.attach(**_as_json(plan, runner, tracking))
-        if not output.json:
-            click.echo(suite_summary(plan, runner, tracking.told, time.monotonic() - started))
+    with ExitStack() as stack:
+        board = stack.enter_context(Board(surface_for_stderr()).shown())
+        with board.phase("reading the suite"):
+            plan = request.suite_plan()
+        with board.phase("checking options, models and rows"):
+            check_suite(plan)
+        for line in plan_lines(plan):
+            board.say(line)
+        stop = StopFlag()
+        tracking = _tracking(plan, board.warn)
+        run_cell = _run_cell(plan, request.workspace, jobs, stop, board)
+        runner = SuiteRunner(plan, run_cell, tracking=tracking, stop=stop, say=board.say)
+        try:
+            with stopping(stop):
+                runner.run(again=request.again, jobs=jobs)
+        finally:
+            output.attach(**_as_json(plan, runner, tracking))
+            stack.close()  # The summary comes below the display.
+            output.say(suite_summary(plan, runner, tracking.told, time.monotonic() - started))
     output.emit(_as_json(plan, runner, tracking))
-
-
-def _whole_lines() -> Callable[[str], None]:
-    """Returns a function that prints whole lines on stderr from several threads."""
-    lock = threading.Lock()
-
-    def say(line: str) -> None:
-        with lock:
-            click.echo(line, err=True)
-
-    return say
 
 
 def _run_cell(
@@ -77,21 +68,25 @@ def _run_cell(
     workspace: str,
     jobs: int,
     stop: StopFlag,
-    progress: Progress,
-    say: Callable[[str], None],
+    board: Board,
 ) -> RunCell:
     from halo_core.suite.cells import InPlace, Processes
     from halo_core.suite.commands import cell_command, part_command
 
+    titles = {id_: f"cell {n} of {len(plan.plans)}, {id_}" for n, id_ in enumerate(plan.plans, 1)}
     if jobs == 1:
         return InPlace(
-            progress=progress,
+            board=board,
+            titles=titles,
             stop=stop,
             command=lambda id_: ["halo", *cell_command(plan.suite, workspace, id_)],
-            say=say,
         )
     return Processes(
-        lambda id_: part_command(plan.suite, workspace, id_), jobs=jobs, stop=stop, say=say
+        lambda id_: part_command(plan.suite, workspace, id_),
+        jobs=jobs,
+        board=board,
+        titles=titles,
+        stop=stop,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from halo_core.cli.terminal import table
 from halo_core.cli.tracker_lines import label_lines, tracker_rows
+from halo_core.display.texts import time_text
 from halo_core.run.plan import Plan
 from halo_core.run.status import RunStatus
 from halo_core.tracking.carrier import shown_path
@@ -45,12 +46,6 @@ def _next(plan: Plan, status: RunStatus) -> list[tuple[str, str]]:
     if models:
         rows.append(("model", shown_path(models[-1].folder / "model")))
     return rows + tracker_rows(status.trackers)
-
-
-def time_text(seconds: float) -> str:
-    """Returns a duration in minutes and seconds."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def suite_summary(

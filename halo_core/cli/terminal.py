@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-import click
+from halo_core.printing import Drawn, say, visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -63,7 +63,7 @@ def grid(
         else:
             framed.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        framed.add_row(*row)
+        framed.add_row(*map(visible, row))
     return framed
 
 
@@ -74,7 +74,7 @@ def listing(title: str, pairs: Sequence[tuple[str, str]]) -> Table:
     framed.add_column(no_wrap=True)
     framed.add_column(overflow="fold")
     for what, much in pairs:
-        framed.add_row(what, much)
+        framed.add_row(visible(what), visible(much))
     return framed
 
 
@@ -84,7 +84,7 @@ def _framed(title: str) -> Table:
     from rich.text import Text
 
     return Table(
-        title=Text(title, style="bold") if title else None,
+        title=Text(visible(title), style="bold") if title else None,
         title_justify="left",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -93,15 +93,17 @@ def _framed(title: str) -> Table:
     )
 
 
-def drawn(*parts: RenderableType) -> str:
+def drawn(*parts: RenderableType) -> Drawn:
     """Returns tables and texts as they are shown on this terminal, each with a line end.
 
-    Rich's markup is not interpreted, because labels have brackets.
+    Rich's markup is not interpreted, because labels have brackets. Control characters in the parts
+    are shown as text; only rich's own colours are written.
 
     Args:
         parts: Tables of this module, plain texts, or rich's `Text` for styled ones.
     """
     from rich.console import Console
+    from rich.segment import Segment, Segments
 
     written, terminal = io.StringIO(), sys.stdout.isatty()
     console = Console(
@@ -112,8 +114,15 @@ def drawn(*parts: RenderableType) -> str:
         highlight=False,
     )
     for part in parts:
-        console.print(part)
-    return written.getvalue()
+        shown = visible(part) if isinstance(part, str) else part
+        text = console.render_str(shown) if isinstance(shown, str) else shown
+        # Once more for what others made, such as the text of a chart.
+        pieces = [
+            Segment(visible(piece.text), piece.style, piece.control)
+            for piece in console.render(text)
+        ]
+        console.print(Segments(pieces), end="")
+    return Drawn(written.getvalue())
 
 
 @contextmanager
@@ -124,7 +133,7 @@ def stopping(stop: StopFlag) -> Iterator[None]:
         if stop.is_set():
             raise KeyboardInterrupt
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        click.echo(f"\n{name}: saving the state; a second one stops at once", err=True)
+        say(f"\n{name}: saving the state; a second one stops at once", err=True)
         stop.set(number)
 
     numbers = (signal.SIGINT, signal.SIGTERM)

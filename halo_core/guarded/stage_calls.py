@@ -15,7 +15,7 @@ from halo_core.errors import HaloError, PluginError
 from halo_core.feedback import COLUMNS, Feedback
 from halo_core.guarded.blame import blaming, is_number, is_text, plugin_error
 from halo_core.option_fields import fields_by_alias, refers_to
-from halo_core.stage import Forecast, Inputs, Known, ModelInput, Product, Stage, StageResult
+from halo_core.stage import Forecast, Inputs, Known, ModelInput, Product, Stage, StageResult, Work
 from halo_core.token_view import TokenView
 from halo_core.workspace.records import FEEDBACK, SAMPLES, VERDICTS
 
@@ -95,6 +95,22 @@ def forecast_of(stage: Stage, known: Known) -> Forecast:
         if not (isinstance(lines, Mapping) and _are_texts([*lines, *lines.values()])):
             raise _wrong(stage, "forecast", f"{name}={lines!r}", "label to text")
     return forecast
+
+
+def work_of(stage: Stage, known: Known) -> Work | None:
+    """Returns the amount of a stage's work; None if it is unknown."""
+    with blaming(stage, "work"):
+        work: object = stage.work(known)
+    if work is None:
+        return None
+    if not (
+        isinstance(work, Work)
+        and isinstance(work.kind, str)
+        and is_number(work.amount)
+        and work.amount >= 0
+    ):
+        raise _wrong(stage, "work", repr(work), "Work(kind, amount) with an amount >= 0, or None")
+    return work
 
 
 def tidy_folder(stage: Stage, folder: Path) -> str | None:

@@ -7,30 +7,29 @@ the events.
 
 from __future__ import annotations
 
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
+from halo_core.display.board import Board
+from halo_core.display.texts import time_text
 from halo_core.errors import DataError, HaloError, Interrupted, VersionError
 from halo_core.events import EventLog, read_events
-from halo_core.guarded.blame import plugin_error
 from halo_core.guarded.report_calls import written_by
 from halo_core.guarded.stage_calls import command_of
-from halo_core.progress import Progress
 from halo_core.run.data_checks import check_data
-from halo_core.run.execute import execute, read_error, write_stage
-from halo_core.run.lifeline import on_lifeline
-from halo_core.run.live_reports import LiveReports
+from halo_core.run.execute import execute, write_stage
 from halo_core.run.look_ahead import LookAhead, check_rows
 from halo_core.run.materialise import Rows, materialise_set
 from halo_core.run.plan import Plan, PlannedStage, forget
 from halo_core.run.run_files import write_run
 from halo_core.run.status import RunStatus, StageStatus, Status
+from halo_core.run.time_left import TimeLeft
 from halo_core.run.unread import unread_lines
+from halo_core.run.workers import run_in_workers
 from halo_core.spec.mistakes import Mistakes
 from halo_core.stage import StopFlag
 from halo_core.tracker import Report
@@ -42,7 +41,6 @@ from halo_core.workspace.files import mend_last_line
 from halo_core.workspace.lock import owned, turn, wait_for_owner
 from halo_core.workspace.records import (
     DONE,
-    ERROR,
     EVENTS,
     RESOLVED_SPEC,
     RUN,
@@ -64,10 +62,9 @@ class Runner:
     Args:
         plan: The plan to run.
         status: A status from `new_status`, filled while running.
-        progress: Shows progress bars.
+        board: Shows what the run is doing.
         stop: The flag that a signal handler sets.
         command: The command line, for the record.
-        say: Prints a line for people.
         told_rows: Rows whose drops an earlier run of the same suite has already reported.
     """
 
@@ -76,18 +73,18 @@ class Runner:
         plan: Plan,
         status: RunStatus,
         *,
-        progress: Progress,
+        board: Board,
         stop: StopFlag,
         command: Sequence[str],
-        say: Callable[[str], None],
         told_rows: set[tuple[str, Path]] | None = None,
     ) -> None:
         self.plan = plan
         self.status = status
-        self.progress = progress
+        self.board = board
         self.stop = stop
         self.command = list(command)
-        self.say = say
+        self.say = board.say
+        self._time = TimeLeft(plan)
         self._told_rows = set() if told_rows is None else told_rows
         self.log = EventLog(plan.run_folder / EVENTS.name)
 
@@ -112,17 +109,16 @@ class Runner:
             forget(self.plan, again)
             mend_last_line(self.plan.run_folder / EVENTS.name)
             write_run(self.plan, self.command)
-            live = LiveReports(self.plan.spec.reports, self.plan.run_folder)
-            with self._tracking() as tracking, live:
+            self.board.later = self._time.later
+            with self._tracking() as tracking:
                 try:
                     self._started()
-                    self._compute_damaged_again()
+                    with self.board.phase("checking the files of finished stages"):
+                        self._compute_damaged_again()
                     self._stages()
-                    live.end()
                     self._reports()
                 except BaseException as error:
                     self._ended(error)
-                    live.write_last()
                     raise
                 else:
                     self._ended(None)
@@ -133,22 +129,23 @@ class Runner:
     def warn(self, message: str) -> None:
         """Records and shows a warning."""
         self.log.append("warning", stage=None, message=message)
-        self.progress.warn(message)
+        self.board.warn(message)
 
     @contextmanager
     def _tracking(self) -> Any:
         trackers = trackers_of(self.plan.spec.tracking)
         root = self.plan.workspace.root
-        with Tracking(trackers, self.plan.run_folder, root, self.progress.warn) as tracking:
+        with Tracking(trackers, self.plan.run_folder, root, self.board.warn) as tracking:
             yield tracking
 
     def _close(self, tracking: Tracking) -> Mapping[str, Description]:
-        tracking.close(deadline_s=CLOSE_DEADLINE_S)
+        with self.board.phase("sending what is left to the trackers"):
+            tracking.close(deadline_s=CLOSE_DEADLINE_S)
         descriptions = tracking.describe()
         try:
             keep(RUN, self.plan.run_folder, descriptions)
         except HaloError as error:
-            self.progress.warn(str(error))
+            self.board.warn(str(error))
         return descriptions
 
     def _started(self) -> None:
@@ -209,25 +206,51 @@ class Runner:
             if stage_done(stage.folder) is not None:
                 self._take_from_store(stage, status)
                 continue
-            started = time.monotonic()
-            try:
-                # Its data contain feedback of a stage that ran after the other rows were read.
-                if stage.id not in rows:
-                    with self.stop.at_once(NOTHING_LOST):
-                        known[stage.id] = rows[stage.id] = self._rows(stage)
-                        only = {stage.id}
-                        check_data(self.plan, known, new=only, fresh=only, warn=self.warn)
-                self._compute(stage, rows[stage.id], status)
-            except (Interrupted, KeyboardInterrupt):
-                status.status = "interrupted"
-                raise
-            except BaseException:
-                status.status = "failed"
-                raise
-            finally:
-                status.seconds = time.monotonic() - started
-            with self.stop.at_once(NOTHING_LOST), TemporaryDirectory() as folder:
+            with self._shown(stage):
+                self._run_stage(stage, status, rows, known)
+            with (
+                self.stop.at_once(NOTHING_LOST),
+                TemporaryDirectory() as folder,
+                self.board.phase("checking the stages that can be checked now"),
+            ):
                 ahead.check(rows, Path(folder))
+
+    @contextmanager
+    def _shown(self, stage: PlannedStage) -> Iterator[None]:
+        place = self.plan.stages.index(stage) + 1
+        resumed = stage.folder.is_dir()
+        use = f"{stage.spec.resolved.short_name}{', continuing' if resumed else ''}"
+        self._time.begin(stage)
+        with self.board.stage(place, len(self.plan.stages), stage.id, use):
+            yield
+
+    def _run_stage(
+        self, stage: PlannedStage, status: StageStatus, rows: StageRows, known: StageRows
+    ) -> None:
+        started = time.monotonic()
+        try:
+            # Its data contain feedback of a stage that ran after the other rows were read.
+            if stage.id not in rows:
+                with self.stop.at_once(NOTHING_LOST):
+                    known[stage.id] = rows[stage.id] = self._rows(stage)
+                    only = {stage.id}
+                    check_data(self.plan, known, new=only, fresh=only, warn=self.warn)
+            self._compute(stage, rows[stage.id], status)
+        except (Interrupted, KeyboardInterrupt):
+            status.status = "interrupted"
+            raise
+        except BaseException:
+            status.status = "failed"
+            raise
+        finally:
+            status.seconds = time.monotonic() - started
+        if status.status == "computed":
+            self._time.end(status.seconds)
+            self._tell(stage, f"done in {time_text(status.seconds)}: {status.headline}")
+
+    def _tell(self, stage: PlannedStage, what: str) -> None:
+        place = f"stage {self.plan.stages.index(stage) + 1} of {len(self.plan.stages)}"
+        self.say(f"{place}, {stage.id}: {what}")
 
     def _look_ahead(self, todo: Sequence[PlannedStage]) -> tuple[StageRows, StageRows, LookAhead]:
         """Returns the new stages' rows, all rows including existing models', and the look-ahead.
@@ -243,8 +266,11 @@ class Runner:
         ids = {stage.id for stage in todo}
         check_rows(self.plan, known, new=ids, mistakes=mistakes, warn=self.warn)
         ahead = LookAhead(self.plan, todo, begins=True)
-        with TemporaryDirectory() as folder:
-            ahead.check(rows, Path(folder), mistakes)
+        with (
+            TemporaryDirectory() as folder,
+            self.board.phase("checking options and models", len(todo), unit="stage") as bar,
+        ):
+            ahead.check(rows, Path(folder), mistakes, bar.advance)
         return rows, known, ahead
 
     def _rows_are_there(self, stage: PlannedStage) -> bool:
@@ -255,7 +281,8 @@ class Runner:
     def _rows(self, stage: PlannedStage) -> dict[str, list[Rows]]:
         rows = {}
         for option, data in stage.spec.data.items():
-            rows[option] = materialise_set(data, self.plan.workspace)
+            with self.board.phase(f"reading {data.name}", unit="row") as bar:
+                rows[option] = materialise_set(data, self.plan.workspace, bar.advance)
             for source in rows[option]:
                 self._tell_left_out(data.name, source)
         return rows
@@ -302,7 +329,7 @@ class Runner:
         if not self._told(stage):
             self._replay(stage)
             self._end_stage(self.log, stage, done, "cached")
-        self.say(f"{stage.id}: in the store")
+        self._tell(stage, "in the store")
 
     def _replay(self, stage: PlannedStage) -> None:
         """Copies a stage's events from an earlier run into this run's events, with their times."""
@@ -354,9 +381,6 @@ class Runner:
             log = EventLog(stage.folder / EVENTS.name, self.plan.run_folder / EVENTS.name)
             folder = self.plan.workspace.relative(stage.folder)
             log.append("stage-started", stage=stage.id, use=use, folder=folder, resumed=resumed)
-            self.say(
-                f"{stage.id}: {stage.spec.resolved.short_name}{' (continuing)' if resumed else ''}"
-            )
             done = self._call(stage)
             self._end_stage(log, stage, done, "computed")
         status.status = "computed"
@@ -373,66 +397,20 @@ class Runner:
     def _call(self, stage: PlannedStage) -> DoneRecord:
         command = command_of(stage.spec.component, stage.folder)
         if command is None:
-            return execute(stage.folder, stop=self.stop, progress=self.progress)
-        return self._launch(stage, command)
-
-    def _launch(self, stage: PlannedStage, command: Sequence[str]) -> DoneRecord:
-        """Runs a stage in workers, passes signals on to them, and waits for them."""
-        # An error file of an earlier attempt would be read as the error of this one.
-        (stage.folder / ERROR.name).unlink(missing_ok=True)
-        with _program(stage, command) as process:
-            exit_code = self._wait(process)
-        done = stage_done(stage.folder)
-        if done is not None:
-            return done
-        if self.stop.is_set() and not (stage.folder / ERROR.name).exists():
-            self.stop.raise_interrupted(f"the last checkpoint is kept; {GO_ON}")
-        if exit_code == 0 and not (stage.folder / ERROR.name).exists():
-            what = f"gave {list(command)}, which ended with 0 without {DONE.name} in {stage.folder}"
-            expected = "expected a program that calls halo_core.run.execute.execute"
-            raise plugin_error(stage.spec.component, "command", f"{what}; {expected}")
-        raise read_error(stage.folder, exit_code)
-
-    def _wait(self, process: subprocess.Popen[bytes]) -> int:
-        signalled = False
-        try:
-            while process.poll() is None:
-                if self.stop.is_set() and not signalled:
-                    signalled = True
-                    process.send_signal(self.stop.signal_number)
-                time.sleep(0.05)
-        except KeyboardInterrupt:
-            process.terminate()
-            process.wait()
-            raise
-        return process.returncode
+            return execute(stage.folder, stop=self.stop, progress=self.board)
+        return run_in_workers(stage, command, stop=self.stop, board=self.board, go_on=GO_ON)
 
     def _reports(self) -> None:
         for resolved in self.plan.spec.reports:
             report = cast(Report, resolved.component)
             try:
-                path = written_by(report, self.plan.run_folder)
+                with self.board.phase(f"writing the report {resolved.name}"):
+                    path = written_by(report, self.plan.run_folder)
             except HaloError as error:  # All is computed; a missing page must not fail the run.
                 self.warn(f"the report {resolved.name} failed: {error}")
                 continue
             self.status.reports.append(path)
             self.log.append("report", path=str(path.relative_to(self.plan.run_folder)))
-
-
-@contextmanager
-def _program(stage: PlannedStage, command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Starts the program that a stage gives. Its remaining processes end with the block.
-
-    Raises:
-        PluginError: When there is no such program, or it cannot be started.
-    """
-    with ExitStack() as stack:
-        try:
-            process = stack.enter_context(on_lifeline(command))
-        except (OSError, ValueError) as error:
-            what = f"gave {list(command)}, which cannot be started: {error}"
-            raise plugin_error(stage.spec.component, "command", what) from error
-        yield process
 
 
 __all__ = ["Runner"]

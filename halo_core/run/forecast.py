@@ -19,7 +19,7 @@ from halo_core.spec.stages import BASE_MODEL
 from halo_core.stage import Forecast, Known
 from halo_core.workspace.disk import free_bytes, with_margin
 from halo_core.workspace.layout import Workspace
-from halo_core.workspace.records import DATA, DONE, STAGE, StageRecord
+from halo_core.workspace.records import DATA, DONE, ROWS, STAGE, StageRecord
 
 
 def about_rows(data: SetSpec, workspace: Workspace) -> int | None:
@@ -34,6 +34,20 @@ def about_rows(data: SetSpec, workspace: Workspace) -> int | None:
     counts = [_source_rows(source, workspace) for source in data.sources]
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
+
+
+def _row_bytes(data: SetSpec, workspace: Workspace) -> float | None:
+    """Returns the bytes of a row of a set on disk; None if a source is not on disk."""
+    size = rows = 0
+    for source in data.sources:
+        if source.info.digest is None:
+            return None
+        folder = workspace.data(digest(source_identity(source)))
+        record, file = DATA.read(folder), folder / ROWS
+        if record is None or not file.is_file():
+            return None
+        size, rows = size + file.stat().st_size, rows + record["rows"]
+    return size / rows if rows else None
 
 
 def _source_rows(source: Source, workspace: Workspace) -> int | None:
@@ -224,7 +238,7 @@ def _base_weights(plan: Plan) -> int | None:
 
 
 def _forecast(plan: Plan, stage: PlannedStage, weights: int | None) -> Forecast:
-    component, known = stage.spec.component, _known(plan, stage, weights)
+    component, known = stage.spec.component, known_of(plan, stage, weights)
     try:
         return forecast_of(component, known)
     except PluginError:
@@ -233,13 +247,21 @@ def _forecast(plan: Plan, stage: PlannedStage, weights: int | None) -> Forecast:
         return Forecast(ahead={"ahead": f"unknown: {error}"})
 
 
-def _known(plan: Plan, stage: PlannedStage, weights: int | None) -> Known:
+def known_of(plan: Plan, stage: PlannedStage, weights: int | None) -> Known:
+    """Returns what is known about a stage before it runs.
+
+    Args:
+        plan: The plan.
+        stage: A stage of the plan.
+        weights: Number of weights of the model that it starts from, if known.
+    """
     rows = {option: about_rows(data, plan.workspace) for option, data in stage.spec.data.items()}
     sources = {option: plan.stage(name) for option, name in stage.spec.inputs.items()}
     return Known(
         weights=weights,
         learned=_together(rows[option] for option in stage.spec.learned),
         rows=rows,
+        row_bytes={o: _row_bytes(data, plan.workspace) for o, data in stage.spec.data.items()},
         inputs={option: made.folder for option, made in sources.items() if made.state == "done"},
         cache=plan.workspace.cache,
         done=stage.state == "done",

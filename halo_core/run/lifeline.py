@@ -32,8 +32,16 @@ _PR_SET_PDEATHSIG = 1
 
 
 @contextmanager
-def on_lifeline(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+def on_lifeline(
+    command: Sequence[str], environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Starts a command whose processes end when this block or this process ends.
+
+    The stdout of the process has everything that its processes print, on stdout and stderr.
+
+    Args:
+        command: The program and its arguments.
+        environment: Further environment variables.
 
     Raises:
         OSError: When there is no such program, or it cannot be started.
@@ -47,8 +55,12 @@ def on_lifeline(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
             process = subprocess.Popen(
                 command,
                 stdin=reading,
-                stdout=sys.stderr,
-                env=os.environ | {LIFELINE: _name(reading), STARTER: str(os.getpid())},
+                # One display per terminal: whoever reads this prints the lines above it.
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=os.environ
+                | dict(environment or {})
+                | {LIFELINE: _name(reading), STARTER: str(os.getpid())},
                 start_new_session=True,
             )
         finally:

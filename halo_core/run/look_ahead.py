@@ -52,7 +52,13 @@ class LookAhead:
         self._asked_early: set[str] = set()
         self._sketches = {} if sketches is None else sketches
 
-    def check(self, rows: StageRows, folder: Path, mistakes: Mistakes | None = None) -> None:
+    def check(
+        self,
+        rows: StageRows,
+        folder: Path,
+        mistakes: Mistakes | None = None,
+        checked: Callable[[int], None] | None = None,
+    ) -> None:
         """Asks each stage once, and again when all of its models are known.
 
         Call it before the first stage, and again after each stage that made a model.
@@ -61,6 +67,7 @@ class LookAhead:
             rows: Rows by stage id and data option, for all stages whose rows exist.
             folder: An empty folder for sketches and some rows. Keep it as long as the sketches.
             mistakes: Mistakes found before, which are raised together with the new ones.
+            checked: Receives the number of stages whenever one was asked.
 
         Raises:
             SpecErrors: With every mistake found.
@@ -74,6 +81,8 @@ class LookAhead:
                 for option, files in rows.get(stage.id, {}).items()
             }
             self._ask(stage, folder / f"sketch-{number}", given, found)
+            if checked is not None:
+                checked(1)
         for stage in list(self._to_ready):
             self._ready(stage, found)
         found.raise_if_any()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -70,14 +70,21 @@ class Rows:
     read_as: Sequence[str] = ()
 
 
-def materialise_set(data: SetSpec, workspace: Workspace) -> list[Rows]:
+def materialise_set(
+    data: SetSpec, workspace: Workspace, wrote: Callable[[int], None] | None = None
+) -> list[Rows]:
     """Returns the rows of all sources of a set, and writes them if they are not on disk yet.
+
+    Args:
+        data: The set.
+        workspace: The workspace that has its rows.
+        wrote: Receives the number of rows whenever some were written.
 
     Raises:
         DataError: When a row does not match its feedback, or when no row is left.
         PluginError: When a third-party source raises.
     """
-    rows = [materialise(source, workspace) for source in data.sources]
+    rows = [materialise(source, workspace, wrote) for source in data.sources]
     kinds = sorted({"demonstration" if r.feedback == "text" else r.feedback for r in rows})
     if len(kinds) > 1 or len({r.feedback for r in rows}) > 1:
         raise DataError(
@@ -88,7 +95,9 @@ def materialise_set(data: SetSpec, workspace: Workspace) -> list[Rows]:
     return rows
 
 
-def materialise(source: Source, workspace: Workspace) -> Rows:
+def materialise(
+    source: Source, workspace: Workspace, wrote: Callable[[int], None] | None = None
+) -> Rows:
     """Returns the rows of one source; see `materialise_set`."""
     key = digest(source_identity(source))
     folder = workspace.data(key)
@@ -98,7 +107,7 @@ def materialise(source: Source, workspace: Workspace) -> Rows:
     with held(folder):
         record, damage = _known(folder) if steady else (None, "")
         if record is None:
-            record = _write(source, folder)
+            record = _write(source, folder, wrote or _unheard)
     return Rows(
         source.resolved.short_name,
         folder / ROWS,
@@ -140,7 +149,11 @@ def _known(folder: Path) -> tuple[DataRecord | None, str]:
     return record, ""
 
 
-def _write(source: Source, folder: Path) -> DataRecord:
+def _unheard(rows: int) -> None:
+    pass
+
+
+def _write(source: Source, folder: Path, wrote: Callable[[int], None]) -> DataRecord:
     feedback = _feedback(source)
     loaded = _loaded(source)
     counts: Counter[str] = Counter()
@@ -159,6 +172,7 @@ def _write(source: Source, folder: Path) -> DataRecord:
             writer.write(chunk)
             content.update(written)
             counts["kept"] += len(chunk)
+            wrote(len(chunk))
     # Read only now, because a source may count drops while its rows are read.
     dropped = _counts(source, loaded, "dropped") + Counter({"empty completion": counts["empty"]})
     ignored.update(_counts(source, loaded, "ignored"))

@@ -11,10 +11,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-from halo_core.progress import Progress
+from halo_core.display.board import Board
+from halo_core.display.relay import print_lines, relayed
+from halo_core.display.view import View
 from halo_core.run.controller import Runner
 from halo_core.run.plan import Plan
 from halo_core.run.status import new_status
@@ -27,37 +30,37 @@ class InPlace:
     """Runs one cell after another in this process, where libraries stay loaded.
 
     Args:
-        progress: Shows progress bars.
+        board: Shows what the cells are doing.
+        titles: Name of each cell on the board, by its id.
         stop: The flag that a signal handler sets.
         command: Returns the command line that runs a cell, for the record.
-        say: Prints a line for people.
     """
 
     def __init__(
         self,
         *,
-        progress: Progress,
+        board: Board,
+        titles: Mapping[str, str],
         stop: StopFlag,
         command: Callable[[str], Sequence[str]],
-        say: Callable[[str], None],
     ) -> None:
-        self._progress = progress
+        self._board = board
+        self._titles = titles
         self._stop = stop
         self._command = command
-        self._say = say
         self._told_rows: set[tuple[str, Path]] = set()
 
     def __call__(self, plan: Plan) -> CellOutcome:
         """Runs a cell and returns how it ended."""
         assert plan.spec.cell is not None
         status = new_status(plan)
+        self._board.title = self._titles[plan.spec.cell.id]
         runner = Runner(
             plan,
             status,
-            progress=self._progress,
+            board=self._board,
             stop=self._stop,
             command=self._command(plan.spec.cell.id),
-            say=self._say,
             told_rows=self._told_rows,
         )
         try:
@@ -86,8 +89,9 @@ class Processes:
     Args:
         command: Returns the arguments of `halo` that run a cell.
         jobs: Number of parallel processes.
+        board: Shows what the cells are doing, side by side.
+        titles: Name of each cell on the board, by its id.
         stop: The flag that is passed on to the processes.
-        say: Prints a line for people; called from several threads.
     """
 
     def __init__(
@@ -95,12 +99,16 @@ class Processes:
         command: Callable[[str], Sequence[str]],
         *,
         jobs: int,
+        board: Board,
+        titles: Mapping[str, str],
         stop: StopFlag,
-        say: Callable[[str], None],
     ) -> None:
         self._command = command
         self._stop = stop
-        self._say = say
+        self._say = board.say
+        self._titles = titles
+        self._running: dict[str, Callable[[], View | None]] = {}
+        board.beside = self._views
         self._hurry = threading.Event()
         self._shares: queue.Queue[Mapping[str, str]] = queue.Queue()
         for share in shares(jobs, os.environ, _gpus()):
@@ -112,12 +120,22 @@ class Processes:
         id_ = plan.spec.cell.id
         share = self._shares.get()
         try:
-            with tempfile.TemporaryFile() as answer:
-                exit_code = self._run(id_, share, answer)
+            with tempfile.TemporaryFile() as answer, relayed() as (environment, view):
+                self._running[id_] = view
+                exit_code = self._run(id_, {**share, **environment}, answer)
                 answer.seek(0)
                 return _outcome(plan, id_, exit_code, answer.read())
         finally:
+            self._running.pop(id_, None)
             self._shares.put(share)
+
+    def _views(self) -> list[View]:
+        """Returns what each running cell is doing."""
+        views = [
+            replace(view() or View(), title=self._titles[id_])
+            for id_, view in dict(self._running).items()
+        ]
+        return [View(title=f"{len(views)} cells are running"), *views] if len(views) > 1 else views
 
     def hurry(self) -> None:
         """Passes a second Ctrl-C on."""
@@ -129,13 +147,11 @@ class Processes:
             stdin=subprocess.PIPE,
             stdout=answer,
             stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
             env={**os.environ, **share},
             start_new_session=True,  # This process passes Ctrl-C on, once.
         )
-        reader = threading.Thread(target=self._read, args=(id_, process.stderr), daemon=True)
-        reader.start()
+        assert process.stderr is not None
+        reader = print_lines(process.stderr, lambda line: self._say(f"{id_} | {line}"))
         asked = 0
         while process.poll() is None:
             wanted = self._stop.is_set() + self._hurry.is_set()
@@ -148,12 +164,6 @@ class Processes:
         assert process.stdin is not None
         process.stdin.close()
         return process.returncode
-
-    def _read(self, id_: str, lines: IO[str]) -> None:
-        with lines:
-            for line in lines:
-                if line.strip():
-                    self._say(f"{id_} | {line.rstrip()}")
 
 
 def _outcome(plan: Plan, id_: str, exit_code: int, answer: bytes) -> CellOutcome:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
 
 from pydantic import Field
 
@@ -13,12 +12,10 @@ from halo_core.tracker import Report
 class Html(Report):
     """Writes `report.html`: one file that contains its figures and needs no network."""
 
-    live: ClassVar[bool] = True
-
     samples: int = Field(
         default=20,
         ge=0,
-        description="Largest number of prompts to show for each filter of the answers.",
+        description="Number of prompts to show with their completions side by side.",
     )
 
     def write(self, run: Path) -> Path:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from halo_core.printing import say
 from halo_core.run.lifeline import end_with_controller, starts_workers
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
     except SignalException as error:  # from a torch that does not know PET_SIGNALS_TO_HANDLE
         return 128 + int(error.sigval)
     except Exception as error:
-        print(f"the launcher failed: {type(error).__name__}: {error}", file=sys.stderr)
+        say(f"the launcher failed: {type(error).__name__}: {error}", err=True)
         return 1
     return 0
 

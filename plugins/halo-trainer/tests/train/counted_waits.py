@@ -19,6 +19,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from halo_core.loss import Loss
+from halo_core.progress import SilentProgress
 from halo_core.reference_point import RefPointEstimator
 from halo_core.rows import DataSet
 from halo_core.stage import ModelInput, StageContext
@@ -118,12 +119,13 @@ def counted() -> Iterator[list[dict[str, int]]]:
     step, after, layout = _Loop._step, _Loop._after_step, AttentionLayout.of
 
     def counted_step(self: Any) -> Any:
-        waits.counts.clear()
+        waits.counts = Counter()
         return step(self)
 
     def counted_after(self: Any, gradient: Any) -> None:
         after(self, gradient)
-        steps.append(dict(waits.counts))
+        # Reads for the display count too. They happen between this and the next step.
+        steps.append(waits.counts)
 
     def of(*args: Any, **kwargs: Any) -> Any:
         with waits.on_host():
@@ -153,6 +155,17 @@ def _all_patched(waits: Waits, module: Any, names: Sequence[str]) -> Iterator[No
         setattr(module, name, function)
 
 
+class Asking(SilentProgress):
+    """Asks for all facts after each step, as a display that draws very often would."""
+
+    @contextmanager
+    def bar(self, label: str, total: int, done: int = 0, *, unit: str = "") -> Iterator[Any]:
+        yield self
+
+    def advance(self, amount: int = 1, *, facts: Any = None, **fields: str) -> None:
+        assert {"loss", "tokens/s", "peak memory"} <= facts().keys()
+
+
 def counts_of(root: Path, name: str, budget: str, rank: int) -> list[dict[str, int]]:
     """Returns the counts of each step of a case."""
     loss, estimator = CASES[name]
@@ -168,6 +181,7 @@ def counts_of(root: Path, name: str, budget: str, rank: int) -> list[dict[str, i
         data={"data": rows},
         cache=root / "cache",
         warn=print,
+        progress=Asking(),
     )
     stage = Train(
         data="train",

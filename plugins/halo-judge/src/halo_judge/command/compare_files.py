@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import click
-
 from halo_core.cli.output import Output
 from halo_core.cli.terminal import drawn, listing, stopping
+from halo_core.display.board import Board
+from halo_core.display.surfaces import surface_for_stderr
 from halo_core.errors import UserError
-from halo_core.progress import stderr_progress
+from halo_core.printing import say, warn
 from halo_core.stage import StopFlag
 from halo_core.workspace.files import write_json
 from halo_core.workspace.layout import Workspace
@@ -69,10 +69,10 @@ def compare_files(
     workspace = choices.workspace()
     rows = quote_rows([work], workspace)
     for line in _notes(ours, theirs, pairing):
-        click.echo(line, err=True)
+        say(line, err=True)
     if len(duels) < len(pairing.duels):
         chosen = f"{len(duels)} of {len(pairing.duels)} comparisons, chosen by the seed"
-        click.echo(f"{chosen} {choices.seed}", err=True)
+        say(f"{chosen} {choices.seed}", err=True)
     if choices.dry_run:
         say_quotes(output, about, rows)
         return
@@ -85,7 +85,7 @@ def compare_files(
     if not output.json:
         title = f"{ours.name} against {theirs.name if theirs else 'the targets'}"
         lines = files_lines(summary, verdicts, confidence=choices.confidence)
-        output.say(drawn(listing(f"{title} ({named.label})", lines)).rstrip("\n"))
+        output.say(drawn(listing(f"{title} ({named.label})", lines)).rstrip())
         output.say(f"verdicts: {files[0] if files else folder / VERDICTS.name}")
 
 
@@ -98,21 +98,21 @@ def judge_and_report(
         PluginError: When the judge breaks its interface.
         Interrupted: When asked to stop. Verdicts are kept.
     """
-    stop, progress = StopFlag(), stderr_progress()
+    stop = StopFlag()
     folder = work.folder(workspace)
     asked, rest = quote["comparisons"], quote["comparisons"] - quote["kept"]
     what = f"{rest} of {asked} verdicts to give{_paid(quote)}" if rest else f"all {asked} verdicts"
-    click.echo(f"{work.judge.label}: {what}, kept in {folder}", err=True)
+    say(f"{work.judge.label}: {what}, kept in {folder}", err=True)
     try:
-        with stopping(stop):
-            lines = judge_work(work, workspace, progress, stop)
+        with Board(surface_for_stderr()).shown() as board, stopping(stop):
+            lines = judge_work(work, workspace, board, stop)
     except KeyboardInterrupt:
         stop.raise_interrupted(
             f"run the same command again to continue from what is kept in {folder}"
         )
     failed = sum(line["result"] == "unscored" for line in lines)
     if failed:
-        progress.warn(
+        warn(
             f"{failed} of {len(lines)} comparisons are unscored; the first: "
             f"{first_failure(lines)}. The same command asks for them again"
         )

@@ -12,6 +12,7 @@ import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.errors import UserError
+from halo_core.printing import say
 
 if TYPE_CHECKING:
     from halo_core.judge import Judge
@@ -108,7 +109,7 @@ def label(
         raise UserError("has no effect without --data; leave it out", location="--ignore-column")
     sources = find_sources(stage, open_workspace(workspace), Path(out), ignored)
     for line in sources.notes:
-        click.echo(line, err=True)
+        say(line, err=True)
     result, counts, file = _run(stage, resolved, sources, Path(out))
     output.emit({"out": str(file), **result.metrics, **counts})
     output.say(result.headline)
@@ -147,16 +148,18 @@ def _run(
     locked until this feedback is copied.
     """
     from halo_core.cli.terminal import stopping
-    from halo_core.progress import stderr_progress
+    from halo_core.display.board import Board
+    from halo_core.display.surfaces import surface_for_stderr
     from halo_core.stage import StopFlag
     from halo_core.workspace.lock import locked
 
     stop = StopFlag()
     folder = sources.folder(judge)
     folder.mkdir(parents=True, exist_ok=True)
-    context = sources.context(folder, stop, stderr_progress())
+    board = Board(surface_for_stderr())
+    context = sources.context(folder, stop, board)
     try:
-        with locked(folder, BUSY), stopping(stop):
+        with locked(folder, BUSY), board.shown(), stopping(stop):
             result = stage.label(context, where="halo label", again="the same command")
             return result, _counts(folder), _write(folder, out)
     except KeyboardInterrupt:

@@ -9,11 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
 from halo_core.cli.output import Output
 from halo_core.cli.terminal import drawn
 from halo_core.errors import UserError
+from halo_core.printing import say
 from halo_core.workspace.files import write_json, write_text
 from halo_core.workspace.layout import Workspace
 from halo_judge.command.accuracy import (
@@ -89,7 +88,7 @@ def validate_judges(
     works = {judge.label: [_work(judge, part) for part in parts] for judge in named}
     for part in parts:
         for why, count in part.file.dropped.items():
-            click.echo(f"{part.file.path}: {count} left out: {why}", err=True)
+            say(f"{part.file.path}: {count} left out: {why}", err=True)
     if choices.dry_run:
         rows = quote_rows([work for of_judge in works.values() for work in of_judge], workspace)
         say_quotes(output, {"files": [_about(part) for part in parts]}, rows)

@@ -20,7 +20,7 @@ from halo_core.guarded.judge_calls import Form, ItemT, ReplyT, checked_replies
 from halo_core.guarded.stage_calls import check_inputs_of
 from halo_core.judge import Judge, JudgeContext
 from halo_core.redact import redact
-from halo_core.stage import Inputs, StageContext, StopFlag
+from halo_core.stage import Inputs, StageContext
 
 T = TypeVar("T")
 OPTION = "judge"
@@ -81,14 +81,21 @@ def judge_context(context: StageContext) -> JudgeContext:
 
 
 @contextmanager
-def opened_at_once(opening: AbstractContextManager[T], stop: StopFlag) -> Iterator[T]:
+def opened_at_once(opening: AbstractContextManager[T], context: StageContext) -> Iterator[T]:
     """Opens a judge's session, which may load a model for long and keeps nothing yet.
+
+    Args:
+        opening: Opens the session.
+        context: The stage's context.
 
     Raises:
         Interrupted: When asked to stop before the session is open.
     """
     with ExitStack() as stack:
-        with stop.at_once("nothing more was asked; run the same command again to continue"):
+        with (
+            context.stop.at_once("nothing more was asked; run the same command again to continue"),
+            context.progress.phase("preparing the judge"),
+        ):
             session = stack.enter_context(opening)
         yield session
 

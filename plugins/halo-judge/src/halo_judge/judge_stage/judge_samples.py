@@ -129,7 +129,7 @@ def judge_and_keep(
         lacking = set(lines.lacking)
         rest = [duel for duel in duels if duel.prompt_id in lacking]
         opening = opened(judge, VERDICT_FORM, lambda: judge.open(judge_context(context)))
-        with opened_at_once(opening, context.stop) as session:
+        with opened_at_once(opening, context) as session:
             lines.take(_judge(judge, session, rest, orders, lines.pause, lengths=lengths))
     found = lines.in_order()
     asked = [line for line in found if line["orders"]]

@@ -103,7 +103,11 @@ class GrowingLines(Generic[LineT]):
             Interrupted: When asked to stop. The lines are kept.
         """
         context, all_, kept = self._context, len(self._items), self._kept
-        with context.progress.bar(context.id, all_, len(self._lines)) as bar, closing(lines):
+        unit = kept.path.stem.removesuffix("s")
+        with (
+            context.progress.bar(context.id, all_, len(self._lines), unit=unit) as bar,
+            closing(lines),
+        ):
             for line in lines:
                 kept.file.append(kept.path, [line])
                 self._lines[line[kept.key]] = line

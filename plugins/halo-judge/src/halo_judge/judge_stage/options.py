@@ -18,6 +18,7 @@ from halo_core.stage import (
     Stage,
     StageContext,
     StageResult,
+    Work,
 )
 
 
@@ -63,6 +64,12 @@ class JudgeStage(Stage):
             lambda: pair_samples(known.inputs["of"], known.inputs.get("against"))[0],
             both=self.orders == "both",
         )
+
+    def work(self, known: Known) -> Work | None:
+        """Returns the number of samples to judge, for stages with the same judge."""
+        from halo_judge.judge_stage.planned_work import judging_work
+
+        return judging_work(self.judge, known, both=self.orders == "both")
 
     def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
         """Returns options of the judge that do not fit the model that it scores with."""

@@ -44,7 +44,7 @@ def ask_for_scores(
     if file.lacking:
         rest = [answers[id_] for id_ in file.lacking]
         opening = opened(judge, SCORE_FORM, lambda: judge.open_scoring(judge_context(context)))
-        with opened_at_once(opening, context.stop) as session:
+        with opened_at_once(opening, context) as session:
             file.take(_score(judge, session, rest, file.pause))
     lines = file.in_order()
     if cut := sum(line["cut"] for line in lines):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from halo_core.cli.terminal import drawn, grid
 from halo_core.overview.spec_difference import difference_text
+from halo_core.printing import Drawn
 from halo_report.compare.comparison_tables import pairs_table, runs_table
 from halo_report.compare.run_comparison import RunComparison
 from halo_report.pages.page_parts import TableView
@@ -21,7 +22,7 @@ def comparison_text(comparison: RunComparison) -> str:
     parts += _lines("Not compared", comparison.left_out)
     parts += _lines("Not the same for all, so compare with care", comparison.unlike)
     parts += _lines("Where the specs differ", _differences(comparison))
-    return "\n".join([*parts, comparison.conclusion])
+    return Drawn.joined([*parts, comparison.conclusion])
 
 
 def _differences(comparison: RunComparison) -> list[str]:

@@ -13,6 +13,7 @@ import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.errors import HaloError, UserError
+from halo_core.printing import say
 
 if TYPE_CHECKING:
     from halo_core.workspace.find_model import FoundModel
@@ -114,13 +115,13 @@ def _talk(session: ChatSession) -> None:
             try:
                 text = input(session.asks)
             except EOFError:
-                click.echo()
+                say()
                 return
             try:
                 if not session.line(text):
                     return
             except HaloError as error:
-                click.echo(f"error: {error}", err=True)
+                say(f"error: {error}", err=True)
 
 
 @contextmanager
@@ -138,11 +139,11 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """Shows a line."""
-        click.echo(text)
+        say(text)
 
     def write(self, text: str) -> None:
         """Shows a part of a line."""
-        click.echo(text, nl=False)
+        say(text, end="")
 
     @contextmanager
     def answering(self) -> Iterator[Callable[[], bool]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.errors import DataError, UserError
+from halo_core.progress import Progress, SilentProgress
 from halo_core.rows import DataSet
 from halo_models.conversation import SPELLED_ADVICE, SPELLS
 from halo_trainer.encode.examples import Counts, EncodedExample
@@ -48,6 +49,7 @@ def encode_sets(
     samples: Path | None,
     cache: Path,
     warn: Callable[[str], None],
+    progress: Progress | None = None,
 ) -> tuple[Sequence[EncodedExample], dict[str, Sequence[EncodedExample]]]:
     """Returns the examples of the training data, and those of evaluation sets by name.
 
@@ -58,6 +60,7 @@ def encode_sets(
         samples: Folder with samples of the reference; None if none are needed.
         cache: Folder for encoded sets.
         warn: Receives warnings about cut rows.
+        progress: Shows a bar for each set.
 
     Raises:
         DataError: When there are no rows, or a prompt lacks a sample that the loss needs.
@@ -67,7 +70,11 @@ def encode_sets(
         token_ids = read_reference_samples(samples, tokenizer, options, warn)
     examples: dict[str, Sequence[EncodedExample]] = {}
     for option, rows in sets.items():
-        encoded = encode(rows, tokenizer, options=options, cache=cache, warn=warn)
+        shown = progress or SilentProgress()
+        with shown.phase(f"encoding {rows.name}", len(rows), unit="row") as bar:
+            encoded = encode(
+                rows, tokenizer, options=options, cache=cache, warn=warn, encoded=bar.advance
+            )
         for line in encoding_remarks(encoded.counts):
             warn(f"{rows.name}: {line}")
         if len(encoded) == 0:

@@ -87,6 +87,7 @@ def encode(
     options: EncodingOptions,
     cache: Path,
     warn: Callable[[str], None] | None = None,
+    encoded: Callable[[int], None] | None = None,
 ) -> EncodedData:
     """Returns the examples of a data set as token ids, from the cache if they are in it.
 
@@ -98,6 +99,7 @@ def encode(
         options: Options for converting rows to token ids.
         cache: A folder that is kept between calls.
         warn: Receives a warning if tokens on disk are damaged, which are then made again.
+        encoded: Receives the number of rows whenever some are encoded.
 
     Raises:
         DataError: When a completion is empty or a row cannot be rendered. The error names the row.
@@ -116,7 +118,7 @@ def encode(
         if damage and warn is not None:
             warn(f"{data.name}: {damage}; its rows are tokenised again")
         if damage or not folder.exists():
-            _fill(folder, _Encoder(data, tokenizer, options))
+            _fill(folder, _Encoder(data, tokenizer, options, encoded))
     return EncodedData(folder, data.feedback)
 
 
@@ -151,7 +153,14 @@ def cache_key(data: DataSet, tokenizer: Any, options: EncodingOptions) -> str:
 class _Encoder:
     """Encodes the rows of one data set in order, and counts cut, dropped and changed rows."""
 
-    def __init__(self, data: DataSet, tokenizer: Any, options: EncodingOptions) -> None:
+    def __init__(
+        self,
+        data: DataSet,
+        tokenizer: Any,
+        options: EncodingOptions,
+        encoded: Callable[[int], None] | None,
+    ) -> None:
+        self._encoded = encoded
         self.feedback = data.feedback
         self.max_length = options.max_length
         self.dropped: Counter[str] = Counter()
@@ -176,6 +185,8 @@ class _Encoder:
         encode = self._texts if self._data.feedback == "text" else self._rows
         while chunk := list(islice(rows, _ROWS_PER_CALL)):
             yield from encode(chunk)
+            if self._encoded is not None:
+                self._encoded(len(chunk))
 
     def counted(self, counts: Any) -> Any:
         """Returns the counts of the written examples, with cut, dropped and changed rows."""

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import torch
+
 from halo_core.errors import DataError, NotFiniteError, UserError
 from halo_core.progress import SilentProgress
 from halo_core.stage import StageContext, StageResult
@@ -27,6 +29,7 @@ from halo_models.conversation import (
 from halo_models.device import pick_device, pick_dtype
 from halo_models.digests import template_digest, tokenizer_digest
 from halo_models.load import context_length, load_model, load_tokenizer
+from halo_models.memory_use import memory_fact
 from halo_models.notes import ModelNotes, read_notes
 from halo_models.templates import asks_for_date
 from halo_trainer.sample.generate import Choice, Generated, Sampler
@@ -74,18 +77,28 @@ def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
         source = context.models["from"]
         tokenizer = load_tokenizer(source, recipe.template)
         device = pick_device(recipe.device)
-        model = load_model(source, dtype=pick_dtype(recipe.precision, device), device=device)
+        with context.progress.phase("loading the model"):
+            model = load_model(source, dtype=pick_dtype(recipe.precision, device), device=device)
         max_prompt_length, max_new_tokens = sample_lengths(
             recipe.max_prompt_length, recipe.max_new_tokens, context_length(model)
         )
         chat = Chat(tokenizer, read_notes(source), recipe.chat)
         if asks_for_date(tokenizer):
             context.warn(f"the chat template asks for the date and gets {chat.options.date}")
-        encoded = chat.encoded(prompts, max_prompt_length, context.warn)
+        with context.progress.phase(f"encoding {len(prompts):,} prompts"):
+            encoded = chat.encoded(prompts, max_prompt_length, context.warn)
         prompts = [prompt for prompt in prompts if prompt.id in encoded]
         batches = length_batches(prompts, encoded, recipe.batch_size)
         file = SampleFile(context.folder, [[prompt.id for prompt in batch] for batch in batches])
         ends = end_ids(tokenizer, model)
+        with context.progress.phase("checking whether prompts can be answered together"):
+            together = answers_together(
+                model,
+                ends=ends,
+                max_prompt_length=max_prompt_length,
+                max_new_tokens=max_new_tokens,
+                warn=context.warn if recipe.batch_size > 1 else SilentProgress().warn,
+            )
         sampler = Sampler(
             model=model,
             ends=ends,
@@ -93,15 +106,9 @@ def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
             max_new_tokens=max_new_tokens,
             seed=context.seed,
             stopped=context.stop.is_set,
-            together=answers_together(
-                model,
-                ends=ends,
-                max_prompt_length=max_prompt_length,
-                max_new_tokens=max_new_tokens,
-                warn=context.warn if recipe.batch_size > 1 else SilentProgress().warn,
-            ),
+            together=together,
         )
-    _answer(batches, encoded, sampler, chat, file, context)
+    _answer(batches, encoded, sampler, chat, file, context, device)
     file.finish([prompt.id for prompt in prompts])
     context.events.append("samples", stage=context.id, path=SAMPLES.name, count=len(prompts))
     return _result(file.samples)
@@ -242,13 +249,14 @@ def _answer(
     chat: Chat,
     file: SampleFile,
     context: StageContext,
+    device: torch.device,
 ) -> None:
     total = sum(map(len, batches))
     needed = [_bytes(batch, encoded, sampler.max_new_tokens) for batch in batches]
     # All samples are written once more at the end, in the order of the prompts.
     left = sum(needed[file.batches_done :]) + sum(needed)
     check_room(context.folder, left, f"{total} samples")
-    with context.progress.bar(context.id, total, len(file.samples)) as bar:
+    with context.progress.bar(context.id, total, len(file.samples), unit="prompt") as bar:
         for batch in batches[file.batches_done :]:
             begun = time.perf_counter()
             try:
@@ -264,7 +272,9 @@ def _answer(
                 check_room(context.folder, needed[file.batches_done], f"{len(batch)} samples")
                 file.append(chat.records(batch, answers))
                 tokens = sum(len(answer.token_ids) for answer in answers)
-                bar.advance(len(batch), tok_s=f"{tokens / (time.perf_counter() - begun):.0f}")
+                speed = f"{tokens / (time.perf_counter() - begun):,.0f}"
+                facts = {"tokens/s": speed} | memory_fact(device)
+                bar.advance(len(batch), facts=facts)
 
 
 def _bytes(

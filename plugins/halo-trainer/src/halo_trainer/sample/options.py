@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from halo_core.component import Default, Execution, StartRef, TestRef
-from halo_core.stage import Inputs, Product, Stage, StageContext, StageResult
+from halo_core.stage import Inputs, Known, Product, Stage, StageContext, StageResult, Work
 from halo_core.token_view import TokenView
 from halo_trainer.encode.chat_fields import (
     ContentTokens,
@@ -103,6 +103,13 @@ class Sample(Stage):
             for option in options
             if getattr(self, option) != type(self).model_fields[option].default
         ]
+
+    def work(self, known: Known) -> Work | None:
+        """Returns the number of prompts, for stages that sample alike."""
+        rows = known.rows.get("prompts")
+        prompts = self.n if rows is None else min(self.n or rows, rows)
+        kind = f"sample {self.max_new_tokens} tokens, {self.batch_size} at a time"
+        return None if prompts is None else Work(kind, prompts)
 
     def view_rows(self, option: str, inputs: Inputs) -> Sequence[TokenView]:
         """Returns prompts as the model sees them."""

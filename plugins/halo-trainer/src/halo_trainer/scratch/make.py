@@ -14,6 +14,7 @@ import torch
 from halo_core.completion import completions_in
 from halo_core.errors import ModelError, did_you_mean
 from halo_core.feedback import COLUMNS, Feedback, further_fields
+from halo_core.progress import Progress, SilentProgress
 from halo_core.rows import DataSet
 from halo_core.stage import StageResult
 from halo_models.save import save_model_folder
@@ -43,6 +44,7 @@ def make_folder(
     template: str | None,
     dtype: Literal["float32", "bfloat16"],
     seed: int,
+    progress: Progress | None = None,
 ) -> StageResult:
     """Writes a new model with its own tokenizer, and returns their sizes.
 
@@ -54,15 +56,20 @@ def make_folder(
         template: Chat template; None for the default.
         dtype: The dtype in which the weights are saved.
         seed: Seed of the weights.
+        progress: Shows what is being made.
 
     Raises:
         ModelError: When such a model cannot be made.
     """
-    tokenizer = train_tokenizer(data, vocab_size)
+    shown = progress or SilentProgress()
+    with shown.phase("training the tokenizer"):
+        tokenizer = train_tokenizer(data, vocab_size)
     use_template(tokenizer, template)
     config = make_config(options, tokenizer)
-    model = draw_model(config, seed=seed, dtype=getattr(torch, dtype))
-    save_model_folder(folder, model, tokenizer)
+    with shown.phase("drawing the weights"):
+        model = draw_model(config, seed=seed, dtype=getattr(torch, dtype))
+    with shown.phase("saving the model"):
+        save_model_folder(folder, model, tokenizer)
     parameters = sum(weight.numel() for weight in model.parameters())
     return StageResult(
         {"parameters": parameters, "vocabulary": len(tokenizer)},

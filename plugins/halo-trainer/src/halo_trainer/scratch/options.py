@@ -80,4 +80,5 @@ class Scratch(Stage):
                 template=self.template,
                 dtype=self.dtype,
                 seed=context.seed,
+                progress=context.progress,
             )

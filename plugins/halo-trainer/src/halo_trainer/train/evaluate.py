@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
@@ -24,6 +24,7 @@ def evaluate_set(
     batch_size: int,
     seed: int,
     state: Mapping[str, float],
+    evaluated: Callable[[int], None] | None = None,
 ) -> dict[str, float]:
     """Returns the metrics of a set, under their names in training without ``train/``.
 
@@ -37,6 +38,7 @@ def evaluate_set(
         batch_size: Number of examples per reference point, as in training.
         seed: Seed of the run, used for the pairs.
         state: The estimator's latest state in training. It is not changed.
+        evaluated: Receives the number of examples after each batch.
 
     Raises:
         NotFiniteError: When the loss, the reference point or a metric is not finite.
@@ -50,6 +52,8 @@ def evaluate_set(
             rng = plan.rng(step, "evaluation pairs")
             batch = prepare(objective, estimator, data, plan.batch(step), rng, state)
             _add(objective, batch, metrics)
+            if evaluated is not None:
+                evaluated(len(batch.examples))
             if batch.estimate is not None:
                 sources.take(batch.estimate)
             if objective.ranks.main:

@@ -23,6 +23,7 @@ from halo_trainer.model.scorer import Scorer
 from halo_trainer.train.checkpoints.checkpoint import Checkpoints
 from halo_trainer.train.checkpoints.train_state import TrainState
 from halo_trainer.train.load_models import LoadedModel
+from halo_trainer.train.shown_facts import loss_text
 
 
 def export_policy(policy: Scorer, start: LoadedModel, folder: Path, *, adapted: bool) -> None:
@@ -158,7 +159,7 @@ def _headline(
 ) -> str:
     text = (
         f"learned from {_many(examples, 'example')} in {_many(state.step, 'step')}; "
-        f"the loss went from {first:.3f} to {last:.3f}"
+        f"the loss went from {loss_text(first)} to {loss_text(last)}"
     )
     if exported.wanted == "best":
         text += f"; step {exported.step:,}, the best, is exported"

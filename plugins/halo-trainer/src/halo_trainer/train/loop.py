@@ -45,6 +45,7 @@ from halo_trainer.train.policy_check import LONGEST, PolicyCheck
 from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.recipe import Intervals, Recipe
 from halo_trainer.train.setup import Training, set_up
+from halo_trainer.train.shown_facts import ShownFacts
 from halo_trainer.train.step import Gradient, backward, prepare
 from halo_trainer.train.token_budget import (
     Option,
@@ -97,15 +98,13 @@ def train(recipe: Recipe, context: StageContext) -> StageResult:
                     loop.training.store.close()
             loop.see_to_room_for_model()
             training, state = loop.training, loop.state
-            # Rank 0 reads, so that all processes agree and see the same error.
-            exported = ranks.from_main(
-                lambda: pick_exported(training.checkpoints, state, recipe.kept.exported)
-            )
+            exported = pick_exported(training.checkpoints, state, recipe.kept.exported)
             if ranks.main:
                 if exported.step != state.step:
                     training.checkpoints.restore_weights(exported.step, training.parameters)
                 adapted, folder = recipe.models.lora is not None, context.folder / "model"
-                export_policy(training.policy, training.start, folder, adapted=adapted)
+                with context.progress.phase("saving the model"):
+                    export_policy(training.policy, training.start, folder, adapted=adapted)
             ranks.wait()
             return training_result(state, exported, training.plan, training.remark)
     except RankOutOfMemory:
@@ -163,6 +162,7 @@ class _Loop:
         self.window = Metrics(self.state.window if self.ranks.main else None)
         self.watch = Stopwatch(self.ranks.device)
         self.saved_at = time.monotonic()
+        self.facts = ShownFacts(self.watch, self.ranks.device)
         self.sources = Sources(training.objective.loss, training.estimator)
         longest = min(LONGEST, training.objective.max_length)
         row = probe_row(training.start.model, longest)
@@ -180,17 +180,19 @@ class _Loop:
                 exports_best=exports_best,
             )
         )
-        return checkpoints.restore(scores, training.parameters, training.optimizer, refresh)
+        with self.context.progress.phase("reading the last checkpoint"):
+            return checkpoints.restore(scores, training.parameters, training.optimizer, refresh)
 
     def _find_budget(self) -> int:
         training = self.training
-        return budget_that_fits(
-            training.objective,
-            training.parameters,
-            training.optimizer,
-            training.data,
-            training.plan.batch_size,
-        )
+        with self.context.progress.phase("measuring how many tokens fit into memory"):
+            return budget_that_fits(
+                training.objective,
+                training.parameters,
+                training.optimizer,
+                training.data,
+                training.plan.batch_size,
+            )
 
     @property
     def _objective(self) -> Objective:
@@ -220,17 +222,21 @@ class _Loop:
         steps, state = self.training.steps, self.state
         first = state.step + 1
         try:
-            with self.context.progress.bar(self.context.id, steps, state.step) as bar:
+            with self.context.progress.bar(self.context.id, steps, state.step, unit="step") as bar:
                 while state.step < steps:
-                    gradient = self._step()
-                    if state.step == first:
-                        self._check_room()
+                    gradient = self._first_step() if state.step + 1 == first else self._step()
                     self._after_step(gradient)
-                    bar.advance(1, loss=f"{gradient.loss:.4f}")
+                    bar.advance(1, facts=self.facts)
         except BaseException:
             self.saving.give_up()
             raise
         self.saving.finish()
+
+    def _first_step(self) -> Gradient:
+        with self.context.progress.phase("first step, which prepares the device"):
+            gradient = self._step()
+            self._check_room()
+        return gradient
 
     def _step(self) -> Gradient:
         training, state = self.training, self.state
@@ -313,6 +319,7 @@ class _Loop:
         if self.training.store is not None:
             self.training.store.count_step(self.window)
         self.watch.count(batch.tokens)
+        self.facts.count(gradient)
 
     def _after_step(self, gradient: Gradient) -> None:
         """Logs, evaluates and saves if it is due, and stops if asked to."""
@@ -364,6 +371,7 @@ class _Loop:
             metrics |= self.training.store.report()
         if self.state.first_loss is None:
             self.state.first_loss = metrics.get("train/loss")
+        self.facts.logged(metrics.get("train/loss"))
         self._publish(metrics | self.watch.lap())
 
     def _window(self) -> Sums:
@@ -392,14 +400,16 @@ class _Loop:
                 self.state.score = values.get("loss")
 
     def _values(self, data: Sequence[EncodedExample]) -> dict[str, float]:
-        return evaluate_set(
-            self._objective,
-            self.training.estimator,
-            data,
-            batch_size=self.training.plan.batch_size,
-            seed=self.context.seed,
-            state=self.state.estimator,
-        )
+        with self.context.progress.phase("evaluating", len(data), unit="example") as bar:
+            return evaluate_set(
+                self._objective,
+                self.training.estimator,
+                data,
+                batch_size=self.training.plan.batch_size,
+                seed=self.context.seed,
+                state=self.state.estimator,
+                evaluated=bar.advance,
+            )
 
     def _publish(self, metrics: dict[str, float]) -> None:
         self.state.last |= metrics
@@ -479,7 +489,8 @@ class _Loop:
         self.state.window = self._window()
         self.window = Metrics(self.state.window if self.ranks.main else None)
         self.state.budget = self.memory.budget
-        self.saving.save(self.state, best=best)
+        with self.context.progress.phase("saving a checkpoint"):
+            self.saving.save(self.state, best=best)
         self.saved_at = time.monotonic()
 
 

@@ -203,6 +203,20 @@ def _digits(gigabytes: float) -> int:
     return 1 if gigabytes >= 1 else 3
 
 
+def passes(*, reference: bool, reference_point: bool, checkpointing: bool) -> int:
+    """Returns how often a step computes as much as one forward pass of the model does.
+
+    Args:
+        reference: Whether a reference model is scored.
+        reference_point: Whether mismatched pairs are scored, by both models.
+        checkpointing: Whether activations are computed twice.
+
+    >>> passes(reference=True, reference_point=True, checkpointing=False)
+    6
+    """
+    return 3 + checkpointing + reference + 2 * reference_point
+
+
 def gpu_hours(
     parameters: int,
     *,
@@ -229,8 +243,10 @@ def gpu_hours(
     ...                 reference_point=True, checkpointing=False), 1)
     3.1
     """
-    passes = 3 + checkpointing + reference + 2 * reference_point
-    operations = 2 * parameters * completions * COMPLETION_TOKENS * passes * steps
+    several = passes(
+        reference=reference, reference_point=reference_point, checkpointing=checkpointing
+    )
+    operations = 2 * parameters * completions * COMPLETION_TOKENS * several * steps
     return operations / FLOPS / 3600
 
 

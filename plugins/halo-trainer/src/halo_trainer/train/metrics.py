@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from torch import Tensor
 from halo_core.feedback import Feedback
 from halo_core.loss import Loss, LossBatch, LossOutput
 from halo_core.reference_point import Estimate, RefPointEstimator
+from halo_models.memory_use import peak_bytes
 from halo_trainer.batch.micro_batch import GlobalBatch
 
 Value = Tensor | float
@@ -176,6 +176,7 @@ class Stopwatch:
         self._start = time.perf_counter()
         self._tokens = 0
         self._steps = 0
+        self._speed: float | None = None
 
     def count(self, tokens: int) -> None:
         """Adds a step with this number of tokens, over all processes."""
@@ -194,13 +195,18 @@ class Stopwatch:
         now = time.perf_counter()
         seconds, tokens, steps = now - self._start, self._tokens, max(1, self._steps)
         self._start, self._tokens, self._steps = now, 0, 0
+        self._speed = tokens / seconds
         return {
             "perf/tok_s": tokens / seconds,
             "perf/step_s": seconds / steps,
-            "perf/peak_gb": self._peak_bytes() / 1e9,
+            "perf/peak_gb": peak_bytes(self._device) / 1e9,
         }
 
-    def _peak_bytes(self) -> int:
-        if self._device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self._device)
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    def speed(self) -> float | None:
+        """Returns the tokens per second since the last lap, or of that lap right after it.
+
+        None before the first step.
+        """
+        if not self._steps:
+            return self._speed
+        return self._tokens / (time.perf_counter() - self._start)

@@ -32,6 +32,7 @@ from halo_core.stage import (
     Stage,
     StageContext,
     StageResult,
+    Work,
 )
 from halo_core.token_view import TokenView
 from halo_core.workspace.check_values import CHECKPOINTS
@@ -55,6 +56,7 @@ from halo_trainer.train.memory_and_time import (
     steps_of,
 )
 from halo_trainer.train.optimizers import optimizer_name
+from halo_trainer.train.planned_work import training_work
 from halo_trainer.train.recipe import (
     Duration,
     Intervals,
@@ -318,7 +320,21 @@ class Train(Stage):
         """Returns the memory that a device needs in each precision, and the time on a GPU."""
         if known.weights is None:
             return Forecast(size={"memory": "unknown: the model is not here yet"})
-        work = Workload(
+        work = self._workload()
+        most, left = self._disk_bytes(known.weights, work, known.learned)
+        return Forecast(
+            weights=known.weights,
+            size=size_lines(known.weights, known.learned, work) | self._prompt_line(),
+            disk=most,
+            left=left,
+        )
+
+    def work(self, known: Known) -> Work | None:
+        """Returns the bytes of rows that are learned from, times the passes of the models."""
+        return training_work(self._workload(), known)
+
+    def _workload(self) -> Workload:
+        return Workload(
             optimizer=self.optimizer,
             reference=self.needs_reference,
             reference_updated=self.reference_update is not None,
@@ -330,13 +346,6 @@ class Train(Stage):
             epochs=self.epochs or 1,
             checkpointing=self.gradient_checkpointing,
             copied=self.async_checkpoints,
-        )
-        most, left = self._disk_bytes(known.weights, work, known.learned)
-        return Forecast(
-            weights=known.weights,
-            size=size_lines(known.weights, known.learned, work) | self._prompt_line(),
-            disk=most,
-            left=left,
         )
 
     def _prompt_line(self) -> dict[str, str]:

@@ -13,6 +13,7 @@ from halo_core.feedback import Feedback
 from halo_core.guarded.loss_calls import settled
 from halo_core.loss import ClassCounts, Loss
 from halo_core.reference_point import RefPointEstimator
+from halo_core.reference_update import ReferenceUpdate
 from halo_core.stage import StageContext
 from halo_core.workspace.check_values import CHECKPOINTS
 from halo_models.control_tokens import suffixes
@@ -93,7 +94,8 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
         UserError: When data are empty, or a model cannot be used with these options.
     """
     task = recipe.task
-    start = load_start(context.models["from"], task.loss, recipe.models, device=ranks.device)
+    with context.progress.phase("loading the model"):
+        start = load_start(context.models["from"], task.loss, recipe.models, device=ranks.device)
     if asks_for_date(start.tokenizer):
         context.warn(f"the chat template asks for the date and gets {start.chat.date}")
     encoding = _encoding(recipe, start)
@@ -104,11 +106,14 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
         samples=context.inputs.get("samples"),
         cache=context.cache,
         warn=context.warn,
+        progress=context.progress,
     )
     loss, remark = settle_loss(task.loss, task.feedback, data)
     tokens = _tokens_to_train(recipe, start, data)
     warnings = RankWarnings(context.warn, ranks)
-    policy, reference = _models(recipe, context, start, tokens, encoding.max_length, warnings)
+    with context.progress.phase("preparing policy and reference"):
+        policy, reference = _models(recipe, context, start, tokens, encoding.max_length, warnings)
+    live = reference.scorer if isinstance(reference, LiveReference) else None
     if recipe.models.drops_out and policy.shares:
         context.warn(NOT_SHARED)
     parameters = trainable(policy.model) + [(f"heads.{n}", p) for n, p in trainable(policy.heads)]
@@ -119,12 +124,30 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
         store = StoreUse(reference, warnings, main=ranks.main)
         load_if_lacking(reference, data, evaluation, plan, steps, ranks)
     return Training(
-        objective=_objective(recipe, ranks, loss, policy, reference, encoding.max_length),
+        objective=Objective(
+            loss=loss,
+            policy=ranks.wrap(policy).train(),
+            reference=reference,
+            ranks=ranks,
+            micro_batch_tokens=BEFORE,  # until the loop knows
+            max_length=encoding.max_length,
+            dropout=recipe.models.drops_out,
+            router_weight=task.router_weight,
+            shares=policy.shares and (reference is None or reference.shares),
+            recomputes=recipe.models.gradient_checkpointing,
+        ),
         estimator=task.estimator,
         start=start,
         policy=policy,
         remark=remark,
-        refresh=_refresh(recipe, context, policy, reference, steps),
+        refresh=_refresh(
+            task.reference_update,
+            context,
+            policy,
+            live,
+            adapted=recipe.models.lora is not None,
+            steps=steps,
+        ),
         store=store,
         parameters=parameters,
         optimizer=make_optimizer(
@@ -143,28 +166,6 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
             recipe.kept.best_while_running,
             main=ranks.main,
         ),
-    )
-
-
-def _objective(
-    recipe: Recipe,
-    ranks: Ranks,
-    loss: Loss,
-    policy: Scorer,
-    reference: LiveReference | StoredReference | None,
-    max_length: int,
-) -> Objective:
-    return Objective(
-        loss=loss,
-        policy=ranks.wrap(policy).train(),
-        reference=reference,
-        ranks=ranks,
-        micro_batch_tokens=BEFORE,  # until the loop knows
-        max_length=max_length,
-        dropout=recipe.models.drops_out,
-        router_weight=recipe.task.router_weight,
-        shares=policy.shares and (reference is None or reference.shares),
-        recomputes=recipe.models.gradient_checkpointing,
     )
 
 
@@ -230,22 +231,23 @@ def _models(
 
 
 def _refresh(
-    recipe: Recipe,
+    update: ReferenceUpdate | None,
     context: StageContext,
     policy: Scorer,
-    reference: LiveReference | StoredReference | None,
+    reference: Scorer | None,
+    *,
+    adapted: bool,
     steps: int,
 ) -> RefreshedReference | None:
-    update = recipe.task.reference_update
-    if update is None or not isinstance(reference, LiveReference):
+    if update is None or reference is None:
         return None
     shares = shares_of(update, steps)
     if not any(shares):
         context.warn(f"reference_update does not change the reference in any of the {steps} steps")
-    if recipe.models.lora is not None and mixes_weights(shares):
+    if adapted and mixes_weights(shares):
         raise UserError(UNMIXABLE, location="reference_update")
     where = context.models["reference"].path
-    return RefreshedReference(policy.model, reference.scorer.model, shares, location=where)
+    return RefreshedReference(policy.model, reference.model, shares, location=where)
 
 
 def _steps(

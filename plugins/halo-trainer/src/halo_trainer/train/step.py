@@ -32,6 +32,7 @@ class Gradient:
 
     Attributes:
         loss: Weighted mean over the batch.
+        weight: Sum of the weights over the batch.
         norm: 2-norm of the gradient before clipping.
         stop: Whether any process was asked to stop.
         keep: Whether any process asked for a checkpoint.
@@ -40,6 +41,7 @@ class Gradient:
     """
 
     loss: float
+    weight: float
     norm: float
     stop: bool
     keep: bool
@@ -141,7 +143,7 @@ def backward(
     if max_norm is not None and norm > max_norm:
         torch._foreach_mul_(gradients, max_norm / norm)
     loss = loss_sum / weight_sum if weight_sum else 0.0
-    return Gradient(loss, norm, stops > 0, keeps > 0, metrics, estimate)
+    return Gradient(loss, weight_sum, norm, stops > 0, keeps > 0, metrics, estimate)
 
 
 def _scaled(gradients: list[Tensor], *, weight_sum: Tensor, world: int) -> Tensor:

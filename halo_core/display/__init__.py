@@ -1,0 +1,1 @@
+"""The display of a run for people: one picture on a terminal, lines elsewhere."""
