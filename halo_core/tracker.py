@@ -142,9 +142,16 @@ class Tracker(Component):
 
 
 class Report(Component):
-    """Writes a page about a run, from its events and its stages' folders."""
+    """Writes a page about a run, from its events and its stages' folders.
+
+    Attributes:
+        live: Whether the page is also written while the run is in progress: at the end of each
+            stage and at most once a minute, by another process. `write` must then work for a run
+            that is not done, and a reader must never find an incomplete file.
+    """
 
     kind: ClassVar[str] = "report"
+    live: ClassVar[bool] = False
 
     @abstractmethod
     def write(self, run: Path) -> Path:

@@ -22,6 +22,7 @@ from halo_core.guarded.report_calls import written_by
 from halo_core.guarded.stage_calls import command_of
 from halo_core.run.data_checks import check_data
 from halo_core.run.execute import execute, write_stage
+from halo_core.run.live_reports import LiveReports
 from halo_core.run.look_ahead import LookAhead, check_rows
 from halo_core.run.materialise import Rows, materialise_set
 from halo_core.run.plan import Plan, PlannedStage, forget
@@ -109,16 +110,19 @@ class Runner:
             forget(self.plan, again)
             mend_last_line(self.plan.run_folder / EVENTS.name)
             write_run(self.plan, self.command)
+            live = LiveReports(self.plan.spec.reports, self.plan.run_folder)
             self.board.later = self._time.later
-            with self._tracking() as tracking:
+            with self._tracking() as tracking, live:
                 try:
                     self._started()
                     with self.board.phase("checking the files of finished stages"):
                         self._compute_damaged_again()
                     self._stages()
+                    live.end()
                     self._reports()
                 except BaseException as error:
                     self._ended(error)
+                    live.write_last()
                     raise
                 else:
                     self._ended(None)

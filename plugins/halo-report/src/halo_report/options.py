@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -12,10 +13,12 @@ from halo_core.tracker import Report
 class Html(Report):
     """Writes `report.html`: one file that contains its figures and needs no network."""
 
+    live: ClassVar[bool] = True
+
     samples: int = Field(
         default=20,
         ge=0,
-        description="Number of prompts to show with their completions side by side.",
+        description="Largest number of prompts to show for each filter of the answers.",
     )
 
     def write(self, run: Path) -> Path:

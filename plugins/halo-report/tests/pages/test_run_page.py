@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 import pytest
 
 from halo_core.testing.component import check_component
+from halo_core.workspace.lock import owned
 from halo_report.options import Html
 from halo_report.pages.number_text import number_text
 from halo_report.pages.run_page import render_page
@@ -205,3 +206,23 @@ def test_page_shows_what_the_judges_go_by(write_run, event_log):
     texts = re.findall(r'<td class="num">([^<]*)</td>', row[: row.index("</table>")])
     assert texts == ["0.512 [0.400, 0.600]", "-0.250", "none", "0.875", "none"]
     assert row[: row.index("</table>")].count("<td>win-kto</td>") == 1
+
+
+def test_only_the_page_of_a_run_in_progress_loads_itself_again(write_run, event_log):
+    run = write_run()
+    folder = {"stage": "kto", "use": "train", "folder": "stages/train-kto"}
+    event_log(run).append("stage-started", **folder, resumed=True)
+    refresh = '<meta http-equiv="refresh" content="60">'
+    with owned(run):
+        page = Html().write(run).read_text(encoding="utf-8")
+    assert refresh in page
+    assert "The run is in progress: 5 of 6 stages are done, now kto. So far, kto and its" in page
+    page = Html().write(run).read_text(encoding="utf-8")
+    assert refresh not in page
+    assert "The run was killed in kto: 5 of 6 stages are done." in page
+    event_log(run).append("run-ended", status="failed", headline="", error="MemoryError: full")
+    with owned(run):
+        page = Html().write(run).read_text(encoding="utf-8")
+    assert refresh not in page
+    assert "The run failed in kto: 5 of 6 stages are done." in page
+    assert "MemoryError: full" in page

@@ -21,7 +21,7 @@ WORSE = Proportion(30, 100, 0.3, 0.23, 0.38)
         (
             OPEN,
             None,
-            "kto and the target do not differ clearly: its win rate is 0.520 [0.440, 0.600].",
+            "kto and the target do not differ clearly: the win rate is 0.520 [0.440, 0.600].",
         ),
         (
             BETTER,
@@ -38,7 +38,7 @@ WORSE = Proportion(30, 100, 0.3, 0.23, 0.38)
         (
             OPEN,
             WORSE,
-            "kto and the target do not differ clearly: its win rate is 0.520 [0.440, 0.600], but "
+            "kto and the target do not differ clearly: the win rate is 0.520 [0.440, 0.600], but "
             "at equal lengths it is worse: 0.300 [0.230, 0.380].",
         ),
         (None, None, "No comparison of kto with the target was scored."),

@@ -61,6 +61,17 @@ PADDED: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 
+RECURRENT = GROUPED | {
+    "initializer_range": 0.02,
+    "mamba_d_ssm": 32,
+    "mamba_n_heads": 4,
+    "mamba_d_head": 8,
+    "mamba_d_state": 16,
+    "mamba_n_groups": 1,
+    "mamba_chunk_size": 16,
+    "lm_head_multiplier": 0.5,
+}
+"""Layers with a state that goes from token to token, and an unusual factor of the scores."""
 
 LONG_ROPE = {
     "rope_type": "longrope",
@@ -193,6 +204,28 @@ def test_a_model_that_cannot_pack_is_padded_with_a_warning(name: str) -> None:
     assert len(warnings) == 1
     assert type(model).__name__ in warnings[0]
     check_same_as_alone(model, scorer, attention)
+
+
+def test_small_new_weights_do_not_hide_what_flows_from_sequence_to_sequence() -> None:
+    # With these weights a state that continues in the next sequence changes a log-probability by
+    # 2e-5 of its size, and rounding by 1e-7.
+    model = make("falcon_h1", RECURRENT)
+    warnings: list[str] = []
+    attention = model.config._attn_implementation
+    scorer = make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=warnings.append)
+    assert scorer.route == "padded"
+    assert scorer.together
+    assert "with packed sequences, so they are padded" in warnings[0]
+    check_same_as_alone(model, scorer, attention)
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_small_new_weights_are_packed(name: str) -> None:
+    kind, options = PACKED[name]
+    small = {"initializer_range": 0.02}
+    model = make(kind, options | small)
+    scorer = make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=pytest.fail)
+    assert (scorer.route, scorer.shares, scorer.chunked) == ("packed", True, True)
 
 
 def test_a_model_whose_longest_sequence_turns_the_others_computes_each_alone() -> None:

@@ -18,6 +18,8 @@ from halo_core.reference_point import RefPointEstimator
 from halo_core.stage import Known
 from halo_methods.components import DPO, KTO, SFT, MatchedKL, MismatchedKL
 from halo_trainer.batch.batch_plan import BatchPlan
+from halo_trainer.batch.micro_batch import completions_of, global_batch
+from halo_trainer.batch.packing import Scored
 from halo_trainer.encode.examples import EncodedCompletion, EncodedExample
 from halo_trainer.model import linear_head
 from halo_trainer.model.probe import make_scorer
@@ -25,6 +27,7 @@ from halo_trainer.train.load_models import set_dropout
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.options import Train
 from halo_trainer.train.ranks import Ranks
+from halo_trainer.train.reference.mismatched_logratios import logratios, logratios_after_own_pass
 from halo_trainer.train.reference.scores import LiveReference
 from halo_trainer.train.setup import set_up
 from halo_trainer.train.step import Gradient, backward, prepare
@@ -140,6 +143,9 @@ def draw_examples(feedback: str, shape: list[tuple[int, int, int]]) -> list[Enco
     return examples
 
 
+LONG = (40, 30, 18, 38)
+"""Completion tokens of long partners."""
+
 SHAPE = [(0, 9, 4), (1, 1, 6), (0, 9, 2), (2, 14, 1), (3, 5, 12), (2, 14, 7), (1, 1, 3), (4, 7, 9)]
 
 
@@ -216,6 +222,23 @@ def test_a_mismatched_completion_computes_only_its_own_tokens() -> None:
     # Own: 10 + 3 - 1 each. Mismatched: the last token of the prompt and 3 - 1 of the completion.
     assert seen[0] == [(4 * 12, True), (4 * 3, False)]
     assert [tokens for tokens, _ in seen[1]] == [4 * 12, 4 * 3]
+
+
+def test_rows_of_mismatched_completions_keep_to_the_token_budget() -> None:
+    examples = draw_examples("binary", [(i, 10, 3) for i in range(4)])
+    long = [c for _, c in completions_of(draw_examples("binary", [(9, 1, n) for n in LONG]))]
+    made = objective(KTO(), budget=4 * 12)
+    batch = global_batch(examples, budget=4 * 12, rank=0, ranks=1, share=True)
+    assert made.keeps_prompts(batch)
+    sequences = [
+        Scored(own.prompt_ids, other.completion_ids)
+        for (_, own), other in zip(batch.completions, long, strict=True)
+    ]
+    passes = tokens_of_passes(made.policy)
+    _, found = logratios_after_own_pass(made, batch, range(4), sequences)
+    # The longest is alone with 40, and the others share rows of at most 48 tokens.
+    assert sorted(tokens for tokens, with_gradient in passes if not with_gradient) == [38, 40, 48]
+    torch.testing.assert_close(found, logratios(made, sequences), rtol=RELATIVE, atol=1e-6)
 
 
 def test_micro_batches_and_recomputed_activations_score_the_pairs_in_a_first_pass() -> None:

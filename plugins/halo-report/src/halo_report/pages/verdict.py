@@ -36,7 +36,7 @@ def verdict_sentence(
         return f"No comparison of {name} with {rival} was scored."
     first = f"{_claim(name, rival, share)} with a win rate of {rate_text(share)}"
     if standing(share) == "open":
-        first = f"{_claim(name, rival, share)}: its win rate is {rate_text(share)}"
+        first = f"{_claim(name, rival, share)}: the win rate is {rate_text(share)}"
     if controlled is None:
         return f"{first}."
     equal = f"{rate_text(controlled)} at equal lengths"

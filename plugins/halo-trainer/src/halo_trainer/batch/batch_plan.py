@@ -123,7 +123,7 @@ def split_into_micro_batches(sizes: Sequence[int], *, budget: int, ranks: int) -
     most = -(-len(sizes) // ranks)  # With this number, every item is alone.
     count = min(most, -(-sum(sizes) // (budget * ranks)))
     while True:
-        bins = _even_bins(sizes, count * ranks)
+        bins = even_bins(sizes, count * ranks)
         if count == most or all(_fits(items, sizes, budget) for items in bins):
             return [bins[rank::ranks] for rank in range(ranks)]
         count += 1
@@ -133,8 +133,16 @@ def _fits(items: Bin, sizes: Sequence[int], budget: int) -> bool:
     return len(items) <= 1 or sum(sizes[i] for i in items) <= budget
 
 
-def _even_bins(sizes: Sequence[int], count: int) -> list[Bin]:
-    """Packs the longest items first, each into the emptiest bin."""
+def even_bins(sizes: Sequence[int], count: int) -> list[Bin]:
+    """Packs the longest items first, each into the emptiest bin.
+
+    Args:
+        sizes: Number of tokens of each item.
+        count: Number of bins.
+
+    >>> even_bins([5, 4, 3, 2], 2)
+    [[0, 3], [1, 2]]
+    """
     bins: list[Bin] = [[] for _ in range(count)]
     loads = [0] * count
     # Ties are broken by position, so that every process gets the same bins.

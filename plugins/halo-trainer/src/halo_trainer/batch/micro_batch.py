@@ -93,8 +93,9 @@ class GlobalBatch:
 
     Attributes:
         examples: All examples of the batch, in global order.
-        micro_batches: Micro-batches of this process, as positions of examples in the batch. Empty
-            ones must also be computed, so that all processes make the same calls.
+        shares: Micro-batches of each process, as positions of examples in the batch. Empty ones
+            must also be computed, so that all processes make the same calls.
+        rank: Rank of this process, from 0.
         tokens: Number of tokens of prompts and completions in the whole batch.
         estimate: The reference point; None if the loss needs none for the whole batch.
         lagging: Set if the estimate is completed after the gradient; None if it is complete.
@@ -104,7 +105,8 @@ class GlobalBatch:
     """
 
     examples: Sequence[EncodedExample]
-    micro_batches: Sequence[Sequence[int]]
+    shares: Sequence[Sequence[Sequence[int]]]
+    rank: int
     tokens: int
     estimate: Estimate | None = None
     lagging: Lagging | None = None
@@ -113,16 +115,24 @@ class GlobalBatch:
     computed: Mapping[int, Computed] = field(default_factory=dict)
 
     @property
+    def micro_batches(self) -> Sequence[Sequence[int]]:
+        """Micro-batches of this process, as positions of examples in the batch."""
+        return self.shares[self.rank]
+
+    @property
     def completions(self) -> list[tuple[EncodedExample, EncodedCompletion]]:
         """The completions of the whole batch with their examples, in global order."""
         return completions_of(self.examples)
 
-    def completion_positions(self) -> list[list[int]]:
-        """Returns the positions of each micro-batch's completions in the batch's completions."""
+    def completion_positions(self, rank: int) -> list[list[int]]:
+        """Returns the positions of a micro-batch's completions in the batch's completions.
+
+        Args:
+            rank: The process whose micro-batches are meant.
+        """
         starts = [0, *accumulate(len(example.completions) for example in self.examples)]
         return [
-            [k for i in part for k in range(starts[i], starts[i + 1])]
-            for part in self.micro_batches
+            [k for i in part for k in range(starts[i], starts[i + 1])] for part in self.shares[rank]
         ]
 
 
@@ -141,7 +151,7 @@ def global_batch(
     sizes = [computed_tokens(example, share=share) for example in examples]
     shares = split_into_micro_batches(sizes, budget=budget, ranks=ranks)
     tokens = sum(computed_tokens(example, share=False) for example in examples)
-    return GlobalBatch(examples, shares[rank], tokens)
+    return GlobalBatch(examples, shares, rank, tokens)
 
 
 def completions_of(

@@ -21,9 +21,18 @@ PROBE_LENGTHS = ((3, 9), (1, 4), (17, 6))
 BRANCH = 8
 """Completion tokens of the test sequences that share the prompt of another one."""
 
-RELATIVE_TOLERANCE = 1e-4
-"""Largest difference of a token's log-probability that counts as rounding, in float32, relative to
+FOLLOWING = 5
+"""Tokens after a test sequence, which a causal model's results before them do not depend on."""
+
+TIMES_NOISE = 30
+"""Largest difference that counts as rounding, relative to one that is known to be rounding."""
+
+LEAST_TOLERANCE = 2e-6
+"""Difference of a token's log-probability that always counts as rounding, in float32, relative to
 the largest log-probability plus 1 nat."""
+
+LARGEST_TOLERANCE = 1e-4
+"""Difference that never counts as rounding, relative to the same."""
 
 
 def make_scorer(
@@ -33,8 +42,9 @@ def make_scorer(
 
     The scorer takes every shortcut that gives the same results as the model for each sequence
     alone: sequences packed into one row, prompts shared by several completions, and an output head
-    that is computed in chunks. It warns about the others. The probe is computed in float32, so that
-    rounding cannot hide a wrong mask.
+    that is computed in chunks. It warns about the others. The probe is computed in float32, and its
+    tolerance follows the rounding of the model itself, so that rounding cannot hide a wrong mask,
+    even if the weights are new and small.
 
     Args:
         model: A causal language model of transformers in float32 and evaluation mode, not wrapped.
@@ -55,8 +65,9 @@ def make_scorer(
             f"are finite, up to {largest:.3g}; expected a model whose training did not diverge. "
             "Train it again with a lower learning_rate"
         )
+    tolerance = _tolerance(model, probes, expected)
     for scorer in _ways(model, compute_dtype):
-        if _agrees(scorer, probes, expected):
+        if _agrees(scorer, probes, expected, tolerance):
             if missing := _not_taken(scorer):
                 warn(
                     f"{type(model).__name__} does not give the same log-probabilities "
@@ -110,7 +121,22 @@ def _not_taken(scorer: Scorer) -> list[str]:
     return missing
 
 
-def _agrees(scorer: Scorer, probes: Sequence[Sequence[Scored]], expected: Sequence[Tensor]) -> bool:
+def _tolerance(model: Any, probes: Sequence[Sequence[Scored]], expected: Sequence[Tensor]) -> float:
+    """Returns the largest difference of a log-probability that counts as rounding, nats."""
+    # Matrices of another shape are summed in another order.
+    again = torch.cat([_alone(model, sequences, following=FOLLOWING) for sequences in probes])
+    logps = torch.cat(list(expected))
+    noise = float((again - logps).abs().max())
+    scale = 1 + float(logps.abs().max())
+    return min(max(TIMES_NOISE * noise, LEAST_TOLERANCE * scale), LARGEST_TOLERANCE * scale)
+
+
+def _agrees(
+    scorer: Scorer,
+    probes: Sequence[Sequence[Scored]],
+    expected: Sequence[Tensor],
+    tolerance: float,
+) -> bool:
     """Returns whether a scorer gives the expected log-probabilities, computed in float32."""
     compute_dtype, scorer.compute_dtype = scorer.compute_dtype, torch.float32
     device = next(scorer.parameters()).device
@@ -125,10 +151,7 @@ def _agrees(scorer: Scorer, probes: Sequence[Sequence[Scored]], expected: Sequen
         return False
     finally:
         scorer.compute_dtype = compute_dtype
-    return all(
-        bool((a - b).abs().max() <= RELATIVE_TOLERANCE * (1 + b.abs().max()))
-        for a, b in zip(found, expected, strict=True)
-    )
+    return all(bool((a - b).abs().max() <= tolerance) for a, b in zip(found, expected, strict=True))
 
 
 def probe_row(model: Any, max_length: int) -> PackedRow:
@@ -142,17 +165,24 @@ def probe_row(model: Any, max_length: int) -> PackedRow:
     return pack(sequences, share=False).to(next(model.parameters()).device)
 
 
-def _alone(model: Any, sequences: Sequence[Scored]) -> Tensor:
-    """Returns the log-probabilities of the sequences from the model itself, one at a time."""
+def _alone(model: Any, sequences: Sequence[Scored], *, following: int = 0) -> Tensor:
+    """Returns the log-probabilities of the sequences from the model itself, one at a time.
+
+    Args:
+        model: A causal language model of transformers.
+        sequences: The sequences.
+        following: Number of other tokens after each sequence.
+    """
     device = next(model.parameters()).device
     logps = []
     with torch.no_grad():
         for sequence in sequences:
             ids = np.concatenate([sequence.prompt_ids, sequence.completion_ids])
             tokens = torch.from_numpy(ids.astype(np.int64)).to(device)
-            logits = model(input_ids=tokens[None, :-1], use_cache=False).logits[0]
+            inputs = torch.cat([tokens[:-1], tokens[-1:].expand(following)])
+            logits = model(input_ids=inputs[None], use_cache=False).logits[0]
             start = len(sequence.prompt_ids)
-            logps.append(token_logps(logits[start - 1 :], tokens[start:]))
+            logps.append(token_logps(logits[start - 1 : len(tokens) - 1], tokens[start:]))
     return torch.cat(logps)
 
 

@@ -98,7 +98,10 @@ def train(recipe: Recipe, context: StageContext) -> StageResult:
                     loop.training.store.close()
             loop.see_to_room_for_model()
             training, state = loop.training, loop.state
-            exported = pick_exported(training.checkpoints, state, recipe.kept.exported)
+            # Rank 0 reads, so that all processes agree and see the same error.
+            exported = ranks.from_main(
+                lambda: pick_exported(training.checkpoints, state, recipe.kept.exported)
+            )
             if ranks.main:
                 if exported.step != state.step:
                     training.checkpoints.restore_weights(exported.step, training.parameters)

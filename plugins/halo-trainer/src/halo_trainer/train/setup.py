@@ -13,7 +13,6 @@ from halo_core.feedback import Feedback
 from halo_core.guarded.loss_calls import settled
 from halo_core.loss import ClassCounts, Loss
 from halo_core.reference_point import RefPointEstimator
-from halo_core.reference_update import ReferenceUpdate
 from halo_core.stage import StageContext
 from halo_core.workspace.check_values import CHECKPOINTS
 from halo_models.control_tokens import suffixes
@@ -113,7 +112,6 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
     warnings = RankWarnings(context.warn, ranks)
     with context.progress.phase("preparing policy and reference"):
         policy, reference = _models(recipe, context, start, tokens, encoding.max_length, warnings)
-    live = reference.scorer if isinstance(reference, LiveReference) else None
     if recipe.models.drops_out and policy.shares:
         context.warn(NOT_SHARED)
     parameters = trainable(policy.model) + [(f"heads.{n}", p) for n, p in trainable(policy.heads)]
@@ -124,30 +122,12 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
         store = StoreUse(reference, warnings, main=ranks.main)
         load_if_lacking(reference, data, evaluation, plan, steps, ranks)
     return Training(
-        objective=Objective(
-            loss=loss,
-            policy=ranks.wrap(policy).train(),
-            reference=reference,
-            ranks=ranks,
-            micro_batch_tokens=BEFORE,  # until the loop knows
-            max_length=encoding.max_length,
-            dropout=recipe.models.drops_out,
-            router_weight=task.router_weight,
-            shares=policy.shares and (reference is None or reference.shares),
-            recomputes=recipe.models.gradient_checkpointing,
-        ),
+        objective=_objective(recipe, ranks, loss, policy, reference, encoding.max_length),
         estimator=task.estimator,
         start=start,
         policy=policy,
         remark=remark,
-        refresh=_refresh(
-            task.reference_update,
-            context,
-            policy,
-            live,
-            adapted=recipe.models.lora is not None,
-            steps=steps,
-        ),
+        refresh=_refresh(recipe, context, policy, reference, steps),
         store=store,
         parameters=parameters,
         optimizer=make_optimizer(
@@ -166,6 +146,28 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
             recipe.kept.best_while_running,
             main=ranks.main,
         ),
+    )
+
+
+def _objective(
+    recipe: Recipe,
+    ranks: Ranks,
+    loss: Loss,
+    policy: Scorer,
+    reference: LiveReference | StoredReference | None,
+    max_length: int,
+) -> Objective:
+    return Objective(
+        loss=loss,
+        policy=ranks.wrap(policy).train(),
+        reference=reference,
+        ranks=ranks,
+        micro_batch_tokens=BEFORE,  # until the loop knows
+        max_length=max_length,
+        dropout=recipe.models.drops_out,
+        router_weight=recipe.task.router_weight,
+        shares=policy.shares and (reference is None or reference.shares),
+        recomputes=recipe.models.gradient_checkpointing,
     )
 
 
@@ -231,23 +233,22 @@ def _models(
 
 
 def _refresh(
-    update: ReferenceUpdate | None,
+    recipe: Recipe,
     context: StageContext,
     policy: Scorer,
-    reference: Scorer | None,
-    *,
-    adapted: bool,
+    reference: LiveReference | StoredReference | None,
     steps: int,
 ) -> RefreshedReference | None:
-    if update is None or reference is None:
+    update = recipe.task.reference_update
+    if update is None or not isinstance(reference, LiveReference):
         return None
     shares = shares_of(update, steps)
     if not any(shares):
         context.warn(f"reference_update does not change the reference in any of the {steps} steps")
-    if adapted and mixes_weights(shares):
+    if recipe.models.lora is not None and mixes_weights(shares):
         raise UserError(UNMIXABLE, location="reference_update")
     where = context.models["reference"].path
-    return RefreshedReference(policy.model, reference.model, shares, location=where)
+    return RefreshedReference(policy.model, reference.scorer.model, shares, location=where)
 
 
 def _steps(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from halo_core.guarded.loss_calls import changed_logratios
-from halo_trainer.batch.batch_plan import split_into_micro_batches
+from halo_trainer.batch.batch_plan import even_bins, split_into_micro_batches
 from halo_trainer.batch.micro_batch import Computed, GlobalBatch
 from halo_trainer.batch.packing import PackedRow, Scored, pack, pack_onto
 from halo_trainer.model.scorer import without_dropout
@@ -53,7 +53,8 @@ def logratios_after_own_pass(
 ) -> tuple[dict[int, Computed], list[float]]:
     """Returns the results of the batch's own completions, and the same as `logratios`.
 
-    Each process computes the sequences whose prompts are in its share of the batch.
+    Each process computes the sequences whose prompts are in its share of the batch, in as many rows
+    as the token budget asks for.
 
     Args:
         objective: Scores the sequences, and allows this way; see `Objective.keeps_prompts`.
@@ -69,19 +70,43 @@ def logratios_after_own_pass(
     with objective.synchronised(batch, 0):
         scores = objective.policy(policy_row)
     reference_logps = objective.reference.token_logps(reference_row)
-    own, count = set(batch.completion_positions()[0]), len(batch.completions)
-    items = [
-        i
-        for i, prompt in enumerate(prompts)
-        if prompt in own or (prompt >= count and prompt % ranks.world == ranks.rank)
-    ]
-    # If there are none, one is computed without effect, so that all processes make the same calls.
-    row = pack_onto(micro.row, [sequences[i] for i in items or [0]]).to(ranks.device)
     values = torch.zeros(len(sequences), dtype=torch.float64, device=ranks.device)
-    found = _of_row(objective, row.onto(policy_row), row.onto(reference_row))
-    values.index_copy_(0, ranks.positions(items), found[: len(items)])
+    for items in _rows_of_rank(objective, batch, prompts, sequences):
+        # An empty one is also computed, so that all processes make the same calls.
+        row = pack_onto(micro.row, [sequences[i] for i in items or [0]]).to(ranks.device)
+        found = _of_row(objective, row.onto(policy_row), row.onto(reference_row))
+        values.index_copy_(0, ranks.positions(items), found[: len(items)])
     computed = {0: Computed(scores, reference_logps)}
     return computed, ranks.sum(values).tolist()
+
+
+def _rows_of_rank(
+    objective: Objective,
+    batch: GlobalBatch,
+    prompts: Sequence[int],
+    sequences: Sequence[Scored],
+) -> list[list[int]]:
+    """Returns the sequences of each row of this process. All processes have as many rows."""
+    ranks, count = objective.ranks, len(batch.completions)
+    # A continued prompt is not computed again.
+    sizes = [
+        len(sequence.completion_ids) if prompt < count else sequence.tokens
+        for prompt, sequence in zip(prompts, sequences, strict=True)
+    ]
+    rows, mine = 1, []
+    for rank in range(ranks.world):
+        own = {position for part in batch.completion_positions(rank) for position in part}
+        items = [
+            i
+            for i, prompt in enumerate(prompts)
+            if prompt in own or (prompt >= count and prompt % ranks.world == rank)
+        ]
+        budget = objective.micro_batch_tokens
+        (needed,) = split_into_micro_batches([sizes[i] for i in items], budget=budget, ranks=1)
+        rows = max(rows, len(needed))
+        if rank == ranks.rank:
+            mine = items
+    return [[mine[i] for i in part] for part in even_bins([sizes[i] for i in mine], rows)]
 
 
 def _of_row(objective: Objective, policy_row: PackedRow, reference_row: PackedRow) -> Tensor:

@@ -33,7 +33,7 @@ class OwnLogratios:
 
     def __init__(self, batch: GlobalBatch, ranks: Ranks) -> None:
         self._ranks = ranks
-        self._positions = batch.completion_positions()
+        self._positions = batch.completion_positions(batch.rank)
         count = len(batch.completions)
         self.values = torch.zeros(count, dtype=torch.float64, device=ranks.device)
 
