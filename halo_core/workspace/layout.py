@@ -132,13 +132,26 @@ def _find(name: str, workspace: Path) -> Target:
         return titled[0]
     begun = [target for target in known if target.folder.name.startswith(name)]
     suites = [target for target in begun if target.kind == "suite"]
-    if len(begun) == 1 or len(suites) == 1:  # the names of a suite's runs begin with its name
+    # The names of a suite's runs begin with its name, so they are found if its record is lost.
+    if not suites:
+        _check_suites(name, workspace)
+    if len(begun) == 1 or len(suites) == 1:
         return (suites or begun)[0]
     if found := titled or suites or begun:
         names = ", ".join(target.folder.name for target in found)
         what = "given to" if titled else "the beginning of"
         raise PathError(f"{name!r} is {what} {len(found)} names: {names}")
     raise PathError(f"no run or suite {name!r}{_there(name, known)}", location=str(workspace))
+
+
+def _check_suites(name: str, workspace: Path) -> None:
+    for folder in sorted((workspace / "suites").glob("*")):
+        if folder.name.startswith(name) and not (folder / SUITE.name).is_file():
+            raise PathError(
+                f"{name!r} is the beginning of the name of a suite without its {SUITE.name}; run "
+                "the same command again, and halo run writes it again",
+                location=str(folder),
+            )
 
 
 def targets(workspace: Path) -> list[Target]:

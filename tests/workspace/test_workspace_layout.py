@@ -57,6 +57,18 @@ def test_the_beginning_of_two_names_is_refused(workspace: Path) -> None:
         find("toy-kto", workspace)
 
 
+@pytest.mark.parametrize("runs", [2, 1])
+def test_a_suite_without_its_record_is_not_taken_for_one_of_its_runs(
+    workspace: Path, runs: int
+) -> None:
+    (workspace / "suites" / "toy-9f" / SUITE.name).unlink()
+    if runs == 1:
+        (workspace / "runs" / "toy-kto-2b" / EVENTS.name).unlink()
+    with pytest.raises(PathError, match=r"toy-9f: 'toy' is the .* without its suite\.json; run the"):
+        find("toy", workspace)
+    assert find("toy-kto-1a", workspace).kind == "run"
+
+
 def test_what_is_not_there_is_answered_with_the_nearest_and_what_there_is(workspace: Path) -> None:
     with pytest.raises(PathError) as caught:
         find("hing-3c", workspace)

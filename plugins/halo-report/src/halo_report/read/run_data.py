@@ -106,6 +106,7 @@ class RunData:
             ``version``, ``origin``.
         versions: Versions by distribution.
         live: Whether a process works on the run now.
+        unended: A sentence that says that a run which nobody works on has no end, else "".
     """
 
     folder: Path
@@ -123,12 +124,18 @@ class RunData:
     components: Sequence[ComponentRecord]
     versions: Mapping[str, str]
     live: bool = False
+    unended: str = ""
     title: str = ""
 
 
 NO_RECORD = (
     f"{RUN.name} is gone: the command, the components and the versions of this run are not known. "
     "Run the same command again: halo run writes it again"
+)
+
+NO_END = (
+    f"{EVENTS.name} has no end of the run, and no process works on it: it was killed, or the file "
+    "was cut. Run the same command again, and halo run writes what is missing"
 )
 
 
@@ -152,6 +159,7 @@ def read_run(folder: Path) -> RunData:
     stages = _read_stages(folder, record, events, outcome, stage_options(resolved))
     if outcome is None:  # Reports are written just before a run ends.
         outcome = "done" if stages and all(stage.ended for stage in stages) else "running"
+    unended = NO_END if outcome == "running" and not live else ""
     starts = [event["time"] for event in events if event["type"] == "run-started"]
     headlines = [stage.headline for stage in stages if stage.headline]
     return RunData(
@@ -165,7 +173,12 @@ def read_run(folder: Path) -> RunData:
         started=starts[-1] if starts else None,
         ended=max((event["time"] for event in events), default=None),
         stages=stages,
-        warnings=_read_warnings(events) + ([] if record else [("", NO_RECORD)]),
+        warnings=[
+            *_read_warnings(events),
+            *([] if record else [("", NO_RECORD)]),
+            *([("", unended)] if unended else []),
+        ],
+        unended=unended,
         spec=_read_text(folder / SPEC, checks),
         resolved=resolved,
         components=record.get("components", ()),

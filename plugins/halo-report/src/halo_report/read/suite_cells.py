@@ -124,7 +124,7 @@ def run_cell(run: RunData, judge_stage: str | None, status: str, why: str) -> Ju
 
 def _absence(run: RunData, judge_stage: str | None, status: str, why: str) -> tuple[str, str]:
     if status not in DONE:
-        return status, why or run.error
+        return status, why or run.error or run.unended
     wanted = f"no verdicts of a stage {judge_stage!r}" if judge_stage else "no verdicts"
     stages = ", ".join(stage.id for stage in run.stages) or "none"
     return "not judged", f"{wanted}; its stages: {stages}"
