@@ -64,7 +64,7 @@ def test_a_suite_without_its_record_is_not_taken_for_one_of_its_runs(
     (workspace / "suites" / "toy-9f" / SUITE.name).unlink()
     if runs == 1:
         (workspace / "runs" / "toy-kto-2b" / EVENTS.name).unlink()
-    with pytest.raises(PathError, match=r"toy-9f: 'toy' is the .* without its suite\.json; run the"):
+    with pytest.raises(PathError, match=r"toy-9f: 'toy' is the .* without its suite\.json"):
         find("toy", workspace)
     assert find("toy-kto-1a", workspace).kind == "run"
 
