@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from halo_core.cache_entry import CacheEntry as CacheEntry
     from halo_core.component import (
         Added as Added,
         Component as Component,
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
     )
 
 _PUBLIC = {
+    "cache_entry": "CacheEntry",
     "component": (
         "Added Component DataRef Default Execution LearnRef Location ModelRef OtherNames RivalRef "
         "SamplesRef StartRef TestRef"

@@ -1,4 +1,4 @@
-"""The only hook of halo. All plugins register through it, including the built-in ones.
+"""The hooks of halo. All plugins register through `halo_register`, including the built-in ones.
 
 A distribution names a module in the entry-point group ``halo``. The module must import fast:
 
@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from halo_core.plugins.registrar import Registrar
 
 hookspec = pluggy.HookspecMarker("halo")
@@ -29,4 +31,17 @@ class Hooks:
 
     @hookspec
     def halo_register(self, registry: Registrar) -> Any:
-        """Registers the components of a distribution by import strings."""
+        """Registers the components of a distribution by import strings. Every plugin has it."""
+
+    @hookspec
+    def halo_caches(self, cache: Path) -> Any:
+        """Returns what the distribution keeps in the cache of a workspace, for `halo runs gc`.
+
+        The hook is optional.
+
+        Args:
+            cache: The folder of the cache, ``<workspace>/cache``.
+
+        Returns:
+            A list of `halo_core.CacheEntry`.
+        """

@@ -95,6 +95,20 @@ class Tracker(Component):
         """
         return None
 
+    def mark_deleted(self, folder: Path, workspace: Path) -> bool:
+        """Marks a run or a suite as deleted in the store, without purging what the store has.
+
+        `halo runs rm` calls it before it removes the folder. Calling it twice changes nothing.
+
+        Args:
+            folder: The folder of the run or suite, which still exists.
+            workspace: The workspace.
+
+        Returns:
+            Whether the store had it; False if the tracker does not offer this.
+        """
+        return False
+
     def tell_suite(
         self, suite: Path, workspace: Path, status: SuiteStatus
     ) -> Mapping[str, object] | None:

@@ -105,9 +105,14 @@ def _check_hook_names(module: ModuleType) -> None:
             continue
         line = value.__code__.co_firstlineno
         raise _UnknownHookError(
-            f"unknown hook {name!r}; expected halo_register(registry)",
+            f"unknown hook {name!r}; expected {_hooks()}",
             location=f"{module.__file__}:{line}",
         )
+
+
+def _hooks() -> str:
+    names = [name for name, value in vars(Hooks).items() if hasattr(value, "halo_spec")]
+    return f"{', '.join(names)}".replace("halo_register", "halo_register(registry)")
 
 
 class _UnknownHookError(PluginError):
@@ -171,5 +176,5 @@ def _hint(error: BaseException, distribution: str) -> str:
             f"A module is missing: reinstall it with pip install --force-reinstall {distribution}"
         )
     if isinstance(error, pluggy.PluginValidationError | _UnknownHookError):
-        return "The one hook is halo_register(registry): see docs/how-to/write-a-plugin.md"
+        return f"The hooks are {_hooks()}: see docs/how-to/write-a-plugin.md"
     return f"Report it to the authors of {distribution}, or: pip uninstall {distribution}"

@@ -39,7 +39,7 @@ from halo_core.tracking.descriptions import Description, keep
 from halo_core.tracking.send import trackers_of
 from halo_core.workspace.check_values import damages
 from halo_core.workspace.files import mend_last_line
-from halo_core.workspace.lock import owned, turn, wait_for_owner
+from halo_core.workspace.lock import owned, recorded_needs, turn, wait_for_owner
 from halo_core.workspace.records import (
     DONE,
     EVENTS,
@@ -109,7 +109,8 @@ class Runner:
             # compute again.
             forget(self.plan, again)
             mend_last_line(self.plan.run_folder / EVENTS.name)
-            write_run(self.plan, self.command)
+            with recorded_needs(self.plan.workspace.root):
+                write_run(self.plan, self.command)
             live = LiveReports(self.plan.spec.reports, self.plan.run_folder)
             self.board.later = self._time.later
             with self._tracking() as tracking, live:

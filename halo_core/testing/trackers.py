@@ -84,7 +84,7 @@ def check_session(tracker: Tracker, run: Path, workspace: Path) -> None:
 
 
 def check_abilities(tracker: Tracker, runs: Sequence[Path], suite: Path, workspace: Path) -> None:
-    """Calls the optional methods of a tracker, each of them twice.
+    """Calls the optional methods of a tracker, each of them twice. Deletes the first run and suite.
 
     Args:
         tracker: The tracker.
@@ -123,6 +123,20 @@ def check_abilities(tracker: Tracker, runs: Sequence[Path], suite: Path, workspa
         f"has_run() of a run that it was never given gave {there!r}; expected False, or None",
     )
     _check_comparison(tracker, runs, unknown, workspace)
+    _check_deletion(tracker, runs[0], suite, workspace)
+
+
+def _check_deletion(tracker: Tracker, run: Path, suite: Path, workspace: Path) -> None:
+    for folder in (run, run, suite, suite):
+        with must_not_raise(tracker, f"mark_deleted() of {folder.name}"):
+            had: object = tracker.mark_deleted(folder, workspace)
+        expect(isinstance(had, bool), tracker, f"mark_deleted() gave {had!r}; expected a bool")
+        there = tracker.has_run(folder, workspace) if folder == run else None
+        expect(
+            not had or there in (False, None),
+            tracker,
+            f"has_run() after mark_deleted() gave {there!r}; expected False, or None",
+        )
 
 
 def _check_comparison(

@@ -90,6 +90,36 @@ def unused(folder: Path, message: str) -> Iterator[None]:
 
 
 @contextmanager
+def idle(folder: Path, message: str) -> Iterator[None]:
+    """Keeps other processes out of a stage's folder. Unlike `unused`, it never waits.
+
+    Args:
+        folder: The stage's folder.
+        message: The error message if a controller computes the stage or a process owns the folder.
+
+    Raises:
+        BusyError: When one does.
+    """
+    with locked(folder.with_name(f"{folder.name}.turn"), message), locked(folder, message):
+        yield
+
+
+@contextmanager
+def recorded_needs(root: Path) -> Iterator[None]:
+    """Holds the lock under which runs record what they need, and under which stages are removed.
+
+    A run holds it while it writes its record, before it looks into the store. A removal
+    holds it while it reads all records and moves the stages away. So a run either is seen,
+    or sees that the stage is gone.
+
+    Args:
+        root: The workspace.
+    """
+    with held(root / "needs"):
+        yield
+
+
+@contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Holds the lock of a folder for a short time. Other processes wait."""
     with _lock(folder):

@@ -525,6 +525,20 @@ class TitleRecord(TypedDict):
     """Text about the run; empty if there is none."""
 
 
+class TrashRecord(TypedDict):
+    """`trash.json` in a folder below `trash/`: what is being removed. It is written first.
+
+    If the process is killed, the next `halo runs rm` or `halo runs gc` ends its work.
+    """
+
+    schema: NotRequired[int]
+    """Version of the file."""
+    time: float
+    """Start of the removal in Unix seconds."""
+    folders: list[str]
+    """Files and folders to remove, relative to the workspace; first runs, then what they used."""
+
+
 class TrackingRecord(TypedDict):
     """`tracking.json` in a run's folder: the position of each tracker in the events."""
 
@@ -572,6 +586,7 @@ ERROR = ObjectFile("error.json", ErrorRecord, "Remove it")
 SUITE = ObjectFile("suite.json", SuiteRecord, "Remove it; halo run SUITE writes it again")
 DATA = ObjectFile("data.json", DataRecord, "Remove it; the rows are read again")
 TITLE = ObjectFile("title.json", TitleRecord, "Remove it; the run is shown by its folder's name")
+TRASH = ObjectFile("trash.json", TrashRecord, "Remove the folder that contains it")
 OWNER = ObjectFile("owner.json", OwnerRecord, "Remove it")
 TRACKING = ObjectFile("tracking.json", TrackingRecord, "Remove it; all events are sent again")
 MODEL = ObjectFile(

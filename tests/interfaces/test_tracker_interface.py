@@ -21,6 +21,7 @@ class Plain(Tracker):
 def test_a_tracker_offers_nothing_that_it_does_not_override() -> None:
     plain, here = Plain(), Path("here")
     assert plain.has_run(here, here) is None
+    assert plain.mark_deleted(here, here) is False
     assert plain.tell_suite(here, here, "done") is None
     assert plain.take_report(here, here, here) is False
     assert plain.compare_runs([here, here], here) is None

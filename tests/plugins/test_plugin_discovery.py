@@ -208,7 +208,8 @@ def test_a_misspelt_hook_is_named_with_its_line(site: Any) -> None:
     module = site.add("halo-acme", source)
     row = broken(site)
     assert row.error == (
-        "UnknownHookError: unknown hook 'halo_regster'; expected halo_register(registry)"
+        "UnknownHookError: unknown hook 'halo_regster'; expected halo_register(registry), "
+        "halo_caches"
     )
     assert row.location == f"{site.folder / module}.py:3"
     assert "halo_register(registry)" in row.hint

@@ -63,6 +63,11 @@ class Notes(Tracker):
         there = (run / "notes.txt").exists()
         return {"has all": True, "has none": False}.get(self.fault, there)
 
+    def mark_deleted(self, folder: Path, workspace: Path) -> bool:
+        if self.fault != "undeleted":
+            (folder / "notes.txt").unlink(missing_ok=True)
+        return None if self.fault == "deletes none" else True  # type: ignore[return-value]
+
     def compare_runs(self, runs: Sequence[Path], workspace: Path) -> Mapping[str, object]:
         absent = ["x"] if self.fault == "absent" else [str(runs[-1])]
         return {"label": "Notes", "url": "http://notes", "absent": absent}
@@ -106,6 +111,8 @@ def test_a_tracker_that_keeps_the_rules_passes(tracker: Tracker, tmp_path: Path)
             "has_run() of a run that it was never given gave True; expected False, or None",
         ),
         ("has none", "has_run() of a run whose events it took gave False; expected True, or None"),
+        ("undeleted", "has_run() after mark_deleted() gave True; expected False, or None"),
+        ("deletes none", "mark_deleted() gave None; expected a bool"),
         ("absent", "compare_runs() gave ['x'] as 'absent'; expected folders of runs it was asked"),
     ],
 )

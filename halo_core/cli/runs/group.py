@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
+from halo_core.cli.runs.collect import gc
 from halo_core.cli.runs.diff import diff
+from halo_core.cli.runs.remove import rm
 from halo_core.cli.runs.show import show
 from halo_core.cli.runs.titles import note, rename
 from halo_core.errors import UserError, did_you_mean
@@ -69,5 +71,5 @@ def runs(
     list_runs(workspace, Choice(tuple(states), spec, sort, limit), output)
 
 
-for command in (show, diff, rename, note):
+for command in (show, diff, rename, note, rm, gc):
     runs.add_command(command)

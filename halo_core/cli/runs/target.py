@@ -6,7 +6,7 @@ from pathlib import Path
 
 from halo_core.errors import UserError
 from halo_core.overview.run_entry import RunEntry, run_entry
-from halo_core.workspace.layout import find
+from halo_core.workspace.layout import Target, find
 
 
 def existing_workspace(folder: str) -> Path:
@@ -36,3 +36,27 @@ def only_run(text: str, workspace: str) -> RunEntry:
             "is a suite; name one of its runs: halo runs shows them", location=target.folder.name
         )
     return run_entry(target.folder)
+
+
+def removable(text: str, workspace: str) -> Target:
+    """Returns the run or suite to remove that a text refers to.
+
+    Raises:
+        UserError: When there is none, or it is reached through a link out of the workspace.
+    """
+    root = existing_workspace(workspace)
+    target = find(text, root)
+    lexical = Path(text).expanduser().absolute()
+    for path in (lexical, root / f"{target.kind}s" / text):
+        if path.is_symlink():
+            raise UserError(
+                "is a link, and halo follows no links when it removes something; remove the link "
+                f"itself, or name the run in its own workspace {target.workspace}",
+                location=str(path),
+            )
+    if "/" not in text and target.workspace != root:
+        raise UserError(
+            f"is a link to {target.folder}, outside of this workspace, so it is not removed",
+            location=text,
+        )
+    return target

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from halo_core.hooks import hookimpl
 from halo_core.plugins.registrar import Registrar
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from halo_core.cache_entry import CacheEntry
 
 
 @hookimpl
@@ -26,3 +33,11 @@ def halo_register(registry: Registrar) -> None:
         "halo_judge.command.label_command:label",
         help="Create feedback with a judge.",
     )
+
+
+@hookimpl
+def halo_caches(cache: Path) -> list[CacheEntry]:
+    """Returns the file of paid replies."""
+    from halo_judge.judge_stage.ask import paid_replies
+
+    return paid_replies(cache)

@@ -92,3 +92,9 @@ class MLflow(Tracker):
         from halo_mlflow.runs.lifecycle import has_run
 
         return has_run(self, run, workspace)
+
+    def mark_deleted(self, folder: Path, workspace: Path) -> bool:
+        """Marks the MLflow run of a run or suite as deleted. `mlflow gc` would purge it."""
+        from halo_mlflow.runs.lifecycle import mark_deleted
+
+        return mark_deleted(self, folder, workspace)

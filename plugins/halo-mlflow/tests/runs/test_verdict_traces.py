@@ -9,6 +9,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Trace
 
+from halo_core.errors import HaloError
 from halo_core.workspace.records import STAGE, ComponentRecord, StageRecord
 from halo_mlflow.options import MLflow
 from halo_mlflow.runs.traces import read_judge
@@ -198,11 +199,16 @@ def test_a_run_is_kept_until_it_is_deleted(
 ) -> None:
     tracker = MLflow()
     assert not tracker.has_run(tracked_run.folder, tracked_run.workspace)
+    assert not tracker.mark_deleted(tracked_run.folder, tracked_run.workspace)
     tracked_run.write_whole()
     run_id = send().describe()["run_id"]
     assert tracker.has_run(tracked_run.folder, tracked_run.workspace)
-    client.delete_run(run_id)
+    assert tracker.mark_deleted(tracked_run.folder, tracked_run.workspace)
+    assert tracker.mark_deleted(tracked_run.folder, tracked_run.workspace)
     assert not tracker.has_run(tracked_run.folder, tracked_run.workspace)
+    # It is marked and not purged.
+    client.restore_run(run_id)
+    assert tracker.has_run(tracked_run.folder, tracked_run.workspace)
     (tracked_run.workspace / "mlflow.db").unlink()
     assert not tracker.has_run(tracked_run.folder, tracked_run.workspace)
     assert not (tracked_run.workspace / "mlflow.db").exists()
@@ -213,3 +219,5 @@ def test_a_server_out_of_reach_keeps_no_run(tracked_run: Any) -> None:
     state = {"stores": {"http://127.0.0.1:9": {"run_id": "abc", "experiment_id": "1"}}}
     (tracked_run.folder / "mlflow.json").write_text(json.dumps(state))
     assert not tracker.has_run(tracked_run.folder, tracked_run.workspace)
+    with pytest.raises(HaloError, match=r"^http://127\.0\.0\.1:9: "):
+        tracker.mark_deleted(tracked_run.folder, tracked_run.workspace)

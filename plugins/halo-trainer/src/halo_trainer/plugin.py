@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from halo_core.hooks import hookimpl
 from halo_core.plugins.registrar import Registrar
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from halo_core.cache_entry import CacheEntry
 
 
 @hookimpl
@@ -32,3 +39,11 @@ def halo_register(registry: Registrar) -> None:
         "halo_trainer.reference_store.command:store",
         help="Show or remove stored log-probabilities of references.",
     )
+
+
+@hookimpl
+def halo_caches(cache: Path) -> list[CacheEntry]:
+    """Returns the tokens and the stored log-probabilities of references."""
+    from halo_trainer.caches import cache_entries
+
+    return cache_entries(cache)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from halo_core.cache_entry import CacheEntry
 from halo_core.errors import HaloError
 from halo_core.guarded.blame import blaming, plugin_error
 from halo_core.guarded.judge_calls import Form, ItemT, ReplyT, checked_replies
@@ -113,6 +114,16 @@ def _of_judge(values: Mapping[str, T]) -> dict[str, T]:
 def shared_folder(cache: Path) -> Path:
     """Returns the folder in which a workspace keeps paid replies of judges."""
     return cache / "judge"
+
+
+def paid_replies(cache: Path) -> list[CacheEntry]:
+    """Returns the folder of paid replies in a cache, for `halo runs gc`; none if there is none."""
+    folder = shared_folder(cache)
+    if not folder.is_dir() or folder.is_symlink():
+        return []
+    used = max(path.stat().st_mtime for path in [folder, *folder.iterdir()])
+    lost = "judges that need these replies ask for them again, and they are paid for again"
+    return [CacheEntry("paid replies of judges", folder, lost, last_used=used, paid=True)]
 
 
 def ask(

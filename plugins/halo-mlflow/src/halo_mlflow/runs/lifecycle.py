@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from halo_core.errors import HaloError
+from halo_core.redact import one_line
 from halo_mlflow.runs.run_facts import RunFacts, process_tags
 from halo_mlflow.store.state import STATE_FILE, load_state
 from halo_mlflow.store.store import Store, choose_store, connect, http_status
@@ -100,6 +102,31 @@ def has_run(options: MLflow, run: Path, workspace: Path) -> bool:
         return is_there(connect(store, timeout_s=options.timeout_s), state.run_id)
     except Exception:
         return False
+
+
+def mark_deleted(options: MLflow, folder: Path, workspace: Path) -> bool:
+    """Marks the MLflow run of a run or suite as deleted, and returns whether the store had it.
+
+    Args:
+        options: The tracker's options.
+        folder: The folder of the run or suite.
+        workspace: The workspace.
+
+    Raises:
+        HaloError: When the store cannot be reached.
+    """
+    store = choose_store(options.uri, workspace)
+    state = load_state(folder / STATE_FILE, store.shown)
+    if state.run_id is None or (store.file is not None and not store.file.is_file()):
+        return False
+    try:
+        client = connect(store, timeout_s=options.timeout_s)
+        if is_there(client, state.run_id):
+            client.delete_run(state.run_id)
+        return True
+    except Exception as error:
+        # The cause is left out, because its text may contain the URI's password.
+        raise HaloError(one_line(error), location=store.shown) from None
 
 
 def mark_dead_runs(client: MlflowClient, experiment: str, own_run_id: str) -> list[str]:

@@ -42,6 +42,9 @@ from halo_trainer.encode.examples import (
 ENCODER_VERSION = 2
 """Part of the cache's key. It is raised when the same rows would get other ids."""
 
+TOKENS = "tokens"
+"""The folder of all tokens, in the workspace's cache."""
+
 _ROWS_PER_CALL = 1024
 
 
@@ -111,7 +114,7 @@ def encode(
             "paired feedback",
             location=data.name,
         )
-    folder = cache / "tokens" / cache_key(data, tokenizer, options)
+    folder = cache / TOKENS / cache_key(data, tokenizer, options)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
         damage = damage_of(folder) if folder.exists() else ""

@@ -27,6 +27,14 @@ class Board(Tracker):
         """Returns whether the note of a run still exists."""
         return note_of(run, workspace).is_file()
 
+    def mark_deleted(self, folder: Path, workspace: Path) -> bool:
+        """Puts the note of a run or suite under a name that says that it is deleted."""
+        note = note_of(folder, workspace)
+        deleted = note.with_suffix(".deleted")
+        if note.is_file():
+            note.rename(deleted)
+        return deleted.is_file()
+
     def tell_suite(self, suite: Path, workspace: Path, status: str) -> Mapping[str, object]:
         """Writes the status of a suite."""
         note = note_of(suite, workspace)

@@ -1,0 +1,119 @@
+"""`halo runs gc`: removes what no run needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from halo_core.cli.output import Output, output_options, workspace_option
+from halo_core.cli.runs.remove import NOTHING_YET, fail_if
+
+if TYPE_CHECKING:
+    from halo_core.tidy.collect import Garbage
+
+
+@click.command()
+@click.option("--checkpoints", is_flag=True, help="Also the checkpoints of finished stages.")
+@click.option("--caches", is_flag=True, help="Also caches that can be computed again.")
+@click.option("--paid-replies", is_flag=True, help="Also replies that judges were paid for.")
+@click.option(
+    "--older-than",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="DAYS",
+    help="Only what was not used for this number of days.",
+)
+@click.option("--yes", is_flag=True, help="Remove it. Without this option, it is only shown.")
+@workspace_option
+@output_options
+def gc(
+    checkpoints: bool,
+    caches: bool,
+    paid_replies: bool,
+    older_than: float,
+    yes: bool,
+    workspace: str,
+    output: Output,
+) -> None:
+    """Remove stages and rows that no run needs, and on request checkpoints and caches.
+
+    Without --yes, it shows what would be removed, and removes nothing.
+    """
+    from halo_core.cli.runs.target import existing_workspace
+    from halo_core.overview.sizes import size_text
+    from halo_core.tidy.collect import Collection, collect, find_garbage
+
+    root = existing_workspace(workspace)
+    wanted = Collection(checkpoints, caches, paid_replies, older_than)
+    if yes:
+        found = collect(root, wanted)
+    else:
+        found = find_garbage(root, wanted)
+        found.measure()
+    sizes = found.sizes
+    chosen = [each for each in found.found if each.chosen]
+    freed = sum(sizes.get(each.path, 0) for each in chosen)
+    answer = {
+        "removed": yes,
+        "items": [_json(each, sizes.get(each.path, 0)) for each in found.found],
+        "bytes": freed,
+        "warnings": found.warnings,
+        "problems": found.problems,
+    }
+    output.attach(**answer)
+    output.emit(answer)
+    for warning in found.warnings:
+        output.warn(warning)
+    if output.json:
+        fail_if(found.problems, output)
+        return
+    if not found.found:
+        output.say("there is nothing to remove")
+        return
+    output.say(_table(found.found, sizes))
+    fail_if(found.problems, output)
+    if yes:
+        output.say(f"\nremoved, {size_text(freed)} freed")
+    elif chosen:
+        output.say(f"\n{size_text(freed)} to remove. {NOTHING_YET}")
+    else:
+        output.say("\nWithout these options, there is nothing to remove")
+
+
+def _json(garbage: Garbage, size: int) -> dict[str, Any]:
+    return {
+        "kind": garbage.kind,
+        "path": str(garbage.path),
+        "size": size,
+        "chosen": garbage.chosen,
+        "option": garbage.option or None,
+        "lost": garbage.lost,
+        "why_kept": garbage.why_kept or None,
+    }
+
+
+def _table(found: Sequence[Garbage], sizes: dict[Any, int]) -> str:
+    from halo_core.cli.terminal import drawn, grid
+    from halo_core.overview.sizes import size_text
+
+    groups: dict[tuple[str, str, str], list[Garbage]] = {}
+    for each in found:
+        groups.setdefault((each.kind, _fate(each), each.lost), []).append(each)
+    rows = [
+        [kind, fate, lost, str(len(group)), size_text(sum(sizes.get(e.path, 0) for e in group))]
+        for (kind, fate, lost), group in groups.items()
+    ]
+    header = ["what", "", "if it is removed", "number", "size"]
+    return drawn(grid("", header, rows, texts=3)).rstrip("\n")
+
+
+def _fate(garbage: Garbage) -> str:
+    if garbage.chosen:
+        return "to remove"
+    if garbage.why_kept:
+        return f"kept: {garbage.why_kept}"
+    if garbage.option and not garbage.asked:
+        return f"kept without {garbage.option}"
+    return "kept: used within --older-than"

@@ -1,0 +1,116 @@
+"""`halo runs rm RUN...`: removes runs and what only they need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from halo_core.cli.output import Output, output_options, workspace_option
+from halo_core.errors import HaloError
+
+if TYPE_CHECKING:
+    from halo_core.tidy.remove_runs import RemovalPlan
+
+NOTHING_YET = "Nothing was removed. To remove it, add --yes"
+
+
+@click.command()
+@click.argument("runs", metavar="RUN_OR_SUITE...", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Remove it. Without this option, it is only shown.")
+@workspace_option
+@output_options
+def rm(runs: Sequence[str], yes: bool, workspace: str, output: Output) -> None:
+    """Remove runs or suites, with the stages and rows that no other run needs.
+
+    Without --yes, it shows what would be removed, and removes nothing. Trackers keep what they
+    have; MLflow marks the run as deleted.
+    """
+    from halo_core.cli.runs.target import removable
+    from halo_core.tidy.remove_runs import plan_removal, remove_runs, with_cells
+
+    chosen = with_cells([removable(run, workspace) for run in runs])
+    if not yes:
+        plan = plan_removal(chosen)
+        _emit(plan, plan.sizes(), output, removed=False)
+        _say(plan, plan.sizes(), output)
+        output.say(f"\n{NOTHING_YET}")
+        return
+    sizes = plan_removal(chosen).sizes()
+    removed = remove_runs(chosen)
+    fields = {"marked": removed.marked, "warnings": removed.warnings, "problems": removed.problems}
+    output.attach(**fields)
+    _emit(removed.plan, sizes, output, removed=True, **fields)
+    for warning in removed.warnings:
+        output.warn(warning)
+    _say(removed.plan, sizes, output)
+    for name, count in removed.marked.items():
+        output.say(f"{name}: {count} marked as deleted")
+    fail_if(removed.problems, output)
+    output.say(f"removed, {_freed(sizes)} freed")
+
+
+def _freed(sizes: Mapping[Path, int]) -> str:
+    from halo_core.overview.sizes import size_text
+
+    return size_text(sum(sizes.values()))
+
+
+def fail_if(problems: Sequence[str], output: Output) -> None:
+    """Prints the reasons why something could not be removed.
+
+    Raises:
+        HaloError: When there are any.
+    """
+    for problem in problems:
+        output.warn(problem)
+    if problems:
+        raise HaloError(
+            f"{len(problems)} files or folders could not be removed. The same command, or halo "
+            "runs gc --yes, tries again"
+        )
+
+
+def _emit(
+    plan: RemovalPlan, sizes: Mapping[Path, int], output: Output, *, removed: bool, **more: Any
+) -> None:
+    output.emit(
+        {
+            "removed": removed,
+            "runs": [t.folder.name for t in plan.targets if t.kind == "run"],
+            "suites": [t.folder.name for t in plan.targets if t.kind == "suite"],
+            "folders": [{"path": str(f), "size": sizes.get(f, 0)} for f in plan.folders],
+            "kept": [str(folder) for folder in plan.kept],
+            "remarks": list(plan.remarks),
+            "bytes": sum(sizes.get(folder, 0) for folder in plan.folders),
+            **more,
+        }
+    )
+
+
+def _say(plan: RemovalPlan, sizes: Mapping[Path, int], output: Output) -> None:
+    from halo_core.cli.terminal import drawn, grid
+    from halo_core.overview.sizes import size_text
+
+    if output.json:
+        return
+    kinds = {
+        "run": [t.folder for t in plan.targets if t.kind == "run"],
+        "suite": [t.folder for t in plan.targets if t.kind == "suite"],
+        "stage": list(plan.stages),
+        "rows": list(plan.rows),
+    }
+    rows = [
+        [kind, folder.name, size_text(sizes.get(folder, 0))]
+        for kind, folders in kinds.items()
+        for folder in folders
+    ]
+    total = sum(sizes.get(folder, 0) for folder in plan.folders)
+    output.say(drawn(grid("", ["", "to remove", "size"], rows, texts=2)).rstrip("\n"))
+    output.say(f"\n{size_text(total)} in all")
+    if plan.kept:
+        output.say(f"{len(plan.kept)} stages are kept, because other runs need them")
+    for remark in plan.remarks:
+        output.say(remark)

@@ -1,0 +1,147 @@
+"""The trash of a workspace. Things move there by renaming, and are deleted afterwards.
+
+A record of what will be moved is written first. If the process is killed, the next call ends the
+work.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from halo_core.errors import DataError, PathError
+from halo_core.workspace.files import make_durable
+from halo_core.workspace.lock import locked
+from halo_core.workspace.records import TRASH, TrashRecord
+
+TRASH_FOLDER = "trash"
+"""The folder of the trash in a workspace."""
+
+BUSY = "another halo runs rm or gc is working in this workspace; wait for it, or stop it"
+
+
+@contextmanager
+def only_remover(root: Path) -> Iterator[None]:
+    """Keeps other processes from removing anything in a workspace.
+
+    Raises:
+        BusyError: When another process removes something.
+        PathError: When the trash is a link.
+    """
+    place = root / TRASH_FOLDER
+    if place.is_symlink():
+        raise PathError(
+            "the trash is a link; expected a folder of the workspace, because halo follows no "
+            "links when it removes something. Remove the link",
+            location=str(place),
+        )
+    with locked(place, BUSY):
+        yield
+
+
+def inside(path: Path, root: Path) -> bool:
+    """Returns whether a path is in a workspace without following any link on the way to it."""
+    return path.is_relative_to(root) and path.parent.resolve() == path.parent != root.parent
+
+
+class Removal:
+    """A removal: records what to remove, moves it to the trash, deletes it.
+
+    Args:
+        root: The workspace.
+        folders: The files and folders, in the order in which they are moved.
+
+    Attributes:
+        problems: Why some of them could not be moved or deleted.
+    """
+
+    def __init__(self, root: Path, folders: Sequence[Path]) -> None:
+        self.problems: list[str] = []
+        self._root = root
+        self._folders = [folder for folder in folders if inside(folder, root)]
+        self._place = (
+            root / TRASH_FOLDER / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+        )
+
+    def move(self) -> None:
+        """Moves everything to the trash. After that, no command sees it."""
+        if not self._folders:
+            return
+        self._place.mkdir(parents=True)
+        names = [str(folder.relative_to(self._root)) for folder in self._folders]
+        TRASH.write(self._place, TrashRecord(time=time.time(), folders=names))
+        make_durable(self._place.parent, within=False)
+        self.problems += _move(self._root, self._place, names)
+
+    def delete(self) -> None:
+        """Deletes what was moved."""
+        self.problems += _delete(self._place)
+
+
+def finish_earlier(root: Path, still_wanted: Callable[[TrashRecord], Sequence[str]]) -> list[str]:
+    """Ends removals that were interrupted, and returns why some could not be ended.
+
+    Args:
+        root: The workspace.
+        still_wanted: Returns the names in a record that may still be moved.
+    """
+    problems = []
+    for place in left_in_trash(root):
+        try:
+            record = TRASH.read(place)
+        except DataError:  # Its moved folders are deleted, and `gc` finds the others.
+            record = None
+        if record is not None:
+            problems += _move(root, place, still_wanted(record))
+        problems += _delete(place)
+    return problems
+
+
+def left_in_trash(root: Path) -> list[Path]:
+    """Returns the folders of removals that were interrupted, the oldest first."""
+    place = root / TRASH_FOLDER
+    if place.is_symlink() or not place.is_dir():
+        return []
+    return sorted(path for path in place.iterdir() if not path.is_symlink() and path.is_dir())
+
+
+def _move(root: Path, place: Path, names: Sequence[str]) -> list[str]:
+    problems = []
+    for name in names:
+        source, goal = root / name, place / name
+        # Asked again, because a record on disk may have been changed.
+        if not os.path.lexists(source) or ".." in Path(name).parts or not inside(source, root):
+            continue
+        try:
+            goal.parent.mkdir(parents=True, exist_ok=True)
+            source.rename(goal)
+        except OSError as error:
+            problems.append(f"{source} could not be moved to the trash: {error.strerror or error}")
+    return problems
+
+
+def _delete(place: Path) -> list[str]:
+    """Deletes a folder of the trash. Links in it are deleted as such."""
+    if not place.exists():
+        return []
+    problems: list[str] = []
+
+    def failed(_: object, path: str, error: BaseException) -> None:
+        text = getattr(error, "strerror", None) or str(error)
+        problems.append(f"{path} could not be deleted: {text}")
+
+    for entry in sorted(place.iterdir()):
+        if entry.name == TRASH.name:  # It is the last, so that the next call knows the folder.
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, onerror=lambda f, path, info: failed(f, path, info[1]))
+        else:
+            entry.unlink(missing_ok=True)
+    if not problems:
+        shutil.rmtree(place, ignore_errors=True)
+    return problems
