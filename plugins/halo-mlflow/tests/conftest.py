@@ -65,10 +65,11 @@ class FakeRun:
 
     workspace: Path
     now: float = 1_700_000_000.0
+    name: str = RUN
 
     @property
     def folder(self) -> Path:
-        return self.workspace / "runs" / RUN
+        return self.workspace / "runs" / self.name
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -130,9 +131,9 @@ def migrated(mlflow_tables: Path) -> Path:
     return mlflow_tables
 
 
-def make_run(workspace: Path) -> FakeRun:
+def make_run(workspace: Path, name: str = RUN) -> FakeRun:
     """Returns a run without events, with the files that its stages will have made."""
-    run = FakeRun(workspace)
+    run = FakeRun(workspace, name=name)
     run.folder.mkdir(parents=True)
     (run.folder / "run.json").write_text(json.dumps(RECORD))
     (run.folder / "spec.resolved.yaml").write_text(RESOLVED)
@@ -146,16 +147,16 @@ def make_run(workspace: Path) -> FakeRun:
         ("win", "verdicts.jsonl", verdict),
     ):
         folder = run.workspace / "stages" / stage
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(json.dumps(row) + "\n")
     for stage in ("sft", "kto"):
-        (run.workspace / "stages" / stage / "model").mkdir(parents=True)
+        (run.workspace / "stages" / stage / "model").mkdir(parents=True, exist_ok=True)
         (run.workspace / "stages" / stage / "model" / "config.json").write_text("{}")
     return run
 
 
-@pytest.fixture
-def new_run() -> Callable[[Path], FakeRun]:
+@pytest.fixture(scope="session")
+def new_run() -> Callable[..., FakeRun]:
     return make_run
 
 

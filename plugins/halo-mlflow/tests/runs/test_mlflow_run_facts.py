@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from halo_core.workspace.records import RunStage
-from halo_mlflow.runs.run_facts import RunFacts, colour
-from halo_mlflow.store.names import PlainStages, curve_key, final_key, plain_stages
+from halo_mlflow.runs.colours import next_shade, shades
+from halo_mlflow.runs.run_facts import RunFacts
+from halo_mlflow.store.metric_keys import curve_key, final_key, in_words
+from halo_mlflow.store.names import PlainStages, plain_stages
+
+METRICS = (Path(__file__).parents[4] / "docs/reference/metrics.md").read_text(encoding="utf-8")
 
 
 def facts(fake_run: Any, **changes: Any) -> RunFacts:
@@ -27,8 +32,7 @@ def stage(id_: str, product: str, loss: str | None = None) -> RunStage:
         ("kto", "kto-b0.1-s2"),
         ("acme/kto", "kto-b0.1-s2"),
         ("file:/home/a/my_loss.py:Hinge", "Hinge-b0.1-s2"),
-        ("acme/warm(stranger/hinge)", "warm(hinge)-b0.1"),
-        ("acme/a-very-long-name-of-a-loss", "a-very-long-name"),
+        ("acme/warm(stranger/hinge)", "warm(hinge)-b0.1-s2"),
     ],
 )
 def test_a_run_is_called_by_its_method_beta_and_seed(fake_run: Any, loss: str, name: str) -> None:
@@ -62,9 +66,15 @@ def test_a_data_sets_digest_changes_with_its_content_and_its_split(fake_run: Any
     assert len({digest for _, digest, _ in sets}) == 3
 
 
-def test_methods_have_different_colours_that_stay() -> None:
-    assert len({colour(method) for method in ("kto", "dpo", "sft")}) == 3
-    assert colour("acme/hinge") == colour("acme/hinge")
+def test_runs_of_one_method_differ_in_shade_and_methods_in_hue() -> None:
+    used: list[str] = []
+    for _ in range(5):
+        used.append(next_shade("kto", used))
+    assert len(set(used)) == 5
+    assert used[0] == shades("kto")[0] == "#0072B2"
+    assert next_shade("kto", used[1:]) == used[0]
+    assert not set(shades("kto")) & set(shades("dpo"))
+    assert shades("acme/hinge") == shades("acme/hinge")
 
 
 def test_the_last_stage_with_a_loss_is_the_method_and_not_a_generated_model() -> None:
@@ -83,13 +93,24 @@ def test_the_last_stage_with_a_loss_is_the_method_and_not_a_generated_model() ->
 
 def test_no_curve_and_no_final_number_share_a_key() -> None:
     plain = PlainStages(method="kto", judge="win", sample="answers")
-    assert curve_key(plain, "kto", "train/loss") == "train/loss"
-    assert final_key(plain, "kto", "model", "train/loss") is None
-    curves = ["train/loss", "rewards/desirable", "sft.train/lr"]
-    for name in ("loss", "rewards_desirable", "train/loss"):
+    assert curve_key(plain, "kto", "train/lr") == "train/learning rate"
+    assert curve_key(plain, "sft", "train/lr") == "upstream.sft/train/learning rate"
+    curves = ["train/loss", "train/lr", "rewards/desirable", "eval/test/policy/kl"]
+    for name in ("loss", "lr", "rewards_desirable", "eval_test_policy_kl", "train/loss", "steps"):
         assert final_key(plain, "kto", "model", name, curves) is None
-    assert final_key(plain, "sft", "model", "lr", curves) is None
-    assert final_key(plain, "kto", "model", "steps", curves) == "final/steps"
-    assert final_key(plain, "kto", "model", "lr", curves) == "final/lr"
-    assert final_key(plain, "sft", "model", "loss", curves) == "sft.final/loss"
-    assert final_key(plain, "label", "feedback", "n") == "label.final/n"
+    assert final_key(plain, "kto", "model", "tokens", curves) == "final/tokens"
+    assert final_key(plain, "sft", "model", "loss") == "upstream.sft/final/loss"
+    assert final_key(plain, "label", "feedback", "n") == "upstream.label/final/rows"
+    assert final_key(plain, "win", "verdicts", "win") == "bench/win rate"
+    assert final_key(plain, "sft-win", "verdicts", "win") == "upstream.sft-win/win rate"
+
+
+NAMES = re.findall(r"`([a-z0-9_/]+)`", "\n".join(re.findall(r"^\| (`.*?) \|", METRICS, re.M)))
+
+
+@pytest.mark.parametrize("product", ["model", "samples", "verdicts", "feedback"])
+def test_the_key_of_every_metric_of_the_page_reads_as_a_title(product: str) -> None:
+    plain = PlainStages(method="s", judge="s", sample="s")
+    keys = [final_key(plain, "s", product, name) or in_words(name) for name in NAMES]
+    assert [key for key in keys if "_" in key or key.endswith(("/n", "/lr", "/len", "/lc"))] == []
+    assert len(NAMES) > 60

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from halo_core.testing import check_tracker
 from halo_core.tracker import StartOver
 from halo_mlflow.options import MLflow
 from halo_mlflow.runs.session import MLflowSession
+from halo_mlflow.store.state import STATE_FILE
 
 
 def only_run(client: MlflowClient) -> Run:
@@ -57,24 +59,47 @@ def test_a_whole_run_is_finished_with_its_true_times(
     assert info.end_time == int(whole_run.events[-1]["time"] * 1000)
 
 
-def test_the_method_has_plain_sections_and_earlier_stages_their_id(
+def test_metrics_read_as_titles_and_earlier_stages_are_upstream(
     whole_client: MlflowClient,
 ) -> None:
     assert set(only_run(whole_client).data.metrics) == {
         "train/loss",
-        "sft.train/loss",
-        "final/steps",
-        "sft.final/steps",
-        "samples/len",
-        "bench/win",
-        "bench/win_lo",
-        "bench/win_hi",
+        "upstream.sft/train/loss",
+        "samples/median length",
+        "bench/win rate",
+        "bench/win rate low",
+        "bench/win rate high",
     }
+
+
+def test_constants_and_the_win_rate_with_its_interval_are_tags(whole_client: MlflowClient) -> None:
+    tags = only_run(whole_client).data.tags
+    assert tags["halo.win"] == "0.600 [0.500, 0.700]"
+    assert tags["halo.stage.kto.steps"] == tags["halo.stage.sft.steps"] == "5"
+    assert "halo.win_lc" not in tags
+
+
+def test_a_run_that_an_older_halo_began_keeps_its_names_of_metrics(
+    tracked_run: Any, send: Callable[..., MLflowSession], client: MlflowClient
+) -> None:
+    tracked_run.write_whole()
+    send(stop=3)
+    path = tracked_run.folder / STATE_FILE
+    state = (
+        path.read_text().replace('"keys": 2', '"keys": 1').replace('"view": true', '"view": false')
+    )
+    path.write_text(state)
+    told = send().describe()
+    assert {"sft.train/loss", "train/loss", "bench/win", "final/steps"} <= set(
+        only_run(client).data.metrics
+    )
+    assert "bench/win rate" not in only_run(client).data.metrics
+    assert "viewStateShareKey" not in told["url"]
 
 
 def test_curves_have_their_steps_and_final_numbers_have_none(whole_client: MlflowClient) -> None:
     assert points(whole_client, "train/loss") == [(step, 1 / step) for step in range(1, 6)]
-    assert points(whole_client, "bench/win") == [(0, 0.6)]
+    assert points(whole_client, "bench/win rate") == [(0, 0.6)]
 
 
 def test_parameters_are_the_flattened_spec_without_none_secrets_and_trackers(
@@ -371,7 +396,7 @@ def test_a_rejected_key_is_left_out_and_the_others_are_sent(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("halo_mlflow.store.names.clean_name", lambda name: name)
+    monkeypatch.setattr("halo_mlflow.store.metric_keys.clean_name", lambda name: name)
     tracked_run.start()
     tracked_run.append(
         "metrics", stage="kto", step=1, metrics={"a": 1.0, "b": 2.0, "no[brackets]": 3.0, "c": 4.0}
@@ -480,9 +505,10 @@ def test_describe_tells_the_ui_command_and_links_for_a_database(
     assert told["store"] == f"sqlite:///{tracked_run.workspace / 'mlflow.db'}"
     assert told["ui"] == f"halo ui --workspace {tracked_run.workspace}"
     runs = f"http://127.0.0.1:5000/#/experiments/{run.experiment_id}/runs"
-    assert told["url"] == f"{runs}/{run.run_id}?workflowType=machine_learning"
-    compared = f"{runs}?workflowType=machine_learning&compareRunsMode=CHART"
-    assert told["links"]["compare"] == compared
+    shown = "workflowType=machine_learning&viewStateShareKey=halo"
+    assert told["url"] == f"{runs}/{run.run_id}?{shown}"
+    assert told["links"]["compare"] == f"{runs}?{shown}&compareRunsMode=CHART"
+    assert told["links"]["table"] == f"{runs}?{shown}"
 
 
 def test_mlflow_keeps_the_rules_of_a_tracker(

@@ -13,7 +13,6 @@ from mlflow.entities import Run
 
 from halo_core.tracking.suite_tracking import SuiteTracking
 from halo_mlflow.options import MLflow
-from halo_mlflow.runs.run_facts import RunFacts
 from halo_mlflow.runs.session import MLflowSession
 
 MADE = Path(__file__).parents[4] / "tests" / "made_components.py"
@@ -101,7 +100,7 @@ def test_a_cells_run_is_a_child_of_the_suites_whichever_comes_first(
     (child,) = [run for run in all_runs(client) if run.info.run_id != parent.info.run_id]
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert child.info.experiment_id == parent.info.experiment_id
-    assert child.info.run_name == "kto-small"
+    assert child.info.run_name == "small/kto"
     assert child.data.tags["halo.cell"] == "small/kto"
     assert child.data.tags["halo.suite"] == "toy-abc"
     assert child.data.tags["halo.axis.method"] == "kto"
@@ -135,13 +134,21 @@ def test_the_parent_has_the_suite_and_a_table_of_the_cells_final_numbers(
     told = tell(suite_folder, "failed")
     parent = parent_of(client)
     assert told["run_id"] == parent.info.run_id
-    assert told["url"].endswith(f"/runs/{parent.info.run_id}?workflowType=machine_learning")
-    assert list(told["links"]) == ["compare"]
+    assert told["url"].endswith(
+        f"/runs/{parent.info.run_id}?workflowType=machine_learning&viewStateShareKey=halo"
+    )
+    assert list(told["links"]) == ["compare", "table"]
+    # A filter in the address would keep MLflow from opening the view.
+    assert told["links"]["table"].endswith("&viewStateShareKey=halo-toy-abc")
+    tags = client.get_experiment(told["experiment_id"]).tags
+    assert {"mlflow.sharedViewState.halo", "mlflow.sharedViewState.halo-toy-abc"} <= set(tags)
+    state = json.loads(json.loads(tags["mlflow.sharedViewState.halo-toy-abc"])["state"])
+    assert state["searchFilter"] == f"tags.mlflow.parentRunId = '{parent.info.run_id}'"
     assert json.loads(text_of(parent, "cells.json")) == {
-        "columns": ["cell", "size", "method", "status", "bench/win", "bench/win_lo", "final/steps"],
+        "columns": ["cell", "size", "method", "status", "bench/win rate", "bench/win rate low"],
         "data": [
-            ["small/kto", "small", "kto", "computed", 0.6, 0.5, 5],
-            ["small/dpo", "small", "dpo", "failed", None, None, None],
+            ["small/kto", "small", "kto", "computed", 0.6, 0.5],
+            ["small/dpo", "small", "dpo", "failed", None, None],
         ],
     }
     assert text_of(parent, "suite.yaml") == 'tracking: [{use: mlflow, uri: "http://***@h"}]\n'
@@ -176,12 +183,6 @@ def test_telling_twice_makes_one_parent_and_a_deleted_one_comes_back_with_its_ch
     assert second != first
     (child,) = [run for run in all_runs(client) if run.info.run_id != second]
     assert child.data.tags["mlflow.parentRunId"] == second
-
-
-def test_a_cells_name_begins_with_its_method(tracked_run: Any, suite_folder: Path) -> None:
-    facts = RunFacts(tracked_run.folder, tracked_run.workspace)
-    assert facts.suite == suite_folder
-    assert len(facts.run_name) <= 16
 
 
 def test_a_store_out_of_reach_only_warns(
@@ -220,13 +221,13 @@ def test_a_suite_that_runs_is_one_parent_with_a_child_per_cell(
     children = [r for r in all_runs(client) if r.info.run_id != parent.info.run_id]
     assert {child.data.tags["mlflow.parentRunId"] for child in children} == {parent.info.run_id}
     assert {child.info.run_name: child.info.status for child in children} == {
-        "weak-small": "FINISHED",
-        "strong-small": "FINISHED",
-        "broken-small": "FAILED",
+        "small/weak": "FINISHED",
+        "small/strong": "FINISHED",
+        "small/broken": "FAILED",
     }
     table = json.loads(text_of(parent, "cells.json"))
     assert [row[0] for row in table["data"]] == ["small/weak", "small/strong", "small/broken"]
-    assert table["data"][0][table["columns"].index("bench/win")] == 0.5
+    assert table["data"][0][table["columns"].index("bench/win rate")] == 0.5
 
 
 def test_a_report_lies_with_the_parent_and_a_later_one_takes_its_place(

@@ -153,8 +153,8 @@ def test_the_run_has_win_rate_interval_unscored_share_calls_and_cost_as_metrics(
     paid: Trace, client: MlflowClient
 ) -> None:
     metrics = client.get_run(paid.info.trace_metadata["mlflow.sourceRun"]).data.metrics
-    wanted = {"win": 0.6, "win_lo": 0.5, "win_hi": 0.7, "unscored_share": 0.0}
-    wanted |= {"calls": 3, "cost": 0.03}
+    wanted = {"win rate": 0.6, "win rate low": 0.5, "win rate high": 0.7, "share unscored": 0.0}
+    wanted |= {"paid requests": 3, "cost in dollars": 0.03}
     assert {name: metrics[f"bench/{name}"] for name in wanted} == wanted
 
 
@@ -179,7 +179,7 @@ def test_the_comparison_opens_the_runs_that_the_store_has(tracked_run: Any, send
     assert found["url"] == (
         "http://127.0.0.1:5000/#/compare-runs"
         f"?runs=%5B%22{first}%22%2C%22abc%22%5D&experiments=%5B%221%22%2C%229%22%5D"
-        "&workflowType=machine_learning"
+        "&workflowType=machine_learning&viewStateShareKey=halo"
     )
     assert found["absent"] == [str(gone)]
     assert str(found["ui"]).startswith("halo ui --workspace ")

@@ -19,8 +19,9 @@ from halo_core.errors import HaloError
 from halo_mlflow.options import MLflow
 from halo_mlflow.runs.session import MLflowSession
 from halo_mlflow.store.store import choose_store
-from halo_mlflow.ui.command import start_page
+from halo_mlflow.ui.pages import start_pages
 from halo_mlflow.ui.server import served, server_command, server_environment
+from halo_mlflow.ui.waiting import Waiting
 
 CHROMIUM = "/usr/bin/chromium"
 SHOTS = "HALO_SCREENSHOTS"
@@ -112,14 +113,56 @@ def test_a_server_that_ends_at_once_is_quoted(tmp_path: Path) -> None:
         pass
 
 
-def test_the_start_page_is_the_only_experiment(tracked_run: Any, send: Callable[..., Any]) -> None:
+def test_a_server_is_waited_for_as_long_as_it_lives_unless_a_limit_is_given(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import time; print('migrating', flush=True); time.sleep(60)"]
+    seconds: list[float] = []
+    with (
+        pytest.raises(HaloError, match=r"within 2.5 s; .*--timeout.*It said:\nmigrating"),
+        served(
+            command,
+            os.environ,
+            tmp_path,
+            "http://127.0.0.1:9",
+            lambda: False,
+            waited=seconds.append,
+            limit_s=2.5,
+        ),
+    ):
+        pass
+    assert len(seconds) == 2
+
+
+def test_waiting_says_each_ten_seconds_without_a_terminal_and_names_the_log(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    waiting = Waiting(tmp_path / "mlflow-server.log")
+    for seconds in range(1, 22):
+        waiting.tell(float(seconds))
+    waiting.end()
+    log = f"; its output is in {tmp_path}/mlflow-server.log"
+    assert capsys.readouterr().err.splitlines() == [
+        "starting MLflow ...",
+        f"starting MLflow ... 10 s{log}",
+        f"starting MLflow ... 20 s{log}",
+    ]
+
+
+def test_the_pages_are_those_of_all_experiments_and_open_their_views(
+    tracked_run: Any, send: Callable[..., Any], client: Any
+) -> None:
     store = choose_store(None, tracked_run.workspace)
-    assert start_page(store, "http://h") == "http://h/#/experiments?workflowType=machine_learning"
+    assert start_pages(store, "http://h") == {
+        "all experiments": "http://h/#/experiments?workflowType=machine_learning"
+    }
     tracked_run.start()
     send()
-    assert start_page(store, "http://h") == (
-        "http://h/#/experiments/1/runs?workflowType=machine_learning&compareRunsMode=CHART"
-    )
+    client.create_run(client.create_experiment("of somebody else"), start_time=1)
+    page = "http://h/#/experiments/{}/runs?workflowType=machine_learning{}&compareRunsMode=CHART"
+    pages = start_pages(store, "http://h")
+    assert list(pages.items()) == [
+        ("halo/toy", page.format(1, "&viewStateShareKey=halo")),
+        ("of somebody else", page.format(2, "")),
+    ]
 
 
 @pytest.fixture
@@ -190,8 +233,8 @@ def test_the_pages_show_the_run_its_curves_and_its_answers(
                 page.get_by_text(text).first.wait_for()
             page.screenshot(path=shots / f"mlflow-{name}.png")
 
-        show("run", "kto-b0.1-s2", "win rate 0.6 against target", "bench/win", "train/loss")
-        show("compare", "kto-b0.1-s2", "win_lo")
+        show("run", "kto-b0.1-s2", "win rate 0.6 against target", "bench/win rate", "train/loss")
+        show("compare", "kto-b0.1-s2", "bench/win rate", "Did they learn?")
         show("answers", "Hello?", "Hi")
         show("verdicts", "Hello?", "verdict", "win")
         browser.close()

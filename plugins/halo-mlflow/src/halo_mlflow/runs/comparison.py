@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from halo_mlflow.store.links import LABEL, about_store, comparison_link
 from halo_mlflow.store.state import STATE_FILE, load_state
 from halo_mlflow.store.store import choose_store
+from halo_mlflow.view.saved_view import VIEW
 
 if TYPE_CHECKING:
     from halo_mlflow.options import MLflow
@@ -32,5 +33,6 @@ def compare_runs(options: MLflow, runs: Sequence[Path], workspace: Path) -> Mapp
         return {"label": LABEL, "store": store.shown, "absent": absent}
     ids = [str(state.run_id) for state in sent.values()]
     experiments = dict.fromkeys(str(state.experiment_id) for state in sent.values())
-    link = comparison_link(store, ids, list(experiments))
+    view = VIEW if all(state.view for state in sent.values()) else None
+    link = comparison_link(store, ids, list(experiments), view)
     return {**about_store(store, workspace), "url": link, "absent": absent}

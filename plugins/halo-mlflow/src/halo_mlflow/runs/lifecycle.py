@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from halo_core.errors import HaloError
 from halo_core.redact import one_line
+from halo_mlflow.runs.colours import next_shade
 from halo_mlflow.runs.run_facts import RunFacts, process_tags
 from halo_mlflow.store.state import STATE_FILE, load_state
 from halo_mlflow.store.store import Store, choose_store, connect, http_status
+from halo_mlflow.view.experiment_note import NOTE, plain_note
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,8 +35,7 @@ def experiment_id(client: MlflowClient, name: str, recipe: str, store: Store) ->
     known = client.get_experiment_by_name(name)
     if known is not None:
         return str(known.experiment_id)
-    note = f"Runs of the recipe {recipe}: same data, same judge, so that they can be compared."
-    tags = {"mlflow.note.content": note, "halo.recipe": recipe}
+    tags = {NOTE: plain_note(recipe), "halo.recipe": recipe}
     try:
         return str(client.create_experiment(name, artifact_location=store.artifacts, tags=tags))
     except MlflowException:
@@ -64,6 +65,7 @@ def create_run(
         parent: MLflow's id of the parent run.
     """
     tags = {**facts.tags(), **process_tags(time.time()), **git_tags(here)}
+    tags["mlflow.runColor"] = next_shade(facts.method, _colours(client, experiment))
     if parent is not None:
         tags["mlflow.parentRunId"] = parent
     short = {key: value[:5000] for key, value in tags.items() if value}
@@ -71,6 +73,12 @@ def create_run(
         experiment, start_time=int(started_s * 1000), tags=short, run_name=facts.run_name
     )
     return str(run.info.run_id)
+
+
+def _colours(client: MlflowClient, experiment: str) -> list[str]:
+    """Returns the colours of the runs of an experiment."""
+    runs = client.search_runs([experiment], "tags.`halo.kind` = 'run'")
+    return [run.data.tags.get("mlflow.runColor", "") for run in runs]
 
 
 def is_there(client: MlflowClient, run_id: str) -> bool:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import getpass
 import json
 import os
-import re
 import shlex
 import socket
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,15 +16,10 @@ from typing import Any
 from halo_core.hashing import short_hash
 from halo_core.redact import redact
 from halo_core.workspace import records
-from halo_core.workspace.recorded_roles import option_with
+from halo_core.workspace.run_title import recorded_title
 from halo_mlflow.store.names import PlainStages, clean_name, flatten, plain_stages
 
-LONGEST_RUN_NAME = 16
 _NO_PARAMETERS = ("name", "tracking", "reports")
-# Okabe and Ito (2008): colours that colour-blind readers can distinguish.
-_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_METHOD_AXES = ("method", "loss")
-_METHODS = ("kto", "dpo", "sft")
 
 
 @dataclass(frozen=True)
@@ -84,19 +77,8 @@ class RunFacts:
 
     @property
     def run_name(self) -> str:
-        """A name of at most 16 characters such as ``kto-b0.1-s2``; for a cell, the cell's names."""
-        suite = self.tree.get("suite")
-        if suite:
-            return cell_name(suite["axes"], self.method)
-        recorded = [stage for stage in self.stages if stage["id"] == self.plain.method]
-        options = self.resolved.get("stages", {}).get(self.plain.method, {})
-        loss = options.get(option_with(recorded[0], "loss")) if recorded else None
-        beta = loss.get("beta") if isinstance(loss, dict) else None
-        # Forms: namespace/name, file:path:Class, or within another loss: tempered(acme/hinge).
-        short = re.sub("[^(,]*[/:]", "", self.method)
-        parts = [short, f"b{beta:g}" if isinstance(beta, int | float) else ""]
-        parts.append(f"s{self.tree.get('seed', 0)}")
-        return "-".join(part for part in parts if part)[:LONGEST_RUN_NAME]
+        """The title of the run, as the shell and reports show it."""
+        return recorded_title(self.tree, self.folder)
 
     @property
     def command(self) -> str:
@@ -119,7 +101,6 @@ class RunFacts:
             "halo.version": str(self.tree.get("versions", {}).get("halo-core", "unknown")),
             "halo.plugins": ", ".join(self._plugins()),
             **self._suite_tags(),
-            "mlflow.runColor": colour(self.method),
             "mlflow.source.name": self._spec_file(),
             "mlflow.source.type": "LOCAL",
             "mlflow.user": _user(),
@@ -162,27 +143,6 @@ class RunFacts:
         return sorted({f"{c['distribution']} {c['version']}" for c in components})
 
 
-def cell_name(axes: Mapping[str, str], method: str) -> str:
-    """Returns the name of a cell's run, with the name of its method first.
-
-    The name is not shortened, so that each cell of a suite has another name.
-
-    Args:
-        axes: The cell's name on each axis.
-        method: The loss of the run.
-
-    >>> cell_name({"size": "small", "method": "none"}, "sft")
-    'none-small'
-    >>> cell_name({"size": "7b", "align": "kto-b1"}, "kto"), cell_name({"beta": "b0.1"}, "dpo")
-    ('kto-b1-7b', 'dpo-b0.1')
-    """
-    short = re.split("[/:]", method)[-1]  # Forms: namespace/name, file:path:Class.
-    telling = [axis for axis in axes if axis in _METHOD_AXES]
-    telling += [axis for axis, name in axes.items() if short.lower() in name.lower()]
-    first = [axes[telling[0]]] if telling else [short]
-    return "-".join([*first, *(name for axis, name in axes.items() if axis not in telling[:1])])
-
-
 def process_tags(now_s: float) -> dict[str, str]:
     """Returns the tags that name the process that sends a run, and the time it last sent."""
     return {
@@ -190,14 +150,6 @@ def process_tags(now_s: float) -> dict[str, str]:
         "halo.pid": str(os.getpid()),
         "halo.heartbeat": str(int(now_s)),
     }
-
-
-def colour(method: str) -> str:
-    """Returns a method's colour, the same in every run."""
-    if method in _METHODS:
-        return _PALETTE[_METHODS.index(method)]
-    others = _PALETTE[len(_METHODS) :]
-    return others[zlib.crc32(method.encode()) % len(others)]
 
 
 def _digest(source: Mapping[str, Any]) -> str:

@@ -21,8 +21,10 @@ from halo_mlflow.runs.run_facts import RunFacts
 from halo_mlflow.runs.suite_parent import SuiteParent
 from halo_mlflow.runs.writer import RunWriter
 from halo_mlflow.store.links import about_store, run_link, run_links
+from halo_mlflow.store.metric_keys import VERSION
 from halo_mlflow.store.state import STATE_FILE, RunState, load_state, save_state
 from halo_mlflow.store.store import choose_store, connect
+from halo_mlflow.view.saved_view import VIEW
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -80,12 +82,15 @@ class MLflowSession(TrackerSession):
         """Returns the run's page, further `links`, the store, and MLflow's ids for the run."""
         state, store = self._state, self._store
         about = about_store(store, self._facts.workspace)
+        view = VIEW if state.view else None
         if state.run_id is None or state.experiment_id is None:
             return about
         return {
             **about,
-            "url": run_link(store, state.experiment_id, state.run_id),
-            "links": run_links(store, state.experiment_id, state.run_id, traced=bool(state.traced)),
+            "url": run_link(store, state.experiment_id, state.run_id, view),
+            "links": run_links(
+                store, state.experiment_id, state.run_id, traced=bool(state.traced), view=view
+            ),
             "run_id": state.run_id,
             "experiment_id": state.experiment_id,
         }
@@ -119,7 +124,7 @@ class MLflowSession(TrackerSession):
         run_id, experiment = self._state.run_id, self._state.experiment_id
         assert run_id is not None
         assert experiment is not None
-        writer = RunWriter(client, run_id, self._facts, self._state, self._options)
+        writer = RunWriter(client, run_id, self._facts, self._state, self._options, self._store)
         writer.sender.best_effort(
             "the end of dead runs", lambda: mark_dead_runs(client, experiment, run_id)
         )
@@ -127,7 +132,7 @@ class MLflowSession(TrackerSession):
         return writer
 
     def _create(self, client: MlflowClient, first: Event) -> None:
-        self._state = RunState()
+        self._state = RunState(keys=VERSION)
         beginning, _ = next(read_events(self._facts.folder / EVENTS.name))
         if first != beginning:
             raise StartOver

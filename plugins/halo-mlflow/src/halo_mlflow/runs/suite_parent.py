@@ -17,10 +17,12 @@ from halo_core.workspace.records import RUN, SUITE, SUITE_SPEC, SuiteCell, Suite
 from halo_mlflow.runs.lifecycle import experiment_id, git_tags, is_there
 from halo_mlflow.runs.run_facts import process_tags
 from halo_mlflow.runs.sender import Sender
-from halo_mlflow.store.links import about_store, run_link, suite_links
-from halo_mlflow.store.names import final_key, plain_stages
+from halo_mlflow.store.links import about_store, cells_filter, run_link, suite_links
+from halo_mlflow.store.metric_keys import WIN_RATE, final_key
+from halo_mlflow.store.names import plain_stages
 from halo_mlflow.store.state import STATE_FILE, RunState, load_state, save_state
 from halo_mlflow.store.store import choose_store, connect
+from halo_mlflow.view.saved_view import VIEW, untested, view_of_suite, write_view
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -63,18 +65,36 @@ class SuiteParent:
         sender.best_effort("the suite", lambda: self._send_files(client, run_id, record))
         if status != "running":
             sender.best_effort("the cells' parent", lambda: self._adopt(client, run_id, record))
+        experiment = self._state().experiment_id or ""
+        views: list[str] = []
+        sender.best_effort(
+            "the saved view", lambda: views.append(self._view(client, experiment, run_id))
+        )
+        view = views[0] if views and views[0] else None
         if status in ("running", "pending"):
             client.update_run(run_id, status=STATUS[status])
         else:
             client.set_terminated(run_id, STATUS[status])
-        experiment = self._state().experiment_id or ""
         return {
             **about_store(self._store, self._workspace),
-            "url": run_link(self._store, experiment, run_id),
-            "links": suite_links(self._store, experiment, run_id),
+            "url": run_link(self._store, experiment, run_id, view and VIEW),
+            "links": suite_links(self._store, experiment, run_id, view),
             "run_id": run_id,
             "experiment_id": experiment,
         }
+
+    def _view(self, client: MlflowClient, experiment: str, run_id: str) -> str:
+        """Writes the view of the suite's cells and that of the experiment.
+
+        Returns:
+            The key of the view of the cells; "" if this version of MLflow gets none.
+        """
+        if untested(client, self._store) is not None:  # The runs of the cells say why.
+            return ""
+        key = view_of_suite(self._suite.name)
+        write_view(client, experiment)
+        write_view(client, experiment, key, cells_filter(run_id))
+        return key
 
     def take_report(self, folder: Path) -> None:
         """Sends the files of a folder to ``report/`` of the run. Sending again replaces them."""
@@ -142,7 +162,7 @@ class SuiteParent:
 
 
 NOTE_ROWS = 100
-_JUDGED = ("bench/win", "bench/win_lo", "bench/win_hi", "bench/n")
+_JUDGED = (WIN_RATE, f"{WIN_RATE} low", f"{WIN_RATE} high", "bench/comparisons")
 
 
 def cell_table(workspace: Path, record: SuiteRecord) -> dict[str, Any]:

@@ -16,11 +16,16 @@ from halo_core.workspace.records import EVENTS, VERDICTS
 from halo_mlflow.runs.artifacts import Artifacts, finished_lines
 from halo_mlflow.runs.lifecycle import STATUS
 from halo_mlflow.runs.registered_model import RegisteredSource, register_model
+from halo_mlflow.runs.result_tags import result_tags
 from halo_mlflow.runs.run_facts import RunFacts, process_tags
-from halo_mlflow.runs.sender import Sender
+from halo_mlflow.runs.sender import Sender, log
 from halo_mlflow.runs.traces import TraceTarget, read_judge, send_verdicts
-from halo_mlflow.store.names import curve_key, final_key
+from halo_mlflow.store import first_metric_keys
+from halo_mlflow.store.metric_keys import curve_key, final_key
 from halo_mlflow.store.state import RunState
+from halo_mlflow.store.store import Store
+from halo_mlflow.view.experiment_note import write_note
+from halo_mlflow.view.saved_view import newest_runs, untested, write_view
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,6 +43,7 @@ class RunWriter:
         facts: The facts in the run's folder.
         state: The record of what the store has, which each written event updates.
         options: The tracker's options.
+        store: The store, whose version of MLflow decides whether it gets a saved view.
 
     Attributes:
         sender: Sends to the same MLflow run.
@@ -50,8 +56,10 @@ class RunWriter:
         facts: RunFacts,
         state: RunState,
         options: MLflow,
+        store: Store,
     ) -> None:
         self.sender = Sender(client, run_id)
+        self._store = store
         self._client = client
         self._run_id = run_id
         self._facts = facts
@@ -97,6 +105,7 @@ class RunWriter:
         self.sender.tags(process_tags(time.time()))
         self.sender.best_effort("the spec", self._send_spec)
         self.sender.best_effort("the data sets", self._send_data_sets)
+        self._write_view(tells=True)
         if self._state.status != STATUS["done"]:
             self._set_running()
 
@@ -108,12 +117,27 @@ class RunWriter:
     def _metrics(self, event: Event) -> None:
         step = int(event["step"])
         for name, value in event["metrics"].items():
-            key = curve_key(self._facts.plain, event["stage"], name)
+            key = self._curve_key(event["stage"], name)
             # MLflow keeps both points of a step that is sent twice, which happens after a resume.
             last = self._steps.get(key, self._state.last_steps.get(key, 0))
             if step > last:
                 self._steps[key] = step
                 self._add(key, value, event, step)
+
+    def _curve_key(self, stage: str, name: str) -> str:
+        if self._state.keys == 1:
+            return first_metric_keys.curve_key(self._facts.plain, stage, name)
+        known = self._state.curves.setdefault(stage, [])
+        if name not in known:
+            known.append(name)
+        return curve_key(self._facts.plain, stage, name)
+
+    def _final_key(self, stage: str, product: str, name: str) -> str | None:
+        plain = self._facts.plain
+        if self._state.keys == 1:
+            curves = {*self._state.last_steps, *self._steps}
+            return first_metric_keys.final_key(plain, stage, product, name, curves)
+        return final_key(plain, stage, product, name, self._state.curves.get(stage, ()))
 
     def _counted(self, event: Event) -> None:
         if isinstance(event.get("count"), int):
@@ -122,11 +146,12 @@ class RunWriter:
     def _stage_ended(self, event: Event) -> None:
         stage, product, plain = event["stage"], event.get("product", ""), self._facts.plain
         self._state.headlines[stage] = event.get("headline") or ""
-        curves = {*self._state.last_steps, *self._steps}
         for name, value in event["metrics"].items():
-            key = final_key(plain, stage, product, name, curves)
+            key = self._final_key(stage, product, name)
             if key is not None:
                 self._add(key, value, event, 0)
+        if self._state.keys > 1:
+            self.sender.tags(result_tags(stage, event["metrics"], judged=stage == plain.judge))
         if "folder" in event:
             self.sender.best_effort(f"{product} of {stage}", lambda: self._send_product(event))
 
@@ -141,10 +166,33 @@ class RunWriter:
         headline = event.get("headline") or ""
         self.sender.tags({"mlflow.note.content": self._facts.note(headline, self._state.headlines)})
         self._set_error(event.get("error"))
+        self._write_view()
         status = STATUS.get(event["status"], "FAILED")
         if not self._state.status == status == STATUS["done"]:
             self._client.set_terminated(self._run_id, status, end_time=milliseconds(event))
             self._state.status = status
+
+    def _write_view(self, *, tells: bool = False) -> None:
+        """Writes the saved view and the note of the experiment, from its runs so far."""
+        if self._state.keys == 1:
+            return
+        self._state.view = False
+        self.sender.best_effort("the saved view", lambda: self._try_view(tells))
+        experiment, recipe = self._state.experiment_id or "", self._facts.recipe
+        self.sender.best_effort(
+            "the experiment's note",
+            lambda: write_note(
+                self._client, experiment, recipe, newest_runs(self._client, experiment)
+            ),
+        )
+
+    def _try_view(self, tells: bool) -> None:
+        reason = untested(self._client, self._store)
+        if reason is None:
+            write_view(self._client, self._state.experiment_id or "")
+            self._state.view = True
+        elif tells:
+            log.warning("mlflow: %s", reason)
 
     def _set_running(self) -> None:
         self._client.update_run(self._run_id, status="RUNNING")

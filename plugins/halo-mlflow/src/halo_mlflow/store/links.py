@@ -15,6 +15,7 @@ LABEL = "MLflow"
 LOCAL_SERVER = "http://127.0.0.1:5000"
 # Without it an experiment opens with its page of traces.
 MACHINE_LEARNING = "workflowType=machine_learning"
+SHARE_KEY = "viewStateShareKey"
 
 
 def about_store(store: Store, workspace: Path) -> dict[str, str]:
@@ -28,13 +29,13 @@ def about_store(store: Store, workspace: Path) -> dict[str, str]:
     return about if store.is_server else {**about, "ui": ui_command(store, workspace)}
 
 
-def run_link(store: Store, experiment: str, run_id: str) -> str:
+def run_link(store: Store, experiment: str, run_id: str, view: str | None = None) -> str:
     """Returns the page of a run or a suite; see `run_links`."""
-    return f"{_runs(store, experiment)}/{run_id}?{MACHINE_LEARNING}"
+    return f"{_runs(store, experiment)}/{run_id}?{_shown(view)}"
 
 
 def run_links(
-    store: Store, experiment: str, run_id: str, *, traced: bool = False
+    store: Store, experiment: str, run_id: str, *, traced: bool = False, view: str | None = None
 ) -> dict[str, str]:
     """Returns links to further pages about a run, by name.
 
@@ -45,43 +46,65 @@ def run_links(
         experiment: The experiment's id.
         run_id: MLflow's id of the run.
         traced: Whether the run's verdicts were sent as traces.
+        view: The key of the saved view to open; None if the experiment has none.
     """
     runs = _runs(store, experiment)
     one = quote(f"attributes.run_id IN ('{run_id}')")
-    compared = f"{runs}?{MACHINE_LEARNING}&searchFilter={one}&compareRunsMode"
     links = {
-        "compare": f"{runs}?{MACHINE_LEARNING}&compareRunsMode=CHART",
-        "answers": f"{compared}=ARTIFACT",
+        "compare": f"{runs}?{_shown(view)}&compareRunsMode=CHART",
+        "table": f"{runs}?{_shown(view)}",
+        "answers": f"{runs}?{_shown(view)}&searchFilter={one}&compareRunsMode=ARTIFACT",
     }
     if traced:
-        links["verdicts"] = f"{runs}/{run_id}/traces?{MACHINE_LEARNING}"
+        links["verdicts"] = f"{runs}/{run_id}/traces?{_shown(view)}"
     return links
 
 
-def suite_links(store: Store, experiment: str, parent: str) -> dict[str, str]:
-    """Returns links to further pages about a suite, by name: all its cells in one chart.
+def suite_links(
+    store: Store, experiment: str, parent: str, view: str | None = None
+) -> dict[str, str]:
+    """Returns links to further pages about a suite, by name: all its cells in charts and a table.
 
     Args:
         store: The store of the suite.
         experiment: The experiment's id.
         parent: MLflow's id of the suite's run.
+        view: The key of the suite's saved view, which shows only its cells; None if it has none.
     """
-    runs = _runs(store, experiment)
-    cells = quote(f"tags.mlflow.parentRunId = '{parent}'")
-    return {"compare": f"{runs}?{MACHINE_LEARNING}&searchFilter={cells}&compareRunsMode=CHART"}
+    page = f"{_runs(store, experiment)}?{_shown(view)}"
+    if view is None:  # With a filter in the address, MLflow would not open a view.
+        page += f"&searchFilter={quote(cells_filter(parent))}"
+    return {"compare": f"{page}&compareRunsMode=CHART", "table": page}
 
 
-def comparison_link(store: Store, run_ids: Sequence[str], experiments: Sequence[str]) -> str:
+def cells_filter(parent: str) -> str:
+    """Returns the filter, in MLflow's language, for the cells of a suite."""
+    return f"tags.mlflow.parentRunId = '{parent}'"
+
+
+def comparison_link(
+    store: Store, run_ids: Sequence[str], experiments: Sequence[str], view: str | None = None
+) -> str:
     """Returns the page that shows runs side by side.
 
     Args:
         store: The store of the runs.
         run_ids: MLflow's ids of the runs.
         experiments: The ids of their experiments.
+        view: The key of the saved view of the experiments, for the way back; None without one.
     """
     runs = quote(json.dumps(list(run_ids), separators=(",", ":")))
     inside = quote(json.dumps(list(experiments), separators=(",", ":")))
-    return f"{_base(store)}/#/compare-runs?runs={runs}&experiments={inside}&{MACHINE_LEARNING}"
+    return f"{_base(store)}/#/compare-runs?runs={runs}&experiments={inside}&{_shown(view)}"
+
+
+def experiment_link(base: str, experiment: str, view: str | None = None) -> str:
+    """Returns the page with an experiment's charts."""
+    return f"{base}/#/experiments/{experiment}/runs?{_shown(view)}&compareRunsMode=CHART"
+
+
+def _shown(view: str | None) -> str:
+    return MACHINE_LEARNING if view is None else f"{MACHINE_LEARNING}&{SHARE_KEY}={quote(view)}"
 
 
 def _runs(store: Store, experiment: str) -> str:
@@ -90,11 +113,6 @@ def _runs(store: Store, experiment: str) -> str:
 
 def _base(store: Store) -> str:
     return store.shown.rstrip("/") if store.shown.startswith("http") else LOCAL_SERVER
-
-
-def experiment_link(base: str, experiment: str) -> str:
-    """Returns the page with an experiment's curves."""
-    return f"{base}/#/experiments/{experiment}/runs?{MACHINE_LEARNING}&compareRunsMode=CHART"
 
 
 def ui_command(store: Store, workspace: Path) -> str:

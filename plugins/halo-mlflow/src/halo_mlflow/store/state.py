@@ -31,6 +31,9 @@ class RunState:
         models: MLflow's id of each stage's model.
         registered: The version of the model by the name of the registered model.
         traced: Stages whose verdicts were sent as traces.
+        keys: Version of the keys of the metrics; 1 if an older halo created the MLflow run.
+        curves: The names of each stage's curves.
+        view: Whether the experiment has the saved view, so that links can open it.
     """
 
     experiment_id: str | None = None
@@ -42,6 +45,9 @@ class RunState:
     models: dict[str, str] = field(default_factory=dict)
     registered: dict[str, str] = field(default_factory=dict)
     traced: list[str] = field(default_factory=list)
+    keys: int = 1
+    curves: dict[str, list[str]] = field(default_factory=dict)
+    view: bool = False
 
 
 def load_state(path: Path, store: str) -> RunState:

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import webbrowser
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,17 @@ import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.errors import HaloError, PathError, PluginError, UserError
-from halo_mlflow.store.links import MACHINE_LEARNING, experiment_link
 from halo_mlflow.store.store import Store, choose_store
+from halo_mlflow.ui.pages import start_pages
 from halo_mlflow.ui.server import (
+    LOG,
     LOOPBACK,
     check_port,
     served,
     server_command,
     server_environment,
 )
+from halo_mlflow.ui.waiting import Waiting
 
 PASSWORD_VARIABLE = "MLFLOW_AUTH_ADMIN_PASSWORD"
 POLL_S = 0.5
@@ -41,9 +44,24 @@ POLL_S = 0.5
     help="Address to listen on. An address that other machines can reach needs "
     "MLFLOW_AUTH_ADMIN_PASSWORD.",
 )
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Give up if the server does not answer within this time. Without it, halo waits as long "
+    "as the server lives.",
+)
 @click.option("--open/--no-open", "opens", default=False, help="Open the page in a browser.")
 @output_options
-def ui(workspace: str, uri: str | None, port: int, host: str, opens: bool, output: Output) -> None:
+def ui(
+    workspace: str,
+    uri: str | None,
+    port: int,
+    host: str,
+    timeout: float | None,
+    opens: bool,
+    output: Output,
+) -> None:
     """Open this workspace's runs in MLflow, until Ctrl-C."""
     folder = Path(workspace)
     store = choose_store(uri, folder)
@@ -52,43 +70,32 @@ def ui(workspace: str, uri: str | None, port: int, host: str, opens: bool, outpu
     base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     folder.mkdir(parents=True, exist_ok=True)
     stopped = _stop_on_signals()
-    click.echo("starting MLflow, a few seconds ...", err=True)
     command = server_command(host, port)
     environment = server_environment(store, os.environ)
-    with served(command, environment, folder.resolve(), base, stopped.is_set) as process:
+    where = folder.resolve()
+    waiting = Waiting(where / LOG)
+    with served(
+        command, environment, where, base, stopped.is_set, waited=waiting.tell, limit_s=timeout
+    ) as process:
+        waiting.end()
+        pages = start_pages(store, base)
         if not stopped.is_set():
-            page = start_page(store, base)
-            click.echo(f"{page}\nCtrl-C ends it.", err=output.json)
+            _show(pages, err=output.json)
             if opens:
-                webbrowser.open(page)
+                webbrowser.open(next(iter(pages.values())))
         while not stopped.wait(POLL_S):
             if process.poll() is not None:
                 raise HaloError(f"the MLflow server ended with exit code {process.returncode}")
-    output.emit({"url": base, "tracking_uri": store.shown})
+    output.emit({"url": base, "tracking_uri": store.shown, "pages": pages})
 
 
-def start_page(store: Store, base: str) -> str:
-    """Returns the page of the only experiment with runs, else the page of all experiments."""
-    experiments = _experiments(store)
-    if len(experiments) == 1:
-        return experiment_link(base, experiments[0])
-    return f"{base}/#/experiments?{MACHINE_LEARNING}"
-
-
-def _experiments(store: Store) -> list[str]:
-    """Returns the ids of the experiments except MLflow's own, without importing MLflow."""
-    import sqlite3
-
-    if store.file is None:
-        return []
-    query = "SELECT experiment_id FROM experiments WHERE lifecycle_stage = 'active'"
-    connection = sqlite3.connect(store.file)
-    try:
-        return [str(row[0]) for row in connection.execute(query) if row[0] != 0]
-    except sqlite3.Error:
-        return []
-    finally:
-        connection.close()
+def _show(pages: Mapping[str, str], *, err: bool) -> None:
+    """Prints the page of each experiment, with the experiment's name if there are several."""
+    if len(pages) == 1:
+        lines = list(pages.values())
+    else:
+        lines = [f"{name}\n  {page}" for name, page in pages.items()]
+    click.echo("\n".join([*lines, "Ctrl-C ends it."]), err=err)
 
 
 def _check(store: Store, workspace: Path, host: str) -> None:

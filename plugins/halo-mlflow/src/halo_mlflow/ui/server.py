@@ -22,8 +22,8 @@ from halo_core.errors import HaloError, UserError
 from halo_mlflow.store.store import Store
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-START_LIMIT_S = 120.0
 END_LIMIT_S = 5.0
+LOG = "mlflow-server.log"
 LAST_LINES = 15
 
 
@@ -86,8 +86,13 @@ def served(
     folder: Path,
     url: str,
     stopped: Callable[[], bool],
+    *,
+    waited: Callable[[float], None] = lambda seconds: None,
+    limit_s: float | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Starts a server, yields its process once it answers or `stopped` is true, and ends it.
+
+    It waits as long as the server lives: on a busy machine, MLflow can need minutes.
 
     Args:
         command: The command from `server_command`.
@@ -95,11 +100,14 @@ def served(
         folder: The server's working folder. Its output goes to `mlflow-server.log` there.
         url: The server's address.
         stopped: Returns whether the server is no longer needed.
+        waited: Receives the seconds of waiting so far, about once a second.
+        limit_s: Largest number of seconds to wait; None for no limit.
 
     Raises:
-        HaloError: When the server does not start, with the last lines of its output.
+        HaloError: When the server ends before it answers, or when the limit is reached. The message
+            has the last lines of its output.
     """
-    log = folder / "mlflow-server.log"
+    log = folder / LOG
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -111,30 +119,45 @@ def served(
             start_new_session=True,  # Only this process gets Ctrl-C, and passes it on once.
         )
         try:
-            _wait(process, url, log, stopped)
+            _wait(process, url, log, stopped, waited, limit_s)
             yield process
         finally:
             _end(process)
 
 
 def _wait(
-    process: subprocess.Popen[bytes], url: str, log: Path, stopped: Callable[[], bool]
+    process: subprocess.Popen[bytes],
+    url: str,
+    log: Path,
+    stopped: Callable[[], bool],
+    waited: Callable[[float], None],
+    limit_s: float | None,
 ) -> None:
-    deadline = time.monotonic() + START_LIMIT_S
-    while time.monotonic() < deadline:
+    begun = told = time.monotonic()
+    while not (stopped() or _answers(url)):
+        now = time.monotonic()
         if process.poll() is not None:
-            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
             raise HaloError(
                 f"the MLflow server ended with exit code {process.returncode}; it said:\n"
-                + "\n".join(lines[-LAST_LINES:]),
+                f"{_last_lines(log)}",
                 location=str(log),
             )
-        if stopped() or _answers(url):
-            return
+        if limit_s is not None and now - begun >= limit_s:
+            raise HaloError(
+                f"the MLflow server did not answer within {limit_s:g} s; give it more with "
+                f"--timeout, or leave --timeout out to wait as long as it lives. It said:\n"
+                f"{_last_lines(log)}",
+                location=str(log),
+            )
+        if now - told >= 1:
+            told = now
+            waited(now - begun)
         time.sleep(0.1)
-    raise HaloError(
-        f"the MLflow server did not answer within {START_LIMIT_S:.0f} s", location=str(log)
-    )
+
+
+def _last_lines(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(lines[-LAST_LINES:])
 
 
 def _answers(url: str) -> bool:
