@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from halo_core.testing import check_tracker
 from halo_core.tracker import StartOver
+from halo_core.workspace.records import TITLE, TitleRecord
 from halo_mlflow.options import MLflow
 from halo_mlflow.runs.session import MLflowSession
 from halo_mlflow.store.state import STATE_FILE
@@ -77,6 +78,16 @@ def test_constants_and_the_win_rate_with_its_interval_are_tags(whole_client: Mlf
     assert tags["halo.win"] == "0.600 [0.500, 0.700]"
     assert tags["halo.stage.kto.steps"] == tags["halo.stage.sft.steps"] == "5"
     assert "halo.win_lc" not in tags
+
+
+def test_a_run_that_was_renamed_has_that_name_after_it_was_sent_again(
+    tracked_run: Any, send: Callable[..., MLflowSession], client: MlflowClient
+) -> None:
+    tracked_run.write_whole()
+    send()
+    TITLE.write(tracked_run.folder, TitleRecord(title="the long one", note=""))
+    send()
+    assert only_run(client).info.run_name == "the long one"
 
 
 def test_a_run_that_an_older_halo_began_keeps_its_names_of_metrics(

@@ -16,6 +16,7 @@ from typing import Any
 from halo_core.hashing import short_hash
 from halo_core.redact import redact
 from halo_core.workspace import records
+from halo_core.workspace.layout import title_of
 from halo_core.workspace.run_title import recorded_title
 from halo_mlflow.store.names import PlainStages, clean_name, flatten, plain_stages
 
@@ -78,7 +79,12 @@ class RunFacts:
     @property
     def run_name(self) -> str:
         """The title of the run, as the shell and reports show it."""
-        return recorded_title(self.tree, self.folder)
+        return self.given_name or recorded_title(self.tree, self.folder)
+
+    @property
+    def given_name(self) -> str:
+        """The name that `halo runs rename` gave to the run, or ""."""
+        return title_of(self.folder)["title"]
 
     @property
     def command(self) -> str:

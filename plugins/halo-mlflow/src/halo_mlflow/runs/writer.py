@@ -166,6 +166,7 @@ class RunWriter:
         headline = event.get("headline") or ""
         self.sender.tags({"mlflow.note.content": self._facts.note(headline, self._state.headlines)})
         self._set_error(event.get("error"))
+        self.sender.best_effort("the name", self._rename)
         self._write_view()
         status = STATUS.get(event["status"], "FAILED")
         if not self._state.status == status == STATUS["done"]:
@@ -193,6 +194,12 @@ class RunWriter:
             self._state.view = True
         elif tells:
             log.warning("mlflow: %s", reason)
+
+    def _rename(self) -> None:
+        """Gives the MLflow run the name that people gave to the run, if they did."""
+        name = self._facts.given_name
+        if name and self._client.get_run(self._run_id).info.run_name != name:
+            self._client.update_run(self._run_id, name=name)
 
     def _set_running(self) -> None:
         self._client.update_run(self._run_id, status="RUNNING")
