@@ -1,8 +1,8 @@
 """The keys of metrics in MLflow, which titles each chart with the key.
 
-So a key is written in words: ``bench/win rate``. What is before its last slash is the section of
-the chart. The sections of the stages that runs are compared by come first. Those of all other
-stages begin with ``upstream.<stage>``, so that MLflow's alphabet puts them last.
+So a key is written in words: ``bench/win rate``. The part before its last slash is the section of
+the chart. Stages that runs are compared by have plain sections. The sections of all other stages
+begin with ``upstream.<stage>``, so that MLflow's alphabet puts them last.
 """
 
 from __future__ import annotations

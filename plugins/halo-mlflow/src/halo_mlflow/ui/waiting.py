@@ -1,4 +1,4 @@
-"""Says that MLflow is starting and for how long, on a terminal in one line that is rewritten."""
+"""Shows how long MLflow has been starting: on a terminal in one line, which is rewritten."""
 
 from __future__ import annotations
 
