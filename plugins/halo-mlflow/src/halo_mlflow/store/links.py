@@ -91,7 +91,7 @@ def comparison_link(
         store: The store of the runs.
         run_ids: MLflow's ids of the runs.
         experiments: The ids of their experiments.
-        view: The key of the saved view of the experiments, for the way back; None if they have none.
+        view: The key of the saved view of the experiments; None if they have none.
     """
     runs = quote(json.dumps(list(run_ids), separators=(",", ":")))
     inside = quote(json.dumps(list(experiments), separators=(",", ":")))
