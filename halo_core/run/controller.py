@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -104,7 +104,11 @@ class Runner:
         self.plan.run_folder.mkdir(parents=True, exist_ok=True)
         waits = f"{self.plan.run_name}: another process is working on this run; waiting"
         folder = self.plan.run_folder
-        with owned(folder, first=lambda: self.say(waits), check=self._check_stop):
+        with (
+            ExitStack() as wait,
+            owned(folder, first=lambda: self._wait(wait, waits), check=self._check_stop),
+        ):
+            wait.close()
             # Only with the lock: a run that is refused must not delete the results it wants to
             # compute again.
             forget(self.plan, again)
@@ -370,7 +374,11 @@ class Runner:
     ) -> None:
         self._check_stop()
         waits = f"{stage.id}: another process is computing it; waiting"
-        with turn(stage.folder, first=lambda: self.say(waits), check=self._check_stop):
+        with (
+            ExitStack() as wait,
+            turn(stage.folder, first=lambda: self._wait(wait, waits), check=self._check_stop),
+        ):
+            wait.close()
             # A rank of a killed run may still write there.
             self._await_worker(stage)
             # Checked again, because the previous holder of the lock may just have computed it.
@@ -393,7 +401,14 @@ class Runner:
 
     def _await_worker(self, stage: PlannedStage) -> None:
         waits = f"{stage.id}: a process of an earlier run is still working there; waiting"
-        wait_for_owner(stage.folder, first=lambda: self.say(waits), check=self._check_stop)
+        with ExitStack() as wait:
+            wait_for_owner(
+                stage.folder, first=lambda: self._wait(wait, waits), check=self._check_stop
+            )
+
+    def _wait(self, wait: ExitStack, waits: str) -> None:
+        self.say(waits)
+        wait.enter_context(self.board.phase("waiting for another process"))
 
     def _check_stop(self) -> None:
         if self.stop.is_set():

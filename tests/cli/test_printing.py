@@ -84,7 +84,10 @@ PRINTING = {"print", "echo", "secho", "print_exception", "print_exc"}
 def prints(path: Path) -> list[str]:
     """Returns the calls in a file that print by themselves."""
     found = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    text = path.read_text()
+    if not any(f"{name}(" in text for name in (*PRINTING, "write")):
+        return []  # Parsing all files would take a second.
+    for node in ast.walk(ast.parse(text)):
         if not isinstance(node, ast.Call):
             continue
         called = node.func

@@ -149,11 +149,11 @@ def _stop_after(batches: int, stop: StopFlag, monkeypatch: pytest.MonkeyPatch) -
     sizes: list[int] = []
     whole = Sampler.batch
 
-    def batch(self: Any, prompts: Any) -> Any:
+    def batch(self: Any, prompts: Any, drew: Any = None) -> Any:
         if len(sizes) == batches:
             stop.set(2)
         sizes.append(len(prompts))
-        return whole(self, prompts)
+        return whole(self, prompts, drew)
 
     monkeypatch.setattr(Sampler, "batch", batch)
     return sizes
@@ -347,7 +347,7 @@ def test_control_tokens_of_a_completion_stay_visible(
 ) -> None:
     mark = load_tokenizer(tiny_model, None).convert_tokens_to_ids("<|user|>")
     made = Generated([mark, mark], "length")
-    monkeypatch.setattr(Sampler, "batch", lambda _, prompts: [made] * len(prompts))
+    monkeypatch.setattr(Sampler, "batch", lambda _, prompts, drew=None: [made] * len(prompts))
     here = context()
     build().run(here)
     assert {s["completion"] for s in read(here)} == {"<|user|><|user|>"}

@@ -120,9 +120,9 @@ def test_the_sampler_asks_with_the_good_token_and_the_bad_one_gives_the_other_an
     asked: list[list[int]] = []
     real = Sampler.batch
 
-    def watch(self: Any, prompts: Any) -> Any:
+    def watch(self: Any, prompts: Any, drew: Any = None) -> Any:
         asked.extend(ids for _, ids in prompts)
-        return real(self, prompts)
+        return real(self, prompts, drew)
 
     monkeypatch.setattr(Sampler, "batch", watch)
 

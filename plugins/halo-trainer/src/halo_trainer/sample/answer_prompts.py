@@ -260,7 +260,12 @@ def _answer(
         for batch in batches[file.batches_done :]:
             begun = time.perf_counter()
             try:
-                answers = sampler.batch([(prompt.id, encoded[prompt.id].ids) for prompt in batch])
+                with context.progress.phase(
+                    f"answering {len(batch)} prompts", sampler.positions(len(batch)), unit="token"
+                ) as drawn:
+                    answers = sampler.batch(
+                        [(prompt.id, encoded[prompt.id].ids) for prompt in batch], drawn.advance
+                    )
             except NotFiniteError as error:
                 raise NotFiniteError(error.message, location=context.id) from error
             if answers is None:

@@ -68,24 +68,35 @@ class Sampler:
     stopped: Callable[[], bool] = lambda: False
     together: bool = True
 
-    def batch(self, prompts: Sequence[tuple[str, Sequence[int]]]) -> list[Generated] | None:
+    def batch(
+        self,
+        prompts: Sequence[tuple[str, Sequence[int]]],
+        drew: Callable[[int], None] | None = None,
+    ) -> list[Generated] | None:
         """Returns a completion of each prompt, or None if it stopped early.
 
         Args:
             prompts: Prompt id and token ids of each.
+            drew: Receives 1 for each position at which tokens were drawn.
 
         Raises:
             NotFiniteError: When no token can be drawn from the model's logits.
         """
         answers: list[Generated] = []
         for group in [prompts] if self.together else [[prompt] for prompt in prompts]:
-            made = self._answers(group)
+            made = self._answers(group, drew)
             if self.stopped():
                 return None
             answers += map(self._ended, made.tolist())
         return answers
 
-    def _answers(self, prompts: Sequence[tuple[str, Sequence[int]]]) -> Tensor:
+    def positions(self, prompts: int) -> int:
+        """Returns the largest number of positions at which a batch of prompts draws tokens."""
+        return self.max_new_tokens * (1 if self.together else prompts)
+
+    def _answers(
+        self, prompts: Sequence[tuple[str, Sequence[int]]], drew: Callable[[int], None] | None
+    ) -> Tensor:
         numbers = np.stack([uniforms(self.seed, id_, self.max_new_tokens) for id_, _ in prompts])
         drawn = torch.from_numpy(numbers).to(self.model.device)
         watch = LogitWatch(len(prompts), self.ends, drawn.device)
@@ -93,6 +104,8 @@ class Sampler:
         def choose_next(scores: Tensor, position: int) -> Tensor:
             tokens = choose(watch.see(scores, position), drawn[:, position], self.choice)
             watch.drew(tokens)
+            if drew is not None:
+                drew(1)
             return tokens
 
         made = go_on(
