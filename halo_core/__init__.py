@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         UserError as UserError,
     )
     from halo_core.feedback import Feedback as Feedback, prompt_id as prompt_id
+    from halo_core.finding import Finding as Finding, Requirement as Requirement
     from halo_core.hooks import hookimpl as hookimpl
     from halo_core.judge import (
         Comparison as Comparison,
@@ -95,6 +96,7 @@ _PUBLIC = {
     "data": "DataInfo DataSource Loaded",
     "errors": "DataError HaloError ModelError PathError PluginError UserError",
     "feedback": "Feedback prompt_id",
+    "finding": "Finding Requirement",
     "hooks": "hookimpl",
     "judge": "Comparison Judge JudgeContext JudgeSession Quote Verdict",
     "loss": "ClassCounts Completions Head Loss LossBatch LossOutput Settled",

@@ -7,7 +7,7 @@ its JSON schema documents it, and its options are part of the identity of every 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypeVar
@@ -17,6 +17,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from halo_core.errors import PluginError, nearest
+from halo_core.finding import Requirement
 
 Role = Literal["start", "learn", "test", "rival"]
 """The role of an option's target in a stage, if the core acts on it.
@@ -194,6 +195,14 @@ class Component(BaseModel):
     or the hash of its source. So a release that only changes messages or speed computes nothing
     again. Raise it by 1 whenever a result changes.
     """
+
+    def needed_here(self) -> Sequence[Requirement]:
+        """Returns the packages and environment variables that it needs where it runs.
+
+        `halo doctor SPEC` looks for them. Requirements of the distribution itself need not be
+        named, but those of its extras.
+        """
+        return ()
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

@@ -45,3 +45,13 @@ class Hooks:
         Returns:
             A list of `halo_core.CacheEntry`.
         """
+
+    @hookspec
+    def halo_doctor(self) -> Any:
+        """Returns facts about this machine for `halo doctor`: versions, devices, kernels.
+
+        The hook is optional. It may import heavy libraries, and it must not show secrets.
+
+        Returns:
+            A list of `halo_core.Finding`.
+        """

@@ -24,6 +24,7 @@ COMMANDS = {
     "init": ("halo_core.cli.init:init", "Write a first spec from three answers."),
     "plugins": ("halo_core.cli.plugins:plugins", "List plugins, show one, find more."),
     "runs": ("halo_core.cli.runs.group:runs", "List, show, compare, name and remove runs."),
+    "doctor": ("halo_core.cli.doctor:doctor", "Show this machine, and what a spec lacks on it."),
     "sync": ("halo_core.cli.sync:sync", "Send the events of a run to its trackers again."),
     "verify": ("halo_core.cli.verify:verify", "Find files of a run that are damaged."),
     "schema": ("halo_core.cli.validate:schema", "Print the JSON schema of specs, for editors."),

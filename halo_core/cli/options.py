@@ -101,14 +101,25 @@ class RunRequest:
 
 def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the argument `spec_file` and ``--set PATH=VALUE``, passed as `overrides`."""
-    command = click.option(
+    command = _set_option(command)
+    return click.argument("spec_file", metavar="SPEC", type=click.Path())(command)
+
+
+def optional_spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the argument `spec_file`, which may be None, and ``--set PATH=VALUE``."""
+    command = _set_option(command)
+    argument = click.argument("spec_file", metavar="[SPEC]", type=click.Path(), required=False)
+    return argument(command)
+
+
+def _set_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
         "--set",
         "overrides",
         multiple=True,
         metavar="PATH=VALUE",
         help="Set a value of the spec, as in --set stages.kto.loss.beta=0.2. Repeatable.",
     )(command)
-    return click.argument("spec_file", metavar="SPEC", type=click.Path())(command)
 
 
 def cell_option(command: Callable[..., Any]) -> Callable[..., Any]:

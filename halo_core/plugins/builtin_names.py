@@ -77,6 +77,7 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
         "chat": "halo-trainer",
         "compare": "halo-report",
         "data": "halo-core",
+        "doctor": "halo-core",
         "export": "halo-trainer",
         "inspect": "halo-report",
         "judge": "halo-judge",

@@ -163,7 +163,7 @@ def _suite(plan: Plan) -> RunCell | None:
     return RunCell(folder=folder, cell=cell.id, axes=dict(cell.axes))
 
 
-def _used(spec: Spec) -> list[Resolved]:
+def used_components(spec: Spec) -> list[Resolved]:
     """Returns all components of a spec, including those inside others."""
     roots = [stage.resolved for stage in spec.stages]
     roots += [source.resolved for data in spec.sets.values() for source in data.sources]
@@ -172,7 +172,7 @@ def _used(spec: Spec) -> list[Resolved]:
 
 
 def _components(spec: Spec) -> list[ComponentRecord]:
-    records = [component_record(part) for part in _used(spec)]
+    records = [component_record(part) for part in used_components(spec)]
     return list({str(record): record for record in records}.values())
 
 
@@ -182,7 +182,7 @@ def _versions(spec: Spec) -> dict[str, str]:
     They are only recorded. An identity contains the versions of the components themselves.
     """
     versions = {"python": platform.python_version(), "platform": platform.platform()}
-    used = {part.registration.distribution for part in _used(spec)}
+    used = {part.registration.distribution for part in used_components(spec)}
     needed = {normalised(name) for distribution in used for name in _requirements(distribution)}
     for name in ("halo-core", *sorted(needed - {"halo-core"})):
         try:

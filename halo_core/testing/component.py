@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from halo_core.component import Component
+from halo_core.finding import Requirement
 
 
 def expect(condition: bool, subject: object, problem: str) -> None:
@@ -85,13 +86,21 @@ def check_component(component: Component) -> None:
 
     Raises:
         AssertionError: When options can be changed, unknown ones are accepted, they do not survive
-            JSON, they have no JSON schema, or the module imports a library of `HEAVY`.
+            JSON, they have no JSON schema, `needed_here` gives something else than requirements, or
+            the module imports a library of `HEAVY`.
     """
     _check_frozen(component)
     _check_extra_forbidden(component)
     _check_round_trip(component)
     with must_not_raise(component, "model_json_schema()"):
         json.dumps(type(component).model_json_schema())
+    with must_not_raise(component, "needed_here()"):
+        needed: object = component.needed_here()
+    expect(
+        isinstance(needed, list | tuple) and all(isinstance(each, Requirement) for each in needed),
+        component,
+        f"needed_here() gave {needed!r}; expected a list of halo_core.Requirement",
+    )
     check_import_budget(type(component))
 
 

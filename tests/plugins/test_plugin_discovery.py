@@ -209,7 +209,7 @@ def test_a_misspelt_hook_is_named_with_its_line(site: Any) -> None:
     row = broken(site)
     assert row.error == (
         "UnknownHookError: unknown hook 'halo_regster'; expected halo_register(registry), "
-        "halo_caches"
+        "halo_caches, halo_doctor"
     )
     assert row.location == f"{site.folder / module}.py:3"
     assert "halo_register(registry)" in row.hint

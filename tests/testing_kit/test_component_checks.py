@@ -74,6 +74,15 @@ def test_a_component_that_takes_unknown_options_is_found() -> None:
         check_component(Lenient())
 
 
+def test_requirements_that_are_none_are_found() -> None:
+    class Needy(Thing):
+        def needed_here(self) -> list[str]:  # type: ignore[override]
+            return ["openai"]
+
+    with pytest.raises(AssertionError, match=r"needed_here\(\) gave \['openai'\]; expected a list"):
+        check_component(Needy())
+
+
 def test_options_that_json_changes_are_found() -> None:
     class Rounded(Thing):
         share: float = Field(default=0.1234, description="Amount of it.")

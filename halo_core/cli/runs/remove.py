@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
+from halo_core.cli.run_names import run_names
 from halo_core.errors import HaloError
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ NOTHING_YET = "Nothing was removed. To remove it, add --yes"
 
 
 @click.command()
-@click.argument("runs", metavar="RUN_OR_SUITE...", nargs=-1, required=True)
+@click.argument(
+    "runs", metavar="RUN_OR_SUITE...", nargs=-1, required=True, shell_complete=run_names
+)
 @click.option("--yes", is_flag=True, help="Remove it. Without this option, it is only shown.")
 @workspace_option
 @output_options

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from halo_core.hooks import hookimpl
 from halo_core.plugins.registrar import Registrar
+
+if TYPE_CHECKING:
+    from halo_core.finding import Finding
 
 
 @hookimpl
@@ -13,3 +18,11 @@ def halo_register(registry: Registrar) -> None:
     registry.command(
         "ui", "halo_mlflow.ui.command:ui", help="Open this workspace's runs in MLflow."
     )
+
+
+@hookimpl
+def halo_doctor() -> list[Finding]:
+    """Returns the version of MLflow, and the tracking server if the environment names one."""
+    from halo_mlflow.store.findings import doctor_findings
+
+    return doctor_findings()

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from halo_core.cache_entry import CacheEntry
+    from halo_core.finding import Finding
 
 
 @hookimpl
@@ -47,3 +48,11 @@ def halo_caches(cache: Path) -> list[CacheEntry]:
     from halo_trainer.caches import cache_entries
 
     return cache_entries(cache)
+
+
+@hookimpl
+def halo_doctor() -> list[Finding]:
+    """Returns the versions of the libraries, the GPUs and the kernels for attention."""
+    from halo_trainer.doctor import doctor_findings
+
+    return doctor_findings()

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from halo_core.component import Execution, Location
+from halo_core.finding import Requirement
 from halo_core.judge import Beside, Comparison, Judge, JudgeContext, JudgeSession, Quote
 from halo_judge.judges.endpoint.endpoint_options import AtOnce, KeyVariable, Retries, Seconds
-from halo_judge.judges.endpoint.secret import address_parts, check_without_key
+from halo_judge.judges.endpoint.secret import address_parts, check_without_key, key_needed
 
 if TYPE_CHECKING:
     from halo_judge.judges.chat.prices import Price
@@ -138,6 +139,11 @@ class GPT4(Judge):
     def reads_beside(self) -> frozenset[Beside]:
         """Returns all parts, because the template contains thoughts, calls and tools as text."""
         return frozenset({"tools", "fields"})
+
+    def needed_here(self) -> list[Requirement]:
+        """Returns the package that sends requests, and the variable with the key."""
+        package = Requirement("package", "openai", "pip install 'halo-judge[openai]'")
+        return [package, *key_needed(self.api_key_env)]
 
     def check_ready(self) -> None:
         """Checks that the key exists.

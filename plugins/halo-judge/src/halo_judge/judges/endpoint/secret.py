@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from halo_core.errors import UserError
+from halo_core.finding import Requirement
 from halo_core.redact import HIDDEN
 
 NO_KEY = "none"
@@ -54,6 +55,13 @@ class Secret:
         if isinstance(tree, list):
             return [self.hide_in(value) for value in tree]
         return tree
+
+
+def key_needed(variable: str | None) -> list[Requirement]:
+    """Returns the requirement of a key's variable; none for an endpoint that needs no key."""
+    if variable is None:
+        return []
+    return [Requirement("variable", variable, f"set it to the key of the endpoint: {variable}=...")]
 
 
 def variable_name(value: object) -> object:

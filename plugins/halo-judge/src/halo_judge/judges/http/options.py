@@ -10,11 +10,12 @@ from urllib.parse import parse_qsl
 from pydantic import Field, field_validator, model_validator
 
 from halo_core.component import Execution
+from halo_core.finding import Requirement
 from halo_core.judge import Beside, JudgeContext
 from halo_core.redact import is_secret
 from halo_core.scoring_judge import ScoringJudge, ScoringSession
 from halo_judge.judges.endpoint.endpoint_options import AtOnce, KeyVariable, Retries, Seconds
-from halo_judge.judges.endpoint.secret import address_parts, check_without_key
+from halo_judge.judges.endpoint.secret import address_parts, check_without_key, key_needed
 
 
 class HttpJudge(ScoringJudge):
@@ -92,6 +93,11 @@ class HttpJudge(ScoringJudge):
         messages = '"{messages}"' in text or '"{conversation}"' in text
         lacking = messages and "{prompt}" not in text and '"{tools}"' not in text
         return frozenset({"fields"} if lacking else {"fields", "tools"})
+
+    def needed_here(self) -> list[Requirement]:
+        """Returns the package that sends requests, and the variable with the key."""
+        package = Requirement("package", "requests", "pip install 'halo-judge[http]'")
+        return [package, *key_needed(self.api_key_env)]
 
     def check_ready(self) -> None:
         """Checks that the key exists.

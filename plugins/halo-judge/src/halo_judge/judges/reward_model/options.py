@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from halo_core.component import Execution, Location, ModelRef
 from halo_core.errors import UserError
+from halo_core.finding import Requirement
 from halo_core.judge import Beside, JudgeContext
 from halo_core.option_fields import values_by_alias
 from halo_core.scoring_judge import ScoringJudge, ScoringSession
@@ -140,6 +141,11 @@ class RewardModel(ScoringJudge):
     def reads_beside(self) -> frozenset[Beside]:
         """Returns all parts, because the template or plain text contains them."""
         return frozenset({"tools", "fields"})
+
+    def needed_here(self) -> list[Requirement]:
+        """Returns the packages that read models."""
+        packages = ("torch", "transformers", "halo_models")
+        return [Requirement("package", p, "pip install 'halo-judge[models]'") for p in packages]
 
     def open_scoring(self, context: JudgeContext) -> AbstractContextManager[ScoringSession]:
         """Returns a session with the loaded model, which stores nothing.
