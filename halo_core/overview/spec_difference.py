@@ -49,7 +49,8 @@ def differences(trees: Mapping[str, Any]) -> list[Difference]:
     """Returns the paths where trees differ, in the order of the first tree.
 
     Two components with different names differ as a whole, and so do lists of different lengths. If
-    only some trees have a value, these trees are also compared with each other.
+    only some trees have a value, or a component of one name, these trees are also compared with
+    each other.
 
     Args:
         trees: The trees by label. None is the same as no value.
@@ -101,16 +102,28 @@ def _differences(path: str, trees: Mapping[str, Any]) -> list[Difference]:
     children = _children(values)
     if children is None:
         whole = Difference(path, {label: _text(value) for label, value in trees.items()})
-        # If a third run lacks the whole value, the difference of the other two must still show.
-        present = {label: value for label, value in trees.items() if value is not None}
-        inside = _differences(path, present) if len(present) < len(trees) else []
         lacking = dict.fromkeys(trees, NOTHING)
+        inside = [own for alike in _alike(trees) for own in _differences(path, alike)]
         return [whole, *(replace(own, values={**lacking, **own.values}) for own in inside)]
     below = []
     for key in children:
         subtrees = {label: _child(tree, key) for label, tree in trees.items()}
         below += _differences(f"{path}.{key}" if path else str(key), subtrees)
     return below
+
+
+def _alike(trees: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns the trees in groups that can be compared further, if not all of them can.
+
+    If a third run lacks the value, or has another component there, the difference of the other two
+    must still show.
+    """
+    groups: dict[str, dict[str, Any]] = {}
+    for label, value in trees.items():
+        if value is not None:
+            kind = str(value.get("use")) if isinstance(value, Mapping) else ""
+            groups.setdefault(kind, {})[label] = value
+    return [group for group in groups.values() if 1 < len(group) < len(trees)]
 
 
 def _children(values: Sequence[Any]) -> list[Any] | None:

@@ -52,3 +52,15 @@ def test_name_trackers_and_reports_are_no_difference_of_specs():
 def test_a_damaged_spec_costs_its_differences_and_nothing_else():
     trees = {"x": "seed: 1\n", "y": "seed: 2\n", "cut": "seed: [1,\n", "text": "seed\n"}
     assert [difference_text(each) for each in spec_differences(trees)] == ["seed: 1 -> 2"]
+
+
+def test_runs_with_the_same_component_are_compared_although_another_run_has_another():
+    trees = {
+        "a": {"loss": {"use": "kto", "beta": 0.1}},
+        "b": {"loss": {"use": "dpo", "beta": 0.1}},
+        "c": {"loss": {"use": "kto", "beta": 0.5}},
+    }
+    assert [(each.path, dict(each.values)) for each in differences(trees)] == [
+        ("loss", {"a": "kto", "b": "dpo", "c": "kto"}),
+        ("loss.beta", {"a": "0.1", "b": "none", "c": "0.5"}),
+    ]

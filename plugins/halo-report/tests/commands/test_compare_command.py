@@ -302,6 +302,15 @@ def test_people_get_tables_the_conclusion_and_where_the_files_are(two, suite, to
     assert "no link: none of the runs has a tracker in its spec" in text
 
 
+def test_a_run_whose_record_is_gone_is_named(two, suite, told, compare):
+    (suite.workspace / "runs" / "bad-1" / "run.json").write_text('{"name": "bad-1"}')
+    _, text = told("good", "bad")
+    assert "Not known\n  good-1: run.json is gone: the command" in text
+    assert len(compare("good", "bad")[1]["unknown"]) == 1
+    page = suite.workspace / "comparisons" / "good-1+bad-1" / "comparison.html"
+    assert "Not known: good-1: run.json is gone" in page.read_text(encoding="utf-8")
+
+
 def test_the_csv_files_hold_rows_and_tests(two, suite, compare, tmp_path):
     _, found = compare("good", "bad", "--csv", tmp_path / "out" / "mine.csv")
     assert found["files"][1:] == [str(tmp_path / f"out/{n}.csv") for n in ("mine", "mine-pairs")]

@@ -87,8 +87,8 @@ def test_cells_without_a_result_are_shown_with_the_reason(toy, report):
 def test_people_are_told_what_is_missing(toy, suite, capsys):
     assert call(["report", "toy", "--workspace", str(suite.workspace)]) == 0
     told = capsys.readouterr().out
-    assert "not in the figures: 1M dpo: failed: step 12: <b>nan</b>\n" in told
-    assert "not in the figures: 10M sft, 10M dpo: pending\n" in told
+    assert "not on this page: 1M dpo: failed: step 12: <b>nan</b>\n" in told
+    assert "not on this page: 10M sft, 10M dpo: pending\n" in told
     assert f"page: {toy}/report/report.html" in told
 
 
@@ -127,11 +127,16 @@ def test_holm_s_family_is_all_tests_of_the_figure(suite, report):
     assert min(t["p_holm"] for t in tests) == pytest.approx(6 * min(t["p"] for t in tests))
 
 
+SIDES = ("desirable-or-chosen", "undesirable-or-rejected")
+
+
 def test_files_lie_in_the_suite_s_folder_each_figure_twice(toy, drawn_report):
     _, found = drawn_report("toy")
     names = {Path(path).relative_to(toy / "report").name for path in found["files"]}
     assert names == {path.name for path in (toy / "report").iterdir()}
-    figures = {"win-rates", "lengths", "value-functions", "curves-sft", "curves-kto"}
+    figures = {"win-rates", "lengths", "value-functions", "value-slopes", "curves-sft"}
+    figures |= {"curves-kto", "curves-loss", "length-against-win-rate"}
+    figures |= {f"curves-reward--{side}" for side in SIDES} | {"curves-KL-estimate--nats"}
     assert names == {
         "report.html",
         *(f"{name}.{kind}" for name in figures for kind in ("png", "svg")),
@@ -355,3 +360,33 @@ def test_many_cells_without_a_result_are_counted_and_some_are_named(suite, repor
     page = (folder / "report" / "report.html").read_text(encoding="utf-8")
     assert "9 cells (1M m0, 1M m1, 1M m2, 1M m3, 1M m4, 1M m5, ...): pending" in page
     assert "m6" not in page
+
+
+def test_a_run_whose_record_is_gone_is_reported_with_a_sentence(suite, report, capsys):
+    suite.run("old-1", suite.results(9, 3))
+    suite.run("new-2", suite.results(5, 7))
+    (suite.workspace / "runs" / "new-2" / "run.json").write_text('{"name": "new-2"}')
+    sentence = "old-1: run.json is gone: the command, the components and the versions of this run"
+    code, found = report("old-1", "new-2")
+    assert code == 0
+    assert [note.startswith(sentence) for note in found["notes"]] == [True]
+    page = suite.workspace / "reports" / "old-1+new-2" / "report.html"
+    assert sentence in page.read_text(encoding="utf-8")
+    assert call(["report", "old-1", "--workspace", str(suite.workspace)]) == 0
+    assert f"not on this page: {sentence}" in capsys.readouterr().out
+
+
+def test_the_page_of_a_suite_begins_with_the_verdict_and_its_axes(suite, report):
+    names = ("sft", "kto")
+    runs = [
+        suite.run(f"s-{n}", suite.results(6 + 12 * i, 24 - 12 * i)) for i, n in enumerate(names)
+    ]
+    cells = [((n, "1M"), run, "computed", None) for n, run in zip(names, runs, strict=True)]
+    folder = suite.write("small", {"method": names, "size": ["1M"]}, cells)
+    report("small")
+    page = (folder / "report" / "report.html").read_text(encoding="utf-8")
+    begin = page[page.index("<body>") : page.index("</header>")]
+    assert "1M/kto has the highest win rate, 0.600 [" in begin
+    assert "and beats 1M/sft." in begin
+    assert "<dd>method: sft, kto; size: 1M.</dd>" in begin
+    assert '<div class="label">1M/kto</div>' in page

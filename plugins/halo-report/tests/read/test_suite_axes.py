@@ -16,7 +16,7 @@ def made(axes, *cells):
         )
         for named in cells
     ]
-    return SuiteCells("toy", axes, found, [])
+    return SuiteCells("toy", axes, found)
 
 
 ARCHANGEL = made(

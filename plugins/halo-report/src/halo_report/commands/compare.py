@@ -90,8 +90,15 @@ def compare(
 
 
 def _folder_name(comparison: RunComparison) -> str:
-    """Returns a name made of the compared runs, shortened with a digest if it is too long."""
-    labels = [model.label.replace("/", "-").replace(":", "-") for model in comparison.models]
+    """Returns a name made of the compared runs, shortened with a digest if it is too long.
+
+    It has the names of the runs' folders, because titles can be given and changed.
+    """
+    folders = [model.run.folder.name for model in comparison.models]
+    labels = [
+        name if folders.count(name) == 1 else f"{name}-{model.judge.id}"
+        for name, model in zip(folders, comparison.models, strict=True)
+    ]
     name = "+".join(labels)
     if len(name) <= LONGEST_FOLDER:
         return name
@@ -108,7 +115,8 @@ def _write(
     from halo_report.compare.comparison_tables import as_csv, pair_rows, run_rows
     from halo_report.pages.html import write_report
 
-    files = write_report(comparison_page(comparison, tracker_links(pages.trackers)), folder, PAGE)
+    page = comparison_page(comparison, tracker_links(pages.trackers))
+    files = write_report(page, folder, PAGE, figures=False)
     runs = csv_file or folder / RUNS
     pairs = runs.with_name(f"{runs.stem}-{PAIRS}") if csv_file else folder / PAIRS
     for path, rows in ((runs, run_rows(comparison)), (pairs, pair_rows(comparison))):
@@ -131,6 +139,7 @@ def _payload(
         "baseline": comparison.baseline.label if comparison.baseline else None,
         "unlike": list(comparison.unlike),
         "left_out": list(comparison.left_out),
+        "unknown": list(comparison.unknown),
         "differences": [
             {"path": difference.path, "values": dict(difference.values)}
             for difference in comparison.differences

@@ -137,7 +137,7 @@ def _say(
     page: ReportPage, files: Sequence[Path], trackers: Sequence[dict[str, Any]], output: Output
 ) -> None:
     for warning in page.warnings:
-        output.say(f"not in the figures: {warning}")
+        output.say(f"{page.warned.lower()}: {warning}")
     output.say(f"page: {files[0]}")
     if len(files) > 1:
         output.say(f"figures, as PNG and SVG: {', '.join(plot.name for plot in page.plots)}")

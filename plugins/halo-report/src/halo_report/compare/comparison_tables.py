@@ -13,7 +13,8 @@ from halo_report.compare.pair_tests import FEW, LEVEL, ModelPair
 from halo_report.compare.run_comparison import RunComparison
 from halo_report.pages.page_parts import TableView
 from halo_report.read.cell_matrix import share_fields
-from halo_statistics import POINTS, length_controlled_rate, p_text
+from halo_report.read.equal_lengths import rate_at_equal_lengths
+from halo_statistics import p_text
 
 DASH = "-"
 _ALWAYS = ("run", "method", "win rate", "n", "ties", "no verdict")
@@ -60,17 +61,7 @@ def _at_equal_lengths(model: JudgedModel) -> dict[str, float | None]:
 
     The interval is computed again, because the stage's interval has the stage's own confidence.
     """
-    if "win_lc" not in model.judge.metrics:
-        return dict.fromkeys(("rate", "low", "high"))
-    scored = [line for line in model.judge.verdicts if line["result"] != "unscored"]
-    assert model.cell.rate is not None
-    controlled = length_controlled_rate(
-        [POINTS[line["result"]] for line in scored],
-        [len(line["completion"]) for line in scored],
-        [len(line["baseline"]) for line in scored],
-        confidence=model.cell.rate.confidence,
-    )
-    return {"rate": controlled.rate, "low": controlled.low, "high": controlled.high}
+    return share_fields(rate_at_equal_lengths(model.cell))
 
 
 def judge_text(conditions: Conditions) -> str:

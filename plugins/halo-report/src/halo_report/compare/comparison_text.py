@@ -20,6 +20,7 @@ def comparison_text(comparison: RunComparison) -> str:
     if comparison.pairs:
         parts.append(_table(pairs_table(comparison)))
     parts += _lines("Not compared", comparison.left_out)
+    parts += _lines("Not known", comparison.unknown)
     parts += _lines("Not the same for all, so compare with care", comparison.unlike)
     parts += _lines("Where the specs differ", _differences(comparison))
     return Drawn.joined([*parts, comparison.conclusion])

@@ -10,7 +10,6 @@ from pathlib import Path
 from halo_core.errors import UserError
 from halo_core.spec.mistakes import unknown_name
 from halo_core.workspace.layout import Target, find
-from halo_core.workspace.records import RUN
 from halo_report.read.cell_matrix import JudgedCell
 from halo_report.read.run_data import RunData, StageData, read_run
 from halo_report.read.suite_cells import read_suite, run_cell
@@ -75,8 +74,9 @@ def read_judged_models(
     for name in names:
         target = find(name, workspace, stages=True)
         if target.kind == "run":
-            label = _cell_id(target.folder) or target.folder.name
-            named.append(_NamedRun(label, read_run(target.folder), target.stage or judge_stage))
+            run = read_run(target.folder)
+            name = run.title or run.folder.name
+            named.append(_NamedRun(name, run, target.stage or judge_stage))
         elif target.stage is not None:
             raise UserError(
                 f"{name!r} names a stage of a suite; expected a suite alone, and with it "
@@ -125,15 +125,8 @@ def _cells(target: Target, judge_stage: str | None) -> tuple[list[_NamedRun], li
         if run is None or cell.rate is None:
             lacking.append(f"{id_}: {cell.status}{f': {cell.why}' if cell.why else ''}")
         else:
-            named.append(_NamedRun(id_, run, judge_stage))
+            named.append(_NamedRun(run.title or id_, run, judge_stage))
     return named, lacking
-
-
-def _cell_id(run: Path) -> str:
-    """Returns the id of a run's cell in its suite, or ""."""
-    record = RUN.read(run)
-    cell = record.get("suite") if record else None
-    return cell["cell"] if cell else ""
 
 
 def _judge_of(named: _NamedRun) -> StageData:
@@ -181,12 +174,12 @@ def _labelled(named: Sequence[_NamedRun], confidence: float) -> Iterator[JudgedM
 
 
 def _run_labels(named: Sequence[_NamedRun]) -> dict[Path, str]:
-    """Returns each run's label: its cell if that is unique, else its folder."""
-    cells = {named_run.run.folder: named_run.name for named_run in named}
-    for labels in (cells, {folder: folder.name for folder in cells}):
+    """Returns each run's label: its title if that is unique, else its folder."""
+    titles = {named_run.run.folder: named_run.name for named_run in named}
+    for labels in (titles, {folder: folder.name for folder in titles}):
         if len(set(labels.values())) == len(labels):
             return labels
-    return {folder: str(folder) for folder in cells}
+    return {folder: str(folder) for folder in titles}
 
 
 def _too_few(models: Sequence[JudgedModel], left_out: Sequence[str]) -> UserError:

@@ -10,6 +10,7 @@ from halo_core.overview.spec_difference import Difference, spec_differences
 from halo_report.compare.conditions import Conditions, conditions_of, unlike_conditions
 from halo_report.compare.judged_models import JudgedModel, baseline_of, read_judged_models
 from halo_report.compare.pair_tests import LEVEL, ModelPair, pair_tests
+from halo_report.read.run_data import gone_records
 
 NAMED = 4
 """Largest number of pairs that are named one by one. For more, only their number is given."""
@@ -27,6 +28,7 @@ class RunComparison:
         pairs: The tests.
         unlike: One sentence for each condition that differs between models.
         left_out: One sentence for each cell of a suite without verdicts.
+        unknown: One sentence for each run whose record is gone.
         differences: The differences between the runs' resolved specs.
         conclusion: The text that says what can and what cannot be concluded.
     """
@@ -38,6 +40,7 @@ class RunComparison:
     pairs: Sequence[ModelPair]
     unlike: Sequence[str]
     left_out: Sequence[str]
+    unknown: Sequence[str]
     differences: Sequence[Difference]
     conclusion: str
 
@@ -76,6 +79,7 @@ def compare_runs(
         pairs=pairs,
         unlike=unlike,
         left_out=named.left_out,
+        unknown=list(dict.fromkeys(gone_records(model.run for model in models))),
         differences=spec_differences({model.label: model.run.resolved for model in models}),
         conclusion=conclusion(pairs, alike=not unlike),
     )

@@ -145,20 +145,42 @@ def _figure(
 
 
 def method_curves(matrix: CellMatrix) -> list[Plot]:
-    """Returns one figure for each column with trained cells, with one line per series."""
+    """Returns one figure for each column with trained cells, with one line per series.
+
+    All figures have the same scales, so that they can be compared.
+    """
     plots = []
+    limits = _limits(matrix)
     for x in matrix.xs:
         trained = {
             series: cell.trained
             for series in matrix.series
             if (cell := matrix.cells.get((x, series))) and cell.trained
         }
-        plot = _plot(matrix, x, trained) if trained else None
+        plot = _plot(matrix, x, trained, limits) if trained else None
         plots += [plot] if plot else []
     return plots
 
 
-def _plot(matrix: CellMatrix, x: str, trained: Mapping[str, StageData]) -> Plot | None:
+def _limits(matrix: CellMatrix) -> dict[str, tuple[float, float]]:
+    """Returns the ends of each panel's y axis, with a margin."""
+    limits = {}
+    stages = [cell.trained for cell in matrix.cells.values() if cell.trained]
+    for unit, names in PANELS.items():
+        values = [v for s in stages for n in names for v in s.curves.get(n, {}).values()]
+        if values:
+            low, high = min(values), max(values)
+            margin = 0.05 * (high - low) or 0.05
+            limits[unit] = (low - margin, high + margin)
+    return limits
+
+
+def _plot(
+    matrix: CellMatrix,
+    x: str,
+    trained: Mapping[str, StageData],
+    limits: Mapping[str, tuple[float, float]],
+) -> Plot | None:
     panels = {
         unit: names
         for unit, names in PANELS.items()
@@ -173,6 +195,7 @@ def _plot(matrix: CellMatrix, x: str, trained: Mapping[str, StageData]) -> Plot 
         for axes, (unit, names) in zip(row, panels.items(), strict=True):
             for series, stage in trained.items():
                 _lines(axes, stage, names, colours[series])
+            axes.set_ylim(*limits[unit])
             axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
             axes.set_xlabel("optimiser step")
             axes.set_ylabel(_unit(unit, trained))

@@ -18,13 +18,16 @@ PAGE = "report.html"
 TEMPLATE = "page.html.j2"
 
 
-def write_report(page: ReportPage, folder: Path, name: str = PAGE) -> list[Path]:
+def write_report(
+    page: ReportPage, folder: Path, name: str = PAGE, *, figures: bool = True
+) -> list[Path]:
     """Writes and returns the files: the page ``report.html``, and each figure as PNG and SVG.
 
     Args:
         page: The page.
         folder: The folder for the files, which is created if needed.
         name: Name of the page's file.
+        figures: Whether to write the figures as files, too. The page contains them anyway.
 
     Raises:
         PathError: When the folder cannot be written to.
@@ -34,7 +37,7 @@ def write_report(page: ReportPage, folder: Path, name: str = PAGE) -> list[Path]
         folder.mkdir(parents=True, exist_ok=True)
         # Drawing takes seconds, so the page and the SVG files use the same drawing.
         drawn = _drawn(page)
-        for plot in page.plots:
+        for plot in page.plots if figures else ():
             files.append(save(plot, folder / f"{plot.name}.png"))
             files.append(folder / f"{plot.name}.svg")
             write_text(files[-1], svg_file(drawn[plot.name]))

@@ -207,7 +207,6 @@ class ReportPage:
         lead: The verdict in a sentence; "" uses the title.
         links: Addresses of other pages on the same subject, by label.
         questions: Answers by question, directly below the verdict.
-        more: A sentence that adds to the verdict, or "".
         status: Status of a run, or "".
         about: Short facts next to the title.
         error: The error that ended a run, or "".
@@ -222,7 +221,6 @@ class ReportPage:
     lead: str = ""
     links: Mapping[str, str] = field(default_factory=dict)
     questions: Mapping[str, str] = field(default_factory=dict)
-    more: str = ""
     status: str = ""
     about: Sequence[str] = ()
     error: str = ""

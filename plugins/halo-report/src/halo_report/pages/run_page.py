@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from halo_core.errors import HaloError
 from halo_core.workspace.layout import title_of
 from halo_report.figures.colours import SERIES
-from halo_report.figures.plot import Plot
-from halo_report.figures.value_curves import value_plots
 from halo_report.pages.html import render_report
 from halo_report.pages.number_text import duration_text, moment_text
 from halo_report.pages.page_parts import PageBlock, ReportPage, TableView
@@ -21,17 +18,13 @@ from halo_report.pages.run_blocks import (
     win_block,
 )
 from halo_report.pages.run_questions import run_questions, run_verdict
+from halo_report.pages.value_block import value_block
 from halo_report.read.completion_lengths import completion_lengths
 from halo_report.read.judged_stages import TARGET, before_and_after, judged_stages
 from halo_report.read.run_data import RunData
-from halo_report.values.declared import run_values
 
 REFRESH_S = 60
 """Seconds after which a browser loads the page of a running run again."""
-VALUES_NOTE = (
-    "The value functions that the losses declare. Gains are in reward units (beta times nats). In "
-    "grey, the value function of Tversky and Kahneman (1992)."
-)
 
 
 def render_page(run: RunData, *, samples: int = 20) -> str:
@@ -70,7 +63,7 @@ def run_report(run: RunData, *, samples: int = 20) -> ReportPage:
         *curve_blocks(run.stages, after.name if after else trainings[-1] if trainings else ""),
         length_block(run.stages, lengths, titles, colours) if lengths else None,
         stages_block(run),
-        values_block(run.resolved),
+        value_block([run.resolved]),
         numbers_block(run, judged),
         *_record_blocks(run),
     ]
@@ -99,20 +92,6 @@ def _took(run: RunData) -> str:
     if run.started is None or run.ended is None or run.ended < run.started:
         return ""
     return duration_text(run.ended - run.started)
-
-
-def values_block(resolved_spec: str) -> PageBlock | None:
-    """Returns the folded block of the losses' value functions; None if no loss declares one.
-
-    If a plugin is missing or broken, the page lacks this figure only.
-    """
-    try:
-        plots: list[Plot] = value_plots(run_values(resolved_spec))
-    except HaloError:
-        return None
-    if not plots:
-        return None
-    return PageBlock("What the losses assume about people", plots, note=VALUES_NOTE, folded=True)
 
 
 def run_facts(run: RunData) -> Mapping[str, str]:

@@ -7,17 +7,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from halo_core.errors import HaloError
+from halo_core.overview.spec_difference import spec_differences
 from halo_report.figures.curves import method_curves
-from halo_report.figures.value_curves import value_figure
+from halo_report.figures.overlaid_curves import MOST
 from halo_report.pages.blocks import imbalance_block, imbalance_fields, length_block, win_block
+from halo_report.pages.contenders import Contest, contest_of, named_cells
+from halo_report.pages.contest_blocks import answers_block, curves_block, forest_block
+from halo_report.pages.contest_questions import contest_questions, contest_verdict
 from halo_report.pages.page_parts import PageBlock, ReportPage
+from halo_report.pages.value_block import value_block
 from halo_report.read.cell_matrix import CellMatrix, ImbalancePoint, JudgedCell, share_fields
 from halo_report.read.pairwise import PairTest, pair_fields, pairwise_tests
+from halo_report.read.run_data import RunData, gone_records
 from halo_report.read.suite_axes import AxisChoice, imbalance_points, suite_matrix
 from halo_report.read.suite_cells import SuiteCells
-from halo_report.values.declared import run_values
 
+MOST_ROWS = 16
+"""Largest number of cells whose win rates are shown as rows first."""
 NAMED = 6
 """Largest number of cells that a sentence names."""
 
@@ -30,27 +36,46 @@ class ReportPart:
         matrix: All cells.
         points: Points of an imbalance curve.
         lines: The cells of the lines across the curve, by label.
-        specs: Resolved specs, for the value functions.
+        specs: Resolved specs by the name of their cell, each text once.
+        notes: Sentences about parts that are missing from the records of the runs.
     """
 
     matrix: CellMatrix
     points: Sequence[ImbalancePoint]
     lines: Mapping[str, JudgedCell]
-    specs: Sequence[str]
+    specs: Mapping[str, str]
+    notes: Sequence[str] = ()
 
 
 def suite_part(suite: SuiteCells, choice: AxisChoice) -> ReportPart:
     """Returns the reported form of a suite; raises as `suite_matrix` and `imbalance_points` do."""
     points, lines = imbalance_points(suite, choice)
-    return ReportPart(suite_matrix(suite, choice), points, lines, suite.specs)
+    runs = [run for run in suite.runs if run]
+    return ReportPart(suite_matrix(suite, choice), points, lines, _specs(runs), gone_records(runs))
 
 
-def runs_part(cells: Sequence[JudgedCell], specs: Sequence[str]) -> ReportPart:
-    """Returns the reported form of runs side by side."""
+def runs_part(runs: Sequence[RunData], cells: Sequence[JudgedCell]) -> ReportPart:
+    """Returns the reported form of runs side by side.
+
+    Args:
+        runs: The runs.
+        cells: The cell of each run.
+    """
     xs = [cell.x for cell in cells]
     placed = {(cell.x, ""): cell for cell in cells}
-    name = xs[0] if len(xs) == 1 else f"{len(xs)} runs"
-    return ReportPart(CellMatrix(name, "run", "", xs, [""], placed, "left out"), [], {}, specs)
+    name = (cells[0].title or xs[0]) if len(xs) == 1 else f"{len(xs)} runs"
+    matrix = CellMatrix(name, "run", "", xs, [""], placed, "left out")
+    labels = {cell.x: name for name, cell in named_cells(matrix)}
+    matrix = replace(matrix, labels=labels)
+    return ReportPart(matrix, [], {}, _specs(runs), gone_records(runs))
+
+
+def _specs(runs: Sequence[RunData]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for run in runs:
+        if run.resolved and run.resolved not in texts.values():
+            texts[run.title or run.folder.name] = run.resolved
+    return texts
 
 
 def parts_page(
@@ -64,38 +89,77 @@ def parts_page(
     """
     blocks: list[PageBlock] = []
     payload: dict[str, list[Any]] = {"rows": [], "tests": [], "imbalance": [], "missing": []}
+    first: Contest | None = None
     for part in parts:
         tests = pairwise_tests(part.matrix)
-        blocks += _named(_blocks(part, tests), part.matrix.name if len(parts) > 1 else "")
+        contest = part_contest(part, tests)
+        first = first or contest
+        blocks += _named(_blocks(part, tests, contest), part.matrix.name if len(parts) > 1 else "")
         for key, entries in _payload(part, tests).items():
             payload[key] += entries
-    title = ", ".join(part.matrix.name for part in parts)
-    return ReportPage(title, blocks, _warnings(payload["missing"]), facts), payload
+    notes = [note for part in parts for note in part.notes]
+    page = ReportPage(
+        title=", ".join(part.matrix.name for part in parts),
+        blocks=blocks,
+        warnings=[*_warnings(payload["missing"]), *notes],
+        facts=facts,
+        warned="Not on this page",
+    )
+    if len(parts) == 1 and first:
+        part = parts[0]
+        questions = contest_questions(first, spec_differences(part.specs), axes_text(part.matrix))
+        page = replace(page, lead=contest_verdict(first), questions=questions)
+    return page, {**payload, "notes": notes}
 
 
-def _blocks(part: ReportPart, tests: Sequence[PairTest]) -> list[PageBlock]:
+def part_contest(part: ReportPart, tests: Sequence[PairTest]) -> Contest | None:
+    """Returns the judged cells of a part, or None if fewer than two were judged."""
     matrix = part.matrix.begun_part()
+    return contest_of(named_cells(matrix), matrix.failures, tests)
+
+
+def axes_text(matrix: CellMatrix) -> str:
+    """Returns the axes of a suite with the names on them; "" for runs side by side."""
+    if matrix.x_axis == "run":
+        return ""
+    shown = matrix.begun_part()
+    axes = {shown.x_axis: shown.xs, shown.series_axis: shown.series}
+    texts = [
+        f"{axis}: {', '.join(map(shown.label, names))}" for axis, names in axes.items() if axis
+    ]
+    return f"{'; '.join(texts)}."
+
+
+def _blocks(
+    part: ReportPart, tests: Sequence[PairTest], contest: Contest | None
+) -> list[PageBlock]:
+    matrix = part.matrix.begun_part()
+    bars = win_block(matrix, tests)
+    blocks: list[PageBlock | None] = [bars]
+    if contest:
+        forest = forest_block(contest)
+        many = len(contest.all) > MOST_ROWS
+        # Many cells are easier to read as groups of bars, few as rows with their numbers.
+        pair = (
+            (bars, replace(forest, title="Win rates in rows", folded=True))
+            if many
+            else (
+                forest,
+                replace(bars, title="Win rates as bars, counts and tests", folded=True)
+                if bars
+                else None,
+            )
+        )
+        blocks = [*pair, answers_block(contest), curves_block(contest)]
     curves = method_curves(matrix)
-    blocks = [
-        win_block(matrix, tests),
+    overlaid = contest is not None and len(contest.all) <= MOST
+    blocks += [
         imbalance_block(part.points, part.lines, matrix.failures) if part.points else None,
+        PageBlock("Learning curves", curves, folded=overlaid) if curves else None,
         length_block(matrix),
-        _value_block(part.specs),
-        PageBlock("Learning curves", curves) if curves else None,
+        value_block(list(part.specs.values()), folded=False),
     ]
     return [block for block in blocks if block]
-
-
-def _value_block(specs: Sequence[str]) -> PageBlock | None:
-    values = {value.label: value for spec in specs for value in run_values(spec)}
-    try:
-        plot = value_figure(list(values.values()))
-    except HaloError:  # If a loss is broken or missing, only its figure is left out.
-        return None
-    if plot is None:
-        return None
-    note = "The value functions that the losses declare. To check them: halo inspect LOSS"
-    return PageBlock("Value functions", [plot], [], note)
 
 
 def _named(blocks: Sequence[PageBlock], part: str) -> list[PageBlock]:
@@ -103,14 +167,7 @@ def _named(blocks: Sequence[PageBlock], part: str) -> list[PageBlock]:
     if not part:
         return list(blocks)
     slug = re.sub(r"[^A-Za-z0-9.+-]+", "-", part)
-    return [
-        replace(
-            block,
-            title=f"{part}: {block.title}",
-            plots=[replace(plot, name=f"{slug}-{plot.name}") for plot in block.plots],
-        )
-        for block in blocks
-    ]
+    return [block.named(part, slug) for block in blocks]
 
 
 def _payload(part: ReportPart, tests: Sequence[PairTest]) -> dict[str, list[Any]]:

@@ -85,19 +85,22 @@ def length_answer(
     return f"{answer}{tokens}{going}"
 
 
-def difference_text(first: Mapping[str, Result], second: Mapping[str, Result]) -> str:
+def difference_text(
+    first: Mapping[str, Result], second: Mapping[str, Result], *, with_p: bool = True
+) -> str:
     """Returns the difference of two models on the prompts that both have, or "" without prompts.
 
     Args:
         first: Results by prompt id.
         second: The same for the other model.
+        with_p: Whether to add the p-value of this difference alone.
     """
     points = [_points(first), _points(second)]
     if not points[0].keys() & points[1].keys():
         return ""
     paired = paired_difference(points[0], points[1])
     ends = f"{paired.difference:+.3f} [{paired.low:+.3f}, {paired.high:+.3f}]"
-    return f"{ends} on {paired.n} prompts, {p_equals(paired.p)} (McNemar)"
+    return f"{ends} on {paired.n} prompts{f', {p_equals(paired.p)} (McNemar)' if with_p else ''}"
 
 
 def p_equals(p: float) -> str:

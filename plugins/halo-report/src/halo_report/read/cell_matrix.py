@@ -49,6 +49,8 @@ class JudgedCell:
         results: Results by prompt id, if they are known one by one.
         lengths: Lengths of its completions; None if they are not known.
         trained: Its last train stage, for curves.
+        title: The name of its run for people, or "".
+        judge: The judge stage with its verdicts, if they are known.
     """
 
     x: str
@@ -60,6 +62,8 @@ class JudgedCell:
     results: Mapping[str, Result] = field(default_factory=dict)
     lengths: Lengths | None = None
     trained: StageData | None = None
+    title: str = ""
+    judge: StageData | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,11 @@ class CellMatrix:
     def label(self, name: str) -> str:
         """Returns the label of a column or series in figures and tables."""
         return self.labels.get(name, name)
+
+    def name_of(self, cell: JudgedCell) -> str:
+        """Returns the name of a cell for people: the title of its run, else its place."""
+        parts = [self.label(part) for part in (cell.series, cell.x) if part]
+        return cell.title or "/".join(parts)
 
     def ordered(self) -> Iterator[JudgedCell]:
         """Yields the cells, one series after another."""

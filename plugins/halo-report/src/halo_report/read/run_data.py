@@ -91,7 +91,7 @@ class RunData:
     Attributes:
         folder: The run's folder.
         name: Name of its folder.
-        title: Its name for people, which says what varies.
+        title: Its name for people, which says what varies; "" if its record is gone.
         status: ``done``, ``failed``, ``interrupted`` or ``running``.
         headline: The summary sentence of the run, else of its last stage, else "".
         error: The error that ended it, or "".
@@ -139,6 +139,11 @@ NO_END = (
 )
 
 
+def gone_records(runs: Iterable[RunData]) -> list[str]:
+    """Returns a sentence for each run whose `run.json` is gone."""
+    return [f"{run.folder.name}: {NO_RECORD}" for run in runs if ("", NO_RECORD) in run.warnings]
+
+
 def read_run(folder: Path) -> RunData:
     """Returns the output of the run in `folder` so far.
 
@@ -149,6 +154,7 @@ def read_run(folder: Path) -> RunData:
         DataError: When a file cannot be read. The message names file and line.
     """
     record = RUN.read(folder) or RunRecord()
+    title = run_title(folder)
     live = is_owned(folder)  # Read before the events: it ends after the last of them.
     events = [event for event, _ in read_events(folder / EVENTS.name)]
     _check_start(folder, record, events)
@@ -165,7 +171,7 @@ def read_run(folder: Path) -> RunData:
     return RunData(
         folder=folder,
         name=str(record.get("name") or folder.name),
-        title=run_title(folder),
+        title="" if title == folder.name else title,
         status=outcome,
         headline=ended.get("headline") or (headlines[-1] if headlines else ""),
         error=ended.get("error") or "",

@@ -23,14 +23,12 @@ class SuiteCells:
         name: Name of the suite.
         axes: Names of the cells on each axis, in order.
         cells: Name on each axis and judged model of each cell.
-        specs: The resolved specs of the existing runs, each text once.
         runs: The output of each cell's run; None without a run.
     """
 
     name: str
     axes: Mapping[str, Sequence[str]]
     cells: Sequence[tuple[Mapping[str, str], JudgedCell]]
-    specs: Sequence[str]
     runs: Sequence[RunData | None] = ()
 
 
@@ -50,10 +48,9 @@ def read_suite(target: Target, judge_stage: str | None) -> SuiteCells:
     pairs = [_suite_cell(entry, target, judge_stage) for entry in record["cells"]]
     _check_judge_stage(judge_stage, [cell for cell, _ in pairs])
     runs = [run for _, run in pairs]
-    specs = list(dict.fromkeys(run.resolved for run in runs if run and run.resolved))
     axes = [entry["axes"] for entry in record["cells"]]
     cells = list(zip(axes, [cell for cell, _ in pairs], strict=True))
-    return SuiteCells(record["name"], record["axes"], cells, specs, runs)
+    return SuiteCells(record["name"], record["axes"], cells, runs)
 
 
 def _suite_cell(
@@ -82,8 +79,8 @@ def _suite_cell(
 
 def read_runs(
     targets: Sequence[Target], judge_stage: str | None
-) -> tuple[list[JudgedCell], list[str]]:
-    """Returns one cell per run, with the run's name as its `x`, and the resolved specs.
+) -> tuple[list[RunData], list[JudgedCell]]:
+    """Returns the runs, and one cell per run with the name of its folder as its `x`.
 
     Raises:
         UserError: When no run has the judge stage.
@@ -91,7 +88,7 @@ def read_runs(
     runs = [read_run(target.folder) for target in targets]
     cells = [run_cell(run, judge_stage, run.status, run.error) for run in runs]
     _check_judge_stage(judge_stage, cells)
-    return cells, list(dict.fromkeys(run.resolved for run in runs if run.resolved))
+    return runs, cells
 
 
 def run_cell(run: RunData, judge_stage: str | None, status: str, why: str) -> JudgedCell:
@@ -119,6 +116,8 @@ def run_cell(run: RunData, judge_stage: str | None, status: str, why: str) -> Ju
         results={verdict["prompt_id"]: verdict["result"] for verdict in verdicts},
         lengths=lengths_of(list(_tokens(run, judge))),
         trained=trained[-1] if trained else None,
+        title=run.title,
+        judge=judge,
     )
 
 
