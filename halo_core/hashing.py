@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -31,3 +33,19 @@ def file_hash(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def known_file_hash(path: Path) -> str:
+    """Returns `file_hash` of a file, read once per process while its size and time are the same.
+
+    Raises:
+        OSError: When the file cannot be read.
+    """
+    stat = os.stat(path)
+    return _known_hash(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _known_hash(path: Path, size: int, modified: int) -> str:
+    del size, modified  # They make the cache notice that the file has changed.
+    return file_hash(path)

@@ -235,11 +235,14 @@ class Stage(Component):
     Class variables:
         produces: The kind of output that other stages find in its folder. A stage that makes
             ``"feedback"`` also overrides `feedback_given`.
+        seeded: Whether the output depends on the seed of the run. If it does not, the identity has
+            no seed, so runs with other seeds use the same output.
     """
 
     kind: ClassVar[str] = "stage"
     required: ClassVar[tuple[str, ...]] = ("produces",)
     produces: ClassVar[Product]
+    seeded: ClassVar[bool] = True
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

@@ -18,20 +18,26 @@ if TYPE_CHECKING:
     from halo_core.plugins.registry import Registry
 
 AnswerT = TypeVar("AnswerT")
-MODEL = "Model: a folder, an id on the hub (owner/name), or new for a small new model"
+MODEL = "Model: a folder, a GGUF file, an id on the hub (owner/name), or new for a small new model"
 DATA = "Data: a file or folder with feedback, a data source (halo plugins), or an id on the hub"
 
 
 @click.command()
 @click.argument("spec_file", metavar="[FILE]", default=SPEC, type=click.Path())
-@click.option("--model", metavar="MODEL", help="A folder, an id on the hub, or new.")
+@click.option("--model", metavar="MODEL", help="A folder, a GGUF file, an id on the hub, or new.")
 @click.option(
     "--data", metavar="DATA", help="A file, a folder, a data source, or an id on the hub."
 )
 @click.option("--method", metavar="LOSS", help="The loss that aligns the model, such as kto.")
+@click.option("--lora", is_flag=True, help="Train low-rank factors instead of all weights.")
 @output_options
 def init(
-    spec_file: str, model: str | None, data: str | None, method: str | None, output: Output
+    spec_file: str,
+    model: str | None,
+    data: str | None,
+    method: str | None,
+    lora: bool,
+    output: Output,
 ) -> None:
     """Write a commented spec to FILE (spec.yaml). Asks for the options that are left out.
 
@@ -53,14 +59,14 @@ def init(
     _refuse_existing(path)
     _refuse_without_terminal({"--model": model, "--data": data, "--method": method}, output)
     folder, registry = path.resolve().parent, discover()
-    model, model_value = _answer(model, MODEL, lambda text: draft_model(text, folder))
+    model, model_value = _answer(model, MODEL, lambda text: draft_model(text, folder, registry))
     _, source = _answer(data, DATA, lambda text: draft_data(text, folder, registry))
     methods = fitting_methods(source.feedback, registry)
     kind = f"{source.feedback} feedback" if source.feedback else "feedback of a kind not known yet"
     question = f"Method for {kind}: {', '.join(methods) or 'a loss'}"
     method, _ = _answer(method, question, lambda text: _check_method(text, kind, methods, registry))
     slug, new = method_slug(method), model == NEW
-    text = draft_spec(str(path), model_value, source, method, new=new, slug=slug)
+    text = draft_spec(str(path), model_value, source, method, new=new, slug=slug, lora=lora)
     check_spec(parse_document(text, name=path.name, folder=folder), registry)
     _write(path, text)
     output.emit({"file": str(path), "model": model, "feedback": source.feedback, "method": method})

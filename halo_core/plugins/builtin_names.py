@@ -65,6 +65,7 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
         "reward-model": "halo-judge",
     },
     "stage": {
+        "gguf": "halo-trainer",
         "judge": "halo-judge",
         "label": "halo-judge",
         "sample": "halo-trainer",

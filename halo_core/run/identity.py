@@ -49,7 +49,7 @@ def stage_identity(stage: StageSpec, seed: int, keys: Mapping[str, str]) -> dict
     """
     return {
         "stage": component_identity(stage.resolved),
-        "seed": seed,
+        "seed": seed if stage.component.seeded else None,
         "models": {option: keys[name] for option, name in stage.models.items()},
         "inputs": {option: keys[name] for option, name in stage.inputs.items()},
         "data": {option: set_identity(data) for option, data in stage.data.items()},

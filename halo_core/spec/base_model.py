@@ -10,7 +10,7 @@ from typing import Any
 
 from halo_core.plugins.builtin_names import RESERVED
 from halo_core.plugins.registry import Registry
-from halo_core.spec.inserted import base_model_stages
+from halo_core.spec.inserted import base_model_stages, only_needed_option
 from halo_core.spec.mistakes import Mistakes
 
 HUB_NAME = re.compile(r"([\w.-]+/)?[\w.-]+")
@@ -60,7 +60,7 @@ def read_base_model(tree: Mapping[str, Any], registry: Registry, mistakes: Mista
         return _on_hub(written, mistakes)
     if present == ["path"]:
         return _in_folder(written["path"], mistakes)
-    return _made(present[0], written[present[0]], mistakes)
+    return _made(present[0], written[present[0]], registry, mistakes)
 
 
 def _forms(makers: Sequence[str]) -> str:
@@ -74,9 +74,11 @@ def _is_elsewhere(name: object, registry: Registry) -> bool:
     return looks_so and name not in registry.names("stage")
 
 
-def _made(name: str, options: Any, mistakes: Mistakes) -> BaseModel:
+def _made(name: str, options: Any, registry: Registry, mistakes: Mistakes) -> BaseModel:
     if isinstance(options, dict):
         return BaseModel(made_by=name, options=options)
+    if isinstance(options, str) and (option := only_needed_option(registry, name)) is not None:
+        return BaseModel(made_by=name, options={option: options})
     problem = f"got {options!r}; expected the options of the stage {name}"
     mistakes.add(("model", name), f"{problem}: halo plugins show {name}")
     return BaseModel()

@@ -19,6 +19,7 @@ from halo_core.plugins.registrar import Registration
 from halo_core.plugins.registry import Registry, import_target
 from halo_core.spec.base_model import HUB_NAME
 from halo_core.spec.document import Document, parse_value
+from halo_core.spec.inserted import base_model_stages, only_needed_option
 from halo_core.spec.mistakes import Mistakes, unknown_name
 from halo_core.spec.resolver import Resolver
 
@@ -47,12 +48,15 @@ class DraftData:
         return self.info.feedback
 
 
-def draft_model(answer: str, folder: Path) -> str:
+def draft_model(answer: str, folder: Path, registry: Registry) -> str:
     """Returns the value of ``model:`` for an answer.
 
+    A file is read by the stage that is called as the name of the file ends, such as ``gguf``.
+
     Args:
-        answer: A folder, an id on the hub, or `NEW`.
+        answer: A folder, a GGUF file, an id on the hub, or `NEW`.
         folder: The folder of the spec, which paths in it are relative to.
+        registry: The installed components.
 
     Raises:
         UserError: When the answer is none of these.
@@ -65,15 +69,32 @@ def draft_model(answer: str, folder: Path) -> str:
             problem = "this folder has no config.json; expected a folder saved by transformers"
             raise UserError(problem, location=f"--model {answer}")
         return f" {{path: {_text(_relative(path, folder))}}}"
+    ending = path.suffix.removeprefix(".").lower()
+    if path.exists() and ending in _file_readers(registry):
+        return f" {{{ending}: {_text(_relative(path, folder))}}}"
     if path.exists():
-        problem = "this is a file; expected a folder with a model, or an id on the hub"
+        problem = (
+            "this is a file; expected a folder with a model, an id on the hub, or a file that ends "
+            f"in {_endings(registry)}"
+        )
         raise UserError(problem, location=f"--model {answer}")
     if HUB_NAME.fullmatch(answer) and not answer.startswith("."):
         return f" {{hub: {_text(answer)}}}"
     raise UserError(
-        f"got {answer!r}; expected a folder with a model, an id on the hub (owner/name), or {NEW}",
+        f"got {answer!r}; expected a folder with a model, a file that ends in "
+        f"{_endings(registry)}, an id on the hub (owner/name), or {NEW}",
         location=f"--model {answer}",
     )
+
+
+def _file_readers(registry: Registry) -> list[str]:
+    """Returns the stages that make a model from one file: ``model: {gguf: FILE}``."""
+    stages = base_model_stages(registry)
+    return [name for name in stages if only_needed_option(registry, name) is not None]
+
+
+def _endings(registry: Registry) -> str:
+    return ", ".join(f".{name}" for name in _file_readers(registry))
 
 
 def draft_data(answer: str, folder: Path, registry: Registry) -> DraftData:
@@ -150,7 +171,9 @@ def _aligns(registration: Registration, kinds: set[Any]) -> bool:
     return not any(head.at == "end" for head in loss.heads())
 
 
-def draft_spec(file: str, model: str, data: DraftData, method: str, *, new: bool, slug: str) -> str:
+def draft_spec(
+    file: str, model: str, data: DraftData, method: str, *, new: bool, slug: str, lora: bool = False
+) -> str:
     """Returns the text of a commented spec.
 
     Args:
@@ -160,9 +183,12 @@ def draft_spec(file: str, model: str, data: DraftData, method: str, *, new: bool
         method: The name of a loss.
         new: Whether the model is new, and so has to learn to answer first.
         slug: The id of the stage that aligns.
+        lora: Whether the stage that aligns trains low-rank factors instead of all weights.
     """
     first = _sft(new) if method != "sft" and data.feedback in ("paired", "demonstration") else ""
     rate = "1.0e-3" if new and method == "sft" else "5.0e-5" if new else "1.0e-6"
+    if lora:
+        rate = "1.0e-4"
     return _SPEC.format(
         file=file,
         name=f"{data.name}-{slug}",
@@ -173,6 +199,8 @@ def draft_spec(file: str, model: str, data: DraftData, method: str, *, new: bool
         stage=slug,
         method=_text(method),
         rate=rate,
+        about_rate="that of LoRA" if lora else "higher with lora, for example 1.0e-4",
+        lora=_LORA if lora else _NO_LORA,
     )
 
 
@@ -233,6 +261,9 @@ _SFT = """\
 
 """
 
+_NO_LORA = "    # lora: {rank: 16}       # trains low-rank factors instead of all weights"
+_LORA = "    lora: {rank: 16}        # trains low-rank factors instead of all weights"
+
 _SPEC = """\
 # yaml-language-server: $schema=halo.schema.json
 # The line above is for editors. This command makes the file: halo schema > halo.schema.json
@@ -243,7 +274,7 @@ _SPEC = """\
 name: {name}
 seed: 1
 
-# The start of the run: {{hub: owner/name}}, {{path: folder}}, or a small new model (scratch).
+# The run starts from {{hub: owner/name}}, {{path: folder}}, {{gguf: file}} or a new one (scratch).
 model:{model}
 
 # Rows of {rows}. This command shows them: halo data {file}
@@ -258,10 +289,10 @@ stages:
     data: train
     batch_size: 32          # examples in an optimiser step
     epochs: 1
-    learning_rate: {rate}   # higher with lora, for example 1.0e-4
+    learning_rate: {rate}   # {about_rate}
     warmup_steps: 10
     max_length: 512         # tokens of prompt and completion
-    # lora: {{rank: 16}}       # trains low-rank factors instead of all weights
+{lora}
     # gradient_checkpointing: true  # needs less memory, takes more time
 
   # The model answers prompts that it was not trained on.

@@ -14,7 +14,7 @@ from halo_core.feedback import Feedback
 from halo_core.option_fields import fields_by_alias, interface_kind, takes_lists
 from halo_core.plugins.builtin_names import RESERVED
 from halo_core.plugins.registrar import Registration
-from halo_core.plugins.registry import Registry
+from halo_core.plugins.registry import Registry, import_target
 
 
 def conversion(registry: Registry, given: Feedback, wanted: Feedback) -> Registration | None:
@@ -83,6 +83,20 @@ def source_option(component_class: type[Component], registration: Registration) 
 def base_model_stages(registry: Registry) -> list[str]:
     """Returns the names of the stages that a spec may have under ``model:``."""
     return sorted(registry.written(r) for r in registry.registrations if r.makes_base_model)
+
+
+def only_needed_option(registry: Registry, name: str) -> str | None:
+    """Returns the option of a stage that is a text and the only one that must be set, if any.
+
+    A spec may then have the value of this option instead of the options: ``model: {gguf: FILE}``.
+    """
+    try:
+        component_class = import_target(registry.find("stage", name))
+    except HaloError:
+        return None  # Resolving the stage reports it.
+    needed = [o for o, info in fields_by_alias(component_class).items() if info.is_required()]
+    fields = fields_by_alias(component_class)
+    return needed[0] if len(needed) == 1 and fields[needed[0]].annotation is str else None
 
 
 def default_reports(registry: Registry) -> list[str]:

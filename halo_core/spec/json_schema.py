@@ -7,7 +7,7 @@ from typing import Any, get_args
 from halo_core.plugins.discovery import discover
 from halo_core.plugins.registry import Registry
 from halo_core.spec.component_schema import by_type, kind_schemas
-from halo_core.spec.inserted import base_model_stages, default_reports
+from halo_core.spec.inserted import base_model_stages, default_reports, only_needed_option
 from halo_core.spec.spec import Overlap
 
 KINDS = (
@@ -100,9 +100,14 @@ def _model(registry: Registry) -> dict[str, Any]:
             "hub": {"type": "string"},
             "revision": {"type": "string"},
             "path": {"type": "string"},
-            **{name: {"type": "object"} for name in base_model_stages(registry)},
+            **{name: _made(name, registry) for name in base_model_stages(registry)},
         },
     }
+
+
+def _made(name: str, registry: Registry) -> dict[str, Any]:
+    short = only_needed_option(registry, name) is not None
+    return {"type": ["object", "string"] if short else "object"}
 
 
 def _matrix() -> dict[str, Any]:

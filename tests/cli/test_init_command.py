@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def written(halo: Halo, model: str, data: str, method: str) -> Spec:
-    done = halo("init", "--model", model, "--data", data, "--method", method)
+def written(halo: Halo, model: str, data: str, method: str, *more: str) -> Spec:
+    done = halo("init", "--model", model, "--data", data, "--method", method, *more)
     assert done.code == 0, done.err
     checked = halo("validate", "spec.yaml")
     assert checked.code == 0, checked.err
@@ -72,17 +73,34 @@ def test_lines_in_comments_are_valid_too(halo: Halo, folder: Path) -> None:
     assert [stage.id for stage in spec.stages] == ["sft", "dpo", "answers", "win"]
 
 
+def test_a_gguf_file_is_a_model(halo: Halo, folder: Path) -> None:
+    # A header without keys and tensors is enough for a spec to be valid.
+    (folder / "small.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 0))
+    written(halo, "small.gguf", "pairs.jsonl", "dpo")
+    spec = load_spec(folder / "spec.yaml")
+    assert spec.stages[0].component.model_dump()["file"] == str(folder / "small.gguf")
+    assert "model: {gguf: small.gguf}" in (folder / "spec.yaml").read_text()
+
+
+def test_lora_is_trained_if_it_is_asked_for(halo: Halo, folder: Path) -> None:
+    written(halo, "owner/name", "pairs.jsonl", "dpo", "--lora")
+    stage = load_spec(folder / "spec.yaml").stages[0].component.model_dump()
+    assert stage["lora"]["rank"] == 16
+    assert stage["learning_rate"] == 1e-4
+
+
 @pytest.mark.parametrize(
     ("answers", "message"),
     [
         (
             ("./none", "pairs.jsonl", "dpo"),
-            "--model ./none: got './none'; expected a folder with a model, an id on the hub "
-            "(owner/name), or new",
+            "--model ./none: got './none'; expected a folder with a model, a file that ends in "
+            ".gguf, an id on the hub (owner/name), or new",
         ),
         (
             ("scored.jsonl", "pairs.jsonl", "dpo"),
-            "--model scored.jsonl: this is a file; expected a folder with a model, or an id on the",
+            "--model scored.jsonl: this is a file; expected a folder with a model, an id on the "
+            "hub, or a file that ends in .gguf",
         ),
         (
             ("a/b", "piars.jsonl", "dpo"),

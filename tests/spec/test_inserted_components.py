@@ -228,7 +228,8 @@ def test_a_strangers_stage_may_make_the_model_of_a_spec(plugin: Callable[..., No
     assert "spec.yaml:3:36: model.acme/seed.width: got 0; expected greater than" in wrong
     both = mistakes(installed(), model="{acme/seed: {corpus: train}, hub: a/b}")
     assert (
-        "model: got hub, acme/seed; expected exactly one of hub:, path:, acme/seed: and scratch:"
+        "model: got hub, acme/seed; expected exactly one of hub:, path:, acme/seed:, gguf: and "
+        "scratch:"
     ) in both
 
 
@@ -236,9 +237,9 @@ def test_only_a_stage_that_is_registered_for_it_makes_the_model_of_a_spec(
     plugin: Callable[..., None],
 ) -> None:
     plugin(*SHOWN, BEST, "stage('seed', '@Seed')")
-    told = "model.acme/seed: unknown key 'acme/seed'. Known: hub, path, revision, scratch"
+    told = "model.acme/seed: unknown key 'acme/seed'. Known: gguf, hub, path, revision, scratch"
     assert told in mistakes(installed(), model="{acme/seed: {corpus: train}}")
-    told = "model.train: unknown key 'train'. Known: hub, path, revision, scratch"
+    told = "model.train: unknown key 'train'. Known: gguf, hub, path, revision, scratch"
     assert told in mistakes(installed(), model="{train: {corpus: train}}")
 
 
@@ -262,6 +263,13 @@ def test_what_a_model_is_made_by_takes_options(plugin: Callable[..., None]) -> N
     plugin(*SHOWN, BEST)
     told = "model.scratch: got 3; expected the options of the stage scratch: halo plugins show"
     assert told in mistakes(installed(), model="{scratch: 3}")
+    # Only a stage with one required option, a text, can have it in place of its options.
+    told = "model.scratch: got 'train'; expected the options of the stage scratch"
+    assert told in mistakes(installed(), model="{scratch: train}")
+    told = "model.gguf.file: /"
+    assert told in mistakes(installed(), model="{gguf: none.gguf}")
+    told = "model.gguf: got 3; expected the options of the stage gguf: halo plugins show gguf"
+    assert told in mistakes(installed(), model="{gguf: 3}")
 
 
 def test_a_stranger_s_report_may_be_written_by_default(plugin: Callable[..., None]) -> None:
@@ -271,4 +279,6 @@ def test_a_stranger_s_report_may_be_written_by_default(plugin: Callable[..., Non
 
 def test_the_schema_knows_the_stages_that_make_a_model() -> None:
     model = spec_schema()["properties"]["model"]["properties"]
-    assert list(model) == ["hub", "revision", "path", "scratch"]
+    assert list(model) == ["hub", "revision", "path", "gguf", "scratch"]
+    assert model["gguf"]["type"] == ["object", "string"]
+    assert model["scratch"]["type"] == "object"

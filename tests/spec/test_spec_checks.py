@@ -49,7 +49,7 @@ def test_three_mistakes_are_reported_together_in_order(spec_file: Path) -> None:
         ("name", "'a b'", "got 'a b'; expected letters"),
         ("seed", "-1", "got -1; expected a whole number"),
         ("seed", "true", "got True; expected a whole number"),
-        ("model", "gpt2", "expected exactly one of hub:, path: and scratch:"),
+        ("model", "gpt2", "expected exactly one of hub:, path:, gguf: and scratch:"),
         ("model.path", "x", "got hub, path; expected exactly one"),
         ("model.hub", "'bad name!'", "expected an id such as owner/name"),
         ("data.holdout", "2", "expected a share between 0 and 1"),

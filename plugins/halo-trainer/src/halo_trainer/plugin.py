@@ -20,6 +20,7 @@ def halo_register(registry: Registrar) -> None:
     registry.stage("train", "halo_trainer.train.options:Train")
     registry.stage("sample", "halo_trainer.sample.options:Sample")
     registry.stage("scratch", "halo_trainer.scratch.options:Scratch", makes_base_model=True)
+    registry.stage("gguf", "halo_trainer.gguf.options:Gguf", makes_base_model=True)
     registry.command(
         "chat",
         "halo_trainer.chat.command:chat",

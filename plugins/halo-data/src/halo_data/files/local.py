@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
 from halo_core.errors import DataError, PathError, did_you_mean
-from halo_core.hashing import file_hash
+from halo_core.hashing import known_file_hash
 from halo_core.workspace.json_files import ENDINGS, near_names, objects
 from halo_data.rows.forms import Record
 
@@ -133,15 +131,8 @@ def content_digest(files: Sequence[Path], also: str = "") -> str:
     """
     whole = hashlib.sha256(also.encode())
     for path in files:
-        stat = os.stat(path)
-        whole.update(_file_digest(path, stat.st_size, stat.st_mtime_ns).encode())
+        whole.update(known_file_hash(path).encode())
     return whole.hexdigest()[:32]
-
-
-@lru_cache(maxsize=256)
-def _file_digest(path: Path, size: int, modified: int) -> str:
-    del size, modified  # They make the cache notice that the file has changed.
-    return file_hash(path)
 
 
 def part_files(

@@ -99,6 +99,10 @@ def _start(source: ExportSource, stages: Sequence[RunStage]) -> BaseModel:
 def _first_model(source: ExportSource, stage: RunStage) -> BaseModel:
     record = STAGE.read(source.stage_folder(stage))
     model = (record or {"models": {}})["models"].get(option_with(stage, "start"))
+    if record is not None and model is None and record["stage"].get("use") == "gguf":
+        digest = record["identity"]["stage"]["files"]["file"]
+        name = Path(record["stage"]["file"]).name
+        return BaseModel(None, None, f"the GGUF file {name} with the SHA-256 {digest}, dequantised")
     if model is None:
         return BaseModel(None, None, f"none: {stage['id']} made it from random weights")
     path, revision = str(model["path"]), model.get("revision")

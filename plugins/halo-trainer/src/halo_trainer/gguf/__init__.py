@@ -1,0 +1,1 @@
+"""The stage `gguf`: a model from a GGUF file, dequantised."""
