@@ -41,7 +41,7 @@ class Gguf(Stage):
         return {"file": known_file_hash(path)} if path.is_file() else {}
 
     def mistakes(self) -> Sequence[tuple[str, str]]:
-        """Returns what the header shows: that the file is not a GGUF file, or that it is cut off."""
+        """Returns what the header shows: that it is not a GGUF file, or that it is cut off."""
         try:
             read_header(Path(self.file))
         except ModelError as error:
