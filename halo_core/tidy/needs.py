@@ -7,15 +7,20 @@ record of a newer halo protects its stages too.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from halo_core.errors import DataError, VersionError
 from halo_core.overview.run_entry import STAGES
+from halo_core.overview.spec_difference import spec_tree
 from halo_core.workspace.layout import targets
 from halo_core.workspace.records import (
+    DATA,
+    DONE,
     EVENTS,
     RESOLVED_SPEC,
     RUN,
@@ -62,9 +67,10 @@ def needs(root: Path, *, without: Iterable[Path] = ()) -> Needs:
         _texts(target.folder) for target in targets(root) if target.folder not in left_out
     )
     known = stage_folders(root)
+    runs = [t.folder for t in targets(root) if t.kind == "run" and t.folder not in left_out]
     named = set(_STAGE_NAME.findall(text)) & known.keys()
     checkpoints = {name for name in named if f"{name}/checkpoints" in text}
-    rows: set[str] = set()
+    rows = _rows_of_unfinished(runs, known, root)
     waiting = list(named)
     while waiting:
         record = _read(known[waiting.pop()] / STAGE.name)
@@ -97,6 +103,50 @@ def folders_in(place: Path) -> list[Path]:
 def rows_of(stages: Iterable[Path]) -> set[str]:
     """Returns the names of the folders with the rows of some stages."""
     return {key for stage in stages for key in _ROWS_KEY.findall(_read(stage / STAGE.name))}
+
+
+def _rows_of_unfinished(runs: Iterable[Path], known: Mapping[str, Path], root: Path) -> set[str]:
+    """Returns the names of the folders with the rows of stages that runs have not begun yet.
+
+    Such stages have no record. Their resolved specs name the sources, and so do the rows.
+    """
+    sources = {
+        _plain(source)
+        for run in runs
+        if not _is_finished(run, known)
+        for source in _sources(spec_tree(_read(run / RESOLVED_SPEC)))
+    }
+    found = set()
+    for folder in folders_in(root / DATA_FOLDER) if sources else ():
+        try:
+            record = DATA.read(folder)
+        except DataError:  # The rows are read again whatever happens.
+            continue
+        if record and _plain({**record["source"], "split": record["split"]}) in sources:
+            found.add(folder.name)
+    return found
+
+
+def _is_finished(run: Path, known: Mapping[str, Path]) -> bool:
+    names = _STAGE_NAME.findall(_read(run / RUN.name))
+    return all(name in known and (known[name] / DONE.name).exists() for name in names)
+
+
+def _sources(tree: Any) -> Iterator[Mapping[str, Any]]:
+    """Yields all mappings of a resolved spec that name a split, as sources of data do."""
+    if isinstance(tree, Mapping):
+        if "split" in tree:
+            yield tree
+        tree = list(tree.values())
+    if isinstance(tree, list):
+        for value in tree:
+            yield from _sources(value)
+
+
+def _plain(source: Mapping[str, Any]) -> str:
+    """Returns a source as text, without the part of it that a hold-out takes."""
+    fields = {key: value for key, value in source.items() if key != "part"}
+    return json.dumps(fields, sort_keys=True, default=str)
 
 
 def _texts(folder: Path) -> str:

@@ -100,6 +100,11 @@ def plan_removal(chosen: Sequence[Target]) -> RemovalPlan:
     others = needs(root, without=[target.folder for target in chosen])
     entries = [run_entry(target.folder) for target in chosen if target.kind == "run"]
     own, kept, remarks = _stages(entries, others, root)
+    remarks += [
+        f"{entry.name} is running: it can be removed when it has ended"
+        for entry in entries
+        if entry.state.state == "running"
+    ]
     wanted = sorted(rows_of(own) - others.rows)
     rows = [folder for folder in folders_in(root / DATA_FOLDER) if folder.name in wanted]
     if rows and (running := running_runs(root, without=entries)):

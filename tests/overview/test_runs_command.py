@@ -101,7 +101,8 @@ def test_wrong_names_are_answered_with_the_nearest(
     assert "no subcommand 'shw'. Did you mean 'show'?" in said(["shw"], capsys, code=2)
     assert "To show a run: halo runs show toy" in said(["toy"], capsys, code=2)
     assert "Did you mean 'toy-a1'?" in said(["show", "tou-a1"], capsys, code=2)
-    assert "is a suite; name one of its runs" in said(["show", "fam"], capsys, code=2)
+    assert "is a suite; name one of its runs" in said(["diff", "fam", "toy"], capsys, code=2)
+    assert "is a suite; name" in said(["show", "fam", "--follow"], capsys, code=2)
     gone = ["--workspace", str(runs.root / "gone")]
     assert "there is no such folder" in said(gone, capsys, code=2)
     assert not (runs.root / "gone").exists()
@@ -170,6 +171,14 @@ def test_a_run_is_shown_with_its_stages_and_what_other_runs_share(
     assert told(["show", "odd"], capsys)["stages"][0]["state"] == "started"
 
 
+def test_a_suite_is_shown_as_the_runs_of_its_cells(
+    runs: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [run["cell"] for run in told(["show", "fam"], capsys)["runs"]] == ["dpo", "kto"]
+    runs.suite("new-9f", {"kto": None})
+    assert told(["show", "new-9f"], capsys)["runs"] == []
+
+
 def test_a_stage_outside_of_the_workspace_is_not_looked_at(
     made: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -193,7 +202,7 @@ def test_two_runs_differ_in_their_specs_versions_and_results(
     ]
     assert "data: the same" in said(["diff", "toy-a1", "toy-b2"], capsys)
     same = said(["diff", "toy-a1", "toy-a1"], capsys)
-    assert "results: the same (2 numbers)" in same
+    assert "results: the same (2 compared)" in same
 
 
 def test_numbers_of_one_stage_are_compared_and_equal_ones_counted(
@@ -207,7 +216,7 @@ def test_numbers_of_one_stage_are_compared_and_equal_ones_counted(
         {"stage": "win", "metric": "win", "a": 0.25, "b": 0.75, "difference": 0.5}
     ]
     assert found["same_results"] == 1
-    assert "1 numbers are the same" in said(["diff", "toy-a1", "toy-b2"], capsys)
+    assert "the same in both: 1" in said(["diff", "toy-a1", "toy-b2"], capsys)
 
 
 def test_a_name_is_shown_and_found_and_changes_no_folder(

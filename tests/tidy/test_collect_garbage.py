@@ -16,7 +16,7 @@ from halo_core.cli import call
 from halo_core.plugins.hook_calls import HookAnswer
 from halo_core.tidy import collect
 from halo_core.workspace.lock import owned, turn
-from halo_core.workspace.records import DONE, RUN
+from halo_core.workspace.records import DATA, DONE, RUN
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_what_a_run_needs_stays_and_the_rest_goes(
     capsys.readouterr()
     assert gone([], runs, capsys) == set()
     assert call(["runs", "gc"]) == 0
-    assert "Without these options, there is nothing to remove" in capsys.readouterr().out
+    assert "There is nothing to remove now" in capsys.readouterr().out
 
 
 def test_only_checkpoints_of_finished_stages_go(
@@ -163,6 +163,29 @@ def test_rows_stay_while_a_run_is_running(runs: Any, capsys: pytest.CaptureFixtu
     with owned(runs.root / "runs/toy-a1"):
         assert gone([], runs, capsys) == {f"train-{runs.key('orphan')}"}
     assert gone([], runs, capsys) == {runs.key("orphan"), runs.key("alone")}
+
+
+def test_rows_that_an_unfinished_run_has_not_used_yet_stay(
+    runs: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows are written before the stages that need them begin."""
+    waiting = [{"use": "toy", "size": 3, "split": "train", "part": "held 0.1"}]
+    folder = runs.rows("waiting").parent
+    record = DATA.read(folder)
+    DATA.write(folder, {**record, "source": {"use": "toy", "size": 3}})
+    stage = runs.stage("begun", done=False)
+    later = {**stage, "id": "later", "folder": "stages/train-ffffffffffffffff"}
+    runs.run("toy-b2", [stage, later], options={"stages.later.data": waiting}, status=None)
+    assert "waiting" not in {
+        bytes.fromhex(n).decode() for n in gone([], runs, capsys) if len(n) == 16
+    }
+    assert folder.is_dir()
+    result = runs.root / "stages/train-ffffffffffffffff"
+    for path in (runs.root / stage["folder"], result):
+        path.mkdir(exist_ok=True)
+        DONE.write(path, {"metrics": {}, "headline": ""})
+    # The stages are done, and none of their records names the rows.
+    assert gone([], runs, capsys) == {folder.name}
 
 
 def test_links_stay_and_are_not_followed(

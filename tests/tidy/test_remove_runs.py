@@ -65,7 +65,7 @@ def test_without_yes_nothing_changes_and_all_is_named(
     for name in ("toy-a1", f"train-{runs.key('weak')}", runs.key("weak")):
         assert name in text
     assert f"train-{runs.key('base')}" not in text
-    assert "1 stages are kept, because other runs need them" in text
+    assert "1 stage kept, because other runs need them" in text
     assert "Nothing was removed. To remove it, add --yes" in text
     plan = told(["toy-a1"], capsys)
     assert (plan["removed"], plan["runs"], plan["suites"]) == (False, ["toy-a1"], [])
@@ -131,6 +131,7 @@ def test_a_running_run_or_stage_is_refused_and_nothing_is_removed(
 ) -> None:
     before = runs.files()
     with owned(runs.root / "runs/toy-a1"):
+        assert "toy-a1 is running: it can be removed when it has ended" in said(["toy-a1"], capsys)
         text = said(["toy-b2", "toy-a1", "--yes"], capsys, code=2)
     assert "toy-a1 is running, so nothing is removed. Stop it first, or wait" in text
     weak = runs.root / f"stages/train-{runs.key('weak')}"
@@ -345,3 +346,22 @@ def test_a_run_that_was_begun_again_after_the_kill_is_kept(
     assert only_of("weak", runs)
     capsys.readouterr()
     assert verified(capsys)
+
+
+def test_a_removal_that_is_interrupted_says_what_becomes_of_it(
+    runs: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trash.shutil, "rmtree", interrupt)
+        text = said(["toy-a1", "--yes"], capsys, code=130)
+    assert "the next halo runs rm or halo runs gc with --yes ends it" in text
+    assert not (runs.root / "runs/toy-a1").exists()
+    assert call(["runs", "gc", "--json"]) == 0
+    (item,) = json.loads(capsys.readouterr().out)["items"]
+    assert item["kind"] == "left by interrupted removals"
+    assert call(["runs", "gc", "--yes"]) == 0
+    assert "removed, " in capsys.readouterr().out
+    assert not any((runs.root / "trash").iterdir())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
-from halo_core.cli.runs.remove import NOTHING_YET, fail_if
+from halo_core.cli.runs.remove import NOTHING_YET, fail_if, telling_the_rest
 
 if TYPE_CHECKING:
     from halo_core.tidy.collect import Garbage
@@ -48,7 +48,8 @@ def gc(
     root = existing_workspace(workspace)
     wanted = Collection(checkpoints, caches, paid_replies, older_than)
     if yes:
-        found = collect(root, wanted)
+        with telling_the_rest(output):
+            found = collect(root, wanted)
     else:
         found = find_garbage(root, wanted)
         found.measure()
@@ -79,7 +80,7 @@ def gc(
     elif chosen:
         output.say(f"\n{size_text(freed)} to remove. {NOTHING_YET}")
     else:
-        output.say("\nWithout these options, there is nothing to remove")
+        output.say("\nThere is nothing to remove now")
 
 
 def _json(garbage: Garbage, size: int) -> dict[str, Any]:

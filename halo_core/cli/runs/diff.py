@@ -75,7 +75,7 @@ def _say_results(
     from halo_core.cli.terminal import drawn, grid
 
     if not pairs:
-        output.say(f"results: the same ({same} numbers)" if same else "results: none yet")
+        output.say(f"results: the same ({same} compared)" if same else "results: none yet")
         return
     rows = [
         [f"{pair.stage} {pair.metric}", *map(_number, (pair.a, pair.b)), _signed(pair.difference)]
@@ -83,7 +83,7 @@ def _say_results(
     ]
     output.say(drawn(grid("results", ["", *labels, "difference"], rows, texts=1)).rstrip("\n"))
     if same:
-        output.say(f"\n{same} numbers are the same")
+        output.say(f"\nthe same in both: {same}")
 
 
 def _number(value: float | None) -> str:

@@ -51,13 +51,8 @@ def list_runs(workspace: str, choice: Choice, output: Output) -> None:
     place = Workspace(existing_workspace(workspace))
     every = run_entries(place)
     chosen = [entry for entry in every if _is_chosen(entry, choice)]
-    if choice.spec is not None and not any(_is_of(entry, choice.spec) for entry in every):
-        names = sorted({entry.spec for entry in every} - {""})
-        raise UserError(
-            f"no run of a spec or suite {choice.spec!r}.{did_you_mean(choice.spec, names)} "
-            f"Specs: {', '.join(names) or 'none'}",
-            location="--spec",
-        )
+    suites = _suites(place)
+    _check_spec(choice.spec, every, suites)
     sizes = Sizes()
     if choice.sort == "size":
         chosen.sort(key=lambda entry: -entry.size(sizes))
@@ -65,7 +60,6 @@ def list_runs(workspace: str, choice: Choice, output: Output) -> None:
         chosen.sort(key=lambda entry: entry.shown)
     shown = chosen[: choice.limit]
     varies = varying(chosen)
-    suites = _suites(place)
     output.emit(
         {
             "workspace": str(place.root),
@@ -84,6 +78,20 @@ def list_runs(workspace: str, choice: Choice, output: Output) -> None:
     else:
         output.say(_table(shown, varies, sizes).rstrip("\n"))
         _say_rest(shown, chosen, every, suites, output)
+
+
+def _check_spec(
+    spec: str | None, every: Sequence[RunEntry], suites: Sequence[Mapping[str, Any]]
+) -> None:
+    known = {suite["name"] for suite in suites}
+    if spec is None or spec in known or any(_is_of(entry, spec) for entry in every):
+        return
+    names = sorted({entry.spec for entry in every} - {""})
+    raise UserError(
+        f"no run of a spec or suite {spec!r}.{did_you_mean(spec, names)} "
+        f"Specs: {', '.join(names) or 'none'}",
+        location="--spec",
+    )
 
 
 def _is_chosen(entry: RunEntry, choice: Choice) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,8 @@ def rm(runs: Sequence[str], yes: bool, workspace: str, output: Output) -> None:
         output.say(f"\n{NOTHING_YET}")
         return
     sizes = plan_removal(chosen).sizes()
-    removed = remove_runs(chosen)
+    with telling_the_rest(output):
+        removed = remove_runs(chosen)
     fields = {"marked": removed.marked, "warnings": removed.warnings, "problems": removed.problems}
     output.attach(**fields)
     _emit(removed.plan, sizes, output, removed=True, **fields)
@@ -53,6 +55,27 @@ def rm(runs: Sequence[str], yes: bool, workspace: str, output: Output) -> None:
         output.say(f"{name}: {count} marked as deleted")
     fail_if(removed.problems, output)
     output.say(f"removed, {_freed(sizes)} freed")
+
+
+@contextmanager
+def telling_the_rest(output: Output) -> Iterator[None]:
+    """Says after Ctrl-C what becomes of a removal that is not finished."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        output.warn(
+            "the removal is not finished; the next halo runs rm or halo runs gc with --yes ends it"
+        )
+        raise
+
+
+def counted(number: int, noun: str) -> str:
+    """Returns a number with a noun.
+
+    >>> counted(1, "stage"), counted(3, "stage")
+    ('1 stage', '3 stages')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _freed(sizes: Mapping[Path, int]) -> str:
@@ -114,6 +137,6 @@ def _say(plan: RemovalPlan, sizes: Mapping[Path, int], output: Output) -> None:
     output.say(drawn(grid("", ["", "to remove", "size"], rows, texts=2)).rstrip("\n"))
     output.say(f"\n{size_text(total)} in all")
     if plan.kept:
-        output.say(f"{len(plan.kept)} stages are kept, because other runs need them")
+        output.say(f"{counted(len(plan.kept), 'stage')} kept, because other runs need them")
     for remark in plan.remarks:
         output.say(remark)

@@ -18,15 +18,24 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run", metavar="RUN", shell_complete=run_names)
+@click.argument("run", metavar="RUN_OR_SUITE", shell_complete=run_names)
 @click.option("--follow", is_flag=True, help="Print the events of a run as they come.")
 @workspace_option
 @output_options
 def show(run: str, follow: bool, workspace: str, output: Output) -> None:
-    """Show a run: its state, its stages with results and sizes, its data and where to look next."""
+    """Show a run: its state, its stages with results and sizes, and where to look next.
+
+    For a suite, it lists the runs of its cells.
+    """
+    from halo_core.cli.runs.listing import Choice, list_runs
     from halo_core.cli.runs.target import only_run
     from halo_core.errors import UserError
+    from halo_core.workspace.layout import find
 
+    target = find(run, Path(workspace).expanduser())
+    if target.kind == "suite" and not follow:
+        list_runs(str(target.workspace), Choice(spec=target.folder.name, sort="name"), output)
+        return
     entry = only_run(run, workspace)
     if follow:
         if output.json:
