@@ -44,6 +44,10 @@ class Surface(Protocol):
         """Is called when the bar of a stage's work ended."""
         ...
 
+    def stage_failed(self, view: View) -> None:
+        """Is called when a stage ended with an error or was stopped."""
+        ...
+
     def open(self) -> None:
         """Begins to show."""
         ...
@@ -194,6 +198,9 @@ class Board:
         self._surface.stage_began(self.view())
         try:
             yield
+        except BaseException:
+            self._surface.stage_failed(self.view())
+            raise
         finally:
             with self._lock:
                 self._stage, self._work, self._phases = View(), None, []

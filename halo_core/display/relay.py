@@ -55,6 +55,9 @@ class RelaySurface:
         """Writes the last facts."""
         self.show([view])
 
+    def stage_failed(self, view: View) -> None:
+        """Does nothing: the process that shows it prints the last facts."""
+
     def close(self) -> None:
         """Does nothing."""
 

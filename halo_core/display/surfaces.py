@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from halo_core import printing
 from halo_core.display.layout import Line, lines
-from halo_core.display.texts import count_text, fact_texts, head_text, place_text, plain_line
+from halo_core.display.texts import head_text, last_line, plain_line
 from halo_core.display.view import View
 
 if TYPE_CHECKING:
@@ -66,6 +66,11 @@ class DrawnSurface:
 
     def work_ended(self, view: View) -> None:
         """Does nothing: the facts stay until the stage ends."""
+
+    def stage_failed(self, view: View) -> None:
+        """Prints the last facts, which would otherwise be gone with the display."""
+        if view.work is not None:
+            printing.say(last_line(view), err=True)
 
     def close(self) -> None:
         """Removes the board."""
@@ -162,9 +167,10 @@ class LineSurface:
         if view.work is None:
             return
         self._said[view.title] = _Said(time.monotonic(), _work_of(view))
-        label = place_text(view) or printing.visible(view.work.label)
-        texts = [count_text(view.work), *fact_texts(view)]
-        printing.say(f"{label}: {', '.join(filter(None, texts))}", err=True)
+        printing.say(last_line(view), err=True)
+
+    def stage_failed(self, view: View) -> None:
+        """Does nothing: the last facts were printed at the end of the work."""
 
     def close(self) -> None:
         """Does nothing."""

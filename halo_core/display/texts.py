@@ -100,3 +100,12 @@ def plain_texts(view: View, now: float) -> list[str]:
 def plain_line(view: View, now: float) -> str:
     """Returns all facts as one line, for a file or a terminal without a cursor."""
     return ", ".join(plain_texts(view, now))
+
+
+def last_line(view: View) -> str:
+    """Returns the place and the last facts of work that ended, as one line."""
+    if view.work is None:
+        return place_text(view)
+    texts = [count_text(view.work), *fact_texts(view)]
+    place = place_text(view) or visible(view.work.label)
+    return f"{place}: {', '.join(filter(None, texts))}"

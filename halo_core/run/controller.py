@@ -24,12 +24,12 @@ from halo_core.run.data_checks import check_data
 from halo_core.run.execute import execute, write_stage
 from halo_core.run.live_reports import LiveReports
 from halo_core.run.look_ahead import LookAhead, check_rows
-from halo_core.run.materialise import Rows, materialise_set
+from halo_core.run.materialise import Rows
 from halo_core.run.plan import Plan, PlannedStage, forget
+from halo_core.run.read_rows import RowsOfStages, RunRows
 from halo_core.run.run_files import write_run
 from halo_core.run.status import RunStatus, StageStatus, Status
 from halo_core.run.time_left import TimeLeft
-from halo_core.run.unread import unread_lines
 from halo_core.run.workers import run_in_workers
 from halo_core.spec.mistakes import Mistakes
 from halo_core.stage import StopFlag
@@ -53,8 +53,6 @@ from halo_core.workspace.records import (
 CLOSE_DEADLINE_S = 30.0
 GO_ON = "run the same command again to continue from there"
 NOTHING_LOST = f"nothing was lost; {GO_ON}"
-StageRows = dict[str, dict[str, list[Rows]]]
-"""The rows of each stage, by its id and its option for data."""
 
 
 class Runner:
@@ -86,7 +84,8 @@ class Runner:
         self.command = list(command)
         self.say = board.say
         self._time = TimeLeft(plan)
-        self._told_rows = set() if told_rows is None else told_rows
+        told: set[tuple[str, Path]] = set() if told_rows is None else told_rows
+        self._rows = RunRows(plan, board, warn=self.warn, told=told)
         self.log = EventLog(plan.run_folder / EVENTS.name)
 
     def run(self, again: Sequence[str] = ()) -> None:
@@ -234,14 +233,14 @@ class Runner:
             yield
 
     def _run_stage(
-        self, stage: PlannedStage, status: StageStatus, rows: StageRows, known: StageRows
+        self, stage: PlannedStage, status: StageStatus, rows: RowsOfStages, known: RowsOfStages
     ) -> None:
         started = time.monotonic()
         try:
             # Its data contain feedback of a stage that ran after the other rows were read.
             if stage.id not in rows:
                 with self.stop.at_once(NOTHING_LOST):
-                    known[stage.id] = rows[stage.id] = self._rows(stage)
+                    known[stage.id] = rows[stage.id] = self._rows.of(stage)
                     only = {stage.id}
                     check_data(self.plan, known, new=only, fresh=only, warn=self.warn)
             self._compute(stage, rows[stage.id], status)
@@ -255,22 +254,25 @@ class Runner:
             status.seconds = time.monotonic() - started
         if status.status == "computed":
             self._time.end(status.seconds)
-            self._tell(stage, f"done in {time_text(status.seconds)}: {status.headline}")
+            result = f": {status.headline}" if status.headline else ""
+            self._tell(stage, f"done in {time_text(status.seconds)}{result}")
 
     def _tell(self, stage: PlannedStage, what: str) -> None:
         place = f"stage {self.plan.stages.index(stage) + 1} of {len(self.plan.stages)}"
         self.say(f"{place}, {stage.id}: {what}")
 
-    def _look_ahead(self, todo: Sequence[PlannedStage]) -> tuple[StageRows, StageRows, LookAhead]:
+    def _look_ahead(
+        self, todo: Sequence[PlannedStage]
+    ) -> tuple[RowsOfStages, RowsOfStages, LookAhead]:
         """Returns the new stages' rows, all rows including existing models', and the look-ahead.
 
         Raises:
             SpecErrors: All mistakes that are found before anything is computed.
         """
-        rows = {stage.id: self._rows(stage) for stage in todo if self._rows_are_there(stage)}
+        rows = {stage.id: self._rows.of(stage) for stage in todo if self._rows.are_there(stage)}
         # Models in the store count too: they may have learned from rows that are only now test
         # data. A run with nothing to do reads no rows at all.
-        known = rows | (self._learned() if todo else {})
+        known = rows | (self._rows.learned() if todo else {})
         mistakes = Mistakes(self.plan.spec.document)
         ids = {stage.id for stage in todo}
         check_rows(self.plan, known, new=ids, mistakes=mistakes, warn=self.warn)
@@ -281,54 +283,6 @@ class Runner:
         ):
             ahead.check(rows, Path(folder), mistakes, bar.advance)
         return rows, known, ahead
-
-    def _rows_are_there(self, stage: PlannedStage) -> bool:
-        """Returns whether all stages that make feedback for a stage's data are done."""
-        sources = map(self.plan.stage, stage.spec.feedback_from)
-        return all(stage_done(source.folder) is not None for source in sources)
-
-    def _rows(self, stage: PlannedStage) -> dict[str, list[Rows]]:
-        rows = {}
-        for option, data in stage.spec.data.items():
-            with self.board.phase(f"reading {data.name}", unit="row") as bar:
-                rows[option] = materialise_set(data, self.plan.workspace, bar.advance)
-            for source in rows[option]:
-                self._tell_left_out(data.name, source)
-        return rows
-
-    def _tell_left_out(self, name: str, rows: Rows) -> None:
-        """Reports once how a source is read, and which rows, columns and files are left out."""
-        if rows.damage:
-            self.warn(f"{name}: {rows.damage}; the rows of {rows.name} were read again")
-        if (name, rows.file) in self._told_rows:
-            return
-        self._told_rows.add((name, rows.file))
-        if rows.dropped:
-            reasons = ", ".join(f"{n} {reason}" for reason, n in rows.dropped.items())
-            self.say(f"  {name}: {rows.name}: {rows.count} rows, dropped {reasons}")
-        for line in (*rows.read_as, *unread_lines(rows.ignored, rows.passed_over)):
-            self._tell_unread(f"  {name}: {rows.name}: {line}")
-
-    def _tell_unread(self, line: str) -> None:
-        # A set has one file for each kind of feedback that stages need, with the same columns.
-        if (line, Path()) not in self._told_rows:
-            self._told_rows.add((line, Path()))
-            self.say(line)
-
-    def _learned(self) -> dict[str, dict[str, list[Rows]]]:
-        """Returns the rows that models in the store learned from, if they are available."""
-        return {
-            stage.id: self._rows(stage)
-            for stage in self.plan.stages
-            if stage.spec.learned
-            and stage_done(stage.folder) is not None
-            and self._rows_are_there(stage)
-            # Without a digest, halo cannot know whether rows on disk are still valid. They would be
-            # read again, perhaps over the network, for a stage that no longer needs them.
-            and all(
-                source.info.digest for data in stage.spec.data.values() for source in data.sources
-            )
-        }
 
     def _take_from_store(self, stage: PlannedStage, status: StageStatus) -> None:
         done = stage_done(stage.folder)

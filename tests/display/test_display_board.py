@@ -46,6 +46,9 @@ class Nothing:
     def work_ended(self, view: View) -> None:
         self.ended.append(view)
 
+    def stage_failed(self, view: View) -> None:
+        self.ended.append(view)
+
     def open(self) -> None:
         pass
 

@@ -84,6 +84,25 @@ def test_a_terminal_gets_one_display_that_is_redrawn_below_the_lines(
     assert "\x1b[?25l" not in text
 
 
+def test_the_last_facts_of_a_stage_that_failed_stay_on_the_terminal(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(board: Board) -> None:
+        with (
+            board.shown(),
+            board.stage(2, 3, "kto", "train"),
+            board.bar("kto", 100, 46, unit="step") as bar,
+        ):
+            bar.advance(loss="0.432")
+            raise ZeroDivisionError
+
+    monkeypatch.setattr("sys.stderr", terminal)
+    with pytest.raises(ZeroDivisionError):
+        fail(Board(DrawnSurface()))
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+    assert "stage 2 of 3, kto: step 47 of 100, loss 0.432\n" in text
+
+
 def test_no_color_means_no_colours_but_the_same_facts(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

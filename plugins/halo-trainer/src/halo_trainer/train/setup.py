@@ -120,7 +120,8 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
     store = None
     if isinstance(reference, StoredReference):
         store = StoreUse(reference, warnings, main=ranks.main)
-        load_if_lacking(reference, data, evaluation, plan, steps, ranks)
+        with context.progress.phase("looking up stored log-probabilities"):
+            load_if_lacking(reference, data, evaluation, plan, steps, ranks)
     return Training(
         objective=_objective(recipe, ranks, loss, policy, reference, encoding.max_length),
         estimator=task.estimator,
