@@ -30,7 +30,7 @@ def rm(runs: Sequence[str], yes: bool, workspace: str, output: Output) -> None:
     """Remove runs or suites, with the stages and rows that no other run needs.
 
     Without --yes, it shows what would be removed, and removes nothing. Trackers keep what they
-    have; MLflow marks the run as deleted.
+    have; they may mark the run as deleted.
     """
     from halo_core.cli.runs.target import removable
     from halo_core.tidy.remove_runs import plan_removal, remove_runs, with_cells

@@ -101,7 +101,7 @@ def test_no_curve_and_no_final_number_share_a_key() -> None:
     assert final_key(plain, "kto", "model", "tokens", curves) == "final/tokens"
     assert final_key(plain, "sft", "model", "loss") == "upstream.sft/final/loss"
     assert final_key(plain, "label", "feedback", "n") == "upstream.label/final/rows"
-    assert final_key(plain, "win", "verdicts", "win") == "bench/win rate"
+    assert final_key(plain, "win", "verdicts", "win") == "answer/win rate"
     assert final_key(plain, "sft-win", "verdicts", "win") == "upstream.sft-win/win rate"
 
 

@@ -46,7 +46,10 @@ def test_a_server_that_comes_back_gets_every_point_once(tracked_run: Any, tmp_pa
         history = client.get_metric_history(run.info.run_id, "train/loss")
         files = {file.path for file in client.list_artifacts(run.info.run_id)}
         traces = client.search_traces(locations=[run.info.experiment_id])
+        tags = client.get_experiment(run.info.experiment_id).tags
     assert run.info.status == "FINISHED"
+    assert "mlflow.sharedViewState.halo" in tags
+    assert "viewStateShareKey=halo" in str(session.describe()["url"])
     assert [metric.step for metric in history] == list(range(1, 11))
     assert {"samples.json", "verdicts.jsonl", "spec.yaml"} <= files
     assert len(traces) == 1

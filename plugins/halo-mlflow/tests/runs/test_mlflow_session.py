@@ -67,7 +67,7 @@ def test_metrics_read_as_titles_and_earlier_stages_are_upstream(
         "train/loss",
         "upstream.sft/train/loss",
         "samples/median length",
-        "bench/win rate",
+        "answer/win rate",
         "bench/win rate low",
         "bench/win rate high",
     }
@@ -104,13 +104,13 @@ def test_a_run_that_an_older_halo_began_keeps_its_names_of_metrics(
     assert {"sft.train/loss", "train/loss", "bench/win", "final/steps"} <= set(
         only_run(client).data.metrics
     )
-    assert "bench/win rate" not in only_run(client).data.metrics
+    assert "answer/win rate" not in only_run(client).data.metrics
     assert "viewStateShareKey" not in told["url"]
 
 
 def test_curves_have_their_steps_and_final_numbers_have_none(whole_client: MlflowClient) -> None:
     assert points(whole_client, "train/loss") == [(step, 1 / step) for step in range(1, 6)]
-    assert points(whole_client, "bench/win rate") == [(0, 0.6)]
+    assert points(whole_client, "answer/win rate") == [(0, 0.6)]
 
 
 def test_parameters_are_the_flattened_spec_without_none_secrets_and_trackers(

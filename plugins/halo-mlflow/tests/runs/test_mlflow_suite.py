@@ -145,7 +145,7 @@ def test_the_parent_has_the_suite_and_a_table_of_the_cells_final_numbers(
     state = json.loads(json.loads(tags["mlflow.sharedViewState.halo-toy-abc"])["state"])
     assert state["searchFilter"] == f"tags.mlflow.parentRunId = '{parent.info.run_id}'"
     assert json.loads(text_of(parent, "cells.json")) == {
-        "columns": ["cell", "size", "method", "status", "bench/win rate", "bench/win rate low"],
+        "columns": ["cell", "size", "method", "status", "answer/win rate", "bench/win rate low"],
         "data": [
             ["small/kto", "small", "kto", "computed", 0.6, 0.5],
             ["small/dpo", "small", "dpo", "failed", None, None],
@@ -227,7 +227,7 @@ def test_a_suite_that_runs_is_one_parent_with_a_child_per_cell(
     }
     table = json.loads(text_of(parent, "cells.json"))
     assert [row[0] for row in table["data"]] == ["small/weak", "small/strong", "small/broken"]
-    assert table["data"][0][table["columns"].index("bench/win rate")] == 0.5
+    assert table["data"][0][table["columns"].index("answer/win rate")] == 0.5
 
 
 def test_a_report_lies_with_the_parent_and_a_later_one_takes_its_place(

@@ -153,7 +153,7 @@ def test_what_a_dead_server_missed_is_sent_to_a_database_later(
             tracking.close()
     run = client.get_run(tracking.describe()["mlflow"]["run_id"])
     assert run.info.status == "FINISHED"
-    assert run.data.metrics["bench/win rate"] == 0.6
+    assert run.data.metrics["answer/win rate"] == 0.6
 
 
 def _open(folder: str) -> int:

@@ -233,8 +233,8 @@ def test_the_pages_show_the_run_its_curves_and_its_answers(
                 page.get_by_text(text).first.wait_for()
             page.screenshot(path=shots / f"mlflow-{name}.png")
 
-        show("run", "kto-b0.1-s2", "win rate 0.6 against target", "bench/win rate", "train/loss")
-        show("compare", "kto-b0.1-s2", "bench/win rate", "Did they learn?")
+        show("run", "kto-b0.1-s2", "win rate 0.6 against target", "answer/win rate", "train/loss")
+        show("compare", "kto-b0.1-s2", "answer/win rate", "Did they learn?")
         show("answers", "Hello?", "Hi")
         show("verdicts", "Hello?", "verdict", "win")
         browser.close()

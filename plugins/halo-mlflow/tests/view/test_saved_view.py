@@ -34,13 +34,12 @@ def test_each_experiment_has_the_view_and_every_link_opens_it(
     assert view["name"] == "halo"
     assert view["createdAt"] > 1.7e12
     state = json.loads(view["state"])
-    assert state["orderByKey"] == "metrics.`bench/win rate`"
+    assert state["orderByKey"] == "metrics.`answer/win rate`"
     assert state["selectedColumns"][:2] == ["tags.`halo.win`", "tags.`halo.win_lc`"]
     assert state["columnOrder"][0] == "attributes.`Run Name`"
     sections = {each["name"]: each for each in state["compareRunSections"]}
     assert [name for name, each in sections.items() if each["display"]] == [
         "Which run won, by how much, and is it length?",
-        "What differs between the specs",
         "Did they learn?",
     ]
     assert list(sections)[-1] == "upstream.sft/train"
@@ -88,7 +87,11 @@ def test_the_columns_are_the_options_that_differ_each_once(judged_workspace: Any
         "params.`stages.kto.loss.beta`",
         "params.`stages.kto.learning_rate`",
     ]
-    assert "metrics.`bench/median length`" in columns
+    assert "metrics.`answer/median length`" in columns
+    sections = json.loads(view["state"])["compareRunSections"]
+    assert [each["name"] for each in sections if each["display"]][1] == (
+        "What differs between the specs"
+    )
 
 
 def test_the_note_above_the_runs_says_which_won_unless_somebody_changed_it(

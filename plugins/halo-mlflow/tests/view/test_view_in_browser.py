@@ -80,9 +80,9 @@ def test_the_first_screen_has_win_rates_lengths_and_what_differs(
     for text in (
         "Highest win rate: kto-b0.1-s2 0.716 [0.658, 0.769]",
         "Which run won, by how much, and is it length?",
-        "bench/win rate",
-        "bench/length-controlled win rate",
-        "bench/median length",
+        "answer/win rate",
+        "answer/length-controlled win rate",
+        "answer/median length",
         "What differs between the specs",
         "stages.kto.learning_rate",
     ):
@@ -106,11 +106,14 @@ def test_the_table_has_the_intervals_and_the_options_that_differ(
     columns = page.eval_on_selector_all(
         ".ag-header-cell", "cells => cells.map(cell => cell.getAttribute('col-id'))"
     )
-    assert columns.index("tags.`halo.win`") < columns.index("metrics.`bench/median length`")
+    assert columns.index("tags.`halo.win`") < columns.index("metrics.`answer/median length`")
 
 
-def test_the_view_stands_in_the_menu_of_views(page: Any, start_page: str) -> None:
+def test_without_the_view_the_answer_is_still_the_first_section(page: Any, start_page: str) -> None:
     page.goto("about:blank")
     page.goto(start_page.replace("&viewStateShareKey=halo", ""))
+    page.locator(".barlayer text").first.wait_for()
+    for text in ("answer/win rate", "answer/length-controlled win rate", "answer/median length"):
+        assert on_screen(page, text), text
     page.get_by_role("button", name="Views").first.click()
     page.get_by_text("halo", exact=True).first.wait_for()

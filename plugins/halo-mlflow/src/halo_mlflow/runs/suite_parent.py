@@ -162,7 +162,7 @@ class SuiteParent:
 
 
 NOTE_ROWS = 100
-_JUDGED = (WIN_RATE, f"{WIN_RATE} low", f"{WIN_RATE} high", "bench/comparisons")
+_JUDGED = (WIN_RATE, "bench/win rate low", "bench/win rate high", "bench/comparisons")
 
 
 def cell_table(workspace: Path, record: SuiteRecord) -> dict[str, Any]:

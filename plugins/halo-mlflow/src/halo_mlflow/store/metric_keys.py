@@ -1,6 +1,6 @@
 """The keys of metrics in MLflow, which titles each chart with the key.
 
-So a key is written in words: ``bench/win rate``. The part before its last slash is the section of
+So a key is written in words: ``answer/win rate``. The part before its last slash is the section of
 the chart. Stages that runs are compared by have plain sections. The sections of all other stages
 begin with ``upstream.<stage>``, so that MLflow's alphabet puts them last.
 """
@@ -13,7 +13,7 @@ from halo_mlflow.store.names import PlainStages, clean_name
 
 VERSION = 2
 """Version of these keys. A run keeps the version that it began with (`RunState.keys`)."""
-BENCH, SAMPLES, FINAL, UPSTREAM = "bench", "samples", "final", "upstream"
+ANSWER, BENCH, SAMPLES, FINAL, UPSTREAM = "answer", "bench", "samples", "final", "upstream"
 
 CONSTANTS = ("parameters", "vocabulary", "loss_first", "steps", "examples", "exported_step")
 """Final numbers that are facts about a stage, not results. They become tags."""
@@ -61,9 +61,9 @@ _WORDS: Mapping[str, str] = {
     "calls": "paid requests",
     "cost": "cost in dollars",
 }
-WIN_RATE = f"{BENCH}/{_JUDGED['win']}"
-WIN_RATE_LC = f"{BENCH}/{_JUDGED['win_lc']}"
-LENGTH = f"{BENCH}/{_JUDGED['len']}"
+_FIRST = ("win", "win_lc", "len")
+"""Numbers whose section comes first in the alphabet, so that its charts are the first ones."""
+WIN_RATE, WIN_RATE_LC, LENGTH = (f"{ANSWER}/{_JUDGED[name]}" for name in _FIRST)
 
 
 def in_words(name: str, words: Mapping[str, str] = _WORDS) -> str:
@@ -97,7 +97,8 @@ def final_key(
         return None
     if product == "verdicts":
         words = in_words(name, _JUDGED)
-        return _key("", f"{BENCH}/{words}") if stage == plain.judge else _key(stage, words)
+        section = ANSWER if name in _FIRST else BENCH
+        return _key("", f"{section}/{words}") if stage == plain.judge else _key(stage, words)
     if product == "samples":
         words = in_words(name, _SAMPLED)
         return _key("", f"{SAMPLES}/{words}") if stage == plain.sample else _key(stage, words)

@@ -26,7 +26,8 @@ def page_state(metrics: Sequence[str], parameters: Sequence[str], filter_: str) 
 
     Args:
         metrics: The keys of all metrics of the runs.
-        parameters: The parameters that differ between the runs, which become columns.
+        parameters: The parameters that differ between the runs, which become columns. If there are
+            none, the table of differences is left out.
         filter_: The runs to show, in MLflow's language.
     """
     rewards = [key for key in metrics if key.startswith("rewards/")]
@@ -35,17 +36,16 @@ def page_state(metrics: Sequence[str], parameters: Sequence[str], filter_: str) 
         _bar(ANSWER, WIN_RATE, "win rate"),
         _bar(ANSWER, WIN_RATE_LC, "win rate, length-controlled"),
         _scatter(ANSWER, LENGTH, WIN_RATE),
-        _difference(SPECS),
+        *([_difference(SPECS)] if parameters else []),
         *(_line(CURVES, [key], key) for key in curves),
         *([_line(CURVES, rewards, "rewards")] if rewards else []),
     ]
-    drawn = {ANSWER, SPECS, CURVES}
     columns = [WIN_COLUMN, WIN_LC_COLUMN, f"metrics.`{LENGTH}`"]
     columns += [f"params.`{name}`" for name in parameters]
-    rest = sorted({key.rpartition("/")[0] for key in metrics} - drawn, key=_last_upstream)
+    rest = sorted({key.rpartition("/")[0] for key in metrics}, key=_last_upstream)
     sections = [
         _section(ANSWER, columns=3, height=300),
-        _section(SPECS, columns=1, height=330),
+        *([_section(SPECS, columns=1, height=330)] if parameters else []),
         _section(CURVES, columns=3, height=300),
         *(_section(name, shown=False) for name in rest),
     ]
