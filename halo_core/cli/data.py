@@ -17,6 +17,7 @@ import click
 from halo_core.cli.data_sources import shown_sets, spec_and_set, wanted_sets
 from halo_core.cli.options import RunRequest, parse_overrides
 from halo_core.cli.output import Output, output_options, workspace_option
+from halo_core.cli.terminal import Paint
 from halo_core.completion import scored_completions
 from halo_core.errors import UserError
 from halo_core.feedback import BESIDE, further_fields
@@ -98,7 +99,7 @@ def _show_tokens(
 ) -> None:
     """Shows rows of a spec's data sets as the models see them."""
     from halo_core.run.plan import make_plan
-    from halo_core.run.view_rows import view_lines, view_set
+    from halo_core.run.view_rows import COLOURS, marked, view_lines, view_set
     from halo_core.workspace.layout import open_workspace
 
     path, wanted = spec_and_set(source)
@@ -119,24 +120,18 @@ def _show_tokens(
     if output.json:
         output.emit({"sets": {name: asdict(rows) for name, rows in viewed.items()}})
         return
+    # https://no-color.org
+    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    paint = Paint(COLOURS) if coloured else None
     for name, rows in viewed.items():
         output.say(f"{name}, as the stage {rows.stage} sees it with {rows.tokenizer}")
         if rows.template:
             output.say(f"  chat template: {rows.template}")
         for view in rows.rows:
             output.say("")
-            for line in view_lines(view, _painted):
-                output.say(line)
+            for line in view_lines(view, marked if paint is None else paint.part):
+                output.say(line if paint is None else paint.line(line))
         output.say("")
-
-
-def _painted(text: str, part: str) -> str:
-    """Returns a text in the colour of a part of a row, or with marks if there are no colours."""
-    from halo_core.run.view_rows import COLOURS, marked
-
-    # https://no-color.org
-    plain = os.environ.get("NO_COLOR") or not sys.stdout.isatty()
-    return marked(text, part) if plain else click.style(text, fg=COLOURS[part])
 
 
 def _total(found: dict[str, Any]) -> dict[str, Any]:

@@ -6,10 +6,13 @@ import io
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from secrets import token_hex
 from types import FrameType
 from typing import TYPE_CHECKING
+
+from click import style
 
 from halo_core.printing import Drawn, say, visible
 
@@ -91,6 +94,30 @@ def _framed(title: str) -> Table:
         show_edge=False,
         pad_edge=False,
     )
+
+
+class Paint:
+    """Colours parts of lines, in which all other control characters are shown as text.
+
+    Args:
+        colours: Names of click's colours by part.
+    """
+
+    def __init__(self, colours: Mapping[str, str]) -> None:
+        self._colours = colours
+        # Data cannot contain the mark, because nobody knows it before.
+        self._mark = token_hex(16)
+
+    def part(self, text: str, part: str) -> str:
+        """Returns a text with marks around it, for `line`."""
+        return f"{self._mark}{part}<{text}{self._mark}>"
+
+    def line(self, text: str) -> Drawn:
+        """Returns a line, in which the marks are replaced by colours."""
+        shown = visible(text).replace(f"{self._mark}>", style("", reset=True))
+        for part, colour in self._colours.items():
+            shown = shown.replace(f"{self._mark}{part}<", style("", fg=colour, reset=False))
+        return Drawn(shown)
 
 
 def drawn(*parts: RenderableType) -> Drawn:

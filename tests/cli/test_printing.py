@@ -11,7 +11,7 @@ import pytest
 
 from halo_core import printing
 from halo_core.cli import call
-from halo_core.cli.terminal import drawn, grid
+from halo_core.cli.terminal import Paint, drawn, grid
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = [ROOT / "halo_core", *ROOT.glob("plugins/*/src"), *ROOT.glob("libraries/*/src")]
@@ -112,3 +112,12 @@ def test_nothing_prints_around_the_one_place() -> None:
     )
     assert [line for line in found if not line.startswith(own)] == []
     assert found  # the search itself finds something
+
+
+def test_parts_of_a_line_are_coloured_and_the_rest_is_text() -> None:
+    paint = Paint({"trained": "green", "cut": "red"})
+    trained, cut = paint.part("b\x1b[2J", "trained"), paint.part("d", "cut")
+    line = f"\x1b[8ma {trained} c {cut}"
+    assert paint.line(line) == "\\x1b[8ma \x1b[32mb\\x1b[2J\x1b[0m c \x1b[31md\x1b[0m"
+    # The marks of another line are no marks here.
+    assert "\x1b" not in Paint({"trained": "green"}).line(paint.part("b", "trained"))
