@@ -119,5 +119,5 @@ def test_parts_of_a_line_are_coloured_and_the_rest_is_text() -> None:
     trained, cut = paint.part("b\x1b[2J", "trained"), paint.part("d", "cut")
     line = f"\x1b[8ma {trained} c {cut}"
     assert paint.line(line) == "\\x1b[8ma \x1b[32mb\\x1b[2J\x1b[0m c \x1b[31md\x1b[0m"
-    # The marks of another line are no marks here.
+    # Each painter has a mark of its own.
     assert "\x1b" not in Paint({"trained": "green"}).line(paint.part("b", "trained"))
