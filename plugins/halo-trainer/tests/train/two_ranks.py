@@ -133,14 +133,11 @@ def gradient(
     budget: int,
 ) -> dict[str, torch.Tensor]:
     """Returns the gradient of a global batch, its loss, and the state of its reference point."""
-    policy, reference = (_load(root) for _ in range(2))
+    made = [copy.deepcopy(_scorer(root)) for _ in range(2)]
+    policy = made[0].model
     with torch.no_grad():
         for parameter in policy.parameters():
             parameter.mul_(1.05)
-    made = [
-        make_scorer(m, compute_dtype=torch.float32, max_length=64, warn=print)
-        for m in (policy, reference)
-    ]
     heads = make_heads(loss.heads(), policy, seed=1)
     made[0].add_heads(loss.heads(), heads, tokens="policy_logps" in loss.needed())
     objective = Objective(loss, ranks.wrap(made[0]), LiveReference(made[1]), ranks, budget, 64)
@@ -155,14 +152,11 @@ def gradient(
     return gradients | {n: torch.tensor([v], dtype=torch.float64) for n, v in numbers.items()}
 
 
-def _load(root: Path) -> Any:
-    return copy.deepcopy(_loaded(root))
-
-
 @functools.cache
-def _loaded(root: Path) -> Any:
+def _scorer(root: Path) -> Any:
     model = ModelInput(str(root / "model"), None, "m")
-    return load_model(model, dtype=torch.float32, device="cpu")
+    loaded = load_model(model, dtype=torch.float32, device="cpu")
+    return make_scorer(loaded, compute_dtype=torch.float32, max_length=64, warn=print)
 
 
 def train(

@@ -65,7 +65,7 @@ def make_scorer(
             f"are finite, up to {largest:.3g}; expected a model whose training did not diverge. "
             "Train it again with a lower learning_rate"
         )
-    tolerance = _tolerance(model, probes, expected)
+    tolerance = _tolerance(model, probes[0], expected)
     for scorer in _ways(model, compute_dtype):
         if _agrees(scorer, probes, expected, tolerance):
             if missing := _not_taken(scorer):
@@ -121,13 +121,18 @@ def _not_taken(scorer: Scorer) -> list[str]:
     return missing
 
 
-def _tolerance(model: Any, probes: Sequence[Sequence[Scored]], expected: Sequence[Tensor]) -> float:
-    """Returns the largest difference of a log-probability that counts as rounding, nats."""
+def _tolerance(model: Any, sequences: Sequence[Scored], expected: Sequence[Tensor]) -> float:
+    """Returns the largest difference of a log-probability that counts as rounding, nats.
+
+    Args:
+        model: The model.
+        sequences: The sequences of the first probe.
+        expected: The log-probabilities of all probes.
+    """
     # Matrices of another shape are summed in another order.
-    again = torch.cat([_alone(model, sequences, following=FOLLOWING) for sequences in probes])
-    logps = torch.cat(list(expected))
-    noise = float((again - logps).abs().max())
-    scale = 1 + float(logps.abs().max())
+    again = _alone(model, sequences, following=FOLLOWING)
+    noise = float((again - expected[0]).abs().max())
+    scale = 1 + max(float(logps.abs().max()) for logps in expected)
     return min(max(TIMES_NOISE * noise, LEAST_TOLERANCE * scale), LARGEST_TOLERANCE * scale)
 
 
