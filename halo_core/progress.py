@@ -68,6 +68,10 @@ class Progress(Protocol):
         """Shows a warning without disturbing a bar."""
         ...
 
+    def note(self, message: str) -> None:
+        """Shows a fact that is no warning, without disturbing a bar."""
+        ...
+
 
 class SilentProgress:
     """Shows nothing."""
@@ -83,6 +87,9 @@ class SilentProgress:
         yield SilentBar()
 
     def warn(self, message: str) -> None:
+        """Shows nothing."""
+
+    def note(self, message: str) -> None:
         """Shows nothing."""
 
 

@@ -58,6 +58,7 @@ class StageContext:
         progress: Shows progress bars; silent on ranks other than 0.
         stop: A flag that asks the stage to stop.
         warn: Shows a warning to the user.
+        note: Shows a fact to the user that is no warning, and writes it to the event log.
     """
 
     id: str
@@ -71,6 +72,7 @@ class StageContext:
     progress: Progress
     stop: StopFlag
     warn: Callable[[str], None]
+    note: Callable[[str], None]
 
     @classmethod
     def for_folder(
@@ -103,7 +105,12 @@ class StageContext:
             stop: A flag. Set it to ask the stage to stop.
             warn: Receives warnings. By default `progress` shows them.
         """
-        shown = progress or SilentProgress()
+        shown, log = progress or SilentProgress(), events or EventLog()
+
+        def note(message: str) -> None:
+            log.append("note", stage=id_, message=message)
+            shown.note(f"{id_}: {message}")
+
         return cls(
             id=id_,
             folder=folder,
@@ -112,10 +119,11 @@ class StageContext:
             inputs=inputs or {},
             data=data or {},
             cache=cache or folder / "cache",
-            events=events or EventLog(),
+            events=log,
             progress=shown,
             stop=stop or StopFlag(),
             warn=warn or shown.warn,
+            note=note,
         )
 
 

@@ -254,6 +254,10 @@ class Board:
         """Prints a warning on stderr, above the display."""
         printing.warn(message)
 
+    def note(self, message: str) -> None:
+        """Prints a fact on stderr, above the display."""
+        self.say(f"  {message}")
+
 
 def _view(bar: Bar | BarView | None) -> BarView | None:
     return bar.view() if isinstance(bar, Bar) else bar

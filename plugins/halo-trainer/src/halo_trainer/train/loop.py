@@ -160,6 +160,7 @@ class _Loop:
         budget = first_budget(
             micro_batch_tokens, self.state.budget, done=self.state.step, find=self._find_budget
         )
+        context.note(f"micro-batches of at most {budget.tokens:,} tokens")
         self.memory = WithinMemory(self.ranks, training.parameters, budget, context.warn)
         # The sums of all processes were stored as one. Rank 0 continues them.
         self.window = Metrics(self.state.window if self.ranks.main else None)
