@@ -14,7 +14,7 @@ Every event has ``v`` (1), ``time`` (Unix seconds) and ``type``:
 | `verdicts` | `stage`, `path`, `count` |
 | `feedback` | `stage`, `path`, `count` |
 | `warning` | `stage` or null, `message` |
-| `note` | `stage`, `message` (a fact that is no warning, such as how a model is computed) |
+| `note` | `stage`, `message` (a fact, such as how a model is computed) |
 | `stage-ended` | `stage`, `use`, `folder`, `product`, `status`, `metrics`, `headline` |
 | `report` | `path` |
 | `run-ended` | `status` (done, failed, interrupted), `headline`, `error` |

@@ -69,7 +69,7 @@ class Progress(Protocol):
         ...
 
     def note(self, message: str) -> None:
-        """Shows a fact that is no warning, without disturbing a bar."""
+        """Shows a fact without disturbing a bar."""
         ...
 
 

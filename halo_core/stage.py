@@ -58,7 +58,7 @@ class StageContext:
         progress: Shows progress bars; silent on ranks other than 0.
         stop: A flag that asks the stage to stop.
         warn: Shows a warning to the user.
-        note: Shows a fact to the user that is no warning, and writes it to the event log.
+        note: Shows a fact to the user, and writes it to the event log.
     """
 
     id: str
