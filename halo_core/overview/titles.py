@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from halo_core.errors import PathError, UserError
@@ -22,11 +23,14 @@ def rename(target: Target, title: str) -> None:
 
     Raises:
         UserError: When it cannot be a name, or another run or suite of the workspace has it.
+        PathError: When the workspace cannot be written to.
     """
     title = title.strip()
     _check(title, LONGEST_TITLE, "a name")
     if wrong := next((mark for mark in "/:\\\n\t" if mark in title), None):
         raise UserError(f"the name has {wrong!r}; expected a name without it", location=title)
+    if not os.access(target.workspace, os.W_OK | os.X_OK):
+        raise PathError("this workspace cannot be written to", location=str(target.workspace))
     with held(target.workspace / "titles"):  # Two runs must not get one name at the same time.
         for other in targets(target.workspace):
             if other.folder != target.folder and title in (

@@ -184,7 +184,10 @@ def _verify_databases(folder: Path, verified: Verified) -> None:
     Raises:
         PathError: When one cannot be read for another reason than damage.
     """
+    trash = Workspace(folder).trash
     for path in sorted(file for ending in ("db", "sqlite") for file in folder.rglob(f"*.{ending}")):
+        if path.is_relative_to(trash):
+            continue
         verified.files += 1
         try:
             found = damage_of(path)
@@ -193,7 +196,8 @@ def _verify_databases(folder: Path, verified: Verified) -> None:
         if found:
             verified.damaged.append(Damage(str(path), found, REPLACED))
     for record in sorted(folder.rglob("*.sqlite.json")):
-        if not (path := record.with_suffix("")).exists():
+        path = record.with_suffix("")
+        if not path.exists() and not path.is_relative_to(trash):
             verified.damaged.append(Damage(str(path), "is gone", REPLACED))
 
 

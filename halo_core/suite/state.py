@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from halo_core.errors import BusyError, DataError, HaloError, Interrupted, VersionError
+from halo_core.errors import (
+    BusyError,
+    DataError,
+    HaloError,
+    Interrupted,
+    PathError,
+    VersionError,
+)
 from halo_core.run.error_record import error_of, error_record, exit_code_of
 from halo_core.run.status import RunStatus
 from halo_core.spec.matrix import Cell
@@ -42,9 +49,18 @@ class SuiteFolder:
         return self.path / SUITE.name
 
     def read(self) -> SuiteRecord:
-        """Returns the content of `suite.json`, which `prepare` wrote."""
+        """Returns the content of `suite.json`, which `prepare` wrote.
+
+        Raises:
+            PathError: When the suite was removed since then.
+        """
         record = SUITE.read(self.path)
-        assert record is not None
+        if record is None:
+            raise PathError(
+                "the suite was removed while it was running. Run the same command again to begin "
+                "it anew",
+                location=str(self.path),
+            )
         return record
 
     def prepare(self, warn: Callable[[str], None]) -> None:

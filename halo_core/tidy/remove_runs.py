@@ -162,8 +162,9 @@ def remove_runs(chosen: Sequence[Target]) -> Removed:
             plan = _plan_with_locks(chosen, locks)
             removal = Removal(root, plan.folders)
             removal.move()
-        _forget_cells(root, {target.folder.name for target in chosen})
+        # Deleted first: on a full disk, the records of suites could not be written.
         removal.delete()
+        _forget_cells(root, {target.folder.name for target in chosen})
     return Removed(plan, marked, warnings, [*problems, *removal.problems])
 
 

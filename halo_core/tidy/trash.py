@@ -11,16 +11,16 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from halo_core.errors import DataError, PathError
+from halo_core.errors import DataError, DiskError, PathError
+from halo_core.workspace.disk import told_when_full
 from halo_core.workspace.files import make_durable
+from halo_core.workspace.layout import Workspace
 from halo_core.workspace.lock import locked
-from halo_core.workspace.records import TRASH, TrashRecord
-
-TRASH_FOLDER = "trash"
-"""The folder of the trash in a workspace."""
+from halo_core.workspace.records import DONE, RUN, TRASH, TrashRecord
 
 BUSY = "another halo runs rm or gc is working in this workspace; wait for it, or stop it"
 
@@ -31,14 +31,19 @@ def only_remover(root: Path) -> Iterator[None]:
 
     Raises:
         BusyError: When another process removes something.
-        PathError: When the trash is a link.
+        PathError: When the trash is a link, or the workspace cannot be written to.
     """
-    place = root / TRASH_FOLDER
+    place = Workspace(root).trash
     if place.is_symlink():
         raise PathError(
             "the trash is a link; expected a folder of the workspace, because halo follows no "
             "links when it removes something. Remove the link",
             location=str(place),
+        )
+    if not os.access(root, os.W_OK | os.X_OK):
+        raise PathError(
+            "this workspace cannot be written to, so nothing in it can be removed",
+            location=str(root),
         )
     with locked(place, BUSY):
         yield
@@ -64,23 +69,41 @@ class Removal:
         self.problems: list[str] = []
         self._root = root
         self._folders = [folder for folder in folders if inside(folder, root)]
-        self._place = (
-            root / TRASH_FOLDER / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
-        )
+        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+        self._place = Workspace(root).trash / name
 
     def move(self) -> None:
         """Moves everything to the trash. After that, no command sees it."""
-        if not self._folders:
-            return
-        self._place.mkdir(parents=True)
-        names = [str(folder.relative_to(self._root)) for folder in self._folders]
-        TRASH.write(self._place, TrashRecord(time=time.time(), folders=names))
-        make_durable(self._place.parent, within=False)
-        self.problems += _move(self._root, self._place, names)
+        left = list(self._folders)
+        while left:
+            names = [str(folder.relative_to(self._root)) for folder in left]
+            try:
+                with told_when_full(self._root):
+                    self._place.mkdir(parents=True, exist_ok=True)
+                    TRASH.write(self._place, TrashRecord(time=time.time(), folders=names))
+                    make_durable(self._place.parent, within=False)
+            except DiskError:
+                # Without room for the record, the first folder makes some. It is not moved before.
+                self.problems += _delete_in_place(left.pop(0))
+            else:
+                self.problems += _move(self._root, self._place, names)
+                return
 
     def delete(self) -> None:
         """Deletes what was moved."""
         self.problems += _delete(self._place)
+
+
+def _delete_in_place(path: Path) -> list[str]:
+    """Deletes a folder of a run, a stage or a cache. If killed, what is left is not taken as done.
+
+    Returns:
+        The reasons why something could not be deleted.
+    """
+    for record in (RUN, DONE):
+        with suppress(OSError):
+            (path / record.name).unlink(missing_ok=True)
+    return _delete_one(path)
 
 
 def finish_earlier(root: Path, still_wanted: Callable[[TrashRecord], Sequence[str]]) -> list[str]:
@@ -104,7 +127,7 @@ def finish_earlier(root: Path, still_wanted: Callable[[TrashRecord], Sequence[st
 
 def left_in_trash(root: Path) -> list[Path]:
     """Returns the folders of removals that were interrupted, the oldest first."""
-    place = root / TRASH_FOLDER
+    place = Workspace(root).trash
     if place.is_symlink() or not place.is_dir():
         return []
     return sorted(path for path in place.iterdir() if not path.is_symlink() and path.is_dir())
@@ -130,18 +153,23 @@ def _delete(place: Path) -> list[str]:
     if not place.exists():
         return []
     problems: list[str] = []
-
-    def failed(_: object, path: str, error: BaseException) -> None:
-        text = getattr(error, "strerror", None) or str(error)
-        problems.append(f"{path} could not be deleted: {text}")
-
     for entry in sorted(place.iterdir()):
-        if entry.name == TRASH.name:  # It is the last, so that the next call knows the folder.
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry, onerror=lambda f, path, info: failed(f, path, info[1]))
-        else:
-            entry.unlink(missing_ok=True)
+        if entry.name != TRASH.name:  # It is the last, so that the next call knows the folder.
+            problems += _delete_one(entry)
     if not problems:
         shutil.rmtree(place, ignore_errors=True)
+    return problems
+
+
+def _delete_one(entry: Path) -> list[str]:
+    problems: list[str] = []
+
+    def failed(_: object, path: str, info: Any) -> None:
+        text = getattr(info[1], "strerror", None) or str(info[1])
+        problems.append(f"{path} could not be deleted: {text}")
+
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry, onerror=failed)
+    else:
+        entry.unlink(missing_ok=True)
     return problems

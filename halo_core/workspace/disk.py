@@ -16,7 +16,8 @@ from halo_core.errors import DiskError
 MARGIN_BYTES = 16 * 2**20
 MARGIN_SHARE = 0.01
 ADVICE = (
-    "Make room on this disk, or move the workspace; then run the same command again to continue"
+    "Make room on this disk (halo runs gc helps), or move the workspace; then run the same command "
+    "again to continue"
 )
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FULL_TEXTS = ("No space left on device", "Disk quota exceeded")

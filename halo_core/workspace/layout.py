@@ -46,6 +46,11 @@ class Workspace:
         """The folder of files that can be computed again."""
         return self.root / "cache"
 
+    @property
+    def trash(self) -> Path:
+        """The folder of what is being removed."""
+        return self.root / "trash"
+
     def relative(self, path: Path) -> str:
         """Returns a path relative to the workspace."""
         return str(path.relative_to(self.root))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -13,8 +14,9 @@ import pytest
 
 from halo_core.cli import call
 from halo_core.tidy import trash
+from halo_core.workspace.formats import ObjectFile
 from halo_core.workspace.lock import locked, owned, turn
-from halo_core.workspace.records import EVENTS, RESOLVED_SPEC, RUN, STAGE, SUITE
+from halo_core.workspace.records import EVENTS, RESOLVED_SPEC, RUN, STAGE, SUITE, TRASH
 
 
 @pytest.fixture
@@ -365,3 +367,44 @@ def test_a_removal_that_is_interrupted_says_what_becomes_of_it(
     assert call(["runs", "gc", "--yes"]) == 0
     assert "removed, " in capsys.readouterr().out
     assert not any((runs.root / "trash").iterdir())
+
+
+def test_a_full_disk_does_not_stop_a_removal(
+    runs: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write, failures = ObjectFile.write, [2]
+
+    def full(record: Any, folder: Path, fields: Any) -> None:
+        if record is TRASH and failures[0]:
+            failures[0] -= 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(record, folder, fields)
+
+    monkeypatch.setattr(ObjectFile, "write", full)
+    told(["toy-a1", "--yes"], capsys)
+    assert failures == [0]
+    assert not (runs.root / "runs/toy-a1").exists()
+    assert not only_of("weak", runs)
+    assert not any((runs.root / "trash").iterdir())
+    assert verified(capsys)
+
+
+def test_a_workspace_that_can_only_be_read_is_named(
+    runs: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)
+    message = "this workspace cannot be written to"
+    assert message in said(["toy-a1", "--yes"], capsys, code=2)
+    for arguments in (["gc", "--yes"], ["rename", "toy-a1", "x"]):
+        assert call(["runs", *arguments]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_what_is_in_the_trash_is_not_verified(
+    runs: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left = runs.root / "trash/x/cache/judge"
+    left.mkdir(parents=True)
+    (left / "replies.sqlite.json").write_text("{}")
+    (left / "other.sqlite").write_text("no database")
+    assert verified(capsys)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from halo_core.cli import call
-from halo_core.errors import BusyError
+from halo_core.errors import BusyError, PathError
 from halo_core.run import controller
+from halo_core.suite.state import SuiteFolder
 from halo_core.workspace.lock import locked
 
 
@@ -58,3 +60,8 @@ def test_a_run_that_begins_waits_while_stages_are_moved_and_then_computes_them(
     again = result(["run", str(spec_file)], capsys)
     assert again["run"] == run
     assert {stage["status"] for stage in again["stages"]} == {"computed"}
+
+
+def test_a_suite_that_is_removed_while_it_runs_ends_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(PathError, match="the suite was removed while it was running"):
+        SuiteFolder(SimpleNamespace(folder=tmp_path)).read()  # type: ignore[arg-type]

@@ -37,8 +37,8 @@ def test_too_little_room_names_the_folder_and_both_numbers(
         check_room(tmp_path / "model", needed, "the model")
     assert str(error.value) == (
         f"{tmp_path / 'model'}: there is no room for the model: 100,000,000 bytes are needed and "
-        "some for records, 117,777,216 in all; 117,777,215 bytes are free. Make room on this disk, "
-        "or move the workspace; then run the same command again to continue"
+        "some for records, 117,777,216 in all; 117,777,215 bytes are free. Make room on this disk "
+        "(halo runs gc helps), or move the workspace; then run the same command again to continue"
     )
     assert error.value.exit_code == 1
 
