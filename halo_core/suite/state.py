@@ -57,8 +57,7 @@ class SuiteFolder:
         record = SUITE.read(self.path)
         if record is None:
             raise PathError(
-                "the suite was removed while it was running. Run the same command again to begin "
-                "it anew",
+                "the suite was removed while it was running. Run the same command again to start",
                 location=str(self.path),
             )
         return record
