@@ -80,6 +80,7 @@ if TYPE_CHECKING:
         Stage as Stage,
         StageContext as StageContext,
         StageResult as StageResult,
+        Work as Work,
     )
     from halo_core.tracker import (
         Report as Report,
@@ -106,7 +107,7 @@ _PUBLIC = {
     "reference_update": "ReferenceUpdate",
     "rows": "DataSet",
     "scoring_judge": "Answer Score ScoringJudge ScoringSession",
-    "stage": "Forecast Inputs Known ModelInput Stage StageContext StageResult",
+    "stage": "Forecast Inputs Known ModelInput Stage StageContext StageResult Work",
     "tracker": "Report Tracker TrackerSession",
 }
 """The public names of each module. Type checkers read the imports above instead."""

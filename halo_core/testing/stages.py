@@ -17,6 +17,7 @@ from halo_core.guarded.stage_calls import (
     forecast_of,
     mistakes_of,
     tidy_folder,
+    work_of,
 )
 from halo_core.stage import Inputs, Known, Stage, StageContext, StageResult, StopFlag
 from halo_core.testing.component import check_component, expect, must_not_raise
@@ -56,13 +57,22 @@ def check_sayings(stage: Stage, context: StageContext) -> None:
     expect(not problems, stage, f"mistakes() finds {problems}; expected compatible options")
     _check_looking_ahead(stage, context)
     rows = {option: len(data) for option, data in context.data.items()}
-    more = Known(weights=10**9, learned=100, rows=rows, inputs=context.inputs, cache=context.cache)
+    more = Known(
+        weights=10**9,
+        learned=100,
+        rows=rows,
+        row_bytes=dict.fromkeys(rows, 100.0),
+        inputs=context.inputs,
+        cache=context.cache,
+    )
     for known in (Known(cache=context.cache), more, replace(more, done=True)):
         with must_not_raise(stage, f"forecast({known})"):
             try:
                 forecast_of(stage, known)
             except UserError:
                 pass  # The plan then says which inputs cannot be used.
+        with must_not_raise(stage, f"work({known})"):
+            work_of(stage, known)
 
 
 def _check_looking_ahead(stage: Stage, context: StageContext) -> None:

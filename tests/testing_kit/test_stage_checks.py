@@ -11,7 +11,7 @@ from pydantic import Field
 
 from halo_core.component import TestRef
 from halo_core.errors import DataError
-from halo_core.stage import Forecast, Inputs, Known, Product, Stage, StageContext, StageResult
+from halo_core.stage import Forecast, Inputs, Known, Product, Stage, StageContext, StageResult, Work
 from halo_core.testing import check_stage, data_set, stage_context
 
 PROMPT = [{"role": "user", "content": "Hello?"}]
@@ -36,6 +36,9 @@ class Echo(Stage):
             raise DataError("empty")
         unknown = known.weights + 1 if self.fault == "forecast" else 0  # type: ignore[operator]
         return Forecast(size={"answers": f"{unknown} {known.rows.get('prompts')}"})
+
+    def work(self, known: Known) -> Work | None:
+        return Work("answer", -1 if self.fault == "work" else len(known.rows))
 
     def run(self, context: StageContext) -> StageResult:
         done = context.folder / "samples.jsonl"
@@ -71,6 +74,7 @@ def test_a_stage_without_a_fault_passes(tmp_path: Path, fault: str) -> None:
         ("inputs", r"check_inputs\(Inputs\(.*\) finds \[\('fault', '0'\)\]; expected nothing"),
         ("nothing there", r"check_inputs\(Inputs\(models={}, .* raised PluginError: .*KeyError"),
         ("forecast", r"forecast\(Known\(weights=None.* raised PluginError: .*TypeError"),
+        ("work", r"work\(Known\(weights=None.* raised PluginError: .*an amount >= 0, or None"),
         ("stop", r"run\(\) when it was asked to stop at once raised KeyError: 'stopped'"),
         ("nan", r"run\(\) after a stop raised PluginError: .* the metric 'n': nan; expected a"),
         ("product", r"run\(\) after a stop raised PluginError: .*without samples\.jsonl in its"),
