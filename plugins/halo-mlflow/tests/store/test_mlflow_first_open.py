@@ -65,6 +65,7 @@ def test_a_database_holds_nothing_at_any_of_its_migrations(
     assert [path.name for path, holds in half_made if holds] == []
 
 
+@pytest.mark.slow
 def test_a_half_made_database_is_made_anew(
     half_made: list[tuple[Path, bool]], tmp_path: Path
 ) -> None:

@@ -61,6 +61,7 @@ def test_the_export_loads_in_transformers_with_the_same_bits(
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
 
+@pytest.mark.slow
 def test_the_export_needs_no_halo(make_run: MakeRun, export: Export, tmp_path: Path) -> None:
     make_run()
     out = tmp_path / "out"

@@ -172,6 +172,7 @@ trainings.run("killed", DPO())
 """
 
 
+@pytest.mark.slow
 def test_a_store_of_a_killed_training_gives_the_same_bits(trainings: Trainings) -> None:
     cold = trainings.run("cold", DPO())
     shutil.rmtree(trainings.root / "cache/reference")

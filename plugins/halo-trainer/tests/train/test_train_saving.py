@@ -446,6 +446,7 @@ call(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_of_writing_leaves_the_checkpoint_before(
     tmp_path: Path, tiny_model: ModelInput
 ) -> None:

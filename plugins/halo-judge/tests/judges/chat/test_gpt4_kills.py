@@ -93,6 +93,7 @@ def test_a_killed_run_ends_like_one_without_faults(judged, record_property):
     check_kills(judged, record_property, kills=1, prompts=8, requests=5)
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_heeds_the_idempotency_key_is_paid_once_whatever_is_killed(
     judged, record_property
 ):
