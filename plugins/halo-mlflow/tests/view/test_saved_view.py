@@ -13,7 +13,7 @@ import pytest
 from mlflow import MlflowClient
 
 from halo_mlflow.runs.session import MLflowSession
-from halo_mlflow.view.saved_view import LONGEST_TAG, is_own, view_text, write_view
+from halo_mlflow.view.saved_view import LONGEST_TAG, is_own, newest_runs, view_text, write_view
 from halo_mlflow.view.state_3_17 import page_state
 
 TAG = "mlflow.sharedViewState.halo"
@@ -64,17 +64,17 @@ def test_a_view_that_somebody_changed_is_kept_and_a_deleted_one_comes_back(
     assert is_own(later)
     assert later != first  # The metrics are known now.
     assert json.loads(later)["createdAt"] == json.loads(first)["createdAt"]
-    write_view(client, "1")
+    write_view(client, "1", newest_runs(client, "1"))
     assert view_of(client) == later
     # MLflow's pages write only these fields.
     fields = ("name", "createdAt", "updatedAt", "state")
     renamed = json.dumps({key: json.loads(later)[key] for key in fields} | {"name": "mine"})
     for changed in (renamed, later.replace('\\"orderByAsc\\":false', '\\"orderByAsc\\":true'), "?"):
         client.set_experiment_tag("1", TAG, changed)
-        write_view(client, "1")
+        write_view(client, "1", newest_runs(client, "1"))
         assert view_of(client) == changed
     client.delete_experiment_tag("1", TAG)
-    write_view(client, "1")
+    write_view(client, "1", newest_runs(client, "1"))
     assert is_own(view_of(client) or "")
 
 

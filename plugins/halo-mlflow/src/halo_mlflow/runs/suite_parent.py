@@ -22,7 +22,7 @@ from halo_mlflow.store.metric_keys import WIN_RATE, final_key
 from halo_mlflow.store.names import plain_stages
 from halo_mlflow.store.state import STATE_FILE, RunState, load_state, save_state
 from halo_mlflow.store.store import choose_store, connect
-from halo_mlflow.view.saved_view import VIEW, untested, view_of_suite, write_view
+from halo_mlflow.view.saved_view import VIEW, newest_runs, untested, view_of_suite, write_view
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -92,8 +92,9 @@ class SuiteParent:
         if untested(client, self._store) is not None:  # The runs of the cells say why.
             return ""
         key = view_of_suite(self._suite.name)
-        write_view(client, experiment)
-        write_view(client, experiment, key, cells_filter(run_id))
+        write_view(client, experiment, newest_runs(client, experiment))
+        cells = cells_filter(run_id)
+        write_view(client, experiment, newest_runs(client, experiment, cells), key, cells)
         return key
 
     def take_report(self, folder: Path) -> None:

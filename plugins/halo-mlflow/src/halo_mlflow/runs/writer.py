@@ -179,18 +179,14 @@ class RunWriter:
             return
         self._state.view = False
         self.sender.best_effort("the saved view", lambda: self._try_view(tells))
-        experiment, recipe = self._state.experiment_id or "", self._facts.recipe
-        self.sender.best_effort(
-            "the experiment's note",
-            lambda: write_note(
-                self._client, experiment, recipe, newest_runs(self._client, experiment)
-            ),
-        )
 
     def _try_view(self, tells: bool) -> None:
+        experiment = self._state.experiment_id or ""
+        runs = newest_runs(self._client, experiment)
+        write_note(self._client, experiment, self._facts.recipe, runs)
         reason = untested(self._client, self._store)
         if reason is None:
-            write_view(self._client, self._state.experiment_id or "")
+            write_view(self._client, experiment, runs)
             self._state.view = True
         elif tells:
             log.warning("mlflow: %s", reason)

@@ -59,13 +59,18 @@ def untested(client: MlflowClient, store: Store) -> str | None:
 
 
 def write_view(
-    client: MlflowClient, experiment: str, key: str = VIEW, filter_: str = RUNS_ONLY
+    client: MlflowClient,
+    experiment: str,
+    runs: Sequence[Run],
+    key: str = VIEW,
+    filter_: str = RUNS_ONLY,
 ) -> None:
     """Writes a view, unless somebody changed it.
 
     Args:
         client: A client of the store.
         experiment: The experiment's id.
+        runs: The runs whose metrics and parameters decide what the view shows (`newest_runs`).
         key: The key of the view, which a link names in ``viewStateShareKey``.
         filter_: The runs that the view shows, in MLflow's language.
     """
@@ -73,7 +78,6 @@ def write_view(
     earlier = tags.get(TAG + key)
     if earlier is not None and not is_own(earlier):
         return
-    runs = newest_runs(client, experiment, filter_)
     metrics = sorted({name for run in runs for name in run.data.metrics})
     state = page_state(metrics, differing_parameters(runs), filter_)
     now = int(time.time() * 1000)

@@ -35,7 +35,8 @@ def page_state(metrics: Sequence[str], parameters: Sequence[str], filter_: str) 
     charts = [
         _bar(ANSWER, WIN_RATE, "win rate"),
         _bar(ANSWER, WIN_RATE_LC, "win rate, length-controlled"),
-        _scatter(ANSWER, LENGTH, WIN_RATE),
+        # MLflow would draw axes without a point.
+        *([_scatter(ANSWER, LENGTH, WIN_RATE)] if LENGTH in metrics else []),
         *([_difference(SPECS)] if parameters else []),
         *(_line(CURVES, [key], key) for key in curves),
         *([_line(CURVES, rewards, "rewards")] if rewards else []),
