@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,13 @@ def test_update_is_zero_at_first_and_only_it_is_trained(tiny_model: ModelInput) 
         *("q_proj", "k_proj", "v_proj", "o_proj"),
         *("gate_proj", "up_proj", "down_proj"),
     }
+
+
+def test_adapters_are_added_without_a_warning(tiny_model: ModelInput) -> None:
+    model = load_model(tiny_model, dtype=torch.float32, device="cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        apply_lora(model, LoraOptions(rank=2), seed=1)
 
 
 def test_factors_depend_on_the_seed_and_nothing_else(tiny_model: ModelInput) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,9 @@ def apply_lora(model: Any, options: LoraOptions, *, seed: int, tokens: Sequence[
         task_type="CAUSAL_LM",
         trainable_token_indices=_rows(model, tokens) or None,
     )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # peft still uses a name that transformers deprecates. It is nothing that users can change.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
         torch.manual_seed(seed)
         return get_peft_model(model, config)
 
