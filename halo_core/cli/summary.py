@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from halo_core.cli.terminal import table
+from halo_core.cli.terminal import fitting, hanging
 from halo_core.cli.tracker_lines import label_lines, tracker_rows
 from halo_core.display.texts import time_text
+from halo_core.printing import Drawn
 from halo_core.run.plan import Plan
 from halo_core.run.status import RunStatus
 from halo_core.tracking.carrier import shown_path
@@ -34,7 +35,8 @@ def summary(plan: Plan, status: RunStatus, seconds: float) -> str:
     lines = ["", f"{named} is done in {time_text(seconds)}.", ""]
     for stage in status.stages:
         note = "(in the store)" if stage.status == "cached" else f"({time_text(stage.seconds)})"
-        lines.append(f"  {stage.id:<{width}}  {stage.headline or stage.use} {note}")
+        text = f"{stage.headline or stage.use} {note}"
+        lines.append(hanging(f"  {stage.id:<{width}}  ", text))
     lines += ["", "Where to look next", ""]
     lines += label_lines(_next(plan, status))
     return "\n".join(lines)
@@ -63,12 +65,12 @@ def suite_summary(
     counts = Counter(outcome.status for outcome in outcomes)
     counted = ", ".join(f"{n} {status}" for status, n in counts.items())
     lines = ["", f"{plan.folder.name}: {len(outcomes)} cells in {time_text(seconds)}: {counted}"]
-    lines += ["", table(["cell", "status", "result"], [_row(each) for each in outcomes])]
+    lines += ["", fitting(["cell", "status", "result"], [_row(each) for each in outcomes])]
     lines += ["", "Where to look next", ""]
     workspace = shown_path(plan.folder.parents[1])
     figures = f"halo report {plan.folder.name} --workspace {workspace}"
     rows = [("suite", shown_path(plan.folder)), ("figures", figures), *tracker_rows(told)]
-    return "\n".join([*lines, *label_lines(rows)])
+    return Drawn.joined([*lines, *label_lines(rows)])
 
 
 def _row(outcome: CellOutcome) -> list[str]:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from secrets import token_hex
+from textwrap import wrap
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,21 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+def hanging(label: str, text: str) -> str:
+    """Returns a label and a text, which is folded below itself if the terminal is too narrow.
+
+    Without a terminal, it stays one line.
+
+    Args:
+        label: The label, with the spaces around it.
+        text: The text.
+    """
+    if not sys.stdout.isatty():
+        return label + text
+    room = max(NARROWEST, shutil.get_terminal_size().columns - len(label))
+    return label + f"\n{' ' * len(label)}".join(wrap(text, room, break_on_hyphens=False))
+
+
 def grid(
     title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int = 1
 ) -> Table:
@@ -68,6 +84,15 @@ def grid(
     for row in rows:
         framed.add_row(*map(visible, row))
     return framed
+
+
+def fitting(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Returns rows of texts as a plain table, or as a folded one if the terminal is too narrow."""
+    plain = table(header, rows)
+    longest = max(map(len, plain.splitlines()))
+    if not sys.stdout.isatty() or longest <= shutil.get_terminal_size().columns:
+        return plain
+    return drawn(grid("", [title.upper() for title in header], rows, texts=len(header))).rstrip()
 
 
 def listing(title: str, pairs: Sequence[tuple[str, str]]) -> Table:

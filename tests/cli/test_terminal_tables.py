@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 
-from halo_core.cli.terminal import drawn, grid, listing, table
+from halo_core.cli.terminal import drawn, fitting, grid, hanging, listing, table
 
 
 def test_a_plain_table_is_aligned_and_has_no_trailing_spaces() -> None:
@@ -48,3 +49,30 @@ def test_no_row_is_broken_in_a_file_and_texts_are_folded_on_a_narrow_terminal(
     narrow = drawn(grid("", ["run", "rate"], rows)).splitlines()
     assert len(narrow) > 3
     assert any("0.123456789" in line for line in narrow)
+
+
+def test_a_long_text_is_folded_below_itself_on_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = "win rate 0.125 [0.044, 0.264] against the SFT target, n=32"
+    assert hanging("  base-win  ", text) == f"  base-win  {text}"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "44")
+    assert hanging("  base-win  ", text) == (
+        "  base-win  win rate 0.125 [0.044, 0.264]\n            against the SFT target, n=32"
+    )
+
+
+def test_a_table_of_texts_is_folded_only_if_the_terminal_is_too_narrow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    header, rows = ["cell", "result"], [["small/kto", "win rate 0.125 against the SFT target"]]
+    plain = table(header, rows)
+    assert fitting(header, rows) == plain
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert fitting(header, rows) == plain
+    monkeypatch.setenv("COLUMNS", "30")
+    folded = lines(click.unstyle(fitting(header, rows)))
+    assert max(map(len, folded)) <= 30
+    assert " ".join(" ".join(folded).split()).count("SFT") == 1
