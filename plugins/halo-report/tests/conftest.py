@@ -42,10 +42,27 @@ def event_log():
 
 
 def synthetic_run(
-    workspace: Path, *, prompts: int = 24, steps: int = 40, completion: str = "A cow says moo."
+    workspace: Path,
+    *,
+    name: str = "toy-1234",
+    prompts: int = 24,
+    steps: int = 40,
+    completion: str = "A cow says moo.",
+    judged: dict[str, float] | None = None,
+    wins: tuple[str, ...] = ("win", "win", "tie", "loss"),
 ) -> Path:
-    """SFT, KTO, samples of both and a judgement of each, all done but for the run's end."""
-    run = workspace / "runs" / "toy-1234"
+    """SFT, KTO, samples of both and a judgement of each, all done but for the run's end.
+
+    Args:
+        workspace: The workspace.
+        name: Name of the run's folder.
+        prompts: Number of prompts.
+        steps: Number of steps of each training.
+        completion: The text that every completion begins with.
+        judged: Further metrics of the judge stages.
+        wins: The results of KTO's completions, over and over.
+    """
+    run = workspace / "runs" / name
     run.mkdir(parents=True)
     stages = [
         ("sft", "train", "sft"),
@@ -55,12 +72,12 @@ def synthetic_run(
         ("win-sft", "judge", None),
         ("win-kto", "judge", None),
     ]
-    _write_record(run, stages)
+    _write_record(run, stages, name)
     log = EventLog(run / "events.jsonl")
     log.append("run-started", name="toy", run=run.name, stages=[s[0] for s in stages])
     log.append("warning", stage="after", message="2 of 26 prompts have no target")
     for number, (id_, use, loss) in enumerate(stages):
-        folder = workspace / "stages" / f"{use}-{id_}"
+        folder = workspace / _stage_folder(use, id_, name)
         folder.mkdir(parents=True)
         where = {"stage": id_, "use": use, "folder": f"stages/{folder.name}"}
         log.append("stage-started", **where, resumed=False)
@@ -70,9 +87,10 @@ def synthetic_run(
             _write_lines(folder / "samples.jsonl", _samples(prompts, id_, completion))
             log.append("samples", stage=id_, path="samples.jsonl", count=prompts)
         if use == "judge":
-            _write_lines(folder / "verdicts.jsonl", _verdicts(prompts, id_, completion))
+            _write_lines(folder / "verdicts.jsonl", _verdicts(prompts, id_, completion, wins))
             log.append("verdicts", stage=id_, path="verdicts.jsonl", count=prompts)
         metrics = {"n": prompts, "value": 0.5 + number / 100}
+        metrics |= (judged or {}) if use == "judge" else {}
         DONE.write(folder, {"metrics": metrics, "headline": f"{id_} is done"})
         log.append(
             "stage-ended",
@@ -85,7 +103,11 @@ def synthetic_run(
     return run
 
 
-def _write_record(run, stages):
+def _stage_folder(use, id_, name):
+    return f"stages/{use}-{id_}" + ("" if name == "toy-1234" else f"-{name}")
+
+
+def _write_record(run, stages, name):
     record = {
         "schema": 1,
         "name": run.name,
@@ -94,7 +116,7 @@ def _write_record(run, stages):
             {
                 "id": id_,
                 "use": use,
-                "folder": f"stages/{use}-{id_}",
+                "folder": _stage_folder(use, id_, name),
                 "key": id_,
                 "product": PRODUCTS[use],
                 "loss": loss,
@@ -155,16 +177,16 @@ def _samples(prompts, id_, completion):
     ]
 
 
-def _verdicts(prompts, id_, completion):
+def _verdicts(prompts, id_, completion, wins):
     of = "before" if id_ == "win-sft" else "after"
-    results = ["win", "loss", "tie", "loss"] if of == "before" else ["win", "win", "tie", "loss"]
+    results = ("win", "loss", "tie", "loss") if of == "before" else wins
     return [
         {
             "prompt_id": f"p{number}",
             "prompt": [],
             "completion": _text(number, of, completion),
             "baseline": "It says moo.",
-            "result": "unscored" if number == 5 else results[number % 4],
+            "result": "unscored" if number == 5 else results[number % len(results)],
             "flip": number % 4 == 2,
             "orders": [],
             "tokens": 5,

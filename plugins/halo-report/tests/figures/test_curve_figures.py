@@ -1,6 +1,7 @@
 import re
 
-from halo_report.figures.curves import curve_figures, method_curves, thin_curve
+from halo_report.figures.curves import curve_figures, thin_curve
+from halo_report.figures.method_curves import method_curves
 from halo_report.figures.plot import HEIGHT, LEGEND, WIDTH, svg_element
 from halo_report.read.cell_matrix import CellMatrix, JudgedCell
 from halo_report.read.run_data import StageData
@@ -53,9 +54,22 @@ def test_a_caption_says_where_not_all_points_are_drawn():
     assert svg_element(plot).count("L ") < 1000
 
 
-def test_a_figure_of_a_method_is_as_wide_as_its_panels():
+def test_a_figure_of_a_method_has_its_panels_in_a_column_that_fits_on_a_phone():
     (plot,) = method_curves(matrix_of(KTO))
-    assert (plot.name, plot.width) == ("curves-kto", 3 * 3.3)
+    assert (plot.name, plot.width) == ("curves-kto", WIDTH)
+    assert {"loss", "implied reward", "KL estimate (nats)"} <= set(texts_of(plot))
+
+
+def test_figures_of_methods_have_the_same_scales():
+    low = StageData("sft", "train", loss="kto", curves={"train/loss": {1: 0.1, 2: 0.2}})
+    cells = {(x, ""): JudgedCell(x, "", trained=stage) for x, stage in (("a", low), ("b", KTO))}
+    matrix = CellMatrix("toy", "method", "", ["a", "b"], [""], cells, "left out")
+    scales = [
+        [text for text in texts_of(plot) if re.fullmatch(r"0\.\d", text)]
+        for plot in method_curves(matrix)
+    ]
+    assert scales[0]
+    assert scales[0] == scales[1][: len(scales[0])]
 
 
 def test_a_method_that_logged_nothing_has_no_figure():

@@ -134,8 +134,8 @@ def test_files_lie_in_the_suite_s_folder_each_figure_twice(toy, drawn_report):
     _, found = drawn_report("toy")
     names = {Path(path).relative_to(toy / "report").name for path in found["files"]}
     assert names == {path.name for path in (toy / "report").iterdir()}
-    figures = {"win-rates", "lengths", "value-functions", "value-slopes", "curves-sft"}
-    figures |= {"curves-kto", "curves-loss", "length-against-win-rate"}
+    figures = {"win-rates", "lengths", "value-functions", "value-slopes"}
+    figures |= {"curves-loss", "length-against-win-rate"}
     figures |= {f"curves-reward--{side}" for side in SIDES} | {"curves-KL-estimate--nats"}
     assert names == {
         "report.html",

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
-from halo_report.figures.colours import BLUE, MEANINGS, SERIES, VERMILION, series_colours
+from halo_report.figures.colours import BLUE, MEANINGS, SERIES, VERMILION
 from halo_report.figures.plot import HEIGHT, INK, LEGEND, WIDTH, Plot, on_axes
-from halo_report.read.cell_matrix import CellMatrix
 from halo_report.read.run_data import Curve, StageData
 
 FEW = 30
@@ -23,23 +19,8 @@ CLIPPED = 1e-6
 """Smallest difference of reference point and estimate that counts as clipped, in nats."""
 NATS = frozenset({"sft", "dpo"})
 """Losses whose unit is nats, because they are negative log-probabilities."""
-PANEL_WIDTH = 3.3
-"""Width of a method's panel, in inches."""
 POINTS = 300
 """Approximate number of points to which longer curves are reduced."""
-PANELS: Mapping[str, Sequence[str]] = {
-    "loss": ("train/loss",),
-    "implied reward": (
-        "rewards/desirable",
-        "rewards/chosen",
-        "rewards/undesirable",
-        "rewards/rejected",
-    ),
-    "reference point (nats)": ("policy/reference_point",),
-}
-"""The metrics of each panel, by the label of its y axis."""
-LOSING = ("rewards/undesirable", "rewards/rejected")
-"""Metrics that are drawn with dashed lines."""
 
 
 def curve_figures(stage: StageData) -> list[Plot]:
@@ -144,81 +125,6 @@ def _figure(
     return Plot(f"{stage.id} {name}", caption, on_axes(paint), WIDTH, HEIGHT + LEGEND)
 
 
-def method_curves(matrix: CellMatrix) -> list[Plot]:
-    """Returns one figure for each column with trained cells, with one line per series.
-
-    All figures have the same scales, so that they can be compared.
-    """
-    plots = []
-    limits = _limits(matrix)
-    for x in matrix.xs:
-        trained = {
-            series: cell.trained
-            for series in matrix.series
-            if (cell := matrix.cells.get((x, series))) and cell.trained
-        }
-        plot = _plot(matrix, x, trained, limits) if trained else None
-        plots += [plot] if plot else []
-    return plots
-
-
-def _limits(matrix: CellMatrix) -> dict[str, tuple[float, float]]:
-    """Returns the ends of each panel's y axis, with a margin."""
-    limits = {}
-    stages = [cell.trained for cell in matrix.cells.values() if cell.trained]
-    for unit, names in PANELS.items():
-        values = [v for s in stages for n in names for v in s.curves.get(n, {}).values()]
-        if values:
-            low, high = min(values), max(values)
-            margin = 0.05 * (high - low) or 0.05
-            limits[unit] = (low - margin, high + margin)
-    return limits
-
-
-def _plot(
-    matrix: CellMatrix,
-    x: str,
-    trained: Mapping[str, StageData],
-    limits: Mapping[str, tuple[float, float]],
-) -> Plot | None:
-    panels = {
-        unit: names
-        for unit, names in PANELS.items()
-        if any(name in stage.curves for stage in trained.values() for name in names)
-    }
-    if not panels:
-        return None
-    colours = series_colours(matrix.series)
-
-    def paint(figure: Figure) -> None:
-        row = figure.subplots(1, len(panels), squeeze=False)[0]
-        for axes, (unit, names) in zip(row, panels.items(), strict=True):
-            for series, stage in trained.items():
-                _lines(axes, stage, names, colours[series])
-            axes.set_ylim(*limits[unit])
-            axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-            axes.set_xlabel("optimiser step")
-            axes.set_ylabel(_unit(unit, trained))
-        _legend(figure, matrix, {series: colours[series] for series in trained}, panels)
-
-    losses = ", ".join(dict.fromkeys(stage.loss for stage in trained.values() if stage.loss))
-    caption = f"{matrix.label(x)}: the last train stage{f' ({losses})' if losses else ''}"
-    return Plot(f"curves-{_file_name(x)}", caption, paint, PANEL_WIDTH * len(panels), 2.9)
-
-
-def _lines(axes: Axes, stage: StageData, names: Sequence[str], colour: str) -> None:
-    for name in names:
-        if name in stage.curves:
-            curve = thin_curve(stage.curves[name])
-            style = "--" if name in LOSING else "-"
-            axes.plot(list(curve), list(curve.values()), style, color=colour, linewidth=1.1)
-
-
-def _unit(unit: str, trained: Mapping[str, StageData]) -> str:
-    in_nats = unit == "loss" and all(stage.loss in NATS for stage in trained.values())
-    return f"{unit} (nats)" if in_nats else unit
-
-
 def thinned_text(curves: Iterable[Curve]) -> str:
     """Returns the part of a caption that says how many points are drawn; "" if all are."""
     longest = max(curves, key=len)
@@ -231,29 +137,3 @@ def thin_curve(curve: Curve) -> Curve:
     stride = max(1, len(curve) // POINTS)
     points = list(curve.items())
     return dict([*points[:-1:stride], *points[-1:]])
-
-
-def _legend(
-    figure: Figure,
-    matrix: CellMatrix,
-    colours: Mapping[str, str],
-    panels: Mapping[str, Sequence[str]],
-) -> None:
-    handles = [
-        Line2D([], [], color=colour, label=matrix.label(series))
-        for series, colour in colours.items()
-        if series
-    ]
-    if "implied reward" in panels:
-        handles += [
-            Line2D([], [], color=INK, label="desirable, chosen"),
-            Line2D([], [], color=INK, linestyle="--", label="undesirable, rejected"),
-        ]
-    if handles:
-        figure.legend(
-            handles=handles, loc="outside lower center", ncols=min(2 * len(panels), len(handles))
-        )
-
-
-def _file_name(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "+-." else "-" for c in text)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from halo_core.overview.spec_difference import spec_differences
-from halo_report.figures.curves import method_curves
+from halo_report.figures.method_curves import method_curves
 from halo_report.figures.overlaid_curves import MOST
 from halo_report.pages.blocks import imbalance_block, imbalance_fields, length_block, win_block
 from halo_report.pages.contenders import Contest, contest_of, named_cells
@@ -151,11 +151,11 @@ def _blocks(
             )
         )
         blocks = [*pair, answers_block(contest), curves_block(contest)]
-    curves = method_curves(matrix)
     overlaid = contest is not None and len(contest.all) <= MOST
+    curves = [] if overlaid else method_curves(matrix)
     blocks += [
         imbalance_block(part.points, part.lines, matrix.failures) if part.points else None,
-        PageBlock("Learning curves", curves, folded=overlaid) if curves else None,
+        PageBlock("Learning curves", curves) if curves else None,
         length_block(matrix),
         value_block(list(part.specs.values()), folded=False),
     ]
