@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -10,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
+from halo_mlflow.store.metric_keys import LENGTH, WIN_RATE
 from halo_mlflow.store.store import choose_store
 from halo_mlflow.ui.pages import start_pages
 from halo_mlflow.ui.server import served, server_command, server_environment
+from halo_mlflow.view.saved_view import RUNS_ONLY, TAG, view_text
+from halo_mlflow.view.state_3_17 import page_state
 
 CHROMIUM = "/usr/bin/chromium"
 SHOTS = "HALO_SCREENSHOTS"
@@ -117,3 +122,17 @@ def test_without_the_view_the_answer_is_still_the_first_section(page: Any, start
         assert on_screen(page, text), text
     page.get_by_role("button", name="Views").first.click()
     page.get_by_text("halo", exact=True).first.wait_for()
+
+
+def test_a_view_that_had_to_be_packed_opens_too(
+    page: Any, start_page: str, judged_workspace: Path
+) -> None:
+    client = MlflowClient(f"sqlite:///{judged_workspace / 'mlflow.db'}")
+    metrics = [WIN_RATE, LENGTH, *(f"upstream.s{number}/train/loss" for number in range(200))]
+    text = view_text("packed", page_state(metrics, ["stages.kto.loss.beta"], RUNS_ONLY), 1, 1)
+    assert json.loads(text)["state"].startswith("deflate;")
+    client.set_experiment_tag("1", f"{TAG}packed", text)
+    page.goto("about:blank")
+    page.goto(start_page.replace("=halo", "=packed"))
+    page.get_by_text("stages.kto.loss.beta").first.wait_for()
+    assert on_screen(page, "Which run won, by how much, and is it length?")
