@@ -111,8 +111,8 @@ def find(text: str, workspace: Path, *, stages: bool = False) -> Target:
     """Returns the run or suite that a text refers to.
 
     Args:
-        text: A folder, a folder's name, a name from `halo runs rename`, or the unique beginning of
-            a folder's name.
+        text: A folder, a folder's name, a name from `halo runs rename`, the unique beginning of a
+            folder's name, or the title of a run if no other run has it.
         workspace: The workspace to search for names.
         stages: Whether ``RUN:STAGE`` is allowed too.
 
@@ -146,7 +146,23 @@ def _find(name: str, workspace: Path) -> Target:
         names = ", ".join(target.folder.name for target in found)
         what = "given to" if titled else "the beginning of"
         raise PathError(f"{name!r} is {what} {len(found)} names: {names}")
+    called = [target for target in known if _own_title(target) == name]
+    if len(called) == 1:
+        return called[0]
+    if called:
+        names = ", ".join(target.folder.name for target in called)
+        raise PathError(f"{name!r} is the title of {len(called)} runs; name one of them: {names}")
     raise PathError(f"no run or suite {name!r}{_there(name, known)}", location=str(workspace))
+
+
+def _own_title(target: Target) -> str:
+    """Returns the title that a run got when it began; "" for a suite and a damaged record."""
+    if target.kind != "run":
+        return ""
+    try:
+        return (RUN.read(target.folder) or {}).get("title", "")
+    except DataError:
+        return ""
 
 
 def _check_suites(name: str, workspace: Path) -> None:

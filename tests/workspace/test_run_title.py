@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from halo_core.errors import PathError
 from halo_core.run.run_files import to_yaml
+from halo_core.workspace.layout import find
 from halo_core.workspace.records import RUN, RunCell, RunRecord, RunStage
 from halo_core.workspace.run_title import new_title, run_title
 
@@ -54,6 +56,21 @@ def test_titles_say_the_loss_its_beta_the_seed_and_what_differs_from_a_namesake(
     assert begin("toy-000005", resolved("acme/dpo"), seed=2) == "dpo-b0.1-s2"
     # The same options: only what they read can differ.
     assert begin("toy-00000a", resolved(learning_rate=2e-5)) == "kto-b0.1-s1-lr2e-05-00000a"
+
+
+def test_a_run_is_found_by_its_title_if_no_other_run_has_it(begin: Begin, tmp_path: Path) -> None:
+    begin("toy-000001", resolved(learning_rate=1e-5))
+    begin("toy-000002", resolved(learning_rate=2e-5))
+    assert find("kto-b0.1-s1-lr2e-05", tmp_path).folder.name == "toy-000002"
+    assert find("kto-b0.1-s1:win", tmp_path, stages=True).folder.name == "toy-000001"
+    path = tmp_path / "runs" / "toy-000002" / "run.json"
+    record = RUN.read(path.parent)
+    assert record is not None
+    RUN.write(path.parent, {**record, "title": "kto-b0.1-s1"})
+    with pytest.raises(PathError, match="is the title of 2 runs; name one of them: toy-000001"):
+        find("kto-b0.1-s1", tmp_path)
+    path.write_text("{")
+    assert find("kto-b0.1-s1", tmp_path).folder.name == "toy-000001"
 
 
 def test_a_run_that_continues_keeps_its_title(begin: Begin) -> None:

@@ -131,10 +131,11 @@ def moment_text(seconds: float | None) -> str:
 def _table(
     entries: Sequence[RunEntry], varies: Mapping[Path, Mapping[str, str]], sizes: Sizes
 ) -> str:
-    header = ["run", "varies", "result", "state", "last active", "size"]
+    header = ["run", "title", "varies", "result", "state", "last active", "size"]
     rows = [
         [
             entry.shown,
+            entry.title if entry.title != entry.shown else "",
             varying_text(varies[entry.folder]),
             _result(entry),
             entry.state.state,
@@ -152,16 +153,18 @@ def _table(
             "",
             [header[place] for place in kept],
             [[row[place] for place in kept] for row in rows],
-            texts=sum(place < 3 for place in kept),
+            texts=sum(place < 4 for place in kept),
         )
     )
 
 
 def _block(row: Sequence[str]) -> str:
     """Returns a run in several lines, for a terminal that has no room for columns."""
-    name, varies, result, *facts = row
+    name, title, varies, result, *facts = row
     below = [line for text in (varies, result) if text for line in text.split("\n")]
-    return "\n".join(["  ".join(filter(None, [name, *facts])), *(f"    {line}" for line in below)])
+    return "\n".join(
+        ["  ".join(filter(None, [name, title, *facts])), *(f"    {line}" for line in below)]
+    )
 
 
 def _result(entry: RunEntry) -> str:
