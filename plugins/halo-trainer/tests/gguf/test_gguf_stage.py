@@ -16,7 +16,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from halo_core.cli import call
-from halo_core.errors import DiskError
+from halo_core.errors import DiskError, ModelError
 from halo_models.testing import make_model, make_tokenizer
 from halo_trainer.gguf.header import read_header
 
@@ -288,7 +288,17 @@ def test_too_little_room_is_said_before_anything_is_dequantised(
     write_gguf(Path("model.gguf"), source, tokenizer)
     monkeypatch.setattr("halo_core.workspace.disk.free_bytes", lambda folder: 1000)
     with pytest.raises(DiskError, match=r"no room for the dequantised model of model\.gguf"):
-        dequantise(Path("model.gguf"), Path("out"), "float32", pytest.fail)
+        dequantise(Path("model.gguf"), Path("out"), "float32", None, pytest.fail)
+
+
+def test_a_file_that_has_changed_since_the_plan_is_refused(
+    write_gguf: Write, source: Any, tokenizer: Any
+) -> None:
+    from halo_trainer.gguf.dequantise import dequantise
+
+    write_gguf(Path("model.gguf"), source, tokenizer)
+    with pytest.raises(ModelError, match="this file has changed since the run began; run the same"):
+        dequantise(Path("model.gguf"), Path("out"), "float32", "0" * 64, pytest.fail)
 
 
 def test_the_header_is_read_without_the_package(

@@ -27,6 +27,7 @@ def dequantise(
     path: Path,
     folder: Path,
     dtype: Literal["float32", "bfloat16"],
+    planned: str | None,
     warn: Callable[[str], None],
 ) -> StageResult:
     """Writes the model of a GGUF file as safetensors with its tokenizer, and returns its size.
@@ -35,16 +36,23 @@ def dequantise(
         path: The GGUF file.
         folder: The folder to write.
         dtype: The dtype in which the weights are saved.
+        planned: The SHA-256 that names the output; None if it is not known.
         warn: Receives what transformers does not read of the file.
 
     Raises:
-        ModelError: When the file is damaged, or transformers cannot read it whole.
+        ModelError: When the file is damaged or has changed, or transformers cannot read it whole.
         DiskError: When there is no room for the folder.
     """
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     header, wanted = check_readable(path), getattr(torch, dtype)
+    if planned not in (None, known_file_hash(path)):
+        raise ModelError(
+            "this file has changed since the run began; run the same command again, which starts "
+            "from the new file",
+            location=str(path),
+        )
     check_room(folder, header.weights * wanted.itemsize, f"the dequantised model of {path.name}")
     config, tokenizer = read_config_and_tokenizer(path, header)
     model = _plain_model(path, header, config)

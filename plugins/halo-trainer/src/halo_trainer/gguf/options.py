@@ -12,6 +12,7 @@ from halo_core.component import Location
 from halo_core.errors import ModelError
 from halo_core.hashing import known_file_hash
 from halo_core.stage import Forecast, Inputs, Known, Product, Stage, StageContext, StageResult
+from halo_core.workspace.records import STAGE
 from halo_trainer.gguf.header import read_header
 
 _BYTES = {"float32": 4, "bfloat16": 2}
@@ -64,4 +65,7 @@ class Gguf(Stage):
         with context.stop.at_once("no model was written; the same command writes it"):
             from halo_trainer.gguf.dequantise import dequantise
 
-            return dequantise(Path(self.file), context.folder / "model", self.dtype, context.warn)
+            record = STAGE.read(context.folder)
+            planned = None if record is None else record["identity"]["stage"]["files"]["file"]
+            folder = context.folder / "model"
+            return dequantise(Path(self.file), folder, self.dtype, planned, context.warn)
