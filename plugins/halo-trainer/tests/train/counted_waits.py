@@ -33,7 +33,7 @@ from halo_methods.components import (
     RunningMean,
 )
 from halo_trainer.batch.attention import AttentionLayout
-from halo_trainer.train.loop import _Loop
+from halo_trainer.train.loop import Loop
 from halo_trainer.train.options import Train
 from halo_trainer.train.ranks import Ranks
 
@@ -116,7 +116,7 @@ def counted() -> Iterator[list[dict[str, int]]]:
     """Yields a list that gets the counts of each step of the trainings in the context."""
     steps: list[dict[str, int]] = []
     waits = Waits()
-    step, after, layout = _Loop._step, _Loop._after_step, AttentionLayout.of
+    step, after, layout = Loop._step, Loop._after_step, AttentionLayout.of
 
     def counted_step(self: Any) -> Any:
         waits.counts = Counter()
@@ -133,8 +133,8 @@ def counted() -> Iterator[list[dict[str, int]]]:
 
     c10d = torch.distributed.distributed_c10d
     with (
-        patch.object(_Loop, "_step", counted_step),
-        patch.object(_Loop, "_after_step", counted_after),
+        patch.object(Loop, "_step", counted_step),
+        patch.object(Loop, "_after_step", counted_after),
         patch.object(AttentionLayout, "of", of),
         patch.object(torch.Tensor, "tolist", waits.counting("reads", torch.Tensor.tolist)),
         patch.object(torch.Tensor, "cpu", waits.counting("reads", torch.Tensor.cpu)),

@@ -277,9 +277,9 @@ def test_a_damaged_best_checkpoint_is_computed_again_for_the_export(
 def test_a_best_checkpoint_that_is_damaged_at_the_export_is_named(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from halo_trainer.train import loop
+    from halo_trainer.train import training
 
-    pick = loop.pick_exported
+    pick = training.pick_exported
 
     def damaging(checkpoints: Any, *others: Any) -> Any:
         best = checkpoints.best()
@@ -288,7 +288,7 @@ def test_a_best_checkpoint_that_is_damaged_at_the_export_is_named(
 
     options = BEST | {"learning_rate": 3.0}
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "pick_exported", damaging)
+        patched.setattr(training, "pick_exported", damaging)
         with pytest.raises(DataError) as raised:
             run(tmp_path / "cut", **options)
     assert str(raised.value).endswith(

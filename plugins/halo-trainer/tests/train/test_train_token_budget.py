@@ -17,7 +17,7 @@ from halo_core.stage import ModelInput, StageContext, StopFlag
 from halo_methods.components import KTO, SFT, MatchedKL, MismatchedKL
 from halo_trainer.model.scorer import Scorer
 from halo_trainer.train import loop as loop_module, token_budget
-from halo_trainer.train.loop import _Loop
+from halo_trainer.train.loop import Loop
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.options import Train
 from halo_trainer.train.reference.scores import LiveReference
@@ -125,13 +125,13 @@ def fail_at(
 
 def with_budgets(monkeypatch: pytest.MonkeyPatch, budget_of: Callable[[int], int]) -> None:
     """Makes each step use a budget of its own."""
-    step = _Loop._step
+    step = Loop._step
 
-    def with_own(self: _Loop) -> Any:
+    def with_own(self: Loop) -> Any:
         self.memory.budget = Budget(budget_of(self.state.step + 1), "auto")
         return step(self)
 
-    monkeypatch.setattr(_Loop, "_step", with_own)
+    monkeypatch.setattr(Loop, "_step", with_own)
 
 
 CASES: dict[str, tuple[Any, dict[str, Any]]] = {

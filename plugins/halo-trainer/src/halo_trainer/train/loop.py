@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
@@ -14,127 +12,40 @@ from typing import TypeVar
 import torch
 
 from halo_core.errors import DiskError, NotFiniteError
-from halo_core.stage import StageContext, StageResult
-from halo_core.workspace.disk import check_room, free_bytes, with_margin
+from halo_core.stage import StageContext
 from halo_trainer.batch.batch_plan import BatchPositions
 from halo_trainer.batch.micro_batch import GlobalBatch
 from halo_trainer.encode.examples import EncodedExample
 from halo_trainer.model.probe import probe_row
-from halo_trainer.train.checkpoints.counts import (
-    most_new_bytes,
-    new_checkpoints,
-    still_to_come,
-)
-from halo_trainer.train.checkpoints.disk_use import checkpoint_bytes, model_bytes
 from halo_trainer.train.checkpoints.saving import Saving
 from halo_trainer.train.checkpoints.search import find_whole
 from halo_trainer.train.checkpoints.train_state import TrainState
 from halo_trainer.train.evaluate import evaluate_set
-from halo_trainer.train.export import export_policy, pick_exported, training_result
 from halo_trainer.train.learning_rate import LearningRate
 from halo_trainer.train.metrics import Metrics, Sources, Stopwatch, Sums, means, total
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.optimizers import update_weights
 from halo_trainer.train.out_of_memory import (
     ExampleOutOfMemory,
-    RankOutOfMemory,
     WithinMemory,
-    outside_of_steps,
 )
 from halo_trainer.train.policy_check import LONGEST, PolicyCheck
-from halo_trainer.train.ranks import Ranks
-from halo_trainer.train.recipe import Intervals, Recipe
-from halo_trainer.train.setup import Training, set_up
+from halo_trainer.train.recipe import Intervals
+from halo_trainer.train.room import check_room_for_all, check_room_for_model, should_keep_last
+from halo_trainer.train.setup import Training
 from halo_trainer.train.shown_facts import ShownFacts
 from halo_trainer.train.step import Gradient, backward, prepare
 from halo_trainer.train.token_budget import (
     Option,
     budget_that_fits,
     first_budget,
-    is_out_of_memory,
     size_of,
 )
 
 Result = TypeVar("Result")
 
-NO_STEP = "no step was begun; run the same command again to continue from what was saved"
 
-
-def train(recipe: Recipe, context: StageContext) -> StageResult:
-    """Trains a model, or continues from the latest checkpoint, and writes it to ``model/``.
-
-    Args:
-        recipe: The options of the training.
-        context: The stage's inputs and outputs.
-
-    Raises:
-        UserError: When the data or the model cannot be used.
-        NotFiniteError: When weights, a loss, a gradient or a metric are not finite. The state
-            before is kept, unless the weights are not finite.
-        DiskError: When there is too little room for what must be written. The last checkpoint is
-            complete, and a finished training is kept.
-        Interrupted: When asked to stop. The state is kept.
-    """
-    ranks = Ranks(recipe.device)
-    try:
-        with _deterministic(recipe.deterministic):
-            with context.stop.at_once(NO_STEP):
-                loop = _Loop(
-                    set_up(recipe, context, ranks),
-                    context,
-                    recipe.intervals,
-                    recipe.learning_rate,
-                    recipe.optimizer.max_grad_norm,
-                    exports_best=recipe.kept.exported == "best",
-                    micro_batch_tokens=recipe.lengths.micro_batch,
-                    in_background=recipe.kept.in_background,
-                )
-            try:
-                loop.run()
-                if loop.training.store is not None:
-                    loop.training.store.finish()
-            finally:
-                if loop.training.store is not None:
-                    loop.training.store.close()
-            loop.see_to_room_for_model()
-            training, state = loop.training, loop.state
-            # Rank 0 reads, so that all processes agree and see the same error.
-            exported = ranks.from_main(
-                lambda: pick_exported(training.checkpoints, state, recipe.kept.exported)
-            )
-            if ranks.main:
-                if exported.step != state.step:
-                    training.checkpoints.restore_weights(exported.step, training.parameters)
-                adapted, folder = recipe.models.lora is not None, context.folder / "model"
-                with context.progress.phase("saving the model"):
-                    export_policy(training.policy, training.start, folder, adapted=adapted)
-            ranks.wait()
-            return training_result(state, exported, training.plan, training.remark)
-    except RankOutOfMemory:
-        ranks.abandon()
-        raise
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        ranks.abandon()
-        raise outside_of_steps(error) from error
-    finally:
-        ranks.leave()
-
-
-@contextmanager
-def _deterministic(wanted: bool) -> Iterator[None]:
-    before = torch.are_deterministic_algorithms_enabled()
-    if wanted:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-
-
-class _Loop:
+class Loop:
     """One training and its progress."""
 
     def __init__(
@@ -239,7 +150,8 @@ class _Loop:
     def _first_step(self) -> Gradient:
         with self.context.progress.phase("first step, which prepares the device"):
             gradient = self._step()
-            self._check_room()
+            where = self.context.folder, self.intervals
+            self.ranks.from_main(lambda: check_room_for_all(self.training, self.state, *where))
         return gradient
 
     def _step(self) -> Gradient:
@@ -425,57 +337,17 @@ class _Loop:
             examples=self.training.plan.examples_seen(self.state.step),
         )
 
-    def _check_room(self) -> None:
-        """Compares the bytes still to be written with the free space.
-
-        Raises:
-            DiskError: When there is too little room.
-        """
-        training, intervals = self.training, self.intervals
-        checkpoints, measured = training.checkpoints, bool(training.evaluation)
-        kept = checkpoints.keep_last + (checkpoints.keep_best if measured else 0)
-        there = len(checkpoints.scores)
-        to_come = still_to_come(
-            done=self.state.step,
-            steps=training.steps,
-            every=1 if intervals.checkpoint_minutes is not None else intervals.checkpoint,
-            evaluate_every=intervals.evaluate,
-            best=measured and checkpoints.keep_best > 0,
-        )
-        needed = most_new_bytes(
-            each=checkpoint_bytes(training.parameters, training.optimizer, training.refresh),
-            model=model_bytes(training.policy),
-            there=there,
-            to_come=to_come,
-            kept=kept,
-        )
-        more = new_checkpoints(there=there, to_come=to_come, kept=kept)
-        what = f"the model and {more} checkpoints"
-        self.ranks.from_main(lambda: check_room(self.context.folder, needed, what))
-
     def see_to_room_for_model(self) -> None:
         """Saves the last step before the model is written if room is scarce, so it is not lost.
 
         Raises:
             DiskError: When there is too little room for the model.
         """
-        if self.ranks.from_main(self._should_keep_last):
+        training, state, folder = self.training, self.state, self.context.folder
+        if self.ranks.from_main(lambda: should_keep_last(training, state, folder)):
             self._save()
             self.saving.finish()
-        latest = max(self.training.checkpoints.scores, default=None)
-        kept = "no step is kept" if latest is None else f"step {latest} is kept"
-        what = f"the model; the training is finished and {kept}"
-        needed = model_bytes(self.training.policy)
-        self.ranks.from_main(lambda: check_room(self.context.folder, needed, what))
-
-    def _should_keep_last(self) -> bool:
-        training = self.training
-        if self.state.step in training.checkpoints.scores:
-            return False
-        each = checkpoint_bytes(training.parameters, training.optimizer, training.refresh)
-        # Twice the model, because others may also write to the disk.
-        ample = with_margin(each + 2 * model_bytes(training.policy))
-        return with_margin(each) <= free_bytes(self.context.folder) < ample
+        self.ranks.from_main(lambda: check_room_for_model(training, folder))
 
     def _save_before_error(self) -> None:
         """Saves the state before an error, which matters more than one that is raised here."""

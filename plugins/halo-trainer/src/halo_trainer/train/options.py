@@ -476,7 +476,7 @@ class Train(Stage):
             Interrupted: When asked to stop. A checkpoint was written.
         """
         with context.stop.at_once("nothing was begun"):
-            from halo_trainer.train.loop import train
+            from halo_trainer.train.training import train
 
         return train(self.recipe(), context)
 

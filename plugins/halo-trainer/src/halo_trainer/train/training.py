@@ -1,0 +1,94 @@
+"""The course of a training: it is set up, its steps are done, and the model is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from halo_core.stage import StageContext, StageResult
+from halo_trainer.train.export import export_policy, pick_exported, training_result
+from halo_trainer.train.loop import Loop
+from halo_trainer.train.out_of_memory import RankOutOfMemory, outside_of_steps
+from halo_trainer.train.ranks import Ranks
+from halo_trainer.train.recipe import Recipe
+from halo_trainer.train.setup import set_up
+from halo_trainer.train.token_budget import is_out_of_memory
+
+NO_STEP = "no step was begun; run the same command again to continue from what was saved"
+
+
+def train(recipe: Recipe, context: StageContext) -> StageResult:
+    """Trains a model, or continues from the latest checkpoint, and writes it to ``model/``.
+
+    Args:
+        recipe: The options of the training.
+        context: The stage's inputs and outputs.
+
+    Raises:
+        UserError: When the data or the model cannot be used.
+        NotFiniteError: When weights, a loss, a gradient or a metric are not finite. The state
+            before is kept, unless the weights are not finite.
+        DiskError: When there is too little room for what must be written. The last checkpoint is
+            complete, and a finished training is kept.
+        Interrupted: When asked to stop. The state is kept.
+    """
+    ranks = Ranks(recipe.device)
+    try:
+        with _deterministic(recipe.deterministic):
+            with context.stop.at_once(NO_STEP):
+                loop = Loop(
+                    set_up(recipe, context, ranks),
+                    context,
+                    recipe.intervals,
+                    recipe.learning_rate,
+                    recipe.optimizer.max_grad_norm,
+                    exports_best=recipe.kept.exported == "best",
+                    micro_batch_tokens=recipe.lengths.micro_batch,
+                    in_background=recipe.kept.in_background,
+                )
+            try:
+                loop.run()
+                if loop.training.store is not None:
+                    loop.training.store.finish()
+            finally:
+                if loop.training.store is not None:
+                    loop.training.store.close()
+            loop.see_to_room_for_model()
+            training, state = loop.training, loop.state
+            # Rank 0 reads, so that all processes agree and see the same error.
+            exported = ranks.from_main(
+                lambda: pick_exported(training.checkpoints, state, recipe.kept.exported)
+            )
+            if ranks.main:
+                if exported.step != state.step:
+                    training.checkpoints.restore_weights(exported.step, training.parameters)
+                adapted, folder = recipe.models.lora is not None, context.folder / "model"
+                with context.progress.phase("saving the model"):
+                    export_policy(training.policy, training.start, folder, adapted=adapted)
+            ranks.wait()
+            return training_result(state, exported, training.plan, training.remark)
+    except RankOutOfMemory:
+        ranks.abandon()
+        raise
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        ranks.abandon()
+        raise outside_of_steps(error) from error
+    finally:
+        ranks.leave()
+
+
+@contextmanager
+def _deterministic(wanted: bool) -> Iterator[None]:
+    before = torch.are_deterministic_algorithms_enabled()
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
