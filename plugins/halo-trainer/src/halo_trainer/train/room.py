@@ -25,7 +25,7 @@ def check_room_for_all(
         training: The training.
         state: Its progress.
         folder: The stage's folder.
-        intervals: How often checkpoints are written.
+        intervals: The number of steps between checkpoints.
 
     Raises:
         DiskError: When there is too little room.
