@@ -57,7 +57,7 @@ class Surface(Protocol):
         ...
 
 
-@dataclass
+@dataclass(eq=False)
 class Bar:
     """A bar that advances, with the pace that it is measured to have."""
 
@@ -65,11 +65,11 @@ class Bar:
     total: int | None
     done: int
     unit: str
-    began: float = field(default_factory=time.time)
+    began: float = field(default_factory=lambda: time.time())
     facts: dict[str, str] = field(default_factory=dict)
     _ask: Facts | None = None
     _asked: float = 0.0
-    _advanced: float = field(default_factory=time.time)
+    _advanced: float = field(default_factory=lambda: time.time())
     _marks: deque[tuple[float, int]] = field(default_factory=deque)
 
     def advance(self, amount: int = 1, *, facts: Facts | None = None, **fields: str) -> None:
@@ -143,28 +143,27 @@ class Board:
         self._work: Bar | BarView | None = None
         self._phases: list[Bar | BarView] = []
         self._lock = threading.RLock()
-        self._changed = threading.Event()
-        self._closed = False
+        self._closing = threading.Event()
 
     @contextmanager
     def shown(self) -> Iterator[Board]:
         """Shows the board during a `with` statement."""
-        self._closed = False
+        self._closing.clear()
         self._surface.open()
         drawing = threading.Thread(target=self._draw, name="display", daemon=True)
         drawing.start()
         try:
             yield self
         finally:
-            self._closed = True
-            self._changed.set()
+            self._closing.set()
             drawing.join()
             self._surface.close()
 
     def _draw(self) -> None:
-        while not self._closed:
+        while True:
             self._surface.show(self.views())
-            self._changed.wait(EVERY_S)
+            if self._closing.wait(EVERY_S):
+                return
 
     def views(self) -> list[View]:
         """Returns what to show now."""

@@ -135,6 +135,18 @@ def test_phases_are_shown_one_inside_another_and_facts_stay_after_the_work() -> 
     assert board.view() == View()
 
 
+def test_of_two_equal_phases_the_inner_one_ends_first(tick: Clock) -> None:
+    board = Board(Nothing())
+    with board.phase("reading", unit="row") as outer:
+        with board.phase("reading", unit="row"):
+            pass
+        outer.advance(2)
+        shown = board.view().phase
+    assert shown is not None
+    assert shown.done == 2
+    assert board.view().phase is None
+
+
 def test_the_time_of_later_stages_is_asked_with_that_of_this_one(tick: Clock) -> None:
     board = Board(Nothing())
     told: list[float | None] = []
