@@ -20,6 +20,8 @@ from halo_core.workspace.records import RESOLVED_SPEC
 
 SHOWN = 3
 """Number of options that a text shows."""
+LONGEST = 28
+"""Number of characters of a value that a text shows."""
 
 _KEY = re.compile(r"^(?=[^\s#-])", re.MULTILINE)
 """Pattern of the places where a key of the outermost mapping begins."""
@@ -57,9 +59,20 @@ def varying_text(options: Mapping[str, str]) -> str:
     >>> varying_text({"a": "1", "b": "2", "c": "3", "d": "4"})
     'a=1 b=2 c=3 and 1 more'
     """
-    texts = [f"{path}={value}" for path, value in options.items()]
+    texts = [f"{path}={_short(value)}" for path, value in options.items()]
     more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
     return " ".join(texts[:SHOWN]) + more
+
+
+def _short(value: str) -> str:
+    """Returns a value without the folders of a path, and not longer than a list has room for.
+
+    >>> _short("file:/home/me/losses/mine.py:Mine"), _short("x" * 40)
+    ('mine.py:Mine', 'xxxxxxxxxxxxxxxxxxxxxxxxx...')
+    """
+    is_path = value.startswith(("/", "file:"))
+    name = value.rstrip("/").rpartition("/")[2] if is_path else value
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 3]}..."
 
 
 def _differing(folders: list[Path]) -> dict[Path, Mapping[str, str]]:

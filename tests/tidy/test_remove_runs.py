@@ -408,3 +408,30 @@ def test_what_is_in_the_trash_is_not_verified(
     (left / "replies.sqlite.json").write_text("{}")
     (left / "other.sqlite").write_text("no database")
     assert verified(capsys)
+
+
+def test_runs_are_chosen_by_state_spec_and_age(
+    runs: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs.run("toy-c3", [], status="failed")
+    runs.run("odd-d4", [], spec="odd", status="failed")
+    assert told(["--state", "failed", "--spec", "toy"], capsys)["runs"] == ["toy-c3"]
+    assert told(["--spec", "fam"], capsys)["runs"] == ["fam-dpo-d4", "fam-kto-d4"]
+    with owned(runs.root / "runs/toy-a1"):
+        text = said(["--spec", "toy"], capsys)
+    assert "left out, because they are running: toy-a1" in text
+    assert "toy-b2" in text
+    assert told(["--state", "failed", "--older-than", "1"], capsys)["runs"] == []
+    assert "no run fits" in said(["--state", "failed", "--older-than", "1", "--yes"], capsys)
+    assert told(["--state", "failed", "--yes"], capsys)["runs"] == ["odd-d4", "toy-c3"]
+    assert not (runs.root / "runs/odd-d4").exists()
+
+
+def test_names_and_a_choice_are_not_mixed_and_one_is_required(
+    runs: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = "expected either names of runs, or a choice with --state, --spec or --older-than"
+    assert message in said([], capsys, code=2)
+    assert message in said(["toy-a1", "--state", "done", "--yes"], capsys, code=2)
+    assert "Did you mean 'toy'?" in said(["--spec", "toi", "--yes"], capsys, code=2)
+    assert (runs.root / "runs/toy-a1").is_dir()

@@ -8,7 +8,15 @@ import pytest
 
 from halo_core.errors import PathError
 from halo_core.workspace.layout import Target, find
-from halo_core.workspace.records import EVENTS, SUITE, SuiteRecord
+from halo_core.workspace.records import (
+    EVENTS,
+    RUN,
+    SUITE,
+    TITLE,
+    RunRecord,
+    SuiteRecord,
+    TitleRecord,
+)
 
 
 @pytest.fixture
@@ -78,3 +86,22 @@ def test_what_is_not_there_is_answered_with_the_nearest_and_what_there_is(worksp
     )
     with pytest.raises(PathError, match="no run or suite 'x'; the workspace has none yet"):
         find("x", workspace / "empty")
+
+
+def test_a_title_is_found_and_one_that_several_runs_have_is_refused(workspace: Path) -> None:
+    for name, title in (
+        ("toy-kto-1a", "kto-b0.1"),
+        ("toy-kto-2b", "kto-b0.2"),
+        ("hinge-3c", "h/a"),
+    ):
+        RUN.write(workspace / "runs" / name, RunRecord(name=name, title=title))
+    assert find("kto-b0.2", workspace).folder.name == "toy-kto-2b"
+    assert find("h/a", workspace).folder.name == "hinge-3c"
+    RUN.write(workspace / "runs" / "hinge-3c", RunRecord(title="kto-b0.2"))
+    with pytest.raises(PathError, match=r"'kto-b0.2' is the title of 2 runs; name one"):
+        find("kto-b0.2", workspace)
+    TITLE.write(workspace / "runs" / "hinge-3c", TitleRecord(title="kto-b0.2", note=""))
+    assert find("kto-b0.2", workspace).folder.name == "hinge-3c"
+    (workspace / "runs" / "toy-kto-1a" / RUN.name).write_text("{")
+    with pytest.raises(PathError, match=r"^.*: no run or suite 'kto-b0.1'"):
+        find("kto-b0.1", workspace)

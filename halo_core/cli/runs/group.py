@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
+from halo_core.cli.runs.choice import choice_options
 from halo_core.cli.runs.collect import gc
 from halo_core.cli.runs.diff import diff
 from halo_core.cli.runs.remove import rm
 from halo_core.cli.runs.show import show
 from halo_core.cli.runs.titles import note, rename
 from halo_core.errors import UserError, did_you_mean
-from halo_core.overview.run_state import STATES
 
 
 class RunsGroup(click.Group):
@@ -33,14 +33,7 @@ class RunsGroup(click.Group):
 
 
 @click.group(cls=RunsGroup, invoke_without_command=True)
-@click.option(
-    "--state",
-    "states",
-    type=click.Choice(STATES),
-    multiple=True,
-    help="Only runs in this state. Repeatable.",
-)
-@click.option("--spec", metavar="NAME", help="Only runs of the spec or suite with this name.")
+@choice_options
 @click.option(
     "--sort",
     type=click.Choice(("time", "size", "name")),
@@ -66,7 +59,8 @@ def runs(
     """List the runs of a workspace: what varies, their states, results and sizes."""
     if context.invoked_subcommand is not None:
         return
-    from halo_core.cli.runs.listing import Choice, list_runs
+    from halo_core.cli.runs.choice import Choice
+    from halo_core.cli.runs.listing import list_runs
 
     list_runs(workspace, Choice(tuple(states), spec, sort, limit), output)
 

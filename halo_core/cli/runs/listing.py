@@ -6,15 +6,15 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from halo_core.cli.output import Output
+from halo_core.cli.runs.choice import Choice, choose
 from halo_core.cli.runs.target import existing_workspace
 from halo_core.cli.terminal import drawn, grid
-from halo_core.errors import DataError, UserError, did_you_mean
+from halo_core.errors import DataError
 from halo_core.overview.run_entry import RunEntry, run_entries
 from halo_core.overview.sizes import Sizes, size_text
 from halo_core.overview.varying import varying, varying_text
@@ -25,23 +25,6 @@ NARROW = 100
 """Number of columns below which a terminal shows a run in several lines."""
 
 
-@dataclass(frozen=True)
-class Choice:
-    """The choice and the order of the runs to list.
-
-    Attributes:
-        states: Only runs in one of these states; empty for all.
-        spec: Only runs of the spec or suite with this name, or of this suite's folder.
-        sort: ``time``, ``size`` or ``name``.
-        limit: Maximum number of runs; None for all.
-    """
-
-    states: Sequence[str] = ()
-    spec: str | None = None
-    sort: str = "time"
-    limit: int | None = None
-
-
 def list_runs(workspace: str, choice: Choice, output: Output) -> None:
     """Prints the list.
 
@@ -50,9 +33,8 @@ def list_runs(workspace: str, choice: Choice, output: Output) -> None:
     """
     place = Workspace(existing_workspace(workspace))
     every = run_entries(place)
-    chosen = [entry for entry in every if _is_chosen(entry, choice)]
     suites = _suites(place)
-    _check_spec(choice.spec, every, suites)
+    chosen = choose(every, choice, [suite["name"] for suite in suites])
     sizes = Sizes()
     if choice.sort == "size":
         chosen.sort(key=lambda entry: -entry.size(sizes))
@@ -78,29 +60,6 @@ def list_runs(workspace: str, choice: Choice, output: Output) -> None:
     else:
         output.say(_table(shown, varies, sizes).rstrip("\n"))
         _say_rest(shown, chosen, every, suites, output)
-
-
-def _check_spec(
-    spec: str | None, every: Sequence[RunEntry], suites: Sequence[Mapping[str, Any]]
-) -> None:
-    known = {suite["name"] for suite in suites}
-    if spec is None or spec in known or any(_is_of(entry, spec) for entry in every):
-        return
-    names = sorted({entry.spec for entry in every} - {""})
-    raise UserError(
-        f"no run of a spec or suite {spec!r}.{did_you_mean(spec, names)} "
-        f"Specs: {', '.join(names) or 'none'}",
-        location="--spec",
-    )
-
-
-def _is_chosen(entry: RunEntry, choice: Choice) -> bool:
-    in_state = not choice.states or entry.state.state in choice.states
-    return in_state and (choice.spec is None or _is_of(entry, choice.spec))
-
-
-def _is_of(entry: RunEntry, spec: str) -> bool:
-    return spec in (entry.spec, entry.suite) and spec != ""
 
 
 def entry_json(entry: RunEntry, varies: Mapping[str, str], sizes: Sizes) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.cli.run_names import run_names
-from halo_core.errors import HaloError
+from halo_core.cli.runs.choice import choice_options
+from halo_core.errors import HaloError, UserError
 
 if TYPE_CHECKING:
     from halo_core.tidy.remove_runs import RemovalPlan
@@ -20,22 +21,51 @@ NOTHING_YET = "Nothing was removed. To remove it, add --yes"
 
 
 @click.command()
-@click.argument(
-    "runs", metavar="RUN_OR_SUITE...", nargs=-1, required=True, shell_complete=run_names
+@click.argument("runs", metavar="[RUN_OR_SUITE]...", nargs=-1, shell_complete=run_names)
+@choice_options
+@click.option(
+    "--older-than",
+    type=click.FloatRange(min=0),
+    metavar="DAYS",
+    help="Only runs whose last event is older than this number of days.",
 )
 @click.option("--yes", is_flag=True, help="Remove it. Without this option, it is only shown.")
 @workspace_option
 @output_options
-def rm(runs: Sequence[str], yes: bool, workspace: str, output: Output) -> None:
+def rm(
+    runs: Sequence[str],
+    states: Sequence[str],
+    spec: str | None,
+    older_than: float | None,
+    yes: bool,
+    workspace: str,
+    output: Output,
+) -> None:
     """Remove runs or suites, with the stages and rows that no other run needs.
 
-    Without --yes, it shows what would be removed, and removes nothing. Trackers keep what they
-    have; they may mark the run as deleted.
+    Name them, or choose runs by --state, --spec and --older-than together. Without --yes, it shows
+    what would be removed, and removes nothing. Trackers keep what they have; they may mark the run
+    as deleted.
     """
-    from halo_core.cli.runs.target import removable
+    from halo_core.cli.runs.choice import Choice
+    from halo_core.cli.runs.target import chosen_runs, removable
     from halo_core.tidy.remove_runs import plan_removal, remove_runs, with_cells
 
-    chosen = with_cells([removable(run, workspace) for run in runs])
+    by_choice = bool(states or spec or older_than is not None)
+    if bool(runs) == by_choice:
+        raise UserError(
+            "expected either names of runs, or a choice with --state, --spec or --older-than",
+            location="halo runs rm",
+        )
+    if by_choice:
+        given = chosen_runs(workspace, Choice(tuple(states), spec), older_than or 0.0, output)
+    else:
+        given = [removable(run, workspace) for run in runs]
+    if not given:
+        output.emit({"removed": False, "runs": [], "suites": [], "folders": [], "bytes": 0})
+        output.say("no run fits, so there is nothing to remove")
+        return
+    chosen = with_cells(given)
     if not yes:
         plan = plan_removal(chosen)
         _emit(plan, plan.sizes(), output, removed=False)

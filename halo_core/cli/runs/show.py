@@ -27,7 +27,8 @@ def show(run: str, follow: bool, workspace: str, output: Output) -> None:
 
     For a suite, it lists the runs of its cells.
     """
-    from halo_core.cli.runs.listing import Choice, list_runs
+    from halo_core.cli.runs.choice import Choice
+    from halo_core.cli.runs.listing import list_runs
     from halo_core.cli.runs.target import only_run
     from halo_core.errors import UserError
     from halo_core.workspace.layout import find
