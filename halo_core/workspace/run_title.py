@@ -30,7 +30,9 @@ _NOT_COMPARED = ("name", "tracking", "reports")
 
 
 def run_title(folder: Path) -> str:
-    """Returns the title of a run; the name of its folder if the record of the run is gone.
+    """Returns the title of a run; without one, the id of its cell or the name of its folder.
+
+    Runs of an older halo have no title, nor has a run whose record is gone.
 
     A name from `halo runs rename` takes precedence.
 
@@ -42,8 +44,9 @@ def run_title(folder: Path) -> str:
     """
     if given := title_of(folder)["title"]:
         return given
-    record = RUN.read(folder)
-    return folder.name if record is None else recorded_title(record, folder)
+    record = RUN.read(folder) or RunRecord()
+    suite = record.get("suite")
+    return record.get("title") or (suite["cell"] if suite else folder.name)
 
 
 def recorded_title(record: RunRecord, folder: Path) -> str:

@@ -13,7 +13,7 @@ from halo_core.errors import PathError
 from halo_core.run.run_files import to_yaml
 from halo_core.workspace.layout import find
 from halo_core.workspace.records import RUN, RunCell, RunRecord, RunStage
-from halo_core.workspace.run_title import new_title, run_title
+from halo_core.workspace.run_title import new_title, recorded_title, run_title
 
 Begin = Callable[..., str]
 
@@ -84,13 +84,17 @@ def test_the_title_of_a_cell_is_the_cell_s_id(begin: Begin) -> None:
     assert begin("toy-small-kto-000001", resolved(), cell) == "small/kto"
 
 
-def test_a_run_of_an_older_halo_gets_the_title_from_its_files(begin: Begin, tmp_path: Path) -> None:
+def test_a_run_of_an_older_halo_is_called_by_its_folder_and_keeps_what_trackers_called_it(
+    begin: Begin, tmp_path: Path
+) -> None:
     begin("toy-000001", resolved())
     path = tmp_path / "runs" / "toy-000001" / "run.json"
     record = json.loads(path.read_text())
     del record["title"], record["crc"]
     path.write_text(json.dumps(record))
-    assert run_title(path.parent) == "kto-b0.1-s1"
+    assert run_title(path.parent) == "toy-000001"
+    assert recorded_title(RUN.read(path.parent) or RunRecord(), path.parent) == "kto-b0.1-s1"
+    assert begin("toy-000001", resolved()) == "kto-b0.1-s1"
     path.unlink()
     assert run_title(path.parent) == "toy-000001"
 
