@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from halo_core.cli import call
 from halo_report.options import Html
 
 CHROMIUM = "/usr/bin/chromium"
+MAKE = Path(__file__).parents[4] / "docs" / "pictures" / "make.py"
 SHOTS = "HALO_SCREENSHOTS"
 SIZES = {390: 844, 900: 900, 1400: 900}
 """Heights by width: a phone, half a screen, and a laptop."""
@@ -210,3 +212,19 @@ def test_the_page_of_a_comparison_has_its_figures_and_tables(opened: Any) -> Non
     assert page.locator("th:visible").all_inner_texts() == ["option", "kto-b0.1-s0", "kto-b0.5-s0"]
     row = page.locator("td:visible").all_inner_texts()
     assert row == ["stages.kto.loss.beta", "0.1", "0.5"]
+
+
+def test_the_command_of_the_docs_takes_the_pictures(pages: dict[str, Path], tmp_path: Path) -> None:
+    found = importlib.util.spec_from_file_location("make_pictures", MAKE)
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    files = module.take_pictures(pages, tmp_path)
+    assert [file.name for file in files] == [
+        "run.png",
+        "answers.png",
+        "comparison.png",
+        "phone.png",
+    ]
+    assert all(file.read_bytes()[:4] == b"\x89PNG" for file in files)
