@@ -5,6 +5,7 @@ import pytest
 
 from halo_core.testing.component import check_component
 from halo_core.workspace.lock import owned
+from halo_core.workspace.records import TITLE
 from halo_report.options import Html
 from halo_report.pages.number_text import number_text
 from halo_report.pages.run_page import render_page
@@ -43,6 +44,14 @@ def test_html_writes_one_whole_file(write_run):
     assert path == run / "report.html"
     assert {path.name for path in run.iterdir()} == before | {"report.html"}
     assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
+
+
+def test_the_note_about_a_run_is_on_its_page_as_text(write_run):
+    run = write_run()
+    TITLE.write(run, {"title": "", "note": f"half of the data {SCRIPT}"})
+    page = render_page(read_run(run))
+    assert "half of the data &lt;script&gt;" in page
+    assert SCRIPT not in page
 
 
 def test_page_loads_nothing_and_runs_nothing(page):
