@@ -23,6 +23,17 @@ def size_of(path: Path | str) -> int:
         return 0
 
 
+def places(root: Path) -> dict[str, int]:
+    """Returns the bytes of each file and folder in a workspace by its name, the largest first.
+
+    Hidden files, which are locks, are left out.
+    """
+    found = {
+        p.name: 0 if p.is_symlink() else size_of(p) for p in root.iterdir() if p.name[0] != "."
+    }
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
 class Sizes:
     """Measures each folder once, because runs share stages."""
 

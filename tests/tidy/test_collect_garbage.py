@@ -13,6 +13,7 @@ import pytest
 
 from halo_core.cache_entry import CacheEntry
 from halo_core.cli import call
+from halo_core.overview.sizes import size_of
 from halo_core.plugins.hook_calls import HookAnswer
 from halo_core.tidy import collect
 from halo_core.workspace.lock import owned, turn
@@ -235,3 +236,18 @@ def test_an_empty_workspace_has_nothing_to_remove(
     for arguments in ([], ["--yes"]):
         assert call(["runs", "gc", *arguments]) == 0
         assert "there is nothing to remove" in capsys.readouterr().out
+
+
+def test_a_dry_run_shows_where_the_space_is(
+    runs: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (runs.root / "mlartifacts").mkdir()
+    (runs.root / "mlartifacts" / "file").write_bytes(b"x" * 10**6)
+    (runs.root / "elsewhere").symlink_to(tmp_path)
+    places = told([], capsys)["places"]
+    assert next(iter(places)) == "mlartifacts"
+    assert places["mlartifacts"] == 10**6
+    assert places["elsewhere"] == 0
+    assert places["stages"] == size_of(runs.root / "stages")
+    assert call(["runs", "gc"]) == 0
+    assert "the workspace has 1.0 MB: mlartifacts 1.0 MB, stages " in capsys.readouterr().out

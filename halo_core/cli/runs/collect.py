@@ -42,7 +42,7 @@ def gc(
     Without --yes, it shows what would be removed, and removes nothing.
     """
     from halo_core.cli.runs.target import existing_workspace
-    from halo_core.overview.sizes import size_text
+    from halo_core.overview.sizes import places, size_text
     from halo_core.tidy.collect import Collection, collect, find_garbage
 
     root = existing_workspace(workspace)
@@ -56,10 +56,11 @@ def gc(
     sizes = found.sizes
     chosen = [each for each in found.found if each.chosen]
     freed = sum(sizes.get(each.path, 0) for each in chosen)
-    answer = {
+    answer: dict[str, Any] = {
         "removed": yes,
         "items": [_json(each, sizes.get(each.path, 0)) for each in found.found],
         "bytes": freed,
+        "places": {} if yes else places(root),
         "warnings": found.warnings,
         "problems": found.problems,
     }
@@ -70,6 +71,8 @@ def gc(
     if output.json:
         fail_if(found.problems, output)
         return
+    if not yes:
+        output.say(_places_text(answer["places"]))
     if not found.found:
         output.say("there is nothing to remove")
         return
@@ -81,6 +84,13 @@ def gc(
         output.say(f"\n{size_text(freed)} to remove. {NOTHING_YET}")
     else:
         output.say("\nThere is nothing to remove now")
+
+
+def _places_text(sizes: dict[str, int]) -> str:
+    from halo_core.overview.sizes import size_text
+
+    texts = [f"{name} {size_text(size)}" for name, size in sizes.items() if size]
+    return f"the workspace has {size_text(sum(sizes.values()))}: {', '.join(texts)}\n"
 
 
 def _json(garbage: Garbage, size: int) -> dict[str, Any]:
