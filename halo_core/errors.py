@@ -154,6 +154,20 @@ class Interrupted(HaloError):
         self.exit_code = 128 + signal_number
 
 
+def error_text(error: BaseException) -> str:
+    """Returns the class and the text of an error, as the last line of a traceback has them.
+
+    >>> error_text(KeyError("a")), error_text(MemoryError())
+    ("KeyError: 'a'", 'MemoryError')
+    """
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # An error class of a plugin may have mistakes too.
+        text = "(its text cannot be shown)"
+    return f"{name}: {text}" if text else name
+
+
 def nearest(name: str, known: Iterable[str], *, most: int = 1, cutoff: float = 0.6) -> list[str]:
     """Returns the known names that are most similar to a name, the most similar first.
 

@@ -2,14 +2,48 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 from halo_core.errors import Interrupted
 
 
-class StoppedNow(KeyboardInterrupt):
+class BySignal(KeyboardInterrupt):
+    """A KeyboardInterrupt that a signal caused. The signal handlers of halo raise it.
+
+    So a KeyboardInterrupt that the code of a plugin raises by itself is known as its mistake.
+    """
+
+
+def raise_by_signal(number: int, frame: FrameType | None) -> None:
+    """Handles a signal in place of Python's own handler.
+
+    Raises:
+        BySignal: Always.
+    """
+    raise BySignal
+
+
+def from_outside(error: BaseException) -> bool:
+    """Returns whether nobody's code is to blame for an exception: a signal or Python raised it.
+
+    Code that catches every exception of a plugin must raise these again. Python raises
+    `GeneratorExit` where a generator is closed.
+
+    >>> from_outside(BySignal()), from_outside(GeneratorExit()), from_outside(SystemExit(0))
+    (True, True, False)
+    """
+    if isinstance(error, BySignal | GeneratorExit):
+        return True
+    # Where halo is used as a library, Python's own handler may still be in place.
+    standard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return type(error) is KeyboardInterrupt and standard
+
+
+class StoppedNow(BySignal):
     """Ends a block of `StopFlag.at_once`, which catches it.
 
     It is not an `Exception`, so that code which tolerates errors of plugins and templates lets it

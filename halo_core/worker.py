@@ -48,8 +48,8 @@ def work(folder: Path) -> int:
         # Another process owns the folder, where an error would look like one of its workers'.
         say(f"halo worker: {error}", err=True)
         return error.exit_code
-    # SystemExit too: a rank that exits with 0 would look as if it had done its work.
-    except (Exception, SystemExit) as error:
+    # All of them, SystemExit too: a rank that exits with 0 would look as if it had done its work.
+    except BaseException as error:
         # The first error is the cause. The errors of other ranks follow from it.
         if not (folder / ERROR.name).exists():
             write_error(folder, error)

@@ -112,6 +112,14 @@ class NoSuchModel(UserError):
 Previous = Annotated[StartRef, Default("previous")]
 
 
+class OwnEnd(BaseException):
+    """An exception that `except Exception` does not catch."""
+
+
+def deeper(stage: Stage) -> None:
+    deeper(stage)
+
+
 class Learn(Stage):
     """Writes a file instead of a model, once per call."""
 
@@ -164,6 +172,16 @@ class Learn(Stage):
             raise NoSuchModel("x", 1)
         if self.fail == "exit":
             sys.exit(0)
+        if self.fail == "recursion":
+            deeper(self)
+        if self.fail == "memory":
+            raise MemoryError
+        if self.fail == "keyboard":
+            raise KeyboardInterrupt
+        if self.fail == "own end":
+            raise OwnEnd("so it ends")
+        if self.fail == "vanish":
+            os._exit(0)
         if self.fail == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.fail == "two signals":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -14,10 +15,21 @@ def main() -> None:
     So the garbage collector stays off until a command is called (`LazyGroup.invoke`).
     """
     gc.disable()
+    _know_interrupts()
     code = call(sys.argv[1:])
     if not gc.isenabled():
         gc.freeze()
     sys.exit(code)
+
+
+def _know_interrupts() -> None:
+    """Lets Ctrl-C raise an error of halo's own, so that one of a plugin is not taken for it."""
+    # Where Ctrl-C is ignored, as in the background of a script, it stays so.
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return
+    from halo_core.stop_flag import raise_by_signal
+
+    signal.signal(signal.SIGINT, raise_by_signal)
 
 
 def call(arguments: Sequence[str]) -> int:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from halo_core.errors import HaloError, PluginError, UserError
+from halo_core.errors import HaloError, PluginError, UserError, error_text
 from halo_core.plugins.builtin_names import RESERVED
 from halo_core.plugins.registry import raised_at
+from halo_core.stop_flag import from_outside
 
 if TYPE_CHECKING:
     from halo_core.plugins.registry import Registry
@@ -72,12 +73,14 @@ class LazyGroup(click.Group):
             BrokenPipeError,
         ):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if from_outside(error):
+                raise
             name = ctx.invoked_subcommand or ""
             if "/" not in name:
                 raise
             raise PluginError(
-                f"the command {name!r} failed: {type(error).__name__}: {error}{_advice(error)}",
+                f"the command {name!r} failed: {error_text(error)}{_advice(error)}",
                 location=raised_at(error.__traceback__, name),
             ) from error
 

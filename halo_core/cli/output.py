@@ -36,10 +36,14 @@ from typing import Any
 import click
 
 from halo_core import printing
-from halo_core.errors import HaloError, SpecErrors, SuiteErrors
+from halo_core.errors import HaloError, SpecErrors, SuiteErrors, error_text
 
 SCHEMA = 1
 """Version of the schema of all JSON objects that commands print."""
+NO_MEMORY = (
+    "the memory of this machine, or of what this process may use, ran out; take smaller batches, "
+    "shorter rows or a smaller model, or end other programs, and run the same command again"
+)
 
 
 class Output:
@@ -132,11 +136,21 @@ def _guarded(output: Output, call: Callable[[], Any]) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     # SystemExit too: a plugin or a library must not end halo as if everything had succeeded.
-    except (KeyboardInterrupt, SystemExit, Exception) as error:
+    except BaseException as error:
         if isinstance(error, SystemExit) and _is_of_click(error):
             raise
-        return _report(output, error)
+        return _report(output, _cause(error))
     return result if isinstance(result, int) else 0
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Returns the error for which click raised its Abort, or the error itself.
+
+    Click takes every EOFError for the end of what a person types, also that of a damaged file.
+    """
+    if isinstance(error, click.Abort) and isinstance(error.__cause__, EOFError):
+        return error.__cause__
+    return error
 
 
 def _is_of_click(error: SystemExit) -> bool:
@@ -170,8 +184,10 @@ def describe(error: BaseException) -> tuple[int, str]:
         return error.exit_code, usage.getvalue().rstrip()
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return 130, "interrupted"
+    if isinstance(error, MemoryError):
+        return 1, f"halo: {NO_MEMORY}"
     return 1, (
-        f"halo: internal error: {type(error).__name__}: {_first_line(error)}; "
+        f"halo: internal error: {_first_line(error_text(error))}; "
         "run again with --debug for the traceback"
     )
 
@@ -183,7 +199,7 @@ def error_fields(error: BaseException) -> dict[str, Any]:
 
 
 def _as_json(error: BaseException) -> dict[str, str | None]:
-    kind, location, message = type(error).__name__, None, _first_line(error)
+    kind, location, message = type(error).__name__, None, _first_line(str(error))
     if isinstance(error, HaloError):
         message, location = error.message, error.location
     elif isinstance(error, click.ClickException):
@@ -192,11 +208,13 @@ def _as_json(error: BaseException) -> dict[str, str | None]:
         location = context.command_path if context else None
     elif isinstance(error, KeyboardInterrupt | click.Abort):
         kind, message = "Interrupted", "interrupted"
+    elif isinstance(error, MemoryError):
+        message = NO_MEMORY
     return {"type": kind, "message": message, "location": location}
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0]
+def _first_line(text: str) -> str:
+    return (text.splitlines() or [""])[0]
 
 
 def _print_json(payload: Mapping[str, Any]) -> None:

@@ -105,6 +105,7 @@ def _stage(
     made: Plan, stage: PlannedStage, data: dict[str, Any], forecast: Forecast
 ) -> dict[str, Any]:
     from halo_core.run.forecast import what_changed
+    from halo_core.run.silent_end import silent_end
 
     ahead = {} if stage.state == "done" else dict(forecast.ahead)
     if forecast.disk and stage.state != "done":
@@ -113,6 +114,7 @@ def _stage(
         "id": stage.id,
         "use": stage.spec.resolved.name,
         "state": stage.state,
+        "silent_end": silent_end(stage.folder) if stage.state == "started" else None,
         "folder": str(stage.folder),
         "takes": {**stage.spec.models, **stage.spec.inputs},
         "options": {k: v for k, v in stage.spec.resolved.tree().items() if k != "use"},
@@ -152,6 +154,8 @@ def _lines(stage: dict[str, Any]) -> list[str]:
 
     state = {"done": "in the store", "started": "started, will continue", "new": "to do"}
     lines = ["", f"{stage['id']}: {stage['use']}, {state[stage['state']]}"]
+    if stage["silent_end"]:
+        lines.append(f"  {'last time':<12} {stage['silent_end']}")
     for option, name in stage["takes"].items():
         lines.append(f"  {option:<12} {name}")
     for option, data in stage["data"].items():

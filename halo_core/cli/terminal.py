@@ -180,10 +180,11 @@ def drawn(*parts: RenderableType) -> Drawn:
 @contextmanager
 def stopping(stop: StopFlag) -> Iterator[None]:
     """Turns the first Ctrl-C or SIGTERM into a request to stop. A second Ctrl-C stops at once."""
+    from halo_core.stop_flag import BySignal
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
-            raise KeyboardInterrupt
+            raise BySignal
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         say(f"\n{name}: saving the state; a second one stops at once", err=True)
         stop.set(number)

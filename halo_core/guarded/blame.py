@@ -18,7 +18,8 @@ from types import CodeType, TracebackType
 from typing import Any, TypeGuard
 
 from halo_core.component import Component, Origin
-from halo_core.errors import HaloError, PluginError
+from halo_core.errors import HaloError, PluginError, error_text
+from halo_core.stop_flag import from_outside
 
 FILE_PREFIX = "file:"
 
@@ -34,30 +35,37 @@ def blaming(component: Component, call: str) -> Iterator[None]:
     Raises:
         PluginError: In place of any exception that is not a `HaloError`, also of `SystemExit`: a
             plugin that calls ``sys.exit(0)`` must not end halo as if everything had succeeded.
+            An interrupt of a signal is raised again.
     """
     try:
         yield
     except HaloError:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if from_outside(error):
+            raise
         raise _raised(component, call, error) from error
 
 
 @contextmanager
 def blaming_exit(component: Component, call: str) -> Iterator[None]:
-    """Works as `blaming`, but only for `SystemExit`, where other exceptions are tolerated.
+    """Works as `blaming`, but but raises every `Exception` again, where these are tolerated.
 
     Raises:
-        PluginError: In place of `SystemExit`.
+        PluginError: In place of `SystemExit`, and of a KeyboardInterrupt that no signal caused.
     """
     try:
         yield
-    except SystemExit as error:
+    except Exception:
+        raise
+    except BaseException as error:
+        if from_outside(error):
+            raise
         raise _raised(component, call, error) from error
 
 
 def _raised(component: Component, call: str, error: BaseException) -> PluginError:
-    what = f"raised {type(error).__name__}: {error}"
+    what = f"raised {error_text(error)}"
     return plugin_error(component, call, what, trace=error.__traceback__)
 
 

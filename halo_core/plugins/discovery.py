@@ -20,6 +20,7 @@ from halo_core.hooks import Hooks
 from halo_core.plugins.entry_points import Announcement, announcements, normalised
 from halo_core.plugins.registrar import Registrar, Registration
 from halo_core.plugins.registry import BrokenPlugin, LeftOut, Registry, advice, raised_at
+from halo_core.stop_flag import from_outside
 
 ALLOWLIST = "HALO_PLUGINS"
 """Environment variable with the distributions to use, separated by commas; empty for all."""
@@ -72,7 +73,9 @@ def _load(
             registrar.origin = where
             _register(module, registrar, manager)
     # SystemExit too: a module that exits during its import must not end halo.
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if from_outside(error):
+            raise
         return BrokenPlugin(
             plugin.distribution,
             plugin.version,

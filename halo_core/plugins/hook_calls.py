@@ -10,11 +10,12 @@ from typing import Any
 
 import pluggy
 
-from halo_core.errors import HaloError, PluginError
+from halo_core.errors import HaloError, PluginError, error_text
 from halo_core.hooks import Hooks
 from halo_core.plugins.discovery import ALLOWLIST, discover
 from halo_core.plugins.entry_points import announcements, normalised
 from halo_core.plugins.registry import raised_at
+from halo_core.stop_flag import from_outside
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,9 @@ def _call(distribution: str, module: Any, hook: str, arguments: dict[str, Any]) 
         return HookAnswer(distribution, list(answer))
     except HaloError as error:
         return HookAnswer(distribution, error=error)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if from_outside(error):
+            raise
         where = raised_at(error.__traceback__, str(module.__file__))
-        message = f"{hook} raised {type(error).__name__}: {error}"
+        message = f"{hook} raised {error_text(error)}"
         return HookAnswer(distribution, error=PluginError(message, location=where))

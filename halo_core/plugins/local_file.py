@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from halo_core.errors import PathError, PluginError, UserError
+from halo_core.errors import PathError, PluginError, UserError, error_text
 from halo_core.plugins.registrar import Registration
 from halo_core.plugins.registry import advice, raised_at
+from halo_core.stop_flag import from_outside
 
 FILE_PREFIX = "file:"
 
@@ -88,10 +89,12 @@ def import_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if from_outside(error):
+            raise
         del sys.modules[name]
         raise PluginError(
-            f"{type(error).__name__}: {error}{advice(error)}",
+            f"{error_text(error)}{advice(error)}",
             location=raised_at(error.__traceback__, str(path)),
         ) from error
     return module

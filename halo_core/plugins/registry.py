@@ -13,10 +13,11 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from halo_core import __version__
-from halo_core.errors import HaloError, PluginError, UserError, nearest
+from halo_core.errors import HaloError, PluginError, UserError, error_text, nearest
 from halo_core.plugins.builtin_names import RESERVED
 from halo_core.plugins.entry_points import normalised
 from halo_core.plugins.registrar import Registration, namespace, words
+from halo_core.stop_flag import from_outside
 
 
 class BrokenPlugin(NamedTuple):
@@ -214,10 +215,12 @@ def import_target(registration: Registration) -> Any:
     where = f"{registration.distribution} {registration.version}"
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if from_outside(error):
+            raise
         raise PluginError(
             f"{where}: the {words(registration.kind)} {registration.name!r} cannot be "
-            f"imported from {registration.target!r}: {type(error).__name__}: {error}"
+            f"imported from {registration.target!r}: {error_text(error)}"
             f"{advice(error)}",
             location=raised_at(error.__traceback__, registration.origin),
         ) from error

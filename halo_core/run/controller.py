@@ -28,6 +28,7 @@ from halo_core.run.materialise import Rows
 from halo_core.run.plan import Plan, PlannedStage, forget
 from halo_core.run.read_rows import RowsOfStages, RunRows
 from halo_core.run.run_files import write_run
+from halo_core.run.silent_end import silent_end, silent_end_of_run
 from halo_core.run.status import RunStatus, StageStatus, Status
 from halo_core.run.time_left import TimeLeft
 from halo_core.run.workers import run_in_workers
@@ -101,6 +102,7 @@ class Runner:
             HaloError: Any error of a stage.
         """
         self.plan.run_folder.mkdir(parents=True, exist_ok=True)
+        silent = silent_end_of_run(self.plan)
         waits = f"{self.plan.run_name}: another process is working on this run; waiting"
         folder = self.plan.run_folder
         with (
@@ -114,6 +116,8 @@ class Runner:
             mend_last_line(self.plan.run_folder / EVENTS.name)
             with recorded_needs(self.plan.workspace.root):
                 write_run(self.plan, self.command)
+            if silent is not None:
+                self.warn(f"the last time, {silent}. Nothing that was saved is lost")
             live = LiveReports(self.plan.spec.reports, self.plan.run_folder)
             self.board.later = self._time.later
             with self._tracking() as tracking, live:
@@ -340,6 +344,8 @@ class Runner:
                 self._take_from_store(stage, status)
                 return
             resumed = stage.folder.is_dir()
+            if resumed and (silent := silent_end(stage.folder)) is not None:
+                self.warn(f"{stage.id}: {silent}. The stage continues from what was saved")
             stage.folder.mkdir(parents=True, exist_ok=True)
             mend_last_line(stage.folder / EVENTS.name)
             use = stage.spec.resolved.name

@@ -15,7 +15,15 @@ from pathlib import Path
 from signal import SIGINT, SIGTERM
 from typing import Any, cast
 
-from halo_core.errors import HaloError, Interrupted, PluginError, SpecErrors, UserError, WorkerError
+from halo_core.errors import (
+    HaloError,
+    Interrupted,
+    PluginError,
+    SpecErrors,
+    UserError,
+    WorkerError,
+    error_text,
+)
 from halo_core.events import EventLog
 from halo_core.guarded.blame import blaming_exit, owns
 from halo_core.guarded.stage_calls import check_product, checked_result, tidy_folder
@@ -37,6 +45,7 @@ from halo_core.stage import (
     StageResult,
     StopFlag,
 )
+from halo_core.stop_flag import from_outside
 from halo_core.workspace.check_values import check_values, files_made
 from halo_core.workspace.files import make_durable
 from halo_core.workspace.lock import owned
@@ -195,7 +204,9 @@ def _run(resolved: Resolved, context: StageContext) -> StageResult:
         raise
     except HaloError:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if from_outside(error):
+            raise
         culprit = _third_party(error, resolved)
         if culprit is None:
             with blaming_exit(stage, "run"):
@@ -203,7 +214,7 @@ def _run(resolved: Resolved, context: StageContext) -> StageResult:
         stranger, location = culprit
         origin = f"{stranger.registration.distribution} {stranger.registration.version}"
         raise PluginError(
-            f"{stranger.short_name} ({origin}) raised {type(error).__name__}: {error}",
+            f"{stranger.short_name} ({origin}) raised {error_text(error)}",
             location=location,
         ) from error
     return checked_result(stage, result)

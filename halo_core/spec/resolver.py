@@ -21,7 +21,7 @@ from halo_core.component import (
     with_origin,
 )
 from halo_core.data import DataSource
-from halo_core.errors import HaloError, PluginError, UserError, did_you_mean
+from halo_core.errors import HaloError, PluginError, UserError, did_you_mean, error_text
 from halo_core.guarded.blame import class_place
 from halo_core.guarded.loss_claims import check_claims
 from halo_core.loss import Loss
@@ -45,6 +45,7 @@ from halo_core.spec.document import Keys, dotted
 from halo_core.spec.inserted import source_option, split_picker
 from halo_core.spec.mistakes import Mistakes, unknown_name
 from halo_core.spec.resolved import Resolved, origin_of, slotted
+from halo_core.stop_flag import from_outside
 
 _LENGTH = re.compile(r"\w+ should have (at (?:least|most) \d+ \w+)(?: after validation, not .*)?")
 """Pattern of pydantic's messages about the length of a list, a mapping or a text."""
@@ -208,7 +209,9 @@ class Resolver:
         except ValidationError as error:
             self._report(error, component_class, failed, keys)
             return None
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if from_outside(error):
+                raise
             self.mistakes.take(keys, _cannot_be_built(component_class, registration, error))
             return None
         if failed:
@@ -320,7 +323,7 @@ def _cannot_be_built(
         place = class_place(component_class)
     return PluginError(
         f"{_name(registration)} ({registration.distribution} {registration.version}) could not "
-        f"check its options: it raised {type(error).__name__}: {error}",
+        f"check its options: it raised {error_text(error)}",
         location=place,
     )
 
@@ -332,7 +335,9 @@ def _splits(source: Component) -> tuple[str, ...]:
     """
     try:
         return cast(DataSource, source).inspect().splits
-    except (Exception, SystemExit):
+    except BaseException as error:
+        if from_outside(error):
+            raise
         return ()
 
 

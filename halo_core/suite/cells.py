@@ -69,7 +69,7 @@ class InPlace:
             # The flag ends the suite. Without it, the next cell would start.
             self._stop.set(self._stop.signal_number)
             return ended(plan.spec.cell.id, status, error)
-        except (Exception, SystemExit) as error:  # One failed cell must not stop the others.
+        except BaseException as error:  # One failed cell must not stop the others.
             return ended(plan.spec.cell.id, status, error)
         return ended(plan.spec.cell.id, status, None)
 

@@ -17,6 +17,7 @@ from halo_core.run.execute import component_record
 from halo_core.run.plan import Plan
 from halo_core.run.run_files import resolved_tree, to_yaml
 from halo_core.run.status import new_status
+from halo_core.stop_flag import from_outside
 from halo_core.suite.state import CellOutcome, ended
 from halo_core.tracker import Tracker
 from halo_core.tracking.feed import make_feeds
@@ -105,7 +106,9 @@ def _has_run(tracker: Tracker, plan: Plan) -> bool:
     """
     try:
         return tracker.has_run(plan.run_folder, plan.workspace.root) in (None, True)
-    except (Exception, SystemExit):
+    except BaseException as error:
+        if from_outside(error):
+            raise
         return False
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from halo_core.errors import HaloError
 from halo_core.guarded.blame import blaming
 from halo_core.redact import one_line
+from halo_core.stop_flag import from_outside
 from halo_core.tracker import Tracker
 from halo_core.tracking.send import first_tracked, usable_trackers
 from halo_core.workspace.layout import Target
@@ -48,7 +49,9 @@ class _Marks:
             try:
                 with blaming(tracker, "mark_deleted"):
                     had = tracker.mark_deleted(target.folder, target.workspace)
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
+                if from_outside(error):
+                    raise
                 self.failed(name, error)
             else:
                 self.marked += Counter({name: int(bool(had))})

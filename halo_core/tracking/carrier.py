@@ -136,7 +136,7 @@ class _Carrier(threading.Thread):
             try:
                 more = self.feed.step()
             # SystemExit too: it would end the thread, and with it the tracker, silently.
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
                 self._failed(error)
                 if closing and not self.feed.delivered:
                     break

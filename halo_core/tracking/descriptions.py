@@ -15,6 +15,7 @@ from typing import Any, cast
 from halo_core.errors import DataError, PathError
 from halo_core.guarded.blame import blaming, plugin_error
 from halo_core.redact import HIDDEN, is_secret, redact
+from halo_core.stop_flag import from_outside
 from halo_core.tracker import Tracker
 from halo_core.workspace.formats import ObjectFile
 from halo_core.workspace.records import RunRecord, SuiteRecord
@@ -65,7 +66,9 @@ def describe_all(
                 answer = ask(name)
             if answer is not None and answer != {}:
                 descriptions[name] = _checked(tracker, call, answer)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if from_outside(error):
+                raise
             failed(name, error)
     return descriptions
 

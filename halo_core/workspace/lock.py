@@ -197,6 +197,18 @@ def is_owned(folder: Path) -> bool:
     return not free
 
 
+def dead_owner(folder: Path) -> OwnerRecord | None:
+    """Returns the process that owned a folder and ended without giving it back, if there is one.
+
+    Only a process that ends at once leaves its record. After an error, the record is removed.
+    """
+    try:
+        owner = OWNER.read(folder)
+    except DataError:
+        return None
+    return None if owner is None or is_owned(folder) else owner
+
+
 def _lives(process: int) -> bool:
     try:
         os.kill(process, 0)

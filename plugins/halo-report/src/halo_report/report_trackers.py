@@ -9,6 +9,7 @@ from typing import Any
 
 from halo_core.guarded.blame import blaming, plugin_error
 from halo_core.redact import one_line
+from halo_core.stop_flag import from_outside
 from halo_core.tracker import Tracker
 from halo_core.tracking.descriptions import describe_all
 from halo_core.tracking.send import first_tracked, usable_trackers
@@ -91,7 +92,9 @@ def hand_over(report: Path, suite: Target) -> list[dict[str, Any]]:
         try:
             if _takes_report(tracker, report, suite):
                 outcomes.append({"use": name, "status": "sent", "why": None})
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if from_outside(error):
+                raise
             failed(name, error)
     return outcomes
 

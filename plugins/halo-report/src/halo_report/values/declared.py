@@ -15,6 +15,7 @@ from halo_core.spec.document import Document, apply_overrides, parse_value
 from halo_core.spec.mistakes import Mistakes
 from halo_core.spec.resolved import Resolved
 from halo_core.spec.resolver import Resolver
+from halo_core.stop_flag import from_outside
 from halo_report.values.sampled import SampledValue, Value, sample_value
 
 
@@ -141,7 +142,9 @@ def _declared(loss: Loss) -> Value | None:
     try:
         if loss.value(0.0) is None:
             return None
-    except (Exception, SystemExit):
+    except BaseException as error:
+        if from_outside(error):
+            raise
         pass
     return cast(Value, loss.value)
 

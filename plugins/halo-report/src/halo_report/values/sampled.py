@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from halo_core.errors import PluginError
+from halo_core.errors import PluginError, error_text
+from halo_core.stop_flag import from_outside
 
 STEPS = 400
 """Number of grid cells on each side of the reference point."""
@@ -129,10 +130,11 @@ def evaluate(function: Value, gain: float, name: str) -> float:
         returned: object = function(gain)
     except ArithmeticError:
         return math.nan
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if from_outside(error):
+            raise
         raise PluginError(
-            f"value({gain:g}) raised {type(error).__name__}: {error}; expected a number for "
-            "every gain",
+            f"value({gain:g}) raised {error_text(error)}; expected a number for every gain",
             location=f"the loss {name}",
         ) from error
     if isinstance(returned, bool) or not isinstance(returned, int | float):
