@@ -208,3 +208,9 @@ def test_runs_with_one_title_are_called_by_their_folders():
 def test_one_judged_run_is_no_contest():
     assert contest(SFT) is None
     assert contest(SFT, JudgedCell("x", "", status="failed")) is None
+
+
+def test_runs_that_were_not_tested_against_the_winner_are_counted():
+    found = contest(SFT, KTO, DPO)
+    half = replace(found, tests=[test for test in found.tests if test.b.x != "dpo"])
+    assert contest_verdict(half).endswith("and beats sft; 1 other was not tested against it.")

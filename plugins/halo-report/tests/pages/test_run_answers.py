@@ -140,7 +140,7 @@ def test_the_change_counts_answers_and_verdicts():
 
 
 def test_a_page_never_holds_more_text_than_fits(monkeypatch):
-    monkeypatch.setattr("halo_report.pages.answer_cards.MOST_BYTES", 40)
+    monkeypatch.setattr("halo_report.pages.answer_cards.MOST_BYTES", 60)
     samples = samples_of(RUN)
     assert len(samples.cards) == 1
     assert "2 more are left out, so that the page stays below 5 MB." in samples.note

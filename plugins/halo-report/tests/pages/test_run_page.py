@@ -235,3 +235,9 @@ def test_only_the_page_of_a_run_in_progress_loads_itself_again(write_run, event_
     assert refresh not in page
     assert "The run failed in kto: 5 of 6 stages are done." in page
     assert "MemoryError: full" in page
+
+
+def test_a_page_has_at_most_5_mb(write_run):
+    path = Html().write(write_run(completion="<moo> & \N{COW FACE} " * 20_000))
+    assert 1_000_000 < path.stat().st_size < 5_000_000
+    assert "are left out, so that the page stays below 5 MB." in path.read_text(encoding="utf-8")

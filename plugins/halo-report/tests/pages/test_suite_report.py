@@ -390,3 +390,18 @@ def test_the_page_of_a_suite_begins_with_the_verdict_and_its_axes(suite, report)
     assert "and beats 1M/sft." in begin
     assert "<dd>method: sft, kto; size: 1M.</dd>" in begin
     assert '<div class="label">1M/kto</div>' in page
+
+
+def test_the_page_of_one_run_begins_with_its_verdict(suite, report):
+    suite.run("alone-1", suite.results(18, 2))
+    report("alone-1")
+    page = (suite.workspace / "reports" / "alone-1" / "report.html").read_text(encoding="utf-8")
+    begin = page[page.index("<h1") : page.index("</h1>")]
+    assert "alone-1 beats its rival with a win rate of 0.900 [" in begin
+
+
+def test_many_runs_whose_records_are_gone_are_counted(suite, report):
+    names = [suite.run(f"r-{i}", suite.results(9, 3)).removeprefix("runs/") for i in range(8)]
+    _, found = report(*names)
+    (note,) = found["notes"]
+    assert note.startswith("r-0, r-1, r-2, r-3, r-4, r-5 and 2 more: run.json is gone")

@@ -28,7 +28,7 @@ class RunComparison:
         pairs: The tests.
         unlike: One sentence for each condition that differs between models.
         left_out: One sentence for each cell of a suite without verdicts.
-        unknown: One sentence for each run whose record is gone.
+        unknown: A sentence about the runs whose record is gone, if there are any.
         differences: The differences between the runs' resolved specs.
         conclusion: The text that says what can and what cannot be concluded.
     """
@@ -79,7 +79,7 @@ def compare_runs(
         pairs=pairs,
         unlike=unlike,
         left_out=named.left_out,
-        unknown=list(dict.fromkeys(gone_records(model.run for model in models))),
+        unknown=gone_records(model.run for model in models),
         differences=spec_differences({model.label: model.run.resolved for model in models}),
         conclusion=conclusion(pairs, alike=not unlike),
     )

@@ -14,6 +14,7 @@ from halo_statistics.win_rate import Result
 
 MOST_BYTES = 3_000_000
 """Largest size of the texts on all cards of a page, so that a page has at most 5 MB."""
+MARK = len("<mark></mark>")
 CHANGES: Mapping[str, tuple[Result, Result]] = {"won": ("loss", "win"), "lost": ("win", "loss")}
 """Results before and after, by filter."""
 
@@ -88,10 +89,12 @@ def answer_cards(
 
 
 def _size(card: Card) -> int:
-    """Returns the bytes of a card's texts on the page, where some characters are escaped."""
-    texts = [column.text for column in (*card.columns, *card.further)]
+    """Returns the bytes of a card's texts on the page, with escapes and marks."""
+    columns = (*card.columns, *card.further)
+    texts = [column.text for column in columns]
     texts += [str(message["content"]) for message in card.prompt]
-    return sum(len(escape(text).encode("utf-8")) for text in texts)
+    marks = sum(piece.changed for column in columns for piece in column.pieces)
+    return sum(len(escape(text).encode("utf-8")) for text in texts) + MARK * marks
 
 
 def _kinds(ids: Sequence[str], pair: tuple[Author, Author] | None) -> dict[str, list[str]]:

@@ -29,6 +29,10 @@ def contest_verdict(contest: Contest) -> str:
     if even:
         joint = "; a difference from" if beaten else ", but a difference from"
         sentence += f"{joint} {_names(even)} is not shown"
+    untested = len(others) - len(beaten) - len(even)
+    if untested:
+        were = "others were" if untested > 1 else "other was"
+        sentence += f"; {untested} {were} not tested against it"
     first = at_equal_lengths(contest)
     if first is not None and first is not best:
         sentence += f". At equal lengths {first.name} has the highest"

@@ -16,7 +16,10 @@ from halo_report.pages.contest_blocks import answers_block, curves_block, forest
 from halo_report.pages.contest_questions import contest_questions, contest_verdict
 from halo_report.pages.page_parts import PageBlock, ReportPage
 from halo_report.pages.value_block import value_block
+from halo_report.pages.verdict import verdict_sentence
 from halo_report.read.cell_matrix import CellMatrix, ImbalancePoint, JudgedCell, share_fields
+from halo_report.read.equal_lengths import rate_at_equal_lengths
+from halo_report.read.judged_stages import TARGET
 from halo_report.read.pairwise import PairTest, pair_fields, pairwise_tests
 from halo_report.read.run_data import RunData, gone_records
 from halo_report.read.suite_axes import AxisChoice, imbalance_points, suite_matrix
@@ -105,11 +108,23 @@ def parts_page(
         facts=facts,
         warned="Not on this page",
     )
+    if len(parts) == 1 and first is None:
+        page = replace(page, lead=_alone(parts[0].matrix))
     if len(parts) == 1 and first:
         part = parts[0]
         questions = contest_questions(first, spec_differences(part.specs), axes_text(part.matrix))
         page = replace(page, lead=contest_verdict(first), questions=questions)
     return page, {**payload, "notes": notes}
+
+
+def _alone(matrix: CellMatrix) -> str:
+    """Returns the sentence about the only judged cell; "" if no cell was judged."""
+    judged = [(name, cell) for name, cell in named_cells(matrix) if matrix.share(cell)]
+    if not judged:
+        return ""
+    ((name, cell),) = judged
+    rival = "the target" if cell.judge is None or cell.judge.rival == TARGET else "its rival"
+    return verdict_sentence(name, rival, matrix.share(cell), rate_at_equal_lengths(cell))
 
 
 def part_contest(part: ReportPart, tests: Sequence[PairTest]) -> Contest | None:

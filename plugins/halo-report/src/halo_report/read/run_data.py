@@ -128,6 +128,8 @@ class RunData:
     title: str = ""
 
 
+MOST_NAMED = 6
+"""Largest number of runs that a sentence names."""
 NO_RECORD = (
     f"{RUN.name} is gone: the command, the components and the versions of this run are not known. "
     "Run the same command again: halo run writes it again"
@@ -140,8 +142,13 @@ NO_END = (
 
 
 def gone_records(runs: Iterable[RunData]) -> list[str]:
-    """Returns a sentence for each run whose `run.json` is gone."""
-    return [f"{run.folder.name}: {NO_RECORD}" for run in runs if ("", NO_RECORD) in run.warnings]
+    """Returns a sentence about the runs whose `run.json` is gone; no sentence without such runs."""
+    names = {run.folder.name: None for run in runs if ("", NO_RECORD) in run.warnings}
+    if not names:
+        return []
+    shown = ", ".join(list(names)[:MOST_NAMED])
+    more = len(names) - MOST_NAMED
+    return [f"{shown}{f' and {more} more' if more > 0 else ''}: {NO_RECORD}"]
 
 
 def read_run(folder: Path) -> RunData:
