@@ -15,6 +15,7 @@ from halo_core.rows import DataSet, RowWriter
 from halo_core.run.look_ahead import LookAhead, rows_at_hand
 from halo_core.run.materialise import Rows
 from halo_core.run.plan import Plan, PlannedStage
+from halo_core.spec.stages import BASE_MODEL
 from halo_core.stage import Inputs
 from halo_core.token_view import Removed, TokenView
 
@@ -77,7 +78,7 @@ def view_set(plan: Plan, name: str, count: int, stage_id: str | None) -> ViewedR
             inputs = ahead.inputs_of(stage, {option: some}, file.with_suffix(".sketch"))
             if views := _viewed(stage, option, inputs):
                 template = next((view.template for view in views if view.template), "")
-                return ViewedRows(stage.id, _whose(inputs), template, views)
+                return ViewedRows(stage.id, _whose(plan, inputs), template, views)
     raise UserError(
         "no model that sees its rows is available here; expected one in a folder, one that was "
         "already fetched from the hub, or one made by a stage that was run",
@@ -100,11 +101,15 @@ def _viewed(stage: PlannedStage, option: str, inputs: Inputs) -> Sequence[TokenV
         raise
 
 
-def _whose(inputs: Inputs) -> str:
+def _whose(plan: Plan, inputs: Inputs) -> str:
     sources = [model for model in inputs.models.values() if model.digest]
-    if not sources:
-        return "a draft of the tokenizer that will be trained, which knows fewer words"
-    return f"the tokenizer of {sources[0].path}"
+    if sources:
+        return f"the tokenizer of {sources[0].path}"
+    first = plan.stages[0]
+    # A stage that reads no rows trains no tokenizer, so it takes a finished one from elsewhere.
+    if first.id == BASE_MODEL and not first.spec.data:
+        return f"the tokenizer of the model that the stage {first.id} will make"
+    return "a draft of the tokenizer that will be trained, which knows fewer words"
 
 
 COLOURS = {"trained": "green", "undesirable": "red", "cut": "yellow", "cut text": "yellow"}

@@ -175,6 +175,8 @@ def test_validate_and_plan_dequantise_nothing(
     # The sketch has the tokenizer and the template of the file.
     assert call(["data", "spec.yaml:rows", "--tokens", "1", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["sets"]["rows"]
+    assert rows["tokenizer"] == "the tokenizer of the model that the stage model will make"
+    assert rows["template"] == "that of the model that will be made"
     assert rows["rows"][0]["prompt"]["text"] == "<|user|>What says a cow?<|assistant|>"
 
 
