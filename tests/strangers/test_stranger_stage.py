@@ -179,7 +179,7 @@ def test_mlflow_shows_it_as_the_run_s_method(done: Path) -> None:
     assert run.info.run_name == "kto-b0.3-s1"
     assert run.data.tags["halo.method"] == "kto"
     assert run.data.metrics["train/loss"] > 0
-    assert run.data.metrics["final/steps"] == 12
+    assert run.data.tags["halo.stage.lesson.steps"] == "12"
 
 
 @pytest.mark.slow
