@@ -15,6 +15,7 @@ import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.errors import HaloError, PathError, PluginError, UserError
+from halo_core.printing import say
 from halo_mlflow.store.store import Store, choose_store
 from halo_mlflow.ui.pages import start_pages
 from halo_mlflow.ui.server import (
@@ -95,7 +96,7 @@ def _show(pages: Mapping[str, str], *, err: bool) -> None:
         lines = list(pages.values())
     else:
         lines = [f"{name}\n  {page}" for name, page in pages.items()]
-    click.echo("\n".join([*lines, "Ctrl-C ends it."]), err=err)
+    say("\n".join([*lines, "Ctrl-C ends it."]), err=err)
 
 
 def _check(store: Store, workspace: Path, host: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import click
+from halo_core.printing import Drawn, say, visible
 
 EVERY_S = 10.0
 """Seconds between two lines if there is no terminal."""
@@ -22,18 +22,19 @@ class Waiting:
         self._log = log
         self._rewrites = sys.stderr.isatty()
         self._next_s = EVERY_S
-        click.echo("starting MLflow ...", err=True, nl=not self._rewrites)
+        say("starting MLflow ...", err=True, end="" if self._rewrites else "\n")
 
     def tell(self, seconds: float) -> None:
         """Shows the seconds so far."""
         long = f"; its output is in {self._log}" if seconds >= EVERY_S else ""
         if self._rewrites:
-            click.echo(f"\r\x1b[Kstarting MLflow ... {seconds:.0f} s{long}", err=True, nl=False)
+            text = visible(f"starting MLflow ... {seconds:.0f} s{long}")
+            say(Drawn(f"\r\x1b[K{text}"), err=True, end="")
         elif seconds >= self._next_s:
             self._next_s += EVERY_S
-            click.echo(f"starting MLflow ... {seconds:.0f} s{long}", err=True)
+            say(f"starting MLflow ... {seconds:.0f} s{long}", err=True)
 
     def end(self) -> None:
         """Ends the line."""
         if self._rewrites:
-            click.echo("", err=True)
+            say(err=True)

@@ -10,6 +10,7 @@ import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.errors import UserError
+from halo_core.printing import warn
 
 if TYPE_CHECKING:
     from halo_core.workspace.layout import Target
@@ -145,4 +146,4 @@ def _say(
         if tracker["status"] == "sent":
             output.say(f"{tracker['use']}: sent to the suite's parent")
         else:
-            click.echo(f"warning: {tracker['use']} did not take it: {tracker['why']}", err=True)
+            warn(f"{tracker['use']} did not take it: {tracker['why']}")
