@@ -51,23 +51,18 @@ def make_pages(workspace: Path) -> dict[str, Path]:
     return {"run": Path(folders[0]) / "report.html", "comparison": out / "comparison.html"}
 
 
-def take_pictures(pages: dict[str, Path], folder: Path) -> list[Path]:
+def take_pictures(browser: Any, pages: dict[str, Path], folder: Path) -> list[Path]:
     """Takes the pictures and returns their files.
 
     Raises:
         ValueError: When a picture is too large.
     """
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        files = [
-            _first_screen(browser, pages["run"], folder / "run.png", 860, 640),
-            _answers(browser, pages["run"], folder / "answers.png"),
-            _first_screen(browser, pages["comparison"], folder / "comparison.png", 860, 700),
-            _first_screen(browser, pages["run"], folder / "phone.png", 390, 700, "dark"),
-        ]
-        browser.close()
+    files = [
+        _first_screen(browser, pages["run"], folder / "run.png", 860, 640),
+        _answers(browser, pages["run"], folder / "answers.png"),
+        _first_screen(browser, pages["comparison"], folder / "comparison.png", 860, 700),
+        _first_screen(browser, pages["run"], folder / "phone.png", 390, 700, "dark"),
+    ]
     for file in files:
         if file.stat().st_size > LARGEST:
             raise ValueError(f"{file}: {file.stat().st_size} bytes; expected at most {LARGEST}")
@@ -100,10 +95,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--workspace", type=Path, help="a workspace that keeps the runs")
     arguments = parser.parse_args()
-    with TemporaryDirectory() as folder:
+    from playwright.sync_api import sync_playwright
+
+    with TemporaryDirectory() as folder, sync_playwright() as play:
         pages = make_pages(arguments.workspace or Path(folder))
-        for file in take_pictures(pages, FOLDER):
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for file in take_pictures(browser, pages, FOLDER):
             print(f"{file}: {file.stat().st_size // 1000} kB")
+        browser.close()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -53,6 +54,9 @@ def workspace(make_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = [make_run(folder, **common), make_run(folder, name="toy-5678", wins=losing, **common)]
     for run, beta in zip(runs, (0.1, 0.5), strict=True):
         (run / "spec.resolved.yaml").write_text(SPEC.format(beta=beta), encoding="utf-8")
+        record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        record["title"] = f"kto-b{beta}-s0"
+        (run / "run.json").write_text(json.dumps(record), encoding="utf-8")
     return folder
 
 
@@ -214,13 +218,15 @@ def test_the_page_of_a_comparison_has_its_figures_and_tables(opened: Any) -> Non
     assert row == ["stages.kto.loss.beta", "0.1", "0.5"]
 
 
-def test_the_command_of_the_docs_takes_the_pictures(pages: dict[str, Path], tmp_path: Path) -> None:
+def test_the_command_of_the_docs_takes_the_pictures(
+    browser: Any, pages: dict[str, Path], tmp_path: Path
+) -> None:
     found = importlib.util.spec_from_file_location("make_pictures", MAKE)
     assert found is not None
     assert found.loader is not None
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
-    files = module.take_pictures(pages, tmp_path)
+    files = module.take_pictures(browser, pages, tmp_path)
     assert [file.name for file in files] == [
         "run.png",
         "answers.png",

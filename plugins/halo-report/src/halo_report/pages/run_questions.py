@@ -39,7 +39,7 @@ def run_verdict(run: RunData, after: JudgedStage | None) -> str:
 def _state(run: RunData) -> str:
     """Returns a sentence about a run that is not done, else ""."""
     done = sum(stage.ended for stage in run.stages)
-    of = f"{done} of {len(run.stages)} stages are done"
+    of = f"{done} of {len(run.stages)} stages {'is' if done == 1 else 'are'} done"
     ids = ", ".join(s.id for s in run.stages if s.status in ("running", "failed", "interrupted"))
     if run.status == "running" and run.live:
         return f"The run is in progress: {of}{f', now {ids}' if ids else ''}."
