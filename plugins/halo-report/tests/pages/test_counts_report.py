@@ -305,3 +305,13 @@ def test_counts_need_a_folder_to_write_into(tmp_path, report):
 
 def test_runs_and_counts_together_are_told(report):
     assert report()[0] == report("run", "--counts", "file", "--out", "out")[0] == 2
+
+
+def test_the_page_begins_with_the_model_that_wins_most(report, tmp_path):
+    path = tmp_path / "wins.csv"
+    path.write_text("model,method,wins,n\nllama7b,sft,100,400\nllama7b,kto,250,400\n")
+    report("--counts", path, "--out", tmp_path / "made")
+    page = (tmp_path / "made" / "report.html").read_text(encoding="utf-8")
+    begin = page[page.index("<h1") : page.index("</h1>")]
+    assert "Llama 7B/KTO has the highest win rate, 0.625 [" in begin
+    assert "and beats Llama 7B/SFT." in begin

@@ -14,6 +14,8 @@ from halo_report.pages.blocks import (
     win_block,
 )
 from halo_report.pages.claims import LEVEL, ClaimVerdict, Finding, check_claims
+from halo_report.pages.contenders import contest_of, named_cells
+from halo_report.pages.contest_questions import contest_verdict
 from halo_report.pages.page_parts import PageBlock, ReportPage, TableView
 from halo_report.read.cell_matrix import JudgedCell, share_fields
 from halo_report.read.counts_file import WinCounts
@@ -41,10 +43,12 @@ def counts_page(counts: WinCounts, source: str) -> tuple[ReportPage, dict[str, A
         length_block(matrix),
         _others_block(counts.others) if counts.others else None,
     ]
+    contest = contest_of(named_cells(matrix), matrix.failures, tests)
     page = ReportPage(
         f"Counts of {matrix.name}",
         [block for block in blocks if block],
         facts={"Counts": source},
+        lead=contest_verdict(contest) if contest else "",
     )
     return page, _payload(counts, tests, verdicts, lines)
 
