@@ -31,10 +31,14 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.errors import DataError
+from halo_core.known_secrets import hide_known_in
 from halo_core.workspace.files import append_lines, shortened
 from halo_core.workspace.records import EVENTS
 
 Event = Mapping[str, Any]
+
+SAID = ("message", "error", "headline", "command")
+"""Fields that hold what somebody said. Others, such as paths, are needed as they are."""
 
 TAIL_BYTES = 65_536
 """Number of bytes at the end of the events in which the last events are searched."""
@@ -55,13 +59,18 @@ class EventLog:
         self._lock = threading.Lock()
 
     def append(self, type_: str, **fields: Any) -> None:
-        """Writes one event and flushes it.
+        """Writes one event and flushes it. Known secrets are hidden in `SAID`.
 
         Raises:
             ValueError: When the event could not be read: a field is not JSON or does not have its
                 type in `EventLine`, a number is not finite, or a curve lacks its step.
         """
-        event = {"v": EVENTS.version, "time": time.time(), "type": type_, **fields}
+        event = {
+            "v": EVENTS.version,
+            "time": time.time(),
+            "type": type_,
+            **_without_secrets(fields),
+        }
         lacking = _lacking(event)
         if fault := f"{lacking} is missing" if lacking else EVENTS.fault(event):
             raise ValueError(f"an event {type_!r}, where {fault}; see halo_core.events")
@@ -120,6 +129,11 @@ def _event(line: bytes, path: Path, offset: int) -> Event:
         with path.open("rb") as file:
             number = file.read(offset).count(b"\n") + 1
         raise type(error)(error.message, location=f"{path}:{number}") from None
+
+
+def _without_secrets(fields: Mapping[str, Any]) -> dict[str, Any]:
+    said = {name: hide_known_in(fields[name]) for name in SAID if name in fields}
+    return {**fields, **said}
 
 
 def _lacking(event: Event) -> str:

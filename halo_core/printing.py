@@ -2,8 +2,8 @@ r"""The one place where halo's text goes to the terminal, with control character
 
 Data, specs, completions and replies of judges may contain escape sequences, which could move the
 cursor, change the window's title, hide or reorder text, or write to the clipboard. `say` shows them
-as the text ``\x1b``, so that the reader sees them and the terminal does not obey them. A test
-checks that nothing else in halo prints.
+as the text ``\x1b``, so that the reader sees them and the terminal does not obey them. It also
+hides the secrets whose values are known. A test checks that nothing else in halo prints.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
+
+from halo_core.known_secrets import hide_known
 
 _CONTROLS = re.compile(
     # C0 without tab and newline, DEL and C1; marks that change the direction of text; line
@@ -76,7 +78,7 @@ def say(text: str = "", *, err: bool = False, end: str = "\n") -> None:
         err: Whether it goes to stderr.
         end: The end of the line. Without one, the line can continue.
     """
-    shown = text if isinstance(text, Drawn) else visible(text)
+    shown = hide_known(text if isinstance(text, Drawn) else visible(text))
     with _lock:
         if _above:
             _above[-1](shown + end, err)

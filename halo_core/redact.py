@@ -1,12 +1,17 @@
-"""Takes credentials out of text that will be shown, logged or stored."""
+"""Takes credentials out of text that will be shown, logged or stored.
+
+Secrets whose values are known come first (see `halo_core.known_secrets`). Patterns then find what
+looks like one.
+"""
 
 from __future__ import annotations
 
 import re
 
 from halo_core.errors import PluginError
+from halo_core.known_secrets import hide_known
+from halo_core.uri_credentials import HIDDEN, SECRET_PARAMETER
 
-HIDDEN = "***"
 # The word "token" alone is not a secret: eos_token and similar names are everywhere.
 _SECRET = (
     r"(?:password|passwd|secret|credentials?|(?:api|access|private|auth|hf|hub)[_-]?(?:key|token))"
@@ -16,7 +21,12 @@ _SECRET_NAME = re.compile(rf"(?i:(?:[\w.-]*[._-])?{_SECRET})")
 # take a time that is quadratic in the length of a text, and an endpoint may send any text.
 _ASSIGNED = re.compile(rf"(?i:((?:\b|(?<=_)){_SECRET}['\"]?\s*[:=]\s*['\"]?))[^\s'\",}}\]&]+")
 _IN_QUERY = re.compile(r"(?i:([?&](?:token|key|sig|signature|auth)=))[^&#\s'\"]+")
-_USER_INFO = re.compile(r"(?<=://)[^/\s'\"]+@")
+_USER_INFO = re.compile(
+    # The second form is a password with a slash. A port does not count as one.
+    r"""(?<=://)(?:[^/\s'"]+@|[^/\s'":@]{1,200}:(?!\d{1,5}[/?#])[^\s'"]{1,200}@)"""
+)
+
+_BEFORE_AT = re.compile(r"(?<=://)[^'\"]*@")
 
 
 def redact(text: str) -> str:
@@ -24,14 +34,27 @@ def redact(text: str) -> str:
 
     >>> redact("no answer from http://ann:sesame@host:5000/api")
     'no answer from http://***@host:5000/api'
+    >>> redact("no answer from http://ann:ses/ame@host:5000/a, only http://host:80/a@b")
+    'no answer from http://***@host:5000/a, only http://host:80/a@b'
     >>> redact("http://host/page?run=3&token=sesame")
     'http://host/page?run=3&token=***'
     >>> redact("judge: {use: gpt, api_key: sesame, tokens: 3}")
     'judge: {use: gpt, api_key: ***, tokens: 3}'
     """
+    text = hide_known(text)
     text = _USER_INFO.sub(f"{HIDDEN}@", text)
     text = _IN_QUERY.sub(rf"\g<1>{HIDDEN}", text)
     return _ASSIGNED.sub(rf"\g<1>{HIDDEN}", text)
+
+
+def redact_setting(setting: str) -> str:
+    """Returns the text of a ``--set`` for a message. Secrets may contain blanks.
+
+    >>> redact_setting("tracking.0.uri=http://ann:ses ame/@host")
+    'tracking.0.uri=http://***@host'
+    """
+    setting = SECRET_PARAMETER.sub(rf"\g<1>{HIDDEN}", setting)
+    return redact(_BEFORE_AT.sub(f"{HIDDEN}@", setting))
 
 
 def is_secret(name: str) -> bool:
@@ -51,3 +74,6 @@ def one_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines() or [""]
     text = " ".join(lines) if isinstance(error, PluginError) else lines[0]
     return redact(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
+__all__ = ["HIDDEN", "is_secret", "one_line", "redact", "redact_setting"]

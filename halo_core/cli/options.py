@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from halo_core.errors import SpecErrors, UserError
+from halo_core.redact import redact_setting
 
 if TYPE_CHECKING:
     from halo_core.run.plan import Plan
@@ -161,7 +162,8 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, str]:
     for text in overrides:
         path, equals, value = text.partition("=")
         if not equals or not path:
-            raise UserError("expected PATH=VALUE, as in seed=2", location=f"--set {text}")
+            where = f"--set {redact_setting(text)}"
+            raise UserError("expected PATH=VALUE, as in seed=2", location=where)
         parsed[path] = value
     return parsed
 
@@ -205,7 +207,7 @@ def component_given(
         if path.partition(".")[0] != slot:
             raise UserError(
                 f"expected a path below {slot}, as in {slot}.OPTION=VALUE",
-                location=f"--set {path}={parsed[path]}",
+                location=f"--set {redact_setting(f'{path}={parsed[path]}')}",
             )
     apply_overrides(document, parsed)
     mistakes = Mistakes(document)

@@ -41,6 +41,7 @@ from halo_core.tracking.send import trackers_of
 from halo_core.workspace.check_values import damages
 from halo_core.workspace.files import mend_last_line
 from halo_core.workspace.lock import owned, recorded_needs, turn, wait_for_owner
+from halo_core.workspace.old_credentials import clean_old_records
 from halo_core.workspace.records import (
     DONE,
     EVENTS,
@@ -114,6 +115,7 @@ class Runner:
             # compute again.
             forget(self.plan, again)
             mend_last_line(self.plan.run_folder / EVENTS.name)
+            self._clean_old_records()
             with recorded_needs(self.plan.workspace.root):
                 write_run(self.plan, self.command)
             if silent is not None:
@@ -137,6 +139,16 @@ class Runner:
                 finally:
                     # After `run-ended`, so that the trackers get that event too.
                     self.status.trackers = self._close(tracking)
+
+    def _clean_old_records(self) -> None:
+        cleaned = clean_old_records(self.plan.workspace.root, self.plan.run_folder)
+        if cleaned:
+            self.warn(
+                f"took passwords or tokens out of the records of {len(cleaned)} earlier runs and "
+                f"suites ({', '.join(folder.name for folder in cleaned[:3])}"
+                f"{', ...' if len(cleaned) > 3 else ''}). Change these passwords, because trackers "
+                "and copies of the records may still hold them"
+            )
 
     def warn(self, message: str) -> None:
         """Records and shows a warning."""

@@ -27,6 +27,7 @@ from halo_core.errors import (
 from halo_core.events import EventLog
 from halo_core.guarded.blame import blaming_exit, owns
 from halo_core.guarded.stage_calls import check_product, checked_result, tidy_folder
+from halo_core.known_secrets import hide_known, hide_known_in
 from halo_core.plugins.builtin_names import RESERVED
 from halo_core.plugins.discovery import discover
 from halo_core.plugins.local_file import FILE_PREFIX
@@ -147,7 +148,7 @@ def _execute(
     log = EventLog(folder / EVENTS.name, Path(record["events"])) if main else EventLog()
     context = _context(record, folder, log, progress or SilentProgress(), stop)
     result = _run(resolved, context)
-    done = DoneRecord(metrics=dict(result.metrics), headline=result.headline)
+    done = DoneRecord(metrics=dict(result.metrics), headline=hide_known(result.headline))
     if main:
         # Checked before `done.json` is written, which tells later runs that the output is complete.
         check_product(cast(Stage, resolved.component), folder)
@@ -243,7 +244,8 @@ def write_error(folder: Path, error: BaseException) -> None:
     """Writes a worker's error to a file for the controller."""
     trace = "".join(traceback.format_exception(error))
     record = error_record(error)
-    ERROR.write(folder, {**record, "exit_code": exit_code_of(error), "traceback": trace})
+    told = {**record, "exit_code": exit_code_of(error), "traceback": trace}
+    ERROR.write(folder, hide_known_in(told))
 
 
 def read_error(folder: Path, exit_code: int) -> HaloError:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from halo_core.known_secrets import hide_known_in
 from halo_core.plugins.entry_points import normalised
 from halo_core.run.execute import component_record
 from halo_core.run.identity import set_identity
@@ -122,7 +123,7 @@ def _record(plan: Plan, command: Sequence[str]) -> RunRecord:
         recipe=plan.spec.name,
         suite=_suite(plan),
         seed=plan.spec.seed,
-        command=list(command),
+        command=hide_known_in(list(command)),
         stages=[_stage(plan, stage) for stage in plan.stages],
         data={name: set_identity(data) for name, data in plan.spec.sets.items()},
         tracking=[tracker.tree() for tracker in plan.spec.tracking],

@@ -13,6 +13,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from halo_core.errors import HaloError, PathError, SpecErrors, UserError, nearest
+from halo_core.redact import redact_setting
 
 Keys = tuple[str | int, ...]
 MAX_NODES = 100_000
@@ -209,7 +210,7 @@ def apply_overrides(document: Document, overrides: Mapping[str, str]) -> None:
     """
     errors: list[HaloError] = []
     for path, text in overrides.items():
-        where = f"--set {path}={text}"
+        where = f"--set {redact_setting(f'{path}={text}')}"
         try:
             keys = set_value(document, path, parse_value(text), where)
         except UserError as error:

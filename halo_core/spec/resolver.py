@@ -41,6 +41,7 @@ from halo_core.plugins.local_file import (
 )
 from halo_core.plugins.registrar import Registration
 from halo_core.plugins.registry import Registry, import_target, raised_at
+from halo_core.redact import redact
 from halo_core.spec.document import Keys, dotted
 from halo_core.spec.inserted import source_option, split_picker
 from halo_core.spec.mistakes import Mistakes, unknown_name
@@ -298,7 +299,9 @@ class Resolver:
                 if problem["type"] != "value_error":
                     expected = expected.replace("Input should be", "expected", 1)
                     expected = _LENGTH.sub(r"expected \1", expected)
-                    expected = f"got {problem['input']!r}; {expected}{_near_literal(problem)}"
+                    expected = (
+                        f"got {redact(repr(problem['input']))}; {expected}{_near_literal(problem)}"
+                    )
                 self.mistakes.add(where, expected)
 
 

@@ -19,6 +19,7 @@ from halo_core.spec.matrix import KEY as MATRIX
 from halo_core.spec.mistakes import Mistakes
 from halo_core.spec.resolved import Resolved
 from halo_core.spec.resolver import Resolver
+from halo_core.spec.secrets_in_specs import check_no_secrets
 from halo_core.spec.stages import BASE_MODEL, StageSpec, resolve_stages
 from halo_core.stage import Stage
 
@@ -128,6 +129,7 @@ def check_spec(document: Document, registry: Registry, cell: SuiteCell | None = 
     stages = resolve_stages(resolver, _stages(tree, model, mistakes), sets, model.made_by or "")
     tracking = _components(resolver, tree, "tracking", "tracker")
     reports = _components(resolver, tree, "reports", "report", default=default_reports(registry))
+    check_no_secrets(mistakes)
     mistakes.raise_if_any()
     return Spec(
         name, seed, model, cast(Any, sets), stages, tracking, reports, document, cell, overlap

@@ -17,6 +17,7 @@ from halo_core.spec.resolved import Resolved
 from halo_core.spec.resolver import Resolver
 from halo_core.tracker import Tracker
 from halo_core.tracking.descriptions import by_name, numbered
+from halo_core.uri_credentials import uri_secrets, without_credentials
 from halo_core.workspace.lock import locked
 from halo_core.workspace.records import RUN
 
@@ -31,9 +32,24 @@ def trackers_of(resolved: Iterable[Resolved]) -> dict[str, Tracker]:
 
 
 def recorded_trees(run: Path) -> Sequence[Mapping[str, Any]]:
-    """Returns the trackers in a run's `run.json`: names and options, as in a spec."""
+    """Returns the trackers in a run's `run.json`: names and options, as in a spec.
+
+    An older halo recorded the credentials in their addresses. They are left out, because a tracker
+    takes them from the environment.
+    """
     record = RUN.read(run)
-    return record.get("tracking", []) if record else []
+    trees: Sequence[Mapping[str, Any]] = record.get("tracking", []) if record else []
+    return [_without_credentials(tree) for tree in trees]
+
+
+def _without_credentials(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_credentials(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_credentials(item) for item in value]
+    if isinstance(value, str) and uri_secrets(value):
+        return without_credentials(value, "")
+    return value
 
 
 def first_tracked(runs: Iterable[Path]) -> Path | None:

@@ -16,7 +16,7 @@ Halo = Callable[..., Any]
 
 NOTICEBOARD = Path(__file__).with_name("noticeboard")
 TESTS = Path(__file__).parents[1]
-TRACKING = "tracking: [{use: noticeboard/board, address: 'http://ann:sesame@board'}]\n"
+TRACKING = "tracking: [{use: noticeboard/board, address: 'http://board'}]\n"
 JUDGED = '''
 from made_components import Compare
 from halo_core import StageResult
@@ -56,14 +56,13 @@ def test_a_run_ends_with_the_tracker_s_page_and_keeps_it(
     done = halo("run", str(spec_file), env=installed)
     assert done.code == 0, done.err
     (folder,) = (spec_file.parent / "workspace" / "runs").glob("small-*")
-    assert f"Board http://***@board/{folder.name}" in lines(done.out)
-    assert "all notes: http://***@board" in lines(done.out)
-    assert "sesame" not in done.out + done.err
+    assert f"Board http://board/{folder.name}" in lines(done.out)
+    assert "all notes: http://board" in lines(done.out)
     told = {
         "noticeboard/board": {
             "label": "Board",
-            "url": f"http://***@board/{folder.name}",
-            "links": {"all notes": "http://***@board"},
+            "url": f"http://board/{folder.name}",
+            "links": {"all notes": "http://board"},
             "note": str(folder.parents[1] / "board" / f"{folder.name}.json"),
         }
     }
@@ -78,9 +77,19 @@ def test_a_run_ends_with_the_tracker_s_page_and_keeps_it(
     assert sent["sent"][0]["status"] == "sent"
     assert sent["trackers"] == told
     assert json.loads((folder / "run.json").read_text())["trackers"] == told
-    assert f"Board http://***@board/{folder.name}" in lines(
-        halo("sync", "small", env=installed).out
-    )
+    assert f"Board http://board/{folder.name}" in lines(halo("sync", "small", env=installed).out)
+
+
+def test_a_password_in_a_stranger_s_address_is_a_mistake_that_is_not_recorded(
+    halo: Halo, installed: dict[str, str], spec_file: Path
+) -> None:
+    address = "http://ann:sesame@board"
+    spec_file.write_text(spec_file.read_text() + TRACKING.replace("http://board", address))
+    done = halo("run", str(spec_file), env=installed)
+    assert done.code == 2
+    assert "tracking.0.address: the address holds a password or a token" in done.err
+    assert "sesame" not in done.out + done.err
+    assert not (spec_file.parent / "workspace").exists()
 
 
 def test_a_suite_ends_with_its_page_and_its_cells_are_compared_there(
@@ -95,14 +104,14 @@ def test_a_suite_ends_with_its_page_and_its_cells_are_compared_there(
     assert done.code == 0, done.err
     (record,) = (tmp_path / "workspace" / "suites").glob("*/suite.json")
     suite = record.parent.name
-    told = {"noticeboard/board": {"label": "Board", "url": f"http://***@board/{suite}"}}
-    assert f"Board http://***@board/{suite}" in lines(done.out)
+    told = {"noticeboard/board": {"label": "Board", "url": f"http://board/{suite}"}}
+    assert f"Board http://board/{suite}" in lines(done.out)
     assert json.loads(record.read_text())["trackers"] == told
     again = halo("run", str(suite_file), *cells, "--json", env=installed)
     assert again.json["trackers"] == told
     assert again.err.count("everything is in the store, and reported") == 2
     runs = [cell["run"] for cell in again.json["cells"]]
-    url = f"http://***@board/{'+'.join(runs)}"
+    url = f"http://board/{'+'.join(runs)}"
     found = halo("compare", *runs, env=installed)
     assert found.code == 0, found.err
     assert f"Board {url}" in lines(found.out)

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from halo_core.tracker import SuiteStatus, Tracker, TrackerSession
+from halo_core.uri_credentials import uri_secrets
 
 _URI = re.compile(r"databricks$|databricks-uc$|[a-z][a-z0-9+.-]*://.+")
 
@@ -59,6 +60,13 @@ class MLflow(Tracker):
             raise ValueError(
                 "expected http://host:port, https://..., sqlite:///file.db or another database; "
                 "MLflow no longer keeps runs in plain folders"
+            )
+        if uri is not None and (uri_secrets(uri) or ("@" in uri and uri.startswith("http"))):
+            raise ValueError(
+                "the address holds a password or a token, and the spec is recorded; expected "
+                "http://host:port or a database without its password. Set "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, "
+                "for a server, and MLFLOW_TRACKING_URI for a database with a password"
             )
         return uri
 

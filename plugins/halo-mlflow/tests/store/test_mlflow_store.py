@@ -65,14 +65,15 @@ def test_the_tracker_is_found_by_its_name() -> None:
     assert import_target(discover().find("tracker", "mlflow")) is MLflow
 
 
-def test_a_dead_server_raises_at_once_without_the_password(fake_run: Any) -> None:
+def test_a_dead_server_raises_at_once_without_the_password(
+    fake_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     fake_run.start()
-    session = MLflowSession(
-        MLflow(uri=f"http://ann:sesame@127.0.0.1:{port}"), fake_run.folder, fake_run.workspace
-    )
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:sesame@127.0.0.1:{port}")
+    session = MLflowSession(MLflow(), fake_run.folder, fake_run.workspace)
     with pytest.raises(HaloError) as raised:
         session.handle(fake_run.events)
     assert str(raised.value).startswith(f"http://***@127.0.0.1:{port}: ")

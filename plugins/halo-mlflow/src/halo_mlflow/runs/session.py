@@ -20,6 +20,7 @@ from halo_mlflow.runs.lifecycle import create_run, experiment_id, is_there, mark
 from halo_mlflow.runs.run_facts import RunFacts
 from halo_mlflow.runs.suite_parent import SuiteParent
 from halo_mlflow.runs.writer import RunWriter
+from halo_mlflow.store.credentials import advice, check_environment
 from halo_mlflow.store.links import about_store, run_link, run_links
 from halo_mlflow.store.metric_keys import VERSION
 from halo_mlflow.store.state import STATE_FILE, RunState, load_state, save_state
@@ -76,7 +77,8 @@ class MLflowSession(TrackerSession):
             raise
         except Exception as error:
             # The cause is left out, because its text may contain the URI's password.
-            raise HaloError(one_line(error), location=self._store.shown) from None
+            message = f"{one_line(error)}{advice(error)}"
+            raise HaloError(message, location=self._store.shown) from None
 
     def describe(self) -> Mapping[str, object]:
         """Returns the run's page, further `links`, the store, and MLflow's ids for the run."""
@@ -117,6 +119,7 @@ class MLflowSession(TrackerSession):
 
     def _open(self, first: Event) -> RunWriter:
         """Connects, and finds or creates the MLflow run."""
+        check_environment(self._options.uri, self._facts.folder)
         client = self._client or connect(self._store, timeout_s=self._options.timeout_s)
         self._client = client
         if self._state.run_id is None or not is_there(client, self._state.run_id):

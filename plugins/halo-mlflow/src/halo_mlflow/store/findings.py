@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 
 from halo_core.finding import Finding
-from halo_core.redact import redact
+from halo_core.uri_credentials import without_credentials
 from halo_mlflow.store.store import URI_VARIABLE
 
 
@@ -18,5 +18,5 @@ def doctor_findings() -> list[Finding]:
         problem = "the tracker mlflow needs it: pip install mlflow"
         found = [Finding("versions", "mlflow", "not installed", problem)]
     if uri := os.environ.get(URI_VARIABLE):
-        found.append(Finding("environment", URI_VARIABLE, redact(uri)))
+        found.append(Finding("environment", URI_VARIABLE, without_credentials(uri)))
     return found

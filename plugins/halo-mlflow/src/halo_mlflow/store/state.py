@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.errors import DataError
+from halo_core.uri_credentials import without_credentials
 from halo_core.workspace.files import read_json, write_json
 
 STATE_FILE = "mlflow.json"
@@ -52,21 +53,32 @@ class RunState:
 
 def load_state(path: Path, store: str) -> RunState:
     """Returns the record of a store, which is named by its URI without credentials."""
-    record = _stores(path).get(store, {})
+    record = _stores(path).get(_key(store), {})
     try:
         return RunState(**record)
     except TypeError:
         return RunState()
 
 
+def known_stores(path: Path) -> list[str]:
+    """Returns the URIs, without credentials, of the stores in a record."""
+    return list(_stores(path))
+
+
 def save_state(path: Path, store: str, state: RunState) -> None:
     """Records what a store has now."""
     with _LOCK:
-        write_json(path, {"schema": 1, "stores": {**_stores(path), store: asdict(state)}})
+        write_json(path, {"schema": 1, "stores": {**_stores(path), _key(store): asdict(state)}})
 
 
 def _stores(path: Path) -> dict[str, Any]:
     try:
-        return dict((read_json(path) or {}).get("stores", {}))
+        stores = (read_json(path) or {}).get("stores", {})
+        return {_key(store): record for store, record in stores.items()}
     except (DataError, TypeError, ValueError, AttributeError):
         return {}
+
+
+def _key(store: str) -> str:
+    """Returns the name of a store, which is the same wherever its password came from."""
+    return without_credentials(store, "")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from halo_core.redact import redact
+from halo_core.uri_credentials import encoded, without_credentials
 from halo_mlflow.store.first_open import make_database
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
+USER_VARIABLE, PASSWORD_VARIABLE = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
+TOKEN_VARIABLE = "MLFLOW_TRACKING_TOKEN"
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
 _SQLITE = "sqlite:///"
@@ -39,7 +41,7 @@ class Store:
     @property
     def shown(self) -> str:
         """The URI without credentials."""
-        return redact(self.uri)
+        return without_credentials(self.uri)
 
     @property
     def is_server(self) -> bool:
@@ -73,6 +75,7 @@ def choose_store(uri: str | None, workspace: Path) -> Store:
     if chosen.startswith(_SQLITE):
         # The path is made absolute: SQLAlchemy reads it relative to the current folder.
         chosen = _SQLITE + str(Path(chosen.removeprefix(_SQLITE)).absolute())
+    chosen = encoded(chosen)
     store = Store(chosen, (workspace / ARTIFACTS).as_uri())
     return Store(chosen, None) if store.is_server else store
 
