@@ -25,6 +25,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from halo_core.printing import shortened
+
+LONGEST_MESSAGE = 1500
+"""Number of characters of a message that are shown."""
+
 
 class HaloWarning(UserWarning):
     """A message for the user that does not stop the run."""
@@ -41,6 +46,8 @@ class HaloError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, location: str | None = None) -> None:
+        # A message may contain a value of a spec or a row, of any length.
+        message = shortened(message, LONGEST_MESSAGE)
         super().__init__(message)
         self.message = message
         self.location = location

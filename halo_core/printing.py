@@ -54,6 +54,23 @@ def _shown(match: re.Match[str]) -> str:
     return ascii(match[0])[1:-1]
 
 
+def shortened(text: str, most: int = 1000) -> str:
+    """Returns a text of a message without its middle if it is too long to read.
+
+    Args:
+        text: The text, which may contain a value that a user gave.
+        most: Maximum number of characters to show.
+
+    >>> shortened("a" * 500 + "b" * 500, most=30)
+    'aaaaaaaaaaaaaaaaaaaa ... (970 characters are left out) ... bbbbbbbbbb'
+    """
+    if len(text) <= most:
+        return text
+    first, last = text[: most * 2 // 3], text[-(most // 3) :]
+    left_out = len(text) - len(first) - len(last)
+    return f"{first} ... ({left_out:,} characters are left out) ... {last}"
+
+
 def json_visible(text: str) -> str:
     r"""Returns JSON text with the same content, in which control characters are escaped.
 

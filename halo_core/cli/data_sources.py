@@ -66,7 +66,7 @@ def _is_spec(path: str) -> bool:
         head = file.read(_HEAD).decode(errors="replace")
     try:
         tree = json.loads(head)
-    except ValueError:
+    except (ValueError, RecursionError):
         return _SPEC_LINE.search(head) is not None
     return isinstance(tree, dict) and any(key in tree for key in _SPEC_KEYS)
 

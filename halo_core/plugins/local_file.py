@@ -11,6 +11,7 @@ from halo_core.errors import PathError, PluginError, UserError, error_text
 from halo_core.plugins.registrar import Registration
 from halo_core.plugins.registry import advice, raised_at
 from halo_core.stop_flag import from_outside
+from halo_core.workspace.user_paths import user_path
 
 FILE_PREFIX = "file:"
 
@@ -49,7 +50,7 @@ def absolute_name(name: str, folder: Path) -> str:
     file, _, attribute = name.removeprefix(FILE_PREFIX).rpartition(":")
     if not file:
         return name
-    return f"{FILE_PREFIX}{(folder / Path(file).expanduser()).resolve()}:{attribute}"
+    return f"{FILE_PREFIX}{user_path(file, folder)}:{attribute}"
 
 
 def file_and_attribute(name: str) -> tuple[Path, str]:

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from halo_core.errors import PathError
 from halo_core.plugins.builtin_names import RESERVED
 from halo_core.plugins.registry import Registry
 from halo_core.spec.inserted import base_model_stages, only_needed_option
 from halo_core.spec.mistakes import Mistakes
+from halo_core.workspace.user_paths import user_path
 
 HUB_NAME = re.compile(r"([\w.-]+/)?[\w.-]+")
 
@@ -89,7 +91,11 @@ def _in_folder(value: Any, mistakes: Mistakes) -> BaseModel:
     if not isinstance(value, str):
         mistakes.add(keys, f"got {value!r}; expected a folder")
         return BaseModel()
-    path = (mistakes.document.folder_of(keys) / Path(value).expanduser()).resolve()
+    try:
+        path = user_path(value, mistakes.document.folder_of(keys))
+    except PathError as error:
+        mistakes.take(keys, error)
+        return BaseModel()
     if not path.is_dir():
         mistakes.add(keys, f"no such folder: {path}")
     elif not (path / "config.json").is_file():

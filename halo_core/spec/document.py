@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,28 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.scanner import Scanner, ScannerError
 
 from halo_core.errors import HaloError, PathError, SpecErrors, UserError, nearest
+from halo_core.printing import shortened
 from halo_core.redact import redact_setting
 
 Keys = tuple[str | int, ...]
 MAX_NODES = 100_000
+MAX_BYTES = 10_000_000
+MAX_DEPTH = 100
+"""Maximum number of open brackets. The scanner's time grows with its square."""
+LONGEST_KEY = 200
+LARGEST = 2**63 - 1
+SHOWN = 200
+"""Number of characters that a message shows of an option of the command line."""
+_TYPES = {"int": "a number", "float": "a number", "timestamp": "a date", "bool": "true or false"}
+_COLLECTIONS: Mapping[type[Node], str] = {
+    MappingNode: "tag:yaml.org,2002:map",
+    SequenceNode: "tag:yaml.org,2002:seq",
+}
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""Characters that an escape in a quoted text can make, but that no file or path can have."""
 TOO_DEEP = "nested too deeply; expected a few levels of lists and mappings"
 
 
@@ -78,13 +96,26 @@ def read_document(path: Path) -> Document:
             or is nested too deeply for Python to read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        text = content.decode().replace("\r\n", "\n").replace("\r", "\n")
     except IsADirectoryError:
         raise PathError("this is a folder; expected a YAML file", location=str(path)) from None
     except FileNotFoundError:
         raise PathError(f"no such file.{_near(path)}", location=str(path)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise PathError(f"cannot be read: {error}", location=str(path)) from error
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        byte = content[error.start]
+        problem = f"the byte 0x{byte:02x} is not UTF-8 text; save the file as UTF-8"
+        raise PathError(problem, location=f"{path}:{line}") from None
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror or error}; expected a YAML file"
+        raise PathError(problem, location=shortened(str(path))) from error
+    except ValueError as error:
+        raise PathError(f"{error}; expected a YAML file", location=shortened(str(path))) from None
+    if len(content) > MAX_BYTES:
+        problem = f"more than {MAX_BYTES:,} bytes; expected a spec of a few pages"
+        raise PathError(problem, location=str(path))
     return parse_document(text, name=path.name, folder=path.resolve().parent)
 
 
@@ -101,11 +132,14 @@ def parse_document(text: str, *, name: str, folder: Path) -> Document:
     try:
         root = reader.yaml.compose(text)
         tree = reader.value(root, ()) if isinstance(root, MappingNode) else {}
+    except _TooDeepError as error:
+        place = f"{name}:{error.problem_mark.line + 1}:{error.problem_mark.column + 1}"
+        raise SpecErrors([UserError(TOO_DEEP, location=place)]) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         problem = f"not valid YAML: {error.problem or error.context}"
-        raise SpecErrors([UserError(problem, location=where)]) from None
+        raise SpecErrors([UserError(shortened(problem), location=where)]) from None
     except ReaderError as error:
         line = text[: error.position].count("\n") + 1
         raise SpecErrors([UserError(_unreadable(error), location=f"{name}:{line}")]) from None
@@ -133,8 +167,11 @@ def parse_value(text: str) -> Any:
     try:
         node = reader.yaml.compose(text)
         value = None if node is None else reader.value(node, ())
+    except _TooDeepError:
+        raise UserError(TOO_DEEP) from None
     except MarkedYAMLError as error:
-        raise UserError(f"not valid YAML: {error.problem or error.context}") from None
+        problem = f"not valid YAML: {error.problem or error.context}"
+        raise UserError(shortened(problem)) from None
     except ReaderError as error:
         raise UserError(_unreadable(error)) from None
     except RecursionError:
@@ -144,12 +181,31 @@ def parse_value(text: str) -> Any:
     return value
 
 
+class _TooDeepError(ScannerError):
+    """More open brackets than `MAX_DEPTH`."""
+
+
+class _Scanner(Scanner):
+    def fetch_flow_collection_start(self, *token: Any, **more: Any) -> None:
+        super().fetch_flow_collection_start(*token, **more)
+        if len(self.flow_context) > MAX_DEPTH:
+            raise _TooDeepError(problem=TOO_DEEP, problem_mark=self.reader.get_mark())
+
+    def scan_flow_scalar_non_spaces(self, *arguments: Any, **more: Any) -> Any:
+        try:
+            return super().scan_flow_scalar_non_spaces(*arguments, **more)
+        except (ValueError, OverflowError):
+            problem = "an escape that is not a character of Unicode; remove it"
+            raise ScannerError(problem=problem, problem_mark=self.reader.get_mark()) from None
+
+
 class _Reader:
     """Turns nodes into plain values, and collects places and mistakes."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.yaml = YAML(typ="safe", pure=True)
+        self.yaml.Scanner = _Scanner
         self.places: dict[Keys, str] = {}
         self.errors: list[HaloError] = []
         self._count = 0
@@ -158,10 +214,12 @@ class _Reader:
         self._count += 1
         # With aliases of aliases, a few lines can make a tree of any size.
         if self._count > MAX_NODES:
-            mistake = UserError(f"more than {MAX_NODES} values, aliases included: too large")
-            raise SpecErrors([mistake])
+            problem = f"more than {MAX_NODES:,} values, aliases included: too large"
+            raise SpecErrors([UserError(problem, location=self._at(node))])
         # If a value has a key, `_mapping` has set the key's place, because people look for the key.
         self.places.setdefault(keys, self._at(node))
+        if str(node.tag) != _COLLECTIONS.get(type(node), str(node.tag)):
+            self._mistake(node, keys, f"the tag {node.tag} is not allowed: specs are data only")
         if isinstance(node, MappingNode):
             return self._mapping(node, keys)
         if isinstance(node, SequenceNode):
@@ -173,8 +231,11 @@ class _Reader:
         for key_node, value_node in node.value:
             key = key_node.value if isinstance(key_node, ScalarNode) else None
             # `<<` merged mappings in YAML 1.1; in 1.2, which specs are, it means nothing.
-            if not isinstance(key, str) or key == "<<":
+            if not isinstance(key, str) or key == "<<" or _NO_TEXT.search(key):
                 self._mistake(key_node, keys, "a key must be plain text")
+            elif len(key) > LONGEST_KEY:
+                problem = f"a key of {len(key):,} characters; expected at most {LONGEST_KEY}"
+                self._mistake(key_node, keys, problem)
             elif key in result:
                 self._mistake(key_node, (*keys, key), "this key is given twice; keep one")
             else:
@@ -186,11 +247,19 @@ class _Reader:
         try:
             value = self.yaml.constructor.construct_object(node, deep=True)
         except Exception:
-            self._mistake(node, keys, f"the tag {node.tag} is not allowed: specs are data only")
+            self._mistake(node, keys, _unread(node))
+            return None
+        if isinstance(value, str) and (found := _NO_TEXT.search(value)):
+            problem = f"the escape {ascii(found[0])[1:-1]} is not a character of text; remove it"
+            self._mistake(node, keys, problem)
+            return None
+        if isinstance(value, int | float) and (problem := _beyond(value, node)):
+            self._mistake(node, keys, problem)
             return None
         if value is None or isinstance(value, bool | int | float | str):
             return value
-        self._mistake(node, keys, f"{node.value!r} reads as a {type(value).__name__}; quote it")
+        problem = f"{shortened(repr(node.value), SHOWN)} reads as a {type(value).__name__}"
+        self._mistake(node, keys, f"{problem}; quote it")
         return None
 
     def _at(self, node: Node) -> str:
@@ -198,6 +267,25 @@ class _Reader:
 
     def _mistake(self, node: Node, keys: Keys, message: str) -> None:
         self.errors.append(UserError(message, location=f"{self._at(node)}: {dotted(keys)}"))
+
+
+def _unread(node: Node) -> str:
+    """Returns why a scalar has no value."""
+    kind = _TYPES.get(str(node.tag).removeprefix("tag:yaml.org,2002:"))
+    if kind is None:
+        return f"the tag {node.tag} is not allowed: specs are data only"
+    return f"{shortened(repr(node.value), SHOWN)} cannot be read as {kind}; quote it if it is text"
+
+
+def _beyond(value: float, node: Node) -> str:
+    """Returns what is wrong with a number that is too large; "" if it is not."""
+    written = shortened(repr(node.value), SHOWN)
+    if isinstance(value, int) and not -LARGEST <= value <= LARGEST:
+        return f"{written} is a whole number of more than 64 bits; quote it if it is text"
+    # YAML writes infinity as `.inf`.
+    if value in (inf, -inf) and "inf" not in node.value.lower():
+        return f"{written} is too large for a number; quote it if it is text"
+    return ""
 
 
 def apply_overrides(document: Document, overrides: Mapping[str, str]) -> None:
@@ -210,7 +298,7 @@ def apply_overrides(document: Document, overrides: Mapping[str, str]) -> None:
     """
     errors: list[HaloError] = []
     for path, text in overrides.items():
-        where = f"--set {redact_setting(f'{path}={text}')}"
+        where = shortened(f"--set {redact_setting(f'{path}={text}')}", SHOWN)
         try:
             keys = set_value(document, path, parse_value(text), where)
         except UserError as error:

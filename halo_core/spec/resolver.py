@@ -6,7 +6,6 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, cast
 
 from pydantic import ValidationError
@@ -21,7 +20,7 @@ from halo_core.component import (
     with_origin,
 )
 from halo_core.data import DataSource
-from halo_core.errors import HaloError, PluginError, UserError, did_you_mean, error_text
+from halo_core.errors import HaloError, PathError, PluginError, UserError, did_you_mean, error_text
 from halo_core.guarded.blame import class_place
 from halo_core.guarded.loss_claims import check_claims
 from halo_core.loss import Loss
@@ -47,6 +46,7 @@ from halo_core.spec.inserted import source_option, split_picker
 from halo_core.spec.mistakes import Mistakes, unknown_name
 from halo_core.spec.resolved import Resolved, origin_of, slotted
 from halo_core.stop_flag import from_outside
+from halo_core.workspace.user_paths import user_path
 
 _LENGTH = re.compile(r"\w+ should have (at (?:least|most) \d+ \w+)(?: after validation, not .*)?")
 """Pattern of pydantic's messages about the length of a list, a mapping or a text."""
@@ -270,9 +270,13 @@ class Resolver:
 
     def _path(self, value: str, keys: Keys) -> str:
         folder = self.mistakes.document.folder_of(keys)
-        if value.startswith(FILE_PREFIX):
-            return absolute_name(value, folder)
-        return str((folder / Path(value).expanduser()).resolve())
+        try:
+            if value.startswith(FILE_PREFIX):
+                return absolute_name(value, folder)
+            return str(user_path(value, folder))
+        except PathError as error:
+            self.mistakes.take(keys, error)
+            return value
 
     def _report(
         self,

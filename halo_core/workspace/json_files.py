@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -69,7 +70,12 @@ def _array(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _parsed(text: str, path: Path, first_line: int) -> Any:
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_unique)
+    except _TwiceError as error:
+        raise DataError(
+            f"an object has the key {str(error)[:60]!r} twice; keep one",
+            location=f"{path}:{first_line}",
+        ) from None
     except json.JSONDecodeError as error:
         line = first_line + error.lineno - 1
         raise DataError(
@@ -77,6 +83,12 @@ def _parsed(text: str, path: Path, first_line: int) -> Any:
             "expected one JSON object per line, or one array in a .json file",
             location=f"{path}:{line}",
         ) from error
+    except ValueError:  # Python reads no longer ones, because their time grows with the square.
+        raise DataError(
+            f"contains a whole number of more than {sys.get_int_max_str_digits():,} digits; "
+            "expected shorter numbers. Write it as a text if it is not a number",
+            location=f"{path}:{first_line}",
+        ) from None
     except RecursionError:
         raise DataError(
             "nested too deeply; expected one JSON object per line, or one array in a .json file",
@@ -89,6 +101,18 @@ def _parsed(text: str, path: Path, first_line: int) -> Any:
             location=f"{path}:{first_line}",
         )
     return value
+
+
+class _TwiceError(Exception):
+    """A key that an object has twice. JSON has no rule for its value."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise _TwiceError(next(name for name in names if names.count(name) > 1))
+    return found
 
 
 def _is_unicode(value: Any) -> bool:

@@ -52,7 +52,7 @@ def test_broken_yaml_names_the_place() -> None:
 
 @pytest.mark.parametrize("depth", [100_000, 600])
 def test_what_is_nested_too_deeply_is_a_mistake(depth: int) -> None:
-    with pytest.raises(SpecErrors, match=r"spec.yaml: nested too deeply; expected a few levels"):
+    with pytest.raises(SpecErrors, match=r"spec.yaml:1:105: nested too deeply; expected a few"):
         parse(f"a: {'[' * depth}{']' * depth}")
     with pytest.raises(SpecErrors, match=r"spec.yaml: nested too deeply"):
         parse("".join(f"{' ' * level}a:\n" for level in range(600)))
@@ -154,4 +154,55 @@ def test_a_character_that_yaml_does_not_allow_is_named_with_its_line(
     path = tmp_path / "spec.yaml"
     path.write_text(f"name: x\nseed: {character}\n", encoding="utf-8")
     with pytest.raises(SpecErrors, match=r"spec.yaml:2: not valid YAML: the character .* remove"):
+        read_document(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("!foo {b: 1}", "the tag !foo is not allowed"),
+        ("!!set {b: null}", "tag:yaml.org,2002:set is not allowed"),
+        ("!foo [1]", "the tag !foo is not allowed"),
+        (r'"\ud800"', r"the escape \ud800 is not a character of text"),
+        (r'"a\0b"', r"the escape \x00 is not a character of text"),
+        (r'"\UFFFFFFFF"', "an escape that is not a character of Unicode"),
+        ("9" * 6000, "cannot be read as a number; quote it if it is text"),
+        ("9" * 20, "a whole number of more than 64 bits; quote it if it is text"),
+        ("1e400", "too large for a number; quote it if it is text"),
+        ("2001-13-45", "cannot be read as a date; quote it if it is text"),
+        ("{" + "k" * 300 + ": 1}", "a key of 300 characters; expected at most 200"),
+        (r'{"\ud800": 1}', "a key must be plain text"),
+    ],
+)
+def test_values_that_cannot_be_meant_are_mistakes_with_their_place(
+    value: str, message: str
+) -> None:
+    with pytest.raises(SpecErrors) as caught:
+        parse(f"a: 1\nb: {value}")
+    assert len(caught.value.errors) == 1
+    said = str(caught.value.errors[0])
+    assert message in said
+    assert said.startswith("spec.yaml:2:")
+    assert len(said) < 500
+
+
+def test_infinity_and_standard_tags_are_read() -> None:
+    assert parse("a: .inf\nb: !!map {c: !!seq [1]}\nc: -.INF").tree == {
+        "a": float("inf"),
+        "b": {"c": [1]},
+        "c": float("-inf"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a: 1\nb: \xff", r"spec.yaml:2: the byte 0xff is not UTF-8 text; save the file as"),
+        (b"#" * 10_000_001, "more than 10,000,000 bytes; expected a spec of a few pages"),
+    ],
+)
+def test_a_file_that_is_no_spec_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_bytes(content)
+    with pytest.raises(PathError, match=message):
         read_document(path)

@@ -42,6 +42,16 @@ def test_a_line_or_an_array_that_is_nested_too_deeply_is_named(tmp_path: Path) -
     assert message_of(path) == f"{path}:1: {expected}"
 
 
+def test_a_key_twice_and_a_number_without_end_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_text('{"text": "a"}\n{"text": "b", "id": {"n": 1, "n": 2}}\n')
+    assert message_of(path) == f"{path}:2: an object has the key 'n' twice; keep one"
+    path.write_text('{"text": "a", "id": ' + "9" * 6000 + "}\n")
+    assert message_of(path).startswith(
+        f"{path}:1: contains a whole number of more than 4,300 digits; expected shorter numbers"
+    )
+
+
 def test_array_that_is_not_json_names_the_line(tmp_path: Path) -> None:
     path = tmp_path / "data.json"
     path.write_text('[\n{"text": "a"},\n{"text"}\n]')

@@ -84,9 +84,11 @@ def _with_arguments(given: Mapping[str, Any], where: str, place: str) -> dict[st
 def _parsed(text: str, where: str, place: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    # Not JSON, nested too deeply, or with a number of too many digits.
+    except (ValueError, RecursionError) as error:
+        why = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         raise DataError(
-            f"{where} is {shown(text)}, which is not JSON: {error.msg}", location=place
+            f"{where} is {shown(text)}, which is not JSON: {why}", location=place
         ) from error
 
 
