@@ -212,7 +212,6 @@ def test_the_display_goes_on_when_a_tracker_dies(
     assert "the server was killed" in text
     assert "stage 3 of 3" in text
     assert re.search(r"halo sync \S+ sends the rest", text)
-    assert text.index("the server was killed") < text.rindex("done in")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ PAGE = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
 FINAL = [  # section of the page, module, functions that make its final numbers
     ("Final numbers of `train`", TRAINER / "train/export.py", ["training_result"]),
     ("`sample`", TRAINER / "sample/answer_prompts.py", ["_result"]),
-    ("`scratch`", TRAINER / "scratch/make.py", ["make_folder"]),
+    ("`scratch` and `gguf`", TRAINER / "scratch/make.py", ["make_folder"]),
     (
         "`judge`",
         JUDGE / "judge_stage/verdict_metrics.py",

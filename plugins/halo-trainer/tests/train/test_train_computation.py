@@ -15,7 +15,9 @@ from halo_core.stage import ModelInput
 from halo_methods.components import KTO, SFT, Zero
 from halo_trainer.model.probe import make_scorer
 from halo_trainer.train.computation import how_it_computes
+from halo_trainer.train.objective import Objective
 from halo_trainer.train.options import Train
+from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.reference.scores import LiveReference
 
 SIZES = {
@@ -39,6 +41,11 @@ def scorer(kind: str, **options: Any) -> Any:
     return make_scorer(model, compute_dtype=torch.float32, max_length=64, warn=lambda _: None)
 
 
+def said_of(policy: Any, reference: Any = None, **options: Any) -> str:
+    objective = Objective(SFT(), policy, reference, Ranks("cpu"), 100, 64, **options)
+    return how_it_computes(policy, objective)
+
+
 @pytest.mark.parametrize(
     ("kind", "options", "said"),
     [
@@ -60,12 +67,12 @@ def scorer(kind: str, **options: Any) -> Any:
 def test_the_route_and_the_attention_are_named(
     kind: str, options: dict[str, Any], said: str
 ) -> None:
-    assert how_it_computes(scorer(kind, **options), None, shares=True) == said
+    assert said_of(scorer(kind, **options)) == said
 
 
 def test_prompts_that_are_kept_apart_and_references_are_named() -> None:
     made = scorer("llama", **SIZES)
-    said = how_it_computes(made, LiveReference(made), shares=False)
+    said = said_of(made, LiveReference(made), dropout=True)
     assert said.startswith("computes packed sequences, each with its prompt, in float32; ")
     assert said.endswith("; reference: computed in every step")
 

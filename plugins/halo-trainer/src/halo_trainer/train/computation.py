@@ -7,26 +7,25 @@ import torch
 from halo_trainer.batch import attention
 from halo_trainer.model.scorer import Scorer
 from halo_trainer.reference_store.stored_reference import StoredReference
-from halo_trainer.train.reference.scores import LiveReference
+from halo_trainer.train.objective import Objective
+from halo_trainer.train.reference.scores import Reference
 
 WITHOUT_FUSION = "explicit scores, because the model has soft caps or sinks"
 
 
-def how_it_computes(
-    policy: Scorer, reference: LiveReference | StoredReference | None, *, shares: bool
-) -> str:
+def how_it_computes(policy: Scorer, objective: Objective) -> str:
     """Returns how a training computes, for its log.
 
     Args:
         policy: The policy, without a wrapper of the processes.
-        reference: The reference; None if the loss needs none.
-        shares: Whether completions share their prompt in the gradient pass.
+        objective: The models and the loss.
     """
+    shares = objective.shares and not objective.dropout
     return (
         f"computes {_sequences(policy, shares=shares)} in {_dtype(policy.compute_dtype)}; "
         f"attention: {_attention(policy)}; output head: "
         f"{'in chunks' if policy.chunked else 'all scores at one time'}; "
-        f"reference: {_reference(reference)}"
+        f"reference: {_reference(objective.reference)}"
     )
 
 
@@ -53,7 +52,7 @@ def _attention(policy: Scorer) -> str:
     return f"{used}, blocks of sequences through {kernel}"
 
 
-def _reference(reference: LiveReference | StoredReference | None) -> str:
+def _reference(reference: Reference | None) -> str:
     if reference is None:
         return "none"
     return "from its store" if isinstance(reference, StoredReference) else "computed in every step"

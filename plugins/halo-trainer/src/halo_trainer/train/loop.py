@@ -20,6 +20,7 @@ from halo_trainer.model.probe import probe_row
 from halo_trainer.train.checkpoints.saving import Saving
 from halo_trainer.train.checkpoints.search import find_whole
 from halo_trainer.train.checkpoints.train_state import TrainState
+from halo_trainer.train.computation import how_it_computes
 from halo_trainer.train.evaluate import evaluate_set
 from halo_trainer.train.learning_rate import LearningRate
 from halo_trainer.train.metrics import Metrics, Sources, Stopwatch, Sums, means, total
@@ -71,6 +72,7 @@ class Loop:
         budget = first_budget(
             micro_batch_tokens, self.state.budget, done=self.state.step, find=self._find_budget
         )
+        context.note(how_it_computes(training.policy, training.objective))
         context.note(f"micro-batches of at most {budget.tokens:,} tokens")
         self.memory = WithinMemory(self.ranks, training.parameters, budget, context.warn)
         # The sums of all processes were stored as one. Rank 0 continues them.

@@ -26,7 +26,6 @@ from halo_trainer.model.router import experts_per_token
 from halo_trainer.model.scorer import Scorer
 from halo_trainer.reference_store.stored_reference import StoredReference
 from halo_trainer.train.checkpoints.checkpoint import Checkpoints
-from halo_trainer.train.computation import how_it_computes
 from halo_trainer.train.load_models import LoadedModel, load_reference, load_start, make_policy
 from halo_trainer.train.memory_and_time import NOT_SHARED
 from halo_trainer.train.objective import Objective
@@ -118,8 +117,6 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
     parameters = trainable(policy.model) + [(f"heads.{n}", p) for n, p in trainable(policy.heads)]
     plan = BatchPlan(len(data), recipe.duration.batch_size, context.seed)
     steps = _steps(recipe.duration, plan, recipe.learning_rate.warmup_steps, context.warn)
-    shares = policy.shares and not recipe.models.drops_out
-    context.note(how_it_computes(policy, reference, shares=shares))
     store = None
     if isinstance(reference, StoredReference):
         store = StoreUse(reference, warnings, main=ranks.main)
