@@ -32,6 +32,7 @@ class RunRequest:
         workspace: The workspace's folder; "" if none is needed.
         cells: Cells of a suite to use; empty for all.
         again: Stages to compute again.
+        spare: An empty folder for rows, if the workspace is only planned in; see `Workspace`.
     """
 
     spec_file: Path
@@ -39,6 +40,7 @@ class RunRequest:
     workspace: str = ""
     cells: Sequence[str] = ()
     again: Sequence[str] = ()
+    spare: Path | None = None
 
     @cached_property
     def _document(self) -> Document:
@@ -86,7 +88,7 @@ class RunRequest:
         from halo_core.run.plan import make_plan
         from halo_core.workspace.layout import open_workspace
 
-        return make_plan(self.spec(), open_workspace(self.workspace))
+        return make_plan(self.spec(), open_workspace(self.workspace, self.spare))
 
     def suite_plan(self) -> SuitePlan:
         """Returns the plan of a suite.
@@ -97,7 +99,7 @@ class RunRequest:
         from halo_core.suite.plan import make_suite_plan
         from halo_core.workspace.layout import open_workspace
 
-        return make_suite_plan(self.suite(), open_workspace(self.workspace))
+        return make_suite_plan(self.suite(), open_workspace(self.workspace, self.spare))
 
 
 def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:

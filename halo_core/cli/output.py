@@ -36,7 +36,7 @@ from typing import Any
 import click
 
 from halo_core import printing
-from halo_core.errors import HaloError, SpecErrors, SuiteErrors, error_text
+from halo_core.errors import HaloError, PathError, SpecErrors, SuiteErrors, error_text
 
 SCHEMA = 1
 """Version of the schema of all JSON objects that commands print."""
@@ -144,10 +144,18 @@ def _guarded(output: Output, call: Callable[[], Any]) -> int:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Returns the error for which click raised its Abort, or the error itself.
+    """Returns the error to report: of the system about a path, or the one that click hides.
 
     Click takes every EOFError for the end of what a person types, also that of a damaged file.
     """
+    if isinstance(error, OSError):
+        from halo_core.workspace.disk import path_problem
+
+        if (problem := path_problem(error)) is not None:
+            message, path = problem
+            told = PathError(message, location=printing.shortened(path, 300))
+            told.__cause__ = error  # `--debug` shows its traceback
+            return told
     if isinstance(error, click.Abort) and isinstance(error.__cause__, EOFError):
         return error.__cause__
     return error

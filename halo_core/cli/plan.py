@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -58,13 +60,16 @@ def show_plan(request: RunRequest, export: str | None, output: Output) -> None:
     Raises:
         UserError: When the spec has mistakes, or an option is for suites only.
     """
-    if request.is_suite():
-        from halo_core.cli.plan_suite import plan_suite
+    # A plan needs no workspace that can be written to. It keeps its rows there if it can.
+    with TemporaryDirectory() as folder:
+        request = replace(request, spare=Path(folder))
+        if request.is_suite():
+            from halo_core.cli.plan_suite import plan_suite
 
-        plan_suite(request, export, output)
-        return
-    refuse_for_spec(cell=request.cells, export=export)
-    _plan_spec(request, output)
+            plan_suite(request, export, output)
+            return
+        refuse_for_spec(cell=request.cells, export=export)
+        _plan_spec(request, output)
 
 
 def _plan_spec(request: RunRequest, output: Output) -> None:

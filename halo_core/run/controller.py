@@ -16,7 +16,14 @@ from typing import Any, cast
 
 from halo_core.display.board import Board
 from halo_core.display.texts import time_text
-from halo_core.errors import DataError, HaloError, Interrupted, VersionError
+from halo_core.errors import (
+    DataError,
+    DiskError,
+    HaloError,
+    Interrupted,
+    PathError,
+    VersionError,
+)
 from halo_core.events import EventLog, read_events
 from halo_core.guarded.report_calls import written_by
 from halo_core.guarded.stage_calls import command_of
@@ -39,6 +46,7 @@ from halo_core.tracking.carrier import Tracking
 from halo_core.tracking.descriptions import Description, keep
 from halo_core.tracking.send import trackers_of
 from halo_core.workspace.check_values import damages
+from halo_core.workspace.disk import told_of_paths
 from halo_core.workspace.files import mend_last_line
 from halo_core.workspace.lock import owned, recorded_needs, turn, wait_for_owner
 from halo_core.workspace.old_credentials import clean_old_records
@@ -102,11 +110,13 @@ class Runner:
             Interrupted: When asked to stop. The state is kept.
             HaloError: Any error of a stage.
         """
-        self.plan.run_folder.mkdir(parents=True, exist_ok=True)
+        with self._mistake_before_a_stage():
+            self.plan.run_folder.mkdir(parents=True, exist_ok=True)
         silent = silent_end_of_run(self.plan)
         waits = f"{self.plan.run_name}: another process is working on this run; waiting"
         folder = self.plan.run_folder
         with (
+            self._mistake_before_a_stage(),
             ExitStack() as wait,
             owned(folder, first=lambda: self._wait(wait, waits), check=self._check_stop),
         ):
@@ -149,6 +159,17 @@ class Runner:
                 f"{', ...' if len(cleaned) > 3 else ''}). Change these passwords, because trackers "
                 "and copies of the records may still hold them"
             )
+
+    @contextmanager
+    def _mistake_before_a_stage(self) -> Iterator[None]:
+        """Turns an error of the disk into a mistake of the user if no stage has begun."""
+        try:
+            with told_of_paths():
+                yield
+        except DiskError as error:
+            if any(stage.status in ("computed", "failed") for stage in self.status.stages):
+                raise
+            raise PathError(error.message, location=error.location) from error
 
     def warn(self, message: str) -> None:
         """Records and shows a warning."""

@@ -48,6 +48,7 @@ from halo_core.stage import (
 )
 from halo_core.stop_flag import from_outside
 from halo_core.workspace.check_values import check_values, files_made
+from halo_core.workspace.disk import told_of_paths
 from halo_core.workspace.files import make_durable
 from halo_core.workspace.lock import owned
 from halo_core.workspace.records import (
@@ -126,13 +127,15 @@ def execute(
         BusyError: When another process writes there for more than half a minute.
         HaloError: Any error that the stage raises on purpose.
         PluginError: When the code of a third-party component raises.
+        DiskError: When a path cannot be read or written.
     """
     record = STAGE.read(folder)
     if record is None:
         raise UserError(f"no {STAGE.name} here; expected a stage's folder", location=str(folder))
     # Rank 0 itself owns the folder, because its controller may be killed, and another one may
     # start, while it writes.
-    with owned(folder, check=partial(_check, stop)) if main else nullcontext():
+    owning = owned(folder, check=partial(_check, stop)) if main else nullcontext()
+    with told_of_paths(), owning:
         return _execute(record, folder, stop, progress, main)
 
 

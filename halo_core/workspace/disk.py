@@ -1,4 +1,4 @@
-"""Checks whether the disk has room for a file before it is written.
+"""Checks whether the disk has room for a file, and names the path that cannot be read or written.
 
 Nothing is ever deleted to make room.
 """
@@ -6,12 +6,14 @@ Nothing is ever deleted to make room.
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from halo_core.errors import DiskError
+from halo_core.printing import shortened
 
 MARGIN_BYTES = 16 * 2**20
 MARGIN_SHARE = 0.01
@@ -21,6 +23,46 @@ ADVICE = (
 )
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FULL_TEXTS = ("No space left on device", "Disk quota exceeded")
+
+
+_NEEDS = {
+    errno.EACCES: "this user may not read or write it. Change its permissions, or name another",
+    errno.EPERM: "this user may not change it. Change its permissions, or name another",
+    errno.EROFS: "the file system is read-only; expected a place that can be written to",
+    errno.ENAMETOOLONG: "its name is too long for the file system; choose a shorter one",
+}
+
+
+def path_problem(error: BaseException) -> tuple[str, str] | None:
+    """Returns a message and the path of a system's error about a path, or None for other errors.
+
+    Args:
+        error: Any error.
+    """
+    if not isinstance(error, OSError) or error.filename is None:
+        return None
+    path = os.fsdecode(error.filename)
+    if error.errno in _FULL:
+        free = free_bytes(Path(path).parent)
+        return f"the disk is full: {error.strerror}; {free:,} bytes are free. {ADVICE}", path
+    need = _NEEDS.get(error.errno or 0)
+    return None if need is None else (f"{error.strerror}: {need}", path)
+
+
+@contextmanager
+def told_of_paths() -> Iterator[None]:
+    """Turns the system's error about a path into one that names the path and the need.
+
+    Raises:
+        DiskError: Instead of the error of the system.
+    """
+    try:
+        yield
+    except OSError as error:
+        if (problem := path_problem(error)) is None:
+            raise
+        message, path = problem
+        raise DiskError(message, location=shortened(path, 300)) from error
 
 
 def free_bytes(folder: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,15 +16,22 @@ SHOWN = 8
 """Number of existing runs and suites that a message names."""
 
 
+_NO_FOLDER = (errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG)
+"""The system's errors for a path that no user could make a folder."""
+
+
 @dataclass(frozen=True)
 class Workspace:
     """The folder that contains everything that runs write.
 
     Attributes:
         root: The folder. It is created when something is first written.
+        spare: The folder for rows that are not in `root` yet, if `root` cannot be written to. Such
+            a workspace can only be planned in.
     """
 
     root: Path
+    spare: Path | None = None
 
     def stage(self, use: str, key: str) -> Path:
         """Returns the folder of a stage's output."""
@@ -56,18 +64,26 @@ class Workspace:
         return str(path.relative_to(self.root))
 
 
-def open_workspace(folder: str) -> Workspace:
+def open_workspace(folder: str, spare: Path | None = None) -> Workspace:
     """Returns the workspace in a folder, and creates the folder if it does not exist.
 
+    Args:
+        folder: The folder.
+        spare: An empty folder, which the workspace uses for new rows if it cannot be written to.
+
     Raises:
-        PathError: When it cannot be created or written to.
+        PathError: When it cannot be a folder, or, without a spare folder, cannot be written to.
     """
     root = Path(folder).expanduser().resolve()
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        if spare is not None and error.errno not in _NO_FOLDER:
+            return Workspace(root, spare)
         raise _no_workspace(root, error.strerror or str(error)) from error
     if not os.access(root, os.W_OK | os.X_OK):
+        if spare is not None:
+            return Workspace(root, spare)
         raise _no_workspace(root, "Permission denied")
     return Workspace(root)
 

@@ -1,0 +1,107 @@
+"""Places that cannot be written: who needs them, the path and the need in the message, the code."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halo_core.run.controller import Runner
+
+Halo = Callable[..., Any]
+
+NOWHERE = "/proc/no/such/place"
+"""A folder that even root cannot make."""
+
+
+def fails(code: int, path: str) -> Callable[..., None]:
+    def call(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code), path)
+
+    return call
+
+
+def test_plan_and_validate_need_no_workspace_that_can_be_written(
+    halo: Halo, spec_file: Path
+) -> None:
+    assert halo("validate", str(spec_file)).code == 0
+    usual = halo("plan", str(spec_file), "--json", "--workspace", "w")
+    plan = halo("plan", str(spec_file), "--json", "--workspace", NOWHERE)
+    assert plan.code == 0, plan.err
+    assert plan.json["stages"][0]["data"] == usual.json["stages"][0]["data"]
+    assert plan.json["stages"][0]["data"]["data"]["sources"][0]["rows"] == 4
+    assert plan.json["folder"].startswith(NOWHERE)
+    assert halo("run", str(spec_file), "--dry-run", "--workspace", NOWHERE).code == 0
+
+
+def test_a_suite_is_planned_without_a_workspace_that_can_be_written(
+    halo: Halo, suite_file: Path
+) -> None:
+    plan = halo("plan", str(suite_file), "--workspace", NOWHERE)
+    assert plan.code == 0, plan.err
+
+
+def test_a_workspace_that_can_only_be_read_is_planned_in_and_stays_as_it_is(
+    halo: Halo, spec_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert halo("run", str(spec_file)).code == 0
+    root = spec_file.parent / "workspace"
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    access = os.access
+    # Root may write everywhere, so the answer of the system is replaced.
+    monkeypatch.setattr("os.access", lambda path, mode: path != root and access(path, mode))
+    done = halo("plan", str(spec_file), "--json")
+    assert [stage["state"] for stage in done.json["stages"]] == ["done"] * 3
+    other = halo("plan", str(spec_file), "--json", "--set", "data.train.count=6")
+    assert other.code == 0
+    assert other.json["stages"][0]["data"]["data"]["sources"][0]["rows"] == 6
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
+    refused = halo("run", str(spec_file))
+    assert refused.code == 2
+    assert "this cannot be the workspace: Permission denied; expected a folder" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("code", "need"),
+    [
+        (errno.ENOSPC, "bytes are free. Make room on this disk"),
+        (errno.EROFS, "the file system is read-only; expected a place that can be written to"),
+        (errno.EACCES, "this user may not read or write it. Change its permissions"),
+        (errno.ENAMETOOLONG, "its name is too long for the file system; choose a shorter one"),
+    ],
+)
+def test_a_run_that_cannot_write_names_the_path_and_the_need(
+    halo: Halo, spec_file: Path, monkeypatch: pytest.MonkeyPatch, code: int, need: str
+) -> None:
+    place = str(spec_file.parent / "workspace" / "x.json")
+    with monkeypatch.context() as patch:
+        patch.setattr("halo_core.run.controller.write_run", fails(code, place))
+        early = halo("run", str(spec_file), "--json")
+    # No stage has begun: the user can change the place.
+    assert (early.code, early.json["error"]["type"]) == (2, "PathError")
+    with monkeypatch.context() as patch:
+        patch.setattr("halo_core.run.execute.check_values", fails(code, place))
+        within = halo("run", str(spec_file), "--json")
+    assert (within.code, within.json["error"]["type"]) == (1, "DiskError")
+    with monkeypatch.context() as patch:
+        patch.setattr(Runner, "_end_stage", fails(code, place))
+        late = halo("run", str(spec_file), "--json")
+    assert (late.code, late.json["error"]["type"]) == (1, "DiskError")
+    for ended in (early, within, late):
+        error = ended.json["error"]
+        assert error["location"] == place
+        assert need in error["message"]
+
+
+def test_any_command_names_a_path_that_is_too_long(halo: Halo) -> None:
+    failed = halo("validate", f"{'x' * 300}.yaml")
+    assert failed.code == 2
+    assert "File name too long; expected a YAML file" in failed.err
+    failed = halo("runs", "--workspace", "x" * 300)
+    assert failed.code == 2
+    assert "File name too long" in failed.err
+    assert "internal error" not in failed.err
