@@ -22,6 +22,9 @@ from filelock import FileLock
 
 # Before any library reads it: the tests run in several processes, which would wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
+# The specs of the tests name components in files of this repository and in temporary folders.
+ROOT = Path(__file__).parent
+os.environ["HALO_FILES"] = os.pathsep.join([str(ROOT), tempfile.gettempdir()])
 
 
 EARLY = ("test_train_two_ranks.py",)

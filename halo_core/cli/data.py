@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from halo_core.cli.data_sources import shown_sets, spec_and_set, wanted_sets
-from halo_core.cli.options import RunRequest, parse_overrides
+from halo_core.cli.options import RunRequest, allow_option, parse_overrides
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.cli.terminal import Paint
 from halo_core.completion import scored_completions
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 @click.option(
     "--stage", default=None, metavar="ID", help="The stage for --tokens. Default: the first."
 )
+@allow_option
 @workspace_option
 @output_options
 def data(

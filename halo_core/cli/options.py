@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from halo_core.errors import SpecErrors, UserError
+from halo_core.plugins.allowed_files import OPTION, allow
 from halo_core.redact import redact_setting
 
 if TYPE_CHECKING:
@@ -122,7 +123,27 @@ def _set_option(command: Callable[..., Any]) -> Callable[..., Any]:
         multiple=True,
         metavar="PATH=VALUE",
         help="Set a value of the spec, as in --set stages.kto.loss.beta=0.2. Repeatable.",
+    )(allow_option(command))
+
+
+def allow_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds ``--allow-file DIR``, which has its effect before the command is called."""
+    return click.option(
+        OPTION,
+        multiple=True,
+        metavar="DIR",
+        expose_value=False,
+        callback=_allow,
+        help="Allow the spec to run the Python files in this folder, which is not its own. "
+        "Repeatable. See also the variable HALO_FILES.",
     )(command)
+
+
+def _allow(_: click.Context, __: click.Parameter, folders: Sequence[str]) -> None:
+    try:
+        allow(folders)
+    except UserError as error:
+        raise UserError(error.message, location=f"{OPTION} {error.location}") from None
 
 
 def cell_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,6 +16,8 @@ from ruamel.yaml.reader import ReaderError
 from ruamel.yaml.scanner import Scanner, ScannerError
 
 from halo_core.errors import HaloError, PathError, SpecErrors, UserError, nearest
+from halo_core.plugins.allowed_files import check_allowed
+from halo_core.plugins.local_file import absolute_name, file_and_attribute
 from halo_core.printing import shortened
 from halo_core.redact import redact_setting
 
@@ -49,6 +51,8 @@ class Document:
         places: Maps keys from the root to ``name:line:column`` or ``--set ...``.
         folders: Maps keys to the folder for relative paths below them, if it is not `folder`.
         removed: Maps the ids of stages that a cell of a matrix removed to what removed them.
+        is_file: Whether it is a file that may come from somebody else. It may then only name Python
+            files in its folder and in allowed folders.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Document:
     places: dict[Keys, str] = field(default_factory=dict)
     folders: dict[Keys, Path] = field(default_factory=dict)
     removed: dict[str, str] = field(default_factory=dict)
+    is_file: bool = False
 
     def locate(self, keys: Keys) -> str:
         """Returns the place of a value and its path, for messages."""
@@ -69,6 +74,18 @@ class Document:
             if keys[:length] in self.places:
                 return self.places[keys[:length]]
         return None
+
+    def check_code(self, name: str, keys: Keys) -> None:
+        """Checks that a ``file:`` component at these keys may be run.
+
+        Raises:
+            UserError: When it is outside of the document's folder and not allowed.
+        """
+        if self.is_file:
+            folder = self.folder_of(keys)
+            file, _ = file_and_attribute(absolute_name(name, folder))
+            if file.name:  # Whoever imports it reports a name without a file.
+                check_allowed(file, [self.folder, folder])
 
     def folder_of(self, keys: Keys) -> Path:
         """Returns the folder that relative paths at these keys are relative to."""
@@ -116,7 +133,9 @@ def read_document(path: Path) -> Document:
     if len(content) > MAX_BYTES:
         problem = f"more than {MAX_BYTES:,} bytes; expected a spec of a few pages"
         raise PathError(problem, location=str(path))
-    return parse_document(text, name=path.name, folder=path.resolve().parent)
+    document = parse_document(text, name=path.name, folder=path.resolve().parent)
+    document.is_file = True
+    return document
 
 
 def _near(path: Path) -> str:

@@ -35,6 +35,7 @@ def expand(
     places = {keys: place for keys, place in document.places.items() if keys[:1] != (KEY,)}
     tree = {key: copy.deepcopy(value) for key, value in document.tree.items() if key != KEY}
     made = Document(document.name, document.folder, tree, places, dict(document.folders))
+    made.is_file = document.is_file
     errors: list[HaloError] = []
     for setting in cell.settings:
         try:

@@ -20,7 +20,7 @@ from halo_core.component import (
     with_origin,
 )
 from halo_core.data import DataSource
-from halo_core.errors import HaloError, PathError, PluginError, UserError, did_you_mean, error_text
+from halo_core.errors import HaloError, PluginError, UserError, did_you_mean, error_text
 from halo_core.guarded.blame import class_place
 from halo_core.guarded.loss_claims import check_claims
 from halo_core.loss import Loss
@@ -153,6 +153,7 @@ class Resolver:
         name = written["use"]
         try:
             if name.startswith(FILE_PREFIX):
+                self.mistakes.document.check_code(name, keys)
                 folder = self.mistakes.document.folder_of(keys)
                 registration = local_registration(kind, name, folder)
             else:
@@ -272,9 +273,10 @@ class Resolver:
         folder = self.mistakes.document.folder_of(keys)
         try:
             if value.startswith(FILE_PREFIX):
+                self.mistakes.document.check_code(value, keys)
                 return absolute_name(value, folder)
             return str(user_path(value, folder))
-        except PathError as error:
+        except UserError as error:
             self.mistakes.take(keys, error)
             return value
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from halo_core.plugins.allowed_files import OPTION, allowed_folders
 from halo_core.spec.suite import Suite
 from halo_core.suite.plan import SuitePlan
 
@@ -67,4 +68,6 @@ def absolute_command(plan: SuitePlan, id_: str) -> list[str]:
     """Returns the command of one cell, which works in any folder unless ``--set`` is relative."""
     words = cell_command(plan.suite, str(plan.workspace.root), id_)
     spec = str(plan.suite.path)
-    return ["halo", *(str(Path(word).resolve()) if word == spec else word for word in words)]
+    allowed = [word for folder in allowed_folders() for word in (OPTION, str(folder))]
+    words = [str(Path(word).resolve()) if word == spec else word for word in words]
+    return ["halo", *words, *allowed]

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from halo_core.errors import WorkerError
+from halo_core.plugins.allowed_files import allowed_folders
 from halo_core.suite.submit import CellJob
 
 Halo = Callable[..., Any]
@@ -66,6 +67,7 @@ def test_an_exported_plan_has_a_command_per_cell_and_what_it_waits_for(
         str(tmp_path / "workspace"),
         "--cell",
         "small/weak",
+        *(word for folder in allowed_folders() for word in ("--allow-file", str(folder))),
     ]
     (waits,) = found["cells"][1]["waits_for"]
     assert (waits["stage"], waits["cell"]) == ("base", "small/none")
