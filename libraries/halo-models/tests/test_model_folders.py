@@ -81,7 +81,7 @@ def test_language_model_is_no_classifier(tiny_model: ModelInput) -> None:
 
 def test_folder_without_safetensors_is_no_classifier(copied: Path) -> None:
     (copied / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match=r"Expected a folder with a sequence classifier in safet"):
+    with pytest.raises(ModelError, match="there are no weights in this folder"):
         load_classifier(
             ModelInput(str(copied), None, ""), dtype=torch.float32, device=torch.device("cpu")
         )
@@ -110,7 +110,7 @@ def test_missing_weights_are_an_error(copied: Path) -> None:
     with pytest.raises(ModelError, match=r"1 weights are missing, among them 'model.norm.weight'"):
         load(copied)
     (copied / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match="the weights cannot be read"):
+    with pytest.raises(ModelError, match="there are no weights in this folder"):
         load(copied)
 
 

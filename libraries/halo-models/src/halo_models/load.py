@@ -16,6 +16,7 @@ from halo_core.errors import ModelError
 from halo_core.stage import ModelInput
 from halo_models.finite import check_weights
 from halo_models.notes import ModelNotes, check_template, read_notes
+from halo_models.pickle_only import check_safetensors
 from halo_models.templates import use_template
 
 _CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
@@ -74,7 +75,7 @@ def read_tokenizer(model: ModelInput) -> Any:
 
 
 def load_model(model: ModelInput, *, dtype: torch.dtype, device: torch.device | str) -> Any:
-    """Returns a causal language model in evaluation mode.
+    """Returns a causal language model in evaluation mode. Only safetensors are read.
 
     If the tokenizer has more tokens than the model, the embeddings grow. A new token starts as the
     mean of the old ones. The embeddings never shrink.
@@ -94,7 +95,12 @@ def load_model(model: ModelInput, *, dtype: torch.dtype, device: torch.device | 
     logging.disable_progress_bar()
     config = read_config(model)
     check_causal(config, model)
-    options = {"config": config, "dtype": dtype, "output_loading_info": True}
+    options = {
+        "config": config,
+        "dtype": dtype,
+        "use_safetensors": True,
+        "output_loading_info": True,
+    }
     network, report = _read(model, "weights", AutoModelForCausalLM, options)
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
@@ -229,6 +235,8 @@ def _read(
             "there is no config.json here. Expected a transformers model folder",
             location=model.path,
         )
+    if local and part == "weights":
+        check_safetensors(folder, classifier=wanted == _CLASSIFIER)
     try:
         return kind.from_pretrained(
             model.path, revision=model.revision, trust_remote_code=False, **options
@@ -240,7 +248,8 @@ def _read(
                 f"the {part} cannot be loaded from the hub ({type(error).__name__}). Check the id"
                 f"{f' and the revision {model.revision!r}' if model.revision else ''}, the "
                 "network, and for a gated model that you are logged in; or give a folder by path"
-                f"{f'. The model must be {wanted}' if wanted else ''}",
+                f"{f'. The model must be {wanted}' if wanted else ''}"
+                f"{'. Only safetensors files are read' if part == 'weights' else ''}",
                 location=model.path,
             ) from error
         first = (str(error).strip().splitlines() or [""])[0][:300]

@@ -10,9 +10,9 @@ import torch
 
 from halo_core.errors import ModelError
 from halo_core.stage import ModelInput
+from halo_models.pickle_only import check_safetensors
 
 _OF_SHAPES = re.compile(r"shape|size|dimension|\bdim\b")
-_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 
 def at_hand(model: ModelInput, *, fetch: bool) -> ModelInput | None:
@@ -74,36 +74,28 @@ def check_shapes(network: Any) -> None:
             raise
 
 
-def check_weights(model: ModelInput, *, safetensors: bool = False) -> None:
-    """Checks that a folder has weights, and that safetensors files are complete. Reads no weights.
+def check_weights(model: ModelInput, *, classifier: bool = False) -> None:
+    """Checks that a folder has safetensors files, and that they are complete. Reads no weights.
 
     Args:
         model: A folder. Models on the hub are not checked.
-        safetensors: Whether only safetensors files count.
+        classifier: Whether it is a sequence classifier instead of a causal language model.
 
     Raises:
-        ModelError: When there are no weights, or a file is truncated.
+        ModelError: When there are no such files, or one is truncated.
     """
     from safetensors import SafetensorError, safe_open
 
     folder = Path(model.path)
     if not folder.is_dir():
         return
-    patterns = _WEIGHTS[:1] if safetensors else _WEIGHTS
-    files = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
-    if not files:
-        raise ModelError(
-            f"there are no weights in this folder ({' or '.join(patterns)}). Expected a folder as "
-            "transformers' save_pretrained writes it",
-            location=model.path,
-        )
-    for path in files:
-        if path.suffix == ".safetensors":
-            try:
-                with safe_open(path, framework="pt"):
-                    pass
-            except (SafetensorError, OSError) as error:
-                raise ModelError(
-                    f"{path.name} cannot be read: {error}. Save or download the model again",
-                    location=model.path,
-                ) from error
+    check_safetensors(folder, classifier=classifier)
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise ModelError(
+                f"{path.name} cannot be read: {error}. Save or download the model again",
+                location=model.path,
+            ) from error

@@ -60,7 +60,7 @@ def classifier_mistakes(
     if is_there:
         if source == model:
             with found.at(named):
-                check_weights(source, safetensors=True)
+                check_weights(source, classifier=True)
         with found.at("label"):
             label_index(config, label, source.path)
     room = context_length(network)
