@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from halo_core.errors import DataError, HaloError, PluginError
 from halo_core.guarded.blame import blaming, plugin_error
 from halo_core.guarded.stage_calls import forecast_of
+from halo_core.leaves import leaves
 from halo_core.run.identity import digest, source_identity
 from halo_core.run.plan import Plan, PlannedStage
 from halo_core.spec.data_sets import SetSpec, Source
@@ -133,13 +134,13 @@ SHOWN = 5
 def what_changed(workspace: Workspace, stage: PlannedStage) -> list[str]:
     """Returns the main differences from the most similar finished result, one per line."""
     prefix = stage.folder.name.rpartition("-")[0]
-    mine = dict(_leaves(stage.identity, ""))
+    mine = dict(leaves(stage.identity))
     nearest: list[str] | None = None
     for folder in sorted((workspace.root / "stages").glob(f"{prefix}-*")):
         record = _recorded(folder)
         if record is None or not (folder / DONE.name).exists():
             continue
-        changes = _differences(mine, dict(_leaves(record["identity"], "")))
+        changes = _differences(mine, dict(leaves(record["identity"])))
         if nearest is None or len(changes) < len(nearest):
             nearest = changes
     return (nearest or [])[:SHOWN]
@@ -160,18 +161,6 @@ def _differences(mine: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]
         for name in names
         if mine.get(name) != other.get(name)
     ]
-
-
-def _leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(tree, Mapping):
-        items = [(str(key), value) for key, value in tree.items()]
-    elif isinstance(tree, list):
-        items = [(str(i), value) for i, value in enumerate(tree)]
-    else:
-        yield path, tree
-        return
-    for key, value in items:
-        yield from _leaves(value, f"{path}.{key}" if path else key)
 
 
 def forecasts(plan: Plan, earlier: Mapping[Path, Forecast] | None = None) -> dict[str, Forecast]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from halo_core.errors import BusyError
 from halo_core.known_secrets import forms_of
+from halo_core.leaves import leaves
 from halo_core.uri_credentials import uri_secrets
 from halo_core.workspace.check_values import check_value
 from halo_core.workspace.files import CHECK, checked_line, object_check, write_json, write_text
@@ -69,7 +70,8 @@ def _addresses_of_run(folder: Path) -> Iterable[str]:
     if "://" not in text:  # The cheap test first, because there may be thousands of runs.
         return ()
     try:
-        return list(_leaves(json.loads(text).get("tracking", [])))
+        trackers = json.loads(text).get("tracking", [])
+        return [value for _, value in leaves(trackers) if isinstance(value, str)]
     except (ValueError, AttributeError):
         return ()  # A damaged record is reported by whoever reads it.
 
@@ -77,14 +79,6 @@ def _addresses_of_run(folder: Path) -> Iterable[str]:
 def _addresses_of_suite(folder: Path) -> Iterable[str]:
     text = _text(folder / SUITE_SPEC)
     return [match[0].rstrip(",}])") for match in _ADDRESS.finditer(text)]
-
-
-def _leaves(tree: Any) -> Iterator[str]:
-    if isinstance(tree, str):
-        yield tree
-    elif isinstance(tree, dict | list):
-        for value in tree.values() if isinstance(tree, dict) else tree:
-            yield from _leaves(value)
 
 
 def _lock(folder: Path) -> AbstractContextManager[None]:

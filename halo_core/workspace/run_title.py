@@ -12,11 +12,12 @@ writes it into `run.json` once, so that it never changes:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from halo_core.errors import DataError
+from halo_core.leaves import leaves
 from halo_core.redact import is_secret, redact
 from halo_core.workspace.layout import title_of
 from halo_core.workspace.recorded_roles import option_with
@@ -154,9 +155,9 @@ def _resolved(folder: Path) -> Mapping[str, Any]:
 
 def _differing(mine: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """Returns the options that differ, each once: ``lr0.0002``, ``steps100``."""
-    before = dict(_leaves(other, ""))
+    before = dict(leaves(other, skipped=_is_skipped))
     parts: dict[str, None] = {}
-    for path, value in _leaves(mine, ""):
+    for path, value in leaves(mine, skipped=_is_skipped):
         if path in before and before[path] == value:
             continue
         keys = [key for key in path.split(".") if not key.isdigit() and key != "use"]
@@ -174,19 +175,8 @@ def _text(value: Any) -> str:
     return "none" if value is None else str(value).rpartition("/")[2]
 
 
-def _leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
-    items: Any = None
-    if isinstance(tree, Mapping):
-        items = tree.items()
-    elif isinstance(tree, list):
-        items = enumerate(tree)
-    if items is None:
-        yield path, tree
-        return
-    for key, value in items:
-        below = f"{path}.{key}" if path else str(key)
-        if below not in _NOT_COMPARED and not is_secret(below):
-            yield from _leaves(value, below)
+def _is_skipped(path: str) -> bool:
+    return path in _NOT_COMPARED or is_secret(path)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from halo_core.leaves import leaves
 from halo_core.redact import is_secret, redact
 from halo_core.workspace.records import RunStage
 
@@ -39,22 +40,9 @@ def flatten(tree: Any) -> dict[str, str]:
     """
     return {
         clean_name(path).replace("/", "."): redact(_text(value))[:LONGEST_VALUE]
-        for path, value in _leaves(tree, "")
+        for path, value in leaves(tree)
         if value is not None and value != "" and not is_secret(path)
     }
-
-
-def _leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
-    items: Any = None
-    if isinstance(tree, Mapping):
-        items = tree.items()
-    elif isinstance(tree, list):
-        items = enumerate(tree)
-    if items is None:
-        yield path, tree
-        return
-    for key, value in items:
-        yield from _leaves(value, f"{path}.{key}" if path else str(key))
 
 
 def _text(value: Any) -> str:
