@@ -26,7 +26,7 @@ def local_registration(kind: str, name: str, folder: Path) -> Registration:
 
     Raises:
         UserError: When the name does not have this form.
-        PathError: When the file does not exist.
+        PathError: When the file does not exist or is not a Python file.
         PluginError: When the file cannot be imported or has no such attribute.
     """
     path, attribute = file_and_attribute(absolute_name(name, folder))
@@ -76,6 +76,7 @@ def import_file(path: Path) -> ModuleType:
     """Returns the module that a file defines, imported once per process.
 
     Raises:
+        PathError: When it is not a Python file.
         PluginError: When the import raises. The location is the line in the file.
     """
     name = f"halo_file_{path.stem}_{abs(hash(str(path))):x}"
@@ -83,7 +84,8 @@ def import_file(path: Path) -> ModuleType:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise PluginError("not a Python file", location=str(path))
+        problem = "not a Python file; expected one whose name ends in .py"
+        raise PathError(problem, location=str(path))
     module = importlib.util.module_from_spec(spec)
     # The module is added before it runs, as in Python's own import, because pydantic looks up the
     # module of a class by its name.

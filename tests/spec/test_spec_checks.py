@@ -8,8 +8,9 @@ import pytest
 from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 
-from halo_core.errors import PluginError, SpecErrors
+from halo_core.errors import PathError, PluginError, SpecErrors
 from halo_core.option_fields import nested_options
+from halo_core.plugins.local_file import local_registration
 from halo_core.run.run_files import resolved_tree
 from halo_core.spec.spec import Spec, load_spec
 
@@ -223,3 +224,9 @@ def test_the_resolved_spec_holds_every_default(spec_file: Path) -> None:
     assert learn["rate"] == 1.0
     assert learn["from"] == "model"
     assert learn["loss"]["beta"] == 0.1
+
+
+def test_a_component_in_a_file_that_is_not_python_is_the_user_s_mistake(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no code")
+    with pytest.raises(PathError, match=r"not a Python file; expected one whose name ends in \.py"):
+        local_registration("loss", "file:notes.txt:Mine", tmp_path)
