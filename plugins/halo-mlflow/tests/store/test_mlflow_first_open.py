@@ -200,4 +200,4 @@ def test_four_runs_that_start_on_a_fresh_store_at_once_all_arrive(
     client = MlflowClient(uri)
     assert len(set(ids)) == 4
     assert {client.get_run(id_).info.status for id_ in ids} == {"FINISHED"}
-    assert {client.get_run(id_).data.metrics["bench/win"] for id_ in ids} == {0.6}
+    assert {client.get_run(id_).data.metrics["answer/win rate"] for id_ in ids} == {0.6}

@@ -194,8 +194,9 @@ def served_run(
         {name: link.replace("http://127.0.0.1:5000", base) for name, link in links.items()},
         process,
     )
-    process.kill()
-    process.wait()
+    # Not killed, because its server would stay.
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
 
 
 @pytest.mark.slow
