@@ -5,7 +5,8 @@
 # One plugin's tests, after `make test` has made the environment; the second line has one test's:
 #   .venv/bin/python -m pytest plugins/halo-judge
 #   .venv/bin/python -m pytest plugins/halo-judge -k first_shown
-# `make test WORKERS=8` uses more processes than two, WORKERS=0 none beside pytest's own.
+# `make test WORKERS=8` uses more processes than three, WORKERS=0 none beside pytest's own.
+# Three suit two cores, because tests also wait.
 #
 # One variable, TORCH, says which torch; it is remembered in $(VENV) from call to call:
 #   TORCH=cpu       the CPU build of the version in constraints.txt (the start value)
@@ -20,7 +21,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV ?= .venv
-WORKERS ?= 2
+WORKERS ?= 3
 TORCH ?= $(or $(shell cat $(VENV)/torch 2>/dev/null),cpu)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

@@ -43,6 +43,7 @@ def command_in(message: str) -> str:
     return message.partition("\n")[2]
 
 
+@pytest.mark.slow
 def test_the_command_in_the_message_converts_the_model_exactly(
     pickled: Path, tiny_model: ModelInput
 ) -> None:
@@ -58,6 +59,7 @@ def test_the_command_in_the_message_converts_the_model_exactly(
     assert torch.equal(load(pickled)(TOKENS).logits, load(Path(tiny_model.path))(TOKENS).logits)
 
 
+@pytest.mark.slow
 def test_the_command_writes_nothing_if_weights_are_missing(pickled: Path) -> None:
     (pickled / "pytorch_model-00002-of-00002.bin").unlink()
     with pytest.raises(ModelError) as refused:

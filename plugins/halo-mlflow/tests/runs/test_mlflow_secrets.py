@@ -127,6 +127,7 @@ def check_nothing_planted(folder: Path, *said: str | bytes) -> None:
     assert found == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fails", ["false", "true"])
 def test_a_planted_password_is_in_no_file_no_database_and_nothing_said(
     project: Path, halo_process: Callable[..., Any], fails: str
@@ -139,6 +140,7 @@ def test_a_planted_password_is_in_no_file_no_database_and_nothing_said(
     check_nothing_planted(project, *(done.out + done.err for done in said))
 
 
+@pytest.mark.slow
 def test_the_password_of_the_environment_is_used_and_never_written(
     project: Path, halo_process: Callable[..., Any], server: Server
 ) -> None:
@@ -218,6 +220,7 @@ def test_the_value_of_a_secret_variable_in_a_spec_is_a_mistake(
     assert not (project / "workspace").exists()
 
 
+@pytest.mark.slow
 def test_sync_takes_the_password_of_an_older_record_from_the_environment(
     project: Path, halo_process: Callable[..., Any], server: Server
 ) -> None:

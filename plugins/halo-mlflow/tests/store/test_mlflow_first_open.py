@@ -94,6 +94,7 @@ def test_an_empty_file_is_made_a_database(tmp_path: Path, migrated: Path) -> Non
     assert holds_rows(migrated)
 
 
+@pytest.mark.slow
 def test_the_place_is_empty_until_the_database_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +126,7 @@ def test_what_was_tracked_is_never_made_anew(tmp_path: Path, migrated: Path) -> 
         connect(choose_store(None, tmp_path), timeout_s=5)
 
 
+@pytest.mark.slow
 def test_a_locked_database_is_left_alone(tmp_path: Path, migrated: Path) -> None:
     database = tmp_path / "mlflow.db"
     shutil.copy(migrated, database)

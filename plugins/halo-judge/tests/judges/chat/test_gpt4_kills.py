@@ -89,6 +89,7 @@ def test_ten_kills_of_a_run_with_faults_lose_at_most_what_was_under_way(judged, 
     assert met == set(FAULTS)
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_like_one_without_faults(judged, record_property):
     check_kills(judged, record_property, kills=1, prompts=8, requests=5)
 
