@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from halo_core.events import Event
 from halo_core.redact import redact
 from halo_core.workspace.records import EVENTS, VERDICTS
+from halo_mlflow.runs.answer_changes import ANSWERS, answers_changed
 from halo_mlflow.runs.artifacts import Artifacts, finished_lines
 from halo_mlflow.runs.lifecycle import STATUS
 from halo_mlflow.runs.registered_model import RegisteredSource, register_model
@@ -167,6 +168,7 @@ class RunWriter:
         self.sender.tags({"mlflow.note.content": self._facts.note(headline, self._state.headlines)})
         self._set_error(event.get("error"))
         self.sender.best_effort("the name", self._rename)
+        self.sender.best_effort("how the answers changed", self._send_changes)
         self._write_view()
         status = STATUS.get(event["status"], "FAILED")
         if not self._state.status == status == STATUS["done"]:
@@ -190,6 +192,10 @@ class RunWriter:
             self._state.view = True
         elif tells:
             log.warning("mlflow: %s", reason)
+
+    def _send_changes(self) -> None:
+        if changes := answers_changed(self._facts):
+            self.sender.tags({ANSWERS: changes})
 
     def _rename(self) -> None:
         """Gives the MLflow run the name that people gave to the run, if they did."""

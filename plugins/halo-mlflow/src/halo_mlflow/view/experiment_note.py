@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from halo_core.hashing import short_hash
+from halo_mlflow.runs.answer_changes import ANSWERS
 from halo_mlflow.runs.result_tags import WIN, WIN_LC
 from halo_mlflow.store.metric_keys import WIN_RATE
 
@@ -53,11 +54,18 @@ def write_note(client: MlflowClient, experiment: str, recipe: str, runs: Sequenc
 
 
 def best_runs(runs: Sequence[Run]) -> list[str]:
-    """Returns a sentence with the two highest win rates; none if no run has one."""
+    """Returns the two highest win rates, and how the answers of the first run changed.
+
+    Without a judged run, there are no sentences.
+    """
     judged = [run for run in runs if WIN in run.data.tags and WIN_RATE in run.data.metrics]
     judged.sort(key=lambda run: -float(run.data.metrics[WIN_RATE]))
     shown = [_result(run) for run in judged[:2]]
-    return [f"Highest win rate: {', then '.join(shown)}."] if shown else []
+    if not shown:
+        return []
+    changes = judged[0].data.tags.get(ANSWERS)
+    told = [f"How its answers changed: {changes}."] if changes else []
+    return [f"Highest win rate: {', then '.join(shown)}.", *told]
 
 
 def _result(run: Run) -> str:
