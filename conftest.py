@@ -27,15 +27,6 @@ ROOT = Path(__file__).parent
 os.environ["HALO_FILES"] = os.pathsep.join([str(ROOT), tempfile.gettempdir()])
 
 
-EARLY = ("test_train_two_ranks.py",)
-"""Files whose tests share what takes long to make."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts some files first: a worker takes work from the end of another's, so these stay whole."""
-    items.sort(key=lambda item: item.path.name not in EARLY)
-
-
 class Result:
     """What a command ended with and printed."""
 

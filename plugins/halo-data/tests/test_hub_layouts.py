@@ -19,6 +19,7 @@ import pytest
 
 Rows = Sequence[Mapping[str, Any]]
 
+pytestmark = pytest.mark.slow
 READER = Path(__file__).with_name("hub_reader.py")
 COMMIT = "ab" * 20
 RANKS = {"a": 1, "b": 0, "c": None}
