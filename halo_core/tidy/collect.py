@@ -22,6 +22,8 @@ from halo_core.workspace.lock import held, idle, recorded_needs
 from halo_core.workspace.records import DONE
 
 DAY_S = 24 * 3600
+AT_WORK = "a process works there"
+"""Why something that was chosen is kept."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def collect(root: Path, wanted: Collection) -> Collected:
         removal.delete()
     gone = set(map(id, free))
     found = [
-        each if not each.chosen or id(each) in gone else _kept(each, "a process works there")
+        each if not each.chosen or id(each) in gone else _kept(each, AT_WORK)
         for each in collected.found
     ]
     found = [*left, *found]

@@ -151,10 +151,11 @@ def test_a_plugin_that_fails_or_names_another_place_keeps_its_caches(
     assert (caches.root / "runs/toy-a1" / RUN.name).exists()
 
 
-def test_a_stage_in_work_stays(runs: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stage_in_work_stays_and_is_named(runs: Any, capsys: pytest.CaptureFixture[str]) -> None:
     orphan = runs.root / f"stages/train-{runs.key('orphan')}"
     with turn(orphan, first=lambda: None, check=lambda: None):
-        answer = told(["--yes"], capsys)
+        answer = told(["--yes"], capsys, code=2)
+    assert answer["error"]["message"].startswith(f"{orphan.name}: a process is computing this")
     (item,) = [item for item in answer["items"] if item["path"] == str(orphan)]
     assert (item["chosen"], item["why_kept"]) == (False, "a process works there")
     assert orphan.is_dir()

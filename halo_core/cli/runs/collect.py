@@ -9,6 +9,7 @@ import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.cli.runs.remove import NOTHING_YET, fail_if, telling_the_rest
+from halo_core.errors import BusyError
 
 if TYPE_CHECKING:
     from halo_core.tidy.collect import Garbage
@@ -70,6 +71,7 @@ def gc(
         output.warn(warning)
     if output.json:
         fail_if(found.problems, output)
+        _refuse_busy(found.found)
         return
     if not yes:
         output.say(_places_text(answer["places"]))
@@ -80,10 +82,27 @@ def gc(
     fail_if(found.problems, output)
     if yes:
         output.say(f"\nremoved, {size_text(freed)} freed")
+        _refuse_busy(found.found)
     elif chosen:
         output.say(f"\n{size_text(freed)} to remove. {NOTHING_YET}")
     else:
         output.say("\nThere is nothing to remove now")
+
+
+def _refuse_busy(found: Sequence[Garbage]) -> None:
+    """Refuses what was chosen while a process works on it.
+
+    Raises:
+        BusyError: When there is any.
+    """
+    from halo_core.tidy.collect import AT_WORK
+
+    busy = [each.path.name for each in found if each.why_kept == AT_WORK]
+    if busy:
+        raise BusyError(
+            f"{', '.join(busy)}: a process is computing this, so it is kept, and everything else "
+            "was removed. Wait for the process, or stop it, and give the command again"
+        )
 
 
 def _places_text(sizes: dict[str, int]) -> str:
