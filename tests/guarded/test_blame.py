@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -231,6 +232,15 @@ def test_a_plugin_that_ends_python_is_blamed_like_one_that_raises() -> None:
             sys.exit(0)
 
 
+@pytest.fixture
+def _pythons_handler() -> Iterator[None]:
+    """Python's own handler of Ctrl-C, also where the tests run in the background and ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_pythons_handler")
 def test_where_exceptions_are_borne_only_the_end_of_python_is_blamed() -> None:
     with pytest.raises(PluginError, match=r"Steady.load\(\) raised SystemExit: 2"):
         with blaming_exit(Steady(), "load"):
