@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
-PASSWORD = "pl4nted/se crët-0123"
+PASSWORD = "pl4nted/se crët-zQxV"
 PAIR = f"ann:{PASSWORD}"
 BASIC = base64.b64encode(PAIR.encode("latin-1")).decode()
 UTF_8 = base64.b64encode(PAIR.encode()).decode()
@@ -24,7 +24,7 @@ FORMS = [
     PASSWORD.replace(" ", "+"),
     json.dumps(PASSWORD)[1:-1],
     "pl4nted",
-    "0123",
+    "zQxV",
     BASIC[:-4],
     BASIC[6:-4],
     UTF_8[6:-4],
