@@ -32,7 +32,7 @@ from typing import Any
 
 from halo_core.errors import DataError
 from halo_core.known_secrets import hide_known_in
-from halo_core.workspace.files import append_lines, shortened
+from halo_core.workspace.files import append_lines, beginning_of
 from halo_core.workspace.records import EVENTS
 
 Event = Mapping[str, Any]
@@ -119,7 +119,7 @@ def _event(line: bytes, path: Path, offset: int) -> Event:
     try:
         event = EVENTS.parse(line, str(path))
         if lacking := _lacking(event):
-            came = shortened(line.decode("utf-8").strip())
+            came = beginning_of(line.decode("utf-8").strip())
             raise DataError(
                 f"got {came!r} without {lacking}; expected an event {event['type']!r} with "
                 f"{', '.join(_NEEDS[event['type']])}. {EVENTS.mend}"

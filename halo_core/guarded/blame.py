@@ -49,7 +49,7 @@ def blaming(component: Component, call: str) -> Iterator[None]:
 
 @contextmanager
 def blaming_exit(component: Component, call: str) -> Iterator[None]:
-    """Works as `blaming`, but but raises every `Exception` again, where these are tolerated.
+    """Works as `blaming`, but raises every `Exception` again, where these are tolerated.
 
     Raises:
         PluginError: In place of `SystemExit`, and of a KeyboardInterrupt that no signal caused.

@@ -245,13 +245,13 @@ def parse_line(line: bytes, where: str, expected: str = AN_OBJECT) -> dict[str, 
     except (ValueError, RecursionError):  # not JSON, not UTF-8, or nested too deeply
         tree = None
     if not isinstance(tree, dict):
-        shown = shortened(line.decode("utf-8", "replace").strip())
+        shown = beginning_of(line.decode("utf-8", "replace").strip())
         raise DataError(f"got {shown!r}; expected {expected}", location=where)
     # Lines of files that grow have one; those of other files, and of an older halo, do not.
     if checked := _CHECKED.search(line):
         del tree[CHECK]
         if _crc(line[: checked.start()]) != checked.group(1).decode():
-            shown = shortened(line.decode("utf-8", "replace").strip())
+            shown = beginning_of(line.decode("utf-8", "replace").strip())
             raise DataError(
                 f"got {shown!r}, which is not what was written: its check value is another; "
                 f"expected {expected}",
@@ -260,7 +260,7 @@ def parse_line(line: bytes, where: str, expected: str = AN_OBJECT) -> dict[str, 
     return tree
 
 
-def shortened(text: str) -> str:
+def beginning_of(text: str) -> str:
     """Returns the beginning of a text, as long as a message shows."""
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 

@@ -20,11 +20,11 @@ from halo_core.workspace.files import (
     AN_OBJECT,
     CHECK,
     append_lines,
+    beginning_of,
     object_check,
     parse_line,
     read_json,
     read_lines,
-    shortened,
     write_json,
     write_lines,
 )
@@ -163,7 +163,7 @@ class ObjectFile(Generic[Fields]):
             return None
         expected = f"{_with_fields(_required(self.fields))}. {self.mend}"
         if not isinstance(tree, dict):
-            came = shortened(json.dumps(tree))
+            came = beginning_of(json.dumps(tree))
             raise DataError(f"got {came!r}; expected {expected}", location=str(path))
         check_version(tree.get(OBJECT_VERSION, 1), self.version, str(path))
         self._check_value(tree, path)
@@ -218,7 +218,7 @@ def _check_fields(
     if not missing and (wrong := next(_wrong(tree, fields, ""), None)):
         amiss = f", where {wrong}"
     if amiss:
-        came = shortened(json.dumps(tree, ensure_ascii=False))
+        came = beginning_of(json.dumps(tree, ensure_ascii=False))
         raise DataError(f"got {came!r}{amiss}; expected {expected}", location=where)
 
 
@@ -244,7 +244,7 @@ def _wrong(tree: Mapping[str, Any], fields: Any, path: str) -> Iterator[str]:
 def _wrong_value(value: Any, hint: Any, path: str) -> Iterator[str]:
     """Yields the value if it has the wrong type, or else the wrong values inside it."""
     if not _is_of(value, hint):
-        yield f"{path} is {shortened(repr(value))}"
+        yield f"{path} is {beginning_of(repr(value))}"
         return
     if isinstance(value, str | int | float):  # This is true for nearly all values.
         return
