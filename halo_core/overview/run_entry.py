@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -109,3 +110,12 @@ def run_entries(workspace: Workspace) -> list[RunEntry]:
     """Returns the runs of a workspace, the last active first."""
     folders = [target.folder for target in targets(workspace.root) if target.kind == "run"]
     return sorted(map(run_entry, folders), key=lambda entry: -(entry.state.active or 0))
+
+
+def stage_users(entries: Iterable[RunEntry]) -> Mapping[Path, set[str]]:
+    """Returns the names of the runs that use each stage, by the stage's folder."""
+    users: dict[Path, set[str]] = defaultdict(set)
+    for entry in entries:
+        for folder in entry.stage_folders().values():
+            users[folder].add(entry.name)
+    return users

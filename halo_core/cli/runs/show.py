@@ -73,9 +73,8 @@ def _follow(entry: RunEntry, output: Output) -> None:
 def _fields(entry: RunEntry) -> dict[str, Any]:
     from halo_core.cli.runs.listing import entry_json
     from halo_core.errors import DataError
-    from halo_core.overview.run_entry import run_entries
+    from halo_core.overview.run_entry import run_entries, stage_users
     from halo_core.overview.sizes import Sizes
-    from halo_core.overview.stage_use import stage_users
     from halo_core.workspace.layout import Workspace
     from halo_core.workspace.records import stage_done
 

@@ -19,15 +19,15 @@ NOTE = (
 def value_block(resolved_specs: Sequence[str], *, folded: bool = True) -> PageBlock | None:
     """Returns the block of the losses' value functions; None if no loss declares one.
 
-    If a plugin is missing or broken, the page lacks this figure only.
+    If a plugin is missing or broken, the block says so in place of the figures.
 
     Args:
         resolved_specs: The texts of ``spec.resolved.yaml``.
         folded: Whether the reader must unfold the block to see it.
     """
-    values = {value.label: value for spec in resolved_specs for value in run_values(spec)}
     try:
+        values = {value.label: value for spec in resolved_specs for value in run_values(spec)}
         plots = value_plots(list(values.values()))
-    except HaloError:
-        return None
+    except HaloError as error:
+        return PageBlock(TITLE, note=f"They are not drawn: {error}", folded=folded)
     return PageBlock(TITLE, plots, note=NOTE, folded=folded) if plots else None
