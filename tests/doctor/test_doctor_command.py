@@ -15,6 +15,7 @@ from halo_core.doctor.machine import plugin_findings
 from halo_core.finding import Finding
 from halo_core.plugins import hook_calls
 from halo_core.plugins.entry_points import Announcement
+from halo_core.plugins.registry import Registry
 
 NEEDY = """
 from pydantic import Field
@@ -185,6 +186,8 @@ def hooked(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         module = site.add(name, source)
         announced.append(Announcement(name, "1.0", (module,), (), str(site.folder)))
     monkeypatch.setattr(hook_calls, "announcements", lambda: announced)
+    # Without the packages of `site`, which register no component, whatever was discovered before.
+    monkeypatch.setattr(hook_calls, "discover", lambda: Registry(()))
 
 
 def test_a_hook_is_called_guarded(hooked: None) -> None:
