@@ -108,8 +108,13 @@ def test_the_table_has_the_intervals_and_the_options_that_differ(
     picture(page, "mlflow-table", tmp_path)
     for text in ("halo.win", "0.702 [0.640, 0.758]", "0.584 [0.517, 0.648]", "0.0005", "dpo"):
         assert on_screen(page, text), text
+    # The table adds cells to the page in any order; a cell's number says where it is shown.
     columns = page.eval_on_selector_all(
-        ".ag-header-cell", "cells => cells.map(cell => cell.getAttribute('col-id'))"
+        ".ag-header-cell",
+        """cells => cells
+            .map(cell => [Number(cell.getAttribute('aria-colindex')), cell.getAttribute('col-id')])
+            .sort((one, other) => one[0] - other[0])
+            .map(numbered => numbered[1])""",
     )
     assert columns.index("tags.`halo.win`") < columns.index("metrics.`answer/median length`")
 
