@@ -7,6 +7,9 @@ Segments of similar length form a block, and attention is computed per block. A 
 the right, and only for the attention itself, where padding costs little. Because of causality no
 real query of a whole sequence sees the padding, so no mask over all tokens of the row is needed.
 Blocks of branches have a mask: a query sees keys by their position in the sequence.
+
+On a GPU whose kernel for sequences of different lengths was tested, no block is needed: see
+`variable_length`.
 """
 
 from __future__ import annotations
@@ -19,6 +22,9 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from halo_trainer.batch import variable_length
+from halo_trainer.batch.variable_length import Heads, Lengths
 
 SHORT = 32
 """Segments up to this length share a block, regardless of padding."""
@@ -105,17 +111,22 @@ class AttentionLayout:
         gather: The token at each place of queries; after the end of a segment, its last one [P].
         scatter: The place of each token [T].
         gather_keys: The key at each place of keys, among all keys [Q]; None if it is `gather`.
+        lengths: The segments, as the kernel for sequences of different lengths wants them.
         base: Keys and values of the row that was computed before; None if there is none.
         kept: Receives the keys and values of the row; None if they are not needed.
+        masks: Receives the mask of each block and window, which is the same for all layers.
+        heads: Receives the shapes of the model's attention layers.
     """
 
     blocks: tuple[Block, ...]
     gather: Tensor
     scatter: Tensor
-    gather_keys: Tensor | None = None
+    gather_keys: Tensor | None
+    lengths: Lengths
     base: KeptKeys | None = None
     kept: KeptKeys | None = None
     masks: dict[tuple[int, int | None], Tensor | None] = field(default_factory=dict, compare=False)
+    heads: set[Heads] = field(default_factory=set, compare=False)
 
     @classmethod
     def of(cls, segments: Sequence[Segment], *, base_tokens: int = 0) -> AttentionLayout:
@@ -150,7 +161,8 @@ class AttentionLayout:
                 key_gathers.append(gather + base_tokens)
         branched = any(block.key_positions is not None for block in blocks) or base_tokens > 0
         keys_of_all = torch.cat(key_gathers) if branched else None
-        return cls(tuple(blocks), torch.cat(gathers), scatter, keys_of_all)
+        lengths = Lengths.of(segments, base_tokens=base_tokens)
+        return cls(tuple(blocks), torch.cat(gathers), scatter, keys_of_all, lengths)
 
     def to(self, device: torch.device) -> AttentionLayout:
         """Returns the layout with its tensors on a device."""
@@ -160,7 +172,7 @@ class AttentionLayout:
             if isinstance(value, Tensor)
         }
         blocks = tuple(block.to(device) for block in self.blocks)
-        return replace(self, **moved, blocks=blocks, masks={})
+        return replace(self, **moved, blocks=blocks, lengths=self.lengths.to(device), masks={})
 
     def split_queries(self, tokens: Tensor) -> list[Tensor]:
         """Returns queries [1, heads, T, size] as one tensor [G, heads, L, size] per block."""
@@ -177,11 +189,8 @@ class AttentionLayout:
         """
         if self.gather_keys is None:
             return self.split_queries(tokens)
-        rows = tokens[0].transpose(0, 1)
-        if base is not None:
-            rows = torch.cat([base[0].transpose(0, 1), rows])
         # A key of a shared prompt has several places, so the gradient is their sum.
-        places = rows.index_select(0, self.gather_keys)
+        places = _all_tokens(base, tokens).index_select(0, self.gather_keys)
         return self._parts(places, [block.keys for block in self.blocks])
 
     def _parts(self, places: Tensor, lengths: Sequence[int]) -> list[Tensor]:
@@ -320,6 +329,23 @@ def packed_attention(
     if packed.kept is not None:
         packed.kept[module] = (key.detach(), value.detach())
     base_key, base_value = (None, None) if packed.base is None else packed.base[module]
+    heads = Heads(query.shape[1], key.shape[1], query.shape[-1])
+    packed.heads.add(heads)
+    if variable_length.usable(
+        heads,
+        device=query.device,
+        dtype=variable_length.computed_in(query),
+        plain=softcap is None and s_aux is None and not dropout,
+    ):
+        output = variable_length.attend(
+            query[0].transpose(0, 1),
+            _all_tokens(base_key, key),
+            _all_tokens(base_value, value),
+            packed.lengths,
+            scale=scale,
+            window=sliding_window,
+        )
+        return output[None], None
     parts = zip(
         packed.split_queries(query),
         packed.split_keys(key, base_key),
@@ -335,6 +361,12 @@ def packed_attention(
         else:
             outputs.append(_explicit(q, k, v, mask, scale, dropout, softcap, s_aux))
     return packed.join(outputs), None
+
+
+def _all_tokens(base: Tensor | None, own: Tensor) -> Tensor:
+    """Returns keys or values of the base row, if any, and of the row [K, key heads, size]."""
+    rows = own[0].transpose(0, 1)
+    return rows if base is None else torch.cat([base[0].transpose(0, 1), rows])
 
 
 def _per_head(tensor: Tensor, groups: int) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from halo_core.errors import ModelError
 from halo_models.finite import look_over
 from halo_trainer.batch.packing import PackedRow, Scored, pack, pack_onto
+from halo_trainer.batch.variable_length import try_kernel
 from halo_trainer.model.output_head import output_head_of, token_logps
 from halo_trainer.model.scorer import Scorer, use_packed_attention
 
@@ -68,6 +69,9 @@ def make_scorer(
     tolerance = _tolerance(model, probes[0], expected)
     for scorer in _ways(model, compute_dtype):
         if _agrees(scorer, probes, expected, tolerance):
+            device = next(model.parameters()).device
+            for heads in scorer.layers:
+                try_kernel(heads, device=device, dtype=compute_dtype)
             if missing := _not_taken(scorer):
                 warn(
                     f"{type(model).__name__} does not give the same log-probabilities "
@@ -149,6 +153,7 @@ def _agrees(
         with torch.no_grad():
             first = pack(probes[0], share=scorer.shares).to(device).keeping()
             found = [scorer(first).token_logps]
+            scorer.layers = frozenset(first.layout.heads)
             # Others continue the prompts of the first row, as mismatched completions do.
             others = pack_onto(first, probes[1]) if scorer.shares else pack(probes[1], share=False)
             found.append(scorer(others.to(device).onto(first)).token_logps)

@@ -15,6 +15,7 @@ from halo_core.loss import Head
 from halo_trainer.batch import attention
 from halo_trainer.batch.micro_batch import Routed, Scores, joined
 from halo_trainer.batch.packing import PackedRow, pack
+from halo_trainer.batch.variable_length import KERNEL, Heads, usable
 from halo_trainer.model.heads import read_head
 from halo_trainer.model.output_head import output_head_of, token_logps
 from halo_trainer.model.router import routed
@@ -46,6 +47,7 @@ class Scorer(nn.Module):
         scores_tokens: Whether the log-probabilities of tokens are needed. Without them, only the
             states at the ends of sequences are used.
         shares: Whether the model computes a prompt once for several completions.
+        layers: Shapes of the attention layers, if the packed attention computes them.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Scorer(nn.Module):
         self.scores_tokens = True
         self.experts: int | None = None
         self.shares = route == "packed"
+        self.layers: frozenset[Heads] = frozenset()
 
     def add_heads(self, wanted: Sequence[Head], heads: nn.ModuleDict, *, tokens: bool) -> None:
         """Adds heads to the model's own.
@@ -253,6 +256,13 @@ def without_dropout(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         module.train(was_training)
+
+
+def kernel_of(scorer: Scorer) -> str:
+    """Returns the kernel for sequences of different lengths; "" if no layer is computed by it."""
+    device, dtype = next(scorer.parameters()).device, scorer.compute_dtype
+    tried = [usable(heads, device=device, dtype=dtype, plain=True) for heads in scorer.layers]
+    return KERNEL if any(tried) else ""
 
 
 def use_packed_attention(model: Any) -> bool:

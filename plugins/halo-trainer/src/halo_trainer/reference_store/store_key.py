@@ -16,7 +16,7 @@ import torch
 
 from halo_core.hashing import short_hash
 from halo_models import load
-from halo_trainer.model.scorer import Scorer
+from halo_trainer.model.scorer import Scorer, kernel_of
 
 Parts = Mapping[str, Any]
 """Values of JSON by name."""
@@ -69,6 +69,7 @@ def parts_of_scorer(scorer: Scorer) -> dict[str, Any]:
     return {
         "route": scorer.route,
         "attention": model.config._attn_implementation,
+        "kernel": kernel_of(scorer),
         "chunked_head": scorer.chunked,
         "head_dtype": str(head.weight.dtype),
         "weights": dict(sorted(Counter(held.values()).items())),

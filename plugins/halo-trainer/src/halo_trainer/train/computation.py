@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from halo_trainer.batch import attention
-from halo_trainer.model.scorer import Scorer
+from halo_trainer.batch.variable_length import KERNEL
+from halo_trainer.model.scorer import Scorer, kernel_of
 from halo_trainer.reference_store.stored_reference import StoredReference
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.reference.scores import Reference
@@ -23,7 +24,7 @@ def how_it_computes(policy: Scorer, objective: Objective) -> str:
     shares = objective.shares and not objective.dropout
     return (
         f"computes {_sequences(policy, shares=shares)} in {_dtype(policy.compute_dtype)}; "
-        f"attention: {_attention(policy)}; output head: "
+        f"attention: {_attention(policy, dropout=objective.dropout)}; output head: "
         f"{'in chunks' if policy.chunked else 'all scores at one time'}; "
         f"reference: {_reference(objective.reference)}"
     )
@@ -41,15 +42,20 @@ def _dtype(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _attention(policy: Scorer) -> str:
+def _attention(policy: Scorer, *, dropout: bool) -> str:
     config = policy.model.config.get_text_config()  # type: ignore[union-attr, operator]
     used = config._attn_implementation
     if used != attention.NAME:
         return str(used)
     sinks = any(name.endswith("sinks") for name, _ in policy.model.named_parameters())
     capped = getattr(config, "attn_logit_softcapping", None) is not None
-    kernel = WITHOUT_FUSION if sinks or capped else "torch's scaled_dot_product_attention"
-    return f"{used}, blocks of sequences through {kernel}"
+    if sinks or capped:
+        return f"{used}, blocks of sequences through {WITHOUT_FUSION}"
+    blocks = f"{used}, blocks of sequences through torch's scaled_dot_product_attention"
+    if not kernel_of(policy):
+        return blocks
+    own = f"{used}, sequences of different lengths through torch's {KERNEL}"
+    return f"{own}; for the policy {blocks}, because of dropout" if dropout else own
 
 
 def _reference(reference: Reference | None) -> str:
