@@ -21,12 +21,15 @@ class Completion:
         fields: The message's further fields: `tool_calls`, `reasoning_content` and so on.
         token_ids: The token ids that were sampled.
         finish: Why the sampling ended: ``stop`` or ``length``.
+        token_logps: The sampler's log-probability of each token id, nats. If the finish is
+            ``stop``, one more for the token that ended the completion.
     """
 
     text: str
     fields: Mapping[str, Any] | None = None
     token_ids: Sequence[int] | None = None
     finish: str | None = None
+    token_logps: Sequence[float] | None = None
 
     @property
     def key(self) -> str:
@@ -51,7 +54,8 @@ class Completion:
         >>> Completion("Moo.", finish="stop").columns("chosen")
         {'chosen': 'Moo.', 'chosen_finish': 'stop'}
         """
-        beside = zip(BESIDE[name], (self.fields, self.token_ids, self.finish), strict=True)
+        values = (self.fields, self.token_ids, self.finish, self.token_logps)
+        beside = zip(BESIDE[name], values, strict=True)
         return {name: self.text, **{key: value for key, value in beside if value is not None}}
 
 
@@ -62,8 +66,7 @@ def completion_in(row: Mapping[str, Any], name: str) -> Completion:
         row: A row with the column `name`, and perhaps its optional columns.
         name: The column ``completion``, ``chosen`` or ``rejected``.
     """
-    fields, token_ids, finish = BESIDE[name]
-    return Completion(row[name], row.get(fields), row.get(token_ids), row.get(finish))
+    return Completion(row[name], *(row.get(column) for column in BESIDE[name]))
 
 
 def scored_completions(row: Mapping[str, Any]) -> list[Completion]:
@@ -75,12 +78,13 @@ def scored_completions(row: Mapping[str, Any]) -> list[Completion]:
 
 def scored_columns(completions: Sequence[Completion]) -> dict[str, Any]:
     """Returns the columns for the completions in a row of scored feedback; see `Completion`."""
-    fields, token_ids, finish = BESIDE["completions"]
+    names = BESIDE["completions"]
     columns: dict[str, Any] = {"completions": [each.text for each in completions]}
     beside: dict[str, list[Any]] = {
-        fields: [each.fields for each in completions],
-        token_ids: [each.token_ids for each in completions],
-        finish: [each.finish for each in completions],
+        names.fields: [each.fields for each in completions],
+        names.token_ids: [each.token_ids for each in completions],
+        names.finish: [each.finish for each in completions],
+        names.token_logps: [each.token_logps for each in completions],
     }
     return columns | {
         name: values for name, values in beside.items() if any(v is not None for v in values)

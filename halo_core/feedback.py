@@ -4,7 +4,7 @@
 # and would treat every field of a message as required.
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
 Feedback = Literal["text", "prompts", "demonstration", "binary", "paired", "scored"]
 
@@ -47,16 +47,39 @@ COLUMNS: Mapping[Feedback, Mapping[str, str]] = {
 `prompts` are prompts alone, to sample on: nothing is learned from them.
 """
 
-BESIDE: Mapping[str, tuple[str, str, str]] = {
-    "completion": ("completion_fields", "completion_token_ids", "finish"),
-    "chosen": ("chosen_fields", "chosen_token_ids", "chosen_finish"),
-    "rejected": ("rejected_fields", "rejected_token_ids", "rejected_finish"),
-    "completions": ("completions_fields", "completions_token_ids", "finishes"),
+
+class Beside(NamedTuple):
+    """The names of the optional columns for a column of completions.
+
+    Those for `completions` are lists, with null for unknown values.
+
+    Attributes:
+        fields: The further fields of the assistant's message: `tool_calls` and so on.
+        token_ids: The sampled token ids.
+        finish: Why the sampling ended, one of `FINISHES`.
+        token_logps: The sampler's log-probability of each token id in nats, and then that of the
+            token that ended the completion if it ended by itself.
+    """
+
+    fields: str
+    token_ids: str
+    finish: str
+    token_logps: str
+
+
+BESIDE: Mapping[str, Beside] = {
+    "completion": Beside(
+        "completion_fields", "completion_token_ids", "finish", "completion_token_logps"
+    ),
+    "chosen": Beside("chosen_fields", "chosen_token_ids", "chosen_finish", "chosen_token_logps"),
+    "rejected": Beside(
+        "rejected_fields", "rejected_token_ids", "rejected_finish", "rejected_token_logps"
+    ),
+    "completions": Beside(
+        "completions_fields", "completions_token_ids", "finishes", "completions_token_logps"
+    ),
 }
-"""The optional columns for each column of completions: the further fields of the assistant's
-message (`tool_calls`, `reasoning_content`, ...), the sampled token ids, and why the sampling ended
-(`FINISHES`). Those for `completions` are lists, with null for unknown values.
-"""
+"""The optional columns for each column of completions."""
 
 SHARED: Mapping[str, str] = {"tools": "objects", "tokenizer": "string", "template": "string"}
 """Optional columns about a whole row: the tools that the prompt offers, and the digests of the
@@ -67,10 +90,10 @@ FINISHES = ("stop", "length")
 
 
 def _optional(*completions: str) -> Mapping[str, str]:
-    many = ("fields list", "ids list", "finish list")
+    many = ("fields list", "ids list", "finish list", "logps list")
     columns = dict(SHARED)
     for name in completions:
-        kinds = many if name == "completions" else ("fields", "ids", "finish")
+        kinds = many if name == "completions" else ("fields", "ids", "finish", "logps")
         columns |= dict(zip(BESIDE[name], kinds, strict=True))
     return columns
 

@@ -33,7 +33,7 @@ def arrow_schema(
     """
     import pyarrow as pa
 
-    text, ids = pa.string(), pa.list_(pa.int32())
+    text, ids, logps = pa.string(), pa.list_(pa.int32()), pa.list_(pa.float64())
     fields = [("role", text), ("content", text), *([(_EXTRA, text)] if further else [])]
     types = {
         "string": text,
@@ -46,6 +46,8 @@ def arrow_schema(
         "fields list": pa.list_(text),
         "ids": ids,
         "ids list": pa.list_(ids),
+        "logps": logps,
+        "logps list": pa.list_(logps),
         "finish": text,
         "finish list": pa.list_(text),
     }

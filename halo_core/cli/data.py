@@ -255,7 +255,7 @@ def _row_lines(row: dict[str, Any]) -> list[str]:
         lines.append(f"    {message['role']:<11}{_short(_said(message['content'], further))}")
     for column in ("text", "completion", "desirable", "chosen", "rejected"):
         if column in row:
-            fields = row.get(BESIDE[column][0]) if column in BESIDE else None
+            fields = row.get(BESIDE[column].fields) if column in BESIDE else None
             lines.append(f"    {column:<11}{_short(_said(row[column], fields))}")
     if "completions" in row:
         for said, score in zip(scored_completions(row), row["scores"], strict=False):

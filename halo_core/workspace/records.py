@@ -49,6 +49,9 @@ class SampleLine(TypedDict):
     """Length of the target in tokens."""
     token_ids: NotRequired[list[int]]
     """Token ids of the completion."""
+    token_logps: NotRequired[list[float] | None]
+    """Log-probability of each token id under the model in nats, before temperature and top_p.
+    If the finish is "stop", one more for the token that ended the completion."""
     finish: NotRequired[Finish]
     """Why the completion ended: "stop" if by itself, "length" if at the maximum length."""
     tokenizer: NotRequired[str | None]
@@ -168,24 +171,32 @@ class FeedbackLine(TypedDict):
     """Further fields of the completion's message: tool_calls and so on."""
     completion_token_ids: NotRequired[list[int] | None]
     """Token ids of the completion, as sampled."""
+    completion_token_logps: NotRequired[list[float] | None]
+    """The sampler's log-probability of each token of the completion, nats."""
     finish: NotRequired[Finish | None]
     """Why the completion ended: "stop" if by itself, "length" if at the maximum length."""
     chosen_fields: NotRequired[dict[str, Any] | None]
     """Further fields of the better completion's message: tool_calls and so on."""
     chosen_token_ids: NotRequired[list[int] | None]
     """Token ids of the better completion, as sampled."""
+    chosen_token_logps: NotRequired[list[float] | None]
+    """The sampler's log-probability of each token of the better completion, nats."""
     chosen_finish: NotRequired[Finish | None]
     """Why the better completion ended: "stop" if by itself, "length" if at the maximum length."""
     rejected_fields: NotRequired[dict[str, Any] | None]
     """Further fields of the worse completion's message: tool_calls and so on."""
     rejected_token_ids: NotRequired[list[int] | None]
     """Token ids of the worse completion, as sampled."""
+    rejected_token_logps: NotRequired[list[float] | None]
+    """The sampler's log-probability of each token of the worse completion, nats."""
     rejected_finish: NotRequired[Finish | None]
     """Why the worse completion ended: "stop" if by itself, "length" if at the maximum length."""
     completions_fields: NotRequired[list[dict[str, Any] | None] | None]
     """Further fields of the message of each completion."""
     completions_token_ids: NotRequired[list[list[int] | None] | None]
     """Token ids of each completion."""
+    completions_token_logps: NotRequired[list[list[float] | None] | None]
+    """The sampler's log-probability of each token of each completion, nats."""
     finishes: NotRequired[list[Finish | None] | None]
     """Why each completion ended: "stop" or "length"."""
 

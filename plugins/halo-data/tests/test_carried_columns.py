@@ -30,18 +30,21 @@ GOOD = {
     "completion_fields": CALLS,
     "completion_token_ids": [1, 2],
     "finish": "stop",
+    "completion_token_logps": [-0.5, -1.5, -0.25],
 }
 BAD = {"completion": "yes", "completion_token_ids": [3], "finish": "length"}
 PAIR = {
     **{"prompt": PROMPT, "chosen": "yes", "rejected": "yes", **WHOLE},
     **{"chosen_fields": CALLS, "chosen_token_ids": [1, 2], "chosen_finish": "stop"},
     **{"rejected_token_ids": [3], "rejected_finish": "length"},
+    "chosen_token_logps": [-0.5, -1.5, -0.25],
 }
 GROUP = {
     **{"prompt": PROMPT, "completions": ["yes", "yes"], "scores": [1.0, 0.0], **WHOLE},
     "completions_fields": [CALLS, None],
     "completions_token_ids": [[1, 2], [3]],
     "finishes": ["stop", "length"],
+    "completions_token_logps": [[-0.5, -1.5, -0.25], None],
 }
 
 
@@ -97,6 +100,7 @@ def test_a_pair_that_is_turned_round_takes_along_what_stands_beside_its_sides() 
         **{"prompt": PROMPT, "chosen": "yes", "rejected": "yes", **WHOLE},
         **{"rejected_fields": CALLS, "rejected_token_ids": [1, 2], "rejected_finish": "stop"},
         **{"chosen_token_ids": [3], "chosen_finish": "length"},
+        "rejected_token_logps": [-0.5, -1.5, -0.25],
     }
 
 

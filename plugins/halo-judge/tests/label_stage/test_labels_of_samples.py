@@ -108,6 +108,28 @@ def test_a_scored_group_keeps_a_list_of_each(judge_context, sampled):
     assert {name: row[name] for name in DIGESTS} == DIGESTS
 
 
+def test_a_scored_group_keeps_every_draw_with_its_log_probabilities(judge_context, sampled):
+    def draw(text: str, *logps: float) -> dict[str, Any]:
+        return sampled(1, text, [1] * (len(logps) - 1), token_logps=[*logps])
+
+    draws = [draw("abc", -0.5, -1.0), draw("a", -2.0, -0.1), draw("abc", -0.5, -1.0)]
+    (row,) = label(judge_context(draws), feedback="scored")
+    assert row["completions"] == ["abc", "a", "abc"]
+    assert row["scores"] == [3.0, 1.0, 3.0]
+    assert row["completions_token_logps"] == [[-0.5, -1.0], [-2.0, -0.1], [-0.5, -1.0]]
+    assert sorted(Lengths.asked) == ["a", "abc"]  # equal draws are scored once
+    # A label or a pair of the same text twice would teach nothing new.
+    assert len(label(judge_context(draws), **BINARY)) == 2
+
+
+def test_ids_of_another_tokenizer_go_with_their_log_probabilities(judge_context, sampled):
+    lines = [sampled(1, "a", [1], token_logps=[-1.0, -2.0])]
+    others = [sampled(1, "abc", [2], tokenizer="ff", token_logps=[-3.0, -4.0])]
+    (row,) = label(judge_context(lines, against=others), feedback="scored")
+    assert row["completions_token_ids"] == [[1], None]
+    assert row["completions_token_logps"] == [[-1.0, -2.0], None]
+
+
 def test_a_row_of_two_tokenizers_keeps_the_ids_of_the_first_and_says_so(judge_context, sampled):
     told: list[str] = []
     context = judge_context(

@@ -46,10 +46,10 @@ def with_beside(said: Completion, given: Given, column: str, place: str) -> Comp
     Raises:
         DataError: When fields are both in its message and in a separate column.
     """
-    fields, token_ids, finish = (given.get(name) for name in BESIDE[column])
+    fields, token_ids, finish, logps = (given.get(name) for name in BESIDE[column])
     if fields is not None:
-        said = _with_fields(said, fields, BESIDE[column][0], place)
-    return replace(said, token_ids=token_ids, finish=finish)
+        said = _with_fields(said, fields, BESIDE[column].fields, place)
+    return replace(said, token_ids=token_ids, finish=finish, token_logps=logps)
 
 
 def _with_fields(said: Completion, fields: Any, column: str, place: str) -> Completion:
@@ -97,12 +97,13 @@ def scored_answers(
                 location=place,
             )
     beside = scored_completions({**given, column: [each.text for each in said]})
-    fields = BESIDE[column][0]
+    fields = BESIDE[column].fields
     return [
         replace(
             own if also.fields is None else _with_fields(own, also.fields, fields, place),
             token_ids=also.token_ids,
             finish=also.finish,
+            token_logps=also.token_logps,
         )
         for own, also in zip(said, beside, strict=True)
     ]
@@ -114,7 +115,7 @@ def shared(given: Given, place: str) -> dict[str, Any]:
     if (tools := tools_of(given.get("tools"), place)) is not None:
         columns["tools"] = tools
     # Without token ids these columns have another meaning.
-    if any(token_ids in given for _, token_ids, _ in BESIDE.values()):
+    if any(beside.token_ids in given for beside in BESIDE.values()):
         columns |= {name: given[name] for name in ("tokenizer", "template") if name in given}
     return columns
 

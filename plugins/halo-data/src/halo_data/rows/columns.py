@@ -55,7 +55,7 @@ def has_token_ids(
     given: Mapping[str, Any], columns: Mapping[str, str], synonyms: Mapping[str, str]
 ) -> bool:
     """Returns whether a row has token ids, under any name. Then it also has their `DIGESTS`."""
-    ids = {token_ids for _, token_ids, _ in BESIDE.values()}
+    ids = {beside.token_ids for beside in BESIDE.values()}
     names = ids | {name for name, ours in synonyms.items() if ours in ids}
     names |= {theirs for ours, theirs in columns.items() if ours in ids}
     return any(given.get(name) is not None for name in names)

@@ -268,6 +268,7 @@ SYNONYMS: Mapping[str, str] = {
     "desirable": "label",
     "kto_tag": "label",
     "token_ids": "completion_token_ids",
+    "token_logps": "completion_token_logps",
 }
 """Columns that replace another column if that one is absent."""
 
@@ -280,8 +281,8 @@ TEXTS = frozenset(
 LISTS = frozenset(
     {"messages", "completions", "scores", "tools", "history"}
     | {"preferred_output", "non_preferred_output"}
-    | {column for fields, token_ids, _ in BESIDE.values() for column in (fields, token_ids)}
-    | {BESIDE["completions"][2]}
+    | {column for b in BESIDE.values() for column in (b.fields, b.token_ids, b.token_logps)}
+    | {BESIDE["completions"].finish}
 )
 """Standard columns that hold lists or objects."""
 

@@ -19,6 +19,7 @@ FileRow = Mapping[str, Any]
 
 _SAMPLED = (
     "token_ids",
+    "token_logps",
     "finish",
     "tokenizer",
     "template",

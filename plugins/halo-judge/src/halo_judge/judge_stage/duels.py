@@ -68,7 +68,23 @@ class Duel:
 
 
 def read_samples(folder: Path) -> dict[str, SampleLine]:
-    """Returns samples by prompt id, in the order of the file.
+    """Returns the first sample of each prompt by prompt id, in the order of the file.
+
+    Args:
+        folder: A sampling stage's folder, with `samples.jsonl`, or such a file.
+
+    Raises:
+        PathError: When there is no such file.
+        DataError: See `sample_lines`.
+    """
+    samples: dict[str, SampleLine] = {}
+    for sample in sample_lines(folder):
+        samples.setdefault(sample["prompt_id"], sample)
+    return samples
+
+
+def sample_lines(folder: Path) -> list[SampleLine]:
+    """Returns all samples, several of one prompt too, in the order of the file.
 
     Args:
         folder: A sampling stage's folder, with `samples.jsonl`, or such a file.
@@ -81,8 +97,8 @@ def read_samples(folder: Path) -> dict[str, SampleLine]:
     path = folder if folder.is_file() else folder / SAMPLES.name
     if not path.exists():
         raise PathError("no such file; expected what a sampling stage wrote", location=str(path))
-    samples = {sample["prompt_id"]: sample for sample in SAMPLES.read(path)}
-    refuse_old_nonsense(list(samples.values()), path)
+    samples = list(SAMPLES.read(path))
+    refuse_old_nonsense(samples, path)
     return samples
 
 

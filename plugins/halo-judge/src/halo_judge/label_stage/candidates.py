@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from halo_core.judge import Tools
 from halo_core.rows import DataSet
 from halo_core.scoring_judge import Answer, text_id
 from halo_judge.files.outputs import read_outputs
-from halo_judge.judge_stage.duels import read_samples
+from halo_judge.judge_stage.duels import sample_lines
 
 TARGET = "target"
 EMPTY = "empty completion"
@@ -52,7 +52,8 @@ class Said:
 def said_in(text: str, sampled: Mapping[str, Any]) -> Said:
     """Returns a completion from samples, with all information from its line."""
     fields = sampled.get("completion_fields")
-    completion = Completion(text, fields, sampled.get("token_ids"), sampled.get("finish"))
+    ids, logps = sampled.get("token_ids"), sampled.get("token_logps")
+    completion = Completion(text, fields, ids, sampled.get("finish"), logps)
     return Said(completion, sampled.get("tokenizer"), sampled.get("template"))
 
 
@@ -63,7 +64,8 @@ class Candidates:
     Attributes:
         prompt_id: Id of the prompt.
         prompt: The messages before the completions.
-        said: The completions, which are different and not empty.
+        said: The completions, which are not empty. They are different, unless several draws of a
+            model gave the same one.
         tools: The tools that the prompt offers.
     """
 
@@ -133,9 +135,9 @@ def _completions(given: Path) -> Iterator[tuple[Found, Completion | None]]:
             found = Found(output.prompt_id, output.prompt, said, output.tools)
             yield found, _target(output.target, output.sampled)
         return
-    for id_, sample in read_samples(given).items():
+    for sample in sample_lines(given):
         said = said_in(sample["completion"], sample)
-        found = Found(id_, sample["prompt"], said, sample.get("tools"))
+        found = Found(sample["prompt_id"], sample["prompt"], said, sample.get("tools"))
         yield found, _target(sample.get("target"), sample)
 
 
@@ -168,6 +170,7 @@ def by_prompt(
     *,
     drop_cut: bool = False,
     reads_fields: bool = False,
+    draws: bool = False,
 ) -> list[Candidates]:
     """Returns the completions by prompt in order, and counts left-out ones by reason.
 
@@ -176,33 +179,38 @@ def by_prompt(
         dropped: The counter of the reasons.
         drop_cut: Whether to leave out completions that were cut.
         reads_fields: Whether the judge reads further fields besides the texts.
+        draws: Whether to keep equal completions that a model drew several times. A mean over a
+            group would be wrong without them.
     """
     prompts: dict[str, Found] = {}
-    groups: dict[str, dict[str, Said]] = {}
+    groups: dict[str, list[Said]] = {}
+    met: dict[str, set[str]] = {}
     for each in found:
         prompts.setdefault(each.prompt_id, each)
-        group = groups.setdefault(each.prompt_id, {})
-        if reason := _why_not(each.said, group, drop_cut, reads_fields):
+        group = groups.setdefault(each.prompt_id, [])
+        keys = met.setdefault(each.prompt_id, set())
+        is_draw = draws and each.said.completion.token_ids is not None
+        known = () if is_draw else keys
+        if reason := _why_not(each.said, known, drop_cut, reads_fields):
             dropped[reason] += 1
         else:
-            group[each.said.completion.key] = each.said
+            group.append(each.said)
+            keys.add(each.said.completion.key)
     return [
-        Candidates(id_, prompts[id_].prompt, tuple(group.values()), prompts[id_].tools)
+        Candidates(id_, prompts[id_].prompt, tuple(group), prompts[id_].tools)
         for id_, group in groups.items()
         if group
     ]
 
 
-def _why_not(
-    said: Said, group: Mapping[str, Said], drop_cut: bool, reads_fields: bool
-) -> str | None:
+def _why_not(said: Said, known: Collection[str], drop_cut: bool, reads_fields: bool) -> str | None:
     completion = said.completion
     is_empty = completion.is_empty if reads_fields else not said.text.strip()
     reasons = (
         ("tool_calls" in (completion.fields or {}) and not reads_fields, CALLS),
         (is_empty, EMPTY),
         (drop_cut and said.is_cut, CUT),
-        (completion.key in group, AGAIN),
+        (completion.key in known, AGAIN),
     )
     return next((reason for holds, reason in reasons if holds), None)
 

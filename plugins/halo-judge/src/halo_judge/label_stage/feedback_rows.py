@@ -139,8 +139,8 @@ def with_what(said: Said) -> tuple[str | None, str | None]:
 
 
 def without_ids(completion: Completion) -> Completion:
-    """Returns a completion without its token ids."""
-    return replace(completion, token_ids=None)
+    """Returns a completion without its token ids and their log-probabilities."""
+    return replace(completion, token_ids=None, token_logps=None)
 
 
 def _paired(

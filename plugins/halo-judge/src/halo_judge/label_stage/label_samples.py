@@ -56,7 +56,14 @@ def label_samples(
     """
     dropped: Counter[str] = Counter()
     drop_cut = rules.unfinished == "drop"
-    candidates = find_candidates(judge, context, dropped, targets=targets, drop_cut=drop_cut)
+    candidates = find_candidates(
+        judge,
+        context,
+        dropped,
+        targets=targets,
+        drop_cut=drop_cut,
+        draws=rules.feedback == "scored",
+    )
     if rules.feedback != "binary":
         _warn_of_mixed_ids(candidates, context.warn)
     facts: dict[str, float] = {}
@@ -78,7 +85,13 @@ def label_samples(
 
 
 def find_candidates(
-    judge: Judge, context: StageContext, dropped: Counter[str], *, targets: bool, drop_cut: bool
+    judge: Judge,
+    context: StageContext,
+    dropped: Counter[str],
+    *,
+    targets: bool,
+    drop_cut: bool,
+    draws: bool = False,
 ) -> list[Candidates]:
     """Returns the completions of each prompt, and counts left-out ones by reason.
 
@@ -93,7 +106,7 @@ def find_candidates(
     else:
         found = of_data(context.data["data"])
     fields = "fields" in reads_beside(judge)
-    return by_prompt(found, dropped, drop_cut=drop_cut, reads_fields=fields)
+    return by_prompt(found, dropped, drop_cut=drop_cut, reads_fields=fields, draws=draws)
 
 
 def _warn_of_mixed_ids(candidates: Sequence[Candidates], warn: Callable[[str], None]) -> None:

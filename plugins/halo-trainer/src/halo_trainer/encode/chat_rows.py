@@ -79,10 +79,10 @@ def row_completions(row: Mapping[str, Any], feedback: Feedback) -> list[tuple[st
 
 
 def _answer(row: Mapping[str, Any], column: str) -> Answer:
-    fields, token_ids, finish = BESIDE[column]
+    beside = BESIDE[column]
     return Answer(
         content=row[column],
-        fields=row.get(fields) or {},
-        ended=row.get(finish) != "length",
-        token_ids=row.get(token_ids),
+        fields=row.get(beside.fields) or {},
+        ended=row.get(beside.finish) != "length",
+        token_ids=row.get(beside.token_ids),
     )
