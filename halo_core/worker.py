@@ -1,6 +1,6 @@
 """The program of each rank of a stage: ``python -m halo_core.worker STAGE_FOLDER``.
 
-The controller, or a job on a cluster, starts it through a launcher such as ``accelerate launch``,
+The controller, or a job on a cluster, starts it through a launcher such as that of halo-trainer,
 which sets ``RANK``. Rank 0 writes events and the result.
 """
 

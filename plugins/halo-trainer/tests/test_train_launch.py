@@ -16,6 +16,8 @@ from halo_trainer.train.options import Train
 PROCESS = """\
 import os, pathlib, signal, sys, time
 
+import psutil
+
 folder = pathlib.Path(__file__).parent
 rank = os.environ["RANK"]
 asked = []
@@ -35,8 +37,15 @@ if manner.startswith("exit-"):
 if manner in ("killed", "killed-and-lost") and rank == "1":
     while manner == "killed-and-lost" and not (folder / "started-0").exists():
         time.sleep(0.02)
+    (folder / "killed.tmp").write_text(str(os.getpid()))
+    (folder / "killed.tmp").rename(folder / "killed")
     os.kill(os.getpid(), signal.SIGKILL)
 if manner == "killed-and-lost":
+    while not (folder / "killed").exists():
+        time.sleep(0.001)
+    killed = psutil.Process(int((folder / "killed").read_text()))
+    while killed.is_running() and killed.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.001)
     sys.exit(1)
 while manner == "stubborn" or not asked:
     time.sleep(0.02)
@@ -104,10 +113,8 @@ def test_a_second_signal_kills_the_processes(tmp_path: Path) -> None:
 
 
 def test_a_launcher_that_fails_says_so_in_one_line(tmp_path: Path) -> None:
-    options = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
-    port = ["--main_process_port", "99999999"]
     done = subprocess.run(
-        [sys.executable, "-m", "halo_trainer.launch", *options, *port, "-m", "nothing"],
+        [sys.executable, "-m", "halo_trainer.launch", "--processes", "-2", "-m", "nothing"],
         capture_output=True,
         text=True,
         timeout=120,

@@ -1,21 +1,24 @@
 """Starts the processes of a training: ``python -m halo_trainer.launch OPTIONS -m MODULE ...``.
 
-It is ``accelerate launch`` with different handling of errors and signals. Every process of a
-training reports its own errors, so the launcher does not. A process that is asked to stop may take
-as long as its step takes, while torch's launcher would kill it after 30 seconds. All processes end
-at once if the run or this launcher is gone: see `halo_core.run.lifeline`.
+It is torch's launcher with a rendezvous that listens on one address only, and with different
+handling of errors and signals. Every process of a training reports its own errors, so the launcher
+does not. A process that is asked to stop may take as long as its step takes, while torch would kill
+it after 30 seconds. All processes end at once if the run or this launcher is gone: see
+`halo_core.run.lifeline`.
 """
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -35,12 +38,8 @@ def launch_command(folder: Path, processes: int) -> list[str]:
         folder: The stage's folder.
         processes: Number of processes.
     """
-    # --multi_gpu starts plain torch ranks. Ranks without a GPU, or with the CPU as their device,
-    # communicate over gloo.
     return [
-        *(sys.executable, "-m", "halo_trainer.launch", "--multi_gpu"),
-        *("--num_processes", str(processes), "--num_machines", "1"),
-        *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
+        *(sys.executable, "-m", "halo_trainer.launch", "--processes", str(processes)),
         *("-m", "halo_core.worker", str(folder)),
     ]
 
@@ -51,32 +50,82 @@ def main(arguments: Sequence[str]) -> int:
     SIGINT and SIGTERM are passed on to the processes. The second signal kills them.
 
     Args:
-        arguments: Arguments of ``accelerate launch``.
+        arguments: The options of `_parser`, and a program with its own arguments.
     """
     end_with_controller()
     starts_workers()
-    # A variable of torch: the signals that its own launcher handles. This launcher handles others.
-    os.environ.setdefault("PET_SIGNALS_TO_HANDLE", "SIGHUP,SIGQUIT")
     for number in SIGNALS:
         signal.signal(number, _pass_on)
     logging.disable(logging.CRITICAL)
-    from accelerate.commands.launch import (
-        launch_command as accelerate_launch,
-        launch_command_parser,
-    )
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     try:
-        accelerate_launch(launch_command_parser().parse_args(list(arguments)))
+        _run_processes(_parser().parse_args(arguments))
     except ChildFailedError as error:
         return _exit_code(_cause(error).exitcode)
-    except SignalException as error:  # from a torch that does not know PET_SIGNALS_TO_HANDLE
+    except SignalException as error:  # from a torch that cannot leave signals to this launcher
         return 128 + int(error.sigval)
     except Exception as error:
         say(f"the launcher failed: {type(error).__name__}: {error}", err=True)
         return 1
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m halo_trainer.launch")
+    parser.add_argument("--processes", type=int, required=True, help="number of processes here")
+    parser.add_argument("-m", dest="module", action="store_true", help="the program is a module")
+    parser.add_argument("program", help="the program of each process")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="the program's arguments")
+    return parser
+
+
+def _run_processes(options: argparse.Namespace) -> None:
+    """Runs the processes of this machine until all have ended.
+
+    Raises:
+        ChildFailedError: When a process failed.
+        UserError: When the launchers cannot meet.
+    """
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    from halo_trainer import rendezvous
+
+    rendezvous.register()
+    place = rendezvous.on_this_machine()
+    rendezvous.use_interface(place, os.environ)
+    _set_up_devices(options.processes)
+    config = LaunchConfig(
+        min_nodes=place.machines,
+        max_nodes=place.machines,
+        nproc_per_node=options.processes,
+        run_id="halo",
+        rdzv_backend=rendezvous.BACKEND,
+        rdzv_endpoint=f"{place.host}:{place.port}",
+        rdzv_configs={"machine": place.machine},
+        max_restarts=0,
+        **_signals_of_torch(LaunchConfig),
+    )
+    module = ["-m"] if options.module else []
+    elastic_launch(config, sys.executable)("-u", *module, options.program, *options.arguments)
+
+
+def _signals_of_torch(config: type) -> dict[str, Any]:
+    """Returns the option that leaves the other signals to this launcher; none in an older torch."""
+    named = {"signals_to_handle": "SIGHUP,SIGQUIT"}
+    return named if "signals_to_handle" in {field.name for field in fields(config)} else {}
+
+
+def _set_up_devices(processes: int) -> None:
+    """Sets what torch's and accelerate's own launchers set for the processes of one machine."""
+    from accelerate.utils.environment import check_cuda_p2p_ib_support
+
+    if processes > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if not check_cuda_p2p_ib_support():  # a GPU whose old driver cannot exchange memory
+        os.environ.setdefault("NCCL_P2P_DISABLE", "1")
+        os.environ.setdefault("NCCL_IB_DISABLE", "1")
 
 
 def _cause(error: ChildFailedError) -> ProcessFailure:
