@@ -91,15 +91,26 @@ def _plan_spec(request: RunRequest, output: Output) -> None:
             {
                 "run": made.run_name,
                 "folder": str(made.run_folder),
+                "rounds": _rounds(made),
                 "stages": stages,
                 "disk": {"needed": needed, "fits": warning is None},
             }
         )
         return
     output.say(f"run {made.run_name} in {made.workspace.root}")
+    if (rounds := made.spec.rounds) is not None:
+        round_of = f"{rounds.n} round{'s' * (rounds.n > 1)} of {', '.join(rounds.stages)}"
+        output.say(f"{round_of}; the first starts from {rounds.start}")
     for stage in stages:
         for line in _lines(stage):
             output.say(line)
+
+
+def _rounds(made: Plan) -> dict[str, Any] | None:
+    rounds = made.spec.rounds
+    if rounds is None:
+        return None
+    return {"n": rounds.n, "stages": list(rounds.stages), "from": rounds.start}
 
 
 def _sets(made: Plan, stage: PlannedStage) -> dict[str, Any]:

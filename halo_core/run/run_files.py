@@ -39,7 +39,7 @@ from halo_core.workspace.run_title import new_title
 def write_run(plan: Plan, command: Sequence[str]) -> None:
     """Writes the spec as given, the resolved spec, and `run.json` into the run's folder."""
     folder = plan.run_folder
-    write_text(folder / SPEC, to_yaml(plan.spec.document.tree))
+    write_text(folder / SPEC, to_yaml(plan.spec.document.given))
     resolved = resolved_tree(plan.spec)
     record = _record(plan, command)
     # Before the resolved spec is written again: the title of an older halo's run comes from it.
@@ -135,7 +135,7 @@ def _record(plan: Plan, command: Sequence[str]) -> RunRecord:
 
 
 def _stage(plan: Plan, stage: PlannedStage) -> RunStage:
-    return RunStage(
+    record = RunStage(
         id=stage.id,
         use=stage.spec.resolved.name,
         folder=plan.workspace.relative(stage.folder),
@@ -147,6 +147,9 @@ def _stage(plan: Plan, stage: PlannedStage) -> RunStage:
         loss=loss_title(stage.spec.loss) if stage.spec.loss else None,
         roles=dict(stage.spec.roles),
     )
+    if (made := plan.spec.document.made.get(stage.id)) is not None:
+        record["round"], record["repeats"] = made.number, made.name
+    return record
 
 
 def loss_title(loss: Resolved) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
@@ -40,6 +40,18 @@ _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 TOO_DEEP = "nested too deeply; expected a few levels of lists and mappings"
 
 
+class RoundStage(NamedTuple):
+    """The round of a stage that `rounds` made.
+
+    Attributes:
+        number: The round, from 1.
+        name: The id of the stage in the spec: ``kto`` for ``kto-2``.
+    """
+
+    number: int
+    name: str
+
+
 @dataclass
 class Document:
     """A tree of plain values that knows the place of each.
@@ -51,6 +63,8 @@ class Document:
         places: Maps keys from the root to ``name:line:column`` or ``--set ...``.
         folders: Maps keys to the folder for relative paths below them, if it is not `folder`.
         removed: Maps the ids of stages that a cell of a matrix removed to what removed them.
+        made: Maps the ids of stages that `rounds` made to their rounds.
+        before: The tree before `rounds` made stages; None if it made none.
         is_file: Whether it is a file that may come from somebody else. It may then only name Python
             files in its folder and in allowed folders.
     """
@@ -61,15 +75,41 @@ class Document:
     places: dict[Keys, str] = field(default_factory=dict)
     folders: dict[Keys, Path] = field(default_factory=dict)
     removed: dict[str, str] = field(default_factory=dict)
+    made: dict[str, RoundStage] = field(default_factory=dict)
+    before: dict[str, Any] | None = None
     is_file: bool = False
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The tree as given: the one before `rounds` made stages."""
+        return self.tree if self.before is None else self.before
+
+    def as_given(self, keys: Keys) -> Keys:
+        """Returns the keys that a value has in the tree as given."""
+        stage = self.made.get(str(keys[1])) if keys[:1] == ("stages",) and keys[1:] else None
+        return keys if stage is None else ("stages", stage.name, *keys[2:])
+
+    def name_in(self, reader: str, id_: str) -> str | None:
+        """Returns the name that a stage has in the options of another stage.
+
+        Args:
+            reader: The id of the stage that names it.
+            id_: The id of the stage. Those of other rounds have no name in a stage of a round.
+        """
+        stage, own = self.made.get(id_), self.made.get(reader)
+        if stage is None:
+            return id_
+        number = own.number if own else max(made.number for made in self.made.values())
+        return stage.name if stage.number == number else None if own else id_
 
     def locate(self, keys: Keys) -> str:
         """Returns the place of a value and its path, for messages."""
-        place, path = self.place_of(keys), dotted(keys)
+        place, path = self.place_of(keys), dotted(self.as_given(keys))
         return f"{place}: {path}" if place and path else place or self.name
 
     def place_of(self, keys: Keys) -> str | None:
         """Returns the place of a value. If it has none, returns that of the nearest parent."""
+        keys = self.as_given(keys)
         for length in range(len(keys), -1, -1):
             if keys[:length] in self.places:
                 return self.places[keys[:length]]
@@ -89,6 +129,7 @@ class Document:
 
     def folder_of(self, keys: Keys) -> Path:
         """Returns the folder that relative paths at these keys are relative to."""
+        keys = self.as_given(keys)
         for length in range(len(keys), -1, -1):
             if keys[:length] in self.folders:
                 return self.folders[keys[:length]]

@@ -300,5 +300,7 @@ stages:
   # A judge compares the answers with those in the data. This one prefers the longer text.
   # win: {{use: judge, judge: longest, of: answers, against: target}}
 
+# The key `rounds` repeats stages that sample, label and train: docs/how-to/rounds.md
+
 # tracking: [mlflow]  # shows the run in MLflow
 """

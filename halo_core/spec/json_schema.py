@@ -8,6 +8,7 @@ from halo_core.plugins.discovery import discover
 from halo_core.plugins.registry import Registry
 from halo_core.spec.component_schema import by_type, kind_schemas
 from halo_core.spec.inserted import base_model_stages, default_reports, only_needed_option
+from halo_core.spec.rounds import MOST_ROUNDS
 from halo_core.spec.spec import Overlap
 
 KINDS = (
@@ -73,6 +74,7 @@ def spec_schema(registry: Registry | None = None) -> dict[str, Any]:
                 "description": "Stages by id. They run in the order in which they are written.",
                 "additionalProperties": {"$ref": "#/$defs/stage"},
             },
+            "rounds": _rounds(),
             "tracking": {
                 "type": "array",
                 "default": [],
@@ -108,6 +110,35 @@ def _model(registry: Registry) -> dict[str, Any]:
 def _made(name: str, registry: Registry) -> dict[str, Any]:
     short = only_needed_option(registry, name) is not None
     return {"type": ["object", "string"] if short else "object"}
+
+
+def _rounds() -> dict[str, Any]:
+    return {
+        "description": "Number of rounds, and the stages that run in each of them.",
+        "type": "object",
+        "required": ["n", "stages"],
+        "additionalProperties": False,
+        "properties": {
+            "n": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": MOST_ROUNDS,
+                "description": "Number of rounds.",
+            },
+            "stages": {
+                "type": "array",
+                "items": {"type": "string"},
+                "minItems": 1,
+                "uniqueItems": True,
+                "description": "Ids of the stages of a round, which follow one another.",
+            },
+            "from": {
+                "type": "string",
+                "description": "Model that the first round starts from. Default: the nearest "
+                "earlier one.",
+            },
+        },
+    }
 
 
 def _matrix() -> dict[str, Any]:

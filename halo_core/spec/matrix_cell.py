@@ -11,7 +11,7 @@ from halo_core.spec.document import Document, Keys, apply_overrides, forget_plac
 from halo_core.spec.matrix import KEY, Cell, Setting
 from halo_core.spec.mistakes import Mistakes, unknown_name
 
-SETTABLE = ("data", "model", "overlap", "reports", "seed", "stages", "tracking")
+SETTABLE = ("data", "model", "overlap", "reports", "rounds", "seed", "stages", "tracking")
 """The first parts of the paths that a cell may set."""
 NOT_NULL = (False, "none", "None")
 """Values that people write when they mean null, which YAML reads as something else."""

@@ -19,11 +19,23 @@ from halo_core.spec.matrix import KEY as MATRIX
 from halo_core.spec.mistakes import Mistakes
 from halo_core.spec.resolved import Resolved
 from halo_core.spec.resolver import Resolver
+from halo_core.spec.rounds import KEY as ROUNDS, Rounds, check_rounds, expand_rounds
 from halo_core.spec.secrets_in_specs import check_no_secrets
 from halo_core.spec.stages import BASE_MODEL, StageSpec, resolve_stages
 from halo_core.stage import Stage
 
-TOP_LEVEL = ("name", "seed", "model", "data", "overlap", "stages", "tracking", "reports", MATRIX)
+TOP_LEVEL = (
+    "name",
+    "seed",
+    "model",
+    "data",
+    "overlap",
+    "stages",
+    ROUNDS,
+    "tracking",
+    "reports",
+    MATRIX,
+)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 Overlap = Literal["error", "warn"]
 """The reaction to test rows that are also training rows."""
@@ -56,10 +68,11 @@ class Spec:
         stages: The stages in the order in which they run.
         tracking: The trackers.
         reports: The reports.
-        document: The document that was read, after ``--set``.
+        document: The document that was read, after ``--set`` and with the stages of all rounds.
         cell: Its cell in a suite; None if it has no matrix.
         overlap: The reaction to test rows that are also training rows. It changes no results, so it
             is part of no identity.
+        rounds: The rounds; None if there are none.
     """
 
     name: str
@@ -72,6 +85,7 @@ class Spec:
     document: Document = field(repr=False)
     cell: SuiteCell | None = None
     overlap: Overlap = "error"
+    rounds: Rounds | None = None
 
 
 def load_spec(
@@ -126,13 +140,23 @@ def check_spec(document: Document, registry: Registry, cell: SuiteCell | None = 
     model = read_base_model(tree, registry, mistakes)
     sets = _sets(tree, resolver)
     overlap = _overlap(tree, mistakes)
-    stages = resolve_stages(resolver, _stages(tree, model, mistakes), sets, model.made_by or "")
+    stages, rounds = _resolved_stages(resolver, model, sets)
     tracking = _components(resolver, tree, "tracking", "tracker")
     reports = _components(resolver, tree, "reports", "report", default=default_reports(registry))
     check_no_secrets(mistakes)
     mistakes.raise_if_any()
     return Spec(
-        name, seed, model, cast(Any, sets), stages, tracking, reports, document, cell, overlap
+        name=name,
+        seed=seed,
+        model=model,
+        sets=cast(Any, sets),
+        stages=stages,
+        tracking=tracking,
+        reports=reports,
+        document=mistakes.document,
+        cell=cell,
+        overlap=overlap,
+        rounds=rounds,
     )
 
 
@@ -199,9 +223,29 @@ def _hold_out(
         sets["test"] = None
 
 
-def _stages(tree: Mapping[str, Any], model: BaseModel, mistakes: Mistakes) -> dict[str, Any]:
-    """Returns the stages as written, the one that makes the model first."""
-    written = tree.get("stages")
+def _resolved_stages(
+    resolver: Resolver, model: BaseModel, sets: Mapping[str, SetSpec | None]
+) -> tuple[list[StageSpec], Rounds | None]:
+    """Returns the stages of all rounds, the one that makes the model first, and the rounds."""
+    mistakes = resolver.mistakes
+    before = len(mistakes.errors)
+    _check_stages(mistakes)
+    rounds: Rounds | None = None
+    starts: Mapping[str, str] = {}
+    if len(mistakes.errors) == before:
+        mistakes.document, rounds, starts = expand_rounds(resolver, BASE_MODEL)
+    written = mistakes.document.tree.get("stages")
+    given = dict(written) if isinstance(written, dict) else {}
+    if model.made_by is not None:
+        given = {BASE_MODEL: {"use": model.made_by, **model.options}, **given}
+    stages = resolve_stages(resolver, given, sets, model.made_by or "", starts)
+    if rounds is not None and len(mistakes.errors) == before:
+        check_rounds(rounds, stages, mistakes)
+    return stages, rounds
+
+
+def _check_stages(mistakes: Mistakes) -> None:
+    written = mistakes.document.tree.get("stages")
     if not isinstance(written, dict) or not written:
         what = "'stages' is missing" if written is None else f"got {written!r}"
         mistakes.add(
@@ -211,9 +255,6 @@ def _stages(tree: Mapping[str, Any], model: BaseModel, mistakes: Mistakes) -> di
     for name in written:
         if not NAME.fullmatch(name) or "." in name or name in (BASE_MODEL, "target"):
             mistakes.add(("stages", name), f"the id {name!r} is reserved or not plain letters")
-    if model.made_by is None:
-        return dict(written)
-    return {BASE_MODEL: {"use": model.made_by, **model.options}, **written}
 
 
 def _components(

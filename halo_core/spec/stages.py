@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -99,6 +99,7 @@ def resolve_stages(
     given: Mapping[str, Any],
     sets: Mapping[str, SetSpec | None],
     made_by: str = "",
+    starts: Mapping[str, str] | None = None,
 ) -> list[StageSpec]:
     """Returns the stages in order, without those that have a mistake.
 
@@ -107,6 +108,7 @@ def resolve_stages(
         given: The stages as written in the spec, by id, in order.
         sets: The data sets by name; None for a set with a mistake.
         made_by: The key under ``model:`` that holds the stage `BASE_MODEL` in the spec.
+        starts: The models that stages use by default, by id, if not the nearest earlier ones.
     """
     products: dict[str, str | None] = {}
     if BASE_MODEL not in given:
@@ -114,7 +116,12 @@ def resolve_stages(
     stages = []
     for id_, value in given.items():
         keys: Keys = ("model", made_by) if id_ == BASE_MODEL else ("stages", id_)
-        stage = _Wiring(resolver, id_, keys, products, sets).resolve(value)
+        errors = resolver.mistakes.errors
+        before, located = len(errors), {error.location for error in errors}
+        start = (starts or {}).get(id_)
+        stage = _Wiring(resolver, id_, keys, products, sets, start).resolve(value)
+        # The line of a stage is resolved in each round. Its mistake is reported for the first.
+        errors[before:] = [e for e in errors[before:] if e.location not in located]
         # None for a stage with a mistake, so that a reference to it is not reported as unknown.
         products[id_] = stage.component.produces if stage else None
         if stage is not None and id_ == BASE_MODEL and products[id_] != "model":
@@ -158,6 +165,7 @@ class _Wiring:
         keys: Keys,
         products: Mapping[str, str | None],
         sets: Mapping[str, SetSpec | None],
+        start: str | None = None,
     ) -> None:
         self.resolver = resolver
         self.mistakes = resolver.mistakes
@@ -165,6 +173,7 @@ class _Wiring:
         self.keys = keys
         self.products = products
         self.sets = sets
+        self.start = start
 
     def resolve(self, value: Any) -> StageSpec | None:
         before = len(self.mistakes.errors)
@@ -188,7 +197,7 @@ class _Wiring:
     def _missing_use(self) -> str:
         """Returns advice, with the stage that may be meant, since ``--set`` creates a new one."""
         document = self.mistakes.document
-        others = [id_ for id_ in (*document.tree["stages"], *document.removed) if id_ != self.id]
+        others = [id_ for id_ in (*document.given["stages"], *document.removed) if id_ != self.id]
         near = nearest(self.id, others)
         guess = f". Did you mean the stage {near[0]!r}?" if near else ""
         return f"the name of a stage, as in use: train{guess}"
@@ -205,7 +214,8 @@ class _Wiring:
             if name in self.products or name in reference.also:
                 continue
             if reference.product != "data":
-                self.mistakes.unknown((*self.keys, option), "stage", name, self.products)
+                known = self._names(self.products)
+                self.mistakes.unknown((*self.keys, option), "stage", name, known)
             elif name not in self.sets:
                 self.mistakes.unknown((*self.keys, option), "data set", name, self._data_names())
 
@@ -252,6 +262,8 @@ class _Wiring:
         }
 
     def _previous(self) -> str:
+        if self.start is not None:
+            return self.start
         models = [id_ for id_, product in self.products.items() if product == "model"]
         return models[-1] if models else BASE_MODEL
 
@@ -279,10 +291,12 @@ class _Wiring:
             return False
         if name not in self.products:
             fitting = [id_ for id_, made in self.products.items() if made == product]
-            self.mistakes.add(keys, unknown_name("earlier stage", name, [*fitting, *also]))
+            known = [*self._names(fitting), *also]
+            self.mistakes.add(keys, unknown_name("earlier stage", name, known))
             return False
         if self.products[name] not in (product, None):
-            message = f"the stage {name!r} makes {self.products[name]}; expected {product}"
+            shown = self.mistakes.document.name_in(self.id, name) or name
+            message = f"the stage {shown!r} makes {self.products[name]}; expected {product}"
             self.mistakes.add(keys, message)
             return False
         return True
@@ -340,7 +354,12 @@ class _Wiring:
 
     def _data_names(self) -> list[str]:
         """Returns the names that `data` accepts: data sets, and earlier stages with feedback."""
-        return [*self.sets, *self.resolver.feedback]
+        return [*self.sets, *self._names(self.resolver.feedback)]
+
+    def _names(self, ids: Iterable[str]) -> list[str]:
+        """Returns the names that this stage has for other stages."""
+        names = [self.mistakes.document.name_in(self.id, id_) for id_ in ids]
+        return [name for name in names if name is not None]
 
 
 def _references(stage: Component, product: str) -> Iterator[tuple[str, Any]]:

@@ -277,6 +277,10 @@ class RunStage(TypedDict):
     """Name of the loss that the stage trains with."""
     roles: NotRequired[dict[str, str]]
     """Role of each option: start, learn, test or rival; for a component its kind."""
+    round: NotRequired[int]
+    """Number of its round, from 1; missing outside of rounds."""
+    repeats: NotRequired[str]
+    """Id in the spec of the stage that rounds repeat: kto for kto-2."""
 
 
 class RunCell(TypedDict):
