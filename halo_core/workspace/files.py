@@ -275,24 +275,49 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     Raises:
         DiskError: When the disk is full. Existing lines are kept.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for remains in folder.parent.glob(f".{folder.name}.*.partial"):
-        shutil.rmtree(remains, ignore_errors=True)
-    mark = uuid.uuid4().hex[:8]
-    partial = folder.with_name(f".{folder.name}.{mark}.partial")
-    partial.mkdir()
+    partial = begun_folder(folder)
+    with whole_after(partial, folder):
+        yield partial
+
+
+@contextmanager
+def whole_after(partial: Path, folder: Path) -> Iterator[None]:
+    """Puts a folder from `begun_folder` in its place when the block ends without an error.
+
+    Otherwise, the folder is removed.
+
+    Raises:
+        DiskError: When the disk is full.
+    """
     try:
         with told_when_full(folder.parent):
-            yield partial
+            yield
             _give_permissions(partial)
             make_durable(partial)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    _put_folder_in_place(partial, folder)
+
+
+def begun_folder(folder: Path) -> Path:
+    """Returns a new folder for files that will be in `folder`. It does not count as that folder.
+
+    The remains of an earlier, killed writer of the same folder are removed.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for remains in folder.parent.glob(f".{folder.name}.*.partial"):
+        shutil.rmtree(remains, ignore_errors=True)
+    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
+    partial.mkdir()
+    return partial
+
+
+def _put_folder_in_place(partial: Path, folder: Path) -> None:
     if folder.exists():
         # A folder cannot replace one that contains files. The older folder gets a name that the
         # next writer removes, if this writer is killed before it does so.
-        replaced = folder.with_name(f".{folder.name}.{mark}.replaced.partial")
+        replaced = partial.with_name(partial.name.replace(".partial", ".replaced.partial"))
         folder.rename(replaced)
         partial.rename(folder)
         make_durable(folder.parent, within=False)

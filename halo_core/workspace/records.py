@@ -439,6 +439,57 @@ class CheckpointRecord(TypedDict):
     """The option `micro_batch_tokens` that it comes from."""
     files: NotRequired[dict[str, FileCheck]]
     """Check values of the checkpoint's other files; none from an older halo."""
+    processes: NotRequired[int]
+    """Number of processes that computed the step. An older halo wrote none."""
+
+
+class SavedPiece(TypedDict):
+    """A block of a tensor that one process wrote into its file of a checkpoint."""
+
+    file: str
+    """Name of the file."""
+    offset: list[int]
+    """First position of the block on each axis of the whole tensor."""
+    shape: list[int]
+    """Size of the block on each axis."""
+
+
+class SavedTensor(TypedDict):
+    """A tensor of a checkpoint, which several processes wrote."""
+
+    shape: list[int]
+    """Shape of the whole tensor."""
+    pieces: list[SavedPiece]
+    """Blocks that make up the tensor."""
+
+
+class ShardRecord(TypedDict):
+    """`shard.json`, while a checkpoint is written: the part of a process is on the disk.
+
+    The finished checkpoint has its content in `shards.json` and `state.json`.
+    """
+
+    schema: NotRequired[int]
+    """Version of the file."""
+    file: str
+    """Name of the process's file."""
+    check: FileCheck
+    """Check value of the file."""
+    tensors: dict[str, SavedTensor]
+    """Tensors in the file, each with one piece."""
+
+
+class ShardsRecord(TypedDict):
+    """`shards.json` in a checkpoint whose tensors were spread over the processes of a training."""
+
+    schema: NotRequired[int]
+    """Version of the file."""
+    processes: int
+    """Number of processes, each of which wrote a file."""
+    tensors: dict[str, SavedTensor]
+    """All tensors by name: `weights/...`, `optimizer/...` and `reference/...`."""
+    texts: dict[str, str]
+    """Step and age of a reference that changes; empty if there is none."""
 
 
 class ErrorRecord(TypedDict):
@@ -592,6 +643,8 @@ CHECKPOINT = ObjectFile(
     CheckpointRecord,
     "Start the run again: it continues from the checkpoint before",
 )
+SHARD = ObjectFile("shard.json", ShardRecord, CHECKPOINT.mend)
+SHARDS = ObjectFile("shards.json", ShardsRecord, CHECKPOINT.mend)
 REFERENCE_STORE = ObjectFile(
     "store.json",
     ReferenceStoreRecord,

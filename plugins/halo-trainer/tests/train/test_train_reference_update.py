@@ -338,7 +338,7 @@ def test_a_checkpoint_without_an_update_is_what_it_was_before_there_were_any(
     }
     assert list(json.loads((folder / "state.json").read_text())) == [
         *("schema", "step", "tokens", "estimator", "window", "first_loss", "last", "score"),
-        *("micro_batch_tokens", "micro_batch_option", "files", "crc"),
+        *("processes", "micro_batch_tokens", "micro_batch_option", "files", "crc"),
     ]
 
 

@@ -98,7 +98,20 @@ class Loop:
             )
         )
         with self.context.progress.phase("reading the last checkpoint"):
-            return checkpoints.restore(scores, training.parameters, training.optimizer, refresh)
+            state = checkpoints.restore(scores, training.parameters, training.optimizer, refresh)
+        self._tell_other_number(state)
+        return state
+
+    def _tell_other_number(self, state: TrainState) -> None:
+        """Warns if another number of processes continues, because the numbers then differ."""
+        if state.step == 0 or state.processes in (None, self.ranks.world):
+            return
+        drawn = " Dropout draws other numbers: each process has random numbers of its own."
+        self.context.warn(
+            f"step {state.step} was computed with {state.processes} processes, and "
+            f"{self.ranks.world} continue. Data and learning rates are the same; gradients are "
+            f"equal up to rounding.{drawn if self.training.objective.dropout else ''}"
+        )
 
     def _find_budget(self) -> int:
         training = self.training

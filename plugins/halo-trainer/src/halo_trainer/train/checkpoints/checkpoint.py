@@ -2,15 +2,19 @@
 
 A checkpoint is a folder ``checkpoints/step-00000200`` with the trained weights, the optimiser's
 state, `state.json` and, if it changes in training, the reference. The data position, the batch plan
-and all random numbers are functions of the seed and the step, so only the step is stored for them.
-It is not a model: it has only trained weights, without a configuration or a tokenizer.
+and all random numbers are functions of the seed, the step and the rank, so only the step is stored
+for them. It is not a model: it has only trained weights, without a configuration or a tokenizer.
+
+If the tensors are spread over the processes, each process writes and reads its own part of them;
+see `shard_files`. Another number of processes can continue from it.
 
 Every process knows which checkpoints there are, and their scores, without looking at the disk. Rank
-0 alone writes, checks and removes them.
+0 alone checks and removes them, and writes those that are not spread out.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,17 +22,19 @@ from pathlib import Path
 import torch
 
 from halo_core.workspace.check_values import CHECKPOINT_PREFIX
+from halo_core.workspace.files import begun_folder
 from halo_trainer.train.checkpoints.counts import Scores, steps_to_keep
 from halo_trainer.train.checkpoints.files import (
     Contents,
     check_whole,
     read_state,
     remove_checkpoint,
-    restore_all,
-    restore_weights,
+    told_of_disk,
     write_checkpoint,
     write_note,
 )
+from halo_trainer.train.checkpoints.restoring import restore_all, restore_weights
+from halo_trainer.train.checkpoints.shard_files import Others, join_parts, write_part
 from halo_trainer.train.checkpoints.train_state import TrainState
 from halo_trainer.train.optimizers import Named
 from halo_trainer.train.reference.refresh import RefreshedReference
@@ -90,10 +96,67 @@ class Checkpoints:
         """
         folder = path_of(self.folder, contents.record["step"])
         write_checkpoint(folder, contents)
+        self._written(no_longer_kept)
+        return folder
+
+    def begin(self, step: int) -> Path:
+        """Returns the folder in which the parts of a sharded checkpoint meet. Call it on rank 0.
+
+        Raises:
+            DiskError: When it cannot be made.
+        """
+        folder = path_of(self.folder, step)
+        with told_of_disk(folder):
+            return begun_folder(folder)
+
+    def write_part(
+        self,
+        meeting: Path,
+        contents: Contents,
+        no_longer_kept: Collection[int],
+        others: Others,
+    ) -> Path:
+        """Writes this process's part of a checkpoint. Call it on each process.
+
+        Rank 0 then waits for the parts of all, and makes a checkpoint of them. Another thread may
+        call it.
+
+        Args:
+            meeting: The folder from `begin`.
+            contents: The content of the checkpoint, with a part.
+            no_longer_kept: Steps of the checkpoints to remove, from `note`.
+            others: The failures of other processes that are known.
+
+        Raises:
+            DiskError: When it cannot be written. The existing checkpoints stay complete.
+        """
+        folder = path_of(self.folder, contents.record["step"])
+        assert contents.part is not None
+        part = contents.part()
+        with told_of_disk(folder):
+            try:
+                write_part(meeting, part)
+            except BaseException:
+                if self.main:
+                    shutil.rmtree(meeting, ignore_errors=True)
+                raise
+            if self.main:
+                join_parts(
+                    meeting,
+                    folder,
+                    contents.record,
+                    texts=contents.texts,
+                    processes=part.processes,
+                    others=others,
+                )
+        if self.main:
+            self._written(no_longer_kept)
+        return folder
+
+    def _written(self, no_longer_kept: Collection[int]) -> None:
         write_note(self.folder / "README.md", _READ_ME)
         for step in no_longer_kept:
             self._remove(step)
-        return folder
 
     def drop(self, step: int) -> None:
         """Removes the checkpoint of a step, if there is one. Call it on each process."""
@@ -127,6 +190,8 @@ class Checkpoints:
 
     def restore_weights(self, step: int, parameters: Named) -> None:
         """Restores only the weights of a checkpoint, after comparing its files.
+
+        If they are spread over the processes, call it on each. Each reads its own part.
 
         Raises:
             DataError: When a file of the checkpoint is damaged.

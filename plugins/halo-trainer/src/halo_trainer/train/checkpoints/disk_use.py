@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from halo_trainer.model.scorer import Scorer
-from halo_trainer.train.optimizers import Named, state_tensors
+from halo_trainer.train.checkpoints.files import tensors_of
+from halo_trainer.train.checkpoints.pieces import held
+from halo_trainer.train.optimizers import Named
 from halo_trainer.train.reference.refresh import RefreshedReference
 
 
@@ -18,9 +20,16 @@ def checkpoint_bytes(
     reference: RefreshedReference | None,
 ) -> int:
     """Returns the bytes of a checkpoint. The optimiser's state is known after its first step."""
-    own = _bytes(parameter for _, parameter in parameters)
-    state = _bytes(state_tensors(optimizer, parameters).values())
-    return own + state + (0 if reference is None else reference.size)
+    return _bytes(tensors_of(parameters, optimizer, reference).values())
+
+
+def copied_bytes(
+    parameters: Named,
+    optimizer: torch.optim.Optimizer,
+    reference: RefreshedReference | None,
+) -> int:
+    """Returns the bytes that this process copies of a checkpoint."""
+    return _bytes(map(held, tensors_of(parameters, optimizer, reference).values()))
 
 
 def model_bytes(policy: Scorer) -> int:

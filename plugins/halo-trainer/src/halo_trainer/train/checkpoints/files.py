@@ -1,4 +1,4 @@
-"""The files of one checkpoint: how they are written, compared with their check values, and read."""
+"""The files of one checkpoint: how they are written and compared with their check values."""
 
 from __future__ import annotations
 
@@ -6,25 +6,31 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from halo_core.errors import DataError, DiskError, VersionError
 from halo_core.hashing import file_hash
 from halo_core.workspace.check_values import damages
 from halo_core.workspace.files import whole_folder, write_text
-from halo_core.workspace.records import CHECKPOINT, CheckpointRecord, FileCheck
+from halo_core.workspace.records import CHECKPOINT, SHARDS, CheckpointRecord, FileCheck
+from halo_trainer.train.checkpoints.pieces import are_sharded
+from halo_trainer.train.checkpoints.saved_tensors import KINDS, Kind, file_of
+from halo_trainer.train.checkpoints.shard_files import Part, part_of
 from halo_trainer.train.checkpoints.train_state import TrainState, state_from
-from halo_trainer.train.optimizers import Named, load_state_tensors, state_tensors
-from halo_trainer.train.reference.refresh import FILE as REFERENCE, RefreshedReference
+from halo_trainer.train.optimizers import Named, state_tensors
+from halo_trainer.train.reference.refresh import RefreshedReference
 
-WEIGHTS = "weights.safetensors"
-OPTIMIZER = "optimizer.safetensors"
+Made = TypeVar("Made")
+
+WEIGHTS, OPTIMIZER, REFERENCE = (file_of(kind) for kind in KINDS)
 
 
 @dataclass(frozen=True)
@@ -42,15 +48,20 @@ class TensorFile:
 
 @dataclass(frozen=True)
 class Contents:
-    """All that a checkpoint holds.
+    """All that a process writes of a checkpoint.
 
     Attributes:
         record: The progress of the training.
-        files: A function for the content of each file, by the file's name.
+        files: A function for the content of each file, by the file's name, if this process writes
+            all of the checkpoint.
+        part: A function for this process's part, if the tensors are spread over the processes.
+        texts: The texts of the reference; empty if there is none.
     """
 
     record: CheckpointRecord
     files: Mapping[str, Callable[[], TensorFile]]
+    part: Callable[[], Part] | None = None
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 def contents_of(
@@ -60,8 +71,9 @@ def contents_of(
     reference: RefreshedReference | None,
     *,
     copied: bool,
+    rank: int = 0,
 ) -> Contents:
-    """Returns what a checkpoint of a training holds now.
+    """Returns what this process writes of a checkpoint now.
 
     Args:
         state: The progress of the training.
@@ -70,13 +82,13 @@ def contents_of(
         reference: A reference that changes in training.
         copied: Whether to copy everything into host memory now. Otherwise the checkpoint must be
             written before the next step.
+        rank: Rank of this process. Only rank 0 writes tensors that are not sharded.
     """
-
-    def made(make: Callable[[], TensorFile]) -> Callable[[], TensorFile]:
-        if not copied:
-            return make
-        file = make()
-        return lambda: file
+    texts = {} if reference is None else dict(reference.place)
+    if is_spread_out(parameters):
+        tensors = tensors_of(parameters, optimizer, reference)
+        part = partial(part_of, tensors, rank=rank, processes=state.processes or 1, copied=copied)
+        return Contents(state.record(), {}, _made(part, now=copied), texts)
 
     def held(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {
@@ -85,12 +97,40 @@ def contents_of(
         }
 
     files = {
-        WEIGHTS: made(lambda: TensorFile(held(dict(parameters)))),
-        OPTIMIZER: made(lambda: TensorFile(held(state_tensors(optimizer, parameters)))),
+        WEIGHTS: _made(lambda: TensorFile(held(dict(parameters))), now=copied),
+        OPTIMIZER: _made(
+            lambda: TensorFile(held(state_tensors(optimizer, parameters))), now=copied
+        ),
     }
     if reference is not None:
-        files[REFERENCE] = made(lambda: TensorFile(held(reference.tensors), reference.place))
-    return Contents(state.record(), files)
+        files[REFERENCE] = _made(
+            lambda: TensorFile(held(reference.tensors), reference.place), now=copied
+        )
+    return Contents(state.record(), files, texts=texts)
+
+
+def _made(make: Callable[[], Made], *, now: bool) -> Callable[[], Made]:
+    if not now:
+        return make
+    made = make()
+    return lambda: made
+
+
+def is_spread_out(parameters: Named) -> bool:
+    """Returns whether each process writes a part of a checkpoint of these parameters."""
+    return are_sharded([parameter for _, parameter in parameters])
+
+
+def tensors_of(
+    parameters: Named, optimizer: torch.optim.Optimizer, reference: RefreshedReference | None
+) -> dict[str, Tensor]:
+    """Returns all tensors of a checkpoint by their names in its index."""
+    kinds: dict[Kind, Mapping[str, Tensor]] = {
+        "weights": dict(parameters),
+        "optimizer": state_tensors(optimizer, parameters),
+        "reference": {} if reference is None else reference.tensors,
+    }
+    return {f"{kind}/{name}": t for kind, tensors in kinds.items() for name, t in tensors.items()}
 
 
 def write_checkpoint(folder: Path, contents: Contents) -> None:
@@ -99,14 +139,14 @@ def write_checkpoint(folder: Path, contents: Contents) -> None:
     Raises:
         DiskError: When the disk is full, or does not take the files.
     """
-    with _told_of_disk(folder), whole_folder(folder) as partial:
+    with told_of_disk(folder), whole_folder(folder) as partial_folder:
         checks = {}
         for name, content in contents.files.items():
             file = content()
-            save_file(dict(file.tensors), partial / name, metadata=_plain(file.metadata))
-            size = (partial / name).stat().st_size
-            checks[name] = FileCheck(sha256=file_hash(partial / name), size=size)
-        CHECKPOINT.write(partial, CheckpointRecord(**contents.record, files=checks))
+            path = partial_folder / name
+            save_file(dict(file.tensors), path, metadata=_plain(file.metadata))
+            checks[name] = FileCheck(sha256=file_hash(path), size=path.stat().st_size)
+        CHECKPOINT.write(partial_folder, CheckpointRecord(**contents.record, files=checks))
 
 
 def write_note(path: Path, text: str) -> None:
@@ -115,12 +155,17 @@ def write_note(path: Path, text: str) -> None:
     Raises:
         DiskError: When the disk is full, or does not take the file.
     """
-    with _told_of_disk(path):
+    with told_of_disk(path):
         write_text(path, text)
 
 
 @contextmanager
-def _told_of_disk(path: Path) -> Iterator[None]:
+def told_of_disk(path: Path) -> Iterator[None]:
+    """Turns an error of the disk into one that says that a checkpoint cannot be written.
+
+    Raises:
+        DiskError: Instead of any other error of the disk.
+    """
     try:
         yield
     except (OSError, SafetensorError) as error:
@@ -199,6 +244,8 @@ def damage_of(folder: Path, record: CheckpointRecord, *, with_reference: bool) -
     """
     needed = [WEIGHTS, OPTIMIZER, *([REFERENCE] if with_reference else [])]
     checks = record.get("files", {})
+    if SHARDS.name in checks:  # All other files are in the same record.
+        needed = []
     try:
         found = damages(folder, checks)
     except (OSError, KeyError, TypeError) as error:
@@ -217,28 +264,6 @@ def _unreadable(path: Path) -> str | None:
             return None
     except (OSError, SafetensorError) as error:
         return f"cannot be read: {error}"
-
-
-def restore_all(
-    folder: Path,
-    parameters: Named,
-    optimizer: torch.optim.Optimizer,
-    reference: RefreshedReference | None,
-) -> TrainState:
-    """Restores a training from a whole checkpoint, and returns its state."""
-    restore_weights(folder, parameters)
-    load_state_tensors(optimizer, parameters, load_file(folder / OPTIMIZER))
-    if reference is not None:
-        reference.read(folder)
-    return read_state(folder)
-
-
-def restore_weights(folder: Path, parameters: Named) -> None:
-    """Restores only the weights of a checkpoint."""
-    weights = load_file(folder / WEIGHTS)
-    with torch.no_grad():
-        for name, parameter in parameters:
-            parameter.copy_(weights[name])
 
 
 def read_state(folder: Path) -> TrainState:

@@ -1,11 +1,16 @@
 """Saves a training: at a step its state is copied, and a thread writes the copy to the disk.
 
-Only rank 0 writes. What it finds out there (too little room, a disk that fails) it tells all other
-processes in `Ranks.from_main`, and always in the main thread, so that all of them stop together.
+Only rank 0 writes, unless the tensors are spread over the processes: then each process writes its
+part, and rank 0 waits for the parts of all. A process that finds out something there (too little
+room, a disk that fails) tells all others, and always in the main thread, so that all of them stop
+together.
 """
 
 from __future__ import annotations
 
+import os
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +19,15 @@ from halo_core.redact import one_line
 from halo_core.stage import StageContext
 from halo_core.workspace.disk import check_room
 from halo_trainer.train.checkpoints.background_job import BackgroundJob
-from halo_trainer.train.checkpoints.disk_use import checkpoint_bytes
-from halo_trainer.train.checkpoints.files import contents_of
+from halo_trainer.train.checkpoints.disk_use import checkpoint_bytes, copied_bytes
+from halo_trainer.train.checkpoints.files import contents_of, is_spread_out
 from halo_trainer.train.checkpoints.host_memory import free_memory
+from halo_trainer.train.checkpoints.shard_files import Others
 from halo_trainer.train.checkpoints.train_state import TrainState
 from halo_trainer.train.setup import Training
+
+OTHERS_S = 20
+"""Seconds to wait, after an error, for the parts of other processes, which may be gone."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,8 @@ class Saving:
         self._ranks = training.objective.ranks
         self._job: BackgroundJob[_Written] = BackgroundJob()
         self._warned = False
+        self._spread = False
+        self._others = Others()
 
     def save(self, state: TrainState, *, best: bool) -> None:
         """Saves the state of a step, after the checkpoint before is on the disk.
@@ -57,36 +68,59 @@ class Saving:
                 checkpoints stay complete.
         """
         self.finish()
-        copied = self._ranks.from_main(lambda: self._check_room(state.step))
         training, checkpoints = self._training, self._training.checkpoints
+        state.processes = self._ranks.world
+        self._spread = is_spread_out(training.parameters)
+        begin = self._begin if self._spread else self._check_room
+        meeting = self._ranks.from_main(lambda: begin(state.step))
+        copied = self._copies()
         no_longer_kept = checkpoints.note(state.step, state.score)
-        if self._ranks.main:
+        if self._ranks.main or self._spread:
             contents = contents_of(
-                state, training.parameters, training.optimizer, training.refresh, copied=copied
+                *(state, training.parameters, training.optimizer, training.refresh),
+                copied=copied,
+                rank=self._ranks.rank,
             )
+            self._others = Others()
+            others = self._others
 
             def write() -> _Written:
-                path = checkpoints.write(contents, no_longer_kept)
+                if meeting is None:
+                    path = checkpoints.write(contents, no_longer_kept)
+                else:
+                    path = checkpoints.write_part(meeting, contents, no_longer_kept, others)
                 return _Written(contents.record["step"], path, best)
 
             self._job.start(write)
         if not copied:
             self.finish()
 
-    def _check_room(self, step: int) -> bool:
-        """Compares the bytes of a checkpoint with the disk, and those of a copy with the memory.
-
-        Returns:
-            Whether to copy the state.
+    def _check_room(self, step: int) -> None:
+        """Compares the bytes of a checkpoint with the free space of the disk.
 
         Raises:
-            DiskError: When there is no room on the disk.
+            DiskError: When there is no room.
         """
         training = self._training
         needed = checkpoint_bytes(training.parameters, training.optimizer, training.refresh)
         check_room(training.checkpoints.folder, needed, f"the checkpoint of step {step}")
+
+    def _begin(self, step: int) -> Path:
+        self._check_room(step)
+        return self._training.checkpoints.begin(step)
+
+    def _copies(self) -> bool:
+        """Returns whether to copy the state, because there is memory for the copies of all."""
         if not self._in_background:
             return False
+        if self._spread:
+            # Machines have memories of their own. Everybody copies, or nobody does.
+            return all(self._ranks.gather(self._fits_memory(copies=processes_here())))
+        return self._ranks.from_main(lambda: self._fits_memory(copies=1))
+
+    def _fits_memory(self, *, copies: int) -> bool:
+        training = self._training
+        needed = copies * copied_bytes(training.parameters, training.optimizer, training.refresh)
         free = free_memory()
         # As much stays free as the copy takes, for the step and for the system.
         if 2 * needed <= free:
@@ -102,7 +136,7 @@ class Saving:
 
     @property
     def failed(self) -> bool:
-        """Whether a checkpoint could not be written. Only rank 0 knows before `finish`."""
+        """Whether this process could not write. The others do not know before `finish`."""
         return self._job.failed
 
     def report(self) -> None:
@@ -116,13 +150,36 @@ class Saving:
         Raises:
             DiskError: When it was not written. The one before is complete.
         """
+        if self._spread:
+            self._hear_of_others()
         self._ranks.from_main(lambda: self._record(self._job.result()))
+
+    def _hear_of_others(self) -> None:
+        """Waits for the parts of the other processes, and tells all if one was not written.
+
+        Raises:
+            DiskError: The error of the first of them.
+        """
+        error: HaloError | None = None
+        if not self._ranks.main:
+            try:
+                self._job.result()
+            except HaloError as raised:
+                error = raised
+        errors = [each for each in self._ranks.gather(error) if each is not None]
+        if errors:
+            self._others.failed.set()  # Rank 0 no longer waits for the part, and removes the rest.
+            if self._ranks.main:
+                with suppress(HaloError):
+                    self._job.result()
+            raise errors[0]
 
     def give_up(self) -> None:
         """Waits for the checkpoint after another error. It raises nothing and warns instead.
 
-        It does not talk to the other processes.
+        It does not talk to the other processes, of which one may be gone.
         """
+        self._others.until = time.monotonic() + OTHERS_S
         try:
             self._record(self._job.result())
         except HaloError as error:
@@ -137,7 +194,7 @@ class Saving:
         self._ranks.wait()
 
     def _record(self, written: _Written | None) -> None:
-        if written is not None:
+        if written is not None and self._ranks.main:
             self._context.events.append(
                 "checkpoint",
                 stage=self._context.id,
@@ -145,3 +202,8 @@ class Saving:
                 path=str(written.path.relative_to(self._context.folder)),
                 best=written.best,
             )
+
+
+def processes_here() -> int:
+    """Returns the number of processes of the training on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

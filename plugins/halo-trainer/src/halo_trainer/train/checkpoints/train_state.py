@@ -22,6 +22,7 @@ class TrainState:
         last: The latest value of each curve.
         score: Loss on the first evaluation set at this step; None if it was not measured.
         budget: Token budget of micro-batches; None if none is known yet.
+        processes: Number of processes that computed the step; None if an older halo did not say.
     """
 
     step: int = 0
@@ -32,6 +33,7 @@ class TrainState:
     last: dict[str, float] = field(default_factory=dict)
     score: float | None = None
     budget: Budget | None = None
+    processes: int | None = None
 
     def record(self) -> CheckpointRecord:
         """Returns the record of this state, which later changes of the state do not reach."""
@@ -44,6 +46,8 @@ class TrainState:
             last=dict(self.last),
             score=self.score,
         )
+        if self.processes is not None:
+            record["processes"] = self.processes
         if self.budget is not None:
             record["micro_batch_tokens"] = self.budget.tokens
             record["micro_batch_option"] = self.budget.option
@@ -61,6 +65,7 @@ def state_from(record: CheckpointRecord) -> TrainState:
         last=dict(record["last"]),
         score=record.get("score"),
         budget=_budget(record),
+        processes=record.get("processes"),
     )
 
 

@@ -11,20 +11,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from halo_core.errors import ModelError
 from halo_core.stage import ModelInput
 from halo_models.load import read_config
-
-FILE = "reference.safetensors"
-"""File of the reference in a checkpoint."""
 
 
 class RefreshedReference:
@@ -92,14 +86,8 @@ class RefreshedReference:
         """The step that it was last updated for and its age, as texts."""
         return {"step": str(self._step), "age": repr(self.age)}
 
-    @torch.no_grad()
-    def read(self, folder: Path) -> None:
-        """Restores the weights and the place from a checkpoint's folder."""
-        tensors = load_file(folder / FILE)
-        for name, weight in self._reference.items():
-            weight.copy_(tensors[name])
-        with safe_open(folder / FILE, framework="pt") as file:
-            place: Mapping[str, str] = file.metadata()
+    @place.setter
+    def place(self, place: Mapping[str, str]) -> None:
         self._step, self.age = int(place["step"]), float(place["age"])
 
 
