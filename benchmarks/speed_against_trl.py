@@ -1,12 +1,14 @@
 """Measures the training steps of halo and of TRL 1.16 on the same model, rows and settings.
 
     pip install --no-deps trl==1.16.0
-    python benchmarks/speed_against_trl.py HELPFUL_BASE [--steps 2] [--rounds 5] [--threads 2]
+    python benchmarks/speed_against_trl.py HELPFUL_BASE [--steps 3] [--skip 1] [--rounds 5]
 
 HELPFUL_BASE is the folder of that subset of HH, with its ``test.jsonl.gz``. The model is a Llama
 with 17M random weights, in float32 on the CPU. Batches have 8 rows (pairs for DPO) of at most 512
 tokens. Each side has a process of its own and keeps its activations. The sides take turns of one
 round each, after a round that is not counted, so that a change of the machine's load affects all.
+A round is a training. Its first steps do not count (``--skip``): in the first one, the optimiser
+makes its state. Both sides take the same rows in the same steps.
 
 Sides: ``halo`` and ``TRL`` compute the reference in every step. ``halo, store`` reads it from the
 reference store, which a run before has filled. ``halo, first pass`` scores mismatched pairs as it
@@ -30,7 +32,7 @@ from typing import Any
 
 import torch
 from speed.arithmetic import Lengths, Model, matrix_rate, operations
-from speed.runs import Took
+from speed.runs import Took, order_of
 from speed.workload import (
     BATCH_SIZE,
     FEEDBACK,
@@ -89,6 +91,8 @@ class Side:
 
 def main() -> int:
     options = _parser().parse_args()
+    if options.skip >= options.steps:
+        sys.exit(f"--skip {options.skip} leaves none of --steps {options.steps}")
     torch.set_num_threads(options.threads)
     print(f"load of the machine before: {_load()}, {os.cpu_count()} cores, {options}")
     with tempfile.TemporaryDirectory() as folder:
@@ -100,24 +104,30 @@ def main() -> int:
         for loss in options.losses:
             rounds = [rows_for(loss, pairs[i : i + size]) for i in range(0, len(pairs), size)]
             rates: list[float] = []
-            sides = measure(loss, model, rounds, options.threads, rates)
-            _print(loss, tokenizer, [row for rows in rounds for row in rows], sides, rates)
+            sides = measure(loss, model, rounds, options, rates)
+            order = order_of(size, BATCH_SIZE)[options.skip * BATCH_SIZE :]
+            counted = [rows[i] for rows in rounds for i in order]
+            _print(loss, tokenizer, counted, sides, rates)
     print(f"load of the machine after: {_load()}")
     return 0
 
 
 def measure(
-    loss: str, model: Path, rounds: Sequence[Sequence[Row]], threads: int, rates: list[float]
+    loss: str,
+    model: Path,
+    rounds: Sequence[Sequence[Row]],
+    options: argparse.Namespace,
+    rates: list[float],
 ) -> list[Side]:
     """Returns what each side took in each round, and adds the matrix rate of each round."""
     here = Path(__file__).parent
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    environment = os.environ | {"OMP_NUM_THREADS": str(options.threads)}
     command = [sys.executable, "-m", "speed.worker"]
     sides = [
         Side(
             name,
             subprocess.Popen(
-                [*command, name, loss, str(model), str(threads)],
+                [*command, name, loss, str(model), str(options.threads), str(options.skip)],
                 cwd=here,
                 env=environment,
                 text=True,
@@ -200,7 +210,8 @@ def _load() -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Training steps of halo and of TRL.")
     parser.add_argument("helpful_base", type=Path, help="the folder with test.jsonl.gz")
-    parser.add_argument("--steps", type=int, default=2, help="steps of each round")
+    parser.add_argument("--steps", type=int, default=3, help="steps of each round")
+    parser.add_argument("--skip", type=int, default=1, help="first steps that do not count")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each side that count")
     parser.add_argument("--threads", type=int, default=2, help="threads of torch")
     parser.add_argument("--losses", nargs="+", default=list(FEEDBACK), choices=list(FEEDBACK))

@@ -22,6 +22,7 @@ from halo_core.rows import DataSet
 from halo_core.stage import ModelInput
 from halo_core.testing.context import stage_context
 from halo_methods.components import DPO, KTO, SFT, MismatchedKL
+from halo_trainer.batch.batch_plan import BatchPlan
 from halo_trainer.train.options import Train
 from speed.workload import MAX_LENGTH
 
@@ -38,10 +39,10 @@ class Took:
     """The time of the steps of a training.
 
     Attributes:
-        steps: Number of steps.
-        wall: Wall time in seconds.
-        cpu: CPU time of this process on all threads, in seconds.
-        losses: The logged loss of each step.
+        steps: Number of steps that count.
+        wall: Their wall time in seconds.
+        cpu: Their CPU time in this process on all threads, in seconds.
+        losses: The logged loss of each step, also of those that do not count.
         peak: Largest memory of the process so far, in bytes.
     """
 
@@ -62,11 +63,16 @@ class Clock:
         """Records the time."""
         self.marks.append((time.perf_counter(), time.process_time()))
 
-    def took(self, losses: list[float]) -> Took:
-        """Returns the time from the first mark to the last."""
-        (wall, cpu), (wall_end, cpu_end) = self.marks[0], self.marks[-1]
+    def took(self, losses: list[float], skip: int) -> Took:
+        """Returns the time of the steps that count.
+
+        Args:
+            losses: The loss of each step.
+            skip: Number of first steps that do not count, less than all.
+        """
+        (wall, cpu), (wall_end, cpu_end) = self.marks[skip], self.marks[-1]
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        return Took(len(self.marks) - 1, wall_end - wall, cpu_end - cpu, losses, peak)
+        return Took(len(self.marks) - 1 - skip, wall_end - wall, cpu_end - cpu, losses, peak)
 
 
 class _Losses(EventLog):
@@ -103,6 +109,7 @@ def run_halo(
     data: DataSet,
     batch_size: int,
     *,
+    skip: int = 0,
     cache: Path | None = None,
     **options: Any,
 ) -> Took:
@@ -114,6 +121,7 @@ def run_halo(
         model: The folder of the model.
         data: The rows.
         batch_size: Number of rows per step.
+        skip: Number of first steps whose time does not count.
         cache: Folder of what can be computed again; a new one if left out.
         options: Further options of the stage.
     """
@@ -136,7 +144,7 @@ def run_halo(
         device="cpu",
         **options,
     ).run(replace(context, progress=steps, events=events, cache=cache or context.cache))
-    return steps.clock.took(events.losses)
+    return steps.clock.took(events.losses, skip)
 
 
 class _Marks(TrainerCallback):
@@ -152,8 +160,19 @@ class _Marks(TrainerCallback):
         self.clock.mark()
 
 
-def run_trl(loss: str, folder: Path, model: Path, data: datasets.Dataset, batch_size: int) -> Took:
-    """Runs TRL's trainer for one epoch. Turns off its default of computing activations twice."""
+def order_of(rows: int, batch_size: int) -> list[int]:
+    """Returns the order in which `run_halo` takes the rows, step by step."""
+    plan = BatchPlan(rows, batch_size, seed=0)
+    return [i for step in range(plan.steps_per_epoch) for i in plan.batch(step + 1).indices]
+
+
+def run_trl(
+    loss: str, folder: Path, model: Path, data: datasets.Dataset, batch_size: int, *, skip: int
+) -> Took:
+    """Runs TRL's trainer for one epoch, with the rows in order.
+
+    Its default of computing activations twice is turned off.
+    """
     import trl
 
     trainers = {
@@ -173,6 +192,7 @@ def run_trl(loss: str, folder: Path, model: Path, data: datasets.Dataset, batch_
             num_train_epochs=1,
             learning_rate=LEARNING_RATE,
             lr_scheduler_type="constant",
+            train_sampling_strategy="sequential",
             max_length=MAX_LENGTH,
             gradient_checkpointing=False,
             bf16=False,
@@ -189,7 +209,7 @@ def run_trl(loss: str, folder: Path, model: Path, data: datasets.Dataset, batch_
     )
     trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return clock.took(losses)
+    return clock.took(losses, skip)
 
 
 def _load(model: Path) -> Any:

@@ -63,7 +63,7 @@ class StandIn:
         *,
         scale: float,
         window_size: tuple[int, int],
-        enable_gqa: bool,
+        enable_gqa: bool = False,
     ) -> Tensor:
         self.calls += 1
         assert cu_seq_q.dtype == cu_seq_k.dtype == torch.int32
@@ -183,6 +183,20 @@ def test_a_kernel_that_computes_something_else_is_not_used(
     made(pack(sequences((0, 3, 4))))
     assert stand_in.calls == tried
     assert "varlen" not in how_it_computes(made, objective(made))
+
+
+class OlderStandIn(StandIn):
+    """A kernel of a torch whose keys have as many heads as its queries."""
+
+    def __call__(self, *args: Any, scale: float, window_size: tuple[int, int]) -> Tensor:  # type: ignore[override]
+        return super().__call__(*args, scale=scale, window_size=window_size)
+
+
+def test_an_older_kernel_gets_the_keys_of_each_query_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in = OlderStandIn()
+    install(monkeypatch, stand_in)
+    assert try_kernel(Heads(4, 2, 8), device=CPU, dtype=torch.float32)
+    assert stand_in.calls == 2
 
 
 def test_a_kernel_that_fails_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,6 +147,13 @@ def attend(
         key, value = key.index_select(0, lengths.keys), value.index_select(0, lengths.keys)
     kernel = _kernel()
     assert kernel is not None
+    groups: dict[str, bool] = {}
+    if query.shape[1] != key.shape[1]:
+        if _takes_groups(kernel):
+            groups["enable_gqa"] = True
+        else:
+            repeats = query.shape[1] // key.shape[1]
+            key, value = (each.repeat_interleave(repeats, dim=1) for each in (key, value))
     output: Tensor = kernel(
         query.to(dtype).contiguous(),
         key.to(dtype).contiguous(),
@@ -158,7 +165,7 @@ def attend(
         scale=scale,
         # The last query of a segment stands at its last key, so these count from there.
         window_size=(-1 if window is None else window - 1, 0),
-        enable_gqa=query.shape[1] != key.shape[1],
+        **groups,
     )
     return output
 
@@ -190,8 +197,14 @@ def _kernel() -> Callable[..., Any] | None:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:
         return None
-    wanted = {"scale", "window_size", "enable_gqa"}
+    wanted = {"scale", "window_size"}
     return varlen_attn if wanted <= set(inspect.signature(varlen_attn).parameters) else None
+
+
+@functools.cache
+def _takes_groups(kernel: Callable[..., Any]) -> bool:
+    """Returns whether a kernel reads several query heads against one key head by itself."""
+    return "enable_gqa" in inspect.signature(kernel).parameters
 
 
 def _exists(heads: Heads, device: torch.device, dtype: torch.dtype) -> bool:
