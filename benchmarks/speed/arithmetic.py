@@ -22,17 +22,20 @@ class Model:
         intermediate: Width of the feed-forward layers.
         layers: Number of layers.
         vocabulary: Number of tokens.
+        key_values: Width of the keys, and of the values; None if it is `hidden`.
     """
 
     hidden: int
     intermediate: int
     layers: int
     vocabulary: int
+    key_values: int | None = None
 
     def body(self, tokens: int) -> float:
         """Returns the operations of the linear layers in one forward pass over some tokens."""
-        weights = self.layers * (4 * self.hidden**2 + 3 * self.hidden * self.intermediate)
-        return 2.0 * weights * tokens
+        key_values = self.hidden if self.key_values is None else self.key_values
+        width = 2 * self.hidden + 2 * key_values + 3 * self.intermediate
+        return 2.0 * self.layers * self.hidden * width * tokens
 
     def attention(self, queries: int, before: int) -> float:
         """Returns the operations of attention for tokens that follow some others in a sequence."""
@@ -59,7 +62,13 @@ class Lengths:
     mismatched: int | None = None
 
 
-def operations(model: Model, examples: Sequence[Lengths], *, live_reference: bool) -> float:
+def operations(
+    model: Model,
+    examples: Sequence[Lengths],
+    *,
+    live_reference: bool,
+    passes: float = 3,
+) -> float:
     """Returns the operations that training on some examples cannot avoid.
 
     There is no padding, each prompt is computed once by each model, and only completion positions
@@ -69,6 +78,8 @@ def operations(model: Model, examples: Sequence[Lengths], *, live_reference: boo
         model: Sizes of policy and reference.
         examples: The examples.
         live_reference: Whether the reference is computed.
+        passes: Operations of forward and backward pass, in forward passes: 3, or about 2 if only an
+            adapter is trained, because the gradients of the other weights are not computed.
     """
     total = 0.0
     for example in examples:
@@ -78,7 +89,7 @@ def operations(model: Model, examples: Sequence[Lengths], *, live_reference: boo
         other = 0.0
         if example.mismatched is not None:
             other = _completion(model, example.mismatched, example.prompt)
-        total += 3 * forward + other + (forward + other if live_reference else 0.0)
+        total += passes * forward + other + (forward + other if live_reference else 0.0)
     return total
 
 
@@ -86,12 +97,33 @@ def _completion(model: Model, tokens: int, prompt: int) -> float:
     return model.body(tokens - 1) + model.attention(tokens - 1, prompt) + model.head(tokens)
 
 
-def matrix_rate(seconds: float = 1.0) -> float:
-    """Returns the operations per second of a large product of matrices in float32."""
-    left, right = (torch.randn(SIZE, SIZE) for _ in range(2))
+def matrix_rate(
+    seconds: float = 1.0,
+    *,
+    size: int = SIZE,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> float:
+    """Returns the operations per second of a large product of matrices.
+
+    Args:
+        seconds: Least time of the measurement.
+        size: Rows and columns of the matrices.
+        device: The device.
+        dtype: The dtype of the matrices.
+    """
+    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     result: Any = left @ right
+    _wait(device)
     start, count = time.perf_counter(), 0
     while time.perf_counter() - start < seconds:
-        torch.mm(left, right, out=result)
-        count += 1
-    return count * 2 * SIZE**3 / (time.perf_counter() - start)
+        for _ in range(1 if device == "cpu" else 10):
+            torch.mm(left, right, out=result)
+            count += 1
+        _wait(device)
+    return count * 2 * size**3 / (time.perf_counter() - start)
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()

@@ -43,7 +43,7 @@ class Took:
         wall: Their wall time in seconds.
         cpu: Their CPU time in this process on all threads, in seconds.
         losses: The logged loss of each step, also of those that do not count.
-        peak: Largest memory of the process so far, in bytes.
+        peak: Largest memory of the process so far, on the GPU if there is one, in bytes.
     """
 
     steps: int
@@ -60,7 +60,9 @@ class Clock:
         self.marks: list[tuple[float, float]] = []
 
     def mark(self) -> None:
-        """Records the time."""
+        """Records the time, after all work of the device."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         self.marks.append((time.perf_counter(), time.process_time()))
 
     def took(self, losses: list[float], skip: int) -> Took:
@@ -72,6 +74,8 @@ class Clock:
         """
         (wall, cpu), (wall_end, cpu_end) = self.marks[skip], self.marks[-1]
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        if torch.cuda.is_available():
+            peak = torch.cuda.max_memory_allocated()
         return Took(len(self.marks) - 1 - skip, wall_end - wall, cpu_end - cpu, losses, peak)
 
 
@@ -123,27 +127,26 @@ def run_halo(
         batch_size: Number of rows per step.
         skip: Number of first steps whose time does not count.
         cache: Folder of what can be computed again; a new one if left out.
-        options: Further options of the stage.
+        options: Further options of the stage, and others than those that are given here.
     """
     start = ModelInput(str(model), None, "model")
     steps, events = _Steps(Clock()), _Losses()
     context = stage_context(folder, models={"from": start, "reference": start}, data={"data": data})
     function, point = LOSSES[loss]
-    Train(
-        data="rows",
-        loss=function,
-        reference_point=point,
-        batch_size=batch_size,
-        epochs=1,
-        learning_rate=LEARNING_RATE,
-        optimizer="adamw",
-        max_length=MAX_LENGTH,
-        max_prompt_length=MAX_LENGTH - 1,
-        precision="float32",
-        log_every=1,
-        device="cpu",
-        **options,
-    ).run(replace(context, progress=steps, events=events, cache=cache or context.cache))
+    settings: dict[str, Any] = {
+        "batch_size": batch_size,
+        "epochs": 1,
+        "learning_rate": LEARNING_RATE,
+        "optimizer": "adamw",
+        "max_length": MAX_LENGTH,
+        "max_prompt_length": options.get("max_length", MAX_LENGTH) - 1,
+        "precision": "float32",
+        "log_every": 1,
+        "device": "cpu",
+    }
+    Train(data="rows", loss=function, reference_point=point, **(settings | options)).run(
+        replace(context, progress=steps, events=events, cache=cache or context.cache)
+    )
     return steps.clock.took(events.losses, skip)
 
 
@@ -167,11 +170,32 @@ def order_of(rows: int, batch_size: int) -> list[int]:
 
 
 def run_trl(
-    loss: str, folder: Path, model: Path, data: datasets.Dataset, batch_size: int, *, skip: int
+    loss: str,
+    folder: Path,
+    model: Path,
+    data: datasets.Dataset,
+    batch_size: int,
+    *,
+    skip: int = 0,
+    dtype: torch.dtype = torch.float32,
+    adapter: Any = None,
+    **options: Any,
 ) -> Took:
     """Runs TRL's trainer for one epoch, with the rows in order.
 
     Its default of computing activations twice is turned off.
+
+    Args:
+        loss: ``sft``, ``dpo`` or ``kto``.
+        folder: An empty folder.
+        model: The folder of the model.
+        data: The rows.
+        batch_size: Number of rows per step.
+        skip: Number of first steps whose time does not count.
+        dtype: The dtype of the weights.
+        adapter: A configuration of peft, if only an adapter is trained. The model without it is
+            then the reference.
+        options: Other options of the trainer than those that are given here.
     """
     import trl
 
@@ -182,27 +206,29 @@ def run_trl(
     }
     trainer_class, config = trainers[loss]
     clock = Clock()
-    reference = {} if loss == "sft" else {"ref_model": _load(model)}
+    reference = {} if loss == "sft" or adapter else {"ref_model": _load(model, dtype)}
+    settings: dict[str, Any] = {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": batch_size,
+        "num_train_epochs": 1,
+        "learning_rate": LEARNING_RATE,
+        "lr_scheduler_type": "constant",
+        "train_sampling_strategy": "sequential",
+        "max_length": MAX_LENGTH,
+        "gradient_checkpointing": False,
+        "bf16": False,
+        "use_cpu": True,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+        **({} if loss == "sft" else {"beta": 0.1}),
+    }
     trainer = trainer_class(
-        model=_load(model),
+        model=_load(model, dtype),
         **reference,
-        args=config(
-            output_dir=str(folder),
-            per_device_train_batch_size=batch_size,
-            num_train_epochs=1,
-            learning_rate=LEARNING_RATE,
-            lr_scheduler_type="constant",
-            train_sampling_strategy="sequential",
-            max_length=MAX_LENGTH,
-            gradient_checkpointing=False,
-            bf16=False,
-            use_cpu=True,
-            logging_steps=1,
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-            **({} if loss == "sft" else {"beta": 0.1}),
-        ),
+        **({"peft_config": adapter} if adapter else {}),
+        args=config(**(settings | options)),
         train_dataset=data,
         processing_class=AutoTokenizer.from_pretrained(model),
         callbacks=[_Marks(clock)],
@@ -212,5 +238,5 @@ def run_trl(
     return clock.took(losses, skip)
 
 
-def _load(model: Path) -> Any:
-    return AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+def _load(model: Path, dtype: torch.dtype) -> Any:
+    return AutoModelForCausalLM.from_pretrained(model, dtype=dtype)

@@ -1,0 +1,1 @@
+"""The measurements of `gpu.sh`. Each runs in a process of its own."""
